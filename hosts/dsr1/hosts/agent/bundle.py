@@ -1,0 +1,47 @@
+"""Packs the agent into one file that any Python runs: a zipapp, the same bytes for the same sources."""
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+
+HOSTS = Path(__file__).resolve().parent.parent
+MODULES = ("__init__", "commands", "events", "identity", "process", "progress", "wire")
+MAIN = b"import sys\n\nfrom dsr1.hosts.agent.main import main\n\nsys.exit(main())\n"
+LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+def _contents() -> dict[str, bytes]:
+    """By name in the archive; a folder's name ends in a slash (zipimport finds namespace packages by it)."""
+    sources = [HOSTS / f"{name}.py" for name in MODULES] + sorted((HOSTS / "agent").glob("*.py"))
+    files = {f"dsr1/hosts/{path.relative_to(HOSTS).as_posix()}": path.read_bytes() for path in sources}
+    return {"__main__.py": MAIN, "dsr1/": b"", "dsr1/hosts/": b"", "dsr1/hosts/agent/": b"", **files}
+
+
+def render_bundle() -> bytes:
+    """Stored, not deflated: another zlib would give other bytes, and so another name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in _contents().items():
+            entry = zipfile.ZipInfo(name, LONG_AGO)
+            entry.create_system = 3
+            entry.external_attr = (0o40755 if name.endswith("/") else 0o100644) << 16
+            archive.writestr(entry, data)
+    return buffer.getvalue()
+
+
+def bundle_name(data: bytes) -> str:
+    return f"agent-{hashlib.sha256(data).hexdigest()[:16]}.pyz"
+
+
+def make_bundle(folder: Path) -> Path:
+    """Puts the bundle into the folder unless it is there. By rename: a reader never sees half of it."""
+    data = render_bundle()
+    path = folder / bundle_name(data)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.write_bytes(data)
+        draft.replace(path)
+    return path

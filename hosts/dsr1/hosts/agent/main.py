@@ -1,0 +1,56 @@
+"""The agent's own command line: start, attach, end and look, each for one folder."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from dsr1.hosts.agent import control
+from dsr1.hosts.agent.bridge import bridge
+from dsr1.hosts.agent.daemon import StartError, start
+from dsr1.hosts.agent.offline import end, look
+from dsr1.hosts.wire import parse_plan, render_gone
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("start", "attach", "end", "look"):
+        verbs.add_parser(verb).add_argument("folder", type=lambda text: Path(text).absolute())
+    verbs.choices["attach"].add_argument("--since", type=int, default=0)
+    return parser
+
+
+def _start(folder: Path) -> int:
+    try:
+        print(start(parse_plan(sys.stdin.buffer.read()), folder), flush=True)
+    except (StartError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _attach(folder: Path, since: int) -> int:
+    line = control.connect(folder)
+    if line is None:
+        print(f"no agent listens in {folder}", file=sys.stderr)
+        return 1
+    with line:
+        bridge(line, since)
+    return 0
+
+
+def _end(folder: Path) -> int:
+    gone = end(folder)
+    sys.stdout.write(render_gone(gone).decode())
+    return 1 if gone.left else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
+    if args.verb == "attach":
+        return _attach(args.folder, args.since)
+    if args.verb == "look":
+        print(json.dumps(look(args.folder)))
+        return 0
+    return _start(args.folder) if args.verb == "start" else _end(args.folder)

@@ -1,0 +1,94 @@
+"""Reserves TCP ports among the agents of one user: two launches at once can't both find the same port free."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+from pathlib import Path
+
+
+def ports_folder() -> Path:
+    """Not below XDG_RUNTIME_DIR: it is set in some of a user's sessions and not in others (srun, ssh COMMAND)."""
+    return Path(f"/tmp/dsr1-ports-{os.geteuid()}")
+
+
+def open_folder(path: Path) -> int:
+    """PermissionError: somebody else could have put it there."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    seen = os.fstat(handle)
+    if seen.st_uid != os.geteuid() or stat.S_IMODE(seen.st_mode) & 0o077:
+        os.close(handle)
+        raise PermissionError(errno.EPERM, "it is not a folder that only this user can write", str(path))
+    return handle
+
+
+class PortLocks:
+    """The locks last as long as the agent, however it ends: the kernel holds them."""
+
+    def __init__(self, run: str, folder: Path) -> None:
+        self._run = run
+        self._folder = folder
+        self._held: dict[int, int] = {}
+
+    def take(self, port: int) -> str:
+        """Empty: the port is reserved for this agent. Otherwise the run that has it. OSError: it can't be told."""
+        if port in self._held:
+            return ""
+        folder = open_folder(self._folder)
+        try:
+            file = os.open(str(port), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+        finally:
+            os.close(folder)
+        return self._lock(file, port)
+
+    def _lock(self, file: int, port: int) -> str:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 256, 0).decode(errors="replace").strip()
+            os.close(file)
+            return holder or "another run that is just starting"
+        os.ftruncate(file, 0)
+        os.pwrite(file, self._run.encode(), 0)
+        self._held[port] = file
+        return ""
+
+
+def bind_error(address: str, port: int) -> OSError | None:
+    """Why the port can't be bound now. Without SO_REUSEADDR, as the strictest of our processes bind."""
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(target)
+    except OSError as error:
+        return error
+    return None
+
+
+def holder_of(port: int) -> str:
+    """Who holds it, as far as this user may see."""
+    import psutil  # only when a port is taken: it costs memory that an idle agent needn't have
+
+    try:
+        lines = [line for line in psutil.net_connections("tcp") if line.laddr and line.laddr.port == port]
+        pids = sorted({line.pid for line in lines if line.pid}, key=lambda pid: pid or 0)
+        names = [f"pid {pid} ({psutil.Process(pid).name()})" for pid in pids]
+    except (psutil.Error, OSError):
+        names = []
+    return ", ".join(names) or "a process of another user, or a connection that is still closing"
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """/proc/sys/net/ipv4/ip_local_port_range: both ends belong to it."""
+    low, high = text.split()
+    return int(low), int(high)
+
+
+def parse_reserved(text: str) -> list[tuple[int, int]]:
+    """/proc/sys/net/ipv4/ip_local_reserved_ports: "8080,9148-9150"."""
+    parts = [part.partition("-") for part in text.strip().split(",") if part]
+    return [(int(low), int(high or low)) for low, _, high in parts]

@@ -1,0 +1,88 @@
+"""What an agent leaves on disk, so that its processes can be found and ended without it."""
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dsr1.hosts.identity import boot_id, start_time
+from dsr1.hosts.process import HostPlan
+from dsr1.hosts.wire import from_plain, parse_plan, render_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One process, or the agent. `pid` None: about to be spawned; nothing runs before its pid is recorded."""
+
+    pid: int | None
+    start_time: float
+    boot_id: str
+
+
+ABOUT_TO_SPAWN = Record(None, 0.0, "")
+
+
+def make_record(pid: int) -> Record:
+    return Record(pid, start_time(pid) or 0.0, boot_id())
+
+
+def make_mark(agent: Record) -> str:
+    """What marks the processes of one agent. A run's id is not enough: another folder may have a run of that name."""
+    return f"{agent.boot_id}/{agent.pid}/{agent.start_time:.0f}"
+
+
+def render_record(record: Record) -> str:
+    return json.dumps(asdict(record))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Whole or not at all: by rename. A full disk leaves what was there before."""
+    draft = path.with_name(path.name + ".new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def write_record(path: Path, record: Record) -> None:
+    write_file(path, render_record(record).encode() + b"\n")
+
+
+def read_record(path: Path) -> Record | None:
+    """None: there is none."""
+    try:
+        record: Record = from_plain(Record, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    return record
+
+
+def agent_path(folder: Path) -> Path:
+    return folder / "agent.json"
+
+
+def process_path(folder: Path, name: str) -> Path:
+    return folder / "processes" / f"{name}.json"
+
+
+def log_path(folder: Path, name: str) -> Path:
+    return folder / "logs" / f"{name}.log"
+
+
+def write_plan(folder: Path, plan: HostPlan) -> None:
+    (folder / "processes").mkdir(mode=0o700)
+    (folder / "logs").mkdir(mode=0o700)
+    write_file(folder / "plan.json", render_plan(plan))
+
+
+def read_plan(folder: Path) -> HostPlan | None:
+    """None: no agent came so far there."""
+    try:
+        return parse_plan((folder / "plan.json").read_bytes())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,42 @@
+"""What an agent can be asked: one JSON object a line, `command` is the name of the class."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Look whether the host is fit, and reserve its ports. Answered by Prepared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start these processes at once, in this order. Answered by a Spawned or an Exited for each."""
+
+    processes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End these processes, all when None. Answered by an Exited for each that ran, then one Gone that names them."""
+
+    processes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Everything is ready: stop following the logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Start nothing more, and exit once every process is gone. Stops nothing itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Tell this connection every event with a `seq` above `since`, past ones first."""
+
+    since: int = 0
+
+
+Command = Prepare | Spawn | Stop | Quiet | Quit | Subscribe

@@ -1,0 +1,85 @@
+"""What an agent tells: one JSON object a line, numbered, so that a reader can resume where it stopped.
+
+Every event has `seq` (1, 2, ...), `time` (seconds since the epoch on the agent's host) and `host` beside its fields.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A judgement of one thing on one host. `verdict`: PASS, WARN, FAIL, SKIP or UNKNOWN."""
+
+    host: str
+    check: str
+    verdict: str
+    seen: str
+    wanted: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUp:
+    """The agent runs; `pid` and `boot_id` identify it."""
+
+    pid: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The host was looked at; any FAIL means that nothing may be started on it."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A process runs, in a session and group of its own: `pid` is also its process group."""
+
+    process: str
+    pid: int
+    start_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A process accepts connections on its `listen_port`."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a process's start has come, from its log. `rank` None: every rank of the process."""
+
+    process: str
+    phase: str
+    rank: int | None = None
+    done: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A process's main ended. `code` is its exit status, negative for a signal; `tail` its last log lines.
+
+    `requested` tells whether its end had been asked for; `error` is why it could not even be started.
+    """
+
+    process: str
+    code: int
+    requested: bool
+    tail: tuple[str, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """After a stop: nothing of these processes' groups is alive. `left` names what could not be ended."""
+
+    processes: tuple[str, ...]
+    left: tuple[str, ...] = ()
+
+
+Event = AgentUp | Prepared | Spawned | Listening | Progress | Exited | Gone

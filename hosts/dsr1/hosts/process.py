@@ -1,0 +1,73 @@
+"""One process of a plan: everything that an agent must know to start it, watch it and end it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable and where its value came from ("recipe runtime.env", "route to 10.0.0.1 (facts)")."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRule:
+    """A line of a process's log that says how far a start has come.
+
+    `pattern` is searched in every line. Its named groups are optional: `rank` (global DP rank; absent: every rank
+    of the process), `done` and `total` (a counter within the phase).
+    """
+
+    phase: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One command to run on a host.
+
+    `name` is unique in the plan and fit for a file name. Processes that share a `group` live and die together: an
+    engine's on all its hosts. `wave` orders the start: a wave begins once every process of the earlier ones is
+    `spawned`, and listens when it has a `listen_port`. `ports` are every TCP port that it binds on its host.
+    `grace_s` is the time in seconds between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    group: str
+    host: str
+    argv: tuple[str, ...]
+    env: tuple[Variable, ...] = ()
+    ranks: tuple[int, ...] = ()
+    ports: tuple[int, ...] = ()
+    phases: tuple[PhaseRule, ...] = ()
+    wave: int = 0
+    listen_port: int | None = None
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a host must have before anything of the run starts there; the agent's `prepare` looks for each.
+
+    `packages` are distributions that the runtime's Python must have. `pins` are (distribution, dependency): the
+    installed dependency must satisfy what the distribution's own metadata asks of it, extras included.
+    `paths` must exist, `free_bytes` be free below the run's directory.
+    """
+
+    packages: tuple[str, ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
+    paths: tuple[str, ...] = ()
+    free_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """One host's part of a plan: what its agent is given."""
+
+    run: str
+    host: str
+    address: str
+    processes: tuple[Process, ...]
+    requirements: Requirements = Requirements()

@@ -1,0 +1,59 @@
+"""How the agents are reached: what every transport (local, SSH, srun) offers to the supervisor."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from dsr1.hosts.commands import Command
+from dsr1.hosts.events import Gone
+from dsr1.hosts.process import HostPlan
+from dsr1.hosts.wire import Numbered
+
+__all__ = ["HostState", "Link", "Numbered", "ProcessState", "Transport"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """`state`: running, while anything of the process's group lives, or gone. `pid` None: it was never spawned."""
+
+    name: str
+    state: str
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What a look at a host found. `agent`: alive or dead. `rebooted`: the host has booted since the agent started."""
+
+    agent: str
+    rebooted: bool
+    processes: tuple[ProcessState, ...]
+
+
+class Link(Protocol):
+    """A connection to one agent. Losing it changes nothing there; attach again with the last `seq` seen."""
+
+    def send(self, command: Command) -> None:
+        """HostError when the connection is lost."""
+
+    def events(self) -> Iterator[Numbered]:
+        """Past events first, then as they come; ends when the connection is lost or the agent quits."""
+
+    def close(self) -> None:
+        """Ends `events`, from another thread too."""
+
+
+class Transport(Protocol):
+    """The way to the agents of one run. All methods raise HostError, with a remedy."""
+
+    def start(self, plan: HostPlan) -> None:
+        """Start the agent of the plan's host. It starts nothing by itself."""
+
+    def attach(self, host: str, since: int) -> Link:
+        """Connect to a host's agent, for its events with a `seq` above `since`."""
+
+    def end(self, host: str) -> Gone:
+        """End the agent and everything it started, also when the agent itself is dead. Nothing started: Gone(())."""
+
+    def look(self, host: str) -> HostState:
+        """What runs, from the host's records. Disturbs nothing."""

@@ -1,0 +1,132 @@
+"""Plans, commands and events as JSON lines: written from the dataclasses, read back by their type hints."""
+
+import json
+import types
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from dsr1.hosts.commands import Command
+from dsr1.hosts.events import Event, Gone
+from dsr1.hosts.process import HostPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An event with its place: `seq` counts from 1 within an agent, `time` is seconds since the epoch there."""
+
+    seq: int
+    time: float
+    host: str
+    event: Event
+
+
+EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
+COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Command)}
+
+
+def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: an object is wanted, not {value!r}")
+    hints = get_type_hints(kind)
+    if unknown := sorted(set(value) - set(hints)):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(hints)}")
+    wanted = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
+    if missing := sorted(wanted - set(value)):
+        raise ValueError(f"{where}: {missing[0]!r} is missing")
+    return kind(**{name: from_plain(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+
+
+def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{where}: a list is wanted, not {value!r}")
+    args = get_args(kind)
+    kinds = (args[0],) * len(value) if args[-1] is Ellipsis else args
+    if len(kinds) != len(value):
+        raise ValueError(f"{where}: {len(kinds)} items are wanted, not {len(value)}")
+    return tuple(from_plain(*pair, f"{where}[{place}]") for place, pair in enumerate(zip(kinds, value)))  # noqa: B905
+
+
+def _parse_optional(kind: Any, value: object, where: str) -> Any:
+    if value is None and type(None) in get_args(kind):
+        return None
+    return from_plain(next(arg for arg in get_args(kind) if arg is not type(None)), value, where)
+
+
+def _parse_scalar(kind: Any, value: object, where: str) -> Any:
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{where}: {kind.__name__} is wanted, not {value!r}")
+    return kind(value)
+
+
+def from_plain(kind: Any, value: object, where: str = "") -> Any:
+    """What JSON gave, as the type `kind`. ValueError names the place and the value."""
+    if is_dataclass(kind):
+        return _parse_dataclass(kind, value, where or getattr(kind, "__name__", "value"))
+    if get_origin(kind) is tuple:
+        return _parse_tuple(kind, value, where)
+    if get_origin(kind) in (types.UnionType, Union):
+        return _parse_optional(kind, value, where)
+    return _parse_scalar(kind, value, where)
+
+
+def _line(plain: dict[str, Any]) -> bytes:
+    return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
+
+
+def _object(text: bytes | str) -> dict[str, Any]:
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
+        raise ValueError(f"an object is wanted, not {plain!r}")
+    return plain
+
+
+def _named(kinds: dict[str, type], name: object) -> type:
+    if not isinstance(name, str) or name not in kinds:
+        raise ValueError(f"{name!r} is none of {', '.join(kinds)}")
+    return kinds[name]
+
+
+def render_plan(plan: HostPlan) -> bytes:
+    return _line(asdict(plan))
+
+
+def parse_plan(text: bytes | str) -> HostPlan:
+    plan: HostPlan = from_plain(HostPlan, _object(text))
+    return plan
+
+
+def render_command(command: Command) -> bytes:
+    return _line({"command": type(command).__name__, **asdict(command)})
+
+
+def parse_command(text: bytes | str) -> Command:
+    plain = _object(text)
+    command: Command = from_plain(_named(COMMANDS, plain.pop("command", None)), plain)
+    return command
+
+
+def render_event(numbered: Numbered) -> bytes:
+    event = numbered.event
+    place = {"seq": numbered.seq, "time": numbered.time, "host": numbered.host}
+    return _line({**place, "event": type(event).__name__, **asdict(event)})
+
+
+def parse_event(text: bytes | str) -> Numbered:
+    plain = _object(text)
+    try:
+        place = (int(plain.pop("seq")), float(plain.pop("time")), str(plain.pop("host")))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"an event without its place: {error}") from error
+    return Numbered(*place, from_plain(_named(EVENTS, plain.pop("event", None)), plain))
+
+
+def render_gone(gone: Gone) -> bytes:
+    return _line({"event": "Gone", **asdict(gone)})
+
+
+def parse_gone(text: bytes | str) -> Gone:
+    plain = _object(text)
+    _named({"Gone": Gone}, plain.pop("event", None))
+    gone: Gone = from_plain(Gone, plain)
+    return gone

@@ -1,0 +1,1 @@
+"""What runs: argv and variables of every process, by small pure functions. Nothing here starts anything."""

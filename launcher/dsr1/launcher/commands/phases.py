@@ -1,0 +1,51 @@
+"""The phases of a start and the log lines that begin them, taken from real logs of vLLM 0.23 and 0.31, Dynamo 1.6."""
+
+from dsr1.hosts.process import PhaseRule
+
+PHASES = (
+    "starting",
+    "importing",
+    "initialising",
+    "loading",
+    "compiling",
+    "profiling",
+    "warming up",
+    "capturing",
+    "registering",
+    "ready",
+)
+"""In order. `starting` is a process without a log line yet; `ready` is the supervisor's word, not a log's."""
+
+# `(EngineCore_DP1 pid=..)`, `(Worker_DP1_EP1 pid=..)`, `(Worker_DP1_TP0_EP2 pid=..)`; others tell no DP rank.
+_RANK = r"(?:\(\w*?_DP(?P<rank>\d+)\w* pid=\d+\).*?)?"
+_BAR = r"\s+\d+%[^|]*\|[^|]*?(?P<done>\d+)/(?P<total>\d+) \["
+_TQDM = r"\s+\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \["
+
+
+def _rule(phase: str, text: str) -> PhaseRule:
+    return PhaseRule(phase, _RANK + text)
+
+
+_IMPORTING = _rule("importing", r"\S")
+_DYNAMO_REGISTERING = _rule("registering", r"Registering model with endpoint types")
+_MOCKER_REGISTERING = _rule("registering", r"Registered endpoint '[^']*\.generate'")
+
+VLLM_PHASES: tuple[PhaseRule, ...] = (
+    _IMPORTING,
+    _rule("initialising", r"Initializing a V1 LLM engine"),
+    _rule("loading", r"Starting to load model"),
+    _rule("loading", rf"Loading safetensors checkpoint shards:{_BAR}"),
+    _rule("compiling", r"Using cache directory: .* for vLLM's torch\.compile"),
+    _rule("compiling", r"Dynamo bytecode transform time"),
+    _rule("profiling", r"torch\.compile (?:took|takes) [\d.]+ s in total"),
+    _rule("profiling", r"Initial profiling/warmup run took"),
+    _rule("profiling", r"Profiling CUDA graph memory"),
+    _rule("warming up", rf"DeepGEMM warmup:{_TQDM}"),
+    _rule("warming up", r"\[Autotuner\]: Autotuning process starts"),
+    _rule("capturing", rf"Capturing CUDA graphs \([^)]*\):{_TQDM}"),
+    _rule("registering", r"init engine \(profile, create kv cache, warmup model\) took"),
+)
+
+DYNAMO_PHASES: tuple[PhaseRule, ...] = (*VLLM_PHASES, _DYNAMO_REGISTERING)
+
+MOCKER_PHASES: tuple[PhaseRule, ...] = (_IMPORTING, _DYNAMO_REGISTERING, _MOCKER_REGISTERING)

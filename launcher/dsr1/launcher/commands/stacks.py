@@ -1,0 +1,156 @@
+"""The stacks: which processes serve an engine and its frontend with Dynamo, with vLLM alone, or simulated. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dsr1.env.variables import from_mapping
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.host import Host
+from dsr1.hosts.process import PhaseRule, Requirements, Variable
+from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
+from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, placement
+from dsr1.launcher.flags import render_flags
+from dsr1.launcher.ports import PortPlan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import Group, Node, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a stack's commands need to know of the run: its name, its folder on a host, and the plan so far."""
+
+    run: str
+    folder: str
+    recipe: Recipe
+    topology: Topology
+    ports: PortPlan
+
+
+Command = tuple[str, ...]
+Place = tuple[Group, Node, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """`worker` is the command of one process of an engine; `shared` the variables of all processes of a host."""
+
+    worker: Callable[[Site, Place], Command]
+    frontend: Callable[[Site], Command] | None
+    shared: Callable[[Site, Host], tuple[Variable, ...]]
+    phases: tuple[PhaseRule, ...]
+    requirements: Requirements
+    has_system_port: bool
+
+
+def stack_of(recipe: Recipe) -> Stack:
+    return STACKS[recipe.stack]
+
+
+def _dynamo_worker(site: Site, place: Place) -> Command:
+    group, node, rank = place
+    role = () if group.spec.role == "aggregated" else ("--disaggregation-mode", group.spec.role)
+    return (
+        *(site.recipe.runtime.interpreter, "-m", "dynamo.vllm"),
+        *model_arguments(site.recipe.model),
+        *role,
+        *placement(group, node, rank, site.ports.engines[group.name]),
+        *engine_arguments(group.spec),
+    )
+
+
+def _dynamo_frontend(site: Site) -> Command:
+    front = site.recipe.frontend
+    return (
+        *(site.recipe.runtime.interpreter, "-m", "dynamo.frontend"),
+        *("--http-host", front.host, "--http-port", str(front.port), "--router-mode", front.router_mode),
+        *render_flags(front.args),
+    )
+
+
+def _mocker_worker(site: Site, place: Place) -> Command:
+    """Dynamo's engine simulator: one process a node, no GPU and no torch, registered in half a second."""
+    group, node, _ = place
+    model = site.recipe.model
+    role = () if group.spec.role == "aggregated" else ("--disaggregation-mode", group.spec.role)
+    size = ("--data-parallel-size", str(node.local_size)) if group.layout != "per_gpu" else ()
+    return (
+        *(site.recipe.runtime.interpreter, "-m", "dynamo.mocker"),
+        *("--model-path", model.path, "--model-name", model.name),
+        *role,
+        *size,
+        *render_flags(group.spec.args),
+    )
+
+
+def _vllm_worker(site: Site, place: Place) -> Command:
+    group, node, rank = place
+    if group.registrations > 1:
+        raise InputError(
+            f"engines.{group.name}.layout: {group.spec.layout} over several nodes gives stack vllm several API servers and "
+            "no one address; use layout: headless, or stack: dynamo"
+        )
+    front = site.recipe.frontend
+    server = () if node.rank else ("--host", front.host, "--port", str(front.port), *render_flags(front.args))
+    return (
+        *(site.recipe.runtime.interpreter, "-m", "vllm.entrypoints.cli.main", "serve", site.recipe.model.path),
+        *("--served-model-name", site.recipe.model.name),
+        *server,
+        *placement(group, node, rank, site.ports.engines[group.name]),
+        *engine_arguments(group.spec),
+    )
+
+
+def _dynamo_variables(site: Site, host: Host) -> tuple[Variable, ...]:
+    address = f"address of {host.name}"
+    return (
+        Variable("DYN_NAMESPACE", site.run.replace("-", "_"), "the run's own: stale registrations can't be met"),
+        Variable("DYN_REQUEST_PLANE", "tcp", "default"),
+        Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
+        *(Variable(name, host.address, address) for name in _ADVERTISED),
+        *_discovery(site),
+    )
+
+
+_ADVERTISED = ("DYN_TCP_RPC_HOST", "DYN_TCP_RESPONSE_STREAM_HOST", "DYN_EVENT_PLANE_HOST", "DYN_SYSTEM_HOST")
+
+
+def _discovery(site: Site) -> tuple[Variable, ...]:
+    """File discovery watches with inotify, so it is right on one machine alone; several need etcd."""
+    if site.topology.machines == 1:
+        values = {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": f"{site.folder}/discovery"}
+        return from_mapping(values, "one machine: no etcd needed")
+    url = f"http://{site.topology.hosts[0].address}:{site.ports.etcd}"
+    values = {"DYN_DISCOVERY_BACKEND": "etcd", "ETCD_ENDPOINTS": url, "ETCD_LEASE_TTL": "6"}
+    return from_mapping(values, f"etcd on {site.topology.hosts[0].name}")
+
+
+def _no_variables(site: Site, host: Host) -> tuple[Variable, ...]:
+    return ()
+
+
+STACKS: Mapping[str, Stack] = {
+    "dynamo": Stack(
+        worker=_dynamo_worker,
+        frontend=_dynamo_frontend,
+        shared=_dynamo_variables,
+        phases=DYNAMO_PHASES,
+        requirements=Requirements(packages=("ai-dynamo", "ai-dynamo-runtime", "vllm"), pins=(("ai-dynamo", "vllm"),)),
+        has_system_port=True,
+    ),
+    "vllm": Stack(
+        worker=_vllm_worker,
+        frontend=None,
+        shared=_no_variables,
+        phases=VLLM_PHASES,
+        requirements=Requirements(packages=("vllm",)),
+        has_system_port=False,
+    ),
+    "mocker": Stack(
+        worker=_mocker_worker,
+        frontend=_dynamo_frontend,
+        shared=_dynamo_variables,
+        phases=MOCKER_PHASES,
+        requirements=Requirements(packages=("ai-dynamo", "ai-dynamo-runtime")),
+        has_system_port=True,
+    ),
+}

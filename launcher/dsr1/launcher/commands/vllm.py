@@ -1,0 +1,76 @@
+"""vLLM's own arguments: the same for every rank of an engine, but for those that place a rank. Pure.
+
+vLLM hashes the configuration of all DP ranks and compares it at the handshake, so only the placement may differ.
+"""
+
+import json
+
+from dsr1.launcher.flags import render_flags
+from dsr1.launcher.ports import EnginePorts
+from dsr1.launcher.recipe import Engine, Model
+from dsr1.launcher.topology import Group, Node
+
+
+def model_arguments(model: Model) -> tuple[str, ...]:
+    return ("--model", model.path, "--served-model-name", model.name)
+
+
+def engine_arguments(engine: Engine) -> tuple[str, ...]:
+    """What the recipe asks of an engine, in today's spelling."""
+    known: dict[str, object] = {
+        "tensor-parallel-size": engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None,
+        "enable-expert-parallel": engine.expert_parallel or None,
+        "all2all-backend": engine.all2all_backend,
+        "max-model-len": engine.max_model_len,
+        "max-num-seqs": engine.max_num_seqs,
+        "max-num-batched-tokens": engine.max_num_batched_tokens,
+        "gpu-memory-utilization": engine.gpu_memory_utilization,
+        "enforce-eager": engine.enforce_eager or None,
+    }
+    return (*render_flags(known), *_eplb(engine), *_dbo(engine), *render_flags(engine.args))
+
+
+def _eplb(engine: Engine) -> tuple[str, ...]:
+    if engine.eplb is None:
+        return ()
+    return ("--enable-eplb", "--eplb-config", json.dumps(engine.eplb.model_dump(), separators=(",", ":")))
+
+
+def _dbo(engine: Engine) -> tuple[str, ...]:
+    if engine.dbo is None:
+        return ()
+    return (
+        "--enable-dbo",
+        *("--dbo-decode-token-threshold", str(engine.dbo.decode_token_threshold)),
+        *("--dbo-prefill-token-threshold", str(engine.dbo.prefill_token_threshold)),
+    )
+
+
+def placement(group: Group, node: Node, rank: int | None, ports: EnginePorts) -> tuple[str, ...]:
+    """Where in the engine a process stands. `rank` is given when a process runs one rank (layout per_gpu)."""
+    if group.size == 1:
+        return ()
+    size = ("--data-parallel-size", str(group.size))
+    meeting = ("--data-parallel-address", group.leader.host.address, "--data-parallel-rpc-port", str(ports.rpc))
+    if rank is not None:
+        return (*size, "--data-parallel-rank", str(rank), *meeting)
+    if len(group.nodes) == 1:
+        return (*size, "--data-parallel-size-local", str(node.local_size), *meeting)
+    return (*size, *_LAYOUTS[group.layout](node), *meeting)
+
+
+def _per_node(node: Node) -> tuple[str, ...]:
+    return ("--data-parallel-hybrid-lb", *_local(node), "--data-parallel-start-rank", str(node.start_rank))
+
+
+def _headless(node: Node) -> tuple[str, ...]:
+    """The non-leaders have no server; headless with hybrid load balancing is refused by vLLM."""
+    follower = ("--headless", "--data-parallel-start-rank", str(node.start_rank)) if node.rank else ()
+    return (*_local(node), *follower)
+
+
+def _local(node: Node) -> tuple[str, ...]:
+    return ("--data-parallel-size-local", str(node.local_size))
+
+
+_LAYOUTS = {"per_node": _per_node, "headless": _headless}

@@ -1,0 +1,238 @@
+"""The plan: every process of every host, exactly as it will run. Pure data, printable, equal to what runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dsr1.env.node import control_plane, queue_depth, visible_devices
+from dsr1.env.variables import from_mapping, merge
+from dsr1.hosts.host import Host
+from dsr1.hosts.process import HostPlan, Process, Requirements, Variable
+from dsr1.launcher.commands.stacks import Place, Site, Stack, stack_of
+from dsr1.launcher.ports import make_ports, publishes_kv_events, transfers_kv
+from dsr1.launcher.recipe import Recipe, Runtime
+from dsr1.launcher.topology import Group, Node, make_topology
+
+ETCD, FRONTEND = "etcd", "frontend"
+COMMON = {
+    "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What serving means: the frontend's address, the model's name, and how many endpoints it must list.
+
+    `registrations` is None where the server is vLLM's own, which lists none.
+    """
+
+    host: str
+    port: int
+    model: str
+    registrations: int | None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class RankPlace:
+    """One DP rank: its engine, its number, its process."""
+
+    engine: str
+    rank: int
+    process: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a run."""
+
+    run: str
+    recipe: str
+    hosts: tuple[HostPlan, ...]
+    service: Service
+    ranks: tuple[RankPlace, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        return tuple(process for host in self.hosts for process in host.processes)
+
+
+def make_plan(recipe: Recipe, hosts: Sequence[Host], run: str, folder: str) -> Plan:
+    """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid out."""
+    topology = make_topology(recipe, hosts)
+    site = Site(run, folder, recipe, topology, make_ports(recipe, topology))
+    stack = stack_of(recipe)
+    processes = tuple(_all_processes(site, stack))
+    return Plan(
+        run=run,
+        recipe=recipe.name,
+        hosts=tuple(_host_plans(site, stack, processes)),
+        service=_service(site, stack),
+        ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
+        notes=tuple(_notes(site)),
+    )
+
+
+def _service(site: Site, stack: Stack) -> Service:
+    front, first = site.recipe.frontend, site.topology.groups[0].leader.host if not stack.frontend else site.topology.hosts[0]
+    host = first.address if front.host in ("0.0.0.0", "::", "") else front.host
+    count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
+    if site.recipe.stack == "mocker":
+        count = sum(_mocker_registrations(group) for group in site.topology.groups)
+    return Service(host, front.port, site.recipe.model.name, count)
+
+
+def _mocker_registrations(group: Group) -> int:
+    """A simulated non-leader has no headless form: each process registers."""
+    return group.size if group.layout == "per_gpu" else len(group.nodes)
+
+
+def _notes(site: Site) -> Iterator[str]:
+    for group in site.topology.groups:
+        if group.layout != group.spec.layout:
+            yield f"engines.{group.name}: one rank a node, so {group.spec.layout} runs as {group.layout} (vLLM would do so without a word)"
+
+
+def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
+    model = site.recipe.model
+    needs = replace(stack.requirements, paths=(model.path,) if model.is_folder else ())
+    for host in site.topology.hosts:
+        own = tuple(process for process in processes if process.host == host.name)
+        if own:
+            yield HostPlan(site.run, host.name, host.address, own, needs)
+
+
+def _all_processes(site: Site, stack: Stack) -> Iterator[Process]:
+    """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders first."""
+    if stack.frontend and site.topology.machines > 1:
+        yield _etcd(site)
+    if stack.frontend:
+        yield _frontend(site, stack)
+    for group in site.topology.groups:
+        for node in group.nodes:
+            yield from _workers(site, stack, group, node)
+
+
+def _etcd(site: Site) -> Process:
+    host, ports = site.topology.hosts[0], site.ports
+    client, peer = f"http://{host.address}:{ports.etcd}", f"http://{host.address}:{ports.etcd_peer}"
+    argv = (
+        *("etcd", "--name", "dsr1", "--data-dir", f"{site.folder}/etcd"),
+        *("--listen-client-urls", client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"dsr1={peer}"),
+    )
+    used = (ports.etcd, ports.etcd_peer)
+    return Process(ETCD, ETCD, host.name, with_setup(site.recipe.runtime, argv), ports=used, wave=0, listen_port=ports.etcd)
+
+
+def _frontend(site: Site, stack: Stack) -> Process:
+    assert stack.frontend is not None
+    host, recipe = site.topology.hosts[0], site.recipe
+    return Process(
+        name=FRONTEND,
+        group=FRONTEND,
+        host=host.name,
+        argv=with_setup(recipe.runtime, stack.frontend(site)),
+        env=merge(_shared(site, stack, host), from_mapping(recipe.frontend.env, "recipe frontend.env")),
+        ports=(recipe.frontend.port,),
+        wave=1,
+        grace_s=recipe.timeouts.stop,
+    )
+
+
+def _workers(site: Site, stack: Stack, group: Group, node: Node) -> Iterator[Process]:
+    if group.layout == "per_gpu":
+        for index, rank in enumerate(node.ranks):
+            yield _worker(site, stack, (group, node, rank), index)
+    else:
+        yield _worker(site, stack, (group, node, None), 0)
+
+
+def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
+    group, node, rank = place
+    runtime, leads = site.recipe.runtime, node.rank == 0 and index == 0
+    return Process(
+        name=f"{group.name}-{node.rank if rank is None else rank}",
+        group=group.name,
+        host=node.host.name,
+        argv=with_setup(runtime, stack.worker(site, place)),
+        env=merge(
+            _shared(site, stack, node.host),
+            _worker_variables(site, stack, place, index),
+            from_mapping(group.spec.env, f"recipe engines.{group.name}.env"),
+        ),
+        ranks=node.ranks if rank is None else (rank,),
+        ports=_worker_ports(site, stack, place, index),
+        phases=stack.phases,
+        wave=1 if leads else 2,
+        grace_s=site.recipe.timeouts.stop,
+    )
+
+
+def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The recipe's setup lines run in the bash that then becomes the command; the command is never put into a string."""
+    if not runtime.setup:
+        return argv
+    script = "\n".join(("set -e", *runtime.setup, 'exec "$@"'))
+    return ("bash", "-c", script, "dsr1", *argv)
+
+
+def _shared(site: Site, stack: Stack, host: Host) -> tuple[Variable, ...]:
+    """Layers: defaults, what the stack and the host give, the recipe. The recipe wins."""
+    return merge(
+        from_mapping(COMMON, "default"),
+        stack.shared(site, host),
+        control_plane(host),
+        from_mapping(site.recipe.runtime.env, "recipe runtime.env"),
+    )
+
+
+def _worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tuple[Variable, ...]:
+    group, node, rank = place
+    ports, own = site.ports.engines[group.name], site.recipe.runtime.env | group.spec.env
+    tp = group.spec.tensor_parallel_size
+    devices = node.devices if rank is None else node.devices[index * tp : (index + 1) * tp]
+    computed = [
+        *visible_devices(devices, node.host.gpus),
+        *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
+        Variable("VLLM_ENGINE_READY_TIMEOUT_S", str(round(site.recipe.timeouts.ready)), "recipe timeouts.ready"),
+    ]
+    if stack.has_system_port and not _is_headless_follower(group, node):
+        computed.append(Variable("DYN_SYSTEM_PORT", str(ports.system + index), f"ports of engine {group.name}"))
+    if transfers_kv(group):
+        computed.append(Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"))
+    return tuple(variable for variable in computed if variable.name not in own)
+
+
+def _is_headless_follower(group: Group, node: Node) -> bool:
+    return group.layout == "headless" and node.rank > 0
+
+
+def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[int, ...]:
+    group, node, rank = place
+    ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
+    bound: list[int] = []
+    if stack.has_system_port and not _is_headless_follower(group, node):
+        bound.append(ports.system + index)
+    if node.rank == 0 and index == 0 and len(group.nodes) > 1 and site.recipe.stack != "mocker":
+        bound.append(ports.rpc)
+    if stack.frontend is None and node.rank == 0:
+        bound.append(site.recipe.frontend.port)
+    if publishes_kv_events(group):
+        bound += [ports.kv_events + r for r in ranks]
+    if transfers_kv(group):
+        bound += [ports.nixl + r for r in ranks]
+    return tuple(bound)
+
+
+def requirements_of(plan: Plan) -> Requirements:
+    """What every host of the plan must have; equal on all."""
+    return plan.hosts[0].requirements

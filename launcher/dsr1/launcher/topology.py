@@ -1,0 +1,158 @@
+"""Recipe and hosts to engines, nodes and ranks. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.host import Host
+from dsr1.launcher.recipe import Engine, Recipe
+
+GPUS_PER_NODE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One host's part in an engine. `devices` are GPU indices on the host; none on a CPU."""
+
+    host: Host
+    rank: int
+    start_rank: int
+    local_size: int
+    devices: tuple[int, ...] = ()
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        return tuple(range(self.start_rank, self.start_rank + self.local_size))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One engine placed on hosts. `layout` is the one that vLLM really runs, see `effective_layout`."""
+
+    name: str
+    spec: Engine
+    layout: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def leader(self) -> Node:
+        return self.nodes[0]
+
+    @property
+    def size(self) -> int:
+        return sum(node.local_size for node in self.nodes)
+
+    @property
+    def registrations(self) -> int:
+        """How many `generate` endpoints the frontend lists once all ranks serve (measured, see docs/concepts.md)."""
+        return {"per_node": len(self.nodes), "per_gpu": self.size, "headless": 1}[self.layout]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All engines of a deployment; the frontend is on the first host."""
+
+    hosts: tuple[Host, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def machines(self) -> int:
+        return len({host.address for host in self.hosts})
+
+
+def wanted_nodes(recipe: Recipe) -> int:
+    """How many hosts a recipe asks for; `all` counts as one. Engines may still share them."""
+    return max(1 if engine.nodes == "all" else engine.nodes for engine in recipe.engines.values())
+
+
+def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
+    """Place every engine. Raises InputError naming the engine, what it wants and what the hosts have."""
+    _refuse_doubles(hosts)
+    placing = _Placing(recipe, tuple(hosts))
+    fixed_first = sorted(recipe.engines.items(), key=lambda item: item[1].nodes == "all")
+    placed = {name: placing.place(name, engine) for name, engine in fixed_first}
+    return Topology(tuple(hosts), tuple(placed[name] for name in recipe.engines))
+
+
+def effective_layout(spec: Engine, nodes: int, local_size: int) -> str:
+    """vLLM turns hybrid load balancing with one local rank into external without a word; dsr1 says what will run."""
+    return "per_gpu" if spec.layout == "per_node" and local_size == 1 and nodes > 1 else spec.layout
+
+
+def local_size(name: str, engine: Engine, nodes: int, on_cpu: bool) -> int:
+    """DP ranks of one node."""
+    default = 1 if on_cpu else GPUS_PER_NODE // engine.tensor_parallel_size
+    if engine.data_parallel_size == "all":
+        return engine.ranks_per_node or default or _refuse_wide_tp(name, engine)
+    size, rest = divmod(engine.data_parallel_size, nodes)
+    if rest or size == 0:
+        raise InputError(f"engines.{name}.data_parallel_size: {engine.data_parallel_size} ranks can't be dealt evenly to {nodes} hosts")
+    if engine.ranks_per_node not in (None, size):
+        raise InputError(
+            f"engines.{name}: data_parallel_size {engine.data_parallel_size} over {nodes} hosts is {size} ranks each, "
+            f"but ranks_per_node says {engine.ranks_per_node}"
+        )
+    return size
+
+
+def _refuse_wide_tp(name: str, engine: Engine) -> int:
+    raise InputError(
+        f"engines.{name}.tensor_parallel_size: {engine.tensor_parallel_size} is more than the {GPUS_PER_NODE} GPUs of a host"
+    )
+
+
+def _refuse_doubles(hosts: Sequence[Host]) -> None:
+    doubles = [name for name, count in Counter(host.name for host in hosts).items() if count > 1]
+    if doubles:
+        raise InputError(f"hosts: {', '.join(doubles)} named more than once")
+    if not hosts:
+        raise InputError("hosts: none given")
+
+
+class _Placing:
+    """Deals nodes to hosts and GPUs to nodes, emptiest host first, in the order of the hosts."""
+
+    def __init__(self, recipe: Recipe, hosts: tuple[Host, ...]) -> None:
+        self._on_cpu = recipe.runtime.device == "cpu"
+        self._hosts = hosts
+        self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
+
+    def place(self, name: str, engine: Engine) -> Group:
+        count = self._count(name, engine)
+        local = local_size(name, engine, count, self._on_cpu)
+        chosen = self._choose(name, count, local * engine.tensor_parallel_size)
+        layout = effective_layout(engine, count, local)
+        return Group(name, engine, layout, tuple(self._node(h, i, local, engine) for i, h in enumerate(chosen)))
+
+    def _count(self, name: str, engine: Engine) -> int:
+        if engine.nodes == "all":
+            free = [host for host in self._hosts if not self._used[self._key(host)]]
+            return len(free) or self._refuse(name, 1, 1)
+        return engine.nodes if engine.nodes <= len(self._hosts) else self._refuse(name, engine.nodes, 1)
+
+    def _key(self, host: Host) -> str:
+        return host.name if self._on_cpu else host.address
+
+    def _choose(self, name: str, count: int, devices: int) -> list[Host]:
+        chosen: list[Host] = []
+        planned: Counter[str] = Counter()
+        for host in sorted(self._hosts, key=lambda host: self._used[self._key(host)]):
+            key = self._key(host)
+            if len(chosen) < count and (self._on_cpu or self._used[key] + planned[key] + devices <= host.gpus):
+                chosen.append(host)
+                planned[key] += devices
+        return chosen if len(chosen) == count else self._refuse(name, count, devices)
+
+    def _refuse(self, name: str, count: int, devices: int) -> "int | list[Host]":  # type: ignore[return]
+        unit = "" if self._on_cpu else f" with {devices} free GPUs each"
+        free = ", ".join(f"{host.name} {host.gpus - self._used[self._key(host)]}" for host in self._hosts[:8])
+        left = "" if self._on_cpu else f" (GPUs free: {free}{', ...' if len(self._hosts) > 8 else ''})"
+        raise InputError(f"engines.{name}.nodes: wants {count} hosts{unit}, {len(self._hosts)} are given{left}")
+
+    def _node(self, host: Host, index: int, local: int, engine: Engine) -> Node:
+        key = self._key(host)
+        first, count = self._used[key], local * engine.tensor_parallel_size
+        self._used[key] += 1 if self._on_cpu else count
+        devices = () if self._on_cpu else tuple(range(first, first + count))
+        return Node(host, index, index * local, local, devices)

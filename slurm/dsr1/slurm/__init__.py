@@ -1,0 +1,1 @@
+"""Slurm: job specifications, submission and job states. Knows nothing of vLLM."""

@@ -1,0 +1,140 @@
+"""Real agents with small children, each in a folder of its own, and all ended afterwards."""
+
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from dsr1.hosts.commands import Command
+from dsr1.hosts.events import Event, Gone
+from dsr1.hosts.identity import read_stat
+from dsr1.hosts.local import LocalLink, LocalTransport
+from dsr1.hosts.process import HostPlan, Process, Requirements
+
+PATIENCE_S = 20.0
+Kind = TypeVar("Kind", bound=Event)
+
+
+class Talk:
+    """A connection whose events can be awaited for a bounded time."""
+
+    def __init__(self, link: LocalLink) -> None:
+        self.link = link
+        self.seen: list[Event] = []
+        self.last = 0
+        self._queue: queue.Queue[Event | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def send(self, *commands: Command) -> None:
+        for command in commands:
+            self.link.send(command)
+
+    def until(self, kind: type[Kind], fits: Callable[[Kind], bool] = lambda _: True) -> Kind:
+        """The next event of that kind; what comes before it is in `seen`."""
+        while (event := self._queue.get(timeout=PATIENCE_S)) is not None:
+            self.seen.append(event)
+            if isinstance(event, kind) and fits(event):
+                return event
+        raise AssertionError(f"no {kind.__name__}, only {self.seen}")
+
+    def to_end(self) -> list[Event]:
+        while (event := self._queue.get(timeout=PATIENCE_S)) is not None:
+            self.seen.append(event)
+        return self.seen
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        return [event for event in self.seen if isinstance(event, kind)]
+
+    def close(self) -> None:
+        self.link.close()
+        self._thread.join(PATIENCE_S)
+
+    def _read(self) -> None:
+        for numbered in self.link.events():
+            self.last = numbered.seq
+            self._queue.put(numbered.event)
+        self._queue.put(None)
+
+
+class Lab:
+    """Starts agents in one folder; `close` ends them and all they started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.transport = LocalTransport(folder, (sys.executable,))
+        self._hosts: list[str] = []
+        self._talks: list[Talk] = []
+
+    def start(
+        self, *processes: Process, run: str = "test-run", requirements: Requirements | None = None, host: str = "h"
+    ) -> Talk:
+        self._hosts.append(host)
+        self.transport.start(HostPlan(run, host, "127.0.0.1", processes, requirements or Requirements()))
+        return self.attach(0, host)
+
+    def attach(self, since: int, host: str = "h") -> Talk:
+        talk = Talk(self.transport.attach(host, since))
+        self._talks.append(talk)
+        return talk
+
+    def end(self, host: str = "h") -> Gone:
+        return self.transport.end(host)
+
+    def close(self) -> None:
+        left = [self.transport.end(host).left for host in self._hosts]
+        for talk in self._talks:
+            talk.close()
+        assert not any(left), left
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def sh() -> Callable[..., Process]:
+    def make(name: str, script: str, group: str = "g", listen_port: int | None = None) -> Process:
+        ports = () if listen_port is None else (listen_port,)
+        return Process(name, group, "h", ("sh", "-c", script), ports=ports, grace_s=0.5, listen_port=listen_port)
+
+    return make
+
+
+def _await(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    return _await
+
+
+@pytest.fixture
+def lives() -> Callable[[int], bool]:
+    def alive(pid: int) -> bool:
+        stat = read_stat(pid)
+        return stat is not None and stat.alive
+
+    return alive
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,73 @@
+"""A full disk: nothing new starts and it is said why; what runs goes on and can be ended."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dsr1.hosts.commands import Spawn, Stop
+from dsr1.hosts.events import Exited, Gone, Spawned
+from dsr1.hosts.process import Process
+
+if TYPE_CHECKING:
+    from tests.agent.conftest import Lab
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root"),
+    pytest.mark.cluster,
+]
+Make = Callable[..., Process]
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 512 KiB, in place of the ordinary folder."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=512k", "none", str(small))
+    done = subprocess.run(mount, capture_output=True, timeout=20, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no tmpfs here: {done.stderr.decode()}")
+    try:
+        yield small
+    finally:
+        subprocess.run(("umount", "-l", str(small)), timeout=20, check=True)
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        write_without_end(file)
+
+
+def write_without_end(file: FileIO) -> None:
+    while True:
+        file.write(b"x" * 256)
+
+
+def test_a_full_disk(lab: "Lab", sh: Make, lives: Callable[[int], bool]) -> None:
+    talk = lab.start(sh("early", "exec sleep 1000"), sh("late", "exec sleep 1000", group="other"))
+    talk.send(Spawn(("early",)))
+    early = talk.until(Spawned).pid
+    fill(lab.folder)
+    talk.send(Spawn(("late",)))
+    exited = talk.until(Exited)
+    assert (exited.process, exited.code, exited.requested) == ("late", 127, False)
+    assert "No space left" in exited.error
+    assert lives(early)
+    talk.until(Gone)
+    (lab.folder / "filler").unlink()
+    talk.send(Spawn(("late",)))
+    assert talk.until(Spawned).process == "late"
+    talk.send(Stop())
+    assert talk.until(Gone) == Gone(("early", "late"))
+
+
+def test_an_agent_that_finds_no_room(lab: "Lab", sh: Make) -> None:
+    lab.transport.look("h")  # the bundle is there before the disk is full
+    fill(lab.folder)
+    with pytest.raises(Exception, match="No space left"):
+        lab.start(sh("a", "exec sleep 1000"))

@@ -1,0 +1,71 @@
+"""TEST-ONLY vLLM plugin: what the CPU backend of vLLM 0.31 lacks for data plus expert parallel MoE.
+
+That backend chooses AgRsAll2AllManager, but its communicator has neither of the two collectives of uneven shapes
+that the manager calls, and its experts take global expert ids for local ones. GPU backends need none of this.
+"""
+
+from typing import Any
+
+
+def register() -> None:
+    """vLLM calls this in each of its processes."""
+    from vllm.distributed.device_communicators.base_device_communicator import DeviceCommunicatorBase
+    from vllm.distributed.device_communicators.cpu_communicator import CpuCommunicator
+    from vllm.model_executor.layers.fused_moe.experts.cpu_moe import CPUUnquantizedExperts
+
+    if CpuCommunicator.all_gatherv is DeviceCommunicatorBase.all_gatherv:
+        CpuCommunicator.all_gatherv = all_gatherv
+        CpuCommunicator.reduce_scatterv = reduce_scatterv
+    if not getattr(CPUUnquantizedExperts.apply, "maps_experts", False):
+        CPUUnquantizedExperts.apply = with_local_experts(CPUUnquantizedExperts.apply)
+
+
+def all_gatherv(self: Any, input_: Any, dim: int = 0, sizes: list[int] | None = None) -> Any:
+    """Gathers tensors of `sizes` rows along dimension 0; gloo wants equal shapes, so they are padded."""
+    import torch
+
+    if isinstance(input_, (list, tuple)):
+        return [all_gatherv(self, tensor, dim, sizes) for tensor in input_]
+    if self.world_size == 1:
+        return input_
+    if dim != 0:
+        raise ValueError(f"dim must be 0, not {dim}")
+    sizes = sizes or [input_.shape[0]] * self.world_size
+    padded = input_.new_zeros((max(sizes), *input_.shape[1:]))
+    padded[: input_.shape[0]] = input_
+    parts = [torch.empty_like(padded) for _ in sizes]
+    torch.distributed.all_gather(parts, padded, group=self.device_group)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)], dim=0)
+
+
+def reduce_scatterv(self: Any, input_: Any, dim: int = -1, sizes: list[int] | None = None) -> Any:
+    """Sums over all ranks and keeps this rank's `sizes` part of `dim`; an all-reduce, since gloo has no such call."""
+    import torch
+
+    if self.world_size == 1:
+        return input_
+    whole = input_.movedim(dim, 0).contiguous().clone()
+    sizes = sizes or [whole.shape[0] // self.world_size] * self.world_size
+    torch.distributed.all_reduce(whole, group=self.device_group)
+    begin = sum(sizes[: self.rank_in_group])
+    return whole[begin : begin + sizes[self.rank_in_group]].movedim(0, dim).contiguous()
+
+
+def with_local_experts(original: Any) -> Any:
+    """Without it global ids index past the local experts' weights: NaN, and token 0 for ever."""
+
+    def apply(
+        self: Any, output: Any, hidden_states: Any, w1: Any, w2: Any, topk_weights: Any, topk_ids: Any,
+        activation: Any, global_num_experts: Any, expert_map: Any, *args: Any, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        if expert_map is not None:
+            local = expert_map.to(topk_ids.device)[topk_ids.long()]
+            topk_weights = topk_weights.masked_fill(local < 0, 0)
+            topk_ids = local.clamp(min=0).to(topk_ids.dtype)
+        return original(
+            self, output, hidden_states, w1, w2, topk_weights, topk_ids,
+            activation, global_num_experts, expert_map, *args, **kwargs,
+        )  # fmt: skip
+
+    apply.maps_experts = True  # type: ignore[attr-defined]
+    return apply
