@@ -5,7 +5,7 @@ from dsr1.hosts.process import Variable
 
 
 def control_plane(host: Host) -> tuple[Variable, ...]:
-    """Which address and interface this node talks over. Without them gloo binds what /etc/hosts says, 127.* included."""
+    """Which address and interface this node talks over. Without them gloo binds what /etc/hosts says."""
     address = ("VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_HOST")
     names = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME")
     found = [Variable(name, host.address, f"address of {host.name}") for name in address]
@@ -31,4 +31,6 @@ def visible_devices(devices: tuple[int, ...], on_host: int) -> tuple[Variable, .
     """Name the GPUs only where a process takes fewer than the host has."""
     if not devices or len(devices) == on_host:
         return ()
-    return (Variable("CUDA_VISIBLE_DEVICES", ",".join(map(str, devices)), f"GPUs of this process ({on_host} on the host)"),)
+    return (
+        Variable("CUDA_VISIBLE_DEVICES", ",".join(map(str, devices)), f"GPUs of this process ({on_host} on the host)"),
+    )

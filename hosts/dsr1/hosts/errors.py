@@ -1,11 +1,11 @@
 """The errors of dsr1, drawn as one small tree; the command line alone maps them to exit codes.
 
-    Dsr1Error
-    ├── InputError       a recipe, an option or a host list is wrong            exit 2
-    ├── CheckFailed      a host is not fit for the plan                         exit 3
-    ├── LaunchFailed     the deployment did not come up, or ended               exit 4
-    │   └── HostError    a host could not be reached or did not answer
-    └── RunNotFound      no such run                                            exit 5
+Dsr1Error
+├── InputError       a recipe, an option or a host list is wrong            exit 2
+├── CheckFailed      a host is not fit for the plan                         exit 3
+├── LaunchFailed     the deployment did not come up, or ended               exit 4
+│   └── HostError    a host could not be reached or did not answer
+└── RunNotFound      no such run                                            exit 5
 """
 
 

@@ -82,7 +82,10 @@ def make_plan(recipe: Recipe, hosts: Sequence[Host], run: str, folder: str) -> P
 
 
 def _service(site: Site, stack: Stack) -> Service:
-    front, first = site.recipe.frontend, site.topology.groups[0].leader.host if not stack.frontend else site.topology.hosts[0]
+    front, first = (
+        site.recipe.frontend,
+        site.topology.groups[0].leader.host if not stack.frontend else site.topology.hosts[0],
+    )
     host = first.address if front.host in ("0.0.0.0", "::", "") else front.host
     count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
     if site.recipe.stack == "mocker":
@@ -98,7 +101,7 @@ def _mocker_registrations(group: Group) -> int:
 def _notes(site: Site) -> Iterator[str]:
     for group in site.topology.groups:
         if group.layout != group.spec.layout:
-            yield f"engines.{group.name}: one rank a node, so {group.spec.layout} runs as {group.layout} (vLLM would do so without a word)"
+            yield f"engines.{group.name}: one rank a node, so {group.spec.layout} runs as {group.layout}"
 
 
 def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
@@ -130,7 +133,9 @@ def _etcd(site: Site) -> Process:
         *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"dsr1={peer}"),
     )
     used = (ports.etcd, ports.etcd_peer)
-    return Process(ETCD, ETCD, host.name, with_setup(site.recipe.runtime, argv), ports=used, wave=0, listen_port=ports.etcd)
+    return Process(
+        ETCD, ETCD, host.name, with_setup(site.recipe.runtime, argv), ports=used, wave=0, listen_port=ports.etcd
+    )
 
 
 def _frontend(site: Site, stack: Stack) -> Process:
@@ -178,7 +183,7 @@ def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
 
 
 def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The recipe's setup lines run in the bash that then becomes the command; the command is never put into a string."""
+    """The recipe's setup lines run in a bash that then becomes the command, which is never put into a string."""
     if not runtime.setup:
         return argv
     script = "\n".join(("set -e", *runtime.setup, 'exec "$@"'))

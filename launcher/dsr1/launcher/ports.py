@@ -61,6 +61,8 @@ def transfers_kv(group: Group) -> bool:
 def _refuse_overlap(recipe: Recipe, end: int) -> None:
     base, frontend = recipe.ports.base, recipe.frontend.port
     if end > EPHEMERAL:
-        raise InputError(f"ports.base: {base} leaves no room, ports up to {end - 1} would reach the ephemeral range ({EPHEMERAL} on)")
+        raise InputError(
+            f"ports.base: {base} leaves no room, ports up to {end - 1} would reach the ephemeral range ({EPHEMERAL} on)"
+        )
     if base <= frontend < end:
         raise InputError(f"frontend.port: {frontend} lies among the ports {base}-{end - 1} that follow ports.base")

@@ -53,7 +53,7 @@ class Model(Part):
 
 
 class Runtime(Part):
-    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup` are bash lines run first."""
+    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash lines first."""
 
     python: Text | None = None
     venv: Text | None = None
@@ -123,7 +123,9 @@ class Engine(Part):
     def _consistent(self) -> "Engine":
         tokens = self.token_budget
         if self.max_num_seqs and tokens and tokens < self.max_num_seqs:
-            raise ValueError(f"max_num_batched_tokens is {tokens}, vLLM wants at least max_num_seqs ({self.max_num_seqs})")
+            raise ValueError(
+                f"max_num_batched_tokens is {tokens}, vLLM wants at least max_num_seqs ({self.max_num_seqs})"
+            )
         if self.eplb and not self.expert_parallel:
             raise ValueError("eplb needs expert_parallel: true")
         return self

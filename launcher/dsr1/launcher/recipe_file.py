@@ -1,4 +1,4 @@
-"""Read a recipe: a built-in name or a YAML file, with `--set` changes, into a Recipe or an error that names the line."""
+"""Read a recipe, built in or a YAML file, with `--set` changes: a Recipe, or an error that names the line."""
 
 import os
 import re
@@ -22,6 +22,11 @@ _PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
 def built_in_recipes() -> dict[str, Path]:
     """Name to file of the recipes that come with dsr1."""
     return {file.stem: file for file in sorted(BUILT_IN.glob("*.yaml"))}
+
+
+def describe(file: Path) -> str:
+    """A recipe's own description, without validating the rest: its paths may need variables that aren't set."""
+    return str(_construct(_read(file), str(file)).get("description", ""))
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -61,7 +66,9 @@ def _read(file: Path) -> str:
             raise InputError(f"{file}: larger than {_MAX_BYTES} bytes, so it is not a recipe")
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+        raise InputError(
+            f"{file}: can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}"
+        ) from None
 
 
 def _compose(text: str, source: str) -> yaml.Node | None:
@@ -94,7 +101,7 @@ def _refuse_double_keys(node: yaml.Node | None, source: str) -> None:
 
 def _construct(text: str, source: str) -> dict[str, Any]:
     try:
-        data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_LOADER)  # a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{source}: not YAML: {error}") from None
     if not isinstance(data, dict):
@@ -110,7 +117,7 @@ def _apply(data: dict[str, Any], change: str) -> None:
     for key in keys[:-1]:
         data = _step_into(data, key, change)
     try:
-        data[keys[-1]] = yaml.load(value, Loader=_LOADER)  # noqa: S506 - a SafeLoader
+        data[keys[-1]] = yaml.load(value, Loader=_LOADER)  # a SafeLoader
     except yaml.YAMLError:
         data[keys[-1]] = value
 
@@ -131,12 +138,15 @@ def _expand_paths(data: dict[str, Any], source: str) -> None:
 
 
 def _expanded(value: str, where: str) -> str:
-    text = os.path.expanduser(os.path.expandvars(value))
+    text = str(Path(os.path.expandvars(value)).expanduser()) if value.startswith("~") else os.path.expandvars(value)
     missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
     if missing:
         name = missing[1] or missing[2]
         option = {"model.path": "--model", "runtime.venv": "--venv"}.get(where.rsplit(" ", 1)[-1])
-        raise InputError(f"{where}: {value!r} needs the environment variable {name}; set it" + (f" or give {option}" if option else ""))
+        raise InputError(
+            f"{where}: {value!r} needs the environment variable {name}; set it"
+            + (f" or give {option}" if option else "")
+        )
     looks_relative = text.startswith(("./", "../")) or text in (".", "..")
     return str(Path(text).resolve()) if looks_relative else text
 

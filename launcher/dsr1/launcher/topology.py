@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
@@ -87,7 +88,9 @@ def local_size(name: str, engine: Engine, nodes: int, on_cpu: bool) -> int:
         return engine.ranks_per_node or default or _refuse_wide_tp(name, engine)
     size, rest = divmod(engine.data_parallel_size, nodes)
     if rest or size == 0:
-        raise InputError(f"engines.{name}.data_parallel_size: {engine.data_parallel_size} ranks can't be dealt evenly to {nodes} hosts")
+        raise InputError(
+            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be dealt evenly to {nodes} hosts"
+        )
     if engine.ranks_per_node not in (None, size):
         raise InputError(
             f"engines.{name}: data_parallel_size {engine.data_parallel_size} over {nodes} hosts is {size} ranks each, "
@@ -96,9 +99,9 @@ def local_size(name: str, engine: Engine, nodes: int, on_cpu: bool) -> int:
     return size
 
 
-def _refuse_wide_tp(name: str, engine: Engine) -> int:
+def _refuse_wide_tp(name: str, engine: Engine) -> NoReturn:
     raise InputError(
-        f"engines.{name}.tensor_parallel_size: {engine.tensor_parallel_size} is more than the {GPUS_PER_NODE} GPUs of a host"
+        f"engines.{name}.tensor_parallel_size: {engine.tensor_parallel_size} exceeds a host's {GPUS_PER_NODE} GPUs"
     )
 
 
@@ -144,7 +147,7 @@ class _Placing:
                 planned[key] += devices
         return chosen if len(chosen) == count else self._refuse(name, count, devices)
 
-    def _refuse(self, name: str, count: int, devices: int) -> "int | list[Host]":  # type: ignore[return]
+    def _refuse(self, name: str, count: int, devices: int) -> NoReturn:
         unit = "" if self._on_cpu else f" with {devices} free GPUs each"
         free = ", ".join(f"{host.name} {host.gpus - self._used[self._key(host)]}" for host in self._hosts[:8])
         left = "" if self._on_cpu else f" (GPUs free: {free}{', ...' if len(self._hosts) > 8 else ''})"

@@ -86,8 +86,8 @@ def _vllm_worker(site: Site, place: Place) -> Command:
     group, node, rank = place
     if group.registrations > 1:
         raise InputError(
-            f"engines.{group.name}.layout: {group.spec.layout} over several nodes gives stack vllm several API servers and "
-            "no one address; use layout: headless, or stack: dynamo"
+            f"engines.{group.name}.layout: {group.spec.layout} over several nodes gives stack vllm several "
+            "API servers and no one address; use layout: headless, or stack: dynamo"
         )
     front = site.recipe.frontend
     server = () if node.rank else ("--host", front.host, "--port", str(front.port), *render_flags(front.args))

@@ -1,0 +1,45 @@
+"""The `dsr1` command: its verbs, and errors to exit codes."""
+
+import sys
+
+import typer
+
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.launcher.cli.plan import plan
+from dsr1.launcher.cli.recipes import recipes
+
+EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
+    (InputError, 2),
+    (CheckFailed, 3),
+    (LaunchFailed, 4),
+    (RunNotFound, 5),
+)
+
+app = typer.Typer(
+    name="dsr1",
+    help="DeepSeek-R1 on bare Hopper hosts: plan what runs where.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(recipes)
+app.command()(plan)
+
+
+def exit_code(error: Dsr1Error) -> int:
+    """The documented exit code of an error; 1 for one that has none."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def main() -> None:
+    """Run one verb. A traceback is shown for a bug, or for anything with --debug."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except Dsr1Error as error:
+        if debug:
+            raise
+        print(f"dsr1: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))

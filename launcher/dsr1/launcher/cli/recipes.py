@@ -1,0 +1,17 @@
+"""`dsr1 recipes`: the built-in recipes."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the built-in recipes."""
+    from dsr1.launcher.recipe_file import built_in_recipes, describe
+
+    found = {name: describe(file) for name, file in built_in_recipes().items()}
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(f"{name:<12} {description}" for name, description in found.items()))

@@ -1,0 +1,46 @@
+"""A recipe's errors name the line, the key and what is allowed."""
+
+import pytest
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.recipe_file import built_in_recipes, load_recipe, parse_recipe
+
+GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (GOOD + "engine: 1\n", r"f\.yaml:5: engine: unknown key \(did you mean engines\?\)"),
+        (
+            "name: a\nmodel: {path: /m}\nengines:\n  main:\n    max_num_seq: 3\n",
+            r":5: engines\.main\.max_num_seq: unknown",
+        ),
+        (GOOD.replace("nodes: 1", "nodes: two"), r":4: engines\.main\.nodes: .*'two'"),
+        (GOOD + "name: b\n", "f.yaml:5: key 'name' stands twice"),
+        ("- 1\n", "a recipe is a mapping"),
+        ("a: [\n", r"f\.yaml:\d+: not YAML"),
+        ("name: a\nengines: {main: {}}\n", "model: is missing"),
+        (GOOD.replace("nodes: 1", "args: {data-parallel-rank: 1}"), "recipe's own key: layout: per_gpu"),
+        (GOOD.replace("nodes: 1", "max_num_seqs: 512, all2all_backend: deepep_low_latency"), "at least max_num_seqs"),
+        ("a: &x [1]\nb: *x\n", "aliases"),
+    ],
+)
+def test_bad_recipes_say_where_and_what(text: str, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        parse_recipe(text, "f.yaml")
+
+
+def test_changes_reach_any_key() -> None:
+    recipe = parse_recipe(GOOD, "f.yaml", ["engines.main.max_num_seqs=7", "frontend.port=9000"])
+    assert (recipe.engines["main"].max_num_seqs, recipe.frontend.port) == (7, 9000)
+
+
+@pytest.mark.parametrize("name", sorted(built_in_recipes()))
+def test_built_in_recipes_are_good(name: str) -> None:
+    assert load_recipe(name, ["model.path=/m", "runtime.venv=/v"]).name == name
+
+
+def test_unset_variable_is_named() -> None:
+    with pytest.raises(InputError, match=r"needs the environment variable NOT_SET_ANYWHERE"):
+        parse_recipe(GOOD.replace("/m", "$NOT_SET_ANYWHERE/m"), "f.yaml")
