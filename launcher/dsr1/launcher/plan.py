@@ -8,7 +8,7 @@ from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import HostPlan, Process, Requirements, Variable
 from dsr1.launcher.commands.stacks import Place, Site, Stack, stack_of
-from dsr1.launcher.ports import make_ports, publishes_kv_events, transfers_kv
+from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
 from dsr1.launcher.topology import Group, Node, make_topology
 
@@ -211,7 +211,13 @@ def _worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tup
         Variable("VLLM_ENGINE_READY_TIMEOUT_S", str(round(site.recipe.timeouts.ready)), "recipe timeouts.ready"),
     ]
     if stack.has_system_port and not _is_headless_follower(group, node):
-        computed.append(Variable("DYN_SYSTEM_PORT", str(ports.system + index), f"ports of engine {group.name}"))
+        computed.append(
+            Variable(
+                "DYN_SYSTEM_PORT",
+                str(ports.system + ranks_before(group, node) + index),
+                f"ports of engine {group.name}",
+            )
+        )
     if transfers_kv(group):
         computed.append(Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"))
     return tuple(variable for variable in computed if variable.name not in own)
@@ -226,7 +232,7 @@ def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[i
     ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
     bound: list[int] = []
     if stack.has_system_port and not _is_headless_follower(group, node):
-        bound.append(ports.system + index)
+        bound.append(ports.system + ranks_before(group, node) + index)
     if node.rank == 0 and index == 0 and len(group.nodes) > 1 and site.recipe.stack != "mocker":
         bound.append(ports.rpc)
     if stack.frontend is None and node.rank == 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.topology import Group, Topology
+from dsr1.launcher.topology import Group, Node, Topology
 
 EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
 
@@ -45,9 +45,15 @@ def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
 
 def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
     system = first + 1
-    kv_events = system + max(node.local_size for node in group.nodes)
+    kv_events = system + max(ranks_before(group, node) + node.local_size for node in group.nodes)
     nixl = kv_events + (group.size if publishes_kv_events(group) else 0)
     return EnginePorts(first, system, kv_events, nixl), nixl + (group.size if transfers_kv(group) else 0)
+
+
+def ranks_before(group: Group, node: Node) -> int:
+    """Ranks of the engine's earlier nodes on the same machine: several nodes of one machine share its ports."""
+    same = (other for other in group.nodes[: node.rank] if other.host.address == node.host.address)
+    return sum(other.local_size for other in same)
 
 
 def publishes_kv_events(group: Group) -> bool:

@@ -147,8 +147,12 @@ def _expanded(value: str, where: str) -> str:
             f"{where}: {value!r} needs the environment variable {name}; set it"
             + (f" or give {option}" if option else "")
         )
-    looks_relative = text.startswith(("./", "../")) or text in (".", "..")
-    return str(Path(text).resolve()) if looks_relative else text
+    return str(Path(text).absolute()) if _is_place(text, where) else text
+
+
+def _is_place(text: str, where: str) -> bool:
+    """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or after a dot."""
+    return text.startswith(".") or where.endswith("venv") or (where.endswith("path") and Path(text).is_dir())
 
 
 def _explain(error: ValidationError, tree: yaml.Node | None, source: str) -> Iterator[str]:

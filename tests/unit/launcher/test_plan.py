@@ -58,6 +58,12 @@ def test_two_engines_split_one_host() -> None:
     assert max(ports) < 32768
 
 
+def test_nodes_of_one_machine_share_no_port() -> None:
+    plan = planned("main: {nodes: 3, ranks_per_node: 2}", this_machine(3, 8))
+    ports = [port for process in plan.processes for port in process.ports]
+    assert len(ports) == len(set(ports))
+
+
 def test_interfaces_are_each_hosts_own_and_exact() -> None:
     plan = planned("main: {}")
     env = {p.host: {v.name: v.value for v in p.env} for p in plan.processes if p.ranks}

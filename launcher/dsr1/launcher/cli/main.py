@@ -5,8 +5,10 @@ import sys
 import typer
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.launcher.cli.launch import launch
 from dsr1.launcher.cli.plan import plan
 from dsr1.launcher.cli.recipes import recipes
+from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop
 
 EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
     (InputError, 2),
@@ -17,13 +19,13 @@ EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
 
 app = typer.Typer(
     name="dsr1",
-    help="DeepSeek-R1 on bare Hopper hosts: plan what runs where.",
+    help="DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(recipes)
-app.command()(plan)
+for verb in (recipes, plan, launch, ps, status, logs, smoke, stop):
+    app.command()(verb)
 
 
 def exit_code(error: Dsr1Error) -> int:

@@ -1,0 +1,84 @@
+"""`dsr1 ps`, `status`, `logs`, `smoke` and `stop`: a run from any shell."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; default: the newest.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def ps(as_json: AsJson = False) -> None:
+    """List the runs, the newest last."""
+    from dsr1.hosts.errors import LaunchFailed
+    from dsr1.launcher.runs import Run, list_runs
+
+    def phase(run: Run) -> str:
+        try:
+            state = run.state()
+        except LaunchFailed:
+            return "unreadable"
+        return state.phase if state.ended or run.supervisor() else "unsupervised"
+
+    found = {run.name: phase(run) for run in list_runs()}
+    print(json.dumps(found, indent=2) if as_json else "\n".join(f"{n:<24} {p}" for n, p in found.items()))
+
+
+def status(run: Name = None, as_json: AsJson = False) -> None:
+    """Tell how a run stands, from what really runs."""
+    from dsr1.launcher.executor import alive_processes
+    from dsr1.launcher.runs import find_run
+
+    found = find_run(run)
+    state, alive, supervised = found.state(), alive_processes(found), found.supervisor() is not None
+    if as_json:
+        told = {"run": found.name, **asdict(state), "supervised": supervised, "alive": alive}
+        print(json.dumps(told, indent=2))
+        return
+    print(f"{found.name}: {state.phase}{'' if supervised or state.ended else ', its supervisor is gone'}")
+    print(f"alive: {', '.join(alive) or 'nothing'}")
+    print("\n".join(f"{seen.who}: {seen.what}" for seen in state.progress))
+    if state.reason:
+        print(state.reason)
+
+
+def logs(run: Name = None) -> None:
+    """Print the logs of every process, each line with its process's name."""
+    from dsr1.launcher.runs import find_run
+
+    for file in sorted((find_run(run).folder / "hosts").glob("*/logs/*.log")):
+        with file.open(errors="replace") as lines:
+            for line in lines:
+                print(f"{file.stem}: {line.rstrip()}")
+
+
+def smoke(run: Name = None) -> None:
+    """Ask the deployment something and print the answer."""
+    import httpx
+
+    from dsr1.hosts.errors import LaunchFailed
+    from dsr1.launcher.runs import find_run
+    from dsr1.launcher.serving import QUESTION, chat
+
+    found = find_run(run)
+    try:
+        with httpx.Client(timeout=found.settings().chat_s, trust_env=False) as client:
+            answer = chat(found.plan().service, client)
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        raise LaunchFailed(f"{found.name}: no completion: {error}") from None
+    print(f"{QUESTION} -> {answer}")
+
+
+def stop(run: Name = None) -> None:
+    """End a run and prove that nothing of it is left."""
+    from dsr1.hosts.errors import LaunchFailed
+    from dsr1.launcher.executor import stop_run
+    from dsr1.launcher.runs import find_run
+
+    found = find_run(run)
+    left = stop_run(found)
+    if left:
+        raise LaunchFailed(f"{found.name}: still alive: {', '.join(left)}")
+    print(f"{found.name}: stopped, nothing of it is alive")

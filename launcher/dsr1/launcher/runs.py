@@ -1,0 +1,146 @@
+"""Runs: a folder each, with the plan, the state and one folder a host. Written before anything is started."""
+
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
+from dsr1.hosts.identity import boot_id, is_alive, start_time
+from dsr1.hosts.wire import from_plain
+from dsr1.launcher.plan import Plan
+
+ENDED = ("stopped", "failed")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How far a process, or one rank of it, has come."""
+
+    who: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a run stands. `phase`: starting, ready, stopping, stopped, failed. Times in seconds."""
+
+    phase: str
+    since: float
+    ready_after: float | None = None
+    reason: str = ""
+    exit_code: int = 0
+    progress: tuple[Seen, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the supervisor needs beside the plan. Seconds."""
+
+    python: str
+    prepare_s: float
+    ready_s: float
+    chat_s: float
+
+
+def state_folder() -> Path:
+    """$DSR1_STATE_DIR, or the user's state folder."""
+    from platformdirs import user_state_path
+
+    own = os.environ.get("DSR1_STATE_DIR")
+    return Path(own).absolute() if own else user_state_path("dsr1")
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+
+    def create(self, plan: Plan, settings: Settings) -> None:
+        """Refuses a name that is taken; mkdir decides between two launches at once."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(mode=0o700)
+            (self.folder / "discovery").mkdir()
+            self._write("plan.json", asdict(plan))
+            self._write("settings.json", asdict(settings))
+            self.save(State("starting", time.time()))
+        except FileExistsError:
+            raise InputError(f"--name {self.name}: there is a run of that name; `dsr1 ps` lists them") from None
+        except OSError as error:
+            raise LaunchFailed(f"{self.folder}: can't be written: {error.strerror}. Nothing was started") from None
+
+    def plan(self) -> Plan:
+        plan: Plan = self._read("plan.json", Plan)
+        return plan
+
+    def settings(self) -> Settings:
+        settings: Settings = self._read("settings.json", Settings)
+        return settings
+
+    def state(self) -> State:
+        state: State = self._read("state.json", State)
+        return state
+
+    def save(self, state: State) -> None:
+        self._write("state.json", asdict(state))
+
+    def claim(self) -> None:
+        """Record this process as the run's supervisor."""
+        self._write("supervisor.json", {"pid": os.getpid(), "started": start_time(os.getpid()), "boot": boot_id()})
+
+    def supervisor(self) -> int | None:
+        """The pid of the supervisor if it lives: same pid, start time and boot."""
+        try:
+            found = json.loads((self.folder / "supervisor.json").read_text())
+            return int(found["pid"]) if is_alive(found["pid"], found["started"], found["boot"]) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, name: str, value: object) -> None:
+        new = self.folder / f".{name}.{os.getpid()}"
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(value, file, indent=1)
+        new.replace(self.folder / name)
+
+    def _read(self, name: str, kind: type) -> Any:
+        file = self.folder / name
+        try:
+            return from_plain(kind, json.loads(file.read_text()), name)
+        except (OSError, ValueError) as error:
+            raise LaunchFailed(f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run") from None
+
+
+def list_runs() -> list[Run]:
+    """All runs, the newest last."""
+    folder = state_folder() / "runs"
+    found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return [Run(path) for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def new_run(name: str) -> Run:
+    if not _NAME.match(name):
+        raise InputError(f"--name {name!r}: wanted letters, digits, - and _, at most 63, for example r1-prod")
+    return Run(state_folder() / "runs" / name)
+
+
+def find_run(name: str | None) -> Run:
+    """By name, or the newest. Raises RunNotFound naming those that exist."""
+    runs = list_runs()
+    if name is None and runs:
+        return runs[-1]
+    found = [run for run in runs if run.name == name]
+    if not found:
+        known = ", ".join(run.name for run in runs[-8:]) or "none"
+        raise RunNotFound(f"no run {name or 'yet'}; runs: {known}")
+    return found[0]

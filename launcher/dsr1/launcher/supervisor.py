@@ -1,0 +1,203 @@
+"""The supervisor: one per run. It starts the agents, gates the start, watches, fails fast, and ends everything."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import httpx
+
+from dsr1.hosts.commands import Command, Prepare, Quiet, Spawn
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
+from dsr1.hosts.events import Event, Exited, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.process import Process
+from dsr1.hosts.transport import Link
+from dsr1.launcher.runs import Run, Seen, State
+from dsr1.launcher.serving import chat, missing
+
+PROBE_S = 0.1
+
+
+class StopRequested(Exception):
+    """Somebody asked for the end of the run."""
+
+
+class LinkLost(Exception):
+    """An agent's connection ended; put into the queue in place of an event."""
+
+
+class Ready:
+    """The deployment answered a chat; put into the queue by the prober."""
+
+
+Item = Event | LinkLost | Ready | StopRequested
+
+
+class Supervisor:
+    """Runs in the main thread of its own process. Threads only read: one per agent, one for the frontend."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._plan, self._settings = run, run.plan(), run.settings()
+        self._transport = LocalTransport(run.folder / "hosts", (self._settings.python,))
+        self._links: dict[str, Link] = {}
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._state = State("starting", time.time())
+        self._seen: dict[str, str] = {}
+        self._done = threading.Event()
+
+    def request_stop(self, *_: object) -> None:
+        self._queue.put(StopRequested())
+
+    def supervise(self) -> None:
+        """From the first agent to the proof that nothing is left."""
+        began = time.monotonic()
+        try:
+            self._bring_up(began + self._settings.ready_s)
+            self._save(phase="ready", ready_after=round(time.monotonic() - began, 2))
+            self._send_all(Quiet())
+            self._watch()
+        except StopRequested:
+            self._finish("stopped", "asked to stop", 0)
+        except Dsr1Error as error:
+            self._finish("failed", str(error), 3 if isinstance(error, CheckFailed) else 4)
+
+    def _bring_up(self, deadline: float) -> None:
+        (self._run.folder / "hosts").mkdir(exist_ok=True)
+        for host in self._plan.hosts:
+            self._transport.start(host)
+            self._attach(host.host)
+        self._prepare()
+        for wave in sorted({process.wave for process in self._plan.processes}):
+            self._spawn([process for process in self._plan.processes if process.wave == wave], deadline)
+        threading.Thread(target=self._probe, daemon=True).start()
+        self._until(lambda item: isinstance(item, Ready), deadline, "serve")
+
+    def _attach(self, host: str) -> None:
+        link = self._links[host] = self._transport.attach(host, 0)
+        threading.Thread(target=self._read, args=(link,), daemon=True).start()
+
+    def _read(self, link: Link) -> None:
+        with contextlib.suppress(HostError):
+            for numbered in link.events():
+                self._queue.put(numbered.event)
+        self._queue.put(LinkLost())
+
+    def _prepare(self) -> None:
+        self._send_all(Prepare())
+        deadline = time.monotonic() + self._settings.prepare_s
+        failed = []
+        for _ in self._links:
+            found = self._until(lambda item: isinstance(item, Prepared), deadline, "look at the hosts")
+            assert isinstance(found, Prepared)
+            failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
+        if failed:
+            raise CheckFailed("\n".join(f"{f.host}: {f.check}: {f.seen}; wanted {f.wanted}. {f.fix}" for f in failed))
+
+    def _spawn(self, processes: list[Process], deadline: float) -> None:
+        for host in dict.fromkeys(process.host for process in processes):
+            self._links[host].send(Spawn(tuple(p.name for p in processes if p.host == host)))
+        waiting: set[tuple[type, str]] = {(Spawned, process.name) for process in processes}
+        waiting |= {(Listening, process.name) for process in processes if process.listen_port}
+        while waiting:
+            item = self._until(lambda item: isinstance(item, Spawned | Listening), deadline, "start")
+            waiting.discard((type(item), getattr(item, "process", "")))
+
+    def _probe(self) -> None:
+        """As soon as the frontend lists every worker, ask for a completion; ready is its answer."""
+        with httpx.Client(timeout=self._settings.chat_s, trust_env=False) as client:
+            while not self._done.wait(PROBE_S):
+                with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
+                    if (
+                        not missing(self._plan.service, client)
+                        and chat(self._plan.service, client, tokens=1) is not None
+                    ):
+                        self._queue.put(Ready())
+                        return
+
+    def _watch(self) -> None:
+        while True:
+            self._take(None, "")
+
+    def _until(self, wanted: Callable[[Item], bool], deadline: float, doing: str) -> Item:
+        while True:
+            item = self._take(deadline, doing)
+            if wanted(item):
+                return item
+
+    def _take(self, deadline: float | None, doing: str) -> Item:
+        """The next item; every unexpected end, wherever it is met, ends the run."""
+        try:
+            item = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except Empty:
+            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); {self._last_seen()}") from None
+        if isinstance(item, StopRequested):
+            raise item
+        if isinstance(item, LinkLost):
+            raise HostError("the connection to an agent is lost")
+        if isinstance(item, Exited) and not item.requested:
+            raise LaunchFailed(describe_exit(item))
+        if isinstance(item, Progress):
+            self._note(item)
+        return item
+
+    def _note(self, progress: Progress) -> None:
+        count = f" {progress.done}/{progress.total}" if progress.total else ""
+        key = progress.process if progress.rank is None else f"{progress.process} rank {progress.rank}"
+        self._seen[key] = progress.phase + count
+        self._save(progress=tuple(Seen(*pair) for pair in self._seen.items()))
+
+    def _last_seen(self) -> str:
+        seen = ", ".join(f"{seen.who}: {seen.what}" for seen in self._state.progress)
+        return f"last seen: {seen}" if seen else "no process had said anything"
+
+    def _send_all(self, command: Command) -> None:
+        for link in self._links.values():
+            link.send(command)
+
+    def _finish(self, phase: str, reason: str, exit_code: int) -> None:
+        """End everything on every host, then say how it ended. `end` proves absence, host by host."""
+        self._done.set()
+        self._save(phase="stopping", reason=reason)
+        left = tuple(name for host in self._plan.hosts for name in self._end(host.host))
+        said = f"{reason}\nLEFT RUNNING: {', '.join(left)}" if left else reason
+        self._save(phase="failed" if left else phase, reason=said, exit_code=exit_code or (4 if left else 0))
+
+    def _end(self, host: str) -> tuple[str, ...]:
+        try:
+            return self._transport.end(host).left
+        except HostError as error:
+            return (f"{host}: {error}",)
+
+    def _save(self, **changes: object) -> None:
+        """A full disk must not end what serves: the state on disk is then the last that fitted."""
+        self._state = replace(self._state, since=time.time(), **changes)  # type: ignore[arg-type]
+        with contextlib.suppress(OSError):
+            self._run.save(self._state)
+
+
+def describe_exit(item: Exited) -> str:
+    """The first process that ended, why, and its last lines."""
+    if item.error:
+        return f"{item.process} could not be started: {item.error}"
+    how = f"by signal {signal.Signals(-item.code).name}" if item.code < 0 else f"with exit code {item.code}"
+    lines = "\n".join(f"  {line}" for line in item.tail)
+    return f"{item.process} ended {how}, unasked\n{lines}".rstrip()
+
+
+def main() -> None:
+    run = Run(Path(sys.argv[1]))
+    run.claim()
+    supervisor = Supervisor(run)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, supervisor.request_stop)
+    supervisor.supervise()
+
+
+if __name__ == "__main__":
+    main()

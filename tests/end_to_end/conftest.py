@@ -1,0 +1,52 @@
+"""Deployments of real processes, each with its own state folder and ports, always ended."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dsr1.launcher.executor import stop_run
+from dsr1.launcher.runs import Run, list_runs
+
+ROOT = Path(__file__).parents[2]
+RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
+Dsr1 = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of the test's own; whatever was launched in it is ended."""
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    yield tmp_path
+    left = [name for run in list_runs() for name in stop_run(run)]
+    assert left == []
+
+
+@pytest.fixture
+def dsr1(state: Path) -> Dsr1:
+    """The command, as a user runs it."""
+
+    def call(*argv: str, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
+        command = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()", *argv)
+        env = os.environ | {"PYTHONPATH": ":".join(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))}
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, check=False)
+
+    return call
+
+
+@pytest.fixture
+def site() -> tuple[str, ...]:
+    """The options that name this machine's runtime and model; ports by the test process: several run at once."""
+    offset = os.getpid() % 400 * 20
+    if not (RUNTIME / "bin" / "python").exists():
+        pytest.skip("no CPU runtime: run `make runtime model` first")
+    ports = ("--set", f"ports.base={12000 + offset}", "--set", f"frontend.port={22000 + offset}")
+    return ("--venv", str(RUNTIME), "--model", str(MODEL), *ports)
+
+
+@pytest.fixture
+def newest(state: Path) -> Callable[[], Run]:
+    return lambda: list_runs()[-1]

@@ -1,0 +1,114 @@
+"""The whole life of a deployment, and its ends, with Dynamo's engine simulator: real processes, no torch."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from tests.end_to_end.conftest import Dsr1
+
+from dsr1.launcher.executor import alive_processes
+from dsr1.launcher.runs import Run
+
+MOCKER = ("--set", "stack=mocker", "--set", "engines.main={nodes: 2}")
+Site = tuple[str, ...]
+
+
+def pid_of(run: Run, process: str) -> int:
+    found = next((run.folder / "hosts").glob(f"*/processes/{process}.json"))
+    return int(json.loads(found.read_text())["pid"])
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.05)
+
+
+def of_run(folder: Path) -> list[int]:
+    """Every live process that mentions the run's folder in its command line or environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (
+                str(folder) in " ".join([*process.cmdline(), *process.environ().values()])
+                and process.pid != os.getpid()
+            ):
+                found.append(process.pid)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    launched = dsr1("launch", "tiny", "--name", "m", *site, *MOCKER)
+    assert launched.returncode == 0, launched.stderr
+    assert "ready after" in launched.stdout
+    assert dsr1("smoke", "m").returncode == 0
+    told = json.loads(dsr1("status", "m", "--json").stdout)
+    assert (told["phase"], told["alive"]) == ("ready", ["frontend", "main-0", "main-1"])
+    assert "stopped, nothing of it is alive" in dsr1("stop", "m").stdout
+    assert alive_processes(newest()) == []
+    assert of_run(newest().folder / "hosts") == []
+
+
+def test_killed_rank_ends_the_run_and_is_named(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", *site, *MOCKER).returncode == 0
+    run = newest()
+    os.kill(pid_of(run, "main-1"), signal.SIGKILL)
+    until(lambda: run.state().ended)
+    state = run.state()
+    assert (state.phase, state.exit_code) == ("failed", 4)
+    assert state.reason.startswith("main-1 ended by signal SIGKILL, unasked")
+    assert alive_processes(run) == []
+
+
+def test_killed_supervisor_loses_nothing(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", "--name", "s", *site, *MOCKER).returncode == 0
+    run, supervisor = newest(), newest().supervisor()
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: run.supervisor() is None)
+    told = json.loads(dsr1("status", "s", "--json").stdout)
+    assert (told["supervised"], told["alive"]) == (False, ["frontend", "main-0", "main-1"])
+    assert dsr1("stop", "s").returncode == 0
+    assert alive_processes(run) == []
+    assert run.state().phase == "stopped"
+
+
+def test_two_launches_of_the_same_ports(dsr1: Dsr1, site: Site) -> None:
+    assert dsr1("launch", "tiny", "--name", "first", *site, *MOCKER).returncode == 0
+    second = dsr1("launch", "tiny", "--name", "second", *site, *MOCKER)
+    assert second.returncode == 3
+    assert "first" in second.stderr
+    assert dsr1("smoke", "first").returncode == 0
+
+
+def test_missing_model_is_a_failed_check(dsr1: Dsr1, site: Site) -> None:
+    refused = dsr1("launch", "tiny", *site, *MOCKER, "--model", "/nowhere/model")
+    assert refused.returncode == 3
+    assert "/nowhere/model" in refused.stderr
+
+
+def test_missing_runtime_is_named(dsr1: Dsr1, site: Site) -> None:
+    refused = dsr1("launch", "tiny", *site, *MOCKER, "--venv", "/nowhere/venv")
+    assert refused.returncode == 4
+    assert "/nowhere/venv" in refused.stderr
+
+
+def test_half_written_state_is_told_and_stop_still_stops(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", "--name", "h", *site, *MOCKER).returncode == 0
+    run = newest()
+    (run.folder / "state.json").write_text('{"phase": "rea')
+    assert "unreadable" in dsr1("ps").stdout
+    assert dsr1("stop", "h").returncode == 0
+    assert alive_processes(run) == []
+
+
+def test_unknown_run(dsr1: Dsr1) -> None:
+    missing = dsr1("status", "never")
+    assert (missing.returncode, missing.stderr) == (5, "dsr1: no run never; runs: none\n")
