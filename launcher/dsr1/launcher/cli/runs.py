@@ -44,14 +44,16 @@ def status(run: Name = None, as_json: AsJson = False) -> None:
         print(state.reason)
 
 
-def logs(run: Name = None) -> None:
+def logs(
+    run: Name = None, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False
+) -> None:
     """Print the logs of every process, each line with its process's name."""
+    from dsr1.launcher.log_lines import read_logs
     from dsr1.launcher.runs import find_run
 
-    for file in sorted((find_run(run).folder / "hosts").glob("*/logs/*.log")):
-        with file.open(errors="replace") as lines:
-            for line in lines:
-                print(f"{file.stem}: {line.rstrip()}")
+    found = find_run(run)
+    for process, line in read_logs(found.folder / "hosts", lambda: follow and not found.state().ended):
+        print(f"{process}: {line}", flush=follow)
 
 
 def smoke(run: Name = None) -> None:
