@@ -1,13 +1,15 @@
 """Real vLLM on the CPU behind real Dynamo: two DP ranks with expert parallel, and what happens when one dies."""
 
+import concurrent.futures
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.test_mocker import Site, pid_of, until
+from tests.end_to_end.test_mocker import Site, of_run, pid_of, until
 
 from dsr1.launcher.executor import alive_processes
 from dsr1.launcher.runs import Run
@@ -31,3 +33,40 @@ def test_serves_and_ends_whole_when_a_main_is_killed(dsr1: Dsr1, site: Site, new
     assert run.state().reason.startswith("main-1 ended by signal SIGKILL")
     assert alive_processes(run) == []
     assert [process for process in family if process.is_running()] == []
+
+
+def test_killed_engine_core_ends_the_run(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    """Its main exits in under a second and is named; nothing of either rank stays."""
+    assert dsr1("launch", "tiny", *site).returncode == 0
+    run = newest()
+    family = psutil.Process(pid_of(run, "main-0")).children(recursive=True)
+    core = next(process for process in family if "EngineCore" in " ".join(process.cmdline()))
+    core.kill()
+    until(lambda: run.state().ended, 60)
+    assert run.state().reason.startswith("main-0 ended")
+    assert alive_processes(run) == []
+    assert [process for process in family if process.is_running()] == []
+
+
+def test_stop_while_it_initialises(dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]) -> None:
+    """vLLM ignores SIGTERM while its engine initialises; only SIGKILL of the group ends it."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        launched = pool.submit(dsr1, "launch", "tiny", "--name", "early", *site)
+        until(lambda: (state / "runs" / "early" / "state.json").exists())
+        until(lambda: any("initialising" in seen.what for seen in newest().state().progress), 120)
+        stopped = dsr1("stop", "early")
+        assert (stopped.returncode, launched.result().returncode) == (0, 4)
+    assert alive_processes(newest()) == []
+    assert of_run(newest().folder / "hosts") == []
+
+
+def test_a_headless_peer_goes_with_its_leader(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    """Left alone, a headless node never notices that its leader is gone."""
+    launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
+    assert launched.returncode == 0, launched.stderr
+    run = newest()
+    os.kill(pid_of(run, "main-0"), signal.SIGKILL)
+    until(lambda: run.state().ended, 60)
+    assert run.state().reason.startswith("main-0 ended by signal SIGKILL")
+    assert alive_processes(run) == []
+    assert of_run(run.folder / "hosts") == []

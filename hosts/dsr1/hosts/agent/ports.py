@@ -59,10 +59,15 @@ class PortLocks:
 
 
 def bind_error(address: str, port: int) -> OSError | None:
-    """Why the port can't be bound now. Without SO_REUSEADDR, as the strictest of our processes bind."""
+    """Why the port can't be bound now.
+
+    With SO_REUSEADDR, as Dynamo's and vLLM's servers bind: a listener still refuses, while connections of a run that
+    was just stopped, which the kernel keeps for a minute, do not.
+    """
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
     except OSError as error:
         return error
@@ -79,7 +84,7 @@ def holder_of(port: int) -> str:
         names = [f"pid {pid} ({psutil.Process(pid).name()})" for pid in pids]
     except (psutil.Error, OSError):
         names = []
-    return ", ".join(names) or "a process of another user, or a connection that is still closing"
+    return ", ".join(names) or "a process of another user"
 
 
 def parse_range(text: str) -> tuple[int, int]:
