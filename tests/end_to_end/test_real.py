@@ -53,7 +53,7 @@ def test_stop_while_it_initialises(dsr1: Dsr1, site: Site, state: Path, newest: 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         launched = pool.submit(dsr1, "launch", "tiny", "--name", "early", *site)
         until(lambda: (state / "runs" / "early" / "state.json").exists())
-        until(lambda: any("initialising" in seen.what for seen in newest().state().progress), 120)
+        until(lambda: any(row.phase == "initialising" for row in newest().state().ranks), 120)
         stopped = dsr1("stop", "early")
         assert (stopped.returncode, launched.result().returncode) == (0, 4)
     assert alive_processes(newest()) == []

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from dsr1.hosts.errors import CheckFailed, HostError, LaunchFailed
 from dsr1.hosts.host import this_machine
@@ -22,8 +22,7 @@ def start_run(recipe: Recipe, name: str) -> Run:
     """Write the run down, then start its supervisor in a session of its own."""
     run = new_run(name)
     plan = make_plan(recipe, this_machine(wanted_nodes(recipe), GPUS_PER_NODE), run.name, str(run.folder))
-    limits = recipe.timeouts
-    run.create(plan, Settings(recipe.runtime.interpreter, limits.prepare, limits.ready, limits.chat))
+    run.create(plan, _settings(recipe))
     with (run.folder / "supervisor.log").open("wb") as log:
         argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder)]
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -32,12 +31,24 @@ def start_run(recipe: Recipe, name: str) -> Run:
     return run
 
 
-def follow(run: Run, say: Callable[[str], None]) -> State:
-    """Say every change until it serves. Ctrl-C or failure leaves nothing running. Raises LaunchFailed, CheckFailed."""
+def _settings(recipe: Recipe) -> Settings:
+    limits = recipe.timeouts
+    return Settings(
+        python=recipe.runtime.interpreter,
+        prepare_s=limits.prepare,
+        ready_s=limits.ready,
+        importing_s=limits.importing,
+        loading_s=limits.loading,
+        compiling_s=limits.compiling,
+        chat_s=limits.chat,
+    )
+
+
+def follow(run: Run, show: Callable[[State], None]) -> State:
+    """Show every state until it serves. Ctrl-C or failure leaves nothing running. Raises LaunchFailed, CheckFailed."""
     try:
-        state = _wait(run, ("ready", "stopped", "failed"), say)
+        state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
-        say("interrupted: rolling back")
         stop_run(run)
         raise LaunchFailed(f"{run.name}: interrupted; everything that had been started is gone") from None
     if state.phase == "ready":
@@ -46,24 +57,15 @@ def follow(run: Run, say: Callable[[str], None]) -> State:
     raise kind(f"{run.name}: {state.reason}\nlogs: {run.folder}/hosts/*/logs")
 
 
-def _wait(run: Run, phases: tuple[str, ...], say: Callable[[str], None]) -> State:
-    said: dict[str, str] = {}
+def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> State:
     while True:
         alive, state = run.supervisor(), run.state()
-        for line in _news(state, said):
-            say(line)
+        show(state)
         if state.phase in phases:
             return state
         if alive is None:
             raise LaunchFailed(f"{run.name}: its supervisor is gone; `dsr1 stop {run.name}` ends what it left")
         time.sleep(POLL_S)
-
-
-def _news(state: State, said: dict[str, str]) -> Iterator[str]:
-    for seen in state.progress:
-        if said.get(seen.who) != seen.what:
-            said[seen.who] = seen.what
-            yield f"{seen.who}: {seen.what}"
 
 
 def stop_run(run: Run) -> tuple[str, ...]:

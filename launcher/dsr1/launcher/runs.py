@@ -12,17 +12,10 @@ from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.identity import boot_id, is_alive, start_time
 from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
+from dsr1.launcher.ranks import Table, phase_limits
 
 ENDED = ("stopped", "failed")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """How far a process, or one rank of it, has come."""
-
-    who: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +27,7 @@ class State:
     ready_after: float | None = None
     reason: str = ""
     exit_code: int = 0
-    progress: tuple[Seen, ...] = ()
+    ranks: Table = ()
 
     @property
     def ended(self) -> bool:
@@ -48,7 +41,15 @@ class Settings:
     python: str
     prepare_s: float
     ready_s: float
+    importing_s: float
+    loading_s: float
+    compiling_s: float
     chat_s: float
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Seconds that a rank may stay in each phase."""
+        return phase_limits(self.importing_s, self.loading_s, self.compiling_s)
 
 
 def state_folder() -> Path:

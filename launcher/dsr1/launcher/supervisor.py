@@ -18,10 +18,11 @@ from dsr1.hosts.events import Event, Exited, Listening, Prepared, Progress, Spaw
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.process import Process
 from dsr1.hosts.transport import Link
-from dsr1.launcher.runs import Run, Seen, State
+from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
+from dsr1.launcher.runs import Run, State
 from dsr1.launcher.serving import chat, missing
 
-PROBE_S = 0.1
+PROBE_S, LOOK_S = 0.1, 1.0
 
 
 class StopRequested(Exception):
@@ -47,8 +48,7 @@ class Supervisor:
         self._transport = LocalTransport(run.folder / "hosts", (self._settings.python,))
         self._links: dict[str, Link] = {}
         self._queue: SimpleQueue[Item] = SimpleQueue()
-        self._state = State("starting", time.time())
-        self._seen: dict[str, str] = {}
+        self._state = State("starting", time.time(), ranks=first_table(self._plan, time.time()))
         self._done = threading.Event()
 
     def request_stop(self, *_: object) -> None:
@@ -59,7 +59,8 @@ class Supervisor:
         began = time.monotonic()
         try:
             self._bring_up(began + self._settings.ready_s)
-            self._save(phase="ready", ready_after=round(time.monotonic() - began, 2))
+            seconds = round(time.monotonic() - began, 2)
+            self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
             self._send_all(Quiet())
             self._watch()
         except StopRequested:
@@ -132,10 +133,7 @@ class Supervisor:
 
     def _take(self, deadline: float | None, doing: str) -> Item:
         """The next item; every unexpected end, wherever it is met, ends the run."""
-        try:
-            item = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except Empty:
-            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); {self._last_seen()}") from None
+        item = self._next(deadline, doing)
         if isinstance(item, StopRequested):
             raise item
         if isinstance(item, LinkLost):
@@ -143,18 +141,26 @@ class Supervisor:
         if isinstance(item, Exited) and not item.requested:
             raise LaunchFailed(describe_exit(item))
         if isinstance(item, Progress):
-            self._note(item)
+            self._save(ranks=advance(self._state.ranks, item, time.time()))
         return item
 
-    def _note(self, progress: Progress) -> None:
-        count = f" {progress.done}/{progress.total}" if progress.total else ""
-        key = progress.process if progress.rank is None else f"{progress.process} rank {progress.rank}"
-        self._seen[key] = progress.phase + count
-        self._save(progress=tuple(Seen(*pair) for pair in self._seen.items()))
+    def _next(self, deadline: float | None, doing: str) -> Item:
+        """Wait for an item; while the deployment starts, look once a second whether a rank is late."""
+        while True:
+            try:
+                return self._queue.get(timeout=None if deadline is None else LOOK_S)
+            except Empty:
+                self._refuse_lateness(deadline, doing)
+
+    def _refuse_lateness(self, deadline: float | None, doing: str) -> None:
+        late = overdue(self._state.ranks, self._settings.limits, time.time())
+        if late:
+            raise LaunchFailed(late)
+        if deadline is not None and time.monotonic() > deadline:
+            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); last seen: {self._last_seen()}")
 
     def _last_seen(self) -> str:
-        seen = ", ".join(f"{seen.who}: {seen.what}" for seen in self._state.progress)
-        return f"last seen: {seen}" if seen else "no process had said anything"
+        return ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
 
     def _send_all(self, command: Command) -> None:
         for link in self._links.values():

@@ -16,6 +16,7 @@ def launch(
     venv: Annotated[str, typer.Option(help="The environment that has vLLM (runtime.venv).")] = "",
 ) -> None:
     """Launch on this machine. Ctrl-C while it starts rolls back."""
+    from dsr1.launcher.cli.view import make_view
     from dsr1.launcher.executor import follow, start_run
     from dsr1.launcher.recipe_file import load_recipe
 
@@ -23,5 +24,6 @@ def launch(
     loaded = load_recipe(recipe, [*(changes or []), *paths])
     run = start_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}")
     print(f"run {run.name}: {run.folder}", flush=True)
-    state = follow(run, lambda line: print(line, flush=True))
+    with make_view() as show:
+        state = follow(run, show)
     print(f"ready after {state.ready_after} s: {run.plan().service.url}/v1 serves {run.plan().service.model}")

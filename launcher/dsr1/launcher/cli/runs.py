@@ -28,6 +28,9 @@ def ps(as_json: AsJson = False) -> None:
 
 def status(run: Name = None, as_json: AsJson = False) -> None:
     """Tell how a run stands, from what really runs."""
+    from rich.console import Console
+
+    from dsr1.launcher.cli.view import rank_table
     from dsr1.launcher.executor import alive_processes
     from dsr1.launcher.runs import find_run
 
@@ -39,7 +42,7 @@ def status(run: Name = None, as_json: AsJson = False) -> None:
         return
     print(f"{found.name}: {state.phase}{'' if supervised or state.ended else ', its supervisor is gone'}")
     print(f"alive: {', '.join(alive) or 'nothing'}")
-    print("\n".join(f"{seen.who}: {seen.what}" for seen in state.progress))
+    Console(highlight=False).print(rank_table(state.ranks))
     if state.reason:
         print(state.reason)
 

@@ -1,0 +1,47 @@
+"""What a person sees of a start: a live table of ranks on a terminal, a line for every change elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from dsr1.launcher.ranks import RankRow, Table
+from dsr1.launcher.runs import State
+
+Show = Callable[[State], None]
+
+
+@contextmanager
+def make_view() -> Iterator[Show]:
+    """The view that fits where the output goes."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=8) as live:
+            yield lambda state: live.update(rank_table(state.ranks))
+    else:
+        yield _plain_lines({})
+
+
+def _plain_lines(said: dict[tuple[str, int], str]) -> Show:
+    def show(state: State) -> None:
+        for row in state.ranks:
+            if said.get((row.engine, row.rank)) != row.said:
+                said[row.engine, row.rank] = row.said
+                print(f"{row.engine} rank {row.rank} on {row.host}: {row.said}", flush=True)
+
+    return show
+
+
+def rank_table(ranks: Table) -> RichTable:
+    """One row a rank. Names are shown as they are: they are no markup."""
+    table = RichTable("engine", "rank", "host", "process", "phase", box=None, header_style="bold", pad_edge=False)
+    for row in ranks:
+        table.add_row(Text(row.engine), str(row.rank), Text(row.host), Text(row.process), _phase(row))
+    return table
+
+
+def _phase(row: RankRow) -> Text:
+    return Text(row.said, style="green" if row.phase == "ready" else "yellow")
