@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,10 +47,13 @@ def of_run(folder: Path) -> list[int]:
 
 
 def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    planned = dsr1("plan", "tiny", "--name", "m", "--json", *site, *MOCKER)
     launched = dsr1("launch", "tiny", "--name", "m", *site, *MOCKER)
     assert launched.returncode == 0, launched.stderr
     assert "ready after" in launched.stdout
-    assert dsr1("smoke", "m").returncode == 0
+    assert json.loads(planned.stdout) == json.loads((newest().folder / "plan.json").read_text())
+    asked = dsr1("smoke", "m", "--json")
+    assert len({answer["worker"] for answer in json.loads(asked.stdout)["answers"]}) == 2
     told = json.loads(dsr1("status", "m", "--json").stdout)
     assert (told["phase"], told["alive"]) == ("ready", ["frontend", "main-0", "main-1"])
     assert "stopped, nothing of it is alive" in dsr1("stop", "m").stdout
@@ -112,3 +117,15 @@ def test_half_written_state_is_told_and_stop_still_stops(dsr1: Dsr1, site: Site,
 def test_unknown_run(dsr1: Dsr1) -> None:
     missing = dsr1("status", "never")
     assert (missing.returncode, missing.stderr) == (5, "dsr1: no run never; runs: none\n")
+
+
+def test_interrupt_while_starting_rolls_back(dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]) -> None:
+    command = (sys.executable, "-m", "dsr1.launcher.cli.main", "launch", "tiny", "--name", "i", *site, *MOCKER)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launch:
+        until(lambda: (state / "runs" / "i" / "supervisor.json").exists())
+        launch.send_signal(signal.SIGINT)
+        _, said = launch.communicate(timeout=60)
+    assert launch.returncode == 4
+    assert "interrupted" in said
+    assert alive_processes(newest()) == []
+    assert of_run(newest().folder / "hosts") == []

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from dsr1.hosts.errors import CheckFailed, HostError, LaunchFailed
 from dsr1.hosts.host import this_machine
@@ -18,17 +19,27 @@ from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
 POLL_S, STOP_S = 0.05, 60.0
 
 
-def start_run(recipe: Recipe, name: str) -> Run:
+def start_run(run: Run, recipe: Recipe) -> None:
     """Write the run down, then start its supervisor in a session of its own."""
-    run = new_run(name)
     plan = make_plan(recipe, this_machine(wanted_nodes(recipe), GPUS_PER_NODE), run.name, str(run.folder))
-    run.create(plan, _settings(recipe))
-    with (run.folder / "supervisor.log").open("wb") as log:
-        argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder)]
+    run.create(recipe, plan, _settings(recipe))
+    argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder)]
+    with (run.folder / "supervisor.log").open("wb") as log, deferred_interrupt():
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    while run.supervisor() is None and child.poll() is None:
-        time.sleep(POLL_S)
-    return run
+        run.record_supervisor(child.pid)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Hold a Ctrl-C back while something would be started and not yet recorded; it comes right after."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if seen:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _settings(recipe: Recipe) -> Settings:
@@ -44,15 +55,20 @@ def _settings(recipe: Recipe) -> Settings:
     )
 
 
-def follow(run: Run, show: Callable[[State], None]) -> State:
-    """Show every state until it serves. Ctrl-C or failure leaves nothing running. Raises LaunchFailed, CheckFailed."""
+def launch_run(recipe: Recipe, name: str, show: Callable[[State], None]) -> Run:
+    """Start a run and show every state until it serves. Ctrl-C or failure leaves nothing running.
+
+    Raises LaunchFailed, or CheckFailed when a host isn't fit.
+    """
+    run = new_run(name)
     try:
+        start_run(run, recipe)
         state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
         stop_run(run)
         raise LaunchFailed(f"{run.name}: interrupted; everything that had been started is gone") from None
     if state.phase == "ready":
-        return state
+        return run
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
     raise kind(f"{run.name}: {state.reason}\nlogs: {run.folder}/hosts/*/logs")
 

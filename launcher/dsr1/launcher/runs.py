@@ -13,6 +13,7 @@ from dsr1.hosts.identity import boot_id, is_alive, start_time
 from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
 from dsr1.launcher.ranks import Table, phase_limits
+from dsr1.launcher.recipe import Recipe
 
 ENDED = ("stopped", "failed")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
@@ -67,12 +68,13 @@ class Run:
         self.folder = folder
         self.name = folder.name
 
-    def create(self, plan: Plan, settings: Settings) -> None:
+    def create(self, recipe: Recipe, plan: Plan, settings: Settings) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
+            self._write("recipe.json", recipe.model_dump())
             self._write("plan.json", asdict(plan))
             self._write("settings.json", asdict(settings))
             self.save(State("starting", time.time()))
@@ -96,9 +98,8 @@ class Run:
     def save(self, state: State) -> None:
         self._write("state.json", asdict(state))
 
-    def claim(self) -> None:
-        """Record this process as the run's supervisor."""
-        self._write("supervisor.json", {"pid": os.getpid(), "started": start_time(os.getpid()), "boot": boot_id()})
+    def record_supervisor(self, pid: int) -> None:
+        self._write("supervisor.json", {"pid": pid, "started": start_time(pid), "boot": boot_id()})
 
     def supervisor(self) -> int | None:
         """The pid of the supervisor if it lives: same pid, start time and boot."""

@@ -1,6 +1,7 @@
 """Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with no workers at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -10,21 +11,31 @@ from dsr1.launcher.plan import Service
 QUESTION = "Hello! Who are you?"
 
 
-def count_generate(health: Mapping[str, Any]) -> int:
-    """How many workers the frontend can send a request to."""
-    return sum(1 for instance in health.get("instances") or () if instance.get("endpoint") == "generate")
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One greedy completion. `worker` is the instance that was asked, None where the server chooses."""
+
+    worker: int | None
+    text: str
+    tokens: int
+
+
+def generate_workers(health: Mapping[str, Any]) -> list[int]:
+    """Instance ids of the workers that the frontend can send a request to."""
+    found = (instance for instance in health.get("instances") or () if instance.get("endpoint") == "generate")
+    return sorted(int(instance["instance_id"]) for instance in found)
 
 
 def missing(service: Service, client: httpx.Client) -> str:
     """What still stands between now and a completion; empty when nothing does."""
     try:
         if service.registrations is not None:
-            seen = count_generate(client.get(f"{service.url}/health").json())
+            seen = len(generate_workers(client.get(f"{service.url}/health").json()))
             if seen < service.registrations:
                 return f"{seen} of {service.registrations} workers registered"
         listed = client.get(f"{service.url}/v1/models").json()
         return "" if service.model in _ids(listed) else f"{service.model} is not listed"
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, ValueError, KeyError) as error:
         return f"the frontend doesn't answer ({type(error).__name__})"
 
 
@@ -32,14 +43,44 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
     return [str(model.get("id")) for model in listed.get("data") or ()]
 
 
-def chat(service: Service, client: httpx.Client, question: str = QUESTION, tokens: int = 16) -> str:
-    """One greedy completion's text. Raises httpx.HTTPError, or KeyError or ValueError when malformed."""
-    body = {
-        "model": service.model,
-        "messages": [{"role": "user", "content": question}],
+def chat(service: Service, client: httpx.Client, tokens: int = 16, worker: int | None = None) -> Answer:
+    """Ask one question, of one worker if given. Raises httpx.HTTPError, or KeyError or ValueError when malformed."""
+    reply = client.post(f"{service.url}/v1/chat/completions", json=_request(service.model, tokens, worker))
+    reply.raise_for_status()
+    body = reply.json()
+    answered = body.get("nvext", {}).get("worker_id", {}).get("decode_worker_id", worker)
+    if worker is not None and answered != worker:
+        raise ValueError(f"worker {answered} answered in place of {worker}")
+    text = body["choices"][0]["message"]["content"] or ""
+    return Answer(worker, str(text), int(body["usage"]["completion_tokens"]))
+
+
+def _request(model: str, tokens: int, worker: int | None) -> dict[str, object]:
+    """Dynamo's `nvext` chooses the worker, and has the answer say which one it was."""
+    chosen = {"backend_instance_id": worker, "extra_fields": ["worker_id"]}
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": QUESTION}],
         "max_tokens": tokens,
         "temperature": 0,
+        **({} if worker is None else {"nvext": chosen}),
     }
-    reply = client.post(f"{service.url}/v1/chat/completions", json=body)
-    reply.raise_for_status()
-    return str(reply.json()["choices"][0]["message"]["content"] or "")
+
+
+def smoke_all(service: Service, client: httpx.Client) -> tuple[Answer, ...]:
+    """One answer of every worker that the frontend lists; of the server where there is no such list."""
+    if service.registrations is None:
+        return (chat(service, client),)
+    workers = generate_workers(client.get(f"{service.url}/health").json())
+    return tuple(chat(service, client, worker=worker) for worker in workers)
+
+
+def smoke_problem(service: Service, answers: Sequence[Answer]) -> str:
+    """What is wrong with the answers; empty when all workers answered, the same, and something."""
+    if service.registrations is not None and len(answers) != service.registrations:
+        return f"{len(answers)} workers are listed, {service.registrations} are wanted"
+    if any(answer.tokens == 0 for answer in answers):
+        return "a worker answered without a single token"
+    if len({answer.text for answer in answers}) > 1:
+        return "the workers' greedy answers differ"
+    return ""

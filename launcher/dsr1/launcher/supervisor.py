@@ -114,10 +114,8 @@ class Supervisor:
         with httpx.Client(timeout=self._settings.chat_s, trust_env=False) as client:
             while not self._done.wait(PROBE_S):
                 with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
-                    if (
-                        not missing(self._plan.service, client)
-                        and chat(self._plan.service, client, tokens=1) is not None
-                    ):
+                    if not missing(self._plan.service, client):
+                        chat(self._plan.service, client, tokens=1)
                         self._queue.put(Ready())
                         return
 
@@ -198,7 +196,6 @@ def describe_exit(item: Exited) -> str:
 
 def main() -> None:
     run = Run(Path(sys.argv[1]))
-    run.claim()
     supervisor = Supervisor(run)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, supervisor.request_stop)

@@ -17,13 +17,13 @@ def launch(
 ) -> None:
     """Launch on this machine. Ctrl-C while it starts rolls back."""
     from dsr1.launcher.cli.view import make_view
-    from dsr1.launcher.executor import follow, start_run
+    from dsr1.launcher.executor import launch_run
     from dsr1.launcher.recipe_file import load_recipe
 
     paths = [f"{key}={value}" for key, value in (("model.path", model), ("runtime.venv", venv)) if value]
     loaded = load_recipe(recipe, [*(changes or []), *paths])
-    run = start_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}")
-    print(f"run {run.name}: {run.folder}", flush=True)
+    chosen = name or f"{loaded.name}-{secrets.token_hex(2)}"
+    print(f"run {chosen}", flush=True)
     with make_view() as show:
-        state = follow(run, show)
-    print(f"ready after {state.ready_after} s: {run.plan().service.url}/v1 serves {run.plan().service.model}")
+        run = launch_run(loaded, chosen, show)
+    print(f"ready after {run.state().ready_after} s: {run.plan().service.url}/v1 serves {run.plan().service.model}")

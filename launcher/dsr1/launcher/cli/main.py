@@ -45,3 +45,7 @@ def main() -> None:
             raise
         print(f"dsr1: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    main()

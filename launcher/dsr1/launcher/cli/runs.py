@@ -59,21 +59,28 @@ def logs(
         print(f"{process}: {line}", flush=follow)
 
 
-def smoke(run: Name = None) -> None:
-    """Ask the deployment something and print the answer."""
+def smoke(run: Name = None, as_json: AsJson = False) -> None:
+    """Ask every worker the same and compare: a known answer is the only proof that it serves."""
     import httpx
 
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.runs import find_run
-    from dsr1.launcher.serving import QUESTION, chat
+    from dsr1.launcher.serving import QUESTION, smoke_all, smoke_problem
 
     found = find_run(run)
+    service = found.plan().service
     try:
         with httpx.Client(timeout=found.settings().chat_s, trust_env=False) as client:
-            answer = chat(found.plan().service, client)
+            answers = smoke_all(service, client)
     except (httpx.HTTPError, KeyError, ValueError) as error:
         raise LaunchFailed(f"{found.name}: no completion: {error}") from None
-    print(f"{QUESTION} -> {answer}")
+    problem = smoke_problem(service, answers)
+    if as_json:
+        print(json.dumps({"answers": [asdict(answer) for answer in answers], "problem": problem}, indent=2))
+    else:
+        print("\n".join((QUESTION, *(f"{answer.worker or service.url}: {answer.text!r}" for answer in answers))))
+    if problem:
+        raise LaunchFailed(f"{found.name}: {problem}")
 
 
 def stop(run: Name = None) -> None:
