@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check test clean
+.PHONY: help venv runtime model demo lint check test bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ check: lint ## Linters, types, import contracts, unit tests: before every commit
 
 test: lint model ## Everything, from an empty .cache too
 	$(BIN)/pytest tests -q --timeout 600
+
+bench: venv model ## Measure, and print a table
+	$(BIN)/python bench/run.py
 
 clean: ## Remove what was built
 	rm -rf .cache dist

@@ -22,6 +22,7 @@ app = typer.Typer(
     help="DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for verb in (recipes, plan, launch, ps, status, logs, smoke, stop):
