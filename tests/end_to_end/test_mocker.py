@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.end_to_end.conftest import Dsr1
 
 from dsr1.launcher.executor import alive_processes
@@ -129,3 +130,61 @@ def test_interrupt_while_starting_rolls_back(dsr1: Dsr1, site: Site, state: Path
     assert "interrupted" in said
     assert alive_processes(newest()) == []
     assert of_run(newest().folder / "hosts") == []
+
+
+@pytest.mark.parametrize("process", ["main-0", "frontend"])
+def test_an_orderly_exit_unasked_is_a_failure_too(
+    process: str, dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
+    """Dynamo's processes answer SIGTERM with exit code 0: a failure that looks like success."""
+    assert dsr1("launch", "tiny", *site, *MOCKER).returncode == 0
+    run = newest()
+    os.kill(pid_of(run, process), signal.SIGTERM)
+    until(lambda: run.state().ended)
+    assert (run.state().phase, run.state().exit_code) == ("failed", 4)
+    assert run.state().reason.startswith(f"{process} ended")
+    assert of_run(run.folder / "hosts") == []
+
+
+def test_killed_agent_ends_the_run(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", *site, *MOCKER).returncode == 0
+    run = newest()
+    os.kill(json.loads((run.folder / "hosts" / "local1" / "agent.json").read_text())["pid"], signal.SIGKILL)
+    until(lambda: run.state().ended)
+    assert "agent" in run.state().reason
+    assert of_run(run.folder / "hosts") == []
+
+
+def test_stop_when_supervisor_and_agents_are_gone(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", "--name", "g", *site, *MOCKER).returncode == 0
+    run, supervisor = newest(), newest().supervisor()
+    assert supervisor is not None
+    agents = [json.loads(file.read_text())["pid"] for file in (run.folder / "hosts").glob("*/agent.json")]
+    for pid in (supervisor, *agents):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: run.supervisor() is None)
+    assert alive_processes(run) == ["frontend", "main-0", "main-1"]
+    assert dsr1("stop", "g").returncode == 0
+    assert of_run(run.folder / "hosts") == []
+
+
+@pytest.mark.parametrize("size", ["64k", "160k"])
+def test_a_full_disk_below_the_run_starts_nothing(
+    size: str, dsr1: Dsr1, site: Site, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has no room for the run's own files, the second has none for the agent."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    small = state / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], check=True)
+    try:
+        monkeypatch.setenv("DSR1_STATE_DIR", str(small))
+        refused = dsr1("launch", "tiny", *site, *MOCKER)
+        assert refused.returncode in (3, 4)
+        assert "No space left" in refused.stderr or "disk.free" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert of_run(small) == []
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+        monkeypatch.setenv("DSR1_STATE_DIR", str(state))

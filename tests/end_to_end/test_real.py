@@ -71,3 +71,17 @@ def test_a_headless_peer_goes_with_its_leader(dsr1: Dsr1, site: Site, newest: Ca
     assert run.state().reason.startswith("main-0 ended by signal SIGKILL")
     assert alive_processes(run) == []
     assert of_run(run.folder / "hosts") == []
+
+
+def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    """Without Dynamo both mains exit with code 0 when an EngineCore dies: a failure all the same."""
+    alone = ("--set", "stack=vllm", "--set", "engines.main.layout=headless")
+    launched = dsr1("launch", "tiny", "--name", "a", *site, *alone)
+    assert launched.returncode == 0, launched.stderr
+    assert dsr1("smoke", "a").returncode == 0
+    run = newest()
+    family = psutil.Process(pid_of(run, "main-1")).children(recursive=True)
+    next(process for process in family if "EngineCore" in " ".join(process.cmdline())).kill()
+    until(lambda: run.state().ended, 60)
+    assert run.state().phase == "failed"
+    assert of_run(run.folder / "hosts") == []

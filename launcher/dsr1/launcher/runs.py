@@ -1,8 +1,10 @@
 """Runs: a folder each, with the plan, the state and one folder a host. Written before anything is started."""
 
+import errno
 import json
 import os
 import re
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from dsr1.launcher.plan import Plan
 from dsr1.launcher.ranks import Table, phase_limits
 from dsr1.launcher.recipe import Recipe
 
+_RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 ENDED = ("stopped", "failed")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 
@@ -74,6 +77,7 @@ class Run:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
+            (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
             self._write("recipe.json", recipe.model_dump())
             self._write("plan.json", asdict(plan))
             self._write("settings.json", asdict(settings))
@@ -81,6 +85,7 @@ class Run:
         except FileExistsError:
             raise InputError(f"--name {self.name}: there is a run of that name; `dsr1 ps` lists them") from None
         except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise LaunchFailed(f"{self.folder}: can't be written: {error.strerror}. Nothing was started") from None
 
     def plan(self) -> Plan:
@@ -96,7 +101,14 @@ class Run:
         return state
 
     def save(self, state: State) -> None:
-        self._write("state.json", asdict(state))
+        """A state must be told on a full disk too: the reserve that the run began with makes room for it."""
+        try:
+            self._write("state.json", asdict(state))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            (self.folder / _RESERVE).unlink(missing_ok=True)
+            self._write("state.json", asdict(state))
 
     def record_supervisor(self, pid: int) -> None:
         self._write("supervisor.json", {"pid": pid, "started": start_time(pid), "boot": boot_id()})

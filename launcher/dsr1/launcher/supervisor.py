@@ -65,7 +65,7 @@ class Supervisor:
             self._watch()
         except StopRequested:
             self._finish("stopped", "asked to stop", 0)
-        except Dsr1Error as error:
+        except (Dsr1Error, OSError) as error:
             self._finish("failed", str(error), 3 if isinstance(error, CheckFailed) else 4)
 
     def _bring_up(self, deadline: float) -> None:
