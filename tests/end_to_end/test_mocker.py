@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.end_to_end.conftest import Dsr1
+from tests.end_to_end.conftest import RUNTIME, Dsr1
 
 from dsr1.launcher.executor import alive_processes
 from dsr1.launcher.runs import Run
@@ -188,3 +189,34 @@ def test_a_full_disk_below_the_run_starts_nothing(
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
         monkeypatch.setenv("DSR1_STATE_DIR", str(state))
+
+
+def test_runtime_without_vllm_is_a_failed_check(dsr1: Dsr1, site: Site) -> None:
+    """The Python that runs the tests has psutil, and neither vLLM nor Dynamo."""
+    refused = dsr1("launch", "tiny", *site, "--venv", sys.prefix)
+    assert refused.returncode == 3
+    assert "local0, local1: sw.packages: vllm is not there" in refused.stderr
+
+
+def test_vllm_that_dynamo_does_not_go_with(dsr1: Dsr1, site: Site, state: Path) -> None:
+    """A runtime whose vLLM says that it is another version than ai-dynamo's own metadata asks for."""
+    other = state / "site" / "vllm-0.32.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0\n")
+    python = state / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(other.parent))} exec {shlex.quote(str(RUNTIME))}/bin/python "$@"\n'
+    )
+    python.chmod(0o755)
+    refused = dsr1("launch", "tiny", *site, "--venv", str(python.parents[1]))
+    assert refused.returncode == 3
+    assert "sw.pins" in refused.stderr
+    assert "0.32.0" in refused.stderr
+    assert "0.31.0" in refused.stderr
+
+
+def test_logs_name_the_process(dsr1: Dsr1, site: Site) -> None:
+    followed = dsr1("launch", "tiny", "--name", "l", *site, *MOCKER)
+    assert followed.returncode == 0
+    assert {line.split(":")[0] for line in dsr1("logs", "l").stdout.splitlines()} == {"frontend", "main-0", "main-1"}

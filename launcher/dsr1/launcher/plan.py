@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.host import Host
-from dsr1.hosts.process import HostPlan, Process, Requirements, Variable
+from dsr1.hosts.process import HostPlan, Process, Variable
 from dsr1.launcher.commands.stacks import Place, Site, Stack, stack_of
 from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
@@ -242,8 +242,3 @@ def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[i
     if transfers_kv(group):
         bound += [ports.nixl + r for r in ranks]
     return tuple(bound)
-
-
-def requirements_of(plan: Plan) -> Requirements:
-    """What every host of the plan must have; equal on all."""
-    return plan.hosts[0].requirements

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,7 +14,7 @@ import httpx
 
 from dsr1.hosts.commands import Command, Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
-from dsr1.hosts.events import Event, Exited, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.events import Event, Exited, Finding, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.process import Process
 from dsr1.hosts.transport import Link
@@ -98,7 +98,7 @@ class Supervisor:
             assert isinstance(found, Prepared)
             failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
         if failed:
-            raise CheckFailed("\n".join(f"{f.host}: {f.check}: {f.seen}; wanted {f.wanted}. {f.fix}" for f in failed))
+            raise CheckFailed("\n".join(folded(failed)))
 
     def _spawn(self, processes: list[Process], deadline: float) -> None:
         for host in dict.fromkeys(process.host for process in processes):
@@ -183,6 +183,14 @@ class Supervisor:
         self._state = replace(self._state, since=time.time(), **changes)  # type: ignore[arg-type]
         with contextlib.suppress(OSError):
             self._run.save(self._state)
+
+
+def folded(findings: Iterable[Finding]) -> Iterator[str]:
+    """One line for equal findings of several hosts, which it names."""
+    hosts: dict[str, list[str]] = {}
+    for f in findings:
+        hosts.setdefault(f"{f.check}: {f.seen}; wanted {f.wanted}. {f.fix}", []).append(f.host)
+    yield from (f"{', '.join(sorted(names))}: {line}" for line, names in sorted(hosts.items()))
 
 
 def describe_exit(item: Exited) -> str:

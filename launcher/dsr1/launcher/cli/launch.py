@@ -5,25 +5,27 @@ from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.options import Changes, ModelPath, RecipeName, Venv, chosen_recipe
+
 
 def launch(
-    recipe: Annotated[str, typer.Argument(help="A built-in recipe's name, or a file.")],
+    recipe: RecipeName = "dsr1-dep",
     name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and four letters.")] = "",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key: engines.main.max_num_seqs=64")
-    ] = None,
-    model: Annotated[str, typer.Option(help="The model's folder or hub id (model.path).")] = "",
-    venv: Annotated[str, typer.Option(help="The environment that has vLLM (runtime.venv).")] = "",
+    changes: Changes = None,
+    model: ModelPath = "",
+    venv: Venv = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
 ) -> None:
     """Launch on this machine. Ctrl-C while it starts rolls back."""
-    from dsr1.launcher.cli.view import make_view
+    from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
-    from dsr1.launcher.recipe_file import load_recipe
 
-    paths = [f"{key}={value}" for key, value in (("model.path", model), ("runtime.venv", venv)) if value]
-    loaded = load_recipe(recipe, [*(changes or []), *paths])
-    chosen = name or f"{loaded.name}-{secrets.token_hex(2)}"
-    print(f"run {chosen}", flush=True)
+    loaded = chosen_recipe(recipe, changes, model, venv)
     with make_view() as show:
-        run = launch_run(loaded, chosen, show)
-    print(f"ready after {run.state().ready_after} s: {run.plan().service.url}/v1 serves {run.plan().service.model}")
+        run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", show)
+    service = run.plan().service
+    print(
+        f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves {service.model}", flush=True
+    )
+    if follow:
+        print_logs(run.folder / "hosts", lambda: not run.state().ended)

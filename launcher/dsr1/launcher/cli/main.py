@@ -1,5 +1,6 @@
 """The `dsr1` command: its verbs, and errors to exit codes."""
 
+import os
 import sys
 
 import typer
@@ -41,6 +42,9 @@ def main() -> None:
         sys.argv.remove("--debug")
     try:
         app()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains once more
+        sys.exit(1)
     except Dsr1Error as error:
         if debug:
             raise

@@ -1,12 +1,11 @@
 """`dsr1 recipes`: the built-in recipes."""
 
 import json
-from typing import Annotated
 
-import typer
+from dsr1.launcher.cli.options import AsJson
 
 
-def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def recipes(as_json: AsJson = False) -> None:
     """List the built-in recipes."""
     from dsr1.launcher.recipe_file import built_in_recipes, describe
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; default: the newest.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from dsr1.launcher.cli.options import AsJson, RunName
 
 
 def ps(as_json: AsJson = False) -> None:
@@ -26,7 +25,7 @@ def ps(as_json: AsJson = False) -> None:
     print(json.dumps(found, indent=2) if as_json else "\n".join(f"{n:<24} {p}" for n, p in found.items()))
 
 
-def status(run: Name = None, as_json: AsJson = False) -> None:
+def status(run: RunName = None, as_json: AsJson = False) -> None:
     """Tell how a run stands, from what really runs."""
     from rich.console import Console
 
@@ -48,18 +47,17 @@ def status(run: Name = None, as_json: AsJson = False) -> None:
 
 
 def logs(
-    run: Name = None, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False
+    run: RunName = None, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False
 ) -> None:
     """Print the logs of every process, each line with its process's name."""
-    from dsr1.launcher.log_lines import read_logs
+    from dsr1.launcher.cli.view import print_logs
     from dsr1.launcher.runs import find_run
 
     found = find_run(run)
-    for process, line in read_logs(found.folder / "hosts", lambda: follow and not found.state().ended):
-        print(f"{process}: {line}", flush=follow)
+    print_logs(found.folder / "hosts", lambda: follow and not found.state().ended)
 
 
-def smoke(run: Name = None, as_json: AsJson = False) -> None:
+def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     """Ask every worker the same and compare: a known answer is the only proof that it serves."""
     import httpx
 
@@ -83,7 +81,7 @@ def smoke(run: Name = None, as_json: AsJson = False) -> None:
         raise LaunchFailed(f"{found.name}: {problem}")
 
 
-def stop(run: Name = None) -> None:
+def stop(run: RunName = None) -> None:
     """End a run and prove that nothing of it is left."""
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.executor import stop_run

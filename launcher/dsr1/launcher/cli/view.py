@@ -1,13 +1,15 @@
 """What a person sees of a start: a live table of ranks on a terminal, a line for every change elsewhere."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dsr1.launcher.log_lines import read_logs
 from dsr1.launcher.ranks import RankRow, Table
 from dsr1.launcher.runs import State
 
@@ -45,3 +47,10 @@ def rank_table(ranks: Table) -> RichTable:
 
 def _phase(row: RankRow) -> Text:
     return Text(row.said, style="green" if row.phase == "ready" else "yellow")
+
+
+def print_logs(folder: Path, follow: Callable[[], bool]) -> None:
+    """Every process's log, each line with its process's name. Ctrl-C ends the printing and nothing else."""
+    with suppress(KeyboardInterrupt):
+        for process, line in read_logs(folder, follow):
+            print(f"{process}: {line}", flush=True)
