@@ -3,6 +3,7 @@
 usage: python bench/run.py    (the rows with processes need .cache/runtime and .cache/tiny-model: `make runtime model`)
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -15,13 +16,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 
 from dsr1.hosts.host import Host
 from dsr1.launcher.log_lines import LogFile
-from dsr1.launcher.plan import make_plan
+from dsr1.launcher.plan import Service, make_plan
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.runs import Run
+from dsr1.launcher.serving import chat
 
 ROOT = Path(__file__).parents[1]
 DSR1 = (str(Path(sys.executable).with_name("dsr1")),)
@@ -86,16 +89,30 @@ def deployment() -> Iterator[Row]:
             "frontend.port=29999",
         )
         simulated = ("--set", "stack=mocker", "--set", "engines.main={nodes: 2}")
-        subprocess.run(
-            (*DSR1, "launch", "tiny", "--name", "bench", *where, *simulated), check=True, capture_output=True
-        )
         run = Run(Path(folder) / "runs" / "bench")
+        argv = (*DSR1, "launch", "tiny", "--name", "bench", *where, *simulated)
         try:
+            launch = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+            first = first_completion(launch)
+            launch.wait()
             yield "mocker, launch to ready", f"{run.state().ready_after} s", ""
+            yield "ready told after the first completion", f"{(run.state().since - first) * 1000:.0f} ms", "250 ms"
             yield from idle(run)
             yield from death(run)
         finally:
             subprocess.run((*DSR1, "stop", "bench"), check=False, capture_output=True)
+
+
+def first_completion(launch: "subprocess.Popen[bytes]") -> float:
+    """When a chat that somebody else tries all the time is first answered, in seconds since the epoch."""
+    service = Service("127.0.0.1", 29999, "tiny", None)
+    with httpx.Client(timeout=5, trust_env=False) as client:
+        while launch.poll() is None:
+            with contextlib.suppress(httpx.HTTPError):
+                chat(service, client, tokens=1)
+                return time.time()
+            time.sleep(0.005)
+    return time.time()
 
 
 def idle(run: Run) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """The whole life of a deployment, and its ends, with Dynamo's engine simulator: real processes, no torch."""
 
+import concurrent.futures
 import json
 import os
 import shlex
@@ -220,3 +221,14 @@ def test_logs_name_the_process(dsr1: Dsr1, site: Site) -> None:
     followed = dsr1("launch", "tiny", "--name", "l", *site, *MOCKER)
     assert followed.returncode == 0
     assert {line.split(":")[0] for line in dsr1("logs", "l").stdout.splitlines()} == {"frontend", "main-0", "main-1"}
+
+
+def test_two_launches_at_the_same_moment(dsr1: Dsr1, site: Site, state: Path) -> None:
+    """At most one gets the ports; the other says whose they are, and leaves nothing."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda name: dsr1("launch", "tiny", "--name", name, *site, *MOCKER), ("one", "two")))
+    codes = [launched.returncode for launched in both]
+    assert 3 in codes
+    assert set(codes) <= {0, 3}
+    for name, code in zip(("one", "two"), codes, strict=True):
+        assert bool(alive_processes(Run(state / "runs" / name))) == (code == 0)

@@ -24,7 +24,7 @@ def test_serves_and_ends_whole_when_a_main_is_killed(dsr1: Dsr1, site: Site, new
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "v", "--json")
     assert asked.returncode == 0, asked.stderr
-    assert [answer["tokens"] for answer in json.loads(asked.stdout)["answers"]] == [16, 16]
+    assert [(answer["rank"], answer["tokens"]) for answer in json.loads(asked.stdout)["answers"]] == [(0, 16), (1, 16)]
     run = newest()
     victim = psutil.Process(pid_of(run, "main-1"))
     family = victim.children(recursive=True)
@@ -65,6 +65,7 @@ def test_a_headless_peer_goes_with_its_leader(dsr1: Dsr1, site: Site, newest: Ca
     """Left alone, a headless node never notices that its leader is gone."""
     launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
     assert launched.returncode == 0, launched.stderr
+    assert "rank 1: " in dsr1("smoke").stdout
     run = newest()
     os.kill(pid_of(run, "main-0"), signal.SIGKILL)
     until(lambda: run.state().ended, 60)
@@ -85,3 +86,13 @@ def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[
     until(lambda: run.state().ended, 60)
     assert run.state().phase == "failed"
     assert of_run(run.folder / "hosts") == []
+
+
+def test_hybrid_two_nodes_of_two_ranks(dsr1: Dsr1, site: Site) -> None:
+    """The current form of a DEP engine: a process a node, each with several ranks, and each rank answers."""
+    launched = dsr1("launch", "tiny", "--name", "hybrid", *site, "--set", "engines.main.ranks_per_node=2")
+    assert launched.returncode == 0, launched.stderr
+    asked = dsr1("smoke", "hybrid", "--json")
+    assert asked.returncode == 0, asked.stderr
+    assert [answer["rank"] for answer in json.loads(asked.stdout)["answers"]] == [0, 1, 2, 3]
+    assert dsr1("stop", "hybrid").returncode == 0

@@ -23,6 +23,15 @@ COMMON = {
 
 
 @dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that the frontend sends requests to, for these global DP ranks; its counters are at `metrics_url`."""
+
+    process: str
+    ranks: tuple[int, ...]
+    metrics_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must list.
 
@@ -33,6 +42,7 @@ class Service:
     port: int
     model: str
     registrations: int | None
+    workers: tuple[Worker, ...] = ()
 
     @property
     def url(self) -> str:
@@ -75,7 +85,7 @@ def make_plan(recipe: Recipe, hosts: Sequence[Host], run: str, folder: str) -> P
         run=run,
         recipe=recipe.name,
         hosts=tuple(_host_plans(site, stack, processes)),
-        service=_service(site, stack),
+        service=replace(_service(site, stack), workers=tuple(_workers_of(site, processes))),
         ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
         notes=tuple(_notes(site)),
     )
@@ -91,6 +101,20 @@ def _service(site: Site, stack: Stack) -> Service:
     if site.recipe.stack == "mocker":
         count = sum(_mocker_registrations(group) for group in site.topology.groups)
     return Service(host, front.port, site.recipe.model.name, count)
+
+
+def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
+    """Prefill workers answer no client, and the simulator and vLLM's own server can't be asked rank by rank."""
+    if site.recipe.stack != "dynamo":
+        return
+    groups = {group.name: group for group in site.topology.groups if group.spec.role != "prefill"}
+    addresses = {host.name: host.address for host in site.topology.hosts}
+    for process in processes:
+        port = next((v.value for v in process.env if v.name == "DYN_SYSTEM_PORT"), None)
+        if process.group in groups and port:
+            group = groups[process.group]
+            ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
+            yield Worker(process.name, ranks, f"http://{addresses[process.host]}:{port}/metrics")
 
 
 def _mocker_registrations(group: Group) -> int:

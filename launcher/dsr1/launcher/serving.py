@@ -1,6 +1,6 @@
 """Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with no workers at all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,18 @@ QUESTION = "Hello! Who are you?"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One greedy completion. `worker` is the instance that was asked, None where the server chooses."""
+    """One greedy completion. `worker` and `rank` are who was asked; None where the server chooses."""
 
     worker: int | None
+    rank: int | None
     text: str
     tokens: int
+
+    @property
+    def who(self) -> str:
+        if self.rank is not None:
+            return f"rank {self.rank}"
+        return "" if self.worker is None else f"worker {self.worker:x}"
 
 
 def generate_workers(health: Mapping[str, Any]) -> list[int]:
@@ -43,44 +50,29 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
     return [str(model.get("id")) for model in listed.get("data") or ()]
 
 
-def chat(service: Service, client: httpx.Client, tokens: int = 16, worker: int | None = None) -> Answer:
-    """Ask one question, of one worker if given. Raises httpx.HTTPError, or KeyError or ValueError when malformed."""
-    reply = client.post(f"{service.url}/v1/chat/completions", json=_request(service.model, tokens, worker))
+def chat(
+    service: Service, client: httpx.Client, tokens: int = 16, worker: int | None = None, rank: int | None = None
+) -> Answer:
+    """Ask one question, of one rank if given. Raises httpx.HTTPError, or KeyError or ValueError when malformed."""
+    reply = client.post(f"{service.url}/v1/chat/completions", json=_request(service.model, tokens, worker, rank))
     reply.raise_for_status()
     body = reply.json()
     answered = body.get("nvext", {}).get("worker_id", {}).get("decode_worker_id", worker)
     if worker is not None and answered != worker:
         raise ValueError(f"worker {answered} answered in place of {worker}")
     text = body["choices"][0]["message"]["content"] or ""
-    return Answer(worker, str(text), int(body["usage"]["completion_tokens"]))
+    return Answer(worker, rank, str(text), int(body["usage"]["completion_tokens"]))
 
 
-def _request(model: str, tokens: int, worker: int | None) -> dict[str, object]:
+def _request(model: str, tokens: int, worker: int | None, rank: int | None) -> dict[str, object]:
     """Dynamo's `nvext` chooses the worker, and has the answer say which one it was."""
-    chosen = {"backend_instance_id": worker, "extra_fields": ["worker_id"]}
+    chosen = {"backend_instance_id": worker, "extra_fields": ["worker_id"]} | (
+        {} if rank is None else {"dp_rank": rank}
+    )
     return {
         "model": model,
         "messages": [{"role": "user", "content": QUESTION}],
         "max_tokens": tokens,
         "temperature": 0,
-        **({} if worker is None else {"nvext": chosen}),
+        **({} if worker is None else {"nvext": {key: value for key, value in chosen.items() if value is not None}}),
     }
-
-
-def smoke_all(service: Service, client: httpx.Client) -> tuple[Answer, ...]:
-    """One answer of every worker that the frontend lists; of the server where there is no such list."""
-    if service.registrations is None:
-        return (chat(service, client),)
-    workers = generate_workers(client.get(f"{service.url}/health").json())
-    return tuple(chat(service, client, worker=worker) for worker in workers)
-
-
-def smoke_problem(service: Service, answers: Sequence[Answer]) -> str:
-    """What is wrong with the answers; empty when all workers answered, the same, and something."""
-    if service.registrations is not None and len(answers) != service.registrations:
-        return f"{len(answers)} workers are listed, {service.registrations} are wanted"
-    if any(answer.tokens == 0 for answer in answers):
-        return "a worker answered without a single token"
-    if len({answer.text for answer in answers}) > 1:
-        return "the workers' greedy answers differ"
-    return ""

@@ -58,12 +58,13 @@ def logs(
 
 
 def smoke(run: RunName = None, as_json: AsJson = False) -> None:
-    """Ask every worker the same and compare: a known answer is the only proof that it serves."""
+    """Ask every rank the same and compare: a known answer is the only proof that it serves."""
     import httpx
 
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.runs import find_run
-    from dsr1.launcher.serving import QUESTION, smoke_all, smoke_problem
+    from dsr1.launcher.serving import QUESTION
+    from dsr1.launcher.smoke import smoke_all, smoke_problem
 
     found = find_run(run)
     service = found.plan().service
@@ -76,7 +77,7 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"answers": [asdict(answer) for answer in answers], "problem": problem}, indent=2))
     else:
-        print("\n".join((QUESTION, *(f"{answer.worker or service.url}: {answer.text!r}" for answer in answers))))
+        print("\n".join((QUESTION, *(f"{answer.who or service.url}: {answer.text!r}" for answer in answers))))
     if problem:
         raise LaunchFailed(f"{found.name}: {problem}")
 
