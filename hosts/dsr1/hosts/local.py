@@ -1,10 +1,9 @@
 """The transport to agents on this machine: a subprocess to start and end them, their unix socket to talk."""
 
 import contextlib
-import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dsr1.hosts.agent import control
@@ -13,8 +12,8 @@ from dsr1.hosts.commands import Command, Subscribe
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
 from dsr1.hosts.process import HostPlan
-from dsr1.hosts.transport import HostState, Numbered, ProcessState
-from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_plan
+from dsr1.hosts.transport import NO_SECRETS, HostState, Numbered, parse_look
+from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
 
 START_S, LOOK_S = 30.0, 30.0
 # The agent bounds it itself, by the longest grace of the plan; this is for an agent that hangs.
@@ -71,8 +70,8 @@ class LocalTransport:
         self._folder = folder.absolute()
         self._python = python
 
-    def start(self, plan: HostPlan) -> None:
-        done = self._run(plan.host, "start", START_S, render_plan(plan))
+    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
+        done = self._run(plan.host, "start", START_S, render_start(plan, secrets))
         if done.returncode != 0:
             raise HostError(f"{plan.host}: the agent did not start: {_last_words(done)}")
 
@@ -118,9 +117,3 @@ def _last_words(done: subprocess.CompletedProcess[bytes]) -> str:
     """The last lines are what a user can act on; a traceback's first ones aren't."""
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     return " | ".join(lines[-3:]) or f"it said nothing (exit status {done.returncode})"
-
-
-def parse_look(text: bytes) -> HostState:
-    plain = json.loads(text)
-    processes = (ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items())
-    return HostState(plain["agent"], plain["rebooted"], tuple(processes))

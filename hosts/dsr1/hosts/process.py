@@ -13,6 +13,15 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretVariable:
+    """A variable whose value is never in a plan: the text of the agent's own file of that name, or its path."""
+
+    name: str
+    file: str
+    as_path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseRule:
     """A line of a process's log that says how far a start has come.
 
@@ -31,7 +40,7 @@ class Process:
     `name` is unique in the plan and fit for a file name. Processes that share a `group` live and die together: an
     engine's on all its hosts. `wave` orders the start: a wave begins once every process of the earlier ones is
     `spawned`, and listens when it has a `listen_port`. `ports` are every TCP port that it binds on its host.
-    `grace_s` is the time in seconds between SIGTERM and SIGKILL.
+    `secrets` name the agent's own files. `grace_s` is the time in seconds between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -45,6 +54,7 @@ class Process:
     wave: int = 0
     listen_port: int | None = None
     grace_s: float = 10.0
+    secrets: tuple[SecretVariable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

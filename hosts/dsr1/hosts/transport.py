@@ -1,6 +1,8 @@
 """How the agents are reached: what every transport (local, SSH, srun) offers to the supervisor."""
 
-from collections.abc import Iterator
+import json
+import types
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +11,10 @@ from dsr1.hosts.events import Gone
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import Numbered
 
-__all__ = ["HostState", "Link", "Numbered", "ProcessState", "Transport"]
+__all__ = ["NO_SECRETS", "HostState", "Link", "Numbered", "ProcessState", "Transport", "parse_look"]
+
+
+NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ class Link(Protocol):
 class Transport(Protocol):
     """The way to the agents of one run. All methods raise HostError, with a remedy."""
 
-    def start(self, plan: HostPlan) -> None:
-        """Start the agent of the plan's host. It starts nothing by itself."""
+    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
+        """Start the agent of the plan's host, with its secrets by name. It starts nothing by itself."""
 
     def attach(self, host: str, since: int) -> Link:
         """Connect to a host's agent, for its events with a `seq` above `since`."""
@@ -57,3 +62,9 @@ class Transport(Protocol):
 
     def look(self, host: str) -> HostState:
         """What runs, from the host's records. Disturbs nothing."""
+
+
+def parse_look(text: bytes) -> HostState:
+    plain = json.loads(text)
+    processes = (ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items())
+    return HostState(plain["agent"], plain["rebooted"], tuple(processes))

@@ -2,6 +2,7 @@
 
 import json
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -94,6 +95,17 @@ def render_plan(plan: HostPlan) -> bytes:
 def parse_plan(text: bytes | str) -> HostPlan:
     plan: HostPlan = from_plain(HostPlan, _object(text))
     return plan
+
+
+def render_start(plan: HostPlan, secrets: Mapping[str, str]) -> bytes:
+    """What `start` reads: the plan on a line, then its secrets on another, so that they are in no argv and no plan."""
+    return render_plan(plan) + _line(dict(secrets))
+
+
+def parse_start(text: bytes) -> tuple[HostPlan, dict[str, str]]:
+    plan, _, rest = text.partition(b"\n")
+    secrets = _object(rest) if rest.strip() else {}
+    return parse_plan(plan), {str(name): str(value) for name, value in secrets.items()}
 
 
 def render_command(command: Command) -> bytes:

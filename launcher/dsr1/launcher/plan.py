@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.host import Host
-from dsr1.hosts.process import HostPlan, Process, Variable
-from dsr1.launcher.commands.stacks import Place, Site, Stack, stack_of
+from dsr1.hosts.process import HostPlan, Process, SecretVariable, Variable
+from dsr1.launcher.commands.stacks import Place, Site, Stack, is_secured, secret_variables, stack_of
 from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
+from dsr1.launcher.secret_names import CA, CERT, KEY
 from dsr1.launcher.topology import Group, Node, make_topology
 
 ETCD, FRONTEND = "etcd", "frontend"
+ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agent's folder
 COMMON = {
     "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
     "PYTHONHASHSEED": "0",
@@ -96,7 +98,7 @@ def _service(site: Site, stack: Stack) -> Service:
         site.recipe.frontend,
         site.topology.groups[0].leader.host if not stack.frontend else site.topology.hosts[0],
     )
-    host = first.address if front.host in ("0.0.0.0", "::", "") else front.host
+    host = first.address if front.host in (None, "0.0.0.0", "::", "") else front.host
     count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
     if site.recipe.stack == "mocker":
         count = sum(_mocker_registrations(group) for group in site.topology.groups)
@@ -139,7 +141,7 @@ def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Ite
 
 def _all_processes(site: Site, stack: Stack) -> Iterator[Process]:
     """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders first."""
-    if stack.frontend and site.topology.machines > 1:
+    if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:
         yield _etcd(site)
     if stack.frontend:
         yield _frontend(site, stack)
@@ -149,17 +151,29 @@ def _all_processes(site: Site, stack: Stack) -> Iterator[Process]:
 
 
 def _etcd(site: Site) -> Process:
+    """etcd on the first host, on its control address alone; its files are the agent's, whose folder it runs in."""
     host, ports = site.topology.hosts[0], site.ports
-    client, peer = f"http://{host.address}:{ports.etcd}", f"http://{host.address}:{ports.etcd_peer}"
+    scheme = "https" if is_secured(site) else "http"
+    client, peer = f"{scheme}://{host.address}:{ports.etcd}", f"{scheme}://{host.address}:{ports.etcd_peer}"
     argv = (
-        *("etcd", "--name", "dsr1", "--data-dir", f"{site.folder}/etcd"),
+        *(ETCD_FILE, "--name", "dsr1", "--data-dir", "etcd-data"),
         *("--listen-client-urls", client, "--advertise-client-urls", client),
         *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"dsr1={peer}"),
+        *(("--client-cert-auth", "--peer-client-cert-auth") if is_secured(site) else ()),
     )
+    files = tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER) if is_secured(site) else ()
     used = (ports.etcd, ports.etcd_peer)
-    return Process(
-        ETCD, ETCD, host.name, with_setup(site.recipe.runtime, argv), ports=used, wave=0, listen_port=ports.etcd
-    )
+    return Process(ETCD, ETCD, host.name, argv, ports=used, wave=0, listen_port=ports.etcd, secrets=files)
+
+
+_ETCD_SERVER = (
+    ("ETCD_CERT_FILE", CERT),
+    ("ETCD_KEY_FILE", KEY),
+    ("ETCD_TRUSTED_CA_FILE", CA),
+    ("ETCD_PEER_CERT_FILE", CERT),
+    ("ETCD_PEER_KEY_FILE", KEY),
+    ("ETCD_PEER_TRUSTED_CA_FILE", CA),
+)
 
 
 def _frontend(site: Site, stack: Stack) -> Process:
@@ -174,6 +188,7 @@ def _frontend(site: Site, stack: Stack) -> Process:
         ports=(recipe.frontend.port,),
         wave=1,
         grace_s=recipe.timeouts.stop,
+        secrets=secret_variables(site),
     )
 
 
@@ -203,6 +218,7 @@ def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
         phases=stack.phases,
         wave=1 if leads else 2,
         grace_s=site.recipe.timeouts.stop,
+        secrets=secret_variables(site),
     )
 
 

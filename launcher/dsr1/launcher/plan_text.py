@@ -30,4 +30,7 @@ def _process(process: Process) -> Iterator[str]:
     ports = f", ports {', '.join(map(str, process.ports))}" if process.ports else ""
     yield f"\n## {process.name}: start {process.wave}{ports}"
     yield from (f"export {v.name}={shlex.quote(v.value)}  # {v.source}" for v in process.env)
+    yield from (
+        f"# {s.name} {'is the path of' if s.as_path else 'holds'} the run's secret {s.file}" for s in process.secrets
+    )
     yield shlex.join(process.argv)

@@ -73,9 +73,12 @@ class Runtime(Part):
 
 
 class Frontend(Part):
-    """Where clients connect. With stack `vllm` it is the leader's own API server and `router_mode` has no meaning."""
+    """Where clients connect. With stack `vllm` it is the leader's own API server and `router_mode` has no meaning.
 
-    host: Text = "0.0.0.0"
+    `host` is the address to listen on; by default the first host's control address, and nothing more.
+    """
+
+    host: Text | None = None
     port: PortNumber = 8000
     router_mode: Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"] = "round-robin"
     args: Arguments = {}
@@ -138,7 +141,10 @@ class Engine(Part):
 
 
 class Timeouts(Part):
-    """Seconds. `ready` bounds the whole start; the others bound a rank's stay in one phase without any progress."""
+    """Seconds. `ready` bounds the whole start, `lost` how long a host may be out of reach.
+
+    `importing`, `loading` and `compiling` bound a rank's stay in such phases without any progress.
+    """
 
     prepare: Seconds = 60
     ready: Seconds = 5400
@@ -147,6 +153,13 @@ class Timeouts(Part):
     compiling: Seconds = 3600
     chat: Seconds = 120
     stop: Seconds = 10
+    lost: Seconds = 60
+
+
+class Etcd(Part):
+    """The user's own etcd, as URLs. Without it a run over several hosts starts one of its own on the first."""
+
+    endpoints: list[Text] = []
 
 
 class Ports(Part):
@@ -167,6 +180,8 @@ class Recipe(Part):
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     ports: Ports = Ports()
+    etcd: Etcd = Etcd()
+    security: Literal["tls", "off"] = "tls"
 
     @model_validator(mode="after")
     def _engines_fit(self) -> "Recipe":

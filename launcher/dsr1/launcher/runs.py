@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dsr1.hosts.access import Access
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.identity import boot_id, is_alive, start_time
 from dsr1.hosts.wire import from_plain
@@ -40,7 +42,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the supervisor needs beside the plan. Seconds."""
+    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this machine."""
 
     python: str
     prepare_s: float
@@ -49,6 +51,8 @@ class Settings:
     loading_s: float
     compiling_s: float
     chat_s: float
+    lost_s: float
+    hosts: tuple[Access, ...] = ()
 
     @property
     def limits(self) -> dict[str, float]:
@@ -71,7 +75,7 @@ class Run:
         self.folder = folder
         self.name = folder.name
 
-    def create(self, recipe: Recipe, plan: Plan, settings: Settings) -> None:
+    def create(self, recipe: Recipe, plan: Plan, settings: Settings, secrets: Mapping[str, str]) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,6 +83,9 @@ class Run:
             (self.folder / "discovery").mkdir()
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
             self._write("recipe.json", recipe.model_dump())
+            (self.folder / "secrets").mkdir(mode=0o700)
+            for name, text in secrets.items():
+                self._put(f"secrets/{name}", text)
             self._write("plan.json", asdict(plan))
             self._write("settings.json", asdict(settings))
             self.save(State("starting", time.time()))
@@ -91,6 +98,17 @@ class Run:
     def plan(self) -> Plan:
         plan: Plan = self._read("plan.json", Plan)
         return plan
+
+    def secrets(self) -> dict[str, str]:
+        """By file name."""
+        return {file.name: file.read_text() for file in (self.folder / "secrets").glob("[!.]*")}
+
+    def is_remote(self) -> bool:
+        """Whether it runs on hosts over SSH. A run whose settings can't be read counts as local."""
+        try:
+            return bool(self.settings().hosts)
+        except LaunchFailed:
+            return False
 
     def settings(self) -> Settings:
         settings: Settings = self._read("settings.json", Settings)
@@ -122,10 +140,15 @@ class Run:
             return None
 
     def _write(self, name: str, value: object) -> None:
-        new = self.folder / f".{name}.{os.getpid()}"
+        self._put(name, json.dumps(value, indent=1))
+
+    def _put(self, name: str, text: str) -> None:
+        """Whole or not at all, and closed to others from its first byte."""
+        path = self.folder / name
+        new = path.with_name(f".{path.name}.{os.getpid()}")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(value, file, indent=1)
-        new.replace(self.folder / name)
+            file.write(text)
+        new.replace(path)
 
     def _read(self, name: str, kind: type) -> Any:
         file = self.folder / name

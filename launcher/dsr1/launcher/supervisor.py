@@ -12,15 +12,15 @@ from queue import Empty, SimpleQueue
 
 import httpx
 
-from dsr1.hosts.commands import Command, Prepare, Quiet, Spawn
+from dsr1.hosts.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.events import Event, Exited, Finding, Listening, Prepared, Progress, Spawned
-from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.process import Process
-from dsr1.hosts.transport import Link
+from dsr1.launcher.agents import Agents, Heard, Lost
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
 from dsr1.launcher.runs import Run, State
 from dsr1.launcher.serving import chat, missing
+from dsr1.launcher.transports import transport_of
 
 PROBE_S, LOOK_S = 0.1, 1.0
 
@@ -29,15 +29,11 @@ class StopRequested(Exception):
     """Somebody asked for the end of the run."""
 
 
-class LinkLost(Exception):
-    """An agent's connection ended; put into the queue in place of an event."""
-
-
 class Ready:
     """The deployment answered a chat; put into the queue by the prober."""
 
 
-Item = Event | LinkLost | Ready | StopRequested
+Item = Event | Lost | Ready | StopRequested
 
 
 class Supervisor:
@@ -45,9 +41,8 @@ class Supervisor:
 
     def __init__(self, run: Run) -> None:
         self._run, self._plan, self._settings = run, run.plan(), run.settings()
-        self._transport = LocalTransport(run.folder / "hosts", (self._settings.python,))
-        self._links: dict[str, Link] = {}
-        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._queue: SimpleQueue[object] = SimpleQueue()
+        self._agents = Agents(transport_of(run, self._settings.python), self._queue, self._settings.lost_s)
         self._state = State("starting", time.time(), ranks=first_table(self._plan, time.time()))
         self._done = threading.Event()
 
@@ -61,7 +56,7 @@ class Supervisor:
             self._bring_up(began + self._settings.ready_s)
             seconds = round(time.monotonic() - began, 2)
             self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
-            self._send_all(Quiet())
+            self._agents.send_all(Quiet())
             self._watch()
         except StopRequested:
             self._finish("stopped", "asked to stop", 0)
@@ -70,30 +65,18 @@ class Supervisor:
 
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
-        for host in self._plan.hosts:
-            self._transport.start(host)
-            self._attach(host.host)
+        self._agents.start(self._plan.hosts, self._run.secrets())
         self._prepare()
         for wave in sorted({process.wave for process in self._plan.processes}):
             self._spawn([process for process in self._plan.processes if process.wave == wave], deadline)
         threading.Thread(target=self._probe, daemon=True).start()
         self._until(lambda item: isinstance(item, Ready), deadline, "serve")
 
-    def _attach(self, host: str) -> None:
-        link = self._links[host] = self._transport.attach(host, 0)
-        threading.Thread(target=self._read, args=(link,), daemon=True).start()
-
-    def _read(self, link: Link) -> None:
-        with contextlib.suppress(HostError):
-            for numbered in link.events():
-                self._queue.put(numbered.event)
-        self._queue.put(LinkLost())
-
     def _prepare(self) -> None:
-        self._send_all(Prepare())
+        self._agents.send_all(Prepare())
         deadline = time.monotonic() + self._settings.prepare_s
         failed = []
-        for _ in self._links:
+        for _ in self._plan.hosts:
             found = self._until(lambda item: isinstance(item, Prepared), deadline, "look at the hosts")
             assert isinstance(found, Prepared)
             failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
@@ -102,7 +85,7 @@ class Supervisor:
 
     def _spawn(self, processes: list[Process], deadline: float) -> None:
         for host in dict.fromkeys(process.host for process in processes):
-            self._links[host].send(Spawn(tuple(p.name for p in processes if p.host == host)))
+            self._agents.send(host, Spawn(tuple(p.name for p in processes if p.host == host)))
         waiting: set[tuple[type, str]] = {(Spawned, process.name) for process in processes}
         waiting |= {(Listening, process.name) for process in processes if process.listen_port}
         while waiting:
@@ -134,8 +117,8 @@ class Supervisor:
         item = self._next(deadline, doing)
         if isinstance(item, StopRequested):
             raise item
-        if isinstance(item, LinkLost):
-            raise HostError("the connection to an agent is lost")
+        if isinstance(item, Lost):
+            raise HostError(f"{item.host} is lost: {item.why}")
         if isinstance(item, Exited) and not item.requested:
             raise LaunchFailed(describe_exit(item))
         if isinstance(item, Progress):
@@ -146,7 +129,8 @@ class Supervisor:
         """Wait for an item; while the deployment starts, look once a second whether a rank is late."""
         while True:
             try:
-                return self._queue.get(timeout=None if deadline is None else LOOK_S)
+                item = self._queue.get(timeout=None if deadline is None else LOOK_S)
+                return item.event if isinstance(item, Heard) else item  # type: ignore[return-value]
             except Empty:
                 self._refuse_lateness(deadline, doing)
 
@@ -160,23 +144,13 @@ class Supervisor:
     def _last_seen(self) -> str:
         return ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
 
-    def _send_all(self, command: Command) -> None:
-        for link in self._links.values():
-            link.send(command)
-
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by host."""
         self._done.set()
         self._save(phase="stopping", reason=reason)
-        left = tuple(name for host in self._plan.hosts for name in self._end(host.host))
+        left = self._agents.end(tuple(host.host for host in self._plan.hosts))
         said = f"{reason}\nLEFT RUNNING: {', '.join(left)}" if left else reason
         self._save(phase="failed" if left else phase, reason=said, exit_code=exit_code or (4 if left else 0))
-
-    def _end(self, host: str) -> tuple[str, ...]:
-        try:
-            return self._transport.end(host).left
-        except HostError as error:
-            return (f"{host}: {error}",)
 
     def _save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""
@@ -205,7 +179,8 @@ def describe_exit(item: Exited) -> str:
 def main() -> None:
     run = Run(Path(sys.argv[1]))
     supervisor = Supervisor(run)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.request_stop)
     supervisor.supervise()
 

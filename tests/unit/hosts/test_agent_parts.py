@@ -78,9 +78,9 @@ def test_the_tail(tmp_path: Path) -> None:
     assert read_tail(log) == ("y" * 500,)
 
 
-def test_the_marks_win() -> None:
+def test_the_marks_win(tmp_path: Path) -> None:
     process = Process("a", "g", "h", (), (Variable("DSR1_RUN", "other", "user"), Variable("X", "1", "user")))
-    assert make_environment({"X": "0", "Y": "2"}, "r", "m", process) == {
+    assert make_environment({"X": "0", "Y": "2"}, "r", "m", process, tmp_path) == {
         "X": "1",
         "Y": "2",
         "DSR1_RUN": "r",

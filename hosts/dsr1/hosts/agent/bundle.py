@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def make_bundle(folder: Path) -> Path:
     path = folder / bundle_name(data)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_native_id()}")
         draft.write_bytes(data)
         draft.replace(path)
     return path

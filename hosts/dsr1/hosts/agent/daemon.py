@@ -5,12 +5,13 @@ import os
 import shutil
 import signal
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from dsr1.hosts.agent import control
 from dsr1.hosts.agent.offline import end_records
-from dsr1.hosts.agent.records import agent_path, make_record, render_record, write_plan, write_record
+from dsr1.hosts.agent.records import agent_path, make_record, render_record, write_plan, write_record, write_secrets
 from dsr1.hosts.agent.server import Server, say
 from dsr1.hosts.process import HostPlan
 
@@ -32,7 +33,7 @@ def claim(folder: Path) -> None:
         raise StartError(f"cannot create {folder}: {error}") from error
 
 
-def start(plan: HostPlan, folder: Path) -> str:
+def start(plan: HostPlan, secrets: Mapping[str, str], folder: Path) -> str:
     """Returns the agent's record once it listens."""
     os.closerange(3, 256)
     claim(folder)
@@ -40,7 +41,7 @@ def start(plan: HostPlan, folder: Path) -> str:
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        _be_agent(plan, folder, write)
+        _be_agent(plan, secrets, folder, write)
     os.close(write)
     with os.fdopen(read) as pipe:
         answer = pipe.read()
@@ -50,11 +51,12 @@ def start(plan: HostPlan, folder: Path) -> str:
     return answer
 
 
-def _be_agent(plan: HostPlan, folder: Path, pipe: int) -> NoReturn:
+def _be_agent(plan: HostPlan, secrets: Mapping[str, str], folder: Path, pipe: int) -> NoReturn:
     """The starter reads the pipe: the record, or why there is none."""
     try:
         _detach(folder)
         write_plan(folder, plan)
+        write_secrets(folder, secrets)
         door = control.listen(folder)
         server = Server(plan, folder, door)
         record = make_record(os.getpid())

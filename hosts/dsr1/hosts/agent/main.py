@@ -9,21 +9,23 @@ from dsr1.hosts.agent import control
 from dsr1.hosts.agent.bridge import bridge
 from dsr1.hosts.agent.daemon import StartError, start
 from dsr1.hosts.agent.offline import end, look
-from dsr1.hosts.wire import parse_plan, render_gone
+from dsr1.hosts.agent.seen import look_around
+from dsr1.hosts.wire import parse_start, render_gone
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agent", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("start", "attach", "end", "look"):
+    for verb in ("start", "attach", "end", "look", "see"):
         verbs.add_parser(verb).add_argument("folder", type=lambda text: Path(text).absolute())
     verbs.choices["attach"].add_argument("--since", type=int, default=0)
+    verbs.choices["see"].add_argument("--peer", default="")
     return parser
 
 
 def _start(folder: Path) -> int:
     try:
-        print(start(parse_plan(sys.stdin.buffer.read()), folder), flush=True)
+        print(start(*parse_start(sys.stdin.buffer.read()), folder), flush=True)
     except (StartError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if args.verb == "attach":
         return _attach(args.folder, args.since)
+    if args.verb == "see":
+        print(json.dumps(look_around(args.peer)))
+        return 0
     if args.verb == "look":
         print(json.dumps(look(args.folder)))
         return 0

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def process_path(folder: Path, name: str) -> Path:
 
 def log_path(folder: Path, name: str) -> Path:
     return folder / "logs" / f"{name}.log"
+
+
+def secret_path(folder: Path, name: str) -> Path:
+    return folder / "secrets" / name
+
+
+def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
+    """In a folder that only we can enter; write_file closes each file to others as well."""
+    (folder / "secrets").mkdir(mode=0o700)
+    for name, text in secrets.items():
+        if not name.replace("-", "").replace(".", "").isalnum() or name.startswith("."):
+            raise ValueError(f"{name!r} is no name for a secret")
+        write_file(secret_path(folder, name), text.encode())
 
 
 def write_plan(folder: Path, plan: HostPlan) -> None:

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from dsr1.hosts.agent.records import ABOUT_TO_SPAWN, Record, log_path, make_record, process_path, write_record
-from dsr1.hosts.process import Process
+from dsr1.hosts.agent.records import (
+    ABOUT_TO_SPAWN,
+    Record,
+    log_path,
+    make_record,
+    process_path,
+    secret_path,
+    write_record,
+)
+from dsr1.hosts.process import Process, SecretVariable
 
 EXEC_WAIT_S = 2.0
 
@@ -22,10 +30,16 @@ class Born:
     pid: int
 
 
-def make_environment(base: dict[str, str], run: str, mark: str, process: Process) -> dict[str, str]:
+def make_environment(base: dict[str, str], run: str, mark: str, process: Process, folder: Path) -> dict[str, str]:
     """The markers come last: they prove later that a process is ours."""
     own = {variable.name: variable.value for variable in process.env}
+    own |= {secret.name: _secret(secret, folder) for secret in process.secrets}
     return {**base, **own, "DSR1_RUN": run, "DSR1_PROCESS": process.name, "DSR1_AGENT": mark}
+
+
+def _secret(secret: SecretVariable, folder: Path) -> str:
+    path = secret_path(folder, secret.file)
+    return str(path) if secret.as_path else path.read_text()
 
 
 def _restore_signals() -> None:
@@ -95,7 +109,7 @@ def spawn(process: Process, run: str, mark: str, folder: Path) -> Born:
     write_record(path, ABOUT_TO_SPAWN)
     log = os.open(log_path(folder, process.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        env = make_environment(dict(os.environ), run, mark, process)
+        env = make_environment(dict(os.environ), run, mark, process, folder)
         pid, gate, errors = _fork(process, env, folder, log)
     finally:
         os.close(log)

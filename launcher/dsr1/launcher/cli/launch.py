@@ -10,19 +10,25 @@ from dsr1.launcher.cli.options import Changes, ModelPath, RecipeName, Venv, chos
 
 def launch(
     recipe: RecipeName = "dsr1-dep",
+    hosts: Annotated[
+        str, typer.Option(help="Hosts over SSH: a,b or node[01-16] or @file; default: this machine.")
+    ] = "",
     name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and four letters.")] = "",
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
+    accept_new_keys: Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
 ) -> None:
-    """Launch on this machine. Ctrl-C while it starts rolls back."""
+    """Launch on hosts over SSH, or on this machine. Ctrl-C while it starts rolls back."""
+    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
 
     loaded = chosen_recipe(recipe, changes, model, venv)
+    accesses = parse_hosts(hosts, accept_new_keys) if hosts else ()
     with make_view() as show:
-        run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", show)
+        run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", accesses, show)
     service = run.plan().service
     print(
         f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves {service.model}", flush=True

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
-from dsr1.hosts.process import PhaseRule, Requirements, Variable
+from dsr1.hosts.process import PhaseRule, Requirements, SecretVariable, Variable
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
 from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, placement
 from dsr1.launcher.flags import render_flags
 from dsr1.launcher.ports import PortPlan
 from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.secret_names import CA, CERT, KEY, SERVER_NAME
 from dsr1.launcher.topology import Group, Node, Topology
 
 
@@ -46,6 +47,16 @@ def stack_of(recipe: Recipe) -> Stack:
     return STACKS[recipe.stack]
 
 
+def listen_address(site: Site) -> str:
+    """Where the frontend listens: the recipe's word, or the first host's control address alone."""
+    return site.recipe.frontend.host or site.topology.hosts[0].address
+
+
+def is_secured(site: Site) -> bool:
+    """Several machines talk over a network: mutual TLS, unless the recipe says off."""
+    return site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"
+
+
 def _dynamo_worker(site: Site, place: Place) -> Command:
     group, node, rank = place
     role = () if group.spec.role == "aggregated" else ("--disaggregation-mode", group.spec.role)
@@ -62,7 +73,7 @@ def _dynamo_frontend(site: Site) -> Command:
     front = site.recipe.frontend
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.frontend"),
-        *("--http-host", front.host, "--http-port", str(front.port), "--router-mode", front.router_mode),
+        *("--http-host", listen_address(site), "--http-port", str(front.port), "--router-mode", front.router_mode),
         *render_flags(front.args),
     )
 
@@ -90,7 +101,7 @@ def _vllm_worker(site: Site, place: Place) -> Command:
             "API servers and no one address; use layout: headless, or stack: dynamo"
         )
     front = site.recipe.frontend
-    server = () if node.rank else ("--host", front.host, "--port", str(front.port), *render_flags(front.args))
+    server = () if node.rank else ("--host", listen_address(site), "--port", str(front.port), *render_flags(front.args))
     return (
         *(site.recipe.runtime.interpreter, "-m", "vllm.entrypoints.cli.main", "serve", site.recipe.model.path),
         *("--served-model-name", site.recipe.model.name),
@@ -108,6 +119,9 @@ def _dynamo_variables(site: Site, host: Host) -> tuple[Variable, ...]:
         Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
         *(Variable(name, host.address, address) for name in _ADVERTISED),
         *_discovery(site),
+        *from_mapping(
+            {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if is_secured(site) else {}, "name in the run's certificate"
+        ),
     )
 
 
@@ -119,9 +133,32 @@ def _discovery(site: Site) -> tuple[Variable, ...]:
     if site.topology.machines == 1:
         values = {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": f"{site.folder}/discovery"}
         return from_mapping(values, "one machine: no etcd needed")
-    url = f"http://{site.topology.hosts[0].address}:{site.ports.etcd}"
+    own = site.recipe.etcd.endpoints
+    url = (
+        ",".join(own)
+        or f"{'https' if is_secured(site) else 'http'}://{site.topology.hosts[0].address}:{site.ports.etcd}"
+    )
     values = {"DYN_DISCOVERY_BACKEND": "etcd", "ETCD_ENDPOINTS": url, "ETCD_LEASE_TTL": "6"}
-    return from_mapping(values, f"etcd on {site.topology.hosts[0].name}")
+    return from_mapping(values, "recipe etcd.endpoints" if own else f"etcd on {site.topology.hosts[0].name}")
+
+
+def secret_variables(site: Site) -> tuple[SecretVariable, ...]:
+    """Mutual TLS for etcd (PEM texts) and for the request plane and the response stream (paths)."""
+    if not is_secured(site):
+        return ()
+    texts = () if site.recipe.etcd.endpoints else _ETCD_CLIENT
+    return (*(SecretVariable(*pair) for pair in texts), *(SecretVariable(name, file, True) for name, file in _PLANE))
+
+
+_ETCD_CLIENT = (("ETCD_AUTH_CA", CA), ("ETCD_AUTH_CLIENT_CERT", CERT), ("ETCD_AUTH_CLIENT_KEY", KEY))
+_PLANE = (
+    ("DYN_TCP_TLS_CERT_PATH", CERT),
+    ("DYN_TCP_TLS_KEY_PATH", KEY),
+    ("DYN_TCP_TLS_CA_CERT_PATH", CA),
+    ("DYN_TCP_TLS_CLIENT_CERT_PATH", CERT),
+    ("DYN_TCP_TLS_CLIENT_KEY_PATH", KEY),
+    ("DYN_TCP_TLS_CLIENT_CA_CERT_PATH", CA),
+)
 
 
 def _no_variables(site: Site, host: Host) -> tuple[Variable, ...]:

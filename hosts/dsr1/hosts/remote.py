@@ -1,0 +1,161 @@
+"""One host over SSH: a connection that is opened once and reused, and commands on it that always end."""
+
+import contextlib
+import shlex
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsr1.hosts.access import Access
+from dsr1.hosts.errors import HostError
+
+if TYPE_CHECKING:
+    from fabric import Connection
+    from paramiko import Channel
+
+CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
+BLOCK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended; -1 is a signal."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+class Remote:
+    """A host's shell. Every method raises HostError, with the host's name and a remedy."""
+
+    def __init__(self, access: Access) -> None:
+        self.name = access.name
+        self._access = access
+        self._connection: Connection | None = None
+        self._opening = threading.Lock()
+
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Done:
+        """Run a command with `given` on its stdin. The two output streams stay apart."""
+        with contextlib.closing(self.open(argv)) as channel:
+            channel.settimeout(timeout)
+            try:
+                return _converse(channel, given)
+            except (TimeoutError, OSError) as error:
+                self.drop()
+                raise HostError(f"{self.name}: no answer in {timeout:.0f} s ({error or 'timed out'})") from error
+
+    def open(self, argv: Sequence[str]) -> "Channel":
+        """Start a command and return its channel, for talking to it."""
+        from paramiko import SSHException
+
+        try:
+            transport = self._connected().transport
+            assert transport is not None
+            channel: Channel = transport.open_session(timeout=CONNECT_S)
+            channel.exec_command(shlex.join(argv))
+        except (SSHException, OSError, EOFError) as error:
+            self.drop()
+            raise HostError(f"{self.name}: the SSH connection is lost ({error})") from error
+        return channel
+
+    def server_address(self) -> str:
+        """The address that this connection ends at; with a jump host, the one that the jump host dialled."""
+        transport = self._connected().transport
+        assert transport is not None
+        return str(transport.getpeername()[0])
+
+    def drop(self) -> None:
+        """Close the connection; the next command opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # closing a broken connection has nothing left to tell
+                connection.close()
+
+    def _connected(self) -> "Connection":
+        with self._opening:
+            if self._connection is None or not self._connection.is_connected:
+                self._connection = self._connect()
+            return self._connection
+
+    def _connect(self) -> "Connection":
+        from paramiko import AuthenticationException, BadHostKeyException, PasswordRequiredException, SSHException
+
+        try:
+            connection = make_connection(self._access)
+            connection.open()
+        except BadHostKeyException as error:
+            raise HostError(
+                f"{self.name}: its host key has changed: {error}. Check it, then `ssh-keygen -R`"
+            ) from error
+        except PasswordRequiredException as error:
+            raise HostError(f"{self.name}: the key needs a passphrase; load it with ssh-add") from error
+        except AuthenticationException as error:
+            raise HostError(f"{self.name}: refused our keys ({error}); try `ssh {self._access.target} true`") from error
+        except (SSHException, OSError, EOFError, ValueError) as error:
+            raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
+        _bound(connection)
+        return connection
+
+
+def _why(error: Exception) -> str:
+    """paramiko's words for an unknown key say nothing of what to do."""
+    if "not found in known_hosts" in str(error):
+        return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
+    return str(getattr(error, "errors", None) or error) or type(error).__name__
+
+
+def make_connection(access: Access) -> "Connection":
+    """Not opened yet. Fabric reads ~/.ssh/config, but would add unknown host keys without a word: we refuse them."""
+    from fabric import Connection
+    from paramiko import AutoAddPolicy, RejectPolicy
+
+    keys = {"key_filename": str(Path(access.key).expanduser())} if access.key else {}
+    connection = Connection(
+        access.target,
+        user=access.user,
+        port=access.port,
+        gateway=make_connection(Access(access.jump, access.jump)) if access.jump else None,
+        connect_timeout=CONNECT_S,
+        connect_kwargs={"banner_timeout": CONNECT_S, "auth_timeout": CONNECT_S, **keys},
+    )
+    client = connection.client
+    for file in (Path("/etc/ssh/ssh_known_hosts"), Path.home() / ".ssh" / "known_hosts"):
+        with contextlib.suppress(OSError):
+            client.load_system_host_keys(str(file))
+    client.set_missing_host_key_policy(AutoAddPolicy() if access.accept_new_key else RejectPolicy())
+    return connection
+
+
+def _bound(connection: "Connection") -> None:
+    """Without these a cut cable hangs for minutes: keepalive alone doesn't end what was sent and never acknowledged."""
+    transport = connection.transport
+    assert transport is not None
+    transport.set_keepalive(KEEPALIVE_S)
+    if isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
+
+
+def _converse(channel: "Channel", given: bytes) -> Done:
+    """stderr is read by another thread: a full window of one stream must not stop the other."""
+    errors: list[bytes] = []
+    reader = threading.Thread(target=_drain, args=(channel.recv_stderr, errors), daemon=True)
+    reader.start()
+    if given:
+        channel.sendall(given)
+    channel.shutdown_write()
+    out: list[bytes] = []
+    while data := channel.recv(BLOCK):
+        out.append(data)
+    code = channel.recv_exit_status()
+    reader.join(CONNECT_S)
+    return Done(code, b"".join(out), b"".join(errors))
+
+
+def _drain(receive: object, into: list[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        while data := receive(BLOCK):  # type: ignore[operator]
+            into.append(data)

@@ -1,0 +1,170 @@
+"""The transport over SSH: agents in a private folder of each host, reached through one connection a host."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsr1.hosts.access import Access
+from dsr1.hosts.agent.bundle import bundle_name, render_bundle
+from dsr1.hosts.commands import Command
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.events import Gone
+from dsr1.hosts.process import HostPlan
+from dsr1.hosts.remote import Done, Remote
+from dsr1.hosts.transport import NO_SECRETS, HostState, Numbered, parse_look
+from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+
+SEE_S, START_S, END_S, LOOK_S, SEND_S = 30.0, 40.0, 300.0, 30.0, 120.0
+FOREIGN, ABSENT, NO_PYTHON = 90, 91, 92
+
+# The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is the agent's file,
+# $2 the Python, the rest its arguments, of which @ stands for the folder.
+_ENTER = """umask 077; d=/tmp/dsr1-$(id -u); mkdir -m 700 "$d" 2>/dev/null
+if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
+echo "$d is not a folder of ours alone" >&2; exit 90; fi
+"""
+_RUN = f"""{_ENTER}f=$d/$1; p=$2; shift 2
+if [ -L "$f" ] || ! [ -f "$f" ] || ! [ -O "$f" ]; then exit 91; fi
+command -v -- "$p" >/dev/null || exit 92
+n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1)); case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
+exec "$p" "$f" "$@"
+"""
+_PUT = f'{_ENTER}t=$d/$1.$$; cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a host's agent saw of its host, see agent/seen.py."""
+
+    boot_id: str
+    hostname: str
+    arch: str
+    python: str
+    gpus: int
+    address: str
+    interface: str
+
+
+class SshLink:
+    """A channel to an agent's socket, by its `attach`."""
+
+    def __init__(self, channel: "Channel", host: str) -> None:
+        self._channel = channel
+        self._host = host
+        self._sending = threading.Lock()
+
+    def send(self, command: Command) -> None:
+        try:
+            with self._sending:
+                self._channel.sendall(render_command(command))
+        except OSError as error:
+            raise HostError(f"{self._host}: the connection to its agent is lost ({error})") from error
+
+    def events(self) -> Iterator[Numbered]:
+        rest = b""
+        while data := self._receive():
+            *lines, rest = (rest + data).split(b"\n")
+            yield from map(self._parse, lines)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.close()
+
+    def _receive(self) -> bytes:
+        try:
+            return bytes(self._channel.recv(65536))
+        except OSError:
+            return b""
+
+    def _parse(self, line: bytes) -> Numbered:
+        try:
+            return parse_event(line)
+        except ValueError as error:
+            raise HostError(f"{self._host}: its agent says what this dsr1 doesn't know: {error}") from error
+
+
+class SshTransport:
+    """Agents of one run, in /tmp/dsr1-UID/RUN/HOST of every host, run by `python`, the runtime's own there."""
+
+    def __init__(self, hosts: Sequence[Access], run: str, python: str) -> None:
+        self._remotes = {access.name: Remote(access) for access in hosts}
+        self._run_name, self._python = run, python
+        self._bundle = render_bundle()
+
+    def see(self, host: str, peer: str) -> Sight:
+        """Raises HostError with a remedy when the host isn't one that an agent can run on."""
+        done = self._agent(host, ("see", "@", "--peer", peer), SEE_S)
+        try:
+            plain = json.loads(done.out)
+            return Sight(**{name: plain[name] for name in Sight.__slots__})
+        except (ValueError, KeyError) as error:
+            raise HostError(f"{host}: its agent can't run: {_last_words(done)}") from error
+
+    def put(self, host: str, file: Path, name: str) -> None:
+        """Send a file once: a name says its content, so one that is there is whole and the same."""
+        there = self._remotes[host].run(("sh", "-c", f'{_ENTER}[ -O "$d/$1" ]', "dsr1", name), SEE_S)
+        if there.code != 0:
+            self._send(host, file.read_bytes(), name, "700")
+
+    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
+        done = self._agent(plan.host, ("start", self._folder(plan.host)), START_S, render_start(plan, secrets))
+        if done.code != 0:
+            raise HostError(f"{plan.host}: the agent did not start: {_last_words(done)}")
+
+    def attach(self, host: str, since: int) -> SshLink:
+        argv = self._argv(("attach", self._folder(host), "--since", str(since)))
+        return SshLink(self._remotes[host].open(argv), host)
+
+    def end(self, host: str) -> Gone:
+        done = self._agent(host, ("end", self._folder(host)), END_S)
+        try:
+            return parse_gone(done.out)
+        except ValueError as error:
+            raise HostError(f"{host}: its processes may still run, ending them failed: {_last_words(done)}") from error
+
+    def look(self, host: str) -> HostState:
+        done = self._agent(host, ("look", self._folder(host)), LOOK_S)
+        try:
+            return parse_look(done.out)
+        except (ValueError, KeyError, TypeError) as error:
+            raise HostError(f"{host}: its records can't be read: {_last_words(done)}") from error
+
+    def close(self) -> None:
+        for remote in self._remotes.values():
+            remote.drop()
+
+    def _folder(self, host: str) -> str:
+        return f"@/{self._run_name}/{host}"
+
+    def _argv(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, *arguments)
+
+    def _agent(self, host: str, arguments: Sequence[str], timeout: float, given: bytes = b"") -> Done:
+        """Run the agent; send it first where it isn't yet."""
+        remote = self._remotes[host]
+        done = remote.run(self._argv(arguments), timeout, given)
+        if done.code == ABSENT:
+            self._send(host, self._bundle, bundle_name(self._bundle), "600")
+            done = remote.run(self._argv(arguments), timeout, given)
+        if done.code == NO_PYTHON:
+            raise HostError(f"{host}: {self._python} is not there; name the runtime's Python in the recipe's runtime")
+        if done.code == FOREIGN:
+            raise HostError(f"{host}: {_last_words(done)}; have it removed: another user may have made it")
+        return done
+
+    def _send(self, host: str, data: bytes, name: str, mode: str) -> None:
+        done = self._remotes[host].run(("sh", "-c", _PUT, "dsr1", name, mode), SEND_S, data)
+        if done.code != 0:
+            raise HostError(f"{host}: can't be written to: {_last_words(done)}")
+
+
+def _last_words(done: Done) -> str:
+    lines = done.err.decode(errors="replace").strip().splitlines()
+    return " | ".join(lines[-3:]) or f"it said nothing (exit status {done.code})"

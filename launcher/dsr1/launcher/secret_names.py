@@ -1,0 +1,4 @@
+"""File names of a run's secrets, for those that name them without making them."""
+
+CA, CERT, KEY = "ca.pem", "tls.pem", "tls.key"
+SERVER_NAME = "dsr1-run"

@@ -1,0 +1,60 @@
+"""Which transport a run's agents are reached by, and what its hosts look like before there is a plan."""
+
+import sys
+from collections.abc import Sequence
+
+from dsr1.hosts.access import Access
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.host import Host
+from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.ssh import Sight, SshTransport
+from dsr1.hosts.transport import Transport
+from dsr1.launcher.agents import at_once, raise_all
+from dsr1.launcher.runs import Run
+
+
+def transport_of(run: Run, python: str = "") -> Transport:
+    """The run's own. Locally any Python ends and looks; `python` is the runtime's, which agents are started with."""
+    settings = run.settings() if run.is_remote() or not python else None
+    if settings is not None and settings.hosts:
+        return SshTransport(settings.hosts, run.name, settings.python)
+    return LocalTransport(run.folder / "hosts", (python or sys.executable,))
+
+
+def see_hosts(accesses: Sequence[Access], transport: SshTransport) -> tuple[Host, ...]:
+    """Every host with its control address and interface: those of its route to the leader, the first host.
+
+    Raises HostError naming every host that can't be used, InputError for one machine under two names.
+    """
+    first = _see_all(accesses, transport, "")
+    _refuse_same(first)
+    leader = accesses[0].control_address or first[accesses[0].name].address
+    if not leader or leader.startswith("127."):
+        raise HostError(
+            f"{accesses[0].name}: its address {leader or 'is unknown'}: give control_address in an inventory"
+        )
+    seen = _see_all(accesses, transport, leader)
+    return tuple(_host(access, seen[access.name]) for access in accesses)
+
+
+def _see_all(accesses: Sequence[Access], transport: SshTransport, peer: str) -> dict[str, Sight]:
+    found = at_once(lambda name: transport.see(name, peer), {access.name: access.name for access in accesses})
+    raise_all(found)
+    return {name: sight for name, sight in found.items() if isinstance(sight, Sight)}
+
+
+def _refuse_same(seen: dict[str, Sight]) -> None:
+    """The boot id is one of a running kernel, whichever name it goes by."""
+    names: dict[str, list[str]] = {}
+    for name, sight in seen.items():
+        names.setdefault(sight.boot_id, []).append(name)
+    doubles = [" and ".join(same) for same in names.values() if len(same) > 1]
+    if doubles:
+        raise InputError(f"--hosts: {'; '.join(doubles)} are one machine")
+
+
+def _host(access: Access, sight: Sight) -> Host:
+    address = access.control_address or sight.address
+    if not sight.interface:
+        raise HostError(f"{access.name}: no interface owns {address}; give its control_address in an inventory")
+    return Host(access.name, address, sight.interface, sight.gpus if access.gpus is None else access.gpus)
