@@ -20,7 +20,7 @@ import httpx
 import psutil
 
 from dsr1.hosts.host import Host
-from dsr1.launcher.log_lines import LogFile
+from dsr1.hosts.log_lines import LogFile
 from dsr1.launcher.plan import Service, make_plan
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.runs import Run

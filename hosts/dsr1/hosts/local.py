@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from dsr1.hosts.agent import control
@@ -11,6 +11,7 @@ from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.commands import Command, Subscribe
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
+from dsr1.hosts.log_lines import read_logs
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.transport import NO_SECRETS, HostState, Numbered, parse_look
 from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
@@ -92,6 +93,9 @@ class LocalTransport:
             return parse_gone(done.stdout)
         except ValueError as error:
             raise HostError(f"{host}: its processes may still run, ending them failed: {_last_words(done)}") from error
+
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        return read_logs(self._folder / host, follow)
 
     def look(self, host: str) -> HostState:
         done = self._run(host, "look", LOOK_S)

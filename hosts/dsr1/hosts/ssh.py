@@ -3,7 +3,7 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
 SEE_S, START_S, END_S, LOOK_S, SEND_S = 30.0, 40.0, 300.0, 30.0, 120.0
+LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON = 90, 91, 92
 
 # The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is the agent's file,
@@ -129,6 +130,15 @@ class SshTransport:
         except ValueError as error:
             raise HostError(f"{host}: its processes may still run, ending them failed: {_last_words(done)}") from error
 
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        """The agent's `logs` goes on for as long as its stdin is open."""
+        channel = self._remotes[host].open(self._argv(("logs", self._folder(host))))
+        channel.settimeout(LOG_WAIT_S)
+        with contextlib.closing(channel):
+            for line in _lines(channel, follow):
+                process, text = json.loads(line)
+                yield str(process), str(text)
+
     def look(self, host: str) -> HostState:
         done = self._agent(host, ("look", self._folder(host)), LOOK_S)
         try:
@@ -163,6 +173,23 @@ class SshTransport:
         done = self._remotes[host].run(("sh", "-c", _PUT, "dsr1", name, mode), SEND_S, data)
         if done.code != 0:
             raise HostError(f"{host}: can't be written to: {_last_words(done)}")
+
+
+def _lines(channel: "Channel", follow: Callable[[], bool]) -> Iterator[bytes]:
+    """Whole lines; what comes after the last newline at a loss is no line."""
+    rest, asked = b"", False
+    while True:
+        if not asked and not follow():
+            channel.shutdown_write()
+            asked = True
+        try:
+            data = channel.recv(65536)
+        except TimeoutError:
+            continue
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
 
 
 def _last_words(done: Done) -> str:

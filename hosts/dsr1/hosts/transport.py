@@ -2,7 +2,7 @@
 
 import json
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,9 @@ class Transport(Protocol):
 
     def end(self, host: str) -> Gone:
         """End the agent and everything it started, also when the agent itself is dead. Nothing started: Gone(())."""
+
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        """(process, line) of every log of the host, as long as `follow` says so, and once more after."""
 
     def look(self, host: str) -> HostState:
         """What runs, from the host's records. Disturbs nothing."""

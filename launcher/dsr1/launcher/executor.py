@@ -134,13 +134,13 @@ def stop_run(run: Run) -> tuple[str, ...]:
 def _end_hosts(run: Run) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the run's state."""
     agents = Agents(transport_of(run), SimpleQueue(), 0)
-    left = agents.end(_host_names(run))
+    left = agents.end(host_names(run))
     if not left:
         _mark_stopped(run)
     return left
 
 
-def _host_names(run: Run) -> tuple[str, ...]:
+def host_names(run: Run) -> tuple[str, ...]:
     """Locally from what is on disk, so that a run whose plan can't be read is ended all the same."""
     if run.is_remote():
         return tuple(host.host for host in run.plan().hosts)
@@ -160,7 +160,7 @@ def _mark_stopped(run: Run) -> None:
 def alive_processes(run: Run) -> list[str]:
     """Names of the processes that live, from the agents' records; or the words of a host that can't tell."""
     agents = Agents(transport_of(run), SimpleQueue(), 0)
-    return sorted(name for host, state in agents.look(_host_names(run)).items() for name in _living(host, state))
+    return sorted(name for host, state in agents.look(host_names(run)).items() for name in _living(host, state))
 
 
 def _living(host: str, state: HostState | HostError) -> list[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import select
 import sys
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from dsr1.hosts.agent.bridge import bridge
 from dsr1.hosts.agent.daemon import StartError, start
 from dsr1.hosts.agent.offline import end, look
 from dsr1.hosts.agent.seen import look_around
+from dsr1.hosts.log_lines import read_logs
 from dsr1.hosts.wire import parse_start, render_gone
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agent", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("start", "attach", "end", "look", "see"):
+    for verb in ("start", "attach", "end", "look", "see", "logs"):
         verbs.add_parser(verb).add_argument("folder", type=lambda text: Path(text).absolute())
     verbs.choices["attach"].add_argument("--since", type=int, default=0)
     verbs.choices["see"].add_argument("--peer", default="")
@@ -42,6 +44,12 @@ def _attach(folder: Path, since: int) -> int:
     return 0
 
 
+def _logs(folder: Path) -> None:
+    """JSON lines of [process, line], followed for as long as stdin stays open."""
+    for process, line in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
+        print(json.dumps([process, line]), flush=True)
+
+
 def _end(folder: Path) -> int:
     gone = end(folder)
     sys.stdout.write(render_gone(gone).decode())
@@ -54,6 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         return _attach(args.folder, args.since)
     if args.verb == "see":
         print(json.dumps(look_around(args.peer)))
+        return 0
+    if args.verb == "logs":
+        _logs(args.folder)
         return 0
     if args.verb == "look":
         print(json.dumps(look(args.folder)))

@@ -34,4 +34,4 @@ def launch(
         f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves {service.model}", flush=True
     )
     if follow:
-        print_logs(run.folder / "hosts", lambda: not run.state().ended)
+        print_logs(run, follow=True)

@@ -54,7 +54,7 @@ def logs(
     from dsr1.launcher.runs import find_run
 
     found = find_run(run)
-    print_logs(found.folder / "hosts", lambda: follow and not found.state().ended)
+    print_logs(found, follow)
 
 
 def smoke(run: RunName = None, as_json: AsJson = False) -> None:

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dsr1.launcher.log_lines import read_logs
 from dsr1.launcher.ranks import RankRow, Table
-from dsr1.launcher.runs import State
+from dsr1.launcher.run_logs import stream_logs
+from dsr1.launcher.runs import Run, State
 
+COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 Show = Callable[[State], None]
 
 
@@ -49,8 +49,14 @@ def _phase(row: RankRow) -> Text:
     return Text(row.said, style="green" if row.phase == "ready" else "yellow")
 
 
-def print_logs(folder: Path, follow: Callable[[], bool]) -> None:
-    """Every process's log, each line with its process's name. Ctrl-C ends the printing and nothing else."""
+def print_logs(run: Run, follow: bool) -> None:
+    """Every process's log, each line with its process's name, in its host's colour. Ctrl-C ends the printing alone."""
+    console = Console(highlight=False, soft_wrap=True)
+    colours: dict[str, str] = {}
     with suppress(KeyboardInterrupt):
-        for process, line in read_logs(folder, follow):
-            print(f"{process}: {line}", flush=True)
+        for line in stream_logs(run, follow):
+            colour = colours.setdefault(line.host, COLOURS[len(colours) % len(COLOURS)])
+            if console.is_terminal:
+                console.print(Text(f"{line.process or line.host}: ", style=colour) + Text(line.text))
+            else:
+                print(f"{line.process or line.host}: {line.text}", flush=follow)

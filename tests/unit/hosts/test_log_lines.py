@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.launcher.log_lines import BLOCK, LogFile, read_logs
+from dsr1.hosts.log_lines import BLOCK, LogFile, read_logs
 
 
 def make_log(folder: Path, text: bytes) -> Path:
-    file = folder / "h" / "logs" / "main-0.log"
+    file = folder / "logs" / "main-0.log"
     file.parent.mkdir(parents=True)
     file.write_bytes(text)
     return file

@@ -39,11 +39,11 @@ class LogFile:
 
 
 def read_logs(folder: Path, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-    """(process, line) of every log below `folder`/HOST/logs, as long as `follow` says so, and once more after."""
+    """(process, line) of every log in `folder`/logs, as long as `follow` says so, and once more after."""
     files: dict[Path, LogFile] = {}
     while True:
         more = follow()
-        for path in sorted(folder.glob("*/logs/*.log")):
+        for path in sorted((folder / "logs").glob("*.log")):
             log = files.setdefault(path, LogFile(path))
             yield from ((log.name, line) for line in log.new_lines())
         if not more:

@@ -1,0 +1,54 @@
+"""A run's logs from all its hosts as one stream, in the order in which the lines come."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport import Transport
+from dsr1.launcher.executor import host_names
+from dsr1.launcher.runs import Run
+from dsr1.launcher.transports import transport_of
+
+WAIT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a process's log; without a process it is dsr1's own word on a host."""
+
+    host: str
+    process: str
+    text: str
+
+
+def stream_logs(run: Run, follow: bool) -> Iterator[Line]:
+    """All lines so far, and with `follow` those to come until the run has ended."""
+    queue: SimpleQueue[Line | None] = SimpleQueue()
+    transport, hosts, done = transport_of(run), host_names(run), threading.Event()
+    for host in hosts:
+        threading.Thread(target=_read, args=(transport, host, follow, done, queue), daemon=True).start()
+    reading = len(hosts)
+    while reading:
+        try:
+            line = queue.get(timeout=WAIT_S)
+        except Empty:
+            if follow and run.state().ended:
+                done.set()
+            continue
+        if line is None:
+            reading -= 1
+        else:
+            yield line
+
+
+def _read(
+    transport: Transport, host: str, follow: bool, done: threading.Event, queue: "SimpleQueue[Line | None]"
+) -> None:
+    try:
+        for process, text in transport.logs(host, (lambda: not done.is_set()) if follow else (lambda: False)):
+            queue.put(Line(host, process, text))
+    except HostError as error:
+        queue.put(Line(host, "", str(error)))
+    queue.put(None)
