@@ -34,6 +34,13 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
+def kill_supervisor(run: Run) -> None:
+    supervisor = run.supervisor()
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: run.supervisor() is None)
+
+
 def of_run(folder: Path) -> list[int]:
     """Every live process that mentions the run's folder in its command line or environment."""
     found = []
@@ -77,12 +84,13 @@ def test_killed_rank_ends_the_run_and_is_named(dsr1: Dsr1, site: Site, newest: C
 
 def test_killed_supervisor_loses_nothing(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
     assert dsr1("launch", "tiny", "--name", "s", *site, *MOCKER).returncode == 0
-    run, supervisor = newest(), newest().supervisor()
-    assert supervisor is not None
-    os.kill(supervisor, signal.SIGKILL)
-    until(lambda: run.supervisor() is None)
+    run = newest()
+    kill_supervisor(run)
     told = json.loads(dsr1("status", "s", "--json").stdout)
     assert (told["supervised"], told["alive"]) == (False, ["frontend", "main-0", "main-1"])
+    assert "supervised again" in dsr1("supervise", "s").stdout
+    until(lambda: run.state().phase == "ready")
+    kill_supervisor(run)
     assert dsr1("stop", "s").returncode == 0
     assert alive_processes(run) == []
     assert run.state().phase == "stopped"
@@ -232,3 +240,16 @@ def test_two_launches_at_the_same_moment(dsr1: Dsr1, site: Site, state: Path) ->
     assert set(codes) <= {0, 3}
     for name, code in zip(("one", "two"), codes, strict=True):
         assert bool(alive_processes(Run(state / "runs" / name))) == (code == 0)
+
+
+def test_a_taken_over_run_is_watched_again(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", "--name", "t", *site, *MOCKER).returncode == 0
+    run = newest()
+    kill_supervisor(run)
+    assert dsr1("supervise", "t").returncode == 0
+    os.kill(pid_of(run, "main-0"), signal.SIGKILL)
+    until(lambda: run.state().ended)
+    assert run.state().reason.startswith("main-0 ended by signal SIGKILL")
+    assert of_run(run.folder / "hosts") == []
+    refused = dsr1("supervise", "t")
+    assert (refused.returncode, "has ended" in refused.stderr) == (2, True)

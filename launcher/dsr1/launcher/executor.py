@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from dsr1.hosts.access import Access
-from dsr1.hosts.errors import CheckFailed, HostError, LaunchFailed
+from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.hosts.host import Host, this_machine
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import HostState
@@ -30,10 +30,26 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...]) -> None:
     hosts = _see(recipe, run.name, accesses) if accesses else this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
     plan = make_plan(recipe, hosts, run.name, str(run.folder))
     run.create(recipe, plan, _settings(recipe, accesses), _secrets(plan))
-    argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder)]
-    with (run.folder / "supervisor.log").open("wb") as log, deferred_interrupt():
+    _start_supervisor(run)
+
+
+def _start_supervisor(run: Run, *more: str) -> None:
+    argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder), *more]
+    with (run.folder / "supervisor.log").open("ab") as log, deferred_interrupt():
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         run.record_supervisor(child.pid)
+
+
+def take_over(run: Run) -> None:
+    """A new supervisor for agents that run without one. Raises InputError when there is nothing to take over."""
+    if run.supervisor() is not None:
+        raise InputError(f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take over")
+    if run.state().ended:
+        raise InputError(f"{run.name}: has ended ({run.state().phase}); launch it anew")
+    before = run.state().since
+    _start_supervisor(run, "--take-over")
+    while run.supervisor() is not None and run.state().since == before:
+        time.sleep(POLL_S)
 
 
 @contextmanager

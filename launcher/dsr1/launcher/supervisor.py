@@ -16,9 +16,10 @@ from dsr1.hosts.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.events import Event, Exited, Finding, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.process import Process
-from dsr1.launcher.agents import Agents, Heard, Lost
+from dsr1.hosts.transport import HostState
+from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
-from dsr1.launcher.runs import Run, State
+from dsr1.launcher.runs import Run
 from dsr1.launcher.serving import chat, missing
 from dsr1.launcher.transports import transport_of
 
@@ -43,18 +44,19 @@ class Supervisor:
         self._run, self._plan, self._settings = run, run.plan(), run.settings()
         self._queue: SimpleQueue[object] = SimpleQueue()
         self._agents = Agents(transport_of(run, self._settings.python), self._queue, self._settings.lost_s)
-        self._state = State("starting", time.time(), ranks=first_table(self._plan, time.time()))
+        told = run.state()
+        self._state = replace(told, ranks=told.ranks or first_table(self._plan, time.time()))
         self._done = threading.Event()
 
     def request_stop(self, *_: object) -> None:
         self._queue.put(StopRequested())
 
-    def supervise(self) -> None:
-        """From the first agent to the proof that nothing is left."""
+    def supervise(self, take_over: bool = False) -> None:
+        """From the first agent, or from those that already run, to the proof that nothing is left."""
         began = time.monotonic()
         try:
-            self._bring_up(began + self._settings.ready_s)
-            seconds = round(time.monotonic() - began, 2)
+            (self._take_up if take_over else self._bring_up)(began + self._settings.ready_s)
+            seconds = self._state.ready_after or round(time.monotonic() - began, 2)
             self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
             self._agents.send_all(Quiet())
             self._watch()
@@ -67,8 +69,21 @@ class Supervisor:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
         self._agents.start(self._plan.hosts, self._run.secrets())
         self._prepare()
+        self._spawn_all(frozenset(), deadline)
+
+    def _take_up(self, deadline: float) -> None:
+        """Agents keep their processes and their events: all that was told is heard again, an unasked end too."""
+        hosts = tuple(host.host for host in self._plan.hosts)
+        seen = self._agents.look(hosts)
+        raise_all(seen)
+        spawned = {p.name for state in seen.values() if isinstance(state, HostState) for p in state.processes if p.pid}
+        self._agents.attach(hosts)
+        self._spawn_all(frozenset(spawned), deadline)
+
+    def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
+        """Wave after wave, what isn't yet; then wait until it serves."""
         for wave in sorted({process.wave for process in self._plan.processes}):
-            self._spawn([process for process in self._plan.processes if process.wave == wave], deadline)
+            self._spawn([p for p in self._plan.processes if p.wave == wave and p.name not in spawned], deadline)
         threading.Thread(target=self._probe, daemon=True).start()
         self._until(lambda item: isinstance(item, Ready), deadline, "serve")
 
@@ -182,7 +197,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.request_stop)
-    supervisor.supervise()
+    supervisor.supervise(take_over="--take-over" in sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import Changes, ModelPath, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, RecipeName, Venv, chosen_recipe
 
 
 def launch(
@@ -17,7 +17,7 @@ def launch(
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
-    accept_new_keys: Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")] = False,
+    accept_new_keys: AcceptNewKeys = False,
     follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
 ) -> None:
     """Launch on hosts over SSH, or on this machine. Ctrl-C while it starts rolls back."""

@@ -6,10 +6,11 @@ import sys
 import typer
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.launcher.cli.exec import exec_
 from dsr1.launcher.cli.launch import launch
 from dsr1.launcher.cli.plan import plan
 from dsr1.launcher.cli.recipes import recipes
-from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop
+from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop, supervise
 
 EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
     (InputError, 2),
@@ -26,8 +27,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (recipes, plan, launch, ps, status, logs, smoke, stop):
+for verb in (recipes, plan, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
+app.command("exec")(exec_)
 
 
 def exit_code(error: Dsr1Error) -> int:

@@ -12,6 +12,7 @@ RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; d
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: engines.main.max_num_seqs=64")]
 ModelPath = Annotated[str, typer.Option("--model", help="The model's folder or hub id (model.path).")]
 Venv = Annotated[str, typer.Option("--venv", help="The environment that has vLLM (runtime.venv).")]
+AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -93,3 +93,13 @@ def stop(run: RunName = None) -> None:
     if left:
         raise LaunchFailed(f"{found.name}: still alive: {', '.join(left)}")
     print(f"{found.name}: stopped, nothing of it is alive")
+
+
+def supervise(run: RunName = None) -> None:
+    """Take over a run whose supervisor is gone: its processes go on, and are watched again."""
+    from dsr1.launcher.executor import take_over
+    from dsr1.launcher.runs import find_run
+
+    found = find_run(run)
+    take_over(found)
+    print(f"{found.name}: {found.state().phase}, supervised again")

@@ -1,0 +1,33 @@
+"""`dsr1 exec`: one command on many hosts, for the operator."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson
+
+
+def exec_(
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file.")],
+    timeout: Annotated[float, typer.Option(help="Seconds until a host is given up.")] = 60.0,
+    accept_new_keys: AcceptNewKeys = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a command on every host. Its words are passed on as they are: no shell reads them."""
+    from ClusterShell.NodeSet import NodeSet
+
+    from dsr1.hosts.fan_out import fold, run_on_all
+    from dsr1.hosts.inventory import parse_hosts
+
+    said = run_on_all(parse_hosts(hosts, accept_new_keys), command, timeout)
+    if as_json:
+        print(json.dumps({name: asdict(what) for name, what in said.items()}, indent=2))
+    else:
+        for what, names in fold(said).items():
+            code = "" if what.code == 0 else f" (exit status {what.code})" if what.code is not None else " (not run)"
+            print(f"--- {NodeSet.fromlist(names)}{code}\n{what.text.rstrip()}")
+    if any(what.code != 0 for what in said.values()):
+        raise typer.Exit(4)
