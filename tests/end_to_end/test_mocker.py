@@ -23,7 +23,8 @@ Site = tuple[str, ...]
 
 
 def pid_of(run: Run, process: str) -> int:
-    found = next((run.folder / "hosts").glob(f"*/processes/{process}.json"))
+    files = (run.folder / "hosts").glob(f"*/processes/{process}.json")
+    found = next(file for file in files if "~" not in file.parts[-3])
     return int(json.loads(found.read_text())["pid"])
 
 
@@ -253,3 +254,27 @@ def test_a_taken_over_run_is_watched_again(dsr1: Dsr1, site: Site, newest: Calla
     assert of_run(run.folder / "hosts") == []
     refused = dsr1("supervise", "t")
     assert (refused.returncode, "has ended" in refused.stderr) == (2, True)
+
+
+def test_restart_after_a_death_and_only_so_often(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    again = ("--set", "restart={max: 1, backoff: 0.1}")
+    assert dsr1("launch", "tiny", "--name", "r", *site, *MOCKER, *again).returncode == 0
+    run = newest()
+    os.kill(pid_of(run, "main-1"), signal.SIGKILL)
+    until(lambda: (run.state().restarts, run.state().phase) == (1, "ready"))
+    assert dsr1("smoke", "r").returncode == 0
+    os.kill(pid_of(run, "main-0"), signal.SIGKILL)
+    until(lambda: run.state().ended)
+    assert run.state().reason.startswith("main-0 ended by signal SIGKILL")
+    assert of_run(run.folder / "hosts") == []
+
+
+def test_stop_while_it_waits_to_restart(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    again = ("--set", "restart={max: 1, backoff: 1000}")
+    assert dsr1("launch", "tiny", "--name", "w", *site, *MOCKER, *again).returncode == 0
+    run = newest()
+    os.kill(pid_of(run, "main-1"), signal.SIGKILL)
+    until(lambda: run.state().reason.startswith("main-1 ended"))
+    assert dsr1("stop", "w").returncode == 0
+    assert run.state().phase == "stopped"
+    assert of_run(run.folder / "hosts") == []

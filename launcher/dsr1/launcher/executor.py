@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -103,6 +104,8 @@ def _settings(recipe: Recipe, accesses: tuple[Access, ...]) -> Settings:
         compiling_s=limits.compiling,
         chat_s=limits.chat,
         lost_s=limits.lost,
+        restarts=recipe.restart.max,
+        backoff_s=recipe.restart.backoff,
         hosts=accesses,
     )
 
@@ -122,7 +125,8 @@ def launch_run(recipe: Recipe, name: str, accesses: tuple[Access, ...], show: Ca
     if state.phase == "ready":
         return run
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
-    raise kind(f"{run.name}: {state.reason}\nlogs: {run.folder}/hosts/*/logs")
+    left = f"\nMAY STILL RUN: {'; '.join(state.left)}" if state.left else ""
+    raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs")
 
 
 def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> State:
@@ -166,11 +170,13 @@ def host_names(run: Run) -> tuple[str, ...]:
 
 def _mark_stopped(run: Run) -> None:
     try:
-        ended = run.state().ended
+        state = run.state()
     except LaunchFailed:
-        ended = False
-    if not ended:
+        state = State("unreadable", time.time())
+    if not state.ended:
         run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
+    elif state.left:
+        run.save(replace(state, left=()))
 
 
 def alive_processes(run: Run) -> list[str]:

@@ -7,7 +7,7 @@ from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import HostPlan, Process, SecretVariable, Variable
-from dsr1.launcher.commands.stacks import Place, Site, Stack, is_secured, secret_variables, stack_of
+from dsr1.launcher.commands.stacks import Place, Site, Stack, is_secured, namespace_of, secret_variables, stack_of
 from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
 from dsr1.launcher.secret_names import CA, CERT, KEY
@@ -37,6 +37,7 @@ class Worker:
 class Service:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must list.
 
+    `namespace` is the run's own in Dynamo's discovery.
     `registrations` is None where the server is vLLM's own, which lists none.
     """
 
@@ -45,6 +46,7 @@ class Service:
     model: str
     registrations: int | None
     workers: tuple[Worker, ...] = ()
+    namespace: str = ""
 
     @property
     def url(self) -> str:
@@ -87,7 +89,9 @@ def make_plan(recipe: Recipe, hosts: Sequence[Host], run: str, folder: str) -> P
         run=run,
         recipe=recipe.name,
         hosts=tuple(_host_plans(site, stack, processes)),
-        service=replace(_service(site, stack), workers=tuple(_workers_of(site, processes))),
+        service=replace(
+            _service(site, stack), workers=tuple(_workers_of(site, processes)), namespace=namespace_of(run)
+        ),
         ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
         notes=tuple(_notes(site)),
     )

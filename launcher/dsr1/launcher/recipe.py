@@ -162,6 +162,13 @@ class Etcd(Part):
     endpoints: list[Text] = []
 
 
+class Restart(Part):
+    """After an unasked end the whole deployment is started again, `max` times at most, `backoff` seconds later."""
+
+    max: Annotated[int, Field(ge=0)] = 0
+    backoff: Seconds = 10
+
+
 class Ports(Part):
     """Every port that dsr1 chooses is `base` or a little above it, and below the kernel's ephemeral range."""
 
@@ -179,6 +186,7 @@ class Recipe(Part):
     frontend: Frontend = Frontend()
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
+    restart: Restart = Restart()
     ports: Ports = Ports()
     etcd: Etcd = Etcd()
     security: Literal["tls", "off"] = "tls"

@@ -26,7 +26,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a run stands. `phase`: starting, ready, stopping, stopped, failed. Times in seconds."""
+    """How a run stands. `phase`: starting, ready, stopping, stopped, failed. Seconds. `left`: what may still run."""
 
     phase: str
     since: float
@@ -34,6 +34,8 @@ class State:
     reason: str = ""
     exit_code: int = 0
     ranks: Table = ()
+    left: tuple[str, ...] = ()
+    restarts: int = 0
 
     @property
     def ended(self) -> bool:
@@ -52,6 +54,8 @@ class Settings:
     compiling_s: float
     chat_s: float
     lost_s: float
+    restarts: int
+    backoff_s: float
     hosts: tuple[Access, ...] = ()
 
     @property
@@ -86,7 +90,7 @@ class Run:
             (self.folder / "secrets").mkdir(mode=0o700)
             for name, text in secrets.items():
                 self._put(f"secrets/{name}", text)
-            self._write("plan.json", asdict(plan))
+            self.save_plan(plan)
             self._write("settings.json", asdict(settings))
             self.save(State("starting", time.time()))
         except FileExistsError:
@@ -117,6 +121,9 @@ class Run:
     def state(self) -> State:
         state: State = self._read("state.json", State)
         return state
+
+    def save_plan(self, plan: Plan) -> None:
+        self._write("plan.json", asdict(plan))
 
     def save(self, state: State) -> None:
         """A state must be told on a full disk too: the reserve that the run began with makes room for it."""

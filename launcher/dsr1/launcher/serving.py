@@ -27,9 +27,10 @@ class Answer:
         return "" if self.worker is None else f"worker {self.worker:x}"
 
 
-def generate_workers(health: Mapping[str, Any]) -> list[int]:
-    """Instance ids of the workers that the frontend can send a request to."""
+def generate_workers(health: Mapping[str, Any], namespace: str) -> list[int]:
+    """Instance ids of the run's own workers: /health lists every namespace's, the dead until their lease ends."""
     found = (instance for instance in health.get("instances") or () if instance.get("endpoint") == "generate")
+    found = (instance for instance in found if instance.get("namespace") == namespace)
     return sorted(int(instance["instance_id"]) for instance in found)
 
 
@@ -37,7 +38,7 @@ def missing(service: Service, client: httpx.Client) -> str:
     """What still stands between now and a completion; empty when nothing does."""
     try:
         if service.registrations is not None:
-            seen = len(generate_workers(client.get(f"{service.url}/health").json()))
+            seen = len(generate_workers(client.get(f"{service.url}/health").json(), service.namespace))
             if seen < service.registrations:
                 return f"{seen} of {service.registrations} workers registered"
         listed = client.get(f"{service.url}/v1/models").json()

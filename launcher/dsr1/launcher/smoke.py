@@ -23,7 +23,7 @@ def smoke_all(service: Service, client: httpx.Client) -> tuple[Answer, ...]:
         return tuple(answer for worker in service.workers for answer in _ask_ranks(service, worker, client))
     if service.registrations is None:
         return (chat(service, client),)
-    listed = generate_workers(client.get(f"{service.url}/health").json())
+    listed = generate_workers(client.get(f"{service.url}/health").json(), service.namespace)
     return tuple(chat(service, client, worker=worker) for worker in listed)
 
 

@@ -19,6 +19,7 @@ from dsr1.hosts.process import Process
 from dsr1.hosts.transport import HostState
 from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
+from dsr1.launcher.restart import plan_again
 from dsr1.launcher.runs import Run
 from dsr1.launcher.serving import chat, missing
 from dsr1.launcher.transports import transport_of
@@ -47,23 +48,63 @@ class Supervisor:
         told = run.state()
         self._state = replace(told, ranks=told.ranks or first_table(self._plan, time.time()))
         self._done = threading.Event()
+        self._hosts = tuple(host.host for host in self._plan.hosts)
 
     def request_stop(self, *_: object) -> None:
         self._queue.put(StopRequested())
 
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or from those that already run, to the proof that nothing is left."""
+        try:
+            self._serve(self._take_up if take_over else self._bring_up)
+            while self._state.restarts < self._settings.restarts:
+                self._start_again()
+            self._finish("failed", self._state.reason, 4)
+        except StopRequested:
+            self._finish("stopped", "asked to stop", 0)
+        except CheckFailed as error:
+            self._finish("failed", str(error), 3)
+
+    def _serve(self, begin: Callable[[float], None]) -> None:
+        """Returns when the deployment has failed; the state then holds why."""
         began = time.monotonic()
         try:
-            (self._take_up if take_over else self._bring_up)(began + self._settings.ready_s)
+            begin(began + self._settings.ready_s)
             seconds = self._state.ready_after or round(time.monotonic() - began, 2)
             self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
             self._agents.send_all(Quiet())
             self._watch()
-        except StopRequested:
-            self._finish("stopped", "asked to stop", 0)
+        except CheckFailed:
+            raise
         except (Dsr1Error, OSError) as error:
-            self._finish("failed", str(error), 3 if isinstance(error, CheckFailed) else 4)
+            self._save(reason=str(error))
+
+    def _start_again(self) -> None:
+        """End all that is left, wait, and bring it up anew. What can't be ended is not started over."""
+        self._done.set()
+        left = self._agents.end(self._hosts)
+        if left:
+            raise CheckFailed(
+                f"{self._state.reason}\nnot started again, since something may still run: {'; '.join(left)}"
+            )
+        self._wait(self._settings.backoff_s)
+        self._queue, self._done = SimpleQueue(), threading.Event()
+        self._agents = Agents(transport_of(self._run, self._settings.python), self._queue, self._settings.lost_s)
+        attempt = self._state.restarts + 1
+        self._plan = plan_again(self._plan, attempt)
+        self._run.save_plan(self._plan)
+        fresh = first_table(self._plan, time.time())
+        self._save(phase="starting", ranks=fresh, ready_after=None, restarts=attempt)
+        self._serve(self._bring_up)
+
+    def _wait(self, seconds: float) -> None:
+        """A request to stop ends the wait; what the ended agents still say doesn't."""
+        until = time.monotonic() + seconds
+        with contextlib.suppress(Empty):
+            while True:
+                item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                if isinstance(item, StopRequested):
+                    raise item
 
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
@@ -73,11 +114,10 @@ class Supervisor:
 
     def _take_up(self, deadline: float) -> None:
         """Agents keep their processes and their events: all that was told is heard again, an unasked end too."""
-        hosts = tuple(host.host for host in self._plan.hosts)
-        seen = self._agents.look(hosts)
+        seen = self._agents.look(self._hosts)
         raise_all(seen)
         spawned = {p.name for state in seen.values() if isinstance(state, HostState) for p in state.processes if p.pid}
-        self._agents.attach(hosts)
+        self._agents.attach(self._hosts)
         self._spawn_all(frozenset(spawned), deadline)
 
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
@@ -163,9 +203,8 @@ class Supervisor:
         """End everything on every host, then say how it ended. `end` proves absence, host by host."""
         self._done.set()
         self._save(phase="stopping", reason=reason)
-        left = self._agents.end(tuple(host.host for host in self._plan.hosts))
-        said = f"{reason}\nLEFT RUNNING: {', '.join(left)}" if left else reason
-        self._save(phase="failed" if left else phase, reason=said, exit_code=exit_code or (4 if left else 0))
+        left = self._agents.end(self._hosts)
+        self._save(phase="failed" if left else phase, left=left, exit_code=exit_code or (4 if left else 0))
 
     def _save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""

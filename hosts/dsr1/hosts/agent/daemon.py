@@ -1,6 +1,8 @@
 """Turns the starter into an agent: a process of its own session, on record before anybody is told of it."""
 
+import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 import signal
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsr1.hosts.agent import control
-from dsr1.hosts.agent.offline import end_records
+from dsr1.hosts.agent.offline import end_records, look
 from dsr1.hosts.agent.records import agent_path, make_record, render_record, write_plan, write_record, write_secrets
 from dsr1.hosts.agent.server import Server, say
 from dsr1.hosts.process import HostPlan
@@ -22,8 +24,26 @@ class StartError(Exception):
     """The agent couldn't be started; nothing of it is left."""
 
 
+def make_way(folder: Path) -> None:
+    """A restart finds its predecessor's folder: once nothing of it is alive it is kept under another name."""
+    seen = look(folder)
+    processes = seen["processes"]
+    assert isinstance(processes, dict)
+    if seen["agent"] == "alive" or any(process["state"] == "running" for process in processes.values()):
+        return
+    number = next(n for n in itertools.count(1) if not old_folder(folder, n).exists())
+    with contextlib.suppress(OSError):  # another starter was quicker: mkdir decides
+        folder.rename(old_folder(folder, number))
+
+
+def old_folder(folder: Path, number: int) -> Path:
+    return folder.with_name(f"{folder.name}~{number}")
+
+
 def claim(folder: Path) -> None:
-    """mkdir succeeds for one caller only, so a folder has one agent ever."""
+    """mkdir succeeds for one caller only, so a folder has one agent at a time."""
+    if agent_path(folder).exists():
+        make_way(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)

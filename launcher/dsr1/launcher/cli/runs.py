@@ -44,6 +44,8 @@ def status(run: RunName = None, as_json: AsJson = False) -> None:
     Console(highlight=False).print(rank_table(state.ranks))
     if state.reason:
         print(state.reason)
+    if state.left:
+        print(f"MAY STILL RUN: {'; '.join(state.left)}")
 
 
 def logs(

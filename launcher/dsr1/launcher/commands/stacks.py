@@ -52,6 +52,11 @@ def listen_address(site: Site) -> str:
     return site.recipe.frontend.host or site.topology.hosts[0].address
 
 
+def namespace_of(run: str, attempt: int = 0) -> str:
+    """Dynamo's namespace: the run's own, and every restart's."""
+    return run.replace("-", "_") + (f"_{attempt}" if attempt else "")
+
+
 def is_secured(site: Site) -> bool:
     """Several machines talk over a network: mutual TLS, unless the recipe says off."""
     return site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"
@@ -114,7 +119,7 @@ def _vllm_worker(site: Site, place: Place) -> Command:
 def _dynamo_variables(site: Site, host: Host) -> tuple[Variable, ...]:
     address = f"address of {host.name}"
     return (
-        Variable("DYN_NAMESPACE", site.run.replace("-", "_"), "the run's own: stale registrations can't be met"),
+        Variable("DYN_NAMESPACE", namespace_of(site.run), "the run's own: stale registrations can't be met"),
         Variable("DYN_REQUEST_PLANE", "tcp", "default"),
         Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
         *(Variable(name, host.address, address) for name in _ADVERTISED),

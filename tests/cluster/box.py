@@ -1,0 +1,152 @@
+"""One host of a cluster: the process that it lives in, and what runs on it."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dsr1.hosts.identity import read_stat, start_time
+
+INIT = Path(__file__).parent / "init.sh"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+KINDS = ("pid", "net", "mnt", "uts", "ipc")
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.005)
+
+
+def namespaces(pid: int) -> frozenset[str]:
+    """Those of a process, as `net:[4026531840]`; empty when it is gone."""
+    found = set()
+    for kind in KINDS:
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+    return frozenset(found)
+
+
+def pids_in(spaces: frozenset[str]) -> Iterator[int]:
+    """Every process of the machine that is in one of the namespaces."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and namespaces(int(entry.name)) & spaces:
+            yield int(entry.name)
+
+
+@dataclass(slots=True)
+class Box:
+    """`folder` outlives a crash: it holds the disk (etc, home) and the logs. `pid` is that of its pid 1, 0 when down."""
+
+    name: str
+    address: str
+    cable: str
+    folder: Path
+    pid: int = 0
+    started: float = 0.0
+    spaces: frozenset[str] = frozenset()
+    seen: set[str] = field(default_factory=set)
+    _unshare: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def up(self) -> bool:
+        return self.pid != 0 and start_time(self.pid) == self.started
+
+    def start(self) -> None:
+        """Gives it a process, and no network yet. `--kill-child` and the pipe end it with the one who started it."""
+        (self.folder / "boot_id").write_text(f"{uuid.uuid4()}\n")
+        unshare = ("unshare", "--net", "--uts", "--mount", "--pid", "--ipc", "--fork", "--kill-child")
+        with (self.folder / "log" / "init.log").open("ab") as log:
+            self._unshare = subprocess.Popen(
+                (*unshare, "bash", str(INIT), self.name),
+                cwd=self.folder,
+                env={"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                start_new_session=True,
+            )
+
+    def identify(self) -> None:
+        """Waits for its pid 1, and records it."""
+        self.pid = int(self._next_line())
+        self.started = start_time(self.pid) or 0.0
+        self.spaces = namespaces(self.pid) - namespaces(os.getpid())
+        self.seen |= self.spaces
+        (self.folder / "pid").write_text(f"{self.pid} {self.started:.0f}\n")
+
+    def set_up_network(self) -> None:
+        """To be called once it has an eth0."""
+        assert self._unshare is not None
+        assert self._unshare.stdin is not None
+        self._unshare.stdin.write(f"{self.address}\n".encode())
+
+    def wait_ready(self) -> None:
+        if (said := self._next_line()) != "ready":
+            raise RuntimeError(f"{self.name} said {said!r}, not ready")
+        until(self.listens, f"sshd of {self.name} listens")
+
+    def listens(self) -> bool:
+        """Whether something listens on port 22 (0x16) there; 0A is LISTEN."""
+        try:
+            lines = Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]
+        except OSError:
+            return False
+        return any(line.split()[1].endswith(":0016") and line.split()[3] == "0A" for line in lines)
+
+    def kill(self) -> None:
+        """The kernel ends every process of a pid namespace with its pid 1."""
+        if self.up:
+            os.kill(self.pid, signal.SIGKILL)
+        self.pid = 0
+
+    def reap(self) -> None:
+        """Waits until nothing of it is alive, and says so; its namespaces end with it."""
+        if self._unshare is not None:
+            for pipe in (self._unshare.stdin, self._unshare.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._unshare.wait(PATIENCE_S)
+            self._unshare = None
+        until(lambda: not any(pids_in(self.spaces)), f"the end of every process of {self.name}")
+        self.spaces = frozenset()
+
+    def processes(self, uid: int | None = None) -> list[tuple[int, str]]:
+        """(pid as the host itself sees it, command line) of whatever is alive on it, of one user or all."""
+        mine = frozenset(space for space in self.spaces if space.startswith("pid:"))
+        return sorted(told for pid in pids_in(mine) if (told := _tell(pid, uid)) is not None)
+
+    def _next_line(self) -> str:
+        assert self._unshare is not None
+        assert self._unshare.stdout is not None
+        pipe = self._unshare.stdout.fileno()
+        readable, _, _ = select.select([pipe], [], [], PATIENCE_S)
+        said = os.read(pipe, 100).decode().strip() if readable else ""
+        if not said:
+            log = (self.folder / "log" / "init.log").read_text()
+            raise RuntimeError(f"{self.name} did not start: {log.strip() or 'it says nothing'}")
+        return said
+
+
+def _tell(pid: int, uid: int | None) -> tuple[int, str] | None:
+    stat = read_stat(pid)
+    try:
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return None
+    if stat is None or not stat.alive or (uid is not None and int(status["Uid"].split()[0]) != uid):
+        return None
+    return int(status["NSpid"].split()[-1]), b" ".join(argv).decode(errors="replace")

@@ -1,0 +1,16 @@
+"""A further attempt differs in its namespace alone."""
+
+from dsr1.hosts.host import this_machine
+from dsr1.launcher.plan import make_plan
+from dsr1.launcher.recipe_file import parse_recipe
+from dsr1.launcher.restart import plan_again
+
+
+def test_only_the_namespace_differs() -> None:
+    recipe = parse_recipe("name: t\nmodel: {path: /m}\nengines: {main: {}}\n", "t")
+    plan = make_plan(recipe, this_machine(1, 8), "my-run", "/run")
+    again = plan_again(plan, 2)
+    assert [process.argv for process in again.processes] == [process.argv for process in plan.processes]
+    for before, after in zip(plan.processes, again.processes, strict=True):
+        changed = {v.name: v.value for v in set(after.env) - set(before.env)}
+        assert changed == {"DYN_NAMESPACE": "my_run_2"}
