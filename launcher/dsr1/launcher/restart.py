@@ -1,12 +1,22 @@
 """The plan of a further attempt: the same, but for what must not meet the remains of the one before. Pure."""
 
+from collections.abc import Container
 from dataclasses import replace
 
+from dsr1.hosts.host import Host
 from dsr1.hosts.process import HostPlan, Process, Variable
 from dsr1.launcher.commands.stacks import namespace_of
 from dsr1.launcher.plan import Plan
 
 NAMESPACE = "DYN_NAMESPACE"
+
+
+def replace_hosts(hosts: tuple[Host, ...], spares: tuple[Host, ...], gone: Container[str]) -> tuple[Host, ...] | None:
+    """A spare stands where the host was whose place it takes; None when there are too few."""
+    free = [spare for spare in spares if spare.name not in gone]
+    if sum(host.name in gone for host in hosts) > len(free):
+        return None
+    return tuple(free.pop(0) if host.name in gone else host for host in hosts)
 
 
 def plan_again(plan: Plan, attempt: int) -> Plan:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
+from dsr1.hosts.host import Host
 from dsr1.hosts.identity import boot_id, is_alive, start_time
 from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
@@ -44,7 +45,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this machine."""
+    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this machine.
+
+    `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
+    of those that lost theirs: something of the run may have stayed on them.
+    """
 
     python: str
     prepare_s: float
@@ -57,6 +62,9 @@ class Settings:
     restarts: int
     backoff_s: float
     hosts: tuple[Access, ...] = ()
+    machines: tuple[Host, ...] = ()
+    spares: tuple[Host, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def limits(self) -> dict[str, float]:
@@ -91,7 +99,7 @@ class Run:
             for name, text in secrets.items():
                 self._put(f"secrets/{name}", text)
             self.save_plan(plan)
-            self._write("settings.json", asdict(settings))
+            self.save_settings(settings)
             self.save(State("starting", time.time()))
         except FileExistsError:
             raise InputError(f"--name {self.name}: there is a run of that name; `dsr1 ps` lists them") from None
@@ -121,6 +129,12 @@ class Run:
     def state(self) -> State:
         state: State = self._read("state.json", State)
         return state
+
+    def recipe(self) -> Recipe:
+        return Recipe.model_validate_json((self.folder / "recipe.json").read_text())
+
+    def save_settings(self, settings: Settings) -> None:
+        self._write("settings.json", asdict(settings))
 
     def save_plan(self, plan: Plan) -> None:
         self._write("plan.json", asdict(plan))

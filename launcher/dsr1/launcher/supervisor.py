@@ -18,8 +18,9 @@ from dsr1.hosts.events import Event, Exited, Finding, Listening, Prepared, Progr
 from dsr1.hosts.process import Process
 from dsr1.hosts.transport import HostState
 from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
+from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
-from dsr1.launcher.restart import plan_again
+from dsr1.launcher.restart import plan_again, replace_hosts
 from dsr1.launcher.runs import Run
 from dsr1.launcher.serving import chat, missing
 from dsr1.launcher.transports import transport_of
@@ -82,20 +83,37 @@ class Supervisor:
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started over."""
         self._done.set()
-        left = self._agents.end(self._hosts)
-        if left:
-            raise CheckFailed(
-                f"{self._state.reason}\nnot started again, since something may still run: {'; '.join(left)}"
-            )
+        ended = self._agents.end(self._hosts)
+        plan = self._plan_without(ended.unreached)
+        left = "; ".join(ended.left)
+        if plan is None or (ended.left and not ended.unreached):
+            raise CheckFailed(f"{self._state.reason}\nnot started again, since something may still run: {left}")
         self._wait(self._settings.backoff_s)
         self._queue, self._done = SimpleQueue(), threading.Event()
         self._agents = Agents(transport_of(self._run, self._settings.python), self._queue, self._settings.lost_s)
         attempt = self._state.restarts + 1
-        self._plan = plan_again(self._plan, attempt)
-        self._run.save_plan(self._plan)
+        self._use(plan_again(plan, attempt))
         fresh = first_table(self._plan, time.time())
         self._save(phase="starting", ranks=fresh, ready_after=None, restarts=attempt)
         self._serve(self._bring_up)
+
+    def _plan_without(self, gone: tuple[str, ...]) -> Plan | None:
+        """The plan with spares in the place of hosts that are gone; None where there are too few."""
+        if not gone:
+            return self._plan
+        hosts = replace_hosts(self._settings.machines, self._settings.spares, gone)
+        if hosts is None:
+            return None
+        spares = tuple(spare for spare in self._settings.spares if spare not in hosts)
+        replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
+        self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)
+        self._run.save_settings(self._settings)
+        return make_plan(self._run.recipe(), hosts, self._run.name, str(self._run.folder))
+
+    def _use(self, plan: Plan) -> None:
+        self._plan = plan
+        self._hosts = tuple(host.host for host in plan.hosts)
+        self._run.save_plan(plan)
 
     def _wait(self, seconds: float) -> None:
         """A request to stop ends the wait; what the ended agents still say doesn't."""
@@ -203,7 +221,7 @@ class Supervisor:
         """End everything on every host, then say how it ended. `end` proves absence, host by host."""
         self._done.set()
         self._save(phase="stopping", reason=reason)
-        left = self._agents.end(self._hosts)
+        left = self._agents.end((*self._hosts, *self._settings.replaced)).left
         self._save(phase="failed" if left else phase, left=left, exit_code=exit_code or (4 if left else 0))
 
     def _save(self, **changes: object) -> None:

@@ -1,9 +1,9 @@
 """A further attempt differs in its namespace alone."""
 
-from dsr1.hosts.host import this_machine
+from dsr1.hosts.host import Host, this_machine
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe_file import parse_recipe
-from dsr1.launcher.restart import plan_again
+from dsr1.launcher.restart import plan_again, replace_hosts
 
 
 def test_only_the_namespace_differs() -> None:
@@ -14,3 +14,11 @@ def test_only_the_namespace_differs() -> None:
     for before, after in zip(plan.processes, again.processes, strict=True):
         changed = {v.name: v.value for v in set(after.env) - set(before.env)}
         assert changed == {"DYN_NAMESPACE": "my_run_2"}
+
+
+def test_a_spare_stands_where_the_lost_host_was() -> None:
+    a, b, c, d = (Host(name, f"10.0.0.{n}") for n, name in enumerate("abcd"))
+    assert replace_hosts((a, b), (c, d), {"a"}) == (c, b)
+    assert replace_hosts((a, b), (c, d), {"b", "c"}) == (a, d)
+    assert replace_hosts((a, b), (c,), {"a", "b"}) is None
+    assert replace_hosts((a, b), (), set()) == (a, b)
