@@ -63,6 +63,8 @@ def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], R
     assert launched.returncode == 0, launched.stderr
     assert "ready after" in launched.stdout
     assert json.loads(planned.stdout) == json.loads((newest().folder / "plan.json").read_text())
+    doors = json.loads(dsr1("status", "m", "--ports", "--json").stdout)
+    assert {door["process"] for host in doors.values() for door in host} == {"frontend", "main-0", "main-1"}
     asked = dsr1("smoke", "m", "--json")
     assert len({answer["worker"] for answer in json.loads(asked.stdout)["answers"]}) == 2
     told = json.loads(dsr1("status", "m", "--json").stdout)

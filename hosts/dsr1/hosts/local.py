@@ -13,7 +13,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
 from dsr1.hosts.log_lines import read_logs
 from dsr1.hosts.process import HostPlan
-from dsr1.hosts.transport import NO_SECRETS, HostState, Numbered, parse_look
+from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_look
 from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
 
 START_S, LOOK_S = 30.0, 30.0
@@ -96,6 +96,13 @@ class LocalTransport:
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return read_logs(self._folder / host, follow)
+
+    def doors(self, host: str) -> tuple[Door, ...]:
+        done = self._run(host, "doors", LOOK_S)
+        try:
+            return parse_doors(done.stdout)
+        except (ValueError, TypeError) as error:
+            raise HostError(f"{host}: its sockets can't be read: {_last_words(done)}") from error
 
     def look(self, host: str) -> HostState:
         done = self._run(host, "look", LOOK_S)

@@ -15,7 +15,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.remote import Done, Remote
-from dsr1.hosts.transport import NO_SECRETS, HostState, Numbered, parse_look
+from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_look
 from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
 
 if TYPE_CHECKING:
@@ -138,6 +138,13 @@ class SshTransport:
             for line in _lines(channel, follow):
                 process, text = json.loads(line)
                 yield str(process), str(text)
+
+    def doors(self, host: str) -> tuple[Door, ...]:
+        done = self._agent(host, ("doors", self._folder(host)), LOOK_S)
+        try:
+            return parse_doors(done.out)
+        except (ValueError, TypeError) as error:
+            raise HostError(f"{host}: its sockets can't be read: {_last_words(done)}") from error
 
     def look(self, host: str) -> HostState:
         done = self._agent(host, ("look", self._folder(host)), LOOK_S)

@@ -11,7 +11,17 @@ from dsr1.hosts.events import Gone
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import Numbered
 
-__all__ = ["NO_SECRETS", "HostState", "Link", "Numbered", "ProcessState", "Transport", "parse_look"]
+__all__ = [
+    "NO_SECRETS",
+    "Door",
+    "HostState",
+    "Link",
+    "Numbered",
+    "ProcessState",
+    "Transport",
+    "parse_doors",
+    "parse_look",
+]
 
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
@@ -33,6 +43,15 @@ class HostState:
     agent: str
     rebooted: bool
     processes: tuple[ProcessState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A TCP port that a process of the run listens on."""
+
+    process: str
+    address: str
+    port: int
 
 
 class Link(Protocol):
@@ -63,6 +82,9 @@ class Transport(Protocol):
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """(process, line) of every log of the host, as long as `follow` says so, and once more after."""
 
+    def doors(self, host: str) -> tuple[Door, ...]:
+        """What listens where, as the host's kernel has it."""
+
     def look(self, host: str) -> HostState:
         """What runs, from the host's records. Disturbs nothing."""
 
@@ -71,3 +93,7 @@ def parse_look(text: bytes) -> HostState:
     plain = json.loads(text)
     processes = (ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items())
     return HostState(plain["agent"], plain["rebooted"], tuple(processes))
+
+
+def parse_doors(text: bytes) -> tuple[Door, ...]:
+    return tuple(Door(str(process), str(address), int(port)) for process, address, port in json.loads(text))

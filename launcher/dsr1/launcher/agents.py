@@ -13,7 +13,7 @@ from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Event
 from dsr1.hosts.process import HostPlan
-from dsr1.hosts.transport import HostState, Link, Transport
+from dsr1.hosts.transport import Door, HostState, Link, Transport
 
 AT_ONCE = 32
 RETRY_S = 0.5
@@ -90,6 +90,10 @@ class Agents:
     def look(self, hosts: tuple[str, ...]) -> dict[str, HostState | HostError]:
         """What runs on each host, or why that can't be told."""
         return at_once(lambda host: self._transport.look(host), {host: host for host in hosts})
+
+    def doors(self, hosts: tuple[str, ...]) -> dict[str, tuple[Door, ...] | HostError]:
+        """What listens on each host, or why that can't be told."""
+        return at_once(lambda host: self._transport.doors(host), {host: host for host in hosts})
 
     def _read(self, host: str) -> None:
         """Attach again after a loss, from the last event heard; nothing is lost, since the agent keeps its events."""

@@ -16,7 +16,7 @@ from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.hosts.host import this_machine
 from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import SshTransport
-from dsr1.hosts.transport import HostState
+from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
 from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
 from dsr1.launcher.recipe import Recipe
@@ -185,6 +185,11 @@ def _mark_stopped(run: Run) -> None:
         run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
     elif state.left:
         run.save(replace(state, left=()))
+
+
+def open_doors(run: Run) -> dict[str, tuple[Door, ...] | HostError]:
+    """By host: every port that the run's processes listen on."""
+    return Agents(transport_of(run), SimpleQueue(), 0).doors(host_names(run))
 
 
 def alive_processes(run: Run) -> list[str]:

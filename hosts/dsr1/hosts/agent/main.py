@@ -4,11 +4,13 @@ import argparse
 import json
 import select
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from dsr1.hosts.agent import control
 from dsr1.hosts.agent.bridge import bridge
 from dsr1.hosts.agent.daemon import StartError, start
+from dsr1.hosts.agent.doors import open_doors
 from dsr1.hosts.agent.offline import end, look
 from dsr1.hosts.agent.seen import look_around
 from dsr1.hosts.log_lines import read_logs
@@ -18,7 +20,7 @@ from dsr1.hosts.wire import parse_start, render_gone
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agent", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("start", "attach", "end", "look", "see", "logs"):
+    for verb in ("start", "attach", "end", "look", "see", "logs", "doors"):
         verbs.add_parser(verb).add_argument("folder", type=lambda text: Path(text).absolute())
     verbs.choices["attach"].add_argument("--since", type=int, default=0)
     verbs.choices["see"].add_argument("--peer", default="")
@@ -44,10 +46,11 @@ def _attach(folder: Path, since: int) -> int:
     return 0
 
 
-def _logs(folder: Path) -> None:
+def _logs(folder: Path) -> int:
     """JSON lines of [process, line], followed for as long as stdin stays open."""
     for process, line in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
         print(json.dumps([process, line]), flush=True)
+    return 0
 
 
 def _end(folder: Path) -> int:
@@ -56,17 +59,20 @@ def _end(folder: Path) -> int:
     return 1 if gone.left else 0
 
 
+def _tell(value: object) -> int:
+    print(json.dumps(value))
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
-    if args.verb == "attach":
-        return _attach(args.folder, args.since)
-    if args.verb == "see":
-        print(json.dumps(look_around(args.peer)))
-        return 0
-    if args.verb == "logs":
-        _logs(args.folder)
-        return 0
-    if args.verb == "look":
-        print(json.dumps(look(args.folder)))
-        return 0
-    return _start(args.folder) if args.verb == "start" else _end(args.folder)
+    verbs: dict[str, Callable[[], int]] = {
+        "start": lambda: _start(args.folder),
+        "attach": lambda: _attach(args.folder, args.since),
+        "end": lambda: _end(args.folder),
+        "look": lambda: _tell(look(args.folder)),
+        "see": lambda: _tell(look_around(args.peer)),
+        "doors": lambda: _tell(open_doors(args.folder)),
+        "logs": lambda: _logs(args.folder),
+    }
+    return verbs[args.verb]()

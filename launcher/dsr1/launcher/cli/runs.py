@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsr1.launcher.cli.options import AsJson, RunName
+
+if TYPE_CHECKING:
+    from dsr1.launcher.runs import Run
 
 
 def ps(as_json: AsJson = False) -> None:
@@ -25,21 +28,48 @@ def ps(as_json: AsJson = False) -> None:
     print(json.dumps(found, indent=2) if as_json else "\n".join(f"{n:<24} {p}" for n, p in found.items()))
 
 
-def status(run: RunName = None, as_json: AsJson = False) -> None:
+def status(
+    run: RunName = None,
+    as_json: AsJson = False,
+    ports: Annotated[bool, typer.Option("--ports", help="What listens where, read from the hosts.")] = False,
+) -> None:
     """Tell how a run stands, from what really runs."""
+    from dsr1.launcher.runs import find_run
+
+    found = find_run(run)
+    if ports:
+        _ports(found, as_json)
+    else:
+        _standing(found, as_json)
+
+
+def _ports(run: "Run", as_json: bool) -> None:
+    from dsr1.hosts.errors import HostError
+    from dsr1.launcher.executor import open_doors
+
+    seen = open_doors(run)
+    if as_json:
+        told = {host: str(d) if isinstance(d, HostError) else [asdict(door) for door in d] for host, d in seen.items()}
+        print(json.dumps(told, indent=2))
+        return
+    for host, doors in seen.items():
+        lines = (
+            [str(doors)] if isinstance(doors, HostError) else [f"{d.process:<16} {d.address}:{d.port}" for d in doors]
+        )
+        print("\n".join(f"{host:<16} {line}" for line in lines or ["nothing listens"]))
+
+
+def _standing(run: "Run", as_json: bool) -> None:
     from rich.console import Console
 
     from dsr1.launcher.cli.view import rank_table
     from dsr1.launcher.executor import alive_processes
-    from dsr1.launcher.runs import find_run
 
-    found = find_run(run)
-    state, alive, supervised = found.state(), alive_processes(found), found.supervisor() is not None
+    state, alive, supervised = run.state(), alive_processes(run), run.supervisor() is not None
     if as_json:
-        told = {"run": found.name, **asdict(state), "supervised": supervised, "alive": alive}
-        print(json.dumps(told, indent=2))
+        print(json.dumps({"run": run.name, **asdict(state), "supervised": supervised, "alive": alive}, indent=2))
         return
-    print(f"{found.name}: {state.phase}{'' if supervised or state.ended else ', its supervisor is gone'}")
+    print(f"{run.name}: {state.phase}{'' if supervised or state.ended else ', its supervisor is gone'}")
     print(f"alive: {', '.join(alive) or 'nothing'}")
     Console(highlight=False).print(rank_table(state.ranks))
     if state.reason:
