@@ -32,7 +32,7 @@ def namespaces(pid: int) -> frozenset[str]:
     found = set()
     for kind in KINDS:
         with contextlib.suppress(OSError):
-            found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+            found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
     return frozenset(found)
 
 
@@ -45,7 +45,7 @@ def pids_in(spaces: frozenset[str]) -> Iterator[int]:
 
 @dataclass(slots=True)
 class Box:
-    """`folder` outlives a crash: it holds the disk (etc, home) and the logs. `pid` is that of its pid 1, 0 when down."""
+    """`folder` outlives a crash: it holds the disk (etc, home) and the logs. `pid` is its pid 1, 0 when down."""
 
     name: str
     address: str
@@ -95,6 +95,7 @@ class Box:
         if (said := self._next_line()) != "ready":
             raise RuntimeError(f"{self.name} said {said!r}, not ready")
         until(self.listens, f"sshd of {self.name} listens")
+        until(self.linked, f"the link of {self.name}")
 
     def listens(self) -> bool:
         """Whether something listens on port 22 (0x16) there; 0A is LISTEN."""
@@ -103,6 +104,11 @@ class Box:
         except OSError:
             return False
         return any(line.split()[1].endswith(":0016") and line.split()[3] == "0A" for line in lines)
+
+    def linked(self) -> bool:
+        """Whether its end of the cable knows of the other: the kernel tells it with a delay."""
+        state = Path(f"/proc/{self.pid}/root/sys/class/net/eth0/operstate")
+        return state.exists() and state.read_text() == "up\n"
 
     def kill(self) -> None:
         """The kernel ends every process of a pid namespace with its pid 1."""
@@ -141,12 +147,11 @@ class Box:
 def _tell(pid: int, uid: int | None) -> tuple[int, str] | None:
     stat = read_stat(pid)
     try:
-        status = dict(
-            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
-        )
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         argv = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     except OSError:
         return None
-    if stat is None or not stat.alive or (uid is not None and int(status["Uid"].split()[0]) != uid):
+    status = {line.partition(":")[0]: line.partition(":")[2].split() for line in lines}
+    if stat is None or not stat.alive or (uid is not None and int(status["Uid"][0]) != uid):
         return None
-    return int(status["NSpid"].split()[-1]), b" ".join(argv).decode(errors="replace")
+    return int(status["NSpid"][-1]), b" ".join(argv).decode(errors="replace")

@@ -5,7 +5,7 @@ import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -54,9 +54,10 @@ def make_cluster(packages: None, tmp_path: Path) -> Iterator[Clusters]:
     numbers = itertools.count()
     with ExitStack() as made:
 
-        def make(*names: str, **options: object) -> Cluster:
+        def make(*names: str, shared_home: bool = False, loopback_names: Collection[str] = ()) -> Cluster:
             folder = tmp_path / f"cluster{next(numbers)}"
-            return made.enter_context(Cluster.up(folder, names, **options))  # type: ignore[arg-type]
+            up = Cluster.up(folder, names, shared_home=shared_home, loopback_names=loopback_names)
+            return made.enter_context(up)
 
         yield make
 

@@ -97,7 +97,7 @@ class Cluster:
 
     def heal(self, box: str) -> None:
         self._ip(f"link set {self._alive(box).cable} up")
-        self._await_link((self.boxes[box],))
+        until(self.boxes[box].linked, f"the link of {box}")
 
     def stop_sshd(self, box: str) -> None:
         """No new session; those that are there stay."""
@@ -114,11 +114,11 @@ class Cluster:
         """Ends everything, and waits until it is gone; the folder stays, for its logs. It may be called again."""
         for box in self.boxes.values():
             box.kill()
-        for box in self.boxes.values():
-            box.reap()
         if self._bridge is not None:
             self._bridge.communicate()
             self._bridge = None
+        for box in self.boxes.values():
+            box.reap()
         seen = frozenset(self._spaces.union(*(box.seen for box in self.boxes.values())))
         until(lambda: not any(pids_in(seen)), "the end of every process of the cluster")
 
@@ -146,13 +146,6 @@ class Cluster:
             box.set_up_network()
         for box in boxes:
             box.wait_ready()
-        self._await_link(boxes)
-
-    def _await_link(self, boxes: Sequence[Box]) -> None:
-        """The kernel tells a link's both ends of each other with a delay."""
-        for box in boxes:
-            state = self.path(box.name, "/sys/class/net/eth0/operstate")
-            until(lambda state=state: state.read_text() == "up\n", f"the link of {box.name}")  # type: ignore[misc]
 
     def _ip(self, *lines: str) -> None:
         assert self._bridge is not None

@@ -92,12 +92,13 @@ def write_view(box: Path, homes: Path) -> None:
     covers = dict(OWN)
     shown = [("bind", box / "log", "/var/log"), *(("bind", homes / user, f"work/covers/home/{user}") for user in USERS)]
     for path in _needed():
-        shut = _first_shut(path)
-        if shut is not None and shut != path and not _below(shut, covers):
+        shut = _first_shut(path.parent)
+        if shut is not None and not _below(shut, covers):
             covers[str(shut)] = 0o755
         where = f"work/covers{path}" if _below(path, covers) else str(path)
-        if where != str(path) or shut == path:
-            shown.append(("copy" if shut == path or not _open(path) else "bind", path, where))
+        kind = "bind" if _open(path) else "copy"
+        if (kind, where) != ("bind", str(path)):
+            shown.append((kind, path, where))
     (box / "covers").write_text("".join(f"{mode:o}\t{path}\n" for path, mode in covers.items()))
     (box / "shown").write_text("".join(f"{kind}\t{source}\t{where}\n" for kind, source, where in shown))
 

@@ -16,7 +16,6 @@ def open_doors(folder: Path) -> list[tuple[str, str, int]]:
     owner = {stat.pid: name for name, stats in members.items() for stat in stats}
     found = set()
     for line in psutil.net_connections("tcp"):
-        if line.status == psutil.CONN_LISTEN and line.pid in owner:
-            address, port = line.laddr
-            found.add((owner[line.pid], str(address), int(port)))
+        if line.status == psutil.CONN_LISTEN and line.pid in owner and line.laddr:
+            found.add((owner[line.pid], line.laddr.ip, line.laddr.port))
     return sorted(found)
