@@ -140,7 +140,10 @@ class Cluster:
             box.start()
         for box in boxes:
             box.identify()
-        plugs = [(f"link add {box.cable} type veth peer name eth0 netns {box.pid}", box.cable) for box in boxes]
+        plugs = [
+            (f"link add {box.cable} type veth peer name eth0 address {box.card} netns {box.pid}", box.cable)
+            for box in boxes
+        ]
         self._ip(*(line for add, cable in plugs for line in (add, f"link set {cable} master bridge up")))
         for box in boxes:
             box.set_up_network()
@@ -190,5 +193,5 @@ def make_boxes(
 
 def missing_tools() -> list[str]:
     """The Debian packages that must be installed before a cluster can be made."""
-    tools = {"sshd": "openssh-server", "ssh": "openssh-client", "ip": "iproute2"}
+    tools = {"sshd": "openssh-server", "ssh": "openssh-client", "ip": "iproute2", "faketime": "faketime"}
     return [package for tool, package in tools.items() if shutil.which(tool, path=PATH) is None]

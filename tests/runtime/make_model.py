@@ -149,7 +149,9 @@ def make_model(folder: Path) -> None:
     write_json(folder / "tokenizer_config.json", dict(TOKENIZER_CONFIG))
     write_json(folder / "config.json", dict(CONFIG))
     write_json(folder / "generation_config.json", dict(GENERATION_CONFIG))
-    save_file(dict(weights()), folder / "model.safetensors", metadata={"format": "pt"})
+    weights_file = folder / "model.safetensors"
+    save_file(dict(weights()), weights_file, metadata={"format": "pt"})
+    weights_file.chmod(0o644)  # safetensors closes it to others, and the hosts of tests/cluster have users of their own
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ class Host:
     address: str
     interface: str = ""
     gpus: int = 8
+    arch: str = ""
 
 
 def this_machine(count: int, gpus: int) -> tuple[Host, ...]:

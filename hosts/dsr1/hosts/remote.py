@@ -94,7 +94,9 @@ class Remote:
         except PasswordRequiredException as error:
             raise HostError(f"{self.name}: the key needs a passphrase; load it with ssh-add") from error
         except AuthenticationException as error:
-            raise HostError(f"{self.name}: refused our keys ({error}); try `ssh {self._access.target} true`") from error
+            raise HostError(
+                f"{self.name}: refused our keys ({error}), and dsr1 types no password: put a key there (ssh-copy-id)"
+            ) from error
         except (SSHException, OSError, EOFError, ValueError) as error:
             raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
         _bound(connection)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 SEE_S, START_S, END_S, LOOK_S, SEND_S = 30.0, 40.0, 300.0, 30.0, 120.0
 LOG_WAIT_S = 0.5
-FOREIGN, ABSENT, NO_PYTHON = 90, 91, 92
+FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 
 # The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is the agent's file,
 # $2 the Python, the rest its arguments, of which @ stands for the folder.
-_ENTER = """umask 077; d=/tmp/dsr1-$(id -u); mkdir -m 700 "$d" 2>/dev/null
+_ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] || exit 93
 if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
 echo "$d is not a folder of ours alone" >&2; exit 90; fi
 """
@@ -172,6 +172,8 @@ class SshTransport:
             done = remote.run(self._argv(arguments), timeout, given)
         if done.code == NO_PYTHON:
             raise HostError(f"{host}: {self._python} is not there; name the runtime's Python in the recipe's runtime")
+        if done.code == SHUT:
+            raise HostError(f"{host}: {_last_words(done)}; dsr1 keeps its folder in /tmp, make room there")
         if done.code == FOREIGN:
             raise HostError(f"{host}: {_last_words(done)}; have it removed: another user may have made it")
         return done

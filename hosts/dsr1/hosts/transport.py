@@ -53,6 +53,11 @@ class Door:
     address: str
     port: int
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens on every address of its host."""
+        return self.address in ("0.0.0.0", "::")
+
 
 class Link(Protocol):
     """A connection to one agent. Losing it changes nothing there; attach again with the last `seq` seen."""

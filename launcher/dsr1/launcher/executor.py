@@ -1,6 +1,7 @@
 """Start, follow and stop runs on this machine: the edge where a plan becomes processes."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from queue import SimpleQueue
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
-from dsr1.hosts.host import this_machine
+from dsr1.hosts.host import Host, this_machine
 from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Door, HostState
@@ -78,10 +79,19 @@ def _see(recipe: Recipe, run: str, accesses: tuple[Access, ...], spares: tuple[A
         seen = see_hosts(accesses, spares, transport)
         if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
             for host in (seen.hosts[0], *seen.spares):
-                transport.put(host.name, etcd_binary(), Path(ETCD_FILE).name)
+                _bring_etcd(transport, host)
         return seen
     finally:
         transport.close()
+
+
+def _bring_etcd(transport: SshTransport, host: Host) -> None:
+    if host.arch != platform.machine():
+        raise HostError(
+            f"{host.name}: is {host.arch}, and this dsr1 carries etcd for {platform.machine()}; "
+            "name an etcd of yours in the recipe's etcd.endpoints"
+        )
+    transport.put(host.name, etcd_binary(), Path(ETCD_FILE).name)
 
 
 def etcd_binary() -> Path:

@@ -6,9 +6,9 @@ from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
 
 
-def preview_hosts(option: str, recipe: Recipe) -> tuple[Host, ...]:
+def preview_hosts(option: str | None, recipe: Recipe) -> tuple[Host, ...]:
     """`launch` replaces names by the addresses and interfaces that it finds. Raises InputError."""
-    if not option:
+    if option is None:
         return this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
     return tuple(
         Host(

@@ -192,7 +192,9 @@ class Supervisor:
             raise item
         if isinstance(item, Lost):
             raise HostError(f"{item.host} is lost: {item.why}")
-        if isinstance(item, Exited) and not item.requested:
+        if isinstance(item, Exited) and item.requested:
+            raise StopRequested  # by a `stop` that didn't reach this supervisor: it runs on another machine
+        if isinstance(item, Exited):
             raise LaunchFailed(describe_exit(item))
         if isinstance(item, Progress):
             self._save(ranks=advance(self._state.ranks, item, time.time()))

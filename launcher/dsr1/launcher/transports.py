@@ -80,4 +80,5 @@ def _host(access: Access, sight: Sight | HostError) -> Host:
     address = access.control_address or sight.address
     if not sight.interface:
         raise HostError(f"{access.name}: no interface owns {address}; give its control_address in an inventory")
-    return Host(access.name, address, sight.interface, sight.gpus if access.gpus is None else access.gpus)
+    gpus = sight.gpus if access.gpus is None else access.gpus
+    return Host(access.name, address, sight.interface, gpus, sight.arch)

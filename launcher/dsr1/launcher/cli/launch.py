@@ -11,8 +11,8 @@ from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, RecipeN
 def launch(
     recipe: RecipeName = "dsr1-dep",
     hosts: Annotated[
-        str, typer.Option(help="Hosts over SSH: a,b or node[01-16] or @file; default: this machine.")
-    ] = "",
+        str | None, typer.Option(help="Hosts over SSH: a,b or node[01-16] or @file; default: this machine.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and four letters.")] = "",
     changes: Changes = None,
     model: ModelPath = "",
@@ -26,7 +26,7 @@ def launch(
     from dsr1.launcher.executor import launch_run
 
     loaded = chosen_recipe(recipe, changes, model, venv)
-    accesses = parse_hosts(hosts, accept_new_keys) if hosts else ()
+    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
     with make_view() as show:
         run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", accesses, show)
     service = run.plan().service

@@ -9,7 +9,9 @@ from dsr1.launcher.cli.options import AsJson, Changes, ModelPath, RecipeName, Ve
 
 def plan(
     recipe: RecipeName = "dsr1-dep",
-    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")] = "",
+    hosts: Annotated[
+        str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The run's name: with it, this is what launch --name would run.")] = "",
     changes: Changes = None,
     model: ModelPath = "",

@@ -9,6 +9,8 @@ import typer
 from dsr1.launcher.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
+    from dsr1.hosts.errors import HostError
+    from dsr1.hosts.transport import Door
     from dsr1.launcher.runs import Run
 
 
@@ -49,14 +51,21 @@ def _ports(run: "Run", as_json: bool) -> None:
 
     seen = open_doors(run)
     if as_json:
-        told = {host: str(d) if isinstance(d, HostError) else [asdict(door) for door in d] for host, d in seen.items()}
-        print(json.dumps(told, indent=2))
+        print(json.dumps({host: _door_rows(doors) for host, doors in seen.items()}, indent=2))
         return
     for host, doors in seen.items():
-        lines = (
-            [str(doors)] if isinstance(doors, HostError) else [f"{d.process:<16} {d.address}:{d.port}" for d in doors]
-        )
+        lines = [str(doors)] if isinstance(doors, HostError) else [_door_line(door) for door in doors]
         print("\n".join(f"{host:<16} {line}" for line in lines or ["nothing listens"]))
+
+
+def _door_rows(doors: "tuple[Door, ...] | HostError") -> object:
+    if isinstance(doors, tuple):
+        return [{**asdict(door), "everywhere": door.everywhere} for door in doors]
+    return str(doors)
+
+
+def _door_line(door: "Door") -> str:
+    return f"{door.process:<16} {door.address}:{door.port}{'  on every address' if door.everywhere else ''}"
 
 
 def _standing(run: "Run", as_json: bool) -> None:
@@ -123,7 +132,7 @@ def stop(run: RunName = None) -> None:
     found = find_run(run)
     left = stop_run(found)
     if left:
-        raise LaunchFailed(f"{found.name}: still alive: {', '.join(left)}")
+        raise LaunchFailed(f"{found.name}: may still run: {'; '.join(left)}")
     print(f"{found.name}: stopped, nothing of it is alive")
 
 

@@ -1,0 +1,89 @@
+"""dsr1 on the login host of a cluster, as its user runs it, and what its tests ask of the hosts."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from tests.cluster.hosts import Cluster, Completed
+from tests.cluster.layout import ROOT
+
+RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
+MOCKER = ("--set", "stack=mocker", "--set", "timeouts.lost=6")
+DSR1 = (str(ROOT / ".cache" / "venv" / "bin" / "python"), "-m", "dsr1.launcher.cli.main")
+NO_ENV: Mapping[str, str] = MappingProxyType({})
+
+
+class Login:
+    """The login host, as its user sees it."""
+
+    def __init__(self, cluster: Cluster, env: Mapping[str, str] = NO_ENV) -> None:
+        self.cluster = cluster
+        self._env = {**env, "PYTHONPATH": ":".join(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))}
+
+    def dsr1(self, *argv: str, timeout: float = 200) -> Completed:
+        return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
+
+    def begin(self, *argv: str) -> "subprocess.Popen[str]":
+        """A command that goes on while the test does something else."""
+        command = self.cluster.command("login", (*DSR1, *argv), env=self._env)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def launch(self, name: str, hosts: str, *more: str) -> Completed:
+        return self.dsr1(*launching(name, hosts), *more)
+
+    def launch_to_end(self, name: str, hosts: str, *more: str) -> None:
+        """Launch, ask every rank, stop: all must go well."""
+        launched = self.launch(name, hosts, *more)
+        assert launched.returncode == 0, launched.stderr
+        assert self.dsr1("smoke", name).returncode == 0
+        assert self.dsr1("stop", name).returncode == 0
+
+    def write(self, file: str, text: str) -> None:
+        """Into the user's home, closed to others."""
+        script = 'umask 077; mkdir -p "$HOME/$(dirname "$0")"; printf %s "$1" > "$HOME/$0"'
+        assert self.cluster.run("login", ("sh", "-c", script, file, text)).returncode == 0
+
+    def status(self, name: str) -> dict[str, object]:
+        told: dict[str, object] = json.loads(self.dsr1("status", name, "--json").stdout)
+        return told
+
+    def phase(self, name: str) -> str:
+        return json.loads(self.dsr1("ps", "--json").stdout)[name]  # type: ignore[no-any-return]
+
+    def reason(self, name: str) -> str:
+        """Why it failed; waits until it has."""
+        until(lambda: self.phase(name) == "failed", 120)
+        return str(json.loads(self.read(name, "state.json"))["reason"])
+
+    def read(self, name: str, file: str) -> str:
+        folder = ".local/state/dsr1/runs"
+        return self.cluster.run("login", ("sh", "-c", f'cat "$HOME/{folder}/{name}/{file}"')).stdout
+
+
+def launching(name: str, hosts: str) -> tuple[str, ...]:
+    return ("launch", "tiny", "--name", name, "--hosts", hosts, "--venv", str(RUNTIME), "--model", str(MODEL))
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.2)
+
+
+def of_a_run(cluster: Cluster, box: str) -> list[str]:
+    """Command lines of what a run starts, on one host."""
+    words = ("dynamo", "vllm", "VLLM", "etcd", "agent-")
+    return [line for _, line in cluster.processes(box, "launch") if any(word in line for word in words)]
+
+
+def assert_clean(cluster: Cluster, *boxes: str) -> None:
+    assert {box: of_a_run(cluster, box) for box in boxes} == {box: [] for box in boxes}
+
+
+def kill(cluster: Cluster, box: str, word: str, signal: str = "KILL") -> None:
+    """One process of the run, found as an operator would: by what it is."""
+    pid = next(pid for pid, line in cluster.processes(box, "launch") if word in line)
+    assert cluster.run(box, ("kill", f"-{signal}", str(pid))).returncode == 0

@@ -1,0 +1,118 @@
+"""Who may come in: other users, other hosts, hostile words."""
+
+import json
+
+import pytest
+from tests.cluster.conftest import Clusters
+from tests.cluster.login import MOCKER, RUNTIME, Login, assert_clean
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+ASK = """
+import socket, ssl, sys
+plain = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
+try:
+    with ssl._create_unverified_context().wrap_socket(plain) as asked:
+        asked.sendall(b"GET /version HTTP/1.0\\r\\n\\r\\n")
+        print("answered: " + repr(asked.recv(100)))
+except ssl.SSLError as error:
+    print("refused without a certificate" if "certificate" in str(error).lower() else error)
+"""
+
+
+def test_an_unknown_host_key_is_refused(login: Login) -> None:
+    login.cluster.run("login", ("sh", "-c", ": > ~/.ssh/known_hosts"))
+    refused = login.launch("h", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert "not found in known_hosts" in refused.stderr
+    assert login.launch("h", "node1,node2", *MOCKER, "--accept-new-keys").returncode == 0
+    assert login.dsr1("stop", "h").returncode == 0
+
+
+def test_another_users_folder_is_not_trusted(login: Login) -> None:
+    """/tmp is everybody's: who is first there could otherwise have his file run as us."""
+    login.cluster.run("node2", ("mkdir", "-m", "777", "/tmp/dsr1-2000"), user="other")
+    refused = login.launch("o", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert "not a folder of ours alone" in refused.stderr
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_a_second_user_finds_no_secret(login: Login) -> None:
+    assert login.launch("q", "node1,node2", *MOCKER).returncode == 0
+    key = login.read("q", "secrets/tls.key").splitlines()[1]
+    assert len(key) > 20
+    for box in ("login", "node1", "node2"):
+        search = (
+            'find / -xdev -type f -newer /proc/1 2>/dev/null | head -5000 | xargs -r grep -l -- "$0" 2>/dev/null; true'
+        )
+        assert login.cluster.run(box, ("sh", "-c", search, key), user="other", timeout=120).stdout == ""
+        lines = login.cluster.run(box, ("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), user="other").stdout
+        assert key not in lines.replace(f"{key} ", "", 0)
+    for file in ("plan.json", "recipe.json", "settings.json", "state.json"):
+        assert key not in login.read("q", file)
+    assert login.dsr1("stop", "q").returncode == 0
+
+
+# Dynamo's event plane and vLLM's own control sockets know no address (docs: what stays in clear); all else must.
+EVERYWHERE_IS_DYNAMOS = ("main-0", "main-1", "frontend")
+
+
+def test_what_listens_is_told_and_closed_to_a_third_host(runtime: None, make_cluster: Clusters) -> None:
+    login = Login(make_cluster("node1", "node2", "node3"))
+    assert login.launch("third", "node1,node2", *MOCKER).returncode == 0
+    told = json.loads(login.dsr1("status", "third", "--ports", "--json").stdout)
+    doors = [(host, door) for host in told for door in told[host]]
+    everywhere = [door for _, door in doors if door["address"] in ("0.0.0.0", "::")]
+    assert {door["process"] for door in everywhere} <= set(EVERYWHERE_IS_DYNAMOS)
+    assert all(door["everywhere"] for door in everywhere)
+    tls = [door for _, door in doors if door["process"] != "frontend" and not door["everywhere"]]
+    assert len(tls) >= 4
+    for door in tls:
+        said = login.cluster.run(
+            "node3", (str(RUNTIME / "bin" / "python"), "-c", ASK, door["address"], str(door["port"])), user="other"
+        )
+        assert said.stdout.strip() == "refused without a certificate", (door, said)
+    assert login.dsr1("stop", "third").returncode == 0
+
+
+HOSTILE = ("a b", "';id >/tmp/pwned;'", "$(id >/tmp/pwned)", "`id >/tmp/pwned`", "x,y", '{"a": "b"}', "\\n", "ü")
+
+
+def test_hostile_values_arrive_as_they_are(login: Login) -> None:
+    values = {f"HOSTILE_{number}": value for number, value in enumerate(HOSTILE)}
+    launched = login.launch("q", "node1,node2", *MOCKER, "--set", f"runtime.env={json.dumps(values)}")
+    assert launched.returncode == 0, launched.stderr
+    for box in ("node1", "node2"):
+        pid = next(pid for pid, line in login.cluster.processes(box, "launch") if "dynamo.mocker" in line)
+        seen = login.cluster.run(box, ("cat", f"/proc/{pid}/environ")).stdout.split("\0")
+        assert {f"{name}={value}" for name, value in values.items()} <= set(seen)
+        assert not login.cluster.path(box, "/tmp/pwned").exists()
+    assert login.dsr1("stop", "q").returncode == 0
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_paths_are_only_paths(login: Login, value: str) -> None:
+    for change in (f"model.path={json.dumps('/none/' + value)}", f"runtime.venv={json.dumps('/none/' + value)}"):
+        refused = login.launch("p", "node1,node2", *MOCKER, "--set", change)
+        assert refused.returncode in (3, 4), refused
+        assert f"/none/{value}" in refused.stderr
+    assert not login.cluster.path("node1", "/tmp/pwned").exists()
+
+
+def test_files_of_a_run_are_closed(login: Login) -> None:
+    assert login.launch("m", "node1,node2", *MOCKER).returncode == 0
+    find = ("sh", "-c", 'find "$0" -perm /077 ! -type s', "/home/launch/.local/state/dsr1/runs/m")
+    assert login.cluster.run("login", find).stdout == ""
+    for box in ("node1", "node2"):
+        assert login.cluster.run(box, (*find[:3], "/tmp/dsr1-2000")).stdout == ""
+        assert login.cluster.run(box, ("ls", "/tmp/dsr1-2000"), user="other").returncode != 0
+    assert login.dsr1("stop", "m").returncode == 0
+
+
+def test_an_agents_file_that_is_not_ours_is_not_run(login: Login) -> None:
+    """Its owner is checked at every call, not at the first alone."""
+    assert login.launch("own", "node1,node2", *MOCKER).returncode == 0
+    swap = 'for f in /tmp/dsr1-2000/agent-*; do chown other "$f"; done'
+    assert login.cluster.run("node2", ("sh", "-c", swap), user="root").returncode == 0
+    assert login.dsr1("stop", "own").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")

@@ -1,0 +1,187 @@
+"""What may befall a deployment over SSH: power, cables, killed processes, full disks, wrong clocks."""
+
+import json
+
+import pytest
+from tests.cluster.conftest import Clusters
+from tests.cluster.login import MOCKER, Login, assert_clean, kill, launching, until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+CLOCK = """
+SetEnv LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 FAKETIME=-1h FAKETIME_DONT_FAKE_MONOTONIC=1
+"""
+NAMES = tuple(f"node{number}" for number in range(1, 9))
+
+
+def test_power_loss_while_serving(login: Login) -> None:
+    assert login.launch("p", "node1,node2", *MOCKER).returncode == 0
+    login.cluster.crash("node2")
+    assert login.reason("p").startswith("node2 is lost")
+    assert "node2" in json.loads(login.read("p", "state.json"))["left"][0]
+    assert_clean(login.cluster, "node1")
+
+
+def test_a_spare_takes_the_place(runtime: None, make_cluster: Clusters) -> None:
+    login = Login(make_cluster("node1", "node2", "node3"))
+    again = ("--set", "spares=[node3]", "--set", "restart={max: 1, backoff: 0.1}")
+    assert login.launch("s", "node1,node2", *MOCKER, *again).returncode == 0
+    login.cluster.crash("node2")
+    until(lambda: (login.status("s")["restarts"], login.phase("s")) == (1, "ready"), 120)
+    assert login.dsr1("smoke", "s").returncode == 0
+    stopped = login.dsr1("stop", "s")
+    assert (stopped.returncode, "node2" in stopped.stderr) == (4, True)
+    assert_clean(login.cluster, "node1", "node3")
+
+
+def test_short_cut_is_survived_and_a_long_one_told(login: Login) -> None:
+    assert login.launch("c", "node1,node2", *MOCKER, "--set", "timeouts.lost=20").returncode == 0
+    login.cluster.cut("node2")
+    assert login.phase("c") == "ready"
+    login.cluster.heal("node2")
+    assert login.dsr1("smoke", "c").returncode == 0
+    login.cluster.cut("node2")
+    until(lambda: login.phase("c") == "failed", 180)
+    assert_clean(login.cluster, "node1")
+    login.cluster.heal("node2")
+    assert login.dsr1("stop", "c").returncode == 0
+    assert_clean(login.cluster, "node2")
+
+
+def test_supervisor_killed_and_taken_over(login: Login) -> None:
+    assert login.launch("k", "node1,node2", *MOCKER).returncode == 0
+    pid = json.loads(login.read("k", "supervisor.json"))["pid"]
+    login.cluster.run("login", ("kill", "-9", str(pid)))
+    until(lambda: login.phase("k") == "unsupervised")
+    assert login.status("k")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
+    assert login.dsr1("supervise", "k").returncode == 0
+    until(lambda: login.phase("k") == "ready")
+    assert login.dsr1("stop", "k").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_the_leaders_etcd_killed(login: Login) -> None:
+    assert login.launch("e", "node1,node2", *MOCKER).returncode == 0
+    kill(login.cluster, "node1", "--data-dir")
+    assert login.reason("e").startswith("etcd ended by signal SIGKILL")
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_unreachable_hosts_are_all_named_and_nothing_starts(login: Login) -> None:
+    login.cluster.stop_sshd("node2")
+    refused = login.launch("u", "node1,node2,nowhere", *MOCKER)
+    assert refused.returncode == 4
+    assert "node2: can't be reached" in refused.stderr
+    assert "nowhere: can't be reached" in refused.stderr
+    assert_clean(login.cluster, "node1")
+
+
+def test_rebooted_host_with_a_stale_folder(login: Login) -> None:
+    assert login.launch("b", "node1,node2", *MOCKER).returncode == 0
+    login.cluster.crash("node2")
+    login.cluster.boot("node2")
+    assert login.reason("b").startswith("node2 is lost")
+    assert login.dsr1("stop", "b").returncode == 0
+    login.launch_to_end("b2", "node1,node2", *MOCKER)
+
+
+@pytest.mark.heavy
+def test_power_loss_while_loading(login: Login) -> None:
+    """Real vLLM, since the simulator is there at once."""
+    launching_it = login.begin(*launching("pl", "node1,node2"), "--set", "timeouts.lost=6")
+    until(lambda: any("vllm" in line for _, line in login.cluster.processes("node2", "launch")))
+    login.cluster.crash("node2")
+    _, error = launching_it.communicate(timeout=120)
+    assert launching_it.returncode == 4
+    assert "node2 is lost" in error
+    assert "MAY STILL RUN: node2" in error
+    assert_clean(login.cluster, "node1")
+
+
+def test_sshd_stopped_and_started_again(login: Login) -> None:
+    """What runs isn't touched; who asks anew is told which host he can't reach."""
+    assert login.launch("d", "node1,node2", *MOCKER).returncode == 0
+    login.cluster.stop_sshd("node2")
+    alive = login.status("d")["alive"]
+    assert isinstance(alive, list)
+    assert any(str(line).startswith("node2: can't be reached") for line in alive)
+    assert login.phase("d") == "ready"
+    login.cluster.start_sshd("node2")
+    assert login.dsr1("smoke", "d").returncode == 0
+    assert login.dsr1("stop", "d").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_agent_killed(login: Login) -> None:
+    assert login.launch("g", "node1,node2", *MOCKER).returncode == 0
+    kill(login.cluster, "node2", " start ")
+    assert login.reason("g").startswith("node2 is lost: its agent ended")
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_a_process_that_hears_no_sigterm(login: Login) -> None:
+    assert login.launch("i", "node1,node2", *MOCKER, "--set", "timeouts.stop=2").returncode == 0
+    kill(login.cluster, "node2", "dynamo.mocker", "STOP")
+    assert login.dsr1("stop", "i").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_one_of_eight_refuses(runtime: None, make_cluster: Clusters) -> None:
+    login = Login(make_cluster(*NAMES))
+    login.cluster.stop_sshd("node5")
+    refused = login.launch("r", "node[1-8]", *MOCKER, "--set", "engines.main.nodes=8")
+    assert refused.returncode == 4
+    assert [line for line in refused.stderr.splitlines() if "can't be reached" in line] == [refused.stderr.strip()]
+    assert "node5: can't be reached" in refused.stderr
+    assert_clean(login.cluster, *NAMES)
+
+
+def test_a_wrong_key(login: Login) -> None:
+    login.cluster.run(
+        "login", ("sh", "-c", "rm ~/.ssh/id_ed25519*; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519")
+    )
+    refused = login.launch("w", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert "node1: refused our keys" in refused.stderr
+    assert "node2: refused our keys" in refused.stderr
+
+
+def test_a_key_with_a_passphrase(login: Login) -> None:
+    login.cluster.run("login", ("ssh-keygen", "-q", "-p", "-N", "secret", "-f", "/home/launch/.ssh/id_ed25519"))
+    refused = login.launch("w", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert "node1: the key needs a passphrase; load it with ssh-add" in refused.stderr
+
+
+def test_a_host_that_asks_for_a_password(login: Login) -> None:
+    login.cluster.run("node2", ("rm", "/home/launch/.ssh/authorized_keys"), user="root")
+    login.cluster.run(
+        "node2",
+        ("sed", "-i", "s/^PasswordAuthentication no/PasswordAuthentication yes/", "/etc/ssh/sshd_config"),
+        user="root",
+    )
+    login.cluster.stop_sshd("node2")
+    login.cluster.start_sshd("node2")
+    refused = login.launch("w", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert "ssh-copy-id" in refused.stderr
+
+
+def test_a_full_disk_on_one_host(login: Login) -> None:
+    login.cluster.run("node2", ("mount", "-o", "remount,size=64k", "/tmp"), user="root")
+    login.cluster.run("node2", ("dd", "if=/dev/zero", "of=/tmp/fill", "bs=64k", "count=2"), user="root")
+    refused = login.launch("f", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert "node2: can't be written to" in refused.stderr
+    assert "No space left on device" in refused.stderr
+    assert_clean(login.cluster, "node1", "node2")
+
+
+def test_a_clock_an_hour_behind(login: Login) -> None:
+    """The run's certificates are good for that host too, and its time stamps confuse nobody."""
+    login.cluster.stop_sshd("node2")
+    login.cluster.run("node2", ("sh", "-c", 'printf %s "$0" >> /etc/ssh/sshd_config', CLOCK), user="root")
+    login.cluster.start_sshd("node2")
+    now = [int(login.cluster.run("login", ("ssh", host, "date", "+%s")).stdout) for host in ("node1", "node2")]
+    assert 3500 < now[0] - now[1] < 3700
+    login.launch_to_end("h", "node1,node2", *MOCKER)
+    assert_clean(login.cluster, "node1", "node2")

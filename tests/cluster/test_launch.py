@@ -1,0 +1,135 @@
+"""A deployment over SSH on hosts of their own, from launch to stop, and what is refused before anything starts."""
+
+import json
+
+import pytest
+from tests.cluster.conftest import Clusters
+from tests.cluster.login import MOCKER, Login, assert_clean
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+
+
+def test_from_launch_to_stop(login: Login) -> None:
+    launched = login.launch("a", "node[1-2]", *MOCKER)
+    assert launched.returncode == 0, launched.stderr
+    assert login.status("a")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
+    smoked = login.dsr1("smoke", "a", "--json")
+    assert len(json.loads(smoked.stdout)["answers"]) == 2
+    lines = login.dsr1("logs", "a").stdout.splitlines()
+    assert {line.split(":")[0] for line in lines} >= {"etcd", "frontend", "main-0", "main-1"}
+    assert login.dsr1("stop", "a").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("count", [2, 4])
+def test_real_vllm(runtime: None, make_cluster: Clusters, count: int) -> None:
+    names = tuple(f"node{number}" for number in range(1, count + 1))
+    login = Login(make_cluster(*names))
+    launched = login.launch("v", ",".join(names), "--set", f"engines.main.nodes={count}")
+    assert launched.returncode == 0, launched.stderr
+    smoked = login.dsr1("smoke", "v", "--json")
+    assert smoked.returncode == 0, smoked.stderr
+    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == list(range(count))
+    assert login.dsr1("stop", "v").returncode == 0
+    assert_clean(login.cluster, *names)
+
+
+def test_a_second_launch_on_the_same_hosts_names_the_first(login: Login) -> None:
+    assert login.launch("first", "node1,node2", *MOCKER).returncode == 0
+    second = login.launch("second", "node1,node2", *MOCKER)
+    assert second.returncode == 3
+    assert "reserved by run first" in second.stderr
+    assert login.dsr1("smoke", "first").returncode == 0
+    assert login.dsr1("stop", "first").returncode == 0
+
+
+def test_one_machine_under_two_names(login: Login) -> None:
+    address = login.cluster.run("login", ("getent", "hosts", "node1")).stdout.split()[0]
+    refused = login.launch("t", f"node1,{address}", *MOCKER, "--accept-new-keys")
+    assert (refused.returncode, "are one machine" in refused.stderr) == (2, True)
+
+
+def test_a_host_whose_own_name_is_127(runtime: None, make_cluster: Clusters) -> None:
+    login = Login(make_cluster("node1", "node2", loopback_names=("node1", "node2")))
+    login.launch_to_end("l", "node1,node2", *MOCKER)
+
+
+def test_exec_folds_and_tells_who_was_not_reached(login: Login) -> None:
+    login.cluster.stop_sshd("node2")
+    said = login.dsr1("exec", "--hosts", "node[1-2]", "--", "printf", "%s", "a b;$(id)")
+    assert said.returncode == 4
+    assert "--- node1\na b;$(id)" in said.stdout
+    assert "--- node2 (not run)" in said.stdout
+
+
+INVENTORY = """
+defaults: {key: ~/keys/own key, labels: {rack: "7; touch /tmp/pwned"}}
+hosts:
+  head: {address: node1, port: 22, control_address: ADDRESS}
+  far: {address: node2, jump: node1}
+"""
+CONFIG = """
+Host one
+  HostName node1
+Host two
+  HostName node2
+  ProxyJump one
+Host *
+  IdentityFile "~/keys/own key"
+"""
+
+
+@pytest.fixture
+def elsewhere(login: Login) -> Login:
+    """The key is not where SSH would look."""
+    moved = 'mkdir -p ~/keys; mv ~/.ssh/id_ed25519 "$HOME/keys/own key"; rm ~/.ssh/id_ed25519.pub'
+    assert login.cluster.run("login", ("sh", "-c", moved)).returncode == 0
+    return login
+
+
+def test_an_inventory_with_a_jump_host(elsewhere: Login) -> None:
+    address = elsewhere.cluster.boxes["node1"].address
+    elsewhere.write("inventory.yaml", INVENTORY.replace("ADDRESS", address))
+    elsewhere.write(".ssh/config", 'Host node1\n  IdentityFile "~/keys/own key"\n')
+    elsewhere.launch_to_end("inv", "@inventory.yaml", *MOCKER)
+    assert not elsewhere.cluster.path("node1", "/tmp/pwned").exists()
+    assert_clean(elsewhere.cluster, "node1", "node2")
+
+
+def test_the_users_own_ssh_config(elsewhere: Login) -> None:
+    elsewhere.write(".ssh/config", CONFIG)
+    elsewhere.launch_to_end("conf", "one,two", *MOCKER)
+    assert_clean(elsewhere.cluster, "node1", "node2")
+
+
+def test_a_broken_ssh_config(login: Login) -> None:
+    login.write(".ssh/config", "Host node1\n  Port\nMatch nonsense x\n")
+    refused = login.launch("broken", "node1,node2", *MOCKER)
+    assert refused.returncode == 4
+    assert ".ssh/config" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_from_another_machine_with_the_run_directory(login: Login) -> None:
+    """Another login: another state folder, the run's copied into it."""
+    assert login.launch("away", "node1,node2", *MOCKER).returncode == 0
+    copied = (
+        "cd; mkdir -p away/runs && cp -r .local/state/dsr1/runs/away away/runs/ && rm away/runs/away/supervisor.json"
+    )
+    assert login.cluster.run("login", ("sh", "-c", copied)).returncode == 0
+    there = Login(login.cluster, {"DSR1_STATE_DIR": "/home/launch/away"})
+    assert there.status("away")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
+    assert there.dsr1("smoke", "away").returncode == 0
+    assert "main-1" in there.dsr1("logs", "away").stdout
+    assert there.dsr1("stop", "away").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")
+
+
+@pytest.mark.parametrize(
+    "hosts", ["", " ", ",", "node1,node1", "node[1-", "a b", "-oProxyCommand=id", "no;de", "@none.txt"]
+)
+def test_hosts_that_are_none(login: Login, hosts: str) -> None:
+    refused = login.launch("none", hosts, *MOCKER)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+    assert "--hosts" in refused.stderr
