@@ -47,7 +47,7 @@ check: lint ## Linters, types, import contracts, unit tests: before every commit
 	$(BIN)/pytest tests/unit -q -n 2 --timeout 60
 
 test: lint model ## Everything, from an empty .cache too
-	$(BIN)/pytest tests -q --timeout 600
+	$(BIN)/pytest tests -q --timeout 600 -n 2 --dist loadgroup
 
 bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py

@@ -106,7 +106,7 @@ def test_the_users_own_ssh_config(elsewhere: Login) -> None:
 def test_a_broken_ssh_config(login: Login) -> None:
     login.write(".ssh/config", "Host node1\n  Port\nMatch nonsense x\n")
     refused = login.launch("broken", "node1,node2", *MOCKER)
-    assert refused.returncode == 4
+    assert refused.returncode == 2
     assert ".ssh/config" in refused.stderr
     assert "Traceback" not in refused.stderr
 

@@ -15,7 +15,7 @@ from tests.end_to_end.test_mocker import Site, of_run, pid_of, until
 from dsr1.launcher.executor import alive_processes
 from dsr1.launcher.runs import Run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 
 
 def test_serves_and_ends_whole_when_a_main_is_killed(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.access import Access
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import HostError, InputError
 
 if TYPE_CHECKING:
     from fabric import Connection
@@ -82,11 +82,19 @@ class Remote:
             return self._connection
 
     def _connect(self) -> "Connection":
-        from paramiko import AuthenticationException, BadHostKeyException, PasswordRequiredException, SSHException
+        from paramiko import (
+            AuthenticationException,
+            BadHostKeyException,
+            ConfigParseError,
+            PasswordRequiredException,
+            SSHException,
+        )
 
         try:
             connection = make_connection(self._access)
             connection.open()
+        except ConfigParseError as error:
+            raise InputError(f"~/.ssh/config or /etc/ssh/ssh_config: {error}") from error
         except BadHostKeyException as error:
             raise HostError(
                 f"{self.name}: its host key has changed: {error}. Check it, then `ssh-keygen -R`"

@@ -39,6 +39,7 @@ def exit_code(error: Dsr1Error) -> int:
 
 def main() -> None:
     """Run one verb. A traceback is shown for a bug, or for anything with --debug."""
+    os.umask(0o077)  # what dsr1 writes is its user's alone
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
