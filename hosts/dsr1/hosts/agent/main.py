@@ -1,4 +1,7 @@
-"""The agent's own command line: start, attach, end and look, each for one folder."""
+"""The agent's own command line: start, attach, end and look, each for one folder.
+
+A verb imports what it needs: the bundle's modules are compiled anew at every call.
+"""
 
 import argparse
 import json
@@ -6,15 +9,6 @@ import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-from dsr1.hosts.agent import control
-from dsr1.hosts.agent.bridge import bridge
-from dsr1.hosts.agent.daemon import StartError, start
-from dsr1.hosts.agent.doors import open_doors
-from dsr1.hosts.agent.offline import end, look
-from dsr1.hosts.agent.seen import look_around
-from dsr1.hosts.log_lines import read_logs
-from dsr1.hosts.wire import parse_start, render_gone
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,6 +22,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _start(folder: Path) -> int:
+    from dsr1.hosts.agent.daemon import StartError, start
+    from dsr1.hosts.wire import parse_start
+
     try:
         print(start(*parse_start(sys.stdin.buffer.read()), folder), flush=True)
     except (StartError, ValueError) as error:
@@ -37,6 +34,9 @@ def _start(folder: Path) -> int:
 
 
 def _attach(folder: Path, since: int) -> int:
+    from dsr1.hosts.agent import control
+    from dsr1.hosts.agent.bridge import bridge
+
     line = control.connect(folder)
     if line is None:
         print(f"no agent listens in {folder}", file=sys.stderr)
@@ -48,15 +48,38 @@ def _attach(folder: Path, since: int) -> int:
 
 def _logs(folder: Path) -> int:
     """JSON lines of [process, line], followed for as long as stdin stays open."""
+    from dsr1.hosts.log_lines import read_logs
+
     for process, line in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
         print(json.dumps([process, line]), flush=True)
     return 0
 
 
 def _end(folder: Path) -> int:
+    from dsr1.hosts.agent.offline import end
+    from dsr1.hosts.wire import render_gone
+
     gone = end(folder)
     sys.stdout.write(render_gone(gone).decode())
     return 1 if gone.left else 0
+
+
+def _look(folder: Path) -> int:
+    from dsr1.hosts.agent.offline import look
+
+    return _tell(look(folder))
+
+
+def _see(peer: str) -> int:
+    from dsr1.hosts.agent.seen import look_around
+
+    return _tell(look_around(peer))
+
+
+def _doors(folder: Path) -> int:
+    from dsr1.hosts.agent.doors import open_doors
+
+    return _tell(open_doors(folder))
 
 
 def _tell(value: object) -> int:
@@ -70,9 +93,9 @@ def main(argv: list[str] | None = None) -> int:
         "start": lambda: _start(args.folder),
         "attach": lambda: _attach(args.folder, args.since),
         "end": lambda: _end(args.folder),
-        "look": lambda: _tell(look(args.folder)),
-        "see": lambda: _tell(look_around(args.peer)),
-        "doors": lambda: _tell(open_doors(args.folder)),
+        "look": lambda: _look(args.folder),
+        "see": lambda: _see(args.peer),
+        "doors": lambda: _doors(args.folder),
         "logs": lambda: _logs(args.folder),
     }
     return verbs[args.verb]()
