@@ -59,6 +59,19 @@ def test_a_process_gets_marks_a_group_and_no_foreign_files(lab: "Lab", sh: Make,
     assert files.split() == ["0", "1", "2", "3"]  # 3 is `ls`'s own
 
 
+def test_what_processes_leave_in_tmp_goes_with_the_run(lab: "Lab", sh: Make) -> None:
+    own = Process("own", "o", "h", ("sh", "-c", "echo $TMPDIR"), env=(Variable("TMPDIR", "/elsewhere", "recipe"),))
+    talk = lab.start(sh("a", "touch $TMPDIR/left; ls $TMPDIR; stat -c %a $TMPDIR; echo $TMPDIR"), own)
+    talk.send(Spawn(("own",)))
+    assert talk.until(Exited).tail == ("/elsewhere",)
+    talk.send(Spawn(("a",)))
+    left, mode, scratch = talk.until(Exited, lambda event: event.process == "a").tail
+    assert (left, mode) == ("left", "700")
+    agent_of(lab).kill()
+    lab.end()
+    assert not Path(scratch).exists()
+
+
 def test_default_signals_are_restored(lab: "Lab", sh: Make) -> None:
     talk = lab.start(sh("a", "grep -E 'Sig(Ign|Blk)' /proc/self/status"))
     talk.send(Spawn(("a",)))
@@ -202,7 +215,7 @@ def test_a_taken_port_and_a_reserved_one(lab: "Lab", sh: Make, free_port: int) -
 def test_attach_carries_events_and_commands(lab: "Lab", sh: Make) -> None:
     """As SSH will: a process whose stdin and stdout are the connection."""
     lab.start(sh("a", SLEEP))
-    argv = (sys.executable, str(make_bundle(lab.folder)), "attach", str(lab.folder / "h"), "--since", "1")
+    argv = (sys.executable, str(make_bundle(lab.folder)), "attach", str(lab.folder / "h"), "1")
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bridge:
         assert bridge.stdin is not None
         assert bridge.stdout is not None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.boot import boot_id
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:
@@ -41,11 +43,6 @@ def start_time(pid: int) -> float | None:
     """In clock ticks since boot. None: there is no such process."""
     stat = read_stat(pid)
     return stat.start_time if stat else None
-
-
-def boot_id() -> str:
-    """Another one after every boot of the host."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def is_alive(pid: int, started: float, boot: str) -> bool:

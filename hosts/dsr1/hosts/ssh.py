@@ -101,7 +101,7 @@ class SshTransport:
 
     def see(self, host: str, peer: str) -> Sight:
         """Raises HostError with a remedy when the host isn't one that an agent can run on."""
-        done = self._agent(host, ("see", "@", "--peer", peer), SEE_S)
+        done = self._agent(host, ("see", peer), SEE_S)
         try:
             plain = json.loads(done.out)
             return Sight(**{name: plain[name] for name in Sight.__slots__})
@@ -120,7 +120,7 @@ class SshTransport:
             raise HostError(f"{plan.host}: the agent did not start: {_last_words(done)}")
 
     def attach(self, host: str, since: int) -> SshLink:
-        argv = self._argv(("attach", self._folder(host), "--since", str(since)))
+        argv = self._argv(("attach", self._folder(host), str(since)))
         return SshLink(self._remotes[host].open(argv), host)
 
     def end(self, host: str) -> Gone:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.access import Access
+from dsr1.hosts.boot import boot_id
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.host import Host
-from dsr1.hosts.identity import boot_id, is_alive, start_time
+from dsr1.hosts.identity import is_alive, start_time
 from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
 from dsr1.launcher.ranks import Table, phase_limits

@@ -2,7 +2,8 @@
 
 import os
 
-from dsr1.hosts.identity import boot_id, is_alive, parse_stat, read_stat, start_time
+from dsr1.hosts.boot import boot_id
+from dsr1.hosts.identity import is_alive, parse_stat, read_stat, start_time
 
 LINE = "42 (a) b (c) S 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 12345 1 1"
 

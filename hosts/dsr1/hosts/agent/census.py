@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsr1.hosts.agent.records import Record
-from dsr1.hosts.identity import Stat, boot_id, read_stat
+from dsr1.hosts.boot import boot_id
+from dsr1.hosts.identity import Stat, read_stat
 
 Census = dict[int, Stat]
 STRAYS = "(left its process)"

@@ -14,6 +14,7 @@ from typing import NoReturn
 from dsr1.hosts.agent import control
 from dsr1.hosts.agent.offline import end_records, look
 from dsr1.hosts.agent.records import agent_path, make_record, render_record, write_plan, write_record, write_secrets
+from dsr1.hosts.agent.scratch import make_scratch, remove_scratch
 from dsr1.hosts.agent.server import Server, say
 from dsr1.hosts.process import HostPlan
 
@@ -66,6 +67,7 @@ def start(plan: HostPlan, secrets: Mapping[str, str], folder: Path) -> str:
     with os.fdopen(read) as pipe:
         answer = pipe.read()
     if not answer.startswith("{"):
+        remove_scratch(folder)
         shutil.rmtree(folder, ignore_errors=True)
         raise StartError(answer or f"the agent in {folder} ended at once")
     return answer
@@ -77,6 +79,7 @@ def _be_agent(plan: HostPlan, secrets: Mapping[str, str], folder: Path, pipe: in
         _detach(folder)
         write_plan(folder, plan)
         write_secrets(folder, secrets)
+        make_scratch(folder)
         door = control.listen(folder)
         server = Server(plan, folder, door)
         record = make_record(os.getpid())

@@ -1,27 +1,18 @@
-"""The agent's own command line: start, attach, end and look, each for one folder.
+"""The agent's own command line: VERB FOLDER [VALUE], spoken by dsr1's transports only.
 
-A verb imports what it needs: the bundle's modules are compiled anew at every call.
+A verb imports what it needs: the bundle's modules are compiled anew at every call, and a look must be quick.
 """
 
-import argparse
 import json
-import select
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agent", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("start", "attach", "end", "look", "see", "logs", "doors"):
-        verbs.add_parser(verb).add_argument("folder", type=lambda text: Path(text).absolute())
-    verbs.choices["attach"].add_argument("--since", type=int, default=0)
-    verbs.choices["see"].add_argument("--peer", default="")
-    return parser
-
-
-def _start(folder: Path) -> int:
+def _start(folder: "Path") -> int:
     from dsr1.hosts.agent.daemon import StartError, start
     from dsr1.hosts.wire import parse_start
 
@@ -33,7 +24,7 @@ def _start(folder: Path) -> int:
     return 0
 
 
-def _attach(folder: Path, since: int) -> int:
+def _attach(folder: "Path", since: int) -> int:
     from dsr1.hosts.agent import control
     from dsr1.hosts.agent.bridge import bridge
 
@@ -46,8 +37,10 @@ def _attach(folder: Path, since: int) -> int:
     return 0
 
 
-def _logs(folder: Path) -> int:
+def _logs(folder: "Path") -> int:
     """JSON lines of [process, line], followed for as long as stdin stays open."""
+    import select
+
     from dsr1.hosts.log_lines import read_logs
 
     for process, line in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
@@ -55,7 +48,7 @@ def _logs(folder: Path) -> int:
     return 0
 
 
-def _end(folder: Path) -> int:
+def _end(folder: "Path") -> int:
     from dsr1.hosts.agent.offline import end
     from dsr1.hosts.wire import render_gone
 
@@ -64,7 +57,7 @@ def _end(folder: Path) -> int:
     return 1 if gone.left else 0
 
 
-def _look(folder: Path) -> int:
+def _look(folder: "Path") -> int:
     from dsr1.hosts.agent.offline import look
 
     return _tell(look(folder))
@@ -76,7 +69,7 @@ def _see(peer: str) -> int:
     return _tell(look_around(peer))
 
 
-def _doors(folder: Path) -> int:
+def _doors(folder: "Path") -> int:
     from dsr1.hosts.agent.doors import open_doors
 
     return _tell(open_doors(folder))
@@ -87,15 +80,22 @@ def _tell(value: object) -> int:
     return 0
 
 
+OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
+    "start": _start,
+    "end": _end,
+    "look": _look,
+    "doors": _doors,
+    "logs": _logs,
+}
+
+
 def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
-    verbs: dict[str, Callable[[], int]] = {
-        "start": lambda: _start(args.folder),
-        "attach": lambda: _attach(args.folder, args.since),
-        "end": lambda: _end(args.folder),
-        "look": lambda: _look(args.folder),
-        "see": lambda: _see(args.peer),
-        "doors": lambda: _doors(args.folder),
-        "logs": lambda: _logs(args.folder),
-    }
-    return verbs[args.verb]()
+    """`see` takes the peer's address, `attach` a folder and the last `seq` seen, the others a folder."""
+    verb, *values = sys.argv[1:] if argv is None else argv
+    if verb == "see":
+        return _see(values[0])
+
+    from pathlib import Path
+
+    folder = Path(values[0]).absolute()
+    return _attach(folder, int(values[1])) if verb == "attach" else OF_A_FOLDER[verb](folder)

@@ -11,9 +11,11 @@ from dsr1.hosts.agent import control
 from dsr1.hosts.agent.census import Target, find_members
 from dsr1.hosts.agent.ending import AFTER_KILL_S, end_now
 from dsr1.hosts.agent.records import Record, agent_path, make_mark, process_path, read_plan, read_record
+from dsr1.hosts.agent.scratch import remove_scratch
+from dsr1.hosts.boot import boot_id
 from dsr1.hosts.commands import Quit, Stop
 from dsr1.hosts.events import Gone
-from dsr1.hosts.identity import boot_id, is_alive
+from dsr1.hosts.identity import is_alive
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import render_command
 
@@ -40,7 +42,10 @@ def end_records(folder: Path) -> Gone:
     plan = read_plan(folder)
     if plan is None:
         return Gone(())
-    return end_now(read_targets(folder, plan), tuple(process.name for process in plan.processes))
+    gone = end_now(read_targets(folder, plan), tuple(process.name for process in plan.processes))
+    if not gone.left:
+        remove_scratch(folder)
+    return gone
 
 
 def end(folder: Path) -> Gone:

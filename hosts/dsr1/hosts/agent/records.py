@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dsr1.hosts.identity import boot_id, start_time
+from dsr1.hosts.boot import boot_id
+from dsr1.hosts.identity import start_time
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import from_plain, parse_plan, render_plan
 

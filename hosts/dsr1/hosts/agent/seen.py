@@ -1,11 +1,16 @@
-"""What an agent sees of its host before a plan exists: who the machine is, and its address and interface to a peer."""
+"""What an agent sees of its host before a plan exists: who the machine is, and its address and interface to a peer.
+
+Every launch begins with it on every host, so it imports little.
+"""
 
 import os
-import platform
 import socket
-from pathlib import Path
+import struct
+import sys
 
-from dsr1.hosts.identity import boot_id
+from dsr1.hosts.boot import boot_id
+
+SIOCGIFADDR = 0x8915  # linux/sockios.h, netdevice(7): an interface's first IPv4 address
 
 
 def look_around(peer: str) -> dict[str, object]:
@@ -14,9 +19,9 @@ def look_around(peer: str) -> dict[str, object]:
     return {
         "boot_id": boot_id(),
         "hostname": socket.gethostname(),
-        "arch": platform.machine(),
-        "python": platform.python_version(),
-        "gpus": len(list(Path("/dev").glob("nvidia[0-9]*"))),
+        "arch": os.uname().machine,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "gpus": sum(name[:6] == "nvidia" and name[6:].isdigit() for name in os.listdir("/dev")),  # noqa: PTH208
         "address": address,
         "interface": interface_of(address) if address else "",
     }
@@ -30,13 +35,30 @@ def source_address(peer: str) -> str:
         return str(probe.getsockname()[0])
 
 
+def interface_of(address: str) -> str:
+    """The interface that owns an address: on the leader itself the route is by `lo`, which its peers can't reach."""
+    return first_addresses().get(address) or addresses().get(address, "")
+
+
+def first_addresses() -> dict[str, str]:
+    """The first IPv4 address of each interface: all that most hosts have, and quick to ask for."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        found = {_first_address(probe, name): name for _, name in socket.if_nameindex()}
+    return {address: name for address, name in found.items() if address}
+
+
+def _first_address(probe: socket.socket, interface: str) -> str:
+    import fcntl
+
+    try:
+        told = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode()))
+    except OSError:
+        return ""
+    return socket.inet_ntoa(told[20:24])
+
+
 def addresses() -> dict[str, str]:
     """Every address of this host, and the interface that owns it."""
     import psutil
 
     return {entry.address: name for name, entries in psutil.net_if_addrs().items() for entry in entries}
-
-
-def interface_of(address: str) -> str:
-    """The interface that owns an address: on the leader itself the route is by `lo`, which its peers can't reach."""
-    return addresses().get(address, "")

@@ -12,9 +12,9 @@ from dsr1.hosts.agent.owner import Owner
 from dsr1.hosts.agent.ports import PortLocks, ports_folder
 from dsr1.hosts.agent.prepare import prepare
 from dsr1.hosts.agent.timers import Timers
+from dsr1.hosts.boot import boot_id
 from dsr1.hosts.commands import Command, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
 from dsr1.hosts.events import AgentUp, Prepared
-from dsr1.hosts.identity import boot_id
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import parse_command, render_event
 

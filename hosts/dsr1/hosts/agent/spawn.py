@@ -17,6 +17,7 @@ from dsr1.hosts.agent.records import (
     secret_path,
     write_record,
 )
+from dsr1.hosts.agent.scratch import read_scratch
 from dsr1.hosts.process import Process, SecretVariable
 
 EXEC_WAIT_S = 2.0
@@ -34,7 +35,8 @@ def make_environment(base: dict[str, str], run: str, mark: str, process: Process
     """The markers come last: they prove later that a process is ours."""
     own = {variable.name: variable.value for variable in process.env}
     own |= {secret.name: _secret(secret, folder) for secret in process.secrets}
-    return {**base, **own, "DSR1_RUN": run, "DSR1_PROCESS": process.name, "DSR1_AGENT": mark}
+    scratch = {"TMPDIR": path} if (path := read_scratch(folder)) else {}
+    return {**base, **scratch, **own, "DSR1_RUN": run, "DSR1_PROCESS": process.name, "DSR1_AGENT": mark}
 
 
 def _secret(secret: SecretVariable, folder: Path) -> str:
