@@ -67,7 +67,7 @@ def large_log() -> Iterator[Row]:
                 opened.write(block)
         before = psutil.Process().memory_info().rss
         began = time.perf_counter()
-        lines = sum(1 for _ in LogFile(file).new_lines())
+        lines = sum(text.count("\n") + 1 for text in LogFile(file).new_text())
         seconds = time.perf_counter() - began
         grown = (psutil.Process().memory_info().rss - before) / 2**20
         size = file.stat().st_size / 2**30

@@ -1,6 +1,7 @@
 """One host over SSH: a connection that is opened once and reused, and commands on it that always end."""
 
 import contextlib
+import functools
 import shlex
 import socket
 import threading
@@ -14,7 +15,7 @@ from dsr1.hosts.errors import HostError, InputError
 
 if TYPE_CHECKING:
     from fabric import Connection
-    from paramiko import Channel
+    from paramiko import Channel, HostKeys
 
 CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
 BLOCK = 65536
@@ -133,11 +134,28 @@ def make_connection(access: Access) -> "Connection":
         connect_kwargs={"banner_timeout": CONNECT_S, "auth_timeout": CONNECT_S, **keys},
     )
     client = connection.client
-    for file in (Path("/etc/ssh/ssh_known_hosts"), Path.home() / ".ssh" / "known_hosts"):
-        with contextlib.suppress(OSError):
-            client.load_system_host_keys(str(file))
+    for name in (connection.host, f"[{connection.host}]:{connection.port}"):
+        for kind, key in (known_hosts().lookup(name) or {}).items():
+            client.get_host_keys().add(name, kind, key)
     client.set_missing_host_key_policy(AutoAddPolicy() if access.accept_new_key else RejectPolicy())
     return connection
+
+
+def known_hosts() -> "HostKeys":
+    files = (Path("/etc/ssh/ssh_known_hosts"), Path.home() / ".ssh" / "known_hosts")
+    return _read_known_hosts(tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists()))
+
+
+@functools.lru_cache(1)
+def _read_known_hosts(files: tuple[tuple[str, int], ...]) -> "HostKeys":
+    """Read once for each change: a file of hundreds of hosts, read for each of them, costs more than connecting."""
+    from paramiko import HostKeys
+
+    keys = HostKeys()
+    for file, _ in files:
+        with contextlib.suppress(OSError):
+            keys.load(file)
+    return keys
 
 
 def _bound(connection: "Connection") -> None:

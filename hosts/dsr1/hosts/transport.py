@@ -85,7 +85,10 @@ class Transport(Protocol):
         """End the agent and everything it started, also when the agent itself is dead. Nothing started: Gone(())."""
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-        """(process, line) of every log of the host, as long as `follow` says so, and once more after."""
+        """(process, text) of every log of the host, as long as `follow` says so, and once more after.
+
+        Text is whole lines, many at once.
+        """
 
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""

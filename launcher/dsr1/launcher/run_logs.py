@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Transport
@@ -12,43 +12,43 @@ from dsr1.launcher.runs import Run
 from dsr1.launcher.transports import transport_of
 
 WAIT_S = 0.5
+# A terminal slower than the logs makes the hosts wait; it costs no memory here.
+MOST_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a process's log; without a process it is dsr1's own word on a host."""
+class Lines:
+    """Whole lines of a process's log, as many as came at once; without a process it is dsr1's own word on a host."""
 
     host: str
     process: str
     text: str
 
 
-def stream_logs(run: Run, follow: bool) -> Iterator[Line]:
+def stream_logs(run: Run, follow: bool) -> Iterator[Lines]:
     """All lines so far, and with `follow` those to come until the run has ended."""
-    queue: SimpleQueue[Line | None] = SimpleQueue()
+    queue: Queue[Lines | None] = Queue(MOST_WAITING)
     transport, hosts, done = transport_of(run), host_names(run), threading.Event()
     for host in hosts:
         threading.Thread(target=_read, args=(transport, host, follow, done, queue), daemon=True).start()
     reading = len(hosts)
     while reading:
         try:
-            line = queue.get(timeout=WAIT_S)
+            lines = queue.get(timeout=WAIT_S)
         except Empty:
             if follow and run.state().ended:
                 done.set()
             continue
-        if line is None:
+        if lines is None:
             reading -= 1
         else:
-            yield line
+            yield lines
 
 
-def _read(
-    transport: Transport, host: str, follow: bool, done: threading.Event, queue: "SimpleQueue[Line | None]"
-) -> None:
+def _read(transport: Transport, host: str, follow: bool, done: threading.Event, queue: "Queue[Lines | None]") -> None:
     try:
         for process, text in transport.logs(host, (lambda: not done.is_set()) if follow else (lambda: False)):
-            queue.put(Line(host, process, text))
+            queue.put(Lines(host, process, text))
     except HostError as error:
-        queue.put(Line(host, "", str(error)))
+        queue.put(Lines(host, "", str(error)))
     queue.put(None)

@@ -16,7 +16,7 @@ def make_log(folder: Path, text: bytes) -> Path:
 def test_lines_carry_the_process_and_bars_are_lines(tmp_path: Path) -> None:
     make_log(tmp_path, b"one\n 10%\r 20%\r\ntwo")
     found = list(read_logs(tmp_path, lambda: False))
-    assert found == [("main-0", line) for line in ("one", " 10%", " 20%", "two")]
+    assert found == [("main-0", "one\n 10%\n 20%"), ("main-0", "two")]
 
 
 def test_following_sees_what_is_written_meanwhile(tmp_path: Path) -> None:
@@ -30,9 +30,9 @@ def test_following_sees_what_is_written_meanwhile(tmp_path: Path) -> None:
                 opened.write(b"f\n")
         return more
 
-    assert [line for _, line in read_logs(tmp_path, follow)] == ["a", "half"]
+    assert [text for _, text in read_logs(tmp_path, follow)] == ["a", "half"]
 
 
 def test_a_line_without_end_does_not_grow(tmp_path: Path) -> None:
     log = LogFile(make_log(tmp_path, b"x" * (3 * BLOCK)))
-    assert max(map(len, [*log.new_lines(), *log.rest()])) <= 2 * BLOCK
+    assert max(map(len, [*log.new_text(), *log.rest()])) <= 2 * BLOCK

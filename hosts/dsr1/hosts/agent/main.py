@@ -38,13 +38,13 @@ def _attach(folder: "Path", since: int) -> int:
 
 
 def _logs(folder: "Path") -> int:
-    """JSON lines of [process, line], followed for as long as stdin stays open."""
+    """JSON lines of [process, text], followed for as long as stdin stays open."""
     import select
 
     from dsr1.hosts.log_lines import read_logs
 
-    for process, line in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
-        print(json.dumps([process, line]), flush=True)
+    for process, text in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
+        print(json.dumps([process, text]), flush=True)
     return 0
 
 

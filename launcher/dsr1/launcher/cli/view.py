@@ -54,9 +54,11 @@ def print_logs(run: Run, follow: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     colours: dict[str, str] = {}
     with suppress(KeyboardInterrupt):
-        for line in stream_logs(run, follow):
-            colour = colours.setdefault(line.host, COLOURS[len(colours) % len(COLOURS)])
+        for lines in stream_logs(run, follow):
+            prefix = f"{lines.process or lines.host}: "
             if console.is_terminal:
-                console.print(Text(f"{line.process or line.host}: ", style=colour) + Text(line.text))
+                colour = colours.setdefault(lines.host, COLOURS[len(colours) % len(COLOURS)])
+                for line in lines.text.split("\n"):
+                    console.print(Text(prefix, style=colour) + Text(line))
             else:
-                print(f"{line.process or line.host}: {line.text}", flush=follow)
+                print(prefix + lines.text.replace("\n", "\n" + prefix), flush=follow)
