@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.commands import Command, Subscribe
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
+from dsr1.hosts.facts.fact import Fact
 from dsr1.hosts.log_lines import read_logs
 from dsr1.hosts.process import HostPlan
-from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_look
+from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_facts, parse_look
 from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
 
-START_S, LOOK_S = 30.0, 30.0
+START_S, LOOK_S, FACTS_S = 30.0, 30.0, 60.0
 # The agent bounds it itself, by the longest grace of the plan; this is for an agent that hangs.
 END_S = 300.0
 
@@ -96,6 +98,14 @@ class LocalTransport:
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return read_logs(self._folder / host, follow)
+
+    def facts(self, host: str) -> dict[str, Fact]:
+        asked = time.time()
+        done = self._run(host, "facts", FACTS_S)
+        try:
+            return parse_facts(done.stdout, asked, time.time())
+        except (ValueError, KeyError) as error:
+            raise HostError(f"{host}: its facts can't be read: {_last_words(done)}") from error
 
     def doors(self, host: str) -> tuple[Door, ...]:
         done = self._run(host, "doors", LOOK_S)

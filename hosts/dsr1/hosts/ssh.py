@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,16 @@ from dsr1.hosts.agent.bundle import bundle_name, render_bundle
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
+from dsr1.hosts.facts.fact import Fact
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.remote import Done, Remote
-from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_look
+from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_facts, parse_look
 from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
 
 if TYPE_CHECKING:
     from paramiko import Channel
 
-SEE_S, START_S, END_S, LOOK_S, SEND_S = 30.0, 40.0, 300.0, 30.0, 120.0
+SEE_S, START_S, END_S, LOOK_S, SEND_S, FACTS_S = 30.0, 40.0, 300.0, 30.0, 120.0, 60.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 
@@ -138,6 +140,14 @@ class SshTransport:
             for line in _lines(channel, follow):
                 process, text = json.loads(line)
                 yield str(process), str(text)
+
+    def facts(self, host: str) -> dict[str, Fact]:
+        asked = time.time()
+        done = self._agent(host, ("facts",), FACTS_S)
+        try:
+            return parse_facts(done.out, asked, time.time())
+        except (ValueError, KeyError) as error:
+            raise HostError(f"{host}: its facts can't be read: {_last_words(done)}") from error
 
     def doors(self, host: str) -> tuple[Door, ...]:
         done = self._agent(host, ("doors", self._folder(host)), LOOK_S)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dsr1.hosts.commands import Command
 from dsr1.hosts.events import Gone
+from dsr1.hosts.facts.fact import Fact, from_wire
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import Numbered
 
@@ -20,6 +21,7 @@ __all__ = [
     "ProcessState",
     "Transport",
     "parse_doors",
+    "parse_facts",
     "parse_look",
 ]
 
@@ -90,6 +92,9 @@ class Transport(Protocol):
         Text is whole lines, many at once.
         """
 
+    def facts(self, host: str) -> dict[str, Fact]:
+        """What the host is like, see dsr1.hosts.facts; its clock's offset from ours, in seconds, among it."""
+
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""
 
@@ -101,6 +106,16 @@ def parse_look(text: bytes) -> HostState:
     plain = json.loads(text)
     processes = (ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items())
     return HostState(plain["agent"], plain["rebooted"], tuple(processes))
+
+
+def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
+    """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds since the epoch."""
+    facts = from_wire(json.loads(text))
+    now = facts["clock.now"].value
+    offset = now - (asked + answered) / 2 if isinstance(now, float) else None
+    # A slow answer says little of the clock: half the round trip is not known.
+    sure = None if offset is None else max(0.0, abs(offset) - (answered - asked) / 2)
+    return {**facts, "clock.offset": Fact(sure, "its clock against ours, less half the round trip")}
 
 
 def parse_doors(text: bytes) -> tuple[Door, ...]:

@@ -9,15 +9,18 @@ from pathlib import Path
 
 HOSTS = Path(__file__).resolve().parent.parent
 MODULES = ("__init__", "boot", "commands", "events", "identity", "log_lines", "process", "progress", "wire")
+PARTS = ("agent", "facts")
 MAIN = b"import sys\n\nfrom dsr1.hosts.agent.main import main\n\nsys.exit(main())\n"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def _contents() -> dict[str, bytes]:
     """By name in the archive; a folder's name ends in a slash (zipimport finds namespace packages by it)."""
-    sources = [HOSTS / f"{name}.py" for name in MODULES] + sorted((HOSTS / "agent").glob("*.py"))
+    sources = [HOSTS / f"{name}.py" for name in MODULES]
+    sources += [path for part in PARTS for path in sorted((HOSTS / part).glob("*.py"))]
+    folders = ("dsr1/", "dsr1/hosts/", *(f"dsr1/hosts/{part}/" for part in PARTS))
     files = {f"dsr1/hosts/{path.relative_to(HOSTS).as_posix()}": path.read_bytes() for path in sources}
-    return {"__main__.py": MAIN, "dsr1/": b"", "dsr1/hosts/": b"", "dsr1/hosts/agent/": b"", **files}
+    return {"__main__.py": MAIN, **dict.fromkeys(folders, b""), **files}
 
 
 def render_bundle() -> bytes:

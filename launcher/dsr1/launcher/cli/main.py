@@ -6,6 +6,7 @@ import sys
 import typer
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
 from dsr1.launcher.cli.launch import launch
 from dsr1.launcher.cli.plan import plan
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (recipes, plan, launch, ps, status, logs, smoke, stop, supervise):
+for verb in (recipes, plan, check, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
 

@@ -1,0 +1,1 @@
+"""What is observed on a host, never judged. Runs inside the agent; everything reads below a root that tests set."""

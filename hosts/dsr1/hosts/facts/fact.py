@@ -1,0 +1,51 @@
+"""A fact: a value that was observed on a host, and where it was read."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`value` is JSON's; None where it couldn't be read, and `problem` then says why."""
+
+    value: Value
+    source: str
+    problem: str = ""
+
+
+Facts = Mapping[str, Fact]
+Reader = tuple[str, str, Callable[[], Value]]
+"""Name, source, and what reads it; OSError, ValueError and LookupError make it a fact without a value."""
+
+
+def observe(readers: Iterable[Reader]) -> dict[str, Fact]:
+    return {name: _observe_one(source, read) for name, source, read in readers}
+
+
+def _observe_one(source: str, read: Callable[[], Value]) -> Fact:
+    try:
+        return Fact(read(), source)
+    except (OSError, ValueError, LookupError) as error:
+        return Fact(None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def to_plain(facts: Facts) -> dict[str, dict[str, Value]]:
+    """As JSON carries them."""
+    return {name: {"value": f.value, "source": f.source, "problem": f.problem} for name, f in facts.items()}
+
+
+def _parse(told: Any) -> Fact:
+    return Fact(told["value"], str(told["source"]), str(told["problem"]))
+
+
+def from_wire(plain: object) -> dict[str, Fact]:
+    """ValueError: this isn't what an agent tells."""
+    if not isinstance(plain, dict):
+        raise ValueError(f"facts are an object, not {plain!r}")
+    try:
+        return {str(name): _parse(told) for name, told in plain.items()}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a fact is not as this dsr1 knows it: {error}") from error

@@ -1,0 +1,78 @@
+"""Facts of GPUs, by NVML in a child of its own: a call into a sick driver may never return."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dsr1.hosts.facts.fact import Reader, Value
+
+NVML_S = 20.0
+CHILD = "from dsr1.hosts.facts.gpus import print_gpus; print_gpus()"
+
+
+def gpu_readers(timeout_s: float = NVML_S) -> Iterator[Reader]:
+    yield "gpu.devices", "NVML", lambda: ask_nvml(timeout_s)
+
+
+def ask_nvml(timeout_s: float) -> Value:
+    """One object a GPU. OSError: NVML is absent, broken or hangs."""
+    argv = (sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {CHILD}")
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"NVML did not answer in {timeout_s:.0f} s: the driver hangs") from None
+    if done.returncode != 0:
+        raise OSError((done.stderr.decode(errors="replace").strip().splitlines() or ["NVML's child died"])[-1])
+    gpus: Value = json.loads(done.stdout)
+    return gpus
+
+
+def print_gpus() -> None:
+    """In the child."""
+    try:
+        import pynvml as nvml
+    except ImportError:
+        sys.exit("nvidia-ml-py is not in the runtime's Python")
+    try:
+        nvml.nvmlInit()
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        print(json.dumps([describe(nvml, handle) for handle in handles]))
+    except nvml.NVMLError as error:
+        sys.exit(str(error))
+
+
+def describe(nvml: Any, gpu: Any) -> dict[str, Value]:
+    """One GPU. None is what NVML does not know here."""
+
+    def ask(read: Callable[[Any], Value]) -> Value:
+        try:
+            return read(gpu)
+        except (nvml.NVMLError, AttributeError):
+            return None
+
+    return {
+        "name": ask(nvml.nvmlDeviceGetName),
+        "uuid": ask(nvml.nvmlDeviceGetUUID),
+        "pci": ask(lambda it: nvml.nvmlDeviceGetPciInfo(it).busId),
+        "capability": ask(lambda it: list(nvml.nvmlDeviceGetCudaComputeCapability(it))),
+        "memory": ask(lambda it: nvml.nvmlDeviceGetMemoryInfo(it).total),
+        "memory_used": ask(lambda it: nvml.nvmlDeviceGetMemoryInfo(it).used),
+        "processes": ask(lambda it: [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(it)]),
+        "mig": ask(lambda it: list(nvml.nvmlDeviceGetMigMode(it))),
+        "compute_mode": ask(nvml.nvmlDeviceGetComputeMode),
+        "persistence": ask(nvml.nvmlDeviceGetPersistenceMode),
+        "ecc": ask(lambda it: list(nvml.nvmlDeviceGetEccMode(it))),
+        "ecc_uncorrected": ask(lambda it: _uncorrected(nvml, it)),
+        "remapped": ask(lambda it: list(nvml.nvmlDeviceGetRemappedRows(it))),
+        "throttle": ask(nvml.nvmlDeviceGetCurrentClocksEventReasons),
+        "power_limit": ask(nvml.nvmlDeviceGetEnforcedPowerLimit),
+        "power_default": ask(nvml.nvmlDeviceGetPowerManagementDefaultLimit),
+        "pcie_width": ask(nvml.nvmlDeviceGetCurrPcieLinkWidth),
+        "pcie_width_max": ask(nvml.nvmlDeviceGetMaxPcieLinkWidth),
+    }
+
+
+def _uncorrected(nvml: Any, gpu: Any) -> int:
+    return int(nvml.nvmlDeviceGetTotalEccErrors(gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC))

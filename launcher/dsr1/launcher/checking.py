@@ -1,0 +1,65 @@
+"""Facts from every host of a recipe at once, and what the checks say of them."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsr1.env.checks.all import IDS, run_checks
+from dsr1.env.checks.judging import Needs
+from dsr1.hosts.access import Access
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.events import Finding
+from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.ssh import SshTransport
+from dsr1.launcher.agents import at_once
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import GPUS_PER_NODE
+
+REACH = "host.reach"
+
+
+def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
+    """Worst first. A host that can't be reached is a finding; the others are judged all the same."""
+    ids = choose(only, skip)
+    told = gather(recipe.runtime.interpreter, accesses)
+    site = {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
+    lost = [unreached(host, error) for host, error in told.items() if isinstance(error, HostError)]
+    return [*lost, *run_checks(site, make_needs(recipe, len(told)), ids)]
+
+
+def unreached(host: str, error: HostError) -> Finding:
+    return Finding(host, REACH, "FAIL", str(error), "an agent that answers", "See what it says, or leave the host out.")
+
+
+def choose(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
+    """Ids of checks; `ib` stands for all of `ib.*`. InputError for a word that is none."""
+    for option, words in (("--only", only), ("--skip", skip)):
+        for word in words:
+            if not any(_stands_for(word, name) for name in IDS):
+                raise InputError(f"{option} {word}: no such check; there are: {', '.join(sorted(IDS))}")
+    wanted = [name for name in IDS if not only or any(_stands_for(word, name) for word in only)]
+    return tuple(name for name in wanted if not any(_stands_for(word, name) for word in skip))
+
+
+def _stands_for(word: str, name: str) -> bool:
+    return name == word or name.startswith(f"{word}.")
+
+
+def make_needs(recipe: Recipe, hosts: int) -> Needs:
+    backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
+    gpus = 0 if recipe.runtime.device == "cpu" or recipe.stack == "mocker" else GPUS_PER_NODE
+    deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
+    return Needs(gpus, hosts, deepep if gpus else "")
+
+
+def gather(python: str, accesses: Sequence[Access]) -> dict[str, Facts | HostError]:
+    """By host; without accesses, this machine's."""
+    if accesses:
+        remote = SshTransport(accesses, "check", python)
+        try:
+            return at_once(remote.facts, {access.name: access.name for access in accesses})
+        finally:
+            remote.close()
+    with tempfile.TemporaryDirectory() as folder:
+        return at_once(LocalTransport(Path(folder), (python,)).facts, {"localhost": "localhost"})

@@ -1,0 +1,27 @@
+"""dsr1 check over SSH."""
+
+import json
+
+from tests.cluster.login import MODEL, RUNTIME, Login
+
+CHECK = ("check", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), "--hosts", "node1,node2", "--json")
+
+
+def verdicts(told: str) -> dict[tuple[str, str], str]:
+    return {(finding["check"], finding["host"]): finding["verdict"] for finding in json.loads(told)}
+
+
+def test_hosts_are_judged_each_and_together(login: Login) -> None:
+    done = login.dsr1(*CHECK)
+    assert done.returncode == 0, done.stderr
+    found = verdicts(done.stdout)
+    assert {found["sys.clock", "node1"], found["sw.versions", "node1"], found["sw.versions", "node2"]} == {"PASS"}
+    assert found["gpu.count", "node2"] == "SKIP"
+
+
+def test_a_host_that_is_down_is_a_finding_among_others(login: Login) -> None:
+    login.cluster.crash("node2")
+    done = login.dsr1(*CHECK)
+    found = verdicts(done.stdout)
+    assert done.returncode == 3
+    assert (found["host.reach", "node2"], found["sys.clock", "node1"]) == ("FAIL", "PASS")

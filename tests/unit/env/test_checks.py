@@ -1,0 +1,196 @@
+"""Checks, on the capture of a real H100 machine and on what is made of it."""
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dsr1.env.checks.all import IDS, run_checks
+from dsr1.env.checks.fabric import OVERRIDE, fallback
+from dsr1.env.checks.judging import Needs
+from dsr1.hosts.events import Finding
+from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
+from dsr1.hosts.facts.nvidia import nvidia_readers, parse_driver, parse_params
+from dsr1.hosts.facts.system import parse_meminfo
+
+CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
+TWO_HOSTS = Needs(1, 2, "deepep_low_latency")
+GPU_FIELDS = {
+    "name": "nvmlDeviceGetName",
+    "capability": "nvmlDeviceGetCudaComputeCapability",
+    "memory": "nvmlDeviceGetMemoryInfo",
+    "processes": "nvmlDeviceGetComputeRunningProcesses",
+    "mig": "nvmlDeviceGetMigMode",
+    "compute_mode": "nvmlDeviceGetComputeMode",
+    "persistence": "nvmlDeviceGetPersistenceMode",
+    "ecc": "nvmlDeviceGetEccMode",
+    "remapped": "nvmlDeviceGetRemappedRows",
+    "throttle": "nvmlDeviceGetCurrentClocksEventReasons",
+    "power_limit": "nvmlDeviceGetPowerManagementLimit",
+    "pcie_width": "nvmlDeviceGetCurrPcieLinkWidth",
+    "pcie_width_max": "nvmlDeviceGetMaxPcieLinkWidth",
+}
+
+
+def captured(heading: str) -> str:
+    """One file of the capture: the lines below its heading, up to the next."""
+    text = (CAPTURE / "host.txt").read_text()
+    return re.split(r"^##? .*$", text.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def captured_gpu() -> dict[str, Value]:
+    lines = (CAPTURE / "nvml.txt").read_text().splitlines()
+    told = {words[1]: words[2] for line in lines if len(words := line.split(" ", 2)) == 3}
+
+    def literal(text: str) -> Value:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return text
+        return list(found) if isinstance(found, tuple) else found  # type: ignore[no-any-return]
+
+    gpu = {field: literal(told[call]) for field, call in GPU_FIELDS.items()}
+    memory = gpu["memory"]
+    assert isinstance(memory, dict)
+    return (
+        gpu
+        | {"memory": memory["total"], "memory_used": memory["used"], "power_default": gpu["power_limit"]}
+        | {"ecc_uncorrected": 0}
+    )
+
+
+def root_of_capture(tmp_path: Path) -> Path:
+    driver = tmp_path / "proc/driver/nvidia"
+    driver.mkdir(parents=True)
+    for name in ("version", "params"):
+        (driver / name).write_text(captured(f"/proc/driver/nvidia/{name}"))
+    device = tmp_path / "sys/bus/pci/devices/0000:00:06.0"
+    device.mkdir(parents=True)
+    (device / "vendor").write_text("0x10de\n")
+    (device / "class").write_text("0x030200\n")
+    (tmp_path / "dev").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def h100(tmp_path: Path) -> dict[str, Fact]:
+    facts = observe(nvidia_readers(root_of_capture(tmp_path)))
+    more: dict[str, Value] = {
+        "gpu.devices": [captured_gpu()],
+        "nvidia.nodes": {"nvidia0": True},
+        "ib.ports": [],
+        "ib.verbs": {},
+        "limit.memlock": -1,
+        "limit.nofile": 20000,
+        "software": {},
+    }
+    return facts | {name: Fact(value, "capture") for name, value in more.items()}
+
+
+def finding(facts: Facts, check: str, needs: Needs = TWO_HOSTS) -> Finding:
+    (found,) = run_checks({"h": facts}, needs, (check,))
+    return found
+
+
+def test_a_real_h100_without_regkeys_fails_for_ibgda(h100: dict[str, Fact]) -> None:
+    found = finding(h100, "ibgda.params")
+    assert (found.verdict, "EnableStreamMemOPs 0" in found.seen) == ("FAIL", True)
+    assert "NVreg_EnableStreamMemOPs=1" in found.fix
+
+
+def test_a_real_h100_is_healthy_but_has_no_adapter(h100: dict[str, Fact]) -> None:
+    found = {f.check: f.verdict for f in run_checks({"h": h100}, TWO_HOSTS)}
+    assert {check for check, verdict in found.items() if check.startswith("gpu.") and verdict != "PASS"} == set()
+    assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == ("FAIL", "FAIL", "WARN")
+    assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == ("PASS", "PASS", "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("nvshmem", "gdrcopy", "verdict"),
+    [("3.4.5", False, "WARN"), ("3.4.4", False, "FAIL"), ("3.4.4", True, "WARN"), ("3.0.5", True, "FAIL")],
+)
+def test_without_regkeys_nvshmem_decides(h100: dict[str, Fact], nvshmem: str, gdrcopy: bool, verdict: str) -> None:
+    more = {"software": Fact({"nvidia-nvshmem-cu13": nvshmem}, ""), "gdrcopy.usable": Fact(gdrcopy, "")}
+    assert finding(h100 | more, "ibgda.params").verdict == verdict
+
+
+def test_options_that_wait_for_a_reboot_are_told_apart(h100: dict[str, Fact]) -> None:
+    written = Fact('options nvidia NVreg_RegistryDwords="PeerMappingOverride=1;"', "")
+    assert "reboot" in finding(h100 | {"nvidia.configured": written}, "ibgda.params").fix
+
+
+def test_loaded_regkeys_pass(h100: dict[str, Fact]) -> None:
+    loaded = Fact({"EnableStreamMemOPs": "1", "RegistryDwords": "Other=2;PeerMappingOverride=0x1;"}, "")
+    assert finding(h100 | {"nvidia.params": loaded}, "ibgda.params").verdict == "PASS"
+
+
+@pytest.mark.parametrize("text", ["PeerMappingOverride=10;", "NotPeerMappingOverride=1", "", "PeerMappingOverride=0"])
+def test_what_is_no_override(text: str) -> None:
+    assert not OVERRIDE.search(text)
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "said"),
+    [
+        ("gpu.model", {"capability": [8, 0]}, "GPU 0 is NVIDIA H100"),
+        ("gpu.idle_procs", {"processes": [4242]}, "pid 4242"),
+        ("gpu.idle_procs", {"memory_used": 5 * 2**30}, "5.0 GiB"),
+        ("gpu.mig", {"mig": [1, 1]}, "MIG"),
+        ("gpu.compute_mode", {"compute_mode": 2}, "PROHIBITED"),
+        ("gpu.remap", {"remapped": [0, 1, 1, 0]}, "pending"),
+        ("gpu.throttle", {"throttle": 0x48}, "hardware slowdown, hardware thermal slowdown"),
+        ("gpu.ecc_uncorrectable", {"ecc_uncorrected": 3}, "had 3"),
+        ("gpu.pcie", {"pcie_width": 8}, "x8 of x16"),
+    ],
+)
+def test_a_sick_gpu_is_named(h100: dict[str, Fact], check: str, change: dict[str, Value], said: str) -> None:
+    sick = Fact([captured_gpu() | change], "capture")
+    found = finding(h100 | {"gpu.devices": sick}, check)
+    assert found.verdict == "FAIL"
+    assert said in found.seen
+
+
+def test_a_gpu_on_the_bus_that_nvml_lacks(h100: dict[str, Fact]) -> None:
+    found = finding(h100 | {"nvidia.on_bus": Fact(2, "")}, "gpu.count", replace(TWO_HOSTS, gpus=2))
+    assert (found.verdict, "Xid" in found.fix) == ("FAIL", True)
+
+
+def test_what_nvml_does_not_know_is_no_failure(h100: dict[str, Fact]) -> None:
+    unknown = Fact([dict.fromkeys(captured_gpu(), None)], "capture")
+    verdicts = {
+        f.verdict for f in run_checks({"h": h100 | {"gpu.devices": unknown}}, TWO_HOSTS) if f.check[:3] == "gpu"
+    }
+    assert verdicts == {"PASS"}
+
+
+def test_hosts_that_differ_are_named(h100: dict[str, Fact]) -> None:
+    other = h100 | {"nvidia.driver": Fact({"version": "570.1", "open": True}, "")}
+    found = {f.host: f for f in run_checks({"a": h100, "b": h100, "c": other}, TWO_HOSTS, ("gpu.driver",))}
+    assert {host: f.verdict for host, f in found.items()} == {"a": "PASS", "b": "PASS", "c": "FAIL"}
+    assert (found["c"].seen, found["c"].wanted) == ("570.1", "580.159.04, as on most")
+
+
+def test_a_plan_without_gpus_judges_none() -> None:
+    found = run_checks({"h": {}}, Needs(0, 2))
+    assert {f.verdict for f in found if f.check.startswith(("gpu.", "ib"))} == {"SKIP"}
+
+
+def test_no_facts_are_unknown_never_passed() -> None:
+    found = run_checks({"a": {}, "b": {}}, TWO_HOSTS)
+    assert {f.check for f in found} == set(IDS)
+    assert {f.verdict for f in found} <= {"UNKNOWN", "SKIP"}
+
+
+def test_facts_travel(h100: dict[str, Fact]) -> None:
+    assert from_wire(to_plain(h100)) == h100
+    with pytest.raises(ValueError, match="a fact is not"):
+        from_wire({"a": {"value": 1}})
+
+
+def test_parsers() -> None:
+    assert parse_params('A: 1\nRegistryDwords: "x=1;y"\n') == {"A": "1", "RegistryDwords": "x=1;y"}
+    assert parse_driver(captured("/proc/driver/nvidia/version")) == {"version": "580.159.04", "open": True}
+    assert parse_meminfo("MemAvailable:  2 kB\nHugePages_Total: 3\n") == {"MemAvailable": 2048, "HugePages_Total": 3}
+    assert (fallback((), True), fallback((3, 4, 5), False)) == ("", "host memory")
