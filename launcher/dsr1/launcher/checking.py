@@ -1,18 +1,20 @@
 """Facts from every host of a recipe at once, and what the checks say of them."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Needs
 from dsr1.hosts.access import Access
-from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.ssh import SshTransport
+from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once
+from dsr1.launcher.findings import folded
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE
 
@@ -20,9 +22,13 @@ REACH = "host.reach"
 
 
 def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
-    """Worst first. A host that can't be reached is a finding; the others are judged all the same."""
+    """Worst first. InputError for a word that names no check."""
     ids = choose(only, skip)
-    told = gather(recipe.runtime.interpreter, accesses)
+    return judge(recipe, gather(recipe.runtime.interpreter, accesses), ids)
+
+
+def judge(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> list[Finding]:
+    """A host that can't be reached is a finding; the others are judged all the same."""
     site = {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
     lost = [unreached(host, error) for host, error in told.items() if isinstance(error, HostError)]
     return [*lost, *run_checks(site, make_needs(recipe, len(told)), ids)]
@@ -34,10 +40,9 @@ def unreached(host: str, error: HostError) -> Finding:
 
 def choose(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
     """Ids of checks; `ib` stands for all of `ib.*`. InputError for a word that is none."""
-    for option, words in (("--only", only), ("--skip", skip)):
-        for word in words:
-            if not any(_stands_for(word, name) for name in IDS):
-                raise InputError(f"{option} {word}: no such check; there are: {', '.join(sorted(IDS))}")
+    for word in (*only, *skip):
+        if not any(_stands_for(word, name) for name in IDS):
+            raise InputError(f"{word!r} is no check; there are: {', '.join(sorted(IDS))}")
     wanted = [name for name in IDS if not only or any(_stands_for(word, name) for word in only)]
     return tuple(name for name in wanted if not any(_stands_for(word, name) for word in skip))
 
@@ -58,8 +63,20 @@ def gather(python: str, accesses: Sequence[Access]) -> dict[str, Facts | HostErr
     if accesses:
         remote = SshTransport(accesses, "check", python)
         try:
-            return at_once(remote.facts, {access.name: access.name for access in accesses})
+            return ask(remote, [access.name for access in accesses])
         finally:
             remote.close()
     with tempfile.TemporaryDirectory() as folder:
-        return at_once(LocalTransport(Path(folder), (python,)).facts, {"localhost": "localhost"})
+        return ask(LocalTransport(Path(folder), (python,)), ["localhost"])
+
+
+def ask(transport: Transport, hosts: Sequence[str]) -> dict[str, Facts | HostError]:
+    return at_once(transport.facts, {host: host for host in hosts})
+
+
+def refuse_unfit(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> None:
+    """CheckFailed naming all that fails, on all hosts."""
+    failed = [finding for finding in judge(recipe, told, ids) if finding.verdict == "FAIL"]
+    if failed:
+        way = "`dsr1 check` shows all; --skip-check CHECK goes on without one, --no-check without any"
+        raise CheckFailed("\n".join((*folded(failed), way)))

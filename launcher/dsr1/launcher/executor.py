@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
+from dsr1.launcher.checking import ask, gather, refuse_unfit
 from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Run, Settings, State, new_run
@@ -28,12 +29,14 @@ from dsr1.launcher.transports import Seen, see_hosts, transport_of
 POLL_S, STOP_S = 0.05, 60.0
 
 
-def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...]) -> None:
-    """Write the run down, then start its supervisor in a session of its own."""
+def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:
+    """Judge the hosts, write the run down, then start its supervisor in a session of its own."""
     if accesses:
         spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key) if recipe.spares else ()
-        site = _see(recipe, run.name, accesses, spares)
+        site = _see(recipe, run.name, accesses, spares, checks)
     else:
+        if checks:
+            refuse_unfit(recipe, gather(recipe.runtime.interpreter, ()), checks)
         site = Seen(this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), ())
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
     run.create(recipe, plan, _settings(recipe, site), _secrets(plan, site))
@@ -72,11 +75,15 @@ def deferred_interrupt() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _see(recipe: Recipe, run: str, accesses: tuple[Access, ...], spares: tuple[Access, ...]) -> Seen:
+def _see(
+    recipe: Recipe, run: str, accesses: tuple[Access, ...], spares: tuple[Access, ...], checks: Sequence[str]
+) -> Seen:
     """Reach every host before anything is written down, and bring etcd to those that may have to run it."""
     transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
     try:
         seen = see_hosts(accesses, spares, transport)
+        if checks:
+            refuse_unfit(recipe, ask(transport, [host.name for host in seen.hosts]), checks)
         if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
             for host in (seen.hosts[0], *seen.spares):
                 _bring_etcd(transport, host)
@@ -128,14 +135,17 @@ def _settings(recipe: Recipe, site: Seen) -> Settings:
     )
 
 
-def launch_run(recipe: Recipe, name: str, accesses: tuple[Access, ...], show: Callable[[State], None]) -> Run:
-    """Start a run and show every state until it serves. Ctrl-C or failure leaves nothing running.
+def launch_run(
+    recipe: Recipe, name: str, accesses: tuple[Access, ...], show: Callable[[State], None], checks: Sequence[str] = ()
+) -> Run:
+    """Start a run, on hosts that pass these checks, and show every state until it serves.
 
+    Ctrl-C or failure leaves nothing running.
     Raises LaunchFailed, or CheckFailed when a host isn't fit.
     """
     run = new_run(name)
     try:
-        start_run(run, recipe, accesses)
+        start_run(run, recipe, accesses, checks)
         state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
         stop_run(run)

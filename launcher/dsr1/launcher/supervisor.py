@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,10 +14,11 @@ import httpx
 
 from dsr1.hosts.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
-from dsr1.hosts.events import Event, Exited, Finding, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.events import Event, Exited, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.process import Process
 from dsr1.hosts.transport import HostState
 from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
+from dsr1.launcher.findings import folded
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
 from dsr1.launcher.restart import plan_again, replace_hosts
@@ -231,14 +232,6 @@ class Supervisor:
         self._state = replace(self._state, since=time.time(), **changes)  # type: ignore[arg-type]
         with contextlib.suppress(OSError):
             self._run.save(self._state)
-
-
-def folded(findings: Iterable[Finding]) -> Iterator[str]:
-    """One line for equal findings of several hosts, which it names."""
-    hosts: dict[str, list[str]] = {}
-    for f in findings:
-        hosts.setdefault(f"{f.check}: {f.seen}; wanted {f.wanted}. {f.fix}", []).append(f.host)
-    yield from (f"{', '.join(sorted(names))}: {line}" for line, names in sorted(hosts.items()))
 
 
 def describe_exit(item: Exited) -> str:

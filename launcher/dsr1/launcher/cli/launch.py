@@ -18,17 +18,21 @@ def launch(
     model: ModelPath = "",
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Don't judge the hosts first.")] = False,
+    skip_check: Annotated[list[str] | None, typer.Option(help="Go on without this check or kind.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
 ) -> None:
     """Launch on hosts over SSH, or on this machine. Ctrl-C while it starts rolls back."""
     from dsr1.hosts.inventory import parse_hosts
+    from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
 
     loaded = chosen_recipe(recipe, changes, model, venv)
     accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    checks = () if no_check else choose((), skip_check or ())
     with make_view() as show:
-        run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", accesses, show)
+        run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", accesses, show, checks)
     service = run.plan().service
     print(
         f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves {service.model}", flush=True
