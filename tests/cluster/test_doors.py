@@ -109,12 +109,14 @@ def test_hostile_paths_are_only_paths(login: Login, value: str) -> None:
 
 def test_files_of_a_run_are_closed(login: Login) -> None:
     assert login.launch("m", "node1,node2", *MOCKER).returncode == 0
-    find = ("sh", "-c", 'find "$0" -perm /077 ! -type s', "/home/launch/.local/state/dsr1/runs/m")
-    assert login.cluster.run("login", find).stdout == ""
+    find = ("sh", "-c", 'find "$0" -user launch -perm /077 ! -type s ! -type l')
+    assert login.cluster.run("login", (*find, "/home/launch/.local/state/dsr1/runs/m")).stdout == ""
     for box in ("node1", "node2"):
-        assert login.cluster.run(box, (*find[:3], "/tmp/dsr1-2000")).stdout == ""
+        assert login.cluster.run(box, (*find, "/tmp")).stdout == ""
         assert login.cluster.run(box, ("ls", "/tmp/dsr1-2000"), user="other").returncode != 0
     assert login.dsr1("stop", "m").returncode == 0
+    left = login.cluster.run("node1", ("ls", "/tmp")).stdout.split()
+    assert [name for name in left if name.startswith(("dsr1-", "tmp"))] == ["dsr1-2000", "dsr1-ports-2000"]
 
 
 def test_an_agents_file_that_is_not_ours_is_not_run(login: Login) -> None:
