@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
 from tests.cluster.login import MODEL, RUNTIME, Login
 
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 CHECK = ("check", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), "--hosts", "node1,node2", "--json")
 
 

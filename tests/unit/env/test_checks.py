@@ -1,6 +1,7 @@
 """Checks, on the capture of a real H100 machine and on what is made of it."""
 
 import ast
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,12 @@ def test_parsers() -> None:
     assert parse_driver(captured("/proc/driver/nvidia/version")) == {"version": "580.159.04", "open": True}
     assert parse_meminfo("MemAvailable:  2 kB\nHugePages_Total: 3\n") == {"MemAvailable": 2048, "HugePages_Total": 3}
     assert (fallback((), True), fallback((3, 4, 5), False)) == ("", "host memory")
+
+
+def test_facts_that_an_agent_told_of_a_real_h100() -> None:
+    """NVSHMEM 3.4.5 is installed there: IBGDA is possible without the keys, and still no PASS."""
+    facts = from_wire(json.loads((CAPTURE / "facts.json").read_text()))
+    found = {f.check: f for f in run_checks({"h": facts}, TWO_HOSTS)}
+    assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} == {"PASS"}
+    assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
+    assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")
