@@ -13,8 +13,9 @@ from dsr1.env.checks.fabric import OVERRIDE, fallback
 from dsr1.env.checks.judging import Needs
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
+from dsr1.hosts.facts.infiniband import infiniband_readers
 from dsr1.hosts.facts.nvidia import nvidia_readers, parse_driver, parse_params
-from dsr1.hosts.facts.system import parse_meminfo
+from dsr1.hosts.facts.system import parse_meminfo, system_readers
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
 TWO_HOSTS = Needs(1, 2, "deepep_low_latency")
@@ -202,3 +203,37 @@ def test_facts_that_an_agent_told_of_a_real_h100() -> None:
     assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} == {"PASS"}
     assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
     assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")
+
+
+LIES: tuple[Value, ...] = (None, True, -1, 1e308, "", "x", "\udcff", [], [None], [[]], {}, {"a": [1]}, [{}])
+
+
+def test_facts_that_lie_never_break_the_judges() -> None:
+    """Whatever one fact claims to be, on one host of two."""
+    honest = from_wire(json.loads((CAPTURE / "facts.json").read_text()))
+    for name in honest:
+        for lie in LIES:
+            found = run_checks({"a": honest, "b": honest | {name: Fact(lie, "a liar")}}, TWO_HOSTS)
+            assert {f.check for f in found} == set(IDS), (name, lie)
+
+
+GARBAGE = (b"", b"\n", b"\xff\xfe\x00", b": : :\n", b"NVRM version: none", b"9" * 5000, b"a\n" * 3)
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_sources_of_garbage_are_facts_without_a_traceback(tmp_path: Path, garbage: bytes) -> None:
+    root = root_of_capture(tmp_path)
+    port = root / "sys/class/infiniband/mlx5_0/ports/1"
+    balancing = root / "proc/sys/kernel/numa_balancing"
+    for folder in (port, balancing.parent, root / "dev/infiniband"):
+        folder.mkdir(parents=True)
+    for name in ("state", "phys_state", "link_layer", "rate", "lid", "sm_lid"):
+        (port / name).write_bytes(garbage)
+    for name in ("proc/driver/nvidia/version", "proc/driver/nvidia/params", "proc/meminfo", "proc/modules"):
+        (root / name).write_bytes(garbage)
+    balancing.write_bytes(garbage)
+    facts = observe([*nvidia_readers(root), *infiniband_readers(root), *system_readers(root)])
+    assert (facts["nvidia.driver"].value, facts["memory.available"].value) == (None, None)
+    assert facts["nvidia.driver"].problem
+    verdicts = {f.check: f.verdict for f in run_checks({"h": facts}, TWO_HOSTS)}
+    assert (verdicts["ibgda.mem_reg"], verdicts["ib.state"] == "PASS") == ("UNKNOWN", False)

@@ -37,6 +37,9 @@ class Unknown(Exception):
     """The fact that a judge needs could not be read."""
 
 
+NONSENSE = (TypeError, ValueError, LookupError, AttributeError)
+"""What a judge raises on a fact that lies about its shape: drivers and file systems do."""
+
 Judge = Callable[[Facts, Needs], Verdict]
 
 
@@ -53,11 +56,17 @@ def known_or(facts: Facts, name: str, otherwise: Any) -> Any:
     return otherwise if fact is None or fact.value is None else fact.value
 
 
+def not_known(why: str) -> Verdict:
+    return Verdict("UNKNOWN", why, "a fact that can be read", "Read it by hand, or --skip the check.")
+
+
 def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) -> Finding:
     try:
         said = judge(facts, needs)
     except Unknown as unknown:
-        said = Verdict("UNKNOWN", str(unknown), "a fact that can be read", "Read it by hand, or --skip the check.")
+        said = not_known(str(unknown))
+    except NONSENSE as error:
+        said = not_known(f"a fact that makes no sense: {error!r}")
     return Finding(host, check, said.verdict, said.seen, said.wanted, said.fix)
 
 
@@ -77,7 +86,7 @@ def judge_equal(check: str, read: Callable[[Facts], str], verdict: str, fix: str
 def _read(read: Callable[[Facts], str], facts: Facts) -> str | None:
     try:
         return read(facts)
-    except Unknown:
+    except (Unknown, *NONSENSE):
         return None
 
 
