@@ -99,9 +99,9 @@ class LocalTransport:
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return read_logs(self._folder / host, follow)
 
-    def facts(self, host: str) -> dict[str, Fact]:
+    def facts(self, host: str, model: str) -> dict[str, Fact]:
         asked = time.time()
-        done = self._run(host, "facts", FACTS_S)
+        done = self._run(host, "facts", FACTS_S, target=model)
         try:
             return parse_facts(done.stdout, asked, time.time())
         except (ValueError, KeyError) as error:
@@ -121,9 +121,17 @@ class LocalTransport:
         except (ValueError, KeyError, TypeError) as error:
             raise HostError(f"{host}: its records can't be read: {_last_words(done)}") from error
 
-    def _run(self, host: str, verb: str, timeout: float, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def _run(
+        self, host: str, verb: str, timeout: float, given: bytes = b"", target: str | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`target` is what the verb is for; default: the host's folder."""
         try:
-            argv = (*self._python, str(make_bundle(self._folder)), verb, str(self._folder / host))
+            argv = (
+                *self._python,
+                str(make_bundle(self._folder)),
+                verb,
+                str(self._folder / host) if target is None else target,
+            )
             return subprocess.run(argv, input=given, capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as error:
             raise HostError(f"{host}: the agent's `{verb}` took over {timeout:.0f} s; {_log_hint()}") from error

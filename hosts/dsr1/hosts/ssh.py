@@ -141,9 +141,9 @@ class SshTransport:
                 process, text = json.loads(line)
                 yield str(process), str(text)
 
-    def facts(self, host: str) -> dict[str, Fact]:
+    def facts(self, host: str, model: str) -> dict[str, Fact]:
         asked = time.time()
-        done = self._agent(host, ("facts",), FACTS_S)
+        done = self._agent(host, ("facts", model), FACTS_S)
         try:
             return parse_facts(done.out, asked, time.time())
         except (ValueError, KeyError) as error:

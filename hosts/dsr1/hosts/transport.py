@@ -92,8 +92,11 @@ class Transport(Protocol):
         Text is whole lines, many at once.
         """
 
-    def facts(self, host: str) -> dict[str, Fact]:
-        """What the host is like, see dsr1.hosts.facts; its clock's offset from ours, in seconds, among it."""
+    def facts(self, host: str, model: str) -> dict[str, Fact]:
+        """What the host is like, and the model in its folder, see dsr1.hosts.facts.
+
+        Its clock's offset from ours, in seconds, is among it.
+        """
 
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""

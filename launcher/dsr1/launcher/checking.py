@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dsr1.env.checks.all import IDS, run_checks
-from dsr1.env.checks.judging import Needs
+from dsr1.env.checks.judging import Needs, Share
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
@@ -15,8 +15,8 @@ from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once
 from dsr1.launcher.findings import folded
-from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.topology import GPUS_PER_NODE
+from dsr1.launcher.recipe import Engine, Recipe
+from dsr1.launcher.topology import GPUS_PER_NODE, local_size
 
 REACH = "host.reach"
 
@@ -24,7 +24,7 @@ REACH = "host.reach"
 def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
     """Worst first. InputError for a word that names no check."""
     ids = choose(only, skip)
-    return judge(recipe, gather(recipe.runtime.interpreter, accesses), ids)
+    return judge(recipe, gather(recipe, accesses), ids)
 
 
 def judge(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> list[Finding]:
@@ -55,23 +55,39 @@ def make_needs(recipe: Recipe, hosts: int) -> Needs:
     backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
     gpus = 0 if recipe.runtime.device == "cpu" or recipe.stack == "mocker" else GPUS_PER_NODE
     deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
-    return Needs(gpus, hosts, deepep if gpus else "")
+    shares = tuple(make_share(name, engine, hosts) for name, engine in recipe.engines.items()) if gpus else ()
+    return Needs(gpus, hosts, deepep if gpus else "", shares)
 
 
-def gather(python: str, accesses: Sequence[Access]) -> dict[str, Facts | HostError]:
+def make_share(name: str, engine: Engine, hosts: int) -> Share:
+    """vLLM's own defaults where the recipe is silent."""
+    nodes = hosts if engine.nodes == "all" else engine.nodes
+    ranks = nodes * local_size(name, engine, nodes, on_cpu=False) * engine.tensor_parallel_size
+    return Share(
+        engine=name,
+        expert_ranks=ranks,
+        tensor_ranks=engine.tensor_parallel_size,
+        redundant_experts=engine.eplb.num_redundant_experts if engine.eplb else 0,
+        utilization=engine.gpu_memory_utilization or 0.9,
+        context=engine.max_model_len or 4096,
+        low_latency=engine.all2all_backend == "deepep_low_latency",
+    )
+
+
+def gather(recipe: Recipe, accesses: Sequence[Access]) -> dict[str, Facts | HostError]:
     """By host; without accesses, this machine's."""
     if accesses:
-        remote = SshTransport(accesses, "check", python)
+        remote = SshTransport(accesses, "check", recipe.runtime.interpreter)
         try:
-            return ask(remote, [access.name for access in accesses])
+            return ask(remote, recipe.model.path, [access.name for access in accesses])
         finally:
             remote.close()
     with tempfile.TemporaryDirectory() as folder:
-        return ask(LocalTransport(Path(folder), (python,)), ["localhost"])
+        return ask(LocalTransport(Path(folder), (recipe.runtime.interpreter,)), recipe.model.path, ["localhost"])
 
 
-def ask(transport: Transport, hosts: Sequence[str]) -> dict[str, Facts | HostError]:
-    return at_once(transport.facts, {host: host for host in hosts})
+def ask(transport: Transport, model: str, hosts: Sequence[str]) -> dict[str, Facts | HostError]:
+    return at_once(lambda host: transport.facts(host, model), {host: host for host in hosts})
 
 
 def refuse_unfit(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> None:

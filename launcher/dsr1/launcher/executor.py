@@ -36,7 +36,7 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         site = _see(recipe, run.name, accesses, spares, checks)
     else:
         if checks:
-            refuse_unfit(recipe, gather(recipe.runtime.interpreter, ()), checks)
+            refuse_unfit(recipe, gather(recipe, ()), checks)
         site = Seen(this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), ())
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
     run.create(recipe, plan, _settings(recipe, site), _secrets(plan, site))
@@ -83,7 +83,7 @@ def _see(
     try:
         seen = see_hosts(accesses, spares, transport)
         if checks:
-            refuse_unfit(recipe, ask(transport, [host.name for host in seen.hosts]), checks)
+            refuse_unfit(recipe, ask(transport, recipe.model.path, [host.name for host in seen.hosts]), checks)
         if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
             for host in (seen.hosts[0], *seen.spares):
                 _bring_etcd(transport, host)

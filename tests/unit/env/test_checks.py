@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.env.test_model_memory import R1
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.fabric import OVERRIDE, fallback
-from dsr1.env.checks.judging import Needs
+from dsr1.env.checks.judging import Needs, Share
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
 from dsr1.hosts.facts.infiniband import infiniband_readers
@@ -181,6 +182,17 @@ def test_no_facts_are_unknown_never_passed() -> None:
     found = run_checks({"a": {}, "b": {}}, TWO_HOSTS)
     assert {f.check for f in found} == set(IDS)
     assert {f.verdict for f in found} <= {"UNKNOWN", "SKIP"}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "redundant", "verdict"), [(1, 0, "FAIL"), (2, 0, "PASS"), (2, 32, "WARN"), (2, 64, "FAIL")]
+)
+def test_r1_on_hosts_of_eight_h100s(h100: dict[str, Fact], hosts: int, redundant: int, verdict: str) -> None:
+    share = Share("main", 8 * hosts, 1, redundant, 0.91, 4096, low_latency=True)
+    facts = h100 | {"model.config": Fact(R1, "config.json")}
+    found = finding(facts, "cfg.memory", Needs(8, hosts, "deepep_low_latency", (share,)))
+    assert found.verdict == verdict, found.seen
+    assert "experts" in found.seen
 
 
 def test_facts_travel(h100: dict[str, Fact]) -> None:

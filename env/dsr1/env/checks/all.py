@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dsr1.env.checks import fabric, gpu, system
+from dsr1.env.checks import fabric, gpu, memory, system
 from dsr1.env.checks.judging import Needs, Site, judge_equal, judge_host, known
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
-HOST_JUDGES = gpu.JUDGES | fabric.JUDGES | system.JUDGES
+HOST_JUDGES = gpu.JUDGES | memory.JUDGES | fabric.JUDGES | system.JUDGES
 ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
 
 

@@ -12,12 +12,26 @@ Site = Mapping[str, Facts]
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt over."""
+
+    engine: str
+    expert_ranks: int
+    tensor_ranks: int
+    redundant_experts: int
+    utilization: float
+    context: int
+    low_latency: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """What the plan asks of its hosts. `gpus` is per host; 0: it runs without."""
 
     gpus: int
     hosts: int
     all2all_backend: str = ""
+    shares: tuple[Share, ...] = ()
 
     @property
     def ibgda(self) -> bool:

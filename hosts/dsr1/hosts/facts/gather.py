@@ -1,6 +1,7 @@
 """All facts of a host in one call."""
 
 import importlib.metadata
+import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -30,13 +31,21 @@ PACKAGES = (
 ROOT = Path("/")
 
 
-def gather_facts(root: Path = ROOT) -> dict[str, Fact]:
+def gather_facts(model: str = "", root: Path = ROOT) -> dict[str, Fact]:
     """Bounded: what may hang runs in a child with a timeout."""
-    readers = (system_readers(root), nvidia_readers(root), infiniband_readers(root), gpu_readers(), software_readers())
+    readers = (
+        system_readers(root),
+        nvidia_readers(root),
+        infiniband_readers(root),
+        gpu_readers(),
+        other_readers(model),
+    )
     return observe(chain.from_iterable(readers))
 
 
-def software_readers() -> Iterator[Reader]:
+def other_readers(model: str) -> Iterator[Reader]:
+    config = Path(model) / "config.json"
+    yield "model.config", str(config), lambda: json.loads(config.read_text())
     yield "software", "the runtime's packages", installed
 
 
