@@ -13,7 +13,7 @@ from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Transport
-from dsr1.launcher.agents import at_once
+from dsr1.launcher.agents import at_once, raise_all
 from dsr1.launcher.findings import folded
 from dsr1.launcher.recipe import Engine, Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE, local_size
@@ -91,7 +91,8 @@ def ask(transport: Transport, model: str, hosts: Sequence[str]) -> dict[str, Fac
 
 
 def refuse_unfit(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> None:
-    """CheckFailed naming all that fails, on all hosts."""
+    """CheckFailed naming all that fails, on all hosts; HostError when one told no facts."""
+    raise_all(told)
     failed = [finding for finding in judge(recipe, told, ids) if finding.verdict == "FAIL"]
     if failed:
         way = "`dsr1 check` shows all; --skip-check CHECK goes on without one, --no-check without any"
