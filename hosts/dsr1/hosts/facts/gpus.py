@@ -1,5 +1,6 @@
 """Facts of GPUs, by NVML in a child of its own: a call into a sick driver may never return."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 from dsr1.hosts.facts.fact import Reader, Value
 
-NVML_S = 20.0
+NVML_S, KILLED_S = 20.0, 1.0
 CHILD = "from dsr1.hosts.facts.gpus import print_gpus; print_gpus()"
 
 
@@ -16,17 +17,30 @@ def gpu_readers(timeout_s: float = NVML_S) -> Iterator[Reader]:
     yield "gpu.devices", "NVML", lambda: ask_nvml(timeout_s)
 
 
-def ask_nvml(timeout_s: float) -> Value:
+def ask_nvml(timeout_s: float, python: str = sys.executable) -> Value:
     """One object a GPU. OSError: NVML is absent, broken or hangs."""
-    argv = (sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {CHILD}")
+    argv = (python, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {CHILD}")
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True)
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
+        told, errors = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"NVML did not answer in {timeout_s:.0f} s: the driver hangs") from None
-    if done.returncode != 0:
-        raise OSError((done.stderr.decode(errors="replace").strip().splitlines() or ["NVML's child died"])[-1])
-    gpus: Value = json.loads(done.stdout)
+        _give_up(child)
+        raise TimeoutError(f"NVML did not answer in {timeout_s:g} s: the driver hangs") from None
+    if child.returncode != 0:
+        raise OSError((errors.decode(errors="replace").strip().splitlines() or ["NVML's child died"])[-1])
+    gpus: Value = json.loads(told)
     return gpus
+
+
+def _give_up(child: "subprocess.Popen[bytes]") -> None:
+    """Within the driver it hears no signal: its end isn't waited for."""
+    child.kill()
+    for stream in (child.stdout, child.stderr):
+        if stream:
+            stream.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(KILLED_S)
 
 
 def print_gpus() -> None:
