@@ -58,35 +58,40 @@ def print_gpus() -> None:
 
 
 def describe(nvml: Any, gpu: Any) -> dict[str, Value]:
-    """One GPU. None is what NVML does not know here."""
+    """One GPU. None is what this NVML, or this GPU, does not know."""
 
-    def ask(read: Callable[[Any], Value]) -> Value:
+    def ask(call: str, of: Callable[[Any], Value] = lambda told: told) -> Value:
         try:
-            return read(gpu)
+            return of(getattr(nvml, call)(gpu))
         except (nvml.NVMLError, AttributeError):
             return None
 
     return {
-        "name": ask(nvml.nvmlDeviceGetName),
-        "uuid": ask(nvml.nvmlDeviceGetUUID),
-        "pci": ask(lambda it: nvml.nvmlDeviceGetPciInfo(it).busId),
-        "capability": ask(lambda it: list(nvml.nvmlDeviceGetCudaComputeCapability(it))),
-        "memory": ask(lambda it: nvml.nvmlDeviceGetMemoryInfo(it).total),
-        "memory_used": ask(lambda it: nvml.nvmlDeviceGetMemoryInfo(it).used),
-        "processes": ask(lambda it: [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(it)]),
-        "mig": ask(lambda it: list(nvml.nvmlDeviceGetMigMode(it))),
-        "compute_mode": ask(nvml.nvmlDeviceGetComputeMode),
-        "persistence": ask(nvml.nvmlDeviceGetPersistenceMode),
-        "ecc": ask(lambda it: list(nvml.nvmlDeviceGetEccMode(it))),
-        "ecc_uncorrected": ask(lambda it: _uncorrected(nvml, it)),
-        "remapped": ask(lambda it: list(nvml.nvmlDeviceGetRemappedRows(it))),
-        "throttle": ask(nvml.nvmlDeviceGetCurrentClocksEventReasons),
-        "power_limit": ask(nvml.nvmlDeviceGetEnforcedPowerLimit),
-        "power_default": ask(nvml.nvmlDeviceGetPowerManagementDefaultLimit),
-        "pcie_width": ask(nvml.nvmlDeviceGetCurrPcieLinkWidth),
-        "pcie_width_max": ask(nvml.nvmlDeviceGetMaxPcieLinkWidth),
+        "name": ask("nvmlDeviceGetName"),
+        "uuid": ask("nvmlDeviceGetUUID"),
+        "pci": ask("nvmlDeviceGetPciInfo", lambda told: told.busId),
+        "capability": ask("nvmlDeviceGetCudaComputeCapability", list),
+        "memory": ask("nvmlDeviceGetMemoryInfo", lambda told: told.total),
+        "memory_used": ask("nvmlDeviceGetMemoryInfo", lambda told: told.used),
+        "processes": ask("nvmlDeviceGetComputeRunningProcesses", lambda told: [process.pid for process in told]),
+        "mig": ask("nvmlDeviceGetMigMode", list),
+        "compute_mode": ask("nvmlDeviceGetComputeMode"),
+        "persistence": ask("nvmlDeviceGetPersistenceMode"),
+        "ecc": ask("nvmlDeviceGetEccMode", list),
+        "ecc_uncorrected": _uncorrected(nvml, gpu),
+        "remapped": ask("nvmlDeviceGetRemappedRows", list),
+        "throttle": ask("nvmlDeviceGetCurrentClocksEventReasons"),
+        "power_limit": ask("nvmlDeviceGetEnforcedPowerLimit"),
+        "power_default": ask("nvmlDeviceGetPowerManagementDefaultLimit"),
+        "pcie_width": ask("nvmlDeviceGetCurrPcieLinkWidth"),
+        "pcie_width_max": ask("nvmlDeviceGetMaxPcieLinkWidth"),
     }
 
 
-def _uncorrected(nvml: Any, gpu: Any) -> int:
-    return int(nvml.nvmlDeviceGetTotalEccErrors(gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC))
+def _uncorrected(nvml: Any, gpu: Any) -> Value:
+    """Errors since the driver was loaded."""
+    try:
+        kinds = nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+        return int(nvml.nvmlDeviceGetTotalEccErrors(gpu, *kinds))
+    except (nvml.NVMLError, AttributeError):
+        return None
