@@ -19,11 +19,12 @@ RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 DSR1 = (sys.executable, "-m", "dsr1.launcher.cli.main")
 MIB = 2**20
 LINE = "(EngineCore_DP0 pid=4242) INFO 11-24 03:13:55 [core.py:170] %07d a line of a log, as vLLM writes them"
+END = "the end"
 WRITE = f"""
 import sys
 for first in range(0, int(sys.argv[1]), 1000):
     print("\\n".join({LINE!r} % n for n in range(first, first + 1000)))
-print("done")
+print({END!r})
 """
 
 
@@ -89,12 +90,12 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
 
     def follow(host: str) -> None:
         for _, text in transport.logs(host, lambda: not done.is_set()):
-            for line in text.split("\n"):
-                if line == "done":
-                    return
-                assert line == LINE % counts[host], f"{host}: {line!r} after line {counts[host]}"
-                counts[host] += 1
             sizes[host] += len(text) + 1
+            text, end, _ = text.partition(END)
+            if text:
+                check_order(host, text, counts)
+            if end:
+                return
 
     try:
         links = [transport.attach(host, 0) for host in hosts]
@@ -115,6 +116,16 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
     total, size = sum(counts.values()), sum(sizes.values()) / MIB
     lost = lines * len(hosts) - total
     yield "logs followed while they are written", f"{size / seconds:.0f} MB/s ({size:.0f} MB), {lost} lines lost"
+
+
+def check_order(host: str, text: str, counts: dict[str, int]) -> None:
+    """A block begins where the last one ended, and its ends are as far apart as it has lines: cheap to tell."""
+    block = text.rstrip("\n")
+    first, last = block.partition("\n")[0], block.rpartition("\n")[2]
+    lines = block.count("\n") + 1
+    assert first == LINE % counts[host], f"{host}: {first!r} after line {counts[host]}"
+    assert last == LINE % (counts[host] + lines - 1), f"{host}: {last!r} ends {lines} lines"
+    counts[host] += lines
 
 
 def measure(hosts: Sequence[str]) -> None:
