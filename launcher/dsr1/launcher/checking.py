@@ -16,7 +16,7 @@ from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once, raise_all
 from dsr1.launcher.findings import folded
 from dsr1.launcher.recipe import Engine, Recipe
-from dsr1.launcher.topology import GPUS_PER_NODE, local_size
+from dsr1.launcher.topology import local_size
 
 REACH = "host.reach"
 
@@ -53,19 +53,26 @@ def _stands_for(word: str, name: str) -> bool:
 
 def make_needs(recipe: Recipe, hosts: int) -> Needs:
     backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
-    gpus = 0 if recipe.runtime.device == "cpu" or recipe.stack == "mocker" else GPUS_PER_NODE
+    simulated = recipe.runtime.device == "cpu" or recipe.stack == "mocker"
+    gpus = 0 if simulated else max(_gpus_per_host(name, engine, hosts) for name, engine in recipe.engines.items())
     deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
     shares = tuple(make_share(name, engine, hosts) for name, engine in recipe.engines.items()) if gpus else ()
     return Needs(gpus, hosts, deepep if gpus else "", shares)
 
 
+def _nodes(engine: Engine, hosts: int) -> int:
+    return hosts if engine.nodes == "all" else engine.nodes
+
+
+def _gpus_per_host(name: str, engine: Engine, hosts: int) -> int:
+    return local_size(name, engine, _nodes(engine, hosts), on_cpu=False) * engine.tensor_parallel_size
+
+
 def make_share(name: str, engine: Engine, hosts: int) -> Share:
     """vLLM's own defaults where the recipe is silent."""
-    nodes = hosts if engine.nodes == "all" else engine.nodes
-    ranks = nodes * local_size(name, engine, nodes, on_cpu=False) * engine.tensor_parallel_size
     return Share(
         engine=name,
-        expert_ranks=ranks,
+        expert_ranks=_nodes(engine, hosts) * _gpus_per_host(name, engine, hosts),
         tensor_ranks=engine.tensor_parallel_size,
         redundant_experts=engine.eplb.num_redundant_experts if engine.eplb else 0,
         utilization=engine.gpu_memory_utilization or 0.9,

@@ -40,6 +40,10 @@ def test_what_r1_over_two_hosts_needs() -> None:
     assert not make_needs(load_recipe("dsr1-dep", []), 1).ibgda
 
 
+def test_a_host_needs_the_gpus_that_the_plan_takes_not_eight() -> None:
+    assert make_needs(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), 1).gpus == 1
+
+
 def test_a_rehearsal_needs_no_gpu() -> None:
     needs = make_needs(load_recipe("dsr1-dep", ["stack=mocker"]), 2)
     assert (needs.gpus, needs.ibgda, needs.shares) == (0, False, ())

@@ -1,1 +1,1 @@
-"""Judgements of what was observed on the hosts. Pure: facts in, findings out. See hopper's preflight table in docs."""
+"""Judgements of what was observed on the hosts. Pure: facts in, findings out. Each has its place in docs/checks.md."""

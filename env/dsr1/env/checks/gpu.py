@@ -1,4 +1,4 @@
-"""Checks of GPUs, by NVML's facts; the thresholds are NVIDIA's and Azure's (docs, hopper's preflight table)."""
+"""Checks of GPUs, by NVML's facts; the thresholds are NVIDIA's and Azure's (docs/checks.md)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ HARD_THROTTLE = {0x8: "hardware slowdown", 0x40: "hardware thermal slowdown", 0x
 BUSY_BYTES = GIB
 
 
-def gpus_of(facts: Facts, needs: Needs) -> list[dict[str, Any]]:
+def gpus_of(facts: Facts) -> list[dict[str, Any]]:
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
     return gpus
 
@@ -26,7 +26,7 @@ def each_gpu(bad: Callable[[dict[str, Any]], str], verdict: str, wanted: str, fi
     """`bad` says what is wrong with one GPU; empty: nothing, or NVML does not know it here."""
 
     def judge(facts: Facts, needs: Needs) -> Verdict:
-        wrong = [f"GPU {index} {said}" for index, gpu in enumerate(gpus_of(facts, needs)) if (said := bad(gpu))]
+        wrong = [f"GPU {index} {said}" for index, gpu in enumerate(gpus_of(facts)) if (said := bad(gpu))]
         return passed(not wrong, verdict, "; ".join(wrong) or wanted, wanted, fix)
 
     return on_gpus(judge)

@@ -13,7 +13,7 @@ FIX = "More hosts, fewer redundant experts, a higher gpu_memory_utilization, or 
 
 def memory(facts: Facts, needs: Needs) -> Verdict:
     """The worst of the plan's engines, on the smallest GPU."""
-    sizes = [gpu["memory"] for gpu in gpus_of(facts, needs) if gpu["memory"]]
+    sizes = [gpu["memory"] for gpu in gpus_of(facts) if gpu["memory"]]
     shape = parse_shape(known(facts, "model.config"))
     verdicts = [fit(shape, share, min(sizes)) for share in needs.shares]
     return min(verdicts, key=lambda verdict: ("FAIL", "WARN", "PASS").index(verdict.verdict))
