@@ -4,7 +4,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=${1:?usage: build.sh DIR}
-stamp=$dir/.built-from
+stamp=$dir/.stamp
 
 # Everything that decides what the environment holds.
 key() { (cd "$here" && sha256sum build.sh repair.py cpu_ep_plugin/pyproject.toml cpu_ep_plugin/vllm_cpu_ep.py | sha256sum); }
@@ -21,6 +21,8 @@ build() {
         'kubernetes>=32.0.1,<33' 'redis>=6.2,<9' 'zstandard>=0.23,<1' blake3 orjson
     # One of its requirements (aisimulate) is a placeholder on the index, hence without dependencies.
     install install --quiet --no-deps ai-dynamo==1.6.1
+    # NIXL moves KV caches between prefill and decode, on a CPU too; its requirements would bring a CUDA torch.
+    install install --quiet --no-deps nixl==1.5.1 nixl-cu12==1.5.1
     # CUDA builds, and a triton without a CPU backend: 1 GB of what vLLM would try to use.
     install uninstall --quiet --yes triton torchaudio torchcodec
     "$dir/bin/python" "$here/repair.py"
