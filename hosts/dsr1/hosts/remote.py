@@ -6,12 +6,12 @@ import shlex
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.transport import Answer
 
 if TYPE_CHECKING:
     from fabric import Connection
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
 CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
 BLOCK = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """How a command ended; -1 is a signal."""
-
-    code: int
-    out: bytes
-    err: bytes
 
 
 class Remote:
@@ -39,7 +30,7 @@ class Remote:
         self._connection: Connection | None = None
         self._opening = threading.Lock()
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Done:
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
         """Run a command with `given` on its stdin. The two output streams stay apart."""
         with contextlib.closing(self.open(argv)) as channel:
             channel.settimeout(timeout)
@@ -167,7 +158,7 @@ def _bound(connection: "Connection") -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
 
 
-def _converse(channel: "Channel", given: bytes) -> Done:
+def _converse(channel: "Channel", given: bytes) -> Answer:
     """stderr is read by another thread: a full window of one stream must not stop the other."""
     errors: list[bytes] = []
     reader = threading.Thread(target=_drain, args=(channel.recv_stderr, errors), daemon=True)
@@ -180,7 +171,7 @@ def _converse(channel: "Channel", given: bytes) -> Done:
         out.append(data)
     code = channel.recv_exit_status()
     reader.join(CONNECT_S)
-    return Done(code, b"".join(out), b"".join(errors))
+    return Answer(code, b"".join(out), b"".join(errors))
 
 
 def _drain(receive: object, into: list[bytes]) -> None:

@@ -3,8 +3,7 @@
 import contextlib
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +12,14 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.agent.bundle import bundle_name, render_bundle
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.events import Gone
-from dsr1.hosts.facts.fact import Fact
-from dsr1.hosts.process import HostPlan
-from dsr1.hosts.remote import Done, Remote
-from dsr1.hosts.transport import NO_SECRETS, Door, HostState, Numbered, parse_doors, parse_facts, parse_look
-from dsr1.hosts.wire import parse_event, parse_gone, render_command, render_start
+from dsr1.hosts.remote import Remote
+from dsr1.hosts.transport import Answer, Numbered, Question, Transport
+from dsr1.hosts.wire import parse_event, render_command
 
 if TYPE_CHECKING:
     from paramiko import Channel
 
-SEE_S, START_S, END_S, LOOK_S, SEND_S, FACTS_S = 30.0, 40.0, 300.0, 30.0, 120.0, 60.0
+SEE_S, SEND_S = 30.0, 120.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 
@@ -93,7 +89,7 @@ class SshLink:
             raise HostError(f"{self._host}: its agent says what this dsr1 doesn't know: {error}") from error
 
 
-class SshTransport:
+class SshTransport(Transport):
     """Agents of one run, in /tmp/dsr1-UID/RUN/HOST of every host, run by `python`, the runtime's own there."""
 
     def __init__(self, hosts: Sequence[Access], run: str, python: str) -> None:
@@ -103,12 +99,12 @@ class SshTransport:
 
     def see(self, host: str, peer: str) -> Sight:
         """Raises HostError with a remedy when the host isn't one that an agent can run on."""
-        done = self._agent(host, ("see", peer), SEE_S)
+        answer = self.ask(host, Question("see", (peer,)))
         try:
-            plain = json.loads(done.out)
+            plain = json.loads(answer.out)
             return Sight(**{name: plain[name] for name in Sight.__slots__})
         except (ValueError, KeyError) as error:
-            raise HostError(f"{host}: its agent can't run: {_last_words(done)}") from error
+            raise HostError(f"{host}: its agent can't run: {answer.last_words}") from error
 
     def put(self, host: str, file: Path, name: str) -> None:
         """Send a file once: a name says its content, so one that is there is whole and the same."""
@@ -116,21 +112,25 @@ class SshTransport:
         if there.code != 0:
             self._send(host, file.read_bytes(), name, "700")
 
-    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
-        done = self._agent(plan.host, ("start", self._folder(plan.host)), START_S, render_start(plan, secrets))
-        if done.code != 0:
-            raise HostError(f"{plan.host}: the agent did not start: {_last_words(done)}")
+    def ask(self, host: str, question: Question) -> Answer:
+        """The agent is sent first where it isn't yet."""
+        remote = self._remotes[host]
+        argv = self._argv((question.verb, *((self._folder(host),) if question.values is None else question.values)))
+        answer = remote.run(argv, question.timeout_s, question.given)
+        if answer.code == ABSENT:
+            self._send(host, self._bundle, bundle_name(self._bundle), "600")
+            answer = remote.run(argv, question.timeout_s, question.given)
+        if answer.code == NO_PYTHON:
+            raise HostError(f"{host}: {self._python} is not there; name the runtime's Python in the recipe's runtime")
+        if answer.code == SHUT:
+            raise HostError(f"{host}: {answer.last_words}; dsr1 keeps its folder in /tmp, make room there")
+        if answer.code == FOREIGN:
+            raise HostError(f"{host}: {answer.last_words}; have it removed: another user may have made it")
+        return answer
 
     def attach(self, host: str, since: int) -> SshLink:
         argv = self._argv(("attach", self._folder(host), str(since)))
         return SshLink(self._remotes[host].open(argv), host)
-
-    def end(self, host: str) -> Gone:
-        done = self._agent(host, ("end", self._folder(host)), END_S)
-        try:
-            return parse_gone(done.out)
-        except ValueError as error:
-            raise HostError(f"{host}: its processes may still run, ending them failed: {_last_words(done)}") from error
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """The agent's `logs` goes on for as long as its stdin is open."""
@@ -140,28 +140,6 @@ class SshTransport:
             for line in _lines(channel, follow):
                 process, text = json.loads(line)
                 yield str(process), str(text)
-
-    def facts(self, host: str, model: str) -> dict[str, Fact]:
-        asked = time.time()
-        done = self._agent(host, ("facts", model), FACTS_S)
-        try:
-            return parse_facts(done.out, asked, time.time())
-        except (ValueError, KeyError) as error:
-            raise HostError(f"{host}: its facts can't be read: {_last_words(done)}") from error
-
-    def doors(self, host: str) -> tuple[Door, ...]:
-        done = self._agent(host, ("doors", self._folder(host)), LOOK_S)
-        try:
-            return parse_doors(done.out)
-        except (ValueError, TypeError) as error:
-            raise HostError(f"{host}: its sockets can't be read: {_last_words(done)}") from error
-
-    def look(self, host: str) -> HostState:
-        done = self._agent(host, ("look", self._folder(host)), LOOK_S)
-        try:
-            return parse_look(done.out)
-        except (ValueError, KeyError, TypeError) as error:
-            raise HostError(f"{host}: its records can't be read: {_last_words(done)}") from error
 
     def close(self) -> None:
         for remote in self._remotes.values():
@@ -173,25 +151,10 @@ class SshTransport:
     def _argv(self, arguments: Sequence[str]) -> tuple[str, ...]:
         return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, *arguments)
 
-    def _agent(self, host: str, arguments: Sequence[str], timeout: float, given: bytes = b"") -> Done:
-        """Run the agent; send it first where it isn't yet."""
-        remote = self._remotes[host]
-        done = remote.run(self._argv(arguments), timeout, given)
-        if done.code == ABSENT:
-            self._send(host, self._bundle, bundle_name(self._bundle), "600")
-            done = remote.run(self._argv(arguments), timeout, given)
-        if done.code == NO_PYTHON:
-            raise HostError(f"{host}: {self._python} is not there; name the runtime's Python in the recipe's runtime")
-        if done.code == SHUT:
-            raise HostError(f"{host}: {_last_words(done)}; dsr1 keeps its folder in /tmp, make room there")
-        if done.code == FOREIGN:
-            raise HostError(f"{host}: {_last_words(done)}; have it removed: another user may have made it")
-        return done
-
     def _send(self, host: str, data: bytes, name: str, mode: str) -> None:
         done = self._remotes[host].run(("sh", "-c", _PUT, "dsr1", name, mode), SEND_S, data)
         if done.code != 0:
-            raise HostError(f"{host}: can't be written to: {_last_words(done)}")
+            raise HostError(f"{host}: can't be written to: {done.last_words}")
 
 
 def _lines(channel: "Channel", follow: Callable[[], bool]) -> Iterator[bytes]:
@@ -209,8 +172,3 @@ def _lines(channel: "Channel", follow: Callable[[], bool]) -> Iterator[bytes]:
             return
         *lines, rest = (rest + data).split(b"\n")
         yield from lines
-
-
-def _last_words(done: Done) -> str:
-    lines = done.err.decode(errors="replace").strip().splitlines()
-    return " | ".join(lines[-3:]) or f"it said nothing (exit status {done.code})"

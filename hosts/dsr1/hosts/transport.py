@@ -1,24 +1,29 @@
 """How the agents are reached: what every transport (local, SSH, srun) offers to the supervisor."""
 
 import json
+import time
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from dsr1.hosts.commands import Command
+from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
 from dsr1.hosts.facts.fact import Fact, from_wire
 from dsr1.hosts.process import HostPlan
-from dsr1.hosts.wire import Numbered
+from dsr1.hosts.wire import Numbered, parse_gone, render_start
 
 __all__ = [
     "NO_SECRETS",
+    "Answer",
     "Door",
     "HostState",
     "Link",
     "Numbered",
     "ProcessState",
+    "Question",
     "Transport",
     "parse_doors",
     "parse_facts",
@@ -27,6 +32,9 @@ __all__ = [
 
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
+# The agent bounds `end` itself, by the longest grace of the plan; this is for an agent that hangs.
+START_S, END_S, FACTS_S = 40.0, 300.0, 60.0
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +82,88 @@ class Link(Protocol):
         """Ends `events`, from another thread too."""
 
 
-class Transport(Protocol):
-    """The way to the agents of one run. All methods raise HostError, with a remedy."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A verb of the agent that does one thing and ends. `values` follow it; None: the host's folder of the run."""
 
-    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
-        """Start the agent of the plan's host, with its secrets by name. It starts nothing by itself."""
+    verb: str
+    values: tuple[str, ...] | None = None
+    timeout_s: float = 30.0
+    given: bytes = b""
 
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How it ended. `code` -1 is a signal."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def last_words(self) -> str:
+        """The last lines are what a user can act on; a traceback's first ones aren't."""
+        lines = self.err.decode(errors="replace").strip().splitlines()
+        return " | ".join(lines[-3:]) or f"it said nothing (exit status {self.code})"
+
+
+class Transport(ABC):
+    """The way to the agents of one run: a way to ask, to attach and to read logs; the rest is asking.
+
+    All methods raise HostError, with a remedy.
+    """
+
+    @abstractmethod
+    def ask(self, host: str, question: Question) -> Answer:
+        """Run a verb of the agent. HostError: it can't be run there, or took too long."""
+
+    @abstractmethod
     def attach(self, host: str, since: int) -> Link:
         """Connect to a host's agent, for its events with a `seq` above `since`."""
 
-    def end(self, host: str) -> Gone:
-        """End the agent and everything it started, also when the agent itself is dead. Nothing started: Gone(())."""
-
+    @abstractmethod
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """(process, text) of every log of the host, as long as `follow` says so, and once more after.
 
         Text is whole lines, many at once.
         """
 
+    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
+        """Start the agent of the plan's host, with its secrets by name. It starts nothing by itself."""
+        answer = self.ask(plan.host, Question("start", timeout_s=START_S, given=render_start(plan, secrets)))
+        if answer.code != 0:
+            raise HostError(f"{plan.host}: the agent did not start: {answer.last_words}")
+
+    def end(self, host: str) -> Gone:
+        """End the agent and everything it started, also when the agent itself is dead. Nothing started: Gone(())."""
+        answer = self.ask(host, Question("end", timeout_s=END_S))
+        return _read(host, answer, parse_gone, "its processes may still run, ending them failed")
+
     def facts(self, host: str, model: str) -> dict[str, Fact]:
         """What the host is like, and the model in its folder, see dsr1.hosts.facts.
 
         Its clock's offset from ours, in seconds, is among it.
         """
+        asked = time.time()
+        answer = self.ask(host, Question("facts", (model,), FACTS_S))
+        answered = time.time()
+        return _read(host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read")
 
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""
+        return _read(host, self.ask(host, Question("doors")), parse_doors, "its sockets can't be read")
 
     def look(self, host: str) -> HostState:
         """What runs, from the host's records. Disturbs nothing."""
+        return _read(host, self.ask(host, Question("look")), parse_look, "its records can't be read")
+
+
+def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: str) -> Told:
+    """HostError with the agent's last words when it told something else."""
+    try:
+        return parse(answer.out)
+    except (ValueError, KeyError, TypeError) as error:
+        raise HostError(f"{host}: {otherwise}: {answer.last_words}") from error
 
 
 def parse_look(text: bytes) -> HostState:
