@@ -57,7 +57,12 @@ def make_needs(recipe: Recipe, hosts: int) -> Needs:
     gpus = 0 if simulated else max(_gpus_per_host(name, engine, hosts) for name, engine in recipe.engines.items())
     deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
     shares = tuple(make_share(name, engine, hosts) for name, engine in recipe.engines.items()) if gpus else ()
-    return Needs(gpus, hosts, deepep if gpus else "", shares)
+    return Needs(gpus, hosts, deepep if gpus else "", shares, reads_weights(recipe))
+
+
+def reads_weights(recipe: Recipe) -> bool:
+    formats = {engine.args.get("load-format", engine.args.get("load_format")) for engine in recipe.engines.values()}
+    return recipe.stack != "mocker" and formats != {"dummy"}
 
 
 def _nodes(engine: Engine, hosts: int) -> int:

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dsr1.env.checks import fabric, gpu, memory, system
+from dsr1.env.checks import fabric, gpu, memory, model, system
 from dsr1.env.checks.judging import Needs, Site, judge_equal, judge_host, known
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
-HOST_JUDGES = gpu.JUDGES | memory.JUDGES | fabric.JUDGES | system.JUDGES
+HOST_JUDGES = gpu.JUDGES | memory.JUDGES | fabric.JUDGES | system.JUDGES | model.JUDGES
 ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
 
 
@@ -30,7 +30,7 @@ EQUAL = {
     "gpu.driver": (driver, "FAIL", "Install the same driver on all hosts."),
     "sw.versions": (versions, "FAIL", "Use the same environment on all hosts."),
 }
-IDS = (*HOST_JUDGES, *EQUAL)
+IDS = (*HOST_JUDGES, *EQUAL, *model.ACROSS)
 
 
 def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Finding, ...]:
@@ -46,6 +46,11 @@ def _each_host(site: Site, needs: Needs, ids: Collection[str]) -> Iterator[Findi
 
 
 def _across(site: Site, ids: Collection[str]) -> Iterator[Finding]:
+    if len(site) < 2:
+        return
     for check, (read, verdict, fix) in EQUAL.items():
-        if check in ids and len(site) > 1:
+        if check in ids:
             yield from judge_equal(check, read, verdict, fix, site)
+    for check, judge in model.ACROSS.items():
+        if check in ids:
+            yield from judge(site)

@@ -26,12 +26,13 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the plan asks of its hosts. `gpus` is per host; 0: it runs without."""
+    """What the plan asks of its hosts. `gpus` is per host; 0: it runs without. `weights`: it reads the model's."""
 
     gpus: int
     hosts: int
     all2all_backend: str = ""
     shares: tuple[Share, ...] = ()
+    weights: bool = True
 
     @property
     def ibgda(self) -> bool:

@@ -1,7 +1,6 @@
 """All facts of a host in one call."""
 
 import importlib.metadata
-import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from dsr1.hosts.facts.fact import Fact, Reader, Value, observe
 from dsr1.hosts.facts.gpus import gpu_readers
 from dsr1.hosts.facts.infiniband import infiniband_readers
+from dsr1.hosts.facts.model import model_readers
 from dsr1.hosts.facts.nvidia import nvidia_readers
 from dsr1.hosts.facts.system import system_readers
 
@@ -38,14 +38,13 @@ def gather_facts(model: str = "", root: Path = ROOT) -> dict[str, Fact]:
         nvidia_readers(root),
         infiniband_readers(root),
         gpu_readers(),
-        other_readers(model),
+        model_readers(model, root),
+        other_readers(),
     )
     return observe(chain.from_iterable(readers))
 
 
-def other_readers(model: str) -> Iterator[Reader]:
-    config = Path(model) / "config.json"
-    yield "model.config", str(config), lambda: json.loads(config.read_text())
+def other_readers() -> Iterator[Reader]:
     yield "software", "the runtime's packages", installed
 
 
