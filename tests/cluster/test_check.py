@@ -1,4 +1,4 @@
-"""dsr1 check over SSH."""
+"""dsr1 check and plan over SSH: both ask the hosts."""
 
 import json
 
@@ -27,3 +27,14 @@ def test_a_host_that_is_down_is_a_finding_among_others(login: Login) -> None:
     found = verdicts(done.stdout)
     assert done.returncode == 3
     assert (found["host.reach", "node2"], found["sys.clock", "node1"]) == ("FAIL", "PASS")
+
+
+def test_a_plan_is_made_of_what_the_hosts_tell(login: Login) -> None:
+    login.cluster.crash("node2")
+    done = login.dsr1("plan", *CHECK[1:])
+    plan = json.loads(done.stdout)
+    assert "no facts: node2" in done.stderr
+    assert [note for note in plan["notes"] if note.startswith("node2: planned without facts")]
+    env = {host["host"]: {v["name"]: v["value"] for v in host["processes"][-1]["env"]} for host in plan["hosts"]}
+    assert env["node1"]["GLOO_SOCKET_IFNAME"]
+    assert "GLOO_SOCKET_IFNAME" not in env["node2"]

@@ -25,8 +25,10 @@ def test_a_spare_takes_the_place(runtime: None, make_cluster: Clusters) -> None:
     login = Login(make_cluster("node1", "node2", "node3"))
     again = ("--set", "spares=[node3]", "--set", "restart={max: 1, backoff: 0.1}")
     assert login.launch("s", "node1,node2", *MOCKER, *again).returncode == 0
+    assert set(json.loads(login.read("s", "facts.json"))) == {"node1", "node2", "node3"}
     login.cluster.crash("node2")
     until(lambda: (login.status("s")["restarts"], login.phase("s")) == (1, "ready"), 120)
+    assert "planned without facts" not in login.read("s", "plan.json")
     assert login.dsr1("smoke", "s").returncode == 0
     stopped = login.dsr1("stop", "s")
     assert (stopped.returncode, "node2" in stopped.stderr) == (4, True)

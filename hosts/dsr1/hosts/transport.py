@@ -139,13 +139,13 @@ class Transport(ABC):
         answer = self.ask(host, Question("end", timeout_s=END_S))
         return _read(host, answer, parse_gone, "its processes may still run, ending them failed")
 
-    def facts(self, host: str, model: str) -> dict[str, Fact]:
-        """What the host is like, and the model in its folder, see dsr1.hosts.facts.
+    def facts(self, host: str, model: str, leader: str) -> dict[str, Fact]:
+        """What the host is like, the model in its folder, and its route to the leader's address: dsr1.hosts.facts.
 
         Its clock's offset from ours, in seconds, is among it.
         """
         asked = time.time()
-        answer = self.ask(host, Question("facts", (model,), FACTS_S))
+        answer = self.ask(host, Question("facts", (model, leader), FACTS_S))
         answered = time.time()
         return _read(host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read")
 

@@ -1,21 +1,16 @@
 """Facts from every host of a recipe at once, and what the checks say of them."""
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Needs, Share
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Facts
-from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.ssh import SshTransport
-from dsr1.hosts.transport import Transport
-from dsr1.launcher.agents import at_once, raise_all
+from dsr1.launcher.agents import raise_all
 from dsr1.launcher.findings import folded
 from dsr1.launcher.recipe import Engine, Recipe
+from dsr1.launcher.survey import Told, survey_any
 from dsr1.launcher.topology import local_size
 
 REACH = "host.reach"
@@ -24,10 +19,10 @@ REACH = "host.reach"
 def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
     """Worst first. InputError for a word that names no check."""
     ids = choose(only, skip)
-    return judge(recipe, gather(recipe, accesses), ids)
+    return judge(recipe, survey_any(recipe, accesses).told, ids)
 
 
-def judge(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> list[Finding]:
+def judge(recipe: Recipe, told: Told, ids: Sequence[str]) -> list[Finding]:
     """A host that can't be reached is a finding; the others are judged all the same."""
     site = {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
     lost = [unreached(host, error) for host, error in told.items() if isinstance(error, HostError)]
@@ -86,23 +81,7 @@ def make_share(name: str, engine: Engine, hosts: int) -> Share:
     )
 
 
-def gather(recipe: Recipe, accesses: Sequence[Access]) -> dict[str, Facts | HostError]:
-    """By host; without accesses, this machine's."""
-    if accesses:
-        remote = SshTransport(accesses, "check", recipe.runtime.interpreter)
-        try:
-            return ask(remote, recipe.model.path, [access.name for access in accesses])
-        finally:
-            remote.close()
-    with tempfile.TemporaryDirectory() as folder:
-        return ask(LocalTransport(Path(folder), (recipe.runtime.interpreter,)), recipe.model.path, ["localhost"])
-
-
-def ask(transport: Transport, model: str, hosts: Sequence[str]) -> dict[str, Facts | HostError]:
-    return at_once(lambda host: transport.facts(host, model), {host: host for host in hosts})
-
-
-def refuse_unfit(recipe: Recipe, told: Mapping[str, Facts | HostError], ids: Sequence[str]) -> None:
+def refuse_unfit(recipe: Recipe, told: Told, ids: Sequence[str]) -> None:
     """CheckFailed naming all that fails, on all hosts; HostError when one told no facts."""
     raise_all(told)
     failed = [finding for finding in judge(recipe, told, ids) if finding.verdict == "FAIL"]

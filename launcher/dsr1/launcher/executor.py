@@ -14,17 +14,17 @@ from queue import SimpleQueue
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
-from dsr1.hosts.host import Host, this_machine
+from dsr1.hosts.host import Host
 from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
-from dsr1.launcher.checking import ask, gather, refuse_unfit
+from dsr1.launcher.checking import refuse_unfit
 from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.runs import Run, Settings, State, new_run
-from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
-from dsr1.launcher.transports import Seen, see_hosts, transport_of
+from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
+from dsr1.launcher.survey import Seen, survey_here, survey_hosts
+from dsr1.launcher.transports import transport_of
 
 POLL_S, STOP_S = 0.05, 60.0
 
@@ -35,11 +35,10 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key) if recipe.spares else ()
         site = _see(recipe, run.name, accesses, spares, checks)
     else:
-        if checks:
-            refuse_unfit(recipe, gather(recipe, ()), checks)
-        site = Seen(this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), ())
-    plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
-    run.create(recipe, plan, _settings(recipe, site), _secrets(plan, site))
+        site = survey_here(recipe)
+        _refuse(recipe, site, checks)
+    plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
+    run.create(recipe, plan, _settings(recipe, site), Kept(_secrets(plan, site), site.facts))
     _start_supervisor(run)
 
 
@@ -81,15 +80,20 @@ def _see(
     """Reach every host before anything is written down, and bring etcd to those that may have to run it."""
     transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
     try:
-        seen = see_hosts(accesses, spares, transport)
-        if checks:
-            refuse_unfit(recipe, ask(transport, recipe.model.path, [host.name for host in seen.hosts]), checks)
+        seen = survey_hosts(recipe, accesses, spares, transport)
+        _refuse(recipe, seen, checks)
         if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
             for host in (seen.hosts[0], *seen.spares):
                 _bring_etcd(transport, host)
         return seen
     finally:
         transport.close()
+
+
+def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
+    """What the hosts told is judged, and planned from. Unchecked, a host may tell nothing."""
+    if checks:
+        refuse_unfit(recipe, seen.told_of_hosts, checks)
 
 
 def _bring_etcd(transport: SshTransport, host: Host) -> None:

@@ -1,27 +1,31 @@
 """The plan: every process of every host, exactly as it will run. Pure data, printable, equal to what runs."""
 
-from collections.abc import Iterator, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
+from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
-from dsr1.hosts.process import HostPlan, Process, SecretVariable, Variable
-from dsr1.launcher.commands.stacks import Place, Site, Stack, is_secured, namespace_of, secret_variables, stack_of
+from dsr1.hosts.process import HostPlan, Process, SecretVariable
+from dsr1.launcher.commands.stacks import (
+    Place,
+    Site,
+    Stack,
+    is_secured,
+    namespace_of,
+    secret_variables,
+    stack_of,
+)
+from dsr1.launcher.environment import is_headless_follower, shared_variables, worker_variables
 from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
 from dsr1.launcher.secret_names import CA, CERT, KEY
 from dsr1.launcher.topology import Group, Node, make_topology
 
+NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 ETCD, FRONTEND = "etcd", "frontend"
 ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agent's folder
-COMMON = {
-    "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
-    "PYTHONHASHSEED": "0",
-    "PYTHONUNBUFFERED": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,15 @@ class Plan:
         return tuple(process for host in self.hosts for process in host.processes)
 
 
-def make_plan(recipe: Recipe, hosts: Sequence[Host], run: str, folder: str) -> Plan:
-    """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid out."""
+def make_plan(
+    recipe: Recipe, hosts: Sequence[Host], run: str, folder: str, facts: Mapping[str, Facts] = NO_FACTS
+) -> Plan:
+    """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid out.
+
+    `facts` are by host; what those of a host would give is left out where there are none, and a note says so.
+    """
     topology = make_topology(recipe, hosts)
-    site = Site(run, folder, recipe, topology, make_ports(recipe, topology))
+    site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts)
     stack = stack_of(recipe)
     processes = tuple(_all_processes(site, stack))
     return Plan(
@@ -132,6 +141,9 @@ def _notes(site: Site) -> Iterator[str]:
     for group in site.topology.groups:
         if group.layout != group.spec.layout:
             yield f"engines.{group.name}: one rank a node, so {group.spec.layout} runs as {group.layout}"
+    silent = [host.name for host in site.topology.hosts if host.name not in site.facts]
+    if silent:
+        yield f"{', '.join(silent)}: planned without facts; what follows from their adapters is left out"
 
 
 def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
@@ -188,7 +200,7 @@ def _frontend(site: Site, stack: Stack) -> Process:
         group=FRONTEND,
         host=host.name,
         argv=with_setup(recipe.runtime, stack.frontend(site)),
-        env=merge(_shared(site, stack, host), from_mapping(recipe.frontend.env, "recipe frontend.env")),
+        env=merge(shared_variables(site, stack, host), from_mapping(recipe.frontend.env, "recipe frontend.env")),
         ports=(recipe.frontend.port,),
         wave=1,
         grace_s=recipe.timeouts.stop,
@@ -213,8 +225,8 @@ def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
         host=node.host.name,
         argv=with_setup(runtime, stack.worker(site, place)),
         env=merge(
-            _shared(site, stack, node.host),
-            _worker_variables(site, stack, place, index),
+            shared_variables(site, stack, node.host),
+            worker_variables(site, stack, place, index),
             from_mapping(group.spec.env, f"recipe engines.{group.name}.env"),
         ),
         ranks=node.ranks if rank is None else (rank,),
@@ -234,48 +246,11 @@ def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
     return ("bash", "-c", script, "dsr1", *argv)
 
 
-def _shared(site: Site, stack: Stack, host: Host) -> tuple[Variable, ...]:
-    """Layers: defaults, what the stack and the host give, the recipe. The recipe wins."""
-    return merge(
-        from_mapping(COMMON, "default"),
-        stack.shared(site, host),
-        control_plane(host),
-        from_mapping(site.recipe.runtime.env, "recipe runtime.env"),
-    )
-
-
-def _worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tuple[Variable, ...]:
-    group, node, rank = place
-    ports, own = site.ports.engines[group.name], site.recipe.runtime.env | group.spec.env
-    tp = group.spec.tensor_parallel_size
-    devices = node.devices if rank is None else node.devices[index * tp : (index + 1) * tp]
-    computed = [
-        *visible_devices(devices, node.host.gpus),
-        *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
-        Variable("VLLM_ENGINE_READY_TIMEOUT_S", str(round(site.recipe.timeouts.ready)), "recipe timeouts.ready"),
-    ]
-    if stack.has_system_port and not _is_headless_follower(group, node):
-        computed.append(
-            Variable(
-                "DYN_SYSTEM_PORT",
-                str(ports.system + ranks_before(group, node) + index),
-                f"ports of engine {group.name}",
-            )
-        )
-    if transfers_kv(group):
-        computed.append(Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"))
-    return tuple(variable for variable in computed if variable.name not in own)
-
-
-def _is_headless_follower(group: Group, node: Node) -> bool:
-    return group.layout == "headless" and node.rank > 0
-
-
 def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[int, ...]:
     group, node, rank = place
     ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
     bound: list[int] = []
-    if stack.has_system_port and not _is_headless_follower(group, node):
+    if stack.has_system_port and not is_headless_follower(group, node):
         bound.append(ports.system + ranks_before(group, node) + index)
     if node.rank == 0 and index == 0 and len(group.nodes) > 1 and site.recipe.stack != "mocker":
         bound.append(ports.rpc)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from dsr1.hosts.access import Access
 from dsr1.hosts.boot import boot_id
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
+from dsr1.hosts.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.host import Host
 from dsr1.hosts.identity import is_alive, start_time
 from dsr1.hosts.wire import from_plain
@@ -73,6 +74,14 @@ class Settings:
         return phase_limits(self.importing_s, self.loading_s, self.compiling_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run keeps from its beginning: secrets by file name, and the facts that it was planned from, by host."""
+
+    secrets: Mapping[str, str]
+    facts: Mapping[str, Facts]
+
+
 def state_folder() -> Path:
     """$DSR1_STATE_DIR, or the user's state folder."""
     from platformdirs import user_state_path
@@ -88,7 +97,7 @@ class Run:
         self.folder = folder
         self.name = folder.name
 
-    def create(self, recipe: Recipe, plan: Plan, settings: Settings, secrets: Mapping[str, str]) -> None:
+    def create(self, recipe: Recipe, plan: Plan, settings: Settings, kept: Kept) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,8 +106,9 @@ class Run:
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
             self._write("recipe.json", recipe.model_dump())
             (self.folder / "secrets").mkdir(mode=0o700)
-            for name, text in secrets.items():
+            for name, text in kept.secrets.items():
                 self._put(f"secrets/{name}", text)
+            self.save_facts(kept.facts)
             self.save_plan(plan)
             self.save_settings(settings)
             self.save(State("starting", time.time()))
@@ -115,6 +125,11 @@ class Run:
     def secrets(self) -> dict[str, str]:
         """By file name."""
         return {file.name: file.read_text() for file in (self.folder / "secrets").glob("[!.]*")}
+
+    def facts(self) -> dict[str, Facts]:
+        """What the hosts and spares told before the launch, by host."""
+        facts: dict[str, Facts] = self._read_json("facts.json", _parse_facts)
+        return facts
 
     def is_remote(self) -> bool:
         """Whether it runs on hosts over SSH. A run whose settings can't be read counts as local."""
@@ -136,6 +151,9 @@ class Run:
 
     def save_settings(self, settings: Settings) -> None:
         self._write("settings.json", asdict(settings))
+
+    def save_facts(self, facts: Mapping[str, Facts]) -> None:
+        self._write("facts.json", {host: to_plain(told) for host, told in facts.items()})
 
     def save_plan(self, plan: Plan) -> None:
         self._write("plan.json", asdict(plan))
@@ -173,11 +191,20 @@ class Run:
         new.replace(path)
 
     def _read(self, name: str, kind: type) -> Any:
+        return self._read_json(name, lambda plain: from_plain(kind, plain, name))
+
+    def _read_json(self, name: str, parse: Callable[[Any], Any]) -> Any:
         file = self.folder / name
         try:
-            return from_plain(kind, json.loads(file.read_text()), name)
+            return parse(json.loads(file.read_text()))
         except (OSError, ValueError) as error:
             raise LaunchFailed(f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run") from None
+
+
+def _parse_facts(plain: object) -> dict[str, Facts]:
+    if not isinstance(plain, dict):
+        raise ValueError("facts by host are wanted")
+    return {str(host): from_wire(told) for host, told in plain.items()}
 
 
 def list_runs() -> list[Run]:

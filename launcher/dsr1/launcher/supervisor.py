@@ -109,7 +109,7 @@ class Supervisor:
         replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
         self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)
         self._run.save_settings(self._settings)
-        return make_plan(self._run.recipe(), hosts, self._run.name, str(self._run.folder))
+        return make_plan(self._run.recipe(), hosts, self._run.name, str(self._run.folder), self._run.facts())
 
     def _use(self, plan: Plan) -> None:
         self._plan = plan

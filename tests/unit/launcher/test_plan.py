@@ -72,6 +72,11 @@ def test_interfaces_are_each_hosts_own_and_exact() -> None:
     assert env["a"]["VLLM_HOST_IP"] == "10.0.0.1"
 
 
+def test_hosts_without_facts_are_named() -> None:
+    plan = make_plan(load_recipe("dsr1-dep"), TWO, "r", "/run/r", {"a": {}})
+    assert plan.notes == ("b: planned without facts; what follows from their adapters is left out",)
+
+
 def test_users_value_wins_and_says_so() -> None:
     plan = planned("main: {env: {VLLM_HOST_IP: 10.9.9.9}}")
     found = {v for p in plan.processes if p.ranks for v in p.env if v.name == "VLLM_HOST_IP"}

@@ -9,6 +9,7 @@ from dsr1.hosts.facts.fact import Fact, Reader, Value, observe
 from dsr1.hosts.facts.gpus import gpu_readers
 from dsr1.hosts.facts.infiniband import infiniband_readers
 from dsr1.hosts.facts.model import model_readers
+from dsr1.hosts.facts.network import network_readers
 from dsr1.hosts.facts.nvidia import nvidia_readers
 from dsr1.hosts.facts.system import system_readers
 
@@ -31,12 +32,13 @@ PACKAGES = (
 ROOT = Path("/")
 
 
-def gather_facts(model: str = "", root: Path = ROOT) -> dict[str, Fact]:
+def gather_facts(model: str = "", leader: str = "", root: Path = ROOT) -> dict[str, Fact]:
     """Bounded: what may hang runs in a child with a timeout."""
     readers = (
         system_readers(root),
         nvidia_readers(root),
         infiniband_readers(root),
+        network_readers(leader),
         gpu_readers(),
         model_readers(model, root),
         other_readers(),

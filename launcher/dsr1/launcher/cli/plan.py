@@ -1,10 +1,11 @@
 """`dsr1 plan`: what would run, exactly."""
 
+import sys
 from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AsJson, Changes, ModelPath, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, ModelPath, RecipeName, Venv, chosen_recipe
 
 
 def plan(
@@ -16,15 +17,26 @@ def plan(
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
+    accept_new_keys: AcceptNewKeys = False,
+    no_facts: Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every process of every host: command, variables and where each value came from."""
-    from dsr1.launcher.hosts_option import preview_hosts
+    """Show every process of every host: command, variables and where each value came from.
+
+    Hosts that answer are asked for their facts; those that don't are planned by their names.
+    """
+    from dsr1.hosts.errors import HostError
+    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.plan_text import render_json, render_text
     from dsr1.launcher.runs import new_run
+    from dsr1.launcher.survey import survey_any, unasked
 
     loaded = chosen_recipe(recipe, changes, model, venv)
     run = new_run(name or loaded.name)
-    made = make_plan(loaded, preview_hosts(hosts, loaded), run.name, str(run.folder))
+    accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
+    seen = (unasked if no_facts else survey_any)(loaded, accesses)
+    made = make_plan(loaded, seen.hosts, run.name, str(run.folder), seen.facts)
+    for why in dict.fromkeys(str(told) for told in seen.told.values() if isinstance(told, HostError)):
+        print(f"dsr1: no facts: {why}", file=sys.stderr)
     print(render_json(made) if as_json else render_text(made))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import PhaseRule, Requirements, SecretVariable, Variable
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
@@ -18,13 +19,17 @@ from dsr1.launcher.topology import Group, Node, Topology
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a stack's commands need to know of the run: its name, its folder on a host, and the plan so far."""
+    """What a stack's commands need to know of the run: its name, its folder on a host, and the plan so far.
+
+    `facts` are by host, of those that told any.
+    """
 
     run: str
     folder: str
     recipe: Recipe
     topology: Topology
     ports: PortPlan
+    facts: Mapping[str, Facts]
 
 
 Command = tuple[str, ...]

@@ -1,0 +1,54 @@
+"""The variables of every process of a plan: defaults, what the stack and the host give, the recipe's. Pure."""
+
+from dsr1.env.node import control_plane, queue_depth, visible_devices
+from dsr1.env.variables import from_mapping, merge
+from dsr1.hosts.host import Host
+from dsr1.hosts.process import Variable
+from dsr1.launcher.commands.stacks import Place, Site, Stack
+from dsr1.launcher.ports import ranks_before, transfers_kv
+from dsr1.launcher.topology import Group, Node
+
+COMMON = {
+    "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1",
+}
+
+
+def shared_variables(site: Site, stack: Stack, host: Host) -> tuple[Variable, ...]:
+    """Layers: defaults, what the stack and the host give, the recipe. The recipe wins."""
+    return merge(
+        from_mapping(COMMON, "default"),
+        stack.shared(site, host),
+        control_plane(host),
+        from_mapping(site.recipe.runtime.env, "recipe runtime.env"),
+    )
+
+
+def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tuple[Variable, ...]:
+    group, node, rank = place
+    ports, own = site.ports.engines[group.name], site.recipe.runtime.env | group.spec.env
+    tp = group.spec.tensor_parallel_size
+    devices = node.devices if rank is None else node.devices[index * tp : (index + 1) * tp]
+    computed = [
+        *visible_devices(devices, node.host.gpus),
+        *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
+        Variable("VLLM_ENGINE_READY_TIMEOUT_S", str(round(site.recipe.timeouts.ready)), "recipe timeouts.ready"),
+    ]
+    if stack.has_system_port and not is_headless_follower(group, node):
+        computed.append(
+            Variable(
+                "DYN_SYSTEM_PORT",
+                str(ports.system + ranks_before(group, node) + index),
+                f"ports of engine {group.name}",
+            )
+        )
+    if transfers_kv(group):
+        computed.append(Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"))
+    return tuple(variable for variable in computed if variable.name not in own)
+
+
+def is_headless_follower(group: Group, node: Node) -> bool:
+    return group.layout == "headless" and node.rank > 0

@@ -1,0 +1,153 @@
+"""What the hosts of a plan are like before there is one: who answers, their addresses to each other, their facts."""
+
+import tempfile
+from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsr1.hosts.access import Access
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.host import Host, this_machine
+from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.ssh import Sight, SshTransport
+from dsr1.hosts.transport import Transport
+from dsr1.launcher.agents import at_once, raise_all
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
+
+Told = Mapping[str, Facts | HostError]
+"""By host: its facts, or why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The hosts that a plan may use, the spares that are left, how all of them are reached, and what they told."""
+
+    hosts: tuple[Host, ...]
+    spares: tuple[Host, ...]
+    accesses: tuple[Access, ...]
+    told: Told
+
+    @property
+    def facts(self) -> dict[str, Facts]:
+        return {host: facts for host, facts in self.told.items() if not isinstance(facts, HostError)}
+
+    @property
+    def told_of_hosts(self) -> dict[str, Facts | HostError]:
+        """Without the spares."""
+        return {host.name: self.told[host.name] for host in self.hosts}
+
+
+def survey_here(recipe: Recipe) -> Seen:
+    """This machine, standing in for as many hosts as the recipe wants: one look tells of all."""
+    hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
+    with tempfile.TemporaryDirectory() as folder:
+        transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
+        (facts,) = ask(transport, recipe.model.path, "", ("localhost",)).values()
+    return Seen(hosts, (), (), {host.name: facts for host in hosts})
+
+
+def survey_any(recipe: Recipe, accesses: Sequence[Access]) -> Seen:
+    """This machine, or the hosts as far as they answer."""
+    if not accesses:
+        return survey_here(recipe)
+    with closing(SshTransport(accesses, "survey", recipe.runtime.interpreter)) as transport:
+        return preview_hosts(recipe, accesses, transport)
+
+
+def survey_hosts(recipe: Recipe, accesses: Sequence[Access], spares: Sequence[Access], transport: SshTransport) -> Seen:
+    """Every host with its control address and interface: those of its route to the leader, the first host.
+
+    A host that can't be used gives its place to a spare. Raises HostError naming every host that can't be used when
+    there aren't enough, InputError for one machine under two names.
+    """
+    first = _see_all((*accesses, *spares), transport, "")
+    usable = _usable(first)
+    chosen, left = take_places(accesses, spares, usable)
+    if len(chosen) < len(accesses):
+        raise_all(first)
+    leader = _address(chosen[0], usable)
+    if not leader or leader.startswith("127."):
+        raise HostError(f"{chosen[0].name}: its address {leader or 'is unknown'}: give control_address in an inventory")
+    seen = _see_all((*chosen, *left), transport, leader)
+    raise_all(seen)
+    hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
+    told = ask(transport, recipe.model.path, leader, hosts)
+    return Seen(tuple(hosts[a.name] for a in chosen), tuple(hosts[a.name] for a in left), (*chosen, *left), told)
+
+
+def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: SshTransport) -> Seen:
+    """As `survey_hosts` as far as they answer; one that doesn't stands there by its name. InputError as there."""
+    first = _see_all(accesses, transport, "")
+    usable = _usable(first)
+    leader = _address(accesses[0], usable)
+    answering = [access for access in accesses if access.name in usable]
+    seen = _see_all(answering, transport, leader) if leader else {}
+    told: Told = {**_errors(first), **ask(transport, recipe.model.path, leader, usable)}
+    hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
+    return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
+
+
+def unasked(recipe: Recipe, accesses: Sequence[Access]) -> Seen:
+    """What is known without asking anybody."""
+    named = tuple(named_host(access) for access in accesses)
+    return Seen(named or this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), tuple(accesses), {})
+
+
+def named_host(access: Access) -> Host:
+    gpus = GPUS_PER_NODE if access.gpus is None else access.gpus
+    return Host(access.name, access.control_address or access.target, "", gpus)
+
+
+def ask(transport: Transport, model: str, leader: str, hosts: Iterable[str]) -> dict[str, Facts | HostError]:
+    """All facts of each host, in one call a host."""
+    return at_once(lambda host: transport.facts(host, model, leader), {host: host for host in hosts})
+
+
+def take_places(
+    accesses: Sequence[Access], spares: Sequence[Access], usable: Container[str]
+) -> tuple[tuple[Access, ...], tuple[Access, ...]]:
+    """Who is in, and which spares are left: a spare stands where the host was whose place it takes."""
+    free = [spare for spare in spares if spare.name in usable]
+    placed = [access if access.name in usable else (free.pop(0) if free else None) for access in accesses]
+    return tuple(access for access in placed if access is not None), tuple(free)
+
+
+def _see_all(accesses: Iterable[Access], transport: SshTransport, peer: str) -> dict[str, Sight | HostError]:
+    return at_once(lambda name: transport.see(name, peer), {access.name: access.name for access in accesses})
+
+
+def _usable(seen: Mapping[str, Sight | HostError]) -> dict[str, Sight]:
+    """Those that answer. InputError for one machine under two names: the boot id is one of a running kernel."""
+    usable = {name: sight for name, sight in seen.items() if isinstance(sight, Sight)}
+    names: dict[str, list[str]] = {}
+    for name, sight in usable.items():
+        names.setdefault(sight.boot_id, []).append(name)
+    doubles = [" and ".join(same) for same in names.values() if len(same) > 1]
+    if doubles:
+        raise InputError(f"--hosts: {'; '.join(doubles)} are one machine")
+    return usable
+
+
+def _errors(seen: Mapping[str, Sight | HostError]) -> dict[str, HostError]:
+    return {name: error for name, error in seen.items() if isinstance(error, HostError)}
+
+
+def _address(leader: Access, usable: Mapping[str, Sight]) -> str:
+    """Where its peers reach it; empty: not known."""
+    return leader.control_address or (usable[leader.name].address if leader.name in usable else "")
+
+
+def _host_or_named(access: Access, sight: Sight | HostError | None) -> Host:
+    return _host(access, sight) if isinstance(sight, Sight) and sight.interface else named_host(access)
+
+
+def _host(access: Access, sight: Sight | HostError) -> Host:
+    assert isinstance(sight, Sight)
+    address = access.control_address or sight.address
+    if not sight.interface:
+        raise HostError(f"{access.name}: no interface owns {address}; give its control_address in an inventory")
+    gpus = sight.gpus if access.gpus is None else access.gpus
+    return Host(access.name, address, sight.interface, gpus, sight.arch)
