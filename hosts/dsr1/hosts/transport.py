@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Gone
+from dsr1.hosts.facts.ask import Ask, render_ask
 from dsr1.hosts.facts.fact import Fact, from_wire
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.wire import Numbered, parse_gone, render_start
@@ -139,13 +140,13 @@ class Transport(ABC):
         answer = self.ask(host, Question("end", timeout_s=END_S))
         return _read(host, answer, parse_gone, "its processes may still run, ending them failed")
 
-    def facts(self, host: str, model: str, leader: str) -> dict[str, Fact]:
-        """What the host is like, the model in its folder, and its route to the leader's address: dsr1.hosts.facts.
+    def facts(self, host: str, wanted: Ask) -> dict[str, Fact]:
+        """What the host is like, and what it is asked beside: dsr1.hosts.facts.
 
         Its clock's offset from ours, in seconds, is among it.
         """
         asked = time.time()
-        answer = self.ask(host, Question("facts", (model, leader), FACTS_S))
+        answer = self.ask(host, Question("facts", (render_ask(wanted),), FACTS_S))
         answered = time.time()
         return _read(host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host, this_machine
 from dsr1.hosts.local import LocalTransport
@@ -103,7 +104,7 @@ def named_host(access: Access) -> Host:
 
 def ask(transport: Transport, model: str, leader: str, hosts: Iterable[str]) -> dict[str, Facts | HostError]:
     """All facts of each host, in one call a host."""
-    return at_once(lambda host: transport.facts(host, model, leader), {host: host for host in hosts})
+    return at_once(lambda host: transport.facts(host, Ask(model, leader)), {host: host for host in hosts})
 
 
 def take_places(

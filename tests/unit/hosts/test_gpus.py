@@ -1,46 +1,144 @@
-"""GPUs by NVML, where NVML is sick or absent."""
+"""GPUs by NVML, where NVML is sick or absent, and what the kernel shows without it."""
 
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from dsr1.hosts.facts.fact import observe
-from dsr1.hosts.facts.gpus import ask_nvml, describe
+from dsr1.hosts.facts.children import begin
+from dsr1.hosts.facts.fact import Fact, Value, observe
+from dsr1.hosts.facts.gpus import describe_process, gpu_readers, parse_gpu
+from dsr1.hosts.facts.nvml import GPU, describe_gpu, describe_system
+
+# Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's has one.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
 class NVMLError(Exception):
     """As pynvml's."""
 
 
-def make_python(folder: Path, script: str) -> str:
-    """What stands in for the runtime's Python, and for the NVML that it calls."""
-    file = folder / "python"
-    file.write_text(f"#!/bin/sh\n{script}\n")
-    file.chmod(0o700)
-    return str(file)
+def facts(tmp_path: Path, nvml: Callable[[], Iterator[Value]], timeout_s: float = 10) -> dict[str, Fact]:
+    return observe(gpu_readers(tmp_path, nvml, timeout_s))
+
+
+def hang() -> Iterator[Value]:
+    time.sleep(60)
+    yield None
+
+
+def die() -> Iterator[Value]:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    yield None
+
+
+def refuse() -> Iterator[Value]:
+    raise NVMLError("Driver Not Loaded")
+    yield None
+
+
+def talk_too_much() -> Iterator[Value]:
+    while True:
+        yield "x" * 2**20
 
 
 @pytest.mark.parametrize(
-    ("script", "problem"),
+    ("nvml", "problem"),
     [
-        ("exec sleep 60", "did not answer in 0.2 s"),
-        ("echo 'Driver Not Loaded' >&2; exit 1", "Driver Not Loaded"),
-        ("kill -SEGV $$", "child died"),
-        ("echo nonsense", "Expecting value"),
+        (hang, "did not answer in 0.2 s"),
+        (die, "ended with -11"),
+        (refuse, "Driver Not Loaded"),
+        (lambda: iter(()), "nothing was told"),
     ],
 )
-def test_a_sick_nvml_is_a_fact_without_value(tmp_path: Path, script: str, problem: str) -> None:
-    python = make_python(tmp_path, script)
-    fact = observe([("gpu.devices", "NVML", lambda: ask_nvml(0.2 if "sleep" in script else 10, python))])["gpu.devices"]
-    assert fact.value is None
-    assert problem in fact.problem
+def test_a_sick_nvml_is_a_fact_without_value(tmp_path: Path, nvml: Callable[[], Iterator[Value]], problem: str) -> None:
+    found = facts(tmp_path, nvml, 0.2 if nvml is hang else 10)
+    for name in ("gpu.devices", "gpu.system", "gpu.processes"):
+        assert found[name].value is None
+        assert problem in found[name].problem
 
 
-def test_what_one_gpu_does_not_support_is_none() -> None:
+def test_what_was_told_before_it_hung_is_kept(tmp_path: Path) -> None:
+    def half() -> Iterator[Value]:
+        yield {"count": 2, "driver": "580", "problems": {}}
+        yield {"name": "H100", "processes": []}
+        time.sleep(60)
+
+    found = facts(tmp_path, half, 0.5)
+    gpus: Any = found["gpu.devices"].value
+    assert [gpu["name"] for gpu in gpus] == ["H100", None]
+    assert gpus[1]["problems"]["ecc"] == "did not answer in 0.5 s"
+    assert found["gpu.system"].value == {"driver": "580", "problems": {}}
+
+
+def test_a_child_that_never_stops_talking_is_stopped() -> None:
+    values, problem = begin(talk_too_much, 10)()
+    assert (len(values) < 9, problem) == (True, "said more than 8 MiB")
+
+
+def fake(**calls: Callable[..., object]) -> Any:
+    return SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetHandleByIndex=lambda index: index, **calls)
+
+
+def test_what_one_gpu_does_not_support_is_none_with_its_reason() -> None:
     def refuse(_: object) -> None:
         raise NVMLError("Not Supported")
 
-    nvml = SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetName=lambda _: "H100", nvmlDeviceGetUUID=refuse)
-    told = describe(nvml, object())
-    assert (told["name"], told["uuid"], told["mig"]) == ("H100", None, None)
+    told: Any = describe_gpu(fake(nvmlDeviceGetName=lambda _: b"H100", nvmlDeviceGetUUID=refuse), 0)
+    assert (told["name"], told["uuid"], told["problems"]["uuid"]) == ("H100", None, "Not Supported")
+    assert {name for name in GPU if told[name] is None} == {*GPU} - {"name"}
+    assert "nvmlDeviceGetMigMode" in told["problems"]["mig"]
+
+
+def test_a_gpu_that_fell_off_the_bus_takes_only_itself() -> None:
+    def handle(index: int) -> int:
+        if index == 1:
+            raise NVMLError("GPU is lost")
+        return index
+
+    nvml = fake(nvmlDeviceGetP2PStatus=lambda a, b, kind: 0)
+    nvml.nvmlDeviceGetHandleByIndex = handle
+    told: Any = describe_gpu(nvml, 1)
+    assert {told["problems"][name] for name in GPU} == {"GPU is lost"}
+    system: Any = describe_system(nvml, 2)
+    assert (system["nvlink"], system["problems"]["nvlink"]) == (None, "GPU is lost")
+
+
+def test_links_and_pairs() -> None:
+    nvml = fake(
+        nvmlDeviceGetP2PStatus=lambda a, b, kind: 0,
+        nvmlDeviceGetNvLinkState=lambda gpu, link: link != 3,
+        nvmlDeviceGetNvLinkErrorCounter=lambda gpu, link, kind: link + kind,
+        nvmlDeviceGetFieldValues=lambda gpu, fields: [
+            SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=26562 if fields[0] != 230 else 0))
+        ],
+    )
+    told: Any = describe_gpu(nvml, 0)
+    assert (len(told["links"]), told["links"][3]) == (18, {"active": False})
+    assert told["links"][2]["speed"] == 26562
+    assert told["links"][2]["errors"] == {"replay": 2, "recovery": 3, "crc_flit": 4, "crc_data": 5}
+    system: Any = describe_system(nvml, 2)
+    assert (system["nvlink"], told["recovery_action"]) == ([[None, 0], [0, None]], 0)
+
+
+def test_who_uses_a_gpu() -> None:
+    own: Any = describe_process(os.getpid())
+    assert (own["pid"], own["alive"], "python" in own["command"]) == (os.getpid(), True, True)
+    gone: Any = describe_process(2**22 - 1)
+    assert gone["alive"] is False
+
+
+def test_no_driver_is_no_list_of_gpus(tmp_path: Path) -> None:
+    assert facts(tmp_path, refuse)["gpu.kernel"].value is None
+
+
+def test_a_gpu_as_the_kernel_shows_it() -> None:
+    text = "Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-1\nBus Location: \t 0000:00:06.0\nDevice Minor: \t 0\n"
+    assert parse_gpu(text) == {"name": "NVIDIA H100", "uuid": "GPU-1", "pci": "0000:00:06.0", "minor": 0, "vbios": None}
+    with pytest.raises(ValueError, match="no GPU"):
+        parse_gpu("nonsense")

@@ -69,11 +69,12 @@ def _see(peer: str) -> int:
     return _tell(look_around(peer))
 
 
-def _facts(model: str, leader: str) -> int:
+def _facts(asked: str) -> int:
+    from dsr1.hosts.facts.ask import parse_ask
     from dsr1.hosts.facts.fact import to_plain
     from dsr1.hosts.facts.gather import gather_facts
 
-    return _tell(to_plain(gather_facts(model, leader)))
+    return _tell(to_plain(gather_facts(parse_ask(asked))))
 
 
 def _doors(folder: "Path") -> int:
@@ -97,15 +98,12 @@ OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`see` takes the peer's address, `facts` the model's folder and the leader's address; else a folder.
-
-    `attach` also takes the last `seq`.
-    """
+    """`see` takes the peer's address, `facts` an ask, `attach` also the last `seq`; else a folder."""
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb == "see":
         return _see(values[0])
     if verb == "facts":
-        return _facts(*values)
+        return _facts(values[0])
 
     from pathlib import Path
 

@@ -17,8 +17,9 @@ class Fact:
 
 
 Facts = Mapping[str, Fact]
+UNREADABLE = (OSError, ValueError, LookupError, OverflowError, RecursionError)
 Reader = tuple[str, str, Callable[[], Value]]
-"""Name, source, and what reads it; OSError, ValueError and LookupError make it a fact without a value."""
+"""Name, source, and what reads it; an error of UNREADABLE makes it a fact without a value."""
 
 
 def observe(readers: Iterable[Reader]) -> dict[str, Fact]:
@@ -28,7 +29,7 @@ def observe(readers: Iterable[Reader]) -> dict[str, Fact]:
 def _observe_one(source: str, read: Callable[[], Value]) -> Fact:
     try:
         return Fact(read(), source)
-    except (OSError, ValueError, LookupError) as error:
+    except UNREADABLE as error:
         return Fact(None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 

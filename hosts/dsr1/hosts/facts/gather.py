@@ -1,62 +1,44 @@
 """All facts of a host in one call."""
 
-import importlib.metadata
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dsr1.hosts.facts.fact import Fact, Reader, Value, observe
+from dsr1.hosts.facts.ask import Ask
+from dsr1.hosts.facts.children import aside
+from dsr1.hosts.facts.disks import disk_readers
+from dsr1.hosts.facts.fact import Fact, observe
 from dsr1.hosts.facts.gpus import gpu_readers
 from dsr1.hosts.facts.infiniband import infiniband_readers
+from dsr1.hosts.facts.kernel_log import log_readers
+from dsr1.hosts.facts.limits import limit_readers
 from dsr1.hosts.facts.model import model_readers
-from dsr1.hosts.facts.network import network_readers
+from dsr1.hosts.facts.network import network_readers, resolver_readers
 from dsr1.hosts.facts.nvidia import nvidia_readers
-from dsr1.hosts.facts.system import system_readers
+from dsr1.hosts.facts.software import library_readers, software_readers
+from dsr1.hosts.facts.system import command_readers, system_readers
 
-PACKAGES = (
-    "vllm",
-    "torch",
-    "ai-dynamo",
-    "ai-dynamo-runtime",
-    "nvidia-nccl-cu12",
-    "nvidia-nccl-cu13",
-    "nvidia-nvshmem-cu12",
-    "nvidia-nvshmem-cu13",
-    "deep_ep",
-    "deep_gemm",
-    "flashinfer-python",
-    "nixl",
-    "triton",
-    "transformers",
-)
 ROOT = Path("/")
+NOTHING = Ask()
+MODEL_S = 30.0
 
 
-def gather_facts(model: str = "", leader: str = "", root: Path = ROOT) -> dict[str, Fact]:
-    """Bounded: what may hang runs in a child with a timeout."""
-    readers = (
+def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
+    """What may hang begins first, in children with a time limit, and is waited for last."""
+    slow = [
+        *gpu_readers(root),
+        *log_readers(root),
+        *command_readers(),
+        *disk_readers(root, ask.folders),
+        *resolver_readers(ask),
+        *library_readers(),
+        *aside(model_readers(ask.model, root), MODEL_S),
+    ]
+    quick = (
         system_readers(root),
+        limit_readers(root),
+        network_readers(root, ask),
         nvidia_readers(root),
         infiniband_readers(root),
-        network_readers(leader),
-        gpu_readers(),
-        model_readers(model, root),
-        other_readers(),
+        software_readers(ask.pins),
     )
-    return observe(chain.from_iterable(readers))
-
-
-def other_readers() -> Iterator[Reader]:
-    yield "software", "the runtime's packages", installed
-
-
-def installed() -> dict[str, Value]:
-    """Version by package, of those that are there."""
-    return {name: version for name in PACKAGES if (version := _version(name))}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return observe(chain(*quick)) | observe(slow)

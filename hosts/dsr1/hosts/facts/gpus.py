@@ -1,97 +1,87 @@
-"""Facts of GPUs, by NVML in a child of its own: a call into a sick driver may never return."""
+"""Facts of GPUs: by NVML, and by what the kernel shows without it; who uses them; whether CUDA starts."""
 
-import contextlib
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from dsr1.hosts.facts.children import begin, only
 from dsr1.hosts.facts.fact import Reader, Value
+from dsr1.hosts.facts.nvml import ask_nvml, unknown_gpu
 
-NVML_S, KILLED_S = 20.0, 1.0
-CHILD = "from dsr1.hosts.facts.gpus import print_gpus; print_gpus()"
-
-
-def gpu_readers(timeout_s: float = NVML_S) -> Iterator[Reader]:
-    yield "gpu.devices", "NVML", lambda: ask_nvml(timeout_s)
+NVML_S, CUDA_S = 20.0, 60.0
+Work = Callable[[], Iterable[Value]]
 
 
-def ask_nvml(timeout_s: float, python: str = sys.executable) -> Value:
-    """One object a GPU. OSError: NVML is absent, broken or hangs."""
-    argv = (python, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {CHILD}")
-    pipe = subprocess.PIPE
-    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True)
+def gpu_readers(root: Path, nvml: Work = ask_nvml, timeout_s: float = NVML_S) -> list[Reader]:
+    """NVML and CUDA begin here, and are waited for when they are read."""
+    told = functools.cache(begin(nvml, timeout_s))
+    cuda = begin(start_cuda, CUDA_S)
+    folder = root / "proc/driver/nvidia/gpus"
+    return [
+        ("gpu.system", "NVML", lambda: system_of(told())),
+        ("gpu.devices", "NVML", lambda: gpus_of(told())),
+        ("gpu.processes", "NVML, /proc", lambda: [describe_process(pid) for pid in pids_of(told())]),
+        ("gpu.kernel", str(folder), lambda: [parse_gpu(file.read_text()) for file in _information(folder)]),
+        ("gpu.cuda", "cuInit, cuDeviceGetCount", lambda: only(cuda())),
+    ]
+
+
+def system_of(told: tuple[list[Any], str]) -> Value:
+    """OSError: NVML is absent, broken or hangs."""
+    system: Any = only(told)
+    return {key: value for key, value in system.items() if key != "count"}
+
+
+def gpus_of(told: tuple[list[Any], str]) -> list[Value]:
+    """Every GPU that NVML counts, also those that it then told nothing of."""
+    system: Any = only(told)
+    found, problem = told[0][1:], told[1] or "not told"
+    return [*found, *(unknown_gpu(problem) for _ in range(system["count"] - len(found)))]
+
+
+def pids_of(told: tuple[list[Any], str]) -> list[int]:
+    gpus: list[Any] = gpus_of(told)
+    return sorted({pid for gpu in gpus for pid in gpu["processes"] or ()})
+
+
+def describe_process(pid: int) -> Value:
+    """Who it is; of one that is gone, or in another PID namespace, the pid alone."""
+    import psutil
+
     try:
-        told, errors = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        _give_up(child)
-        raise TimeoutError(f"NVML did not answer in {timeout_s:g} s: the driver hangs") from None
-    if child.returncode != 0:
-        raise OSError((errors.decode(errors="replace").strip().splitlines() or ["NVML's child died"])[-1])
-    gpus: Value = json.loads(told)
-    return gpus
+        process = psutil.Process(pid)
+        words = " ".join(process.cmdline()) or process.name()
+        return {"pid": pid, "user": process.username(), "command": words[:200], "alive": True}
+    except psutil.Error:
+        return {"pid": pid, "user": "", "command": "", "alive": False}
 
 
-def _give_up(child: "subprocess.Popen[bytes]") -> None:
-    """Within the driver it hears no signal: its end isn't waited for."""
-    child.kill()
-    for stream in (child.stdout, child.stderr):
-        if stream:
-            stream.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(KILLED_S)
+def start_cuda() -> Iterator[Value]:
+    """What every worker does first; it needs the driver, its device nodes and the fabric, not a kernel of ours."""
+    from ctypes import CDLL, byref, c_int
+
+    cuda = CDLL("libcuda.so.1")
+    count = c_int(0)
+    code = cuda.cuInit(0) or cuda.cuDeviceGetCount(byref(count))
+    yield {"code": code, "count": count.value}
 
 
-def print_gpus() -> None:
-    """In the child."""
-    try:
-        import pynvml as nvml
-    except ImportError:
-        sys.exit("nvidia-ml-py is not in the runtime's Python")
-    try:
-        nvml.nvmlInit()
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        print(json.dumps([describe(nvml, handle) for handle in handles]))
-    except nvml.NVMLError as error:
-        sys.exit(str(error))
+def _information(folder: Path) -> list[Path]:
+    """OSError: there is no such folder, so no driver."""
+    return [device / "information" for device in sorted(folder.iterdir())]
 
 
-def describe(nvml: Any, gpu: Any) -> dict[str, Value]:
-    """One GPU. None is what this NVML, or this GPU, does not know."""
-
-    def ask(call: str, of: Callable[[Any], Value] = lambda told: told) -> Value:
-        try:
-            return of(getattr(nvml, call)(gpu))
-        except (nvml.NVMLError, AttributeError):
-            return None
-
+def parse_gpu(text: str) -> dict[str, Value]:
+    """/proc/driver/nvidia/gpus/BDF/information: `Model: \t NVIDIA H100 80GB HBM3`. ValueError: it names no GPU."""
+    rows = dict(re.findall(r"^([A-Za-z ]+):[ \t]*(.*?)[ \t]*$", text, re.MULTILINE))
+    if "Bus Location" not in rows:
+        raise ValueError(f"no GPU in {text[:100]!r}")
     return {
-        "name": ask("nvmlDeviceGetName"),
-        "uuid": ask("nvmlDeviceGetUUID"),
-        "pci": ask("nvmlDeviceGetPciInfo", lambda told: told.busId),
-        "capability": ask("nvmlDeviceGetCudaComputeCapability", list),
-        "memory": ask("nvmlDeviceGetMemoryInfo", lambda told: told.total),
-        "memory_used": ask("nvmlDeviceGetMemoryInfo", lambda told: told.used),
-        "processes": ask("nvmlDeviceGetComputeRunningProcesses", lambda told: [process.pid for process in told]),
-        "mig": ask("nvmlDeviceGetMigMode", list),
-        "compute_mode": ask("nvmlDeviceGetComputeMode"),
-        "persistence": ask("nvmlDeviceGetPersistenceMode"),
-        "ecc": ask("nvmlDeviceGetEccMode", list),
-        "ecc_uncorrected": _uncorrected(nvml, gpu),
-        "remapped": ask("nvmlDeviceGetRemappedRows", list),
-        "throttle": ask("nvmlDeviceGetCurrentClocksEventReasons"),
-        "power_limit": ask("nvmlDeviceGetEnforcedPowerLimit"),
-        "power_default": ask("nvmlDeviceGetPowerManagementDefaultLimit"),
-        "pcie_width": ask("nvmlDeviceGetCurrPcieLinkWidth"),
-        "pcie_width_max": ask("nvmlDeviceGetMaxPcieLinkWidth"),
+        "name": rows.get("Model"),
+        "uuid": rows.get("GPU UUID"),
+        "pci": rows["Bus Location"],
+        "minor": int(rows["Device Minor"]) if rows.get("Device Minor", "").isdigit() else None,
+        "vbios": rows.get("Video BIOS"),
     }
-
-
-def _uncorrected(nvml: Any, gpu: Any) -> Value:
-    """Errors since the driver was loaded."""
-    try:
-        kinds = nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
-        return int(nvml.nvmlDeviceGetTotalEccErrors(gpu, *kinds))
-    except (nvml.NVMLError, AttributeError):
-        return None

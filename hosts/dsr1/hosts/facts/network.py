@@ -1,13 +1,79 @@
-"""Facts of the network: the address and interface that this host's peers reach it by."""
+"""Facts of the network: ports in use, ports that outgoing connections take, names, the route to the leader."""
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from dsr1.hosts.agent.ports import holder_of, parse_range, parse_reserved
+from dsr1.hosts.facts.ask import Ask
+from dsr1.hosts.facts.children import aside, begin
 from dsr1.hosts.facts.fact import Reader, Value
+from dsr1.hosts.facts.files import read, read_int, read_or
+
+LISTEN, RESOLVE_S = "0A", 3.0
 
 
-def network_readers(leader: str) -> Iterator[Reader]:
-    """`leader` is an address; empty: there is nobody to talk to."""
-    yield "net.control", f"route to {leader or 'no leader'}", lambda: control(leader)
+def parse_listening(text: str) -> list[tuple[int, int]]:
+    """/proc/net/tcp and tcp6: (port, uid) of every socket that listens."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return [(int(row[1].rpartition(":")[2], 16), int(row[7])) for row in rows if row[3] == LISTEN]
+
+
+def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
+    net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
+    yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
+    yield "net.ephemeral", str(settings), lambda: [*parse_range(read(settings / "ip_local_port_range"))]
+    yield (
+        "net.reserved",
+        str(settings),
+        lambda: [[*r] for r in parse_reserved(read(settings / "ip_local_reserved_ports"))],
+    )
+    yield "net.unprivileged", str(settings), lambda: read_int(settings / "ip_unprivileged_port_start")
+    yield "net.interfaces", str(root / "sys/class/net"), lambda: _interfaces(root / "sys/class/net")
+
+
+def resolver_readers(ask: Ask) -> list[Reader]:
+    """They begin here: a name server that is gone makes each name wait for it."""
+    readers = aside([("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))], RESOLVE_S)
+    if ask.peers:
+        names = begin(lambda: resolve(ask.peers), RESOLVE_S)
+        readers.append(("net.resolved", "getaddrinfo", lambda: _resolved(ask.peers, names())))
+    return readers
+
+
+def _resolved(peers: Sequence[str], told: tuple[list[Value], str]) -> Value:
+    """By name: its addresses; of those that weren't come to, the reason as a string."""
+    values, problem = told
+    return dict(zip(peers, [*values, *[problem] * (len(peers) - len(values))], strict=True))
+
+
+def resolve(names: Sequence[str]) -> Iterator[Value]:
+    for name in names:
+        try:
+            told = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            yield getattr(error, "strerror", None) or str(error)
+        else:
+            yield [*sorted({str(address[4][0]) for address in told})]
+
+
+def _listening(net: Path, wanted: Sequence[int]) -> Value:
+    """By port, who holds it: in full for those of the plan, else the number of the user."""
+    seen = parse_listening(read(net / "tcp")) + parse_listening(read_or(net / "tcp6"))
+    return {str(port): holder_of(port) if port in wanted else f"uid {uid}" for port, uid in seen}
+
+
+def _reserved(file: Path) -> Value:
+    return [[low, high] for low, high in parse_reserved(read(file))]
+
+
+def _interfaces(folder: Path) -> Value:
+    return {device.name: _interface(device) for device in sorted(folder.iterdir()) if device.is_dir()}
+
+
+def _interface(device: Path) -> Value:
+    """What can't be read of one is missing: reading the speed of an interface that is down is refused."""
+    return {"mtu": read_int(device / "mtu"), "state": read_or(device / "operstate").strip()}
 
 
 def control(leader: str) -> Value:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.facts.fact import Reader, Value
+from dsr1.hosts.facts.files import read
 
 NVIDIA_VENDOR, THREE_D_CONTROLLER = "0x10de", "0x0302"
 PEERMEM = (
@@ -33,7 +34,7 @@ def parse_driver(text: str) -> dict[str, Value]:
 
 def nvidia_readers(root: Path) -> Iterator[Reader]:
     driver, modprobe = root / "proc/driver/nvidia", root / "etc/modprobe.d"
-    yield "nvidia.driver", str(driver / "version"), lambda: parse_driver((driver / "version").read_text())
+    yield "nvidia.driver", str(driver / "version"), lambda: parse_driver(read(driver / "version"))
     yield "nvidia.params", str(driver / "params"), lambda: _wanted_params(driver / "params")
     yield "nvidia.configured", str(modprobe), lambda: _configured(modprobe)
     yield "nvidia.nodes", str(root / "dev"), lambda: _nodes(root / "dev")
@@ -43,13 +44,13 @@ def nvidia_readers(root: Path) -> Iterator[Reader]:
 
 
 def _wanted_params(file: Path) -> dict[str, Value]:
-    params = parse_params(file.read_text())
+    params = parse_params(read(file))
     return {name: params.get(name, "") for name in ("EnableStreamMemOPs", "RegistryDwords")}
 
 
 def _configured(folder: Path) -> str:
     """The options for the module at its next load: other than the loaded ones, a reboot is due."""
-    lines = (line for file in sorted(folder.glob("*.conf")) for line in file.read_text().splitlines())
+    lines = (line for file in sorted(folder.glob("*.conf")) for line in read(file).splitlines())
     return "\n".join(line.strip() for line in lines if re.match(r"\s*options\s+nvidia\s", line))
 
 
@@ -73,7 +74,7 @@ def _on_bus(devices: Path) -> int:
 
 def _is_gpu(device: Path) -> bool:
     try:
-        vendor, kind = (device / "vendor").read_text().strip(), (device / "class").read_text().strip()
-    except OSError:
+        vendor, kind = read(device / "vendor").strip(), read(device / "class").strip()
+    except (OSError, ValueError):
         return False
     return vendor == NVIDIA_VENDOR and kind.startswith(THREE_D_CONTROLLER)

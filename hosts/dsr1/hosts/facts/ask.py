@@ -1,0 +1,33 @@
+"""What a host is asked beside what it is like: names to resolve, ports to look at, a model, folders."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the plan on this host.
+
+    `folders` will be written to. `pins` are distributions whose own wishes are told, see the fact `software.wishes`.
+    """
+
+    model: str = ""
+    leader: str = ""
+    peers: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    folders: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+
+
+def render_ask(ask: Ask) -> str:
+    return json.dumps(asdict(ask))
+
+
+def parse_ask(text: str) -> Ask:
+    """ValueError: this isn't what `render_ask` makes."""
+    plain = json.loads(text)
+    if not isinstance(plain, dict) or plain.keys() != {field.name for field in fields(Ask)}:
+        raise ValueError(f"an ask is an object of this dsr1's, not {text[:200]!r}")
+    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    return Ask(**told)

@@ -1,0 +1,28 @@
+"""Small text files of the kernel, read whole; never more than a bound, whatever they claim to be."""
+
+from pathlib import Path
+
+MOST_BYTES, PIECE = 4 * 2**20, 65536
+
+
+def read(file: Path) -> str:
+    """OSError: not there, or not ours to read. ValueError: not UTF-8, or larger than any such file is."""
+    data = b""
+    with file.open("rb", buffering=0) as opened:
+        while piece := opened.read(PIECE):  # /proc/sys sets aside as much memory as is asked for
+            data += piece
+            if len(data) > MOST_BYTES:
+                raise ValueError(f"{file} is larger than {MOST_BYTES >> 20} MiB")
+    return data.decode()
+
+
+def read_or(file: Path, otherwise: str = "") -> str:
+    """Where the file's absence says something by itself."""
+    try:
+        return read(file)
+    except FileNotFoundError:
+        return otherwise
+
+
+def read_int(file: Path) -> int:
+    return int(read(file))

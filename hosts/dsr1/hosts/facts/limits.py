@@ -1,0 +1,55 @@
+"""Limits as the workers will have them: the agent that reads them starts the workers, and they inherit."""
+
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dsr1.hosts.facts.fact import Reader, Value
+from dsr1.hosts.facts.files import read, read_int, read_or
+
+KINDS = {
+    "limit.memlock": (resource.RLIMIT_MEMLOCK, "soft"),
+    "limit.nofile": (resource.RLIMIT_NOFILE, "hard"),  # vLLM raises its soft one itself
+    "limit.nproc": (resource.RLIMIT_NPROC, "soft"),
+    "limit.core": (resource.RLIMIT_CORE, "soft"),
+}
+UNIFIED = "0::"
+Parse = Callable[[str], float | None]
+
+
+def limit_readers(root: Path) -> Iterator[Reader]:
+    for name, (kind, side) in KINDS.items():
+        yield name, f"getrlimit, {side}", lambda kind=kind, side=side: resource.getrlimit(kind)[side == "hard"]  # type: ignore[misc]
+    kernel, groups = root / "proc/sys/kernel", root / "proc/self/cgroup"
+    yield "limit.threads", str(kernel), lambda: min(read_int(kernel / "threads-max"), read_int(kernel / "pid_max"))
+    yield "cgroup.pids", "cgroup pids.max", lambda: _tightest(root, groups, "pids.max", parse_most)
+    yield "cgroup.cpus", "cgroup cpu.max", lambda: _tightest(root, groups, "cpu.max", parse_cpu_max)
+    yield "cgroup.memory", "cgroup memory.max", lambda: _tightest(root, groups, "memory.max", parse_most)
+
+
+def parse_cgroup(text: str) -> str:
+    """/proc/self/cgroup, the unified hierarchy's path: `0::/user.slice/...`. ValueError: there is only a legacy one."""
+    for line in text.splitlines():
+        if line.startswith(UNIFIED):
+            return line.removeprefix(UNIFIED)
+    raise ValueError("no unified control group (cgroup v2)")
+
+
+def parse_most(text: str) -> float | None:
+    """`max`, or a number."""
+    word = text.strip()
+    return None if word == "max" else int(word)
+
+
+def parse_cpu_max(text: str) -> float | None:
+    """`max 100000`, or quota and period: as a number of CPUs."""
+    quota, period = text.split()
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _tightest(root: Path, groups: Path, name: str, parse: Parse) -> Value:
+    """The least that any group from ours up to the top allows; -1: none limits it."""
+    own = root / "sys/fs/cgroup" / parse_cgroup(read(groups)).lstrip("/")
+    folders = [own, *own.parents][: len(own.relative_to(root / "sys/fs/cgroup").parts) + 1]
+    told = [parse(text) for folder in folders if (text := read_or(folder / name))]
+    return min((limit for limit in told if limit is not None), default=-1)

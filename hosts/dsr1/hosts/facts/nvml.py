@@ -1,0 +1,168 @@
+"""What NVML knows of the GPUs. Runs in a child (see children.py): a call into a sick driver may never return.
+
+A call that fails leaves None, and its reason among the object's `problems`: "Not Supported" is no health.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from ctypes import byref
+from typing import Any
+
+from dsr1.hosts.facts.fact import Value
+
+LINKS = 18
+RECOVERY_ACTION, LINK_SPEED = 230, 164  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, NVML_FI_DEV_NVLINK_GET_SPEED
+NVLINK, SLOWDOWN, TARGET_CLOCK = 2, 1, 1  # NVML_P2P_CAPS_INDEX_, NVML_TEMPERATURE_THRESHOLD_, NVML_CLOCK_ID_
+SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
+CORRECTED, UNCORRECTED, VOLATILE, AGGREGATE = 0, 1, 0, 1
+SRAM, DRAM = 7, 2  # NVML_MEMORY_LOCATION_
+LINK_ERRORS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3}
+
+Reading = tuple[str, tuple[object, ...], Callable[[Any], Value]]
+
+
+def _same(told: Any) -> Any:
+    return told.decode(errors="replace") if isinstance(told, bytes) else told
+
+
+GPU: Mapping[str, Reading] = {
+    "name": ("nvmlDeviceGetName", (), _same),
+    "uuid": ("nvmlDeviceGetUUID", (), _same),
+    "pci": ("nvmlDeviceGetPciInfo", (), lambda told: _same(told.busId)),
+    "minor": ("nvmlDeviceGetMinorNumber", (), _same),
+    "capability": ("nvmlDeviceGetCudaComputeCapability", (), list),
+    "memory": ("nvmlDeviceGetMemoryInfo", (), lambda told: told.total),
+    "memory_used": ("nvmlDeviceGetMemoryInfo", (), lambda told: told.used),
+    "processes": ("nvmlDeviceGetComputeRunningProcesses", (), lambda told: [process.pid for process in told]),
+    "mig": ("nvmlDeviceGetMigMode", (), list),
+    "compute_mode": ("nvmlDeviceGetComputeMode", (), _same),
+    "persistence": ("nvmlDeviceGetPersistenceMode", (), _same),
+    "ecc": ("nvmlDeviceGetEccMode", (), list),
+    "ecc_uncorrected": ("nvmlDeviceGetTotalEccErrors", (UNCORRECTED, VOLATILE), _same),
+    "ecc_sram_corrected": ("nvmlDeviceGetMemoryErrorCounter", (CORRECTED, VOLATILE, SRAM), _same),
+    "ecc_dram_corrected": ("nvmlDeviceGetMemoryErrorCounter", (CORRECTED, VOLATILE, DRAM), _same),
+    "ecc_sram_uncorrected": ("nvmlDeviceGetMemoryErrorCounter", (UNCORRECTED, AGGREGATE, SRAM), _same),
+    "remapped": ("nvmlDeviceGetRemappedRows", (), list),
+    "throttle": ("nvmlDeviceGetCurrentClocksEventReasons", (), _same),
+    "temperature": ("nvmlDeviceGetTemperature", (SENSOR,), _same),
+    "temperature_slowdown": ("nvmlDeviceGetTemperatureThreshold", (SLOWDOWN,), _same),
+    "power_limit": ("nvmlDeviceGetEnforcedPowerLimit", (), _same),
+    "power_default": ("nvmlDeviceGetPowerManagementDefaultLimit", (), _same),
+    "clock_target": ("nvmlDeviceGetClock", (SM_CLOCK, TARGET_CLOCK), _same),
+    "clock_max": ("nvmlDeviceGetMaxClockInfo", (SM_CLOCK,), _same),
+    "pcie_width": ("nvmlDeviceGetCurrPcieLinkWidth", (), _same),
+    "pcie_width_max": ("nvmlDeviceGetMaxPcieLinkWidth", (), _same),
+    "pcie_generation": ("nvmlDeviceGetCurrPcieLinkGeneration", (), _same),
+    "pcie_generation_max": ("nvmlDeviceGetMaxPcieLinkGeneration", (), _same),
+    "pcie_replays": ("nvmlDeviceGetPcieReplayCounter", (), _same),
+    "vbios": ("nvmlDeviceGetVbiosVersion", (), _same),
+    "inforom": ("nvmlDeviceValidateInforom", (), lambda told: "valid"),
+}
+SYSTEM: Mapping[str, Reading] = {
+    "driver": ("nvmlSystemGetDriverVersion", (), _same),
+    "nvml": ("nvmlSystemGetNVMLVersion", (), _same),
+    "cuda": ("nvmlSystemGetCudaDriverVersion_v2", (), _same),
+    "confidential": ("nvmlSystemGetConfComputeState", (), lambda told: told.ccFeature),
+}
+
+
+class Asking:
+    """Asks NVML one thing after the other, and keeps what it would not tell."""
+
+    def __init__(self, nvml: Any) -> None:
+        self._nvml = nvml
+        self.problems: dict[str, Value] = {}
+
+    def of(self, name: str, ask: Callable[[], Value]) -> Value:
+        """An older library lacks a call; a binding of another version disagrees about its arguments."""
+        try:
+            return ask()
+        except (self._nvml.NVMLError, AttributeError, TypeError, ValueError, LookupError) as error:
+            self.problems[name] = str(error) or type(error).__name__
+            return None
+
+    def table(self, readings: Mapping[str, Reading], *about: object) -> dict[str, Value]:
+        def ask(call: str, more: tuple[object, ...], read: Callable[[Any], Value]) -> Value:
+            return read(getattr(self._nvml, call)(*about, *more))
+
+        return {name: self.of(name, lambda reading=reading: ask(*reading)) for name, reading in readings.items()}  # type: ignore[misc]
+
+
+def ask_nvml() -> Iterator[Value]:
+    """The system first, then GPU after GPU: what hangs later takes nothing from what was told before."""
+    try:
+        import pynvml as nvml
+    except ImportError:
+        raise OSError("nvidia-ml-py is not in the runtime's Python") from None
+    nvml.nvmlInit()
+    count = nvml.nvmlDeviceGetCount()
+    yield describe_system(nvml, count)
+    for index in range(count):
+        yield describe_gpu(nvml, index)
+
+
+def describe_system(nvml: Any, count: int) -> dict[str, Value]:
+    asking = Asking(nvml)
+    found: dict[str, Value] = {"count": count, **asking.table(SYSTEM)}
+    found["nvlink"] = asking.of("nvlink", lambda: _pairs(nvml, count))
+    return {**found, "problems": asking.problems}
+
+
+def _pairs(nvml: Any, count: int) -> Value:
+    """By GPU, the P2P status over NVLink to every GPU: 0 is OK; on the diagonal, None."""
+    gpus = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+    return [[None if a is b else nvml.nvmlDeviceGetP2PStatus(a, b, NVLINK) for b in gpus] for a in gpus]
+
+
+def describe_gpu(nvml: Any, index: int) -> dict[str, Value]:
+    asking = Asking(nvml)
+    try:
+        gpu = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError as error:  # a GPU that fell off the bus takes only itself
+        return unknown_gpu(str(error))
+    found = asking.table(GPU, gpu)
+    found |= {
+        "ecc_sram_exceeded": asking.of("ecc_sram_exceeded", lambda: _sram_exceeded(nvml, gpu)),
+        "recovery_action": asking.of("recovery_action", lambda: _field(nvml, gpu, RECOVERY_ACTION)),
+        "fabric": asking.of("fabric", lambda: _fabric(nvml, gpu)),
+        "links": asking.of("links", lambda: [_link(nvml, gpu, link) for link in range(LINKS)]),
+    }
+    return {**found, "problems": asking.problems}
+
+
+def unknown_gpu(why: str) -> dict[str, Value]:
+    names = (*GPU, "ecc_sram_exceeded", "recovery_action", "fabric", "links")
+    return {**dict.fromkeys(names, None), "problems": dict.fromkeys(names, why)}
+
+
+def _sram_exceeded(nvml: Any, gpu: Any) -> bool:
+    status = nvml.c_nvmlEccSramErrorStatus_v1_t()
+    nvml.nvmlDeviceGetSramEccErrorStatus(gpu, byref(status))
+    return bool(status.bThresholdExceeded)
+
+
+def _field(nvml: Any, gpu: Any, *field: int) -> int:
+    """An unsigned 32 bit value of NVML's long list; each has an error code of its own."""
+    (value,) = nvml.nvmlDeviceGetFieldValues(gpu, [field if len(field) > 1 else field[0]])
+    if value.nvmlReturn != 0:
+        raise nvml.NVMLError(value.nvmlReturn)
+    return int(value.value.uiVal)
+
+
+def _fabric(nvml: Any, gpu: Any) -> dict[str, Value]:
+    """State 3 is completed; the mask's fields are explained in docs/checks.md."""
+    info = nvml.c_nvmlGpuFabricInfoV_t()
+    nvml.nvmlDeviceGetGpuFabricInfoV(gpu, byref(info))
+    return {"state": info.state, "status": info.status, "health": info.healthMask}
+
+
+def _link(nvml: Any, gpu: Any, link: int) -> dict[str, Value]:
+    """Speed and errors of an active one alone."""
+    if not nvml.nvmlDeviceGetNvLinkState(gpu, link):
+        return {"active": False}
+    asking = Asking(nvml)
+    errors = {
+        name: asking.of(name, lambda code=code: nvml.nvmlDeviceGetNvLinkErrorCounter(gpu, link, code))  # type: ignore[misc]
+        for name, code in LINK_ERRORS.items()
+    }
+    speed = asking.of("speed", lambda: _field(nvml, gpu, LINK_SPEED, link))
+    return {"active": True, "speed": speed, "errors": errors, "problems": asking.problems}
