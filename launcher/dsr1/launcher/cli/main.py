@@ -9,6 +9,7 @@ from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, 
 from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
 from dsr1.launcher.cli.launch import launch
+from dsr1.launcher.cli.model import model
 from dsr1.launcher.cli.plan import plan
 from dsr1.launcher.cli.recipes import recipes
 from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop, supervise
@@ -31,6 +32,7 @@ app = typer.Typer(
 for verb in (recipes, plan, check, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
+app.add_typer(model, name="model")
 
 
 def exit_code(error: Dsr1Error) -> int:
