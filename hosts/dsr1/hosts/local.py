@@ -3,17 +3,14 @@
 import contextlib
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
 
 from dsr1.hosts.agent import control
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.commands import Command, Subscribe
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.log_lines import read_logs
-from dsr1.hosts.model.job import Hear, Order, listen, render_order
 from dsr1.hosts.transport import Answer, Numbered, Question, Transport
 from dsr1.hosts.wire import parse_event, render_command
 
@@ -67,7 +64,6 @@ class LocalTransport(Transport):
     def __init__(self, folder: Path, python: tuple[str, ...]) -> None:
         self._folder = folder.absolute()
         self._python = python
-        self._jobs: list[subprocess.Popen[bytes]] = []
 
     def ask(self, host: str, question: Question) -> Answer:
         values = (str(self._folder / host),) if question.values is None else question.values
@@ -85,38 +81,6 @@ class LocalTransport(Transport):
         except OSError as error:
             raise HostError(f"{host}: the agent can't be run with {self._python[0]}: {error}") from error
         return Answer(done.returncode, done.stdout, done.stderr)
-
-    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
-        """`close`, from another thread too, ends the job."""
-        with tempfile.TemporaryFile() as words, self._begin(host, job, words) as child:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # its last words tell why
-                child.stdin.write(render_order(order))
-                child.stdin.flush()
-            result = listen(child.stdout, hear)
-            child.kill()
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
-            words.seek(0)
-            said = Answer(-1, b"", words.read())
-        if result is None:
-            raise HostError(f"{host}: its agent broke off: {said.last_words}")
-        return result
-
-    def _begin(self, host: str, job: str, words: "IO[bytes]") -> "subprocess.Popen[bytes]":
-        argv = (*self._python, str(make_bundle(self._folder)), "work", job)
-        try:
-            child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words)
-        except OSError as error:
-            raise HostError(f"{host}: {self._python[0]} can't be run: {error.strerror}") from error
-        self._jobs.append(child)
-        return child
-
-    def close(self) -> None:
-        for child in self._jobs:
-            if child.poll() is None:
-                child.kill()
 
     def attach(self, host: str, since: int) -> LocalLink:
         try:

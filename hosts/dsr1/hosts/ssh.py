@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.agent.bundle import bundle_name, render_bundle
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.model.job import Hear, Order, listen, render_order
 from dsr1.hosts.remote import Remote
 from dsr1.hosts.transport import Answer, Numbered, Question, Transport
 from dsr1.hosts.wire import parse_event, render_command
@@ -20,7 +19,7 @@ from dsr1.hosts.wire import parse_event, render_command
 if TYPE_CHECKING:
     from paramiko import Channel
 
-SEE_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
+SEE_S, SEND_S = 30.0, 120.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 
@@ -142,22 +141,6 @@ class SshTransport(Transport):
                 process, text = json.loads(line)
                 yield str(process), str(text)
 
-    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
-        """The agent is put there first, by a look; `close`, from another thread too, ends the job."""
-        self.see(host, "")
-        channel = self._remotes[host].open(self._argv(("work", job)))
-        channel.settimeout(SILENT_S)
-        with contextlib.closing(channel):
-            try:
-                channel.sendall(render_order(order))
-                result = listen(_told(channel), hear)
-                words = channel.makefile_stderr("rb").read() if result is None else b""
-            except (OSError, ValueError) as error:
-                raise HostError(f"{host}: lost while it worked ({error or 'it fell silent'})") from error
-        if result is None:
-            raise HostError(f"{host}: its agent broke off: {Answer(-1, b'', words).last_words}")
-        return result
-
     def close(self) -> None:
         for remote in self._remotes.values():
             remote.drop()
@@ -172,13 +155,6 @@ class SshTransport(Transport):
         done = self._remotes[host].run(("sh", "-c", _PUT, "dsr1", name, mode), SEND_S, data)
         if done.code != 0:
             raise HostError(f"{host}: can't be written to: {done.last_words}")
-
-
-def _told(channel: "Channel") -> Iterator[bytes]:
-    rest = b""
-    while data := channel.recv(65536):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
 
 
 def _lines(channel: "Channel", follow: Callable[[], bool]) -> Iterator[bytes]:

@@ -8,10 +8,12 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.launcher.agents import raise_all
-from dsr1.launcher.findings import folded, unreached
+from dsr1.launcher.findings import folded
 from dsr1.launcher.recipe import Engine, Recipe
 from dsr1.launcher.survey import Told, survey_any
 from dsr1.launcher.topology import local_size
+
+REACH = "host.reach"
 
 
 def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
@@ -25,6 +27,10 @@ def judge(recipe: Recipe, told: Told, ids: Sequence[str]) -> list[Finding]:
     site = {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
     lost = [unreached(host, error) for host, error in told.items() if isinstance(error, HostError)]
     return [*lost, *run_checks(site, make_needs(recipe, len(told)), ids)]
+
+
+def unreached(host: str, error: HostError) -> Finding:
+    return Finding(host, REACH, "FAIL", str(error), "an agent that answers", "See what it says, or leave the host out.")
 
 
 def choose(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:

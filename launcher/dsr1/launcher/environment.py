@@ -1,10 +1,12 @@
 """The variables of every process of a plan: defaults, what the stack and the host give, the recipe's. Pure."""
 
+from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
 from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import Variable
 from dsr1.launcher.commands.stacks import Place, Site, Stack
+from dsr1.launcher.commands.vllm import shape_arguments
 from dsr1.launcher.ports import ranks_before, transfers_kv
 from dsr1.launcher.topology import Group, Node
 
@@ -35,6 +37,7 @@ def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tupl
     computed = [
         *visible_devices(devices, node.host.gpus),
         *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
+        *(v for one in host_cache(site, group, node.host) for v in cache_variables(one.cache)),
         Variable("VLLM_ENGINE_READY_TIMEOUT_S", str(round(site.recipe.timeouts.ready)), "recipe timeouts.ready"),
     ]
     if stack.has_system_port and not is_headless_follower(group, node):
@@ -48,6 +51,15 @@ def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tupl
     if transfers_kv(group):
         computed.append(Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"))
     return tuple(variable for variable in computed if variable.name not in own)
+
+
+def host_cache(site: Site, group: Group, host: Host) -> tuple[HostCache, ...]:
+    """Where the engine's compilers keep what they make on a host. None: nothing compiles, or too little is known."""
+    if site.recipe.stack == "mocker":
+        return ()
+    shapes = Shapes(group.size * group.spec.tensor_parallel_size, shape_arguments(group.spec))
+    cache = make_cache(shapes, site.facts.get(host.name, {}), site.recipe.runtime.cache_dir or "")
+    return (HostCache(host.name, group.name, cache),) if cache else ()
 
 
 def is_headless_follower(group: Group, node: Node) -> bool:

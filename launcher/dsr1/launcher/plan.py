@@ -4,6 +4,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dsr1.env.caches import HostCache
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
@@ -17,7 +18,7 @@ from dsr1.launcher.commands.stacks import (
     secret_variables,
     stack_of,
 )
-from dsr1.launcher.environment import is_headless_follower, shared_variables, worker_variables
+from dsr1.launcher.environment import host_cache, is_headless_follower, shared_variables, worker_variables
 from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
 from dsr1.launcher.secret_names import CA, CERT, KEY
@@ -77,6 +78,7 @@ class Plan:
     service: Service
     ranks: tuple[RankPlace, ...]
     notes: tuple[str, ...] = ()
+    caches: tuple[HostCache, ...] = ()
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -103,6 +105,7 @@ def make_plan(
         ),
         ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
         notes=tuple(_notes(site)),
+        caches=tuple(_caches(site)),
     )
 
 
@@ -135,6 +138,12 @@ def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
 def _mocker_registrations(group: Group) -> int:
     """A simulated non-leader has no headless form: each process registers."""
     return group.size if group.layout == "per_gpu" else len(group.nodes)
+
+
+def _caches(site: Site) -> Iterator[HostCache]:
+    for group in site.topology.groups:
+        for host in dict.fromkeys(node.host for node in group.nodes):
+            yield from host_cache(site, group, host)
 
 
 def _notes(site: Site) -> Iterator[str]:

@@ -53,12 +53,16 @@ class Model(Part):
 
 
 class Runtime(Part):
-    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash lines first."""
+    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash lines first.
+
+    `cache_dir` is a folder on each host's own disk for what is compiled there; by default one in /var/tmp.
+    """
 
     python: Text | None = None
     venv: Text | None = None
     device: Literal["cuda", "cpu"] = "cuda"
     setup: list[Text] = []
+    cache_dir: Annotated[Text, Field(pattern=r"^/")] | None = None
     env: Environment = {}
 
     @model_validator(mode="after")

@@ -39,6 +39,7 @@ class State:
     ranks: Table = ()
     left: tuple[str, ...] = ()
     restarts: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:

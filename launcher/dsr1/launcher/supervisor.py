@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -19,6 +19,8 @@ from dsr1.hosts.process import Process
 from dsr1.hosts.transport import HostState
 from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
 from dsr1.launcher.findings import folded
+from dsr1.launcher.jit_caches import bring, harvest
+from dsr1.launcher.jit_store import jit_store
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
 from dsr1.launcher.restart import plan_again, replace_hosts
@@ -37,7 +39,14 @@ class Ready:
     """The deployment answered a chat; put into the queue by the prober."""
 
 
-Item = Event | Lost | Ready | StopRequested
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What was done beside the start; put into the queue by the harvester."""
+
+    words: tuple[str, ...]
+
+
+Item = Event | Lost | Ready | Noted | StopRequested
 
 
 class Supervisor:
@@ -75,6 +84,7 @@ class Supervisor:
             seconds = self._state.ready_after or round(time.monotonic() - began, 2)
             self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
             self._agents.send_all(Quiet())
+            threading.Thread(target=self._harvest, daemon=True).start()
             self._watch()
         except CheckFailed:
             raise
@@ -127,6 +137,7 @@ class Supervisor:
 
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
+        self._note(bring(transport_of(self._run, self._settings.python), self._plan.caches, jit_store()))
         self._agents.start(self._plan.hosts, self._run.secrets())
         self._prepare()
         self._spawn_all(frozenset(), deadline)
@@ -166,6 +177,15 @@ class Supervisor:
             item = self._until(lambda item: isinstance(item, Spawned | Listening), deadline, "start")
             waiting.discard((type(item), getattr(item, "process", "")))
 
+    def _harvest(self) -> None:
+        """What this start has compiled, for the next one."""
+        transport = transport_of(self._run, self._settings.python)
+        self._queue.put(Noted(harvest(transport, self._plan.caches, jit_store(), self._run.name)))
+
+    def _note(self, words: tuple[str, ...]) -> None:
+        if words:
+            self._save(notes=(*self._state.notes, *words))
+
     def _probe(self) -> None:
         """As soon as the frontend lists every worker, ask for a completion; ready is its answer."""
         with httpx.Client(timeout=self._settings.chat_s, trust_env=False) as client:
@@ -197,6 +217,8 @@ class Supervisor:
             raise StopRequested  # by a `stop` that didn't reach this supervisor: it runs on another machine
         if isinstance(item, Exited):
             raise LaunchFailed(describe_exit(item))
+        if isinstance(item, Noted):
+            self._note(item.words)
         if isinstance(item, Progress):
             self._save(ranks=advance(self._state.ranks, item, time.time()))
         return item

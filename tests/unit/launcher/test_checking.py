@@ -9,9 +9,8 @@ from dsr1.env.checks.all import IDS
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact
-from dsr1.launcher.checking import choose, judge, make_needs, refuse_unfit
+from dsr1.launcher.checking import REACH, choose, judge, make_needs, refuse_unfit
 from dsr1.launcher.cli.check import fold_rows
-from dsr1.launcher.findings import REACH
 from dsr1.launcher.recipe_file import load_recipe
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"

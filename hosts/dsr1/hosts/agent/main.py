@@ -83,10 +83,10 @@ def _doors(folder: "Path") -> int:
     return _tell(open_doors(folder))
 
 
-def _work(job: str) -> int:
-    from dsr1.hosts.agent.work import work
+def _cache(verb: str, values: list[str]) -> int:
+    from dsr1.hosts.agent.cache_verbs import run
 
-    return work(job)
+    return run(verb, values)
 
 
 def _tell(value: object) -> int:
@@ -94,7 +94,6 @@ def _tell(value: object) -> int:
     return 0
 
 
-OF_A_WORD: dict[str, Callable[[str], int]] = {"see": _see, "facts": _facts, "work": _work}
 OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
     "start": _start,
     "end": _end,
@@ -105,10 +104,14 @@ OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`see` takes the peer's address, `facts` an ask, `work` a job, `attach` also the last `seq`; else a folder."""
+    """`see` takes the peer's address, `facts` an ask, `attach` also the last `seq`; else a folder."""
     verb, *values = sys.argv[1:] if argv is None else argv
-    if verb in OF_A_WORD:
-        return OF_A_WORD[verb](values[0])
+    if verb == "see":
+        return _see(values[0])
+    if verb == "facts":
+        return _facts(values[0])
+    if verb.startswith("cache-"):
+        return _cache(verb, values)
 
     from pathlib import Path
 

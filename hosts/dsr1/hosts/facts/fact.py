@@ -18,6 +18,13 @@ class Fact:
 
 Facts = Mapping[str, Fact]
 UNREADABLE = (OSError, ValueError, LookupError, OverflowError, RecursionError)
+
+
+def value_of(facts: Facts, name: str) -> Value:
+    """None: it isn't known."""
+    return facts[name].value if name in facts else None
+
+
 Reader = tuple[str, str, Callable[[], Value]]
 """Name, source, and what reads it; an error of UNREADABLE makes it a fact without a value."""
 

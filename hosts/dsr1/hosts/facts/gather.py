@@ -9,6 +9,7 @@ from dsr1.hosts.facts.disks import disk_readers
 from dsr1.hosts.facts.fact import Fact, observe
 from dsr1.hosts.facts.gpus import gpu_readers
 from dsr1.hosts.facts.infiniband import infiniband_readers
+from dsr1.hosts.facts.jit_cache import cache_readers
 from dsr1.hosts.facts.kernel_log import log_readers
 from dsr1.hosts.facts.limits import limit_readers
 from dsr1.hosts.facts.model import model_readers
@@ -40,5 +41,6 @@ def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
         nvidia_readers(root),
         infiniband_readers(root),
         software_readers(ask.pins),
+        cache_readers(root),
     )
     return observe(chain(*quick)) | observe(slow)

@@ -6,10 +6,10 @@ import sys
 import typer
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.launcher.cli.cache import app as cache
 from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
 from dsr1.launcher.cli.launch import launch
-from dsr1.launcher.cli.model import model
 from dsr1.launcher.cli.plan import plan
 from dsr1.launcher.cli.recipes import recipes
 from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop, supervise
@@ -32,7 +32,7 @@ app = typer.Typer(
 for verb in (recipes, plan, check, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
-app.add_typer(model, name="model")
+app.add_typer(cache, name="cache")
 
 
 def exit_code(error: Dsr1Error) -> int:

@@ -81,6 +81,8 @@ def _standing(run: "Run", as_json: bool) -> None:
     print(f"{run.name}: {state.phase}{'' if supervised or state.ended else ', its supervisor is gone'}")
     print(f"alive: {', '.join(alive) or 'nothing'}")
     Console(highlight=False).print(rank_table(state.ranks))
+    for note in state.notes:
+        print(note)
     if state.reason:
         print(state.reason)
     if state.left:

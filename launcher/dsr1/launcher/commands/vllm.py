@@ -30,6 +30,26 @@ def engine_arguments(engine: Engine) -> tuple[str, ...]:
     return (*render_flags(known), *_eplb(engine), *_dbo(engine), *render_flags(engine.args))
 
 
+def shape_arguments(engine: Engine) -> tuple[str, ...]:
+    """Those of an engine's arguments that may change which kernels are compiled: all but the ones known not to."""
+    flags: list[tuple[str, ...]] = []
+    for word in engine_arguments(engine):
+        flags = [*flags, (word,)] if word.startswith("--") or not flags else [*flags[:-1], (*flags[-1], word)]
+    return tuple(word for flag in flags if flag[0] not in NOT_SHAPES for word in flag)
+
+
+NOT_SHAPES = (
+    "--gpu-memory-utilization",
+    "--load-format",
+    "--safetensors-load-strategy",
+    "--model-loader-extra-config",
+    "--kv-transfer-config",
+    "--kv-events-config",
+    "--hf-overrides",
+)
+"""How much is kept, loaded or sent, and the overrides of a prewarming, which has fewer layers of the same shapes."""
+
+
 def _eplb(engine: Engine) -> tuple[str, ...]:
     if engine.eplb is None:
         return ()

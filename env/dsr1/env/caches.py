@@ -1,0 +1,97 @@
+"""Where compilers keep what they made for an engine, so that the next start finds it: one folder a key, on the host.
+
+vLLM, DeepGEMM, FlashInfer, Triton and Inductor each look up their own entries by content, so a stale key costs a
+compilation and never a wrong kernel. The key says for what a cache was filled, and so which host may be given it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsr1.hosts.facts.fact import Facts, value_of
+from dsr1.hosts.process import Variable
+
+FOLDERS = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "DG_JIT_CACHE_DIR": "deep_gemm",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRTLLM_DG_CACHE_DIR": "trtllm_deep_gemm",
+    "TILELANG_CACHE_DIR": "tilelang",
+    "CUDA_CACHE_PATH": "cuda",
+    "EP_JIT_CACHE_DIR": "deep_ep",
+}
+"""Variable to folder. Without the last six, kernels land in TMPDIR and in the home folder."""
+COMPILERS = ("vllm", "torch", "triton", "flashinfer-python", "deep_gemm", "deep_ep")
+
+
+@dataclass(frozen=True, slots=True)
+class JitCache:
+    """A key below the root that holds all caches of a host, and what the key was made of."""
+
+    root: str
+    key: str
+    made_of: tuple[tuple[str, str], ...]
+
+    @property
+    def folder(self) -> str:
+        return f"{self.root}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostCache:
+    """The cache that an engine's processes use on a host."""
+
+    host: str
+    engine: str
+    cache: JitCache
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What of an engine decides the shapes of its kernels: ranks that share the experts, and vLLM's arguments."""
+
+    ranks: int
+    arguments: tuple[str, ...]
+
+
+def make_cache(shapes: Shapes, facts: Facts, root: str = "") -> JitCache | None:
+    """The cache of an engine on a host. None: what decides it isn't known there. `root` is the recipe's own."""
+    place, packages = root or value_of(facts, "cache.root"), value_of(facts, "software")
+    config = value_of(facts, "model.config")
+    if not isinstance(place, str) or not isinstance(packages, Mapping) or not isinstance(config, Mapping):
+        return None
+    made_of = {
+        "gpu": gpu_of(facts),
+        **{name: str(packages[name]) for name in COMPILERS if name in packages},
+        "model": _digest(config),
+        "ranks": str(shapes.ranks),
+        "arguments": " ".join(shapes.arguments),
+        "root": place,  # Triton and ninja write absolute paths
+    }
+    key = f"{_slug(made_of['gpu'])}-vllm{_slug(made_of.get('vllm', '0'))}-{_digest(made_of)}"
+    return JitCache(place, key, tuple(made_of.items()))
+
+
+def gpu_of(facts: Facts) -> str:
+    """The first GPU's name, without its maker's; `cpu` where there is none."""
+    gpus = value_of(facts, "gpu.devices")
+    first = gpus[0] if isinstance(gpus, list) and gpus else None
+    name = first.get("name") if isinstance(first, Mapping) else None
+    return str(name).removeprefix("NVIDIA ") if name else "cpu"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:40]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def cache_variables(cache: JitCache) -> tuple[Variable, ...]:
+    source = f"JIT cache of {dict(cache.made_of)['gpu']} with these versions, this model and these arguments"
+    return tuple(Variable(name, f"{cache.folder}/{folder}", source) for name, folder in FOLDERS.items())

@@ -1,0 +1,19 @@
+"""Where this host keeps JIT caches: on its own disk, and across reboots, which /tmp often isn't."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dsr1.hosts.facts.fact import Reader
+from dsr1.hosts.facts.mounts import file_system
+
+
+def cache_root() -> str:
+    """One folder of the user's own directly in /var/tmp: what lies deeper could be another user's to swap."""
+    return f"/var/tmp/dsr1-jit-{os.geteuid()}"
+
+
+def cache_readers(root: Path) -> Iterator[Reader]:
+    mounts = root / "proc/self/mountinfo"
+    yield "cache.root", "/var/tmp, uid", cache_root
+    yield "cache.fs", str(mounts), lambda: file_system(root / cache_root().lstrip("/"), mounts)

@@ -1,0 +1,146 @@
+"""`dsr1 cache`: JIT caches, those that this machine keeps and those of hosts."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson
+
+if TYPE_CHECKING:
+    from dsr1.hosts.transport import Transport
+    from dsr1.launcher.jit_caches import Held
+    from dsr1.launcher.jit_store import Pack
+
+Aged = TypeVar("Aged", "Pack", "Held")
+
+app = typer.Typer(help="What compilers made for earlier starts.", no_args_is_help=True, rich_markup_mode=None)
+
+Hosts = Annotated[str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine's store.")]
+Root = Annotated[str, typer.Option(help="The recipe's runtime.cache_dir; default: the one in /var/tmp.")]
+Python = Annotated[str, typer.Option(help="The Python that runs the agent on the hosts.")]
+
+
+@app.command("ls")
+def list_(
+    hosts: Hosts = None,
+    root: Root = "",
+    python: Python = "python3",
+    accept_new_keys: AcceptNewKeys = False,
+    as_json: AsJson = False,
+) -> None:
+    """List what is kept here, or with --hosts what the hosts hold."""
+    from dsr1.launcher.jit_store import jit_store
+
+    if hosts is None:
+        packs = jit_store().list()
+        print(json.dumps([asdict(pack) for pack in packs], indent=2) if as_json else "\n".join(map(_pack_line, packs)))
+        return
+    with _reached(hosts, python, accept_new_keys) as (transport, names):
+        held = _held(transport, names, root)
+    if as_json:
+        print(json.dumps({host: [asdict(one) for one in found] for host, found in held.items()}, indent=2))
+    else:
+        print("\n".join(_held_line(host, one) for host, found in held.items() for one in found))
+
+
+@app.command("push")
+def push_(
+    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file.")],
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys as `cache ls` shows them; default: all.")] = None,
+    python: Python = "python3",
+    accept_new_keys: AcceptNewKeys = False,
+) -> None:
+    """Give hosts what they lack of what is kept here. `launch` does it by itself for the keys of its plan."""
+    from dsr1.launcher.agents import at_once, raise_all
+    from dsr1.launcher.jit_caches import push
+    from dsr1.launcher.jit_store import jit_store
+
+    store = jit_store()
+    packs = _chosen(store.list(), keys or [])
+    with _reached(hosts, python, accept_new_keys) as (transport, names):
+        pairs = {f"{host} {pack.key}": (host, pack) for host in names for pack in packs}
+        done = at_once(lambda pair: push(transport, *pair, store), pairs)
+    raise_all(done)
+    print("\n".join(str(words) or f"{pair}: complete already" for pair, words in done.items()))
+
+
+@app.command()
+def prune(
+    hosts: Hosts = None,
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys to remove.")] = None,
+    older: Annotated[float | None, typer.Option(help="Remove what is older than so many days.")] = None,
+    root: Root = "",
+    python: Python = "python3",
+    accept_new_keys: AcceptNewKeys = False,
+) -> None:
+    """Remove caches here, or with --hosts on the hosts. The next start compiles what it lacks."""
+    from dsr1.hosts.errors import InputError
+    from dsr1.launcher.jit_caches import drop_held
+    from dsr1.launcher.jit_store import jit_store
+
+    if not keys and older is None:
+        raise InputError("cache prune: wanted KEYS or --older DAYS; `dsr1 cache ls` lists them")
+    if hosts is None:
+        for pack in _due(jit_store().list(), keys or [], older):
+            jit_store().drop(pack.key)
+            print(f"removed {pack.key}")
+        return
+    with _reached(hosts, python, accept_new_keys) as (transport, names):
+        for host, held in _held(transport, names, root).items():
+            due = [one.key for one in _due(held, keys or [], older)]
+            for key in drop_held(transport, host, root, due) if due else ():
+                print(f"{host}: removed {key}")
+
+
+@contextmanager
+def _reached(hosts: str, python: str, accept_new_keys: bool) -> "Iterator[tuple[Transport, list[str]]]":
+    from contextlib import closing
+
+    from dsr1.hosts.inventory import parse_hosts
+    from dsr1.hosts.ssh import SshTransport
+
+    accesses = parse_hosts(hosts, accept_new_keys)
+    with closing(SshTransport(accesses, "cache", python)) as transport:
+        yield transport, [access.name for access in accesses]
+
+
+def _held(transport: "Transport", names: list[str], root: str) -> "dict[str, list[Held]]":
+    from dsr1.launcher.agents import at_once, raise_all
+    from dsr1.launcher.jit_caches import list_held
+
+    told = at_once(lambda host: list_held(transport, host, root), {host: host for host in names})
+    raise_all(told)
+    return {host: held for host, held in told.items() if isinstance(held, list)}
+
+
+def _chosen(packs: "list[Pack]", keys: list[str]) -> "list[Pack]":
+    from dsr1.hosts.errors import InputError
+
+    known = {pack.key: pack for pack in packs}
+    missing = [key for key in keys if key not in known]
+    if missing:
+        raise InputError(f"no cache {', '.join(missing)} is kept here; `dsr1 cache ls` lists them")
+    return [known[key] for key in keys] or packs
+
+
+def _due(found: "Sequence[Aged]", keys: list[str], older: float | None) -> "list[Aged]":
+    """Named ones, and those that are older than so many days."""
+    before = time.time() - older * 86400 if older is not None else 0.0
+    return [one for one in found if one.key in keys or one.changed < before]
+
+
+def _pack_line(pack: "Pack") -> str:
+    made = dict(pack.made_of)
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(pack.changed))
+    size = f"{pack.files} files, {pack.bytes / 1e6:.0f} MB, packed {pack.packed / 1e6:.1f}"
+    return f"{pack.key}  {when}  {size}  {made.get('ranks')} ranks  from {pack.source}"
+
+
+def _held_line(host: str, held: "Held") -> str:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.changed))
+    return f"{host:<16} {held.key}  {when}  {held.files} files, {held.bytes / 1e6:.0f} MB"

@@ -1,0 +1,91 @@
+"""A cache's key: the same for hosts that may share it, another for everything that decides what is compiled."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsr1.env.caches import JitCache, Shapes, cache_variables, make_cache
+from dsr1.hosts.facts.fact import Fact, Facts
+
+SHAPES = Shapes(16, ("--max-num-seqs", "256"))
+
+
+def facts(**changed: Any) -> Facts:
+    values = {
+        "cache.root": "/var/tmp/dsr1-jit-1000",
+        "software": {"vllm": "0.23.0", "torch": "2.11.0", "transformers": "5"},
+        "model.config": {"hidden_size": 7168},
+        "gpu.devices": [{"name": "NVIDIA H100 80GB HBM3"}],
+    }
+    return {name: Fact(value, "test") for name, value in (values | changed).items()}
+
+
+def made(told: Facts, shapes: Shapes = SHAPES, root: str = "") -> JitCache:
+    cache = make_cache(shapes, told, root)
+    assert cache is not None
+    return cache
+
+
+def test_a_key_says_for_what_it_is() -> None:
+    assert made(facts()).key.startswith("h100-80gb-hbm3-vllm0.23.0-")
+    assert made(facts(**{"gpu.devices": []})).key.startswith("cpu-vllm0.23.0-")
+
+
+def test_the_same_everywhere_else() -> None:
+    other = facts(software={"vllm": "0.23.0", "torch": "2.11.0", "transformers": "6"}, **{"clock.now": 5})
+    assert made(other).key == made(facts()).key
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        facts(software={"vllm": "0.31.0", "torch": "2.11.0"}),
+        facts(software={"vllm": "0.23.0", "torch": "2.12.0"}),
+        facts(**{"model.config": {"hidden_size": 4096}}),
+        facts(**{"gpu.devices": [{"name": "NVIDIA H200"}]}),
+        facts(**{"cache.root": "/var/tmp/dsr1-jit-0"}),
+    ],
+)
+def test_another_key_for_what_decides_it(told: Facts) -> None:
+    assert made(told).key != made(facts()).key
+
+
+def test_shapes_decide_it_too() -> None:
+    assert made(facts(), Shapes(8, SHAPES.arguments)).key != made(facts()).key
+    assert made(facts(), Shapes(16, ("--max-num-seqs", "128"))).key != made(facts()).key
+
+
+def test_the_recipes_own_place() -> None:
+    assert made(facts(), root="/nvme/a b").folder.startswith("/nvme/a b/h100")
+
+
+@pytest.mark.parametrize("name", ["cache.root", "software", "model.config"])
+def test_no_cache_where_too_little_is_known(name: str) -> None:
+    assert make_cache(SHAPES, facts(**{name: None})) is None
+    assert make_cache(SHAPES, {}) is None
+
+
+@pytest.mark.parametrize("gpu", ["../../etc", "a b;$(id)", "\n", "ü" * 200])
+def test_a_hostile_name_makes_no_path(gpu: str) -> None:
+    key = made(facts(**{"gpu.devices": [{"name": gpu}]})).key
+    assert "/" not in key
+    assert len(key) < 120
+    assert key.isascii()
+    assert key.isprintable()
+
+
+def test_on_facts_of_a_real_host() -> None:
+    told = json.loads((Path(__file__).parents[2] / "data" / "h100-80gb-vm" / "facts.json").read_text())
+    real = {name: Fact(fact["value"], fact["source"]) for name, fact in told.items()} | {"cache.root": Fact("/c", "t")}
+    real |= {"model.config": Fact({"hidden_size": 7168}, "t")}
+    assert made(real).key.startswith("h100-80gb-hbm3-vllm")
+
+
+def test_every_cache_lies_below_the_key() -> None:
+    cache = made(facts())
+    variables = {v.name: v.value for v in cache_variables(cache)}
+    assert variables["VLLM_CACHE_ROOT"] == f"{cache.folder}/vllm"
+    assert all(value.startswith(f"{cache.folder}/") for value in variables.values())
+    assert len(set(variables.values())) == len(variables)
