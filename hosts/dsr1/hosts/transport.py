@@ -5,7 +5,7 @@ import time
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol, TypeVar
 
 from dsr1.hosts.commands import Command
@@ -14,7 +14,8 @@ from dsr1.hosts.events import Gone
 from dsr1.hosts.facts.ask import Ask, render_ask
 from dsr1.hosts.facts.fact import Fact, from_wire
 from dsr1.hosts.process import HostPlan
-from dsr1.hosts.wire import Numbered, parse_gone, render_start
+from dsr1.hosts.runtime import RuntimeAnswer, RuntimeQuestion
+from dsr1.hosts.wire import Numbered, from_plain, parse_gone, render_start
 
 __all__ = [
     "NO_SECRETS",
@@ -34,7 +35,7 @@ __all__ = [
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `end` itself, by the longest grace of the plan; this is for an agent that hangs.
-START_S, END_S, FACTS_S = 40.0, 300.0, 60.0
+START_S, END_S, FACTS_S, RUNTIME_MARGIN_S = 40.0, 300.0, 60.0, 15.0
 Told = TypeVar("Told")
 
 
@@ -150,6 +151,12 @@ class Transport(ABC):
         answered = time.time()
         return _read(host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read")
 
+    def runtime(self, host: str, question: RuntimeQuestion) -> RuntimeAnswer:
+        """What the host's runtime knows, and what it says of commands. The first time takes an import of vLLM."""
+        given = json.dumps(asdict(question)).encode()
+        answer = self.ask(host, Question("runtime", (), question.timeout_s + RUNTIME_MARGIN_S, given))
+        return _read(host, answer, parse_runtime, "its runtime can't be asked")
+
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""
         return _read(host, self.ask(host, Question("doors")), parse_doors, "its sockets can't be read")
@@ -165,6 +172,11 @@ def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: 
         return parse(answer.out)
     except (ValueError, KeyError, TypeError) as error:
         raise HostError(f"{host}: {otherwise}: {answer.last_words}") from error
+
+
+def parse_runtime(text: bytes) -> RuntimeAnswer:
+    answer: RuntimeAnswer = from_plain(RuntimeAnswer, json.loads(text))
+    return answer
 
 
 def parse_look(text: bytes) -> HostState:

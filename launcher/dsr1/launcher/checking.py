@@ -2,24 +2,37 @@
 
 from collections.abc import Sequence
 
-from dsr1.env.checks.all import IDS, run_checks
+from dsr1.env.checks.all import IDS, run_checks, worst_first
 from dsr1.env.checks.judging import Needs, Share
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
+from dsr1.launcher import runtime_fit
 from dsr1.launcher.agents import raise_all
 from dsr1.launcher.findings import folded
 from dsr1.launcher.recipe import Engine, Recipe
-from dsr1.launcher.survey import Told, survey_any
+from dsr1.launcher.survey import Seen, Told, survey_any
 from dsr1.launcher.topology import local_size
 
 REACH = "host.reach"
+CHECKS = (*IDS, *runtime_fit.IDS)
 
 
 def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
     """Worst first. InputError for a word that names no check."""
     ids = choose(only, skip)
-    return judge(recipe, survey_any(recipe, accesses).told, ids)
+    return judge_site(recipe, survey_any(recipe, accesses, asks_runtime(ids)), ids)
+
+
+def asks_runtime(ids: Sequence[str]) -> bool:
+    """Whether a check needs it: the first time it takes an import of vLLM."""
+    return any(check in runtime_fit.IDS for check in ids)
+
+
+def judge_site(recipe: Recipe, seen: Seen, ids: Sequence[str]) -> list[Finding]:
+    """What the hosts told, each and together, and the plan on them. Worst first."""
+    told = seen.told_of_hosts
+    return worst_first([*judge(recipe, told, ids), *runtime_fit.judge_runtimes(recipe, seen.hosts, told, ids)])
 
 
 def judge(recipe: Recipe, told: Told, ids: Sequence[str]) -> list[Finding]:
@@ -36,9 +49,9 @@ def unreached(host: str, error: HostError) -> Finding:
 def choose(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
     """Ids of checks; `ib` stands for all of `ib.*`. InputError for a word that is none."""
     for word in (*only, *skip):
-        if not any(_stands_for(word, name) for name in IDS):
-            raise InputError(f"{word!r} is no check; there are: {', '.join(sorted(IDS))}")
-    wanted = [name for name in IDS if not only or any(_stands_for(word, name) for word in only)]
+        if not any(_stands_for(word, name) for name in CHECKS):
+            raise InputError(f"{word!r} is no check; there are: {', '.join(sorted(CHECKS))}")
+    wanted = [name for name in CHECKS if not only or any(_stands_for(word, name) for word in only)]
     return tuple(name for name in wanted if not any(_stands_for(word, name) for word in skip))
 
 
@@ -81,10 +94,10 @@ def make_share(name: str, engine: Engine, hosts: int) -> Share:
     )
 
 
-def refuse_unfit(recipe: Recipe, told: Told, ids: Sequence[str]) -> None:
+def refuse_unfit(recipe: Recipe, seen: Seen, ids: Sequence[str]) -> None:
     """CheckFailed naming all that fails, on all hosts; HostError when one told no facts."""
-    raise_all(told)
-    failed = [finding for finding in judge(recipe, told, ids) if finding.verdict == "FAIL"]
+    raise_all(seen.told_of_hosts)
+    failed = [finding for finding in judge_site(recipe, seen, ids) if finding.verdict == "FAIL"]
     if failed:
         way = "`dsr1 check` shows all; --skip-check CHECK goes on without one, --no-check without any"
         raise CheckFailed("\n".join((*folded(failed), way)))

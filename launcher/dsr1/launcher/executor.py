@@ -19,7 +19,7 @@ from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
-from dsr1.launcher.checking import refuse_unfit
+from dsr1.launcher.checking import asks_runtime, refuse_unfit
 from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
@@ -35,7 +35,7 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key) if recipe.spares else ()
         site = _see(recipe, run.name, accesses, spares, checks)
     else:
-        site = survey_here(recipe)
+        site = survey_here(recipe, asks_runtime(checks))
         _refuse(recipe, site, checks)
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
     run.create(recipe, plan, _settings(recipe, site), Kept(_secrets(plan, site), site.facts))
@@ -80,7 +80,7 @@ def _see(
     """Reach every host before anything is written down, and bring etcd to those that may have to run it."""
     transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
     try:
-        seen = survey_hosts(recipe, accesses, spares, transport)
+        seen = survey_hosts(recipe, accesses, spares, transport, asks_runtime(checks))
         _refuse(recipe, seen, checks)
         if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
             for host in (seen.hosts[0], *seen.spares):
@@ -93,7 +93,7 @@ def _see(
 def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
     """What the hosts told is judged, and planned from. Unchecked, a host may tell nothing."""
     if checks:
-        refuse_unfit(recipe, seen.told_of_hosts, checks)
+        refuse_unfit(recipe, seen, checks)
 
 
 def _bring_etcd(transport: SshTransport, host: Host) -> None:

@@ -19,6 +19,7 @@ from dsr1.launcher.commands.stacks import (
     stack_of,
 )
 from dsr1.launcher.environment import host_cache, is_headless_follower, shared_variables, worker_variables
+from dsr1.launcher.known import leave_out, left_out, runtime_answers
 from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
 from dsr1.launcher.recipe import Recipe, Runtime
 from dsr1.launcher.secret_names import CA, CERT, KEY
@@ -95,7 +96,8 @@ def make_plan(
     topology = make_topology(recipe, hosts)
     site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts)
     stack = stack_of(recipe)
-    processes = tuple(_all_processes(site, stack))
+    every = tuple(_all_processes(site, stack))
+    processes = leave_out(every, runtime_answers(facts).values())
     return Plan(
         run=run,
         recipe=recipe.name,
@@ -104,7 +106,7 @@ def make_plan(
             _service(site, stack), workers=tuple(_workers_of(site, processes)), namespace=namespace_of(run)
         ),
         ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
-        notes=tuple(_notes(site)),
+        notes=(*_notes(site), *left_out(every, processes)),
         caches=tuple(_caches(site)),
     )
 

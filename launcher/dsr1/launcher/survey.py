@@ -15,6 +15,7 @@ from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.ssh import Sight, SshTransport
 from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once, raise_all
+from dsr1.launcher.asking import Asking, begin_asking
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
 
@@ -41,24 +42,31 @@ class Seen:
         return {host.name: self.told[host.name] for host in self.hosts}
 
 
-def survey_here(recipe: Recipe) -> Seen:
+def survey_here(recipe: Recipe, runtime: bool = True) -> Seen:
     """This machine, standing in for as many hosts as the recipe wants: one look tells of all."""
     hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
     with tempfile.TemporaryDirectory() as folder:
         transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
-        (facts,) = ask(transport, recipe.model.path, "", ("localhost",)).values()
+        asking = begin_asking(transport, recipe, hosts, "localhost") if runtime else None
+        (facts,) = ask(transport, recipe.model.path, "", ("localhost",), asking).values()
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
 
 
-def survey_any(recipe: Recipe, accesses: Sequence[Access]) -> Seen:
-    """This machine, or the hosts as far as they answer."""
+def survey_any(recipe: Recipe, accesses: Sequence[Access], runtime: bool = True) -> Seen:
+    """This machine, or the hosts as far as they answer. `runtime`: whether theirs is asked what it knows."""
     if not accesses:
-        return survey_here(recipe)
+        return survey_here(recipe, runtime)
     with closing(SshTransport(accesses, "survey", recipe.runtime.interpreter)) as transport:
-        return preview_hosts(recipe, accesses, transport)
+        return preview_hosts(recipe, accesses, transport, runtime)
 
 
-def survey_hosts(recipe: Recipe, accesses: Sequence[Access], spares: Sequence[Access], transport: SshTransport) -> Seen:
+def survey_hosts(
+    recipe: Recipe,
+    accesses: Sequence[Access],
+    spares: Sequence[Access],
+    transport: SshTransport,
+    runtime: bool = True,
+) -> Seen:
     """Every host with its control address and interface: those of its route to the leader, the first host.
 
     A host that can't be used gives its place to a spare. Raises HostError naming every host that can't be used when
@@ -75,19 +83,22 @@ def survey_hosts(recipe: Recipe, accesses: Sequence[Access], spares: Sequence[Ac
     seen = _see_all((*chosen, *left), transport, leader)
     raise_all(seen)
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
-    told = ask(transport, recipe.model.path, leader, hosts)
-    return Seen(tuple(hosts[a.name] for a in chosen), tuple(hosts[a.name] for a in left), (*chosen, *left), told)
+    placed = tuple(hosts[access.name] for access in chosen)
+    asking = begin_asking(transport, recipe, placed, placed[0].name) if runtime else None
+    told = ask(transport, recipe.model.path, leader, hosts, asking)
+    return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
 
-def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: SshTransport) -> Seen:
+def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: SshTransport, runtime: bool = True) -> Seen:
     """As `survey_hosts` as far as they answer; one that doesn't stands there by its name. InputError as there."""
     first = _see_all(accesses, transport, "")
     usable = _usable(first)
     leader = _address(accesses[0], usable)
     answering = [access for access in accesses if access.name in usable]
     seen = _see_all(answering, transport, leader) if leader else {}
-    told: Told = {**_errors(first), **ask(transport, recipe.model.path, leader, usable)}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
+    asking = begin_asking(transport, recipe, hosts, answering[0].name) if runtime and answering else None
+    told: Told = {**_errors(first), **ask(transport, recipe.model.path, leader, usable, asking)}
     return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
 
 
@@ -102,9 +113,16 @@ def named_host(access: Access) -> Host:
     return Host(access.name, access.control_address or access.target, "", gpus)
 
 
-def ask(transport: Transport, model: str, leader: str, hosts: Iterable[str]) -> dict[str, Facts | HostError]:
-    """All facts of each host, in one call a host."""
-    return at_once(lambda host: transport.facts(host, Ask(model, leader)), {host: host for host in hosts})
+def ask(
+    transport: Transport, model: str, leader: str, hosts: Iterable[str], asking: Asking | None = None
+) -> dict[str, Facts | HostError]:
+    """All facts of each host, in one call a host; what the runtimes know is one of them."""
+
+    def ask_one(host: str) -> Facts | HostError:
+        return transport.facts(host, Ask(model, leader))
+
+    told = at_once(ask_one, {host: host for host in hosts})
+    return asking.join(told) if asking else told
 
 
 def take_places(

@@ -5,25 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.env.checks.all import IDS
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact
-from dsr1.launcher.checking import REACH, choose, judge, make_needs, refuse_unfit
+from dsr1.hosts.host import Host
+from dsr1.launcher.checking import CHECKS, REACH, choose, judge, make_needs, refuse_unfit
 from dsr1.launcher.cli.check import fold_rows
 from dsr1.launcher.recipe_file import load_recipe
+from dsr1.launcher.survey import Seen, Told
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
 
 
 def test_every_check_has_its_place_in_the_docs() -> None:
-    assert set(re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE)) == {REACH, *IDS}
+    assert set(re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE)) == {REACH, *CHECKS}
 
 
 def test_a_kind_stands_for_its_checks() -> None:
     assert set(choose(("ibgda",), ())) == {"ibgda.params", "ibgda.mem_reg"}
-    assert set(choose((), ("gpu", "ib"))) == {name for name in IDS if not name.startswith(("gpu.", "ib."))}
-    assert choose((), ()) == IDS
+    assert set(choose((), ("gpu", "ib"))) == {name for name in CHECKS if not name.startswith(("gpu.", "ib."))}
+    assert choose((), ()) == CHECKS
 
 
 @pytest.mark.parametrize("word", ["gp", "gpu.", "", "gpu.none"])
@@ -49,13 +50,17 @@ def test_a_rehearsal_needs_no_gpu() -> None:
     assert (needs.gpus, needs.ibgda, needs.shares) == (0, False, ())
 
 
+def seen(told: Told) -> Seen:
+    return Seen(tuple(Host(name, name) for name in told), (), (), told)
+
+
 def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
     recipe = load_recipe("dsr1-dep", [])
     few = {"limit.nofile": Fact(1024, "getrlimit")}
     with pytest.raises(CheckFailed, match=r"a, b: sys.nofile: at most 1024 files.*\n`dsr1 check` shows all"):
-        refuse_unfit(recipe, {"a": few, "b": few}, ("sys.nofile",))
+        refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):
-        refuse_unfit(recipe, {"a": {}, "b": HostError("b: gone")}, ("sys.nofile",))
+        refuse_unfit(recipe, seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))
     assert [f.check for f in judge(recipe, {"b": HostError("b: gone")}, ())] == [REACH]
 
 

@@ -1,6 +1,6 @@
 """All checks, by id, and what they find on the hosts of a plan."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from dsr1.env.checks import fabric, gpu, memory, model, system
@@ -36,7 +36,11 @@ IDS = (*HOST_JUDGES, *EQUAL, *model.ACROSS)
 def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Finding, ...]:
     """Worst first; within a verdict by check, then host."""
     found = [*_each_host(site, needs, ids), *_across(site, ids)]
-    return tuple(sorted(found, key=lambda finding: (ORDER.index(finding.verdict), finding.check, finding.host)))
+    return tuple(worst_first(found))
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: (ORDER.index(finding.verdict), finding.check, finding.host))
 
 
 def _each_host(site: Site, needs: Needs, ids: Collection[str]) -> Iterator[Finding]:

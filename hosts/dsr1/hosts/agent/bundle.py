@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 HOSTS = Path(__file__).resolve().parent.parent
-MODULES = ("__init__", "boot", "commands", "events", "identity", "log_lines", "process", "progress", "wire")
+MODULES = ("__init__", "boot", "commands", "events", "identity", "log_lines", "process", "progress", "runtime", "wire")
 PARTS = ("agent", "facts", "model")
 MAIN = b"import sys\n\nfrom dsr1.hosts.agent.main import main\n\nsys.exit(main())\n"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)

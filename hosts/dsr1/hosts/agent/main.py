@@ -77,6 +77,17 @@ def _facts(asked: str) -> int:
     return _tell(to_plain(gather_facts(parse_ask(asked))))
 
 
+def _runtime() -> int:
+    from dataclasses import asdict
+
+    from dsr1.hosts.agent.runtime import ask_runtime, base_folder
+    from dsr1.hosts.runtime import RuntimeQuestion
+    from dsr1.hosts.wire import from_plain
+
+    question = from_plain(RuntimeQuestion, json.load(sys.stdin))
+    return _tell(asdict(ask_runtime(question, base_folder())))
+
+
 def _doors(folder: "Path") -> int:
     from dsr1.hosts.agent.doors import open_doors
 
@@ -104,7 +115,7 @@ OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`see` takes the peer's address, `facts` an ask, `attach` also the last `seq`; else a folder."""
+    """`see` takes the peer's address, `facts` an ask, `runtime` a question on stdin, `attach` also the last `seq`."""
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb == "see":
         return _see(values[0])
@@ -112,6 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         return _facts(values[0])
     if verb.startswith("cache-"):
         return _cache(verb, values)
+    if verb == "runtime":
+        return _runtime()
 
     from pathlib import Path
 

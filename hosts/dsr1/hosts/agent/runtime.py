@@ -1,0 +1,205 @@
+"""Asks this host's runtime, in a child that always ends, and keeps what it told: an import of vLLM takes seconds."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+from dsr1.hosts.agent.ports import open_folder
+from dsr1.hosts.agent.records import write_file
+from dsr1.hosts.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
+from dsr1.hosts.wire import from_plain
+
+MODULES_FROM = str(Path(__file__).parents[3])  # the bundle, or the folder of the sources
+CHILD = f"import sys; sys.path[:0] = [{MODULES_FROM!r}]; from dsr1.hosts.agent.runtime_child import main; main()"
+# An update in place changes one of these at least; a whole new version also changes its number.
+WITNESSES = {"vllm": ("envs.py", "engine/arg_utils.py"), "dynamo": ("vllm/args.py", "frontend/frontend_args.py")}
+PACKAGES = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
+MOST_FILES, MOST_SAID, POLL_S = 16, 1024, 0.02
+
+
+def base_folder() -> Path:
+    """The agent's own, for this user alone."""
+    return Path(f"/tmp/dsr1-{os.geteuid()}")
+
+
+def ask_runtime(question: RuntimeQuestion, base: Path) -> RuntimeAnswer:
+    """From what is kept as far as that goes; the child is asked for the rest alone."""
+    kept = Kept(base, question)
+    fresh = [command for command in question.commands if kept.said(command) is None]
+    if kept.knowledge is None or fresh:
+        modules = question.modules if kept.knowledge is None else ()
+        variables = question.variables and kept.knowledge is None
+        told = ask_child(replace(question, commands=tuple(fresh), modules=modules, variables=variables))
+        kept.learn(told, fresh)
+        return _joined(kept, told, question)
+    return _joined(kept, RuntimeAnswer(), question)
+
+
+def _joined(kept: "Kept", told: RuntimeAnswer, question: RuntimeQuestion) -> RuntimeAnswer:
+    """What was kept and what was just told, in the order that was asked; nothing told is unknown, with the reason."""
+    fresh = {said.name: said for said in told.said}
+    missing = told.problem or "the runtime's child ended before it came to this"
+    said = (kept.said(one) or fresh.get(one.name) or Said(one.name, "unknown", missing) for one in question.commands)
+    known = kept.knowledge or told
+    vllm, dynamo = _version("vllm"), _version("ai-dynamo")
+    return replace(known, said=tuple(said), problem=told.problem, vllm=vllm, dynamo=dynamo)
+
+
+class Kept:
+    """A file for each runtime, in a folder of ours alone; one that can't be read or written is as good as none."""
+
+    def __init__(self, base: Path, question: RuntimeQuestion) -> None:
+        self._folder = base / "runtime"
+        self._file = self._folder / f"{_digest(identity(question))}.json"
+        self._config = _stamp(Path(question.model) / "config.json")
+        plain = self._read()
+        self.knowledge = _knowledge(plain.get("knowledge"))
+        self._said = {str(key): value for key, value in plain.get("said", {}).items()}
+
+    def said(self, command: CommandLine) -> Said | None:
+        found = self._said.get(self._key(command))
+        return Said(command.name, str(found[0]), str(found[1])) if isinstance(found, list) and len(found) == 2 else None
+
+    def learn(self, told: RuntimeAnswer, asked: list[CommandLine]) -> None:
+        """Only what is sure: a runtime that couldn't tell may be able to the next time."""
+        verdicts = {said.name: [said.verdict, said.text] for said in told.said if said.verdict != "unknown"}
+        self._said |= {self._key(one): verdicts[one.name] for one in asked if one.name in verdicts}
+        whole = not told.problem and told.parsers and not any(parser.problem for parser in told.parsers)
+        self.knowledge = self.knowledge or (replace(told, said=()) if whole else None)
+        known = asdict(self.knowledge) if self.knowledge else None
+        with contextlib.suppress(OSError):
+            self._write({"knowledge": known, "said": dict(list(self._said.items())[-MOST_SAID:])})
+
+    def _key(self, command: CommandLine) -> str:
+        return _digest([self._config, command.module, command.argv, command.env])
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            plain = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return plain if isinstance(plain, dict) and isinstance(plain.get("said"), dict) else {}
+
+    def _write(self, plain: object) -> None:
+        for folder in (self._folder.parent, self._folder):
+            os.close(open_folder(folder))
+        write_file(self._file, json.dumps(plain).encode())
+        for old in sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-MOST_FILES]:
+            old.unlink()
+
+
+def _knowledge(plain: object) -> RuntimeAnswer | None:
+    try:
+        told: RuntimeAnswer | None = from_plain(RuntimeAnswer, plain) if plain else None
+    except ValueError:
+        return None
+    return told
+
+
+def identity(question: RuntimeQuestion) -> list[object]:
+    """What makes a runtime this one: its Python, its versions, where they lie and when they were put there."""
+    versions = [(name, _version(name)) for name in PACKAGES]
+    places = [(str(file), _stamp(file)) for file in witnesses()]
+    return [MODULES_FROM, sys.version, question.python, question.modules, question.variables, versions, places]
+
+
+def witnesses() -> Iterator[Path]:
+    for package, files in WITNESSES.items():
+        found = importlib.util.find_spec(package)
+        for place in (found.submodule_search_locations or ()) if found else ():
+            yield from (Path(place) / file for file in files)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _stamp(file: Path) -> list[int]:
+    try:
+        seen = file.stat()
+    except OSError:
+        return []
+    return [seen.st_size, seen.st_mtime_ns]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:32]
+
+
+def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
+    """What it told until it ended; `problem` says why when that isn't all."""
+    env = {**os.environ, **dict(question.commands[0].env if question.commands else ()), **OFFLINE}
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(json.dumps(asdict(question)).encode())
+        given.seek(0)
+        try:
+            argv = (*question.python, "-c", CHILD)
+            child = subprocess.Popen(argv, env=env, stdin=given, stdout=out, stderr=err, start_new_session=True)
+        except OSError as error:
+            return RuntimeAnswer(problem=f"{question.python[0]} can't be run: {error}")
+        ended = _end(child, question.timeout_s)
+        return collect(_all_of(out), _problem(child, _all_of(err)) if ended else _late(question))
+
+
+def _end(child: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
+    """Whether it ended by itself in time. Until it is waited for, its group's number can be nobody else's."""
+    until = time.monotonic() + timeout_s
+    while not (ended := _has_ended(child.pid)) and time.monotonic() < until:
+        time.sleep(POLL_S)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    return ended
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _late(question: RuntimeQuestion) -> str:
+    return f"no answer in {question.timeout_s:.0f} s"
+
+
+def _problem(child: "subprocess.Popen[bytes]", err: bytes) -> str:
+    return "" if child.returncode == 0 else _last_line(err) or f"it ended with {child.returncode}"
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}  # nothing is fetched to be judged
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def collect(out: bytes, problem: str) -> RuntimeAnswer:
+    """From the child's lines; a line that isn't one of its own is passed over."""
+    told: dict[str, Any] = {"parsers": [], "said": []}
+    for line in out.splitlines():
+        with contextlib.suppress(ValueError, AttributeError):
+            for kind, value in json.loads(line).items():
+                told[kind] = [*told[kind], value] if kind in ("parsers", "said") else value
+    try:
+        answer: RuntimeAnswer = from_plain(RuntimeAnswer, {**told, "problem": problem})
+    except ValueError as error:
+        return RuntimeAnswer(problem=problem or f"it tells what this dsr1 doesn't know: {error}")
+    return answer

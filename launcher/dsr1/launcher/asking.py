@@ -1,0 +1,68 @@
+"""The runtimes of hosts are asked while their facts are gathered: one host first, then one for each other runtime."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.facts.fact import Fact, Facts
+from dsr1.hosts.host import Host
+from dsr1.hosts.runtime import RuntimeQuestion
+from dsr1.hosts.transport import Transport
+from dsr1.launcher.agents import at_once
+from dsr1.launcher.known import RUNTIME, runtime_fact
+from dsr1.launcher.plan import make_plan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.runtime_question import make_question
+
+DECISIVE = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
+
+
+def begin_asking(transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str) -> "Asking":
+    """About the plan on these hosts; `first` is what the transport calls the one that is asked at once."""
+    try:
+        question = make_question(recipe, make_plan(recipe, hosts, "asked", "asked"))
+    except InputError as error:  # a plan says so itself; here it is a reason not to know
+        return Asking(transport, error, first)
+    return Asking(transport, question, first)
+
+
+class Asking:
+    """Begins at once; `join` waits for the answer, and asks on where the facts tell of another runtime."""
+
+    def __init__(self, transport: Transport, question: RuntimeQuestion | InputError, first: str) -> None:
+        self._transport, self._question, self._first = transport, question, first
+        pool = ThreadPoolExecutor(1)
+        self._begun: Future[dict[str, Fact]] = pool.submit(self._ask, [first])
+        pool.shutdown(wait=False)
+
+    def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
+        """The facts, and among those of one host for each runtime what that told."""
+        others = [host for host in one_of_each(told, self._first) if host != self._first]
+        answers = {**self._begun.result(), **self._ask(others)}
+        return {host: _with(facts, answers.get(host)) for host, facts in told.items()}
+
+    def _ask(self, hosts: Sequence[str]) -> dict[str, Fact]:
+        question = self._question
+        if isinstance(question, InputError):
+            return {host: runtime_fact(question) for host in hosts}
+        answers = at_once(lambda host: self._transport.runtime(host, question), {host: host for host in hosts})
+        return {host: runtime_fact(answer) for host, answer in answers.items()}
+
+
+def _with(facts: Facts | HostError, answer: Fact | None) -> Facts | HostError:
+    return facts if isinstance(facts, HostError) or answer is None else {**facts, RUNTIME: answer}
+
+
+def one_of_each(told: Mapping[str, Facts | HostError], first: str) -> list[str]:
+    """The first host, and one for each set of versions that isn't the first's."""
+    seen: dict[tuple[str, ...], str] = {}
+    for host in (first, *told):
+        facts = told.get(host)
+        if facts is not None and not isinstance(facts, HostError):
+            seen.setdefault(versions(facts), host)
+    return list(seen.values())
+
+
+def versions(facts: Facts) -> tuple[str, ...]:
+    software = facts["software"].value if "software" in facts else None
+    return tuple(str(software.get(name)) for name in DECISIVE) if isinstance(software, dict) else ()

@@ -1,0 +1,24 @@
+"""A transport whose hosts tell what the test says."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from dsr1.hosts.runtime import RuntimeAnswer
+from dsr1.hosts.transport import Answer, Link, Question, Transport
+
+
+class Teller(Transport):
+    def __init__(self, told: RuntimeAnswer) -> None:
+        self._told = told
+        self.asked: list[str] = []
+
+    def ask(self, host: str, question: Question) -> Answer:
+        self.asked.append(host)
+        return Answer(0, json.dumps(asdict(self._told)).encode(), b"")
+
+    def attach(self, host: str, since: int) -> Link:
+        raise NotImplementedError
+
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        raise NotImplementedError
