@@ -25,6 +25,7 @@ FOLDERS = {
     "EP_JIT_CACHE_DIR": "deep_ep",
 }
 """Variable to folder. Without the last six, kernels land in TMPDIR and in the home folder."""
+CACHE_KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$"
 COMPILERS = ("vllm", "torch", "triton", "flashinfer-python", "deep_gemm", "deep_ep")
 
 

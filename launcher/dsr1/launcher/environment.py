@@ -1,5 +1,7 @@
 """The variables of every process of a plan: defaults, what the stack and the host give, the recipe's. Pure."""
 
+from dataclasses import replace
+
 from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
 from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
@@ -59,7 +61,9 @@ def host_cache(site: Site, group: Group, host: Host) -> tuple[HostCache, ...]:
         return ()
     shapes = Shapes(group.size * group.spec.tensor_parallel_size, shape_arguments(group.spec))
     cache = make_cache(shapes, site.facts.get(host.name, {}), site.recipe.runtime.cache_dir or "")
-    return (HostCache(host.name, group.name, cache),) if cache else ()
+    if cache is None:
+        return ()
+    return (HostCache(host.name, group.name, replace(cache, key=group.spec.cache_key or cache.key)),)
 
 
 def is_headless_follower(group: Group, node: Node) -> bool:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from dsr1.env.caches import CACHE_KEY
 from dsr1.launcher.flags import check_flag_names
 
 Scalar = str | int | float | bool
@@ -106,7 +107,10 @@ class Dbo(Part):
 
 
 class Engine(Part):
-    """One DEP group: ranks that live and die together, spread over `nodes` hosts."""
+    """One DEP group: ranks that live and die together, spread over `nodes` hosts.
+
+    `cache_key` names a JIT cache to use and fill, instead of the one that follows from what the engine is.
+    """
 
     role: Literal["aggregated", "prefill", "decode"] = "aggregated"
     layout: Literal["per_node", "per_gpu", "headless"] = "per_node"
@@ -123,6 +127,7 @@ class Engine(Part):
     max_num_batched_tokens: Count | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     enforce_eager: bool = False
+    cache_key: Annotated[str, Field(pattern=CACHE_KEY)] | None = None
     args: Arguments = {}
     env: Environment = {}
 

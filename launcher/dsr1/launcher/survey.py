@@ -9,7 +9,7 @@ from pathlib import Path
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.ask import Ask
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.facts.fact import Facts, value_of
 from dsr1.hosts.host import Host, this_machine
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.ssh import Sight, SshTransport
@@ -49,7 +49,14 @@ def survey_here(recipe: Recipe, runtime: bool = True) -> Seen:
         transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
         asking = begin_asking(transport, recipe, hosts, "localhost") if runtime else None
         (facts,) = ask(transport, recipe.model.path, "", ("localhost",), asking).values()
+    hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
+
+
+def _gpus_here(facts: Facts | HostError) -> int:
+    """A machine without any is taken for a host to be: its plan can be looked at."""
+    nodes = None if isinstance(facts, HostError) else value_of(facts, "nvidia.nodes")
+    return len(nodes) if isinstance(nodes, dict) and nodes else GPUS_PER_NODE
 
 
 def survey_any(recipe: Recipe, accesses: Sequence[Access], runtime: bool = True) -> Seen:

@@ -11,6 +11,7 @@ from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
 from dsr1.launcher.cli.launch import launch
 from dsr1.launcher.cli.plan import plan
+from dsr1.launcher.cli.prewarm import prewarm
 from dsr1.launcher.cli.recipes import recipes
 from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop, supervise
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (recipes, plan, check, launch, ps, status, logs, smoke, stop, supervise):
+for verb in (recipes, plan, check, prewarm, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
 app.add_typer(cache, name="cache")

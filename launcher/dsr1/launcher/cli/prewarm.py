@@ -1,0 +1,94 @@
+"""`dsr1 prewarm`: compile once on one host what all of a recipe's hosts will need."""
+
+import secrets
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, RecipeName, Venv, chosen_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dsr1.env.caches import HostCache
+    from dsr1.hosts.access import Access
+    from dsr1.launcher.recipe import Recipe
+    from dsr1.launcher.survey import Seen
+
+
+def prewarm(
+    recipe: RecipeName = "dsr1-dep",
+    hosts: Annotated[
+        str | None, typer.Option(help="All hosts of the launch to come; the first one compiles. Default: this machine.")
+    ] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="This engine alone; default: all, one by one.")] = None,
+    changes: Changes = None,
+    model: ModelPath = "",
+    venv: Venv = "",
+    accept_new_keys: AcceptNewKeys = False,
+) -> None:
+    """Fill the JIT caches with one rank of dummy weights on the first host, then give them to all."""
+    from dsr1.hosts.inventory import parse_hosts
+    from dsr1.launcher.survey import survey_any
+
+    loaded = chosen_recipe(recipe, changes, model, venv)
+    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    seen = survey_any(loaded, accesses, runtime=False)
+    for name, cache in _chosen(loaded, seen, engine or []).items():
+        _fill(loaded, seen, accesses[:1], name, cache)
+    if accesses:
+        _give(loaded, seen, accesses)
+
+
+def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
+    """InputError: no such engine, or nothing is known of its cache."""
+    from dsr1.hosts.errors import InputError
+    from dsr1.launcher.plan import make_plan
+    from dsr1.launcher.prewarm import engines_of
+
+    caches = engines_of(make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts))
+    wanted = list(names or recipe.engines)
+    if unknown := [name for name in wanted if name not in recipe.engines]:
+        raise InputError(f"--engine {', '.join(unknown)}: the recipe has {', '.join(recipe.engines)}")
+    if silent := [name for name in wanted if name not in caches]:
+        what = "stack mocker compiles nothing, or the runtime or the model's config.json isn't there"
+        raise InputError(f"engines {', '.join(silent)}: no JIT cache follows from their hosts ({what})")
+    return {name: caches[name] for name in wanted}
+
+
+def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str, cache: "HostCache") -> None:
+    from dsr1.hosts.facts.fact import value_of
+    from dsr1.launcher.cli.view import make_view
+    from dsr1.launcher.executor import launch_run, stop_run
+    from dsr1.launcher.jit_caches import harvest
+    from dsr1.launcher.jit_store import jit_store
+    from dsr1.launcher.prewarm import make_prewarming
+    from dsr1.launcher.transports import transport_of
+
+    config = value_of(seen.facts[cache.host], "model.config")
+    one = make_prewarming(recipe, name, cache, config if isinstance(config, dict) else {})
+    with make_view() as show:
+        run = launch_run(one, f"prewarm-{name}-{secrets.token_hex(2)}", first, show)
+    try:
+        harvest(transport_of(run), run.plan().caches, jit_store(), run.name)
+    finally:
+        left = stop_run(run)
+    kept = jit_store().find(cache.cache.key)
+    size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB" if kept else "nothing was compiled"
+    print(f"engine {name}: {cache.cache.key}: {size}, after {run.state().ready_after} s")
+    if left:
+        print(f"MAY STILL RUN: {'; '.join(left)}")
+
+
+def _give(recipe: "Recipe", seen: "Seen", accesses: "Sequence[Access]") -> None:
+    from contextlib import closing
+
+    from dsr1.hosts.ssh import SshTransport
+    from dsr1.launcher.jit_caches import bring
+    from dsr1.launcher.jit_store import jit_store
+    from dsr1.launcher.plan import make_plan
+
+    caches = make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts).caches
+    with closing(SshTransport(accesses, "prewarm", recipe.runtime.interpreter)) as transport:
+        for words in bring(transport, caches, jit_store()):
+            print(words)

@@ -1,0 +1,57 @@
+"""Fill the JIT caches of a recipe's engines with one rank on one host, before all hosts are taken for the real start.
+
+A kernel's shape follows from the model's dimensions, the experts of a GPU and the tokens of a step, not from the number
+of layers. So one rank with dummy weights, a layer of each kind, and as many experts as a GPU of the real plan holds
+compiles the same kernels. What only several ranks run (all-to-all and its layouts) is left to the first real start.
+"""
+
+from collections.abc import Mapping
+
+from dsr1.env.caches import HostCache
+from dsr1.launcher.plan import Plan
+from dsr1.launcher.recipe import Argument, Engine, Recipe
+
+DUMMY: dict[str, Argument] = {"load-format": "dummy"}
+
+
+def engines_of(plan: Plan) -> dict[str, HostCache]:
+    """By engine, the cache of its leader's host."""
+    return {one.engine: one for one in reversed(plan.caches)}
+
+
+def make_prewarming(recipe: Recipe, name: str, cache: HostCache, config: Mapping[str, object]) -> Recipe:
+    """The recipe of one rank that fills `cache` for the engine `name`. `config` is the model's config.json."""
+    engine = recipe.engines[name]
+    ranks = int(dict(cache.cache.made_of)["ranks"])
+    overrides = {**shrunk(config, engine, ranks), **_own_overrides(engine)}
+    args = {**{key: value for key, value in engine.args.items() if "kv-" not in key.replace("_", "-")}, **DUMMY}
+    one = {
+        "role": "aggregated",
+        "layout": "per_node",
+        "nodes": 1,
+        "ranks_per_node": 1,
+        "data_parallel_size": "all",
+        "all2all_backend": None,
+        "eplb": None,
+        "dbo": None,
+        "args": {**args, **({"hf-overrides": overrides} if overrides else {})},
+        "cache_key": cache.cache.key,
+    }
+    changes = {"stack": "vllm", "engines": {name: engine.model_copy(update=one)}, "spares": []}
+    return recipe.model_copy(update=changes)
+
+
+def _own_overrides(engine: Engine) -> Mapping[str, object]:
+    own = engine.args.get("hf-overrides") or engine.args.get("hf_overrides")
+    return own if isinstance(own, dict) else {}
+
+
+def shrunk(config: Mapping[str, object], engine: Engine, ranks: int) -> dict[str, object]:
+    """Overrides that leave one MoE layer behind the dense ones, and one GPU's share of the experts."""
+    dense, experts = config.get("first_k_dense_replace"), config.get("n_routed_experts")
+    if not isinstance(dense, int) or not isinstance(experts, int):
+        return {}
+    redundant = engine.eplb.num_redundant_experts if engine.eplb else 0
+    slots = -(-(experts + redundant) // ranks)
+    fewer = {"n_routed_experts": slots, "n_group": 1, "topk_group": 1} if slots != experts else {}
+    return {"num_hidden_layers": dense + 1, **fewer}

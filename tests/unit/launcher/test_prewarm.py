@@ -1,0 +1,51 @@
+"""What one rank must be like to compile what the ranks of the real plan will need."""
+
+from dsr1.env.caches import HostCache, JitCache
+from dsr1.launcher.prewarm import make_prewarming, shrunk
+from dsr1.launcher.recipe import Engine, Eplb
+from dsr1.launcher.recipe_file import load_recipe, parse_recipe
+
+R1 = {"first_k_dense_replace": 3, "n_routed_experts": 256, "n_group": 8}
+CACHE = HostCache("a", "main", JitCache("/c", "h100-vllm0.23.0-abc", (("ranks", "16"), ("root", "/c"))))
+
+
+def test_one_layer_of_each_kind_and_one_gpus_experts() -> None:
+    wanted = {"num_hidden_layers": 4, "n_routed_experts": 16, "n_group": 1, "topk_group": 1}
+    assert shrunk(R1, Engine(), 16) == wanted
+    redundant = Engine(eplb=Eplb(num_redundant_experts=32))
+    assert shrunk(R1, redundant, 16)["n_routed_experts"] == 18
+
+
+def test_one_rank_has_all_experts() -> None:
+    assert shrunk(R1, Engine(), 1) == {"num_hidden_layers": 4}
+
+
+def test_another_kind_of_model_is_left_as_it_is() -> None:
+    assert shrunk({}, Engine(), 16) == {}
+    assert shrunk({"first_k_dense_replace": "3", "n_routed_experts": None}, Engine(), 16) == {}
+
+
+def test_the_recipe_of_one_rank() -> None:
+    one = make_prewarming(load_recipe("dsr1-dep"), "main", CACHE, R1)
+    engine = one.engines["main"]
+    assert (one.stack, engine.nodes, engine.ranks_per_node, engine.all2all_backend) == ("vllm", 1, 1, None)
+    assert engine.args["load-format"] == "dummy"
+    assert engine.cache_key == CACHE.cache.key
+    assert engine.max_num_batched_tokens == load_recipe("dsr1-dep").engines["main"].max_num_batched_tokens
+
+
+def test_the_users_own_overrides_win() -> None:
+    text = "{name: x, model: {path: /m}, engines: {main: {args: {hf-overrides: {num_hidden_layers: 5}}}}}"
+    one = make_prewarming(parse_recipe(text, "x"), "main", CACHE, R1)
+    assert one.engines["main"].args["hf-overrides"] == {
+        "num_hidden_layers": 5,
+        "n_routed_experts": 16,
+        "n_group": 1,
+        "topk_group": 1,
+    }
+
+
+def test_what_is_sent_between_engines_is_left_out() -> None:
+    text = "{name: x, model: {path: /m}, engines: {main: {role: prefill, args: {kv_transfer_config: {a: b}, seed: 1}}}}"
+    one = make_prewarming(parse_recipe(text, "x"), "main", CACHE, {})
+    assert one.engines["main"].args == {"seed": 1, "load-format": "dummy"}
