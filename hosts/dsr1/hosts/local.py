@@ -1,16 +1,19 @@
 """The transport to agents on this machine: a subprocess to start and end them, their unix socket to talk."""
 
 import contextlib
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from dsr1.hosts.agent import control
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.commands import Command, Subscribe
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.log_lines import read_logs
+from dsr1.hosts.model.job import BrokeOff, Hear, Order, listen, render_order
 from dsr1.hosts.transport import Answer, Numbered, Question, Transport
 from dsr1.hosts.wire import parse_event, render_command
 
@@ -64,6 +67,7 @@ class LocalTransport(Transport):
     def __init__(self, folder: Path, python: tuple[str, ...]) -> None:
         self._folder = folder.absolute()
         self._python = python
+        self._jobs: list[subprocess.Popen[bytes]] = []
 
     def ask(self, host: str, question: Question) -> Answer:
         values = (str(self._folder / host),) if question.values is None else question.values
@@ -81,6 +85,35 @@ class LocalTransport(Transport):
         except OSError as error:
             raise HostError(f"{host}: the agent can't be run with {self._python[0]}: {error}") from error
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
+        """`close`, from another thread too, ends the job."""
+        with self._begin(host, job) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            try:
+                os.write(child.stdin.fileno(), render_order(order))
+                return listen(child.stdout, hear)
+            except BrokeOff as broken:
+                raise HostError(f"{host}: its agent broke off: {broken}") from None
+            except BrokenPipeError:
+                raise HostError(f"{host}: its agent could not begin: {child.stdout.read().decode()}") from None
+            finally:
+                child.kill()
+
+    def _begin(self, host: str, job: str) -> "subprocess.Popen[bytes]":
+        argv = (*self._python, str(make_bundle(self._folder)), "work", job)
+        try:
+            child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        except OSError as error:
+            raise HostError(f"{host}: {self._python[0]} can't be run: {error.strerror}") from error
+        self._jobs.append(child)
+        return child
+
+    def close(self) -> None:
+        for child in self._jobs:
+            if child.poll() is None:
+                child.kill()
 
     def attach(self, host: str, since: int) -> LocalLink:
         try:

@@ -74,10 +74,11 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """One host's part of a plan: what its agent is given."""
+    """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not the agent's own."""
 
     run: str
     host: str
     address: str
     processes: tuple[Process, ...]
     requirements: Requirements = Requirements()
+    logs: str = ""

@@ -1,41 +1,40 @@
-"""The transport over SSH: agents in a private folder of each host, reached through one connection a host."""
+"""The transport through a shell on each host, SSH's above all: agents in a private folder of each host."""
 
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.agent.bundle import bundle_name, render_bundle
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.model.job import BrokeOff, Hear, Order, listen, render_order
 from dsr1.hosts.remote import Remote
+from dsr1.hosts.shell import Channel, Shell
 from dsr1.hosts.transport import Answer, Numbered, Question, Transport
 from dsr1.hosts.wire import parse_event, render_command
 
-if TYPE_CHECKING:
-    from paramiko import Channel
-
-SEE_S, SEND_S = 30.0, 120.0
+SEE_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 
 # The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is the agent's file,
 # $2 the Python, the rest its arguments, of which @ stands for the folder.
-_ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] || exit 93
+ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] || exit 93
 if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
 echo "$d is not a folder of ours alone" >&2; exit 90; fi
 """
-_RUN = f"""{_ENTER}f=$d/$1; p=$2; shift 2
+_RUN = f"""{ENTER}f=$d/$1; p=$2; shift 2
 if [ -L "$f" ] || ! [ -f "$f" ] || ! [ -O "$f" ]; then exit 91; fi
 command -v -- "$p" >/dev/null || exit 92
 n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1)); case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
 exec "$p" "$f" "$@"
 """
-_PUT = f'{_ENTER}t=$d/$1.$$; cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}\n'
+_PUT = f'{ENTER}t=$d/$1.$$; cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,10 @@ class Sight:
     interface: str
 
 
-class SshLink:
+class ShellLink:
     """A channel to an agent's socket, by its `attach`."""
 
-    def __init__(self, channel: "Channel", host: str) -> None:
+    def __init__(self, channel: Channel, host: str) -> None:
         self._channel = channel
         self._host = host
         self._sending = threading.Lock()
@@ -89,11 +88,11 @@ class SshLink:
             raise HostError(f"{self._host}: its agent says what this dsr1 doesn't know: {error}") from error
 
 
-class SshTransport(Transport):
+class ShellTransport(Transport):
     """Agents of one run, in /tmp/dsr1-UID/RUN/HOST of every host, run by `python`, the runtime's own there."""
 
-    def __init__(self, hosts: Sequence[Access], run: str, python: str) -> None:
-        self._remotes = {access.name: Remote(access) for access in hosts}
+    def __init__(self, shells: Mapping[str, Shell], run: str, python: str) -> None:
+        self._remotes = dict(shells)
         self._run_name, self._python = run, python
         self._bundle = render_bundle()
 
@@ -108,7 +107,7 @@ class SshTransport(Transport):
 
     def put(self, host: str, file: Path, name: str) -> None:
         """Send a file once: a name says its content, so one that is there is whole and the same."""
-        there = self._remotes[host].run(("sh", "-c", f'{_ENTER}[ -O "$d/$1" ]', "dsr1", name), SEE_S)
+        there = self._remotes[host].run(("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name), SEE_S)
         if there.code != 0:
             self._send(host, file.read_bytes(), name, "700")
 
@@ -128,9 +127,9 @@ class SshTransport(Transport):
             raise HostError(f"{host}: {answer.last_words}; have it removed: another user may have made it")
         return answer
 
-    def attach(self, host: str, since: int) -> SshLink:
+    def attach(self, host: str, since: int) -> ShellLink:
         argv = self._argv(("attach", self._folder(host), str(since)))
-        return SshLink(self._remotes[host].open(argv), host)
+        return ShellLink(self._remotes[host].open(argv), host)
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """The agent's `logs` goes on for as long as its stdin is open."""
@@ -140,6 +139,20 @@ class SshTransport(Transport):
             for line in _lines(channel, follow):
                 process, text = json.loads(line)
                 yield str(process), str(text)
+
+    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
+        """The agent is put there first, by a look; `close`, from another thread too, ends the job."""
+        self.see(host, "")
+        channel = self._remotes[host].open(self._argv(("work", job)))
+        channel.settimeout(SILENT_S)
+        with contextlib.closing(channel):
+            try:
+                channel.sendall(render_order(order))
+                return listen(_told(channel), hear)
+            except BrokeOff as broken:
+                raise HostError(f"{host}: its agent broke off: {broken}") from None
+            except OSError as error:
+                raise HostError(f"{host}: lost while it worked ({error or 'it fell silent'})") from error
 
     def close(self) -> None:
         for remote in self._remotes.values():
@@ -157,7 +170,21 @@ class SshTransport(Transport):
             raise HostError(f"{host}: can't be written to: {done.last_words}")
 
 
-def _lines(channel: "Channel", follow: Callable[[], bool]) -> Iterator[bytes]:
+class SshTransport(ShellTransport):
+    """Through one SSH connection a host."""
+
+    def __init__(self, hosts: Sequence[Access], run: str, python: str) -> None:
+        super().__init__({access.name: Remote(access) for access in hosts}, run, python)
+
+
+def _told(channel: Channel) -> Iterator[bytes]:
+    rest = b""
+    while data := channel.recv(65536):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+
+
+def _lines(channel: Channel, follow: Callable[[], bool]) -> Iterator[bytes]:
     """Whole lines; what comes after the last newline at a loss is no line."""
     rest, asked = b"", False
     while True:

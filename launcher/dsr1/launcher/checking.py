@@ -9,12 +9,11 @@ from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.launcher import runtime_fit
 from dsr1.launcher.agents import raise_all
-from dsr1.launcher.findings import folded
+from dsr1.launcher.findings import folded, unreached
 from dsr1.launcher.recipe import Engine, Recipe
 from dsr1.launcher.survey import Seen, Told, survey_any
 from dsr1.launcher.topology import local_size
 
-REACH = "host.reach"
 CHECKS = (*IDS, *runtime_fit.IDS)
 
 
@@ -40,10 +39,6 @@ def judge(recipe: Recipe, told: Told, ids: Sequence[str]) -> list[Finding]:
     site = {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
     lost = [unreached(host, error) for host, error in told.items() if isinstance(error, HostError)]
     return [*lost, *run_checks(site, make_needs(recipe, len(told)), ids)]
-
-
-def unreached(host: str, error: HostError) -> Finding:
-    return Finding(host, REACH, "FAIL", str(error), "an agent that answers", "See what it says, or leave the host out.")
 
 
 def choose(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:

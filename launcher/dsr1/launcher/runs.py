@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
 from dsr1.launcher.ranks import Table, phase_limits
 from dsr1.launcher.recipe import Recipe
+from dsr1.slurm.handle import Handle, parse_handle
+from dsr1.slurm.states import JobInfo
 
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 ENDED = ("stopped", "failed")
@@ -29,7 +32,10 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a run stands. `phase`: starting, ready, stopping, stopped, failed. Seconds. `left`: what may still run."""
+    """How a run stands. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
+
+    `left`: what may still run.
+    """
 
     phase: str
     since: float
@@ -99,20 +105,33 @@ class Run:
         self.name = folder.name
 
     def create(self, recipe: Recipe, plan: Plan, settings: Settings, kept: Kept) -> None:
+        self.claim(recipe, "starting")
+        with self._written_whole():
+            self.fill(plan, settings, kept)
+
+    def claim(self, recipe: Recipe, phase: str) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
-        try:
+        with self._written_whole():
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
             self._write("recipe.json", recipe.model_dump())
             (self.folder / "secrets").mkdir(mode=0o700)
-            for name, text in kept.secrets.items():
-                self._put(f"secrets/{name}", text)
-            self.save_facts(kept.facts)
-            self.save_plan(plan)
-            self.save_settings(settings)
-            self.save(State("starting", time.time()))
+            self.save(State(phase, time.time()))
+
+    def fill(self, plan: Plan, settings: Settings, kept: Kept) -> None:
+        """What is known once the hosts are."""
+        for name, text in kept.secrets.items():
+            self._put(f"secrets/{name}", text)
+        self.save_facts(kept.facts)
+        self.save_plan(plan)
+        self.save_settings(settings)
+
+    @contextmanager
+    def _written_whole(self) -> Iterator[None]:
+        try:
+            yield
         except FileExistsError:
             raise InputError(f"--name {self.name}: there is a run of that name; `dsr1 ps` lists them") from None
         except OSError as error:
@@ -149,6 +168,27 @@ class Run:
 
     def recipe(self) -> Recipe:
         return Recipe.model_validate_json((self.folder / "recipe.json").read_text())
+
+    def job(self) -> Handle | None:
+        """The job of Slurm's that it runs in, or waits for. None: it needs none."""
+        if not (self.folder / "job.json").exists():
+            return None
+        handle: Handle = self._read("job.json", Handle)
+        return handle
+
+    def save_job(self, handle: Handle) -> None:
+        (self.folder / "job-end.json").unlink(missing_ok=True)
+        self._write("job.json", asdict(handle))
+
+    def job_end(self) -> JobInfo | None:
+        """How Slurm says that the job ended; it forgets, the run doesn't."""
+        if not (self.folder / "job-end.json").exists():
+            return None
+        info: JobInfo = self._read("job-end.json", JobInfo)
+        return info
+
+    def save_job_end(self, info: JobInfo) -> None:
+        self._write("job-end.json", asdict(info))
 
     def save_settings(self, settings: Settings) -> None:
         self._write("settings.json", asdict(settings))
@@ -222,11 +262,12 @@ def new_run(name: str) -> Run:
 
 
 def find_run(name: str | None) -> Run:
-    """By name, or the newest. Raises RunNotFound naming those that exist."""
+    """By name, by its job's handle, or the newest. Raises RunNotFound naming those that exist."""
     runs = list_runs()
     if name is None and runs:
         return runs[-1]
-    found = [run for run in runs if run.name == name]
+    handle = parse_handle(name or "")
+    found = [run for run in runs if (run.job() == handle if handle else run.name == name)]
     if not found:
         known = ", ".join(run.name for run in runs[-8:]) or "none"
         raise RunNotFound(f"no run {name or 'yet'}; runs: {known}")

@@ -16,7 +16,7 @@ from dsr1.hosts.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.events import Event, Exited, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.process import Process
-from dsr1.hosts.transport import HostState
+from dsr1.hosts.transport import HostState, Transport
 from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
 from dsr1.launcher.findings import folded
 from dsr1.launcher.jit_caches import bring, harvest
@@ -32,7 +32,7 @@ PROBE_S, LOOK_S = 0.1, 1.0
 
 
 class StopRequested(Exception):
-    """Somebody asked for the end of the run."""
+    """Somebody asked for the end of the run; the words say why."""
 
 
 class Ready:
@@ -52,17 +52,22 @@ Item = Event | Lost | Ready | Noted | StopRequested
 class Supervisor:
     """Runs in the main thread of its own process. Threads only read: one per agent, one for the frontend."""
 
-    def __init__(self, run: Run) -> None:
-        self._run, self._plan, self._settings = run, run.plan(), run.settings()
+    def __init__(self, run: Run, transport: Transport | None = None) -> None:
+        """`transport`: one that is there already, to be used on; else the run's own."""
+        self._run, self._plan, self._settings, self._transport = run, run.plan(), run.settings(), transport
         self._queue: SimpleQueue[object] = SimpleQueue()
-        self._agents = Agents(transport_of(run, self._settings.python), self._queue, self._settings.lost_s)
+        self._agents = self._make_agents()
         told = run.state()
         self._state = replace(told, ranks=told.ranks or first_table(self._plan, time.time()))
         self._done = threading.Event()
         self._hosts = tuple(host.host for host in self._plan.hosts)
 
-    def request_stop(self, *_: object) -> None:
-        self._queue.put(StopRequested())
+    def _make_agents(self) -> Agents:
+        transport = self._transport or transport_of(self._run, self._settings.python)
+        return Agents(transport, self._queue, self._settings.lost_s)
+
+    def request_stop(self, why: str = "asked to stop") -> None:
+        self._queue.put(StopRequested(why))
 
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or from those that already run, to the proof that nothing is left."""
@@ -71,8 +76,8 @@ class Supervisor:
             while self._state.restarts < self._settings.restarts:
                 self._start_again()
             self._finish("failed", self._state.reason, 4)
-        except StopRequested:
-            self._finish("stopped", "asked to stop", 0)
+        except StopRequested as asked:
+            self._finish("stopped", str(asked), 0)
         except CheckFailed as error:
             self._finish("failed", str(error), 3)
 
@@ -101,7 +106,7 @@ class Supervisor:
             raise CheckFailed(f"{self._state.reason}\nnot started again, since something may still run: {left}")
         self._wait(self._settings.backoff_s)
         self._queue, self._done = SimpleQueue(), threading.Event()
-        self._agents = Agents(transport_of(self._run, self._settings.python), self._queue, self._settings.lost_s)
+        self._agents = self._make_agents()
         attempt = self._state.restarts + 1
         self._use(plan_again(plan, attempt))
         fresh = first_table(self._plan, time.time())
@@ -214,7 +219,7 @@ class Supervisor:
         if isinstance(item, Lost):
             raise HostError(f"{item.host} is lost: {item.why}")
         if isinstance(item, Exited) and item.requested:
-            raise StopRequested  # by a `stop` that didn't reach this supervisor: it runs on another machine
+            raise StopRequested("its agents were told to stop")  # by a `stop` elsewhere, or by Slurm
         if isinstance(item, Exited):
             raise LaunchFailed(describe_exit(item))
         if isinstance(item, Noted):
@@ -270,7 +275,7 @@ def main() -> None:
     supervisor = Supervisor(run)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, supervisor.request_stop)
+        signal.signal(number, lambda *_: supervisor.request_stop())
     supervisor.supervise(take_over="--take-over" in sys.argv[2:])
 
 

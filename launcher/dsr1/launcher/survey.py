@@ -12,7 +12,7 @@ from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.fact import Facts, value_of
 from dsr1.hosts.host import Host, this_machine
 from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.ssh import Sight, SshTransport
+from dsr1.hosts.ssh import ShellTransport, Sight, SshTransport
 from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once, raise_all
 from dsr1.launcher.asking import Asking, begin_asking
@@ -71,7 +71,7 @@ def survey_hosts(
     recipe: Recipe,
     accesses: Sequence[Access],
     spares: Sequence[Access],
-    transport: SshTransport,
+    transport: ShellTransport,
     runtime: bool = True,
 ) -> Seen:
     """Every host with its control address and interface: those of its route to the leader, the first host.
@@ -96,7 +96,7 @@ def survey_hosts(
     return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
 
-def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: SshTransport, runtime: bool = True) -> Seen:
+def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: ShellTransport, runtime: bool = True) -> Seen:
     """As `survey_hosts` as far as they answer; one that doesn't stands there by its name. InputError as there."""
     first = _see_all(accesses, transport, "")
     usable = _usable(first)
@@ -141,7 +141,7 @@ def take_places(
     return tuple(access for access in placed if access is not None), tuple(free)
 
 
-def _see_all(accesses: Iterable[Access], transport: SshTransport, peer: str) -> dict[str, Sight | HostError]:
+def _see_all(accesses: Iterable[Access], transport: ShellTransport, peer: str) -> dict[str, Sight | HostError]:
     return at_once(lambda name: transport.see(name, peer), {access.name: access.name for access in accesses})
 
 

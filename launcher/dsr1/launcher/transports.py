@@ -10,7 +10,22 @@ from dsr1.launcher.runs import Run
 
 def transport_of(run: Run, python: str = "") -> Transport:
     """The run's own. Locally any Python ends and looks; `python` is the runtime's, which agents are started with."""
+    if job := run.job():
+        return _steps_of(run, job.job)
     settings = run.settings() if run.is_remote() or not python else None
     if settings is not None and settings.hosts:
         return SshTransport(settings.hosts, run.name, settings.python)
     return LocalTransport(run.folder / "hosts", (python or sys.executable,))
+
+
+def _steps_of(run: Run, job: str) -> Transport:
+    """From outside of the job: each host is looked at through a step of its own."""
+    from dsr1.hosts.agent.bundle import make_bundle
+    from dsr1.slurm.allocation import Place
+    from dsr1.slurm.step import make_shells
+    from dsr1.slurm.transport import SrunTransport
+
+    settings = run.settings()
+    places = [Place(access.name) for access in settings.hosts]
+    shells = make_shells(places, job, (settings.python, str(make_bundle(run.folder)), "keep", f"{settings.lost_s:g}"))
+    return SrunTransport(shells, run.name, settings.python, run.folder / "hosts")

@@ -1,6 +1,7 @@
 """A model's folder, whole and broken in every way that users meet."""
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_garbage_is_no_index_and_no_header(text: bytes) -> None:
 def test_names_are_only_names(model: Path, name: str) -> None:
     (model / name).write_text("x")
     assert look_at(model)[name] == Seen(1, digest=look_at(model)[name].digest)
+
+
+def test_a_pipe_and_a_device_are_not_opened(model: Path) -> None:
+    os.mkfifo(model / "pipe.safetensors")
+    (model / "zero.json").symlink_to("/dev/zero")
+    assert {look_at(model)[name].problem for name in ("pipe.safetensors", "zero.json")} == {"no regular file"}
 
 
 def test_what_downloads_left(model: Path) -> None:

@@ -9,8 +9,9 @@ from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact
 from dsr1.hosts.host import Host
-from dsr1.launcher.checking import CHECKS, REACH, choose, judge, make_needs, refuse_unfit
+from dsr1.launcher.checking import CHECKS, choose, judge, make_needs, refuse_unfit
 from dsr1.launcher.cli.check import fold_rows
+from dsr1.launcher.findings import REACH
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.survey import Seen, Told
 

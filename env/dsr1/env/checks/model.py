@@ -37,11 +37,15 @@ def size_of(files: Mapping[str, dict[str, Any]]) -> int:
     return sum(file["size"] or 0 for file in files.values())
 
 
+def is_absent(facts: Facts) -> bool:
+    """Whether it was looked for, and not found."""
+    told = facts.get("model.folder")
+    return told is not None and told.value is None
+
+
 def to_download(facts: Facts) -> str:
     """The hub's id of a model that isn't on this host; else nothing."""
-    folder = facts.get("model.folder")
-    missing = folder is not None and folder.value is None and is_hub_id(folder.source)
-    return folder.source if folder is not None and missing else ""
+    return facts["model.folder"].source if is_absent(facts) and is_hub_id(facts["model.folder"].source) else ""
 
 
 def some(names: list[str]) -> str:
@@ -55,7 +59,7 @@ def on_host(judge: Judge) -> Judge:
     def judged(facts: Facts, needs: Needs) -> Verdict:
         if not needs.weights:
             return Verdict("SKIP", "the plan reads no weights", "")
-        return Verdict("SKIP", "not on this host yet", "") if to_download(facts) else judge(facts, needs)
+        return Verdict("SKIP", "not on this host", "") if is_absent(facts) else judge(facts, needs)
 
     return judged
 
@@ -64,9 +68,9 @@ def folder(facts: Facts, needs: Needs) -> Verdict:
     if hub_id := to_download(facts):
         seen = f"{hub_id} is not on this host: every start would download it, for hours"
         return Verdict("WARN", seen, "a folder with the model", FETCH)
-    told = facts.get("model.folder")
-    if told is not None and told.value is None:
-        return Verdict("FAIL", f"{told.source}: {told.problem}", "a folder that can be read", f"{FETCH} Or mount it.")
+    if is_absent(facts):
+        seen = f"{facts['model.folder'].source}: {facts['model.folder'].problem}"
+        return Verdict("FAIL", seen, "a folder that can be read", f"{FETCH} Or mount it.")
     kind = known(facts, "model.config")["model_type"]
     fix = "dsr1's recipes and checks are made for DeepSeek-R1's architecture."
     return passed(kind in FAMILY, "WARN", f"{known(facts, 'model.folder')}: {kind}", " or ".join(FAMILY), fix)

@@ -10,7 +10,15 @@ from pathlib import Path
 HOSTS = Path(__file__).resolve().parent.parent
 MODULES = ("__init__", "boot", "commands", "events", "identity", "log_lines", "process", "progress", "runtime", "wire")
 PARTS = ("agent", "facts", "model")
-MAIN = b"import sys\n\nfrom dsr1.hosts.agent.main import main\n\nsys.exit(main())\n"
+MAIN = b"""import sys
+
+if sys.version_info < (3, 10):
+    sys.exit("Python %s.%s is too old: 3.10 or later is wanted" % sys.version_info[:2])
+
+from dsr1.hosts.agent.main import main
+
+sys.exit(main())
+"""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 

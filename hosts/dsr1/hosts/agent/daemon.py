@@ -13,7 +13,15 @@ from typing import NoReturn
 
 from dsr1.hosts.agent import control
 from dsr1.hosts.agent.offline import end_records, look
-from dsr1.hosts.agent.records import agent_path, make_record, render_record, write_plan, write_record, write_secrets
+from dsr1.hosts.agent.records import (
+    agent_path,
+    make_record,
+    old_folder,
+    render_record,
+    write_plan,
+    write_record,
+    write_secrets,
+)
 from dsr1.hosts.agent.scratch import make_scratch, remove_scratch
 from dsr1.hosts.agent.server import Server, say
 from dsr1.hosts.process import HostPlan
@@ -35,10 +43,6 @@ def make_way(folder: Path) -> None:
     number = next(n for n in itertools.count(1) if not old_folder(folder, n).exists())
     with contextlib.suppress(OSError):  # another starter was quicker: mkdir decides
         folder.rename(old_folder(folder, number))
-
-
-def old_folder(folder: Path, number: int) -> Path:
-    return folder.with_name(f"{folder.name}~{number}")
 
 
 def claim(folder: Path) -> None:

@@ -100,11 +100,24 @@ def _cache(verb: str, values: list[str]) -> int:
     return run(verb, values)
 
 
+def _keep(silence_s: float) -> int:
+    from dsr1.hosts.agent.keeper import keep
+
+    return keep(silence_s)
+
+
+def _work(job: str) -> int:
+    from dsr1.hosts.agent.work import work
+
+    return work(job)
+
+
 def _tell(value: object) -> int:
     print(json.dumps(value))
     return 0
 
 
+OF_A_WORD: dict[str, Callable[[str], int]] = {"see": _see, "facts": _facts, "work": _work}
 OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
     "start": _start,
     "end": _end,
@@ -115,16 +128,19 @@ OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`see` takes the peer's address, `facts` an ask, `runtime` a question on stdin, `attach` also the last `seq`."""
+    """`see` takes the peer's address, `facts` an ask, `work` a job, `runtime` a question on stdin, `keep` seconds.
+
+    `attach` takes a folder and the last `seq`; all others a folder.
+    """
     verb, *values = sys.argv[1:] if argv is None else argv
-    if verb == "see":
-        return _see(values[0])
-    if verb == "facts":
-        return _facts(values[0])
+    if verb in OF_A_WORD:
+        return OF_A_WORD[verb](values[0])
     if verb.startswith("cache-"):
         return _cache(verb, values)
     if verb == "runtime":
         return _runtime()
+    if verb == "keep":
+        return _keep(float(values[0]))
 
     from pathlib import Path
 

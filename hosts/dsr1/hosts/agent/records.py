@@ -1,6 +1,7 @@
 """What an agent leaves on disk, so that its processes can be found and ended without it."""
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -91,8 +92,23 @@ def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
 
 def write_plan(folder: Path, plan: HostPlan) -> None:
     (folder / "processes").mkdir(mode=0o700)
-    (folder / "logs").mkdir(mode=0o700)
+    if plan.logs:
+        _make_logs(Path(plan.logs))
+        (folder / "logs").symlink_to(plan.logs)
+    else:
+        (folder / "logs").mkdir(mode=0o700)
     write_file(folder / "plan.json", render_plan(plan))
+
+
+def _make_logs(folder: Path) -> None:
+    """A restart keeps what its predecessor logged, under another name."""
+    if folder.exists():
+        folder.rename(next(name for n in itertools.count(1) if not (name := old_folder(folder, n)).exists()))
+    folder.mkdir(mode=0o700, parents=True)
+
+
+def old_folder(folder: Path, number: int) -> Path:
+    return folder.with_name(f"{folder.name}~{number}")
 
 
 def read_plan(folder: Path) -> HostPlan | None:

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Mapping
 
 from dsr1.hosts.boot import boot_id
 
@@ -15,7 +16,7 @@ SIOCGIFADDR = 0x8915  # linux/sockios.h, netdevice(7): an interface's first IPv4
 
 def look_around(peer: str) -> dict[str, object]:
     """JSON's values. `peer` is where the leader is reached; empty: this host is it, and tells how it was reached."""
-    address = source_address(peer) if peer else (os.environ.get("SSH_CONNECTION", "").split() + [""] * 3)[2]
+    address = source_address(peer) if peer else reached_at(os.environ)
     return {
         "boot_id": boot_id(),
         "hostname": socket.gethostname(),
@@ -25,6 +26,11 @@ def look_around(peer: str) -> dict[str, object]:
         "address": address,
         "interface": interface_of(address) if address else "",
     }
+
+
+def reached_at(env: Mapping[str, str]) -> str:
+    """A step of Slurm's is told where it was launched from, which is the leader; what SSH says came along with it."""
+    return env.get("SLURM_LAUNCH_NODE_IPADDR") or (env.get("SSH_CONNECTION", "").split() + [""] * 3)[2]
 
 
 def source_address(peer: str) -> str:

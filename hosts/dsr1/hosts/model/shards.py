@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import struct
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,8 @@ def _see(folder: Path, name: str, tensors: "list[str] | tuple[()]") -> Seen:
 
 
 def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> Seen:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would never end
+        return Seen(problem="no regular file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < POINTER_BYTES and file.read(len(LFS)) == LFS:

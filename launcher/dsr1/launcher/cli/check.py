@@ -37,6 +37,11 @@ def check(
 
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
     findings = check_hosts(chosen_recipe(recipe, changes, model, venv), accesses, only or (), skip or ())
+    show_findings(findings, every, as_json)
+
+
+def show_findings(findings: "Sequence[Finding]", every: bool, as_json: bool) -> None:
+    """Print them; exit with 3 when one is a FAIL."""
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

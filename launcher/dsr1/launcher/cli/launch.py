@@ -1,11 +1,27 @@
 """`dsr1 launch`: bring a deployment up on this machine, and return once it serves."""
 
 import secrets
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    Account,
+    Changes,
+    ModelPath,
+    Nodes,
+    Partition,
+    RecipeName,
+    Time,
+    Venv,
+    chosen_recipe,
+    slurm_changes,
+)
+
+if TYPE_CHECKING:
+    from dsr1.launcher.recipe import Recipe
+    from dsr1.launcher.runs import Run
 
 
 def launch(
@@ -21,21 +37,59 @@ def launch(
     no_check: Annotated[bool, typer.Option("--no-check", help="Don't judge the hosts first.")] = False,
     skip_check: Annotated[list[str] | None, typer.Option(help="Go on without this check or kind.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
+    slurm: Annotated[bool, typer.Option("--slurm", help="In a job of Slurm's, see the recipe's slurm keys.")] = False,
+    partition: Partition = "",
+    account: Account = "",
+    time: Time = "",
+    nodes: Nodes = 0,
+    test_only: Annotated[bool, typer.Option("--test-only", help="Ask Slurm whether and when; submit nothing.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the job is submitted.")] = False,
 ) -> None:
-    """Launch on hosts over SSH, or on this machine. Ctrl-C while it starts rolls back."""
+    """Launch on hosts over SSH, in a job, or on this machine. Ctrl-C while it starts rolls back."""
+    from dsr1.hosts.errors import InputError
     from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
 
-    loaded = chosen_recipe(recipe, changes, model, venv)
-    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    asked = slurm_changes(partition, account, time, nodes)
+    if slurm and hosts is not None:
+        raise InputError("--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose them")
+    if not slurm and (asked or test_only or no_wait):
+        raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
+    loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv)
+    name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     checks = () if no_check else choose((), skip_check or ())
+    if test_only:
+        print(_try(loaded, name))
+        return
+    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
     with make_view() as show:
-        run = launch_run(loaded, name or f"{loaded.name}-{secrets.token_hex(2)}", accesses, show, checks)
+        if slurm:
+            from dsr1.launcher.jobs import launch_job
+
+            options = ("--no-check",) if no_check else tuple(f"--skip-check={word}" for word in skip_check or ())
+            run = launch_job(loaded, name, options, show, wait=not no_wait)
+        else:
+            run = launch_run(loaded, name, accesses, show, checks)
+    if no_wait:
+        print(f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` tells how it stands")
+    else:
+        _tell_ready(run)
+    if follow:
+        print_logs(run, follow=True)
+
+
+def _try(recipe: "Recipe", name: str) -> str:
+    from dsr1.launcher.job_script import render_job
+    from dsr1.launcher.jobs import this_site
+    from dsr1.slurm.submit import try_only
+
+    return try_only(render_job(recipe, this_site(), name))
+
+
+def _tell_ready(run: "Run") -> None:
     service = run.plan().service
     print(
         f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves {service.model}", flush=True
     )
-    if follow:
-        print_logs(run, follow=True)

@@ -10,9 +10,11 @@ from dsr1.launcher.cli.cache import app as cache
 from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
 from dsr1.launcher.cli.launch import launch
+from dsr1.launcher.cli.model import model
 from dsr1.launcher.cli.plan import plan
 from dsr1.launcher.cli.prewarm import prewarm
 from dsr1.launcher.cli.recipes import recipes
+from dsr1.launcher.cli.render import render
 from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop, supervise
 
 EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
@@ -30,10 +32,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (recipes, plan, check, prewarm, launch, ps, status, logs, smoke, stop, supervise):
+for verb in (recipes, plan, check, prewarm, render, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
 app.add_typer(cache, name="cache")
+app.add_typer(model, name="model")
 
 
 def exit_code(error: Dsr1Error) -> int:

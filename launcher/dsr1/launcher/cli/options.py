@@ -1,5 +1,6 @@
 """Options that several verbs share, so that they look and mean the same."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,10 @@ Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: 
 ModelPath = Annotated[str, typer.Option("--model", help="The model's folder or hub id (model.path).")]
 Venv = Annotated[str, typer.Option("--venv", help="The environment that has vLLM (runtime.venv).")]
 AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
+Partition = Annotated[str, typer.Option("--partition", help="Slurm's partition (slurm.partition).")]
+Account = Annotated[str, typer.Option("--account", help="The account that pays (slurm.account).")]
+Time = Annotated[str, typer.Option("--time", help="The job's time limit, 4:00:00 (slurm.time).")]
+Nodes = Annotated[int, typer.Option("--nodes", help="Nodes for engines that take all (slurm.nodes).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -22,3 +27,10 @@ def chosen_recipe(name: str, changes: list[str] | None, model: str, venv: str) -
 
     paths = [f"{key}={value}" for key, value in (("model.path", model), ("runtime.venv", venv)) if value]
     return load_recipe(name, [*(changes or []), *paths])
+
+
+def slurm_changes(partition: str, account: str, time: str, nodes: int) -> list[str]:
+    """As `--set` has them; quoted, since YAML reads a bare 4:00:00 as a number."""
+    given = {"partition": partition, "account": account, "time": time}
+    words = [f"slurm.{key}={json.dumps(value)}" for key, value in given.items() if value]
+    return [*words, *([f"slurm.nodes={nodes}"] if nodes else [])]

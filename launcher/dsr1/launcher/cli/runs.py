@@ -16,18 +16,15 @@ if TYPE_CHECKING:
 
 def ps(as_json: AsJson = False) -> None:
     """List the runs, the newest last."""
-    from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.runs import Run, list_runs
+    from dsr1.launcher.overview import phases
+    from dsr1.launcher.runs import list_runs
 
-    def phase(run: Run) -> str:
-        try:
-            state = run.state()
-        except LaunchFailed:
-            return "unreadable"
-        return state.phase if state.ended or run.supervisor() else "unsupervised"
-
-    found = {run.name: phase(run) for run in list_runs()}
-    print(json.dumps(found, indent=2) if as_json else "\n".join(f"{n:<24} {p}" for n, p in found.items()))
+    runs = list_runs()
+    found = phases(runs)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    print("\n".join(f"{run.name:<24} {found[run.name]:<12} {run.job() or ''}".rstrip() for run in runs))
 
 
 def status(
@@ -72,14 +69,17 @@ def _standing(run: "Run", as_json: bool) -> None:
     from rich.console import Console
 
     from dsr1.launcher.cli.view import rank_table
-    from dsr1.launcher.executor import alive_processes
+    from dsr1.launcher.overview import stand
 
-    state, alive, supervised = run.state(), alive_processes(run), run.supervisor() is not None
+    seen, job = stand(run), run.job()
+    state = seen.state
     if as_json:
-        print(json.dumps({"run": run.name, **asdict(state), "supervised": supervised, "alive": alive}, indent=2))
+        told = {"run": run.name, **asdict(state), "supervised": seen.supervised, "alive": list(seen.alive)}
+        print(json.dumps(told | ({"job": str(job)} if job else {}), indent=2))
         return
-    print(f"{run.name}: {state.phase}{'' if supervised or state.ended else ', its supervisor is gone'}")
-    print(f"alive: {', '.join(alive) or 'nothing'}")
+    supervised = seen.supervised or state.ended or state.phase == "queued"
+    print(f"{run.name}: {state.phase}{'' if supervised else ', its supervisor is gone'}{f', {job}' if job else ''}")
+    print(f"alive: {', '.join(seen.alive) or 'nothing'}")
     Console(highlight=False).print(rank_table(state.ranks))
     for note in state.notes:
         print(note)
@@ -128,11 +128,11 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
 def stop(run: RunName = None) -> None:
     """End a run and prove that nothing of it is left."""
     from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.executor import stop_run
+    from dsr1.launcher.overview import stop_any
     from dsr1.launcher.runs import find_run
 
     found = find_run(run)
-    left = stop_run(found)
+    left = stop_any(found)
     if left:
         raise LaunchFailed(f"{found.name}: may still run: {'; '.join(left)}")
     print(f"{found.name}: stopped, nothing of it is alive")

@@ -1,0 +1,117 @@
+"""What a long job on a host says while it works, and how: JSON, a line at a time, told the same way by all of them."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TICK_S, LAST_WORDS = 0.5, 3
+Order = Mapping[str, Any]
+Hear = Callable[["Progress"], None]
+
+
+class Refused(Exception):
+    """A job can't be done. `kind` is whose fault: input (the order's), check (the host's) or work (what happened)."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Bytes; `doing` says what."""
+
+    done: int
+    total: int
+    doing: str = ""
+
+
+@dataclass(slots=True)
+class Meter:
+    """How far a job is, from several threads."""
+
+    total: int = 0
+    doing: str = ""
+    done: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self.done += count
+
+    def read(self) -> Progress:
+        return Progress(self.done, self.total, self.doing)
+
+
+Job = Callable[[Order, Meter], Mapping[str, Any]]
+"""What it gives is JSON's. Raises Refused, or OSError where the system's own words say it best."""
+
+
+def render_order(order: Order) -> bytes:
+    """A line, for the job's stdin: no secret of it is in an argument."""
+    return json.dumps(order).encode() + b"\n"
+
+
+def run_job(job: Job, order: Order) -> int:
+    """Tells how far it is twice a second, so that silence means a lost host; then the result, or why there is none."""
+    meter, over = Meter(), threading.Event()
+    ticker = threading.Thread(target=_tick, args=(meter, over), daemon=True)
+    ticker.start()
+    last: dict[str, object]
+    try:
+        last = {"result": job(order, meter)}
+    except Refused as refused:
+        last = {"refused": [refused.kind, str(refused)]}
+    except OSError as error:
+        last = {"refused": ["work", _words(error)]}
+    over.set()
+    ticker.join()
+    _say(last)
+    return 0
+
+
+def _words(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error or type(error).__name__}"
+
+
+def _tick(meter: Meter, over: threading.Event) -> None:
+    while not over.wait(TICK_S):
+        now = meter.read()
+        _say({"progress": [now.done, now.total, now.doing]})
+
+
+def _say(plain: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(plain) + "\n")
+    sys.stdout.flush()
+
+
+class BrokeOff(Exception):
+    """A job ended without a result; these are its last words."""
+
+
+def listen(lines: Iterator[bytes], hear: Hear) -> dict[str, Any]:
+    """The result. Raises Refused as the job did, BrokeOff when it ended otherwise."""
+    words: list[str] = []
+    for line in lines:
+        match _parse(line):
+            case {"progress": [int(done), int(total), str(doing)]}:
+                hear(Progress(done, total, doing))
+            case {"refused": [str(kind), str(text)]}:
+                raise Refused(kind, text)
+            case {"result": dict(result)}:
+                return result
+            case _:
+                words.append(line.decode(errors="replace").strip())
+    raise BrokeOff(" | ".join(words[-LAST_WORDS:]) or "it said nothing")
+
+
+def _parse(line: bytes) -> object:
+    """None: it is no JSON. A traceback comes the same way."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

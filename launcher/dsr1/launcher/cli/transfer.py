@@ -1,0 +1,57 @@
+"""What a person sees of long jobs on hosts: bars on a terminal, else a line now and then."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from dsr1.hosts.model import job
+from dsr1.launcher.host_jobs import Show
+
+EVERY_S = 10.0
+
+
+@contextmanager
+def make_transfer_view() -> Iterator[Show]:
+    """To stderr: what a verb prints may be JSON."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _lines({})
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    with Progress(text, *columns, console=console, transient=True) as bars:
+        yield _bars(bars, {})
+
+
+def _bars(bars: Progress, known: dict[str, TaskID]) -> Show:
+    def show(host: str, seen: job.Progress) -> None:
+        if seen.total:
+            task = known[host] if host in known else known.setdefault(host, bars.add_task(host))
+            bars.update(task, description=f"{host} {seen.doing}", completed=seen.done, total=seen.total)
+
+    return show
+
+
+def _lines(told: dict[str, float]) -> Show:
+    def show(host: str, seen: job.Progress) -> None:
+        now = time.monotonic()
+        if seen.total and now - told.get(host, now - EVERY_S) >= EVERY_S:
+            told[host] = now
+            print(render_line(host, seen), flush=True)
+
+    return show
+
+
+def render_line(host: str, seen: job.Progress) -> str:
+    return f"{host}: {seen.doing} {seen.done / 1e9:.1f} of {seen.total / 1e9:.1f} GB ({seen.done / seen.total:.0%})"

@@ -1,0 +1,151 @@
+"""What a batch step becomes: hosts from the allocation, checks, then the supervisor, all in this one process.
+
+`python -m dsr1.launcher.job [--name RUN] [--no-check] [--skip-check CHECK]... SCRIPT`, the recipe on stdin.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from dsr1.hosts.access import Access
+from dsr1.hosts.agent.bundle import make_bundle
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError
+from dsr1.launcher.checking import choose, judge, refuse_unfit
+from dsr1.launcher.executor import bring_etcd, make_kept, make_settings
+from dsr1.launcher.findings import folded
+from dsr1.launcher.job_script import needed_hosts
+from dsr1.launcher.plan import make_plan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_file import parse_recipe
+from dsr1.launcher.runs import Run, State, new_run
+from dsr1.launcher.supervisor import StopRequested, Supervisor
+from dsr1.launcher.survey import Seen, survey_hosts
+from dsr1.slurm.allocation import Allocation, parse_allocation
+from dsr1.slurm.client import call, said
+from dsr1.slurm.handle import Handle
+from dsr1.slurm.step import make_shells
+from dsr1.slurm.transport import SrunTransport
+
+SCRIPT = "job.sh"
+WARNED = "the job's time limit is near"
+CANCELLED = "Slurm told the job to end"
+WHY: dict[int, str] = {signal.SIGTERM: CANCELLED, signal.SIGINT: "asked to stop", signal.SIGUSR1: WARNED}
+
+
+class Ending:
+    """Signals ask the supervisor to stop, and before there is one they end what is being prepared."""
+
+    def __init__(self) -> None:
+        self.supervisor: Supervisor | None = None
+        self.warned = False
+        for number in WHY:
+            signal.signal(number, self._ask)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _ask(self, number: int, _: object) -> None:
+        why = WHY[number]
+        self.warned = self.warned or number == signal.SIGUSR1
+        if self.supervisor is None:
+            raise StopRequested(why)
+        self.supervisor.request_stop(why)
+
+
+def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
+    """The run that `launch` has made for this job, or one of its own. InputError: another run has that name."""
+    run, handle = new_run(name or f"{recipe.name}-{allocation.job}"), Handle(allocation.cluster, allocation.job)
+    if not run.folder.exists():
+        run.claim(recipe, "queued")
+    elif (waiting := run.job()) is not None and waiting.job != handle.job:
+        raise InputError(f"--name {run.name}: there is a run of that name, and it is of job {waiting.job}")
+    elif waiting is None and run.state().phase != "queued":
+        raise InputError(f"--name {run.name}: there is a run of that name, and it is of no job")
+    run.save_job(handle)
+    run.save(State("starting", time.time()))
+    return run
+
+
+def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> None:
+    """Until the deployment has ended; the run's state then says how."""
+    limits, python = recipe.timeouts, recipe.runtime.interpreter
+    keeper = (python, str(make_bundle(run.folder)), "keep", f"{limits.lost:g}")
+    shells = make_shells(allocation.places, allocation.job, keeper)
+    with closing(SrunTransport(shells, run.name, python, run.folder / "hosts")) as transport:
+        hosts = tuple(Access(place.host, place.host) for place in allocation.places)
+        seen = choose_hosts(recipe, hosts, transport, checks)
+        bring_etcd(recipe, seen, transport)
+        plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts)
+        run.fill(plan, make_settings(recipe, seen), make_kept(plan, seen))
+        ending.supervisor = Supervisor(run, transport)
+        ending.supervisor.supervise()
+
+
+def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]) -> Seen:
+    """The allocation's hosts, less those that fail a check while there are others: the rest are spares."""
+    wanted = needed_hosts(recipe)
+    if len(hosts) < wanted:
+        raise InputError(f"the job has {len(hosts)} nodes, the recipe needs {wanted}: --nodes={wanted}")
+    seen = survey_hosts(recipe, hosts[:wanted], hosts[wanted:], transport)
+    failed = [finding for finding in judge(recipe, seen.told, checks) if finding.verdict == "FAIL"] if checks else []
+    unfit = {finding.host for finding in failed}
+    fit = [host for host in hosts if host.name not in unfit]
+    if not unfit:
+        return seen
+    if len(fit) < wanted:
+        refuse_unfit(recipe, seen, checks)
+    print("left out:", *folded(failed), sep="\n", flush=True)
+    return survey_hosts(recipe, fit[:wanted], fit[wanted:], transport)
+
+
+def submit_again(run: Run, recipe: Recipe) -> None:
+    """The same script as a new job of the same run."""
+    done = call(("sbatch", "--parsable", str(run.folder / SCRIPT)))
+    if done.returncode != 0:
+        run.save(State("failed", time.time(), reason=f"{WARNED}, and it could not be submitted again: {said(done)}"))
+        return
+    job, _, cluster = done.stdout.strip().partition(";")
+    run.save_job(Handle(cluster or os.environ.get("SLURM_CLUSTER_NAME", "cluster"), job))
+    run.save(State("queued", time.time()))
+
+
+def run_job(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> int:
+    """The job's exit code: 0 when it was asked to stop, else that of the error."""
+    try:
+        serve(run, recipe, allocation, checks, ending)
+    except StopRequested as asked:
+        run.save(State("stopped", time.time(), reason=str(asked)))
+    except Dsr1Error as error:
+        code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
+        run.save(State("failed", time.time(), reason=str(error), exit_code=code))
+    state = run.state()
+    print(f"{run.name}: {state.phase}: {state.reason}", flush=True)
+    return state.exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsr1.launcher.job")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--no-check", action="store_true")
+    parser.add_argument("--skip-check", action="append", default=[])
+    parser.add_argument("script", type=Path)
+    options = parser.parse_args(argv)
+    ending = Ending()
+    try:
+        recipe = parse_recipe(sys.stdin.read(), "the job's recipe")
+        allocation = parse_allocation(os.environ)
+        checks = () if options.no_check else choose((), options.skip_check)
+        run = enter_run(options.name, recipe, allocation)
+    except Dsr1Error as error:
+        print(f"dsr1: {error}", file=sys.stderr)
+        return 2
+    (run.folder / SCRIPT).write_bytes(options.script.read_bytes())
+    return run_job(run, recipe, allocation, checks, ending)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

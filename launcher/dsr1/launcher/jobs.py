@@ -1,0 +1,135 @@
+"""Runs in jobs of Slurm's, seen from the login node: submitted, watched and stopped."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
+from dsr1.launcher.job_script import Site, render_job
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.runs import Run, State, new_run, state_folder
+from dsr1.launcher.standing import conclude
+from dsr1.slurm.client import cancel, look_up
+from dsr1.slurm.handle import Handle
+from dsr1.slurm.states import HOPELESS, JobInfo
+from dsr1.slurm.submit import submit, try_only
+
+POLL_S, ASK_S, STOP_S, CANCEL_S = 0.1, 2.0, 90.0, 120.0
+UNKNOWN = "cluster"
+Show = Callable[[State], None]
+
+
+def this_site() -> Site:
+    """This dsr1 and this user's state folder; where a checkout runs without being installed its path comes along."""
+    return Site(sys.executable, str(state_folder()), os.environ.get("PYTHONPATH", ""))
+
+
+def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wait: bool) -> Run:
+    """Submit a run and, if asked, show every state until it serves. Ctrl-C or failure leaves nothing running.
+
+    Raises InputError with sbatch's words, LaunchFailed, or CheckFailed when a host isn't fit.
+    """
+    run, script = new_run(name), render_job(recipe, this_site(), name, options)
+    (state_folder() / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    try_only(script)
+    run.claim(recipe, "queued")
+    try:
+        _submit(run, script)
+        return _until_ready(run, show) if wait else run
+    except KeyboardInterrupt:
+        stop_job(run)
+        raise LaunchFailed(f"{run.name}: interrupted; everything that had been started is gone") from None
+
+
+def _submit(run: Run, script: str) -> None:
+    """A job that would wait for ever is taken back at once, and refused."""
+    try:
+        job = submit(script, run.folder / "submitted")
+    except Dsr1Error as error:
+        run.save(State("failed", time.time(), reason=str(error), exit_code=2))
+        raise
+    run.save_job(Handle(UNKNOWN, job))
+    info = look_up([job]).get(job)
+    if info and info.cluster:
+        run.save_job(Handle(info.cluster, job))
+    if info and info.waits and info.reason in HOPELESS:
+        cancel(job)
+        reason = f"job {job} would wait for ever ({info.reason}): {HOPELESS[info.reason]}"
+        run.save(State("failed", time.time(), reason=reason, exit_code=2))
+        raise InputError(reason)
+
+
+def _until_ready(run: Run, show: Show) -> Run:
+    state = _watch(run, lambda state: state.phase in ("ready", "stopped", "failed"), show)
+    if state.phase == "ready":
+        return run
+    kind = CheckFailed if state.exit_code == 3 else LaunchFailed
+    left = f"\nMAY STILL RUN: {'; '.join(state.left)}" if state.left else ""
+    raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs")
+
+
+def _watch(run: Run, done: Callable[[State], bool], show: Show, seconds: float | None = None) -> State:
+    """What the supervisor writes is read often; Slurm is asked every few seconds."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    ask_at, known = 0.0, None
+    while True:
+        if time.monotonic() >= ask_at:
+            known, ask_at = _ask(run), time.monotonic() + ASK_S
+        state = conclude(run.state(), _job(run).job, known, time.time())
+        show(state)
+        if done(state) or (deadline is not None and time.monotonic() > deadline):
+            return state
+        time.sleep(POLL_S)
+
+
+def _ask(run: Run) -> JobInfo | None:
+    job = _job(run).job
+    return run.job_end() or look_up([job]).get(job)
+
+
+def _job(run: Run) -> Handle:
+    handle = run.job()
+    assert handle is not None
+    return handle
+
+
+def standings(runs: Iterable[Run]) -> dict[str, State]:
+    """By name: how runs in jobs stand, by one question to Slurm for all of them. What has ended is kept with them."""
+    jobs = {run.name: (run, _job(run).job, run.job_end()) for run in runs}
+    asked = look_up([job for _, job, end in jobs.values() if end is None])
+    for run, job, end in jobs.values():
+        if end is None and job in asked and asked[job].over:
+            run.save_job_end(asked[job])
+    return {
+        name: conclude(run.state(), job, end or asked.get(job), time.time()) for name, (run, job, end) in jobs.items()
+    }
+
+
+def stop_job(run: Run) -> tuple[str, ...]:
+    """End a run's job: in order, by its supervisor, or if that takes too long by Slurm. What may be left, in words."""
+    job = _job(run).job if run.job() else ""
+    info = look_up([job]).get(job) if job else None
+    if info and not info.over:
+        if info.waits:
+            cancel(job)
+        else:
+            cancel(job, "--batch", "--signal=INT")
+            _watch(run, lambda state: state.ended, lambda _: None, STOP_S)
+        if not _wait_over(job, ASK_S * 2):
+            cancel(job)
+    over = not job or _wait_over(job, CANCEL_S)
+    state = standings([run])[run.name] if job else run.state()
+    if not state.ended:
+        state = State("stopped", time.time(), reason="stopped before it was submitted")
+    run.save(state)
+    return state.left if over else (*state.left, f"job {job} is not over yet, see squeue")
+
+
+def _wait_over(job: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while (info := look_up([job]).get(job)) is not None and not info.over:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S * 5)
+    return True

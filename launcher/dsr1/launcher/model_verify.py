@@ -1,0 +1,34 @@
+"""Whether a model is whole on every host, and the same on all of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dsr1.env.checks.all import run_checks
+from dsr1.env.checks.judging import Needs, Site
+from dsr1.hosts.access import Access
+from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.events import Finding
+from dsr1.hosts.facts.fact import from_wire
+from dsr1.launcher.findings import unreached
+from dsr1.launcher.host_jobs import HERE, Results, Show, make_worker, work_on_all
+
+CHECKS = ("model.dir", "model.shards", "model.incomplete", "model.tokenizer", "model.same", "model.hash")
+
+
+def verify_model(model: str, accesses: Sequence[Access], python: str, deep: bool, show: Show) -> list[Finding]:
+    """Worst first. A host that can't be reached is a finding among the others."""
+    hosts = [access.name for access in accesses] or [HERE]
+    with make_worker(accesses, python) as worker:
+        return judge(work_on_all(worker, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show))
+
+
+def judge(results: Results) -> list[Finding]:
+    lost = [unreached(host, error) for host, error in results.items() if isinstance(error, Dsr1Error)]
+    site = {host: from_wire(told) for host, told in results.items() if not isinstance(told, Dsr1Error)}
+    return [*lost, *(_strict(finding, site) for finding in run_checks(site, Needs(0, len(results)), CHECKS))]
+
+
+def _strict(finding: Finding, site: Site) -> Finding:
+    """A model that would only be downloaded is fit for a launch, and not what is asked here."""
+    absent = finding.check == "model.dir" and site[finding.host]["model.folder"].value is None
+    return replace(finding, verdict="FAIL") if absent else finding

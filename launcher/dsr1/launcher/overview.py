@@ -1,0 +1,60 @@
+"""How runs stand and how one is stopped, wherever it runs: here, over SSH, or in a job of Slurm's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dsr1.hosts.errors import Dsr1Error, LaunchFailed
+from dsr1.launcher.executor import alive_processes, stop_run
+from dsr1.launcher.runs import Run, State
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`alive` are processes by name; on a host that can't tell, its words."""
+
+    state: State
+    supervised: bool
+    alive: tuple[str, ...]
+
+
+def stand(run: Run) -> Standing:
+    """From what really runs. With a job ends its supervisor, and with that all processes: Slurm's word is enough."""
+    if not run.job():
+        return Standing(run.state(), run.supervisor() is not None, tuple(alive_processes(run)))
+    from dsr1.launcher.jobs import standings
+
+    state = standings([run])[run.name]
+    running = not state.ended and state.phase != "queued"
+    alive = [process.name for process in run.plan().processes] if state.phase == "ready" else []
+    return Standing(state, running, tuple(sorted(alive)))
+
+
+def phases(runs: Sequence[Run]) -> dict[str, str]:
+    """By name. Slurm is asked once for all of its runs; where it doesn't answer, what they wrote down stands."""
+    jobs = [run for run in runs if run.job() and not run.job_end()]
+    told = {run.name: _phase(run) for run in runs}
+    if not jobs:
+        return told
+    from dsr1.launcher.jobs import standings
+
+    try:
+        return told | {name: state.phase for name, state in standings(jobs).items()}
+    except Dsr1Error:
+        return told | {run.name: f"{told[run.name]}?" for run in jobs}
+
+
+def _phase(run: Run) -> str:
+    try:
+        state = run.state()
+    except LaunchFailed:
+        return "unreadable"
+    return state.phase if state.ended or run.job() or run.supervisor() else "unsupervised"
+
+
+def stop_any(run: Run) -> tuple[str, ...]:
+    """What is left, in words; else nothing."""
+    if run.job() is None and run.state().phase != "queued":
+        return stop_run(run)
+    from dsr1.launcher.jobs import stop_job
+
+    return stop_job(run)

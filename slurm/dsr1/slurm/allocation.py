@@ -1,0 +1,63 @@
+"""What Slurm gave a job, from the variables of its batch step. Pure."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from dsr1.hosts.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host of an allocation, and its group in a heterogeneous job."""
+
+    host: str
+    group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A job's id, its cluster and its hosts, the one that runs the batch step first."""
+
+    job: str
+    cluster: str
+    places: tuple[Place, ...]
+
+
+def parse_allocation(env: Mapping[str, str]) -> Allocation:
+    """Raises InputError outside of a job."""
+    if "SLURM_JOB_ID" not in env or "SLURM_JOB_NODELIST" not in env:
+        raise InputError("not inside a job of Slurm (no SLURM_JOB_ID): submit this with sbatch")
+    job = env.get("SLURM_HET_JOB_ID") or env["SLURM_JOB_ID"]
+    places = tuple(_groups(env)) or tuple(Place(host) for host in expand(env["SLURM_JOB_NODELIST"]))
+    return Allocation(job, env.get("SLURM_CLUSTER_NAME", "cluster"), places)
+
+
+def _groups(env: Mapping[str, str]) -> Iterator[Place]:
+    for group in itertools.count():
+        hosts = env.get(f"SLURM_JOB_NODELIST_HET_GROUP_{group}")
+        if hosts is None:
+            return
+        yield from (Place(host, group) for host in expand(hosts))
+
+
+def expand(hosts: str) -> list[str]:
+    """`node[01-03,7],x` in Slurm's own order, which is not sorted by name."""
+    from ClusterShell.NodeSet import NodeSet, NodeSetException
+
+    try:
+        return [name for part in _parts(hosts) for name in NodeSet(part)]
+    except NodeSetException as error:
+        raise InputError(f"SLURM_JOB_NODELIST: {hosts!r} is no list of hosts: {error}") from None
+
+
+def _parts(hosts: str) -> list[str]:
+    """At the commas outside of brackets."""
+    depth, parts = 0, [""]
+    for letter in hosts:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts

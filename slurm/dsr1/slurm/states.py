@@ -1,0 +1,126 @@
+"""What Slurm knows of a job, from `squeue --json` and from `sacct --parsable2`. Pure.
+
+sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING")
+FIELDS = ("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster")
+# Reasons under which a job waits for ever, unless somebody changes it or the cluster.
+HOPELESS = {
+    "PartitionNodeLimit": "the partition has fewer nodes than it asks for",
+    "PartitionConfig": "the partition can't give what it asks for",
+    "PartitionTimeLimit": "the partition allows less time",
+    "PartitionDown": "the partition is down",
+    "PartitionInactive": "the partition is inactive",
+    "AccountNotAllowed": "the account may not use the partition",
+    "QOSNotAllowed": "the QOS may not be used with the account or partition",
+    "InvalidAccount": "there is no such account",
+    "InvalidQOS": "there is no such QOS",
+    "BadConstraints": "no node meets the constraint",
+    "JobHeldAdmin": "an administrator holds it",
+    "JobHeldUser": "it is held: scontrol release",
+    "DependencyNeverSatisfied": "what it depends on has failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """One job. `state` is Slurm's word. `start` is when it began or is expected to, in seconds since the epoch.
+
+    `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended.
+    """
+
+    job: str
+    state: str
+    reason: str = ""
+    start: float | None = None
+    code: int = 0
+    signal: int = 0
+    user: str = ""
+    nodes: str = ""
+    cluster: str = ""
+
+    @property
+    def waits(self) -> bool:
+        return self.state in WAITING
+
+    @property
+    def over(self) -> bool:
+        return self.state not in WAITING + RUNNING
+
+
+def parse_squeue(text: str) -> dict[str, JobInfo]:
+    """By job id; 22.05's shapes and 24.11's. Raises ValueError."""
+    plain = json.loads(text)
+    if not isinstance(plain, dict) or not isinstance(plain.get("jobs"), list):
+        raise ValueError("squeue --json: a list of jobs is wanted")
+    return {info.job: info for info in map(_from_squeue, plain["jobs"])}
+
+
+def _from_squeue(job: dict[str, Any]) -> JobInfo:
+    code, signal = _exit(job.get("exit_code", 0))
+    return JobInfo(
+        job=str(job["job_id"]),
+        state=_state(job["job_state"]),
+        reason=_text(job.get("state_reason")),
+        start=_number(job.get("start_time")) or None,
+        code=code,
+        signal=signal,
+        user=_text(job.get("user_name")),
+        nodes=_text(job.get("nodes")),
+        cluster=_text(job.get("cluster")),
+    )
+
+
+def _state(value: Any) -> str:
+    """24.11 has a list: the state, then flags such as COMPLETING."""
+    words = value if isinstance(value, list) else [value]
+    return "COMPLETING" if "COMPLETING" in words else str(words[0])
+
+
+def _text(value: Any) -> str:
+    return "" if value in (None, "None") else str(value)
+
+
+def _number(value: Any) -> float:
+    """24.11 has {"set", "infinite", "number"}; one that isn't set is 0."""
+    if isinstance(value, dict):
+        return float(value.get("number") or 0) if value.get("set") else 0.0
+    return float(value or 0)
+
+
+def _exit(value: Any) -> tuple[int, int]:
+    """Code and signal: a wait status in 22.05, an object in 24.11."""
+    if isinstance(value, dict):
+        signal = value.get("signal") or {}
+        return int(_number(value.get("return_code"))), int(_number(signal.get("id") or signal.get("signal_id")))
+    return int(value) >> 8 & 0xFF, int(value) & 0x7F
+
+
+def parse_sacct(text: str) -> dict[str, JobInfo]:
+    """Lines of FIELDS; of several with one id (a job that was requeued) the last, which is the newest, stands."""
+    return {info.job: info for info in _from_sacct(text)}
+
+
+def _from_sacct(text: str) -> Iterator[JobInfo]:
+    for line in text.splitlines():
+        fields = dict(zip(FIELDS, line.split("|"), strict=False))
+        if len(fields) < len(FIELDS):
+            raise ValueError(f"sacct: {line!r} has not the fields {', '.join(FIELDS)}")
+        code, _, signal = fields["ExitCode"].partition(":")
+        yield JobInfo(
+            job=fields["JobIDRaw"],
+            state=fields["State"].partition(" ")[0],  # "CANCELLED by 2000"
+            reason=_text(fields["Reason"]),
+            code=int(code or 0),
+            signal=int(signal or 0),
+            user=fields["User"],
+            nodes=fields["NodeList"].replace("None assigned", ""),
+            cluster=fields["Cluster"],
+        )

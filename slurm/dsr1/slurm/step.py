@@ -1,0 +1,233 @@
+"""A shell on each host of an allocation: one long-lived step a host, whose keeper runs every command there."""
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from queue import Empty, SimpleQueue
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport import Answer
+from dsr1.slurm.allocation import Place
+
+BEAT_S, SILENT_S, START_S = 2.0, 12.0, 60.0
+# What sbatch told the job about tasks would shape the step too; a step of ours is one task with all of its node.
+_SHAPE = (
+    *("SLURM_CPUS_PER_TASK", "SLURM_CPU_BIND", "SLURM_CPU_BIND_TYPE", "SLURM_DISTRIBUTION", "SLURM_EXPORT_ENV"),
+    *("SLURM_HINT", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_GPU", "SLURM_MEM_PER_NODE", "SLURM_NNODES", "SLURM_NPROCS"),
+    *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_OPEN_MODE", "SLURM_TASKS_PER_NODE", "SLURM_THREADS_PER_CORE"),
+    *("SRUN_CPUS_PER_TASK", "SRUN_EXPORT_ENV"),
+)
+
+
+def step_environment(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name not in _SHAPE}
+
+
+def step_command(place: Place, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
+    """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a second step waits."""
+    return (
+        *("srun", f"--jobid={job}", "--overlap", "--mem=0", "--nodes=1", "--ntasks=1", f"--nodelist={place.host}"),
+        *("--cpu-bind=none", "--export=ALL", "--kill-on-bad-exit=1", "--unbuffered", "--job-name=dsr1"),
+        *(() if place.group is None else (f"--het-group={place.group}",)),
+        *keeper,
+    )
+
+
+class StepChannel:
+    """One command of a keeper. Its end, and the loss of the keeper, end `recv`."""
+
+    def __init__(self, step: "_Step", call: int) -> None:
+        self._step, self._call = step, call
+        self.told: SimpleQueue[bytes | None] = SimpleQueue()
+        self.code: int | None = None
+        self.errors = b""
+        self._rest, self._ended = b"", False
+        self._timeout: float | None = None
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        self._timeout = timeout
+
+    def sendall(self, data: bytes, /) -> None:
+        self._step.send({"call": self._call, "in": data.decode("latin-1")})
+
+    def recv(self, nbytes: int, /) -> bytes:
+        if not self._rest and not self._ended:
+            self._rest = self._next()
+        data, self._rest = self._rest[:nbytes], self._rest[nbytes:]
+        return data
+
+    def shutdown_write(self) -> None:
+        self._step.send({"call": self._call, "end": True})
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.shutdown_write()
+        self.told.put(None)
+
+    def _next(self) -> bytes:
+        try:
+            told = self.told.get(timeout=self._timeout)
+        except Empty:
+            raise TimeoutError from None
+        self._ended = told is None
+        return told or b""
+
+
+class _Step:
+    """A keeper that runs, and the calls to it."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._srun = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=step_environment(os.environ),
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._writing, self._numbers = threading.Lock(), itertools.count(1)
+        self._calls: dict[int, StepChannel] = {}
+        self._heard = time.monotonic()
+        self._up, self.lost = threading.Event(), False
+        self.words: list[str] = []
+        for work in (self._read, self._read_errors, self._beat):
+            threading.Thread(target=work, daemon=True).start()
+
+    def open(self, argv: Sequence[str]) -> StepChannel:
+        call = next(self._numbers)
+        channel = self._calls[call] = StepChannel(self, call)
+        self.send({"call": call, "argv": list(argv)})
+        if self.lost:
+            channel.told.put(None)
+        return channel
+
+    def send(self, what: Mapping[str, object]) -> None:
+        assert self._srun.stdin is not None
+        data = json.dumps(what, separators=(",", ":")).encode() + b"\n"
+        with self._writing:
+            while data:
+                data = data[self._srun.stdin.write(data) or 0 :]
+
+    def close(self) -> None:
+        """The keeper ends by the end of its stdin, and srun with it."""
+        with contextlib.suppress(OSError):
+            assert self._srun.stdin is not None
+            self._srun.stdin.close()
+
+    def wait(self, seconds: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._srun.wait(seconds)
+
+    def _read(self) -> None:
+        assert self._srun.stdout is not None
+        rest = b""
+        while data := self._srun.stdout.read(1 << 16):
+            self._heard = time.monotonic()
+            self._up.set()
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._take(line)
+        self.lost = True
+        self._srun.wait()
+        for channel in list(self._calls.values()):
+            channel.told.put(None)
+
+    def _take(self, line: bytes) -> None:
+        """What is no object is not the keeper's: a prolog or a wrapper may print."""
+        try:
+            told = json.loads(line)
+            channel = self._calls.get(told.get("call"))
+        except (ValueError, AttributeError):
+            return
+        if channel is None:
+            return
+        channel.errors += told.get("err", "").encode("latin-1")
+        if "out" in told:
+            channel.told.put(told["out"].encode("latin-1"))
+        if "code" in told:
+            channel.code = told["code"]
+            del self._calls[told["call"]]
+            channel.told.put(None)
+
+    def _read_errors(self) -> None:
+        assert self._srun.stderr is not None
+        for line in self._srun.stderr:
+            self.words = [*self.words[-3:], line.decode(errors="replace").strip()]
+
+    def _beat(self) -> None:
+        """A keeper that falls silent is lost, and so is the srun that still believes in it."""
+        while not self.lost:
+            with contextlib.suppress(OSError, ValueError):
+                self.send({})
+            time.sleep(BEAT_S)
+            if time.monotonic() - self._heard > (SILENT_S if self._up.is_set() else START_S):
+                self.words.append(f"nothing was heard for {time.monotonic() - self._heard:.0f} s")
+                self._srun.kill()
+                return
+
+
+class StepShell:
+    """One host's. The step begins with the first command; when it is lost the next command begins another."""
+
+    def __init__(self, place: Place, job: str, keeper: Sequence[str]) -> None:
+        self._name, self._argv = place.host, step_command(place, job, keeper)
+        self._step: _Step | None = None
+        self._dropped: _Step | None = None
+        self._opening = threading.Lock()
+
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
+        channel = self.open(argv)
+        channel.settimeout(timeout)
+        out: list[bytes] = []
+        try:
+            if given:
+                channel.sendall(given)
+            channel.shutdown_write()
+            while data := channel.recv(1 << 16):
+                out.append(data)
+        except TimeoutError:
+            self.drop()
+            raise HostError(f"{self._name}: no answer in {timeout:.0f} s") from None
+        except OSError as error:
+            raise self._lost(error) from error
+        if channel.code is None:
+            raise self._lost("it ended")
+        return Answer(channel.code, b"".join(out), channel.errors)
+
+    def open(self, argv: Sequence[str]) -> StepChannel:
+        try:
+            return self._running().open(argv)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def drop(self) -> None:
+        """Whatever the keeper's agents still run ends with it."""
+        step, self._step = self._step, None
+        if step is not None:
+            step.close()
+            self._dropped = step
+
+    def wait_dropped(self, seconds: float) -> None:
+        if self._dropped is not None:
+            self._dropped.wait(seconds)
+
+    def _running(self) -> _Step:
+        with self._opening:
+            if self._step is None or self._step.lost:
+                self._step = _Step(self._argv)
+            return self._step
+
+    def _lost(self, why: object) -> HostError:
+        words = " | ".join(self._step.words) if self._step else ""
+        return HostError(f"{self._name}: its step is lost: {words or why}")
+
+
+def make_shells(places: Sequence[Place], job: str, keeper: Sequence[str]) -> dict[str, StepShell]:
+    """By host. `keeper` is its command: the runtime's Python, the agent's file on the shared file system, `keep`."""
+    return {place.host: StepShell(place, job, keeper) for place in places}

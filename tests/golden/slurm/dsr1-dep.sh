@@ -1,0 +1,32 @@
+#!/bin/bash
+#SBATCH --job-name=dsr1-dep
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=8
+#SBATCH --exclusive
+#SBATCH --mem=0
+#SBATCH --output=/home/u/.local/state/dsr1/jobs/%x-%j.out
+#SBATCH --no-requeue
+#SBATCH --signal=B:USR1@120
+
+# Recipe dsr1-dep, rendered by dsr1: submit it with sbatch. It starts the deployment and watches it.
+set -euo pipefail
+export DSR1_STATE_DIR=/home/u/.local/state/dsr1
+exec /opt/dsr1/bin/python -m dsr1.launcher.job "$0" <<'RECIPE'
+name: dsr1-dep
+description: DeepSeek-R1 aggregated, data parallel attention and expert parallel MoE on all given 8-GPU Hopper hosts
+model:
+  path: deepseek-ai/DeepSeek-R1
+  served_name: deepseek-ai/DeepSeek-R1
+engines:
+  main:
+    ranks_per_node: 8
+    all2all_backend: deepep_low_latency
+    max_model_len: 4096
+    max_num_seqs: 256
+    max_num_batched_tokens: 256
+    gpu_memory_utilization: 0.91
+    enforce_eager: true
+slurm:
+  nodes: 2
+RECIPE

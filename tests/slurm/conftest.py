@@ -1,0 +1,38 @@
+"""A real Slurm on hosts of this machine, one for each module: its tests end what they start."""
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.conftest import install, needs_root, packages, runtime  # noqa: F401 - fixtures
+from tests.cluster.hosts import Cluster
+from tests.cluster.login import Login
+from tests.slurm.site import Site, missing_tools
+
+
+@pytest.fixture(scope="session")
+def slurm_packages(packages: None) -> None:  # noqa: F811
+    """Slurm, munge and MariaDB: installed when missing, once, however many test runs ask at the same time."""
+    with Path(tempfile.gettempdir(), "dsr1-packages.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if missing := missing_tools():
+            install(missing)
+
+
+@pytest.fixture(scope="module")
+def site(slurm_packages: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Three nodes, with accounting; the homes are shared, as on a real one."""
+    folder = tmp_path_factory.mktemp("slurm")
+    with Cluster.up(folder, ("node1", "node2", "node3"), shared_home=True) as cluster:
+        made = Site(cluster, accounting=True)
+        made.up()
+        yield made
+
+
+@pytest.fixture
+def login(runtime: None, site: Site) -> Iterator[Login]:  # noqa: F811
+    """Whatever the test left in the queue is ended."""
+    yield Login(site.cluster)
+    site.clear()

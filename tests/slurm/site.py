@@ -1,0 +1,191 @@
+"""A real Slurm on the hosts of a cluster: slurmctld (and slurmdbd) on `login`, a slurmd on every other host."""
+
+import json
+import shutil
+
+from tests.cluster.box import PATH, until
+from tests.cluster.hosts import LOGIN, Cluster, Completed
+from tests.cluster.login import Login
+
+GPUS = 8
+KILL_WAIT_S, LOST_S = 5, 20
+CONF = """\
+ClusterName=lab
+SlurmctldHost=login
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+StateSaveLocation=/run/slurmctld
+SlurmdSpoolDir=/run/slurmd
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+SlurmctldLogFile=/var/log/slurmctld.log
+SlurmdLogFile=/var/log/slurmd.log
+SwitchType=switch/none
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+PropagateResourceLimits=NONE
+SlurmdParameters=config_overrides
+ReturnToService=2
+SlurmctldTimeout=30
+SlurmdTimeout={lost}
+KillWait={kill_wait}
+MinJobAge=300
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
+JobRequeue=1
+{accounting}
+NodeName=DEFAULT Sockets=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=1000000 Gres=gpu:h100:{gpus} State=UNKNOWN
+{nodes}
+PartitionName=gpu Nodes=ALL Default=YES MaxTime=7-0 DefMemPerCPU=100 State=UP PriorityTier=1 GraceTime=5
+PartitionName=urgent Nodes=ALL MaxTime=7-0 DefMemPerCPU=100 State=UP PriorityTier=9
+PartitionName=closed Nodes=ALL MaxTime=7-0 DefMemPerCPU=100 State=UP AllowGroups=root
+"""
+ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=login
+AccountingStorageTRES=gres/gpu"""
+DBD_CONF = """\
+DbdHost=login
+SlurmUser=root
+AuthType=auth/munge
+LogFile=/var/log/slurmdbd.log
+PidFile=/run/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm_acct_db
+"""
+MUNGED = (
+    "mkdir -p -m 755 /run/munge && munged --key-file=/etc/slurm/munge.key --socket=/run/munge/munge.socket.2 "
+    "--pid-file=/run/munge/munged.pid --log-file=/var/log/munged.log --seed-file=/run/munge/seed"
+)
+# A database of this login host's own, in its memory; the machine's own one, if there is one, is not touched.
+DATABASE = """set -e
+mkdir -p /run/mysql
+options="--no-defaults --user=root --datadir=/run/mysql/data --socket=/run/mysql/sock --pid-file=/run/mysql/pid
+  --bind-address=127.0.0.1 --innodb-buffer-pool-size=32M --innodb-log-file-size=8M --innodb-flush-log-at-trx-commit=0
+  --innodb-lock-wait-timeout=900 --skip-name-resolve --skip-log-bin"
+mariadb-install-db --no-defaults --user=root --datadir=/run/mysql/data \
+  --auth-root-authentication-method=normal --skip-test-db >/var/log/mysql.log 2>&1
+setsid mariadbd $options >>/var/log/mysql.log 2>&1 &
+client="mariadb --no-defaults -uroot -S /run/mysql/sock"
+until $client -e 'select 1' >/dev/null 2>&1; do sleep 0.1; done
+$client -e "create database slurm_acct_db; create user slurm@'127.0.0.1' identified by 'slurm';
+  grant all on slurm_acct_db.* to slurm@'127.0.0.1'"
+slurmdbd
+until sacctmgr -n list cluster >/dev/null 2>&1; do sleep 0.1; done
+sacctmgr -i add cluster lab >/dev/null
+sacctmgr -i add account science >/dev/null
+sacctmgr -i add user launch account=science >/dev/null
+"""
+TOOLS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
+ACCOUNTING_TOOLS = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
+
+
+def missing_tools() -> list[str]:
+    """The Debian packages that must be installed before there can be a Slurm."""
+    return [package for tool, package in (TOOLS | ACCOUNTING_TOOLS).items() if shutil.which(tool, path=PATH) is None]
+
+
+class Site:
+    """Slurm's daemons on the hosts of a cluster; every process of theirs lives and dies with its host."""
+
+    def __init__(self, cluster: Cluster, accounting: bool) -> None:
+        self.cluster = cluster
+        self.nodes = [name for name in cluster.boxes if name != LOGIN]
+        self._accounting = accounting
+
+    def up(self) -> None:
+        for box in self.cluster.boxes:
+            self._write_configuration(box)
+            self._must(box, MUNGED)
+        if self._accounting:
+            self._must(LOGIN, DATABASE)
+        self.start_controller()
+        for node in self.nodes:
+            self.start_node(node)
+        until(lambda: self.idle() == len(self.nodes), "every node is idle", 30)
+
+    def start_controller(self) -> None:
+        self._must(LOGIN, "mkdir -p /run/slurmctld && slurmctld")
+        until(lambda: self.root("scontrol", "ping").returncode == 0, "slurmctld answers")
+
+    def stop_controller(self) -> None:
+        self._must(LOGIN, "kill $(cat /run/slurmctld.pid)")
+        until(lambda: self.root("pgrep", "-x", "slurmctld").returncode != 0, "slurmctld stops")
+
+    def start_node(self, node: str) -> None:
+        gpus = f"mkdir -p /run/gpus; for i in $(seq 0 {GPUS - 1}); do mknod -m 666 /run/gpus/nvidia$i c 1 3; done"
+        self._must(node, f"mkdir -p /run/slurmd; [ -e /run/gpus ] || {{ {gpus}; }}; slurmd")
+
+    def kill_slurmd(self, node: str) -> None:
+        """The daemon alone: its steps go on without it."""
+        self._must(node, "kill -KILL $(cat /run/slurmd.pid)")
+
+    def boot(self, node: str) -> None:
+        """A crashed node, back in service."""
+        self.cluster.boot(node)
+        self._write_configuration(node)
+        self._must(node, MUNGED)
+        self.start_node(node)
+
+    def idle(self) -> int:
+        told = self.root("sinfo", "-h", "-N", "-p", "gpu", "-t", "idle", "-o", "%N").stdout.split()
+        return len(set(told))
+
+    def root(self, *argv: str) -> Completed:
+        return self.cluster.run(LOGIN, argv, user="root")
+
+    def user(self, *argv: str) -> Completed:
+        return self.cluster.run(LOGIN, argv)
+
+    def state(self, job: str) -> str:
+        """As squeue has it, for as long as slurmctld remembers."""
+        return self.root("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").stdout.strip()
+
+    def await_phase(self, login: Login, run: str, *phases: str, seconds: float = 60) -> str:
+        """The phase that it came to."""
+        seen = ""
+
+        def came() -> bool:
+            nonlocal seen
+            seen = json.loads(login.dsr1("ps", "--json").stdout).get(run, "")
+            return seen in phases
+
+        until(came, f"{run} is {' or '.join(phases)}", seconds)
+        return seen
+
+    def clear(self) -> None:
+        """Ends all jobs, and waits until every node is idle again."""
+        self.root("scancel", "--user=launch")
+        until(lambda: self.idle() == len(self.nodes), "every node is idle", 60)
+
+    def _write_configuration(self, box: str) -> None:
+        etc = self.cluster.path(box, "/etc/slurm")
+        etc.mkdir(exist_ok=True)
+        (etc / "munge.key").write_bytes(b"the key of a test's cluster, and of no other" * 4)
+        (etc / "munge.key").chmod(0o400)
+        nodes = "\n".join(f"NodeName={name} NodeAddr={self.cluster.boxes[name].address}" for name in self.nodes)
+        accounting = ACCOUNTING if self._accounting else "AccountingStorageType=accounting_storage/none"
+        conf = CONF.format(lost=LOST_S, kill_wait=KILL_WAIT_S, accounting=accounting, gpus=GPUS, nodes=nodes)
+        (etc / "slurm.conf").write_text(conf)
+        gres = f"NodeName={','.join(self.nodes)} Name=gpu Type=h100 File=/run/gpus/nvidia[0-{GPUS - 1}]\n"
+        (etc / "gres.conf").write_text("AutoDetect=off\n" + gres)
+        (etc / "cgroup.conf").write_text("# without cgroups: the tests want to see what Slurm then leaves\n")
+        (etc / "slurmdbd.conf").write_text(DBD_CONF)
+        (etc / "slurmdbd.conf").chmod(0o600)
+
+    def _must(self, box: str, script: str) -> None:
+        done = self.cluster.run(box, ("bash", "-c", script), user="root")
+        if done.returncode != 0:
+            raise RuntimeError(f"{box}: {script}: {done.stdout}{done.stderr}")

@@ -1,0 +1,48 @@
+"""What a batch step is told of its job."""
+
+import pytest
+
+from dsr1.hosts.errors import InputError
+from dsr1.slurm.allocation import Place, expand, parse_allocation
+from dsr1.slurm.handle import Handle, parse_handle
+from dsr1.slurm.step import step_command, step_environment
+
+JOB = {"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "lab", "SLURM_JOB_NODELIST": "node[1,2]"}
+
+
+def test_the_hosts_stand_in_slurms_order() -> None:
+    assert expand("b1,a[03-04],c") == ["b1", "a03", "a04", "c"]
+    assert [place.host for place in parse_allocation(JOB).places] == ["node1", "node2"]
+
+
+def test_groups_of_a_heterogeneous_job_are_one_allocation() -> None:
+    groups = {"SLURM_JOB_NODELIST_HET_GROUP_0": "node1", "SLURM_JOB_NODELIST_HET_GROUP_1": "node[2-3]"}
+    allocation = parse_allocation({**JOB, **groups, "SLURM_HET_JOB_ID": "16"})
+    assert allocation.job == "16"
+    assert allocation.places == (Place("node1", 0), Place("node2", 1), Place("node3", 1))
+    assert "--het-group=1" in step_command(allocation.places[2], "16", ("true",))
+
+
+def test_outside_of_a_job() -> None:
+    with pytest.raises(InputError, match="not inside a job"):
+        parse_allocation({"PATH": "/bin"})
+
+
+def test_a_list_that_is_none() -> None:
+    with pytest.raises(InputError, match="no list of hosts"):
+        parse_allocation({**JOB, "SLURM_JOB_NODELIST": "node[1-"})
+
+
+def test_what_shapes_tasks_and_hides_variables_is_not_for_steps() -> None:
+    told = {"SLURM_EXPORT_ENV": "NONE", "SLURM_NTASKS": "2", "SLURM_CONF": "/c", "NCCL_IB_HCA": "mlx5_0,mlx5_1"}
+    assert step_environment(told) == {"SLURM_CONF": "/c", "NCCL_IB_HCA": "mlx5_0,mlx5_1"}
+
+
+@pytest.mark.parametrize("text", ["", "slurm://", "slurm://a/b", "slurm://a b/1", "slurm://a/1;id", "17", "r1"])
+def test_what_is_no_handle(text: str) -> None:
+    assert parse_handle(text) is None
+
+
+def test_a_handle() -> None:
+    assert parse_handle("slurm://lab/17") == Handle("lab", "17")
+    assert str(Handle("lab", "17")) == "slurm://lab/17"

@@ -1,0 +1,98 @@
+"""Batch scripts: golden files, clean for shellcheck, and hostile values that stay values."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.job_script import Site, needed_hosts, render_job, render_recipe
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_file import load_recipe, parse_recipe
+from dsr1.slurm.script import Batch, render_script
+from dsr1.slurm.spec import JobSpec, check_time, render_directives
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "slurm"
+SITE = Site("/opt/dsr1/bin/python", "/home/u/.local/state/dsr1")
+FULL = (
+    "slurm.account=phys", "slurm.partition=h100", "slurm.qos=high", "slurm.reservation=r1", "slurm.nodes=2",
+    "slurm.spares=1", 'slurm.time="1-12"', "slurm.constraint=h100&ib", "slurm.exclude=node[01-03,7]",
+    "slurm.mail_user=u@example.org", "slurm.mail_type=END", "slurm.comment=it's R1", "slurm.warn=300",
+    "slurm.directives=[--licenses=a:1]", "slurm.setup=[module load cuda/12.9]", "slurm.output=/logs/%x-%j.out",
+)  # fmt: skip
+HOSTILE = ("a b", "';id", "x,y", '{"a": "b"}', "$(id)", "`id`", "a\\b", 'a"b', "é", "#c", "!x")
+
+
+def shellcheck(script: str, *options: str) -> str:
+    tool = Path(sys.executable).with_name("shellcheck")
+    return subprocess.run((tool, *options, "-"), input=script, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize(("golden", "changes"), [("dsr1-dep.sh", ("slurm.nodes=2",)), ("dsr1-dep-full.sh", FULL)])
+def test_golden(golden: str, changes: tuple[str, ...]) -> None:
+    script = render_job(load_recipe("dsr1-dep", changes), SITE)
+    assert script == (GOLDEN / golden).read_text()
+    assert shellcheck(script) == ""
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_values_reach_the_job_as_they_are(value: str, tmp_path: Path) -> None:
+    """The script is run, with `cat` in the supervisor's place: stdin and the variable are what they were."""
+    batch = Batch(("bash", "-c", 'printf "%s\\n" "$V"; cat; :'), {"V": value}, f"{value}\n$V `id` \\\n")
+    script = tmp_path / "job.sh"
+    script.write_text(render_script(JobSpec("n", 1, comment=value), batch, ()))
+    ran = subprocess.run(("bash", script), capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{value}\n{value}\n$V `id` \\\n"
+    assert shellcheck(script.read_text(), "--exclude=SC2016") == ""  # that a quoted $ stays one is what is wanted
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "\x1b[0m", "a\x00b"])
+def test_what_would_be_another_line_is_refused(value: str) -> None:
+    with pytest.raises(InputError, match="on one line"):
+        render_directives(JobSpec("n", 1, comment=value))
+
+
+@pytest.mark.parametrize("option", ["licenses=a", "-", "--", "rm -rf /", "--a b", "; id"])
+def test_a_directive_that_is_no_option_is_refused(option: str) -> None:
+    with pytest.raises(InputError, match="no option"):
+        render_directives(JobSpec("n", 1, directives=(option,)))
+
+
+@pytest.mark.parametrize("time", ["90", "4:00:00", "30:00", "1-12", "1-12:30", "1-12:30:00", "UNLIMITED"])
+def test_times_that_slurm_reads(time: str) -> None:
+    assert check_time(time) == time
+
+
+@pytest.mark.parametrize("time", ["", "4h", "abc", "-1", "4:0", "1:00:00:00", "1 00"])
+def test_times_that_it_doesnt(time: str) -> None:
+    with pytest.raises(InputError, match=r"slurm\.time"):
+        check_time(time)
+
+
+def test_a_bare_time_in_yaml_is_a_number_and_refused() -> None:
+    with pytest.raises(InputError, match="put it in quotes"):
+        load_recipe("dsr1-dep", ("slurm.time=4:00:00",))
+
+
+def test_the_recipe_in_a_script_reads_back_the_same() -> None:
+    for name, changes in (("dsr1-dep", FULL), ("dsr1-dep", ("engines.main.env={A: 'x,y', B: \"';id\"}",))):
+        recipe = load_recipe(name, changes)
+        assert parse_recipe(render_recipe(recipe), "t") == recipe
+
+
+def test_a_recipe_that_would_end_the_text_doesnt() -> None:
+    recipe = load_recipe("dsr1-dep", ('engines.main.env={A: "x\\nRECIPE\\nid"}', "slurm.nodes=2"))
+    assert render_job(recipe, SITE).splitlines().count("RECIPE") == 1
+
+
+def engines(text: str) -> Recipe:
+    return parse_recipe(f"name: t\nmodel: {{path: /m}}\nengines: {{{text}}}\n", "t.yaml")
+
+
+def test_the_nodes_that_a_recipe_needs() -> None:
+    whole, half = "{role: %s, nodes: 1, ranks_per_node: 8}", "{role: %s, nodes: 1, ranks_per_node: 4}"
+    assert needed_hosts(engines(f"p: {whole % 'prefill'}, d: {whole % 'decode'}")) == 2
+    assert needed_hosts(engines(f"p: {half % 'prefill'}, d: {half % 'decode'}")) == 1
+    with pytest.raises(InputError, match=r"slurm\.nodes: engines\.main\.nodes is all"):
+        needed_hosts(load_recipe("dsr1-dep"))

@@ -1,0 +1,42 @@
+"""What Slurm says of jobs: captures of 22.05, accounting lines, and nonsense."""
+
+from pathlib import Path
+
+import pytest
+
+from dsr1.slurm.states import JobInfo, parse_sacct, parse_squeue
+
+DATA = Path(__file__).parents[2] / "data" / "slurm"
+
+
+def test_a_running_job_and_two_that_wait() -> None:
+    jobs = parse_squeue((DATA / "22.05" / "squeue.json").read_text())
+    assert jobs["1"] == JobInfo("1", "RUNNING", start=1795553638.0, user="launch", nodes="node[1-2]", cluster="lab")
+    assert (jobs["2"].state, jobs["2"].reason, jobs["2"].start) == ("PENDING", "Priority", 1796158438.0)
+    assert (jobs["3"].reason, jobs["3"].start, jobs["3"].waits) == ("PartitionNodeLimit", None, True)
+
+
+def test_the_exit_code_is_a_wait_status_in_22_05() -> None:
+    jobs = parse_squeue((DATA / "22.05" / "squeue-ended.json").read_text())
+    assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == ("FAILED", 3, 0, True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"jobs": null}', "slurm_load_jobs error: down"])
+def test_what_is_no_answer_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_squeue(text)
+
+
+def test_accounting_lines() -> None:
+    jobs = parse_sacct(
+        "7|NODE_FAIL|1:0|None|launch|node[1-2]|lab\n"
+        "7|FAILED|4:0|NonZeroExitCode|launch|node[1-2]|lab\n"
+        "8|CANCELLED by 2000|0:15|None|launch|None assigned|lab\n"
+    )
+    assert (jobs["7"].state, jobs["7"].code, jobs["7"].reason) == ("FAILED", 4, "NonZeroExitCode")
+    assert (jobs["8"].state, jobs["8"].signal, jobs["8"].nodes) == ("CANCELLED", 15, "")
+
+
+def test_an_accounting_line_that_is_none_is_an_error() -> None:
+    with pytest.raises(ValueError, match="sacct"):
+        parse_sacct("sacct: error: whatever\n")
