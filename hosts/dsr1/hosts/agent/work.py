@@ -30,4 +30,8 @@ def _job(name: str) -> Job:
         from dsr1.hosts.model.verify import verify
 
         return verify
+    if name == "fetch":
+        from dsr1.hosts.model.fetch import fetch
+
+        return fetch
     raise LookupError(f"no job is called {name!r}")

@@ -31,11 +31,12 @@ class Progress:
 
 @dataclass(slots=True)
 class Meter:
-    """How far a job is, from several threads."""
+    """How far a job is: what its threads add, or what `measure` finds."""
 
     total: int = 0
     doing: str = ""
     done: int = 0
+    measure: Callable[[], int] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, count: int) -> None:
@@ -43,7 +44,7 @@ class Meter:
             self.done += count
 
     def read(self) -> Progress:
-        return Progress(self.done, self.total, self.doing)
+        return Progress(self.measure() if self.measure else self.done, self.total, self.doing)
 
 
 Job = Callable[[Order, Meter], Mapping[str, Any]]

@@ -29,7 +29,12 @@ def hash_readers(facts: Mapping[str, Fact], meter: Meter) -> Iterator[Reader]:
     meter.total, meter.doing = sum(size for size in sizes.values() if isinstance(size, int)), "hashing"
     small = {name: file["digest"] for name, file in files.items() if isinstance(file, dict) and file["digest"]}
     yield "model.hashes", str(folder), lambda: {**small, **hash_files(folder, sizes, meter)}
-    yield "model.sums", str(folder / "SHA256SUMS"), lambda: dict[str, Value](read_sums(folder))
+    yield "model.sums", str(folder / "SHA256SUMS"), lambda: _sums(folder)
+
+
+def _sums(folder: Path) -> dict[str, Value]:
+    """Without those of its folders, which no loader reads and no look covers."""
+    return {name: digest for name, digest in read_sums(folder).items() if "/" not in name}
 
 
 def _to_hash(file: Mapping[str, Value]) -> bool:

@@ -1,5 +1,7 @@
 """`dsr1 model`: the weights, whole and near, on every host."""
 
+import json
+import os
 from typing import Annotated
 
 import typer
@@ -37,3 +39,29 @@ def verify(
     with make_transfer_view() as show:
         findings = verify_model(path, accesses, python_of(venv), deep, show)
     show_findings(findings, every, as_json)
+
+
+@model.command()
+def fetch(
+    repos: Annotated[list[str], typer.Argument(metavar="OWNER/NAME...", help="Repositories of the hub.")],
+    to: Annotated[str, typer.Option(help="The folder above: each comes into TO/NAME.")],
+    hosts: SomeHosts = None,
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit; default: main.")] = None,
+    venv: JobVenv = "",
+    patience: Annotated[float, typer.Option(help="Seconds that the hub may be out of reach.")] = 600.0,
+    accept_new_keys: AcceptNewKeys = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download a model from a hub (HF_ENDPOINT, HF_TOKEN). The same command goes on after any interruption."""
+    from dsr1.hosts.inventory import parse_hosts
+    from dsr1.launcher.cli.transfer import make_transfer_view
+    from dsr1.launcher.model_fetch import Wish, fetch_model
+
+    wish = Wish(tuple(repos), os.path.abspath(to) if hosts is None else to, revision, patience)  # noqa: PTH100
+    accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
+    with make_transfer_view() as show:
+        folders = fetch_model(wish, accesses, python_of(venv), os.environ, show)
+    if as_json:
+        print(json.dumps(folders, indent=2))
+    else:
+        print("\n".join(f"{folder}: whole, commit {commit[:12]}" for folder, commit in folders.items()))
