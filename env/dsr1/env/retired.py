@@ -27,7 +27,7 @@ _V1 = "Leave it out: vLLM has one engine today."
 _RAY = "Leave it out: dsr1 runs vLLM without Ray."
 _DISCOVERY = "Leave it out: dsr1 sets DYN_DISCOVERY_BACKEND itself."
 _SYSTEM = "Leave it out: dsr1 gives every worker a DYN_SYSTEM_PORT, which turns it on."
-_CONNECTOR = 'args: {kv-transfer-config: {"kv_connector": "NixlConnector", "kv_role": "kv_both"}}'
+_CONNECTOR = "kv_transfer: nixl, lmcache or kvbm (--kv-transfer-config)"
 
 VARIABLES: Mapping[str, Retired] = {
     "VLLM_ALL2ALL_BACKEND": Retired("all2all_backend (--all2all-backend)", "all2all_backend", lost=True),
@@ -45,15 +45,15 @@ VARIABLES: Mapping[str, Retired] = {
     "VLLM_USE_RAY_COMPILED_DAG": Retired(_RAY),
     "VLLM_TORCH_PROFILER_DIR": Retired("args: {profiler-config: {...}}"),
     "VLLM_FLASH_ATTN_VERSION": Retired("args: {attention-config: {flash_attn_version: ...}}"),
-    "DYN_VLLM_KV_EVENT_PORT": Retired("args: {kv-events-config: {...}}, with the port in its endpoint", lost=True),
-    "DYN_CONNECTOR": Retired(_CONNECTOR, lost=True),
+    "DYN_VLLM_KV_EVENT_PORT": Retired("kv_events: true (--kv-events-config)", "kv_events", "true", lost=True),
+    "DYN_CONNECTOR": Retired(_CONNECTOR, "kv_transfer", lost=True),
     "DYN_STORE_KV": Retired(_DISCOVERY),
     "DYN_SYSTEM_ENABLED": Retired(_SYSTEM),
     "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS": Retired(_SYSTEM),
 }
 
 FLAGS: Mapping[str, Retired] = {
-    "connector": Retired(_CONNECTOR, lost=True),
+    "connector": Retired(_CONNECTOR, "kv_transfer", lost=True),
     "store-kv": Retired(_DISCOVERY),
     "is-prefill-worker": Retired("role: prefill (--disaggregation-mode prefill)", "role", "prefill", lost=True),
     "is-decode-worker": Retired("role: decode (--disaggregation-mode decode)", "role", "decode", lost=True),
@@ -76,7 +76,7 @@ FLAGS: Mapping[str, Retired] = {
     "task": Retired("args: {runner: ...}", "args.runner"),
     "cuda-graph-sizes": Retired("args: {cudagraph-capture-sizes: [...]}", "args.cudagraph-capture-sizes"),
     "max-seq-len-to-capture": Retired("args: {max-cudagraph-capture-size: ...}"),
-    "full-cuda-graph": Retired("args: {compilation-config: {cudagraph_mode: FULL}}"),
+    "full-cuda-graph": Retired("compilation_config: {cudagraph_mode: FULL}"),
     "guided-decoding-backend": Retired("args: {structured-outputs-config: {backend: ...}}"),
 }
 """By name, without dashes in front."""

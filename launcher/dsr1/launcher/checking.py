@@ -10,7 +10,8 @@ from dsr1.hosts.events import Finding
 from dsr1.launcher import runtime_fit
 from dsr1.launcher.agents import raise_all
 from dsr1.launcher.findings import folded, unreached
-from dsr1.launcher.recipe import Engine, Recipe
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_engine import Engine
 from dsr1.launcher.survey import Seen, Told, survey_any
 from dsr1.launcher.topology import local_size
 
@@ -69,7 +70,7 @@ def reads_weights(recipe: Recipe) -> bool:
 
 
 def _nodes(engine: Engine, hosts: int) -> int:
-    return hosts if engine.nodes == "all" else engine.nodes
+    return max(1, hosts // engine.replicas) if engine.nodes == "all" else engine.nodes
 
 
 def _gpus_per_host(name: str, engine: Engine, hosts: int) -> int:

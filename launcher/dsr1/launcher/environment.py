@@ -7,9 +7,10 @@ from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import Variable
-from dsr1.launcher.commands.stacks import Place, Site, Stack
+from dsr1.launcher.commands.site import Place, Site
+from dsr1.launcher.commands.stacks import Stack
 from dsr1.launcher.commands.vllm import shape_arguments
-from dsr1.launcher.ports import ranks_before, transfers_kv
+from dsr1.launcher.ports import kvbm_ports, ranks_before, transfers_kv, uses_kvbm
 from dsr1.launcher.topology import Group, Node
 
 COMMON = {
@@ -52,6 +53,10 @@ def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> tupl
         )
     if transfers_kv(group):
         computed.append(Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"))
+    if uses_kvbm(group):
+        chosen, source = kvbm_ports(ports, ranks_before(group, node) + index), f"ports of engine {group.name}"
+        for name, port in zip(("PUB", "ACK"), chosen, strict=True):
+            computed.append(Variable(f"DYN_KVBM_LEADER_ZMQ_{name}_PORT", str(port), source))
     return tuple(variable for variable in computed if variable.name not in own)
 
 

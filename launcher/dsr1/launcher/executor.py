@@ -20,7 +20,8 @@ from dsr1.hosts.ssh import ShellTransport, SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
 from dsr1.launcher.checking import asks_runtime, refuse_unfit
-from dsr1.launcher.plan import ETCD_FILE, Plan, make_plan
+from dsr1.launcher.commands.front import ETCD_FILE
+from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
 from dsr1.launcher.survey import Seen, survey_here, survey_hosts

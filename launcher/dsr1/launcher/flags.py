@@ -35,6 +35,11 @@ OWNED = {
     "gpu-memory-utilization": "gpu_memory_utilization",
     "enforce-eager": "enforce_eager",
     "disaggregation-mode": "role",
+    "moe-backend": "moe_backend",
+    "compilation-config": "compilation_config",
+    "kv-transfer-config": "kv_transfer",
+    "kv-events-config": "kv_events",
+    "router-replica-sync": "frontend.replicas",
 }
 
 

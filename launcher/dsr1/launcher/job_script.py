@@ -89,7 +89,7 @@ def needed_hosts(recipe: Recipe) -> int:
         raise InputError(
             f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set slurm.nodes=2"
         )
-    most = sum(engine.nodes for engine in recipe.engines.values() if engine.nodes != "all")
+    most = sum(engine.nodes * engine.replicas for engine in recipe.engines.values() if engine.nodes != "all")
     for count in range(wanted_nodes(recipe), most):
         with contextlib.suppress(InputError):
             _try(recipe, count)

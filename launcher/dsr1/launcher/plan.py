@@ -5,29 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsr1.env.caches import HostCache
-from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
-from dsr1.hosts.process import HostPlan, Process, SecretVariable
-from dsr1.launcher.commands.stacks import (
-    Place,
-    Site,
-    Stack,
-    is_secured,
-    namespace_of,
-    secret_variables,
-    stack_of,
-)
-from dsr1.launcher.environment import host_cache, is_headless_follower, shared_variables, worker_variables
+from dsr1.hosts.process import HostPlan, Process
+from dsr1.launcher.commands.front import fronts
+from dsr1.launcher.commands.site import Site
+from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
+from dsr1.launcher.environment import host_cache
 from dsr1.launcher.known import leave_out, left_out, runtime_answers
-from dsr1.launcher.ports import make_ports, publishes_kv_events, ranks_before, transfers_kv
-from dsr1.launcher.recipe import Recipe, Runtime
-from dsr1.launcher.secret_names import CA, CERT, KEY
-from dsr1.launcher.topology import Group, Node, make_topology
+from dsr1.launcher.ports import make_ports, uses_kvbm
+from dsr1.launcher.processes import all_processes
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import Group, make_topology
 
 NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
-ETCD, FRONTEND = "etcd", "frontend"
-ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agent's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +34,7 @@ class Worker:
 class Service:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must list.
 
-    `namespace` is the run's own in Dynamo's discovery.
+    `namespace` is the run's own in Dynamo's discovery. `fronts` are the URLs of several frontends behind that address.
     `registrations` is None where the server is vLLM's own, which lists none.
     """
 
@@ -53,6 +44,7 @@ class Service:
     registrations: int | None
     workers: tuple[Worker, ...] = ()
     namespace: str = ""
+    fronts: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -96,7 +88,7 @@ def make_plan(
     topology = make_topology(recipe, hosts)
     site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts)
     stack = stack_of(recipe)
-    every = tuple(_all_processes(site, stack))
+    every = tuple(all_processes(site, stack))
     processes = leave_out(every, runtime_answers(facts).values())
     return Plan(
         run=run,
@@ -120,7 +112,9 @@ def _service(site: Site, stack: Stack) -> Service:
     count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
     if site.recipe.stack == "mocker":
         count = sum(_mocker_registrations(group) for group in site.topology.groups)
-    return Service(host, front.port, site.recipe.model.name, count)
+    several = fronts(site) if front.replicas > 1 else ()
+    urls = tuple(f"http://{one.address}:{one.port}" for one in several)
+    return Service(host, front.port, site.recipe.model.name, count, fronts=urls)
 
 
 def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
@@ -151,7 +145,9 @@ def _caches(site: Site) -> Iterator[HostCache]:
 def _notes(site: Site) -> Iterator[str]:
     for group in site.topology.groups:
         if group.layout != group.spec.layout:
-            yield f"engines.{group.name}: one rank a node, so {group.spec.layout} runs as {group.layout}"
+            yield f"engines.{group.engine}: one rank a node, so {group.spec.layout} runs as {group.layout}"
+        if uses_kvbm(group) and group.size > 1:
+            yield f"engines.{group.engine}.kv_transfer: Dynamo's kvbm knows no data parallel ranks yet (1.6)"
     silent = [host.name for host in site.topology.hosts if host.name not in site.facts]
     if silent:
         yield f"{', '.join(silent)}: planned without facts; what follows from their adapters is left out"
@@ -164,111 +160,3 @@ def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Ite
         own = tuple(process for process in processes if process.host == host.name)
         if own:
             yield HostPlan(site.run, host.name, host.address, own, needs)
-
-
-def _all_processes(site: Site, stack: Stack) -> Iterator[Process]:
-    """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders first."""
-    if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:
-        yield _etcd(site)
-    if stack.frontend:
-        yield _frontend(site, stack)
-    for group in site.topology.groups:
-        for node in group.nodes:
-            yield from _workers(site, stack, group, node)
-
-
-def _etcd(site: Site) -> Process:
-    """etcd on the first host, on its control address alone; its files are the agent's, whose folder it runs in."""
-    host, ports = site.topology.hosts[0], site.ports
-    scheme = "https" if is_secured(site) else "http"
-    client, peer = f"{scheme}://{host.address}:{ports.etcd}", f"{scheme}://{host.address}:{ports.etcd_peer}"
-    argv = (
-        *(ETCD_FILE, "--name", "dsr1", "--data-dir", "etcd-data"),
-        *("--listen-client-urls", client, "--advertise-client-urls", client),
-        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"dsr1={peer}"),
-        *(("--client-cert-auth", "--peer-client-cert-auth") if is_secured(site) else ()),
-    )
-    files = tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER) if is_secured(site) else ()
-    used = (ports.etcd, ports.etcd_peer)
-    return Process(ETCD, ETCD, host.name, argv, ports=used, wave=0, listen_port=ports.etcd, secrets=files)
-
-
-_ETCD_SERVER = (
-    ("ETCD_CERT_FILE", CERT),
-    ("ETCD_KEY_FILE", KEY),
-    ("ETCD_TRUSTED_CA_FILE", CA),
-    ("ETCD_PEER_CERT_FILE", CERT),
-    ("ETCD_PEER_KEY_FILE", KEY),
-    ("ETCD_PEER_TRUSTED_CA_FILE", CA),
-)
-
-
-def _frontend(site: Site, stack: Stack) -> Process:
-    assert stack.frontend is not None
-    host, recipe = site.topology.hosts[0], site.recipe
-    return Process(
-        name=FRONTEND,
-        group=FRONTEND,
-        host=host.name,
-        argv=with_setup(recipe.runtime, stack.frontend(site)),
-        env=merge(shared_variables(site, stack, host), from_mapping(recipe.frontend.env, "recipe frontend.env")),
-        ports=(recipe.frontend.port,),
-        wave=1,
-        grace_s=recipe.timeouts.stop,
-        secrets=secret_variables(site),
-    )
-
-
-def _workers(site: Site, stack: Stack, group: Group, node: Node) -> Iterator[Process]:
-    if group.layout == "per_gpu":
-        for index, rank in enumerate(node.ranks):
-            yield _worker(site, stack, (group, node, rank), index)
-    else:
-        yield _worker(site, stack, (group, node, None), 0)
-
-
-def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
-    group, node, rank = place
-    runtime, leads = site.recipe.runtime, node.rank == 0 and index == 0
-    return Process(
-        name=f"{group.name}-{node.rank if rank is None else rank}",
-        group=group.name,
-        host=node.host.name,
-        argv=with_setup(runtime, stack.worker(site, place)),
-        env=merge(
-            shared_variables(site, stack, node.host),
-            worker_variables(site, stack, place, index),
-            from_mapping(group.spec.env, f"recipe engines.{group.name}.env"),
-        ),
-        ranks=node.ranks if rank is None else (rank,),
-        ports=_worker_ports(site, stack, place, index),
-        phases=stack.phases,
-        wave=1 if leads else 2,
-        grace_s=site.recipe.timeouts.stop,
-        secrets=secret_variables(site),
-    )
-
-
-def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The recipe's setup lines run in a bash that then becomes the command, which is never put into a string."""
-    if not runtime.setup:
-        return argv
-    script = "\n".join(("set -e", *runtime.setup, 'exec "$@"'))
-    return ("bash", "-c", script, "dsr1", *argv)
-
-
-def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[int, ...]:
-    group, node, rank = place
-    ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
-    bound: list[int] = []
-    if stack.has_system_port and not is_headless_follower(group, node):
-        bound.append(ports.system + ranks_before(group, node) + index)
-    if node.rank == 0 and index == 0 and len(group.nodes) > 1 and site.recipe.stack != "mocker":
-        bound.append(ports.rpc)
-    if stack.frontend is None and node.rank == 0:
-        bound.append(site.recipe.frontend.port)
-    if publishes_kv_events(group):
-        bound += [ports.kv_events + r for r in ranks]
-    if transfers_kv(group):
-        bound += [ports.nixl + r for r in ranks]
-    return tuple(bound)

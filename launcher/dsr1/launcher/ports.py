@@ -15,39 +15,53 @@ EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
 
 @dataclass(frozen=True, slots=True)
 class EnginePorts:
-    """First ports of an engine's blocks. `system` + index of the process on its node; the others + global DP rank."""
+    """First ports of an engine's blocks. `kv_events` and `nixl` + global DP rank; the others by process of a machine.
+
+    A process has one `system` port, and two of `kvbm`: see `kvbm_ports`.
+    """
 
     rpc: int
     system: int
     kv_events: int
     nixl: int
+    kvbm: int
 
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """`frontend` is the recipe's own choice; the rest follow `ports.base`."""
+    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: those of several frontends."""
 
     frontend: int
     etcd: int
     etcd_peer: int
+    replicas: int
     engines: dict[str, EnginePorts]
 
 
 def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
     """Deal ports. Raises InputError if they reach the ephemeral range or meet the frontend's."""
-    next_port = recipe.ports.base + 2
+    base = recipe.ports.base
+    replicas = base + 2
+    next_port = replicas + (recipe.frontend.replicas if recipe.frontend.replicas > 1 else 0)
     engines = {}
     for group in topology.groups:
         engines[group.name], next_port = _engine_ports(group, next_port)
     _refuse_overlap(recipe, next_port)
-    return PortPlan(recipe.frontend.port, recipe.ports.base, recipe.ports.base + 1, engines)
+    return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines)
 
 
 def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
     system = first + 1
     kv_events = system + max(ranks_before(group, node) + node.local_size for node in group.nodes)
     nixl = kv_events + (group.size if publishes_kv_events(group) else 0)
-    return EnginePorts(first, system, kv_events, nixl), nixl + (group.size if transfers_kv(group) else 0)
+    kvbm = nixl + (group.size if transfers_kv(group) else 0)
+    end = kvbm + (2 * (kv_events - system) if uses_kvbm(group) else 0)
+    return EnginePorts(first, system, kv_events, nixl, kvbm), end
+
+
+def kvbm_ports(ports: EnginePorts, index: int) -> tuple[int, int]:
+    """Dynamo's block manager: where a process's leader publishes and is answered. It takes the first + 1000, too."""
+    return ports.kvbm + 2 * index, ports.kvbm + 2 * index + 1
 
 
 def ranks_before(group: Group, node: Node) -> int:
@@ -57,11 +71,16 @@ def ranks_before(group: Group, node: Node) -> int:
 
 
 def publishes_kv_events(group: Group) -> bool:
-    return "kv-events-config" in {name.replace("_", "-") for name in group.spec.args}
+    return group.spec.kv_events
 
 
 def transfers_kv(group: Group) -> bool:
-    return group.spec.role != "aggregated"
+    """Whether its ranks open a NIXL side channel each."""
+    return any("Nixl" in name for name in group.spec.connectors)
+
+
+def uses_kvbm(group: Group) -> bool:
+    return "DynamoConnector" in group.spec.connectors
 
 
 def _refuse_overlap(recipe: Recipe, end: int) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 from dsr1.env.caches import HostCache
 from dsr1.launcher.plan import Plan
-from dsr1.launcher.recipe import Argument, Engine, Recipe
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_engine import Engine
+from dsr1.launcher.recipe_types import Argument
 
 DUMMY: dict[str, Argument] = {"load-format": "dummy"}
 

@@ -1,48 +1,25 @@
 """The recipe: what to serve, as strict pydantic models of a YAML file. An unknown key is an error that names it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from dsr1.env.caches import CACHE_KEY
-from dsr1.launcher.flags import check_flag_names
+from dsr1.launcher.recipe_engine import QUEUE_DEPTH, Engine
+from dsr1.launcher.recipe_types import Arguments, Count, Environment, Name, Part, PortNumber, Seconds, Text
 
-Scalar = str | int | float | bool
-Argument = Scalar | None | list[Scalar] | dict[str, Any]
-Seconds = Annotated[float, Field(gt=0, strict=False)]
-Count = Annotated[int, Field(gt=0)]
-PortNumber = Annotated[int, Field(ge=1024, le=65535)]
-
-
-def _text_of_number(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _no_nul(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a NUL byte can't be passed to a process")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_no_nul)]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-EnvValue = Annotated[Text, BeforeValidator(_text_of_number)]
-Environment = dict[EnvName, EnvValue]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
-Arguments = Annotated[dict[str, Argument], AfterValidator(check_flag_names)]
-
-
-class Part(BaseModel):
-    """Every part of a recipe: strict, closed and frozen."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+HIGHEST_QUEUE_DEPTH = 32768  # log_max_qp_sz of ConnectX-7 is 15
+R1_EXPERTS, R1_NAMES = 256, ("deepseek-r1", "deepseek-v3")
 
 
 class Model(Part):
-    """The weights: a folder on every host, or a hub id. `served_name` is the name that clients ask for."""
+    """The weights: a folder on every host, or a hub id. `served_name` is the name that clients ask for.
+
+    `experts` are the routed experts of a layer: read from config.json where that is at hand, known for R1 and V3.
+    """
 
     path: Annotated[Text, Field(min_length=1)]
     served_name: Text | None = None
+    experts: Count | None = None
 
     @property
     def name(self) -> str:
@@ -51,6 +28,12 @@ class Model(Part):
     @property
     def is_folder(self) -> bool:
         return self.path.startswith(("/", "."))
+
+    @property
+    def routed_experts(self) -> int | None:
+        names = [name.rstrip("/").rsplit("/", 1)[-1].lower() for name in (self.path, self.served_name or "")]
+        is_r1 = any(name.startswith(R1_NAMES) and "distill" not in name for name in names)
+        return self.experts or (R1_EXPERTS if is_r1 else None)
 
 
 class Runtime(Part):
@@ -80,73 +63,16 @@ class Runtime(Part):
 class Frontend(Part):
     """Where clients connect. With stack `vllm` it is the leader's own API server and `router_mode` has no meaning.
 
-    `host` is the address to listen on; by default the first host's control address, and nothing more.
+    `host` is the address to listen on; by default the first host's control address, and nothing more. Several
+    `replicas` run on as many hosts and are reached at that one address.
     """
 
     host: Text | None = None
     port: PortNumber = 8000
+    replicas: Count = 1
     router_mode: Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"] = "round-robin"
     args: Arguments = {}
     env: Environment = {}
-
-
-class Eplb(Part):
-    """Expert load balancing; field names are those of vLLM's --eplb-config."""
-
-    window_size: Count = 1000
-    step_interval: Count = 3000
-    num_redundant_experts: Annotated[int, Field(ge=0)] = 0
-    log_balancedness: bool = False
-
-
-class Dbo(Part):
-    """Dual batch overlap: the fewest tokens of a batch that is split in two."""
-
-    decode_token_threshold: Annotated[int, Field(ge=2)] = 32
-    prefill_token_threshold: Annotated[int, Field(ge=2)] = 512
-
-
-class Engine(Part):
-    """One DEP group: ranks that live and die together, spread over `nodes` hosts.
-
-    `cache_key` names a JIT cache to use and fill, instead of the one that follows from what the engine is.
-    """
-
-    role: Literal["aggregated", "prefill", "decode"] = "aggregated"
-    layout: Literal["per_node", "per_gpu", "headless"] = "per_node"
-    nodes: Count | Literal["all"] = "all"
-    ranks_per_node: Count | None = None
-    tensor_parallel_size: Count = 1
-    data_parallel_size: Count | Literal["all"] = "all"
-    expert_parallel: bool = True
-    eplb: Eplb | None = None
-    dbo: Dbo | None = None
-    all2all_backend: Text | None = None
-    max_model_len: Count | None = None
-    max_num_seqs: Count | None = None
-    max_num_batched_tokens: Count | None = None
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
-    enforce_eager: bool = False
-    cache_key: Annotated[str, Field(pattern=CACHE_KEY)] | None = None
-    args: Arguments = {}
-    env: Environment = {}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Engine":
-        tokens = self.token_budget
-        if self.max_num_seqs and tokens and tokens < self.max_num_seqs:
-            raise ValueError(
-                f"max_num_batched_tokens is {tokens}, vLLM wants at least max_num_seqs ({self.max_num_seqs})"
-            )
-        if self.eplb and not self.expert_parallel:
-            raise ValueError("eplb needs expert_parallel: true")
-        return self
-
-    @property
-    def token_budget(self) -> int | None:
-        """Tokens per step and rank, where it is known: vLLM takes 256 with the low-latency backends."""
-        low_latency = self.all2all_backend in ("deepep_low_latency", "nixl_ep")
-        return self.max_num_batched_tokens or (256 if low_latency else None)
 
 
 class Timeouts(Part):
@@ -240,10 +166,59 @@ class Recipe(Part):
     slurm: Slurm = Slurm()
 
     @model_validator(mode="after")
-    def _engines_fit(self) -> "Recipe":
-        greedy = [name for name, engine in self.engines.items() if engine.nodes == "all"]
-        if len(greedy) > 1:
-            raise ValueError(f"engines {', '.join(greedy)} all take nodes: all; give a number to all but one")
-        if self.stack == "vllm" and len(self.engines) > 1:
-            raise ValueError("stack vllm serves one engine; several need stack dynamo")
+    def _consistent(self) -> "Recipe":
+        problem = next(filter(None, (check(self) for check in _CHECKS)), None)
+        if problem:
+            raise ValueError(problem)
         return self
+
+
+def _hosts_are_dealt(recipe: Recipe) -> str:
+    greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
+    return f"engines {', '.join(greedy)} all take nodes: all; give a number to all but one" if len(greedy) > 1 else ""
+
+
+def _stack_can(recipe: Recipe) -> str:
+    """vLLM's own server routes within one engine, and moves no KV caches between two."""
+    if recipe.stack != "vllm":
+        return ""
+    roles = [name for name, engine in recipe.engines.items() if engine.role != "aggregated"]
+    if roles:
+        return f"engines.{roles[0]}.role: prefill and decode apart need stack dynamo"
+    if len(recipe.engines) > 1 or any(engine.replicas > 1 for engine in recipe.engines.values()):
+        return "stack vllm serves one engine; several, or replicas of one, need stack dynamo"
+    return "frontend.replicas: stack vllm has one API server" if recipe.frontend.replicas > 1 else ""
+
+
+def _roles_complete(recipe: Recipe) -> str:
+    """Decode alone lists no model and answers 503, prefill alone 404, and both look healthy."""
+    there = {engine.role for engine in recipe.engines.values()} - {"aggregated"}
+    missing = {"prefill", "decode"} - there
+    return f"engines: role {there.pop()} without role {missing.pop()} can't serve" if there and missing else ""
+
+
+def _replicas_have_names(recipe: Recipe) -> str:
+    """A replica's name is its engine's with -rN; no engine may be called so."""
+    for name, engine in recipe.engines.items():
+        taken = [f"{name}-r{number}" for number in range(engine.replicas) if f"{name}-r{number}" in recipe.engines]
+        if engine.replicas > 1 and taken:
+            return f"engines.{taken[0]}: is the name of a replica of {name}; choose another"
+    return ""
+
+
+def _queues_are_deep(recipe: Recipe) -> str:
+    """DeepEP's low-latency kernels assert that a queue holds two entries a token, and two more."""
+    for name, engine in recipe.engines.items():
+        if engine.all2all_backend != "deepep_low_latency" or not engine.token_budget:
+            continue
+        needed, given = 2 * (engine.token_budget + 1), {**recipe.runtime.env, **engine.env}.get(QUEUE_DEPTH)
+        depth, seen = HIGHEST_QUEUE_DEPTH, f"an adapter's queue holds {HIGHEST_QUEUE_DEPTH}"
+        if given and given.isdecimal():
+            depth, seen = int(given), f"{QUEUE_DEPTH} is {given}"
+        if needed > depth:
+            asked = f"engines.{name}: {engine.token_budget} batched tokens need a DeepEP queue of {needed}"
+            return f"{asked}, and {seen}; max_num_batched_tokens may be {depth // 2 - 1}"
+    return ""
+
+
+_CHECKS = (_hosts_are_dealt, _stack_can, _roles_complete, _replicas_have_names, _queues_are_deep)

@@ -1,22 +1,43 @@
-"""Read a recipe, built in or a YAML file, with `--set` changes: a Recipe, or an error that names the line."""
+"""Read a recipe, built in or a file, with profiles and `--set` changes: a Recipe, or an error that names the line."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_layers import (
+    Layer,
+    assign,
+    merge_layers,
+    parse_layer,
+    parse_value,
+    part_of,
+    place_of,
+    read_layer,
+    without,
+)
 
 BUILT_IN = Path(__file__).with_name("recipes")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast, and in every wheel
-_MAX_BYTES = 2**20
 _PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
+_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
+_EXTENDS, _PROFILE, _PROFILES = "extends", "profile", "profiles"
+_MOST_CONFIG_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A recipe, and its values with where each came from."""
+
+    recipe: Recipe
+    tree: Layer
 
 
 def built_in_recipes() -> dict[str, Path]:
@@ -26,141 +47,162 @@ def built_in_recipes() -> dict[str, Path]:
 
 def describe(file: Path) -> str:
     """A recipe's own description, without validating the rest: its paths may need variables that aren't set."""
-    return str(_construct(_read(file), str(file)).get("description", ""))
+    return str(read_layer(file, file.name).values.get("description", ""))
 
 
-def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """The recipe of a built-in name or a file, with changes `a.b.c=value` (values are YAML).
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model and --venv."""
+
+    profiles: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    model: str = ""
+    venv: str = ""
+
+
+def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
+    """The recipe of a built-in name or a file, with settings `a.b.c=value`.
 
     Raises InputError that names file, line, key, the value seen and what is wanted.
     """
+    return resolve_recipe(name, Changes(settings=tuple(settings))).recipe
+
+
+def resolve_recipe(name: str, changes: Changes) -> Resolved:
+    """As load_recipe, with all that a user can change, and where every value came from."""
     file = find_recipe(name)
-    return parse_recipe(_read(file), str(file) if file.parent != BUILT_IN else name, changes)
+    return _resolve(read_layer(file, _source(file)), file.parent, changes)
 
 
-def find_recipe(name: str) -> Path:
+def parse_recipe(text: str, source: str, settings: Sequence[str] = ()) -> Recipe:
+    """As load_recipe, from text; `source` is what messages call it."""
+    return _resolve(parse_layer(text, source), Path(), Changes(settings=tuple(settings))).recipe
+
+
+def find_recipe(name: str, beside: Path = Path()) -> Path:
+    """A built-in recipe's file by its name, or a file; a relative one lies `beside` the recipe that names it."""
     known = built_in_recipes()
     if name in known:
         return known[name]
-    if "/" in name or name.endswith((".yaml", ".yml")):
-        return Path(name)
+    if _is_file_name(name):
+        return beside / name
     raise InputError(f"no recipe {name!r}: built in are {', '.join(known)}{_guess(name, known)}; a file ends in .yaml")
 
 
-def parse_recipe(text: str, source: str, changes: Sequence[str] = ()) -> Recipe:
-    """As load_recipe, from text; `source` is what messages call it."""
-    tree = _compose(text, source)
-    data = _construct(text, source)
-    for change in changes:
-        _apply(data, change)
-    _expand_paths(data, source)
+def _is_file_name(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _source(file: Path) -> str:
+    return file.name if file.parent == BUILT_IN else str(file)
+
+
+def _resolve(own: Layer, beside: Path, changes: Changes) -> Resolved:
+    layers, offered = _stack(own, beside, ())
+    chosen = [_chosen_profile(name, offered, f"--profile {name}") for name in changes.profiles]
+    tree = replace(merge_layers(*layers, *chosen), source=own.source)
+    for setting in changes.settings:
+        tree = _changed(tree, setting)
+    for (keys, option), value in zip(_OPTIONS.items(), (changes.model, changes.venv), strict=True):
+        tree = assign(tree, keys, value, option) if value else tree
+    tree = _with_experts(_with_paths(tree))
     try:
-        return Recipe.model_validate(data)
+        return Resolved(Recipe.model_validate(dict(tree.values)), tree)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(error, tree, source))) from None
+        raise InputError("\n".join(_explain(error, tree))) from None
 
 
-def _read(file: Path) -> str:
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{file}: larger than {_MAX_BYTES} bytes, so it is not a recipe")
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{file}: can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}"
-        ) from None
+def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer], dict[str, Layer]]:
+    """The layers below a recipe and itself, first to last, and the profiles that all of them offer."""
+    layers: list[Layer] = []
+    offered: dict[str, Layer] = {}
+    base = _named(own, _EXTENDS)
+    if base:
+        file = find_recipe(base, beside)
+        if str(file) in seen:
+            raise InputError(f"{place_of(own, (_EXTENDS,))}: {_EXTENDS}: {base} extends what extends it")
+        layers, offered = _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
+    for name in part_of(own, (_PROFILES,), _PROFILES).values if own.values.get(_PROFILES) else ():
+        mine = part_of(own, (_PROFILES, name), f"profile {name}")
+        offered[name] = merge_layers(offered[name], mine) if name in offered else mine
+    chosen = _named(own, _PROFILE)
+    if chosen:
+        layers.append(_chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}"))
+    return [*layers, without(own, _EXTENDS, _PROFILE, _PROFILES)], offered
 
 
-def _compose(text: str, source: str) -> yaml.Node | None:
-    """The node tree with line numbers; refuses what YAML lets pass: aliases (they can explode) and double keys."""
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
-            raise InputError(f"{source}: YAML aliases (*name) are not allowed in a recipe")
-        tree: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    _refuse_double_keys(tree, source)
+def _named(layer: Layer, key: str) -> str:
+    value = layer.values.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{place_of(layer, (key,))}: {key}: is {value!r}, a name is wanted")
+    return value or ""
+
+
+def _chosen_profile(name: str, offered: Mapping[str, Layer], where: str) -> Layer:
+    """One that the recipe offers, or a site's own file with the keys of a recipe that it changes."""
+    if name in offered:
+        return offered[name]
+    if _is_file_name(name):
+        return read_layer(Path(name), name)
+    known = ", ".join(offered) or "none"
+    raise InputError(f"{where}: no such profile{_guess(name, offered)}; the recipe has {known}; a file ends in .yaml")
+
+
+def _changed(tree: Layer, change: str) -> Layer:
+    path, equals, value = change.partition("=")
+    keys = tuple(path.strip().split("."))
+    if not equals or not all(keys):
+        raise InputError(f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256")
+    return assign(tree, keys, parse_value(value), f"--set {change}")
+
+
+def _value(tree: Layer, *keys: str) -> object:
+    value: object = tree.values
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _with_paths(tree: Layer) -> Layer:
+    """Expand ~ and $NAME in the keys that name a place on this site, and nowhere else."""
+    for keys in _PATHS:
+        value = _value(tree, *keys)
+        if isinstance(value, str):
+            tree = assign(tree, keys, _expanded(value, keys, place_of(tree, keys)), place_of(tree, keys))
     return tree
 
 
-def _refuse_double_keys(node: yaml.Node | None, source: str) -> None:
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_double_keys(item, source)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        if key.value in seen:
-            raise InputError(f"{source}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
-        seen.add(str(key.value))
-        _refuse_double_keys(value, source)
-
-
-def _construct(text: str, source: str) -> dict[str, Any]:
-    try:
-        data = yaml.load(text, Loader=_LOADER)  # a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{source}: not YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{source}: a recipe is a mapping with keys {', '.join(Recipe.model_fields)}")
-    return data
-
-
-def _apply(data: dict[str, Any], change: str) -> None:
-    path, equals, value = change.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise InputError(f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256")
-    for key in keys[:-1]:
-        data = _step_into(data, key, change)
-    try:
-        data[keys[-1]] = yaml.load(value, Loader=_LOADER)  # a SafeLoader
-    except yaml.YAMLError:
-        data[keys[-1]] = value
-
-
-def _step_into(data: dict[str, Any], key: str, change: str) -> dict[str, Any]:
-    inner = data.setdefault(key, {})
-    if not isinstance(inner, dict):
-        raise InputError(f"--set {change}: {key!r} is {inner!r}, which has no keys below it")
-    return inner
-
-
-def _expand_paths(data: dict[str, Any], source: str) -> None:
-    """Expand ~ and $NAME in the keys that name a place on this site, and nowhere else."""
-    for section, key in _PATHS:
-        part = data.get(section)
-        if isinstance(part, dict) and isinstance(part.get(key), str):
-            part[key] = _expanded(part[key], f"{source}: {section}.{key}")
-
-
-def _expanded(value: str, where: str) -> str:
+def _expanded(value: str, keys: tuple[str, str], place: str) -> str:
     text = str(Path(os.path.expandvars(value)).expanduser()) if value.startswith("~") else os.path.expandvars(value)
     missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
     if missing:
         name = missing[1] or missing[2]
-        option = {"model.path": "--model", "runtime.venv": "--venv"}.get(where.rsplit(" ", 1)[-1])
-        raise InputError(
-            f"{where}: {value!r} needs the environment variable {name}; set it"
-            + (f" or give {option}" if option else "")
-        )
-    return str(Path(text).absolute()) if _is_place(text, where) else text
+        option = f" or give {_OPTIONS[keys]}" if keys in _OPTIONS else ""
+        raise InputError(f"{place}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set it{option}")
+    return str(Path(text).absolute()) if _is_place(text, keys[1]) else text
 
 
-def _is_place(text: str, where: str) -> bool:
+def _is_place(text: str, key: str) -> bool:
     """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or after a dot."""
-    return text.startswith(".") or where.endswith("venv") or (where.endswith("path") and Path(text).is_dir())
+    return text.startswith(".") or key == "venv" or (key == "path" and Path(text).is_dir())
 
 
-def _explain(error: ValidationError, tree: yaml.Node | None, source: str) -> Iterator[str]:
+def _with_experts(tree: Layer) -> Layer:
+    """The model's own word, where its folder is here. Whether the file is sound is for a check to say."""
+    file = Path(str(_value(tree, "model", "path") or ""), "config.json")
+    try:
+        if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:
+            return tree
+        experts = json.loads(file.read_text()).get("n_routed_experts")
+    except (OSError, ValueError, AttributeError):
+        return tree
+    return assign(tree, ("model", "experts"), experts, str(file)) if isinstance(experts, int) and experts > 0 else tree
+
+
+def _explain(error: ValidationError, tree: Layer) -> Iterator[str]:
     for item in error.errors(include_url=False):
         keys = tuple(str(key) for key in item["loc"] if not _is_branch(str(key)))
-        line = _line_of(tree, keys)
-        where = f"{source}:{line}" if line else source
-        yield f"{where}: {'.'.join(keys) or 'recipe'}: {_reason(item, keys)}"
+        yield f"{place_of(tree, keys)}: {'.'.join(keys) or 'recipe'}: {_reason(item, keys)}"
 
 
 def _is_branch(key: str) -> bool:
@@ -181,29 +223,19 @@ def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:
 def _allowed_keys(keys: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Recipe
     for key in keys:
-        model = _model_below(model, key) or model
-    return list(model.model_fields)
+        field = model.model_fields.get(key)
+        model = next(_models_in(field.annotation), model) if field else model
+    return [*model.model_fields, *((_EXTENDS, _PROFILE, _PROFILES) if model is Recipe else ())]
 
 
-def _model_below(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    field = model.model_fields.get(key)
-    found = re.findall(r"dsr1\.launcher\.recipe\.(\w+)", str(field.annotation)) if field else []
-    below = getattr(__import__(Recipe.__module__, fromlist=["Recipe"]), found[-1], None) if found else None
-    return below if isinstance(below, type) and issubclass(below, BaseModel) else None
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """The parts that a key's value may be: `dict[Name, Engine]` and `Eplb | None` hold one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _guess(key: str, known: Sequence[str] | Mapping[str, object]) -> str:
     near = get_close_matches(key, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _line_of(node: yaml.Node | None, keys: tuple[str, ...]) -> int | None:
-    """The line of a key, or of the last part of its path that the file has."""
-    line = None
-    for key in keys:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        found = next(((k, v) for k, v in pairs if k.value == key), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line

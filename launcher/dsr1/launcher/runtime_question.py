@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from dsr1.hosts.process import Process, Variable
 from dsr1.hosts.runtime import CommandLine, RuntimeQuestion
-from dsr1.launcher.plan import Plan, with_setup
+from dsr1.launcher.plan import Plan
+from dsr1.launcher.processes import with_setup
 from dsr1.launcher.recipe import Recipe
 
 JUDGED = ("dynamo.vllm", "vllm.entrypoints.cli.main")

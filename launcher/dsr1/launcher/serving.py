@@ -35,13 +35,17 @@ def generate_workers(health: Mapping[str, Any], namespace: str) -> list[int]:
 
 
 def missing(service: Service, client: httpx.Client) -> str:
-    """What still stands between now and a completion; empty when nothing does."""
+    """What still stands between now and a completion, at every frontend; empty when nothing does."""
+    return next(filter(None, (_missing(service, url, client) for url in service.fronts or (service.url,))), "")
+
+
+def _missing(service: Service, url: str, client: httpx.Client) -> str:
     try:
         if service.registrations is not None:
-            seen = len(generate_workers(client.get(f"{service.url}/health").json(), service.namespace))
+            seen = len(generate_workers(client.get(f"{url}/health").json(), service.namespace))
             if seen < service.registrations:
                 return f"{seen} of {service.registrations} workers registered"
-        listed = client.get(f"{service.url}/v1/models").json()
+        listed = client.get(f"{url}/v1/models").json()
         return "" if service.model in _ids(listed) else f"{service.model} is not listed"
     except (httpx.HTTPError, ValueError, KeyError) as error:
         return f"the frontend doesn't answer ({type(error).__name__})"

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
-from dsr1.launcher.recipe import Engine, Recipe
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_engine import Engine
 
 GPUS_PER_NODE = 8
 
@@ -29,9 +30,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One engine placed on hosts. `layout` is the one that vLLM really runs, see `effective_layout`."""
+    """One engine, or one replica of it, placed on hosts. `engine` is its key in the recipe.
+
+    `layout` is the one that vLLM really runs, see `effective_layout`.
+    """
 
     name: str
+    engine: str
     spec: Engine
     layout: str
     nodes: tuple[Node, ...]
@@ -64,7 +69,8 @@ class Topology:
 
 def wanted_nodes(recipe: Recipe) -> int:
     """How many hosts a recipe asks for; `all` counts as one. Engines may still share them."""
-    return max(1 if engine.nodes == "all" else engine.nodes for engine in recipe.engines.values())
+    engines = recipe.engines.values()
+    return max(engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in engines)
 
 
 def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
@@ -72,8 +78,29 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
     _refuse_doubles(hosts)
     placing = _Placing(recipe, tuple(hosts))
     fixed_first = sorted(recipe.engines.items(), key=lambda item: item[1].nodes == "all")
-    placed = {name: placing.place(name, engine) for name, engine in fixed_first}
-    return Topology(tuple(hosts), tuple(placed[name] for name in recipe.engines))
+    placed = {name: placing.place_all(name, engine) for name, engine in fixed_first}
+    groups = tuple(group for name in recipe.engines for group in placed[name])
+    for group in groups:
+        _refuse_uneven_experts(group, recipe.model.routed_experts)
+    return Topology(tuple(hosts), groups)
+
+
+def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
+    """With expert load balancing every rank has as many experts as every other: vLLM refuses the rest after loading."""
+    if group.spec.eplb is None:
+        return
+    ranks, key = group.size * group.spec.tensor_parallel_size, f"engines.{group.engine}.eplb"
+    if ranks == 1:
+        raise InputError(f"{key}: has one rank, and nothing to balance")
+    redundant = group.spec.eplb.num_redundant_experts
+    if experts is None or (experts + redundant) % ranks == 0:
+        return
+    above = -(-(experts + redundant) // ranks) * ranks - experts
+    fit = " or ".join(str(number) for number in (above - ranks, above) if number >= 0)
+    raise InputError(
+        f"{key}.num_redundant_experts: {experts} experts and {redundant} redundant ones can't be dealt evenly to "
+        f"{ranks} ranks; {fit} can"
+    )
 
 
 def effective_layout(spec: Engine, nodes: int, local_size: int) -> str:
@@ -121,17 +148,29 @@ class _Placing:
         self._hosts = hosts
         self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
 
-    def place(self, name: str, engine: Engine) -> Group:
+    def place_all(self, name: str, engine: Engine) -> list[Group]:
+        """An engine's replicas; `nodes` is how many hosts each has."""
         count = self._count(name, engine)
-        local = local_size(name, engine, count, self._on_cpu)
-        chosen = self._choose(name, count, local * engine.tensor_parallel_size)
+        many = engine.replicas > 1
+        names = [f"{name}-r{number}" if many else name for number in range(engine.replicas)]
+        return [self._place(replica, name, engine, count) for replica in names]
+
+    def _place(self, name: str, key: str, engine: Engine, count: int) -> Group:
+        local = local_size(key, engine, count, self._on_cpu)
+        chosen = self._choose(key, count, local * engine.tensor_parallel_size)
         layout = effective_layout(engine, count, local)
-        return Group(name, engine, layout, tuple(self._node(h, i, local, engine) for i, h in enumerate(chosen)))
+        nodes = tuple(self._node(host, index, local, engine) for index, host in enumerate(chosen))
+        return Group(name, key, engine, layout, nodes)
 
     def _count(self, name: str, engine: Engine) -> int:
         if engine.nodes == "all":
             free = [host for host in self._hosts if not self._used[self._key(host)]]
-            return len(free) or self._refuse(name, 1, 1)
+            count, rest = divmod(len(free), engine.replicas)
+            if rest:
+                raise InputError(
+                    f"engines.{name}.replicas: {len(free)} hosts can't be dealt evenly to {engine.replicas} replicas"
+                )
+            return count or self._refuse(name, 1, 1)
         return engine.nodes if engine.nodes <= len(self._hosts) else self._refuse(name, engine.nodes, 1)
 
     def _key(self, host: Host) -> str:
@@ -151,7 +190,9 @@ class _Placing:
         unit = "" if self._on_cpu else f" with {devices} free GPUs each"
         free = ", ".join(f"{host.name} {host.gpus - self._used[self._key(host)]}" for host in self._hosts[:8])
         left = "" if self._on_cpu else f" (GPUs free: {free}{', ...' if len(self._hosts) > 8 else ''})"
-        raise InputError(f"engines.{name}.nodes: wants {count} hosts{unit}, {len(self._hosts)} are given{left}")
+        one = len(self._hosts) > 1 and len({host.address for host in self._hosts}) == 1
+        given = "one machine is given" if one else f"{len(self._hosts)} are given"
+        raise InputError(f"engines.{name}.nodes: wants {count} hosts{unit}, {given}{left}")
 
     def _node(self, host: Host, index: int, local: int, engine: Engine) -> Node:
         key = self._key(host)

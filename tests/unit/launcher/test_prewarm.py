@@ -2,7 +2,7 @@
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.launcher.prewarm import make_prewarming, shrunk
-from dsr1.launcher.recipe import Engine, Eplb
+from dsr1.launcher.recipe_engine import Engine, Eplb
 from dsr1.launcher.recipe_file import load_recipe, parse_recipe
 
 R1 = {"first_k_dense_replace": 3, "n_routed_experts": 256, "n_group": 8}

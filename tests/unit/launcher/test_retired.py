@@ -4,7 +4,7 @@ import pytest
 
 from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
 from dsr1.launcher.flags import flag_name
-from dsr1.launcher.recipe import Dbo, Engine, Eplb
+from dsr1.launcher.recipe_engine import Dbo, Engine, Eplb
 
 ALL = [*VARIABLES.values(), *FLAGS.values(), *VALUES.values()]
 

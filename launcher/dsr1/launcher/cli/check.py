@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, ModelPath, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    AsJson,
+    Changes,
+    ModelPath,
+    Profiles,
+    RecipeName,
+    Venv,
+    chosen_recipe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +33,7 @@ def check(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="This check or kind alone: ibgda.params, gpu.")] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Not this check or kind.")] = None,
+    profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
@@ -36,7 +46,7 @@ def check(
     from dsr1.launcher.checking import check_hosts
 
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
-    findings = check_hosts(chosen_recipe(recipe, changes, model, venv), accesses, only or (), skip or ())
+    findings = check_hosts(chosen_recipe(recipe, changes, model, venv, profile), accesses, only or (), skip or ())
     show_findings(findings, every, as_json)
 
 

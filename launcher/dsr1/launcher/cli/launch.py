@@ -12,6 +12,7 @@ from dsr1.launcher.cli.options import (
     ModelPath,
     Nodes,
     Partition,
+    Profiles,
     RecipeName,
     Time,
     Venv,
@@ -30,6 +31,7 @@ def launch(
         str | None, typer.Option(help="Hosts over SSH: a,b or node[01-16] or @file; default: this machine.")
     ] = None,
     name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and four letters.")] = "",
+    profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
@@ -57,7 +59,7 @@ def launch(
         raise InputError("--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose them")
     if not slurm and (asked or test_only or no_wait):
         raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
-    loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv)
+    loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     checks = () if no_check else choose((), skip_check or ())
     if test_only:

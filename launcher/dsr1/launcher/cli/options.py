@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 RecipeName = Annotated[str, typer.Argument(help="A built-in recipe's name, or a file.")]
 RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; default: the newest.")]
+Profiles = Annotated[
+    list[str] | None, typer.Option("--profile", help="A profile of the recipe, or a file of keys that it changes.")
+]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: engines.main.max_num_seqs=64")]
 ModelPath = Annotated[str, typer.Option("--model", help="The model's folder or hub id (model.path).")]
 Venv = Annotated[str, typer.Option("--venv", help="The environment that has vLLM (runtime.venv).")]
@@ -21,12 +24,13 @@ Nodes = Annotated[int, typer.Option("--nodes", help="Nodes for engines that take
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def chosen_recipe(name: str, changes: list[str] | None, model: str, venv: str) -> "Recipe":
+def chosen_recipe(
+    name: str, changes: list[str] | None, model: str, venv: str, profiles: list[str] | None = None
+) -> "Recipe":
     """The recipe with what the options change."""
-    from dsr1.launcher.recipe_file import load_recipe
+    from dsr1.launcher.recipe_file import Changes, resolve_recipe
 
-    paths = [f"{key}={value}" for key, value in (("model.path", model), ("runtime.venv", venv)) if value]
-    return load_recipe(name, [*(changes or []), *paths])
+    return resolve_recipe(name, Changes(tuple(profiles or ()), tuple(changes or ()), model, venv)).recipe
 
 
 def slurm_changes(partition: str, account: str, time: str, nodes: int) -> list[str]:

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, ModelPath, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    AsJson,
+    Changes,
+    ModelPath,
+    Profiles,
+    RecipeName,
+    Venv,
+    chosen_recipe,
+)
 
 
 def plan(
@@ -14,6 +23,7 @@ def plan(
         str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")
     ] = None,
     name: Annotated[str, typer.Option(help="The run's name: with it, this is what launch --name would run.")] = "",
+    profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
@@ -32,7 +42,7 @@ def plan(
     from dsr1.launcher.runs import new_run
     from dsr1.launcher.survey import survey_any, unasked
 
-    loaded = chosen_recipe(recipe, changes, model, venv)
+    loaded = chosen_recipe(recipe, changes, model, venv, profile)
     run = new_run(name or loaded.name)
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
     seen = (unasked if no_facts else survey_any)(loaded, accesses)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, Profiles, RecipeName, Venv, chosen_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ def prewarm(
         str | None, typer.Option(help="All hosts of the launch to come; the first one compiles. Default: this machine.")
     ] = None,
     engine: Annotated[list[str] | None, typer.Option(help="This engine alone; default: all, one by one.")] = None,
+    profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
@@ -31,7 +32,7 @@ def prewarm(
     from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.survey import survey_any
 
-    loaded = chosen_recipe(recipe, changes, model, venv)
+    loaded = chosen_recipe(recipe, changes, model, venv, profile)
     accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
     seen = survey_any(loaded, accesses, runtime=False)
     for name, cache in _chosen(loaded, seen, engine or []).items():

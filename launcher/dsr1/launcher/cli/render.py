@@ -10,6 +10,7 @@ from dsr1.launcher.cli.options import (
     ModelPath,
     Nodes,
     Partition,
+    Profiles,
     RecipeName,
     Time,
     Venv,
@@ -22,6 +23,7 @@ def render(
     recipe: RecipeName = "dsr1-dep",
     sbatch: Annotated[bool, typer.Option("--sbatch", help="A batch script for sbatch.")] = False,
     name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and the job's number.")] = "",
+    profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
@@ -37,5 +39,6 @@ def render(
 
     if not sbatch:
         raise InputError("render: say as what: --sbatch")
-    loaded = chosen_recipe(recipe, [*(changes or []), *slurm_changes(partition, account, time, nodes)], model, venv)
+    changes = [*(changes or []), *slurm_changes(partition, account, time, nodes)]
+    loaded = chosen_recipe(recipe, changes, model, venv, profile)
     print(render_job(loaded, this_site(), name), end="")

@@ -5,35 +5,15 @@ from dataclasses import dataclass
 
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.errors import InputError
-from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import PhaseRule, Requirements, SecretVariable, Variable
+from dsr1.launcher.commands.front import Front, router_arguments
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
+from dsr1.launcher.commands.site import Command, Place, Site, is_secured, listen_address
 from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, placement
 from dsr1.launcher.flags import render_flags
-from dsr1.launcher.ports import PortPlan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.secret_names import CA, CERT, KEY, SERVER_NAME
-from dsr1.launcher.topology import Group, Node, Topology
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What a stack's commands need to know of the run: its name, its folder on a host, and the plan so far.
-
-    `facts` are by host, of those that told any.
-    """
-
-    run: str
-    folder: str
-    recipe: Recipe
-    topology: Topology
-    ports: PortPlan
-    facts: Mapping[str, Facts]
-
-
-Command = tuple[str, ...]
-Place = tuple[Group, Node, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +21,7 @@ class Stack:
     """`worker` is the command of one process of an engine; `shared` the variables of all processes of a host."""
 
     worker: Callable[[Site, Place], Command]
-    frontend: Callable[[Site], Command] | None
+    frontend: Callable[[Site, Front], Command] | None
     shared: Callable[[Site, Host], tuple[Variable, ...]]
     phases: tuple[PhaseRule, ...]
     requirements: Requirements
@@ -52,19 +32,9 @@ def stack_of(recipe: Recipe) -> Stack:
     return STACKS[recipe.stack]
 
 
-def listen_address(site: Site) -> str:
-    """Where the frontend listens: the recipe's word, or the first host's control address alone."""
-    return site.recipe.frontend.host or site.topology.hosts[0].address
-
-
 def namespace_of(run: str, attempt: int = 0) -> str:
     """Dynamo's namespace: the run's own, and every restart's."""
     return run.replace("-", "_") + (f"_{attempt}" if attempt else "")
-
-
-def is_secured(site: Site) -> bool:
-    """Several machines talk over a network: mutual TLS, unless the recipe says off."""
-    return site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"
 
 
 def _dynamo_worker(site: Site, place: Place) -> Command:
@@ -75,16 +45,17 @@ def _dynamo_worker(site: Site, place: Place) -> Command:
         *model_arguments(site.recipe.model),
         *role,
         *placement(group, node, rank, site.ports.engines[group.name]),
-        *engine_arguments(group.spec),
+        *engine_arguments(group.spec, site.ports.engines[group.name]),
     )
 
 
-def _dynamo_frontend(site: Site) -> Command:
-    front = site.recipe.frontend
+def _dynamo_frontend(site: Site, front: Front) -> Command:
+    asked = site.recipe.frontend
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.frontend"),
-        *("--http-host", listen_address(site), "--http-port", str(front.port), "--router-mode", front.router_mode),
-        *render_flags(front.args),
+        *("--http-host", front.address, "--http-port", str(front.port), "--router-mode", asked.router_mode),
+        *router_arguments(site),
+        *render_flags(asked.args),
     )
 
 
@@ -107,7 +78,7 @@ def _vllm_worker(site: Site, place: Place) -> Command:
     group, node, rank = place
     if group.registrations > 1:
         raise InputError(
-            f"engines.{group.name}.layout: {group.spec.layout} over several nodes gives stack vllm several "
+            f"engines.{group.engine}.layout: {group.spec.layout} over several nodes gives stack vllm several "
             "API servers and no one address; use layout: headless, or stack: dynamo"
         )
     front = site.recipe.frontend
@@ -117,7 +88,7 @@ def _vllm_worker(site: Site, place: Place) -> Command:
         *("--served-model-name", site.recipe.model.name),
         *server,
         *placement(group, node, rank, site.ports.engines[group.name]),
-        *engine_arguments(group.spec),
+        *engine_arguments(group.spec, site.ports.engines[group.name]),
     )
 
 

@@ -5,9 +5,11 @@ vLLM hashes the configuration of all DP ranks and compares it at the handshake, 
 
 import json
 
+from dsr1.launcher.commands.kv import kv_arguments
 from dsr1.launcher.flags import render_flags
 from dsr1.launcher.ports import EnginePorts
-from dsr1.launcher.recipe import Engine, Model
+from dsr1.launcher.recipe import Model
+from dsr1.launcher.recipe_engine import Engine
 from dsr1.launcher.topology import Group, Node
 
 
@@ -15,25 +17,32 @@ def model_arguments(model: Model) -> tuple[str, ...]:
     return ("--model", model.path, "--served-model-name", model.name)
 
 
-def engine_arguments(engine: Engine) -> tuple[str, ...]:
+def engine_arguments(engine: Engine, ports: EnginePorts) -> tuple[str, ...]:
     """What the recipe asks of an engine, in today's spelling."""
+    return (*_own_keys(engine), *kv_arguments(engine, ports), *render_flags(engine.args))
+
+
+def _own_keys(engine: Engine) -> tuple[str, ...]:
+    """The budget of the low-latency backends is always said: vLLM 0.31 would take thousands of tokens."""
     known: dict[str, object] = {
         "tensor-parallel-size": engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None,
         "enable-expert-parallel": engine.expert_parallel or None,
         "all2all-backend": engine.all2all_backend,
+        "moe-backend": engine.moe_backend,
         "max-model-len": engine.max_model_len,
         "max-num-seqs": engine.max_num_seqs,
-        "max-num-batched-tokens": engine.max_num_batched_tokens,
+        "max-num-batched-tokens": engine.token_budget,
         "gpu-memory-utilization": engine.gpu_memory_utilization,
         "enforce-eager": engine.enforce_eager or None,
+        "compilation-config": engine.compilation_config,
     }
-    return (*render_flags(known), *_eplb(engine), *_dbo(engine), *render_flags(engine.args))
+    return (*render_flags(known), *_eplb(engine), *_dbo(engine))
 
 
 def shape_arguments(engine: Engine) -> tuple[str, ...]:
     """Those of an engine's arguments that may change which kernels are compiled: all but the ones known not to."""
     flags: list[tuple[str, ...]] = []
-    for word in engine_arguments(engine):
+    for word in (*_own_keys(engine), *render_flags(engine.args)):
         flags = [*flags, (word,)] if word.startswith("--") or not flags else [*flags[:-1], (*flags[-1], word)]
     return tuple(word for flag in flags if flag[0] not in NOT_SHAPES for word in flag)
 
@@ -43,8 +52,6 @@ NOT_SHAPES = (
     "--load-format",
     "--safetensors-load-strategy",
     "--model-loader-extra-config",
-    "--kv-transfer-config",
-    "--kv-events-config",
     "--hf-overrides",
 )
 """How much is kept, loaded or sent, and the overrides of a prewarming, which has fewer layers of the same shapes."""
@@ -53,7 +60,8 @@ NOT_SHAPES = (
 def _eplb(engine: Engine) -> tuple[str, ...]:
     if engine.eplb is None:
         return ()
-    return ("--enable-eplb", "--eplb-config", json.dumps(engine.eplb.model_dump(), separators=(",", ":")))
+    config = engine.eplb.model_dump(exclude_none=True)
+    return ("--enable-eplb", "--eplb-config", json.dumps(config, separators=(",", ":")))
 
 
 def _dbo(engine: Engine) -> tuple[str, ...]:

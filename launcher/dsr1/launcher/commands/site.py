@@ -1,0 +1,34 @@
+"""What every command needs to know of the run: its name, its folder on a host, and the plan so far. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsr1.hosts.facts.fact import Facts
+from dsr1.launcher.ports import PortPlan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import Group, Node, Topology
+
+Command = tuple[str, ...]
+Place = tuple[Group, Node, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A recipe on hosts. `facts` are by host, of those that told any."""
+
+    run: str
+    folder: str
+    recipe: Recipe
+    topology: Topology
+    ports: PortPlan
+    facts: Mapping[str, Facts]
+
+
+def listen_address(site: Site) -> str:
+    """Where clients connect: the recipe's word, or the first host's control address alone."""
+    return site.recipe.frontend.host or site.topology.hosts[0].address
+
+
+def is_secured(site: Site) -> bool:
+    """Several machines talk over a network: mutual TLS, unless the recipe says off."""
+    return site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"

@@ -1,0 +1,121 @@
+"""The processes of a plan: etcd, the frontends and their gateway, and every engine's ranks. Pure."""
+
+from collections.abc import Iterator
+
+from dsr1.env.variables import from_mapping, merge
+from dsr1.hosts.process import Process, SecretVariable
+from dsr1.launcher.commands.front import ETCD, FRONTEND, GATEWAY, Front, etcd_command, fronts, gateway_command
+from dsr1.launcher.commands.site import Place, Site, is_secured
+from dsr1.launcher.commands.stacks import Stack, secret_variables
+from dsr1.launcher.environment import is_headless_follower, shared_variables, worker_variables
+from dsr1.launcher.ports import kvbm_ports, publishes_kv_events, ranks_before, transfers_kv, uses_kvbm
+from dsr1.launcher.recipe import Runtime
+from dsr1.launcher.secret_names import CA, CERT, KEY
+from dsr1.launcher.topology import Group, Node
+
+
+def all_processes(site: Site, stack: Stack) -> Iterator[Process]:
+    """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders first."""
+    if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:
+        yield _etcd(site)
+    if stack.frontend:
+        yield from (_frontend(site, stack, front) for front in fronts(site))
+    if site.recipe.frontend.replicas > 1:
+        yield _gateway(site)
+    for group in site.topology.groups:
+        for node in group.nodes:
+            yield from _workers(site, stack, group, node)
+
+
+def _etcd(site: Site) -> Process:
+    files = tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER) if is_secured(site) else ()
+    ports, host = (site.ports.etcd, site.ports.etcd_peer), site.topology.hosts[0].name
+    return Process(ETCD, ETCD, host, etcd_command(site), ports=ports, wave=0, listen_port=ports[0], secrets=files)
+
+
+def _gateway(site: Site) -> Process:
+    host, port = site.topology.hosts[0].name, site.recipe.frontend.port
+    return Process(GATEWAY, FRONTEND, host, gateway_command(site), ports=(port,), wave=1)
+
+
+_ETCD_SERVER = (
+    ("ETCD_CERT_FILE", CERT),
+    ("ETCD_KEY_FILE", KEY),
+    ("ETCD_TRUSTED_CA_FILE", CA),
+    ("ETCD_PEER_CERT_FILE", CERT),
+    ("ETCD_PEER_KEY_FILE", KEY),
+    ("ETCD_PEER_TRUSTED_CA_FILE", CA),
+)
+
+
+def _frontend(site: Site, stack: Stack, front: Front) -> Process:
+    assert stack.frontend is not None
+    recipe = site.recipe
+    return Process(
+        name=front.name,
+        group=FRONTEND,
+        host=front.host.name,
+        argv=with_setup(recipe.runtime, stack.frontend(site, front)),
+        env=merge(shared_variables(site, stack, front.host), from_mapping(recipe.frontend.env, "recipe frontend.env")),
+        ports=(front.port,),
+        wave=1,
+        grace_s=recipe.timeouts.stop,
+        secrets=secret_variables(site),
+    )
+
+
+def _workers(site: Site, stack: Stack, group: Group, node: Node) -> Iterator[Process]:
+    if group.layout == "per_gpu":
+        for index, rank in enumerate(node.ranks):
+            yield _worker(site, stack, (group, node, rank), index)
+    else:
+        yield _worker(site, stack, (group, node, None), 0)
+
+
+def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
+    group, node, rank = place
+    runtime, leads = site.recipe.runtime, node.rank == 0 and index == 0
+    return Process(
+        name=f"{group.name}-{node.rank if rank is None else rank}",
+        group=group.name,
+        host=node.host.name,
+        argv=with_setup(runtime, stack.worker(site, place)),
+        env=merge(
+            shared_variables(site, stack, node.host),
+            worker_variables(site, stack, place, index),
+            from_mapping(group.spec.env, f"recipe engines.{group.engine}.env"),
+        ),
+        ranks=node.ranks if rank is None else (rank,),
+        ports=_worker_ports(site, stack, place, index),
+        phases=stack.phases,
+        wave=1 if leads else 2,
+        grace_s=site.recipe.timeouts.stop,
+        secrets=secret_variables(site),
+    )
+
+
+def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The recipe's setup lines run in a bash that then becomes the command, which is never put into a string."""
+    if not runtime.setup:
+        return argv
+    script = "\n".join(("set -e", *runtime.setup, 'exec "$@"'))
+    return ("bash", "-c", script, "dsr1", *argv)
+
+
+def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[int, ...]:
+    group, node, rank = place
+    ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
+    bound: list[int] = []
+    if stack.has_system_port and not is_headless_follower(group, node):
+        bound.append(ports.system + ranks_before(group, node) + index)
+    if node.rank == 0 and index == 0 and len(group.nodes) > 1 and site.recipe.stack != "mocker":
+        bound.append(ports.rpc)
+    if stack.frontend is None and node.rank == 0:
+        bound.append(site.recipe.frontend.port)
+    if publishes_kv_events(group):
+        bound += [ports.kv_events + r for r in ranks]
+    if transfers_kv(group):
+        bound += [ports.nixl + r for r in ranks]
+    if uses_kvbm(group):
+        bound += kvbm_ports(ports, ranks_before(group, node) + index)
+    return tuple(bound)

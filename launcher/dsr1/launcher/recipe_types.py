@@ -1,0 +1,37 @@
+"""Types that every part of a recipe is made of: strict, closed and frozen models, and the scalars of YAML."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from dsr1.launcher.flags import check_flag_names
+
+Scalar = str | int | float | bool
+Argument = Scalar | None | list[Scalar] | dict[str, Any]
+Seconds = Annotated[float, Field(gt=0, strict=False)]
+Count = Annotated[int, Field(gt=0)]
+PortNumber = Annotated[int, Field(ge=1024, le=65535)]
+
+
+def _text_of_number(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a NUL byte can't be passed to a process")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvValue = Annotated[Text, BeforeValidator(_text_of_number)]
+Environment = dict[EnvName, EnvValue]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+Arguments = Annotated[dict[str, Argument], AfterValidator(check_flag_names)]
+
+
+class Part(BaseModel):
+    """Every part of a recipe: strict, closed and frozen."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
