@@ -26,9 +26,12 @@ def make_prewarming(recipe: Recipe, name: str, cache: HostCache, config: Mapping
     engine = recipe.engines[name]
     ranks = int(dict(cache.cache.made_of)["ranks"])
     overrides = {**shrunk(config, engine, ranks), **_own_overrides(engine)}
-    args = {**{key: value for key, value in engine.args.items() if "kv-" not in key.replace("_", "-")}, **DUMMY}
+    args = {**engine.args, **DUMMY}
     one = {
         "role": "aggregated",
+        "replicas": 1,
+        "kv_transfer": None,
+        "kv_events": False,
         "layout": "per_node",
         "nodes": 1,
         "ranks_per_node": 1,

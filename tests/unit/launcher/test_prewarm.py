@@ -46,6 +46,6 @@ def test_the_users_own_overrides_win() -> None:
 
 
 def test_what_is_sent_between_engines_is_left_out() -> None:
-    text = "{name: x, model: {path: /m}, engines: {main: {role: prefill, args: {kv_transfer_config: {a: b}, seed: 1}}}}"
-    one = make_prewarming(parse_recipe(text, "x"), "main", CACHE, {})
-    assert one.engines["main"].args == {"seed": 1, "load-format": "dummy"}
+    recipe = load_recipe("dsr1-disagg-h200", ["engines.prefill.args={seed: 1}"])
+    one = make_prewarming(recipe, "prefill", CACHE, {}).engines["prefill"]
+    assert (one.connectors, one.kv_events, one.args) == ((), False, {"seed": 1, "load-format": "dummy"})
