@@ -18,6 +18,8 @@ description: DeepSeek-R1 aggregated, data parallel attention and expert parallel
 model:
   path: deepseek-ai/DeepSeek-R1
   served_name: deepseek-ai/DeepSeek-R1
+frontend:
+  router_mode: kv
 engines:
   main:
     ranks_per_node: 8
@@ -27,6 +29,7 @@ engines:
     max_num_batched_tokens: 256
     gpu_memory_utilization: 0.91
     enforce_eager: true
+    kv_events: true
 slurm:
   nodes: 2
 RECIPE
