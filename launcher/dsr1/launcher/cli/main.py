@@ -9,6 +9,7 @@ from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, 
 from dsr1.launcher.cli.cache import app as cache
 from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
+from dsr1.launcher.cli.import_ import import_
 from dsr1.launcher.cli.launch import launch
 from dsr1.launcher.cli.model import model
 from dsr1.launcher.cli.plan import plan
@@ -35,6 +36,7 @@ app = typer.Typer(
 for verb in (recipes, plan, check, prewarm, render, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
+app.command("import")(import_)
 app.add_typer(cache, name="cache")
 app.add_typer(model, name="model")
 

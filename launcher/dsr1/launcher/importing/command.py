@@ -1,0 +1,222 @@
+"""A container's command and arguments, in any of their forms, to the program that it runs and its arguments."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.ledger import Ledger
+from dsr1.launcher.importing.shell import Command, Word, assignment, expand_kubernetes, read_script
+from dsr1.launcher.importing.tree import Fields, Items, Place, Scalar, Value
+
+_SHELLS = ("sh", "bash", "dash", "ash", "zsh")
+_OF_THE_SCRIPT = ("set", "echo", "printf", "wait", "trap", "sleep", "date", "env", "true", ":", "shopt", "fi", "done")
+_BEFORE_A_COMMAND = ("exec", "nohup", "then", "do", "else", "{", "time", "command", "env")
+_MODULE = re.compile(r"(dynamo|vllm|sglang|tensorrt_llm)(\.|$)")
+_COMMANDS = ("vllm", "vllm-rs", "dynamo-vllm-sidecar", "dynamo-run", "sglang", "trtllm-serve")
+_REASONS = {
+    "cd": "dsr1 runs in the run's folder",
+    "ulimit": "limits are the host's; dsr1 check judges them (sys.memlock, sys.nofile)",
+    **dict.fromkeys(_OF_THE_SCRIPT, "of the script alone"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of the program. `unknown` are expansions that only a shell could make; a script starts at `line`."""
+
+    text: str
+    places: tuple[Place, ...]
+    unknown: tuple[str, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a container runs: a Python module (dynamo.vllm) or a command, what follows it, what was exported before."""
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+    exports: Mapping[str, Argument] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a container of this kind runs where the manifest doesn't say, and which file messages name."""
+
+    program: str
+    source: str
+
+
+def read_program(container: Fields, variables: Mapping[str, str], wanted: Wanted, ledger: Ledger) -> Program:
+    """Raises InputError that names the place, for a script that can't be read or that starts several."""
+    command = _arguments(container.get("command"), variables, ledger)
+    args = _arguments(container.get("args"), variables, ledger)
+    argv = (*command, *args)
+    for argument in argv:
+        if "\0" in argument.text:
+            place = argument.places[0]
+            raise InputError(f"{wanted.source}:{place.line}: {place}: a NUL byte, which no process can be given")
+    if not argv or (not command and args[0].text.startswith("--")):
+        return Program(wanted.program, args)
+    script = _script_at(argv)
+    if script is None:
+        return _program_of(argv, ledger)
+    if argv[script].text.startswith("--"):
+        ledger.rewrite("a shell got flags in place of a script; they are read as the worker's", "", *_places(argv))
+        return Program(wanted.program, argv[script:])
+    ledger.use("stack", *_places(argv[:script]))
+    return _from_script(argv[script:], variables, wanted, ledger)
+
+
+def _places(arguments: Sequence[Argument]) -> tuple[Place, ...]:
+    return tuple(place for argument in arguments for place in argument.places)
+
+
+def _arguments(value: Value | None, variables: Mapping[str, str], ledger: Ledger) -> tuple[Argument, ...]:
+    """A list of texts; or one text, which Kubernetes would refuse and which is split as a shell would."""
+    if isinstance(value, Scalar):
+        words = [word for command in read_script(value.text, variables) for word in command.words]
+        ledger.rewrite("one text where Kubernetes wants a list; it is split as a shell would", "", value.place)
+        return tuple(Argument(word.text, (value.place,), word.unknown) for word in words)
+    items = value.values if isinstance(value, Items) else ()
+    return tuple(
+        Argument(expand_kubernetes(item.text, variables)[0], (item.place,), line=item.first_line)
+        for item in items
+        if isinstance(item, Scalar)
+    )
+
+
+def _script_at(argv: Sequence[Argument]) -> int | None:
+    """Where the script of `sh -c SCRIPT` stands."""
+    if argv[0].text.rsplit("/", 1)[-1] not in _SHELLS:
+        return None
+    for index, argument in enumerate(argv[1:-1], start=1):
+        if re.fullmatch(r"-[a-z]*c", argument.text):
+            return index + 1
+    return None
+
+
+def _program_of(argv: Sequence[Argument], ledger: Ledger) -> Program:
+    """The module after -m, or the command itself; a wrapper in front of Python is noted."""
+    at = _name_at(argv)
+    python = at - 2 if at > 1 else at
+    wrapper = [a for a in argv[: max(python, 0)] if a.text not in _BEFORE_A_COMMAND]
+    if wrapper:
+        words = short(" ".join(a.text for a in wrapper))
+        ledger.leave(f"{words}: a wrapper around the worker; vLLM pins itself with --numa-bind", *_places(wrapper))
+    ledger.use("stack", *_places(argv[: at + 1]))
+    return Program(argv[at].text, tuple(argv[at + 1 :]))
+
+
+def _name_at(argv: Sequence[Argument]) -> int:
+    modules = [i + 1 for i, a in enumerate(argv[:-1]) if a.text == "-m"]
+    known = [i for i in modules if _MODULE.match(argv[i].text)]
+    commands = [i for i, a in enumerate(argv) if a.text not in _BEFORE_A_COMMAND]
+    return next(iter((*known, *modules, *commands)), 0)
+
+
+def _from_script(argv: tuple[Argument, ...], variables: Mapping[str, str], wanted: Wanted, ledger: Ledger) -> Program:
+    place, arguments = argv[0].places[0], tuple(argument.text for argument in argv[1:])
+    try:
+        commands = read_script(argv[0].text, variables, arguments)
+    except ValueError as error:
+        raise InputError(f"{wanted.source}:{place.line}: {place}: the script can't be read: {error}") from None
+    chosen = _choose(commands, wanted, place)
+    at = _Script(argv[0].line, _places(argv))
+    _Reporter(at, ledger).report(commands, chosen)
+    if chosen is None:
+        return Program(short(commands[-1].text if commands else ""))
+    words, own = _apart(chosen.words)
+    exports = {name: argument for command in commands for name, argument in _exported(command, at).items()}
+    exports |= {name: Argument(value, at.places(word), word.unknown) for word in own for name, value in [_pair(word)]}
+    program = _program_of([Argument(word.text, at.places(word), word.unknown) for word in words], ledger)
+    return replace(program, exports=exports)
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """Where a script stands; a word of it has the line that it is on."""
+
+    line: int
+    around: tuple[Place, ...] = ()
+
+    def places(self, word: Word) -> tuple[Place, ...]:
+        return tuple(replace(place, line=self.line + word.line) for place in self.around[:1]) + self.around[1:]
+
+
+def _choose(commands: Sequence[Command], wanted: Wanted, place: Place) -> Command | None:
+    """The one command that starts a program, of several the one that is wanted here."""
+    programs = [command for command in commands if _is_program(command)]
+    if len(programs) > 1:
+        programs = [c for c in programs if wanted.program in (w.text for w in c.words)] or programs
+    if len(programs) > 1:
+        seen = ", ".join(short(command.text) for command in programs)
+        raise InputError(
+            f"{wanted.source}:{place.line}: {place}: the script starts {len(programs)} programs ({seen}); "
+            "an engine of a recipe is one"
+        )
+    others = [command for command in commands if command.words and command.words[0].text != "export"]
+    return programs[0] if programs else (others[-1] if others else None)
+
+
+def _is_program(command: Command) -> bool:
+    words = [word.text for word in command.words]
+    modules = any(a == "-m" and _MODULE.match(b) for a, b in pairwise(words))
+    first = next((word for word in words if word not in _BEFORE_A_COMMAND), "")
+    return modules or first.rsplit("/", 1)[-1] in _COMMANDS
+
+
+def _apart(words: Sequence[Word]) -> tuple[list[Word], list[Word]]:
+    """A command's own words, and the assignments in front of them."""
+    at = next((i for i, w in enumerate(words) if not assignment(w) and w.text not in _BEFORE_A_COMMAND), len(words))
+    return list(words[at:]), [word for word in words[:at] if assignment(word)]
+
+
+def _pair(word: Word) -> tuple[str, str]:
+    return assignment(word) or ("", "")
+
+
+def _exported(command: Command, at: _Script) -> dict[str, Argument]:
+    if not command.words or command.words[0].text != "export":
+        return {}
+    pairs = [(assignment(word), word) for word in command.words[1:]]
+    return {pair[0]: Argument(pair[1], at.places(word), word.unknown) for pair, word in pairs if pair}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporter:
+    """Says of every command of a script, but the chosen one, what becomes of it."""
+
+    script: _Script
+    ledger: Ledger
+
+    def report(self, commands: Sequence[Command], chosen: Command | None) -> None:
+        before = ""
+        for command in commands:
+            if command is not chosen and command.words:
+                self._say(command, before)
+            for redirection in command.redirections:
+                places = self.script.places(command.words[0] if command.words else Word(""))
+                self.ledger.leave(f"{short(redirection)}: dsr1 keeps every process's log (dsr1 logs)", *places)
+            before = command.operator
+
+    def _say(self, command: Command, before: str) -> None:
+        first, text, places = command.words[0].text, short(command.text), self.script.places(command.words[0])
+        if first == "export":
+            return
+        if all(assignment(word) for word in command.words):
+            self.ledger.leave(f"{text}: a variable of the script alone", *places)
+        elif before == "|":
+            self.ledger.leave(f"| {text}: dsr1 keeps every process's log (dsr1 logs)", *places)
+        elif first in _REASONS:
+            self.ledger.leave(f"{text}: {_REASONS[first]}", *places)
+        else:
+            wish = "if the hosts need it too, put it into runtime.setup"
+            self.ledger.ask(f"{text}: ran in the container beside the worker; {wish}", "runtime.setup", *places)
+
+
+def short(text: str, longest: int = 60) -> str:
+    """A text of the manifest for a message: quoted, and not longer than a line can bear."""
+    return repr(text if len(text) <= longest else f"{text[:longest]}...")

@@ -1,0 +1,54 @@
+"""Whether what was imported is a recipe: it loads, and it can be laid out on as many hosts as it asks for."""
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.host import Host
+from dsr1.launcher.importing.importer import Imported
+from dsr1.launcher.importing.ledger import Note
+from dsr1.launcher.plan import make_plan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_file import parse_recipe
+from dsr1.launcher.topology import GPUS_PER_NODE
+
+_ANY_MODEL = "model.path=/model"
+
+
+def prove(imported: Imported, text: str, source: str) -> int:
+    """How many hosts of eight GPUs it needs. Raises InputError with the manifest's place."""
+    try:
+        recipe = parse_recipe(text, "the recipe", [_ANY_MODEL])
+        return _fewest_hosts(recipe)
+    except InputError as error:
+        raise InputError(f"{_where(imported, str(error), source)}: it makes no recipe: {error}") from None
+
+
+def _fewest_hosts(recipe: Recipe) -> int:
+    """Engines may share hosts: the first number that a plan can be made for, up to one beside the other."""
+    most = sum(_hosts_of(recipe))
+    for count in range(1, most):
+        try:
+            _plan_for(recipe, count)
+        except InputError:
+            continue
+        return count
+    _plan_for(recipe, most)
+    return most
+
+
+def _plan_for(recipe: Recipe, count: int) -> None:
+    hosts = [Host(f"host{n}", f"192.0.2.{n}", "eth0", GPUS_PER_NODE) for n in range(count)]
+    make_plan(recipe, hosts, "r", "/r")
+
+
+def _hosts_of(recipe: Recipe) -> list[int]:
+    counts = [1 if engine.nodes == "all" else engine.nodes for engine in recipe.engines.values()]
+    replicas = [getattr(engine, "replicas", 1) for engine in recipe.engines.values()]
+    return [count * number for count, number in zip(counts, replicas, strict=True)]
+
+
+def _where(imported: Imported, message: str, source: str) -> str:
+    """The place of the manifest whose key the message speaks of, the most exact of several."""
+    known: list[Note] = [note for note in imported.notes if note.key and note.places and note.key in message]
+    if not known:
+        return source
+    place = max(known, key=lambda note: len(note.key)).places[0]
+    return f"{source}:{place.line}: {place}"

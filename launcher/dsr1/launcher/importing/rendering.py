@@ -1,0 +1,110 @@
+"""An imported recipe as YAML with its notes as comments, as lines for a person, and as JSON. Pure.
+
+Whatever a manifest says stays a value: scalars are quoted by the YAML library, and a comment is one printable line.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from dsr1.launcher.importing.importer import Imported
+from dsr1.launcher.importing.ledger import Fate, Note
+from dsr1.launcher.importing.tree import Place
+
+_HEADINGS = {
+    Fate.TO_SET: "To set by you",
+    Fate.NOT_KNOWN: "Not known to dsr1",
+    Fate.REWRITTEN: "Rewritten",
+    Fate.LEFT_OUT: "Left out",
+}
+
+
+def render_recipe(imported: Imported, source: str) -> str:
+    """YAML that loads as a recipe: what was left out on top, what was rewritten beside its key."""
+    beside = [note for note in imported.notes if note.fate is Fate.REWRITTEN and _holds(imported.recipe, note.key)]
+    on_top = [note for note in imported.notes if note not in beside]
+    lines = [f"Imported by dsr1 from {source}.", *render_notes(on_top)]
+    comments: dict[str, list[str]] = {}
+    for note in beside:
+        comments.setdefault(note.key, []).append(_sentence(note))
+    body = _mapping(imported.recipe, "", 0, comments)
+    return "\n".join((*(_comment(line) for line in lines), *body)) + "\n"
+
+
+def _comment(line: str) -> str:
+    return f"# {printable(line)}".rstrip()
+
+
+def printable(text: str) -> str:
+    """One line: what is no printable character is written as Python escapes it."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _holds(recipe: Mapping[str, Any], key: str) -> bool:
+    value: Any = recipe
+    for step in key.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return False
+        value = value[step]
+    return bool(key)
+
+
+def _mapping(values: Mapping[str, Any], above: str, depth: int, comments: Mapping[str, list[str]]) -> Iterator[str]:
+    indent = "  " * depth
+    for name, value in values.items():
+        key = f"{above}.{name}" if above else name
+        yield from (f"{indent}{_comment(text)}" for text in dict.fromkeys(comments.get(key, ())))
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{_scalar(name)}:"
+            yield from _mapping(value, key, depth + 1, comments)
+        else:
+            yield f"{indent}{_scalar(name)}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    """On one line, quoted where YAML wants it."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=2**31, allow_unicode=False, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...").replace("\n", " ")
+
+
+def render_notes(notes: Iterable[Note]) -> Iterator[str]:
+    """By what became of it, what a user must do first; equal words of several places together."""
+    by_fate: dict[Fate, dict[str, list[Note]]] = {}
+    for note in notes:
+        by_fate.setdefault(note.fate, {}).setdefault(note.text, []).append(note)
+    for fate, heading in _HEADINGS.items():
+        if fate in by_fate:
+            yield f"{heading}:"
+            yield from (f"  {_line(text, found)}" for text, found in by_fate[fate].items())
+
+
+def _line(text: str, notes: list[Note]) -> str:
+    places: dict[int, Place] = {}
+    for note in notes:
+        for place in note.places[:1]:
+            places.setdefault(place.line, place)
+    if not places:
+        return text
+    first, *others = places.values()
+    more = f" and line{'s' if len(others) > 1 else ''} {', '.join(str(p.line) for p in others)}" if others else ""
+    return f"{text} (line {first.line}, {first}{more})"
+
+
+def _sentence(note: Note) -> str:
+    return f"{note.text} (line {note.places[0].line})" if note.places else note.text
+
+
+def render_imported_json(imported: Imported) -> str:
+    """The recipe, and every note: what became of it, where it stands, which key of the recipe it concerns."""
+    notes = [
+        {
+            "fate": note.fate.value,
+            "text": note.text,
+            "key": note.key,
+            "places": [{"document": p.document, "line": p.line, "keys": list(p.path)} for p in note.places],
+        }
+        for note in imported.notes
+    ]
+    return json.dumps({"recipe": imported.recipe, "notes": notes}, indent=2)

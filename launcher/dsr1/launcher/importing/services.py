@@ -1,0 +1,103 @@
+"""The services of a deployment, in either shape of the API: v1alpha1's `services` and v1beta1's `components`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.ledger import Ledger
+from dsr1.launcher.importing.tree import Fields, Items, Scalar, Value
+
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`kind` is frontend, worker, or the manifest's word for what dsr1 doesn't run; `role` what it says of itself."""
+
+    name: str
+    kind: str
+    role: str
+    fields: Fields
+    pod: Fields
+    container: Fields
+
+
+def read_services(spec: Fields, source: str, ledger: Ledger) -> tuple[Service, ...]:
+    """Raises InputError where there is none."""
+    found = tuple(
+        _service(name, fields, ledger) for key in ("services", "components") for name, fields in _named(spec.get(key))
+    )
+    if not found:
+        place = spec.place
+        raise InputError(f"{source}:{place.line}: {place}: has neither services nor components: nothing to serve")
+    return found
+
+
+def _named(value: Value | None) -> Iterator[tuple[str, Fields]]:
+    if isinstance(value, Fields):
+        for name, fields in value.values.items():
+            if isinstance(fields, Fields):
+                yield name, fields
+    for item in value.values if isinstance(value, Items) else ():
+        if isinstance(item, Fields):
+            yield item.text("name") or item.text("serviceName") or f"service-{item.place.path[-1]}", item
+
+
+def _service(name: str, fields: Fields, ledger: Ledger) -> Service:
+    pod = fields.fields("extraPodSpec")
+    if not pod.values:
+        pod = fields.fields("podTemplate", "spec")
+    container = pod.fields("mainContainer")
+    if not container.values:
+        container = _main(pod)
+    for key in ("name", "componentType", "type", "subComponentType"):
+        place = fields.get(key)
+        if isinstance(place, Scalar):
+            ledger.use(f"engines ({name})", place.place)
+    if isinstance(container.get("name"), Scalar):
+        ledger.use(f"engines ({name})", container.values["name"].place)
+    kind, role = _kind(name, fields)
+    return Service(name, kind, role, fields, pod, container)
+
+
+def _main(pod: Fields) -> Fields:
+    """The container called main; where none is, an only one."""
+    containers = [item for item in pod.items("containers") if isinstance(item, Fields)]
+    named = [container for container in containers if container.text("name") == MAIN]
+    return next(iter(named or (containers if len(containers) == 1 else [])), Fields(pod.place, {}))
+
+
+def _kind(name: str, fields: Fields) -> tuple[str, str]:
+    """What it is, and its role: prefill or decode, where it says so by its type or its name."""
+    given = (fields.text("componentType") or fields.text("type")).lower()
+    said = fields.text("subComponentType").lower() or given
+    role = next((word for word in ("prefill", "decode") if word in said), "")
+    role = role or next((word for word in ("prefill", "decode") if word in name.lower()), "")
+    if given in ("worker", "prefill", "decode", "main", ""):
+        kind = "frontend" if not given and "frontend" in name.lower() else "worker"
+        return (given if given == "main" and "frontend" in name.lower() else kind), role
+    return given, role
+
+
+def gpus_of(service: Service, ledger: Ledger) -> int | None:
+    """GPUs of one node, from limits or requests, in any spelling; None where no number stands."""
+    counts = []
+    for resources in (service.fields.fields("resources"), service.container.fields("resources")):
+        for part in ("limits", "requests"):
+            for keys in (("gpu",), ("nvidia.com/gpu",), ("custom", "nvidia.com/gpu")):
+                found = resources.get(part, *keys)
+                if isinstance(found, Scalar) and found.text.strip().isdecimal():
+                    ledger.use("ranks_per_node", found.place)
+                    counts.append(int(found.text))
+    return counts[0] if counts else None
+
+
+def count_of(value: Value | None, what: str, source: str) -> int:
+    """A number, also one in quotes. Raises InputError that names the place."""
+    text = value.text.strip() if isinstance(value, Scalar) else ""
+    if text.isdecimal() and len(text) < 7:
+        return int(text)
+    place = value.place if value else ""
+    line = value.place.line if value else 0
+    seen = repr(value.text) if isinstance(value, Scalar) else "no number"
+    raise InputError(f"{source}:{line}: {place}: {what} is {seen}; a whole number is wanted")

@@ -1,0 +1,262 @@
+"""A shell script read, never run: its simple commands, word by word, with the variables that are known put in. Pure.
+
+What only a shell can know ($(command), a variable that nobody sets) stays as it was written, and the word says so.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+_OPERATORS = ("&&", "||", ";;", ";", "|", "&", "(", ")", "\n")
+_REDIRECTION = re.compile(r"(?:\d*|&)(?:>>|>&|>\||>|<&|<<<|<<-?|<)[ \t]*(?:[^\s;&|<>()'\"]+|'[^']*'|\"[^\"]*\")?")
+_PARAMETER = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?-)([^${}`]*))?\}|([@*0-9])|\{([@*])\})")
+_SPLITS = " \t\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One argument. `unknown` are expansions that only a shell could make; `line` counts from 0 in the script."""
+
+    text: str
+    line: int = 0
+    unknown: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Words up to an operator, which is "" at the end of the script."""
+
+    words: tuple[Word, ...]
+    operator: str = ""
+    redirections: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+
+def read_script(script: str, variables: Mapping[str, str], arguments: tuple[str, ...] = ()) -> tuple[Command, ...]:
+    """The commands of a script. Assignments on their own are followed. Raises ValueError for an open quote."""
+    known = dict(variables)
+    commands: list[Command] = []
+    for command in _Reader(script, known, arguments).commands():
+        if not command.words and commands and command.operator == "\n":
+            continue
+        commands.append(command)
+    return tuple(commands)
+
+
+def assignment(word: Word) -> tuple[str, str] | None:
+    """NAME and value of a word of the form NAME=value."""
+    match = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word.text, re.DOTALL)
+    return (match[1], match[2]) if match else None
+
+
+@dataclass(slots=True)
+class _Part:
+    """The word that is being read; `begun` tells an empty quoted word from none."""
+
+    line: int = 0
+    text: str = ""
+    begun: bool = False
+    unknown: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+
+    def word(self) -> Word:
+        return Word(self.text, self.line, tuple(self.unknown), tuple(self.taken))
+
+
+class _Reader:
+    """Character by character: a library that splits words forgets which quotes they stood in."""
+
+    def __init__(self, script: str, variables: dict[str, str], arguments: tuple[str, ...]) -> None:
+        self._script = script.replace("\\\r\n", "\\\n").replace("\r\n", "\n")
+        self._variables = variables
+        self._arguments = arguments
+        self._at = 0
+        self._words: list[Word] = []
+        self._redirections: list[str] = []
+        self._part = _Part()
+
+    def commands(self) -> Iterator[Command]:
+        while self._at < len(self._script):
+            operator = "" if self._redirects() else self._operator()
+            if operator:
+                yield self._finished(operator)
+            elif self._at < len(self._script):
+                self._step()
+        yield self._finished("")
+
+    def _finished(self, operator: str) -> Command:
+        self._end_word()
+        command = Command(tuple(self._words), operator, tuple(self._redirections))
+        self._words, self._redirections = [], []
+        self._remember(command.words)
+        return command
+
+    def _remember(self, words: tuple[Word, ...]) -> None:
+        """Assignments that last: of a command of nothing else, and of `export`."""
+        rest = words[1:] if words and words[0].text in ("export", "local", "readonly", "declare") else words
+        pairs = [assignment(word) for word in rest]
+        if all(pairs):
+            self._variables.update(pair for pair, word in zip(pairs, rest, strict=True) if pair and not word.unknown)
+
+    def _redirects(self) -> bool:
+        match = _REDIRECTION.match(self._script, self._at)
+        if not match or (self._part.begun and match[0][0] not in "<>"):
+            return False
+        self._end_word()
+        self._redirections.append(match[0])
+        self._at = match.end()
+        return True
+
+    def _operator(self) -> str:
+        found = next((o for o in _OPERATORS if self._script.startswith(o, self._at)), "")
+        self._at += len(found)
+        return found
+
+    def _step(self) -> None:
+        char = self._script[self._at]
+        if char in " \t":
+            self._at += 1
+            self._end_word()
+        elif char == "#" and not self._part.begun:
+            end = self._script.find("\n", self._at)
+            self._at = len(self._script) if end < 0 else end
+        elif char == "\\":
+            self._escape()
+        elif char == "'":
+            self._single_quoted()
+        elif char == '"':
+            self._double_quoted()
+        elif char in "$`":
+            self._expand(quoted=False)
+        else:
+            self._add(char)
+            self._at += 1
+
+    def _add(self, text: str) -> None:
+        if not self._part.begun:
+            self._part.begun, self._part.line = True, self._script.count("\n", 0, self._at)
+        self._part.text += text
+
+    def _end_word(self) -> None:
+        if self._part.begun:
+            self._words.append(self._part.word())
+        self._part = _Part()
+
+    def _escape(self) -> None:
+        following = self._script[self._at + 1 : self._at + 2]
+        if following != "\n":
+            self._add(following)
+        self._at += 2
+
+    def _single_quoted(self) -> None:
+        end = self._script.find("'", self._at + 1)
+        if end < 0:
+            raise ValueError("a ' is never closed")
+        self._add(self._script[self._at + 1 : end])
+        self._at = end + 1
+
+    def _double_quoted(self) -> None:
+        self._add("")
+        self._at += 1
+        while self._script[self._at : self._at + 1] not in ('"', ""):
+            char, following = self._script[self._at], self._script[self._at + 1 : self._at + 2]
+            if char == "\\" and following and following in '$`"\\\n':
+                self._add("" if following == "\n" else following)
+                self._at += 2
+            elif char in "$`":
+                self._expand(quoted=True)
+            else:
+                self._add(char)
+                self._at += 1
+        if self._at >= len(self._script):
+            raise ValueError('a " is never closed')
+        self._at += 1
+
+    def _expand(self, quoted: bool) -> None:
+        match = _PARAMETER.match(self._script, self._at)
+        if not match:
+            self._leave_unknown()
+            return
+        self._at = match.end()
+        if match[5] or match[6]:
+            self._positional(match[5] or match[6], match[0], quoted)
+            return
+        name, default = match[1] or match[2], match[4] if match[3] else None
+        value = self._variables.get(name)
+        if value is None or (not value and match[3] == ":-"):
+            value = default if default is not None else value
+        else:
+            self._part.taken.append(name)
+        self._put(value, match[0], quoted)
+
+    def _put(self, value: str | None, written: str, quoted: bool) -> None:
+        if value is None:
+            self._add(written)
+            self._part.unknown.append(written)
+        elif quoted or not any(char in value for char in _SPLITS):
+            self._add(value) if value or quoted else None
+        else:
+            self._put_fields(value)
+
+    def _put_fields(self, value: str) -> None:
+        """An unquoted value falls apart at its spaces, as a shell's does."""
+        taken = self._part.taken
+        for number, piece in enumerate(value.split()):
+            if number or value[0] in _SPLITS:
+                self._end_word()
+                self._part.taken = list(taken)
+            self._add(piece)
+        if value[-1] in _SPLITS:
+            self._end_word()
+
+    def _positional(self, name: str, written: str, quoted: bool) -> None:
+        if name in "@*":
+            for number, argument in enumerate(self._arguments[1:]):
+                if number:
+                    self._end_word()
+                self._add(argument)
+            return
+        at = int(name)
+        self._put(self._arguments[at] if at < len(self._arguments) else None, written, quoted)
+
+    def _leave_unknown(self) -> None:
+        """A command substitution, arithmetic, or a form of ${} that needs a shell; a lone $ is just that."""
+        rest = self._script[self._at :]
+        end = _end_of_substitution(rest)
+        if end > 1:
+            self._part.unknown.append(rest[:end])
+        self._add(rest[:end])
+        self._at += end
+
+
+def _end_of_substitution(text: str) -> int:
+    if text.startswith("`"):
+        return text.find("`", 1) + 1 or len(text)
+    pair = {"$(": "()", "${": "{}"}.get(text[:2])
+    if pair is None:
+        return 1
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char == pair[0]) - (char == pair[1])
+        if at and depth == 0 and char == pair[1]:
+            return at + 1
+    return len(text)
+
+
+def expand_kubernetes(text: str, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Kubernetes' own expansion of $(NAME) from a container's variables, and the names taken; $$ is a dollar."""
+    taken: list[str] = []
+
+    def put(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        if match[1] not in variables:
+            return match[0]
+        taken.append(match[1])
+        return variables[match[1]]
+
+    return re.sub(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)", put, text), tuple(taken)

@@ -1,0 +1,219 @@
+"""A YAML text as trees that know their lines, bounded in depth, size and what aliases make of it. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+import yaml
+
+from dsr1.hosts.errors import InputError
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 60
+_MOST_VALUES = 50_000
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
+_NULLS = ("", "~", "null", "Null", "NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands: its document (from 1), its line (from 1) and the keys that lead to it."""
+
+    document: int
+    line: int
+    path: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        keys = "".join(_step(key) for key in self.path).removeprefix(".")
+        document = f"document {self.document}" if self.document > 1 or not keys else ""
+        return ": ".join(filter(None, (document, keys)))
+
+    def below(self, key: str | int, line: int) -> "Place":
+        return Place(self.document, line, (*self.path, key))
+
+
+def _step(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if key.replace("-", "").replace("_", "").isalnum() else f"[{key!r}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """Text, as written. `plain` is without quotes; `first_line` is the line of its first character."""
+
+    place: Place
+    text: str
+    plain: bool = False
+    first_line: int = 0
+
+    @property
+    def is_null(self) -> bool:
+        return self.plain and self.text in _NULLS
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    place: Place
+    values: tuple["Value", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    place: Place
+    values: dict[str, "Value"]
+
+    def get(self, *keys: str) -> "Value | None":
+        """The value below these keys, or None where one is missing or null."""
+        value: Value | None = self
+        for key in keys:
+            value = value.values.get(key) if isinstance(value, Fields) else None
+        return None if isinstance(value, Scalar) and value.is_null else value
+
+    def fields(self, *keys: str) -> "Fields":
+        """The mapping below these keys; an empty one where there is none."""
+        found = self.get(*keys)
+        return found if isinstance(found, Fields) else Fields(self.place, {})
+
+    def items(self, *keys: str) -> tuple["Value", ...]:
+        """The list below these keys; an empty one where there is none."""
+        found = self.get(*keys)
+        return found.values if isinstance(found, Items) else ()
+
+    def text(self, *keys: str) -> str:
+        """The text below these keys; nothing where there is none."""
+        found = self.get(*keys)
+        return found.text if isinstance(found, Scalar) else ""
+
+
+Value = Scalar | Items | Fields
+
+
+def leaves(value: Value) -> Iterator[Value]:
+    """Every scalar, and every list and mapping that is empty."""
+    children = children_of(value)
+    for child in children:
+        yield from leaves(child)
+    if not children:
+        yield value
+
+
+def children_of(value: Value) -> tuple[Value, ...]:
+    if isinstance(value, Scalar):
+        return ()
+    return value.values if isinstance(value, Items) else tuple(value.values.values())
+
+
+def parse_documents(text: str, source: str) -> tuple[Value, ...]:
+    """All documents of a text that aren't empty. Raises InputError that names source and line."""
+    try:
+        return tuple(_Builder(text, source).documents())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A value before it has a place: aliases share it. `keys` is None for a list."""
+
+    line: int
+    text: str | None = None
+    style: str = ""
+    keys: tuple[str, ...] | None = None
+    children: tuple["_Node", ...] = ()
+
+
+class _Builder:
+    """From the parser's events, one by one, so that no depth or size of the file is met unguarded."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._events = yaml.parse(text, Loader=_LOADER)
+        self._source = source
+        self._anchors: dict[str, _Node] = {}
+        self._left = _MOST_VALUES
+
+    def documents(self) -> Iterator[Value]:
+        number = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                number += 1
+                self._anchors = {}
+                node = self._node(next(self._events), 0)
+                if node.text is None or node.text not in _NULLS:
+                    yield self._placed(node, Place(number, node.line))
+
+    def _node(self, event: yaml.Event, depth: int) -> _Node:
+        line = (event.start_mark.line if event.start_mark else 0) + 1
+        if depth > _DEEPEST:
+            raise InputError(f"{self._source}:{line}: nested deeper than {_DEEPEST} levels, so it is not a manifest")
+        if isinstance(event, yaml.AliasEvent):
+            known = self._anchors.get(str(event.anchor))
+            return known or self._refuse(line, f"alias *{event.anchor} has no anchor before it")
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
+        if event.tag not in (None, "!", *_TAGS):
+            self._refuse(line, f"tag {event.tag!r}: only YAML's own for texts, numbers, lists and mappings are allowed")
+        node = self._content(event, line, depth)
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _content(self, event: yaml.Event, line: int, depth: int) -> _Node:
+        if isinstance(event, yaml.ScalarEvent):
+            if not event.value.isascii() and any("\ud800" <= char <= "\udfff" for char in event.value):
+                self._refuse(line, "half of a surrogate pair is no text")
+            return _Node(line, event.value, event.style or "")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return _Node(line, children=tuple(self._until(yaml.SequenceEndEvent, depth)))
+        nodes = list(self._until(yaml.MappingEndEvent, depth))
+        return self._mapping(line, nodes[::2], nodes[1::2])
+
+    def _until(self, end: type[yaml.Event], depth: int) -> Iterator[_Node]:
+        for event in self._events:
+            if isinstance(event, end):
+                return
+            yield self._node(event, depth + 1)
+
+    def _mapping(self, line: int, keys: list[_Node], values: list[_Node]) -> _Node:
+        found: dict[str, _Node] = {}
+        merged: dict[str, _Node] = {}
+        for key, value in zip(keys, values, strict=True):
+            if key.text is None:
+                self._refuse(key.line, "a key is a list or a mapping")
+            elif key.text == "<<" and not key.style:
+                merged = {**self._merged(value), **merged}
+            elif key.text in found:
+                self._refuse(key.line, f"key {key.text!r} stands twice")
+            else:
+                found[key.text] = value
+        found = {**merged, **found}
+        return _Node(line, keys=tuple(found), children=tuple(found.values()))
+
+    def _merged(self, value: _Node) -> dict[str, _Node]:
+        sources = (value,) if value.keys is not None else value.children
+        found: dict[str, _Node] = {}
+        for source in reversed(sources):
+            if source.keys is None:
+                self._refuse(value.line, "<< takes a mapping")
+            found |= dict(zip(source.keys or (), source.children, strict=True))
+        return found
+
+    def _placed(self, node: _Node, place: Place) -> Value:
+        self._left -= 1
+        if self._left < 0:
+            self._refuse(
+                node.line, f"more than {_MOST_VALUES} values once aliases are followed, so it is not a manifest"
+            )
+        if node.text is not None:
+            first = node.line + (node.style in ("|", ">"))
+            return Scalar(place, node.text, not node.style, first)
+        keys: Iterable[str | int] = range(len(node.children)) if node.keys is None else node.keys
+        pairs = list(zip(keys, node.children, strict=True))
+        placed = [(key, self._placed(child, place.below(key, child.line))) for key, child in pairs]
+        if node.keys is None:
+            return Items(place, tuple(value for _, value in placed))
+        return Fields(place, {str(key): value for key, value in placed})
+
+    def _refuse(self, line: int, why: str) -> NoReturn:
+        raise InputError(f"{self._source}:{line}: {why}")

@@ -1,0 +1,70 @@
+"""Which variables a recipe takes over: not those that dsr1 sets itself, nor those that nothing reads any more."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dsr1.env.retired import VARIABLES as RETIRED
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.command import Program
+from dsr1.launcher.importing.environment import Setting
+from dsr1.launcher.importing.ledger import Ledger
+from dsr1.launcher.importing.left_out import VARIABLES as LEFT_OUT
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SPECIAL = {"VLLM_ENGINE_READY_TIMEOUT_S": "timeouts.ready", "DYN_ROUTER_MODE": "router_mode", "DYN_HTTP_PORT": "port"}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`env` is what the recipe says as it is; `retired` and `special` are values with a key of their own today."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    retired: dict[str, Setting] = field(default_factory=dict)
+    special: dict[str, Setting] = field(default_factory=dict)
+
+
+def with_exports(settings: Mapping[str, Setting], program: Program) -> dict[str, Setting]:
+    """What the script exports before it starts the program comes last, so it wins."""
+    exported = {
+        name: Setting(name, None if a.unknown else a.text, a.places, f"the script: {a.text!r}" if a.unknown else "")
+        for name, a in program.exports.items()
+    }
+    return {**settings, **exported}
+
+
+def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger: Ledger) -> Taken:
+    """Every variable to where it belongs; `key` is the recipe's key of what these are the variables of."""
+    taken = Taken()
+    for name, setting in settings.items():
+        if name in _SPECIAL and setting.value is not None:
+            taken.special[_SPECIAL[name]] = setting
+        elif name in LEFT_OUT:
+            ledger.leave(f"{name}: {LEFT_OUT[name]}", *setting.places)
+        elif setting.value is None:
+            ledger.ask(f"{name}: its value is {setting.origin}", f"{key}.env", *setting.places)
+        elif name in RETIRED:
+            _retire(name, setting, taken, ledger)
+        else:
+            taken.env[name] = _checked(name, setting, source)
+            ledger.use(f"{key}.env.{name}", *setting.places)
+    return taken
+
+
+def _retire(name: str, setting: Setting, taken: Taken, ledger: Ledger) -> None:
+    successor = RETIRED[name]
+    if successor.key:
+        taken.retired[name] = setting
+    elif successor.lost:
+        ledger.ask(f"{name}={setting.value!r} is no longer read; today: {successor.advice}", "", *setting.places)
+    else:
+        ledger.leave(f"{name} is no longer read. {successor.advice}", *setting.places)
+
+
+def _checked(name: str, setting: Setting, source: str) -> str:
+    value, place = setting.value or "", setting.places[0]
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{source}:{place.line}: {place}: {name!r} can't be the name of a variable on a host")
+    if "\0" in value:
+        raise InputError(f"{source}:{place.line}: {place}: {name} has a NUL byte, which no process can be given")
+    return value

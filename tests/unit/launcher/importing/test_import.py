@@ -1,0 +1,130 @@
+"""Whole manifests become recipes that load and plan, and say where every value of them went."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsr1.launcher.importing.importer import Imported, import_manifest
+from dsr1.launcher.importing.ledger import Fate
+from dsr1.launcher.importing.proof import prove
+from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
+from dsr1.launcher.recipe_file import parse_recipe
+
+MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
+ALL = sorted(file.name for file in MANIFESTS.glob("*.yaml"))
+
+
+def imported(name: str) -> Imported:
+    return import_manifest((MANIFESTS / name).read_text(), name)
+
+
+def said(result: Imported, fate: Fate) -> str:
+    return "\n".join(note.text for note in result.notes if note.fate is fate)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_loads_as_what_was_imported_and_plans(name: str) -> None:
+    result = imported(name)
+    text = render_recipe(result, name)
+    recipe = parse_recipe(text, "r.yaml", ["model.path=/m"])
+    assert list(recipe.engines) == list(result.recipe["engines"])
+    assert prove(result, text, name) == {
+        "aggregated.yaml": 1,
+        "components.yaml": 2,
+        "disagg-16.yaml": 4,
+        "disagg-shell.yaml": 1,
+    }.get(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_value_has_its_note(name: str) -> None:
+    """Found by walking the file anew, and asking the JSON that users see."""
+    notes = json.loads(render_imported_json(imported(name)))["notes"]
+    spoken_of = {(place["document"], tuple(place["keys"])) for note in notes for place in note["places"]}
+    for document, path in _leaves(name):
+        assert any((document, path[:end]) in spoken_of for end in range(len(path) + 1)), path
+
+
+def _leaves(name: str) -> list[tuple[int, tuple[Any, ...]]]:
+    import yaml
+
+    documents = enumerate(yaml.safe_load_all((MANIFESTS / name).read_text()), start=1)
+    return [(number, path) for number, document in documents for path in _paths(document)]
+
+
+def _paths(value: Any) -> list[tuple[Any, ...]]:
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [(key, *path) for key, child in below for path in _paths(child)] or [()]
+
+
+def test_prefill_and_decode_over_two_nodes_each() -> None:
+    result = imported("disagg-16.yaml")
+    decode, prefill = result.recipe["engines"]["decode"], result.recipe["engines"]["prefill"]
+    assert (decode["role"], prefill["role"]) == ("decode", "prefill")
+    assert (decode["nodes"], decode["ranks_per_node"]) == (2, 8)
+    assert (decode["all2all_backend"], prefill["all2all_backend"]) == ("deepep_low_latency", "deepep_high_throughput")
+    assert decode["eplb"] == {
+        "window_size": 1000,
+        "step_interval": 3000,
+        "num_redundant_experts": 32,
+        "log_balancedness": False,
+    }
+    assert decode["dbo"] == {"decode_token_threshold": 32}
+    assert decode["env"] == {"VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1"}
+    assert result.recipe["timeouts"] == {"ready": 6000, "stop": 45}
+    assert result.recipe["model"] == {"path": "/weights/r1", "served_name": "deepseek-ai/DeepSeek-R1"}
+
+
+def test_the_old_chunk_bounds_tokens_and_so_sequences() -> None:
+    result = imported("disagg-16.yaml")
+    decode = result.recipe["engines"]["decode"]
+    assert (decode["max_num_batched_tokens"], decode["max_num_seqs"]) == (320, 320)
+    assert "VLLM_MOE_DP_CHUNK_SIZE=320 is gone" in said(result, Fate.REWRITTEN)
+    assert "--max-num-seqs 512: vLLM wants at most" in said(result, Fate.REWRITTEN)
+
+
+def test_what_only_a_cluster_knows_is_the_users_to_set() -> None:
+    assert "HF_TOKEN: its value is key 'HF_TOKEN' of secret 'hub-token'" in said(
+        imported("disagg-16.yaml"), Fate.TO_SET
+    )
+    assert "model.path '/weights/r1' lies in volume 'weights'" in said(imported("disagg-16.yaml"), Fate.TO_SET)
+    assert "hf_not_a_real_one" not in render_imported_json(imported("disagg-shell.yaml"))
+
+
+def test_interfaces_are_left_to_the_facts() -> None:
+    left = said(imported("disagg-16.yaml"), Fate.LEFT_OUT)
+    assert "GLOO_SOCKET_IFNAME: dsr1 takes it from the facts" in left
+    assert "64Gi" in left
+
+
+def test_a_script_is_read_word_by_word() -> None:
+    result = imported("disagg-shell.yaml")
+    decode, prefill = result.recipe["engines"].values()
+    assert result.recipe["model"] == {"path": "/weights/r1", "served_name": "deepseek-ai/DeepSeek-R1"}
+    assert (decode["ranks_per_node"], decode["max_num_seqs"]) == (4, 64)
+    assert decode["args"]["cudagraph-capture-sizes"] == [1, 2, 4, 8]
+    assert decode["args"]["enable-prefix-caching"] is False
+    assert decode["env"]["NCCL_DEBUG"] == "WARN"
+    assert (prefill["role"], prefill["enforce_eager"], prefill["gpu_memory_utilization"]) == ("prefill", True, 0.85)
+    assert result.recipe["frontend"] == {"port": 8080, "router_mode": "kv", "args": {"router-temperature": 0.5}}
+    assert result.recipe["runtime"]["env"]["DYN_LOG"] == "info"
+    for words in ("set -euo pipefail", "ulimit -l unlimited", "cd /workspace", "tee /tmp/log", "Job 'download'"):
+        assert words in said(result, Fate.LEFT_OUT)
+
+
+def test_a_lonely_decode_worker_serves_whole_requests() -> None:
+    result = imported("aggregated.yaml")
+    assert "role" not in result.recipe["engines"]["vllm-decode-worker"]
+    assert "aggregated, though it is called decode" in said(result, Fate.REWRITTEN)
+
+
+def test_the_newer_api_and_kubectls_lists() -> None:
+    result = imported("components.yaml")
+    worker = result.recipe["engines"]["worker"]
+    assert (worker["nodes"], worker["ranks_per_node"], worker["max_num_batched_tokens"]) == (2, 8, 256)
+    assert worker["env"]["NCCL_NVLS_ENABLE"] == "0"
+    assert result.recipe["runtime"]["env"] == {"HF_HUB_OFFLINE": "1"}
+    assert "service 'Planner' (planner): dsr1 runs none" in said(result, Fate.LEFT_OUT)
+    assert "containers: dsr1 runs no sidecars" in said(result, Fate.LEFT_OUT)
