@@ -17,6 +17,8 @@ from dsr1.hosts.model.job import BrokeOff, Hear, Order, listen, render_order
 from dsr1.hosts.transport import Answer, Numbered, Question, Transport
 from dsr1.hosts.wire import parse_event, render_command
 
+AS_ROOT = ("sudo", "-n", "--", "env", "PYTHONDONTWRITEBYTECODE=1")  # root's bytecode would be in its owner's way
+
 
 class LocalLink:
     """One connection to an agent's socket."""
@@ -71,8 +73,9 @@ class LocalTransport(Transport):
 
     def ask(self, host: str, question: Question) -> Answer:
         values = (str(self._folder / host),) if question.values is None else question.values
+        first = AS_ROOT if question.as_root else ()
         try:
-            argv = (*self._python, str(make_bundle(self._folder)), question.verb, *values)
+            argv = (*first, *self._python, str(make_bundle(self._folder)), question.verb, *values)
             done = subprocess.run(
                 argv, input=question.given, capture_output=True, timeout=question.timeout_s, check=False
             )
@@ -80,6 +83,8 @@ class LocalTransport(Transport):
             late = f"the agent's `{question.verb}` took over {question.timeout_s:.0f} s"
             raise HostError(f"{host}: {late}; {_log_hint()}") from error
         except FileNotFoundError as error:
+            if question.as_root and error.filename == AS_ROOT[0]:
+                return Answer(127, b"", b"sudo: not found")
             wanted = f"{self._python[0]} is not there; name the runtime's Python in the recipe"
             raise HostError(f"{host}: {wanted} ({error})") from error
         except OSError as error:

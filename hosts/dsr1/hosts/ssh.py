@@ -21,18 +21,20 @@ from dsr1.hosts.wire import parse_event, render_command
 SEE_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
+# Bytecode that root writes would be in the way of the Python's owner.
+AS_SELF, AS_ROOT = "exec", "exec sudo -n -- env PYTHONDONTWRITEBYTECODE=1"
 
 # The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is the agent's file,
-# $2 the Python, the rest its arguments, of which @ stands for the folder.
+# $2 the Python, $3 what runs it, the rest its arguments, of which @ stands for the folder.
 ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] || exit 93
 if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
 echo "$d is not a folder of ours alone" >&2; exit 90; fi
 """
-_RUN = f"""{ENTER}f=$d/$1; p=$2; shift 2
+_RUN = f"""{ENTER}f=$d/$1; p=$2; x=$3; shift 3
 if [ -L "$f" ] || ! [ -f "$f" ] || ! [ -O "$f" ]; then exit 91; fi
-command -v -- "$p" >/dev/null || exit 92
+p=$(command -v -- "$p") || exit 92
 n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1)); case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
-exec "$p" "$f" "$@"
+$x "$p" "$f" "$@"
 """
 _PUT = f'{ENTER}t=$d/$1.$$; cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}\n'
 
@@ -114,7 +116,8 @@ class ShellTransport(Transport):
     def ask(self, host: str, question: Question) -> Answer:
         """The agent is sent first where it isn't yet."""
         remote = self._remotes[host]
-        argv = self._argv((question.verb, *((self._folder(host),) if question.values is None else question.values)))
+        values = (self._folder(host),) if question.values is None else question.values
+        argv = self._argv((question.verb, *values), AS_ROOT if question.as_root else AS_SELF)
         answer = remote.run(argv, question.timeout_s, question.given)
         if answer.code == ABSENT:
             self._send(host, self._bundle, bundle_name(self._bundle), "600")
@@ -161,8 +164,8 @@ class ShellTransport(Transport):
     def _folder(self, host: str) -> str:
         return f"@/{self._run_name}/{host}"
 
-    def _argv(self, arguments: Sequence[str]) -> tuple[str, ...]:
-        return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, *arguments)
+    def _argv(self, arguments: Sequence[str], by: str = AS_SELF) -> tuple[str, ...]:
+        return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, by, *arguments)
 
     def _send(self, host: str, data: bytes, name: str, mode: str) -> None:
         done = self._remotes[host].run(("sh", "-c", _PUT, "dsr1", name, mode), SEND_S, data)

@@ -86,12 +86,16 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A verb of the agent that does one thing and ends. `values` follow it; None: the host's folder of the run."""
+    """A verb of the agent that does one thing and ends. `values` follow it; None: the host's folder of the run.
+
+    `as_root`: by sudo, which must not ask for a password. How sudo fails is told by the answer.
+    """
 
     verb: str
     values: tuple[str, ...] | None = None
     timeout_s: float = 30.0
     given: bytes = b""
+    as_root: bool = False
 
 
 @dataclass(frozen=True, slots=True)

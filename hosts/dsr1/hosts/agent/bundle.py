@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 
 HOSTS = Path(__file__).resolve().parent.parent
-MODULES = ("__init__", "boot", "commands", "events", "identity", "log_lines", "process", "progress", "runtime", "wire")
+MODULES: tuple[str, ...] = ("__init__", "boot", "commands", "events", "identity", "log_lines")
+MODULES += ("preparation", "process", "progress", "runtime", "wire")
 PARTS = ("agent", "facts", "model")
 MAIN = b"""import sys
 

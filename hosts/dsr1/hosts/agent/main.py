@@ -88,6 +88,12 @@ def _runtime() -> int:
     return _tell(asdict(ask_runtime(question, base_folder())))
 
 
+def _prep(what: str) -> int:
+    from dsr1.hosts.agent.prep_verbs import run
+
+    return _tell(run(what))
+
+
 def _doors(folder: "Path") -> int:
     from dsr1.hosts.agent.doors import open_doors
 
@@ -117,7 +123,7 @@ def _tell(value: object) -> int:
     return 0
 
 
-OF_A_WORD: dict[str, Callable[[str], int]] = {"see": _see, "facts": _facts, "work": _work}
+OF_A_WORD: dict[str, Callable[[str], int]] = {"see": _see, "facts": _facts, "prep": _prep, "work": _work}
 OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
     "start": _start,
     "end": _end,

@@ -13,6 +13,7 @@ from dsr1.launcher.cli.import_ import import_
 from dsr1.launcher.cli.launch import launch
 from dsr1.launcher.cli.model import model
 from dsr1.launcher.cli.plan import plan
+from dsr1.launcher.cli.prep import prep
 from dsr1.launcher.cli.prewarm import prewarm
 from dsr1.launcher.cli.recipes import recipes
 from dsr1.launcher.cli.render import render
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (recipes, plan, check, prewarm, render, launch, ps, status, logs, smoke, stop, supervise):
+for verb in (recipes, plan, check, prep, prewarm, render, launch, ps, status, logs, smoke, stop, supervise):
     app.command()(verb)
 app.command("exec")(exec_)
 app.command("import")(import_)

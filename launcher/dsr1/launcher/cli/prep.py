@@ -1,0 +1,192 @@
+"""`dsr1 prep`: what would make hosts fit, shown; done with --apply; taken back with --undo."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, RecipeName, Venv, chosen_recipe
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from dsr1.hosts.errors import HostError
+    from dsr1.hosts.prep.decide import Preparation
+    from dsr1.hosts.preparation import Report, Seen
+    from dsr1.hosts.transport import Transport
+
+UNFIT, FAILED = 3, 4
+
+
+def prep(
+    recipe: RecipeName = "dsr1-dep",
+    hosts: Annotated[
+        str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Mend this check or kind alone: ibgda, sys.memlock.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Change hosts without a question.")] = False,
+    changes: Changes = None,
+    venv: Venv = "",
+    accept_new_keys: AcceptNewKeys = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what would make every host fit, file by file, and why. --apply does it, --undo takes it back. No reboots."""
+    from dsr1.hosts.inventory import parse_hosts
+    from dsr1.launcher.preparing import choose_parts, look_at_all, ports_of, reached
+
+    _refuse_mixed(only, apply, undo)
+    talk = _Talk(as_json, yes)
+    if apply or undo:
+        talk.refuse_unasked()
+    loaded = chosen_recipe(recipe, changes, "", venv)
+    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    ids, ports = choose_parts(only or ()), ports_of(loaded, accesses)
+    with reached(accesses, loaded.runtime.interpreter) as (transport, names):
+        seen, lost = _apart(look_at_all(transport, names))
+        result = _undo(transport, seen, talk) if undo else _prepare(transport, seen, talk, (ids, ports, apply))
+    talk.end(result, lost)
+    raise typer.Exit(_code(result, lost))
+
+
+def _refuse_mixed(only: list[str] | None, apply: bool, undo: bool) -> None:
+    from dsr1.hosts.errors import InputError
+
+    if undo and (apply or only):
+        raise InputError("--undo takes back all that was done: neither --apply nor --only goes with it")
+
+
+def _apart(told: "Mapping[str, Seen | HostError]") -> "tuple[dict[str, Seen], dict[str, str]]":
+    """Hosts that told, and why the others didn't."""
+    from dsr1.hosts.errors import HostError
+
+    seen = {host: one for host, one in told.items() if not isinstance(one, HostError)}
+    return seen, {host: str(one) for host, one in told.items() if isinstance(one, HostError)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """`plain` is JSON's, by host."""
+
+    plain: dict[str, object]
+    reports: "Mapping[str, Report | HostError]"
+    hindered: bool = False
+
+
+def _code(result: _Result, lost: Mapping[str, str]) -> int:
+    """What failed or couldn't be reached before what was refused."""
+    from dsr1.hosts.errors import HostError
+
+    reports = result.reports.values()
+    states = {outcome.state for one in reports if not isinstance(one, HostError) for outcome in one.bad}
+    if lost or states - {"refused"} or any(isinstance(one, HostError) for one in reports):
+        return FAILED
+    return UNFIT if states or result.hindered else 0
+
+
+class _Talk:
+    """With a person, or in JSON with a program: that is told nothing but the end, and never asked."""
+
+    def __init__(self, as_json: bool, yes: bool) -> None:
+        self._as_json, self._yes = as_json, yes
+
+    def refuse_unasked(self) -> None:
+        from dsr1.hosts.errors import InputError
+
+        if not self._yes and (self._as_json or not sys.stdin.isatty()):
+            raise InputError("nobody can be asked here (no terminal, or --json): --yes changes hosts all the same")
+
+    def say(self, lines: "Iterable[Text]") -> None:
+        from rich.console import Console
+
+        if not self._as_json:
+            console = Console(highlight=False, soft_wrap=True)
+            for line in lines:
+                console.print(line)
+
+    def agree(self, question: str) -> None:
+        """Typer's Abort, exit code 1: no."""
+        if not self._yes:
+            typer.confirm(question, abort=True)
+
+    def end(self, result: _Result, lost: Mapping[str, str]) -> None:
+        if self._as_json:
+            print(json.dumps({"hosts": result.plain, "unreached": dict(lost)}, indent=2))
+        for why in lost.values():
+            print(f"dsr1: {why}", file=sys.stderr)
+
+
+def _prepare(
+    transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk, wish: tuple[Sequence[str], Sequence[int], bool]
+) -> _Result:
+    """`wish`: what to mend, the recipe's ports, and whether to do it."""
+    from dsr1.hosts.prep.decide import decide
+    from dsr1.launcher.prep_text import make_cards, render_card, render_end
+    from dsr1.launcher.preparing import apply_to_all
+
+    ids, ports, apply = wish
+    made = {host: decide(host, one, ports, ids) for host, one in seen.items()}
+    cards = make_cards(made, {host: one.system for host, one in seen.items()})
+    talk.say(line for card in cards for line in render_card(card, ids))
+    steps = {host: one.steps for host, one in made.items() if one.steps}
+    reports: Mapping[str, Report | HostError] = {}
+    if apply and steps:
+        talk.agree(f"Change {_hosts(steps)}?")
+        reports = apply_to_all(transport, seen, steps)
+    talk.say(_reported(reports, "done"))
+    talk.say(render_end(made, apply))
+    plain: dict[str, object] = {host: _plain(one, reports.get(host)) for host, one in made.items()}
+    return _Result(plain, reports, any(one.hindered for one in made.values()))
+
+
+def _undo(transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk) -> _Result:
+    from rich.text import Text
+
+    from dsr1.launcher.prep_text import render_journal
+    from dsr1.launcher.preparing import undo_on_all
+
+    changed = {host: one for host, one in seen.items() if one.journal}
+    talk.say(line for host, one in changed.items() for line in render_journal(host, one.journal))
+    reports: Mapping[str, Report | HostError] = {}
+    if changed:
+        talk.agree(f"Take this back on {_hosts(changed)}?")
+        reports = undo_on_all(transport, changed)
+    talk.say(_reported(reports, "undone"))
+    if seen and not changed:
+        talk.say([Text("Nothing to take back: dsr1 has changed nothing there.")])
+    plain: dict[str, object] = {
+        host: {"journal": asdict(one.journal), "report": _told(reports.get(host))} for host, one in seen.items()
+    }
+    return _Result(plain, reports)
+
+
+def _hosts(some: Mapping[str, object]) -> str:
+    return f"{len(some)} host{'s' if len(some) > 1 else ''}"
+
+
+def _reported(reports: "Mapping[str, Report | HostError]", verb: str) -> "Iterable[Text]":
+    from rich.text import Text
+
+    from dsr1.hosts.errors import HostError
+    from dsr1.launcher.prep_text import render_report
+
+    for host, one in reports.items():
+        yield from [Text(str(one), "bold red")] if isinstance(one, HostError) else render_report(host, one, verb)
+
+
+def _plain(made: "Preparation", report: "Report | HostError | None") -> dict[str, object]:
+    findings = [asdict(finding) for finding in made.findings]
+    return {"steps": asdict(made.steps), "findings": findings, "reboot": made.reboot, "report": _told(report)}
+
+
+def _told(report: "Report | HostError | None") -> object:
+    """None: nothing was done."""
+    from dsr1.hosts.errors import HostError
+
+    if isinstance(report, HostError):
+        return {"error": str(report)}
+    return None if report is None else asdict(report)

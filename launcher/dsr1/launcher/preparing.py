@@ -1,0 +1,105 @@
+"""Node preparation over all hosts: what each told, what was decided for it, and what its agent reports."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+from dsr1.hosts.access import Access
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.prep.decide import IDS
+from dsr1.hosts.preparation import Report, Seen, Steps, parse_report, parse_seen
+from dsr1.hosts.ssh import SshTransport
+from dsr1.hosts.transport import Question, Transport
+from dsr1.launcher.agents import at_once
+from dsr1.launcher.plan import make_plan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.survey import unasked
+
+LOOK_S, APPLY_S = 60.0, 1800.0
+HERE = "localhost"
+Told = TypeVar("Told")
+
+
+@contextmanager
+def reached(accesses: Sequence[Access], python: str) -> Iterator[tuple[Transport, tuple[str, ...]]]:
+    """The way to the hosts, and their names; without any, this machine."""
+    if accesses:
+        with closing(SshTransport(accesses, "prep", python)) as transport:
+            yield transport, tuple(access.name for access in accesses)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield LocalTransport(Path(folder), (python,)), (HERE,)
+
+
+def look_at_all(transport: Transport, hosts: Sequence[str]) -> dict[str, Seen | HostError]:
+    def look(host: str) -> Seen:
+        return _ask(transport, host, Question("prep", ("look",), LOOK_S), parse_seen)
+
+    return at_once(look, {host: host for host in hosts})
+
+
+def apply_to_all(
+    transport: Transport, seen: Mapping[str, Seen], steps: Mapping[str, Steps]
+) -> dict[str, Report | HostError]:
+    """Only the hosts that have steps are asked, and become root."""
+
+    def apply(host: str) -> Report:
+        given = json.dumps(asdict(steps[host])).encode()
+        return _as_root(transport, host, seen[host], Question("prep", ("apply",), APPLY_S, given))
+
+    return at_once(apply, {host: host for host, wanted in steps.items() if wanted})
+
+
+def undo_on_all(transport: Transport, seen: Mapping[str, Seen]) -> dict[str, Report | HostError]:
+    """Only the hosts on which something was done are asked."""
+
+    def undo(host: str) -> Report:
+        return _as_root(transport, host, seen[host], Question("prep", ("undo",), APPLY_S))
+
+    return at_once(undo, {host: host for host, told in seen.items() if told.journal})
+
+
+def _as_root(transport: Transport, host: str, seen: Seen, question: Question) -> Report:
+    by_sudo = Question(
+        question.verb, question.values, question.timeout_s, question.given, as_root=seen.session.uid != 0
+    )
+    return _ask(transport, host, by_sudo, parse_report)
+
+
+def _ask(transport: Transport, host: str, question: Question, parse: Callable[[object], Told]) -> Told:
+    answer = transport.ask(host, question)
+    try:
+        return parse(json.loads(answer.out))
+    except ValueError as error:
+        if question.as_root and "sudo" in answer.last_words:
+            raise HostError(f"{host}: nothing was changed: {NO_SUDO} ({answer.last_words})") from error
+        raise HostError(f"{host}: its agent can't prepare it: {answer.last_words}") from error
+
+
+NO_SUDO = (
+    "this takes root, and sudo gives it only for a password, if at all. Allow it without one (NOPASSWD), "
+    "or log in as root (`user: root` in an inventory)"
+)
+
+
+def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
+    """Parts by the checks that they mend; `ibgda` stands for all of `ibgda.*`. InputError for a word that is none."""
+
+    def stands_for(word: str, name: str) -> bool:
+        return name == word or name.startswith(f"{word.rstrip('.')}.")
+
+    for word in only:
+        if not any(stands_for(word, name) for name in IDS):
+            raise InputError(f"--only {word!r} is nothing that prep mends; there are: {', '.join(sorted(IDS))}")
+    return tuple(name for name in IDS if not only or any(stands_for(word, name) for word in only))
+
+
+def ports_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
+    """Of all hosts together: any of them may lead next time."""
+    plan = make_plan(recipe, unasked(recipe, accesses).hosts, "prep", "/")
+    return tuple(sorted({port for process in plan.processes for port in process.ports}))
