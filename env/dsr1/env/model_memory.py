@@ -1,6 +1,7 @@
-"""What a DeepSeek-V3-shaped model takes of a GPU's memory, from its config.json: weights by term, and KV cache.
+"""What a DeepSeek-V3-shaped model takes of a GPU's memory: weights from its config.json, buffers, graphs, KV cache.
 
-vLLM 0.23 reported 26.88 GiB for R1's dimensions with 5 layers on one H100; these terms add up to within 1% of it.
+Against what vLLM 0.23 reported for R1's dimensions with 5 layers on one H100 (tests/data/vllm-logs): weights of
+26.88 GiB within 1%, and the KV cache that was left within 10%.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,11 @@ from typing import Any
 
 BF16, FP8 = 2, 1
 GIB = 2**30
+LOGITS = 12  # bytes a logit: float32, and two temporaries of sampling
+WORKSPACES = int(1.6 * GIB)  # what is left in the logs when the rest is taken off
+GRAPH = int(0.07 * GIB)  # 2.11 GiB for 30 graphs, 0.47 for 9
+COMMUNICATORS = GIB  # NCCL's rings and trees between the ranks
+DEEPEP_BUFFER = GIB  # VLLM_DEEPEP_BUFFER_SIZE_MB, for NVLink, and again for RDMA between hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class ModelShape:
     qk_rope_head_dim: int
     v_head_dim: int
     vocab_size: int
+    num_experts_per_tok: int
+    max_position_embeddings: int
     weight_bytes: int
 
     @property
@@ -90,3 +98,36 @@ def weight_terms(shape: ModelShape, expert_ranks: int, redundant: int = 0, tenso
 def kv_bytes_per_token(shape: ModelShape) -> int:
     """MLA keeps one latent and one rotary key a layer, in bfloat16, on every rank."""
     return shape.num_hidden_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim) * BF16
+
+
+def deepep_low_latency(shape: ModelShape, experts: int, tokens: int) -> int:
+    """DeepEP's csrc/legacy/config.hpp, LowLatencyLayout: two send and two receive buffers for every expert's tokens.
+
+    A message of combine is larger than one of dispatch: the hidden state in bfloat16, and a pair of them per 128.
+    """
+    message = shape.hidden_size * BF16 + shape.hidden_size // 128 * 2 * BF16
+    return 4 * experts * tokens * message
+
+
+def activations(shape: ModelShape, tokens: int, sequences: int) -> int:
+    """Of one step of so many tokens, at its peak, and what the driver, cuBLAS and the kernels' workspaces take.
+
+    The terms are a layer's largest tensors, in bfloat16: routed experts' inputs and outputs, queries, keys, values.
+    """
+    heads, experts = shape.num_attention_heads, shape.num_experts_per_tok
+    moe = experts * (3 * shape.moe_intermediate_size + 2 * shape.hidden_size)
+    qkv = heads * (2 * (shape.qk_nope_head_dim + shape.qk_rope_head_dim) + 2 * shape.v_head_dim)
+    logits = sequences * shape.vocab_size * LOGITS
+    return WORKSPACES + tokens * (moe + qkv + 3 * shape.hidden_size) * BF16 + logits
+
+
+def captured_graphs(sequences: int, tokens: int) -> int:
+    """vLLM's own list of batch sizes (config/vllm.py): 1, 2, 4, then by 8, above 256 by 16; mixed, and decode alone."""
+    most = min(2 * sequences, 512, tokens)
+    sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)) if size <= most]
+    return len(sizes) + len([size for size in sizes if size <= sequences])
+
+
+def balancing_buffer(shape: ModelShape, slots: int) -> int:
+    """EPLB moves experts through a copy of one layer's."""
+    return slots * expert_slot(shape) // max(1, shape.moe_layers)

@@ -90,7 +90,8 @@ def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTranspo
     if len(hosts) < wanted:
         raise InputError(f"the job has {len(hosts)} nodes, the recipe needs {wanted}: --nodes={wanted}")
     seen = survey_hosts(recipe, hosts[:wanted], hosts[wanted:], transport)
-    failed = [finding for finding in judge(recipe, seen.told, checks) if finding.verdict == "FAIL"] if checks else []
+    found = judge(recipe, seen.hosts, seen.told, checks) if checks else []
+    failed = [finding for finding in found if finding.verdict == "FAIL"]
     unfit = {finding.host for finding in failed}
     fit = [host for host in hosts if host.name not in unfit]
     if not unfit:

@@ -16,6 +16,7 @@ from dsr1.hosts.ssh import ShellTransport, Sight, SshTransport
 from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once, raise_all
 from dsr1.launcher.asking import Asking, begin_asking
+from dsr1.launcher.needs import make_ask
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
 
@@ -48,7 +49,7 @@ def survey_here(recipe: Recipe, runtime: bool = True) -> Seen:
     with tempfile.TemporaryDirectory() as folder:
         transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
         asking = begin_asking(transport, recipe, hosts, "localhost") if runtime else None
-        (facts,) = ask(transport, recipe.model.path, "", ("localhost",), asking).values()
+        (facts,) = ask(transport, make_ask(recipe, hosts, ""), ("localhost",), asking).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
 
@@ -92,7 +93,7 @@ def survey_hosts(
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
     placed = tuple(hosts[access.name] for access in chosen)
     asking = begin_asking(transport, recipe, placed, placed[0].name) if runtime else None
-    told = ask(transport, recipe.model.path, leader, hosts, asking)
+    told = ask(transport, make_ask(recipe, placed, leader), hosts, asking)
     return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
 
@@ -105,7 +106,7 @@ def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: ShellTr
     seen = _see_all(answering, transport, leader) if leader else {}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
     asking = begin_asking(transport, recipe, hosts, answering[0].name) if runtime and answering else None
-    told: Told = {**_errors(first), **ask(transport, recipe.model.path, leader, usable, asking)}
+    told: Told = {**_errors(first), **ask(transport, make_ask(recipe, hosts, leader), usable, asking)}
     return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
 
 
@@ -121,12 +122,12 @@ def named_host(access: Access) -> Host:
 
 
 def ask(
-    transport: Transport, model: str, leader: str, hosts: Iterable[str], asking: Asking | None = None
+    transport: Transport, wanted: Ask, hosts: Iterable[str], asking: Asking | None = None
 ) -> dict[str, Facts | HostError]:
     """All facts of each host, in one call a host; what the runtimes know is one of them."""
 
     def ask_one(host: str) -> Facts | HostError:
-        return transport.facts(host, Ask(model, leader))
+        return transport.facts(host, wanted)
 
     told = at_once(ask_one, {host: host for host in hosts})
     return asking.join(told) if asking else told

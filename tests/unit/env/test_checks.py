@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.env.test_model_memory import R1
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.fabric import OVERRIDE, fallback
-from dsr1.env.checks.judging import Needs, Share
+from dsr1.env.checks.judging import Needs
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
 from dsr1.hosts.facts.infiniband import infiniband_readers
@@ -105,7 +104,10 @@ def test_a_real_h100_without_regkeys_fails_for_ibgda(h100: dict[str, Fact]) -> N
 
 def test_a_real_h100_is_healthy_but_has_no_adapter(h100: dict[str, Fact]) -> None:
     found = {f.check: f.verdict for f in run_checks({"h": h100}, TWO_HOSTS)}
-    assert {check for check, verdict in found.items() if check.startswith("gpu.") and verdict != "PASS"} == set()
+    assert {verdict for check, verdict in found.items() if check.startswith("gpu.")} == {"PASS", "UNKNOWN"}
+    assert {found[check] for check in ("gpu.model", "gpu.mig", "gpu.remap", "gpu.throttle", "gpu.power_limit")} == {
+        "PASS"
+    }
     assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == ("FAIL", "FAIL", "WARN")
     assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == ("PASS", "PASS", "UNKNOWN")
 
@@ -134,65 +136,15 @@ def test_what_is_no_override(text: str) -> None:
     assert not OVERRIDE.search(text)
 
 
-@pytest.mark.parametrize(
-    ("check", "change", "said"),
-    [
-        ("gpu.model", {"capability": [8, 0]}, "GPU 0 is NVIDIA H100"),
-        ("gpu.idle_procs", {"processes": [4242]}, "pid 4242"),
-        ("gpu.idle_procs", {"memory_used": 5 * 2**30}, "5.0 GiB"),
-        ("gpu.mig", {"mig": [1, 1]}, "MIG"),
-        ("gpu.compute_mode", {"compute_mode": 2}, "PROHIBITED"),
-        ("gpu.remap", {"remapped": [0, 1, 1, 0]}, "pending"),
-        ("gpu.throttle", {"throttle": 0x48}, "hardware slowdown, hardware thermal slowdown"),
-        ("gpu.ecc_uncorrectable", {"ecc_uncorrected": 3}, "had 3"),
-        ("gpu.pcie", {"pcie_width": 8}, "x8 of x16"),
-    ],
-)
-def test_a_sick_gpu_is_named(h100: dict[str, Fact], check: str, change: dict[str, Value], said: str) -> None:
-    sick = Fact([captured_gpu() | change], "capture")
-    found = finding(h100 | {"gpu.devices": sick}, check)
-    assert found.verdict == "FAIL"
-    assert said in found.seen
-
-
-def test_a_gpu_on_the_bus_that_nvml_lacks(h100: dict[str, Fact]) -> None:
-    found = finding(h100 | {"nvidia.on_bus": Fact(2, "")}, "gpu.count", replace(TWO_HOSTS, gpus=2))
-    assert (found.verdict, "Xid" in found.fix) == ("FAIL", True)
-
-
-def test_what_nvml_does_not_know_is_no_failure(h100: dict[str, Fact]) -> None:
-    unknown = Fact([dict.fromkeys(captured_gpu(), None)], "capture")
-    found = run_checks({"h": h100 | {"gpu.devices": unknown}}, TWO_HOSTS)
-    assert {f.verdict for f in found if f.check.startswith("gpu.")} == {"PASS"}
-
-
-def test_hosts_that_differ_are_named(h100: dict[str, Fact]) -> None:
-    other = h100 | {"nvidia.driver": Fact({"version": "570.1", "open": True}, "")}
-    found = {f.host: f for f in run_checks({"a": h100, "b": h100, "c": other}, TWO_HOSTS, ("gpu.driver",))}
-    assert {host: f.verdict for host, f in found.items()} == {"a": "PASS", "b": "PASS", "c": "FAIL"}
-    assert (found["c"].seen, found["c"].wanted) == ("570.1", "580.159.04, as on most")
-
-
 def test_a_plan_without_gpus_judges_none() -> None:
     found = run_checks({"h": {}}, Needs(0, 2))
     assert {f.verdict for f in found if f.check.startswith(("gpu.", "ib"))} == {"SKIP"}
 
 
 def test_no_facts_are_unknown_never_passed() -> None:
-    found = run_checks({"a": {}, "b": {}}, TWO_HOSTS)
+    found = run_checks({"a": {}, "b": {}}, replace(TWO_HOSTS, pins=(("a", "b"),), folders={"/tmp": 1}))
     assert {f.check for f in found} == set(IDS)
-    assert {f.verdict for f in found} <= {"UNKNOWN", "SKIP"}
-
-
-@pytest.mark.parametrize(
-    ("hosts", "redundant", "verdict"), [(1, 0, "FAIL"), (2, 0, "PASS"), (2, 32, "WARN"), (2, 64, "FAIL")]
-)
-def test_r1_on_hosts_of_eight_h100s(h100: dict[str, Fact], hosts: int, redundant: int, verdict: str) -> None:
-    share = Share("main", 8 * hosts, 1, redundant, 0.91, 4096, low_latency=True)
-    facts = h100 | {"model.config": Fact(R1, "config.json")}
-    found = finding(facts, "cfg.memory", Needs(8, hosts, "deepep_low_latency", (share,)))
-    assert found.verdict == verdict, found.seen
-    assert "experts" in found.seen
+    assert {f.verdict for f in found if f.check != "net.port_overlap"} <= {"UNKNOWN", "SKIP"}  # it needs the plan alone
 
 
 def test_facts_travel(h100: dict[str, Fact]) -> None:
@@ -212,7 +164,7 @@ def test_facts_that_an_agent_told_of_a_real_h100() -> None:
     """NVSHMEM 3.4.5 is installed there: IBGDA is possible without the keys, and still no PASS."""
     facts = from_wire(json.loads((CAPTURE / "facts.json").read_text()))
     found = {f.check: f for f in run_checks({"h": facts}, TWO_HOSTS)}
-    assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} == {"PASS"}
+    assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} <= {"PASS", "UNKNOWN"}
     assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
     assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")
 

@@ -7,11 +7,13 @@ import pytest
 
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
+from dsr1.hosts.facts.ask import parse_ask, render_ask
 from dsr1.hosts.facts.fact import Fact
 from dsr1.hosts.host import Host
-from dsr1.launcher.checking import CHECKS, choose, judge, make_needs, refuse_unfit
-from dsr1.launcher.cli.check import fold_rows
-from dsr1.launcher.findings import REACH
+from dsr1.launcher.checking import CHECKS, choose, judge, refuse_unfit
+from dsr1.launcher.cli.findings_view import page_of, print_findings
+from dsr1.launcher.findings import REACH, Overview, Row, fold_rows, overview
+from dsr1.launcher.needs import make_ask, make_needs
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.survey import Seen, Told
 
@@ -34,21 +36,54 @@ def test_a_word_that_is_no_check(word: str) -> None:
         choose((word,), ())
 
 
+def hosts(*names: str) -> list[Host]:
+    return [Host(name, f"10.0.0.{number}", "eth0") for number, name in enumerate(names, 1)]
+
+
 def test_what_r1_over_two_hosts_needs() -> None:
-    needs = make_needs(load_recipe("dsr1-dep", ["engines.main.eplb={num_redundant_experts: 32}"]), 2)
-    assert (needs.gpus, needs.ibgda) == (8, True)
+    recipe = load_recipe("dsr1-dep", ["engines.main.eplb={num_redundant_experts: 32}"])
+    needs = make_needs(recipe, hosts("a", "b"))
+    assert (needs.gpus, needs.ibgda, needs.pins) == (8, True, (("ai-dynamo", "vllm"),))
     (share,) = needs.shares
-    assert (share.expert_ranks, share.redundant_experts, share.low_latency) == (16, 32, True)
-    assert not make_needs(load_recipe("dsr1-dep", []), 1).ibgda
+    assert (share.expert_ranks, share.redundant_experts, share.hosts) == (16, 32, 2)
+    assert share.queue_depth is None or share.queue_depth >= 1024
+    assert needs.on("a").ports != needs.on("b").ports
+    assert not make_needs(load_recipe("dsr1-dep", []), hosts("a")).ibgda
 
 
 def test_a_host_needs_the_gpus_that_the_plan_takes_not_eight() -> None:
-    assert make_needs(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), 1).gpus == 1
+    assert make_needs(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), hosts("a")).gpus == 1
+
+
+def test_engines_that_share_a_host_add_up() -> None:
+    engines = (
+        "engines={p: {nodes: 1, ranks_per_node: 2, role: prefill}, d: {nodes: 1, ranks_per_node: 4, role: decode}}"
+    )
+    needs = make_needs(load_recipe("dsr1-dep", [engines]), hosts("a"))
+    assert (needs.on("a").gpus, needs.gpus, needs.transfers_kv) == (6, 6, True)
+
+
+def test_a_host_alone_is_judged_for_a_plan_of_several() -> None:
+    needs = make_needs(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
+    assert (needs.gpus, needs.shares[0].expert_ranks) == (8, 16)
 
 
 def test_a_rehearsal_needs_no_gpu() -> None:
-    needs = make_needs(load_recipe("dsr1-dep", ["stack=mocker"]), 2)
+    needs = make_needs(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
     assert (needs.gpus, needs.ibgda, needs.shares) == (0, False, ())
+
+
+def test_what_hosts_are_asked() -> None:
+    asked = make_ask(load_recipe("dsr1-dep", []), hosts("a", "b"), "10.0.0.1")
+    assert (asked.leader, asked.peers, asked.pins) == ("10.0.0.1", ("a", "b"), ("ai-dynamo",))
+    assert 8000 in asked.ports
+    assert parse_ask(render_ask(asked)) == asked
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": ""}', "null"])
+def test_what_is_no_ask(text: str) -> None:
+    with pytest.raises(ValueError, match=r"an ask is|Expecting value"):
+        parse_ask(text)
 
 
 def seen(told: Told) -> Seen:
@@ -62,9 +97,51 @@ def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
         refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):
         refuse_unfit(recipe, seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))
-    assert [f.check for f in judge(recipe, {"b": HostError("b: gone")}, ())] == [REACH]
+    assert [f.check for f in judge(recipe, hosts("b"), {"b": HostError("b: gone")}, ())] == [REACH]
 
 
 def test_equal_findings_share_a_row() -> None:
     findings = [Finding(host, check, "FAIL", "0", "8", "fix") for check in ("x", "y") for host in ("n1", "n2", "n3")]
-    assert fold_rows(findings) == [("FAIL", "x\ny", "n[1-3]", "0", "8\nfix")]
+    assert fold_rows(findings) == [Row("FAIL", ("x", "y"), "n[1-3]", "0", "8", "fix")]
+
+
+def many(hosts: int) -> list[Finding]:
+    """One host is sick, and one check is for nobody."""
+    names = [f"node{number:03}" for number in range(hosts)]
+    passed = [Finding(name, check, "PASS", "8", "8", "") for name in names[1:] for check in ("gpu.count", "sys.shm")]
+    sick = [Finding(names[0], check, "FAIL", "7", "8", "fix") for check in ("gpu.count", "gpu.model")]
+    return [
+        *sick,
+        Finding(names[0], "sys.shm", "WARN", "1", "16", "fix"),
+        *passed,
+        Finding(names[1], "ib.x", "SKIP", "", "", ""),
+    ]
+
+
+def test_hosts_by_kinds_of_checks() -> None:
+    assert overview(many(128)) == Overview(
+        ("gpu", "sys"),
+        (("node000", (("FAIL", 2), ("WARN", 1))), ("node[001-127]", (("PASS", 1), ("PASS", 1)))),
+    )
+
+
+@pytest.mark.parametrize(("columns", "hosts"), [(80, 2), (80, 128), (160, 128)])
+def test_what_a_person_sees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, hosts: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_findings(many(hosts), every=False)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    assert len(shown.splitlines()) < 20
+    assert [line.split() for line in shown.splitlines()[:2]] == [
+        ["hosts", "gpu", "sys"],
+        ["node000", "2", "FAIL", "1", "WARN"],
+    ]
+    assert "gpu.count, gpu.model: node000" in shown
+
+
+def test_a_page_for_each_finding() -> None:
+    """As hosts of Markdown make anchors of headings."""
+    assert page_of("gpu.ecc_mode") == "docs/checks.md#gpuecc_mode"
+    assert len({page_of(check) for check in CHECKS}) == len(CHECKS)

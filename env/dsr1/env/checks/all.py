@@ -1,41 +1,69 @@
 """All checks, by id, and what they find on the hosts of a plan."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from dsr1.env.checks import fabric, gpu, memory, model, system
-from dsr1.env.checks.judging import Needs, Site, judge_equal, judge_host, known
+from dsr1.env.checks import disk, driver, fabric, gpu, memory, model, network, nvlink, placement, software, system
+from dsr1.env.checks.judging import ORDER, Equal, Needs, Site, judge_across, judge_equal, judge_host, known
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
-HOST_JUDGES = gpu.JUDGES | memory.JUDGES | fabric.JUDGES | system.JUDGES | model.JUDGES
-ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
+HOST_JUDGES = (
+    driver.JUDGES
+    | gpu.JUDGES
+    | nvlink.JUDGES
+    | placement.JUDGES
+    | memory.JUDGES
+    | fabric.JUDGES
+    | system.JUDGES
+    | network.JUDGES
+    | software.JUDGES
+    | disk.JUDGES
+    | model.JUDGES
+)
 
 
-def driver(facts: Facts) -> str:
-    return str(known(facts, "nvidia.driver")["version"])
+def driver_version(facts: Facts) -> dict[str, str]:
+    return {"driver": str(known(facts, "nvidia.driver")["version"])}
 
 
-def gpu_kind(facts: Facts) -> str:
+def gpu_kind(facts: Facts) -> dict[str, str]:
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
-    return ", ".join(sorted({f"{one['name']} {round((one['memory'] or 0) / 2**30)} GiB" for one in gpus})) or "none"
+    kinds = sorted({f"{one['name']} {round((one['memory'] or 0) / gpu.GIB)} GiB" for one in gpus})
+    return {"GPUs": ", ".join(kinds) or "none"}
 
 
-def versions(facts: Facts) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(known(facts, "software").items()))
+def power_limits(facts: Facts) -> dict[str, str]:
+    gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
+    return {"limit": ", ".join(sorted({f"{one['power_limit'] / 1000:.0f} W" for one in gpus})) or "none"}
+
+
+def one(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
+    return lambda facts: {name: str(known(facts, fact))}
 
 
 EQUAL = {
-    "gpu.same": (gpu_kind, "FAIL", "Expert parallel ranks wait for the smallest GPU: use equal hosts."),
-    "gpu.driver": (driver, "FAIL", "Install the same driver on all hosts."),
-    "sw.versions": (versions, "FAIL", "Use the same environment on all hosts."),
+    "gpu.same": Equal(gpu_kind, "FAIL", "Expert parallel ranks wait for the smallest GPU: use equal hosts.", gpus=True),
+    "gpu.same_driver": Equal(driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True),
+    "gpu.same_power": Equal(power_limits, "WARN", "nvidia-smi -pl: the slowest sets the pace of all.", gpus=True),
+    "sw.versions": Equal(software.key_versions, "FAIL", "Use the same environment on all hosts."),
+    "sw.versions_other": Equal(software.other_versions, "WARN", "Use the same environment on all hosts."),
+    "sys.kernel": Equal(one("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."),
+    "sys.os": Equal(one("system", "os.name"), "WARN", "Use the same system on all hosts."),
+    "net.mtu": Equal(network.control_mtu, "WARN", "Set the same MTU on the control interface of all hosts."),
 }
-IDS = (*HOST_JUDGES, *EQUAL, *model.ACROSS)
+ACROSS: dict[str, Callable[[str, Site], Iterator[Finding]]] = {
+    "net.resolve": network.same_names,
+    "net.unique": network.unique_addresses,
+    **{check: (lambda _, site, judge=judge: judge(site)) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
+}
+IDS = (*HOST_JUDGES, *EQUAL, *ACROSS)
 
 
 def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Finding, ...]:
     """Worst first; within a verdict by check, then host."""
-    found = [*_each_host(site, needs, ids), *_across(site, ids)]
+    several = len(site) > 1 and needs.hosts > 1  # one machine may stand in for several hosts
+    found = [*_each_host(site, needs, ids), *(_across(site, needs, ids) if several else ())]
     return tuple(worst_first(found))
 
 
@@ -44,17 +72,16 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _each_host(site: Site, needs: Needs, ids: Collection[str]) -> Iterator[Finding]:
-    for check, judge in HOST_JUDGES.items():
-        if check in ids:
-            yield from (judge_host(check, judge, host, facts, needs) for host, facts in site.items())
+    chosen = [(check, judge) for check, judge in HOST_JUDGES.items() if check in ids]
+    for host, facts in site.items():
+        own = needs.on(host)
+        yield from (judge_host(check, judge, host, facts, own) for check, judge in chosen)
 
 
-def _across(site: Site, ids: Collection[str]) -> Iterator[Finding]:
-    if len(site) < 2:
-        return
-    for check, (read, verdict, fix) in EQUAL.items():
+def _across(site: Site, needs: Needs, ids: Collection[str]) -> Iterator[Finding]:
+    for check, equal in EQUAL.items():
+        if check in ids and (needs.gpus or not equal.gpus):
+            yield from judge_equal(check, equal, site)
+    for check, judge in ACROSS.items():
         if check in ids:
-            yield from judge_equal(check, read, verdict, fix, site)
-    for check, judge in model.ACROSS.items():
-        if check in ids:
-            yield from judge(site)
+            yield from judge_across(check, judge, site)

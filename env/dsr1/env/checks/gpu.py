@@ -1,128 +1,234 @@
-"""Checks of GPUs, by NVML's facts; the thresholds are NVIDIA's and Azure's (docs/checks.md)."""
+"""Checks of each GPU, by NVML's facts; the thresholds are NVIDIA's, Azure's and Meta's (docs/checks.md)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from dsr1.env.checks.judging import Judge, Needs, Verdict, known, known_or, passed
+from dsr1.env.checks.judging import NONSENSE, ORDER, Judge, Needs, Unknown, Verdict, known, on_gpus, passed
 from dsr1.hosts.facts.fact import Facts
 
 GIB = 2**30
 HOPPER = [9, 0]
 HARD_THROTTLE = {0x8: "hardware slowdown", 0x40: "hardware thermal slowdown", 0x80: "power brake"}
-BUSY_BYTES = GIB
+SOFT_THROTTLE = 0x20
+ROWS_MOST, SRAM_CORRECTED_MOST, DRAM_CORRECTED_MOST, SRAM_UNCORRECTED_MOST = 512, 10_000, 20_000_000, 4
+HOT_MARGIN_C = 10
+RECOVERY = {1: "a reset", 2: "a reboot of its host", 3: "a drain of its peers", 4: "a drain and a reset"}
+
+Said = tuple[str, str] | None
+"""A verdict and what is wrong with one GPU; None: nothing is."""
 
 
-def gpus_of(facts: Facts) -> list[dict[str, Any]]:
+class Gpu:
+    """One GPU as NVML told it; what it didn't tell raises Unknown, with NVML's own reason."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self._told = told
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._told.get(name)
+        if value is None:
+            raise Unknown(f"{name}: {self._told.get('problems', {}).get(name, 'not told')}")
+        return value
+
+
+def gpus_of(facts: Facts, needs: Needs) -> list[dict[str, Any]]:
+    """Those that the plan takes. Unknown: NVML tells of fewer."""
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
-    return gpus
+    if len(gpus) < needs.gpus:
+        raise Unknown(f"NVML tells of {len(gpus)} GPUs")
+    return gpus[: needs.gpus]
 
 
-def on_gpus(judge: Judge) -> Judge:
-    """A plan that runs without GPUs has nothing to judge."""
-    return lambda facts, needs: judge(facts, needs) if needs.gpus else Verdict("SKIP", "a plan without GPUs", "")
+def fail(text: str) -> Said:
+    return "FAIL", text
 
 
-def each_gpu(bad: Callable[[dict[str, Any]], str], verdict: str, wanted: str, fix: str) -> Judge:
-    """`bad` says what is wrong with one GPU; empty: nothing, or NVML does not know it here."""
+def warn(text: str) -> Said:
+    return "WARN", text
+
+
+def each_gpu(look: Callable[[Gpu], Said], wanted: str, fix: str) -> Judge:
+    """The worst of all; without any that is bad, one that is not known leaves the check UNKNOWN."""
 
     def judge(facts: Facts, needs: Needs) -> Verdict:
-        wrong = [f"GPU {index} {said}" for index, gpu in enumerate(gpus_of(facts)) if (said := bad(gpu))]
-        return passed(not wrong, verdict, "; ".join(wrong) or wanted, wanted, fix)
+        said = [_look(look, gpu) for gpu in gpus_of(facts, needs)]
+        bad = {index: trouble for index, trouble in enumerate(said) if isinstance(trouble, tuple)}
+        if bad:
+            worst = min((verdict for verdict, _ in bad.values()), key=ORDER.index)
+            return Verdict(worst, fold({index: text for index, (_, text) in bad.items()}), wanted, fix)
+        unknown = {index: str(why) for index, why in enumerate(said) if isinstance(why, Unknown)}
+        if unknown:
+            raise Unknown(fold(unknown))
+        return Verdict("PASS", wanted, wanted)
 
     return on_gpus(judge)
 
 
-def count(facts: Facts, needs: Needs) -> Verdict:
-    """Without NVML the PCI bus alone must tell."""
-    bus = known(facts, "nvidia.on_bus")
-    gpus = known_or(facts, "gpu.devices", None)
-    found = bus if gpus is None else len(gpus)
-    seen = f"{'no NVML' if gpus is None else f'{found} by NVML'}, {bus} on the PCI bus"
-    fix = "Not in NVML: look for an Xid and reset it. " if bus > found else "Not on the bus: power-cycle. "
-    return passed(found >= needs.gpus, "FAIL", seen, f"{needs.gpus} GPUs", f"{fix}Or give the host fewer ranks.")
+def _look(look: Callable[[Gpu], Said], told: dict[str, Any]) -> Said | Unknown:
+    try:
+        return look(Gpu(told))
+    except Unknown as unknown:
+        return unknown
+    except NONSENSE as error:
+        return Unknown(f"makes no sense: {error!r}")
 
 
-def usable_nodes(facts: Facts, needs: Needs) -> Verdict:
-    nodes: dict[str, bool] = known(facts, "nvidia.nodes")
-    shut = [name for name, can in nodes.items() if not can]
-    seen = f"{', '.join(shut)} can't be opened" if shut else f"{len(nodes)} device nodes"
-    fix = "Ask Slurm for the GPUs (--gpus-per-node), or give this user access to /dev/nvidia*."
-    return passed(not shut and len(nodes) >= needs.gpus, "FAIL", seen, f"{needs.gpus} that can be opened", fix)
+def fold(texts: dict[int, str]) -> str:
+    """`GPU 0-3,7 has ...; GPU 5 is ...`: those that say the same once."""
+    same: dict[str, list[int]] = {}
+    for index, text in texts.items():
+        same.setdefault(text, []).append(index)
+    return "; ".join(f"GPU {ranges(indices)} {text}" for text, indices in same.items())
 
 
-def model(gpu: dict[str, Any]) -> str:
-    capability = gpu["capability"]
-    return f"is {gpu['name']}, compute capability {capability}" if capability and capability != HOPPER else ""
+def ranges(numbers: list[int]) -> str:
+    """Ascending numbers: `0-3,7`."""
+    return ",".join(_ranges(numbers))
 
 
-def occupied(gpu: dict[str, Any]) -> str:
-    if gpu["processes"]:
-        return f"is used by pid {', '.join(map(str, gpu['processes']))}"
-    used = gpu["memory_used"] or 0
-    return f"has {used / GIB:.1f} GiB in use without a process" if used > BUSY_BYTES else ""
+def _ranges(numbers: list[int]) -> Iterator[str]:
+    first = last = numbers[0]
+    for number in [*numbers[1:], -1]:
+        if number == last + 1:
+            last = number
+            continue
+        yield str(first) if first == last else f"{first}-{last}"
+        first = last = number
 
 
-def mig(gpu: dict[str, Any]) -> str:
-    return f"has MIG {gpu['mig']} (now, after a reset)" if gpu["mig"] and any(gpu["mig"]) else ""
+def model(gpu: Gpu) -> Said:
+    name, capability = gpu["name"], gpu["capability"]
+    return None if capability == HOPPER else fail(f"is {name}, compute capability {capability}")
 
 
-def compute_mode(gpu: dict[str, Any]) -> str:
-    return {2: "is PROHIBITED", 3: "is EXCLUSIVE_PROCESS"}.get(gpu["compute_mode"], "")
+def memory_of(facts: Facts, needs: Needs) -> Verdict:
+    sizes = sorted({round(Gpu(gpu)["memory"] / GIB) for gpu in gpus_of(facts, needs)})
+    seen = ", ".join(f"{size} GiB" for size in sizes)
+    return passed(len(sizes) == 1, "FAIL", seen, "one size", "Leave the host out: every rank gets the least of all.")
 
 
-def persistence(gpu: dict[str, Any]) -> str:
-    return "has it off" if gpu["persistence"] == 0 else ""
+def mig(gpu: Gpu) -> Said:
+    current, pending = gpu["mig"]
+    return fail(f"has MIG {current}, after a reset {pending}") if current or pending else None
 
 
-def ecc(gpu: dict[str, Any]) -> str:
-    return f"has ECC {gpu['ecc']}" if gpu["ecc"] and not all(gpu["ecc"]) else ""
+def compute_mode(gpu: Gpu) -> Said:
+    mode = gpu["compute_mode"]
+    if mode == 0:
+        return None
+    return warn("is EXCLUSIVE_PROCESS") if mode == 3 else fail({2: "is PROHIBITED"}.get(mode, f"has mode {mode}"))
 
 
-def uncorrected(gpu: dict[str, Any]) -> str:
-    return f"had {gpu['ecc_uncorrected']}" if gpu["ecc_uncorrected"] else ""
+def persistence(gpu: Gpu) -> Said:
+    return None if gpu["persistence"] == 1 else warn("has it off")
 
 
-def remapped(gpu: dict[str, Any]) -> str:
+def ecc(gpu: Gpu) -> Said:
+    current, pending = gpu["ecc"]
+    return None if current and pending else warn(f"has ECC {current}, after a reset {pending}")
+
+
+def uncorrected(gpu: Gpu) -> Said:
+    if found := gpu["ecc_uncorrected"]:
+        return fail(f"had {found} since the driver was loaded")
+    if (found := gpu["ecc_sram_uncorrected"]) > SRAM_UNCORRECTED_MOST:
+        return fail(f"had {found} in its SRAM, ever")
+    return fail("has more in its SRAM than NVIDIA holds for sound") if gpu["ecc_sram_exceeded"] else None
+
+
+def corrected(gpu: Gpu) -> Said:
+    sram, dram = gpu["ecc_sram_corrected"], gpu["ecc_dram_corrected"]
+    good = sram < SRAM_CORRECTED_MOST and dram < DRAM_CORRECTED_MOST
+    return None if good else warn(f"had {sram} in its SRAM, {dram} in its memory")
+
+
+def remapped(gpu: Gpu) -> Said:
     """(correctable, uncorrectable, pending, failure)."""
-    _, rows, pending, failure = gpu["remapped"] or (0, 0, 0, 0)
+    _, rows, pending, failure = gpu["remapped"]
     words = [word for word, bad in (("a failed remapping", failure), ("a pending one", pending)) if bad]
-    words += [f"{rows} remapped rows"] if rows > 512 else []
-    return f"has {' and '.join(words)}" if words else ""
+    words += [f"{rows} remapped rows"] if rows > ROWS_MOST else []
+    if words:
+        return fail(f"has {' and '.join(words)}")
+    return warn(f"has {rows} rows remapped after uncorrectable errors") if rows else None
 
 
-def throttled(gpu: dict[str, Any]) -> str:
-    reasons = [word for bit, word in HARD_THROTTLE.items() if (gpu["throttle"] or 0) & bit]
-    return f"is slowed by {', '.join(reasons)}" if reasons else ""
+def recovery(gpu: Gpu) -> Said:
+    action = gpu["recovery_action"]
+    return fail(f"wants {RECOVERY.get(action, f'action {action}')}") if action else None
 
 
-def power(gpu: dict[str, Any]) -> str:
+def throttled(gpu: Gpu) -> Said:
+    reasons = gpu["throttle"]
+    hard = [word for bit, word in HARD_THROTTLE.items() if reasons & bit]
+    if hard:
+        return fail(f"is slowed by {', '.join(hard)}")
+    return warn("is slowed by its temperature") if reasons & SOFT_THROTTLE else None
+
+
+def temperature(gpu: Gpu) -> Said:
+    celsius, slowdown = gpu["temperature"], gpu["temperature_slowdown"]
+    return warn(f"has {celsius} C, slows down at {slowdown}") if celsius > slowdown - HOT_MARGIN_C else None
+
+
+def power(gpu: Gpu) -> Said:
     limit, default = gpu["power_limit"], gpu["power_default"]
-    return f"is limited to {limit / 1000:.0f} W" if limit and default and limit < default else ""
+    return warn(f"is limited to {limit / 1000:.0f} W of {default / 1000:.0f}") if limit < default else None
 
 
-def link_width(gpu: dict[str, Any]) -> str:
-    width, most = gpu["pcie_width"], gpu["pcie_width_max"]
-    return f"has x{width} of x{most}" if width and most and width < most else ""
+def clocks(gpu: Gpu) -> Said:
+    target, most = gpu["clock_target"], gpu["clock_max"]
+    return warn(f"is set to {target} MHz of {most}") if 0 < target < most else None
+
+
+def pcie(gpu: Gpu) -> Said:
+    """A link that idles runs at a lower generation."""
+    width, widest = gpu["pcie_width"], gpu["pcie_width_max"]
+    if width < widest:
+        return fail(f"has x{width} of x{widest}")
+    now, best = gpu["pcie_generation"], gpu["pcie_generation_max"]
+    return warn(f"has generation {now} of {best}") if now < best else None
+
+
+def replays(gpu: Gpu) -> Said:
+    return warn(f"had {found}") if (found := gpu["pcie_replays"]) else None
+
+
+def inforom(gpu: Gpu) -> Said:
+    try:
+        gpu["inforom"]
+    except Unknown as unknown:
+        if "orrupt" in str(unknown):
+            return fail("has a corrupted one")
+        raise
+    return None
+
+
+def vbios(facts: Facts, needs: Needs) -> Verdict:
+    versions = sorted({str(Gpu(gpu)["vbios"]) for gpu in gpus_of(facts, needs)})
+    return passed(len(versions) == 1, "WARN", ", ".join(versions), "one version", "Have the odd ones flashed.")
 
 
 JUDGES: dict[str, Judge] = {
-    "gpu.count": on_gpus(count),
-    "sys.cgroup_devices": on_gpus(usable_nodes),
-    "gpu.model": each_gpu(model, "FAIL", "Hopper, compute capability 9.0", "The kernels here are Hopper's: use H100s."),
-    "gpu.idle_procs": each_gpu(
-        occupied, "FAIL", "nothing on it", "End that process or wait for it; memory without a process needs a reset."
-    ),
-    "gpu.mig": each_gpu(mig, "FAIL", "MIG off", "nvidia-smi -mig 0, then reset the GPU or reboot."),
-    "gpu.compute_mode": each_gpu(compute_mode, "FAIL", "compute mode DEFAULT", "nvidia-smi -c 0"),
-    "gpu.persistence": each_gpu(persistence, "WARN", "persistence mode on", "nvidia-smi -pm 1"),
-    "gpu.ecc_mode": each_gpu(ecc, "WARN", "ECC on", "nvidia-smi -e 1, then reset the GPU."),
+    "gpu.model": each_gpu(model, "Hopper, compute capability 9.0", "The kernels here are Hopper's: use H100s."),
+    "gpu.memory": on_gpus(memory_of),
+    "gpu.mig": each_gpu(mig, "MIG off", "nvidia-smi -mig 0, then reset the GPU or reboot."),
+    "gpu.compute_mode": each_gpu(compute_mode, "compute mode DEFAULT", "nvidia-smi -c 0"),
+    "gpu.persistence": each_gpu(persistence, "persistence mode on", "nvidia-smi -pm 1, or start nvidia-persistenced."),
+    "gpu.ecc_mode": each_gpu(ecc, "ECC on", "nvidia-smi -e 1, then reset the GPU."),
     "gpu.ecc_uncorrectable": each_gpu(
-        uncorrected, "FAIL", "no uncorrected error", "Reset the GPU; if it returns, have it replaced."
+        uncorrected, "no uncorrected error", "Reset the GPU; if it returns, have it replaced."
     ),
-    "gpu.remap": each_gpu(remapped, "FAIL", "no row remapping due", "Drain and reset the GPU; failed: replace it."),
-    "gpu.throttle": each_gpu(throttled, "FAIL", "no hardware slowdown", "Look at its cooling and power."),
+    "gpu.ecc_correctable": each_gpu(corrected, "few corrected errors", "Watch it: it may be on its way out."),
+    "gpu.remap": each_gpu(remapped, "no row remapping due", "Pending: drain and reset the GPU. Failed: replace it."),
+    "gpu.recovery_action": each_gpu(recovery, "no recovery due", "Do what NVML asks for, then check again."),
+    "gpu.throttle": each_gpu(throttled, "no slowdown", "Look at its cooling and power supply."),
+    "gpu.temp": each_gpu(temperature, "10 C below its slowdown", "Look at its cooling."),
     "gpu.power_limit": each_gpu(
-        power, "WARN", "its default power limit", "nvidia-smi -pl: one capped GPU slows every expert parallel rank."
+        power, "its default power limit", "nvidia-smi -pl: one capped GPU slows every expert parallel rank."
     ),
-    "gpu.pcie": each_gpu(link_width, "FAIL", "its full PCIe width", "Reseat it, or reboot."),
+    "gpu.app_clocks": each_gpu(clocks, "its full clock", "nvidia-smi -rgc; nvidia-smi -rac"),
+    "gpu.pcie": each_gpu(pcie, "its full PCIe width and generation", "Reseat it, or reboot."),
+    "gpu.pcie_replay": each_gpu(replays, "no PCIe replay", "Watch whether it grows: then reseat it."),
+    "gpu.vbios": on_gpus(vbios),
+    "gpu.inforom": each_gpu(inforom, "a valid infoROM", "Have it flashed or replaced (nvidia-smi exits with 14)."),
 }

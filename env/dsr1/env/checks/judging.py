@@ -1,38 +1,76 @@
 """How a check is written: a judge of one host's facts, or of one fact over all hosts; both become findings."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
+ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
 Site = Mapping[str, Facts]
 """The facts of every host, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt over."""
+    """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt over.
+
+    None is what the recipe leaves to vLLM: its default depends on the version, see model_memory.
+    """
 
     engine: str
     expert_ranks: int
-    tensor_ranks: int
-    redundant_experts: int
-    utilization: float
-    context: int
-    low_latency: bool
+    tensor_ranks: int = 1
+    redundant_experts: int = 0
+    utilization: float | None = None
+    context: int | None = None
+    backend: str = ""
+    tokens: int | None = None
+    sequences: int | None = None
+    eager: bool = False
+    hosts: int = 1
+    role: str = "aggregated"
+    queue_depth: int | None = None
+    expert_balancing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the plan takes of one host: GPUs, and every port that its processes bind there."""
+
+    gpus: int = 0
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the plan asks of its hosts. `gpus` is per host; 0: it runs without. `weights`: it reads the model's."""
+    """What the plan asks of its hosts. `gpus` is per host; 0: it runs without. `weights`: it reads the model's.
+
+    `own` is by host; `on` gives what a judge of that host sees. `pins` are (distribution, dependency): the installed
+    dependency must be one that the distribution's own metadata asks for. `folders`: bytes wanted in each.
+    """
 
     gpus: int
     hosts: int
     all2all_backend: str = ""
     shares: tuple[Share, ...] = ()
     weights: bool = True
+    ports: tuple[int, ...] = ()
+    packages: tuple[str, ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
+    folders: Mapping[str, int] = field(default_factory=dict)
+    own: Mapping[str, Own] = field(default_factory=dict)
+
+    def on(self, host: str) -> "Needs":
+        own = self.own.get(host)
+        return self if own is None else replace(self, gpus=own.gpus, ports=own.ports)
+
+    @property
+    def transfers_kv(self) -> bool:
+        """Prefill apart from decode: NIXL carries the KV cache from one to the other."""
+        return any(share.role != "aggregated" for share in self.shares)
 
     @property
     def ibgda(self) -> bool:
@@ -52,7 +90,7 @@ class Unknown(Exception):
     """The fact that a judge needs could not be read."""
 
 
-NONSENSE = (TypeError, ValueError, LookupError, AttributeError)
+NONSENSE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What a judge raises on a fact that lies about its shape: drivers and file systems do."""
 
 Judge = Callable[[Facts, Needs], Verdict]
@@ -85,24 +123,84 @@ def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) 
     return Finding(host, check, said.verdict, said.seen, said.wanted, said.fix)
 
 
-def judge_equal(check: str, read: Callable[[Facts], str], verdict: str, fix: str, site: Site) -> Iterator[Finding]:
-    """The same on every host: those that differ from most are named, each with what it has."""
-    seen = {host: _read(read, facts) for host, facts in site.items()}
-    values = [value for value in seen.values() if value is not None]
-    usual = max(sorted(set(values)), key=values.count) if values else ""
-    for host, value in seen.items():
-        if value is None:
-            yield Finding(host, check, "SKIP", "not to be read here", "the same on all hosts", "")
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs."""
+
+    read: Callable[[Facts], Mapping[str, str]]
+    verdict: str
+    fix: str
+    gpus: bool = False
+
+
+def judge_equal(check: str, equal: Equal, site: Site) -> Iterator[Finding]:
+    """Hosts that differ from most are named, with what they differ in; without a majority, all are."""
+    seen = {host: _read(equal.read, facts) for host, facts in site.items()}
+    readable = [values for values in seen.values() if isinstance(values, Mapping)]
+    usual = {name: _usual([values.get(name, "none") for values in readable]) for values in readable for name in values}
+    wanted = "the same on all hosts"
+    for host, values in seen.items():
+        if isinstance(values, str):
+            unknown = not_known(values)
+            yield Finding(host, check, "UNKNOWN", values, wanted, unknown.fix)
+        elif differing := [name for name, value in usual.items() if values.get(name, "none") != value]:
+            text = "; ".join(_difference(name, values.get(name, "none"), usual[name]) for name in differing)
+            yield Finding(host, check, equal.verdict, text, wanted, equal.fix)
         else:
-            good = value == usual
-            yield Finding(host, check, "PASS" if good else verdict, value, f"{usual}, as on most", "" if good else fix)
+            yield Finding(host, check, "PASS", listed(values), wanted, "")
 
 
-def _read(read: Callable[[Facts], str], facts: Facts) -> str | None:
+def listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "nothing"
+
+
+def _usual(values: list[str]) -> str | None:
+    """What more than half of the hosts have. None: there is no such value."""
+    value, count = Counter(values).most_common(1)[0]
+    return value if 2 * count > len(values) else None
+
+
+def _difference(name: str, here: str, usual: str | None) -> str:
+    return f"{name} {here}, {usual} on most" if usual is not None else f"{name} {here}, and other hosts have another"
+
+
+def _read(read: Callable[[Facts], Mapping[str, str]], facts: Facts) -> Mapping[str, str] | str:
+    """As text: why it can't be read."""
     try:
         return read(facts)
-    except (Unknown, *NONSENSE):
-        return None
+    except Unknown as unknown:
+        return str(unknown)
+    except NONSENSE as error:
+        return f"a fact that makes no sense: {error!r}"
+
+
+def judge_across(check: str, judge: Callable[[str, Site], Iterator[Finding]], site: Site) -> list[Finding]:
+    """A fact that makes no sense leaves the check unknown on every host: they were compared with it."""
+    try:
+        return list(judge(check, site))
+    except NONSENSE as error:
+        said = not_known(f"a fact that makes no sense: {error!r}")
+        return [Finding(host, check, said.verdict, said.seen, said.wanted, said.fix) for host in site]
+
+
+def across(site: Site, name: str) -> Iterator[tuple[str, Any]]:
+    """A fact of every host; None where it could not be read."""
+    yield from ((host, known_or(facts, name, None)) for host, facts in site.items())
+
+
+def told(seen: str) -> Verdict:
+    """What is worth knowing, and no reason to worry."""
+    return Verdict("PASS", seen, "nothing: for information")
+
+
+def skipped(why: str) -> Verdict:
+    return Verdict("SKIP", why, "")
+
+
+def on_gpus(judge: Judge, least: int = 1) -> Judge:
+    """A plan that takes fewer GPUs of a host has nothing to judge there."""
+    why = "a plan without GPUs" if least == 1 else f"fewer than {least} GPUs of this host"
+    return lambda facts, needs: judge(facts, needs) if needs.gpus >= least else skipped(why)
 
 
 def passed(good: bool, verdict: str, seen: str, wanted: str, fix: str) -> Verdict:

@@ -1,39 +1,107 @@
 """Whether the model fits, before twenty minutes of loading show that it doesn't."""
 
-from dsr1.env.checks.gpu import gpus_of, on_gpus
-from dsr1.env.checks.judging import Judge, Needs, Share, Verdict, known
-from dsr1.env.model_memory import GIB, ModelShape, kv_bytes_per_token, parse_shape, weight_terms
+from dataclasses import dataclass
+
+from dsr1.env.checks.gpu import Gpu, gpus_of
+from dsr1.env.checks.judging import ORDER, Judge, Needs, Share, Verdict, known, known_or, on_gpus
+from dsr1.env.checks.software import numbers
+from dsr1.env.model_memory import (
+    COMMUNICATORS,
+    DEEPEP_BUFFER,
+    GIB,
+    GRAPH,
+    ModelShape,
+    activations,
+    balancing_buffer,
+    captured_graphs,
+    deepep_low_latency,
+    kv_bytes_per_token,
+    parse_shape,
+    weight_terms,
+)
 from dsr1.hosts.facts.fact import Facts
 
-# DeepEP's low-latency buffers for R1 are 3 to 8 GB; activations and graphs took about 3 GB in real logs.
-LOW_LATENCY_BYTES, WORK_BYTES = 5 * 10**9, 3 * 10**9
 TIGHT = 0.05
-FIX = "More hosts, fewer redundant experts, a higher gpu_memory_utilization, or a shorter max_model_len."
+GUESSED = ("graphs", "NCCL", "EPLB")  # from few logs: they warn, and never refuse alone
+LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
+# vLLM's engine/arg_utils.py, for servers on GPUs of 70 GiB and more.
+TOKENS, LOW_LATENCY_TOKENS, SEQUENCES = 8192, 256, 1024
+FIX = "More hosts, fewer redundant experts, a smaller max_num_batched_tokens, or a shorter max_model_len."
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the recipe says, and vLLM's defaults for the rest."""
+
+    tokens: int
+    sequences: int
+    context: int
+    utilization: float
+
+
+def make_batch(share: Share, shape: ModelShape, vllm: str) -> Batch:
+    """`vllm` is the installed version; empty: not known."""
+    tokens = share.tokens or (LOW_LATENCY_TOKENS if share.backend in LOW_LATENCY else TOKENS)
+    return Batch(
+        tokens,
+        share.sequences or min(SEQUENCES, tokens),
+        share.context or shape.max_position_embeddings,
+        share.utilization or (0.92 if numbers(vllm) >= (0, 31) else 0.9),
+    )
 
 
 def memory(facts: Facts, needs: Needs) -> Verdict:
     """The worst of the plan's engines, on the smallest GPU."""
-    sizes = [gpu["memory"] for gpu in gpus_of(facts) if gpu["memory"]]
-    shape = parse_shape(known(facts, "model.config"))
-    verdicts = [fit(shape, share, min(sizes)) for share in needs.shares]
-    return min(verdicts, key=lambda verdict: ("FAIL", "WARN", "PASS").index(verdict.verdict))
+    smallest = min(Gpu(gpu)["memory"] for gpu in gpus_of(facts, needs))
+    shape, vllm = parse_shape(known(facts, "model.config")), known_or(facts, "software", {}).get("vllm", "")
+    verdicts = [fit(shape, share, make_batch(share, shape, vllm), smallest) for share in needs.shares]
+    return min(verdicts, key=lambda verdict: ORDER.index(verdict.verdict))
 
 
-def fit(shape: ModelShape, share: Share, gpu_bytes: int) -> Verdict:
-    """All of it in one line, so that it can be checked by hand."""
+def terms_of(shape: ModelShape, share: Share, batch: Batch) -> dict[str, int]:
+    """Bytes on each GPU, by what takes them."""
+    experts = shape.n_routed_experts + share.redundant_experts
+    graphs = 0 if share.eager or _without_graphs(share) else captured_graphs(batch.sequences, batch.tokens)
     terms = weight_terms(shape, share.expert_ranks, share.redundant_experts, share.tensor_ranks)
-    terms |= {"activations": WORK_BYTES} | ({"DeepEP buffers": LOW_LATENCY_BYTES} if share.low_latency else {})
-    budget = int(gpu_bytes * share.utilization)
+    terms["activations"] = activations(shape, batch.tokens, batch.sequences)
+    terms[f"{graphs} graphs"] = graphs * GRAPH
+    terms["NCCL"] = COMMUNICATORS if share.expert_ranks > 1 else 0
+    terms["DeepEP"] = deepep_buffers(shape, share, experts, batch.tokens)
+    slots = -(-experts // share.expert_ranks)
+    terms["EPLB"] = balancing_buffer(shape, slots) if share.expert_balancing else 0
+    return {name: size for name, size in terms.items() if size}
+
+
+def _without_graphs(share: Share) -> bool:
+    """vLLM turns them off for these kernels."""
+    return share.backend == "deepep_high_throughput" and share.expert_ranks > share.tensor_ranks
+
+
+def deepep_buffers(shape: ModelShape, share: Share, experts: int, tokens: int) -> int:
+    """As vLLM asks for them (device_communicators/all2all.py)."""
+    if share.backend == "deepep_low_latency":
+        return DEEPEP_BUFFER + deepep_low_latency(shape, experts, tokens)
+    if share.backend == "deepep_high_throughput":
+        return DEEPEP_BUFFER * (2 if share.hosts > 1 else 1)
+    return 0
+
+
+def fit(shape: ModelShape, share: Share, batch: Batch, gpu_bytes: int) -> Verdict:
+    """All of it in one line, so that it can be checked by hand."""
+    terms = terms_of(shape, share, batch)
+    budget = int(gpu_bytes * batch.utilization)
     room = budget - sum(terms.values())
     tokens = max(0, room) // kv_bytes_per_token(shape)
     added = " + ".join(f"{name} {size / GIB:.1f}" for name, size in terms.items())
-    seen = (
-        f"{share.engine}: {added} = {sum(terms.values()) / GIB:.1f} of {budget / GIB:.1f} GiB; KV for {tokens} tokens"
-    )
-    wanted = f"room for {share.context} tokens"
-    if tokens < share.context:
+    limit = f"{budget / GIB:.1f} GiB ({batch.utilization:g} of {gpu_bytes / GIB:.1f})"
+    left = f"{room / GIB:.1f} GiB for the KV cache: {tokens} tokens"
+    seen = f"{share.engine}: {added} = {sum(terms.values()) / GIB:.1f} of {limit}; {left}"
+    wanted = f"room for {batch.context} tokens, max_model_len"
+    guessed = sum(size for name, size in terms.items() if name.endswith(GUESSED))
+    if room + guessed < batch.context * kv_bytes_per_token(shape):
         return Verdict("FAIL", seen, wanted, FIX)
-    return Verdict("WARN", f"{seen}: tight", wanted, FIX) if room < TIGHT * gpu_bytes else Verdict("PASS", seen, wanted)
+    tight = tokens < batch.context or room < TIGHT * gpu_bytes
+    return Verdict("WARN", f"{seen}: tight", wanted, FIX) if tight else Verdict("PASS", seen, wanted)
 
 
 JUDGES: dict[str, Judge] = {"cfg.memory": on_gpus(memory)}

@@ -1,16 +1,35 @@
-"""Checks of the operating system: limits, memory, CPUs, clock, environment."""
+"""Checks of the operating system: limits, memory, CPUs, kernel, clock."""
 
-from dsr1.env.checks.judging import Judge, Needs, Verdict, known, known_or, passed
+import re
+
+from dsr1.env.checks.judging import (
+    Judge,
+    Needs,
+    Unknown,
+    Verdict,
+    known,
+    known_or,
+    on_gpus,
+    passed,
+    skipped,
+    told,
+)
 from dsr1.hosts.facts.fact import Facts
 
 GIB = 2**30
 UNLIMITED = -1
+THREADS = 65536
+# A rank of vLLM takes a few GiB and a few cores of its own; the page cache that holds the weights is model.cache's.
+RAM_WARN, RAM_FAIL, CORES = 32, 8, 8
+GLIBC = (2, 28)  # manylinux_2_28, what the wheels of torch and vLLM are built for
+BOOTING_S = 300
+CLOCK_S = 0.1
 
 
 def memlock(facts: Facts, needs: Needs) -> Verdict:
     limit = known(facts, "limit.memlock")
     if not needs.ibgda:
-        return Verdict("SKIP", "no RDMA between hosts", "")
+        return skipped("no RDMA between hosts")
     fix = "limits.d: `* - memlock unlimited` (sshd needs UsePAM); Slurm: PropagateResourceLimitsExcept=MEMLOCK."
     seen = "unlimited" if limit == UNLIMITED else f"{limit} bytes"
     return passed(limit == UNLIMITED, "FAIL", seen, "unlimited", fix)
@@ -23,19 +42,56 @@ def nofile(facts: Facts, needs: Needs) -> Verdict:
     return passed(good, "WARN" if limit >= 4096 else "FAIL", f"at most {limit} files", "65536 or more", fix)
 
 
+def nproc(facts: Facts, needs: Needs) -> Verdict:
+    """The tightest of the user's limit, the kernel's and the control group's."""
+    sources = {"ulimit -u": "limit.nproc", "kernel": "limit.threads", "cgroup pids.max": "cgroup.pids"}
+    limits = {word: known(facts, name) for word, name in sources.items() if name != "cgroup.pids"}
+    limits["cgroup pids.max"] = known_or(facts, "cgroup.pids", UNLIMITED)
+    low = {word: limit for word, limit in limits.items() if limit != UNLIMITED and limit < THREADS}
+    seen = ", ".join(f"{word} {limit}" for word, limit in low.items()) or f"{THREADS} or more"
+    fix = "limits.d: `* - nproc unlimited`; sysctl kernel.threads-max, kernel.pid_max; systemd TasksMax."
+    return passed(not low, "WARN", seen, f"{THREADS} processes and threads", fix)
+
+
+def core(facts: Facts, needs: Needs) -> Verdict:
+    limit = known(facts, "limit.core")
+    return told("none are written" if limit == 0 else "dumps of crashed ranks, each as large as the process")
+
+
 def shm(facts: Facts, needs: Needs) -> Verdict:
-    free = known(facts, "memory.shm_free") / GIB
+    free, stale = known(facts, "memory.shm_free") / GIB, known_or(facts, "memory.shm_stale", {"files": 0, "bytes": 0})
+    left = f"; {stale['files']} files of {stale['bytes'] / GIB:.1f} GiB that no process uses" if stale["files"] else ""
     fix = "Delete what crashed runs left in /dev/shm, or remount it with a larger size."
-    return passed(free >= 16, "WARN" if free >= 1 else "FAIL", f"{free:.1f} GiB free", "16 GiB in /dev/shm", fix)
+    verdict = "WARN" if free >= 1 else "FAIL"
+    return passed(
+        free >= 16 and not left, verdict, f"{free:.1f} GiB free{left}", "16 GiB in /dev/shm, nothing left", fix
+    )
 
 
 def ram(facts: Facts, needs: Needs) -> Verdict:
-    """The host that runs R1 keeps its 690 GB in the page cache while it loads."""
-    if not needs.gpus:
-        return Verdict("SKIP", "a plan without GPUs", "")
-    free = known(facts, "memory.available") / GIB
-    fix = "Loading will read the disk more than once; end what uses the memory."
-    return passed(free >= 256, "WARN", f"{free:.0f} GiB available", "256 GiB or more", fix)
+    """Of the host, or of the control group that we are in."""
+    free, most = known(facts, "memory.available") / GIB, known_or(facts, "cgroup.memory", UNLIMITED)
+    free = free if most == UNLIMITED else min(free, most / GIB)
+    wanted, least = RAM_WARN * needs.gpus, RAM_FAIL * needs.gpus
+    fix = "End what uses the memory; in a Slurm job ask for all of it (--mem=0)."
+    verdict = "WARN" if free >= least else "FAIL"
+    return passed(free >= wanted, verdict, f"{free:.0f} GiB available", f"{wanted} GiB or more", fix)
+
+
+def swap(facts: Facts, needs: Needs) -> Verdict:
+    size = known(facts, "memory.swap")
+    return told(f"{size / GIB:.1f} GiB of swap" if size else "no swap")
+
+
+def thp(facts: Facts, needs: Needs) -> Verdict:
+    return told(f"transparent huge pages: {known(facts, 'memory.thp')}")
+
+
+def huge_pages(facts: Facts, needs: Needs) -> Verdict:
+    """What is set aside for them is nobody else's."""
+    size, total = known(facts, "memory.huge_pages"), known(facts, "memory.total")
+    fix = "sysctl vm.nr_hugepages=0, unless something of this host needs them."
+    return passed(size <= total / 4, "WARN", f"{size / GIB:.0f} GiB set aside", "little of the memory", fix)
 
 
 def numa_balancing(facts: Facts, needs: Needs) -> Verdict:
@@ -43,35 +99,99 @@ def numa_balancing(facts: Facts, needs: Needs) -> Verdict:
     return passed(value == 0, "WARN", str(value), "0", "sysctl kernel.numa_balancing=0")
 
 
+def cpus(facts: Facts, needs: Needs) -> Verdict:
+    usable, quota = known(facts, "cpu.usable"), known_or(facts, "cgroup.cpus", UNLIMITED)
+    here, wanted = known(facts, "cpu.count"), CORES * needs.gpus
+    found = usable if quota == UNLIMITED else min(usable, quota)
+    seen = f"{found:g} usable of {here}"
+    fix = "In a Slurm job: --exclusive, or more --cpus-per-task. In a container: more CPUs."
+    return passed(found >= wanted, "WARN", seen, f"{wanted}, {CORES} a rank", fix)
+
+
 def governor(facts: Facts, needs: Needs) -> Verdict:
     """Virtual machines have none."""
     seen = known_or(facts, "cpu.governor", None)
     if seen is None:
-        return Verdict("SKIP", "this host sets no frequencies", "")
+        return skipped("this host sets no frequencies")
     return passed(seen == "performance", "WARN", seen, "performance", "cpupower frequency-set -g performance")
+
+
+def iommu(facts: Facts, needs: Needs) -> Verdict:
+    """Translation of every DMA slows GPUs' and adapters' transfers, and sends P2P through the root complex."""
+    kinds, line = known(facts, "kernel.iommu"), known(facts, "kernel.command_line")
+    if known(facts, "cpu.virtual"):
+        return skipped("a virtual machine: its host decides")
+    option = ", ".join(re.findall(r"\b\w*iommu\S*", line)) or "no option"
+    translated = [kind for kind in kinds if kind.startswith("DMA")]
+    seen = f"{', '.join(kinds) or 'off'} ({option})"
+    fix = "Kernel command line: iommu=pt; turn ACS off on the PCI switches (setpci, BIOS)."
+    return passed(not translated, "WARN", seen, "off, or passthrough (identity)", fix)
 
 
 def clock(facts: Facts, needs: Needs) -> Verdict:
     """Logs of several hosts are ordered by time. What runs serves with a clock an hour off (tests/cluster)."""
     offset = abs(known(facts, "clock.offset"))
     fix = "Start chronyd, or another time service."
-    return passed(offset < 0.5, "WARN", f"{offset:.2f} s off", "within 0.5 s", fix)
+    return passed(offset < CLOCK_S, "WARN", f"{offset:.2f} s off", f"within {CLOCK_S} s", fix)
 
 
-def environment(facts: Facts, needs: Needs) -> Verdict:
-    found = known(facts, "environment")
-    seen = ", ".join(f"{name}={value}" for name, value in found.items())
-    fix = "Unset it in the profile that a login without terminal reads, or set it in the recipe."
-    return passed(not found, "WARN", seen or "clean", "none of LD_PRELOAD, CUDA_VISIBLE_DEVICES, proxies", fix)
+def synchronized(facts: Facts, needs: Needs) -> Verdict:
+    source = known_or(facts, "clock.source", {})
+    seen = "the kernel holds it for synchronized" if known(facts, "clock.synchronized") else "nobody sets it"
+    by = f" by {source['source']}, stratum {source['stratum']}" if source else ""
+    good = known(facts, "clock.synchronized")
+    return passed(good, "WARN", f"{seen}{by}", "a clock that is set", "Start chronyd, or another time service.")
+
+
+def glibc(facts: Facts, needs: Needs) -> Verdict:
+    library = known(facts, "os.libc")
+    found = re.match(r"glibc (\d+)\.(\d+)", library)
+    if found is None:
+        raise Unknown(f"the C library is {library!r}")
+    wanted = "glibc 2.28 or later"
+    return passed(tuple(map(int, found.groups())) >= GLIBC, "FAIL", library, wanted, "Use a newer system or container.")
+
+
+def modules(facts: Facts, needs: Needs) -> Verdict:
+    loaded, wanted = known(facts, "kernel.modules"), ["nvidia", "nvidia_uvm"]
+    missing = [name for name in wanted if name not in loaded]
+    seen = f"not {', '.join(missing)}" if missing else ", ".join(loaded)
+    return passed(not missing, "FAIL", seen, ", ".join(wanted), f"modprobe {' '.join(missing)}, or install the driver.")
+
+
+def uptime(facts: Facts, needs: Needs) -> Verdict:
+    seconds = known(facts, "kernel.uptime_s")
+    young = ": the fabric manager may not be through" if seconds < BOOTING_S and needs.gpus else ""
+    return told(f"up for {seconds / 3600:.1f} h{young}")
+
+
+def slurm(facts: Facts, needs: Needs) -> Verdict:
+    job = known(facts, "environment.slurm")
+    if "SLURM_JOB_ID" not in job:
+        return skipped("not in a Slurm job")
+    nodes = int(job.get("SLURM_JOB_NUM_NODES", "1"))
+    seen, wanted = f"job {job['SLURM_JOB_ID']} has {nodes} nodes", f"{needs.hosts} or more"
+    return passed(nodes >= needs.hosts, "FAIL", seen, wanted, "Ask for as many nodes as the recipe wants (--nodes).")
 
 
 JUDGES: dict[str, Judge] = {
     "sys.memlock": memlock,
     "sys.nofile": nofile,
+    "sys.nproc": nproc,
+    "sys.core": core,
     "sys.shm": shm,
-    "sys.ram": ram,
+    "sys.ram": on_gpus(ram),
+    "sys.swap": swap,
+    "sys.thp": thp,
+    "sys.huge_pages": huge_pages,
     "sys.numa_balancing": numa_balancing,
+    "sys.cpu": on_gpus(cpus),
     "sys.governor": governor,
+    "sys.iommu": on_gpus(iommu),
     "sys.clock": clock,
-    "sw.env_hygiene": environment,
+    "sys.clock_source": synchronized,
+    "sys.glibc": glibc,
+    "sys.modules": on_gpus(modules),
+    "sys.uptime": uptime,
+    "sys.slurm": slurm,
 }

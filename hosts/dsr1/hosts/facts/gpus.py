@@ -22,7 +22,7 @@ def gpu_readers(root: Path, nvml: Work = ask_nvml, timeout_s: float = NVML_S) ->
     return [
         ("gpu.system", "NVML", lambda: system_of(told())),
         ("gpu.devices", "NVML", lambda: gpus_of(told())),
-        ("gpu.processes", "NVML, /proc", lambda: [describe_process(pid) for pid in pids_of(told())]),
+        ("gpu.processes", "NVML", lambda: [describe_process(pid) for pid in pids_of(told())]),
         ("gpu.kernel", str(folder), lambda: [parse_gpu(file.read_text()) for file in _information(folder)]),
         ("gpu.cuda", "cuInit, cuDeviceGetCount", lambda: only(cuda())),
     ]

@@ -3,8 +3,12 @@
 A call that fails leaves None, and its reason among the object's `problems`: "Not Supported" is no health.
 """
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import byref
+from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.facts.fact import Value
@@ -89,15 +93,33 @@ class Asking:
 
 def ask_nvml() -> Iterator[Value]:
     """The system first, then GPU after GPU: what hangs later takes nothing from what was told before."""
-    try:
-        import pynvml as nvml
-    except ImportError:
-        raise OSError("nvidia-ml-py is not in the runtime's Python") from None
+    nvml = _binding()
     nvml.nvmlInit()
     count = nvml.nvmlDeviceGetCount()
     yield describe_system(nvml, count)
     for index in range(count):
         yield describe_gpu(nvml, index)
+
+
+def _binding() -> Any:
+    """nvidia-ml-py, or the copy of it that vLLM carries; vLLM itself, which takes seconds, isn't imported."""
+    try:
+        return importlib.import_module("pynvml")
+    except ImportError:
+        vllm = importlib.util.find_spec("vllm")
+        if vllm is None or not vllm.origin:
+            raise OSError("neither nvidia-ml-py nor vLLM is in the runtime's Python") from None
+        return load_module(Path(vllm.origin).parent / "third_party" / "pynvml.py")
+
+
+def load_module(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("pynvml", file)
+    if spec is None or spec.loader is None:
+        raise OSError(f"{file} is not there")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pynvml"] = module  # its dataclasses and ctypes look themselves up there
+    spec.loader.exec_module(module)
+    return module
 
 
 def describe_system(nvml: Any, count: int) -> dict[str, Value]:

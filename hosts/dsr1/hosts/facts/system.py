@@ -2,6 +2,7 @@
 
 import os
 import platform
+import pwd
 import re
 import time
 from collections.abc import Iterator
@@ -71,6 +72,14 @@ def parse_cores(text: str) -> int:
     return found
 
 
+def is_virtual(text: str) -> bool:
+    """Whether /proc/cpuinfo has the flag that a hypervisor sets. ValueError: it has no flags."""
+    flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
+    if flags is None:
+        raise ValueError("no flags")
+    return "hypervisor" in flags[1].split()
+
+
 def parse_properties(text: str) -> dict[str, Value]:
     """`systemctl show`: NAME=VALUE lines."""
     rows = (line.partition("=") for line in text.splitlines() if "=" in line)
@@ -87,6 +96,7 @@ def system_readers(root: Path) -> Iterator[Reader]:
     yield from _kernel(root)
     yield from _memory(root)
     yield from _cpus(root)
+    yield "user", "uid", lambda: pwd.getpwuid(os.geteuid()).pw_name
     yield "clock.now", "time", time.time
     yield "clock.synchronized", "adjtimex", synchronized
     yield "environment", "environ", lambda: {name: os.environ[name] for name in SUSPECT if name in os.environ}
@@ -140,6 +150,7 @@ def _cpus(root: Path) -> Iterator[Reader]:
     cpu, info = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", root / "proc/cpuinfo"
     yield "cpu.governor", str(cpu), lambda: read(cpu).strip()
     yield "cpu.cores", str(info), lambda: parse_cores(read(info))
+    yield "cpu.virtual", str(info), lambda: is_virtual(read(info))
     yield "cpu.count", "os.cpu_count", os.cpu_count
     yield "cpu.usable", "sched_getaffinity", lambda: len(os.sched_getaffinity(0))
 

@@ -31,7 +31,7 @@ def verify(
 ) -> None:
     """Look whether a model is whole on every host, and the same on all. Exit code 3 when it isn't."""
     from dsr1.hosts.inventory import parse_hosts
-    from dsr1.launcher.cli.check import show_findings
+    from dsr1.launcher.cli.findings_view import show_findings
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model_verify import verify_model
 

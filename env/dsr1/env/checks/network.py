@@ -1,0 +1,141 @@
+"""Checks of the network and of ports: on a host, and between the hosts."""
+
+from collections import Counter
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from ipaddress import ip_address
+
+from dsr1.env.checks.judging import Judge, Needs, Site, Verdict, across, known, known_or, passed, skipped
+from dsr1.hosts.events import Finding
+from dsr1.hosts.facts.fact import Facts
+
+# Bridges of containers and tunnels: peers can't reach them, or are slowed down by them.
+VIRTUAL = ("docker*", "virbr*", "cni*", "veth*", "tailscale*", "wg*", "flannel*")
+MOST = 12
+
+
+def shorten(words: list[str]) -> str:
+    return ", ".join(words[:MOST]) + (", ..." if len(words) > MOST else "")
+
+
+def route(facts: Facts, needs: Needs) -> Verdict:
+    control = known_or(facts, "net.control", None)
+    if control is None and "net.control" in facts and not facts["net.control"].problem:
+        return skipped("nobody to talk to")
+    address, interface = known(facts, "net.control")["address"], known(facts, "net.control")["interface"]
+    good = bool(interface) and interface != "lo" and not any(fnmatch(interface, name) for name in VIRTUAL)
+    fix = "Give the host's control_address in an inventory: one that its peers reach."
+    return passed(
+        good or needs.hosts == 1,
+        "FAIL",
+        f"{address} on {interface or 'no interface'}",
+        "an address that peers reach, on an interface of the network",
+        fix,
+    )
+
+
+def ports_free(facts: Facts, needs: Needs) -> Verdict:
+    """The agent reserves them later, and tries to bind them; this finds the foreign ones before anything starts."""
+    held, wanted = known(facts, "net.listening"), sorted(set(needs.ports))
+    taken = [f"{port} is held by {held[str(port)]}" for port in wanted if str(port) in held]
+    seen = shorten(taken) or f"{len(wanted)} free"
+    fix = "End that process, or choose another port in the recipe (`dsr1 ps` lists your runs)."
+    return passed(not taken, "FAIL", seen, "the plan's ports, free", fix)
+
+
+def overlap(facts: Facts, needs: Needs) -> Verdict:
+    """Ranges such as vLLM's [base, base + ranks) for NIXL and KV events must not meet."""
+    doubles = [f"{port} ({count} times)" for port, count in sorted(Counter(needs.ports).items()) if count > 1]
+    fix = "Move ports.base, or the port that the recipe names, away from the others."
+    return passed(not doubles, "FAIL", shorten(doubles) or "disjoint", "every port once", fix)
+
+
+def ephemeral(facts: Facts, needs: Needs) -> Verdict:
+    """A port in the range of outgoing connections can be taken by any of them, before its process binds it."""
+    (low, high), reserved = known(facts, "net.ephemeral"), known(facts, "net.reserved")
+    inside = [port for port in sorted(set(needs.ports)) if low <= port <= high]
+    risky = [str(port) for port in inside if not any(first <= port <= last for first, last in reserved)]
+    setting = f"sysctl -w net.ipv4.ip_local_reserved_ports={','.join(risky)}"
+    fix = f"Choose ports outside {low}-{high}, or reserve them as root: {setting} (beside those reserved already)."
+    seen = f"{shorten(risky)} in {low}-{high}" if risky else f"none in {low}-{high}"
+    return passed(not risky, "WARN", seen, "ports that no outgoing connection takes", fix)
+
+
+def privileged(facts: Facts, needs: Needs) -> Verdict:
+    first = known(facts, "net.unprivileged")
+    low = [str(port) for port in sorted(set(needs.ports)) if port < first]
+    fix = f"Choose ports of {first} or above in the recipe."
+    return passed(not low, "FAIL", shorten(low) or f"none below {first}", "ports that any user may bind", fix)
+
+
+def proxy(facts: Facts, needs: Needs) -> Verdict:
+    """Dynamo's and vLLM's clients heed proxies, for the hosts among themselves too."""
+    found = {name.lower(): value for name, value in known(facts, "environment").items()}
+    used = [name for name in ("http_proxy", "https_proxy") if found.get(name)]
+    if not used:
+        return Verdict("PASS", "none", "none, or hosts that are excepted")
+    excepted, own = found.get("no_proxy", ""), known_or(facts, "net.control", None) or {}
+    address = own.get("address", "127.0.0.1")
+    good = excepted == "*" or address in [word.strip() for word in excepted.split(",")]
+    seen = f"{', '.join(used)}; no_proxy is {excepted or 'empty'}"
+    fix = f"Set no_proxy to the hosts' addresses ({address}, ...) in the recipe's runtime.env, or unset the proxies."
+    return passed(good, "WARN", seen, f"no_proxy with {address}", fix)
+
+
+JUDGES: dict[str, Judge] = {
+    "net.route": route,
+    "net.ports_free": ports_free,
+    "net.port_overlap": overlap,
+    "net.ephemeral": ephemeral,
+    "net.ports_privileged": privileged,
+    "net.proxy": proxy,
+}
+
+
+def same_names(check: str, site: Site) -> Iterator[Finding]:
+    """dsr1 gives addresses to what it starts, so a name that a host doesn't know is no harm; another's address is."""
+    wanted, fix = "names that mean the same on all hosts", "Mend /etc/hosts or the name server there."
+    for host, facts in across(site, "net.resolved"):
+        if facts is None:
+            yield Finding(host, check, "UNKNOWN", "names were not resolved", wanted, "Look at /etc/resolv.conf there.")
+            continue
+        wrong = [_differs(name, found, site) for name, found in facts.items()]
+        seen = "; ".join(filter(None, wrong))
+        own = _loops(host, facts)
+        verdict = "FAIL" if seen else "WARN" if own else "PASS"
+        yield Finding(host, check, verdict, seen or own or "they do", wanted, fix if seen or own else "")
+
+
+def _differs(name: str, found: object, site: Site) -> str:
+    """What this host makes of a name, where others that know it make something else of it."""
+    if not isinstance(found, list) or _is_loopback(found):
+        return ""
+    others = [told[name] for _, told in across(site, "net.resolved") if told and isinstance(told.get(name), list)]
+    elsewhere = [other for other in others if not _is_loopback(other) and not set(other) & set(found)]
+    return f"{name} is {', '.join(found)}, elsewhere {', '.join(elsewhere[0])}" if elsewhere else ""
+
+
+def _loops(host: str, facts: dict[str, object]) -> str:
+    found = facts.get(host)
+    return f"its own name is {', '.join(found)}" if isinstance(found, list) and _is_loopback(found) else ""
+
+
+def _is_loopback(addresses: list[str]) -> bool:
+    return all(ip_address(address.partition("%")[0]).is_loopback for address in addresses)
+
+
+def unique_addresses(check: str, site: Site) -> Iterator[Finding]:
+    wanted, fix = "an address of its own", "Give each host its control_address in an inventory."
+    addresses = {host: control and control["address"] for host, control in across(site, "net.control")}
+    count = Counter(addresses.values())
+    for host, address in addresses.items():
+        if not address:
+            yield Finding(host, check, "SKIP", "nobody to talk to", wanted, "")
+        else:
+            good = count[address] == 1
+            yield Finding(host, check, "PASS" if good else "FAIL", str(address), wanted, "" if good else fix)
+
+
+def control_mtu(facts: Facts) -> dict[str, str]:
+    interface = known(facts, "net.control")["interface"]
+    return {"MTU": str(known(facts, "net.interfaces")[interface]["mtu"])}

@@ -1,0 +1,106 @@
+"""Checks of NVLink within a host, and of the switches between its GPUs: what DeepEP needs of them."""
+
+from typing import Any
+
+from dsr1.env.checks.gpu import Gpu, Said, each_gpu, fail, fold, gpus_of, warn
+from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed
+from dsr1.hosts.facts.fact import Facts
+
+LINKS, SPEED_MB = 18, 26562
+COMPLETED, IN_PROGRESS, NOT_SUPPORTED = 3, 2, 0
+STATES = {1: "not started", IN_PROGRESS: "in progress"}
+# Two bits a field of the health mask (nvml.h): 1 is true, and bad.
+HEALTH = {0: "a degraded bandwidth", 2: "a route recovery", 4: "an unhealthy route", 6: "an access timeout recovery"}
+UNHEALTHY_ROUTE = 4
+RESTART = "Restart nvidia-fabricmanager, of the driver's very version; then journalctl -u nvidia-fabricmanager."
+RESET = "Reset the GPU; then reboot; then have it looked at."
+
+
+def fabric_state(gpu: Gpu) -> Said:
+    """Not supported: there are no switches."""
+    fabric = gpu["fabric"]
+    state, status = fabric["state"], fabric["status"]
+    if state == NOT_SUPPORTED or (state == COMPLETED and status == 0):
+        return None
+    return fail(f"is {STATES.get(state, f'in state {state}')}, status {status}")
+
+
+def fabric_health(gpu: Gpu) -> Said:
+    mask = gpu["fabric"]["health"]
+    bad = {shift: word for shift, word in HEALTH.items() if mask >> shift & 3 == 1}
+    text = f"has {' and '.join(bad.values())}"
+    return (fail(text) if UNHEALTHY_ROUTE in bad else warn(text)) if bad else None
+
+
+def manager(facts: Facts, needs: Needs) -> Verdict:
+    """In a virtual machine it runs elsewhere: what counts then is that the fabric is complete."""
+    unit = known_or(facts, "fabric.manager", {"LoadState": "not-found"})
+    states = {Gpu(gpu)["fabric"]["state"] for gpu in gpus_of(facts, needs)}
+    if unit["LoadState"] == "not-found" and states <= {COMPLETED, NOT_SUPPORTED}:
+        return Verdict("PASS", "not on this host, and the fabric is complete", "a complete fabric")
+    state, driver = unit.get("ActiveState", "not there"), known(facts, "nvidia.driver")["version"]
+    own = known_or(facts, "fabric.manager_version", driver)
+    seen = f"{state}, version {own}"
+    wanted = f"active, version {driver} (the driver's)"
+    verdict = "WARN" if states == {COMPLETED} and own == driver else "FAIL"
+    return passed(state == "active" and own == driver, verdict, seen, wanted, RESTART)
+
+
+def links(gpu: Gpu) -> Said:
+    active = _active(gpu)
+    return None if len(active) == LINKS else fail(f"has {len(active)} active links")
+
+
+def _active(gpu: Gpu) -> list[dict[str, Any]]:
+    return [link for link in gpu["links"] if link["active"]]
+
+
+def speed(gpu: Gpu) -> Said:
+    speeds = {Gpu(link)["speed"] for link in _active(gpu)}
+    slow = sorted(speed for speed in speeds if speed < SPEED_MB)
+    return fail(f"has links of {', '.join(map(str, slow))} MB/s") if slow else None
+
+
+def errors(gpu: Gpu) -> Said:
+    """Counted since the driver was loaded: they should not grow."""
+    sums: dict[str, int] = {}
+    for link in _active(gpu):
+        for name in link["errors"]:
+            sums[name] = sums.get(name, 0) + Gpu({**link["errors"], "problems": link["problems"]})[name]
+    found = [f"{name} {count}" for name, count in sums.items() if count]
+    return warn(f"had {', '.join(found)}") if found else None
+
+
+def peers(facts: Facts, needs: Needs) -> Verdict:
+    matrix = Gpu(known(facts, "gpu.system"))["nvlink"]
+    pairs = [(a, b) for a in range(needs.gpus) for b in range(needs.gpus) if a != b]
+    apart = [f"{a}-{b}" for a, b in pairs if matrix[a][b] != 0]
+    seen = f"{len(pairs) - len(apart)} of {len(pairs)} pairs" + (f"; not {', '.join(apart[:8])}" if apart else "")
+    return passed(not apart, "FAIL", seen, "every pair of GPUs over NVLink", RESTART)
+
+
+def topology(facts: Facts, needs: Needs) -> Verdict:
+    """As many links everywhere: what `nvidia-smi topo -m` shows as NV18."""
+    counts = {index: len(_active(Gpu(gpu))) for index, gpu in enumerate(gpus_of(facts, needs))}
+    if not any(counts.values()):
+        raise Unknown("no active link")
+    seen = f"NV{min(counts.values())} everywhere"
+    if len(set(counts.values())) > 1:
+        seen = fold({index: f"has {count} links" for index, count in counts.items()})
+    return passed(set(counts.values()) == {LINKS}, "WARN", seen, f"NV{LINKS} everywhere", RESET)
+
+
+def together(judge: Judge) -> Judge:
+    return on_gpus(judge, least=2)
+
+
+JUDGES: dict[str, Judge] = {
+    "nvl.fabric_state": together(each_gpu(fabric_state, "a complete fabric", f"{RESTART} In progress: wait 5 min.")),
+    "nvl.fabric_health": together(each_gpu(fabric_health, "a healthy fabric", RESET)),
+    "nvl.fabricmanager": together(manager),
+    "nvl.links": together(each_gpu(links, f"{LINKS} active links", RESET)),
+    "nvl.speed": together(each_gpu(speed, f"links of {SPEED_MB} MB/s", RESET)),
+    "nvl.errors": together(each_gpu(errors, "links without errors", "Watch whether they grow: then reset the GPU.")),
+    "nvl.p2p": together(peers),
+    "nvl.topology": together(topology),
+}

@@ -1,0 +1,119 @@
+"""What a plan asks of its hosts, for the checks; and what the hosts have to be asked for that. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dsr1.env.checks.judging import Needs, Own, Share
+from dsr1.hosts.facts.ask import Ask
+from dsr1.hosts.host import Host
+from dsr1.launcher.commands.stacks import stack_of
+from dsr1.launcher.plan import Plan, make_plan
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import GPUS_PER_NODE, Group, Topology, make_topology, wanted_nodes
+
+GIB = 2**30
+CACHES, TEMPORARY = "/var/tmp", "/tmp"
+CACHE_BYTES, TEMPORARY_BYTES = 50 * GIB, 10 * GIB
+QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
+
+
+def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
+    """InputError for what can't be laid out on as many hosts as the recipe wants."""
+    whole = fill_up(recipe, hosts)
+    topology, plan = make_topology(recipe, whole), make_plan(recipe, whole, "check", "/nowhere")
+    simulated, required = is_simulated(recipe), stack_of(recipe).requirements
+    gpus = Counter[str]() if simulated else count_gpus(topology)
+    backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
+    deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
+    return Needs(
+        gpus=max(gpus.values(), default=0),
+        hosts=len({host.address for host in hosts}),
+        all2all_backend="" if simulated else deepep,
+        shares=() if simulated else tuple(make_share(group, plan) for group in topology.groups),
+        weights=reads_weights(recipe),
+        packages=required.packages,
+        pins=required.pins,
+        folders={} if simulated else written_folders(recipe),
+        own={host.host: Own(gpus[host.host], tuple(ports_of(plan, host.address))) for host in plan.hosts},
+    )
+
+
+def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str) -> Ask:
+    """One for all hosts. Of the plan's ports, it is told who holds them."""
+    plan = make_plan(recipe, fill_up(recipe, hosts), "check", "/nowhere")
+    ports = {port for process in plan.processes for port in process.ports}
+    return Ask(
+        model=recipe.model.path,
+        leader=leader,
+        peers=tuple(host.name for host in hosts) if leader and len(hosts) > 1 else (),
+        ports=tuple(sorted(ports)),
+        folders=tuple(written_folders(recipe)),
+        pins=tuple(name for name, _ in stack_of(recipe).requirements.pins),
+    )
+
+
+def fill_up(recipe: Recipe, hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """As many hosts as the recipe wants, each with the GPUs that it should have: a check of some must do for some."""
+    missing = range(len(hosts), wanted_nodes(recipe))
+    others = tuple(Host(f"(host {number + 1})", f"(host {number + 1})") for number in missing)
+    return tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in (*hosts, *others))
+
+
+def is_simulated(recipe: Recipe) -> bool:
+    return recipe.runtime.device == "cpu" or recipe.stack == "mocker"
+
+
+def reads_weights(recipe: Recipe) -> bool:
+    formats = {engine.args.get("load-format", engine.args.get("load_format")) for engine in recipe.engines.values()}
+    return recipe.stack != "mocker" and formats != {"dummy"}
+
+
+def count_gpus(topology: Topology) -> Counter[str]:
+    """By host, of all engines. Hosts of one address are one machine."""
+    machines, found = Counter[str](), Counter[str]()
+    for group in topology.groups:
+        for node in group.nodes:
+            machines[node.host.address] += len(node.devices)
+    for host in topology.hosts:
+        found[host.name] = machines[host.address]
+    return found
+
+
+def ports_of(plan: Plan, address: str) -> list[int]:
+    """Of all processes on that machine."""
+    processes = [process for host in plan.hosts if host.address == address for process in host.processes]
+    return [port for process in processes for port in process.ports]
+
+
+def written_folders(recipe: Recipe) -> dict[str, int]:
+    """Where compiled kernels are kept, and the temporary folder; bytes wanted in each."""
+    own = recipe.runtime
+    return {own.cache_dir or CACHES: CACHE_BYTES, own.env.get("TMPDIR", TEMPORARY): TEMPORARY_BYTES}
+
+
+def make_share(group: Group, plan: Plan) -> Share:
+    spec = group.spec
+    return Share(
+        engine=group.name,
+        expert_ranks=group.size * spec.tensor_parallel_size if spec.expert_parallel else 1,
+        tensor_ranks=spec.tensor_parallel_size,
+        redundant_experts=spec.eplb.num_redundant_experts if spec.eplb else 0,
+        utilization=spec.gpu_memory_utilization,
+        context=spec.max_model_len,
+        backend=spec.all2all_backend or "",
+        tokens=spec.token_budget,
+        sequences=spec.max_num_seqs,
+        eager=spec.enforce_eager,
+        hosts=len({node.host.address for node in group.nodes}),
+        role=spec.role,
+        queue_depth=_queue_depth(group.name, plan),
+        expert_balancing=spec.eplb is not None,
+    )
+
+
+def _queue_depth(group: str, plan: Plan) -> int | None:
+    """What the engine's processes will really have."""
+    values = (v.value for p in plan.processes if p.group == group for v in p.env if v.name == QUEUE_DEPTH)
+    text = next(values, "")
+    return int(text) if text.isdigit() else None
