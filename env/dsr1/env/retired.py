@@ -21,6 +21,11 @@ class Retired:
     value: str | None = None
     lost: bool = False
 
+    @property
+    def is_needless(self) -> bool:
+        """Nothing took its place, and nothing is missing without it."""
+        return self.advice.startswith("Leave it out")
+
 
 _BACKENDS = "allgather_reducescatter, deepep_low_latency, deepep_high_throughput or deepep_v2"
 _V1 = "Leave it out: vLLM has one engine today."
@@ -40,6 +45,15 @@ VARIABLES: Mapping[str, Retired] = {
         "max_num_batched_tokens (--max-num-batched-tokens) bounds a rank's MoE batch", "max_num_batched_tokens"
     ),
     "VLLM_ATTENTION_BACKEND": Retired("args: {attention-backend: ...}", "args.attention-backend", lost=True),
+    "VLLM_ENABLE_MOE_DP_CHUNK": Retired("Leave it out: max_num_batched_tokens bounds a rank's MoE batch."),
+    "VLLM_ENABLE_FUSED_MOE_ACTIVATION_CHUNKING": Retired("Leave it out: max_num_batched_tokens bounds the batch."),
+    "VLLM_DEEPEP_LOW_LATENCY_ALLOW_NVLINK": Retired("Leave it out: DeepEP uses NVLink where it is."),
+    "VLLM_USE_FLASHINFER_MOE_FP4": Retired("moe_backend (--moe-backend)"),
+    "VLLM_USE_FLASHINFER_MOE_FP8": Retired("moe_backend (--moe-backend)"),
+    "VLLM_FLASHINFER_MOE_BACKEND": Retired("moe_backend (--moe-backend)"),
+    "VLLM_USE_TRTLLM_RAGGED_DEEPSEEK_PREFILL": Retired(
+        "args: {attention-config: {mla_prefill_backend: TRTLLM_RAGGED}}"
+    ),
     "VLLM_USE_V1": Retired(_V1),
     "VLLM_USE_RAY_SPMD_WORKER": Retired(_RAY),
     "VLLM_USE_RAY_COMPILED_DAG": Retired(_RAY),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.commands.kv import transfer_config
 from dsr1.launcher.importing.arguments import Flag, Known, known_flags
 from dsr1.launcher.importing.command import short
 from dsr1.launcher.importing.draft import Draft, Worker
@@ -17,14 +18,12 @@ from dsr1.launcher.importing.roles import BOTH, PREFILL, role_of
 from dsr1.launcher.importing.services import Service, count_of, gpus_of
 from dsr1.launcher.importing.sizes import Asked, lay_out
 from dsr1.launcher.importing.tree import Fields, Scalar, Value
+from dsr1.launcher.importing.variables import READY
 from dsr1.launcher.importing.volumes import Mount, mount_of, mounts_of
-from dsr1.launcher.recipe import Frontend
-from dsr1.launcher.recipe_engine import Engine
+from dsr1.launcher.recipe_engine import CONNECTORS, Engine
 
 _DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
 _SHORTEST_START = 600
-_NIXL = {"kv_connector": "NixlConnector", "kv_role": "kv_both"}
-_FIRST_KEYS = ("role", "layout", "replicas", "nodes", "ranks_per_node", "tensor_parallel_size", "expert_parallel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,7 @@ def assemble(parts: Parts, deployment: Fields) -> dict[str, Any]:
         "timeouts": _timeouts(parts),
     }
     _note_mounts(parts)
+    _note_router(parts)
     return {key: value for key, value in recipe.items() if value}
 
 
@@ -103,24 +103,31 @@ def _engine(worker: Worker, role: str, parts: Parts) -> dict[str, Any]:
     values |= _sizes(worker, parts)
     values["expert_parallel"] = draft.values.pop("expert_parallel", False)
     values |= draft.values
-    if role != BOTH and "kv_transfer" not in values and "kv-transfer-config" not in draft.args:
-        _choose_nixl(values, draft)
+    _settle_transfer(values, role, draft)
     values |= {"args": draft.args} if draft.args else {}
     values |= {"env": worker.taken.env} if worker.taken.env else {}
     note_shared_memory(worker.service, parts.ledger)
-    ordered = {key: values[key] for key in _FIRST_KEYS if key in values}
-    return {**ordered, **values}
+    return {key: values[key] for key in Engine.model_fields if key in values}
 
 
-def _choose_nixl(values: dict[str, Any], draft: Draft) -> None:
-    draft.ledger.rewrite(
-        f"{draft.name}: KV caches move by NIXL; Dynamo no longer chooses it when nobody says so",
-        f"{draft.key}.kv_transfer",
-    )
-    if "kv_transfer" in Engine.model_fields:
-        values["kv_transfer"] = "nixl"
-    else:
-        draft.args["kv-transfer-config"] = dict(_NIXL)
+def _settle_transfer(values: dict[str, Any], role: str, draft: Draft) -> None:
+    """A recipe's short word for how caches move, where the manifest's own configuration says the same."""
+    config = values.get("kv_transfer")
+    if config is None:
+        values.pop("kv_transfer", None)
+        if role != BOTH:
+            text = f"{draft.name}: KV caches move by NIXL; Dynamo no longer chooses it when nobody says so"
+            draft.ledger.rewrite(text, f"{draft.key}.kv_transfer")
+            values["kv_transfer"] = "nixl"
+    elif isinstance(config, dict):
+        values["kv_transfer"] = next((word for word in CONNECTORS if _means(word, role, config)), config)
+
+
+def _means(word: str, role: str, config: dict[str, Any]) -> bool:
+    """kv_both, of old, and what follows from an engine's role today, are one for NIXL."""
+    full = transfer_config(Engine.model_validate({"role": role, "kv_transfer": word})) or {}
+    either = full.get("kv_connector") == "NixlConnector" and config.get("kv_role", "kv_both") == "kv_both"
+    return full == (full | config if not either else {**full, **config, "kv_role": full["kv_role"]})
 
 
 def _sizes(worker: Worker, parts: Parts) -> dict[str, Any]:
@@ -141,17 +148,16 @@ def _sizes(worker: Worker, parts: Parts) -> dict[str, Any]:
         parts.ledger.rewrite(f"{draft.name}: {layout.note}", f"{draft.key}.nodes")
     sizes = {"nodes": layout.nodes, "ranks_per_node": layout.ranks}
     sizes |= {"tensor_parallel_size": tensor} if tensor > 1 else {}
-    return sizes | _replicas(service, draft.key, "replicas" in Engine.model_fields, parts)
+    return sizes | _replicas(service, draft.key, parts)
 
 
-def _replicas(service: Service, key: str, has_key: bool, parts: Parts) -> dict[str, Any]:
+def _replicas(service: Service, key: str, parts: Parts) -> dict[str, Any]:
     value = service.fields.get("replicas")
-    count = 1 if value is None else count_of(value, "replicas", parts.source)
-    if value is not None:
-        parts.ledger.use(f"{key}.replicas", value.place)
-        if count > 1 and not has_key:
-            parts.ledger.ask(f"{count} replicas: a recipe has one of each", f"{key}.replicas", value.place)
-    return {"replicas": count} if count > 1 and has_key else {}
+    if value is None:
+        return {}
+    parts.ledger.use(f"{key}.replicas", value.place)
+    count = count_of(value, "replicas", parts.source)
+    return {"replicas": count} if count > 1 else {}
 
 
 def _nodes(service: Service, parts: Parts) -> int:
@@ -174,7 +180,7 @@ def _frontend(parts: Parts) -> dict[str, Any]:
     if parts.front.args:
         values["args"] = parts.front.args
     for service in parts.front_services:
-        values |= _replicas(service, "frontend", "replicas" in Frontend.model_fields, parts)
+        values |= _replicas(service, "frontend", parts)
         if isinstance(service.fields.get("multinode"), Fields):
             parts.ledger.leave("a frontend is one process", service.fields.values["multinode"].place)
         note_shared_memory(service, parts.ledger)
@@ -223,7 +229,7 @@ def _served_name(parts: Parts) -> str:
 def _timeouts(parts: Parts) -> dict[str, Any]:
     services = [*parts.front_services, *(worker.service for worker in parts.workers)]
     starts = [seconds for service in services if (seconds := startup_seconds(service, parts.ledger))]
-    starts += [_engine_timeout(worker, parts) for worker in parts.workers if "timeouts.ready" in worker.taken.special]
+    starts += [_engine_timeout(worker, parts) for worker in parts.workers if READY in worker.taken.special]
     stops = [seconds for service in services if (seconds := grace_seconds(service, parts.ledger))]
     values: dict[str, Any] = {}
     if starts and max(starts) >= _SHORTEST_START:
@@ -238,7 +244,7 @@ def _timeouts(parts: Parts) -> dict[str, Any]:
 
 
 def _engine_timeout(worker: Worker, parts: Parts) -> int:
-    setting = worker.taken.special["timeouts.ready"]
+    setting = worker.taken.special[READY]
     text = setting.value or ""
     if not (text.isascii() and text.isdecimal() and len(text) < 8):
         worker.draft.refuse_at(setting.places, f"{setting.name} is {short(text)}; seconds are wanted")
@@ -263,3 +269,10 @@ def _note_mounts(parts: Parts) -> None:
 def _ask_for(mount: Mount, what: str, wish: str, key: str, parts: Parts) -> None:
     text = f"{what} lies in volume {short(mount.name)}: the hosts need it there; {wish}"
     parts.ledger.ask(text, key, mount.place)
+
+
+def _note_router(parts: Parts) -> None:
+    deaf = [worker.draft.key for worker in parts.workers if not worker.draft.values.get("kv_events")]
+    if parts.front.values.get("router_mode") == "kv" and deaf:
+        text = "router_mode kv guesses what is cached unless workers tell it; kv_events: true makes them"
+        parts.ledger.ask(text, f"{deaf[0]}.kv_events")

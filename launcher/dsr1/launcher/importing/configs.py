@@ -25,6 +25,21 @@ GONE: Mapping[str, str] = {
 _GRAPH_MODES = {("use_cudagraph", False): "NONE", ("full_cuda_graph", True): "FULL"}
 
 
+_ATTENTION = {"use_trtllm_ragged_deepseek_prefill": "TRTLLM_RAGGED"}
+
+
+def modern_attention(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """An attention config as today's vLLM knows it: the backends of MLA's prefill have one key."""
+    result = dict(config)
+    changes = []
+    for key, backend in _ATTENTION.items():
+        if key in result:
+            if result.pop(key) is True:
+                result.setdefault("mla_prefill_backend", backend)
+            changes.append(f"{key} is gone; mla_prefill_backend names the backend of MLA's prefill")
+    return result, changes
+
+
 def modernised(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """A compilation config as today's vLLM knows it, and what was changed. A key that stands in both spellings keeps
     today's value."""

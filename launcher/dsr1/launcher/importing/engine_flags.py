@@ -8,13 +8,11 @@ from dsr1.env.retired import VALUES as RETIRED_VALUES
 from dsr1.env.retired import Retired
 from dsr1.launcher.importing.arguments import Flag, Known, exact_value, parsed_json
 from dsr1.launcher.importing.command import short
-from dsr1.launcher.importing.configs import modernised, unquoted
+from dsr1.launcher.importing.configs import modern_attention, modernised, unquoted
 from dsr1.launcher.importing.draft import Draft
 from dsr1.launcher.importing.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.numbers import parse_count, parse_number, parse_switch
-from dsr1.launcher.recipe_engine import Engine, Eplb
-
-_NIXL = {"kv_connector": "NixlConnector", "kv_role": "kv_both"}
+from dsr1.launcher.recipe_engine import CONNECTORS, Eplb
 
 
 def take_flag(draft: Draft, flag: Flag, known: Known) -> bool:
@@ -40,9 +38,11 @@ def retire(draft: Draft, flag: Flag, successor: Retired) -> None:
     written = f"{flag.name}={flag.text}" if flag.name.isupper() else f"--{flag.name}"
     section, _, inner = successor.key.partition(".")
     if not successor.key:
-        say = draft.ledger.ask if successor.lost else None
-        text = f"{written} is gone. Today: {successor.advice}" if say else f"{written} is gone. {successor.advice}"
-        draft.ledger.ask(text, draft.key, *flag.places) if say else draft.ledger.leave(text, *flag.places)
+        text = f"{written} is gone. {'' if successor.is_needless else 'Today: '}{successor.advice}"
+        if successor.is_needless:
+            draft.ledger.leave(text, *flag.places)
+        else:
+            draft.ledger.ask(text, draft.key, *flag.places)
         return
     value = flag.text if successor.value is None else successor.value
     holder = {"args": draft.args, "eplb": draft.eplb, "dbo": draft.dbo}.get(section, draft.values)
@@ -66,8 +66,20 @@ def _set(draft: Draft, flag: Flag, key: str, value: str) -> None:
         draft.dbo.update({inner: value} if inner else {})
         draft.dbo.setdefault("", True)
     else:
-        draft.values[key] = parse_count(value) if key.startswith("max_") else value
+        draft.values[key] = _today(draft, flag, key, value)
         draft.places[key] = flag.places
+
+
+def _today(draft: Draft, flag: Flag, key: str, value: str) -> Any:
+    if key == "kv_events":
+        return True
+    if key == "kv_transfer":
+        words = [word for word in value.split() if word not in ("none", "null")]
+        wrong = [word for word in words if word not in CONNECTORS]
+        if wrong:
+            draft.refuse(flag, f"dsr1 knows {', '.join(CONNECTORS)}")
+        return next((word for word in words if word != "nixl"), words[0] if words else None)
+    return value
 
 
 def _take_name(draft: Draft, flag: Flag) -> None:
@@ -194,43 +206,36 @@ def _mapping(draft: Draft, flag: Flag) -> dict[str, Any]:
 
 
 def _kv_transfer(draft: Draft, flag: Flag) -> None:
-    config = _mapping(draft, flag)
-    short_form = "nixl" if config == _NIXL else config
-    _put_config(draft, flag, "kv_transfer", short_form, config)
+    draft.put("kv_transfer", _mapping(draft, flag), *flag.places)
 
 
 def _kv_events(draft: Draft, flag: Flag) -> None:
     config = _mapping(draft, flag)
-    if "kv_events" not in Engine.model_fields:
-        _put_config(draft, flag, "kv_events", config, config)
-        return
     on = config.get("enable_kv_cache_events") is not False and config.get("publisher", "zmq") == "zmq"
-    text = "--kv-events-config: dsr1 chooses its ports and topics itself"
-    draft.rewrite("kv_events", on, text, *flag.places)
+    draft.rewrite("kv_events", on, "--kv-events-config: dsr1 chooses its ports and topics itself", *flag.places)
 
 
 def _compilation(draft: Draft, flag: Flag) -> None:
     config, changes = modernised(_mapping(draft, flag))
     if changes:
         text = f"--compilation-config: {'; '.join(changes)}"
-        draft.ledger.rewrite(text, f"{draft.key}.compilation_config", *flag.places)
-    _put_config(draft, flag, "compilation_config", config, config)
-
-
-def _put_config(draft: Draft, flag: Flag, key: str, value: Any, config: dict[str, Any]) -> None:
-    """To the recipe's own key where it has one; else to `args`."""
-    if key in Engine.model_fields:
-        draft.put(key, value, *flag.places)
+        draft.rewrite("compilation_config", config, text, *flag.places)
     else:
-        draft.args[flag.name] = config
-        draft.ledger.use(f"{draft.key}.args.{flag.name}", *flag.places)
+        draft.put("compilation_config", config, *flag.places)
 
 
-def _moe_backend(draft: Draft, flag: Flag) -> None:
-    if "moe_backend" in Engine.model_fields:
-        draft.put("moe_backend", _text(draft, flag), *flag.places)
+def _attention(draft: Draft, flag: Flag) -> None:
+    config, changes = modern_attention(_mapping(draft, flag))
+    draft.args[flag.name] = config
+    key = f"{draft.key}.args.{flag.name}"
+    if changes:
+        draft.ledger.rewrite(f"--{flag.name}: {'; '.join(changes)}", key, *flag.places)
     else:
-        _argument(draft, flag)
+        draft.ledger.use(key, *flag.places)
+
+
+def _word(draft: Draft, flag: Flag) -> None:
+    draft.put(flag.name.replace("-", "_"), _text(draft, flag), *flag.places)
 
 
 def _argument(draft: Draft, flag: Flag) -> None:
@@ -258,9 +263,10 @@ _HANDLERS: Mapping[str, Callable[[Draft, Flag], None]] = {
     "enable-expert-parallel": _expert_parallel,
     "enforce-eager": _enforce_eager,
     "all2all-backend": _all2all,
-    "moe-backend": _moe_backend,
+    "moe-backend": _word,
     "disaggregation-mode": _role,
     "kv-transfer-config": _kv_transfer,
     "kv-events-config": _kv_events,
     "compilation-config": _compilation,
+    "attention-config": _attention,
 }

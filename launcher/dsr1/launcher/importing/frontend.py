@@ -1,5 +1,6 @@
 """The frontend service to the recipe's `frontend`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,12 +8,12 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.arguments import Flag, Known, joined, known_flags, parse_flags, repeated
 from dsr1.launcher.importing.command import Program, short
 from dsr1.launcher.importing.engine_flags import argument_value
+from dsr1.launcher.importing.environment import Setting
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.numbers import parse_count
 from dsr1.launcher.importing.tree import Place
-from dsr1.launcher.importing.variables import Taken
-from dsr1.launcher.recipe import Frontend
+from dsr1.launcher.importing.variables import READY, Taken
 
 _KEYS = {"http-host": "host", "http-port": "port", "router-mode": "router_mode"}
 
@@ -49,12 +50,16 @@ def read_frontend(draft: FrontendDraft, program: Program, taken: Taken) -> None:
         draft.ledger.ask(f"{short(stray.text)}: belongs to no flag of the frontend", "frontend.args", *stray.places)
 
 
+def take_special(draft: FrontendDraft, special: Mapping[str, Setting]) -> None:
+    """Variables that a key of the recipe's frontend says."""
+    for key in special.keys() - {READY}:
+        draft.put(key, special[key].value or "", special[key].places)
+
+
 def _take_variables(draft: FrontendDraft, taken: Taken) -> None:
-    for key, setting in taken.special.items():
-        if key in Frontend.model_fields:
-            draft.put(key, setting.value or "", setting.places)
-        else:
-            draft.ledger.leave(f"{setting.name}: of workers", *setting.places)
+    take_special(draft, taken.special)
+    if READY in taken.special:
+        draft.ledger.leave(f"{taken.special[READY].name}: of workers", *taken.special[READY].places)
     for setting in taken.retired.values():
         draft.ledger.leave(f"{setting.name}: of workers, and no longer read", *setting.places)
     if taken.env:

@@ -11,13 +11,13 @@ from dsr1.launcher.importing.documents import check_backend, choose_deployment, 
 from dsr1.launcher.importing.draft import Draft, Worker
 from dsr1.launcher.importing.engine import read_flags
 from dsr1.launcher.importing.environment import ConfigMaps, Setting, plain_values, read_settings
-from dsr1.launcher.importing.frontend import FrontendDraft, read_frontend
+from dsr1.launcher.importing.frontend import FrontendDraft, read_frontend, take_special
 from dsr1.launcher.importing.ledger import Ledger, Note
 from dsr1.launcher.importing.left_out import KEYS
 from dsr1.launcher.importing.names import recipe_name
 from dsr1.launcher.importing.services import Service, count_of, read_services
 from dsr1.launcher.importing.tree import Fields, parse_documents
-from dsr1.launcher.importing.variables import Taken, sort_settings, with_exports
+from dsr1.launcher.importing.variables import READY, Taken, sort_settings, with_exports
 
 WORKER, FRONTEND = "dynamo.vllm", "dynamo.frontend"
 _OTHER_PARTS = ("dynamo.planner", "dynamo.router", "dynamo.global_router", "dynamo.global_planner", "dynamo.profiler")
@@ -54,6 +54,7 @@ class _Importing:
         shared = read_settings((spec,), self.files, self.ledger)
         taken = sort_settings(shared, "runtime", self.source, self.ledger)
         front = FrontendDraft(self.source, self.ledger)
+        take_special(front, taken.special)
         parts = Parts(self.source, self.ledger, taken.env, front)
         for service in self._running(read_services(spec, self.source, self.ledger)):
             self._read(service, parts, shared, taken)
@@ -111,6 +112,9 @@ class _Importing:
         draft = Draft(name, self.source, self.ledger, place)
         own = sort_settings(settings, draft.key, self.source, self.ledger)
         taken = Taken(own.env, {**outer.retired, **own.retired}, {**outer.special, **own.special})
+        for key, setting in own.special.items():
+            if key != READY:
+                self.ledger.leave(f"{setting.name}: of the frontend, and this is a worker", *setting.places)
         unknown = read_flags(draft, program, taken)
         parts.workers.append(Worker(service, draft, taken, tuple(unknown)))
 

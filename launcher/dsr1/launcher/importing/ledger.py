@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from dsr1.launcher.importing.tree import Place, Value, children_of, leaves
+from dsr1.launcher.importing.tree import Place, Scalar, Value, children_of, leaves
 
 
 class Fate(Enum):
@@ -52,7 +52,9 @@ class Ledger:
         for value in _untouched(root, covered, _touched(covered)):
             for part in _parts(value, reasons):
                 key = _reasoned_key(part, reasons)
-                if key:
+                if _is_empty(part):
+                    self._add(Fate.LEFT_OUT, (part.place,), f"{part.place.path[-1]}: nothing is in it")
+                elif key:
                     self._add(Fate.LEFT_OUT, (part.place,), f"{key}: {reasons[key]}")
                 else:
                     self._add(
@@ -98,6 +100,11 @@ def _parts(value: Value, reasons: Mapping[str, str]) -> Iterator[Value]:
         return
     for child in children_of(value):
         yield from _parts(child, reasons)
+
+
+def _is_empty(value: Value) -> bool:
+    is_nothing = value.is_null if isinstance(value, Scalar) else not value.values
+    return is_nothing and bool(value.place.path)
 
 
 def is_covered(value: Value, notes: Iterable[Note]) -> bool:

@@ -102,5 +102,6 @@ FLAGS: Mapping[str, str] = {
     **dict.fromkeys(("nnodes", "node-rank", "master-addr", "master-port", "data-parallel-backend"), _OWN),
     **dict.fromkeys(("namespace", "endpoint", "discovery-backend", "request-plane", "event-plane"), _OWN),
     **dict.fromkeys(("distributed-executor-backend", "namespace-prefix", "router-replica-sync"), _OWN),
+    "hf-token": "a secret, which is not copied into a recipe; set HF_TOKEN on the hosts",
 }
 """Flags that dsr1 places itself."""

@@ -23,7 +23,8 @@ def prove(imported: Imported, text: str, source: str) -> int:
 
 def _fewest_hosts(recipe: Recipe) -> int:
     """Engines may share hosts: the first number that a plan can be made for, up to one beside the other."""
-    most = sum(_hosts_of(recipe))
+    counts = [engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in recipe.engines.values()]
+    most = max(sum(counts), recipe.frontend.replicas)
     for count in range(1, most):
         try:
             _plan_for(recipe, count)
@@ -37,12 +38,6 @@ def _fewest_hosts(recipe: Recipe) -> int:
 def _plan_for(recipe: Recipe, count: int) -> None:
     hosts = [Host(f"host{n}", f"192.0.2.{n}", "eth0", GPUS_PER_NODE) for n in range(count)]
     make_plan(recipe, hosts, "r", "/r")
-
-
-def _hosts_of(recipe: Recipe) -> list[int]:
-    counts = [1 if engine.nodes == "all" else engine.nodes for engine in recipe.engines.values()]
-    replicas = [getattr(engine, "replicas", 1) for engine in recipe.engines.values()]
-    return [count * number for count, number in zip(counts, replicas, strict=True)]
 
 
 def _where(imported: Imported, message: str, source: str) -> str:

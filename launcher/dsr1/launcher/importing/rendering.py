@@ -65,8 +65,19 @@ def _mapping(values: Mapping[str, Any], above: str, depth: int, comments: Mappin
 
 def _scalar(value: Any) -> str:
     """On one line, quoted where YAML wants it."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=2**31, allow_unicode=False, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...").replace("\n", " ")
+    text: str = yaml.dump(value, Dumper=_OneLine, default_flow_style=True, width=2**31, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+class _OneLine(yaml.SafeDumper):
+    """Texts of several lines in double quotes: the only form that keeps every character on one."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_OneLine.add_representer(str, _represent_text)
 
 
 def render_notes(notes: Iterable[Note]) -> Iterator[str]:

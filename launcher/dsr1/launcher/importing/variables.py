@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 from dsr1.env.retired import VARIABLES as RETIRED
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.command import Program
+from dsr1.launcher.importing.command import Program, short
 from dsr1.launcher.importing.environment import Setting
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import VARIABLES as LEFT_OUT
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SPECIAL = {"VLLM_ENGINE_READY_TIMEOUT_S": "timeouts.ready", "DYN_ROUTER_MODE": "router_mode", "DYN_HTTP_PORT": "port"}
+_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY|SECRET_KEY|CREDENTIALS?)$")
+READY = "timeouts.ready"
+_SPECIAL = {"VLLM_ENGINE_READY_TIMEOUT_S": READY, "DYN_ROUTER_MODE": "router_mode", "DYN_HTTP_PORT": "port"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger
             ledger.leave(f"{name}: {LEFT_OUT[name]}", *setting.places)
         elif setting.value is None:
             ledger.ask(f"{name}: its value is {setting.origin}", f"{key}.env", *setting.places)
+        elif _SECRET.search(name):
+            ledger.ask(f"{name}: a secret, which is not copied into a recipe", f"{key}.env", *setting.places)
         elif name in RETIRED:
             _retire(name, setting, taken, ledger)
         else:
@@ -55,10 +59,11 @@ def _retire(name: str, setting: Setting, taken: Taken, ledger: Ledger) -> None:
     successor = RETIRED[name]
     if successor.key:
         taken.retired[name] = setting
-    elif successor.lost:
-        ledger.ask(f"{name}={setting.value!r} is no longer read; today: {successor.advice}", "", *setting.places)
-    else:
+    elif successor.is_needless:
         ledger.leave(f"{name} is no longer read. {successor.advice}", *setting.places)
+    else:
+        text = f"{name}={short(setting.value or '')} is no longer read; today: {successor.advice}"
+        ledger.ask(text, "", *setting.places)
 
 
 def _checked(name: str, setting: Setting, source: str) -> str:
