@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check test bench clean
+.PHONY: help venv runtime model demo lint check docs test bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,7 +46,10 @@ lint: venv
 check: lint ## Linters, types, import contracts, unit tests: before every commit
 	$(BIN)/pytest tests/unit -q -n 2 --timeout 60
 
-test: lint model ## Everything, from an empty .cache too
+docs: venv ## The site, .cache/site/index.html; a warning is an error
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
+
+test: lint model docs ## Everything, from an empty .cache too
 	$(BIN)/pytest tests -q --timeout 600 -n 2 --dist loadgroup
 
 bench: venv model ## Measure, and print a table

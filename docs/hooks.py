@@ -1,0 +1,66 @@
+"""What the site has beside its pages: their order, and the command reference, told by the command."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+COMMANDS = "commands.md"
+ORDER = (
+    "index.md",
+    "concepts.md",
+    "recipes.md",
+    "import.md",
+    "ssh.md",
+    "slurm.md",
+    "model.md",
+    "prep.md",
+    "caches.md",
+    "checks.md",
+    "environment.md",
+    COMMANDS,
+    "run-directory.md",
+    "exit-codes.md",
+    "troubleshooting.md",
+)
+"""A page that is not among them comes after them, so that a new one never breaks the site."""
+
+
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
+    from mkdocs.structure.files import File
+
+    files.append(File.generated(config, COMMANDS, content=reference()))
+    config.nav = make_nav(file.src_uri for file in files.documentation_pages())
+    return files
+
+
+def make_nav(pages: Iterable[str]) -> list[object]:
+    """A page as its name; a folder as its name, capital first, with its pages."""
+    ordered = sorted(pages, key=lambda page: (_place(page), page))
+    grouped = [(folder, list(found)) for folder, found in groupby(ordered, lambda page: page.rpartition("/")[0])]
+    return [entry for folder, found in grouped for entry in ([{folder.capitalize(): found}] if folder else found)]
+
+
+def _place(page: str) -> int:
+    """A folder stands where the page of its name would."""
+    top = page if "/" not in page else f"{page.partition('/')[0]}.md"
+    return ORDER.index(top) if top in ORDER else len(ORDER)
+
+
+def reference() -> str:
+    argv = (sys.executable, "-m", "typer", "dsr1.launcher.cli.main", "utils", "docs", "--name", "dsr1")
+    return shorten(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+def shorten(told: str) -> str:
+    """Without typer's lists of commands, whose descriptions are cut: the headings below have them whole."""
+    without_lists = re.sub(r"\*\*Commands\*\*:\n\n(?:\*.*\n)+\n?", "", told)
+    without_help = re.sub(r"\* `--help`: .*\n", "", without_lists)
+    without_empty = re.sub(r"\*\*Options\*\*:\n\n(?!\*)", "", without_help)
+    return re.sub(r"^# .*\n", "# Command reference\n", without_empty, count=1)

@@ -1,0 +1,54 @@
+"""The pages: every shell block is tried or says why not, and the site takes any page."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.docs.blocks import MARK, ROOT, pages, read_blocks, shell_blocks
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_shell_block_says_how_it_is_tried(page: Path) -> None:
+    """See tests/docs/blocks.py for what a block may say in the line before it."""
+    assert [block.place for block in shell_blocks(page) if not block.mark] == []
+
+
+def test_what_runs_the_same_is_there() -> None:
+    files = {
+        found["file"]
+        for page in pages()
+        for block in shell_blocks(page)
+        if (found := MARK.match(f"<!-- {block.mark} -->"))
+    }
+    assert [file for file in files - {None} if not (ROOT / file).exists()] == []
+
+
+def test_blocks_are_found_with_their_marks() -> None:
+    marked = "<!-- run -->\n\n```sh\na\n```\n"
+    others = "```yaml\nb: 1\n```\nwords\n```\nc\n```\n"
+    tildes = "<!-- needs GPUs -->\n~~~bash\n```\nd\n~~~\n"
+    text = marked + others + tildes
+    found = [(block.line, block.mark, block.text) for block in read_blocks("p", text)]
+    assert found == [(3, "run", "a"), (10, "", "c"), (14, "needs GPUs", "```\nd")]
+
+
+def test_the_site_takes_any_page(hooks: ModuleType) -> None:
+    nav = hooks.make_nav(["zebra.md", "index.md", "recipes/b.md", "recipes/a.md", "checks.md", "aaa.md", "recipes.md"])
+    assert nav[:3] == ["index.md", "recipes.md", {"Recipes": ["recipes/a.md", "recipes/b.md"]}]
+    assert nav[3:] == ["checks.md", "aaa.md", "zebra.md"]
+
+
+def test_typers_cut_lists_are_left_out(hooks: ModuleType) -> None:
+    told = "# `dsr1`\n\n**Options**:\n\n* `--help`: Show.\n\n**Commands**:\n\n* `a`: cut...\n\n## `dsr1 a`\n"
+    assert hooks.shorten(told).split() == ["#", "Command", "reference", "##", "`dsr1", "a`"]
