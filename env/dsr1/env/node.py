@@ -3,20 +3,25 @@
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import Variable
 
+LOOPBACK = "lo"
+ADDRESSES = ("VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_HOST")
+EXACT = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
+# These match by prefix unless told otherwise, eth1 eth10 too (NCCL's socket.cc, and NVSHMEM's copy of it).
+BY_PREFIX = ("NCCL_SOCKET_IFNAME", "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME")
+
 
 def control_plane(host: Host) -> tuple[Variable, ...]:
     """Which address and interface this node talks over. Without them gloo binds what /etc/hosts says."""
-    address = ("VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_HOST")
-    names = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME")
-    found = [Variable(name, host.address, f"address of {host.name}") for name in address]
+    found = [Variable(name, host.address, f"address of {host.name}{_origin(host)}") for name in ADDRESSES]
+    source = f"interface of {host.address}{_origin(host)}"
     if host.interface:
-        found += [Variable(name, _exact(name, host.interface), f"interface of {host.address}") for name in names]
+        found += [Variable(name, host.interface, source) for name in EXACT]
+        found += [Variable(name, f"={host.interface}", source) for name in BY_PREFIX]
     return tuple(found)
 
 
-def _exact(name: str, interface: str) -> str:
-    """NCCL and NVSHMEM match by prefix unless told otherwise: eth1 would match eth10."""
-    return f"={interface}" if name.startswith("NCCL") else interface
+def _origin(host: Host) -> str:
+    return " (facts)" if host.interface and host.interface != LOOPBACK else ""
 
 
 def queue_depth(all2all_backend: str | None, token_budget: int | None) -> tuple[Variable, ...]:

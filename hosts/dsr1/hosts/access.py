@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Access:
     """`name` is what dsr1 calls the host, `target` what SSH is asked for: an alias, a name, an address.
 
-    `labels` are `key=value`.
+    `labels` are `key=value`. `hca` names the adapters that it is to use, or patterns of such names.
     """
 
     name: str
@@ -18,5 +18,6 @@ class Access:
     jump: str | None = None
     gpus: int | None = None
     control_address: str | None = None
+    hca: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     accept_new_key: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 class Host:
     """`address` is where its peers reach it (control network), `interface` the one that owns that address.
 
+    `hca` names the adapters that it is to use; empty: those that its facts speak for.
     Two hosts of one address are one machine: they share its GPUs and its ports.
     """
 
@@ -15,6 +16,7 @@ class Host:
     interface: str = ""
     gpus: int = 8
     arch: str = ""
+    hca: tuple[str, ...] = ()
 
 
 def this_machine(count: int, gpus: int) -> tuple[Host, ...]:

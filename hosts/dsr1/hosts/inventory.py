@@ -14,6 +14,7 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import InputError
 
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")
+HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?-]{0,63}(:[0-9]{1,3})?$"
 _USER = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 
 
@@ -26,6 +27,7 @@ class _Entry(BaseModel):
     jump: str | None = None
     gpus: Annotated[int, Field(ge=0)] | None = None
     control_address: str | None = None
+    hca: list[Annotated[str, Field(pattern=HCA_NAME)]] | None = None
     labels: dict[str, str] = {}
 
 
@@ -104,6 +106,7 @@ def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:
         jump=both.get("jump"),
         gpus=both.get("gpus"),
         control_address=both.get("control_address"),
+        hca=tuple(both.get("hca", ())),
         labels=tuple(f"{key}={value}" for key, value in sorted({**defaults.labels, **entry.labels}.items())),
     )
 

@@ -1,8 +1,9 @@
 """Plans, commands and events as JSON lines: written from the dataclasses, read back by their type hints."""
 
+import functools
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -25,14 +26,24 @@ EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
 COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Command)}
 
 
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
+_origin: Callable[[Any], Any] = functools.cache(get_origin)
+_args: Callable[[Any], tuple[Any, ...]] = functools.cache(get_args)
+
+
+@functools.cache
+def _wanted(kind: Any) -> frozenset[str]:
+    """Fields that have no default."""
+    return frozenset(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+
+
 def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where}: an object is wanted, not {value!r}")
-    hints = get_type_hints(kind)
-    if unknown := sorted(set(value) - set(hints)):
+    hints, wanted = _hints(kind), _wanted(kind)
+    if unknown := sorted(value.keys() - hints.keys()):
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(hints)}")
-    wanted = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
-    if missing := sorted(wanted - set(value)):
+    if missing := sorted(wanted - value.keys()):
         raise ValueError(f"{where}: {missing[0]!r} is missing")
     return kind(**{name: from_plain(hints[name], item, f"{where}.{name}") for name, item in value.items()})
 
@@ -40,7 +51,7 @@ def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
 def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{where}: a list is wanted, not {value!r}")
-    args = get_args(kind)
+    args = _args(kind)
     kinds = (args[0],) * len(value) if args[-1] is Ellipsis else args
     if len(kinds) != len(value):
         raise ValueError(f"{where}: {len(kinds)} items are wanted, not {len(value)}")
@@ -48,9 +59,9 @@ def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
 
 
 def _parse_optional(kind: Any, value: object, where: str) -> Any:
-    if value is None and type(None) in get_args(kind):
+    if value is None and type(None) in _args(kind):
         return None
-    return from_plain(next(arg for arg in get_args(kind) if arg is not type(None)), value, where)
+    return from_plain(next(arg for arg in _args(kind) if arg is not type(None)), value, where)
 
 
 def _parse_scalar(kind: Any, value: object, where: str) -> Any:
@@ -64,9 +75,9 @@ def from_plain(kind: Any, value: object, where: str = "") -> Any:
     """What JSON gave, as the type `kind`. ValueError names the place and the value."""
     if is_dataclass(kind):
         return _parse_dataclass(kind, value, where or getattr(kind, "__name__", "value"))
-    if get_origin(kind) is tuple:
+    if _origin(kind) is tuple:
         return _parse_tuple(kind, value, where)
-    if get_origin(kind) in (types.UnionType, Union):
+    if _origin(kind) in (types.UnionType, Union):
         return _parse_optional(kind, value, where)
     return _parse_scalar(kind, value, where)
 

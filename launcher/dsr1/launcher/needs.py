@@ -7,6 +7,7 @@ from dataclasses import replace
 from dsr1.env.checks.judging import Needs, Own, Share
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.host import Host
+from dsr1.launcher.adapters import wanted_adapters
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
@@ -26,6 +27,8 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     gpus = Counter[str]() if simulated else count_gpus(topology)
     backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
     deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
+    hca = {host.name: wanted_adapters(recipe, host) for host in whole}
+    places = [(host.host, host.address) for host in plan.hosts]
     return Needs(
         gpus=max(gpus.values(), default=0),
         hosts=len({host.address for host in hosts}),
@@ -35,7 +38,9 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
         packages=required.packages,
         pins=required.pins,
         folders={} if simulated else written_folders(recipe),
-        own={host.host: Own(gpus[host.host], tuple(ports_of(plan, host.address))) for host in plan.hosts},
+        own={
+            host.host: Own(gpus[host.host], tuple(ports_of(plan, host.address)), hca[host.host]) for host in plan.hosts
+        },
     )
 
 

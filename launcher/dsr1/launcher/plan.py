@@ -8,10 +8,11 @@ from dsr1.env.caches import HostCache
 from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import HostPlan, Process
+from dsr1.launcher.adapters import adapter_notes, choose_adapters
 from dsr1.launcher.commands.front import fronts
 from dsr1.launcher.commands.site import Site
 from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
-from dsr1.launcher.environment import host_cache
+from dsr1.launcher.environment import host_cache, overruled_notes
 from dsr1.launcher.known import leave_out, left_out, runtime_answers
 from dsr1.launcher.ports import make_ports, uses_kvbm
 from dsr1.launcher.processes import all_processes
@@ -86,7 +87,8 @@ def make_plan(
     `facts` are by host; what those of a host would give is left out where there are none, and a note says so.
     """
     topology = make_topology(recipe, hosts)
-    site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts)
+    adapters = choose_adapters(recipe, topology, facts)
+    site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts, adapters)
     stack = stack_of(recipe)
     every = tuple(all_processes(site, stack))
     processes = leave_out(every, runtime_answers(facts).values())
@@ -98,7 +100,7 @@ def make_plan(
             _service(site, stack), workers=tuple(_workers_of(site, processes)), namespace=namespace_of(run)
         ),
         ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
-        notes=(*_notes(site), *left_out(every, processes)),
+        notes=(*_notes(site, stack), *left_out(every, processes)),
         caches=tuple(_caches(site)),
     )
 
@@ -142,7 +144,7 @@ def _caches(site: Site) -> Iterator[HostCache]:
             yield from host_cache(site, group, host)
 
 
-def _notes(site: Site) -> Iterator[str]:
+def _notes(site: Site, stack: Stack) -> Iterator[str]:
     for group in site.topology.groups:
         if group.layout != group.spec.layout:
             yield f"engines.{group.engine}: one rank a node, so {group.spec.layout} runs as {group.layout}"
@@ -151,6 +153,8 @@ def _notes(site: Site) -> Iterator[str]:
     silent = [host.name for host in site.topology.hosts if host.name not in site.facts]
     if silent:
         yield f"{', '.join(silent)}: planned without facts; what follows from their adapters is left out"
+    yield from adapter_notes(site.adapters)
+    yield from overruled_notes(site, stack)
 
 
 def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Iterator[HostPlan]:

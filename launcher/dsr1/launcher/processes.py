@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.process import Process, SecretVariable
 from dsr1.launcher.commands.front import ETCD, FRONTEND, GATEWAY, Front, etcd_command, fronts, gateway_command
 from dsr1.launcher.commands.site import Place, Site, is_secured
 from dsr1.launcher.commands.stacks import Stack, secret_variables
-from dsr1.launcher.environment import is_headless_follower, shared_variables, worker_variables
+from dsr1.launcher.environment import frontend_variables, is_headless_follower, worker_variables
 from dsr1.launcher.ports import kvbm_ports, publishes_kv_events, ranks_before, transfers_kv, uses_kvbm
 from dsr1.launcher.recipe import Runtime
 from dsr1.launcher.secret_names import CA, CERT, KEY
@@ -56,7 +55,7 @@ def _frontend(site: Site, stack: Stack, front: Front) -> Process:
         group=FRONTEND,
         host=front.host.name,
         argv=with_setup(recipe.runtime, stack.frontend(site, front)),
-        env=merge(shared_variables(site, stack, front.host), from_mapping(recipe.frontend.env, "recipe frontend.env")),
+        env=frontend_variables(site, stack, front.host).all,
         ports=(front.port,),
         wave=1,
         grace_s=recipe.timeouts.stop,
@@ -80,11 +79,7 @@ def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
         group=group.name,
         host=node.host.name,
         argv=with_setup(runtime, stack.worker(site, place)),
-        env=merge(
-            shared_variables(site, stack, node.host),
-            worker_variables(site, stack, place, index),
-            from_mapping(group.spec.env, f"recipe engines.{group.engine}.env"),
-        ),
+        env=worker_variables(site, stack, place, index).all,
         ranks=node.ranks if rank is None else (rank,),
         ports=_worker_ports(site, stack, place, index),
         phases=stack.phases,

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dsr1.hosts.inventory import HCA_NAME
 from dsr1.launcher.recipe_engine import QUEUE_DEPTH, Engine
 from dsr1.launcher.recipe_types import Arguments, Count, Environment, Name, Part, PortNumber, Seconds, Text
 
@@ -148,7 +149,7 @@ class Slurm(Part):
 
 
 class Recipe(Part):
-    """A whole recipe."""
+    """A whole recipe. `hca` names the adapters to use, instead of those that dsr1 would choose: mlx5_0, ibp*."""
 
     name: Name
     description: Text = ""
@@ -160,6 +161,7 @@ class Recipe(Part):
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()
     spares: list[Text] = []
+    hca: list[Annotated[str, Field(pattern=HCA_NAME)]] = []
     ports: Ports = Ports()
     etcd: Etcd = Etcd()
     security: Literal["tls", "off"] = "tls"

@@ -118,7 +118,7 @@ def unasked(recipe: Recipe, accesses: Sequence[Access]) -> Seen:
 
 def named_host(access: Access) -> Host:
     gpus = GPUS_PER_NODE if access.gpus is None else access.gpus
-    return Host(access.name, access.control_address or access.target, "", gpus)
+    return Host(access.name, access.control_address or access.target, "", gpus, hca=access.hca)
 
 
 def ask(
@@ -177,4 +177,4 @@ def _host(access: Access, sight: Sight | HostError) -> Host:
     if not sight.interface:
         raise HostError(f"{access.name}: no interface owns {address}; give its control_address in an inventory")
     gpus = sight.gpus if access.gpus is None else access.gpus
-    return Host(access.name, address, sight.interface, gpus, sight.arch)
+    return Host(access.name, address, sight.interface, gpus, sight.arch, access.hca)

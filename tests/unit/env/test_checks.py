@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dsr1.env.checks.all import IDS, run_checks
-from dsr1.env.checks.fabric import OVERRIDE, fallback
 from dsr1.env.checks.judging import Needs
+from dsr1.env.ibgda import OVERRIDE, handler
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
 from dsr1.hosts.facts.infiniband import infiniband_readers
@@ -82,7 +82,7 @@ def h100(tmp_path: Path) -> dict[str, Fact]:
     more: dict[str, Value] = {
         "gpu.devices": [captured_gpu()],
         "nvidia.nodes": {"nvidia0": True},
-        "ib.ports": [],
+        "ib.devices": [],
         "ib.verbs": {},
         "limit.memlock": -1,
         "limit.nofile": 20000,
@@ -108,7 +108,7 @@ def test_a_real_h100_is_healthy_but_has_no_adapter(h100: dict[str, Fact]) -> Non
     assert {found[check] for check in ("gpu.model", "gpu.mig", "gpu.remap", "gpu.throttle", "gpu.power_limit")} == {
         "PASS"
     }
-    assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == ("FAIL", "FAIL", "WARN")
+    assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == ("FAIL", "SKIP", "WARN")
     assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == ("PASS", "PASS", "UNKNOWN")
 
 
@@ -157,7 +157,7 @@ def test_parsers() -> None:
     assert parse_params('A: 1\nRegistryDwords: "x=1;y"\n') == {"A": "1", "RegistryDwords": "x=1;y"}
     assert parse_driver(captured("/proc/driver/nvidia/version")) == {"version": "580.159.04", "open": True}
     assert parse_meminfo("MemAvailable:  2 kB\nHugePages_Total: 3\n") == {"MemAvailable": 2048, "HugePages_Total": 3}
-    assert (fallback((), True), fallback((3, 4, 5), False)) == ("", "host memory")
+    assert (handler((), True), handler((3, 4, 5), False)) == ("", "cpu_host_memory")
 
 
 def test_facts_that_an_agent_told_of_a_real_h100() -> None:

@@ -25,7 +25,7 @@ def test_every_check_has_its_place_in_the_docs() -> None:
 
 
 def test_a_kind_stands_for_its_checks() -> None:
-    assert set(choose(("ibgda",), ())) == {"ibgda.params", "ibgda.mem_reg"}
+    assert set(choose(("ibgda",), ())) == {"ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg"}
     assert set(choose((), ("gpu", "ib"))) == {name for name in CHECKS if not name.startswith(("gpu.", "ib."))}
     assert choose((), ()) == CHECKS
 

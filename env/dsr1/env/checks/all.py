@@ -3,8 +3,22 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from dsr1.env.checks import disk, driver, fabric, gpu, memory, model, network, nvlink, placement, software, system
+from dsr1.env.checks import (
+    disk,
+    driver,
+    fabric,
+    gpu,
+    ibgda,
+    memory,
+    model,
+    network,
+    nvlink,
+    placement,
+    software,
+    system,
+)
 from dsr1.env.checks.judging import ORDER, Equal, Needs, Site, judge_across, judge_equal, judge_host, known
+from dsr1.env.checks.selection import select
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
@@ -15,6 +29,7 @@ HOST_JUDGES = (
     | placement.JUDGES
     | memory.JUDGES
     | fabric.JUDGES
+    | ibgda.JUDGES
     | system.JUDGES
     | network.JUDGES
     | software.JUDGES
@@ -57,13 +72,14 @@ ACROSS: dict[str, Callable[[str, Site], Iterator[Finding]]] = {
     "net.unique": network.unique_addresses,
     **{check: (lambda _, site, judge=judge: judge(site)) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
 }
-IDS = (*HOST_JUDGES, *EQUAL, *ACROSS)
+IDS = (*HOST_JUDGES, *EQUAL, *fabric.EQUAL, *ACROSS)
 
 
 def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Finding, ...]:
     """Worst first; within a verdict by check, then host."""
     several = len(site) > 1 and needs.hosts > 1  # one machine may stand in for several hosts
-    found = [*_each_host(site, needs, ids), *(_across(site, needs, ids) if several else ())]
+    own = {host: select(needs.on(host), facts) for host, facts in site.items()}
+    found = [*_each_host(site, own, ids), *(_across(site, own, ids) if several else ())]
     return tuple(worst_first(found))
 
 
@@ -71,17 +87,20 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (ORDER.index(finding.verdict), finding.check, finding.host))
 
 
-def _each_host(site: Site, needs: Needs, ids: Collection[str]) -> Iterator[Finding]:
+def _each_host(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
     chosen = [(check, judge) for check, judge in HOST_JUDGES.items() if check in ids]
     for host, facts in site.items():
-        own = needs.on(host)
-        yield from (judge_host(check, judge, host, facts, own) for check, judge in chosen)
+        yield from (judge_host(check, judge, host, facts, own[host]) for check, judge in chosen)
 
 
-def _across(site: Site, needs: Needs, ids: Collection[str]) -> Iterator[Finding]:
+def _across(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
+    gpus = any(needs.gpus for needs in own.values())
     for check, equal in EQUAL.items():
-        if check in ids and (needs.gpus or not equal.gpus):
+        if check in ids and (gpus or not equal.gpus):
             yield from judge_equal(check, equal, site)
+    for check, chosen in fabric.EQUAL.items():
+        if check in ids and any(needs.rdma for needs in own.values()):
+            yield from judge_equal(check, chosen, own)
     for check, judge in ACROSS.items():
         if check in ids:
             yield from judge_across(check, judge, site)

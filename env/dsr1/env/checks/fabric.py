@@ -1,106 +1,227 @@
-"""Checks of InfiniBand and RoCE adapters, and of what IBGDA (NVSHMEM's GPU-initiated transport) needs of the host."""
+"""Checks of InfiniBand and RoCE adapters: of those that the plan chooses, not of all that a host has."""
 
-import re
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
-from dsr1.env.checks.judging import Judge, Needs, Verdict, known, known_or, passed
+from dsr1.env.checks.judging import Equal, Judge, Needs, Unknown, Verdict, known, passed
+from dsr1.env.checks.selection import Selection, selected
+from dsr1.env.distance import Distance
+from dsr1.env.gids import automatic, forced_index, is_ethernet, routable
+from dsr1.env.hcas import EFA, MLX5, Hca
+from dsr1.env.rdma import names
 from dsr1.hosts.facts.fact import Facts
 
-# NVSHMEM's release notes: 3.0.6 falls back to the CPU through GDRCopy, 3.4.5 through host memory too.
-WITH_GDRCOPY, WITH_HOST_MEMORY = (3, 0, 6), (3, 4, 5)
-OVERRIDE = re.compile(r"(?:^|;)\s*PeerMappingOverride\s*=\s*(?:0x)?0*1\s*(?:;|$)")
-REGKEYS = (
-    'Write `options nvidia NVreg_EnableStreamMemOPs=1 NVreg_RegistryDwords="PeerMappingOverride=1;"` into '
-    "/etc/modprobe.d/nvidia.conf, update-initramfs -u (or dracut --force), reboot."
-)
-REBOOT = "The options are in /etc/modprobe.d but not in the loaded module: rebuild the initramfs and reboot."
+NDR_GB, LANES, JUMBO = 400, 16, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs jumbo frames
+NONE = "no adapter is chosen: see ib.present"
+WORRYING = ("link_error_recovery", "local_link_integrity_errors", "excessive_buffer_overrun_errors")
+OTHER_BACKEND = "--set engines.ENGINE.all2all_backend=allgather_reducescatter"
+Told = Callable[[Selection, Needs, Facts], Verdict]
 
 
-def needs_fabric(judge: Judge) -> Judge:
-    return lambda facts, needs: judge(facts, needs) if needs.ibgda else Verdict("SKIP", "no DeepEP between hosts", "")
+def of_adapters(judge: Told) -> Judge:
+    """Where traffic leaves the host and adapters carry it."""
+
+    def judged(facts: Facts, needs: Needs) -> Verdict:
+        if not needs.rdma:
+            return Verdict("SKIP", "nothing of the model's leaves a host", "")
+        chosen = selected(needs)
+        return judge(chosen, needs, facts) if chosen.choice.hcas else Verdict("SKIP", NONE, "")
+
+    return judged
 
 
-def ports_of(facts: Facts) -> list[dict[str, Any]]:
-    ports: list[dict[str, Any]] = known(facts, "ib.ports")
-    return ports
+def of_ethernet(judge: Callable[[Sequence[Hca], Selection], Verdict]) -> Judge:
+    def judged(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+        ports = [hca for hca in chosen.choice.hcas if is_ethernet(hca)]
+        return judge(ports, chosen) if ports else Verdict("SKIP", "InfiniBand", "")
+
+    return of_adapters(judged)
 
 
-def is_up(port: dict[str, Any]) -> bool:
-    return (port["state"], port["phys_state"]) == ("ACTIVE", "LinkUp")
+def required(ok: bool, value: object, what: str) -> bool:
+    """A reading that isn't there is no verdict."""
+    if value is None or value == "":
+        raise Unknown(f"{what} can't be read")
+    return ok
 
 
 def present(facts: Facts, needs: Needs) -> Verdict:
-    names = [port["device"] for port in ports_of(facts)]
-    fix = "Load mlx5_ib (or the adapter's own module); without adapters DeepEP can't leave a host."
-    return passed(bool(names), "FAIL", ", ".join(names) or "no adapter", "InfiniBand or RoCE adapters", fix)
+    if not needs.rdma:
+        return Verdict("SKIP", "nothing of the model's leaves a host", "")
+    choice = selected(needs).choice
+    seen = names(choice.hcas) or choice.reasons or "no adapter"
+    fix = "Load mlx5_ib (or the adapter's own module), see why ports are passed over, or name them: hca."
+    return passed(bool(choice.hcas), "FAIL" if needs.ibgda else "WARN", seen, "InfiniBand or RoCE adapters", fix)
 
 
-def state(facts: Facts, needs: Needs) -> Verdict:
-    up = [port for port in ports_of(facts) if is_up(port)]
-    down = [f"{p['device']}:{p['port']} {p['state']}/{p['phys_state']}" for p in ports_of(facts) if not is_up(p)]
-    seen = f"{len(up)} up" + (f"; down: {', '.join(down)}" if down else "")
-    fix = "Polling: the cable or the switch. INIT: no subnet manager."
-    return passed(not down, "WARN" if up else "FAIL", seen, "every port ACTIVE and LinkUp", fix)
+def driver(facts: Facts, needs: Needs) -> Verdict:
+    """NVSHMEM's IBGDA speaks to ConnectX hardware itself."""
+    if not needs.ibgda:
+        return Verdict("SKIP", "no DeepEP by NVSHMEM between hosts", "")
+    here = selected(needs)
+    drivers = {hca.adapter.driver for hca in here.choice.hcas} or {a.driver for a in here.fabric.adapters}
+    if not drivers:
+        return Verdict("SKIP", NONE, "")
+    required(True, min(drivers), "an adapter's driver")
+    backends = f"{OTHER_BACKEND}{', or deepep_v2' if EFA in drivers else ''}"
+    fix = f"{needs.all2all_backend} can't leave this host: {backends}."
+    return passed(drivers == {MLX5}, "FAIL", ", ".join(sorted(drivers)), MLX5, fix)
 
 
-def rate(facts: Facts, needs: Needs) -> Verdict:
-    rates = {port["rate_gb"] for port in ports_of(facts) if is_up(port)}
-    seen = ", ".join(f"{rate:g} Gb/s" for rate in sorted(rates)) or "no port that is up"
-    fix = "The slow ones may be for control and storage; else look at cable and switch port."
-    return passed(len(rates) == 1, "WARN", seen, "one rate", fix)
+def state(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    down = [hca for hca in chosen.choice.hcas if not hca.is_up]
+    down += [hca for hca, _ in chosen.lagging if not hca.is_up]
+    seen = "; ".join(f"{hca.name} {hca.port.state}/{hca.port.phys_state}" for hca in down)
+    fix = "Polling: the cable or the switch. INIT: no subnet manager. Or leave it out: hca."
+    for hca in down:
+        required(True, hca.port.state and hca.port.phys_state, f"{hca.name}: its state")
+    verdict = "WARN" if all(hca.port.state == "INIT" for hca in down) else "FAIL"
+    return passed(not down, verdict, seen or f"{len(chosen.choice.hcas)} up", "every one ACTIVE and LinkUp", fix)
 
 
-def verbs(facts: Facts, needs: Needs) -> Verdict:
+def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    """A port that came up slowly is passed over for its faster like."""
+    slow = [hca for hca, _ in chosen.lagging if hca.is_up and hca.port.rate_gb is not None]
+    rates = Counter(hca.port.rate_gb for hca in chosen.choice.hcas)
+    seen = ", ".join(f"{count} x {rate or 0:g} Gb/s" for rate, count in rates.items())
+    fix = "Look at its cable and switch port."
+    if slow or None in rates:
+        required(None not in rates, None if None in rates else 1, "a chosen port's rate")
+        seen += "; " + ", ".join(f"{hca.name} {hca.port.rate_gb:g} Gb/s" for hca in slow)
+        return Verdict("FAIL", seen, "its like's rate", fix)
+    share = sum(hca.port.rate_gb or 0 for hca in chosen.choice.hcas) / max(1, len(chosen.fabric.gpus))
+    good = len(rates) == 1 and (share >= NDR_GB or not chosen.fabric.gpus)
+    return passed(good, "WARN", seen, f"one rate, {NDR_GB} Gb/s for each GPU", fix)
+
+
+def mixed(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    layers = sorted({hca.port.link_layer for hca in chosen.choice.hcas})
+    required(True, layers[0], "a link layer")
+    return passed(len(layers) == 1, "FAIL", ", ".join(layers), "one link layer", "NCCL mixes none: name those: hca.")
+
+
+def gid(ports: Sequence[Hca], chosen: Selection) -> Verdict:
+    bare = [hca.name for hca in ports if not routable(hca.port.gids)]
+    fix = "Give its interface an IPv4 address."
+    if bare:
+        return Verdict("FAIL", f"{', '.join(bare)}: no RoCE v2 GID of an address", "one on every port", fix)
+    index = forced_index(ports)
+    wrong = [hca.name for hca in ports if automatic(hca.port.gids) not in {g.index for g in routable(hca.port.gids)}]
+    if wrong and index is None:
+        said = f"{', '.join(wrong)}: the automatic choice has no address, and no one index has on all ports"
+        return Verdict("FAIL", said, "an index that fits all", "Configure the interfaces alike.")
+    said = f"index {index}, forced" if wrong else "the automatic choice"
+    return Verdict("PASS", said, "a RoCE v2 GID of an address")
+
+
+def subnet_manager(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    ports = [hca for hca in chosen.choice.hcas if not is_ethernet(hca)]
+    if not ports:
+        return Verdict("SKIP", "RoCE has none", "")
+    for hca in ports:
+        required(True, hca.port.lid, f"{hca.name}: its lid")
+        required(True, hca.port.sm_lid, f"{hca.name}: its subnet manager's lid")
+    bare = [hca.name for hca in ports if not (_is_lid(hca.port.lid) and _is_lid(hca.port.sm_lid))]
+    seen = f"{', '.join(bare)}: no lid, or none of a manager" if bare else "all ports have lids"
+    return passed(not bare, "FAIL", seen, "lids from a subnet manager", "Start opensm, or ask who runs the fabric.")
+
+
+def _is_lid(lid: int | None) -> bool:
+    """Of one port; 0 is none yet, and from 0xc000 on they are of many."""
+    return lid is not None and 0 < lid < 0xC000
+
+
+def counters(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    """Since the driver was loaded: one look can't tell when."""
+    counted = [(hca, dict(hca.port.counters)) for hca in chosen.choice.hcas]
+    silent = [hca.name for hca, counts in counted if not counts]
+    if silent:
+        raise Unknown(f"{', '.join(silent)}: no counter can be read")
+    bad = [f"{h.name} {name} {counts[name]}" for h, counts in counted for name in WORRYING if counts.get(name)]
+    return passed(not bad, "WARN", ", ".join(bad) or "no error", "no error since boot", "Watch it grow: cable, optics.")
+
+
+def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     nodes: dict[str, bool] = known(facts, "ib.verbs")
-    shut = [name for name, can in nodes.items() if not can]
-    good = not shut and any(name.startswith("uverbs") for name in nodes)
-    seen = f"{', '.join(shut)} can't be opened" if shut else ", ".join(nodes) or "none"
-    return passed(good, "FAIL", seen, "/dev/infiniband/uverbs*, openable", "modprobe ib_uverbs rdma_ucm; check modes.")
+    wanted = {hca.adapter.verbs: hca.adapter.name for hca in chosen.choice.hcas}
+    required(True, min(wanted), "an adapter's verbs node")
+    shut = [f"{node} ({name})" for node, name in wanted.items() if nodes.get(node) is not True]
+    shut += ["rdma_cm"] if nodes.get("rdma_cm") is not True else []
+    seen = f"{', '.join(shut)}: absent, or can't be opened" if shut else f"{len(wanted)} and rdma_cm"
+    fix = "modprobe ib_uverbs rdma_ucm; check the modes of /dev/infiniband."
+    return passed(not shut, "FAIL", seen, "each adapter's node, openable", fix)
 
 
-def registrable(facts: Facts, needs: Needs) -> Verdict:
-    peermem, driver = known(facts, "nvidia.peermem"), known(facts, "nvidia.driver")
-    seen = "nvidia_peermem" if peermem else f"no nvidia_peermem, {'open' if driver['open'] else 'closed'} driver"
-    return passed(peermem or driver["open"], "FAIL", seen, "nvidia_peermem, or dma-buf", "modprobe nvidia_peermem")
+def affinity(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    near = chosen.choice.near
+    if not near or not all(one.gpu.path for one in near):
+        raise Unknown("where the GPUs sit on PCI can't be read")
+    far = [f"{one.gpu.pci} {one.distance.name} {one.hca.name}" for one in near if one.distance > Distance.PXB]
+    users = Counter(one.hca for one in near)
+    shared = [f"{hca.name} has {count} GPUs" for hca, count in users.items() if count > 1]
+    seen = "; ".join((*far, *shared)) or "; ".join(f"{one.gpu.pci} {one.distance.name}" for one in near)
+    fix = "A virtual machine may hide it; else see BIOS and slots, or choose: hca."
+    return passed(not far and not shared, "WARN", seen, "its own adapter for each GPU, PIX or PXB", fix)
 
 
-def regkeys(params: dict[str, str]) -> bool:
-    return params["EnableStreamMemOPs"] == "1" and bool(OVERRIDE.search(params["RegistryDwords"]))
+def lanes(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    links = [(hca.adapter.name, hca.adapter.link) for hca in chosen.choice.hcas]
+    dark = [name for name, link in links if not (link.width and link.width_max and link.speed and link.speed_max)]
+    if dark or any((link.width or 0) > 64 for _, link in links):
+        raise Unknown(f"{', '.join(dark) or 'an adapter'}: its PCI link is not told, as in virtual machines")
+    narrow = [f"{name} x{k.width} of x{k.width_max}" for name, k in links if (k.width or 0) < (k.width_max or 0)]
+    slow = [f"{name} {k.speed} of {k.speed_max} GT/s" for name, k in links if (k.speed or 0) < (k.speed_max or 0)]
+    seen = ", ".join((*narrow, *slow)) or ", ".join(sorted({f"x{k.width} {k.speed} GT/s" for _, k in links}))
+    return passed(not narrow and not slow, "FAIL" if narrow else "WARN", seen, "its full link", "Reseat it; see BIOS.")
 
 
-def ibgda(facts: Facts, needs: Needs) -> Verdict:
-    """The keys of the loaded module; without them, whether this NVSHMEM can let the CPU ring the doorbell."""
-    params = known(facts, "nvidia.params")
-    seen = f"EnableStreamMemOPs {params['EnableStreamMemOPs']}, RegistryDwords {params['RegistryDwords'] or 'empty'}"
-    wanted = "EnableStreamMemOPs 1, PeerMappingOverride=1"
-    if regkeys(params):
-        return Verdict("PASS", seen, wanted)
-    fix = REBOOT if "PeerMappingOverride" in known_or(facts, "nvidia.configured", "") else REGKEYS
-    way = fallback(nvshmem_version(facts), known_or(facts, "gdrcopy.usable", False))
-    if way:
-        return Verdict("WARN", f"{seen}: CPU-assisted IBGDA through {way}, a higher latency", wanted, fix)
-    return Verdict("FAIL", f"{seen}; this NVSHMEM has no way around", wanted, fix)
+def mtu(ports: Sequence[Hca], chosen: Selection) -> Verdict:
+    seen = {name: chosen.fabric.netdevs.get(name) for hca in ports for name in _interfaces(hca)}
+    sizes = {name: netdev and netdev.mtu for name, netdev in seen.items()}
+    if not sizes or None in sizes.values():
+        raise Unknown("the MTU of an adapter's interface can't be read")
+    small = [f"{name} {size}" for name, size in sizes.items() if (size or 0) < JUMBO]
+    said = ", ".join(small) or ", ".join(sorted({str(size) for size in sizes.values()}))
+    good = not small and len(set(sizes.values())) == 1
+    return passed(good, "WARN", said, f"{JUMBO} or more, alike", "ip link set mtu 9000, here and on the switch.")
 
 
-def fallback(nvshmem: tuple[int, ...], gdrcopy: bool) -> str:
-    """What this NVSHMEM does without the keys; empty: nothing."""
-    if gdrcopy and nvshmem >= WITH_GDRCOPY:
-        return "GDRCopy"
-    return "host memory" if nvshmem >= WITH_HOST_MEMORY else ""
-
-
-def nvshmem_version(facts: Facts) -> tuple[int, ...]:
-    """Empty: not installed, or not by a package that we know."""
-    packages = known(facts, "software")
-    text = packages.get("nvidia-nvshmem-cu13") or packages.get("nvidia-nvshmem-cu12") or ""
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+def _interfaces(hca: Hca) -> Iterable[str]:
+    """That which owns its GIDs, as a bond does; else its own."""
+    return dict.fromkeys(gid.netdev for gid in routable(hca.port.gids)) or hca.adapter.netdevs
 
 
 JUDGES: dict[str, Judge] = {
-    "ib.present": needs_fabric(present),
-    "ib.state": needs_fabric(state),
-    "ib.rate": needs_fabric(rate),
-    "ib.uverbs": needs_fabric(verbs),
-    "ibgda.mem_reg": needs_fabric(registrable),
-    "ibgda.params": needs_fabric(ibgda),
+    "ib.present": present,
+    "ib.driver": driver,
+    "ib.state": of_adapters(state),
+    "ib.rate": of_adapters(rate),
+    "ib.mixed": of_adapters(mixed),
+    "ib.gid": of_ethernet(gid),
+    "ib.sm": of_adapters(subnet_manager),
+    "ib.counters": of_adapters(counters),
+    "ib.uverbs": of_adapters(verbs),
+    "ib.gpu_affinity": of_adapters(affinity),
+    "ib.vf_pci": of_adapters(lanes),
+    "ib.mtu": of_ethernet(mtu),
+}
+
+
+def firmware(needs: Needs) -> dict[str, str]:
+    """By model, of the adapters that are chosen."""
+    found: dict[str, set[str]] = {}
+    for hca in selected(needs).choice.hcas:
+        found.setdefault(hca.adapter.model, set()).add(hca.adapter.firmware)
+    return {model: ", ".join(sorted(versions)) for model, versions in sorted(found.items())}
+
+
+def kind(needs: Needs) -> dict[str, str]:
+    ports = [hca.port for hca in selected(needs).choice.hcas]
+    counts = Counter(f"{port.link_layer} {port.rate_gb or 0:g} Gb/s" for port in ports)
+    return {"adapters": ", ".join(f"{count} x {what}" for what, count in sorted(counts.items())) or "none"}
+
+
+EQUAL: dict[str, Equal[Needs]] = {
+    "ib.same": Equal(kind, "FAIL", "NCCL mixes no link layers, and the slowest host sets the pace: use equal hosts."),
+    "ib.fw": Equal(firmware, "WARN", "Bring the adapters to one firmware."),
 }

@@ -3,12 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dsr1.env.ibgda import WITH_NVSHMEM
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
+if TYPE_CHECKING:
+    from dsr1.env.checks.selection import Selection
+
 ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
+Told = TypeVar("Told")
+
 Site = Mapping[str, Facts]
 """The facts of every host, by its name."""
 
@@ -38,10 +44,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the plan takes of one host: GPUs, and every port that its processes bind there."""
+    """What the plan takes of one host: GPUs, every port that its processes bind there, and the user's own adapters."""
 
     gpus: int = 0
     ports: tuple[int, ...] = ()
+    hca: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Needs:
 
     `own` is by host; `on` gives what a judge of that host sees. `pins` are (distribution, dependency): the installed
     dependency must be one that the distribution's own metadata asks for. `folders`: bytes wanted in each.
+    `hca` are the user's own adapters; none: dsr1 chooses. `selection` is what `select` makes of them and of a host's
+    facts: the adapters that it will use, or why that can't be told.
     """
 
     gpus: int
@@ -62,10 +71,12 @@ class Needs:
     pins: tuple[tuple[str, str], ...] = ()
     folders: Mapping[str, int] = field(default_factory=dict)
     own: Mapping[str, Own] = field(default_factory=dict)
+    hca: tuple[str, ...] = ()
+    selection: "Selection | str | None" = None
 
     def on(self, host: str) -> "Needs":
         own = self.own.get(host)
-        return self if own is None else replace(self, gpus=own.gpus, ports=own.ports)
+        return self if own is None else replace(self, gpus=own.gpus, ports=own.ports, hca=own.hca)
 
     @property
     def transfers_kv(self) -> bool:
@@ -73,9 +84,14 @@ class Needs:
         return any(share.role != "aggregated" for share in self.shares)
 
     @property
+    def rdma(self) -> bool:
+        """What GPUs tell each other leaves a host."""
+        return self.hosts > 1 and self.gpus > 0
+
+    @property
     def ibgda(self) -> bool:
-        """DeepEP between hosts goes by IBGDA; within one it is NVLink's."""
-        return self.hosts > 1 and self.all2all_backend.startswith("deepep")
+        """DeepEP goes by it between hosts; its second version by NCCL."""
+        return self.hosts > 1 and self.all2all_backend in WITH_NVSHMEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +140,16 @@ def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) 
 
 
 @dataclass(frozen=True, slots=True)
-class Equal:
+class Equal(Generic[Told]):
     """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs."""
 
-    read: Callable[[Facts], Mapping[str, str]]
+    read: Callable[[Told], Mapping[str, str]]
     verdict: str
     fix: str
     gpus: bool = False
 
 
-def judge_equal(check: str, equal: Equal, site: Site) -> Iterator[Finding]:
+def judge_equal(check: str, equal: Equal[Told], site: Mapping[str, Told]) -> Iterator[Finding]:
     """Hosts that differ from most are named, with what they differ in; without a majority, all are."""
     seen = {host: _read(equal.read, facts) for host, facts in site.items()}
     readable = [values for values in seen.values() if isinstance(values, Mapping)]
@@ -164,10 +180,10 @@ def _difference(name: str, here: str, usual: str | None) -> str:
     return f"{name} {here}, {usual} on most" if usual is not None else f"{name} {here}, and other hosts have another"
 
 
-def _read(read: Callable[[Facts], Mapping[str, str]], facts: Facts) -> Mapping[str, str] | str:
+def _read(read: Callable[[Told], Mapping[str, str]], told: Told) -> Mapping[str, str] | str:
     """As text: why it can't be read."""
     try:
-        return read(facts)
+        return read(told)
     except Unknown as unknown:
         return str(unknown)
     except NONSENSE as error:

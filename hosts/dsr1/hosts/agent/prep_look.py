@@ -16,8 +16,9 @@ from dsr1.hosts.agent.prep_files import to_text
 from dsr1.hosts.agent.prep_journal import Store
 from dsr1.hosts.facts.children import PATH, begin
 from dsr1.hosts.facts.gpus import gpus_of
-from dsr1.hosts.facts.nvidia import NVIDIA_VENDOR, PEERMEM, parse_driver, parse_params
+from dsr1.hosts.facts.nvidia import PEERMEM, parse_driver, parse_params
 from dsr1.hosts.facts.nvml import ask_nvml
+from dsr1.hosts.facts.pci import NVIDIA_VENDOR
 from dsr1.hosts.facts.system import parse_meminfo, parse_modules
 from dsr1.hosts.preparation import Driver, File, Gpus, Journal, Memory, Seen, Service, Session
 

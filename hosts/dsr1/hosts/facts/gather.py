@@ -13,8 +13,10 @@ from dsr1.hosts.facts.jit_cache import cache_readers
 from dsr1.hosts.facts.kernel_log import log_readers
 from dsr1.hosts.facts.limits import limit_readers
 from dsr1.hosts.facts.model import model_readers
+from dsr1.hosts.facts.netdevs import netdev_readers
 from dsr1.hosts.facts.network import network_readers, resolver_readers
 from dsr1.hosts.facts.nvidia import nvidia_readers
+from dsr1.hosts.facts.pci import pci_readers
 from dsr1.hosts.facts.software import library_readers, software_readers
 from dsr1.hosts.facts.system import command_readers, system_readers
 
@@ -38,6 +40,8 @@ def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
         system_readers(root),
         limit_readers(root),
         network_readers(root, ask),
+        netdev_readers(root),
+        pci_readers(root),
         nvidia_readers(root),
         infiniband_readers(root),
         software_readers(ask.pins),

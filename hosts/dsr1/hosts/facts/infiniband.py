@@ -3,13 +3,31 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.facts.fact import Reader, Value
+from dsr1.hosts.facts.adapters import Adapter, Gid, Port, to_value
+from dsr1.hosts.facts.fact import Reader
 from dsr1.hosts.facts.nvidia import openable
+from dsr1.hosts.facts.pci import read_link, read_place
+from dsr1.hosts.facts.sysfs import link_target, names_in, parse_leading, parse_whole, printable, read_text
+
+COUNTERS = {
+    "counters": (
+        "link_downed",
+        "link_error_recovery",
+        "symbol_error",
+        "port_rcv_errors",
+        "port_xmit_discards",
+        "local_link_integrity_errors",
+        "excessive_buffer_overrun_errors",
+    ),
+    "hw_counters": ("out_of_sequence", "rnr_nak_retry_err", "local_ack_timeout_err", "roce_slow_restart"),
+}
+MOST_GIDS = 256
 
 
-def parse_rate(text: str) -> float:
-    """`400 Gb/sec (4X NDR)`: in Gb/s."""
-    return float(text.split()[0])
+def infiniband_readers(root: Path) -> Iterator[Reader]:
+    devices, nodes = root / "sys/class/infiniband", root / "dev/infiniband"
+    yield "ib.devices", str(devices), lambda: [to_value(adapter) for adapter in read_adapters(root)]
+    yield "ib.verbs", str(nodes), lambda: {path.name: openable(path) for path in _verbs(nodes)}
 
 
 def parse_state(text: str) -> str:
@@ -17,43 +35,61 @@ def parse_state(text: str) -> str:
     return text.partition(":")[2].strip()
 
 
-def infiniband_readers(root: Path) -> Iterator[Reader]:
-    devices, nodes = root / "sys/class/infiniband", root / "dev/infiniband"
-    yield "ib.ports", str(devices), lambda: [_port(port) for port in _ports(devices)]
-    yield "ib.verbs", str(nodes), lambda: {path.name: openable(path) for path in _verbs(nodes)}
-
-
-def _ports(devices: Path) -> list[Path]:
+def read_adapters(root: Path) -> list[Adapter]:
     """No such folder: a host without adapters, or without their modules."""
-    return sorted(devices.glob("*/ports/*")) if devices.is_dir() else []
+    devices, verbs = root / "sys/class/infiniband", root / "sys/class/infiniband_verbs"
+    nodes = {read_text(verbs / node / "ibdev"): node for node in names_in(verbs)}
+    return [_adapter(devices / name, nodes.get(name, "")) for name in names_in(devices)]
+
+
+def _adapter(device: Path, verbs: str) -> Adapter:
+    pci, ports = device / "device", device / "ports"
+    return Adapter(
+        name=printable(device.name),
+        place=read_place(pci),
+        link=read_link(pci),
+        vendor=read_text(pci / "vendor"),
+        driver=link_target(pci / "driver"),
+        model=read_text(device / "hca_type"),
+        firmware=read_text(device / "fw_ver"),
+        is_vf=(pci / "physfn").exists(),
+        verbs=printable(verbs),
+        netdevs=tuple(map(printable, names_in(pci / "net"))),
+        ports=tuple(_port(ports / name, number) for name in names_in(ports) if (number := parse_whole(name))),
+    )
+
+
+def _port(port: Path, number: int) -> Port:
+    return Port(
+        number=number,
+        state=parse_state(read_text(port / "state")),
+        phys_state=parse_state(read_text(port / "phys_state")),
+        link_layer=read_text(port / "link_layer"),
+        rate_gb=parse_leading(read_text(port / "rate")),
+        lid=parse_whole(read_text(port / "lid")),
+        sm_lid=parse_whole(read_text(port / "sm_lid")),
+        gids=tuple(_gids(port)),
+        counters=tuple(_counters(port)),
+    )
+
+
+def _gids(port: Path) -> Iterator[Gid]:
+    """Those that are set: the table is long, and an empty entry's attributes can't be read."""
+    attributes = port / "gid_attrs"
+    for index in sorted(int(name) for name in names_in(port / "gids") if name.isascii() and name.isdigit())[:MOST_GIDS]:
+        gid = read_text(port / "gids" / str(index))
+        if gid.strip("0:"):
+            kind, netdev = (read_text(attributes / part / str(index)) for part in ("types", "ndevs"))
+            yield Gid(index, gid, kind, netdev)
+
+
+def _counters(port: Path) -> Iterator[tuple[str, int]]:
+    for folder, names in COUNTERS.items():
+        for name in names:
+            count = parse_whole(read_text(port / folder / name))
+            if count is not None:
+                yield name, count
 
 
 def _verbs(nodes: Path) -> list[Path]:
     return [*sorted(nodes.glob("uverbs*")), *nodes.glob("rdma_cm")]
-
-
-def _port(port: Path) -> Value:
-    """One port; what can't be read is an empty string."""
-    device = port.parent.parent
-    return {
-        "device": device.name,
-        "port": int(port.name),
-        "state": parse_state(_text(port / "state")),
-        "phys_state": parse_state(_text(port / "phys_state")),
-        "link_layer": _text(port / "link_layer"),
-        "rate_gb": parse_rate(_text(port / "rate") or "0"),
-        "lid": _text(port / "lid"),
-        "sm_lid": _text(port / "sm_lid"),
-        "firmware": _text(device / "fw_ver"),
-        "numa": _text(device / "device/numa_node"),
-        "pci": (device / "device").resolve().name if (device / "device").exists() else "",
-        "driver": (device / "device/driver").resolve().name if (device / "device/driver").exists() else "",
-        "netdevs": [*sorted(path.name for path in (device / "device/net").glob("*"))],
-    }
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

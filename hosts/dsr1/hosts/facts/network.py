@@ -29,7 +29,6 @@ def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
         lambda: [[*r] for r in parse_reserved(read(settings / "ip_local_reserved_ports"))],
     )
     yield "net.unprivileged", str(settings), lambda: read_int(settings / "ip_unprivileged_port_start")
-    yield "net.interfaces", str(root / "sys/class/net"), lambda: _interfaces(root / "sys/class/net")
 
 
 def resolver_readers(ask: Ask) -> list[Reader]:
@@ -65,15 +64,6 @@ def _listening(net: Path, wanted: Sequence[int]) -> Value:
 
 def _reserved(file: Path) -> Value:
     return [[low, high] for low, high in parse_reserved(read(file))]
-
-
-def _interfaces(folder: Path) -> Value:
-    return {device.name: _interface(device) for device in sorted(folder.iterdir()) if device.is_dir()}
-
-
-def _interface(device: Path) -> Value:
-    """What can't be read of one is missing: reading the speed of an interface that is down is refused."""
-    return {"mtu": read_int(device / "mtu"), "state": read_or(device / "operstate").strip()}
 
 
 def control(leader: str) -> Value:

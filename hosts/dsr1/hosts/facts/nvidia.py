@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dsr1.hosts.facts.fact import Reader, Value
 from dsr1.hosts.facts.files import read
+from dsr1.hosts.facts.pci import is_gpu
 
-NVIDIA_VENDOR, THREE_D_CONTROLLER = "0x10de", "0x0302"
 PEERMEM = (
     "sys/kernel/mm/memory_peers/nv_mem/version",
     "sys/kernel/mm/memory_peers/nvidia-peermem/version",
@@ -69,12 +69,4 @@ def openable(path: Path) -> bool:
 
 def _on_bus(devices: Path) -> int:
     """GPUs that PCI knows, with or without a driver."""
-    return sum(_is_gpu(device) for device in devices.iterdir())
-
-
-def _is_gpu(device: Path) -> bool:
-    try:
-        vendor, kind = read(device / "vendor").strip(), read(device / "class").strip()
-    except (OSError, ValueError):
-        return False
-    return vendor == NVIDIA_VENDOR and kind.startswith(THREE_D_CONTROLLER)
+    return sum(is_gpu(device) for device in devices.iterdir())

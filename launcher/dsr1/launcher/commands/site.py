@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dsr1.env.hcas import Choice
 from dsr1.hosts.facts.fact import Facts
 from dsr1.launcher.ports import PortPlan
 from dsr1.launcher.recipe import Recipe
@@ -14,7 +15,7 @@ Place = tuple[Group, Node, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A recipe on hosts. `facts` are by host, of those that told any."""
+    """A recipe on hosts. `facts`, and the adapters chosen from them, are by host, of those that told any."""
 
     run: str
     folder: str
@@ -22,6 +23,7 @@ class Site:
     topology: Topology
     ports: PortPlan
     facts: Mapping[str, Facts]
+    adapters: Mapping[str, Choice]
 
 
 def listen_address(site: Site) -> str:

@@ -1,0 +1,57 @@
+"""The adapters that a host's processes will use, chosen once for all checks that judge them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dsr1.env.checks.judging import NONSENSE, Needs, Unknown, known
+from dsr1.env.distance import Distance, distance
+from dsr1.env.fabric import Fabric, parse_fabric
+from dsr1.env.hcas import Choice, Hca, choose
+from dsr1.hosts.facts.fact import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What there is, and what is chosen of it."""
+
+    fabric: Fabric
+    choice: Choice
+
+    @property
+    def lagging(self) -> list[tuple[Hca, str]]:
+        """Ports that are the chosen ones' like and as near to a GPU as its own, but were passed over; and why."""
+        kinds = {(hca.adapter.model, hca.adapter.driver) for hca in self.choice.hcas}
+        return [
+            (hca, reason)
+            for hca, reason in self.choice.passed_over
+            if (hca.adapter.model, hca.adapter.driver) in kinds and self._belongs(hca)
+        ]
+
+    def _belongs(self, hca: Hca) -> bool:
+        """Where GPUs and adapters share switches, only what is nearer than a GPU's own is missed."""
+        away = [(distance(near.gpu, hca.adapter.place), near.distance) for near in self.choice.near]
+        return not away or any(far < own or (far == own and own > Distance.PXB) for far, own in away)
+
+
+def select(needs: Needs, facts: Facts) -> Needs:
+    """What the plan needs of this host, with its adapters chosen, or why they can't be."""
+    try:
+        return replace(needs, selection=_select(facts, needs.hca) if needs.rdma else None)
+    except Unknown as unknown:
+        return replace(needs, selection=str(unknown))
+    except NONSENSE as error:
+        return replace(needs, selection=f"a fact that makes no sense: {error!r}")
+
+
+def _select(facts: Facts, wanted: Sequence[str]) -> Selection:
+    known(facts, "ib.devices")
+    fabric = parse_fabric(facts)
+    assert fabric is not None
+    return Selection(fabric, choose(fabric, wanted))
+
+
+def selected(needs: Needs) -> Selection:
+    """Raises Unknown."""
+    if not isinstance(needs.selection, Selection):
+        raise Unknown(needs.selection or "no adapters were looked at")
+    return needs.selection

@@ -1,0 +1,81 @@
+"""A host's adapters, GPUs and interfaces, out of its facts. What lies about its shape raises ValueError."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsr1.hosts.facts.adapters import Adapter, Netdev, Place, Port
+from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.wire import from_plain
+
+PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F])")
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """`gpus` are in NVML's order where NVML told. `busy` are interfaces that the host itself is reached by."""
+
+    adapters: tuple[Adapter, ...]
+    gpus: tuple[Place, ...]
+    netdevs: Mapping[str, Netdev]
+    busy: frozenset[str]
+
+    def is_busy(self, adapter: Adapter, port: Port) -> bool:
+        """By its own interfaces, and by those that own one of its GIDs, as a bond does."""
+        return not self.busy.isdisjoint((*adapter.netdevs, *(gid.netdev for gid in port.gids)))
+
+
+def parse_fabric(facts: Facts) -> Fabric | None:
+    """None: what adapters the host has isn't known. ValueError: a fact is not what an agent tells."""
+    told = _value(facts, "ib.devices")
+    if told is None:
+        return None
+    adapters: tuple[Adapter, ...] = from_plain(tuple[Adapter, ...], told, "ib.devices")
+    netdevs = _parse_netdevs(_value(facts, "net.interfaces"))
+    roots = (_control(facts), _value(facts, "net.default"))
+    busy = frozenset(_standing(netdevs, [name for name in roots if isinstance(name, str) and name]))
+    return Fabric(adapters, parse_gpus(facts), netdevs, busy)
+
+
+def _value(facts: Facts, name: str) -> Any:
+    return facts[name].value if name in facts else None
+
+
+def _parse_netdevs(told: Any) -> dict[str, Netdev]:
+    if not isinstance(told, dict | None):
+        raise ValueError(f"net.interfaces: an object is wanted, not {told!r}")
+    return {name: from_plain(Netdev, seen, f"net.interfaces.{name}") for name, seen in (told or {}).items()}
+
+
+def _control(facts: Facts) -> Any:
+    told = _value(facts, "net.control")
+    return told.get("interface") if isinstance(told, dict) else None
+
+
+def _standing(netdevs: Mapping[str, Netdev], names: Iterable[str]) -> set[str]:
+    """With all that they stand on: a VLAN on its bond, the bond on its members."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += netdevs[name].lowers if name in netdevs else ()
+    return found
+
+
+def parse_gpus(facts: Facts) -> tuple[Place, ...]:
+    """In NVML's order, which the workers' indices mean; without NVML in that of PCI, which is the same mostly."""
+    seen: tuple[Place, ...] = from_plain(tuple[Place, ...], _value(facts, "pci.gpus") or (), "pci.gpus")
+    places = {place.pci: place for place in seen}
+    told = [gpu.get("pci") for gpu in _value(facts, "gpu.devices") or ()]
+    return seen if None in told or not told else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, told))
+
+
+def parse_pci(text: object) -> str:
+    """NVML's `00000000:1B:00.0` as sysfs has it, `0000:1b:00.0`."""
+    found = PCI.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"{text!r} is no PCI address")
+    return f"{int(found[1], 16):04x}:{found[2].lower()}"

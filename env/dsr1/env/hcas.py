@@ -1,0 +1,178 @@
+"""Which adapters carry the model's traffic: of those that are up the fastest kind, nearest to each GPU. Pure.
+
+Not chosen: what carries the control network or the default route, virtual functions beside their physical one,
+adapters without verbs of their own (EFA), and names that no variable can hold. Link layers are never mixed: NCCL
+refuses that. A user's `hca` goes before all of it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from dsr1.env.distance import Distance, distance
+from dsr1.env.fabric import Fabric
+from dsr1.hosts.facts.adapters import Adapter, Place, Port
+
+MLX5, EFA = "mlx5_core", "efa"
+SHOWN = 4
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hca:
+    """A port to send by."""
+
+    adapter: Adapter
+    port: Port
+
+    @property
+    def name(self) -> str:
+        """As NCCL, UCX and NVSHMEM want it."""
+        return f"{self.adapter.name}:{self.port.number}"
+
+    @property
+    def is_up(self) -> bool:
+        return (self.port.state, self.port.phys_state) == ("ACTIVE", "LinkUp")
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A GPU, the HCA that is its own, and how far that is."""
+
+    gpu: Place
+    hca: Hca
+    distance: Distance
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`hcas` in the order of the GPUs that they are nearest to. `why` says what made the choice.
+
+    `passed_over` are the other ports, each with its reason.
+    """
+
+    hcas: tuple[Hca, ...]
+    near: tuple[Near, ...]
+    why: str
+    passed_over: tuple[tuple[Hca, str], ...] = ()
+
+    @property
+    def reasons(self) -> str:
+        """Why ports are passed over, for a person: each reason once."""
+        ports: dict[str, list[str]] = {}
+        for hca, reason in self.passed_over:
+            ports.setdefault(reason, []).append(hca.name)
+        return "; ".join(f"{_few(names)}: {reason}" for reason, names in ports.items())
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def choose(fabric: Fabric, wanted: Sequence[str] = ()) -> Choice:
+    """`wanted` is the user's own list: `mlx5_0`, `mlx5_0:1` or a pattern, `ibp*`. Nothing fits: no HCAs."""
+    ports = all_ports(fabric)
+    if wanted:
+        chosen = [hca for word in wanted for hca in ports if matches(hca, word)]
+        return _make_choice(fabric, list(dict.fromkeys(chosen)), ports, "hca, as given")
+    left, reasons = _sift(ports, _rules(fabric))
+    fastest = _fastest(left)
+    kept = _without_busy(fabric, fastest)
+    chosen = _nearest_to_any(fabric.gpus, kept)
+    reasons |= {hca: "slower, or of another link layer" for hca in left if hca not in fastest}
+    reasons |= {hca: "carries the control network or the default route" for hca in fastest if hca not in kept}
+    reasons |= {hca: "farther from every GPU" for hca in kept if hca not in chosen}
+    return _make_choice(fabric, chosen, ports, _describe(chosen), reasons)
+
+
+def all_ports(fabric: Fabric) -> list[Hca]:
+    """In the order that people count: mlx5_2 before mlx5_10."""
+    adapters = sorted(fabric.adapters, key=lambda adapter: natural(adapter.name))
+    return [Hca(adapter, port) for adapter in adapters for port in adapter.ports]
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Digits count as numbers."""
+    return tuple((int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name[:64]))
+
+
+def matches(hca: Hca, word: str) -> bool:
+    return fnmatchcase(hca.adapter.name, word) or fnmatchcase(hca.name, word)
+
+
+def _rules(fabric: Fabric) -> Mapping[str, Callable[[Hca], bool]]:
+    """By reason: whether it speaks against a port."""
+    has_mlx5 = any(adapter.driver == MLX5 for adapter in fabric.adapters)
+    return {
+        "its name fits no variable": lambda hca: not PLAIN.fullmatch(hca.adapter.name),
+        "EFA, which NCCL and IBGDA can't drive by themselves": lambda hca: hca.adapter.driver == EFA,
+        f"not driven by {MLX5}": lambda hca: has_mlx5 and hca.adapter.driver != MLX5,
+        "a virtual function; its physical one is here": lambda hca: hca.adapter.is_vf,
+        "not up": lambda hca: not hca.is_up,
+        "its rate is not known": lambda hca: hca.port.rate_gb is None,
+    }
+
+
+def _sift(ports: Sequence[Hca], rules: Mapping[str, Callable[[Hca], bool]]) -> tuple[list[Hca], dict[Hca, str]]:
+    against = {hca: next((reason for reason, bad in rules.items() if bad(hca)), "") for hca in ports}
+    return [hca for hca in ports if not against[hca]], {hca: reason for hca, reason in against.items() if reason}
+
+
+def _fastest(ports: Sequence[Hca]) -> list[Hca]:
+    """Of one link layer and rate; of equally fast ones those that are more, InfiniBand before Ethernet."""
+    kinds = Counter((hca.port.rate_gb or 0, hca.port.link_layer) for hca in ports)
+    if not kinds:
+        return []
+    best = max(kinds, key=lambda kind: (kind[0], kinds[kind], kind[1] == "InfiniBand"))
+    return [hca for hca in ports if (hca.port.rate_gb, hca.port.link_layer) == best]
+
+
+def _without_busy(fabric: Fabric, ports: Sequence[Hca]) -> list[Hca]:
+    """Where every GPU has its own, the control network runs over one of them, and all are meant."""
+    free = [hca for hca in ports if not fabric.is_busy(hca.adapter, hca.port)]
+    one_each = bool(fabric.gpus) and len(ports) % len(fabric.gpus) == 0
+    return list(ports) if one_each or not free else free
+
+
+def _nearest_to_any(gpus: Sequence[Place], ports: Sequence[Hca]) -> list[Hca]:
+    """GPU by GPU all that are as near as the nearest. Without GPUs that are known: all."""
+    if not gpus or not ports:
+        return list(ports)
+    return list(dict.fromkeys(hca for gpu in gpus for hca in _nearest(gpu, ports)))
+
+
+def _nearest(gpu: Place, ports: Sequence[Hca]) -> list[Hca]:
+    away = [distance(gpu, hca.adapter.place) for hca in ports]
+    return [hca for hca, far in zip(ports, away, strict=True) if far == min(away)]
+
+
+def deal(gpus: Sequence[Place], ports: Sequence[Hca]) -> tuple[Near, ...]:
+    """To each GPU a nearest one, of those that which fewest have."""
+    used: Counter[Hca] = Counter()
+    dealt: list[Near] = []
+    for gpu in gpus if ports else ():
+        hca = _pick(gpu, ports, used)
+        used[hca] += 1
+        dealt.append(Near(gpu, hca, distance(gpu, hca.adapter.place)))
+    return tuple(dealt)
+
+
+def _pick(gpu: Place, ports: Sequence[Hca], used: Counter[Hca]) -> Hca:
+    return min(ports, key=lambda hca: (distance(gpu, hca.adapter.place), used[hca]))
+
+
+def _describe(chosen: Sequence[Hca]) -> str:
+    if not chosen:
+        return "no adapter fits"
+    port = chosen[0].port
+    return f"{port.rate_gb:g} Gb/s {port.link_layer}, nearest to the GPUs"
+
+
+def _make_choice(
+    fabric: Fabric, chosen: Sequence[Hca], ports: Sequence[Hca], why: str, reasons: Mapping[Hca, str] | None = None
+) -> Choice:
+    others = tuple((hca, (reasons or {}).get(hca, "not given")) for hca in ports if hca not in chosen)
+    return Choice(tuple(chosen), deal(fabric.gpus, chosen), why, others)
