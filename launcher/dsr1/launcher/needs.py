@@ -38,9 +38,7 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
         packages=required.packages,
         pins=required.pins,
         folders={} if simulated else written_folders(recipe),
-        own={
-            host.host: Own(gpus[host.host], tuple(ports_of(plan, host.address)), hca[host.host]) for host in plan.hosts
-        },
+        own={name: Own(gpus[name], tuple(ports_of(plan, address)), hca[name]) for name, address in places},
     )
 
 
