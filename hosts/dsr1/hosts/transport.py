@@ -14,6 +14,7 @@ from dsr1.hosts.events import Gone
 from dsr1.hosts.facts.ask import Ask, render_ask
 from dsr1.hosts.facts.fact import Fact, from_wire
 from dsr1.hosts.process import HostPlan
+from dsr1.hosts.reach import ReachAnswer, ReachQuestion
 from dsr1.hosts.runtime import RuntimeAnswer, RuntimeQuestion
 from dsr1.hosts.wire import Numbered, from_plain, parse_gone, render_start
 
@@ -35,7 +36,7 @@ __all__ = [
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `end` itself, by the longest grace of the plan; this is for an agent that hangs.
-START_S, END_S, FACTS_S, RUNTIME_MARGIN_S = 40.0, 300.0, 60.0, 15.0
+START_S, END_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
 Told = TypeVar("Told")
 
 
@@ -161,6 +162,12 @@ class Transport(ABC):
         answer = self.ask(host, Question("runtime", (), question.timeout_s + RUNTIME_MARGIN_S, given))
         return _read(host, answer, parse_runtime, "its runtime can't be asked")
 
+    def reach(self, host: str, question: ReachQuestion) -> ReachAnswer:
+        """Which peers the host reaches over TCP, while it listens for them in turn: to be asked of all at once."""
+        given = json.dumps(asdict(question)).encode()
+        answer = self.ask(host, Question("reach", (), question.window_s + REACH_MARGIN_S, given))
+        return _read(host, answer, parse_reach, "it can't try its peers")
+
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""
         return _read(host, self.ask(host, Question("doors")), parse_doors, "its sockets can't be read")
@@ -180,6 +187,11 @@ def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: 
 
 def parse_runtime(text: bytes) -> RuntimeAnswer:
     answer: RuntimeAnswer = from_plain(RuntimeAnswer, json.loads(text))
+    return answer
+
+
+def parse_reach(text: bytes) -> ReachAnswer:
+    answer: ReachAnswer = from_plain(ReachAnswer, json.loads(text))
     return answer
 
 

@@ -7,31 +7,35 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.host import Host
-from dsr1.launcher import runtime_fit
+from dsr1.launcher import reach, runtime_fit
 from dsr1.launcher.agents import raise_all
 from dsr1.launcher.findings import folded, unreached
+from dsr1.launcher.known import RUNTIME
 from dsr1.launcher.needs import make_needs
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.survey import Seen, Told, survey_any
 
-CHECKS = (*IDS, *runtime_fit.IDS)
+CHECKS = (*IDS, *runtime_fit.IDS, reach.CHECK)
 
 
 def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
     """Worst first. InputError for a word that names no check."""
     ids = choose(only, skip)
-    return judge_site(recipe, survey_any(recipe, accesses, asks_runtime(ids)), ids)
+    return judge_site(recipe, survey_any(recipe, accesses, extras_of(ids)), ids)
 
 
-def asks_runtime(ids: Sequence[str]) -> bool:
-    """Whether a check needs it: the first time it takes an import of vLLM."""
-    return any(check in runtime_fit.IDS for check in ids)
+def extras_of(ids: Sequence[str]) -> tuple[str, ...]:
+    """What the checks need beside facts: the runtime's word (at first an import of vLLM), connections tried."""
+    runtime = (RUNTIME,) if any(check in runtime_fit.IDS for check in ids) else ()
+    return (*runtime, reach.CHECK) if reach.CHECK in ids else runtime
 
 
 def judge_site(recipe: Recipe, seen: Seen, ids: Sequence[str]) -> list[Finding]:
     """What the hosts told, each and together, and the plan on them. Worst first."""
     hosts, told = seen.hosts, seen.told_of_hosts
-    return worst_first([*judge(recipe, hosts, told, ids), *runtime_fit.judge_runtimes(recipe, hosts, told, ids)])
+    tried = reach.judge_reach(hosts, told) if reach.CHECK in ids else ()
+    fits = runtime_fit.judge_runtimes(recipe, hosts, told, ids)
+    return worst_first([*judge(recipe, hosts, told, ids), *fits, *tried])
 
 
 def judge(recipe: Recipe, hosts: Sequence[Host], told: Told, ids: Sequence[str]) -> list[Finding]:

@@ -19,7 +19,7 @@ from dsr1.hosts.inventory import parse_hosts
 from dsr1.hosts.ssh import ShellTransport, SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
-from dsr1.launcher.checking import asks_runtime, refuse_unfit
+from dsr1.launcher.checking import extras_of, refuse_unfit
 from dsr1.launcher.commands.front import ETCD_FILE
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
@@ -36,7 +36,7 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key) if recipe.spares else ()
         site = _see(recipe, run.name, accesses, spares, checks)
     else:
-        site = survey_here(recipe, asks_runtime(checks))
+        site = survey_here(recipe, extras_of(checks))
         _refuse(recipe, site, checks)
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
     run.create(recipe, plan, make_settings(recipe, site), make_kept(plan, site))
@@ -81,7 +81,7 @@ def _see(
     """Reach every host before anything is written down, and bring etcd to those that may have to run it."""
     transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
     try:
-        seen = survey_hosts(recipe, accesses, spares, transport, asks_runtime(checks))
+        seen = survey_hosts(recipe, accesses, spares, transport, extras_of(checks))
         _refuse(recipe, seen, checks)
         bring_etcd(recipe, seen, transport)
         return seen

@@ -1,10 +1,11 @@
 """What the hosts of a plan are like before there is one: who answers, their addresses to each other, their facts."""
 
 import tempfile
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
@@ -14,14 +15,25 @@ from dsr1.hosts.host import Host, this_machine
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.ssh import ShellTransport, Sight, SshTransport
 from dsr1.hosts.transport import Transport
+from dsr1.launcher import reach
 from dsr1.launcher.agents import at_once, raise_all
-from dsr1.launcher.asking import Asking, begin_asking
+from dsr1.launcher.asking import begin_asking
+from dsr1.launcher.known import RUNTIME
 from dsr1.launcher.needs import make_ask
+from dsr1.launcher.reach import begin_reaching
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.topology import GPUS_PER_NODE, wanted_nodes
 
 Told = Mapping[str, Facts | HostError]
 """By host: its facts, or why there are none."""
+Extras = Collection[str]
+"""Facts that are not gathered but tried, by name: `runtime`, `net.reach`."""
+
+
+class Meanwhile(Protocol):
+    """Something that goes on while facts are gathered, and gives more of them."""
+
+    def join(self, told: Told) -> dict[str, Facts | HostError]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +55,12 @@ class Seen:
         return {host.name: self.told[host.name] for host in self.hosts}
 
 
-def survey_here(recipe: Recipe, runtime: bool = True) -> Seen:
+def survey_here(recipe: Recipe, extras: Extras = (RUNTIME,)) -> Seen:
     """This machine, standing in for as many hosts as the recipe wants: one look tells of all."""
     hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
     with tempfile.TemporaryDirectory() as folder:
         transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
-        asking = begin_asking(transport, recipe, hosts, "localhost") if runtime else None
+        asking = begin(transport, recipe, hosts, "localhost", extras)
         (facts,) = ask(transport, make_ask(recipe, hosts, ""), ("localhost",), asking).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
@@ -60,12 +72,12 @@ def _gpus_here(facts: Facts | HostError) -> int:
     return len(nodes) if isinstance(nodes, dict) and nodes else GPUS_PER_NODE
 
 
-def survey_any(recipe: Recipe, accesses: Sequence[Access], runtime: bool = True) -> Seen:
-    """This machine, or the hosts as far as they answer. `runtime`: whether theirs is asked what it knows."""
+def survey_any(recipe: Recipe, accesses: Sequence[Access], extras: Extras = (RUNTIME,)) -> Seen:
+    """This machine, or the hosts as far as they answer."""
     if not accesses:
-        return survey_here(recipe, runtime)
+        return survey_here(recipe, extras)
     with closing(SshTransport(accesses, "survey", recipe.runtime.interpreter)) as transport:
-        return preview_hosts(recipe, accesses, transport, runtime)
+        return preview_hosts(recipe, accesses, transport, extras)
 
 
 def survey_hosts(
@@ -73,7 +85,7 @@ def survey_hosts(
     accesses: Sequence[Access],
     spares: Sequence[Access],
     transport: ShellTransport,
-    runtime: bool = True,
+    extras: Extras = (RUNTIME,),
 ) -> Seen:
     """Every host with its control address and interface: those of its route to the leader, the first host.
 
@@ -92,12 +104,14 @@ def survey_hosts(
     raise_all(seen)
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
     placed = tuple(hosts[access.name] for access in chosen)
-    asking = begin_asking(transport, recipe, placed, placed[0].name) if runtime else None
+    asking = begin(transport, recipe, placed, placed[0].name, extras)
     told = ask(transport, make_ask(recipe, placed, leader), hosts, asking)
     return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
 
-def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: ShellTransport, runtime: bool = True) -> Seen:
+def preview_hosts(
+    recipe: Recipe, accesses: Sequence[Access], transport: ShellTransport, extras: Extras = (RUNTIME,)
+) -> Seen:
     """As `survey_hosts` as far as they answer; one that doesn't stands there by its name. InputError as there."""
     first = _see_all(accesses, transport, "")
     usable = _usable(first)
@@ -105,7 +119,7 @@ def preview_hosts(recipe: Recipe, accesses: Sequence[Access], transport: ShellTr
     answering = [access for access in accesses if access.name in usable]
     seen = _see_all(answering, transport, leader) if leader else {}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
-    asking = begin_asking(transport, recipe, hosts, answering[0].name) if runtime and answering else None
+    asking = begin(transport, recipe, hosts, answering[0].name, extras) if answering else []
     told: Told = {**_errors(first), **ask(transport, make_ask(recipe, hosts, leader), usable, asking)}
     return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
 
@@ -122,15 +136,24 @@ def named_host(access: Access) -> Host:
 
 
 def ask(
-    transport: Transport, wanted: Ask, hosts: Iterable[str], asking: Asking | None = None
+    transport: Transport, wanted: Ask, hosts: Iterable[str], meanwhile: Iterable[Meanwhile] = ()
 ) -> dict[str, Facts | HostError]:
-    """All facts of each host, in one call a host; what the runtimes know is one of them."""
+    """All facts of each host, in one call a host; what was begun before is joined to them."""
 
     def ask_one(host: str) -> Facts | HostError:
         return transport.facts(host, wanted)
 
     told = at_once(ask_one, {host: host for host in hosts})
-    return asking.join(told) if asking else told
+    for begun in meanwhile:
+        told = begun.join(told)
+    return told
+
+
+def begin(transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: Extras) -> list[Meanwhile]:
+    """What takes longer than facts goes on beside them; `first` is what the transport calls the first that answers."""
+    begun: list[Meanwhile] = [begin_asking(transport, recipe, hosts, first)] if RUNTIME in extras else []
+    reaching = begin_reaching(transport, recipe, hosts) if reach.CHECK in extras and len(hosts) > 1 else None
+    return [*begun, reaching] if reaching else begun
 
 
 def take_places(

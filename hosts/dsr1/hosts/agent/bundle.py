@@ -9,7 +9,7 @@ from pathlib import Path
 
 HOSTS = Path(__file__).resolve().parent.parent
 MODULES: tuple[str, ...] = ("__init__", "boot", "commands", "events", "identity", "log_lines")
-MODULES += ("preparation", "process", "progress", "runtime", "wire")
+MODULES += ("preparation", "process", "progress", "reach", "runtime", "wire")
 PARTS = ("agent", "facts", "model")
 MAIN = b"""import sys
 

@@ -94,6 +94,16 @@ def _prep(what: str) -> int:
     return _tell(run(what))
 
 
+def _reach() -> int:
+    from dataclasses import asdict
+
+    from dsr1.hosts.agent.reach import try_peers
+    from dsr1.hosts.reach import ReachQuestion
+    from dsr1.hosts.wire import from_plain
+
+    return _tell(asdict(try_peers(from_plain(ReachQuestion, json.load(sys.stdin)))))
+
+
 def _doors(folder: "Path") -> int:
     from dsr1.hosts.agent.doors import open_doors
 
@@ -133,18 +143,21 @@ OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """`see` takes the peer's address, `facts` an ask, `work` a job, `runtime` a question on stdin, `keep` seconds.
+OF_STDIN: dict[str, "Callable[[], int]"] = {"runtime": _runtime, "reach": _reach}
 
-    `attach` takes a folder and the last `seq`; all others a folder.
+
+def main(argv: list[str] | None = None) -> int:
+    """`see` takes the peer's address, `facts` an ask, `work` a job, `keep` seconds.
+
+    `attach` takes a folder and the last `seq`; `runtime` and `reach` a question on stdin; all others a folder.
     """
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb in OF_A_WORD:
         return OF_A_WORD[verb](values[0])
     if verb.startswith("cache-"):
         return _cache(verb, values)
-    if verb == "runtime":
-        return _runtime()
+    if verb in OF_STDIN:
+        return OF_STDIN[verb]()
     if verb == "keep":
         return _keep(float(values[0]))
 

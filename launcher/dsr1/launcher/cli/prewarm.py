@@ -34,7 +34,7 @@ def prewarm(
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
-    seen = survey_any(loaded, accesses, runtime=False)
+    seen = survey_any(loaded, accesses, extras=())
     for name, cache in _chosen(loaded, seen, engine or []).items():
         _fill(loaded, seen, accesses[:1], name, cache)
     if accesses:
