@@ -73,7 +73,7 @@ def without(layer: Layer, *names: str) -> Layer:
 
 
 def merge_layers(*layers: Layer) -> Layer:
-    """Later ones win. Mappings are merged key by key, everything else is replaced."""
+    """Later ones win. Mappings are merged key by key, everything else is replaced; null takes out what was there."""
     merged: dict[str, Any] = {}
     places: dict[Keys, str] = {}
     for layer in layers:
@@ -103,6 +103,10 @@ def _merge(
         keys = (*at, key)
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
             _merge(into[key], value, keys, places, new)
+        elif value is None and key in into:
+            _forget(places, keys)
+            del into[key]
+            continue
         else:
             _forget(places, keys)
             into[key] = _copied(value)
