@@ -29,6 +29,7 @@ class Worker:
     process: str
     ranks: tuple[int, ...]
     metrics_url: str
+    role: str = "aggregated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +121,18 @@ def _service(site: Site, stack: Stack) -> Service:
 
 
 def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
-    """Prefill workers answer no client, and the simulator and vLLM's own server can't be asked rank by rank."""
+    """The simulator and vLLM's own server can't be asked rank by rank."""
     if site.recipe.stack != "dynamo":
         return
-    groups = {group.name: group for group in site.topology.groups if group.spec.role != "prefill"}
+    groups = {group.name: group for group in site.topology.groups}
     addresses = {host.name: host.address for host in site.topology.hosts}
     for process in processes:
         port = next((v.value for v in process.env if v.name == "DYN_SYSTEM_PORT"), None)
         if process.group in groups and port:
             group = groups[process.group]
             ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
-            yield Worker(process.name, ranks, f"http://{addresses[process.host]}:{port}/metrics")
+            url = f"http://{addresses[process.host]}:{port}/metrics"
+            yield Worker(process.name, ranks, url, group.spec.role)
 
 
 def _mocker_registrations(group: Group) -> int:

@@ -9,7 +9,7 @@ from dsr1.launcher.recipe_engine import QUEUE_DEPTH, Engine
 from dsr1.launcher.recipe_types import Arguments, Count, Environment, Name, Part, PortNumber, Seconds, Text
 
 HIGHEST_QUEUE_DEPTH = 32768  # log_max_qp_sz of ConnectX-7 is 15
-R1_EXPERTS, R1_NAMES = 256, ("deepseek-r1", "deepseek-v3")
+R1_EXPERTS = 256
 
 
 class Model(Part):
@@ -31,10 +31,17 @@ class Model(Part):
         return self.path.startswith(("/", "."))
 
     @property
+    def is_r1(self) -> bool:
+        return self._is_named("deepseek-r1")
+
+    @property
     def routed_experts(self) -> int | None:
+        return self.experts or (R1_EXPERTS if self.is_r1 or self._is_named("deepseek-v3") else None)
+
+    def _is_named(self, word: str) -> bool:
+        """By its folder or its served name; the distilled ones are other models."""
         names = [name.rstrip("/").rsplit("/", 1)[-1].lower() for name in (self.path, self.served_name or "")]
-        is_r1 = any(name.startswith(R1_NAMES) and "distill" not in name for name in names)
-        return self.experts or (R1_EXPERTS if is_r1 else None)
+        return any(name.startswith(word) for name in names) and not any("distill" in name for name in names)
 
 
 class Runtime(Part):
@@ -173,6 +180,12 @@ class Recipe(Part):
         if problem:
             raise ValueError(problem)
         return self
+
+    @property
+    def is_meaningless(self) -> bool:
+        """Whether what it answers means nothing: simulated engines, or random weights."""
+        dummy = [engine.args.get(name) for engine in self.engines.values() for name in ("load-format", "load_format")]
+        return self.stack == "mocker" or "dummy" in dummy
 
 
 def _hosts_are_dealt(recipe: Recipe) -> str:

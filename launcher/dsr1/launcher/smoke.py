@@ -1,42 +1,130 @@
-"""The known-answer check: the same greedy question to every rank, the answers compared, and proof of who answered."""
+"""The known-answer check: the same greedy questions to every rank, and the proof that each of them answered."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import httpx
 
 from dsr1.launcher.plan import Service, Worker
-from dsr1.launcher.serving import Answer, chat, generate_workers
+from dsr1.launcher.reply import Target, ask
+from dsr1.launcher.serving import generate_workers
+from dsr1.launcher.smoke_judge import FIXED, KNOWN, Answers
 
+FIXED_TOKENS, KNOWN_TOKENS, AT_ONCE = 16, 2048, 32
+PREFILL = "prefill"
+ASKING = (httpx.HTTPError, KeyError, ValueError)
 _LABELS = re.compile(r"^vllm:request_success_total\{(?P<labels>.*)\} (?P<value>\S+)$", re.MULTILINE)
 _WORKER = re.compile(r'worker_id="([0-9a-f]+)"')
 _ENGINE = re.compile(r'engine="(\d+)"')
 
 
-def smoke_all(service: Service, client: httpx.Client) -> tuple[Answer, ...]:
-    """One answer of every rank; of every worker, or of the server, where ranks can't be asked one by one.
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A rank that can be asked: its worker's id for the frontend."""
 
-    Raises httpx.HTTPError, or KeyError or ValueError when an answer is malformed or another's.
+    name: str
+    worker: int
+    rank: int | None = None
+
+
+def smoke_all(service: Service, client: httpx.Client, known: bool) -> tuple[Answers, ...]:
+    """Answers of every rank; of every worker, or of the server, where ranks can't be asked one by one.
+
+    The fixed questions one after the other, so that each rank computes the same; then all ranks those with `known`
+    answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't be told whom to ask.
     """
-    if service.workers:
-        return tuple(answer for worker in service.workers for answer in _ask_ranks(service, worker, client))
+    before = _counts(service, client)
+    answers = [_ask_fixed(service, client, target) for target in _targets(service, client)]
+    silent = _silent(service, before, _counts(service, client))
+    if silent and not any(one.error for one in answers):
+        raise ValueError(f"asked, and counted no request: {', '.join(silent)}")
+    if not known:
+        return tuple(answers)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return tuple(pool.map(lambda one: _with_known(service, client, one), answers))
+
+
+def _ask_fixed(service: Service, client: httpx.Client, target: Target) -> Answers:
+    try:
+        return Answers(target, tuple(ask(service, client, target, question, FIXED_TOKENS) for question in FIXED))
+    except ASKING as error:
+        return Answers(target, error=describe(error))
+
+
+def _with_known(service: Service, client: httpx.Client, one: Answers) -> Answers:
+    if one.error:
+        return one
+    try:
+        known = tuple(ask(service, client, one.target, question, KNOWN_TOKENS) for question in KNOWN)
+        return replace(one, known=known)
+    except ASKING as error:
+        return replace(one, error=describe(error))
+
+
+def describe(error: Exception) -> str:
+    """An HTTP error with what the server says of it."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _targets(service: Service, client: httpx.Client) -> list[Target]:
     if service.registrations is None:
-        return (chat(service, client),)
+        return [Target(service.url)]
+    prefill, answering = _seats_of_ranks(service, client) if service.workers else _seats_listed(service, client)
+    return pair(answering, prefill)
+
+
+def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
+    """So that every seat is asked at least once."""
+    if not prefill:
+        return [Target(seat.name, seat.worker, seat.rank) for seat in answering]
+    targets = []
+    for number in range(max(len(answering), len(prefill))):
+        one, first = answering[number % len(answering)], prefill[number % len(prefill)]
+        targets.append(Target(f"{one.name} (after {first.name})", one.worker, one.rank, first.worker, first.rank))
+    return targets
+
+
+def _seats_of_ranks(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
+    """Prefill's, and those that answer."""
+    seats: dict[bool, list[Seat]] = {True: [], False: []}
+    for worker in service.workers:
+        number = worker_id(client.get(worker.metrics_url).text)
+        seats[worker.role == PREFILL] += [Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks]
+    return seats[True], seats[False]
+
+
+def _seats_listed(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
     listed = generate_workers(client.get(f"{service.url}/health").json(), service.namespace)
-    return tuple(chat(service, client, worker=worker) for worker in listed)
+    if len(listed) != service.registrations:
+        raise ValueError(f"{len(listed)} workers are registered, {service.registrations} are wanted")
+    seats = [(component, Seat(f"{component} {number:x}", number)) for number, component in sorted(listed.items())]
+    return ([s for name, s in seats if name == PREFILL], [s for name, s in seats if name != PREFILL])
 
 
-def _ask_ranks(service: Service, worker: Worker, client: httpx.Client) -> Iterator[Answer]:
-    """The worker's own counters prove that the rank answered: a wrong rank is answered by another, without a word."""
-    before = client.get(worker.metrics_url).text
-    number = worker_id(before)
-    for rank in worker.ranks:
-        yield chat(service, client, worker=number, rank=rank)
-    after, asked = finished(client.get(worker.metrics_url).text), finished(before)
-    silent = [rank for rank in worker.ranks if after[rank] <= asked[rank]]
-    if silent:
-        raise ValueError(f"{worker.process}: ranks {silent} were asked and counted no request")
+def _rank_name(worker: Worker, rank: int) -> str:
+    return f"rank {rank} of {worker.process}"
+
+
+Counts = dict[str, Counter[int]]
+
+
+def _counts(service: Service, client: httpx.Client) -> Counts:
+    """A wrong rank is answered by another, without a word: the workers' own counters prove who answered."""
+    return {worker.process: finished(client.get(worker.metrics_url).text) for worker in service.workers}
+
+
+def _silent(service: Service, before: Counts, after: Counts) -> list[str]:
+    return [
+        _rank_name(worker, rank)
+        for worker in service.workers
+        for rank in worker.ranks
+        if after[worker.process][rank] <= before[worker.process][rank]
+    ]
 
 
 def worker_id(metrics: str) -> int:
@@ -55,15 +143,3 @@ def finished(metrics: str) -> Counter[int]:
         if engine:
             counts[int(engine[1])] += int(float(found["value"]))
     return counts
-
-
-def smoke_problem(service: Service, answers: Sequence[Answer]) -> str:
-    """What is wrong with the answers; empty when all that are wanted came, alike, and not empty."""
-    wanted = sum(len(worker.ranks) for worker in service.workers) or service.registrations or 1
-    if len(answers) != wanted:
-        return f"{len(answers)} answered, {wanted} are wanted"
-    if any(answer.tokens == 0 for answer in answers):
-        return "one answered without a single token"
-    if len({answer.text for answer in answers}) > 1:
-        return "the greedy answers differ"
-    return ""

@@ -17,7 +17,8 @@ from dsr1.launcher.cli.prep import prep
 from dsr1.launcher.cli.prewarm import prewarm
 from dsr1.launcher.cli.recipes import recipes
 from dsr1.launcher.cli.render import render
-from dsr1.launcher.cli.runs import logs, ps, smoke, status, stop, supervise
+from dsr1.launcher.cli.runs import logs, ps, status, stop, supervise
+from dsr1.launcher.cli.smoke import smoke
 
 EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
     (InputError, 2),

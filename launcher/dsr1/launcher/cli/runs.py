@@ -1,4 +1,4 @@
-"""`dsr1 ps`, `status`, `logs`, `smoke` and `stop`: a run from any shell."""
+"""`dsr1 ps`, `status`, `logs` and `stop`: a run from any shell."""
 
 import json
 from dataclasses import asdict
@@ -98,31 +98,6 @@ def logs(
 
     found = find_run(run)
     print_logs(found, follow)
-
-
-def smoke(run: RunName = None, as_json: AsJson = False) -> None:
-    """Ask every rank the same and compare: a known answer is the only proof that it serves."""
-    import httpx
-
-    from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.runs import find_run
-    from dsr1.launcher.serving import QUESTION
-    from dsr1.launcher.smoke import smoke_all, smoke_problem
-
-    found = find_run(run)
-    service = found.plan().service
-    try:
-        with httpx.Client(timeout=found.settings().chat_s, trust_env=False) as client:
-            answers = smoke_all(service, client)
-    except (httpx.HTTPError, KeyError, ValueError) as error:
-        raise LaunchFailed(f"{found.name}: no completion: {error}") from None
-    problem = smoke_problem(service, answers)
-    if as_json:
-        print(json.dumps({"answers": [asdict(answer) for answer in answers], "problem": problem}, indent=2))
-    else:
-        print("\n".join((QUESTION, *(f"{answer.who or service.url}: {answer.text!r}" for answer in answers))))
-    if problem:
-        raise LaunchFailed(f"{found.name}: {problem}")
 
 
 def stop(run: RunName = None) -> None:

@@ -1,0 +1,109 @@
+"""One streamed completion: whom it is asked of, what comes back, how soon and how fast."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from dsr1.launcher.plan import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a question is put to: Dynamo's worker ids and global DP ranks; None where the server chooses.
+
+    With prefill and decode apart `worker` writes the answer, and `prefill` reads the question.
+    """
+
+    name: str = ""
+    worker: int | None = None
+    rank: int | None = None
+    prefill: int | None = None
+    prefill_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`pieces` are the tokens' texts as they came, `thought` what the server keeps apart as reasoning. Seconds."""
+
+    question: str
+    pieces: tuple[str, ...]
+    tokens: int
+    first_s: float
+    seconds: float
+    thought: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """From the first token on; None for a single one."""
+        return (self.tokens - 1) / (self.seconds - self.first_s) if self.tokens > 1 else None
+
+
+def ask(service: Service, client: httpx.Client, target: Target, question: str, tokens: int) -> Reply:
+    """Greedy. Raises httpx.HTTPError, or KeyError or ValueError when the answer is malformed or another's."""
+    began = time.monotonic()
+    pieces: list[str] = []
+    thoughts: list[str] = []
+    counted, first, asked = 0, 0.0, _asked(service, target, question, tokens)
+    with client.stream("POST", f"{service.url}/v1/chat/completions", json=asked) as got:
+        if got.is_error:
+            got.read()
+        got.raise_for_status()
+        for chunk in _chunks(got.iter_lines()):
+            _refuse_others(chunk, target)
+            delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), {})
+            pieces += filter(None, [delta.get("content")])
+            thoughts += filter(None, [delta.get("reasoning_content")])
+            first = first or (time.monotonic() - began if pieces or thoughts else 0.0)
+            counted = int((chunk.get("usage") or {}).get("completion_tokens", counted))
+    return Reply(question, tuple(pieces), counted, first, time.monotonic() - began, "".join(thoughts))
+
+
+def _asked(service: Service, target: Target, question: str, tokens: int) -> dict[str, object]:
+    chosen = _choice(target)
+    return {
+        "model": service.model,
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **({"nvext": {**chosen, "extra_fields": ["worker_id"]}} if chosen else {}),
+    }
+
+
+def _choice(target: Target) -> dict[str, int]:
+    """Dynamo's `nvext` chooses, and has the answer say who it was. Prefill and decode apart have names of their own."""
+    names = {
+        "backend_instance_id" if target.prefill is None else "decode_worker_id": target.worker,
+        "dp_rank": target.rank,
+        "prefill_worker_id": target.prefill,
+        "prefill_dp_rank": target.prefill_rank,
+    }
+    return {name: number for name, number in names.items() if number is not None}
+
+
+def _chunks(lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
+    """The data of server-sent events. ValueError for what is no JSON object, or says that something went wrong."""
+    for line in lines:
+        name, _, data = line.partition(":")
+        if name != "data" or data.strip() == "[DONE]":
+            continue
+        chunk = json.loads(data)
+        if not isinstance(chunk, dict) or "error" in chunk:
+            raise ValueError(f"the stream says {data.strip()[:200]}")
+        yield chunk
+
+
+def _refuse_others(chunk: Mapping[str, Any], target: Target) -> None:
+    told = (chunk.get("nvext") or {}).get("worker_id") or {}
+    for key, wanted in (("decode_worker_id", target.worker), ("prefill_worker_id", target.prefill)):
+        if wanted is not None and told.get(key, wanted) != wanted:
+            raise ValueError(f"{key} {told[key]} answered in place of {wanted}")
