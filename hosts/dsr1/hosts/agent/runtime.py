@@ -112,7 +112,8 @@ def identity(question: RuntimeQuestion) -> list[object]:
     """What makes a runtime this one: its Python, its versions, where they lie and when they were put there."""
     versions = [(name, _version(name)) for name in PACKAGES]
     places = [(str(file), _stamp(file)) for file in witnesses()]
-    return [MODULES_FROM, sys.version, question.python, question.modules, question.variables, versions, places]
+    asker = Path(MODULES_FROM).name  # the bundle's name says its content, wherever it lies
+    return [asker, sys.version, question.python, question.modules, question.variables, versions, places]
 
 
 def witnesses() -> Iterator[Path]:
