@@ -1,7 +1,8 @@
 """Where compilers keep what they made for an engine, so that the next start finds it: one folder a key, on the host.
 
-vLLM, DeepGEMM, FlashInfer, Triton and Inductor each look up their own entries by content, so a stale key costs a
-compilation and never a wrong kernel. The key says for what a cache was filled, and so which host may be given it.
+vLLM, DeepGEMM, FlashInfer, Triton and Inductor look their entries up by model, shapes and source. What they don't look
+at is the key: the GPU, their own versions, and the folder, whose path Triton and ninja write down. A change of model or
+arguments stays in the folder and compiles what is new; `fill` tells for which engines a folder has been filled.
 """
 
 import hashlib
@@ -25,17 +26,17 @@ FOLDERS = {
     "EP_JIT_CACHE_DIR": "deep_ep",
 }
 """Variable to folder. Without the last six, kernels land in TMPDIR and in the home folder."""
-CACHE_KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$"
 COMPILERS = ("vllm", "torch", "triton", "flashinfer-python", "deep_gemm", "deep_ep")
 
 
 @dataclass(frozen=True, slots=True)
 class JitCache:
-    """A key below the root that holds all caches of a host, and what the key was made of."""
+    """A key below the root that holds all caches of a host, what the key was made of, and the engine's own part."""
 
     root: str
     key: str
     made_of: tuple[tuple[str, str], ...]
+    fill: str
 
     @property
     def folder(self) -> str:
@@ -44,10 +45,11 @@ class JitCache:
 
 @dataclass(frozen=True, slots=True)
 class HostCache:
-    """The cache that an engine's processes use on a host."""
+    """The cache that an engine's processes use on a host. `engine` is its key in the recipe."""
 
     host: str
     engine: str
+    ranks: int
     cache: JitCache
 
 
@@ -68,13 +70,10 @@ def make_cache(shapes: Shapes, facts: Facts, root: str = "") -> JitCache | None:
     made_of = {
         "gpu": gpu_of(facts),
         **{name: str(packages[name]) for name in COMPILERS if name in packages},
-        "model": _digest(config),
-        "ranks": str(shapes.ranks),
-        "arguments": " ".join(shapes.arguments),
-        "root": place,  # Triton and ninja write absolute paths
+        "root": place,
     }
     key = f"{_slug(made_of['gpu'])}-vllm{_slug(made_of.get('vllm', '0'))}-{_digest(made_of)}"
-    return JitCache(place, key, tuple(made_of.items()))
+    return JitCache(place, key, tuple(made_of.items()), _digest([config, shapes.ranks, shapes.arguments]))
 
 
 def gpu_of(facts: Facts) -> str:
@@ -94,5 +93,5 @@ def _digest(value: object) -> str:
 
 
 def cache_variables(cache: JitCache) -> tuple[Variable, ...]:
-    source = f"JIT cache of {dict(cache.made_of)['gpu']} with these versions, this model and these arguments"
+    source = f"JIT cache of {dict(cache.made_of)['gpu']} with these versions"
     return tuple(Variable(name, f"{cache.folder}/{folder}", source) for name, folder in FOLDERS.items())

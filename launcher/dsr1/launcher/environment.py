@@ -1,7 +1,7 @@
 """The variables of every process of a plan: defaults, what the stack and the host give, the recipe's. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
 from dsr1.env.ibgda import WITH_NVSHMEM, doorbell
@@ -120,9 +120,7 @@ def host_cache(site: Site, group: Group, host: Host) -> tuple[HostCache, ...]:
         return ()
     shapes = Shapes(group.size * group.spec.tensor_parallel_size, shape_arguments(group.spec))
     cache = make_cache(shapes, site.facts.get(host.name, {}), site.recipe.runtime.cache_dir or "")
-    if cache is None:
-        return ()
-    return (HostCache(host.name, group.name, replace(cache, key=group.spec.cache_key or cache.key)),)
+    return (HostCache(host.name, group.engine, shapes.ranks, cache),) if cache else ()
 
 
 def is_headless_follower(group: Group, node: Node) -> bool:

@@ -1,7 +1,7 @@
 """JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache gets it first."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,17 +27,27 @@ class Held:
 
 def bring(transport: Transport, caches: Iterable[HostCache], store: Store) -> tuple[str, ...]:
     """Give every host what it lacks, all at once. What was done, in words: failing at it ends nothing."""
-    wanted = {f"{one.host} {one.cache.folder}": one for one in caches}
+    known = tuple(caches)
+    wanted = {f"{one.host} {one.cache.folder}": one for one in known}
     done = at_once(lambda one: _bring_one(transport, one, store), wanted)
-    return tuple(f"JIT cache: {words}" for words in map(str, done.values()) if words)
+    return _said([*map(str, done.values()), *_unfilled(known, store)])
 
 
 def _bring_one(transport: Transport, one: HostCache, store: Store) -> str:
     held = open_cache(transport, one.host, one.cache)
     pack = store.find(one.cache.key)
-    if pack is None or pack.digest == held.digest or pack.files <= held.files:
-        return ""
-    return push(transport, one.host, pack, store)
+    return "" if pack is None or pack.digest == held.digest else push(transport, one.host, pack, store)
+
+
+def _unfilled(caches: Iterable[HostCache], store: Store) -> list[str]:
+    """Engines that no start known here has compiled for."""
+    packs = {one.engine: (store.find(one.cache.key), one.cache.fill) for one in caches}
+    new = [engine for engine, (pack, fill) in packs.items() if pack is None or fill not in pack.fills]
+    return [f"nothing kept of an engine like {', '.join(new)}: what is missing will be compiled"] if new else []
+
+
+def _said(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"JIT cache: {said}" for said in words if said)
 
 
 def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
@@ -53,21 +63,23 @@ def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
 
 def harvest(transport: Transport, caches: Iterable[HostCache], store: Store, run: str) -> tuple[str, ...]:
     """Keep what the start has compiled, of each key from the first host that has it. What was done, in words."""
-    firsts = {one.cache.key: one for one in reversed([*caches])}
-    done = at_once(lambda one: _harvest_one(transport, one, store, run), firsts)
-    return tuple(f"JIT cache: {words}" for words in map(str, done.values()) if words)
+    by_key: dict[str, list[HostCache]] = {}
+    for one in caches:
+        by_key.setdefault(one.cache.key, []).append(one)
+    return _said(map(str, at_once(lambda ones: _harvest_key(transport, ones, store, run), by_key).values()))
 
 
-def _harvest_one(transport: Transport, one: HostCache, store: Store, run: str) -> str:
-    held = open_cache(transport, one.host, one.cache)
-    known = store.find(one.cache.key)
-    if not held.files or (known and (known.digest == held.digest or known.files >= held.files)):
+def _harvest_key(transport: Transport, ones: Sequence[HostCache], store: Store, run: str) -> str:
+    first = ones[0]
+    held, known = open_cache(transport, first.host, first.cache), store.find(first.cache.key)
+    fills = tuple(dict.fromkeys((*(known.fills if known else ()), *(one.cache.fill for one in ones))))
+    if not held.files or (known and known.fills == fills and known.files >= held.files):
         return ""
-    data = _asked(transport, one.host, Question("cache-pack", (one.cache.root, one.cache.key), PACK_S)).out
-    source = f"{one.host}, run {run}"
-    kept = store.save(Pack(held.key, one.cache.made_of, held.files, held.bytes, held.digest, source), data)
+    data = _asked(transport, first.host, Question("cache-pack", (first.cache.root, held.key), PACK_S)).out
+    made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
+    kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
     size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB, packed {kept.packed / 1e6:.1f}"
-    return f"kept {kept.key} of {one.host}: {size}"
+    return f"kept {kept.key} of {first.host}: {size}"
 
 
 def open_cache(transport: Transport, host: str, cache: JitCache) -> Held:

@@ -12,10 +12,14 @@ from dsr1.hosts.wire import from_plain
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What is known of a pack: `files` and `bytes` of its contents, its own size `packed`; `changed`: epoch seconds."""
+    """What is known of a pack: `files` and `bytes` of its contents, its own size `packed`; `changed`: epoch seconds.
+
+    `fills` are the engines that it has been filled for, see JitCache.
+    """
 
     key: str
     made_of: tuple[tuple[str, str], ...]
+    fills: tuple[str, ...]
     files: int
     bytes: int
     digest: str

@@ -21,10 +21,9 @@ def engines_of(plan: Plan) -> dict[str, HostCache]:
     return {one.engine: one for one in reversed(plan.caches)}
 
 
-def make_prewarming(recipe: Recipe, name: str, cache: HostCache, config: Mapping[str, object]) -> Recipe:
-    """The recipe of one rank that fills `cache` for the engine `name`. `config` is the model's config.json."""
+def make_prewarming(recipe: Recipe, name: str, ranks: int, config: Mapping[str, object]) -> Recipe:
+    """The recipe of one rank that compiles for the engine `name` of so many. `config` is the model's config.json."""
     engine = recipe.engines[name]
-    ranks = int(dict(cache.cache.made_of)["ranks"])
     overrides = {**shrunk(config, engine, ranks), **_own_overrides(engine)}
     args = {**engine.args, **DUMMY}
     one = {
@@ -40,7 +39,6 @@ def make_prewarming(recipe: Recipe, name: str, cache: HostCache, config: Mapping
         "eplb": None,
         "dbo": None,
         "args": {**args, **({"hf-overrides": overrides} if overrides else {})},
-        "cache_key": cache.cache.key,
     }
     changes = {"stack": "vllm", "engines": {name: engine.model_copy(update=one)}, "spares": []}
     return recipe.model_copy(update=changes)

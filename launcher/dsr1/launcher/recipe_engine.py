@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dsr1.env.caches import CACHE_KEY
 from dsr1.launcher.recipe_types import Arguments, Count, Environment, Part, Text
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
@@ -39,7 +38,6 @@ class Engine(Part):
 
     `kv_transfer` moves KV caches: nixl, lmcache, kvbm, or vLLM's own --kv-transfer-config as a mapping. Engines with
     role prefill or decode use nixl unless told otherwise. `kv_events` tells a KV-aware router what is cached.
-    `cache_key` names a JIT cache to use and fill, instead of the one that follows from what the engine is.
     """
 
     role: Literal["aggregated", "prefill", "decode"] = "aggregated"
@@ -62,7 +60,6 @@ class Engine(Part):
     compilation_config: dict[str, Any] | None = None
     kv_transfer: Literal["nixl", "lmcache", "kvbm"] | dict[str, Any] | None = None
     kv_events: bool = False
-    cache_key: Annotated[str, Field(pattern=CACHE_KEY)] | None = None
     args: Arguments = {}
     env: Environment = {}
 

@@ -43,7 +43,6 @@ def test_the_same_everywhere_else() -> None:
     [
         facts(software={"vllm": "0.31.0", "torch": "2.11.0"}),
         facts(software={"vllm": "0.23.0", "torch": "2.12.0"}),
-        facts(**{"model.config": {"hidden_size": 4096}}),
         facts(**{"gpu.devices": [{"name": "NVIDIA H200"}]}),
         facts(**{"cache.root": "/var/tmp/dsr1-jit-0"}),
     ],
@@ -52,9 +51,14 @@ def test_another_key_for_what_decides_it(told: Facts) -> None:
     assert made(told).key != made(facts()).key
 
 
-def test_shapes_decide_it_too() -> None:
-    assert made(facts(), Shapes(8, SHAPES.arguments)).key != made(facts()).key
-    assert made(facts(), Shapes(16, ("--max-num-seqs", "128"))).key != made(facts()).key
+def test_model_and_shapes_are_another_fill_of_the_same_folder() -> None:
+    others = (
+        made(facts(), Shapes(8, SHAPES.arguments)),
+        made(facts(), Shapes(16, ("--max-num-seqs", "128"))),
+        made(facts(**{"model.config": {"hidden_size": 4096}})),
+    )
+    assert {other.key for other in others} == {made(facts()).key}
+    assert len({made(facts()).fill, *(other.fill for other in others)}) == 4
 
 
 def test_the_recipes_own_place() -> None:

@@ -18,13 +18,13 @@ def transport(tmp_path: Path) -> LocalTransport:
     return LocalTransport(tmp_path / "agents", (sys.executable,))
 
 
-def cache(root: Path, host: str) -> HostCache:
-    return HostCache(host, "main", JitCache(str(root), KEY, (("gpu", "cpu"), ("root", str(root)))))
+def cache(root: Path, host: str, fill: str = "f") -> HostCache:
+    return HostCache(host, "main", 2, JitCache(str(root), KEY, (("gpu", "cpu"), ("root", str(root))), fill))
 
 
 def test_harvested_once_and_brought_where_it_lacks(tmp_path: Path, transport: LocalTransport) -> None:
     store, one = Store(tmp_path / "store"), cache(tmp_path / "disk", "one")
-    assert bring(transport, (one,), store) == ()
+    assert "nothing kept" in bring(transport, (one,), store)[0]
     kernel = tmp_path / "disk" / KEY / "deep_gemm" / "kernel.cubin"
     kernel.parent.mkdir()
     kernel.write_text("x" * 1000)
@@ -48,6 +48,17 @@ def test_a_host_that_has_more_keeps_it(tmp_path: Path, transport: LocalTransport
     (tmp_path / "disk" / KEY / "b").write_text("1")
     assert bring(transport, (one,), store) == ()
     assert "2 files" in harvest(transport, (one,), store, "r2")[0]
+
+
+def test_another_engine_is_said_to_be_new_until_it_was_compiled(tmp_path: Path, transport: LocalTransport) -> None:
+    store, one, two = Store(tmp_path / "store"), cache(tmp_path / "d", "one"), cache(tmp_path / "d", "one", "other")
+    open_cache(transport, "one", one.cache)
+    (tmp_path / "d" / KEY / "a").write_text("1")
+    harvest(transport, (one,), store, "r1")
+    assert bring(transport, (one,), store) == ()
+    assert "main" in bring(transport, (two,), store)[0]
+    harvest(transport, (two,), store, "r2")
+    assert bring(transport, (one, two), store) == ()
 
 
 def test_a_broken_pack_is_told_and_ends_nothing(tmp_path: Path, transport: LocalTransport) -> None:

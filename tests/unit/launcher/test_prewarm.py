@@ -1,12 +1,10 @@
 """What one rank must be like to compile what the ranks of the real plan will need."""
 
-from dsr1.env.caches import HostCache, JitCache
 from dsr1.launcher.prewarm import make_prewarming, shrunk
 from dsr1.launcher.recipe_engine import Engine, Eplb
 from dsr1.launcher.recipe_file import load_recipe, parse_recipe
 
 R1 = {"first_k_dense_replace": 3, "n_routed_experts": 256, "n_group": 8}
-CACHE = HostCache("a", "main", JitCache("/c", "h100-vllm0.23.0-abc", (("ranks", "16"), ("root", "/c"))))
 
 
 def test_one_layer_of_each_kind_and_one_gpus_experts() -> None:
@@ -26,17 +24,16 @@ def test_another_kind_of_model_is_left_as_it_is() -> None:
 
 
 def test_the_recipe_of_one_rank() -> None:
-    one = make_prewarming(load_recipe("dsr1-dep"), "main", CACHE, R1)
+    one = make_prewarming(load_recipe("dsr1-dep"), "main", 16, R1)
     engine = one.engines["main"]
     assert (one.stack, engine.nodes, engine.ranks_per_node, engine.all2all_backend) == ("vllm", 1, 1, None)
     assert engine.args["load-format"] == "dummy"
-    assert engine.cache_key == CACHE.cache.key
     assert engine.max_num_batched_tokens == load_recipe("dsr1-dep").engines["main"].max_num_batched_tokens
 
 
 def test_the_users_own_overrides_win() -> None:
     text = "{name: x, model: {path: /m}, engines: {main: {args: {hf-overrides: {num_hidden_layers: 5}}}}}"
-    one = make_prewarming(parse_recipe(text, "x"), "main", CACHE, R1)
+    one = make_prewarming(parse_recipe(text, "x"), "main", 16, R1)
     assert one.engines["main"].args["hf-overrides"] == {
         "num_hidden_layers": 5,
         "n_routed_experts": 16,
@@ -47,5 +44,5 @@ def test_the_users_own_overrides_win() -> None:
 
 def test_what_is_sent_between_engines_is_left_out() -> None:
     recipe = load_recipe("dsr1-disagg-h200", ["engines.prefill.args={seed: 1}"])
-    one = make_prewarming(recipe, "prefill", CACHE, {}).engines["prefill"]
+    one = make_prewarming(recipe, "prefill", 16, {}).engines["prefill"]
     assert (one.connectors, one.kv_events, one.args) == ((), False, {"seed": 1, "load-format": "dummy"})

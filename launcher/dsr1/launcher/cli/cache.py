@@ -135,10 +135,9 @@ def _due(found: "Sequence[Aged]", keys: list[str], older: float | None) -> "list
 
 
 def _pack_line(pack: "Pack") -> str:
-    made = dict(pack.made_of)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(pack.changed))
     size = f"{pack.files} files, {pack.bytes / 1e6:.0f} MB, packed {pack.packed / 1e6:.1f}"
-    return f"{pack.key}  {when}  {size}  {made.get('ranks')} ranks  from {pack.source}"
+    return f"{pack.key}  {when}  {size}  for {len(pack.fills)} engines  from {pack.source}"
 
 
 def _held_line(host: str, held: "Held") -> str:

@@ -67,11 +67,11 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
     from dsr1.launcher.transports import transport_of
 
     config = value_of(seen.facts[cache.host], "model.config")
-    one = make_prewarming(recipe, name, cache, config if isinstance(config, dict) else {})
+    one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
     with make_view() as show:
         run = launch_run(one, f"prewarm-{name}-{secrets.token_hex(2)}", first, show)
     try:
-        harvest(transport_of(run), run.plan().caches, jit_store(), run.name)
+        harvest(transport_of(run), (cache,), jit_store(), run.name)
     finally:
         left = stop_run(run)
     kept = jit_store().find(cache.cache.key)
