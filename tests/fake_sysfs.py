@@ -63,7 +63,7 @@ def default_route(interface: str) -> str:
 
 def write(file: Path, text: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{text}\n")
+    file.write_text(f"{text}\n", errors="surrogateescape")
 
 
 def make_device(root: Path, place: str, files: Mapping[str, object]) -> Path:

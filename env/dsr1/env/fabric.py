@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr1.hosts.facts.adapters import Adapter, Netdev, Place, Port
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.facts.fact import Facts, value_of
 from dsr1.hosts.wire import from_plain
 
 PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F])")
@@ -28,18 +28,14 @@ class Fabric:
 
 def parse_fabric(facts: Facts) -> Fabric | None:
     """None: what adapters the host has isn't known. ValueError: a fact is not what an agent tells."""
-    told = _value(facts, "ib.devices")
+    told = value_of(facts, "ib.devices")
     if told is None:
         return None
     adapters: tuple[Adapter, ...] = from_plain(tuple[Adapter, ...], told, "ib.devices")
-    netdevs = _parse_netdevs(_value(facts, "net.interfaces"))
-    roots = (_control(facts), _value(facts, "net.default"))
+    netdevs = _parse_netdevs(value_of(facts, "net.interfaces"))
+    roots = (_control(facts), value_of(facts, "net.default"))
     busy = frozenset(_standing(netdevs, [name for name in roots if isinstance(name, str) and name]))
     return Fabric(adapters, parse_gpus(facts), netdevs, busy)
-
-
-def _value(facts: Facts, name: str) -> Any:
-    return facts[name].value if name in facts else None
 
 
 def _parse_netdevs(told: Any) -> dict[str, Netdev]:
@@ -49,7 +45,7 @@ def _parse_netdevs(told: Any) -> dict[str, Netdev]:
 
 
 def _control(facts: Facts) -> Any:
-    told = _value(facts, "net.control")
+    told = value_of(facts, "net.control")
     return told.get("interface") if isinstance(told, dict) else None
 
 
@@ -67,10 +63,11 @@ def _standing(netdevs: Mapping[str, Netdev], names: Iterable[str]) -> set[str]:
 
 def parse_gpus(facts: Facts) -> tuple[Place, ...]:
     """In NVML's order, which the workers' indices mean; without NVML in that of PCI, which is the same mostly."""
-    seen: tuple[Place, ...] = from_plain(tuple[Place, ...], _value(facts, "pci.gpus") or (), "pci.gpus")
+    seen: tuple[Place, ...] = from_plain(tuple[Place, ...], value_of(facts, "pci.gpus") or (), "pci.gpus")
     places = {place.pci: place for place in seen}
-    told = [gpu.get("pci") for gpu in _value(facts, "gpu.devices") or ()]
-    return seen if None in told or not told else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, told))
+    gpus: Any = value_of(facts, "gpu.devices") or ()
+    order = [gpu.get("pci") for gpu in gpus]
+    return seen if None in order or not order else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, order))
 
 
 def parse_pci(text: object) -> str:

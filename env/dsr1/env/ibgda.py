@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.facts.fact import Facts, value_of
 from dsr1.hosts.process import Variable
 
 # NVSHMEM's release notes: 3.0.6 falls back to the CPU through GDRCopy, 3.4.5 through host memory too.
@@ -33,13 +33,9 @@ def nvshmem_version(packages: Mapping[str, object]) -> tuple[int, ...]:
 
 def doorbell(facts: Facts) -> tuple[Variable, ...]:
     """What rings it where GPUs may not, said in so many words: NVSHMEM's own search tries the GPU first."""
-    params, packages, gdrcopy = (_value(facts, name) for name in ("nvidia.params", "software", "gdrcopy.usable"))
+    params, packages, gdrcopy = (value_of(facts, name) for name in ("nvidia.params", "software", "gdrcopy.usable"))
     if not isinstance(params, dict) or not isinstance(packages, dict) or has_regkeys(params):
         return ()
     word = handler(nvshmem_version(packages), gdrcopy is True)
     source = "the loaded driver lacks the keys that let a GPU do it; this NVSHMEM has another way (facts)"
     return (Variable("NVSHMEM_IBGDA_NIC_HANDLER", word, source),) if word else ()
-
-
-def _value(facts: Facts, name: str) -> object:
-    return facts[name].value if name in facts else None

@@ -14,7 +14,7 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import InputError
 
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")
-HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?-]{0,63}(:[0-9]{1,3})?$"
+HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?\[\]-]{0,63}(:[0-9]{1,3})?$"
 _USER = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 
 

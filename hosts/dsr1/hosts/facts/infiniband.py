@@ -39,7 +39,7 @@ def read_adapters(root: Path) -> list[Adapter]:
     """No such folder: a host without adapters, or without their modules."""
     devices, verbs = root / "sys/class/infiniband", root / "sys/class/infiniband_verbs"
     nodes = {read_text(verbs / node / "ibdev"): node for node in names_in(verbs)}
-    return [_adapter(devices / name, nodes.get(name, "")) for name in names_in(devices)]
+    return [_adapter(devices / name, nodes.get(printable(name), "")) for name in names_in(devices)]
 
 
 def _adapter(device: Path, verbs: str) -> Adapter:

@@ -10,7 +10,7 @@ from dsr1.hosts.process import PhaseRule, Requirements, SecretVariable, Variable
 from dsr1.launcher.commands.front import Front, router_arguments
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
 from dsr1.launcher.commands.site import Command, Place, Site, is_secured, listen_address
-from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, placement
+from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, patience, placement
 from dsr1.launcher.flags import render_flags
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.secret_names import CA, CERT, KEY, SERVER_NAME
@@ -46,6 +46,7 @@ def _dynamo_worker(site: Site, place: Place) -> Command:
         *role,
         *placement(group, node, rank, site.ports.engines[group.name]),
         *engine_arguments(group.spec, site.ports.engines[group.name]),
+        *patience(group, site.recipe.timeouts.ready),
     )
 
 
@@ -89,6 +90,7 @@ def _vllm_worker(site: Site, place: Place) -> Command:
         *server,
         *placement(group, node, rank, site.ports.engines[group.name]),
         *engine_arguments(group.spec, site.ports.engines[group.name]),
+        *patience(group, site.recipe.timeouts.ready),
     )
 
 

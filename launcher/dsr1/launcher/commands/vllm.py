@@ -74,6 +74,20 @@ def _dbo(engine: Engine) -> tuple[str, ...]:
     )
 
 
+def patience(group: Group, ready_s: float) -> tuple[str, ...]:
+    """How long a rank waits for the others, which may still load: as long as the whole start may take.
+
+    Never shorter than vLLM's own, and left to it in an engine of one rank, or where the recipe says it.
+    """
+    said = {name.replace("_", "-") for name in group.spec.args}
+    longer = {name: round(ready_s) for name, least in DISTRIBUTED_S.items() if ready_s > least and name not in said}
+    return render_flags(longer) if group.size > 1 else ()
+
+
+DISTRIBUTED_S = {"distributed-timeout-seconds": 600, "cpu-distributed-timeout-seconds": 1800}
+"""Of NCCL and of gloo, by torch's defaults (vllm/config/parallel.py)."""
+
+
 def placement(group: Group, node: Node, rank: int | None, ports: EnginePorts) -> tuple[str, ...]:
     """Where in the engine a process stands. `rank` is given when a process runs one rank (layout per_gpu)."""
     if group.size == 1:
