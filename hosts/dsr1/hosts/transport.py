@@ -6,7 +6,7 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
@@ -203,12 +203,21 @@ def parse_look(text: bytes) -> HostState:
 
 def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
     """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds since the epoch."""
-    facts = from_wire(json.loads(text))
+    facts = from_wire(clean(json.loads(text)) if b"\\ud" in text else json.loads(text))
     now = facts["clock.now"].value
     offset = now - (asked + answered) / 2 if isinstance(now, float) else None
     # A slow answer says little of the clock: half the round trip is not known.
     sure = None if offset is None else max(0.0, abs(offset) - (answered - asked) / 2)
     return {**facts, "clock.offset": Fact(sure, "its clock against ours, less half the round trip")}
+
+
+def clean(value: Any) -> Any:
+    """Names and variables that aren't UTF-8 come as lone surrogates, which no terminal takes."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [clean(one) for one in value]
+    return {clean(name): clean(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def parse_doors(text: bytes) -> tuple[Door, ...]:

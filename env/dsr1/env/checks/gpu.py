@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dsr1.env.checks.judging import NONSENSE, ORDER, Judge, Needs, Unknown, Verdict, known, on_gpus, passed
+from dsr1.env.checks.kinds import GPU_KINDS
 from dsr1.hosts.facts.fact import Facts
 
 GIB = 2**30
@@ -28,6 +29,8 @@ class Gpu:
         value = self._told.get(name)
         if value is None:
             raise Unknown(f"{name}: {self._told.get('problems', {}).get(name, 'not told')}")
+        if name in GPU_KINDS and not GPU_KINDS[name](value):
+            raise Unknown(f"{name}: makes no sense: {str(value)[:80]}")
         return value
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dsr1.env.checks.kinds import KINDS
 from dsr1.env.ibgda import WITH_NVSHMEM
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
@@ -113,16 +114,19 @@ Judge = Callable[[Facts, Needs], Verdict]
 
 
 def known(facts: Facts, name: str) -> Any:
-    """A fact's value. Raises Unknown, with where it should have been."""
+    """A fact's value. Raises Unknown, with where it should have been, or for one that is of another kind."""
     fact = facts.get(name)
     if fact is None or fact.value is None:
         raise Unknown(f"{fact.source}: {fact.problem}" if fact else f"{name} was not gathered")
+    if name in KINDS and not KINDS[name](fact.value):
+        raise Unknown(f"{fact.source}: makes no sense: {str(fact.value)[:80]}")
     return fact.value
 
 
 def known_or(facts: Facts, name: str, otherwise: Any) -> Any:
+    """Where it may be absent; one that makes no sense is Unknown here, too."""
     fact = facts.get(name)
-    return otherwise if fact is None or fact.value is None else fact.value
+    return otherwise if fact is None or fact.value is None else known(facts, name)
 
 
 def not_known(why: str) -> Verdict:
@@ -183,7 +187,10 @@ def _difference(name: str, here: str, usual: str | None) -> str:
 def _read(read: Callable[[Told], Mapping[str, str]], told: Told) -> Mapping[str, str] | str:
     """As text: why it can't be read."""
     try:
-        return read(told)
+        values = read(told)
+        if not all(isinstance(text, str) for pair in values.items() for text in pair):
+            raise TypeError(values)
+        return values
     except Unknown as unknown:
         return str(unknown)
     except NONSENSE as error:
@@ -194,7 +201,7 @@ def judge_across(check: str, judge: Callable[[str, Site], Iterator[Finding]], si
     """A fact that makes no sense leaves the check unknown on every host: they were compared with it."""
     try:
         return list(judge(check, site))
-    except NONSENSE as error:
+    except (Unknown, *NONSENSE) as error:
         said = not_known(f"a fact that makes no sense: {error!r}")
         return [Finding(host, check, said.verdict, said.seen, said.wanted, said.fix) for host in site]
 

@@ -1,11 +1,12 @@
 """Checks of the network and of ports: on a host, and between the hosts."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
-from ipaddress import ip_address
+from typing import Any
 
-from dsr1.env.checks.judging import Judge, Needs, Site, Verdict, across, known, known_or, passed, skipped
+from dsr1.env.checks.judging import Judge, Needs, Site, Unknown, Verdict, across, known, known_or, passed, skipped
+from dsr1.env.checks.kinds import count
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
 
@@ -95,33 +96,37 @@ JUDGES: dict[str, Judge] = {
 def same_names(check: str, site: Site) -> Iterator[Finding]:
     """dsr1 gives addresses to what it starts, so a name that a host doesn't know is no harm; another's address is."""
     wanted, fix = "names that mean the same on all hosts", "Mend /etc/hosts or the name server there."
-    for host, facts in across(site, "net.resolved"):
-        if facts is None:
+    meanings = _meanings(told for _, told in across(site, "net.resolved") if told)
+    for host, told in across(site, "net.resolved"):
+        if told is None:
             yield Finding(host, check, "UNKNOWN", "names were not resolved", wanted, "Look at /etc/resolv.conf there.")
             continue
-        wrong = [_differs(name, found, site) for name, found in facts.items()]
-        seen = "; ".join(filter(None, wrong))
-        own = _loops(host, facts)
-        verdict = "FAIL" if seen else "WARN" if own else "PASS"
-        yield Finding(host, check, verdict, seen or own or "they do", wanted, fix if seen or own else "")
+        wrong = [f"{name} is {', '.join(found)}, elsewhere {meanings[name]}" for name, found in _odd(told, meanings)]
+        own = told.get(host)
+        loops = f"its own name is {', '.join(own)}" if isinstance(own, list) and _is_loopback(own) else ""
+        verdict = "FAIL" if wrong else "WARN" if loops else "PASS"
+        seen = "; ".join(wrong) or loops
+        yield Finding(host, check, verdict, seen or "they do", wanted, fix if seen else "")
 
 
-def _differs(name: str, found: object, site: Site) -> str:
-    """What this host makes of a name, where others that know it make something else of it."""
-    if not isinstance(found, list) or _is_loopback(found):
-        return ""
-    others = [told[name] for _, told in across(site, "net.resolved") if told and isinstance(told.get(name), list)]
-    elsewhere = [other for other in others if not _is_loopback(other) and not set(other) & set(found)]
-    return f"{name} is {', '.join(found)}, elsewhere {', '.join(elsewhere[0])}" if elsewhere else ""
+def _meanings(told: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """By name, the address that most of the hosts that know it have for it."""
+    found: dict[str, Counter[str]] = {}
+    for names in told:
+        for name, addresses in names.items():
+            if isinstance(addresses, list) and not _is_loopback(addresses):
+                found.setdefault(name, Counter()).update(addresses)
+    return {name: count.most_common(1)[0][0] for name, count in found.items() if count}
 
 
-def _loops(host: str, facts: dict[str, object]) -> str:
-    found = facts.get(host)
-    return f"its own name is {', '.join(found)}" if isinstance(found, list) and _is_loopback(found) else ""
+def _odd(told: dict[str, Any], meanings: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+    for name, found in told.items():
+        if isinstance(found, list) and not _is_loopback(found) and meanings[name] not in found:
+            yield name, found
 
 
 def _is_loopback(addresses: list[str]) -> bool:
-    return all(ip_address(address.partition("%")[0]).is_loopback for address in addresses)
+    return all(address.startswith("127.") or address == "::1" for address in addresses)
 
 
 def unique_addresses(check: str, site: Site) -> Iterator[Finding]:
@@ -138,4 +143,7 @@ def unique_addresses(check: str, site: Site) -> Iterator[Finding]:
 
 def control_mtu(facts: Facts) -> dict[str, str]:
     interface = known(facts, "net.control")["interface"]
-    return {"MTU": str(known(facts, "net.interfaces")[interface]["mtu"])}
+    mtu = known(facts, "net.interfaces")[interface]["mtu"]
+    if not count(mtu):
+        raise Unknown(f"{interface}: its MTU is {mtu}")
+    return {"MTU": str(mtu)}

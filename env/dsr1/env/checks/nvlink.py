@@ -1,9 +1,11 @@
 """Checks of NVLink within a host, and of the switches between its GPUs: what DeepEP needs of them."""
 
+from collections import Counter
 from typing import Any
 
 from dsr1.env.checks.gpu import Gpu, Said, each_gpu, fail, fold, gpus_of, warn
 from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed
+from dsr1.env.checks.kinds import count
 from dsr1.hosts.facts.fact import Facts
 
 LINKS, SPEED_MB = 18, 26562
@@ -63,11 +65,12 @@ def speed(gpu: Gpu) -> Said:
 
 def errors(gpu: Gpu) -> Said:
     """Counted since the driver was loaded: they should not grow."""
-    sums: dict[str, int] = {}
+    sums = Counter[str]()
     for link in _active(gpu):
-        for name in link["errors"]:
-            sums[name] = sums.get(name, 0) + Gpu({**link["errors"], "problems": link["problems"]})[name]
-    found = [f"{name} {count}" for name, count in sums.items() if count]
+        if not all(map(count, link["errors"].values())):
+            raise Unknown(f"errors: {link['problems'] or link['errors']}")
+        sums.update(link["errors"])
+    found = [f"{name} {number}" for name, number in sums.items() if number]
     return warn(f"had {', '.join(found)}") if found else None
 
 
@@ -81,13 +84,13 @@ def peers(facts: Facts, needs: Needs) -> Verdict:
 
 def topology(facts: Facts, needs: Needs) -> Verdict:
     """As many links everywhere: what `nvidia-smi topo -m` shows as NV18."""
-    counts = {index: len(_active(Gpu(gpu))) for index, gpu in enumerate(gpus_of(facts, needs))}
-    if not any(counts.values()):
+    active = {index: len(_active(Gpu(gpu))) for index, gpu in enumerate(gpus_of(facts, needs))}
+    if not any(active.values()):
         raise Unknown("no active link")
-    seen = f"NV{min(counts.values())} everywhere"
-    if len(set(counts.values())) > 1:
-        seen = fold({index: f"has {count} links" for index, count in counts.items()})
-    return passed(set(counts.values()) == {LINKS}, "WARN", seen, f"NV{LINKS} everywhere", RESET)
+    seen = f"NV{min(active.values())} everywhere"
+    if len(set(active.values())) > 1:
+        seen = fold({index: f"has {number} links" for index, number in active.items()})
+    return passed(set(active.values()) == {LINKS}, "WARN", seen, f"NV{LINKS} everywhere", RESET)
 
 
 def together(judge: Judge) -> Judge:

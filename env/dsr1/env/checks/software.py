@@ -53,11 +53,15 @@ def pins(facts: Facts, needs: Needs) -> Verdict:
 
 def asked(wishes: dict[str, Any], dependency: str) -> list[str]:
     """What the distribution asks of the dependency: always, and under the extra of that name; else under any extra."""
-    mine = [Requirement(line) for line in wishes["requires"]]
-    mine = [one for one in mine if canonicalize_name(one.name) == canonicalize_name(dependency)]
+    mine = [Requirement(line) for line in wishes["requires"] if _name_of(line) == canonicalize_name(dependency)]
     own = [extra for extra in wishes["extras"] if canonicalize_name(extra) == canonicalize_name(dependency)]
     found = [one for one in mine if _applies(one, own)] or [one for one in mine if _applies(one, wishes["extras"])]
     return sorted({str(one.specifier) for one in found if one.specifier})
+
+
+def _name_of(line: str) -> str:
+    """Of a requirement; most of a distribution's are for others, and reading them whole takes long."""
+    return canonicalize_name(re.match(r"[\w.-]*", line)[0])  # type: ignore[index]
 
 
 def _applies(one: Requirement, extras: list[str]) -> bool:
@@ -97,6 +101,8 @@ def libraries(facts: Facts, needs: Needs) -> Verdict:
     """RDMA's where DeepEP leaves the host."""
     asked_for = known(facts, "software.libraries")
     wanted = [one for one in asked_for if needs.ibgda or not one["name"].startswith(RDMA_LIBRARIES)]
+    if not wanted:
+        raise Unknown("no library was tried")
     broken = [one["problem"] for one in wanted if one["problem"]]
     seen = "; ".join(broken) or ", ".join(one["name"] for one in wanted)
     fix = "libcuda and libnvidia-ml come with the driver, libibverbs, libmlx5 and librdmacm with rdma-core."

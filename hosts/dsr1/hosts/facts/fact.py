@@ -1,5 +1,6 @@
 """A fact: a value that was observed on a host, and where it was read."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ class Fact:
 
 
 Facts = Mapping[str, Fact]
-UNREADABLE = (OSError, ValueError, LookupError, OverflowError, RecursionError)
+UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, RecursionError)
 
 
 def value_of(facts: Facts, name: str) -> Value:
@@ -35,7 +36,10 @@ def observe(readers: Iterable[Reader]) -> dict[str, Fact]:
 
 def _observe_one(source: str, read: Callable[[], Value]) -> Fact:
     try:
-        return Fact(read(), source)
+        value = read()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is no number")
+        return Fact(value, source)
     except UNREADABLE as error:
         return Fact(None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__)
 

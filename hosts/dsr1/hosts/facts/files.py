@@ -7,7 +7,7 @@ MOST_BYTES, PIECE = 4 * 2**20, 65536
 
 def read(file: Path) -> str:
     """OSError: not there, or not ours to read. ValueError: not UTF-8, or larger than any such file is."""
-    data = b""
+    data = bytearray()
     with file.open("rb", buffering=0) as opened:
         while piece := opened.read(PIECE):  # /proc/sys sets aside as much memory as is asked for
             data += piece

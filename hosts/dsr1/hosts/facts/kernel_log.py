@@ -24,9 +24,9 @@ def begin_log(root: Path) -> Callable[[], Value]:
     kmsg = root / "dev/kmsg"
     if os.access(kmsg, os.R_OK):
         ring = begin(lambda: iter([read_kmsg(kmsg)]), LOG_S)
-        return lambda: find_xids(str(only(ring())), parse_kmsg, _uptime(root))
+        return lambda: find_xids(str(only(ring())), time_of_record, _uptime(root))
     journal = begin_command(JOURNAL, LOG_S)
-    return lambda: find_xids(journal(), parse_journal, _uptime(root))
+    return lambda: find_xids(journal(), time_of_line, _uptime(root))
 
 
 def _uptime(root: Path) -> float:
@@ -55,13 +55,13 @@ def _next(ring: int) -> bytes:
         return b""
 
 
-def parse_kmsg(line: str) -> float | None:
+def time_of_record(line: str) -> float | None:
     """`4,1234,98765432,-;text`: seconds after boot; None for a line that isn't the head of a record."""
     found = re.match(r"\d+,\d+,(\d+),", line)
     return int(found[1]) / 1e6 if found else None
 
 
-def parse_journal(line: str) -> float | None:
+def time_of_line(line: str) -> float | None:
     """`[ 98.765432] host kernel: text`."""
     found = re.match(r"\[\s*(\d+(?:\.\d+)?)\]", line)
     return float(found[1]) if found else None

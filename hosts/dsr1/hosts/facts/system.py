@@ -65,11 +65,17 @@ def parse_os(text: str) -> str:
 
 def parse_cores(text: str) -> int:
     """Physical cores in /proc/cpuinfo; where it names none (virtual machines, ARM), its processors."""
-    cores = set(re.findall(r"^physical id\s*: (\d+)$(?:\n.+)*?\ncore id\s*: (\d+)$", text, re.MULTILINE))
-    found = len(cores) or len(re.findall(r"^processor\s*:", text, re.MULTILINE))
-    if not found:
+    processors = [_rows(block) for block in text.split("\n\n") if block.startswith("processor")]
+    if not processors:
         raise ValueError("no processor")
-    return found
+    cores = {(rows["physical id"], rows["core id"]) for rows in processors if {"physical id", "core id"} <= rows.keys()}
+    return len(cores) or len(processors)
+
+
+def _rows(block: str) -> dict[str, str]:
+    """`name\t: value` lines."""
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def is_virtual(text: str) -> bool:
@@ -117,7 +123,7 @@ def command_readers() -> list[Reader]:
 
 def parse_version(text: str) -> str:
     """The first thing in it that looks like a version. ValueError: nothing does."""
-    found = re.search(r"\d+(?:\.\d+)+", text)
+    found = re.search(r"(?<!\d)\d{1,9}(?:\.\d{1,9})+", text)
     if found is None:
         raise ValueError(f"no version in {text[:100]!r}")
     return found[0]
