@@ -25,10 +25,10 @@ class Login:
     def dsr1(self, *argv: str, timeout: float = 200) -> Completed:
         return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
 
-    def begin(self, *argv: str) -> "subprocess.Popen[str]":
+    def begin(self, *argv: str, stdin: int | None = None) -> "subprocess.Popen[str]":
         """A command that goes on while the test does something else."""
         command = self.cluster.command("login", (*DSR1, *argv), env=self._env)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def launch(self, name: str, hosts: str, *more: str) -> Completed:
         return self.dsr1(*launching(name, hosts), *more)

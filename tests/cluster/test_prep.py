@@ -1,0 +1,228 @@
+"""dsr1 prep over SSH: hosts whose /etc and kernel variables are their own, and whose tools are scripts that take notes.
+
+Nothing of this machine is touched: a host has its own /etc and /var/lib, ip_local_* are its network namespace's,
+numa_balancing lies under a file of the host's, and no tool that loads, mounts or starts anything is the real one.
+"""
+
+import json
+import os
+import pty
+import sys
+
+import pytest
+from tests.cluster.conftest import Clusters
+from tests.cluster.hosts import Cluster, Completed
+from tests.cluster.login import Login, until
+
+pytestmark = pytest.mark.cluster
+
+SETUP = r"""
+set -e
+printf '%s\n' 'Defaults !fqdn' 'launch ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/launch
+for tool in modprobe mount nvidia-smi update-initramfs dracut systemctl; do
+  printf '%s\n' '#!/bin/sh' 'echo "${0##*/} $*" >> /var/tmp/ran' 'case $1 in is-*) exit 1 ;; esac' \
+    'while [ -e /var/tmp/hold ]; do sleep 0.1; done' > /usr/local/sbin/$tool
+  chmod 755 /usr/local/sbin/$tool
+done
+echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range
+echo 9000 > /proc/sys/net/ipv4/ip_local_reserved_ports
+if [ -e /proc/sys/kernel/numa_balancing ]; then
+  echo 1 > /var/tmp/balancing
+  /bin/mount --bind /var/tmp/balancing /proc/sys/kernel/numa_balancing
+fi
+/bin/mount -t tmpfs -o mode=755 tmpfs /var/lib
+kill "$(cat /run/sshd.pid)"
+"""
+NEEDY_SSHD = ("prlimit", "--memlock=65536:65536", "/usr/sbin/sshd", "-E", "/var/log/sshd.log")
+STATE = r"""
+cat /proc/sys/net/ipv4/ip_local_reserved_ports
+cd / && find etc var/lib/dsr1 -printf '%p %y %m %U:%G %l\n' 2>/dev/null | sort
+find etc var/lib/dsr1 -type f -exec sha256sum {} + 2>/dev/null | sort
+"""
+PREP = ("prep", "--set", f"runtime.python={sys.executable}", "--hosts", "node1,node2")
+
+
+def as_root(cluster: Cluster, box: str, script: str) -> str:
+    done = cluster.run(box, ("sh", "-c", script), user="root")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ran(cluster: Cluster, box: str) -> list[str]:
+    """Commands that do something."""
+    told = as_root(cluster, box, "cat /var/tmp/ran 2>/dev/null || echo").splitlines()
+    return [line for line in told if line and " is-" not in line]
+
+
+def state(cluster: Cluster, box: str) -> str:
+    """What preparing may change: every file of /etc and of dsr1's own folder, byte for byte, and a variable."""
+    return as_root(cluster, box, STATE)
+
+
+@pytest.fixture
+def site(make_cluster: Clusters) -> Login:
+    """Hosts whose sessions lack memory to lock, and whose outgoing connections may take the recipe's ports."""
+    cluster = make_cluster("node1", "node2")
+    for box in ("node1", "node2"):
+        as_root(cluster, box, SETUP)
+        until(lambda box=box: not cluster.boxes[box].listens())  # type: ignore[misc]
+        assert cluster.run(box, NEEDY_SSHD, user="root").returncode == 0
+        until(cluster.boxes[box].listens)
+    return Login(cluster)
+
+
+def states(cluster: Cluster) -> dict[str, str]:
+    return {box: state(cluster, box) for box in ("node1", "node2")}
+
+
+def told(done: Completed) -> dict[str, dict[str, object]]:
+    hosts: dict[str, dict[str, object]] = json.loads(done.stdout)["hosts"]
+    return hosts
+
+
+def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
+    before = states(site.cluster)
+    shown = site.dsr1(*PREP)
+    assert shown.returncode == 0, shown.stderr
+    assert "node[1-2]" in shown.stdout
+    assert "net.ipv4.ip_local_reserved_ports: 9000 -> 8000,9000,20000" in shown.stdout
+    assert "LimitMEMLOCK=infinity" in shown.stdout
+    assert states(site.cluster) == before
+
+    applied = site.dsr1(*PREP, "--apply", "--yes")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    once = states(site.cluster)
+    assert all(once[box] != before[box] for box in once)
+    assert "8000,9000,20000" in once["node1"]
+    assert ran(site.cluster, "node2") == ["systemctl daemon-reload"]
+
+    again = site.dsr1(*PREP, "--apply", "--yes", "--json")
+    assert again.returncode == 0, again.stderr
+    assert {host: one["report"] for host, one in told(again).items()} == {"node1": None, "node2": None}
+    assert states(site.cluster) == once
+
+    undone = site.dsr1(*PREP, "--undo", "--yes")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert states(site.cluster) == before
+    assert "Nothing to take back" in site.dsr1(*PREP, "--undo", "--yes").stdout
+
+
+def test_nobody_is_asked_without_a_terminal(site: Login) -> None:
+    before = states(site.cluster)
+    for verb in ("--apply", "--undo"):
+        refused = site.dsr1(*PREP, verb)
+        assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    assert states(site.cluster) == before
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
+def test_a_person_is_asked(site: Login, answer: str, code: int) -> None:
+    before = states(site.cluster)
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        process = site.begin(*PREP, "--apply", stdin=theirs)
+        os.close(theirs)
+        terminal.write(answer.encode())
+        said, _ = process.communicate(timeout=120)
+    assert "Change 2 hosts?" in said
+    assert process.returncode == code, said
+    assert (states(site.cluster) == before) == (code == 1)
+
+
+def test_without_sudo_a_host_is_named_and_the_others_are_done(site: Login) -> None:
+    as_root(site.cluster, "node2", "echo 'launch ALL=(ALL) ALL' > /etc/sudoers.d/launch")
+    before = states(site.cluster)
+    done = site.dsr1(*PREP, "--apply", "--yes")
+    assert done.returncode == 4
+    assert "node2: nothing was changed: this takes root" in done.stdout
+    assert "a password is required" in done.stdout
+    after = states(site.cluster)
+    assert (after["node1"] == before["node1"], after["node2"] == before["node2"]) == (False, True)
+
+
+def test_a_host_without_sudo_at_all(site: Login) -> None:
+    hide = "printf '' > /var/tmp/none; /bin/mount --bind /var/tmp/none /usr/bin/sudo"
+    as_root(site.cluster, "node2", hide)
+    done = site.dsr1(*PREP, "--apply", "--yes")
+    assert (done.returncode, "node2: nothing was changed: this takes root" in done.stdout) == (4, True)
+
+
+def test_a_host_that_is_down_is_named_and_the_others_are_shown(site: Login) -> None:
+    site.cluster.crash("node2")
+    done = site.dsr1(*PREP)
+    assert done.returncode == 4
+    assert "node2: can't be reached" in done.stderr
+    assert "node1" in done.stdout
+
+
+def test_cut_while_it_applies_it_goes_on_and_a_second_apply_finds_it_done(site: Login) -> None:
+    before = states(site.cluster)
+    as_root(site.cluster, "node2", "touch /var/tmp/hold")
+    process = site.begin(*PREP, "--apply", "--yes")
+    until(lambda: "systemctl daemon-reload" in ran(site.cluster, "node2"))
+    site.cluster.cut("node2")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 4, said
+    busy(site)
+    as_root(site.cluster, "node2", "rm /var/tmp/hold")
+    until(lambda: not agents(site.cluster))
+    again = site.dsr1(*PREP, "--apply", "--yes")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert ran(site.cluster, "node2") == ["systemctl daemon-reload"]
+    assert site.dsr1(*PREP, "--undo", "--yes").returncode == 0
+    assert states(site.cluster) == before
+
+
+def busy(site: Login) -> None:
+    """Back on the network, its first apply is still at work."""
+    site.cluster.heal("node2")
+    second = site.dsr1(*PREP, "--apply", "--yes")
+    assert second.returncode == 4
+    assert "another `dsr1 prep` is at work there" in second.stdout
+
+
+def agents(cluster: Cluster) -> list[str]:
+    return [line for _, line in cluster.processes("node2") if "agent-" in line]
+
+
+def test_killed_while_it_applies_a_second_apply_goes_on(site: Login) -> None:
+    before = states(site.cluster)
+    as_root(site.cluster, "node2", "touch /var/tmp/hold")
+    process = site.begin(*PREP, "--apply", "--yes")
+    until(lambda: "systemctl daemon-reload" in ran(site.cluster, "node2"))
+    pid = next(pid for pid, line in site.cluster.processes("node2", None) if "agent-" in line and "sudo" not in line)
+    as_root(site.cluster, "node2", f"kill -KILL {pid}; rm /var/tmp/hold")
+    process.communicate(timeout=120)
+    assert process.returncode == 4
+    shown = site.dsr1(*PREP)
+    assert "due since an earlier change" in shown.stdout
+    assert site.dsr1(*PREP, "--apply", "--yes").returncode == 0
+    assert ran(site.cluster, "node2") == ["systemctl daemon-reload"] * 2
+    assert site.dsr1(*PREP, "--undo", "--yes").returncode == 0
+    assert states(site.cluster) == before
+
+
+def test_what_somebody_changed_since_is_not_undone(site: Login) -> None:
+    assert site.dsr1(*PREP, "--apply", "--yes").returncode == 0
+    as_root(site.cluster, "node1", "echo '# theirs' >> /etc/sysctl.d/99-zz-dsr1.conf")
+    before = state(site.cluster, "node1")
+    refused = site.dsr1(*PREP, "--undo", "--yes")
+    assert refused.returncode == 3
+    assert "/etc/sysctl.d/99-zz-dsr1.conf: somebody has changed it since" in refused.stdout
+    assert state(site.cluster, "node1") == before
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_takes_nothing(site: Login, trouble: str) -> None:
+    """Nothing half-written: every file is as it was, and the report says why."""
+    full = "mkdir -p /etc/sysctl.d /var/lib/dsr1; /bin/mount -t tmpfs -o size=4k,mode=755 tmpfs /etc/sysctl.d"
+    full += "; head -c 4096 /dev/zero > /etc/sysctl.d/zero || true"
+    read_only = "/bin/mount -o remount,ro /etc"
+    as_root(site.cluster, "node1", full if trouble == "full" else read_only)
+    listed = as_root(site.cluster, "node1", "ls -la /etc /etc/sysctl.d | grep -v '^total'")
+    done = site.dsr1(*PREP, "--apply", "--yes", "--only", "net.ephemeral")
+    assert done.returncode == (4 if trouble == "full" else 3), done.stdout
+    why = "No space left on device" if trouble == "full" else "/etc is mounted read-only"
+    assert why in done.stdout
+    assert as_root(site.cluster, "node1", "ls -la /etc /etc/sysctl.d | grep -v '^total'") == listed
+    assert as_root(site.cluster, "node1", "cat /proc/sys/net/ipv4/ip_local_reserved_ports") == "9000\n"
