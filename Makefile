@@ -13,10 +13,10 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check docs test bench clean
+.PHONY: help venv runtime model demo lint check prep prep-apply docs test bench clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 venv: $(VENV)/.stamp ## The development environment, .cache/venv
 
@@ -43,8 +43,23 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
+# From the command line alone: an environment may have another HOSTS. The shell gets it as a variable, never as words.
+ifeq ($(origin HOSTS),command line)
+ON_HOSTS := --hosts "$$HOSTS"
+endif
+ifndef ON_HOSTS
 check: lint ## Linters, types, import contracts, unit tests: before every commit
 	$(BIN)/pytest tests/unit -q -n 2 --timeout 60
+else
+check: venv ## With HOSTS=a,b: whether those hosts are fit (ARGS: a recipe, further options of dsr1 check)
+	$(BIN)/dsr1 check $(ARGS) $(ON_HOSTS)
+endif
+
+prep: venv ## What would make hosts fit: HOSTS=a,b, else this machine (ARGS: as above, of dsr1 prep)
+	$(BIN)/dsr1 prep $(ARGS) $(ON_HOSTS)
+
+prep-apply: venv ## Do that, once you say yes; without a terminal ARGS=--yes
+	$(BIN)/dsr1 prep --apply $(ARGS) $(ON_HOSTS)
 
 docs: venv ## The site, .cache/site/index.html; a warning is an error
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict

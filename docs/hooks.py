@@ -23,6 +23,7 @@ ORDER = (
     "prep.md",
     "caches.md",
     "checks.md",
+    "prep.md",
     "environment.md",
     COMMANDS,
     "run-directory.md",

@@ -56,6 +56,7 @@ class Session:
     door: str
     memlock: int
     nofile: int
+    nproc: int
 
 
 @dataclass(frozen=True, slots=True)

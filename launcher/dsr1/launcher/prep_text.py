@@ -56,12 +56,19 @@ def _all(steps: Steps) -> tuple[Step, ...]:
 
 
 def grouped(steps: Sequence[Step]) -> list[list[Step]]:
-    """Steps that have a check in common, directly or by another step, stand together."""
+    """Edits for the same checks stand together, and what else is done for a check with the last edit for it."""
     groups: list[list[Step]] = []
     for step in steps:
-        near = [group for group in groups if any(set(step.checks) & set(other.checks) for other in group)]
-        groups = [group for group in groups if group not in near] + [[*(old for group in near for old in group), step]]
+        group = next((group for group in reversed(groups) if _belongs(step, group[0])), None)
+        if group is None:
+            groups.append([step])
+        else:
+            group.append(step)
     return groups
+
+
+def _belongs(step: Step, first: Step) -> bool:
+    return step.checks == first.checks or (not isinstance(step, Edit) and bool(set(step.checks) & set(first.checks)))
 
 
 def _render_group(steps: Sequence[Step]) -> Iterator[Text]:

@@ -29,7 +29,14 @@ DROP_INS = ("modprobe.d", "modules-load.d", "sysctl.d")
 UNITS = ("ssh", "sshd", "slurmd", "nvidia-persistenced")
 SINGLE = ("etc/modules", "etc/sysctl.conf", "etc/fstab", "etc/security/limits.conf", "etc/ssh/sshd_config")
 FOLDERS = ("etc/security/limits.d", "etc/ssh/sshd_config.d")
-SYSCTLS = ("kernel.numa_balancing", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "fs.nr_open")
+SYSCTLS = (
+    "kernel.numa_balancing",
+    "kernel.pid_max",
+    "kernel.threads-max",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "fs.nr_open",
+)
 TOOLS = ("update-initramfs", "dracut", "nvidia-smi", "modprobe", "systemctl", "mount")
 MOST = 2**20  # of a file's bytes
 QUICK_S = 10.0
@@ -80,8 +87,14 @@ def _session() -> Session:
     except KeyError:
         user, ids = str(uid), os.getgroups()
     door = "slurm" if "SLURM_JOB_ID" in env else "ssh" if "SSH_CONNECTION" in env else "shell"
-    memlock, nofile = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0], resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return Session(user, uid, tuple(_group_names(ids)), door, memlock, nofile)
+    return Session(user, uid, tuple(_group_names(ids)), door, *_limits())
+
+
+def _limits() -> tuple[int, int, int]:
+    """memlock, nofile, nproc; the hard one of files, since vLLM raises its soft one itself."""
+    wanted = (resource.RLIMIT_MEMLOCK, 0), (resource.RLIMIT_NOFILE, 1), (resource.RLIMIT_NPROC, 0)
+    memlock, nofile, nproc = (resource.getrlimit(kind)[side] for kind, side in wanted)
+    return memlock, nofile, nproc
 
 
 def _group_names(ids: list[int]) -> Iterator[str]:
@@ -132,7 +145,7 @@ def _modules(root: Path, release: str) -> tuple[tuple[str, ...], tuple[str, ...]
     built_in = set(_module_names(_text(folder / "modules.builtin")))
     there = {path.name for path in root.glob("sys/module/*")}
     loaded = built_in | there | set(parse_modules(_text(root / "proc/modules")))
-    wanted = ("gdrdrv", "nvidia_peermem", "mlx5_ib", "ib_uverbs", "rdma_ucm")
+    wanted = ("nvidia", "nvidia_uvm", "gdrdrv", "nvidia_peermem", "mlx5_ib", "ib_uverbs", "rdma_ucm")
     available = set(_module_names(_text(folder / "modules.dep", 2**24)))
     return tuple(n for n in wanted if n in loaded), tuple(n for n in wanted if n in available)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from dsr1.hosts.events import Finding
 from dsr1.hosts.prep.driver import regkeys
-from dsr1.hosts.prep.kernel import numa_balancing, reserved_ports
-from dsr1.hosts.prep.limits import memlock, nofile
-from dsr1.hosts.prep.modules import gdrcopy, peermem, verbs
+from dsr1.hosts.prep.kernel import numa_balancing, reserved_ports, threads
+from dsr1.hosts.prep.limits import memlock, nofile, nproc
+from dsr1.hosts.prep.modules import driver, gdrcopy, peermem, verbs
 from dsr1.hosts.prep.parts import Note, Part, Rewrite, file_at
 from dsr1.hosts.prep.persistence import persistence
 from dsr1.hosts.prep.shm import shm
@@ -15,12 +16,14 @@ from dsr1.hosts.prep.texts import oddity
 from dsr1.hosts.preparation import Command, Edit, File, Seen, Setting, Steps
 
 PARTS: dict[str, Callable[[Seen], Iterator[Part]]] = {
+    "sys.modules": driver,
     "ibgda.params": regkeys,
     "ibgda.gdrcopy": gdrcopy,
     "ibgda.mem_reg": peermem,
     "ib.uverbs": verbs,
     "sys.memlock": memlock,
     "sys.nofile": nofile,
+    "sys.nproc": lambda seen: chain(nproc(seen), threads(seen)),
     "gpu.persistence": persistence,
     "sys.shm": shm,
     "sys.numa_balancing": numa_balancing,
@@ -61,7 +64,13 @@ def decide(host: str, seen: Seen, ports: Sequence[int], ids: Collection[str] = I
 
 
 def _parts_of(check: str, seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
-    return reserved_ports(seen, ports) if check == PORTS else PARTS[check](seen)
+    """As far as what the host told makes sense."""
+    try:
+        yield from reserved_ports(seen, ports) if check == PORTS else PARTS[check](seen)
+    except ValueError as error:
+        yield Note(
+            "UNKNOWN", f"what it told makes no sense: {error}", "a value that can be read", "Look at it by hand."
+        )
 
 
 def _blocked(seen: Seen, wanted: Sequence[tuple[str, Part]]) -> Iterator[tuple[str, Note]]:

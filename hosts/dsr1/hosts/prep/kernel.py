@@ -1,7 +1,7 @@
 """Kernel variables: set now, and at boot by one file of ours in /etc/sysctl.d. Pure."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dsr1.hosts.agent.ports import parse_range, parse_reserved
 from dsr1.hosts.prep.parts import Note, Part, Rewrite, file_at, folders_of, texts_below
@@ -9,31 +9,40 @@ from dsr1.hosts.prep.texts import with_line
 from dsr1.hosts.preparation import Seen, Setting
 
 OURS = "/etc/sysctl.d/99-zz-dsr1.conf"  # after 99-sysctl.conf, which is /etc/sysctl.conf where that is read at all
+THREADS = 65536
 BALANCING, RESERVED, RANGE = "kernel.numa_balancing", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_local_port_range"
 
 
 def numa_balancing(seen: Seen) -> Iterator[Part]:
-    """A value that is right now and that no file speaks of is the kernel's own, or somebody sets it otherwise."""
-    now, later = dict(seen.sysctls).get(BALANCING), at_boot(seen, BALANCING)
-    if now is None:
-        yield Note("SKIP", "this kernel has no NUMA balancing", "")
-        return
     why = "the kernel moves pages between sockets under running ranks, and every rank waits for the slowest"
-    if (now if later is None else later) != "0":
-        yield _written(BALANCING, "0", why)
-    if now != "0":
-        yield Setting(("sys.numa_balancing",), why, BALANCING, now, "0")
+    if BALANCING not in dict(seen.sysctls):
+        yield Note("SKIP", "this kernel has no NUMA balancing", "")
+    yield from _variable(seen, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0")
+
+
+def threads(seen: Seen) -> Iterator[Part]:
+    why = "every thread of every rank takes a number of the kernel's"
+    for name, wanted in (("kernel.pid_max", "4194304"), ("kernel.threads-max", "1048576")):
+        yield from _variable(seen, "sys.nproc", (name, wanted, why), lambda value: int(value or 0) >= THREADS)
+
+
+def _variable(seen: Seen, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]) -> Iterator[Part]:
+    """`wish`: name, value, why. What is right now and no file speaks of is the kernel's own, or somebody sets it."""
+    name, wanted, why = wish
+    now, later = dict(seen.sysctls).get(name), at_boot(seen, name)
+    if now is None:
+        return
+    if not good(now if later is None else later):
+        yield _written(name, wanted, why)
+    if not good(now):
+        yield Setting((check,), why, name, now, wanted)
 
 
 def reserved_ports(seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
     """Of the recipe's ports those that an outgoing connection could take first. What is reserved already stays so."""
     sysctls = dict(seen.sysctls)
-    try:
-        low, high = parse_range(sysctls.get(RANGE, ""))
-        now, later = _ports(sysctls.get(RESERVED, "")), _ports(at_boot(seen, RESERVED) or "")
-    except ValueError as error:
-        yield Note("UNKNOWN", str(error), "the range of outgoing ports", f"Read it by hand: sysctl {RANGE} {RESERVED}")
-        return
+    low, high = parse_range(sysctls.get(RANGE, ""))
+    now, later = _ports(sysctls.get(RESERVED, "")), _ports(at_boot(seen, RESERVED) or "")
     risky = {port for port in ports if low <= port <= high}
     why = f"outgoing connections use {low}-{high}: one could hold a rank's port before the rank binds it"
     wanted = render_ports(now | later | risky)

@@ -1,4 +1,4 @@
-"""memlock and nofile: limits.d for sessions that PAM opens, drop-ins for services that do without it. Pure."""
+"""memlock, nofile and nproc: limits.d for sessions that PAM opens, drop-ins for services that do without it. Pure."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -44,6 +44,11 @@ def nofile(seen: Seen) -> Iterator[Part]:
     yield from _session(seen, limit, seen.session.nofile)
     if service_of(seen, "slurmd"):
         yield from _service(seen, limit, "slurmd", unset="524288")  # systemd's own default
+
+
+def nproc(seen: Seen) -> Iterator[Part]:
+    limit = Limit("nproc", "LimitNPROC", 65536, "unlimited", "a host's ranks have tens of thousands of threads")
+    yield from _session(seen, limit, seen.session.nproc)
 
 
 def _session(seen: Seen, limit: Limit, now: int) -> Iterator[Part]:

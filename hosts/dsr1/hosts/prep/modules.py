@@ -9,6 +9,15 @@ from dsr1.hosts.preparation import Command, Seen
 OURS = "/etc/modules-load.d/dsr1.conf"
 
 
+def driver(seen: Seen) -> Iterator[Part]:
+    if not seen.gpus.on_bus:
+        yield Note("SKIP", "no NVIDIA GPU", "")
+        return
+    for name in ("nvidia", "nvidia_uvm"):
+        fix = f"{package(seen, 'nvidia-open', 'nvidia-open')} (NVIDIA's CUDA repository), then prep again"
+        yield from module(seen, name, "sys.modules", "CUDA stands on it", fix)
+
+
 def gdrcopy(seen: Seen) -> Iterator[Part]:
     if not seen.gpus.on_bus:
         yield Note("SKIP", "no NVIDIA GPU", "")

@@ -40,8 +40,10 @@ FILES = {
     "proc/sys/net/ipv4/ip_local_port_range": "1024\t65535\n",
     "proc/sys/net/ipv4/ip_local_reserved_ports": "9000\n",
     "proc/sys/fs/nr_open": "1048576\n",
+    "proc/sys/kernel/pid_max": "32768\n",
+    "proc/sys/kernel/threads-max": "16507680\n",
     "proc/meminfo": "MemTotal: 2113458176 kB\n",
-    "proc/modules": "nvidia 9000 0 - Live 0x0\nmlx5_ib 1 0 - Live 0x0\nib_uverbs 1 0 - Live 0x0\n",
+    "proc/modules": "".join(f"{name} 9 0 - Live 0x0\n" for name in ("nvidia", "nvidia_uvm", "mlx5_ib", "ib_uverbs")),
     "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Release\n",
     "proc/driver/nvidia/params": 'EnableStreamMemOPs: 0\nRegistryDwords: "RMConnectToNbr=1;"\n',
     f"lib/modules/{KERNEL}/modules.dep": (
@@ -64,7 +66,7 @@ def write(root: Path, path: str, text: str | bytes, mode: int = 0o644) -> Path:
     return file
 
 
-NEEDY = Session("ml", 1000, ("ml",), "ssh", 65536, 1024)
+NEEDY = Session("ml", 1000, ("ml",), "ssh", 65536, 1024, 4096)
 
 
 @dataclass

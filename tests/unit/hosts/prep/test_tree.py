@@ -274,7 +274,7 @@ def test_what_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
     then = snapshot(tmp_path / "etc/sysctl.d")
     made = host.decide()
     seen = {finding.check: finding.seen for finding in made.findings if finding.verdict == "FAIL"}
-    assert set(seen) == {"sys.numa_balancing", "net.ephemeral"}
+    assert set(seen) == {"sys.nproc", "sys.numa_balancing", "net.ephemeral"}
     assert all(text.startswith("/etc/sysctl.d/99-zz-dsr1.conf: ") for text in seen.values())
     assert made.hindered
     assert not made.steps.settings
