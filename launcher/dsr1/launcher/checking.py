@@ -3,25 +3,18 @@
 from collections.abc import Sequence
 
 from dsr1.env.checks.all import IDS, run_checks, worst_first
-from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.host import Host
-from dsr1.launcher import reach, runtime_fit
+from dsr1.launcher import fabric_ways, reach, runtime_fit
 from dsr1.launcher.agents import raise_all
 from dsr1.launcher.findings import folded, unreached
 from dsr1.launcher.known import RUNTIME
 from dsr1.launcher.needs import make_needs
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.survey import Seen, Told, survey_any
+from dsr1.launcher.survey import Seen, Told
 
-CHECKS = (*IDS, *runtime_fit.IDS, reach.CHECK)
-
-
-def check_hosts(recipe: Recipe, accesses: Sequence[Access], only: Sequence[str], skip: Sequence[str]) -> list[Finding]:
-    """Worst first. InputError for a word that names no check."""
-    ids = choose(only, skip)
-    return judge_site(recipe, survey_any(recipe, accesses, extras_of(ids)), ids)
+CHECKS = (*IDS, *runtime_fit.IDS, reach.CHECK, fabric_ways.CHECK)
 
 
 def extras_of(ids: Sequence[str]) -> tuple[str, ...]:

@@ -34,4 +34,8 @@ def _job(name: str) -> Job:
         from dsr1.hosts.model.fetch import fetch
 
         return fetch
+    if name == "fabric":
+        from dsr1.hosts.agent.fabric import measure_fabric
+
+        return measure_fabric
     raise LookupError(f"no job is called {name!r}")

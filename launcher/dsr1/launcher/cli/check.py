@@ -1,6 +1,6 @@
 """`dsr1 check`: whether the hosts are fit, before anything is started."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,11 @@ from dsr1.launcher.cli.options import (
     chosen_recipe,
 )
 
+if TYPE_CHECKING:
+    from dsr1.hosts.events import Finding
+    from dsr1.launcher.recipe import Recipe
+    from dsr1.launcher.survey import Seen
+
 
 def check(
     recipe: RecipeName = "dsr1-dep",
@@ -29,13 +34,34 @@ def check(
     model: ModelPath = "",
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
+    fabric: Annotated[
+        bool, typer.Option("--fabric", help="Measure every way between the hosts, too (net.fabric).")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="Show what passed, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at every host and judge it. Exit code 3 when something fails."""
+    from dsr1.env.checks.all import worst_first
     from dsr1.hosts.inventory import parse_hosts
-    from dsr1.launcher.checking import check_hosts
+    from dsr1.launcher.checking import choose, extras_of, judge_site
+    from dsr1.launcher.fabric_ways import CHECK
+    from dsr1.launcher.survey import survey_any
 
+    ids, loaded = choose(only or (), skip or ()), chosen_recipe(recipe, changes, model, venv, profile)
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
-    findings = check_hosts(chosen_recipe(recipe, changes, model, venv, profile), accesses, only or (), skip or ())
-    show_findings(findings, every, as_json)
+    seen = survey_any(loaded, accesses, extras_of(ids))
+    findings = judge_site(loaded, seen, ids)
+    if fabric or CHECK in (only or ()):
+        findings = [*findings, *measured(loaded, seen, as_json)]
+    show_findings(worst_first(findings), every, as_json)
+
+
+def measured(recipe: "Recipe", seen: "Seen", as_json: bool) -> "list[Finding]":
+    """Every way between the hosts, shown as a table, and what is slow of it."""
+    from dsr1.launcher.fabric import measure_fabric
+    from dsr1.launcher.fabric_ways import judge_fabric, render_matrix
+
+    fabric = measure_fabric(recipe, seen)
+    if fabric.ways and not as_json:
+        print(render_matrix(fabric), end="\n\n")
+    return list(judge_fabric(fabric))

@@ -1,0 +1,69 @@
+"""The fabric's test: orders for every host of a plan, and the jobs that carry them out."""
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from dsr1.env.node import control_plane
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.host import Host
+from dsr1.hosts.model.job import Order, Progress
+from dsr1.hosts.process import Process, Variable
+from dsr1.launcher.fabric_ways import Fabric, read_ways
+from dsr1.launcher.host_jobs import make_worker, work_on_all
+from dsr1.launcher.known import is_asked_for
+from dsr1.launcher.plan import Plan, make_plan
+from dsr1.launcher.processes import with_setup
+from dsr1.launcher.reach import port_of
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.survey import Seen
+
+TUNED = ("NCCL_", "GLOO_", "TP_", "UCX_")
+OWN_ENV = {"TORCH_NCCL_BLOCKING_WAIT": "1", "OMP_NUM_THREADS": "1"}
+START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's connecting included
+
+
+def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
+    """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after Ctrl-C."""
+    hosts = [host for host in seen.hosts if host.interface and not isinstance(seen.told.get(host.name), HostError)]
+    if len(hosts) < 2 or not seen.accesses:
+        return Fabric(tuple(host.name for host in hosts), ())
+    orders = make_orders(recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts)
+    accesses = [access for access in seen.accesses if access.name in orders]
+    print(f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most", file=sys.stderr)
+    with make_worker(accesses, recipe.runtime.interpreter) as worker:
+        results = work_on_all(worker, "fabric", orders, _show_nothing)
+    return Fabric(tuple(orders), tuple(read_ways(list(orders), results)))
+
+
+def _limit_s(hosts: int) -> float:
+    return START_S + ROUND_S * hosts
+
+
+def _show_nothing(host: str, progress: Progress) -> None:
+    """It takes seconds."""
+
+
+def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, Order]:
+    """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one a host."""
+    on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
+    common = {
+        "python": list(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
+        "device": "cuda" if on_gpus else "cpu",
+        "locals": max(1, min(host.gpus for host in hosts)) if on_gpus else 1,
+        "hosts": len(hosts),
+        "address": hosts[0].address,
+        "port": port_of(plan, hosts[0]) or recipe.ports.base,
+        "limit_s": _limit_s(len(hosts)),
+    }
+    return {host.name: {**common, "host": n, "env": environment(plan, host)} for n, host in enumerate(hosts)}
+
+
+def environment(plan: Plan, host: Host) -> dict[str, str]:
+    """What a worker of this host gets to talk with, so that the test goes the ways that it will go."""
+    workers = [process for process in plan.processes if process.host == host.name and process.ranks]
+    wanted = (variable for process in workers[:1] for variable in _tuned(process))
+    return {**{v.name: v.value for v in (*control_plane(host), *wanted)}, **OWN_ENV}
+
+
+def _tuned(process: Process) -> Iterator[Variable]:
+    yield from (v for v in process.env if v.name.startswith(TUNED) or is_asked_for(v))
