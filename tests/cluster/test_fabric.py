@@ -33,7 +33,7 @@ def test_the_slow_way_is_named(runtime: None, make_cluster: Clusters) -> None:
     done = login.dsr1(*CHECK, "--set", "engines.main.nodes=3", "--hosts", "node[1-3]", "--json")
     assert done.returncode == 3, done.stderr
     failed = [one for one in json.loads(done.stdout) if one["verdict"] == "FAIL"]
-    assert [(one["host"], one["check"]) for one in failed] == [("node2", "net.fabric")]
+    assert [(one["host"], one["check"]) for one in failed] == [("node2", "net.fabric")], done.stdout
     assert failed[0]["seen"].startswith("to node3: ")
     assert ranks(login.cluster) == []
 
