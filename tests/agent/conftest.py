@@ -15,7 +15,7 @@ from dsr1.hosts.commands import Command
 from dsr1.hosts.events import Event, Gone
 from dsr1.hosts.identity import read_stat
 from dsr1.hosts.local import LocalLink, LocalTransport
-from dsr1.hosts.process import HostPlan, Process, Requirements
+from dsr1.hosts.process import HostPlan, Process
 
 PATIENCE_S = 20.0
 Kind = TypeVar("Kind", bound=Event)
@@ -72,11 +72,9 @@ class Lab:
         self._hosts: list[str] = []
         self._talks: list[Talk] = []
 
-    def start(
-        self, *processes: Process, run: str = "test-run", requirements: Requirements | None = None, host: str = "h"
-    ) -> Talk:
+    def start(self, *processes: Process, run: str = "test-run", host: str = "h") -> Talk:
         self._hosts.append(host)
-        self.transport.start(HostPlan(run, host, "127.0.0.1", processes, requirements or Requirements()))
+        self.transport.start(HostPlan(run, host, "127.0.0.1", processes))
         return self.attach(0, host)
 
     def attach(self, since: int, host: str = "h") -> Talk:

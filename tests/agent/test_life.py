@@ -199,7 +199,7 @@ def test_a_taken_port_and_a_reserved_one(lab: "Lab", sh: Make, free_port: int) -
         port = taken.getsockname()[1]
         talk = lab.start(sh("a", SLEEP, listen_port=port), sh("b", SLEEP, listen_port=free_port))
         talk.send(Prepare())
-        findings = [found for found in talk.until(Prepared).findings if found.check == "net.ports_free"]
+        findings = [found for found in talk.until(Prepared).findings if found.check == "run.ports"]
     assert [found.verdict for found in findings] == ["FAIL"]
     assert f"port {port} is held by pid {os.getpid()}" in findings[0].seen
     assert findings[0].fix

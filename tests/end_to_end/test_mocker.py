@@ -195,7 +195,7 @@ def test_a_full_disk_below_the_run_starts_nothing(
         monkeypatch.setenv("DSR1_STATE_DIR", str(small))
         refused = dsr1("launch", "tiny", *site, *MOCKER)
         assert refused.returncode in (3, 4)
-        assert "No space left" in refused.stderr or "disk.free" in refused.stderr
+        assert "No space left" in refused.stderr or "run.room" in refused.stderr
         assert "Traceback" not in refused.stderr
         assert of_run(small) == []
     finally:
@@ -207,7 +207,7 @@ def test_runtime_without_vllm_is_a_failed_check(dsr1: Dsr1, site: Site) -> None:
     """The Python that runs the tests has psutil, and neither vLLM nor Dynamo."""
     refused = dsr1("launch", "tiny", *site, "--venv", sys.prefix)
     assert refused.returncode == 3
-    assert "local0, local1: sw.packages: vllm is not there" in refused.stderr
+    assert "local0, local1: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not there" in refused.stderr
 
 
 def test_vllm_that_dynamo_does_not_go_with(dsr1: Dsr1, site: Site, state: Path) -> None:

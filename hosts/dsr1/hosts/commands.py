@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Look whether the host is fit, and reserve its ports. Answered by Prepared."""
+    """Reserve the ports, and see whether there is room. Answered by Prepared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class AgentUp:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The host was looked at; any FAIL means that nothing may be started on it."""
+    """What the run needs of the host was taken, or not: any FAIL means that nothing may be started on it."""
 
     findings: tuple[Finding, ...]
 

@@ -58,27 +58,15 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Requirements:
-    """What a host must have before anything of the run starts there; the agent's `prepare` looks for each.
-
-    `packages` are distributions that the runtime's Python must have. `pins` are (distribution, dependency): the
-    installed dependency must satisfy what the distribution's own metadata asks of it, extras included.
-    `paths` must exist, `free_bytes` be free below the run's directory.
-    """
-
-    packages: tuple[str, ...] = ()
-    pins: tuple[tuple[str, str], ...] = ()
-    paths: tuple[str, ...] = ()
-    free_bytes: int = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
 class HostPlan:
-    """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not the agent's own."""
+    """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not the agent's own.
+
+    `free_bytes` must be free below the agent's folder.
+    """
 
     run: str
     host: str
     address: str
     processes: tuple[Process, ...]
-    requirements: Requirements = Requirements()
+    free_bytes: int = 64 * 2**20
     logs: str = ""

@@ -39,7 +39,7 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         site = survey_here(recipe, extras_of(checks))
         _refuse(recipe, site, checks)
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
-    run.create(recipe, plan, make_settings(recipe, site), make_kept(plan, site))
+    run.create(recipe, plan, make_settings(recipe, site, checks), make_kept(plan, site))
     _start_supervisor(run)
 
 
@@ -131,7 +131,7 @@ def _secrets(plan: Plan, site: Seen) -> dict[str, str]:
     return make_secrets([host.address for host in (*site.hosts, *site.spares)])
 
 
-def make_settings(recipe: Recipe, site: Seen) -> Settings:
+def make_settings(recipe: Recipe, site: Seen, checks: Sequence[str]) -> Settings:
     limits = recipe.timeouts
     return Settings(
         python=recipe.runtime.interpreter,
@@ -147,6 +147,7 @@ def make_settings(recipe: Recipe, site: Seen) -> Settings:
         hosts=site.accesses,
         machines=site.hosts,
         spares=site.spares,
+        checks=tuple(checks),
     )
 
 

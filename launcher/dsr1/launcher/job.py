@@ -79,7 +79,7 @@ def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str
         seen = choose_hosts(recipe, hosts, transport, checks)
         bring_etcd(recipe, seen, transport)
         plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts)
-        run.fill(plan, make_settings(recipe, seen), make_kept(plan, seen))
+        run.fill(plan, make_settings(recipe, seen, checks), make_kept(plan, seen))
         ending.supervisor = Supervisor(run, transport)
         ending.supervisor.supervise()
 

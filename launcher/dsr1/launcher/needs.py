@@ -23,7 +23,7 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     """InputError for what can't be laid out on as many hosts as the recipe wants."""
     whole = fill_up(recipe, hosts)
     topology, plan = make_topology(recipe, whole), make_plan(recipe, whole, "check", "/nowhere")
-    simulated, required = is_simulated(recipe), stack_of(recipe).requirements
+    simulated, required = is_simulated(recipe), stack_of(recipe)
     gpus = Counter[str]() if simulated else count_gpus(topology)
     backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
     deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
@@ -52,7 +52,7 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str) -> Ask:
         peers=tuple(host.name for host in hosts) if leader and len(hosts) > 1 else (),
         ports=tuple(sorted(ports)),
         folders=tuple(written_folders(recipe)),
-        pins=tuple(name for name, _ in stack_of(recipe).requirements.pins),
+        pins=tuple(name for name, _ in stack_of(recipe).pins),
     )
 
 

@@ -96,7 +96,7 @@ def make_plan(
     return Plan(
         run=run,
         recipe=recipe.name,
-        hosts=tuple(_host_plans(site, stack, processes)),
+        hosts=tuple(_host_plans(site, processes)),
         service=replace(
             _service(site, stack), workers=tuple(_workers_of(site, processes)), namespace=namespace_of(run)
         ),
@@ -159,10 +159,8 @@ def _notes(site: Site, stack: Stack) -> Iterator[str]:
     yield from overruled_notes(site, stack)
 
 
-def _host_plans(site: Site, stack: Stack, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
-    model = site.recipe.model
-    needs = replace(stack.requirements, paths=(model.path,) if model.is_folder else ())
+def _host_plans(site: Site, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
     for host in site.topology.hosts:
         own = tuple(process for process in processes if process.host == host.name)
         if own:
-            yield HostPlan(site.run, host.name, host.address, own, needs)
+            yield HostPlan(site.run, host.name, host.address, own)

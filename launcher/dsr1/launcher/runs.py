@@ -57,7 +57,7 @@ class Settings:
     """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this machine.
 
     `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
-    of those that lost theirs: something of the run may have stayed on them.
+    of those that lost theirs: something of the run may have stayed on them. `checks` are those of the launch.
     """
 
     python: str
@@ -74,6 +74,7 @@ class Settings:
     machines: tuple[Host, ...] = ()
     spares: tuple[Host, ...] = ()
     replaced: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
     @property
     def limits(self) -> dict[str, float]:

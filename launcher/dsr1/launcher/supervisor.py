@@ -23,7 +23,7 @@ from dsr1.launcher.jit_caches import bring, harvest
 from dsr1.launcher.jit_store import jit_store
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
-from dsr1.launcher.restart import plan_again, replace_hosts
+from dsr1.launcher.restart import plan_again
 from dsr1.launcher.runs import Run
 from dsr1.launcher.serving import chat, missing
 from dsr1.launcher.transports import transport_of
@@ -63,8 +63,10 @@ class Supervisor:
         self._hosts = tuple(host.host for host in self._plan.hosts)
 
     def _make_agents(self) -> Agents:
-        transport = self._transport or transport_of(self._run, self._settings.python)
-        return Agents(transport, self._queue, self._settings.lost_s)
+        return Agents(self._reach(), self._queue, self._settings.lost_s)
+
+    def _reach(self) -> Transport:
+        return self._transport or transport_of(self._run, self._settings.python)
 
     def request_stop(self, why: str = "asked to stop") -> None:
         self._queue.put(StopRequested(why))
@@ -100,10 +102,10 @@ class Supervisor:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started over."""
         self._done.set()
         ended = self._agents.end(self._hosts)
-        plan = self._plan_without(ended.unreached)
         left = "; ".join(ended.left)
-        if plan is None or (ended.left and not ended.unreached):
+        if ended.left and not ended.unreached:
             raise CheckFailed(f"{self._state.reason}\nnot started again, since something may still run: {left}")
+        plan = self._plan_without(ended.unreached)
         self._wait(self._settings.backoff_s)
         self._queue, self._done = SimpleQueue(), threading.Event()
         self._agents = self._make_agents()
@@ -113,13 +115,16 @@ class Supervisor:
         self._save(phase="starting", ranks=fresh, ready_after=None, restarts=attempt)
         self._serve(self._bring_up)
 
-    def _plan_without(self, gone: tuple[str, ...]) -> Plan | None:
-        """The plan with spares in the place of hosts that are gone; None where there are too few."""
+    def _plan_without(self, gone: tuple[str, ...]) -> Plan:
+        """The plan with fit spares in the place of hosts that are gone. CheckFailed where there are too few."""
         if not gone:
             return self._plan
-        hosts = replace_hosts(self._settings.machines, self._settings.spares, gone)
-        if hosts is None:
-            return None
+        from dsr1.launcher.spares import take_places  # it judges hosts: what an idle supervisor needn't hold
+
+        try:
+            hosts = take_places(self._run.recipe(), self._settings, self._reach(), gone)
+        except CheckFailed as few:
+            raise CheckFailed(f"{self._state.reason}\nnot started again: {few}") from few
         spares = tuple(spare for spare in self._settings.spares if spare not in hosts)
         replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
         self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)

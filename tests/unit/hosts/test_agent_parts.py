@@ -12,7 +12,7 @@ from dsr1.hosts.agent.bundle import make_bundle, render_bundle
 from dsr1.hosts.agent.journal import MOST_PROGRESS, Journal
 from dsr1.hosts.agent.logs import Pace, read_tail
 from dsr1.hosts.agent.ports import PortLocks, open_folder, parse_range, parse_reserved
-from dsr1.hosts.agent.prepare import check_disk, check_ephemeral, check_package, check_path, check_pin
+from dsr1.hosts.agent.prepare import find_room
 from dsr1.hosts.agent.spawn import make_environment
 from dsr1.hosts.events import Listening, Progress
 from dsr1.hosts.process import Process, Variable
@@ -110,49 +110,6 @@ def test_port_ranges() -> None:
     assert parse_reserved("\n") == []
 
 
-@pytest.mark.parametrize(
-    ("ports", "reserved", "verdict"),
-    [([8000], "\n", "PASS"), ([40000, 8000], "\n", "WARN"), ([40000], "39999-40001\n", "PASS")],
-)
-def test_ephemeral_ports(tmp_path: Path, ports: list[int], reserved: str, verdict: str) -> None:
-    (tmp_path / "ip_local_port_range").write_text("32768 60999\n")
-    (tmp_path / "ip_local_reserved_ports").write_text(reserved)
-    finding = next(check_ephemeral("h", ports, tmp_path))
-    assert finding.verdict == verdict
-    assert bool(finding.fix) == (verdict != "PASS")
-
-
-def distribution(folder: Path, name: str, version: str, lines: str = "") -> None:
-    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}")
-
-
-DYNAMO = (
-    'Provides-Extra: vllm\nProvides-Extra: sglang\nRequires-Dist: dsr1-t-engine[flash]==0.31.0; extra == "vllm"\n'
-    "Requires-Dist: numpy\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("version", "verdict"), [("0.31.0", "PASS"), ("0.31.0+cpu", "PASS"), ("0.30.1", "FAIL"), (None, "FAIL")]
-)
-def test_pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, verdict: str) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    distribution(tmp_path, "dsr1-t-dynamo", "1.6.1", DYNAMO)
-    if version:
-        distribution(tmp_path, "dsr1-t-engine", version)
-    finding = next(check_pin("h", "dsr1-t-dynamo", "dsr1_t.engine"))
-    assert finding.verdict == verdict
-    assert "==0.31.0" in finding.wanted
-    assert next(check_pin("h", "dsr1-t-dynamo", "nobody")).verdict == "SKIP"
-    assert next(check_pin("h", "dsr1-t-nobody", "x")).verdict == "FAIL"
-
-
-def test_packages_paths_and_disk(tmp_path: Path) -> None:
-    assert next(check_package("h", "pytest")).verdict == "PASS"
-    assert next(check_package("h", "dsr1-t-nobody")).verdict == "FAIL"
-    assert next(check_path("h", str(tmp_path))).verdict == "PASS"
-    assert "not there" in next(check_path("h", str(tmp_path / "none"))).seen
-    assert next(check_disk("h", tmp_path, 1)).verdict == "PASS"
-    assert "Free some space" in next(check_disk("h", tmp_path, 2**70)).fix
+def test_room_for_a_run(tmp_path: Path) -> None:
+    assert find_room("h", tmp_path, 1).verdict == "PASS"
+    assert "Free some space" in find_room("h", tmp_path, 2**70).fix

@@ -4,7 +4,7 @@ import pytest
 
 from dsr1.hosts.commands import Command, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
 from dsr1.hosts.events import AgentUp, Event, Exited, Finding, Gone, Listening, Prepared, Progress, Spawned
-from dsr1.hosts.process import HostPlan, PhaseRule, Process, Requirements, Variable
+from dsr1.hosts.process import HostPlan, PhaseRule, Process, Variable
 from dsr1.hosts.wire import (
     Numbered,
     parse_command,
@@ -23,8 +23,7 @@ HOSTILE = ("a b", "';id", "x,y", '{"a": 1}\n', "ü", "\udcff", "")
 def test_a_plan() -> None:
     env = tuple(Variable(f"V{place}", value, "test") for place, value in enumerate(HOSTILE))
     process = Process("a", "g", "h", HOSTILE, env, (0, 1), (8000,), (PhaseRule("load", "x"),), 1, 8000, 0.5)
-    needs = Requirements(("vllm",), (("ai-dynamo", "vllm"),), ("/model",), 5)
-    plan = HostPlan("run", "h", "10.0.0.1", (process,), needs)
+    plan = HostPlan("run", "h", "10.0.0.1", (process,), 5)
     assert parse_plan(render_plan(plan)) == plan
     assert render_plan(plan).count(b"\n") == 1
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
-from dsr1.hosts.process import PhaseRule, Requirements, SecretVariable, Variable
+from dsr1.hosts.process import PhaseRule, SecretVariable, Variable
 from dsr1.launcher.commands.front import Front, router_arguments
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
 from dsr1.launcher.commands.site import Command, Place, Site, is_secured, listen_address
@@ -18,14 +18,19 @@ from dsr1.launcher.secret_names import CA, CERT, KEY, SERVER_NAME
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`worker` is the command of one process of an engine; `shared` the variables of all processes of a host."""
+    """`worker` is the command of one process of an engine; `shared` the variables of all processes of a host.
+
+    `packages` are distributions that the runtime's Python must have. `pins` are (distribution, dependency): the
+    installed dependency must satisfy what the distribution's own metadata asks of it, extras included.
+    """
 
     worker: Callable[[Site, Place], Command]
     frontend: Callable[[Site, Front], Command] | None
     shared: Callable[[Site, Host], tuple[Variable, ...]]
     phases: tuple[PhaseRule, ...]
-    requirements: Requirements
+    packages: tuple[str, ...]
     has_system_port: bool
+    pins: tuple[tuple[str, str], ...] = ()
 
 
 def stack_of(recipe: Recipe) -> Stack:
@@ -154,7 +159,8 @@ STACKS: Mapping[str, Stack] = {
         frontend=_dynamo_frontend,
         shared=_dynamo_variables,
         phases=DYNAMO_PHASES,
-        requirements=Requirements(packages=("ai-dynamo", "ai-dynamo-runtime", "vllm"), pins=(("ai-dynamo", "vllm"),)),
+        packages=("ai-dynamo", "ai-dynamo-runtime", "vllm"),
+        pins=(("ai-dynamo", "vllm"),),
         has_system_port=True,
     ),
     "vllm": Stack(
@@ -162,7 +168,7 @@ STACKS: Mapping[str, Stack] = {
         frontend=None,
         shared=_no_variables,
         phases=VLLM_PHASES,
-        requirements=Requirements(packages=("vllm",)),
+        packages=("vllm",),
         has_system_port=False,
     ),
     "mocker": Stack(
@@ -170,7 +176,7 @@ STACKS: Mapping[str, Stack] = {
         frontend=_dynamo_frontend,
         shared=_dynamo_variables,
         phases=MOCKER_PHASES,
-        requirements=Requirements(packages=("ai-dynamo", "ai-dynamo-runtime")),
+        packages=("ai-dynamo", "ai-dynamo-runtime"),
         has_system_port=True,
     ),
 }
