@@ -32,6 +32,7 @@ from dsr1.slurm.step import make_shells
 from dsr1.slurm.transport import SrunTransport
 
 SCRIPT = "job.sh"
+AGAIN_RUN, AGAIN_NUMBER = "DSR1_JOB_RUN", "DSR1_JOB_NUMBER"
 WARNED = "the job's time limit is near"
 CANCELLED = "Slurm told the job to end"
 WHY: dict[int, str] = {signal.SIGTERM: CANCELLED, signal.SIGINT: "asked to stop", signal.SIGUSR1: WARNED}
@@ -57,9 +58,13 @@ class Ending:
 
 def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
     """The run that `launch` has made for this job, or one of its own. InputError: another run has that name."""
-    run, handle = new_run(name or f"{recipe.name}-{allocation.job}"), Handle(allocation.cluster, allocation.job)
+    again = os.environ.get(AGAIN_RUN)
+    run = new_run(again or name or f"{recipe.name}-{allocation.job}")
+    handle = Handle(allocation.cluster, allocation.job)
     if not run.folder.exists():
         run.claim(recipe, "queued")
+    elif again:
+        pass
     elif (waiting := run.job()) is not None and waiting.job != handle.job:
         raise InputError(f"--name {run.name}: there is a run of that name, and it is of job {waiting.job}")
     elif waiting is None and run.state().phase != "queued":
@@ -102,15 +107,18 @@ def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTranspo
     return survey_hosts(recipe, fit[:wanted], fit[wanted:], transport)
 
 
-def submit_again(run: Run, recipe: Recipe) -> None:
-    """The same script as a new job of the same run."""
-    done = call(("sbatch", "--parsable", str(run.folder / SCRIPT)))
+def submit_again(run: Run, allocation: Allocation, number: int) -> None:
+    """The same script, as the run's job of that number; what this job was told of itself isn't for the next."""
+    run.save(State("queued", time.time(), reason=WARNED))
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    kept = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+    env = outside | kept | {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
+    done = call(("sbatch", "--parsable", "--export=ALL", str(run.folder / SCRIPT)), env=env)
     if done.returncode != 0:
-        run.save(State("failed", time.time(), reason=f"{WARNED}, and it could not be submitted again: {said(done)}"))
+        reason = f"{WARNED}, and it could not be submitted again: {said(done)}"
+        run.save(State("failed", time.time(), reason=reason, exit_code=4))
         return
-    job, _, cluster = done.stdout.strip().partition(";")
-    run.save_job(Handle(cluster or os.environ.get("SLURM_CLUSTER_NAME", "cluster"), job))
-    run.save(State("queued", time.time()))
+    run.save_job(Handle(allocation.cluster, done.stdout.strip().partition(";")[0]))
 
 
 def run_job(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> int:
@@ -122,9 +130,11 @@ def run_job(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[s
     except Dsr1Error as error:
         code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
         run.save(State("failed", time.time(), reason=str(error), exit_code=code))
-    state = run.state()
+    state, number = run.state(), int(os.environ.get(AGAIN_NUMBER, "1"))
     print(f"{run.name}: {state.phase}: {state.reason}", flush=True)
-    return state.exit_code
+    if ending.warned and state.phase == "stopped" and number <= recipe.slurm.resubmit:
+        submit_again(run, allocation, number + 1)
+    return run.state().exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

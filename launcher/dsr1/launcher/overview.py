@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsr1.hosts.errors import Dsr1Error, LaunchFailed
+from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
 from dsr1.launcher.executor import alive_processes, stop_run
 from dsr1.launcher.runs import Run, State
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`alive` are processes by name; on a host that can't tell, its words."""
+    """`alive` are processes by name; on a host that can't tell, its words. `note`: what couldn't be asked."""
 
     state: State
     supervised: bool
     alive: tuple[str, ...]
+    note: str = ""
 
 
 def stand(run: Run) -> Standing:
@@ -23,10 +24,14 @@ def stand(run: Run) -> Standing:
         return Standing(run.state(), run.supervisor() is not None, tuple(alive_processes(run)))
     from dsr1.launcher.jobs import standings
 
-    state = standings([run])[run.name]
+    state, note = run.state(), ""
+    try:
+        state = standings([run])[run.name]
+    except HostError as error:
+        note = f"{error}; this is what the run's supervisor wrote last"
     running = not state.ended and state.phase != "queued"
     alive = [process.name for process in run.plan().processes] if state.phase == "ready" else []
-    return Standing(state, running, tuple(sorted(alive)))
+    return Standing(state, running, tuple(sorted(alive)), note)
 
 
 def phases(runs: Sequence[Run]) -> dict[str, str]:

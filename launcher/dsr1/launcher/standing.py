@@ -6,19 +6,19 @@ from dataclasses import replace
 from dsr1.launcher.runs import State
 from dsr1.slurm.states import HOPELESS, JobInfo
 
-# What a supervisor may take for a request to stop, since Slurm ends its agents as one does.
-FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE")
+FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
+ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
 FRESH_S = 60.0
 
 
 def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
     """`info` None: Slurm knows nothing of the job, or not yet."""
+    if info is not None and info.waits:  # for the first time, or again: after a requeue the run goes on
+        return State("queued", state.since, reason=waiting_for(info))
     if state.ended:
         return _ended(state, info)
     if info is None:
         return state if state.phase == "queued" and now - state.since < FRESH_S else _forgotten(state, job, now)
-    if info.waits:
-        return State("queued", state.since, reason=waiting_for(info))
     if info.over:
         return _unwitnessed(state, info, now)
     return replace(state, phase="starting") if state.phase == "queued" else state
@@ -37,28 +37,28 @@ def _clock(seconds: float) -> str:
 
 
 def _ended(state: State, info: JobInfo | None) -> State:
-    """A supervisor that was told to end can't know why."""
-    if info is None or state.phase != "stopped" or not info.over:
+    """A supervisor sees its processes end, or is told to end them; why, and who began, Slurm knows."""
+    if info is None or (info.state not in (*FAULTS, *ENDED_BY_SLURM) and not info.preempted):
         return state
-    if info.state in FAULTS:
-        return replace(state, phase="failed", reason=_words(info), exit_code=4)
-    told = "" if info.state in ("COMPLETED", "FAILED") else f" [{_words(info)}]"
-    return replace(state, reason=state.reason + told)
+    phase, code = ("failed", 4) if info.state in FAULTS else ("stopped", 0)
+    return replace(state, phase=phase, exit_code=code, reason=f"{_words(info)}; its supervisor: {state.reason}")
 
 
 def _unwitnessed(state: State, info: JobInfo, now: float) -> State:
     """Its supervisor didn't live to tell: Slurm's word and the batch step's real exit code stand."""
-    if info.state == "CANCELLED":
+    if info.state in ENDED_BY_SLURM:
         return State("stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks)
     code = info.code or (128 + info.signal if info.signal else 4)
-    reason = f"{_words(info)} while {state.phase}; its supervisor left no word"
+    wrote = f"; before that: {state.reason}" if state.reason else ""
+    reason = f"{_words(info)} while {state.phase}; its supervisor left no word{wrote}"
     return State("failed", now, reason=reason, exit_code=code, ranks=state.ranks)
 
 
 def _words(info: JobInfo) -> str:
     why = f" ({info.reason})" if info.reason and info.reason.upper() != info.state else ""
     by = f", by signal {info.signal}" if info.signal else ""
-    return f"job {info.job} ended as {info.state}{why}, exit code {info.code}{by}"
+    state = "PREEMPTED" if info.preempted else info.state
+    return f"job {info.job} ended as {state}{why}, exit code {info.code}{by}"
 
 
 def _forgotten(state: State, job: str, now: float) -> State:

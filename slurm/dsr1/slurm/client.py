@@ -1,20 +1,21 @@
 """Slurm's commands, and what they know of jobs: one question for all jobs of a user, however many are asked about."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.slurm.states import FIELDS, JobInfo, parse_sacct, parse_squeue
 
-ANSWER_S = 30.0
+ANSWER_S, LOOK_S = 60.0, 4.0
 
 
-def call(argv: Sequence[str], timeout: float = ANSWER_S, given: str = "") -> "subprocess.CompletedProcess[str]":
+def call(
+    argv: Sequence[str], timeout: float = ANSWER_S, given: str = "", env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """InputError: there is no Slurm here. HostError: it doesn't answer."""
     require(argv[0])
-    env = os.environ | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
     try:
         return subprocess.run(
             argv, input=given, capture_output=True, text=True, timeout=timeout, check=False, env=env, errors="replace"
@@ -36,7 +37,7 @@ def said(done: "subprocess.CompletedProcess[str]") -> str:
 
 def jobs_of_mine() -> dict[str, JobInfo]:
     """All that slurmctld has: those that wait and run, and those that ended in the last minutes."""
-    done = call(("squeue", "--json", "--states=all", "--me"))
+    done = call(("squeue", "--json", "--states=all", "--me"), LOOK_S)
     try:
         return parse_squeue(done.stdout)
     except (ValueError, KeyError, TypeError):
@@ -56,7 +57,9 @@ def look_up(jobs: Collection[str]) -> Mapping[str, JobInfo]:
         return {}
     known = {job: info for job, info in jobs_of_mine().items() if job in jobs}
     unsure = [job for job in jobs if job not in known or known[job].over]
-    return known | (jobs_accounted(unsure) if unsure else {})
+    told = jobs_accounted(unsure) if unsure else {}
+    preempted = {job for job, info in known.items() if info.preempted}
+    return known | {job: replace(info, preempted=job in preempted) for job, info in told.items()}
 
 
 def cancel(job: str, *how: str) -> None:

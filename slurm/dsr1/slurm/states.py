@@ -33,7 +33,8 @@ HOPELESS = {
 class JobInfo:
     """One job. `state` is Slurm's word. `start` is when it began or is expected to, in seconds since the epoch.
 
-    `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended.
+    `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended. A job that was preempted and
+    ended within its grace is COMPLETED to Slurm.
     """
 
     job: str
@@ -45,6 +46,7 @@ class JobInfo:
     user: str = ""
     nodes: str = ""
     cluster: str = ""
+    preempted: bool = False
 
     @property
     def waits(self) -> bool:
@@ -75,6 +77,7 @@ def _from_squeue(job: dict[str, Any]) -> JobInfo:
         user=_text(job.get("user_name")),
         nodes=_text(job.get("nodes")),
         cluster=_text(job.get("cluster")),
+        preempted=_number(job.get("preempt_time")) > 0,
     )
 
 

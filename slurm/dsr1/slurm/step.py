@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -14,7 +15,10 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Answer
 from dsr1.slurm.allocation import Place
 
-BEAT_S, SILENT_S, START_S = 2.0, 12.0, 60.0
+BEAT_S, SILENT_S = 2.0, 8.0
+# A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not aware of it yet:
+# another is tried for a while, and then none for a longer while.
+START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
 # What sbatch told the job about tasks would shape the step too; a step of ours is one task with all of its node.
 _SHAPE = (
     *("SLURM_CPUS_PER_TASK", "SLURM_CPU_BIND", "SLURM_CPU_BIND_TYPE", "SLURM_DISTRIBUTION", "SLURM_EXPORT_ENV"),
@@ -81,7 +85,8 @@ class StepChannel:
 class _Step:
     """A keeper that runs, and the calls to it."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], start_s: float) -> None:
+        self._start_s = start_s
         self._srun = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -113,6 +118,10 @@ class _Step:
         with self._writing:
             while data:
                 data = data[self._srun.stdin.write(data) or 0 :]
+
+    @property
+    def was_up(self) -> bool:
+        return self._up.is_set()
 
     def close(self) -> None:
         """The keeper ends by the end of its stdin, and srun with it."""
@@ -166,9 +175,10 @@ class _Step:
             with contextlib.suppress(OSError, ValueError):
                 self.send({})
             time.sleep(BEAT_S)
-            if time.monotonic() - self._heard > (SILENT_S if self._up.is_set() else START_S):
+            if time.monotonic() - self._heard > (SILENT_S if self._up.is_set() else self._start_s):
                 self.words.append(f"nothing was heard for {time.monotonic() - self._heard:.0f} s")
-                self._srun.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._srun.pid, signal.SIGKILL)
                 return
 
 
@@ -177,6 +187,7 @@ class StepShell:
 
     def __init__(self, place: Place, job: str, keeper: Sequence[str]) -> None:
         self._name, self._argv = place.host, step_command(place, job, keeper)
+        self._given_up = -PAUSE_S
         self._step: _Step | None = None
         self._dropped: _Step | None = None
         self._opening = threading.Lock()
@@ -219,12 +230,19 @@ class StepShell:
 
     def _running(self) -> _Step:
         with self._opening:
-            if self._step is None or self._step.lost:
-                self._step = _Step(self._argv)
+            if self._step is not None and self._step.lost:
+                self._dropped, self._step = self._step, None
+                if not self._dropped.was_up:
+                    self._given_up = time.monotonic()
+            if time.monotonic() - self._given_up < PAUSE_S:
+                raise self._lost("given up")
+            if self._step is None:
+                self._step = _Step(self._argv, START_S if self._dropped is None else AGAIN_S)
             return self._step
 
     def _lost(self, why: object) -> HostError:
-        words = " | ".join(self._step.words) if self._step else ""
+        step = self._step or self._dropped
+        words = " | ".join(step.words) if step else ""
         return HostError(f"{self._name}: its step is lost: {words or why}")
 
 

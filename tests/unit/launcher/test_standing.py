@@ -63,5 +63,8 @@ def test_a_supervisors_own_word_stands() -> None:
 
 
 def test_but_slurm_knows_why_it_was_told_to_end() -> None:
-    assert concluded(STOPPED, JobInfo("7", "NODE_FAIL")) == ("failed", "job 7 ended as NODE_FAIL, exit code 0", 4)
-    assert "PREEMPTED" in concluded(STOPPED, JobInfo("7", "PREEMPTED"))[1]
+    lost = State("failed", 100.0, reason="main-0 ended with exit code 0, unasked", exit_code=4)
+    phase, reason, code = concluded(STOPPED, JobInfo("7", "NODE_FAIL"))
+    assert (phase, code) == ("failed", 4)
+    assert reason == "job 7 ended as NODE_FAIL, exit code 0; its supervisor: asked to stop"
+    assert concluded(lost, JobInfo("7", "PREEMPTED"))[0] == "stopped"

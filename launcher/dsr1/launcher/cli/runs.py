@@ -75,11 +75,13 @@ def _standing(run: "Run", as_json: bool) -> None:
     state = seen.state
     if as_json:
         told = {"run": run.name, **asdict(state), "supervised": seen.supervised, "alive": list(seen.alive)}
-        print(json.dumps(told | ({"job": str(job)} if job else {}), indent=2))
+        print(json.dumps(told | ({"job": str(job), "note": seen.note} if job else {}), indent=2))
         return
     supervised = seen.supervised or state.ended or state.phase == "queued"
     print(f"{run.name}: {state.phase}{'' if supervised else ', its supervisor is gone'}{f', {job}' if job else ''}")
     print(f"alive: {', '.join(seen.alive) or 'nothing'}")
+    if seen.note:
+        print(seen.note)
     Console(highlight=False).print(rank_table(state.ranks))
     for note in state.notes:
         print(note)

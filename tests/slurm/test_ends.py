@@ -1,0 +1,104 @@
+"""How a job can end, on a real Slurm without cgroups: nothing stays on a live node, and `status` says what happened."""
+
+import pytest
+from tests.cluster.login import MOCKER, Login, assert_clean, kill, of_a_run, until
+from tests.slurm.site import Site
+from tests.slurm.test_launch import TINY
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+
+
+def launch(login: Login, name: str, *more: str) -> str:
+    """Its job's id, once it serves."""
+    launched = login.dsr1("launch", *TINY, *MOCKER, "--slurm", "--name", name, *more)
+    assert launched.returncode == 0, launched.stderr
+    return job_of(login, name)
+
+
+def job_of(login: Login, name: str) -> str:
+    return str(login.status(name)["job"]).rpartition("/")[2]
+
+
+def end(site: Site, login: Login, name: str, *nodes: str) -> dict[str, object]:
+    """How the run ended, by its own account and Slurm's; nothing of it is left on these nodes, all by default."""
+    site.await_phase(login, name, "stopped", "failed")
+    until(lambda: site.state(job_of(login, name)) not in ("RUNNING", "COMPLETING"))
+    told = login.status(name)
+    assert_clean(site.cluster, "login", *(nodes or site.nodes))
+    return told
+
+
+def test_scancel(site: Site, login: Login) -> None:
+    job = launch(login, "cancelled")
+    assert site.user("scancel", job).returncode == 0
+    told = end(site, login, "cancelled")
+    assert told["phase"] == "stopped"
+    assert "CANCELLED" in str(told["reason"])
+
+
+def test_a_rank_that_dies_is_named_with_its_exit_code(site: Site, login: Login) -> None:
+    launch(login, "dies")
+    kill(site.cluster, "node2", "dynamo.mocker")
+    told = end(site, login, "dies")
+    assert (told["phase"], told["exit_code"]) == ("failed", 4)
+    assert str(told["reason"]).startswith("main-1 ended by signal SIGKILL, unasked")
+    accounted = site.root("sacct", "-nXP", "-o", "State,ExitCode", "-j", job_of(login, "dies"))
+    assert accounted.stdout.strip() == "FAILED|4:0"
+
+
+def test_the_batch_script_is_killed(site: Site, login: Login) -> None:
+    launch(login, "killed")
+    kill(site.cluster, "node1", "dsr1.launcher.job")
+    told = end(site, login, "killed")
+    assert (told["phase"], told["exit_code"]) == ("failed", 137)
+    assert "while ready; its supervisor left no word" in str(told["reason"])
+
+
+def test_warned_before_the_time_limit_it_stops_and_is_submitted_again(site: Site, login: Login) -> None:
+    """A minute is the least that Slurm grants; the warning comes 50 s before its end, or up to 30 s earlier."""
+    limits = ("--time", "1", "--set", "slurm.warn=50", "--set", "slurm.resubmit=1")
+    first = launch(login, "limited", *limits)
+    until(lambda: job_of(login, "limited") != first)
+    told = end(site, login, "limited")
+    assert (told["phase"], told["reason"], told["exit_code"]) == ("stopped", "the job's time limit is near", 0)
+    assert (site.state(first), site.state(job_of(login, "limited"))) == ("COMPLETED", "COMPLETED")
+
+
+def test_slurmctld_restarts_meanwhile(site: Site, login: Login) -> None:
+    job = launch(login, "goes-on")
+    site.stop_controller()
+    assert "Slurm does not answer" in str(login.status("goes-on")["note"])
+    site.start_controller()
+    assert login.status("goes-on")["phase"] == "ready"
+    assert login.dsr1("smoke", "goes-on").returncode == 0
+    assert login.dsr1("stop", "goes-on").returncode == 0
+    assert site.state(job) == "COMPLETED"
+    assert_clean(site.cluster, *site.nodes)
+
+
+def test_preemption(site: Site, login: Login) -> None:
+    launch(login, "preempted")
+    assert site.user("sbatch", "-p", "urgent", "-N3", "--exclusive", "--wrap", "true").returncode == 0
+    told = end(site, login, "preempted")
+    assert told["phase"] == "stopped"
+    assert "PREEMPTED" in str(told["reason"])
+
+
+def test_a_node_crashes(site: Site, login: Login) -> None:
+    launch(login, "lost")
+    site.cluster.crash("node2")
+    told = end(site, login, "lost", "node1", "node3")
+    site.boot("node2")
+    assert (told["phase"], told["exit_code"]) == ("failed", 4)
+    assert "node2" in str(told["reason"])
+
+
+def test_a_node_whose_slurmd_dies(site: Site, login: Login) -> None:
+    """Slurm gives the node up, and ends the job; nothing on the node would, but its keeper."""
+    launch(login, "headless")
+    site.kill_slurmd("node2")
+    told = end(site, login, "headless", "node1", "node3")
+    until(lambda: not of_a_run(site.cluster, "node2"))
+    site.start_node("node2")
+    assert told["phase"] == "failed"
+    assert "NODE_FAIL" in str(told["reason"])
