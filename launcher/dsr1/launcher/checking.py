@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dsr1.env.checks.all import IDS, run_checks, worst_first
+from dsr1.env.checks.all import IDS, TAKES_TIME, run_checks, worst_first
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.host import Host
@@ -20,7 +20,7 @@ CHECKS = (*IDS, *runtime_fit.IDS, reach.CHECK, fabric_ways.CHECK)
 def extras_of(ids: Sequence[str]) -> tuple[str, ...]:
     """What the checks need beside facts: the runtime's word (at first an import of vLLM), connections tried."""
     runtime = (RUNTIME,) if any(check in runtime_fit.IDS for check in ids) else ()
-    return (*runtime, reach.CHECK) if reach.CHECK in ids else runtime
+    return (*runtime, *(check for check in (reach.CHECK, *TAKES_TIME) if check in ids))
 
 
 def judge_site(recipe: Recipe, seen: Seen, ids: Sequence[str]) -> list[Finding]:
@@ -39,11 +39,15 @@ def judge(recipe: Recipe, hosts: Sequence[Host], told: Told, ids: Sequence[str])
 
 
 def choose(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
-    """Ids of checks; `ib` stands for all of `ib.*`. InputError for a word that is none."""
+    """Ids of checks; `ib` stands for all of `ib.*`. InputError for a word that is none.
+
+    Those that take time must be asked for.
+    """
     for word in (*only, *skip):
         if not any(_stands_for(word, name) for name in CHECKS):
             raise InputError(f"{word!r} is no check; there are: {', '.join(sorted(CHECKS))}")
-    wanted = [name for name in CHECKS if not only or any(_stands_for(word, name) for word in only)]
+    wanted = [name for name in CHECKS if any(_stands_for(word, name) for word in only or CHECKS)]
+    wanted = [name for name in wanted if only or name not in TAKES_TIME]
     return tuple(name for name in wanted if not any(_stands_for(word, name) for word in skip))
 
 

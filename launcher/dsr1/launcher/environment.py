@@ -23,6 +23,13 @@ COMMON = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1",
 }
+RIVALS = {
+    "VLLM_GPU_NIC_PCIE_MAPPING": ("UCX_NET_DEVICES",),
+    "VLLM_NIC_SELECTION_VARS": ("UCX_NET_DEVICES",),
+    "UCX_NET_DEVICES": ("VLLM_GPU_NIC_PCIE_MAPPING",),
+    "NVSHMEM_HCA_LIST": ("NVSHMEM_HCA_PE_MAPPING",),
+}
+"""Two ways to say one thing: where the recipe takes the other, ours would meddle with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,9 @@ class Layers:
 
     @property
     def all(self) -> tuple[Variable, ...]:
-        return merge(self.computed, self.recipe)
+        said = {variable.name for variable in self.recipe}
+        fit = (variable for variable in self.computed if said.isdisjoint(RIVALS.get(variable.name, ())))
+        return merge(fit, self.recipe)
 
     @property
     def overruled(self) -> Iterator[tuple[Variable, Variable]]:

@@ -1,9 +1,10 @@
 """What a plan asks of its hosts, for the checks; and what the hosts have to be asked for that. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from dsr1.env.checks.fabric import GROWTH
 from dsr1.env.checks.judging import Needs, Own, Share
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.host import Host
@@ -16,6 +17,7 @@ from dsr1.launcher.topology import GPUS_PER_NODE, Group, Topology, make_topology
 GIB = 2**30
 CACHES, TEMPORARY = "/var/tmp", "/tmp"
 CACHE_BYTES, TEMPORARY_BYTES = 50 * GIB, 10 * GIB
+SAMPLE_S = 1.0
 QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
@@ -42,7 +44,7 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     )
 
 
-def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str) -> Ask:
+def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collection[str] = ()) -> Ask:
     """One for all hosts. Of the plan's ports, it is told who holds them."""
     plan = make_plan(recipe, fill_up(recipe, hosts), "check", "/nowhere")
     ports = {port for process in plan.processes for port in process.ports}
@@ -53,6 +55,7 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str) -> Ask:
         ports=tuple(sorted(ports)),
         folders=tuple(written_folders(recipe)),
         pins=tuple(name for name, _ in stack_of(recipe).pins),
+        sample_s=SAMPLE_S if GROWTH in extras else 0.0,
     )
 
 

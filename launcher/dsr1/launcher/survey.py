@@ -61,7 +61,7 @@ def survey_here(recipe: Recipe, extras: Extras = (RUNTIME,)) -> Seen:
     with tempfile.TemporaryDirectory() as folder:
         transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
         asking = begin(transport, recipe, hosts, "localhost", extras)
-        (facts,) = ask(transport, make_ask(recipe, hosts, ""), ("localhost",), asking).values()
+        (facts,) = ask(transport, make_ask(recipe, hosts, "", extras), ("localhost",), asking).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
 
@@ -105,7 +105,7 @@ def survey_hosts(
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
     placed = tuple(hosts[access.name] for access in chosen)
     asking = begin(transport, recipe, placed, placed[0].name, extras)
-    told = ask(transport, make_ask(recipe, placed, leader), hosts, asking)
+    told = ask(transport, make_ask(recipe, placed, leader, extras), hosts, asking)
     return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
 
@@ -120,7 +120,7 @@ def preview_hosts(
     seen = _see_all(answering, transport, leader) if leader else {}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
     asking = begin(transport, recipe, hosts, answering[0].name, extras) if answering else []
-    told: Told = {**_errors(first), **ask(transport, make_ask(recipe, hosts, leader), usable, asking)}
+    told: Told = {**_errors(first), **ask(transport, make_ask(recipe, hosts, leader, extras), usable, asking)}
     return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
 
 

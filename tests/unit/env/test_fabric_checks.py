@@ -91,6 +91,40 @@ def test_verbs_of_the_chosen_adapters_alone(tmp_path: Path) -> None:
     assert found(facts | {"ib.verbs": Fact({**shut, "uverbs1": False}, "")})["ib.uverbs"].verdict == "FAIL"
 
 
+def grown(**more: int) -> Fact:
+    still: dict[str, Value] = {f"mlx5_{n}:1": {"link_downed": 0, "symbol_error": 0} for n in range(12)}
+    return Fact({"seconds": 2.0, "ports": {**still, "mlx5_3:1": {"link_downed": 0, "symbol_error": 0, **more}}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict", "seen"),
+    [
+        ({}, "PASS", "nothing in 2.0 s"),
+        ({"link_downed": 1}, "FAIL", "mlx5_3:1 link_downed 0.5/s"),
+        ({"symbol_error": 19}, "PASS", "nothing"),
+        ({"symbol_error": 21}, "WARN", "mlx5_3:1 symbol_error 10.5/s"),
+    ],
+)
+def test_counters_that_grow(tmp_path: Path, more: dict[str, int], verdict: str, seen: str) -> None:
+    facts = facts_of(tmp_path, load_platform("dgx-h100"))
+    assert found(facts)["ib.growth"].verdict == "SKIP"
+    said = found(facts | {"ib.growth": grown(**more)})["ib.growth"]
+    assert (said.verdict, seen in said.seen) == (verdict, True), said
+
+
+@pytest.mark.parametrize("lie", [None, {}, {"seconds": 0, "ports": {}}, {"seconds": "x"}, {"seconds": 1, "ports": []}])
+def test_counters_that_lie_are_unknown(tmp_path: Path, lie: Value) -> None:
+    facts = facts_of(tmp_path, load_platform("dgx-h100"))
+    assert found(facts | {"ib.growth": Fact(lie, "a liar")})["ib.growth"].verdict == "UNKNOWN"
+
+
+def test_a_second_that_was_none_is_unknown(tmp_path: Path) -> None:
+    ports: dict[str, Value] = {f"mlx5_{n}:1": {"link_downed": 1} for n in range(12)}
+    fact = Fact({"seconds": 0.0, "ports": ports}, "a liar")
+    facts = facts_of(tmp_path, load_platform("dgx-h100"))
+    assert found(facts | {"ib.growth": fact})["ib.growth"].verdict == "UNKNOWN"
+
+
 def test_hosts_with_other_adapters_and_firmware(tmp_path: Path) -> None:
     site = {name: facts_of(tmp_path / name, load_platform(name)) for name in ("dgx-h100", "oci-h200", "oci-h100")}
     said = {(f.check, f.host): f for f in run_checks(site, NEEDS, ("ib.same", "ib.fw"))}

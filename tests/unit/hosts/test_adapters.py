@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from tests.fake_sysfs import build, load_platform, make_device, observed
 
-from dsr1.hosts.facts.infiniband import parse_state, read_adapters
+from dsr1.hosts.facts.fact import observe
+from dsr1.hosts.facts.infiniband import growth_readers, parse_state, read_adapters
 from dsr1.hosts.facts.netdevs import parse_default, parse_default_6, read_default, read_netdevs
 from dsr1.hosts.facts.pci import chain, read_place
 from dsr1.hosts.facts.sysfs import parse_leading, parse_whole, read_text
@@ -98,6 +99,21 @@ def test_without_any_sysfs(tmp_path: Path) -> None:
     assert (facts["ib.devices"].value, facts["net.interfaces"].value) == ([], {})
     assert "No such file" in facts["pci.gpus"].problem
     assert facts["net.default"].value == ""
+
+
+def test_counters_are_looked_at_twice(tmp_path: Path) -> None:
+    build(tmp_path, load_platform("oci-h200"))
+    assert growth_readers(tmp_path, 0) == []
+    readers = growth_readers(tmp_path, 0.01)
+    port = tmp_path / "sys/class/infiniband/mlx5_0/ports/1/counters"
+    (port / "link_downed").write_text("3\n")
+    (port / "link_error_recovery").unlink()
+    told = observe(readers)["ib.growth"].value
+    assert isinstance(told, dict)
+    assert isinstance(told["ports"], dict)
+    assert told["ports"]["mlx5_0:1"] == {"link_downed": 3}
+    assert isinstance(told["seconds"], float)
+    assert told["seconds"] >= 0.01
 
 
 def test_a_file_that_never_ends_is_read_for_a_page(tmp_path: Path) -> None:

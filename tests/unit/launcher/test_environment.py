@@ -120,6 +120,21 @@ def test_the_recipes_word_wins_and_a_note_says_over_what(tmp_path: Path) -> None
     assert note.startswith("a, b: NCCL_IB_HCA=mlx5 (recipe runtime.env) goes before =mlx5_0:1,")
 
 
+@pytest.mark.parametrize(
+    ("own", "gone"),
+    [
+        ("UCX_NET_DEVICES", {"VLLM_GPU_NIC_PCIE_MAPPING", "VLLM_NIC_SELECTION_VARS"}),
+        ("NVSHMEM_HCA_PE_MAPPING", {"NVSHMEM_HCA_LIST"}),
+    ],
+)
+def test_the_recipes_other_way_to_say_it_is_not_meddled_with(tmp_path: Path, own: str, gone: set[str]) -> None:
+    platform = load_platform("dgx-h100")
+    before = of_adapters(plan_of(tmp_path / "1", platform, DISAGGREGATED), "decode-0")
+    env = f"runtime: {{env: {{{own}: 'mlx5_0:1'}}}}\n"
+    after = of_adapters(plan_of(tmp_path / "2", platform, DISAGGREGATED, env), "decode-0")
+    assert (before.keys() - after.keys(), after.keys() - before.keys()) == (gone, {own})
+
+
 def test_adapters_that_make_no_sense_are_left_out_with_a_note() -> None:
     facts = {"ib.devices": Fact([{"name": 1}], "a liar")}
     plan = make_plan(load_recipe("dsr1-dep"), HOSTS, "r", "/r", {"a": facts, "b": facts})

@@ -73,6 +73,8 @@ ACROSS: dict[str, Callable[[str, Site], Iterator[Finding]]] = {
     **{check: (lambda _, site, judge=judge: judge(site)) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
 }
 IDS = (*HOST_JUDGES, *EQUAL, *fabric.EQUAL, *ACROSS)
+TAKES_TIME = (fabric.GROWTH,)
+"""Looked at only by those who name them."""
 
 
 def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Finding, ...]:

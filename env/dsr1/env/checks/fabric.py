@@ -14,6 +14,15 @@ from dsr1.hosts.facts.fact import Facts
 NDR_GB, LANES, JUMBO = 400, 16, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs jumbo frames
 NONE = "no adapter is chosen: see ib.present"
 WORRYING = ("link_error_recovery", "local_link_integrity_errors", "excessive_buffer_overrun_errors")
+GROWTH = "ib.growth"
+NEVER = ("link_downed", "excessive_buffer_overrun_errors", "local_link_integrity_errors", "rnr_nak_retry_err")
+A_SECOND = {
+    "symbol_error": 10,
+    "link_error_recovery": 5 / 60,
+    "port_rcv_errors": 10,
+    "port_xmit_discards": 100,
+    "roce_slow_restart": 10,
+}
 OTHER_BACKEND = "--set engines.ENGINE.all2all_backend=allgather_reducescatter"
 Told = Callable[[Selection, Needs, Facts], Verdict]
 
@@ -141,6 +150,22 @@ def counters(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     return passed(not bad, "WARN", ", ".join(bad) or "no error", "no error since boot", "Watch it grow: cable, optics.")
 
 
+def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    """NVSentinel's limits: some counters may never grow, others so much a second."""
+    if GROWTH not in facts:
+        return Verdict("SKIP", f"looked at only once; --only {GROWTH} looks twice", "")
+    told = known(facts, GROWTH)
+    seconds, ports = float(told["seconds"]), {hca.name: told["ports"][hca.name] for hca in chosen.choice.hcas}
+    if not all(ports.values()):
+        raise Unknown("no counter can be read")
+    rates = {f"{port} {name}": (name, counts[name] / seconds) for port, counts in ports.items() for name in counts}
+    fatal = [what for what, (name, rate) in rates.items() if name in NEVER and rate > 0]
+    many = [what for what, (name, rate) in rates.items() if rate > A_SECOND.get(name, rate)]
+    seen = ", ".join(f"{what} {rates[what][1]:.1f}/s" for what in (*fatal, *many)) or f"nothing in {seconds:.1f} s"
+    fix = "Cable, optics, switch port; on RoCE also flow control."
+    return passed(not fatal and not many, "FAIL" if fatal else "WARN", seen, "errors that don't grow", fix)
+
+
 def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     nodes: dict[str, bool] = known(facts, "ib.verbs")
     wanted = {hca.adapter.verbs: hca.adapter.name for hca in chosen.choice.hcas}
@@ -200,6 +225,7 @@ JUDGES: dict[str, Judge] = {
     "ib.gid": of_ethernet(gid),
     "ib.sm": of_adapters(subnet_manager),
     "ib.counters": of_adapters(counters),
+    GROWTH: of_adapters(growth),
     "ib.uverbs": of_adapters(verbs),
     "ib.gpu_affinity": of_adapters(affinity),
     "ib.vf_pci": of_adapters(lanes),

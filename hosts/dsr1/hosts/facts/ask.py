@@ -10,6 +10,7 @@ class Ask:
     """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the plan on this host.
 
     `folders` will be written to. `pins` are distributions whose own wishes are told, see the fact `software.wishes`.
+    `sample_s`: seconds between two looks at the adapters' counters; 0: one look.
     """
 
     model: str = ""
@@ -18,6 +19,7 @@ class Ask:
     ports: tuple[int, ...] = ()
     folders: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
+    sample_s: float = 0.0
 
 
 def render_ask(ask: Ask) -> str:

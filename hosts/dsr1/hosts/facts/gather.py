@@ -8,7 +8,7 @@ from dsr1.hosts.facts.children import aside
 from dsr1.hosts.facts.disks import disk_readers
 from dsr1.hosts.facts.fact import Fact, observe
 from dsr1.hosts.facts.gpus import gpu_readers
-from dsr1.hosts.facts.infiniband import infiniband_readers
+from dsr1.hosts.facts.infiniband import growth_readers, infiniband_readers
 from dsr1.hosts.facts.jit_cache import cache_readers
 from dsr1.hosts.facts.kernel_log import log_readers
 from dsr1.hosts.facts.limits import limit_readers
@@ -28,6 +28,7 @@ MODEL_S = 30.0
 def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
     """What may hang begins first, in children with a time limit, and is waited for last."""
     slow = [
+        *growth_readers(root, ask.sample_s),
         *gpu_readers(root),
         *log_readers(root),
         *command_readers(),

@@ -1,10 +1,11 @@
 """Facts of InfiniBand and RoCE adapters, from sysfs; readable without privileges."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.facts.adapters import Adapter, Gid, Port, to_value
-from dsr1.hosts.facts.fact import Reader
+from dsr1.hosts.facts.fact import Reader, Value
 from dsr1.hosts.facts.nvidia import openable
 from dsr1.hosts.facts.pci import read_link, read_place
 from dsr1.hosts.facts.sysfs import link_target, names_in, parse_leading, parse_whole, printable, read_text
@@ -28,6 +29,30 @@ def infiniband_readers(root: Path) -> Iterator[Reader]:
     devices, nodes = root / "sys/class/infiniband", root / "dev/infiniband"
     yield "ib.devices", str(devices), lambda: [to_value(adapter) for adapter in read_adapters(root)]
     yield "ib.verbs", str(nodes), lambda: {path.name: openable(path) for path in _verbs(nodes)}
+
+
+def growth_readers(root: Path, seconds: float) -> list[Reader]:
+    """A first look at all counters now, a second one `seconds` later; 0: nobody asked for it."""
+    if not seconds:
+        return []
+    began, before = time.monotonic(), _all_counters(root)
+
+    def grown() -> Value:
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        after = _all_counters(root)
+        more = {port: _grown(counts, after.get(port, {})) for port, counts in before.items()}
+        return {"seconds": time.monotonic() - began, "ports": more}
+
+    return [("ib.growth", f"counters of {root / 'sys/class/infiniband'}, twice", grown)]
+
+
+def _all_counters(root: Path) -> dict[str, dict[str, int]]:
+    return {f"{a.name}:{port.number}": dict(port.counters) for a in read_adapters(root) for port in a.ports}
+
+
+def _grown(before: dict[str, int], after: dict[str, int]) -> Value:
+    """Of the counters that both looks could read."""
+    return {name: after[name] - count for name, count in before.items() if name in after}
 
 
 def parse_state(text: str) -> str:
