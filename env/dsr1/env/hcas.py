@@ -20,9 +20,9 @@ SHOWN = 4
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Hca:
-    """A port to send by."""
+    """A port to send by, one object for each: they are compared as such."""
 
     adapter: Adapter
     port: Port
@@ -151,17 +151,15 @@ def _nearest(gpu: Place, ports: Sequence[Hca]) -> list[Hca]:
 
 def deal(gpus: Sequence[Place], ports: Sequence[Hca]) -> tuple[Near, ...]:
     """To each GPU a nearest one, of those that which fewest have."""
-    used: Counter[Hca] = Counter()
+    used = dict.fromkeys(ports, 0)
     dealt: list[Near] = []
     for gpu in gpus if ports else ():
-        hca = _pick(gpu, ports, used)
+        far, _, hca = min(
+            ((distance(gpu, hca.adapter.place), used[hca], hca) for hca in ports), key=lambda found: found[:2]
+        )
         used[hca] += 1
-        dealt.append(Near(gpu, hca, distance(gpu, hca.adapter.place)))
+        dealt.append(Near(gpu, hca, far))
     return tuple(dealt)
-
-
-def _pick(gpu: Place, ports: Sequence[Hca], used: Counter[Hca]) -> Hca:
-    return min(ports, key=lambda hca: (distance(gpu, hca.adapter.place), used[hca]))
 
 
 def _describe(chosen: Sequence[Hca]) -> str:

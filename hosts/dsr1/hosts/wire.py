@@ -45,7 +45,12 @@ def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(hints)}")
     if missing := sorted(wanted - value.keys()):
         raise ValueError(f"{where}: {missing[0]!r} is missing")
-    return kind(**{name: from_plain(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    return kind(**{name: _part(hints[name], item, where, name) for name, item in value.items()})
+
+
+def _part(kind: Any, value: object, where: str, name: object) -> Any:
+    """Most parts are what they should be, and need no place to be named."""
+    return value if type(value) is kind else from_plain(kind, value, f"{where}.{name}")
 
 
 def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
@@ -55,7 +60,10 @@ def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
     kinds = (args[0],) * len(value) if args[-1] is Ellipsis else args
     if len(kinds) != len(value):
         raise ValueError(f"{where}: {len(kinds)} items are wanted, not {len(value)}")
-    return tuple(from_plain(*pair, f"{where}[{place}]") for place, pair in enumerate(zip(kinds, value)))  # noqa: B905
+    return tuple(
+        item if type(item) is kind else from_plain(kind, item, f"{where}[{place}]")
+        for place, (kind, item) in enumerate(zip(kinds, value))  # noqa: B905
+    )
 
 
 def _parse_optional(kind: Any, value: object, where: str) -> Any:
