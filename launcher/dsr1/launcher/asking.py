@@ -1,7 +1,6 @@
 """The runtimes of hosts are asked while their facts are gathered: one host first, then one for each other runtime."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.fact import Fact, Facts
@@ -10,6 +9,7 @@ from dsr1.hosts.runtime import RuntimeQuestion
 from dsr1.hosts.transport import Transport
 from dsr1.launcher.agents import at_once
 from dsr1.launcher.known import RUNTIME, runtime_fact
+from dsr1.launcher.meanwhile import begin
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runtime_question import make_question
@@ -31,26 +31,25 @@ class Asking:
 
     def __init__(self, transport: Transport, question: RuntimeQuestion | InputError, first: str) -> None:
         self._transport, self._question, self._first = transport, question, first
-        pool = ThreadPoolExecutor(1)
-        self._begun: Future[dict[str, Fact]] = pool.submit(self._ask, [first])
-        pool.shutdown(wait=False)
+        self._begun = begin(lambda: self._ask_one(first))
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, and among those of one host for each runtime what that told."""
         others = [host for host in one_of_each(told, self._first) if host != self._first]
-        answers = {**self._begun.result(), **self._ask(others)}
+        answers = {**at_once(self._ask_one, {host: host for host in others}), self._first: self._begun.result()}
         return {host: _with(facts, answers.get(host)) for host, facts in told.items()}
 
-    def _ask(self, hosts: Sequence[str]) -> dict[str, Fact]:
-        question = self._question
-        if isinstance(question, InputError):
-            return {host: runtime_fact(question) for host in hosts}
-        answers = at_once(lambda host: self._transport.runtime(host, question), {host: host for host in hosts})
-        return {host: runtime_fact(answer) for host, answer in answers.items()}
+    def _ask_one(self, host: str) -> Fact:
+        if isinstance(self._question, InputError):
+            return runtime_fact(self._question)
+        try:
+            return runtime_fact(self._transport.runtime(host, self._question))
+        except HostError as error:
+            return runtime_fact(error)
 
 
-def _with(facts: Facts | HostError, answer: Fact | None) -> Facts | HostError:
-    return facts if isinstance(facts, HostError) or answer is None else {**facts, RUNTIME: answer}
+def _with(facts: Facts | HostError, answer: Fact | HostError | None) -> Facts | HostError:
+    return facts if isinstance(facts, HostError) or not isinstance(answer, Fact) else {**facts, RUNTIME: answer}
 
 
 def one_of_each(told: Mapping[str, Facts | HostError], first: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from dsr1.hosts.access import Access
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError
-from dsr1.launcher.checking import choose, judge, refuse_unfit
+from dsr1.launcher.checking import choose, extras_of, judge, refuse_unfit
 from dsr1.launcher.executor import bring_etcd, make_kept, make_settings
 from dsr1.launcher.findings import folded
 from dsr1.launcher.job_script import needed_hosts
@@ -94,17 +94,25 @@ def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTranspo
     wanted = needed_hosts(recipe)
     if len(hosts) < wanted:
         raise InputError(f"the job has {len(hosts)} nodes, the recipe needs {wanted}: --nodes={wanted}")
-    seen = survey_hosts(recipe, hosts[:wanted], hosts[wanted:], transport)
+    seen = survey_hosts(recipe, hosts[:wanted], hosts[wanted:], transport, extras_of(checks))
     found = judge(recipe, seen.hosts, seen.told, checks) if checks else []
     failed = [finding for finding in found if finding.verdict == "FAIL"]
     unfit = {finding.host for finding in failed}
     fit = [host for host in hosts if host.name not in unfit]
     if not unfit:
-        return seen
+        return _refused(recipe, seen, checks)
     if len(fit) < wanted:
         refuse_unfit(recipe, seen, checks)
     print("left out:", *folded(failed), sep="\n", flush=True)
-    return survey_hosts(recipe, fit[:wanted], fit[wanted:], transport)
+    seen = survey_hosts(recipe, fit[:wanted], fit[wanted:], transport, extras_of(checks))
+    return _refused(recipe, seen, checks)
+
+
+def _refused(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> Seen:
+    """What no other host would mend: the plan itself, and the ways between its hosts."""
+    if checks:
+        refuse_unfit(recipe, seen, checks)
+    return seen
 
 
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:

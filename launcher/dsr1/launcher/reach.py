@@ -1,8 +1,8 @@
 """`net.reach`: TCP between the leader and every other host, both ways, on the addresses and ports of the plan."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.events import Finding
@@ -11,6 +11,7 @@ from dsr1.hosts.host import Host
 from dsr1.hosts.reach import Peer, ReachAnswer, ReachQuestion
 from dsr1.hosts.transport import Transport
 from dsr1.hosts.wire import from_plain
+from dsr1.launcher.meanwhile import begin
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 
@@ -50,10 +51,8 @@ class Reaching:
     """Begins on all hosts at once, each in a thread: the one that comes last must still find the others listening."""
 
     def __init__(self, transport: Transport, questions: Mapping[str, ReachQuestion]) -> None:
-        self._questions = questions
-        pool = ThreadPoolExecutor(len(questions))
-        self._begun = {host: pool.submit(_ask, transport, host, question) for host, question in questions.items()}
-        pool.shutdown(wait=False)
+        asks = {host: partial(_ask, transport, host, question) for host, question in questions.items()}
+        self._begun = {host: begin(ask) for host, ask in asks.items()}
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, with what each host that was asked reached."""

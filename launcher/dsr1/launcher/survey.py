@@ -60,7 +60,7 @@ def survey_here(recipe: Recipe, extras: Extras = (RUNTIME,)) -> Seen:
     hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
     with tempfile.TemporaryDirectory() as folder:
         transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
-        asking = begin(transport, recipe, hosts, "localhost", extras)
+        asking = begin_extras(transport, recipe, hosts, "localhost", extras)
         (facts,) = ask(transport, make_ask(recipe, hosts, "", extras), ("localhost",), asking).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
@@ -104,7 +104,7 @@ def survey_hosts(
     raise_all(seen)
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
     placed = tuple(hosts[access.name] for access in chosen)
-    asking = begin(transport, recipe, placed, placed[0].name, extras)
+    asking = begin_extras(transport, recipe, placed, placed[0].name, extras)
     told = ask(transport, make_ask(recipe, placed, leader, extras), hosts, asking)
     return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
@@ -119,7 +119,7 @@ def preview_hosts(
     answering = [access for access in accesses if access.name in usable]
     seen = _see_all(answering, transport, leader) if leader else {}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
-    asking = begin(transport, recipe, hosts, answering[0].name, extras) if answering else []
+    asking = begin_extras(transport, recipe, hosts, answering[0].name, extras) if answering else []
     told: Told = {**_errors(first), **ask(transport, make_ask(recipe, hosts, leader, extras), usable, asking)}
     return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
 
@@ -149,7 +149,9 @@ def ask(
     return told
 
 
-def begin(transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: Extras) -> list[Meanwhile]:
+def begin_extras(
+    transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: Extras
+) -> list[Meanwhile]:
     """What takes longer than facts goes on beside them; `first` is what the transport calls the first that answers."""
     begun: list[Meanwhile] = [begin_asking(transport, recipe, hosts, first)] if RUNTIME in extras else []
     reaching = begin_reaching(transport, recipe, hosts) if reach.CHECK in extras and len(hosts) > 1 else None

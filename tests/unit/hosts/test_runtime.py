@@ -1,5 +1,6 @@
 """Asking a runtime, with a small one in the place of vLLM's and Dynamo's: real children, and none is left."""
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.runtime import ask_runtime, collect
+from dsr1.hosts.agent.runtime import ask_runtime, collect, is_abandoned
 from dsr1.hosts.agent.runtime_child import shorten
 from dsr1.hosts.identity import read_stat
 from dsr1.hosts.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
@@ -184,3 +185,12 @@ def test_pydantics_words_for_programmers_are_cut() -> None:
         "input_value=ArgsKwargs((), {'a': 1}), input_type=ArgsKwargs]\n    For further information visit https://errors.pydantic.dev/2.13/v/value_error"
     )
     assert shorten(text) == "1 validation error for X a [1] is not b."
+
+
+def test_it_ends_with_who_asked(runtime: Path) -> None:
+    """A reader that is gone is noticed, whichever pipe it was."""
+    reader, writer = os.pipe()
+    assert not is_abandoned(writer)
+    os.close(reader)
+    assert is_abandoned(writer)
+    os.close(writer)

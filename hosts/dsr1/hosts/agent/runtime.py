@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -160,11 +161,18 @@ def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
 def _end(child: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
     """Whether it ended by itself in time. Until it is waited for, its group's number can be nobody else's."""
     until = time.monotonic() + timeout_s
-    while not (ended := _has_ended(child.pid)) and time.monotonic() < until:
+    while not (ended := _has_ended(child.pid)) and time.monotonic() < until and not is_abandoned():
         time.sleep(POLL_S)
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     return ended
+
+
+def is_abandoned(stdout: int = 1) -> bool:
+    """Whether nobody reads what we would tell: who asked is gone, and so may we."""
+    poll = select.poll()
+    poll.register(stdout, 0)
+    return bool(poll.poll(0))
 
 
 def _has_ended(pid: int) -> bool:
