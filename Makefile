@@ -69,6 +69,7 @@ test: lint model docs ## Everything, from an empty .cache too
 
 bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/check.py
 
 clean: ## Remove what was built
 	rm -rf .cache dist

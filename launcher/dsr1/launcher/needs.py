@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from dsr1.env.checks.fabric import GROWTH
 from dsr1.env.checks.judging import Needs, Own, Share
+from dsr1.hosts.errors import InputError
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.host import Host
 from dsr1.launcher.adapters import wanted_adapters
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.topology import GPUS_PER_NODE, Group, Topology, make_topology, wanted_nodes
+from dsr1.launcher.topology import GPUS_PER_NODE, Group, Topology, make_topology
 
 GIB = 2**30
 CACHES, TEMPORARY = "/var/tmp", "/tmp"
@@ -60,10 +61,21 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collect
 
 
 def fill_up(recipe: Recipe, hosts: Sequence[Host]) -> tuple[Host, ...]:
-    """As many hosts as the recipe wants, each with the GPUs that it should have: a check of some must do for some."""
-    missing = range(len(hosts), wanted_nodes(recipe))
-    others = tuple(Host(f"(host {number + 1})", f"(host {number + 1})") for number in missing)
-    return tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in (*hosts, *others))
+    """As many hosts as the recipe needs, each with the GPUs that it should have: a check of some must do for some."""
+    whole = tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in hosts)
+    most = sum(engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in recipe.engines.values())
+    while len(whole) < most and not _fits(recipe, whole):
+        name = f"(host {len(whole) + 1})"
+        whole = (*whole, Host(name, name))
+    return whole
+
+
+def _fits(recipe: Recipe, hosts: Sequence[Host]) -> bool:
+    try:
+        make_topology(recipe, hosts)
+    except InputError:
+        return False
+    return True
 
 
 def is_simulated(recipe: Recipe) -> bool:

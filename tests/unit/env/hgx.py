@@ -50,6 +50,7 @@ GPU: dict[str, Value] = {
     "inforom": "valid",
     "fabric": {"state": 3, "status": 0, "health": 0xAA},
     "links": [LINK] * 18,
+    "grown": {"pcie_replays": 0, "links": 0},
     "problems": {},
 }
 ROOM: dict[str, Value] = {"type": "xfs", "mount": "/", "source": "/dev/nvme0n1", "free": 900 * GIB}

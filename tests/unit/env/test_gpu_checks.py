@@ -48,7 +48,12 @@ def test_a_healthy_host_passes() -> None:
         ("gpu.app_clocks", {"clock_target": 1200}, "WARN", "1200 MHz of 1980"),
         ("gpu.pcie", {"pcie_width": 8}, "FAIL", "x8 of x16"),
         ("gpu.pcie", {"pcie_generation": 1}, "WARN", "generation 1 of 5"),
-        ("gpu.pcie_replay", {"pcie_replays": 7}, "WARN", "GPU 2 had 7"),
+        (
+            "gpu.pcie_replay",
+            {"pcie_replays": 7, "grown": {"pcie_replays": 2, "links": 0}},
+            "WARN",
+            "GPU 2 had 7, 2 in the last second",
+        ),
         ("gpu.vbios", {"vbios": "1"}, "WARN", "1, 96.00.DA.00.0C"),
         ("gpu.inforom", {"inforom": None, "problems": {"inforom": "Corrupted infoROM"}}, "FAIL", "a corrupted one"),
         ("gpu.idle_procs", {"memory_used": 5 * 2**30}, "FAIL", "GPU 2 has 5.0 GiB in use without a process"),
@@ -65,9 +70,12 @@ def test_a_healthy_host_passes() -> None:
         ("nvl.speed", {"links": [{**LINK, "speed": 19000}] * 18}, "FAIL", "19000 MB/s"),
         (
             "nvl.errors",
-            {"links": [{**LINK, "errors": {"replay": 1, "recovery": 0, "crc_flit": 2, "crc_data": 0}}] * 18},
+            {
+                "links": [{**LINK, "errors": {"replay": 1, "recovery": 0, "crc_flit": 2, "crc_data": 0}}] * 18,
+                "grown": {"pcie_replays": 0, "links": 3},
+            },
             "WARN",
-            "replay 18, crc_flit 36",
+            "replay 18, crc_flit 36, 3 in the last second",
         ),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from dsr1.hosts.facts.children import begin
 from dsr1.hosts.facts.fact import Fact, Value, observe
 from dsr1.hosts.facts.gpus import describe_process, gpu_readers, parse_gpu
-from dsr1.hosts.facts.nvml import GPU, describe_gpu, describe_system
+from dsr1.hosts.facts.nvml import GPU, count_errors, describe_gpu, describe_system, measure_growth
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's has one.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -142,3 +142,21 @@ def test_a_gpu_as_the_kernel_shows_it() -> None:
     assert parse_gpu(text) == {"name": "NVIDIA H100", "uuid": "GPU-1", "pci": "0000:00:06.0", "minor": 0, "vbios": None}
     with pytest.raises(ValueError, match="no GPU"):
         parse_gpu("nonsense")
+
+
+def test_counters_that_still_grow() -> None:
+    """The second look finds more on one GPU; where all is at zero there is none."""
+    looks = iter([5, 0, 7, 0])
+    nvml = fake(nvmlDeviceGetPcieReplayCounter=lambda _: next(looks))
+    before = [count_errors(describe_gpu(nvml, index)) for index in range(2)]
+    assert measure_growth(nvml, before, 0) == [{"pcie_replays": 2, "links": 0}, {"pcie_replays": 0, "links": 0}]
+    assert next(looks, None) is None
+    assert measure_growth(nvml, [{"pcie_replays": 0, "links": 0}], 60) == [{"pcie_replays": 0, "links": 0}]
+
+
+def test_what_grew_is_told_of_its_gpu(tmp_path: Path) -> None:
+    lines: list[Value] = [{"count": 2}, {"name": "a"}, {"name": "b"}, [{"links": 0}, {"links": 4}]]
+    assert facts(tmp_path, lambda: iter(lines))["gpu.devices"].value == [
+        {"name": "a", "grown": {"links": 0}},
+        {"name": "b", "grown": {"links": 4}},
+    ]

@@ -70,6 +70,12 @@ def test_a_host_alone_is_judged_for_a_plan_of_several() -> None:
     assert (needs.gpus, needs.shares[0].expert_ranks) == (8, 16)
 
 
+def test_a_host_alone_is_judged_for_engines_apart() -> None:
+    engines = "engines={p: {nodes: 1, role: prefill}, d: {nodes: 2, role: decode}}"
+    needs = make_needs(load_recipe("dsr1-dep", [engines]), hosts("a"))
+    assert (needs.on("a").gpus, [share.expert_ranks for share in needs.shares]) == (8, [8, 16])
+
+
 def test_a_rehearsal_needs_no_gpu() -> None:
     needs = make_needs(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
     assert (needs.gpus, needs.ibgda, needs.shares) == (0, False, ())

@@ -193,7 +193,8 @@ def pcie(gpu: Gpu) -> Said:
 
 
 def replays(gpu: Gpu) -> Said:
-    return warn(f"had {found}") if (found := gpu["pcie_replays"]) else None
+    found, grown = gpu["pcie_replays"], gpu["grown"]["pcie_replays"]
+    return warn(f"had {found}, {grown} in the last second") if grown else None
 
 
 def inforom(gpu: Gpu) -> Said:
@@ -231,7 +232,7 @@ JUDGES: dict[str, Judge] = {
     ),
     "gpu.app_clocks": each_gpu(clocks, "its full clock", "nvidia-smi -rgc; nvidia-smi -rac"),
     "gpu.pcie": each_gpu(pcie, "its full PCIe width and generation", "Reseat it, or reboot."),
-    "gpu.pcie_replay": each_gpu(replays, "no PCIe replay", "Watch whether it grows: then reseat it."),
+    "gpu.pcie_replay": each_gpu(replays, "PCIe replays that don't grow", "Reseat it, or reboot."),
     "gpu.vbios": on_gpus(vbios),
     "gpu.inforom": each_gpu(inforom, "a valid infoROM", "Have it flashed or replaced (nvidia-smi exits with 14)."),
 }

@@ -134,6 +134,7 @@ GPU_KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("pcie_width", "pcie_width_max", "pcie_generation", "pcie_generation_max"), count),
     "ecc_sram_exceeded": flag,
     "fabric": lambda value: isinstance(value, Mapping) and all(map(count, value.values())) and len(value) == 3,
+    "grown": lambda value: isinstance(value, Mapping) and all(map(count, value.values())),
     "links": rows,
     "processes": lambda value: isinstance(value, list) and all(map(count, value)),
     "remapped": counts(4),

@@ -64,14 +64,15 @@ def speed(gpu: Gpu) -> Said:
 
 
 def errors(gpu: Gpu) -> Said:
-    """Counted since the driver was loaded: they should not grow."""
+    """Counted since the driver was loaded: they must not grow."""
     sums = Counter[str]()
     for link in _active(gpu):
         if not all(map(count, link["errors"].values())):
             raise Unknown(f"errors: {link['problems'] or link['errors']}")
         sums.update(link["errors"])
     found = [f"{name} {number}" for name, number in sums.items() if number]
-    return warn(f"had {', '.join(found)}") if found else None
+    grown = gpu["grown"]["links"]
+    return warn(f"had {', '.join(found)}, {grown} in the last second") if grown else None
 
 
 def peers(facts: Facts, needs: Needs) -> Verdict:
@@ -103,7 +104,7 @@ JUDGES: dict[str, Judge] = {
     "nvl.fabricmanager": together(manager),
     "nvl.links": together(each_gpu(links, f"{LINKS} active links", RESET)),
     "nvl.speed": together(each_gpu(speed, f"links of {SPEED_MB} MB/s", RESET)),
-    "nvl.errors": together(each_gpu(errors, "links without errors", "Watch whether they grow: then reset the GPU.")),
+    "nvl.errors": together(each_gpu(errors, "errors of links that don't grow", RESET)),
     "nvl.p2p": together(peers),
     "nvl.topology": together(topology),
 }

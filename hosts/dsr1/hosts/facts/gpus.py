@@ -37,8 +37,10 @@ def system_of(told: tuple[list[Any], str]) -> Value:
 def gpus_of(told: tuple[list[Any], str]) -> list[Value]:
     """Every GPU that NVML counts, also those that it then told nothing of."""
     system: Any = only(told)
-    found, problem = told[0][1:], told[1] or "not told"
-    return [*found, *(unknown_gpu(problem) for _ in range(system["count"] - len(found)))]
+    count, problem = system["count"], told[1] or "not told"
+    found, grown = told[0][1 : count + 1], [*(told[0][count + 1 :] or [[]])[0]]
+    told_of = [gpu | {"grown": more} for gpu, more in zip(found, grown, strict=False)]
+    return [*told_of, *found[len(told_of) :], *(unknown_gpu(problem) for _ in range(count - len(found)))]
 
 
 def pids_of(told: tuple[list[Any], str]) -> list[int]:

@@ -6,6 +6,7 @@ A call that fails leaves None, and its reason among the object's `problems`: "No
 import importlib
 import importlib.util
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import byref
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from dsr1.hosts.facts.fact import Value
 
-LINKS = 18
+LINKS, GROWTH_S = 18, 1.0
 RECOVERY_ACTION, LINK_SPEED = 230, 164  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, NVML_FI_DEV_NVLINK_GET_SPEED
 NVLINK, SLOWDOWN, TARGET_CLOCK = 2, 1, 1  # NVML_P2P_CAPS_INDEX_, NVML_TEMPERATURE_THRESHOLD_, NVML_CLOCK_ID_
 SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
@@ -92,13 +93,16 @@ class Asking:
 
 
 def ask_nvml() -> Iterator[Value]:
-    """The system first, then GPU after GPU: what hangs later takes nothing from what was told before."""
+    """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what was told before."""
     nvml = _binding()
     nvml.nvmlInit()
     count = nvml.nvmlDeviceGetCount()
     yield describe_system(nvml, count)
+    gpus = []
     for index in range(count):
-        yield describe_gpu(nvml, index)
+        gpus.append(describe_gpu(nvml, index))
+        yield gpus[-1]
+    yield measure_growth(nvml, [count_errors(gpu) for gpu in gpus])
 
 
 def _binding() -> Any:
@@ -151,8 +155,23 @@ def describe_gpu(nvml: Any, index: int) -> dict[str, Value]:
     return {**found, "problems": asking.problems}
 
 
+def count_errors(gpu: Mapping[str, Any]) -> dict[str, int]:
+    """What is counted since the driver was loaded, and says little unless it still grows."""
+    errors = [error for link in gpu["links"] or () for error in link.get("errors", {}).values()]
+    return {"pcie_replays": gpu["pcie_replays"] or 0, "links": sum(error or 0 for error in errors)}
+
+
+def measure_growth(nvml: Any, before: list[dict[str, int]], wait_s: float = GROWTH_S) -> list[Value]:
+    """By GPU, how many more there are a moment later. Nobody waits for counters that are all at zero."""
+    if not any(any(counted.values()) for counted in before):
+        return [{**counted} for counted in before]
+    time.sleep(wait_s)
+    after = [count_errors(describe_gpu(nvml, index)) for index in range(len(before))]
+    return [{name: max(0, now[name] - then[name]) for name in then} for then, now in zip(before, after, strict=True)]
+
+
 def unknown_gpu(why: str) -> dict[str, Value]:
-    names = (*GPU, "ecc_sram_exceeded", "recovery_action", "fabric", "links")
+    names = (*GPU, "ecc_sram_exceeded", "recovery_action", "fabric", "links", "grown")
     return {**dict.fromkeys(names, None), "problems": dict.fromkeys(names, why)}
 
 
