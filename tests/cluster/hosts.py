@@ -110,6 +110,12 @@ class Cluster:
             self._must(box, ("sh", "-c", 'exec "$(command -v sshd)" -E /var/log/sshd.log'))
         until(self.boxes[box].listens, f"sshd of {box} listens")
 
+    @property
+    def bridge_pid(self) -> int:
+        """A process in the namespace that has the other ends of all cables."""
+        assert self._bridge is not None
+        return self._bridge.pid
+
     def down(self) -> None:
         """Ends everything, and waits until it is gone; the folder stays, for its logs. It may be called again."""
         for box in self.boxes.values():

@@ -1,11 +1,13 @@
 """The model's files on hosts over SSH."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
-from tests.cluster.login import Login
+from tests.cluster.login import Login, until
 from tests.unit.hosts.test_model import FIRST, make_model
 
 pytestmark = pytest.mark.cluster
@@ -39,3 +41,114 @@ def test_a_model_at_another_path_is_told_of_its_host(cluster: Cluster) -> None:
     done = Login(cluster).dsr1("model", "verify", "/tmp/R1", "--hosts", "node1,node2", "--json")
     failed = {(found["host"], found["seen"]) for found in json.loads(done.stdout) if found["verdict"] == "FAIL"}
     assert (done.returncode, failed) == (3, {("node2", "/tmp/R1: No such file or directory")})
+
+
+FOLDER = "/home/launch/R1"
+PUSH = ("model", "push", FOLDER, "--json", "--hosts")
+SLOW = "root tbf rate 240mbit burst 512kb latency 100ms"
+
+
+def grow(model: Path, megabytes: int) -> None:
+    """A large file beside the shards, of bytes that differ from block to block, so that a push takes a while."""
+    with (model / "large.bin").open("wb") as file:
+        for block in range(megabytes):
+            file.write(hashlib.sha256(str(block).encode()).digest() * (1 << 15))
+    (model / "large.bin").chmod(0o644)
+
+
+def files_on(cluster: Cluster, host: str) -> dict[str, str]:
+    """Hash by name of all that lies there, hidden files included."""
+    root = cluster.path(host, FOLDER)
+    found = [path for path in root.rglob("*") if path.is_file()] if root.exists() else []
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def size_on(cluster: Cluster, host: str) -> int:
+    """Of what has come so far, whole or not."""
+    found = cluster.path(host, FOLDER).rglob("large.bin*")
+    return sum(path.stat().st_size for path in found)
+
+
+@pytest.fixture
+def slow(make_cluster: Clusters) -> Cluster:
+    """node1 has a model of 300 MB, behind a link that needs ten seconds for it."""
+    cluster = make_cluster("node1", "node2", "node3", "node4")
+    grow(give_model(cluster, "node1", FOLDER), 300)
+    assert cluster.run("node1", ("tc", "qdisc", "add", "dev", "eth0", *SLOW.split()), user="root").returncode == 0
+    return cluster
+
+
+def test_a_model_goes_from_host_to_host(make_cluster: Clusters) -> None:
+    cluster = make_cluster("node1", "node2", "node3")
+    give_model(cluster, "node1", FOLDER)
+    login, wanted = Login(cluster), files_on(cluster, "node1")
+    done = login.dsr1(*PUSH, "node[1-3]")
+    assert (done.returncode, set(json.loads(done.stdout))) == (0, {"node2", "node3"}), done.stderr
+    assert files_on(cluster, "node2") == files_on(cluster, "node3") == wanted
+    shard = cluster.path("node3", f"{FOLDER}/{FIRST}")
+    size = shard.stat().st_size
+    shard.unlink()
+    again = login.dsr1(*PUSH, "node[1-3]")
+    assert json.loads(again.stdout) == {"node2": 0, "node3": size}
+    assert login.dsr1("model", "verify", FOLDER, "--hosts", "node[1-3]", "--deep").returncode == 0
+    assert agents_on(cluster, "node1", "node2", "node3") == []
+
+
+def finals(files: dict[str, str]) -> dict[str, str]:
+    return {name: seen for name, seen in files.items() if not name.startswith(".")}
+
+
+def agents_on(cluster: Cluster, *hosts: str) -> list[str]:
+    return [line for host in hosts for _, line in cluster.processes(host, "launch") if "agent-" in line]
+
+
+def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> None:
+    """node2 is the first of the chain: those behind it turn to the source."""
+    login, wanted = Login(slow), files_on(slow, "node1")
+    with login.begin(*PUSH, "node[1-4]") as push:
+        until(lambda: size_on(slow, "node2") > 50e6)
+        slow.crash("node2")
+        out, err = push.communicate(timeout=120)
+    assert (push.returncode, set(json.loads(out))) == (4, {"node3", "node4"}), err
+    assert "node2: " in err
+    assert files_on(slow, "node3") == files_on(slow, "node4") == wanted
+    slow.boot("node2")
+    assert (
+        wanted.items() >= {name: seen for name, seen in files_on(slow, "node2").items() if "." not in name[0]}.items()
+    )
+    again = login.dsr1(*PUSH, "node[1-4]")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["node2"] < 300 * 2**20
+    assert files_on(slow, "node2") == wanted
+
+
+def test_interrupted_it_leaves_no_half_file_and_goes_on(slow: Cluster) -> None:
+    login, wanted = Login(slow), files_on(slow, "node1")
+    with login.begin(*PUSH, "node[1-4]") as push:
+        until(lambda: size_on(slow, "node4") > 50e6)
+        push.kill()
+    until(lambda: agents_on(slow, "node1", "node2", "node3", "node4") == [])
+    for host in ("node2", "node3", "node4"):
+        assert wanted.items() >= finals(files_on(slow, host)).items()
+        assert "large.bin" not in finals(files_on(slow, host))
+    again = login.dsr1(*PUSH, "node[1-4]")
+    assert again.returncode == 0, again.stderr
+    assert max(json.loads(again.stdout).values()) < 300 * 2**20
+    assert all(files_on(slow, host) == wanted for host in ("node2", "node3", "node4"))
+
+
+def test_what_cannot_be_pushed_is_told(make_cluster: Clusters) -> None:
+    cluster = make_cluster("node1", "node2", "node3")
+    login, model = Login(cluster), give_model(cluster, "node1", FOLDER)
+    assert cluster.run("node3", ("touch", "/tmp/shut"), user="root").returncode == 0
+    shut = login.dsr1(*PUSH, "node[1-3]", "--to", "/tmp/shut")
+    assert (shut.returncode, json.loads(shut.stdout)) == (3, {"node1": 0, "node2": 0} | json.loads(shut.stdout))
+    assert "node3: /tmp/shut: can't be written to by uid 2000: " in shut.stderr
+    (model / FIRST).write_bytes(b"")
+    broken = login.dsr1(*PUSH, "node[1-3]")
+    assert (broken.returncode, f"what isn't whole is not passed on\nnode1: model.shards: {FIRST}" in broken.stderr) == (
+        3,
+        True,
+    )
+    assert login.dsr1(*PUSH, "node1").returncode == 2
+    assert login.dsr1(*PUSH, "node[1-3]", "--to", "relative").returncode == 2

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class LocalTransport(Transport):
             assert child.stdout is not None
             try:
                 os.write(child.stdin.fileno(), render_order(order))
-                return listen(child.stdout, hear)
+                return listen(child.stdout, hear, partial(os.write, child.stdin.fileno()))
             except BrokeOff as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except BrokenPipeError:

@@ -151,7 +151,7 @@ class ShellTransport(Transport):
         with contextlib.closing(channel):
             try:
                 channel.sendall(render_order(order))
-                return listen(_told(channel), hear)
+                return listen(_told(channel), hear, channel.sendall)
             except BrokeOff as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except OSError as error:

@@ -4,13 +4,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.model.job import Hear, Order, Progress, Refused
+from dsr1.hosts.model.job import Hear, Order, Progress, Refused, Told
 from dsr1.hosts.ssh import SshTransport
 
 KINDS: Mapping[str, type[Dsr1Error]] = {"input": InputError, "check": CheckFailed, "work": LaunchFailed}
@@ -47,7 +48,7 @@ def work_on_all(worker: Worker, job: str, orders: Mapping[str, Order], show: Sho
 
     def one(host: str) -> dict[str, Any] | Dsr1Error:
         try:
-            return worker.work(host, job, orders[host], lambda progress: show(host, progress))
+            return worker.work(host, job, orders[host], partial(only_show, show, host))
         except Refused as refused:
             return KINDS.get(refused.kind, LaunchFailed)(f"{host}: {refused}")
         except Dsr1Error as error:
@@ -56,6 +57,12 @@ def work_on_all(worker: Worker, job: str, orders: Mapping[str, Order], show: Sho
     with ThreadPoolExecutor(len(orders)) as pool:
         running = {host: pool.submit(one, host) for host in orders}
         return {host: _wait(future, worker) for host, future in running.items()}
+
+
+def only_show(show: Show, host: str, heard: Progress | Told) -> None:
+    """For jobs that go through by themselves."""
+    if isinstance(heard, Progress):
+        show(host, heard)
 
 
 def _wait(future: "Future[dict[str, Any] | Dsr1Error]", worker: Worker) -> dict[str, Any] | Dsr1Error:

@@ -7,21 +7,22 @@ import json
 import os
 import sys
 import threading
+from queue import SimpleQueue
 
-from dsr1.hosts.model.job import Job, run_job
+from dsr1.hosts.model.job import Job, Order, run_job
 
 
 def work(name: str) -> int:
-    """The order is the first line of stdin, so that no secret of it is in an argument. All it says goes to stdout."""
+    """Orders are lines of stdin, so that no secret of theirs is in an argument. All it says goes to stdout."""
     os.dup2(1, 2)
-    order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
-    return run_job(_job(name), order)
+    order, further = json.loads(sys.stdin.buffer.readline()), SimpleQueue[Order]()
+    threading.Thread(target=_read_on, args=(further,), daemon=True).start()
+    return run_job(_job(name), order, further)
 
 
-def _end_with_stdin() -> None:
-    while os.read(0, 4096):
-        pass
+def _read_on(further: "SimpleQueue[Order]") -> None:
+    for line in sys.stdin.buffer:
+        further.put(json.loads(line))
     os._exit(1)
 
 
@@ -34,6 +35,10 @@ def _job(name: str) -> Job:
         from dsr1.hosts.model.fetch import fetch
 
         return fetch
+    if name == "push":
+        from dsr1.hosts.model.push import push
+
+        return push
     if name == "fabric":
         from dsr1.hosts.agent.fabric import measure_fabric
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.model.hashes import hash_file
-from dsr1.hosts.model.job import Meter, Order, Refused
+from dsr1.hosts.model.job import Desk, Meter, Order, Refused
 from dsr1.hosts.model.listing import Hub, Listing, Remote, blob_hash, client_error, first_line
 from dsr1.hosts.model.shards import SUMS, WORK, render_sums
 from dsr1.hosts.model.workplace import adopt, part_of, refuse_without_room, size_of, workplace
@@ -61,12 +61,12 @@ class Patience:
         return True
 
 
-def fetch(order: Order, meter: Meter) -> Mapping[str, Any]:
+def fetch(order: Order, desk: Desk) -> Mapping[str, Any]:
     """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be out of reach."""
     os.environ.update(QUIET | ({"HF_ENDPOINT": order["endpoint"]} if order["endpoint"] else {}))
     hub = Hub(order["endpoint"], order["token"])
     try:
-        return _fetch_all(order, hub, meter)
+        return _fetch_all(order, hub, desk.meter)
     except ModuleNotFoundError as error:
         raise Refused(
             "check", f"its Python has no {error.name}: name the environment that has vLLM by --venv"

@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 TICK_S, LAST_WORDS = 0.5, 3
 Order = Mapping[str, Any]
-Hear = Callable[["Progress"], None]
+Hear = Callable[["Progress | Told"], "Order | None"]
+"""What is heard of a job; an answer is a further order for it."""
 
 
 class Refused(Exception):
@@ -27,6 +29,13 @@ class Progress:
     done: int
     total: int
     doing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a job tells meanwhile; it waits for the answer."""
+
+    plain: Order
 
 
 @dataclass(slots=True)
@@ -47,7 +56,26 @@ class Meter:
         return Progress(self.measure() if self.measure else self.done, self.total, self.doing)
 
 
-Job = Callable[[Order, Meter], Mapping[str, Any]]
+class Desk:
+    """Where a job works: its meter, and its line to whoever ordered it."""
+
+    def __init__(self, further: "SimpleQueue[Order]") -> None:
+        self.meter = Meter()
+        self._further = further
+        self._saying = threading.Lock()
+
+    def ask(self, plain: Order) -> Order:
+        """Tell something, and wait for what to do next."""
+        self.say({"told": plain})
+        return self._further.get()
+
+    def say(self, plain: Mapping[str, Any]) -> None:
+        with self._saying:
+            sys.stdout.write(json.dumps(plain) + "\n")
+            sys.stdout.flush()
+
+
+Job = Callable[[Order, Desk], Mapping[str, Any]]
 """What it gives is JSON's. Raises Refused, or OSError where the system's own words say it best."""
 
 
@@ -56,21 +84,21 @@ def render_order(order: Order) -> bytes:
     return json.dumps(order).encode() + b"\n"
 
 
-def run_job(job: Job, order: Order) -> int:
+def run_job(job: Job, order: Order, further: "SimpleQueue[Order]") -> int:
     """Tells how far it is twice a second, so that silence means a lost host; then the result, or why there is none."""
-    meter, over = Meter(), threading.Event()
-    ticker = threading.Thread(target=_tick, args=(meter, over), daemon=True)
+    desk, over = Desk(further), threading.Event()
+    ticker = threading.Thread(target=_tick, args=(desk, over), daemon=True)
     ticker.start()
     last: dict[str, object]
     try:
-        last = {"result": job(order, meter)}
+        last = {"result": job(order, desk)}
     except Refused as refused:
         last = {"refused": [refused.kind, str(refused)]}
     except OSError as error:
         last = {"refused": ["work", _words(error)]}
     over.set()
     ticker.join()
-    _say(last)
+    desk.say(last)
     return 0
 
 
@@ -79,28 +107,25 @@ def _words(error: OSError) -> str:
     return f"{where}{error.strerror or error or type(error).__name__}"
 
 
-def _tick(meter: Meter, over: threading.Event) -> None:
+def _tick(desk: Desk, over: threading.Event) -> None:
     while not over.wait(TICK_S):
-        now = meter.read()
-        _say({"progress": [now.done, now.total, now.doing]})
-
-
-def _say(plain: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(plain) + "\n")
-    sys.stdout.flush()
+        now = desk.meter.read()
+        desk.say({"progress": [now.done, now.total, now.doing]})
 
 
 class BrokeOff(Exception):
     """A job ended without a result; these are its last words."""
 
 
-def listen(lines: Iterator[bytes], hear: Hear) -> dict[str, Any]:
+def listen(lines: Iterator[bytes], hear: Hear, send: Callable[[bytes], object]) -> dict[str, Any]:
     """The result. Raises Refused as the job did, BrokeOff when it ended otherwise."""
     words: list[str] = []
     for line in lines:
         match _parse(line):
             case {"progress": [int(done), int(total), str(doing)]}:
                 hear(Progress(done, total, doing))
+            case {"told": dict(plain)}:
+                send(render_order(hear(Told(plain)) or {}))
             case {"refused": [str(kind), str(text)]}:
                 raise Refused(kind, text)
             case {"result": dict(result)}:

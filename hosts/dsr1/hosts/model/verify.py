@@ -7,17 +7,17 @@ from typing import Any
 from dsr1.hosts.facts.fact import Fact, Reader, Value, observe, to_plain
 from dsr1.hosts.facts.model import model_readers
 from dsr1.hosts.model.hashes import hash_files
-from dsr1.hosts.model.job import Meter, Order
+from dsr1.hosts.model.job import Desk, Meter, Order
 from dsr1.hosts.model.shards import read_sums
 
 ROOT = Path("/")
 
 
-def verify(order: Order, meter: Meter) -> Mapping[str, Any]:
+def verify(order: Order, desk: Desk) -> Mapping[str, Any]:
     """Order: `model`, `deep`."""
     facts = observe(model_readers(order["model"], ROOT))
     if order["deep"] and facts["model.files"].value is not None:
-        facts |= observe(hash_readers(facts, meter))
+        facts |= observe(hash_readers(facts, desk.meter))
     return to_plain(facts)
 
 

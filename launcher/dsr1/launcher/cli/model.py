@@ -65,3 +65,32 @@ def fetch(
         print(json.dumps(folders, indent=2))
     else:
         print("\n".join(f"{folder}: whole, commit {commit[:12]}" for folder, commit in folders.items()))
+
+
+@model.command()
+def push(
+    source: Annotated[str, typer.Argument(metavar="FOLDER", help="The model's folder on the host that has it.")],
+    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file.")],
+    to: Annotated[str, typer.Option(help="The folder on each host; default: as at the source.")] = "",
+    giver: Annotated[str, typer.Option("--from", help="The host that has it; default: the first of --hosts.")] = "",
+    venv: JobVenv = "",
+    patience: Annotated[float, typer.Option(help="Seconds that a host waits for anything from those ahead.")] = 120.0,
+    accept_new_keys: AcceptNewKeys = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a model from one host, or what all share, to a disk of each host: its bytes leave the source once."""
+    from dsr1.hosts.errors import Dsr1Error
+    from dsr1.hosts.inventory import parse_hosts
+    from dsr1.launcher.cli.transfer import make_transfer_view
+    from dsr1.launcher.host_jobs import raise_worst
+    from dsr1.launcher.model_push import make_wish, push_model
+
+    accesses = parse_hosts(hosts, accept_new_keys)
+    known = {access.name: access for access in accesses}
+    named = (known[giver] if giver in known else parse_hosts(giver, accept_new_keys)[0]) if giver else None
+    with make_transfer_view() as show:
+        results = push_model(make_wish(source, to, named, accesses, patience), python_of(venv), show)
+    came = {host: told["came"] for host, told in results.items() if not isinstance(told, Dsr1Error)}
+    lines = (f"{host}: whole, {count / 1e9:.1f} GB came" for host, count in came.items())
+    print(json.dumps(came, indent=2) if as_json else "\n".join(lines))
+    raise_worst(results)

@@ -1,0 +1,57 @@
+"""The job behind `dsr1 model push`, on the source and on every host that receives.
+
+It tells its port, is told the hosts ahead, and goes on serving when it has everything until it is told to end.
+"""
+
+import ssl
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsr1.hosts.model.job import Desk, Order, Refused
+from dsr1.hosts.model.receive import Receiver, Upstreams, hash_all
+from dsr1.hosts.model.relay import Server, make_context
+from dsr1.hosts.model.shards import read_sums
+from dsr1.hosts.model.stock import Stock, list_folder, parse_items
+from dsr1.hosts.model.workplace import refuse_without_room, workplace
+
+
+def push(order: Order, desk: Desk) -> Mapping[str, Any]:
+    """Order: `address`, `secrets`, `patience_s`, and `source`, a folder to serve, or `to`, a folder to fill."""
+    try:
+        server = Server(order["address"], order["secrets"])
+    except OSError as error:
+        raise Refused("work", f"can't listen on {order['address']}: {error.strerror}") from None
+    return serve(order, desk, server) if "source" in order else receive(order, desk, server)
+
+
+def serve(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
+    folder = Path(order["source"])
+    stock = Stock(list_folder(folder))
+    for index, item in enumerate(stock.items):
+        stock.put(index, folder / item.name, item.size)
+    threading.Thread(target=hash_all, args=(stock, read_sums(folder)), daemon=True).start()
+    server.begin(stock)
+    desk.ask({"port": server.port, "items": [[item.name, item.size, item.changed] for item in stock.items]})
+    return {}
+
+
+def receive(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
+    folder = Path(order["to"])
+    with workplace(folder) as work:
+        told = desk.ask({"port": server.port})
+        stock = Stock(parse_items(told["items"]))
+        context = make_context(ssl.PROTOCOL_TLS_CLIENT, order["secrets"])
+        ahead = [(str(address), int(port)) for address, port in told["ahead"]]
+        receiver = Receiver(folder, work, stock, Upstreams(ahead, context, order["patience_s"]))
+        receiver.take_there()
+        before = stock.have()
+        refuse_without_room(folder, stock.total - before)
+        desk.meter.total, desk.meter.doing, desk.meter.measure = stock.total, "receiving", stock.have
+        server.begin(stock)
+        receiver.run()
+        for left in work.glob("*.part"):  # of sources that have changed since
+            left.unlink()
+        desk.ask({"whole": True})
+    return {"came": stock.total - before}

@@ -1,0 +1,242 @@
+"""Passing a model on, on loopback: chains of hosts in one process, and peers of every kind."""
+
+import hashlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from tests.unit.hosts.test_model import HOSTILE
+
+from dsr1.hosts.model.job import Refused
+from dsr1.hosts.model.receive import Address, Receiver, Upstreams, hash_all
+from dsr1.hosts.model.relay import FRAME, Server, Source, make_context
+from dsr1.hosts.model.shards import WORK
+from dsr1.hosts.model.stock import Stock, list_folder, parse_items
+from dsr1.launcher.security import make_secrets
+
+HERE = "127.0.0.1"
+SERVERS: list[Server] = []
+FILES = {"config.json": b"{}", "empty.json": b"", "a/b c.txt": b"x", "large.bin": bytes(range(256)) * 20_000}
+
+
+@pytest.fixture(scope="module")
+def secrets() -> dict[str, str]:
+    return make_secrets([HERE])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for name, data in FILES.items():
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path / "source"
+
+
+@pytest.fixture(autouse=True)
+def servers() -> Iterator[list[Server]]:
+    """All of a test's, closed after it."""
+    SERVERS.clear()
+    yield SERVERS
+    for server in SERVERS:
+        server.close()
+
+
+def serve(secrets: Mapping[str, str], stock: Stock) -> Address:
+    server = Server(HERE, secrets)
+    SERVERS.append(server)
+    server.begin(stock)
+    return HERE, server.port
+
+
+def offer(folder: Path, secrets: Mapping[str, str], sums: Mapping[str, str] | None = None) -> tuple[Stock, Address]:
+    stock = Stock(list_folder(folder))
+    for index, item in enumerate(stock.items):
+        stock.put(index, folder / item.name, item.size)
+    hash_all(stock, dict(sums or {}))
+    return stock, serve(secrets, stock)
+
+
+def take(
+    folder: Path, stock: Stock, ahead: Sequence[Address], secrets: Mapping[str, str], patience_s: float = 10.0
+) -> Receiver:
+    """A host that receives; it has not begun."""
+    (folder / WORK).mkdir(parents=True, exist_ok=True)
+    context = make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
+    receiver = Receiver(folder, folder / WORK, stock, Upstreams(ahead, context, patience_s))
+    receiver.take_there()
+    return receiver
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def dead_address() -> Address:
+    with socket.create_server((HERE, 0)) as door:
+        return HERE, door.getsockname()[1]
+
+
+def test_a_chain_brings_the_same_to_all(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+    """All of them at once: what has not come yet is waited for."""
+    first, address = offer(source, secrets)
+    ahead, threads = [address], []
+    for number in range(3):
+        stock = Stock(first.items)
+        receiver = take(tmp_path / f"host{number}", stock, ahead[:1], secrets)
+        threads.append(threading.Thread(target=receiver.run))
+        ahead.insert(0, serve(secrets, stock))
+    for thread in reversed(threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [contents(tmp_path / f"host{number}") for number in range(3)] == [FILES] * 3
+
+
+def test_a_dead_host_is_passed_over(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+    stock, address = offer(source, secrets)
+    take(tmp_path / "host", Stock(stock.items), [dead_address(), address], secrets).run()
+    assert contents(tmp_path / "host") == FILES
+
+
+def test_a_silent_host_is_passed_over(
+    source: Path, tmp_path: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts, and says nothing more."""
+    monkeypatch.setattr("dsr1.hosts.model.relay.SILENT_S", 0.3)
+    stock, address = offer(source, secrets)
+    with socket.create_server((HERE, 0)) as silent:
+        take(tmp_path / "host", Stock(stock.items), [(HERE, silent.getsockname()[1]), address], secrets).run()
+    assert contents(tmp_path / "host") == FILES
+
+
+def test_nobody_ahead_is_told(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+    receiver = take(tmp_path / "host", Stock(list_folder(source)), [dead_address()], secrets, patience_s=0.3)
+    with pytest.raises(Refused, match="none of the 1 hosts ahead has given anything"):
+        receiver.run()
+    assert contents(tmp_path / "host") == {}
+
+
+def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+    """And one that was spoilt is taken anew."""
+    for number, start in enumerate((FILES["large.bin"][:100_000], b"\0" * 100_000)):
+        stock, address = offer(source, secrets)
+        (item,) = (item for item in stock.items if item.name == "large.bin")
+        part = tmp_path / f"host{number}" / WORK / f"large.bin.{item.size}-{item.changed}.part"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(start)
+        own = Stock(stock.items)
+        receiver = take(tmp_path / f"host{number}", own, [address], secrets)
+        assert own.have() == 100_000
+        receiver.run()
+        assert contents(tmp_path / f"host{number}") == FILES
+
+
+def test_a_part_of_a_source_that_has_changed_is_not(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+    part = tmp_path / "host" / WORK / "large.bin.5120000-1.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"old")
+    stock, address = offer(source, secrets)
+    take(tmp_path / "host", Stock(stock.items), [address], secrets).run()
+    assert contents(tmp_path / "host") == FILES | {f"{WORK}/{part.name}": b"old"}
+
+
+def test_what_came_another_way_is_kept_if_it_is_the_same(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "large.bin").write_bytes(FILES["large.bin"])
+    (host / "config.json").write_bytes(b"[]")
+    before = (host / "large.bin").stat().st_ino
+    stock, address = offer(source, secrets)
+    take(host, Stock(stock.items), [address], secrets).run()
+    assert contents(host) == FILES
+    assert (host / "large.bin").stat().st_ino == before
+
+
+def test_a_source_that_is_not_as_recorded_gives_nothing_a_final_name(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
+    stock, address = offer(source, secrets, {"large.bin": "0" * 64})
+    with pytest.raises(Refused, match=r"large\.bin: came twice with the hash .*, and 0000"):
+        take(tmp_path / "host", Stock(stock.items), [address], secrets).run()
+    assert "large.bin" not in contents(tmp_path / "host")
+
+
+def test_only_the_pushs_own_certificate_opens_the_door(source: Path, secrets: dict[str, str]) -> None:
+    _, address = offer(source, secrets)
+    with pytest.raises(OSError, match="certificate verify failed"):
+        Source(*address, make_context(ssl.PROTOCOL_TLS_CLIENT, make_secrets([HERE])))
+    anybody = ssl.create_default_context(cadata=secrets["ca.pem"])
+    with socket.create_connection(address, timeout=5) as plain:
+        assert _answer_to(plain, anybody) == b""
+
+
+def _answer_to(plain: socket.socket, context: ssl.SSLContext) -> bytes:
+    """With TLS 1.3 a client is refused after its own handshake is over: it sees it when it reads."""
+    try:
+        with context.wrap_socket(plain, server_hostname=HERE) as line:
+            line.sendall(b"[0, 0]\n")
+            return line.recv(1)
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"\n", b"[]\n", b"[99, 0]\n", b"[-9, 0]\n", b"{}\n", b"[0, 0" * 999, b"\xff\n", b'["a", 0]\n', b"[[], 0]\n"],
+)
+def test_a_peer_that_asks_nonsense_ends_its_own_line_alone(
+    source: Path, secrets: dict[str, str], request_: bytes
+) -> None:
+    stock, address = offer(source, secrets)
+    context = make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
+    with (
+        socket.create_connection(address, timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=HERE) as line,
+    ):
+        line.sendall(request_)
+        assert line.recv(1) == b""
+    good = Source(*address, context)
+    assert good.hash(0) == hashlib.sha256(FILES[stock.items[0].name]).hexdigest()
+    good.close()
+
+
+def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
+    context = make_context(ssl.PROTOCOL_TLS_SERVER, secrets)
+    with socket.create_server((HERE, 0)) as door:
+
+        def answer() -> None:
+            line, _ = door.accept()
+            with line, context.wrap_socket(line, server_side=True) as secure:
+                secure.recv(100)
+                secure.sendall(FRAME.pack(2**31))
+                secure.recv(1)
+
+        liar = threading.Thread(target=answer)
+        liar.start()
+        line = Source(HERE, door.getsockname()[1], make_context(ssl.PROTOCOL_TLS_CLIENT, secrets))
+        with pytest.raises(OSError, match="another language"):
+            line.hash(0)
+        line.close()
+        liar.join()
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\nb", "a\0b", ".."])
+def test_a_name_that_leads_out_is_refused(name: str) -> None:
+    with pytest.raises(Refused, match="is not the name of a file"):
+        parse_items([[name, 1, 1]])
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if "\n" not in name])
+def test_names_are_only_names(tmp_path: Path, secrets: dict[str, str], name: str) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / name).write_bytes(b"1")
+    (tmp_path / "source" / ".hidden").write_bytes(b"2")
+    stock, address = offer(tmp_path / "source", secrets)
+    travelled = json.loads(json.dumps([[item.name, item.size, item.changed] for item in stock.items]))
+    take(tmp_path / "host", Stock(parse_items(travelled)), [address], secrets).run()
+    assert contents(tmp_path / "host") == {name: b"1"}
