@@ -14,6 +14,7 @@ from dsr1.launcher.commands.site import Site
 from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
 from dsr1.launcher.environment import host_cache, overruled_notes
 from dsr1.launcher.known import leave_out, left_out, runtime_answers
+from dsr1.launcher.loading import loading_notes
 from dsr1.launcher.ports import make_ports, uses_kvbm
 from dsr1.launcher.processes import all_processes
 from dsr1.launcher.recipe import Recipe
@@ -157,6 +158,8 @@ def _notes(site: Site, stack: Stack) -> Iterator[str]:
         yield f"{', '.join(silent)}: planned without facts; what follows from their adapters is left out"
     yield from adapter_notes(site.adapters)
     yield from overruled_notes(site, stack)
+    if site.recipe.stack != "mocker":
+        yield from loading_notes(site.recipe.engines, site.facts, runtime_answers(site.facts).values())
 
 
 def _host_plans(site: Site, processes: tuple[Process, ...]) -> Iterator[HostPlan]:

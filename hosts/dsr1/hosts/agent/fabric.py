@@ -10,13 +10,14 @@ import tempfile
 import time
 from typing import IO, Any
 
-from dsr1.hosts.model.job import Meter, Order
+from dsr1.hosts.model.job import Desk, Order
 
 SOURCE, POLL_S = "fabric_rank.py", 0.05
 
 
-def measure_fabric(order: Order, meter: Meter) -> dict[str, Any]:
+def measure_fabric(order: Order, desk: Desk) -> dict[str, Any]:
     """`told` is every line of every child; `errors` are the last words of those that ended badly or were ended."""
+    meter = desk.meter
     meter.total, meter.doing = int(order["hosts"]) - 1, "pairs"
     with contextlib.ExitStack() as stack:
         files = [(_file(stack), _file(stack)) for _ in range(int(order["locals"]))]

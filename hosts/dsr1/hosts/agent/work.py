@@ -5,8 +5,8 @@ What a job leaves behind then, the next one goes on with.
 
 import json
 import os
-import sys
 import threading
+from collections.abc import Iterator
 from queue import SimpleQueue
 
 from dsr1.hosts.model.job import Job, Order, run_job
@@ -15,13 +15,22 @@ from dsr1.hosts.model.job import Job, Order, run_job
 def work(name: str) -> int:
     """Orders are lines of stdin, so that no secret of theirs is in an argument. All it says goes to stdout."""
     os.dup2(1, 2)
-    order, further = json.loads(sys.stdin.buffer.readline()), SimpleQueue[Order]()
-    threading.Thread(target=_read_on, args=(further,), daemon=True).start()
+    lines, further = _lines(), SimpleQueue[Order]()
+    order = json.loads(next(lines))
+    threading.Thread(target=_read_on, args=(lines, further), daemon=True).start()
     return run_job(_job(name), order, further)
 
 
-def _read_on(further: "SimpleQueue[Order]") -> None:
-    for line in sys.stdin.buffer:
+def _lines() -> Iterator[bytes]:
+    """Unbuffered: a thread that waits in sys.stdin at its end kills the interpreter."""
+    rest = b""
+    while data := os.read(0, 1 << 16):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+
+
+def _read_on(lines: Iterator[bytes], further: "SimpleQueue[Order]") -> None:
+    for line in lines:
         further.put(json.loads(line))
     os._exit(1)
 
