@@ -111,6 +111,7 @@ def _rules(fabric: Fabric) -> Mapping[str, Callable[[Hca], bool]]:
         "EFA, which NCCL and IBGDA can't drive by themselves": lambda hca: hca.adapter.driver == EFA,
         f"not driven by {MLX5}": lambda hca: has_mlx5 and hca.adapter.driver != MLX5,
         "a virtual function; its physical one is here": lambda hca: hca.adapter.is_vf,
+        "its state can't be read": lambda hca: not hca.port.state,
         "not up": lambda hca: not hca.is_up,
         "its rate is not known": lambda hca: hca.port.rate_gb is None,
     }
@@ -131,10 +132,13 @@ def _fastest(ports: Sequence[Hca]) -> list[Hca]:
 
 
 def _without_busy(fabric: Fabric, ports: Sequence[Hca]) -> list[Hca]:
-    """Where every GPU has its own, the control network runs over one of them, and all are meant."""
+    """One that a GPU has nothing as near as stays: where each GPU has its own, the control network shares one."""
     free = [hca for hca in ports if not fabric.is_busy(hca.adapter, hca.port)]
-    one_each = bool(fabric.gpus) and len(ports) % len(fabric.gpus) == 0
-    return list(ports) if one_each or not free else free
+    if len(free) in (0, len(ports)):
+        return list(ports)
+    nearest = [_nearest(gpu, ports) for gpu in fabric.gpus]
+    needed = [hca for near in nearest if not set(near) & set(free) for hca in near]
+    return [hca for hca in ports if hca in free or hca in needed]
 
 
 def _nearest_to_any(gpus: Sequence[Place], ports: Sequence[Hca]) -> list[Hca]:
@@ -154,9 +158,8 @@ def deal(gpus: Sequence[Place], ports: Sequence[Hca]) -> tuple[Near, ...]:
     used = dict.fromkeys(ports, 0)
     dealt: list[Near] = []
     for gpu in gpus if ports else ():
-        far, _, hca = min(
-            ((distance(gpu, hca.adapter.place), used[hca], hca) for hca in ports), key=lambda found: found[:2]
-        )
+        offers = ((distance(gpu, hca.adapter.place), used[hca], hca) for hca in ports)
+        far, _, hca = min(offers, key=lambda offer: offer[:2])
         used[hca] += 1
         dealt.append(Near(gpu, hca, far))
     return tuple(dealt)

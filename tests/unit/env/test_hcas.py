@@ -95,6 +95,16 @@ def test_the_only_adapter_may_carry_the_control_network_too() -> None:
     assert chosen(fabric(adapter("mlx5_0", place("r s")), busy="net-mlx5_0")) == ["mlx5_0"]
 
 
+def test_the_control_networks_adapter_stays_where_it_is_a_gpus_own() -> None:
+    gpus = (place("r s up d1 g0"), place("q s up d1 g1"))
+    own, other = adapter("mlx5_0", place("r s up d2 n")), adapter("mlx5_1", place("q s up d2 n"))
+    far = adapter("mlx5_2", place("t s n"))
+    assert chosen(fabric(own, other, far, gpus=gpus, busy="net-mlx5_0")) == ["mlx5_0", "mlx5_1"]
+    assert chosen(fabric(own, other, far, gpus=gpus[1:], busy="net-mlx5_0")) == ["mlx5_1"]
+    twin = adapter("mlx5_3", place("r s up d3 n"))
+    assert chosen(fabric(own, twin, other, gpus=gpus, busy="net-mlx5_0")) == ["mlx5_3", "mlx5_1"]
+
+
 def test_other_hardware_where_there_is_no_connectx() -> None:
     assert chosen(fabric(adapter("bnxt_0", place("r s"), driver="bnxt_en"))) == ["bnxt_0"]
 

@@ -14,6 +14,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.facts.fact import Fact
 from dsr1.hosts.host import Host
 from dsr1.launcher.plan import Plan, make_plan
+from dsr1.launcher.plan_text import render_text
 from dsr1.launcher.recipe_file import load_recipe, parse_recipe
 
 PAGE = Path(__file__).parents[3] / "docs" / "environment.md"
@@ -111,6 +112,15 @@ def test_hostile_names_reach_no_variable(tmp_path: Path) -> None:
         platform["adapters"][name] = {"at": f"{before}18:{number:02x}.1"}
     value = of_adapters(plan_of(tmp_path, platform, AGGREGATED), "main-0")["NCCL_IB_HCA"]
     assert re.fullmatch(r"=(mlx5_\d+:1,?){8}", value)
+
+
+def test_a_hostile_name_stays_within_a_comment(tmp_path: Path) -> None:
+    platform = load_platform("dgx-h100")
+    platform["adapters"]["mlx5\n\x1b[2Jrm -rf ~;"] = {"at": "0 29 29:01.0 2a:00.5", "rate": 100}
+    text = render_text(plan_of(tmp_path, platform, AGGREGATED))
+    lines = [line for line in text.splitlines() if "rm -rf" in line]
+    comment = re.compile(r"export NVSHMEM_HCA_LIST=[a-z0-9_:,]+  # [^\x1b]*mlx5\?\?\[2Jrm -rf ~;")
+    assert [bool(comment.match(line)) for line in lines] == [True, True]
 
 
 def test_the_recipes_word_wins_and_a_note_says_over_what(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dsr1.env.hcas import EFA, MLX5, Hca
 from dsr1.env.rdma import names
 from dsr1.hosts.facts.fact import Facts
 
-NDR_GB, LANES, JUMBO = 400, 16, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs jumbo frames
+NDR_GB, JUMBO = 400, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs jumbo frames
 NONE = "no adapter is chosen: see ib.present"
 WORRYING = ("link_error_recovery", "local_link_integrity_errors", "excessive_buffer_overrun_errors")
 GROWTH = "ib.growth"
@@ -24,10 +24,10 @@ A_SECOND = {
     "roce_slow_restart": 10,
 }
 OTHER_BACKEND = "--set engines.ENGINE.all2all_backend=allgather_reducescatter"
-Told = Callable[[Selection, Needs, Facts], Verdict]
+OfAdapters = Callable[[Selection, Needs, Facts], Verdict]
 
 
-def of_adapters(judge: Told) -> Judge:
+def of_adapters(judge: OfAdapters) -> Judge:
     """Where traffic leaves the host and adapters carry it."""
 
     def judged(facts: Facts, needs: Needs) -> Verdict:
@@ -47,17 +47,18 @@ def of_ethernet(judge: Callable[[Sequence[Hca], Selection], Verdict]) -> Judge:
     return of_adapters(judged)
 
 
-def required(ok: bool, value: object, what: str) -> bool:
-    """A reading that isn't there is no verdict."""
-    if value is None or value == "":
+def must_know(values: Iterable[object], what: str) -> None:
+    """Of a reading that isn't there nothing can be said."""
+    if any(value is None or value == "" for value in values):
         raise Unknown(f"{what} can't be read")
-    return ok
 
 
 def present(facts: Facts, needs: Needs) -> Verdict:
     if not needs.rdma:
         return Verdict("SKIP", "nothing of the model's leaves a host", "")
     choice = selected(needs).choice
+    if not choice.hcas:
+        must_know((hca.port.state for hca, _ in choice.passed_over), "the state of a port")
     seen = names(choice.hcas) or choice.reasons or "no adapter"
     fix = "Load mlx5_ib (or the adapter's own module), see why ports are passed over, or name them: hca."
     return passed(bool(choice.hcas), "FAIL" if needs.ibgda else "WARN", seen, "InfiniBand or RoCE adapters", fix)
@@ -71,41 +72,40 @@ def driver(facts: Facts, needs: Needs) -> Verdict:
     drivers = {hca.adapter.driver for hca in here.choice.hcas} or {a.driver for a in here.fabric.adapters}
     if not drivers:
         return Verdict("SKIP", NONE, "")
-    required(True, min(drivers), "an adapter's driver")
+    must_know(drivers, "an adapter's driver")
     backends = f"{OTHER_BACKEND}{', or deepep_v2' if EFA in drivers else ''}"
     fix = f"{needs.all2all_backend} can't leave this host: {backends}."
     return passed(drivers == {MLX5}, "FAIL", ", ".join(sorted(drivers)), MLX5, fix)
 
 
 def state(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
-    down = [hca for hca in chosen.choice.hcas if not hca.is_up]
-    down += [hca for hca, _ in chosen.lagging if not hca.is_up]
+    down = [hca for hca in (*chosen.choice.hcas, *chosen.lagging) if not hca.is_up]
+    for hca in down:
+        must_know((hca.port.state, hca.port.phys_state), f"the state of {hca.name}")
     seen = "; ".join(f"{hca.name} {hca.port.state}/{hca.port.phys_state}" for hca in down)
     fix = "Polling: the cable or the switch. INIT: no subnet manager. Or leave it out: hca."
-    for hca in down:
-        required(True, hca.port.state and hca.port.phys_state, f"{hca.name}: its state")
     verdict = "WARN" if all(hca.port.state == "INIT" for hca in down) else "FAIL"
     return passed(not down, verdict, seen or f"{len(chosen.choice.hcas)} up", "every one ACTIVE and LinkUp", fix)
 
 
 def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     """A port that came up slowly is passed over for its faster like."""
-    slow = [hca for hca, _ in chosen.lagging if hca.is_up and hca.port.rate_gb is not None]
-    rates = Counter(hca.port.rate_gb for hca in chosen.choice.hcas)
-    seen = ", ".join(f"{count} x {rate or 0:g} Gb/s" for rate, count in rates.items())
+    slow = [hca for hca in chosen.lagging if hca.is_up]
+    rates = [hca.port.rate_gb for hca in chosen.choice.hcas]
+    must_know((*rates, *(hca.port.rate_gb for hca in slow)), "the rate of a port")
     fix = "Look at its cable and switch port."
-    if slow or None in rates:
-        required(None not in rates, None if None in rates else 1, "a chosen port's rate")
-        seen += "; " + ", ".join(f"{hca.name} {hca.port.rate_gb:g} Gb/s" for hca in slow)
+    if slow:
+        seen = ", ".join(f"{hca.name} {hca.port.rate_gb:g} Gb/s" for hca in slow)
         return Verdict("FAIL", seen, "its like's rate", fix)
-    share = sum(hca.port.rate_gb or 0 for hca in chosen.choice.hcas) / max(1, len(chosen.fabric.gpus))
-    good = len(rates) == 1 and (share >= NDR_GB or not chosen.fabric.gpus)
+    seen = ", ".join(f"{count} x {rate:g} Gb/s" for rate, count in Counter(rates).items())
+    share = sum(rate or 0 for rate in rates) / max(1, len(chosen.fabric.gpus))
+    good = len(set(rates)) == 1 and (share >= NDR_GB or not chosen.fabric.gpus)
     return passed(good, "WARN", seen, f"one rate, {NDR_GB} Gb/s for each GPU", fix)
 
 
 def mixed(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     layers = sorted({hca.port.link_layer for hca in chosen.choice.hcas})
-    required(True, layers[0], "a link layer")
+    must_know(layers, "a link layer")
     return passed(len(layers) == 1, "FAIL", ", ".join(layers), "one link layer", "NCCL mixes none: name those: hca.")
 
 
@@ -127,9 +127,7 @@ def subnet_manager(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     ports = [hca for hca in chosen.choice.hcas if not is_ethernet(hca)]
     if not ports:
         return Verdict("SKIP", "RoCE has none", "")
-    for hca in ports:
-        required(True, hca.port.lid, f"{hca.name}: its lid")
-        required(True, hca.port.sm_lid, f"{hca.name}: its subnet manager's lid")
+    must_know((lid for hca in ports for lid in (hca.port.lid, hca.port.sm_lid)), "a port's lid, or its manager's,")
     bare = [hca.name for hca in ports if not (_is_lid(hca.port.lid) and _is_lid(hca.port.sm_lid))]
     seen = f"{', '.join(bare)}: no lid, or none of a manager" if bare else "all ports have lids"
     return passed(not bare, "FAIL", seen, "lids from a subnet manager", "Start opensm, or ask who runs the fabric.")
@@ -169,7 +167,7 @@ def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
 def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     nodes: dict[str, bool] = known(facts, "ib.verbs")
     wanted = {hca.adapter.verbs: hca.adapter.name for hca in chosen.choice.hcas}
-    required(True, min(wanted), "an adapter's verbs node")
+    must_know(wanted, "an adapter's verbs node")
     shut = [f"{node} ({name})" for node, name in wanted.items() if nodes.get(node) is not True]
     shut += ["rdma_cm"] if nodes.get("rdma_cm") is not True else []
     seen = f"{', '.join(shut)}: absent, or can't be opened" if shut else f"{len(wanted)} and rdma_cm"

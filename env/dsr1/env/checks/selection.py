@@ -18,14 +18,11 @@ class Selection:
     choice: Choice
 
     @property
-    def lagging(self) -> list[tuple[Hca, str]]:
-        """Ports that are the chosen ones' like and as near to a GPU as its own, but were passed over; and why."""
+    def lagging(self) -> list[Hca]:
+        """Ports that are the chosen ones' like and as near to a GPU as its own, but were passed over."""
         kinds = {(hca.adapter.model, hca.adapter.driver) for hca in self.choice.hcas}
-        return [
-            (hca, reason)
-            for hca, reason in self.choice.passed_over
-            if (hca.adapter.model, hca.adapter.driver) in kinds and self._belongs(hca)
-        ]
+        others = (hca for hca, _ in self.choice.passed_over)
+        return [hca for hca in others if (hca.adapter.model, hca.adapter.driver) in kinds and self._belongs(hca)]
 
     def _belongs(self, hca: Hca) -> bool:
         """Where GPUs and adapters share switches, only what is nearer than a GPU's own is missed."""
