@@ -1,6 +1,7 @@
 """What the real vLLM and Dynamo say of themselves and of commands; nothing of a deployment is started."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
     assert {"--data-parallel-hybrid-lb", "--disaggregation-mode"} <= flags
     assert {name for name in FLAGS if f"--{name}" in flags} == {"connector"}
     assert "fastsafetensors" in told.load_formats
-    assert ask_runtime(question, tmp_path) == told
+    again = ask_runtime(replace(question, commands=commands[:2]), tmp_path)
+    assert again == replace(told, said=told.said[:2])
 
 
 def test_check_and_plan_of_a_recipe_of_yesterday(dsr1: Dsr1, site: tuple[str, ...]) -> None:

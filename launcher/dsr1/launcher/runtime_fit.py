@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from dsr1.env.retired import FLAGS, VALUES, VARIABLES
+from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
@@ -68,16 +68,22 @@ def judge_variables(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
         yield SKIP
         return
     named = sorted({v.name for process in asked.plan.processes for v in process.env if is_asked_for(v)})
-    rows = [_variable_row(name, answer) for name in named if not knows(answer, name)]
+    rows = [_variable_row(name, asked, answer) for name in named if not knows(answer, name)]
     yield from rows or [("PASS", f"vLLM {answer.vllm} knows {len(answer.variables)}", "variables that it knows", "")]
 
 
-def _variable_row(name: str, answer: RuntimeAnswer) -> Row:
+def _variable_row(name: str, asked: Asked, answer: RuntimeAnswer) -> Row:
     retired, near = VARIABLES.get(name), get_close_matches(name, answer.variables, n=1, cutoff=0.85)
     who = f"vLLM {answer.vllm}" if name.startswith("VLLM_") else f"Dynamo {answer.dynamo}"
     fix = retired.advice if retired else f"Did you mean {near[0]}?" if near else "Leave it out."
-    verdict = "FAIL" if retired and retired.lost else "WARN"
+    verdict = "FAIL" if retired and retired.lost and not _is_said_today(retired, asked) else "WARN"
     return verdict, f"{name}: {who} does not know it, and goes on without", "variables that it knows", fix
+
+
+def _is_said_today(retired: Retired, asked: Asked) -> bool:
+    """Whether the recipe says it in today's way, too, so that nothing is lost."""
+    flag = f"--{retired.key.removeprefix('args.').replace('_', '-')}"
+    return bool(asked.question.commands) and all(flag in command.argv for command in asked.question.commands)
 
 
 def judge_flags(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:

@@ -44,8 +44,8 @@ def test_what_is_known_passes() -> None:
 @pytest.mark.parametrize(
     ("name", "verdict", "fix"),
     [
-        ("VLLM_ALL2ALL_BACKEND", "FAIL", "all2all_backend"),
-        ("VLLM_MOE_DP_CHUNK_SIZE", "FAIL", "max_num_batched_tokens"),
+        ("VLLM_ATTENTION_BACKEND", "FAIL", "attention-backend"),
+        ("VLLM_ALL2ALL_BACKEND", "WARN", "all2all_backend"),  # the recipe has the key, too: nothing is lost
         ("VLLM_USE_DEEPGEMM", "WARN", "Did you mean VLLM_USE_DEEP_GEMM?"),
         ("VLLM_SOMETHING_ELSE", "WARN", "Leave it out."),
         ("DYN_VLLM_KV_EVENT_PORT", "FAIL", "kv-events-config"),
@@ -54,6 +54,11 @@ def test_what_is_known_passes() -> None:
 def test_a_variable_that_is_not_known(name: str, verdict: str, fix: str) -> None:
     seen = one(TOLD, "sw.variables", f"engines.main.env.{name}=1")
     assert (seen[0], seen[1].split(":")[0], fix in seen[2]) == (verdict, name, True)
+
+
+def test_what_would_be_lost_fails() -> None:
+    lost = ("engines.main.env.VLLM_ALL2ALL_BACKEND=x", "engines.main.all2all_backend=null")
+    assert one(TOLD, "sw.variables", *lost)[0] == "FAIL"
 
 
 def test_an_old_vllm_that_knows_it_is_content() -> None:

@@ -74,8 +74,8 @@ class Kept:
         return Said(command.name, str(found[0]), str(found[1])) if isinstance(found, list) and len(found) == 2 else None
 
     def learn(self, told: RuntimeAnswer, asked: list[CommandLine]) -> None:
-        """Only what is sure: a runtime that couldn't tell may be able to the next time."""
-        verdicts = {said.name: [said.verdict, said.text] for said in told.said if said.verdict != "unknown"}
+        """Only what lasts: a refusal may be of a host that is mended the next time, and who meets one has the time."""
+        verdicts = {said.name: [said.verdict, said.text] for said in told.said if said.verdict == "accepted"}
         self._said |= {self._key(one): verdicts[one.name] for one in asked if one.name in verdicts}
         whole = not told.problem and told.parsers and not any(parser.problem for parser in told.parsers)
         self.knowledge = self.knowledge or (replace(told, said=()) if whole else None)
