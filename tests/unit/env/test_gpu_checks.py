@@ -132,6 +132,11 @@ def test_who_is_on_a_gpu(user: str, alive: bool, verdict: str) -> None:
         assert f"GPU 1 is used by pid 42 ({user}: python train.py)" in found.seen
 
 
+def test_a_gpu_that_is_gone_hides_no_sick_one() -> None:
+    found = run_checks({"a": make_facts(gpu_devices=with_gpu(2, mig=[1, 1])[:7])}, NEEDS, ("gpu.count", "gpu.mig"))
+    assert {f.check: f.verdict for f in found} == {"gpu.count": "FAIL", "gpu.mig": "FAIL"}
+
+
 def test_gpus_that_the_plan_leaves_alone_are_not_judged() -> None:
     (found,) = run_checks({"x": make_facts(gpu_devices=with_gpu(7, mig=[1, 1]))}, NEEDS.__class__(4, 1), ("gpu.mig",))
     assert found.verdict == "PASS"

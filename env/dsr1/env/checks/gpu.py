@@ -35,10 +35,10 @@ class Gpu:
 
 
 def gpus_of(facts: Facts, needs: Needs) -> list[dict[str, Any]]:
-    """Those that the plan takes. Unknown: NVML tells of fewer."""
+    """Those that the plan takes; that there are too few is gpu.count's to say. Unknown: NVML tells of none."""
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
-    if len(gpus) < needs.gpus:
-        raise Unknown(f"NVML tells of {len(gpus)} GPUs")
+    if not gpus:
+        raise Unknown("NVML tells of no GPU")
     return gpus[: needs.gpus]
 
 

@@ -24,6 +24,7 @@ RAM_WARN, RAM_FAIL, CORES = 32, 8, 8
 GLIBC = (2, 28)  # manylinux_2_28, what the wheels of torch and vLLM are built for
 BOOTING_S = 300
 CLOCK_S = 0.1
+STALE = GIB // 4
 
 
 def memlock(facts: Facts, needs: Needs) -> Verdict:
@@ -60,7 +61,8 @@ def core(facts: Facts, needs: Needs) -> Verdict:
 
 def shm(facts: Facts, needs: Needs) -> Verdict:
     free, stale = known(facts, "memory.shm_free") / GIB, known_or(facts, "memory.shm_stale", {"files": 0, "bytes": 0})
-    left = f"; {stale['files']} files of {stale['bytes'] / GIB:.1f} GiB that no process uses" if stale["files"] else ""
+    many = stale["bytes"] >= STALE
+    left = f"; {stale['files']} files of {stale['bytes'] / GIB:.1f} GiB that no process uses" if many else ""
     fix = "Delete what crashed runs left in /dev/shm, or remount it with a larger size."
     verdict = "WARN" if free >= 1 else "FAIL"
     return passed(
