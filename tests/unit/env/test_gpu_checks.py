@@ -196,6 +196,12 @@ def test_without_nvml_nothing_passes(problem: str, kernel: int, verdict: str) ->
 WITHOUT_NVML = ("gpu.count", "gpu.xid", "gpu.driver", "gpu.cuda_init", "sys.cgroup_devices")
 
 
+def test_a_cuda_that_hangs_fails() -> None:
+    hung = {"gpu.cuda": Fact(None, "cuInit", "did not answer in 40 s")}
+    (found,) = run_checks({"a": make_facts() | hung}, NEEDS, ("gpu.cuda_init",))
+    assert (found.verdict, found.seen) == ("FAIL", "cuInit did not answer in 40 s")
+
+
 def test_folding() -> None:
     assert ranges([0, 1, 2, 3, 5, 7]) == "0-3,5,7"
     assert fold({0: "is hot", 1: "is hot", 4: "is cold"}) == "GPU 0-1 is hot; GPU 4 is cold"

@@ -160,3 +160,13 @@ def test_what_grew_is_told_of_its_gpu(tmp_path: Path) -> None:
         {"name": "a", "grown": {"links": 0}},
         {"name": "b", "grown": {"links": 4}},
     ]
+
+
+def test_without_nvidia_ml_py_the_copy_that_vllm_carries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM itself is not imported: that takes seconds."""
+    carried = tmp_path / "vllm" / "third_party"
+    carried.mkdir(parents=True)
+    (tmp_path / "vllm" / "__init__.py").write_text("raise AssertionError('imported')")
+    (carried / "pynvml.py").write_text("NVMLError = OSError\ndef nvmlInit(): raise NVMLError('carried')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "carried" in observe(gpu_readers(tmp_path))["gpu.devices"].problem

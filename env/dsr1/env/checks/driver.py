@@ -9,6 +9,7 @@ from dsr1.hosts.facts.fact import Facts
 
 BUSY_BYTES = GIB
 RECENT_S = 2 * 3600
+HANGS = "did not answer"
 # Azure's and NVIDIA Health Validation's list; 68 and 92 count when they repeat, 63 is a remapping that went well.
 FATAL = frozenset((46, 48, 56, 57, 58, 62, 64, 65, 69, 73, 74, 79, 80, 81, 95, 119, 120))
 REPEATED = frozenset((68, 92))
@@ -47,7 +48,7 @@ def _count_without_nvml(facts: Facts, needs: Needs, wanted: str) -> Verdict:
     found = len(known_or(facts, "gpu.kernel", ())) or known(facts, "nvidia.on_bus")
     fact = facts.get("gpu.devices")
     why = fact.problem if fact else "not gathered"
-    if found < needs.gpus or "did not answer" in why:
+    if found < needs.gpus or HANGS in why:
         fix = "Look at the kernel's log (dmesg) for the driver's errors, or use a host with more GPUs."
         return Verdict("FAIL", f"NVML: {why}; {found} GPUs by the kernel", wanted, fix)
     raise Unknown(f"NVML: {why}; {found} GPUs by the kernel")
@@ -109,12 +110,17 @@ def version(facts: Facts, needs: Needs) -> Verdict:
 
 
 def cuda(facts: Facts, needs: Needs) -> Verdict:
-    """In a child, as every worker will."""
+    """In a child, as every worker will. One that hangs is itself a failure."""
+    fact, wanted = facts.get("gpu.cuda"), f"cuInit 0, {needs.gpus} GPUs"
+    if fact is not None and HANGS in fact.problem:
+        return Verdict(
+            "FAIL", f"cuInit {fact.problem}", wanted, "See the kernel's log for the driver's errors; reboot."
+        )
     told = known(facts, "gpu.cuda")
     code, found = told["code"], told["count"]
     seen = f"{found} GPUs" if code == 0 else f"error {code} ({CUDA_CODES.get(code, 'see cuda.h')})"
     fix = "802: start nvidia-fabricmanager. 803: reboot after a driver update. Else: see the kernel's log."
-    return passed(code == 0 and found >= needs.gpus, "FAIL", seen, f"cuInit 0, {needs.gpus} GPUs", fix)
+    return passed(code == 0 and found >= needs.gpus, "FAIL", seen, wanted, fix)
 
 
 def confidential(facts: Facts, needs: Needs) -> Verdict:
