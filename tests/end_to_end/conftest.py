@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.launcher.executor import stop_run
+from dsr1.launcher.overview import stop_any
 from dsr1.launcher.runs import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state folder of the test's own; whatever was launched in it is ended."""
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
     yield tmp_path
-    left = [name for run in list_runs() for name in stop_run(run)]
+    left = [name for run in list_runs() for name in stop_any(run)]
     assert left == []
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dsr1.hosts.access import Access
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError
-from dsr1.launcher.checking import choose, extras_of, judge, refuse_unfit
+from dsr1.launcher.checking import choose, extras_of, judge_site, refuse_unfit
 from dsr1.launcher.executor import bring_etcd, make_kept, make_settings
 from dsr1.launcher.findings import folded
 from dsr1.launcher.job_script import needed_hosts
@@ -90,29 +90,23 @@ def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str
 
 
 def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]) -> Seen:
-    """The allocation's hosts, less those that fail a check while there are others: the rest are spares."""
-    wanted = needed_hosts(recipe)
-    if len(hosts) < wanted:
-        raise InputError(f"the job has {len(hosts)} nodes, the recipe needs {wanted}: --nodes={wanted}")
-    seen = survey_hosts(recipe, hosts[:wanted], hosts[wanted:], transport, extras_of(checks))
-    found = judge(recipe, seen.hosts, seen.told, checks) if checks else []
-    failed = [finding for finding in found if finding.verdict == "FAIL"]
-    unfit = {finding.host for finding in failed}
-    fit = [host for host in hosts if host.name not in unfit]
-    if not unfit:
-        return _refused(recipe, seen, checks)
-    if len(fit) < wanted:
-        refuse_unfit(recipe, seen, checks)
-    print("left out:", *folded(failed), sep="\n", flush=True)
-    seen = survey_hosts(recipe, fit[:wanted], fit[wanted:], transport, extras_of(checks))
-    return _refused(recipe, seen, checks)
-
-
-def _refused(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> Seen:
-    """What no other host would mend: the plan itself, and the ways between its hosts."""
-    if checks:
-        refuse_unfit(recipe, seen, checks)
-    return seen
+    """The allocation's hosts, less those that fail a check while there are others to take their places."""
+    wanted, left = needed_hosts(recipe), tuple(hosts)
+    if len(left) < wanted:
+        raise InputError(f"the job has {len(left)} nodes, the recipe needs {wanted}: --nodes={wanted}")
+    while True:
+        seen = survey_hosts(recipe, left[:wanted], left[wanted:], transport, extras_of(checks))
+        failed = (
+            [finding for finding in judge_site(recipe, seen, checks) if finding.verdict == "FAIL"] if checks else []
+        )
+        if not failed:
+            return seen
+        unfit = {finding.host for finding in failed}
+        fit = tuple(host for host in left if host.name not in unfit)
+        if not wanted <= len(fit) < len(left):
+            refuse_unfit(recipe, seen, checks)
+        print("left out:", *folded(failed), sep="\n", flush=True)
+        left = fit
 
 
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:

@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
+from dsr1.hosts.errors import CheckFailed, InputError, LaunchFailed
 from dsr1.launcher.job_script import Site, render_job
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Run, State, new_run, state_folder
-from dsr1.launcher.standing import conclude
-from dsr1.slurm.client import cancel, look_up
+from dsr1.launcher.standing import conclude, waiting_for
+from dsr1.slurm.client import Queue, look_up_anyones
 from dsr1.slurm.handle import Handle
 from dsr1.slurm.states import HOPELESS, JobInfo
 from dsr1.slurm.submit import submit, try_only
@@ -23,6 +23,23 @@ Show = Callable[[State], None]
 def this_site() -> Site:
     """This dsr1 and this user's state folder; where a checkout runs without being installed its path comes along."""
     return Site(sys.executable, str(state_folder()), os.environ.get("PYTHONPATH", ""))
+
+
+def queue() -> Queue:
+    """Shared by all dsr1 of this user."""
+    state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Queue(state_folder() / "squeue.json")
+
+
+def describe(handle: Handle) -> str:
+    """A job that is no run here."""
+    info = look_up_anyones(handle.job)
+    if info is None:
+        return f"{handle}: no run of yours, and Slurm knows nothing of job {handle.job} (any more)"
+    if info.waits:
+        return f"{waiting_for(info)}; a run of the rendered script appears once it starts"
+    whose = f" of {info.user}" if info.user else ""
+    return f"{handle}: job {handle.job}{whose} ({info.state}) is no run that is kept in {state_folder()}"
 
 
 def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wait: bool) -> Run:
@@ -43,21 +60,19 @@ def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wa
 
 
 def _submit(run: Run, script: str) -> None:
-    """A job that would wait for ever is taken back at once, and refused."""
+    """A job that would wait for ever is taken back at once. What is refused leaves no run."""
     try:
         job = submit(script, run.folder / "submitted")
-    except Dsr1Error as error:
-        run.save(State("failed", time.time(), reason=str(error), exit_code=2))
+        run.save_job(Handle(UNKNOWN, job))
+        info = queue().look_up([job], fresh=True).get(job)
+        if info and info.waits and info.reason in HOPELESS:
+            queue().cancel(job)
+            raise InputError(f"job {job} would wait for ever ({info.reason}): {HOPELESS[info.reason]}")
+    except InputError:
+        run.discard()
         raise
-    run.save_job(Handle(UNKNOWN, job))
-    info = look_up([job]).get(job)
     if info and info.cluster:
         run.save_job(Handle(info.cluster, job))
-    if info and info.waits and info.reason in HOPELESS:
-        cancel(job)
-        reason = f"job {job} would wait for ever ({info.reason}): {HOPELESS[info.reason]}"
-        run.save(State("failed", time.time(), reason=reason, exit_code=2))
-        raise InputError(reason)
 
 
 def _until_ready(run: Run, show: Show) -> Run:
@@ -85,7 +100,7 @@ def _watch(run: Run, done: Callable[[State], bool], show: Show, seconds: float |
 
 def _ask(run: Run) -> JobInfo | None:
     job = _job(run).job
-    return run.job_end() or look_up([job]).get(job)
+    return run.job_end() or queue().look_up([job]).get(job)
 
 
 def _job(run: Run) -> Handle:
@@ -97,7 +112,7 @@ def _job(run: Run) -> Handle:
 def standings(runs: Iterable[Run]) -> dict[str, State]:
     """By name: how runs in jobs stand, by one question to Slurm for all of them. What has ended is kept with them."""
     jobs = {run.name: (run, _job(run).job, run.job_end()) for run in runs}
-    asked = look_up([job for _, job, end in jobs.values() if end is None])
+    asked = queue().look_up([job for _, job, end in jobs.values() if end is None])
     for run, job, end in jobs.values():
         if end is None and job in asked and asked[job].over:
             run.save_job_end(asked[job])
@@ -109,15 +124,15 @@ def standings(runs: Iterable[Run]) -> dict[str, State]:
 def stop_job(run: Run) -> tuple[str, ...]:
     """End a run's job: in order, by its supervisor, or if that takes too long by Slurm. What may be left, in words."""
     job = _job(run).job if run.job() else ""
-    info = look_up([job]).get(job) if job else None
+    info = queue().look_up([job], fresh=True).get(job) if job else None
     if info and not info.over:
         if info.waits:
-            cancel(job)
+            queue().cancel(job)
         else:
-            cancel(job, "--batch", "--signal=INT")
+            queue().cancel(job, "--batch", "--signal=INT")
             _watch(run, lambda state: state.ended, lambda _: None, STOP_S)
         if not _wait_over(job, ASK_S * 2):
-            cancel(job)
+            queue().cancel(job)
     over = not job or _wait_over(job, CANCEL_S)
     state = standings([run])[run.name] if job else run.state()
     if not state.ended:
@@ -128,7 +143,7 @@ def stop_job(run: Run) -> tuple[str, ...]:
 
 def _wait_over(job: str, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while (info := look_up([job]).get(job)) is not None and not info.over:
+    while (info := queue().look_up([job]).get(job)) is not None and not info.over:
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_S * 5)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
+from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
 from dsr1.launcher.executor import alive_processes, stop_run
-from dsr1.launcher.runs import Run, State
+from dsr1.launcher.runs import Run, State, find_run
+from dsr1.slurm.handle import parse_handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,19 @@ class Standing:
     supervised: bool
     alive: tuple[str, ...]
     note: str = ""
+
+
+def find_any(name: str | None) -> Run:
+    """By name or handle, or the newest. RunNotFound; of a handle it says what Slurm knows of that job."""
+    try:
+        return find_run(name)
+    except RunNotFound:
+        handle = parse_handle(name or "")
+        if handle is None:
+            raise
+    from dsr1.launcher.jobs import describe
+
+    raise RunNotFound(describe(handle))
 
 
 def stand(run: Run) -> Standing:

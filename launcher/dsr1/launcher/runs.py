@@ -121,6 +121,10 @@ class Run:
             (self.folder / "secrets").mkdir(mode=0o700)
             self.save(State(phase, time.time()))
 
+    def discard(self) -> None:
+        """As if it had never been claimed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def fill(self, plan: Plan, settings: Settings, kept: Kept) -> None:
         """What is known once the hosts are."""
         for name, text in kept.secrets.items():

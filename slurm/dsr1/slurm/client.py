@@ -1,14 +1,19 @@
-"""Slurm's commands, and what they know of jobs: one question for all jobs of a user, however many are asked about."""
+"""Slurm's commands, and what they know of jobs: one question for all of a user's, however many are asked about."""
 
+import contextlib
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.slurm.states import FIELDS, JobInfo, parse_sacct, parse_squeue
 
-ANSWER_S, LOOK_S = 60.0, 4.0
+ANSWER_S, LOOK_S, SHARED_S = 60.0, 4.0, 2.0
+NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 
 
 def call(
@@ -17,16 +22,19 @@ def call(
     """InputError: there is no Slurm here. HostError: it doesn't answer."""
     require(argv[0])
     try:
-        return subprocess.run(
+        done = subprocess.run(
             argv, input=given, capture_output=True, text=True, timeout=timeout, check=False, env=env, errors="replace"
         )
     except subprocess.TimeoutExpired:
         raise HostError(f"Slurm does not answer: {argv[0]} took over {timeout:.0f} s; is slurmctld up?") from None
+    if "configuration source" in done.stderr:
+        raise InputError(f"{NONE_HERE} ({argv[0]} finds no slurm.conf)")
+    return done
 
 
 def require(tool: str) -> None:
     if shutil.which(tool) is None:
-        raise InputError(f"{tool} is not there: no Slurm on this machine; go to a login node, or use --hosts")
+        raise InputError(f"{NONE_HERE} ({tool} is not there)")
 
 
 def said(done: "subprocess.CompletedProcess[str]") -> str:
@@ -35,13 +43,60 @@ def said(done: "subprocess.CompletedProcess[str]") -> str:
     return " | ".join(dict.fromkeys(lines)) or f"exit status {done.returncode}"
 
 
-def jobs_of_mine() -> dict[str, JobInfo]:
-    """All that slurmctld has: those that wait and run, and those that ended in the last minutes."""
-    done = call(("squeue", "--json", "--states=all", "--me"), LOOK_S)
+class Queue:
+    """What Slurm knows of a user's jobs. Many askers at once share what one was told, for a few seconds, by a file."""
+
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
+
+    def look_up(self, jobs: Collection[str], fresh: bool = False) -> Mapping[str, JobInfo]:
+        """Two calls at most, however many jobs; one that Slurm knows no more is not among them.
+
+        `fresh`: not what another was told before now.
+        """
+        if not jobs:
+            return {}
+        known = {job: info for job, info in self._mine(fresh).items() if job in jobs}
+        unsure = [job for job in jobs if job not in known or known[job].over]
+        told = jobs_accounted(unsure) if unsure else {}
+        preempted = {job for job, info in known.items() if info.preempted}
+        return known | {job: replace(info, preempted=job in preempted) for job, info in told.items()}
+
+    def cancel(self, job: str, *how: str) -> None:
+        """HostError with scancel's words, unless the job is over by now."""
+        done = call(("scancel", *how, job))
+        if done.returncode != 0 and "already complet" not in done.stderr and "Invalid job id" not in done.stderr:
+            raise HostError(f"job {job}: scancel: {said(done)}")
+        self._shared.unlink(missing_ok=True)
+
+    def _mine(self, fresh: bool) -> dict[str, JobInfo]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if not fresh and 0 <= time.time() - self._shared.stat().st_mtime < SHARED_S:
+                return parse_squeue(self._shared.read_text())
+        told = ask_queue("--me")
+        with contextlib.suppress(OSError):
+            draft = self._shared.with_name(f".{self._shared.name}.{os.getpid()}")
+            draft.write_text(told)
+            draft.replace(self._shared)
+        return parse_squeue(told)
+
+
+def ask_queue(whose: str) -> str:
+    """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. JSON."""
+    done = call(("squeue", "--json", "--states=all", whose), LOOK_S)
     try:
-        return parse_squeue(done.stdout)
+        parse_squeue(done.stdout)
     except (ValueError, KeyError, TypeError):
         raise HostError(f"Slurm does not answer: squeue: {said(done)}") from None
+    return done.stdout
+
+
+def look_up_anyones(job: str) -> JobInfo | None:
+    """A job that may be another user's, as far as Slurm shows those."""
+    with contextlib.suppress(HostError):
+        if info := parse_squeue(ask_queue(f"--jobs={job}")).get(job):
+            return info
+    return jobs_accounted([job]).get(job)
 
 
 def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
@@ -49,21 +104,3 @@ def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
     argv = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={','.join(FIELDS)}")
     done = call((*argv, f"--jobs={','.join(sorted(jobs))}"))
     return parse_sacct(done.stdout) if done.returncode == 0 else {}
-
-
-def look_up(jobs: Collection[str]) -> Mapping[str, JobInfo]:
-    """What Slurm knows of these jobs: two calls at most. One it knows no more is not among them."""
-    if not jobs:
-        return {}
-    known = {job: info for job, info in jobs_of_mine().items() if job in jobs}
-    unsure = [job for job in jobs if job not in known or known[job].over]
-    told = jobs_accounted(unsure) if unsure else {}
-    preempted = {job for job, info in known.items() if info.preempted}
-    return known | {job: replace(info, preempted=job in preempted) for job, info in told.items()}
-
-
-def cancel(job: str, *how: str) -> None:
-    """HostError with scancel's words, unless the job is over by now."""
-    done = call(("scancel", *how, job))
-    if done.returncode != 0 and "already complet" not in done.stderr and "Invalid job id" not in done.stderr:
-        raise HostError(f"job {job}: scancel: {said(done)}")

@@ -9,8 +9,8 @@ from dsr1.hosts.errors import InputError
 from dsr1.slurm.client import call, require, said
 
 ADVICE = (
-    ("partition", "`sinfo -s` lists the partitions; give --partition"),
     ("account", "`sacctmgr show assoc user=$USER` lists your accounts; give --account"),
+    ("partition", "`sinfo -s` lists the partitions; give --partition"),
     ("qos", "`sacctmgr show assoc user=$USER format=account,qos` lists yours; give --qos"),
     ("time", "4:00:00 or 1-12 (days-hours) are times; give --time"),
     ("group not permitted", "another partition, or ask who runs the cluster"),

@@ -33,9 +33,9 @@ def status(
     ports: Annotated[bool, typer.Option("--ports", help="What listens where, read from the hosts.")] = False,
 ) -> None:
     """Tell how a run stands, from what really runs."""
-    from dsr1.launcher.runs import find_run
+    from dsr1.launcher.overview import find_any
 
-    found = find_run(run)
+    found = find_any(run)
     if ports:
         _ports(found, as_json)
     else:
@@ -96,19 +96,18 @@ def logs(
 ) -> None:
     """Print the logs of every process, each line with its process's name."""
     from dsr1.launcher.cli.view import print_logs
-    from dsr1.launcher.runs import find_run
+    from dsr1.launcher.overview import find_any
 
-    found = find_run(run)
+    found = find_any(run)
     print_logs(found, follow)
 
 
 def stop(run: RunName = None) -> None:
     """End a run and prove that nothing of it is left."""
     from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.overview import stop_any
-    from dsr1.launcher.runs import find_run
+    from dsr1.launcher.overview import find_any, stop_any
 
-    found = find_run(run)
+    found = find_any(run)
     left = stop_any(found)
     if left:
         raise LaunchFailed(f"{found.name}: may still run: {'; '.join(left)}")
@@ -118,8 +117,8 @@ def stop(run: RunName = None) -> None:
 def supervise(run: RunName = None) -> None:
     """Take over a run whose supervisor is gone: its processes go on, and are watched again."""
     from dsr1.launcher.executor import take_over
-    from dsr1.launcher.runs import find_run
+    from dsr1.launcher.overview import find_any
 
-    found = find_run(run)
+    found = find_any(run)
     take_over(found)
     print(f"{found.name}: {found.state().phase}, supervised again")

@@ -1,0 +1,99 @@
+"""Jobs on the Slurm that dsr1 brings for tests: what is refused, what waits, and one deployment from launch to stop."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.conftest import Dsr1
+from tests.end_to_end.test_mocker import Site, of_run
+
+from dsr1.slurm.fake import FakeSlurm
+
+ONE = ("--set", "stack=mocker", "--set", "engines.main={nodes: 1}")
+DEP = ("launch", "dsr1-dep", "--slurm")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    made = FakeSlurm(tmp_path / "slurm", nodes=("node1", "node2"))
+    monkeypatch.setenv("PATH", f"{made.install()}:{os.environ['PATH']}")
+    return made
+
+
+def told(dsr1: Dsr1, run: str) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(dsr1("status", run, "--json").stdout)
+    return answer
+
+
+@pytest.mark.e2e
+def test_from_launch_to_stop(dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Path) -> None:
+    launched = dsr1("launch", "tiny", "--slurm", "--no-check", "--name", "f", *site, *ONE)
+    assert launched.returncode == 0, launched.stderr
+    assert told(dsr1, "slurm://fake/1")["phase"] == "ready"
+    assert "frontend" in dsr1("logs", "f").stdout
+    assert "nothing of it is alive" in dsr1("stop", "f").stdout
+    assert (told(dsr1, "f")["phase"], fake.job("1")["state"]) == ("stopped", "COMPLETED")
+    assert of_run(state / "runs" / "f" / "hosts") == []
+
+
+def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert [word for word in words if word not in done.stderr] == []
+
+
+def test_sbatchs_own_words_and_what_to_do(dsr1: Dsr1, fake: FakeSlurm) -> None:
+    refused(dsr1(*DEP, "--nodes", "2", "--partition", "nope"), "Invalid partition name", "`sinfo -s` lists")
+    fake.refuse("Invalid account or account/partition combination specified")
+    refused(dsr1(*DEP, "--nodes", "2", "--account", "x;id"), "Invalid account", "sacctmgr show assoc")
+    assert fake.jobs() == []
+
+
+def test_what_sbatch_would_take_and_never_run(dsr1: Dsr1, fake: FakeSlurm) -> None:
+    refused(dsr1(*DEP, "--nodes", "9", "--name", "big"), "would wait for ever (PartitionNodeLimit)", "fewer nodes")
+    assert fake.job("1")["state"] == "CANCELLED"
+    assert dsr1("status", "big").returncode == 5
+
+
+def test_options_that_contradict(dsr1: Dsr1, fake: FakeSlurm) -> None:
+    refused(dsr1(*DEP), "slurm.nodes", "say how many")
+    refused(dsr1(*DEP, "--nodes", "2", "--time", "4h"), "slurm.time: '4h'")
+    refused(dsr1(*DEP, "--nodes", "2", "--hosts", "a,b"), "Slurm chooses the hosts")
+    refused(dsr1("launch", "dsr1-dep", "--no-wait"), "are for --slurm")
+    assert fake.calls("sbatch") == []
+
+
+def test_no_slurm_here(dsr1: Dsr1, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(dsr1(*DEP, "--nodes", "2"), "no Slurm on this machine", "--hosts")
+
+
+def test_test_only_submits_nothing(dsr1: Dsr1, fake: FakeSlurm) -> None:
+    assert "to start at 2030" in dsr1(*DEP, "--nodes", "2", "--test-only").stdout
+    assert fake.jobs() == []
+
+
+@pytest.mark.parametrize("version", ["22.05", "24.11"])
+def test_while_they_wait_one_question_for_all_runs(version: str, dsr1: Dsr1, fake: FakeSlurm) -> None:
+    fake.configure(version=version, held="Resources")
+    for name in ("a", "b"):
+        submitted = dsr1(*DEP, "--nodes", "2", "--no-wait", "--name", name)
+        assert (submitted.returncode, "slurm://fake/" in submitted.stdout) == (0, True), submitted.stderr
+    fake.change("1", start=1795553638)
+    asked = len(fake.calls("squeue"))
+    assert json.loads(dsr1("ps", "--json").stdout) == {"a": "queued", "b": "queued"}
+    assert len(fake.calls("squeue")) <= asked + 1
+    fake.change("2", state="CANCELLED")
+    assert dsr1("stop", "a").returncode == 0
+    assert (told(dsr1, "a")["phase"], told(dsr1, "b")["phase"]) == ("stopped", "stopped")
+    assert (fake.job("1")["state"], dsr1("status", "a").returncode) == ("CANCELLED", 0)
+
+
+def test_jobs_that_are_no_run_here(dsr1: Dsr1, fake: FakeSlurm) -> None:
+    fake.hold("Priority")
+    assert subprocess.run(("sbatch",), input="#!/bin/bash\n", text=True, check=False).returncode == 0
+    waits, gone = dsr1("status", "slurm://fake/1"), dsr1("stop", "slurm://fake/77")
+    assert (waits.returncode, gone.returncode) == (5, 5)
+    assert "job 1 waits (Priority)" in waits.stderr
+    assert "Slurm knows nothing of job 77" in gone.stderr
