@@ -171,26 +171,35 @@ def test_no_space_is_told_before_the_first_byte(hub: Hub, tmp_path: Path) -> Non
     assert not (tmp_path / "DeepSeek-R1").exists()
 
 
-def test_killed_at_any_point_it_goes_on(hub: Hub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ended_at_any_point_it_leaves_nothing_and_goes_on(hub: Hub, tmp_path: Path, how: signal.Signals) -> None:
     hub.gate = threading.Event()
     argv = (sys.executable, "-m", "dsr1.launcher.cli.main", "model", "fetch", REPO, "--to", str(tmp_path))
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
     with subprocess.Popen(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         while not hub.ranges(FIRST):
             assert child.poll() is None
-        agents = [line for line in _command_lines() if "work\0fetch" in line]
-        assert agents
-        assert not any(TOKEN in line for line in agents)
-        child.send_signal(signal.SIGKILL)
+        assert len(_agents(str(tmp_path))) == 1
+        child.send_signal(how)
+        told = child.communicate(timeout=30)[0].decode()
+    if how == signal.SIGINT:
+        assert (child.returncode, told) == (4, "dsr1: interrupted; the same command goes on where it stopped\n")
+    while _agents(str(tmp_path)):
+        pass
     hub.gate.set()
     hub.cuts[FIRST] = [30]
     fetch(hub, tmp_path)
     assert_whole(hub, tmp_path / "DeepSeek-R1")
 
 
-def _command_lines() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+def _agents(folder: str) -> list[str]:
+    """Those of this test: no order is in an argument, but where they work is told by their open lock."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            yield path.read_text(errors="replace")
+            if str(path.readlink()).startswith(folder):
+                found[path.parts[2]] = Path("/proc", path.parts[2], "cmdline").read_text(errors="replace")
         except OSError:
             continue
+    assert not any(TOKEN in line for line in found.values())
+    return [pid for pid, line in found.items() if "work\0fetch" in line]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import socket
 import ssl
 import threading
@@ -229,6 +230,14 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
 def test_a_name_that_leads_out_is_refused(name: str) -> None:
     with pytest.raises(Refused, match="is not the name of a file"):
         parse_items([[name, 1, 1]])
+
+
+def test_what_is_no_file_is_not_listed(source: Path) -> None:
+    os.mkfifo(source / "pipe")
+    (source / "loop").symlink_to(source)
+    (source / "nothing").symlink_to("not/there")
+    (source / "link.json").symlink_to(source / "config.json")
+    assert {item.name for item in list_folder(source)} == {*FILES, "link.json"}
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if "\n" not in name])

@@ -110,7 +110,13 @@ class LocalTransport(Transport):
     def _begin(self, host: str, job: str) -> "subprocess.Popen[bytes]":
         argv = (*self._python, str(make_bundle(self._folder)), "work", job)
         try:
-            child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal's Ctrl-C is ours alone: we end it
+            )
         except OSError as error:
             raise HostError(f"{host}: {self._python[0]} can't be run: {error.strerror}") from error
         self._jobs.append(child)

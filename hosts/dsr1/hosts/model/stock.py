@@ -10,6 +10,8 @@ from typing import Any
 from dsr1.hosts.model.job import Refused
 from dsr1.hosts.model.listing import is_safe
 
+LARGE = 64 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -21,13 +23,16 @@ class Item:
 
 
 def list_folder(folder: Path) -> tuple[Item, ...]:
-    """Every file below, links followed, nothing hidden: small ones first, so that what is wrong shows soon."""
-    items = [_item(folder, path) for path in _files(folder)]
-    return tuple(sorted(items, key=lambda item: (item.size > 1 << 26, item.name)))
+    """Every regular file below, nothing hidden: small ones first, so that what is wrong shows soon.
+
+    Links to files count as what they point at: a hub's cache is made of them. Links to folders are not followed.
+    """
+    items = [_item(folder, path) for path in _files(folder) if path.is_file()]
+    return tuple(sorted(items, key=lambda item: (item.size > LARGE, item.name)))
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder, followlinks=True):
+    for at, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(at, name) for name in names if not name.startswith("."))
 

@@ -1,5 +1,6 @@
 """What a person sees of long jobs on hosts: bars on a terminal, else a line now and then."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ def _lines(told: dict[str, float]) -> Show:
         now = time.monotonic()
         if seen.total and now - told.get(host, now - EVERY_S) >= EVERY_S:
             told[host] = now
-            print(render_line(host, seen), flush=True)
+            print(render_line(host, seen), file=sys.stderr, flush=True)
 
     return show
 
