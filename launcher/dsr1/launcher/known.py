@@ -1,6 +1,6 @@
 """What the runtime of a plan's hosts knows, as a fact of the hosts that were asked, and processes without the rest."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from dsr1.env.retired import VARIABLES
@@ -49,18 +49,21 @@ def is_asked_for(variable: Variable) -> bool:
     return variable.source.startswith("recipe ") and variable.source.endswith(".env")
 
 
-def leave_out(processes: Sequence[Process], answers: Iterable[RuntimeAnswer]) -> tuple[Process, ...]:
-    """Without the variables that dsr1 adds by itself and that some host's runtime doesn't know."""
-    known = tuple(answers)
+def leave_out(
+    processes: Sequence[Process], answers: Iterable[RuntimeAnswer]
+) -> tuple[tuple[Process, ...], tuple[str, ...]]:
+    """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all that it doesn't."""
+    told = tuple(answers)
+    every = {(v.name, v.source): v for process in processes for v in process.env}
+    unknown = [v for v in every.values() if not all(knows(answer, v.name) for answer in told)]
+    names = {variable.name for variable in unknown}
+    return tuple(_without(process, names) for process in processes), tuple(map(_note, unknown))
 
-    def stays(variable: Variable) -> bool:
-        return is_asked_for(variable) or all(knows(answer, variable.name) for answer in known)
 
-    return tuple(replace(process, env=tuple(filter(stays, process.env))) for process in processes)
+def _without(process: Process, names: Collection[str]) -> Process:
+    return replace(process, env=tuple(v for v in process.env if v.name not in names or is_asked_for(v)))
 
 
-def left_out(before: Sequence[Process], after: Sequence[Process]) -> Iterator[str]:
-    """A note for each variable that is gone."""
-    gone = {v for old, new in zip(before, after, strict=True) for v in old.env if v not in new.env}
-    for v in sorted({(v.name, v.source) for v in gone}):
-        yield f"{v[0]} ({v[1]}) is left out: the runtime does not know it"
+def _note(variable: Variable) -> str:
+    what = "`dsr1 check --only sw` says what to write" if is_asked_for(variable) else "left out"
+    return f"{variable.name} ({variable.source}): the runtime does not know it, {what}"

@@ -13,7 +13,7 @@ from dsr1.launcher.commands.front import fronts
 from dsr1.launcher.commands.site import Site
 from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
 from dsr1.launcher.environment import host_cache, overruled_notes
-from dsr1.launcher.known import leave_out, left_out, runtime_answers
+from dsr1.launcher.known import leave_out, runtime_answers
 from dsr1.launcher.loading import loading_notes
 from dsr1.launcher.ports import make_ports, uses_kvbm
 from dsr1.launcher.processes import all_processes
@@ -92,8 +92,7 @@ def make_plan(
     adapters = choose_adapters(recipe, topology, facts)
     site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts, adapters)
     stack = stack_of(recipe)
-    every = tuple(all_processes(site, stack))
-    processes = leave_out(every, runtime_answers(facts).values())
+    processes, unknown = leave_out(tuple(all_processes(site, stack)), runtime_answers(facts).values())
     return Plan(
         run=run,
         recipe=recipe.name,
@@ -102,7 +101,7 @@ def make_plan(
             _service(site, stack), workers=tuple(_workers_of(site, processes)), namespace=namespace_of(run)
         ),
         ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
-        notes=(*_notes(site, stack), *left_out(every, processes)),
+        notes=(*_notes(site, stack), *unknown),
         caches=tuple(_caches(site)),
     )
 

@@ -123,8 +123,18 @@ def test_what_dsr1_adds_and_the_runtime_does_not_know_is_left_out() -> None:
     plan = make_plan(recipe, HOSTS, "r", "/f", facts)
     names = {variable.name for process in plan.processes for variable in process.env}
     assert {name for name in names if name.startswith("VLLM_")} == {*KNOWN[:2], "VLLM_OF_THE_RECIPE"}
-    assert "VLLM_NO_USAGE_STATS (default) is left out: the runtime does not know it" in plan.notes
+    assert "VLLM_NO_USAGE_STATS (default): the runtime does not know it, left out" in plan.notes
+    told = "VLLM_OF_THE_RECIPE (recipe engines.main.env): the runtime does not know it, `dsr1 check --only sw` says"
+    assert any(note.startswith(told) for note in plan.notes)
     assert runtime_answers(facts)["a"] == TOLD
+
+
+def test_what_one_engine_asks_for_stays_there_alone() -> None:
+    facts = {"a": {RUNTIME: runtime_fact(TOLD)}, "b": {}}
+    changes = ("engines={p: {nodes: 1, env: {VLLM_NO_USAGE_STATS: 1}}, q: {nodes: 1}}",)
+    plan = make_plan(load_recipe("dsr1-dep", changes), HOSTS, "r", "/f", facts)
+    having = [process.name for process in plan.processes if "VLLM_NO_USAGE_STATS" in {v.name for v in process.env}]
+    assert {name.partition("-")[0] for name in having} == {"p"}
 
 
 def test_nothing_is_left_out_for_a_runtime_that_could_not_be_asked() -> None:
