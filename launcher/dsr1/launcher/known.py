@@ -54,7 +54,7 @@ def leave_out(
 ) -> tuple[tuple[Process, ...], tuple[str, ...]]:
     """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all that it doesn't."""
     told = tuple(answers)
-    every = {(v.name, v.source): v for process in processes for v in process.env}
+    every = {(v.name, is_asked_for(v)): v for process in processes for v in process.env}
     unknown = [v for v in every.values() if not all(knows(answer, v.name) for answer in told)]
     names = {variable.name for variable in unknown}
     return tuple(_without(process, names) for process in processes), tuple(map(_note, unknown))
