@@ -12,12 +12,16 @@ BY_PREFIX = ("NCCL_SOCKET_IFNAME", "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME")
 
 def control_plane(host: Host) -> tuple[Variable, ...]:
     """Which address and interface this node talks over. Without them gloo binds what /etc/hosts says."""
-    found = [Variable(name, host.address, f"address of {host.name}{_origin(host)}") for name in ADDRESSES]
+    found = [Variable(name, host.address, address_source(host)) for name in ADDRESSES]
     source = f"interface of {host.address}{_origin(host)}"
     if host.interface:
         found += [Variable(name, host.interface, source) for name in EXACT]
         found += [Variable(name, f"={host.interface}", source) for name in BY_PREFIX]
     return tuple(found)
+
+
+def address_source(host: Host) -> str:
+    return f"address of {host.name}{_origin(host)}"
 
 
 def _origin(host: Host) -> str:

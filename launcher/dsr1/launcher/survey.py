@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dsr1.env.node import LOOPBACK
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.ask import Ask
@@ -193,7 +194,9 @@ def _address(leader: Access, usable: Mapping[str, Sight]) -> str:
 
 
 def _host_or_named(access: Access, sight: Sight | HostError | None) -> Host:
-    return _host(access, sight) if isinstance(sight, Sight) and sight.interface else named_host(access)
+    """An interface that no peer can reach is none."""
+    known = isinstance(sight, Sight) and sight.interface not in ("", LOOPBACK)
+    return _host(access, sight) if known and sight is not None else named_host(access)
 
 
 def _host(access: Access, sight: Sight | HostError) -> Host:

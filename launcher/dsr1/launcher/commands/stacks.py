@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
@@ -100,12 +101,11 @@ def _vllm_worker(site: Site, place: Place) -> Command:
 
 
 def _dynamo_variables(site: Site, host: Host) -> tuple[Variable, ...]:
-    address = f"address of {host.name}"
     return (
         Variable("DYN_NAMESPACE", namespace_of(site.run), "the run's own: stale registrations can't be met"),
         Variable("DYN_REQUEST_PLANE", "tcp", "default"),
         Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
-        *(Variable(name, host.address, address) for name in _ADVERTISED),
+        *(Variable(name, host.address, address_source(host)) for name in _ADVERTISED),
         *_discovery(site),
         *from_mapping(
             {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if is_secured(site) else {}, "name in the run's certificate"
