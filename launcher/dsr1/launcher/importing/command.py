@@ -51,8 +51,8 @@ class Wanted:
 
 def read_program(container: Fields, variables: Mapping[str, str], wanted: Wanted, ledger: Ledger) -> Program:
     """Raises InputError that names the place, for a script that can't be read or that starts several."""
-    command = _arguments(container.get("command"), variables, ledger)
-    args = _arguments(container.get("args"), variables, ledger)
+    command = _arguments(container.get("command"), variables, wanted, ledger)
+    args = _arguments(container.get("args"), variables, wanted, ledger)
     argv = (*command, *args)
     for argument in argv:
         if "\0" in argument.text:
@@ -74,10 +74,13 @@ def _places(arguments: Sequence[Argument]) -> tuple[Place, ...]:
     return tuple(place for argument in arguments for place in argument.places)
 
 
-def _arguments(value: Value | None, variables: Mapping[str, str], ledger: Ledger) -> tuple[Argument, ...]:
+def _arguments(
+    value: Value | None, variables: Mapping[str, str], wanted: Wanted, ledger: Ledger
+) -> tuple[Argument, ...]:
     """A list of texts; or one text, which Kubernetes would refuse and which is split as a shell would."""
     if isinstance(value, Scalar):
-        words = [word for command in read_script(value.text, variables) for word in command.words]
+        commands = _commands(Argument(value.text, (value.place,)), (), variables, wanted)
+        words = [word for command in commands for word in command.words]
         ledger.rewrite("one text where Kubernetes wants a list; it is split as a shell would", "", value.place)
         return tuple(Argument(word.text, (value.place,), word.unknown) for word in words)
     items = value.values if isinstance(value, Items) else ()
@@ -118,12 +121,8 @@ def _name_at(argv: Sequence[Argument]) -> int:
 
 
 def _from_script(argv: tuple[Argument, ...], variables: Mapping[str, str], wanted: Wanted, ledger: Ledger) -> Program:
-    place, arguments = argv[0].places[0], tuple(argument.text for argument in argv[1:])
-    try:
-        commands = read_script(argv[0].text, variables, arguments)
-    except ValueError as error:
-        raise InputError(f"{wanted.source}:{place.line}: {place}: the script can't be read: {error}") from None
-    chosen = _choose(commands, wanted, place)
+    commands = _commands(argv[0], argv[1:], variables, wanted)
+    chosen = _choose(commands, wanted, argv[0].places[0])
     at = _Script(argv[0].line, _places(argv))
     _Reporter(at, ledger).report(commands, chosen)
     if chosen is None:
@@ -133,6 +132,16 @@ def _from_script(argv: tuple[Argument, ...], variables: Mapping[str, str], wante
     exports |= {name: Argument(value, at.places(word), word.unknown) for word in own for name, value in [_pair(word)]}
     program = _program_of([Argument(word.text, at.places(word), word.unknown) for word in words], ledger)
     return replace(program, exports=exports)
+
+
+def _commands(
+    script: Argument, arguments: Sequence[Argument], variables: Mapping[str, str], wanted: Wanted
+) -> tuple[Command, ...]:
+    place = script.places[0]
+    try:
+        return read_script(script.text, variables, tuple(argument.text for argument in arguments))
+    except ValueError as error:
+        raise InputError(f"{wanted.source}:{place.line}: {place}: the script can't be read: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class Ledger:
     notes: list[Note] = field(default_factory=list)
 
     def use(self, key: str, *places: Place) -> None:
-        self._add(Fate.USED, places, "", key)
+        if places:
+            self._add(Fate.USED, places, "", key)
 
     def rewrite(self, text: str, key: str, *places: Place) -> None:
         self._add(Fate.REWRITTEN, places, text, key)

@@ -61,7 +61,7 @@ KEYS: Mapping[str, str] = {
     **dict.fromkeys(("custom", "rdma/ib", "rdma/hca_shared_devices_a", "rdma/hca", "claims", "gpuType"), _HOST),
     "resources": _HOST,
     # Probes
-    "startupProbe": "dsr1 asks every process by itself whether it serves",
+    "startupProbe": "its times are timeouts.ready; dsr1 asks every process by itself whether it serves",
 }
 """By the name of a key, wherever it stands; a value takes the reason of the nearest key around it."""
 

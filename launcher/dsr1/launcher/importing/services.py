@@ -50,14 +50,20 @@ def _service(name: str, fields: Fields, ledger: Ledger) -> Service:
     container = pod.fields("mainContainer")
     if not container.values:
         container = _main(pod)
-    for key in ("name", "componentType", "type", "subComponentType"):
-        place = fields.get(key)
-        if isinstance(place, Scalar):
-            ledger.use(f"engines ({name})", place.place)
-    if isinstance(container.get("name"), Scalar):
-        ledger.use(f"engines ({name})", container.values["name"].place)
     kind, role = _kind(name, fields)
+    _use_names(name, kind, fields, container, ledger)
     return Service(name, kind, role, fields, pod, container)
+
+
+def _use_names(name: str, kind: str, fields: Fields, container: Fields, ledger: Ledger) -> None:
+    """What tells a service's kind and the container that counts; a frontend's own name says nothing more."""
+    key = "frontend" if kind == "frontend" else f"engines ({name})"
+    told = [fields.get(word) for word in ("componentType", "type", "subComponentType")]
+    told += [container.get("name")] + ([fields.get("name")] if kind != "frontend" else [])
+    ledger.use(key, *(value.place for value in told if isinstance(value, Scalar)))
+    own = fields.get("name")
+    if kind == "frontend" and isinstance(own, Scalar):
+        ledger.leave("name: the frontend of a recipe has none of its own", own.place)
 
 
 def _main(pod: Fields) -> Fields:

@@ -44,7 +44,7 @@ def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger
         elif name in LEFT_OUT:
             ledger.leave(f"{name}: {LEFT_OUT[name]}", *setting.places)
         elif setting.value is None:
-            ledger.ask(f"{name}: its value is {setting.origin}", f"{key}.env", *setting.places)
+            ledger.ask(f"{name}: set it on the hosts; its value is {setting.origin}", f"{key}.env", *setting.places)
         elif _SECRET.search(name):
             ledger.ask(f"{name}: a secret, which is not copied into a recipe", f"{key}.env", *setting.places)
         elif name in RETIRED:

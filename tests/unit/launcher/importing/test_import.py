@@ -86,7 +86,7 @@ def test_the_old_chunk_bounds_tokens_and_so_sequences() -> None:
 
 
 def test_what_only_a_cluster_knows_is_the_users_to_set() -> None:
-    assert "HF_TOKEN: its value is key 'HF_TOKEN' of secret 'hub-token'" in said(
+    assert "HF_TOKEN: set it on the hosts; its value is key 'HF_TOKEN' of secret 'hub-token'" in said(
         imported("disagg-16.yaml"), Fate.TO_SET
     )
     assert "model.path '/weights/r1' lies in volume 'weights'" in said(imported("disagg-16.yaml"), Fate.TO_SET)

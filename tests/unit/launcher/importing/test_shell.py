@@ -1,0 +1,74 @@
+"""Scripts are read as a shell would split them, and what only a shell knows is called unknown."""
+
+import shlex
+
+import pytest
+
+from dsr1.launcher.importing.shell import expand_kubernetes, read_script
+
+
+def words(script: str, arguments: tuple[str, ...] = (), **variables: str) -> list[list[str]]:
+    return [[word.text for word in command.words] for command in read_script(script, variables, arguments)]
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        ("a b", [["a", "b"]]),
+        ("a 'b c' \"d e\" f\\ g", [["a", "b c", "d e", "f g"]]),
+        ("a \\\n  b \\\n  c", [["a", "b", "c"]]),
+        ("a \\\r\n b", [["a", "b"]]),
+        ("a && b; c | d\ne", [["a"], ["b"], ["c"], ["d"], ["e"]]),
+        ("a # not this\nb", [["a"], ["b"]]),
+        ("a#b '#c'", [["a#b", "#c"]]),
+        ("a ''", [["a", ""]]),
+        ('a "x\\"y" \'z"\'', [["a", 'x"y', 'z"']]),
+        ("a 2>&1 >/dev/null b", [["a", "b"]]),
+        ("a &>log b2 >>x", [["a", "b2"]]),
+        ('a --json=\'{"b": "c d"}\'', [["a", '--json={"b": "c d"}']]),
+    ],
+)
+def test_words(script: str, wanted: list[list[str]]) -> None:
+    assert words(script) == wanted
+
+
+@pytest.mark.parametrize("text", ["a b", "';id", '"', "$(id)", "`id`", "\\", "x\ny", "#", "${A}", "&&", "é"])
+def test_what_shlex_quotes_is_one_word(text: str) -> None:
+    assert words(f"run {shlex.quote(text)} end") == [["run", text, "end"]]
+
+
+def test_variables() -> None:
+    assert words("a $X \"$X\" ${X} '$X' ${Y:-d} $X$X", X="1 2") == [
+        ["a", "1", "2", "1 2", "1", "2", "$X", "d", "1", "21", "2"]
+    ]
+    assert words("X=1\nexport Y=$X\na $X $Y") == [["X=1"], ["export", "Y=1"], ["a", "1", "1"]]
+    assert words("a $EMPTY b", EMPTY="") == [["a", "b"]]
+    assert words('a "$EMPTY" b', EMPTY="") == [["a", "", "b"]]
+
+
+def test_a_scripts_own_arguments() -> None:
+    assert words('a "$@" b', ("sh", "x y", "z")) == [["a", "x y", "z", "b"]]
+    assert words("a $1", ("sh", "x")) == [["a", "x"]]
+
+
+@pytest.mark.parametrize("text", ["$(id)", "`id`", "$((1 + 1))", "${A[@]}", "${A:+b}", "$UNSET", "$(a $(b) c)"])
+def test_only_a_shell_knows(text: str) -> None:
+    for quoted in (text, f'"{text}"'):
+        (command,) = read_script(f"run {quoted}", {})
+        assert command.words[1].unknown == (text,)
+        assert command.words[1].text == text
+
+
+def test_lines_are_counted() -> None:
+    (first, second) = read_script("a \\\n  b\n\nc", {})
+    assert [word.line for word in (*first.words, *second.words)] == [0, 1, 3]
+
+
+@pytest.mark.parametrize("script", ["a 'b", 'a "b', 'a "$(b"'])
+def test_an_open_quote_is_refused(script: str) -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        read_script(script, {})
+
+
+def test_kubernetes_own_expansion() -> None:
+    assert expand_kubernetes("$(A)-$(B)-$$(A)-$A", {"A": "1"}) == ("1-$(B)-$(A)-$A", ("A",))
