@@ -88,12 +88,15 @@ def _roles(parts: Parts) -> list[tuple[Worker, str]]:
     firsts = [PREFILL if (flag or name) == PREFILL else "" for flag, name in said]
     roles = [role_of(flag, name, firsts) for flag, name in said]
     for worker, role in zip(parts.workers, roles, strict=True):
-        seen = worker.service.role
+        seen = worker.service.role or worker.draft.role
         if seen and role != seen:
-            why = "its flags say so" if worker.draft.role else "no other service prefills, so it serves whole requests"
-            parts.ledger.rewrite(
-                f"{worker.draft.name}: {role}, though it is called {seen}: {why}", f"{worker.draft.key}.role"
+            why = (
+                "its flags say so"
+                if role == worker.draft.role
+                else "no other service prefills: it serves whole requests"
             )
+            text = f"{worker.draft.name}: {role}, though it is called {seen}: {why}"
+            parts.ledger.rewrite(text, f"{worker.draft.key}.role")
     return list(zip(parts.workers, roles, strict=True))
 
 
@@ -121,6 +124,9 @@ def _settle_transfer(values: dict[str, Any], role: str, draft: Draft) -> None:
             values["kv_transfer"] = "nixl"
     elif isinstance(config, dict):
         values["kv_transfer"] = next((word for word in CONNECTORS if _means(word, role, config)), config)
+        if role != BOTH and config.get("kv_role") == "kv_both" and values["kv_transfer"] != config:
+            text = f"{draft.name}: kv_role kv_both is retired; it follows from the engine's role"
+            draft.ledger.rewrite(text, f"{draft.key}.kv_transfer")
 
 
 def _means(word: str, role: str, config: dict[str, Any]) -> bool:
@@ -202,7 +208,7 @@ def _model(parts: Parts) -> dict[str, Any]:
         parts.ledger.use("model.path", *flag.places)
     if first.unknown:
         parts.ledger.ask(
-            f"--model {short(first.text)}: only the container's shell knows its value; give --model",
+            f"--model {short(first.text)}: what it stands for is not in the manifest; give --model",
             "model.path",
             *first.places,
         )

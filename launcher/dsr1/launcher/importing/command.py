@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.ledger import Ledger
-from dsr1.launcher.importing.shell import Command, Word, assignment, expand_kubernetes, read_script
+from dsr1.launcher.importing.shell import Command, Word, assignment, expand_kubernetes, placeholders, read_script
 from dsr1.launcher.importing.tree import Fields, Items, Place, Scalar, Value
 
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
@@ -84,11 +84,12 @@ def _arguments(
         ledger.rewrite("one text where Kubernetes wants a list; it is split as a shell would", "", value.place)
         return tuple(Argument(word.text, (value.place,), word.unknown) for word in words)
     items = value.values if isinstance(value, Items) else ()
-    return tuple(
-        Argument(expand_kubernetes(item.text, variables)[0], (item.place,), line=item.first_line)
-        for item in items
-        if isinstance(item, Scalar)
-    )
+    return tuple(_argument(item, variables) for item in items if isinstance(item, Scalar))
+
+
+def _argument(item: Scalar, variables: Mapping[str, str]) -> Argument:
+    text = expand_kubernetes(item.text, variables)
+    return Argument(text, (item.place,), placeholders(text), item.first_line)
 
 
 def _script_at(argv: Sequence[Argument]) -> int | None:

@@ -29,7 +29,7 @@ def read_flags(draft: Draft, program: Program, taken: Taken) -> list[Flag]:
         if not stray.unknown:
             draft.refuse_at(stray.places, f"argument {short(stray.text)} belongs to no flag")
         draft.ledger.ask(
-            f"{short(stray.text)}: only the container's shell knows it", f"{draft.key}.args", *stray.places
+            f"{short(stray.text)}: what it stands for is not in the manifest", f"{draft.key}.args", *stray.places
         )
     _settle(draft, taken.retired)
     return unknown

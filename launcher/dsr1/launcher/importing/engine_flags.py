@@ -14,14 +14,18 @@ from dsr1.launcher.importing.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.numbers import parse_count, parse_number, parse_switch
 from dsr1.launcher.recipe_engine import CONNECTORS, Eplb
 
+_PLACING = ("tensor-parallel-size", "data-parallel-size", "data-parallel-size-local", "pipeline-parallel-size")
+
 
 def take_flag(draft: Draft, flag: Flag, known: Known) -> bool:
     """False for a flag that nobody knows. Raises InputError that names the place of a value that can't be."""
     if flag.name in ("model", "served-model-name"):
         _take_name(draft, flag)
+    elif flag.unknown and flag.name in _PLACING:
+        draft.refuse(flag, f"what {', '.join(flag.unknown)} stands for is not in the manifest; write the number")
     elif flag.unknown:
-        wish = f"--{flag.name} {short(flag.text)}: only the container's shell knows its value"
-        draft.ledger.ask(wish, draft.key, *flag.places)
+        text = f"--{flag.name} {short(flag.text)}: what it stands for is not in the manifest"
+        draft.ledger.ask(text, draft.key, *flag.places)
     elif flag.name in LEFT_OUT:
         draft.ledger.leave(f"--{flag.name}: {LEFT_OUT[flag.name]}", *flag.places)
     elif flag.name in RETIRED:

@@ -49,7 +49,7 @@ def plain_values(settings: Mapping[str, Setting]) -> dict[str, str]:
 def _expanded(setting: Setting, before: Mapping[str, Setting]) -> Setting:
     if setting.value is None or "$" not in setting.value:
         return setting
-    value, _ = expand_kubernetes(setting.value, plain_values(before))
+    value = expand_kubernetes(setting.value, plain_values(before))
     return Setting(setting.name, value, setting.places, setting.origin)
 
 

@@ -68,7 +68,7 @@ def _take_variables(draft: FrontendDraft, taken: Taken) -> None:
 
 def _take(draft: FrontendDraft, flag: Flag, known: Known) -> None:
     if flag.unknown:
-        text = f"--{flag.name} {short(flag.text)}: only the container's shell knows its value"
+        text = f"--{flag.name} {short(flag.text)}: what it stands for is not in the manifest"
         draft.ledger.ask(text, "frontend", *flag.places)
     elif flag.name in LEFT_OUT:
         draft.ledger.leave(f"--{flag.name}: {LEFT_OUT[flag.name]}", *flag.places)

@@ -20,7 +20,6 @@ class Word:
     text: str
     line: int = 0
     unknown: tuple[str, ...] = ()
-    taken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +60,9 @@ class _Part:
     text: str = ""
     begun: bool = False
     unknown: list[str] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
 
     def word(self) -> Word:
-        return Word(self.text, self.line, tuple(self.unknown), tuple(self.taken))
+        return Word(self.text, self.line, tuple(self.unknown))
 
 
 class _Reader:
@@ -189,8 +187,6 @@ class _Reader:
         value = self._variables.get(name)
         if value is None or (not value and match[3] == ":-"):
             value = default if default is not None else value
-        else:
-            self._part.taken.append(name)
         self._put(value, match[0], quoted)
 
     def _put(self, value: str | None, written: str, quoted: bool) -> None:
@@ -204,11 +200,9 @@ class _Reader:
 
     def _put_fields(self, value: str) -> None:
         """An unquoted value falls apart at its spaces, as a shell's does."""
-        taken = self._part.taken
         for number, piece in enumerate(value.split()):
             if number or value[0] in _SPLITS:
                 self._end_word()
-                self._part.taken = list(taken)
             self._add(piece)
         if value[-1] in _SPLITS:
             self._end_word()
@@ -247,16 +241,15 @@ def _end_of_substitution(text: str) -> int:
     return len(text)
 
 
-def expand_kubernetes(text: str, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Kubernetes' own expansion of $(NAME) from a container's variables, and the names taken; $$ is a dollar."""
-    taken: list[str] = []
+def expand_kubernetes(text: str, variables: Mapping[str, str]) -> str:
+    """Kubernetes' own expansion of $(NAME) from a container's variables; $$ is a dollar."""
 
     def put(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        if match[1] not in variables:
-            return match[0]
-        taken.append(match[1])
-        return variables[match[1]]
+        return "$" if match[0] == "$$" else variables.get(match[1], match[0])
 
-    return re.sub(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)", put, text), tuple(taken)
+    return re.sub(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)", put, text)
+
+
+def placeholders(text: str) -> tuple[str, ...]:
+    """${NAME}, which something fills in before Kubernetes reads it; Kubernetes itself does not."""
+    return tuple(re.findall(r"\$\{\w+\}", text))

@@ -10,6 +10,7 @@ from dsr1.launcher.importing.command import Program, short
 from dsr1.launcher.importing.environment import Setting
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import VARIABLES as LEFT_OUT
+from dsr1.launcher.importing.shell import placeholders
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY|SECRET_KEY|CREDENTIALS?)$")
@@ -45,6 +46,9 @@ def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger
             ledger.leave(f"{name}: {LEFT_OUT[name]}", *setting.places)
         elif setting.value is None:
             ledger.ask(f"{name}: set it on the hosts; its value is {setting.origin}", f"{key}.env", *setting.places)
+        elif placeholders(setting.value):
+            text = f"{name}={short(setting.value)}: what it stands for is not in the manifest"
+            ledger.ask(text, f"{key}.env", *setting.places)
         elif _SECRET.search(name):
             ledger.ask(f"{name}: a secret, which is not copied into a recipe", f"{key}.env", *setting.places)
         elif name in RETIRED:

@@ -56,6 +56,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ),
         (manifest("[--model, m, --tensor-parallel-size, two]"), "--tensor-parallel-size 'two': a whole number"),
         (manifest("[--model, m, --tensor-parallel-size, '16']"), "exceeds a host's 8 GPUs"),
+        (manifest("[--model, m, --tensor-parallel-size, '${TP}']"), "what .* stands for is not in the manifest"),
         (manifest("[--model, m, --pipeline-parallel-size, '2']"), "no pipeline parallelism"),
         (manifest("[--model, m, -dp, '3']", "multinode: {nodeCount: 2}, "), "3 can't be dealt evenly to 2 nodes"),
         (manifest("[--model, m, -dp, '8']", "resources: {limits: {gpu: '4'}}, "), "need 8 on each node, which has 4"),

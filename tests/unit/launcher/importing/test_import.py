@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.ledger import Fate
 from dsr1.launcher.importing.proof import prove
@@ -118,6 +119,72 @@ def test_a_lonely_decode_worker_serves_whole_requests() -> None:
     result = imported("aggregated.yaml")
     assert "role" not in result.recipe["engines"]["vllm-decode-worker"]
     assert "aggregated, though it is called decode" in said(result, Fate.REWRITTEN)
+
+
+def worker(*args: str, **more: Any) -> dict[str, Any]:
+    return {"componentType": "worker", **more, "extraPodSpec": {"mainContainer": {"args": ["--model", "m", *args]}}}
+
+
+def deployed(**services: dict[str, Any]) -> Imported:
+    head = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment", "metadata": {"name": "a"}}
+    return import_manifest(json.dumps({**head, "spec": {"services": services}}), "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("services", "roles"),
+    [
+        ({"decode": worker(), "prefill": worker()}, ["decode", "prefill"]),
+        ({"A": worker(subComponentType="decode"), "B": worker("--is-prefill-worker")}, ["decode", "prefill"]),
+        ({"A": worker(), "B": worker("--disaggregation-mode", "prefill")}, ["decode", "prefill"]),
+        ({"prefill": worker("--is-decode-worker"), "decode": worker("--is-prefill-worker")}, ["decode", "prefill"]),
+        ({"A": worker("--is-decode-worker")}, [None]),
+        ({"A": worker(), "B": worker()}, [None, None]),
+    ],
+)
+def test_roles(services: dict[str, Any], roles: list[str | None]) -> None:
+    assert [engine.get("role") for engine in deployed(**services).recipe["engines"].values()] == roles
+
+
+def test_a_rank_over_small_nodes_comes_to_one_host() -> None:
+    spread = worker("-tp", "2", multinode={"nodeCount": 2}, resources={"limits": {"gpu": "1"}})
+    engine = deployed(A=spread).recipe["engines"]["a"]
+    assert (engine["nodes"], engine["ranks_per_node"], engine["tensor_parallel_size"]) == (1, 1, 2)
+
+
+def test_placeholders_are_the_users_to_fill_in() -> None:
+    result = deployed(A=worker("--load-format", "${FORMAT}", envs=[{"name": "A", "value": "${B}"}]))
+    assert "args" not in result.recipe["engines"]["a"]
+    assert "env" not in result.recipe["engines"]["a"]
+    assert "--load-format '${FORMAT}': what it stands for" in said(result, Fate.TO_SET)
+    assert "A='${B}': what it stands for" in said(result, Fate.TO_SET)
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ('{"kv_connector":"NixlConnector","kv_role":"kv_both"}', "nixl"),
+        ('{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}', "lmcache"),
+        ('{"kv_connector":"Other","kv_role":"kv_both"}', {"kv_connector": "Other", "kv_role": "kv_both"}),
+    ],
+)
+def test_how_caches_move(written: str, wanted: Any) -> None:
+    assert deployed(A=worker("--kv-transfer-config", written)).recipe["engines"]["a"]["kv_transfer"] == wanted
+
+
+def test_the_old_connectors() -> None:
+    result = deployed(decode=worker("--connector", "nixl"), prefill=worker("--connector", "kvbm", "nixl"))
+    assert [engine["kv_transfer"] for engine in result.recipe["engines"].values()] == ["nixl", "kvbm"]
+
+
+def test_a_short_start_leaves_dsr1s_own_timeout() -> None:
+    result = deployed(A=worker(startupProbe={"periodSeconds": 1, "failureThreshold": 30}))
+    assert "timeouts" not in result.recipe
+    assert "30 s are few" in said(result, Fate.REWRITTEN)
+
+
+def test_two_models_are_two_recipes() -> None:
+    with pytest.raises(InputError, match="another service serves 'm'"):
+        deployed(A=worker(), B=worker("--model", "other"))
 
 
 def test_the_newer_api_and_kubectls_lists() -> None:

@@ -71,4 +71,4 @@ def test_an_open_quote_is_refused(script: str) -> None:
 
 
 def test_kubernetes_own_expansion() -> None:
-    assert expand_kubernetes("$(A)-$(B)-$$(A)-$A", {"A": "1"}) == ("1-$(B)-$(A)-$A", ("A",))
+    assert expand_kubernetes("$(A)-$(B)-$$(A)-$A", {"A": "1"}) == "1-$(B)-$(A)-$A"
