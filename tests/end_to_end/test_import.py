@@ -1,7 +1,6 @@
 """What `dsr1 import` takes for known and for today's, held against the installed vLLM and Dynamo."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -50,16 +49,14 @@ def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path
         CommandLine("imported", "dynamo.vllm", tuple(argv[argv.index("dynamo.vllm") + 1 :])),
         CommandLine("as it was", "dynamo.vllm", ("--model", str(MODEL), *OLD)),
     )
-    cache = tmp_path / "cache"
-    modules = ("dynamo.vllm", "dynamo.frontend")
-    told = ask_runtime(RuntimeQuestion((str(RUNTIME / "bin" / "python"),), str(MODEL), modules, commands), cache)
+    python, modules = (str(RUNTIME / "bin" / "python"),), ("dynamo.vllm", "dynamo.frontend")
+    told = ask_runtime(RuntimeQuestion(python, str(MODEL), modules, commands), tmp_path)
     assert {said.name: said.verdict for said in told.said} == {"imported": "accepted", "as it was": "refused"}, (
         told.said
     )
-    for parser, program in zip(told.parsers, ("worker", "frontend"), strict=True):
-        assert not parser.problem
-        known = known_flags(program)
+    assert [parser.problem for parser in told.parsers] == ["", ""]
+    for parser in told.parsers:
+        known = known_flags("worker" if parser.module == "dynamo.vllm" else "frontend")
         unknown = {flag for flag in parser.flags if flag.startswith("--")} - {f"--{name}" for name in known.kinds}
         off = {f"--no-{name}" for name, kind in known.kinds.items() if kind == "switch"}
         assert unknown - off <= {"--help", "--version"}
-    shutil.rmtree(cache, ignore_errors=True)
