@@ -114,7 +114,7 @@ def make_share(group: Group, plan: Plan) -> Share:
     spec = group.spec
     return Share(
         engine=group.name,
-        expert_ranks=group.size * spec.tensor_parallel_size if spec.expert_parallel else 1,
+        expert_ranks=group.size * spec.tensor_parallel_size,
         tensor_ranks=spec.tensor_parallel_size,
         redundant_experts=spec.eplb.num_redundant_experts if spec.eplb else 0,
         utilization=spec.gpu_memory_utilization,
@@ -127,6 +127,7 @@ def make_share(group: Group, plan: Plan) -> Share:
         role=spec.role,
         queue_depth=_queue_depth(group.name, plan),
         expert_balancing=spec.eplb is not None,
+        expert_parallel=spec.expert_parallel,
     )
 
 

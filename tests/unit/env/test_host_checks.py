@@ -177,6 +177,11 @@ def test_numbers_that_do_not_agree(changes: dict[str, Any], said: str) -> None:
     assert (found.verdict, said in found.seen) == ("FAIL", True), found
 
 
+def test_slices_of_experts_need_not_be_dealt_evenly() -> None:
+    shares = (replace(LOW_LATENCY, expert_ranks=24, expert_parallel=False),)
+    assert finding("cfg.plan", replace(NEEDS, shares=shares)).verdict == "PASS"
+
+
 def test_experts_that_the_kernels_do_not_know() -> None:
     config: Any = HEALTHY["model.config"]
     assert "hidden_size 6000" in finding("cfg.plan", model_config=config | {"hidden_size": 6000}).seen

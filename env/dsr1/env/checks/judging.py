@@ -24,6 +24,7 @@ Site = Mapping[str, Facts]
 class Share:
     """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt over.
 
+    Without `expert_parallel` each of them has a slice of every expert, which takes as much.
     None is what the recipe leaves to vLLM: its default depends on the version, see model_memory.
     """
 
@@ -41,6 +42,7 @@ class Share:
     role: str = "aggregated"
     queue_depth: int | None = None
     expert_balancing: bool = False
+    expert_parallel: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ KINDS: Mapping[str, Kind] = {
     "clock.offset": number,
     "clock.source": table,
     "clock.synchronized": flag,
+    "cpu.cores": count,
     "cpu.count": count,
     "cpu.governor": text,
     "cpu.usable": count,

@@ -27,7 +27,7 @@ def _summary(share: Share, config: dict[str, Any]) -> str:
 
 def _troubles(share: Share, config: dict[str, Any]) -> Iterator[str]:
     experts = config["n_routed_experts"] + share.redundant_experts
-    if experts % share.expert_ranks:
+    if share.expert_parallel and experts % share.expert_ranks:
         yield f"{experts} experts ({share.redundant_experts} redundant) can't be dealt evenly to {share.expert_ranks}"
     if share.backend == "deepep_low_latency":
         yield from _low_latency(share, config)

@@ -105,7 +105,8 @@ def cpus(facts: Facts, needs: Needs) -> Verdict:
     usable, quota = known(facts, "cpu.usable"), known_or(facts, "cgroup.cpus", UNLIMITED)
     here, wanted = known(facts, "cpu.count"), CORES * needs.gpus
     found = usable if quota == UNLIMITED else min(usable, quota)
-    seen = f"{found:g} usable of {here}"
+    cores = known_or(facts, "cpu.cores", here)
+    seen = f"{found:g} usable of {here} CPUs, {cores} cores"
     fix = "In a Slurm job: --exclusive, or more --cpus-per-task. In a container: more CPUs."
     return passed(found >= wanted, "WARN", seen, f"{wanted}, {CORES} a rank", fix)
 

@@ -23,11 +23,7 @@ def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
     net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
     yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
     yield "net.ephemeral", str(settings), lambda: [*parse_range(read(settings / "ip_local_port_range"))]
-    yield (
-        "net.reserved",
-        str(settings),
-        lambda: [[*r] for r in parse_reserved(read(settings / "ip_local_reserved_ports"))],
-    )
+    yield "net.reserved", str(settings), lambda: _reserved(settings / "ip_local_reserved_ports")
     yield "net.unprivileged", str(settings), lambda: read_int(settings / "ip_unprivileged_port_start")
 
 
