@@ -20,7 +20,7 @@ from dsr1.hosts.ssh import ShellTransport, SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
 from dsr1.launcher.checking import extras_of, refuse_unfit
-from dsr1.launcher.commands.front import ETCD_FILE
+from dsr1.launcher.commands.front import ETCD_FILE, runs_etcd
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
@@ -40,6 +40,8 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         _refuse(recipe, site, checks)
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
     run.create(recipe, plan, make_settings(recipe, site, checks), make_kept(plan, site))
+    if not accesses and runs_etcd(recipe, 1):
+        (run.folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
     _start_supervisor(run)
 
 
@@ -90,8 +92,8 @@ def _see(
 
 
 def bring_etcd(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
-    """To the hosts that may have to run it, where the run has one of its own."""
-    if len(seen.hosts) > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm":
+    """To the hosts that may have to run it, as an etcd or as the gateway."""
+    if runs_etcd(recipe, len(seen.hosts)):
         for host in (seen.hosts[0], *seen.spares):
             _bring_etcd(transport, host)
 

@@ -35,7 +35,7 @@ class Answers:
 def problems(answers: Sequence[Answers], meant: bool = True) -> list[str]:
     """One line each, beginning with the rank; none when all is well. What isn't `meant` only has to be there."""
     meaning = [_stuck(answers), _differ(answers), _wrong(answers)] if meant else []
-    looks = [_failed(answers), _empty(answers), *meaning]
+    looks = [_failed(answers), _empty(answers, meant), *meaning]
     return [line for look in looks for line in look]
 
 
@@ -43,10 +43,11 @@ def _failed(answers: Sequence[Answers]) -> Iterator[str]:
     yield from (f"{one.target.name}: {one.error}" for one in answers if one.error)
 
 
-def _empty(answers: Sequence[Answers]) -> Iterator[str]:
+def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
+    """A simulated engine's tokens may stand for no text."""
     for one in answers:
         for reply in (*one.fixed, *one.known):
-            if not reply.tokens or not (reply.text or reply.thought):
+            if not reply.tokens or (meant and not (reply.text or reply.thought)):
                 yield f"{one.target.name}: answered {reply.question!r} without a word"
 
 

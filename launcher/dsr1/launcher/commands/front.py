@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dsr1.hosts.host import Host
 from dsr1.launcher.commands.site import Command, Site, is_secured, listen_address
+from dsr1.launcher.recipe import Recipe
 
 ETCD, FRONTEND, GATEWAY = "etcd", "frontend", "gateway"
 ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agent's folder
@@ -21,6 +22,12 @@ class Front:
     host: Host
     address: str
     port: int
+
+
+def runs_etcd(recipe: Recipe, hosts: int) -> bool:
+    """Whether the first of so many hosts needs etcd's binary: for the run's own etcd, or for the gateway."""
+    own = hosts > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm"
+    return own or recipe.frontend.replicas > 1
 
 
 def fronts(site: Site) -> tuple[Front, ...]:
