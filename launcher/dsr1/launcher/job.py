@@ -15,8 +15,9 @@ from pathlib import Path
 from dsr1.hosts.access import Access
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError
+from dsr1.launcher.baggage import bring
 from dsr1.launcher.checking import choose, extras_of, judge_site, refuse_unfit
-from dsr1.launcher.executor import bring_etcd, make_kept, make_settings
+from dsr1.launcher.executor import make_kept, make_settings
 from dsr1.launcher.findings import folded
 from dsr1.launcher.job_script import needed_hosts
 from dsr1.launcher.plan import make_plan
@@ -82,7 +83,7 @@ def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str
     with closing(SrunTransport(shells, run.name, python, run.folder / "hosts")) as transport:
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)
         seen = choose_hosts(recipe, hosts, transport, checks)
-        bring_etcd(recipe, seen, transport)
+        bring(recipe, seen, transport)
         plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts)
         run.fill(plan, make_settings(recipe, seen, checks), make_kept(plan, seen))
         ending.supervisor = Supervisor(run, transport)

@@ -1,6 +1,5 @@
 """A recipe as a batch script: what it asks of Slurm, and the supervisor as its batch step. Pure."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,13 +88,9 @@ def needed_hosts(recipe: Recipe) -> int:
         raise InputError(
             f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set slurm.nodes=2"
         )
-    most = sum(engine.nodes * engine.replicas for engine in recipe.engines.values() if engine.nodes != "all")
-    for count in range(wanted_nodes(recipe), most):
-        with contextlib.suppress(InputError):
-            _try(recipe, count)
-            return count
-    _try(recipe, most)
-    return most
+    count = wanted_nodes(recipe)
+    _try(recipe, count)
+    return count
 
 
 def _try(recipe: Recipe, count: int) -> None:

@@ -13,6 +13,7 @@ from dsr1.launcher.adapters import wanted_adapters
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.rehearsal import needs_stand_in
 from dsr1.launcher.topology import GPUS_PER_NODE, Group, Topology, make_topology
 
 GIB = 2**30
@@ -50,7 +51,7 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collect
     plan = make_plan(recipe, fill_up(recipe, hosts), "check", "/nowhere")
     ports = {port for process in plan.processes for port in process.ports}
     return Ask(
-        model=recipe.model.path,
+        model="" if needs_stand_in(recipe) else recipe.model.path,
         leader=leader,
         peers=tuple(host.name for host in hosts) if leader and len(hosts) > 1 else (),
         ports=tuple(sorted(ports)),

@@ -25,12 +25,16 @@ NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that the frontend sends requests to, for these global DP ranks; its counters are at `metrics_url`."""
+    """A process that the frontend sends requests to, for these DP ranks; its counters are at `metrics_url`.
+
+    Ranks are global; the simulator's begin at 0 in every process, and it doesn't `count` requests by rank.
+    """
 
     process: str
     ranks: tuple[int, ...]
     metrics_url: str
     role: str = "aggregated"
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,10 @@ def _service(site: Site, stack: Stack) -> Service:
 
 
 def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
-    """The simulator and vLLM's own server can't be asked rank by rank."""
-    if site.recipe.stack != "dynamo":
+    """vLLM's own server can't be asked rank by rank."""
+    if site.recipe.stack == "vllm":
         return
+    simulated = site.recipe.stack == "mocker"
     groups = {group.name: group for group in site.topology.groups}
     addresses = {host.name: host.address for host in site.topology.hosts}
     for process in processes:
@@ -131,8 +136,9 @@ def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
         if process.group in groups and port:
             group = groups[process.group]
             ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
+            ranks = tuple(range(len(process.ranks))) if simulated else ranks
             url = f"http://{addresses[process.host]}:{port}/metrics"
-            yield Worker(process.name, ranks, url, group.spec.role)
+            yield Worker(process.name, ranks, url, group.spec.role, not simulated)
 
 
 def _mocker_registrations(group: Group) -> int:
@@ -152,6 +158,8 @@ def _notes(site: Site, stack: Stack) -> Iterator[str]:
             yield f"engines.{group.engine}: one rank a node, so {group.spec.layout} runs as {group.layout}"
         if uses_kvbm(group) and group.size > 1:
             yield f"engines.{group.engine}.kv_transfer: Dynamo's kvbm knows no data parallel ranks yet (1.6)"
+    if site.recipe.stack == "mocker":
+        yield "stack mocker: the engines are simulated, everything else is real"
     silent = [host.name for host in site.topology.hosts if host.name not in site.facts]
     if silent:
         yield f"{', '.join(silent)}: planned without facts; what follows from their adapters is left out"

@@ -103,7 +103,7 @@ def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[i
     bound: list[int] = []
     if stack.has_system_port and not is_headless_follower(group, node):
         bound.append(ports.system + ranks_before(group, node) + index)
-    if node.rank == 0 and index == 0 and len(group.nodes) > 1 and site.recipe.stack != "mocker":
+    if node.rank == 0 and index == 0 and len(group.nodes) > 1:
         bound.append(ports.rpc)
     if stack.frontend is None and node.rank == 0:
         bound.append(site.recipe.frontend.port)

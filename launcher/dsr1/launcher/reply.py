@@ -42,8 +42,9 @@ class Reply:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """From the first token on; None for a single one."""
-        return (self.tokens - 1) / (self.seconds - self.first_s) if self.tokens > 1 else None
+        """From the first token on; None where that can't be told: a single one, or none with a text."""
+        rest = self.seconds - self.first_s
+        return (self.tokens - 1) / rest if self.tokens > 1 and rest > 0 else None
 
 
 def ask(service: Service, client: httpx.Client, target: Target, question: str, tokens: int) -> Reply:
@@ -63,7 +64,8 @@ def ask(service: Service, client: httpx.Client, target: Target, question: str, t
             thoughts += filter(None, [delta.get("reasoning_content")])
             first = first or (time.monotonic() - began if pieces or thoughts else 0.0)
             counted = int((chunk.get("usage") or {}).get("completion_tokens", counted))
-    return Reply(question, tuple(pieces), counted, first, time.monotonic() - began, "".join(thoughts))
+    seconds = time.monotonic() - began
+    return Reply(question, tuple(pieces), counted, first or seconds, seconds, "".join(thoughts))
 
 
 def _asked(service: Service, target: Target, question: str, tokens: int) -> dict[str, object]:

@@ -10,7 +10,6 @@ import httpx
 
 from dsr1.launcher.plan import Service, Worker
 from dsr1.launcher.reply import Target, ask
-from dsr1.launcher.serving import generate_workers
 from dsr1.launcher.smoke_judge import FIXED, KNOWN, Answers
 
 FIXED_TOKENS, KNOWN_TOKENS, AT_ONCE = 16, 2048, 32
@@ -27,11 +26,11 @@ class Seat:
 
     name: str
     worker: int
-    rank: int | None = None
+    rank: int
 
 
 def smoke_all(service: Service, client: httpx.Client, known: bool) -> tuple[Answers, ...]:
-    """Answers of every rank; of every worker, or of the server, where ranks can't be asked one by one.
+    """Answers of every rank; of the server, where ranks can't be asked one by one.
 
     The fixed questions one after the other, so that each rank computes the same; then all ranks those with `known`
     answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't be told whom to ask.
@@ -74,8 +73,7 @@ def describe(error: Exception) -> str:
 def _targets(service: Service, client: httpx.Client) -> list[Target]:
     if service.registrations is None:
         return [Target(service.url)]
-    prefill, answering = _seats_of_ranks(service, client) if service.workers else _seats_listed(service, client)
-    return pair(answering, prefill)
+    return pair(*_seats(service, client))
 
 
 def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
@@ -89,21 +87,13 @@ def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
     return targets
 
 
-def _seats_of_ranks(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
-    """Prefill's, and those that answer."""
+def _seats(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
+    """Those that answer, and prefill's."""
     seats: dict[bool, list[Seat]] = {True: [], False: []}
     for worker in service.workers:
         number = worker_id(client.get(worker.metrics_url).text)
         seats[worker.role == PREFILL] += [Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks]
-    return seats[True], seats[False]
-
-
-def _seats_listed(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
-    listed = generate_workers(client.get(f"{service.url}/health").json(), service.namespace)
-    if len(listed) != service.registrations:
-        raise ValueError(f"{len(listed)} workers are registered, {service.registrations} are wanted")
-    seats = [(component, Seat(f"{component} {number:x}", number)) for number, component in sorted(listed.items())]
-    return ([s for name, s in seats if name == PREFILL], [s for name, s in seats if name != PREFILL])
+    return seats[False], seats[True]
 
 
 def _rank_name(worker: Worker, rank: int) -> str:
@@ -123,7 +113,7 @@ def _silent(service: Service, before: Counts, after: Counts) -> list[str]:
         _rank_name(worker, rank)
         for worker in service.workers
         for rank in worker.ranks
-        if after[worker.process][rank] <= before[worker.process][rank]
+        if worker.counts and after[worker.process][rank] <= before[worker.process][rank]
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from dsr1.hosts.errors import InputError
@@ -68,14 +68,30 @@ class Topology:
 
 
 def wanted_nodes(recipe: Recipe) -> int:
-    """How many hosts a recipe asks for; `all` counts as one. Engines may still share them."""
+    """The fewest hosts of eight GPUs that hold all engines; `all` counts as one. On a CPU engines share hosts."""
     engines = recipe.engines.values()
-    return max(engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in engines)
+    counts = [engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in engines]
+    if recipe.runtime.device == "cpu":
+        return max(counts)
+    return next((count for count in range(max(counts), sum(counts)) if _fits(recipe, count)), sum(counts))
+
+
+def _fits(recipe: Recipe, count: int) -> bool:
+    try:
+        make_topology(recipe, [Host(f"host{number}", f"host{number}", "") for number in range(count)])
+    except InputError:
+        return False
+    return True
 
 
 def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
-    """Place every engine. Raises InputError naming the engine, what it wants and what the hosts have."""
+    """Place every engine. Raises InputError naming the engine, what it wants and what the hosts have.
+
+    Simulated engines take a host without GPUs for one that has eight.
+    """
     _refuse_doubles(hosts)
+    if recipe.stack == "mocker":
+        hosts = [replace(host, gpus=host.gpus or GPUS_PER_NODE) for host in hosts]
     placing = _Placing(recipe, tuple(hosts))
     fixed_first = sorted(recipe.engines.items(), key=lambda item: item[1].nodes == "all")
     placed = {name: placing.place_all(name, engine) for name, engine in fixed_first}
@@ -145,6 +161,7 @@ class _Placing:
 
     def __init__(self, recipe: Recipe, hosts: tuple[Host, ...]) -> None:
         self._on_cpu = recipe.runtime.device == "cpu"
+        self._by_name = self._on_cpu or recipe.stack == "mocker"  # simulated GPUs are no machine's own
         self._hosts = hosts
         self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
 
@@ -174,7 +191,7 @@ class _Placing:
         return engine.nodes if engine.nodes <= len(self._hosts) else self._refuse(name, engine.nodes, 1)
 
     def _key(self, host: Host) -> str:
-        return host.name if self._on_cpu else host.address
+        return host.name if self._by_name else host.address
 
     def _choose(self, name: str, count: int, devices: int) -> list[Host]:
         chosen: list[Host] = []

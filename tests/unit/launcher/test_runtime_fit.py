@@ -111,7 +111,8 @@ def test_hosts_that_can_not_hold_the_plan() -> None:
 
 
 def test_the_simulator_has_no_vllm_to_ask() -> None:
-    mocker = Parser("dynamo.mocker", ("--model-path", "--model-name", "--data-parallel-size"))
+    sizes = ("--data-parallel-size", "--max-model-len", "--max-num-seqs", "--max-num-batched-tokens")
+    mocker = Parser("dynamo.mocker", ("--model-path", "--model-name", "--zmq-kv-events-ports", *sizes))
     told = RuntimeAnswer("", "1.6.1", (), (mocker, FRONTEND))
     found = {check: verdict for check, verdict, *_ in rows(told, "stack=mocker", "engines.main.args={}")}
     assert found == {"sw.variables": "SKIP", "sw.flags": "PASS", "sw.arguments": "SKIP"}

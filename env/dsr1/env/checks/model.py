@@ -65,6 +65,8 @@ def on_host(judge: Judge) -> Judge:
 
 
 def folder(facts: Facts, needs: Needs) -> Verdict:
+    if is_absent(facts) and not facts["model.folder"].source:
+        return Verdict("SKIP", "the plan needs none", "")
     if hub_id := to_download(facts):
         seen = f"{hub_id} is not on this host: every start would download it, for hours"
         return Verdict("WARN", seen, "a folder with the model", FETCH)

@@ -14,6 +14,7 @@ from dsr1.launcher.cli.options import (
     Partition,
     Profiles,
     RecipeName,
+    Rehearse,
     Time,
     Venv,
     chosen_recipe,
@@ -35,6 +36,7 @@ def launch(
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
+    rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Don't judge the hosts first.")] = False,
     skip_check: Annotated[list[str] | None, typer.Option(help="Go on without this check or kind.")] = None,
@@ -53,6 +55,7 @@ def launch(
     from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
+    from dsr1.launcher.rehearsal import rehearse
 
     asked = slurm_changes(partition, account, time, nodes)
     if slurm and hosts is not None:
@@ -60,6 +63,7 @@ def launch(
     if not slurm and (asked or test_only or no_wait):
         raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
     loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
+    loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     checks = () if no_check else choose((), skip_check or ())
     if test_only:

@@ -16,6 +16,9 @@ Profiles = Annotated[
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: engines.main.max_num_seqs=64")]
 ModelPath = Annotated[str, typer.Option("--model", help="The model's folder or hub id (model.path).")]
 Venv = Annotated[str, typer.Option("--venv", help="The environment that has vLLM (runtime.venv).")]
+Rehearse = Annotated[
+    bool, typer.Option("--rehearse", help="Dynamo's engine simulator in the place of vLLM: no GPU, no weights.")
+]
 AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
 Partition = Annotated[str, typer.Option("--partition", help="Slurm's partition (slurm.partition).")]
 Account = Annotated[str, typer.Option("--account", help="The account that pays (slurm.account).")]

@@ -12,6 +12,7 @@ from dsr1.launcher.cli.options import (
     ModelPath,
     Profiles,
     RecipeName,
+    Rehearse,
     Venv,
     chosen_recipe,
 )
@@ -27,6 +28,7 @@ def plan(
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
+    rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
     no_facts: Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")] = False,
     as_json: AsJson = False,
@@ -39,10 +41,12 @@ def plan(
     from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.plan_text import render_json, render_text
+    from dsr1.launcher.rehearsal import rehearse
     from dsr1.launcher.runs import new_run
     from dsr1.launcher.survey import survey_any, unasked
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
+    loaded = rehearse(loaded) if rehearsed else loaded
     run = new_run(name or loaded.name)
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
     seen = (unasked if no_facts else survey_any)(loaded, accesses)

@@ -13,8 +13,14 @@ from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHA
 from dsr1.launcher.commands.site import Command, Place, Site, is_secured, listen_address
 from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, patience, placement
 from dsr1.launcher.flags import render_flags
+from dsr1.launcher.ports import publishes_kv_events, transfers_kv
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.secret_names import CA, CERT, KEY, SERVER_NAME
+from dsr1.launcher.topology import Group
+
+STAND_IN = "stand-in"  # a rehearsal's model.path
+STAND_IN_FOLDER = "../../stand-in-1"
+"""Where it is put, seen from an agent's folder. One path on all hosts: Dynamo refuses workers whose paths differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +74,32 @@ def _dynamo_frontend(site: Site, front: Front) -> Command:
 
 def _mocker_worker(site: Site, place: Place) -> Command:
     """Dynamo's engine simulator: one process a node, no GPU and no torch, registered in half a second."""
-    group, node, _ = place
-    model = site.recipe.model
-    role = () if group.spec.role == "aggregated" else ("--disaggregation-mode", group.spec.role)
-    size = ("--data-parallel-size", str(node.local_size)) if group.layout != "per_gpu" else ()
+    group, node, rank = place
+    spec, model = group.spec, site.recipe.model
+    size = node.local_size if group.layout != "per_gpu" else None
+    known = {
+        "disaggregation-mode": None if spec.role == "aggregated" else spec.role,
+        "data-parallel-size": size,
+        "max-model-len": spec.max_model_len,
+        "max-num-seqs": spec.max_num_seqs,
+        "max-num-batched-tokens": spec.token_budget,
+        **_mocker_ports(site, group, node.start_rank if rank is None else rank),
+    }
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.mocker"),
-        *("--model-path", model.path, "--model-name", model.name),
-        *role,
-        *size,
-        *render_flags(group.spec.args),
+        *("--model-path", STAND_IN_FOLDER if model.path == STAND_IN else model.path, "--model-name", model.name),
+        *render_flags(known),
+        *render_flags(spec.args),
     )
+
+
+def _mocker_ports(site: Site, group: Group, first: int) -> dict[str, object]:
+    """The simulator counts its ranks from 0 in every process, so its ports begin with those of its first rank."""
+    ports = site.ports.engines[group.name]
+    return {
+        "zmq-kv-events-ports": str(ports.kv_events + first) if publishes_kv_events(group) else None,
+        "bootstrap-ports": str(ports.nixl + first) if transfers_kv(group) and group.spec.role == "prefill" else None,
+    }
 
 
 def _vllm_worker(site: Site, place: Place) -> Command:

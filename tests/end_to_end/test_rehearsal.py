@@ -1,0 +1,58 @@
+"""R1's recipes rehearsed on this machine, and several frontends behind one address, with Dynamo's engine simulator."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.end_to_end.conftest import Dsr1
+from tests.end_to_end.test_mocker import MOCKER, Site, of_run, pid_of, until
+
+from dsr1.launcher.plan import Plan
+from dsr1.launcher.runs import Run
+
+
+@pytest.fixture
+def bare(site: Site) -> Site:
+    """The site without a model: a rehearsal brings what the simulator reads."""
+    at = site.index("--model")
+    return (*site[:at], *site[at + 2 :])
+
+
+@pytest.mark.parametrize("recipe", ["dsr1-disagg-h100", "dsr1-vllm"])
+def test_a_recipe_is_rehearsed_here(recipe: str, dsr1: Dsr1, bare: Site, newest: Callable[[], Run]) -> None:
+    """This machine stands in for the recipe's hosts."""
+    launched = dsr1("launch", recipe, "--rehearse", "--name", "r", *bare)
+    assert launched.returncode == 0, launched.stderr
+    assert json.loads(dsr1("status", "r", "--json").stdout)["phase"] == "ready"
+    smoked = dsr1("smoke", "r")
+    assert smoked.returncode == 0, smoked.stderr
+    assert dsr1("stop", "r").returncode == 0
+    assert of_run(newest().folder / "hosts") == []
+
+
+def fronts(plan: Plan) -> list[str]:
+    return [process.name for process in plan.processes if process.group == "frontend"]
+
+
+def test_replicas_and_frontends_behind_one_address(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    many = ("--set", "engines.main={nodes: 2, replicas: 2}", "--set", "frontend.replicas=2")
+    assert dsr1("launch", "tiny", "--name", "m", *site, *MOCKER, *many).returncode == 0
+    run = newest()
+    assert fronts(run.plan()) == ["frontend-0", "frontend-1", "gateway"]
+    assert dsr1("smoke", "m").returncode == 0
+    told = [httpx.get(f"{url}/metrics", trust_env=False).text for url in run.plan().service.fronts]
+    assert all("/v1/chat/completions" in text or "chat_completions" in text for text in told)
+    os.kill(pid_of(run, "gateway"), signal.SIGKILL)
+    until(lambda: run.state().ended)
+    assert run.state().reason.startswith("gateway ended by signal SIGKILL")
+    assert of_run(run.folder / "hosts") == []
+
+
+def test_a_model_that_is_named_must_be_there(dsr1: Dsr1, bare: Site, tmp_path: Path) -> None:
+    refused = dsr1("launch", "dsr1-dep", "--rehearse", *bare, "--model", str(tmp_path / "none"))
+    assert refused.returncode == 3
+    assert "model.dir" in refused.stderr
