@@ -32,10 +32,20 @@ def parse_fabric(facts: Facts) -> Fabric | None:
     if told is None:
         return None
     adapters: tuple[Adapter, ...] = from_plain(tuple[Adapter, ...], told, "ib.devices")
+    for adapter in adapters:
+        _refuse_odd(adapter)
     netdevs = _parse_netdevs(value_of(facts, "net.interfaces"))
     roots = (_control(facts), value_of(facts, "net.default"))
     busy = frozenset(_standing(netdevs, [name for name in roots if isinstance(name, str) and name]))
     return Fabric(adapters, parse_gpus(facts), netdevs, busy)
+
+
+def _refuse_odd(adapter: Adapter) -> None:
+    """What would become part of a variable is a number or an address, as the kernel counts them."""
+    if adapter.place.pci:
+        parse_pci(adapter.place.pci)
+    if any(port.number < 1 or any(gid.index < 0 for gid in port.gids) for port in adapter.ports):
+        raise ValueError(f"ib.devices: {adapter.name!r} has ports or GIDs of no number that there is")
 
 
 def _parse_netdevs(told: Any) -> dict[str, Netdev]:
@@ -64,7 +74,7 @@ def _standing(netdevs: Mapping[str, Netdev], names: Iterable[str]) -> set[str]:
 def parse_gpus(facts: Facts) -> tuple[Place, ...]:
     """In NVML's order, which the workers' indices mean; without NVML in that of PCI, which is the same mostly."""
     seen: tuple[Place, ...] = from_plain(tuple[Place, ...], value_of(facts, "pci.gpus") or (), "pci.gpus")
-    places = {place.pci: place for place in seen}
+    places = {parse_pci(place.pci): place for place in seen if place.pci}
     gpus: Any = value_of(facts, "gpu.devices") or ()
     order = [gpu.get("pci") for gpu in gpus]
     return seen if None in order or not order else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, order))

@@ -78,9 +78,9 @@ def _ucx(choice: Choice, uses: Uses, source: str) -> tuple[Variable, ...]:
 def can_map(choice: Choice, near: Sequence[Near]) -> bool:
     """vLLM finds an adapter by its PCI address alone, and gives all the same port number."""
     addresses = {hca.adapter.name: hca.adapter.place.pci for hca in (*choice.hcas, *(h for h, _ in choice.passed_over))}
-    mapped = [one.hca.adapter.place.pci for one in near]
+    mapped, known = [one.hca.adapter.place.pci for one in near], [one.gpu.pci for one in near]
     alone = all(list(addresses.values()).count(pci) == 1 for pci in mapped)
-    return alone and all(mapped) and len({one.hca.port.number for one in near}) == 1
+    return alone and all(mapped) and all(known) and len({one.hca.port.number for one in near}) == 1
 
 
 def _gid(choice: Choice, uses: Uses) -> tuple[Variable, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from dsr1.env.checks.judging import NONSENSE
 from dsr1.env.fabric import parse_fabric
 from dsr1.env.hcas import Choice, Hca, all_ports, choose, matches
 from dsr1.hosts.errors import InputError
@@ -31,7 +32,7 @@ def wanted_adapters(recipe: Recipe, host: Host) -> tuple[str, ...]:
 def _choose(recipe: Recipe, host: Host, facts: Facts) -> Choice:
     try:
         fabric = parse_fabric(facts)
-    except (ValueError, TypeError, AttributeError) as error:
+    except NONSENSE as error:
         return Choice((), (), f"its facts make no sense: {error}")
     if fabric is None:
         return NOTHING_KNOWN

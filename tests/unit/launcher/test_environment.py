@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 from tests.fake_sysfs import facts_of, load_platform
+from tests.unit.env.test_fabric_checks import twisted
 from tests.unit.launcher.test_platforms import AGGREGATED, DISAGGREGATED, of_adapters, plan_of
 
+from dsr1.env.rdma import Uses, rdma_variables
 from dsr1.hosts.errors import InputError
-from dsr1.hosts.facts.fact import Fact
+from dsr1.hosts.facts.fact import Fact, Value
 from dsr1.hosts.host import Host
+from dsr1.launcher.adapters import choose_adapters
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.plan_text import render_text
 from dsr1.launcher.recipe_file import load_recipe, parse_recipe
+from dsr1.launcher.topology import make_topology
 
 PAGE = Path(__file__).parents[3] / "docs" / "environment.md"
 HOSTS = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth0"))
@@ -150,6 +154,18 @@ def test_adapters_that_make_no_sense_are_left_out_with_a_note() -> None:
     plan = make_plan(load_recipe("dsr1-dep"), HOSTS, "r", "/r", {"a": facts, "b": facts})
     assert plan.notes[0].startswith("a, b: no adapters are set: its facts make no sense: ib.devices[0]")
     assert of_adapters(plan, "main-0") == {}
+
+
+def test_lies_leave_a_plan_or_a_note_and_no_odd_value(tmp_path: Path) -> None:
+    honest = facts_of(tmp_path, load_platform("roce-bond"))
+    recipe = load_recipe("dsr1-dep")
+    topology = make_topology(recipe, HOSTS)
+    lies: tuple[Value, ...] = (None, -1, "x,y\n", {"a": [1]}, float("nan"))
+    for fact in ("ib.devices", "pci.gpus", "net.interfaces", "net.default", "net.control", "gpu.devices"):
+        for value in (twin for lie in lies for twin in twisted(honest[fact].value if fact in honest else [{}], lie)):
+            choices = choose_adapters(recipe, topology, {"a": honest | {fact: Fact(value, "a liar")}})
+            for variable in rdma_variables(choices["a"], Uses(deepep=True, nixl=True, devices=tuple(range(8)))):
+                assert re.fullmatch(r"[A-Za-z0-9_:=,.]*", variable.value), (fact, value)
 
 
 def test_waiting_for_others_takes_as_long_as_the_start_may() -> None:
