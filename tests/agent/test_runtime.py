@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.runtime import ask_runtime, collect, is_abandoned
+from dsr1.hosts.agent.runtime import ask_runtime, collect
 from dsr1.hosts.agent.runtime_child import shorten
+from dsr1.hosts.agent.tied import is_abandoned
 from dsr1.hosts.identity import read_stat
-from dsr1.hosts.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
+from dsr1.hosts.runtime import CommandLine, RuntimeQuestion, Said
 
 HOSTILE = 'a b\';id\n{"x": "\xe9,y"}'
 FILES = {
@@ -181,9 +182,9 @@ time.sleep(600)
         assert time.monotonic() < until, "the child's own child lives on"
 
 
-@pytest.mark.parametrize("line", [b"noise", b"[1]", b'{"said": 3}', b'{"variables": 3}', b'{"new": 1}', b"\xff"])
-def test_lines_that_are_not_ours(line: bytes) -> None:
-    assert isinstance(collect(b'{"variables": ["A"]}\n' + line, ""), RuntimeAnswer)
+@pytest.mark.parametrize("line", [{"said": 3}, {"variables": 3}, {"new": 1}, {"parsers": {"module": 1}}])
+def test_lines_that_are_not_ours(line: dict[str, object]) -> None:
+    assert collect([{"variables": ["A"]}, line], "").problem.startswith("it tells what this dsr1 doesn't know")
 
 
 def test_pydantics_words_for_programmers_are_cut() -> None:

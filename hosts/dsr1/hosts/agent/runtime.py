@@ -6,19 +6,15 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dsr1.hosts.agent.ports import open_folder
 from dsr1.hosts.agent.records import write_file
+from dsr1.hosts.agent.tied import is_abandoned, tie, wait
 from dsr1.hosts.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
 from dsr1.hosts.wire import from_plain
 
@@ -27,7 +23,7 @@ CHILD = f"import sys; sys.path[:0] = [{MODULES_FROM!r}]; from dsr1.hosts.agent.r
 # An update in place changes one of these at least; a whole new version also changes its number.
 WITNESSES = {"vllm": ("envs.py", "engine/arg_utils.py"), "dynamo": ("vllm/args.py", "frontend/frontend_args.py")}
 PACKAGES = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
-MOST_FILES, MOST_SAID, POLL_S = 16, 1024, 0.02
+MOST_FILES, MOST_SAID = 16, 1024
 
 
 def base_folder() -> Path:
@@ -145,68 +141,22 @@ def _digest(value: object) -> str:
 
 def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
     """What it told until it ended; `problem` says why when that isn't all."""
-    env = {**os.environ, **dict(question.commands[0].env if question.commands else ()), **OFFLINE}
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        given.write(json.dumps(asdict(question)).encode())
-        given.seek(0)
-        try:
-            argv = (*question.python, "-c", CHILD)
-            child = subprocess.Popen(argv, env=env, stdin=given, stdout=out, stderr=err, start_new_session=True)
-        except OSError as error:
-            return RuntimeAnswer(problem=f"{question.python[0]} can't be run: {error}")
-        ended = _end(child, question.timeout_s)
-        return collect(_all_of(out), _problem(child, _all_of(err)) if ended else _late(question))
-
-
-def _end(child: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
-    """Whether it ended by itself in time. Until it is waited for, its group's number can be nobody else's."""
-    until = time.monotonic() + timeout_s
-    while not (ended := _has_ended(child.pid)) and time.monotonic() < until and not is_abandoned():
-        time.sleep(POLL_S)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    return ended
-
-
-def is_abandoned(stdout: int = 1) -> bool:
-    """Whether nobody reads what we would tell: who asked is gone, and so may we."""
-    poll = select.poll()
-    poll.register(stdout, 0)
-    return bool(poll.poll(0))
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-
-
-def _late(question: RuntimeQuestion) -> str:
-    return f"no answer in {question.timeout_s:.0f} s"
-
-
-def _problem(child: "subprocess.Popen[bytes]", err: bytes) -> str:
-    return "" if child.returncode == 0 else _last_line(err) or f"it ended with {child.returncode}"
-
-
-def _all_of(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()
+    env = {**dict(question.commands[0].env if question.commands else ()), **OFFLINE}
+    with tie((*question.python, "-c", CHILD), env, json.dumps(asdict(question)).encode()) as child:
+        (ended,) = wait([child], question.timeout_s, is_abandoned)
+        if not ended:
+            return collect(child.lines(), f"no answer in {question.timeout_s:.0f} s")
+        return collect(child.lines(), child.last_line() if child.process.returncode else "")
 
 
 OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}  # nothing is fetched to be judged
 
 
-def _last_line(text: bytes) -> str:
-    lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
-
-
-def collect(out: bytes, problem: str) -> RuntimeAnswer:
-    """From the child's lines; a line that isn't one of its own is passed over."""
+def collect(lines: list[dict[str, Any]], problem: str) -> RuntimeAnswer:
+    """From the child's lines; one that isn't as it tells them spoils all."""
     told: dict[str, Any] = {"parsers": [], "said": []}
-    for line in out.splitlines():
-        with contextlib.suppress(ValueError, AttributeError):
-            for kind, value in json.loads(line).items():
-                told[kind] = [*told[kind], value] if kind in ("parsers", "said") else value
+    for kind, value in (item for line in lines for item in line.items()):
+        told[kind] = [*told[kind], value] if kind in ("parsers", "said") else value
     try:
         answer: RuntimeAnswer = from_plain(RuntimeAnswer, {**told, "problem": problem})
     except ValueError as error:

@@ -6,13 +6,11 @@ version's own, whatever they are called inside. Nothing is started: what follows
 
 import argparse
 import contextlib
-import ctypes
 import io
 import json
 import os
 import re
 import runpy
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +20,6 @@ from dsr1.hosts.runtime import CommandLine, RuntimeQuestion
 from dsr1.hosts.wire import from_plain
 
 SERVE = "vllm.entrypoints.cli.main"
-PR_SET_PDEATHSIG = 1
 Tell = Callable[[str, object], None]
 # What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime that can't tell.
 REFUSALS = (ValueError, TypeError, KeyError, AssertionError, NotImplementedError, argparse.ArgumentError)
@@ -38,7 +35,6 @@ class Caught(BaseException):
 
 def main() -> None:
     """stdout is ours alone: what vLLM prints goes to stderr."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # an agent that is killed leaves none behind
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     question: RuntimeQuestion = from_plain(RuntimeQuestion, json.load(sys.stdin))

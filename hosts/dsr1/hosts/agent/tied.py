@@ -1,0 +1,107 @@
+"""A child for a while: it dies with us whatever it is, ends in time, and what it says is kept in files.
+
+Its session is its own. It is reaped only once its whole group was killed: until then the group's number can be nobody
+else's.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+POLL_S = 0.02
+PR_SET_PDEATHSIG = 1
+# In a Python that then becomes the command: what runs before an exec in a fork of many threads may hang.
+TIE = f"""import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGKILL)
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit(f"{{sys.argv[1]}} can't be run: {{error}}")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tied:
+    """`ended` tells whether it ended by itself; `code` is then its exit status."""
+
+    process: "subprocess.Popen[bytes]"
+    out: IO[bytes]
+    err: IO[bytes]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The JSON objects among what it said, a line each."""
+        found: list[dict[str, Any]] = []
+        for line in _all_of(self.out).splitlines():
+            with contextlib.suppress(ValueError):
+                plain = json.loads(line)
+                found += [plain] if isinstance(plain, dict) else []
+        return found
+
+    def last_line(self) -> str:
+        """Of its errors, or its exit status."""
+        lines = _all_of(self.err).decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with {self.process.returncode}"
+
+    def count_lines(self) -> int:
+        """While it runs: read apart from the file's own place, which is the child's."""
+        return os.pread(self.out.fileno(), 1 << 20, 0).count(b"\n")
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+@contextlib.contextmanager
+def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iterator[Tied]:
+    """At the end of the block nothing of it is alive."""
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        stdin.write(given)
+        stdin.seek(0)
+        command = (sys.executable, "-c", TIE, *argv)
+        process = subprocess.Popen(
+            command, env={**os.environ, **env}, stdin=stdin, stdout=out, stderr=err, start_new_session=True
+        )
+        try:
+            yield Tied(process, out, err)
+        finally:
+            if process.returncode is None:
+                end(process)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """All of its group, and then it is reaped."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait(children: Sequence[Tied], timeout_s: float, leave: Callable[[], bool]) -> list[bool]:
+    """Whether each had ended by itself, before the time was up or there was a reason to leave; then all are ended."""
+    until = time.monotonic() + timeout_s
+    while not all(over := [has_ended(child.process.pid) for child in children]) and time.monotonic() < until:
+        if leave():
+            break
+        time.sleep(POLL_S)
+    for child in children:
+        end(child.process)
+    return over
+
+
+def has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def is_abandoned(stdout: int = 1) -> bool:
+    """Whether nobody reads what we would tell: who asked is gone, and so may we."""
+    poll = select.poll()
+    poll.register(stdout, 0)
+    return bool(poll.poll(0))

@@ -1,0 +1,72 @@
+"""The fabric's job with ranks that are none: it says why, ends in time, and ends with who ordered it."""
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.identity import read_stat
+from dsr1.hosts.local import LocalTransport
+
+ORDER: dict[str, Any] = {
+    "python": [sys.executable],
+    "device": "cpu",
+    "locals": 2,
+    "hosts": 2,
+    "host": 0,
+    "env": {"X": "a b';\n"},
+    "address": "127.0.0.1",
+    "port": 1,
+    "limit_s": 30,
+}
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalTransport:
+    return LocalTransport(tmp_path / "agents", (sys.executable,))
+
+
+def sleeper(pids: Path) -> list[str]:
+    """In the place of a Python: writes its pid down and does nothing for long."""
+    return ["/bin/sh", "-c", f"echo $$ >> {pids}; sleep 600; true"]
+
+
+def alive(pids: Path) -> list[int]:
+    written = [int(line) for line in pids.read_text().split()] if pids.exists() else []
+    return [pid for pid in written if (stat := read_stat(pid)) and stat.alive]
+
+
+def test_without_torch_every_rank_says_so(local: LocalTransport) -> None:
+    told = local.work("h", "fabric", ORDER, lambda _: None)
+    assert [line["problem"] for line in told["told"]] == ["ModuleNotFoundError: No module named 'torch'"] * 2
+    assert told["errors"] == []
+
+
+def test_a_python_that_is_not_there(local: LocalTransport) -> None:
+    told = local.work("h", "fabric", {**ORDER, "python": ["/none/python"], "locals": 1}, lambda _: None)
+    assert told["told"] == []
+    assert told["errors"][0].startswith("/none/python can't be run")
+
+
+def test_what_does_not_end_is_ended(local: LocalTransport, tmp_path: Path) -> None:
+    told = local.work("h", "fabric", {**ORDER, "python": sleeper(tmp_path / "pids"), "limit_s": 1}, lambda _: None)
+    assert told == {"told": [], "errors": ["it did not end in time"] * 2}
+    assert alive(tmp_path / "pids") == []
+
+
+def test_it_ends_with_who_ordered_it(local: LocalTransport, tmp_path: Path, eventually: Any) -> None:
+    pids, ended = tmp_path / "pids", threading.Event()
+
+    def order() -> None:
+        with pytest.raises(HostError):
+            local.work("h", "fabric", {**ORDER, "python": sleeper(pids)}, lambda _: None)
+        ended.set()
+
+    threading.Thread(target=order, daemon=True).start()
+    eventually(lambda: len(alive(pids)) == 2)
+    local.close()
+    assert ended.wait(30)
+    eventually(lambda: alive(pids) == [])
