@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
-from tests.cluster.login import Login, until
+from tests.cluster.layout import ROOT
+from tests.cluster.login import RUNTIME, Login, until
 from tests.unit.hosts.test_model import FIRST, make_model
 
 pytestmark = pytest.mark.cluster
@@ -41,6 +45,40 @@ def test_a_model_at_another_path_is_told_of_its_host(cluster: Cluster) -> None:
     done = Login(cluster).dsr1("model", "verify", "/tmp/R1", "--hosts", "node1,node2", "--json")
     failed = {(found["host"], found["seen"]) for found in json.loads(done.stdout) if found["verdict"] == "FAIL"}
     assert (done.returncode, failed) == (3, {("node2", "/tmp/R1: No such file or directory")})
+
+
+REPO, TOKEN, HUB_PORT = "deepseek-ai/DeepSeek-R1", "hf_secret", 8099
+
+
+@pytest.fixture
+def hub(runtime: None, cluster: Cluster) -> Iterator[Login]:
+    """A hub on the login host, and its user, who knows its address and token."""
+    give_model(cluster, "login", f"/home/launch/hub/{REPO}")
+    argv = (sys.executable, "-m", "tests.agent.hub", "/home/launch/hub", str(HUB_PORT), TOKEN)
+    command = cluster.command("login", argv, env={"PYTHONPATH": str(ROOT)})
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline() == "ready\n"
+        yield Login(cluster, {"HF_ENDPOINT": f"http://login:{HUB_PORT}", "HF_TOKEN": TOKEN})
+        serving.kill()
+
+
+def test_each_host_fetches_for_itself(hub: Login) -> None:
+    """With the huggingface_hub of the environment that has vLLM; a folder that can't be made is told with its host."""
+    fetch = ("model", "fetch", REPO, "--venv", str(RUNTIME), "--hosts", "node1,node2", "--to")
+    done = hub.dsr1(*fetch, "/home/launch")
+    assert done.returncode == 0, done.stderr
+    wanted = {path.name: path.read_bytes() for path in hub.cluster.path("login", f"/home/launch/hub/{REPO}").iterdir()}
+    for host in ("node1", "node2"):
+        found = {path.name: path.read_bytes() for path in hub.cluster.path(host, "/home/launch/DeepSeek-R1").iterdir()}
+        assert found.pop("SHA256SUMS")
+        assert found == wanted
+    shut = hub.dsr1(*fetch, "/root")
+    assert shut.returncode == 3
+    assert shut.stderr.count("/root/DeepSeek-R1: can't be written to by uid 2000: Permission denied") == 2
+    nothing = hub.dsr1(*fetch, "/tmp", "--revision", "v9")
+    assert (nothing.returncode, "node1: deepseek-ai/DeepSeek-R1: has no revision 'v9'" in nothing.stderr) == (2, True)
+    assert TOKEN not in done.stdout + done.stderr + shut.stderr + nothing.stderr
 
 
 FOLDER = "/home/launch/R1"
