@@ -86,6 +86,7 @@ HEALTHY: dict[str, Value] = {
     "kernel.command_line": "quiet iommu=pt",
     "kernel.iommu": ["identity"],
     "kernel.uptime_s": 86400.0,
+    "pci.acs": [],
     "os.name": "Ubuntu 24.04.3 LTS",
     "os.libc": "glibc 2.39",
     "cpu.governor": "performance",

@@ -55,6 +55,8 @@ def test_a_healthy_pair_passes() -> None:
         ("sys.governor", {"cpu_governor": None}, "SKIP", "sets no frequencies"),
         ("sys.iommu", {"kernel_iommu": ["DMA-FQ"], "kernel_command_line": "quiet"}, "WARN", "DMA-FQ (no option)"),
         ("sys.iommu", {"kernel_iommu": ["DMA-FQ"], "cpu_virtual": True}, "SKIP", "a virtual machine"),
+        ("sys.acs", {"pci_acs": ["0000:15:01.0"]}, "WARN", "1 bridges validate sources: 0000:15:01.0"),
+        ("sys.acs", {"pci_acs": None}, "UNKNOWN", ""),
         ("sys.clock", {"clock_offset": 0.2}, "WARN", "0.20 s off"),
         ("sys.clock_source", {"clock_synchronized": False}, "WARN", "nobody sets it"),
         ("sys.glibc", {"os_libc": "glibc 2.17"}, "FAIL", "glibc 2.17"),

@@ -115,6 +115,7 @@ KINDS: Mapping[str, Kind] = {
     "nvidia.peermem": flag,
     "os.libc": text,
     "os.name": text,
+    "pci.acs": words,
     "software": texts,
     "software.libraries": rows,
     "software.modules": words,

@@ -127,8 +127,17 @@ def iommu(facts: Facts, needs: Needs) -> Verdict:
     option = ", ".join(re.findall(r"\b\w*iommu\S*", line)) or "no option"
     translated = [kind for kind in kinds if kind.startswith("DMA")]
     seen = f"{', '.join(kinds) or 'off'} ({option})"
-    fix = "Kernel command line: iommu=pt; turn ACS off on the PCI switches (setpci, BIOS)."
+    fix = "Kernel command line: iommu=pt."
     return passed(not translated, "WARN", seen, "off, or passthrough (identity)", fix)
+
+
+def acs(facts: Facts, needs: Needs) -> Verdict:
+    """With it, what a GPU sends to an adapter beside it goes up to the root complex and down again."""
+    if known(facts, "cpu.virtual"):
+        return skipped("a virtual machine: its host decides")
+    bridges = known(facts, "pci.acs")
+    seen = f"{len(bridges)} bridges validate sources: {', '.join(bridges[:4])}" if bridges else "off"
+    return passed(not bridges, "WARN", seen, "off on all PCI bridges", "Turn ACS off in the BIOS, or by setpci.")
 
 
 def clock(facts: Facts, needs: Needs) -> Verdict:
@@ -191,6 +200,7 @@ JUDGES: dict[str, Judge] = {
     "sys.cpu": on_gpus(cpus),
     "sys.governor": governor,
     "sys.iommu": on_gpus(iommu),
+    "sys.acs": on_gpus(acs),
     "sys.clock": clock,
     "sys.clock_source": synchronized,
     "sys.glibc": glibc,

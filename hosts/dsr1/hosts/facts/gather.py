@@ -3,6 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
+from dsr1.hosts.facts.acs import acs_readers
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.children import aside
 from dsr1.hosts.facts.disks import disk_readers
@@ -43,6 +44,7 @@ def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
         network_readers(root, ask),
         netdev_readers(root),
         pci_readers(root),
+        acs_readers(root),
         nvidia_readers(root),
         infiniband_readers(root),
         software_readers(ask.pins),
