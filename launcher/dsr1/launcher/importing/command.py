@@ -7,7 +7,15 @@ from itertools import pairwise
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.ledger import Ledger
-from dsr1.launcher.importing.shell import Command, Word, assignment, expand_kubernetes, placeholders, read_script
+from dsr1.launcher.importing.shell import (
+    LONGEST_TEXT,
+    Command,
+    Word,
+    assignment,
+    expand_kubernetes,
+    placeholders,
+    read_script,
+)
 from dsr1.launcher.importing.tree import Fields, Items, Place, Scalar, Value
 
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
@@ -55,9 +63,9 @@ def read_program(container: Fields, variables: Mapping[str, str], wanted: Wanted
     args = _arguments(container.get("args"), variables, wanted, ledger)
     argv = (*command, *args)
     for argument in argv:
-        if "\0" in argument.text:
+        if why := unfit(argument.text):
             place = argument.places[0]
-            raise InputError(f"{wanted.source}:{place.line}: {place}: a NUL byte, which no process can be given")
+            raise InputError(f"{wanted.source}:{place.line}: {place}: {why}, which no process can be given")
     if not argv or (not command and args[0].text.startswith("--")):
         return Program(wanted.program, args)
     script = _script_at(argv)
@@ -84,11 +92,14 @@ def _arguments(
         ledger.rewrite("one text where Kubernetes wants a list; it is split as a shell would", "", value.place)
         return tuple(Argument(word.text, (value.place,), word.unknown) for word in words)
     items = value.values if isinstance(value, Items) else ()
-    return tuple(_argument(item, variables) for item in items if isinstance(item, Scalar))
+    return tuple(_argument(item, variables, wanted.source) for item in items if isinstance(item, Scalar))
 
 
-def _argument(item: Scalar, variables: Mapping[str, str]) -> Argument:
-    text = expand_kubernetes(item.text, variables)
+def _argument(item: Scalar, variables: Mapping[str, str], source: str) -> Argument:
+    try:
+        text = expand_kubernetes(item.text, variables)
+    except ValueError as error:
+        raise InputError(f"{source}:{item.place.line}: {item.place}: {error}") from None
     return Argument(text, (item.place,), placeholders(text), item.first_line)
 
 
@@ -225,6 +236,13 @@ class _Reporter:
         else:
             wish = "if the hosts need it too, put it into runtime.setup"
             self.ledger.ask(f"{text}: ran in the container beside the worker; {wish}", "runtime.setup", *places)
+
+
+def unfit(text: str) -> str:
+    """Why a text can't be an argument or a variable of a process on Linux; nothing where it can."""
+    if "\0" in text:
+        return "a NUL byte"
+    return f"more than {LONGEST_TEXT} bytes" if len(text.encode()) >= LONGEST_TEXT else ""
 
 
 def short(text: str, longest: int = 60) -> str:

@@ -48,10 +48,11 @@ def _instead(documents: Sequence[Value]) -> str:
     return f"holds {', '.join(seen[:8])}{', ...' if len(seen) > 8 else ''}" if seen else "is empty"
 
 
-def config_maps(documents: Sequence[Value]) -> ConfigMaps:
+def config_maps(documents: Sequence[Value], source: str) -> ConfigMaps:
     """The ConfigMaps and Secrets of the file, by name."""
     objects = [item for item in _objects(documents) if item.text("metadata", "name")]
     return ConfigMaps(
+        source,
         {item.text("metadata", "name"): item for item in objects if item.text("kind") == "ConfigMap"},
         {item.text("metadata", "name"): item for item in objects if item.text("kind") == "Secret"},
     )

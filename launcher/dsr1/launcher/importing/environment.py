@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
+from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.command import short
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.shell import expand_kubernetes
 from dsr1.launcher.importing.tree import Fields, Place, Scalar, Value
+
+_MOST = 2**20  # bytes of one process's variables; Linux takes two mebibytes with the arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,9 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class ConfigMaps:
-    """The ConfigMaps and Secrets that stand in the same file, by name."""
+    """The ConfigMaps and Secrets that stand in the same file, which is `source`, by name."""
 
+    source: str
     maps: Mapping[str, Fields] = field(default_factory=dict)
     secrets: Mapping[str, Fields] = field(default_factory=dict)
 
@@ -33,12 +38,19 @@ def read_settings(
     """All variables of the layers; a later one of the same name wins, and the earlier is noted. `outer` are those of
     the whole deployment, which values may speak of."""
     found: dict[str, Setting] = {}
+    plain, room = plain_values(outer or {}), _MOST
     for layer in layers:
         for setting in _of_layer(layer, files, ledger):
             before = found.get(setting.name)
             if before:
                 ledger.leave(f"{before.name}: a later value takes its place", *before.places)
-            found[setting.name] = _expanded(setting, {**(outer or {}), **found})
+            found[setting.name] = _expanded(setting, plain, files.source)
+            plain |= plain_values({setting.name: found[setting.name]})
+            room -= len(found[setting.name].value or "")
+            if room < 0:
+                _refuse(
+                    setting, f"the variables up to {short(setting.name)} take more than {_MOST} bytes", files.source
+                )
     return found
 
 
@@ -46,11 +58,19 @@ def plain_values(settings: Mapping[str, Setting]) -> dict[str, str]:
     return {name: setting.value for name, setting in settings.items() if setting.value is not None}
 
 
-def _expanded(setting: Setting, before: Mapping[str, Setting]) -> Setting:
+def _expanded(setting: Setting, before: Mapping[str, str], source: str) -> Setting:
     if setting.value is None or "$" not in setting.value:
         return setting
-    value = expand_kubernetes(setting.value, plain_values(before))
+    try:
+        value = expand_kubernetes(setting.value, before)
+    except ValueError as error:
+        _refuse(setting, f"{short(setting.name)}: {error}", source)
     return Setting(setting.name, value, setting.places, setting.origin)
+
+
+def _refuse(setting: Setting, why: str, source: str) -> NoReturn:
+    place = setting.places[0]
+    raise InputError(f"{source}:{place.line}: {place}: {why}")
 
 
 def _of_layer(layer: Fields, files: ConfigMaps, ledger: Ledger) -> Iterator[Setting]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.arguments import Flag, Known
 from dsr1.launcher.importing.assembly import Parts, assemble
 from dsr1.launcher.importing.command import Program, Wanted, read_program, short
 from dsr1.launcher.importing.documents import check_backend, choose_deployment, config_maps, report_others
@@ -19,6 +21,7 @@ from dsr1.launcher.importing.services import Service, count_of, read_services
 from dsr1.launcher.importing.tree import Fields, parse_documents
 from dsr1.launcher.importing.variables import READY, Taken, sort_settings, with_exports
 
+_MOST_NAMED = 20
 WORKER, FRONTEND = "dynamo.vllm", "dynamo.frontend"
 _OTHER_PARTS = ("dynamo.planner", "dynamo.router", "dynamo.global_router", "dynamo.global_planner", "dynamo.profiler")
 
@@ -35,7 +38,7 @@ def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool =
     """The deployment called `name`, or the only one. Raises InputError that names source, line and key."""
     documents = parse_documents(text, source)
     deployment = choose_deployment(documents, name, source)
-    importing = _Importing(source, Ledger(), config_maps(documents))
+    importing = _Importing(source, Ledger(), config_maps(documents, source))
     recipe = assemble(importing.parts(deployment, keep_unknown), deployment)
     report_others(documents, deployment, importing.ledger)
     importing.ledger.sweep(deployment, KEYS)
@@ -119,14 +122,15 @@ class _Importing:
         parts.workers.append(Worker(service, draft, taken, tuple(unknown)))
 
     def _judge_unknown(self, parts: Parts, keep: bool) -> None:
-        """Flags that nobody knows: refused, all at once; or passed on as they stand."""
+        """Flags that nobody knows: refused, the first ones at once; or passed on as they stand."""
         if keep:
             parts.keep_unknown()
             return
-        lines = [
-            f"{self.source}:{flag.places[0].line}: {flag.places[0]}: unknown flag --{flag.name}{known.guess(flag.name)}"
-            for flag, known in parts.unknown()
-        ]
+        lines = [self._unknown(flag, known) for flag, known in islice(parts.unknown(), _MOST_NAMED)]
         if lines:
             wish = "Neither vLLM 0.31 nor Dynamo 1.6.1 knows it; --keep-unknown-flags passes it on as it stands"
             raise InputError("\n".join([*lines, wish]))
+
+    def _unknown(self, flag: Flag, known: Known) -> str:
+        place = flag.places[0]
+        return f"{self.source}:{place.line}: {place}: unknown flag {short(flag.name)}{known.guess(flag.name)}"

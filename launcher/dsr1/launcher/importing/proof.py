@@ -6,10 +6,13 @@ from dsr1.launcher.importing.importer import Imported
 from dsr1.launcher.importing.ledger import Note
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_engine import Engine
 from dsr1.launcher.recipe_file import parse_recipe
 from dsr1.launcher.topology import GPUS_PER_NODE
 
 _ANY_MODEL = "model.path=/model"
+_MOST_HOSTS = 1024
+_TRIES = 4
 
 
 def prove(imported: Imported, text: str, source: str) -> int:
@@ -23,9 +26,13 @@ def prove(imported: Imported, text: str, source: str) -> int:
 
 def _fewest_hosts(recipe: Recipe) -> int:
     """Engines may share hosts: the first number that a plan can be made for, up to one beside the other."""
-    counts = [engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in recipe.engines.values()]
-    most = max(sum(counts), recipe.frontend.replicas)
-    for count in range(1, most):
+    engines = recipe.engines.values()
+    beside = [engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in engines]
+    gpus = [hosts * _gpus_of(engine) for hosts, engine in zip(beside, engines, strict=True)]
+    most, least = max(sum(beside), recipe.frontend.replicas), max(-(-sum(gpus) // GPUS_PER_NODE), 1)
+    if most > _MOST_HOSTS:
+        raise InputError(f"engines: they ask for {most} hosts; dsr1 plans for {_MOST_HOSTS} at most")
+    for count in range(least, min(least + _TRIES, most)):
         try:
             _plan_for(recipe, count)
         except InputError:
@@ -33,6 +40,10 @@ def _fewest_hosts(recipe: Recipe) -> int:
         return count
     _plan_for(recipe, most)
     return most
+
+
+def _gpus_of(engine: Engine) -> int:
+    return (engine.ranks_per_node or 1) * engine.tensor_parallel_size
 
 
 def _plan_for(recipe: Recipe, count: int) -> None:

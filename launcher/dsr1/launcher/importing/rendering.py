@@ -13,6 +13,8 @@ from dsr1.launcher.importing.importer import Imported
 from dsr1.launcher.importing.ledger import Fate, Note
 from dsr1.launcher.importing.tree import Place
 
+_MOST_LINES = 8
+_MOST_COMMENTS = 500
 _HEADINGS = {
     Fate.TO_SET: "To set by you",
     Fate.NOT_KNOWN: "Not known to dsr1",
@@ -23,9 +25,14 @@ _HEADINGS = {
 
 def render_recipe(imported: Imported, source: str) -> str:
     """YAML that loads as a recipe: what was left out on top, what was rewritten beside its key."""
-    beside = [note for note in imported.notes if note.fate is Fate.REWRITTEN and _holds(imported.recipe, note.key)]
-    on_top = [note for note in imported.notes if note not in beside]
-    lines = [f"Imported by dsr1 from {source}.", *render_notes(on_top)]
+    beside: list[Note] = []
+    on_top: list[Note] = []
+    for note in imported.notes:
+        is_beside = note.fate is Fate.REWRITTEN and _holds(imported.recipe, note.key)
+        (beside if is_beside else on_top).append(note)
+    notes = list(render_notes(on_top))
+    more = [f"{len(notes) - _MOST_COMMENTS} notes more: dsr1 import --json"] if notes[_MOST_COMMENTS:] else []
+    lines = [f"Imported by dsr1 from {source}.", *notes[:_MOST_COMMENTS], *more]
     comments: dict[str, list[str]] = {}
     for note in beside:
         comments.setdefault(note.key, []).append(_sentence(note))
@@ -99,7 +106,8 @@ def _line(text: str, notes: list[Note]) -> str:
     if not places:
         return text
     first, *others = places.values()
-    more = f" and line{'s' if len(others) > 1 else ''} {', '.join(str(p.line) for p in others)}" if others else ""
+    lines = ", ".join(str(place.line) for place in others[:_MOST_LINES]) + (", ..." if others[_MOST_LINES:] else "")
+    more = f" and line{'s' if len(others) > 1 else ''} {lines}" if others else ""
     return f"{text} (line {first.line}, {first}{more})"
 
 

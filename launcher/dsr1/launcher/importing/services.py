@@ -8,6 +8,7 @@ from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.tree import Fields, Items, Scalar, Value
 
 MAIN = "main"
+_MOST = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,9 @@ def read_services(spec: Fields, source: str, ledger: Ledger) -> tuple[Service, .
     if not found:
         place = spec.place
         raise InputError(f"{source}:{place.line}: {place}: has neither services nor components: nothing to serve")
+    if len(found) > _MOST:
+        place = found[_MOST].fields.place
+        raise InputError(f"{source}:{place.line}: {place}: {len(found)} services; Dynamo's API allows {_MOST}")
     return found
 
 

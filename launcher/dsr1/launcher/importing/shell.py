@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 _OPERATORS = ("&&", "||", ";;", ";", "|", "&", "(", ")", "\n")
 _REDIRECTION = re.compile(r"(?:\d*|&)(?:>>|>&|>\||>|<&|<<<|<<-?|<)[ \t]*(?:[^\s;&|<>()'\"]+|'[^']*'|\"[^\"]*\")?")
 _PARAMETER = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?-)([^${}`]*))?\}|([@*0-9])|\{([@*])\})")
+LONGEST_TEXT = 131072
+"""Bytes of an argument or a variable, with the one that ends it: MAX_ARG_STRLEN of Linux."""
+_MOST_WORDS = 50_000
+_GROWS = f"it grows beyond {LONGEST_TEXT} bytes"
 _SPLITS = " \t\n"
 
 
@@ -36,7 +40,10 @@ class Command:
 
 
 def read_script(script: str, variables: Mapping[str, str], arguments: tuple[str, ...] = ()) -> tuple[Command, ...]:
-    """The commands of a script. Assignments on their own are followed. Raises ValueError for an open quote."""
+    """The commands of a script. Assignments on their own are followed.
+
+    Raises ValueError for an open quote, and for what grows without end.
+    """
     known = dict(variables)
     commands: list[Command] = []
     for command in _Reader(script, known, arguments).commands():
@@ -138,10 +145,14 @@ class _Reader:
         if not self._part.begun:
             self._part.begun, self._part.line = True, self._script.count("\n", 0, self._at)
         self._part.text += text
+        if len(self._part.text) > LONGEST_TEXT:
+            raise ValueError(_GROWS)
 
     def _end_word(self) -> None:
         if self._part.begun:
             self._words.append(self._part.word())
+            if len(self._words) > _MOST_WORDS:
+                raise ValueError(f"a command of more than {_MOST_WORDS} words")
         self._part = _Part()
 
     def _escape(self) -> None:
@@ -242,10 +253,19 @@ def _end_of_substitution(text: str) -> int:
 
 
 def expand_kubernetes(text: str, variables: Mapping[str, str]) -> str:
-    """Kubernetes' own expansion of $(NAME) from a container's variables; $$ is a dollar."""
+    """Kubernetes' own expansion of $(NAME) from a container's variables; $$ is a dollar.
+
+    Raises ValueError where it grows beyond what a process can be given.
+    """
+    room = LONGEST_TEXT
 
     def put(match: re.Match[str]) -> str:
-        return "$" if match[0] == "$$" else variables.get(match[1], match[0])
+        nonlocal room
+        value = "$" if match[0] == "$$" else variables.get(match[1], match[0])
+        room -= len(value)
+        if room < 0:
+            raise ValueError(_GROWS)
+        return value
 
     return re.sub(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)", put, text)
 

@@ -57,6 +57,10 @@ def _gathered(asked: Asked) -> Layout:
 
 def _idle(asked: Asked, ranks: int) -> str:
     used = ranks * asked.tensor
+    if used > GPUS_PER_NODE:
+        _refuse(
+            asked, f"{ranks} ranks of {asked.tensor} GPUs need {used} on each node; dsr1's hosts have {GPUS_PER_NODE}"
+        )
     if asked.gpus is None or used == asked.gpus:
         return ""
     if used > asked.gpus:

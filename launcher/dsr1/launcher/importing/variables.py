@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dsr1.env.retired import VARIABLES as RETIRED
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.command import Program, short
+from dsr1.launcher.importing.command import Program, short, unfit
 from dsr1.launcher.importing.environment import Setting
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import VARIABLES as LEFT_OUT
@@ -74,6 +74,6 @@ def _checked(name: str, setting: Setting, source: str) -> str:
     value, place = setting.value or "", setting.places[0]
     if not _NAME.fullmatch(name):
         raise InputError(f"{source}:{place.line}: {place}: {name!r} can't be the name of a variable on a host")
-    if "\0" in value:
-        raise InputError(f"{source}:{place.line}: {place}: {name} has a NUL byte, which no process can be given")
+    if why := unfit(value):
+        raise InputError(f"{source}:{place.line}: {place}: {name} has {why}, which no process can be given")
     return value

@@ -26,6 +26,12 @@ def proven(text: str) -> int:
     return prove(result, render_recipe(result, "f.yaml"), "f.yaml")
 
 
+def growing(item: str) -> str:
+    """Variables of which each is twice the one before."""
+    items = ", ".join(["{name: V0, value: 12345678}", *(item % (n, n - 1, n - 1) for n in range(1, 60))])
+    return manifest("[--model, m]", f"envs: [{items}], ")
+
+
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
 )
@@ -52,7 +58,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (manifest("[trtllm-serve]", command="[]"), "runs 'trtllm-serve'"),
         (
             manifest("[--model, m, --max-modl-len, '1']"),
-            r"args\[2\]: unknown flag --max-modl-len .did you mean --max-mod",
+            r"args\[2\]: unknown flag 'max-modl-len' .did you mean --max-mod",
         ),
         (manifest("[--model, m, --tensor-parallel-size, two]"), "--tensor-parallel-size 'two': a whole number"),
         (manifest("[--model, m, --tensor-parallel-size, '16']"), "exceeds a host's 8 GPUs"),
@@ -60,6 +66,12 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (manifest("[--model, m, --pipeline-parallel-size, '2']"), "no pipeline parallelism"),
         (manifest("[--model, m, -dp, '3']", "multinode: {nodeCount: 2}, "), "3 can't be dealt evenly to 2 nodes"),
         (manifest("[--model, m, -dp, '8']", "resources: {limits: {gpu: '4'}}, "), "need 8 on each node, which has 4"),
+        (manifest("[--model, m, -dp, '16']"), "need 16 on each node; dsr1's hosts have 8"),
+        (manifest("[--model, m]", "replicas: 999999, "), "they ask for 999999 hosts"),
+        (
+            HEAD + "  services: {" + ", ".join(f"W{n}: {{}}" for n in range(26)) + "}\n",
+            "26 services; Dynamo's API allows 25",
+        ),
         (manifest("[--model, m, -dp, '8', -dpl, '4']"), "is 8 each, not 4"),
         (manifest("[--model, m]", "replicas: many, "), "replicas is 'many'; a whole number"),
         (manifest("[--model, m, --max-num-seqs, '9', --max-num-batched-tokens, '8']"), "at least max_num_seqs"),
@@ -68,6 +80,12 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (manifest('["--model", "a\\0b"]'), "a NUL byte"),
         (manifest('["python3 -m dynamo.vllm --model \'a"]', command="[sh, -c]"), "the script can't be read: a ' is"),
         (BOMB, "more than 50000 values once aliases are followed"),
+        (growing("{name: V%d, value: '$(V%d)$(V%d)'}"), "'V15': it grows beyond 131072 bytes"),
+        (
+            manifest("['A=12345678; " + "A=$A$A; " * 40 + "python3 -m dynamo.vllm --model $A']", command="[sh, -c]"),
+            "grows",
+        ),
+        (manifest("[--model, " + "m" * 140000 + "]"), "more than 131072 bytes, which no process can be given"),
         ("[" * 100, "nested deeper than 60 levels"),
         ("a: &a [*a]\n", r"alias \*a has no anchor"),
         ("a: !!python/object/apply:os.system [id]\n", "tag .*only YAML's own"),
