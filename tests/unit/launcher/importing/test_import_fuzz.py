@@ -14,7 +14,7 @@ from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import printable, render_imported_json, render_notes, render_recipe
 
 MANIFESTS = sorted((Path(__file__).parents[3] / "data" / "manifests").glob("*.yaml"))
-ROUNDS = 50
+ROUNDS = 30
 
 
 def imported_or_refused(text: str) -> Imported | str:
