@@ -23,7 +23,6 @@ ORDER = (
     "prep.md",
     "caches.md",
     "checks.md",
-    "prep.md",
     "environment.md",
     COMMANDS,
     "run-directory.md",

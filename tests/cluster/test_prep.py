@@ -1,13 +1,15 @@
 """dsr1 prep over SSH: hosts whose /etc and kernel variables are their own, and whose tools are scripts that take notes.
 
 Nothing of this machine is touched: a host has its own /etc and /var/lib, ip_local_* are its network namespace's,
-numa_balancing lies under a file of the host's, and no tool that loads, mounts or starts anything is the real one.
+variables that all share lie under files of its own, and no tool that loads, mounts or starts anything is the real one.
 """
 
 import json
 import os
 import pty
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.cluster.conftest import Clusters
@@ -26,16 +28,19 @@ for tool in modprobe mount nvidia-smi update-initramfs dracut systemctl; do
 done
 echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range
 echo 9000 > /proc/sys/net/ipv4/ip_local_reserved_ports
-if [ -e /proc/sys/kernel/numa_balancing ]; then
-  echo 1 > /var/tmp/balancing
-  /bin/mount --bind /var/tmp/balancing /proc/sys/kernel/numa_balancing
-fi
+for variable in numa_balancing=1 pid_max=32768 threads-max=65536; do
+  at=/proc/sys/kernel/${variable%=*}
+  if [ -e $at ]; then
+    echo "${variable#*=}" > "/var/tmp/${variable%=*}"
+    /bin/mount --bind "/var/tmp/${variable%=*}" $at
+  fi
+done
 /bin/mount -t tmpfs -o mode=755 tmpfs /var/lib
 kill "$(cat /run/sshd.pid)"
 """
 NEEDY_SSHD = ("prlimit", "--memlock=65536:65536", "/usr/sbin/sshd", "-E", "/var/log/sshd.log")
 STATE = r"""
-cat /proc/sys/net/ipv4/ip_local_reserved_ports
+cat /proc/sys/net/ipv4/ip_local_reserved_ports /proc/sys/kernel/pid_max
 cd / && find etc var/lib/dsr1 -printf '%p %y %m %U:%G %l\n' 2>/dev/null | sort
 find etc var/lib/dsr1 -type f -exec sha256sum {} + 2>/dev/null | sort
 """
@@ -60,15 +65,25 @@ def state(cluster: Cluster, box: str) -> str:
 
 
 @pytest.fixture
-def site(make_cluster: Clusters) -> Login:
+def site(make_cluster: Clusters) -> Iterator[Login]:
     """Hosts whose sessions lack memory to lock, and whose outgoing connections may take the recipe's ports."""
     cluster = make_cluster("node1", "node2")
+    before = machine()
     for box in ("node1", "node2"):
         as_root(cluster, box, SETUP)
         until(lambda box=box: not cluster.boxes[box].listens())  # type: ignore[misc]
         assert cluster.run(box, NEEDY_SSHD, user="root").returncode == 0
         until(cluster.boxes[box].listens)
-    return Login(cluster)
+    yield Login(cluster)
+    assert machine() == before
+
+
+def machine() -> tuple[object, ...]:
+    """What preparing would change, were it this machine that is prepared."""
+    paths = "/etc/sysctl.d", "/etc/security/limits.d", "/etc/modprobe.d", "/etc/systemd/system", "/var/lib/dsr1"
+    variables = "kernel/pid_max", "net/ipv4/ip_local_reserved_ports", "net/ipv4/ip_local_port_range"
+    files = sorted((str(file), file.lstat().st_mtime_ns) for path in paths for file in Path(path).rglob("*"))
+    return (*files, *(Path("/proc/sys", name).read_text() for name in variables))
 
 
 def states(cluster: Cluster) -> dict[str, str]:
@@ -94,6 +109,7 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     once = states(site.cluster)
     assert all(once[box] != before[box] for box in once)
     assert "8000,9000,20000" in once["node1"]
+    assert "\n4194304\n" in once["node1"]
     assert ran(site.cluster, "node2") == ["systemctl daemon-reload"]
 
     again = site.dsr1(*PREP, "--apply", "--yes", "--json")

@@ -36,14 +36,14 @@ def make_cards(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> l
 
 
 def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:
-    yield Text(card.hosts, "bold") + Text(f"  {card.system}", "dim")
+    yield Text(card.hosts, "bold") + Text(f"  {shown(card.system)}", "dim")
     steps = card.made.steps
     for group in grouped(_all(steps)):
         yield from _render_group(group)
     settle = dict.fromkeys((*(edit.settle for edit in steps.edits if edit.settle), *steps.settle))
     for command in settle:
         why = "once the files are written" if command not in steps.settle else "due since an earlier change"
-        yield Text.assemble("  then ", (shlex.join(command), "bold"), (f"  {why}", "dim"))
+        yield Text.assemble("  then ", (shown(shlex.join(command)), "bold"), (f"  {why}", "dim"))
     yield from _render_notes(card.made.findings)
     quiet = _untouched(card.made, ids)
     if quiet:
@@ -81,11 +81,13 @@ def _render_group(steps: Sequence[Step]) -> Iterator[Text]:
 
 def _render_step(step: Step) -> Iterator[Text]:
     if isinstance(step, Setting):
-        yield Text.assemble("    set ", (step.name, "bold"), f": {step.before or 'empty'} -> {step.after}")
+        yield Text.assemble(
+            "    set ", (step.name, "bold"), f": {shown(step.before) or 'empty'} -> {shown(step.after)}"
+        )
     elif isinstance(step, Command):
-        yield Text.assemble("    run ", (shlex.join(step.do), "bold"))
+        yield Text.assemble("    run ", (shown(shlex.join(step.do)), "bold"))
     else:
-        yield Text.assemble("    file ", (step.path, "bold"), "" if step.before is not None else " (new)")
+        yield Text.assemble("    file ", (shown(step.path), "bold"), "" if step.before is not None else " (new)")
         yield from (Text(f"      {line}", MARKS.get(line[:1], "")) for line in diff_of(step))
 
 
@@ -126,11 +128,12 @@ def render_journal(host: str, journal: Journal) -> Iterator[Text]:
     for kept in reversed(journal.edits):
         yield Text(f"  {'restore' if kept.before else 'remove'} {shown(kept.path)}")
     for command in dict.fromkeys((*(kept.settle for kept in journal.edits if kept.settle), *journal.owed)):
-        yield Text(f"  then {shlex.join(command)}")
+        yield Text(f"  then {shown(shlex.join(command))}")
     for setting in reversed(journal.settings):
-        yield Text(f"  set {setting.name}: {setting.after} -> {setting.before or 'empty'}, unless set since")
+        back = f"{setting.name}: {setting.after} -> {setting.before or 'empty'}"
+        yield Text(f"  set {shown(back)}, unless set since")
     for step in reversed(journal.commands):
-        yield Text(f"  run {shlex.join(step.undo)}")
+        yield Text(f"  run {shown(shlex.join(step.undo))}")
     yield Text("")
 
 

@@ -64,13 +64,11 @@ def decide(host: str, seen: Seen, ports: Sequence[int], ids: Collection[str] = I
 
 
 def _parts_of(check: str, seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
-    """As far as what the host told makes sense."""
+    """As far as what the host told can be read and makes sense."""
     try:
         yield from reserved_ports(seen, ports) if check == PORTS else PARTS[check](seen)
     except ValueError as error:
-        yield Note(
-            "UNKNOWN", f"what it told makes no sense: {error}", "a value that can be read", "Look at it by hand."
-        )
+        yield Note("UNKNOWN", str(error), "what can be read", "Log in as root, or look at it by hand.")
 
 
 def _blocked(seen: Seen, wanted: Sequence[tuple[str, Part]]) -> Iterator[tuple[str, Note]]:

@@ -77,9 +77,7 @@ def find_last(files: list[File], name: str) -> Place | None:
     for file in files:
         for line in _LINE.finditer(file.text):
             for found in parameter.finditer(file.text, line.start(), line.end()):
-                last = Place(
-                    file, found.start(), found.end(), next(group for group in found.groups() if group is not None)
-                )
+                last = Place(file, found.start(), found.end(), found[1] or found[2] or found[3] or "")
     return last
 
 

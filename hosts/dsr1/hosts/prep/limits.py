@@ -4,13 +4,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dsr1.hosts.prep.parts import RELOAD, Note, Part, Rewrite, file_at, folders_of, service_of, texts_below
+from dsr1.hosts.prep.parts import RELOAD, Note, Part, Rewrite, file_at, folders_of, readable, service_of, texts_below
 from dsr1.hosts.prep.texts import HEADER, with_line, words_of
 from dsr1.hosts.preparation import Seen
 
 OURS = "/etc/security/limits.d/zz-dsr1.conf"
 UNLIMITED = ("unlimited", "infinity", "-1")
 NR_OPEN = 1048576
+SSHD = "/etc/ssh/sshd_config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def by_pam(seen: Seen, item: str) -> tuple[str, str | None]:
 
     ("", None): no line says anything; ("", value): a line for everybody.
     """
-    files = [file_at(seen, "/etc/security/limits.conf"), *texts_below(seen, "/etc/security/limits.d")]
+    files = [readable(file_at(seen, "/etc/security/limits.conf")), *texts_below(seen, "/etc/security/limits.d")]
     lines = [words for file in files for words in words_of(file.text) if len(words) >= 4 and words[2] == item]
     hard = [(words[0], words[3]) for words in lines if words[1] in ("hard", "-")]
     groups = {f"@{group}" for group in seen.session.groups}
@@ -104,12 +105,13 @@ def by_pam(seen: Seen, item: str) -> tuple[str, str | None]:
 
 
 def uses_pam(seen: Seen) -> bool | None:
-    """sshd takes the first word it finds. None: its configuration can't be read by this user."""
-    files = [*texts_below(seen, "/etc/ssh/sshd_config.d"), file_at(seen, "/etc/ssh/sshd_config")]
+    """sshd takes the first word it finds. None: its configuration is root's alone, as Red Hat's is."""
+    below = sorted((file for file in seen.files if file.path.startswith(f"{SSHD}.d/")), key=lambda file: file.path)
+    files = [*below, file_at(seen, SSHD)]
     said = [words[1] for file in files for words in words_of(file.text) if words[0].lower() == "usepam" and words[1:]]
-    if said:
-        return said[0].lower() == "yes"
-    return None if any(file.problem or file.kind == "absent" for file in files) else False
+    if any(file.problem or file.kind == "absent" for file in files):
+        return None
+    return bool(said) and said[0].lower() == "yes"
 
 
 def of_unit(seen: Seen, unit: str, key: str, unset: str) -> str:

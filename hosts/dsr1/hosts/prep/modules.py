@@ -32,9 +32,7 @@ def peermem(seen: Seen) -> Iterator[Part]:
         yield Note("SKIP", "no NVIDIA GPU, or no Mellanox adapter: nothing to register", "")
     elif not seen.driver.dma_buf and not seen.driver.peermem:
         why = "adapters register GPU memory through it: the closed driver has no dma-buf"
-        fix = (
-            "It comes with the driver; install that again once RDMA's own packages are there, or take the open driver."
-        )
+        fix = "It comes with the driver: install that again after RDMA's own packages, or take the open driver."
         yield from module(seen, "nvidia_peermem", "ibgda.mem_reg", why, fix)
 
 

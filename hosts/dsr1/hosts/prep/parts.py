@@ -36,14 +36,23 @@ def file_at(seen: Seen, path: str) -> File:
 
 
 def texts_below(seen: Seen, *folders: str) -> list[File]:
-    """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its namesakes."""
+    """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its namesakes.
+
+    ValueError: one can't be read, and what it says would be overruled.
+    """
     found: dict[str, File] = {}
     for folder in folders:
         for file in seen.files:
             above, _, name = file.path.rpartition("/")
             if above == folder and name.endswith(".conf") and file.kind != "absent":
                 found.setdefault(name, file)
-    return [found[name] for name in sorted(found)]
+    return [readable(found[name]) for name in sorted(found)]
+
+
+def readable(file: File) -> File:
+    if file.problem:
+        raise ValueError(f"{file.path} can't be read: {file.problem}")
+    return file
 
 
 def folders_of(name: str) -> tuple[str, ...]:

@@ -179,6 +179,23 @@ def test_hosts_without_gpus_or_adapters_say_so() -> None:
     assert not bare.steps
 
 
+@pytest.mark.parametrize(
+    ("path", "checks"),
+    [
+        ("/etc/modprobe.d/site.conf", ["ibgda.params"]),
+        ("/usr/lib/sysctl.d/50-a.conf", ["sys.nproc", "sys.numa_balancing", "net.ephemeral"]),
+        ("/etc/security/limits.conf", ["sys.memlock", "sys.nofile", "sys.nproc"]),
+        ("/etc/ssh/sshd_config", []),
+    ],
+)
+def test_what_cannot_be_read_is_not_overruled(path: str, checks: list[str]) -> None:
+    shut = File(path, "file", problem="Permission denied")
+    made = decide("h", replace(FIT, files=(*FIT.files, shut)), (8000,))
+    assert [check for check, _ in notes(made, "UNKNOWN")] == checks
+    assert all(f"{path} can't be read: Permission denied" in seen for _, seen in notes(made, "UNKNOWN"))
+    assert not made.steps
+
+
 # Modules
 
 
