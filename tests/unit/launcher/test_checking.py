@@ -12,7 +12,7 @@ from dsr1.hosts.facts.ask import parse_ask, render_ask
 from dsr1.hosts.facts.fact import Fact
 from dsr1.hosts.host import Host
 from dsr1.launcher.checking import CHECKS, choose, judge, refuse_unfit
-from dsr1.launcher.cli.findings_view import page_of, print_findings
+from dsr1.launcher.cli.findings_view import mended_by_prep, page_of, print_findings
 from dsr1.launcher.findings import REACH, Overview, Row, fold_rows, overview
 from dsr1.launcher.needs import make_ask, make_needs
 from dsr1.launcher.recipe_file import load_recipe
@@ -147,6 +147,12 @@ def test_what_a_person_sees(
         ["node000", "2", "FAIL", "1", "WARN"],
     ]
     assert "gpu.count, gpu.model: node000" in shown
+
+
+def test_what_prep_mends_is_said() -> None:
+    checks = ("gpu.count", "FAIL"), ("sys.shm", "WARN"), ("ibgda.params", "FAIL"), ("sys.memlock", "PASS")
+    found = [Finding("a", check, verdict, "", "", "") for check, verdict in checks]
+    assert mended_by_prep(found) == ["ibgda.params", "sys.shm"]
 
 
 def test_a_page_for_each_finding() -> None:

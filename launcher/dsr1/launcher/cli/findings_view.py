@@ -49,8 +49,17 @@ def print_findings(findings: "Sequence[Finding]", every: bool) -> None:
         console.print(_paragraph(row))
     counts = Counter(finding.verdict for finding in findings)
     console.print(Text("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict])))
+    if mended := mended_by_prep(findings):
+        console.print(Text(f"dsr1 prep shows what would mend {', '.join(mended)}", "dim"))
     if not every:
         console.print(Text(f"--all shows what passed, too; {PAGE} explains each check", "dim"))
+
+
+def mended_by_prep(findings: "Sequence[Finding]") -> list[str]:
+    """Checks that didn't pass and that node preparation knows."""
+    from dsr1.hosts.prep.decide import IDS
+
+    return sorted({finding.check for finding in findings if finding.verdict not in QUIET} & set(IDS))
 
 
 def _hosts_by_kinds(table: "Overview") -> "Table":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, Profiles, RecipeName, Venv, chosen_recipe
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -30,6 +30,7 @@ def prep(
     apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Change hosts without a question.")] = False,
+    profile: Profiles = None,
     changes: Changes = None,
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
@@ -43,7 +44,7 @@ def prep(
     talk = _Talk(as_json, yes)
     if apply or undo:
         talk.refuse_unasked()
-    loaded = chosen_recipe(recipe, changes, "", venv)
+    loaded = chosen_recipe(recipe, changes, "", venv, profile)
     accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
     ids, ports = choose_parts(only or ()), ports_of(loaded, accesses)
     with reached(accesses, loaded.runtime.interpreter) as (transport, names):
