@@ -1,16 +1,42 @@
-"""`dsr1 recipes`: the built-in recipes."""
+"""`dsr1 recipes`: the built-in recipes, or one recipe as it will be used."""
 
 import json
+from typing import Annotated
 
-from dsr1.launcher.cli.options import AsJson
+import typer
+
+from dsr1.launcher.cli.options import AsJson, Changes, ModelPath, Profiles, Venv
 
 
-def recipes(as_json: AsJson = False) -> None:
-    """List the built-in recipes."""
+def recipes(
+    recipe: Annotated[str, typer.Argument(help="Show this one, resolved: a built-in name, or a file.")] = "",
+    profile: Profiles = None,
+    changes: Changes = None,
+    model: ModelPath = "",
+    venv: Venv = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the built-in recipes; or show one with every value that it has, and where that came from."""
+    if recipe:
+        _show(recipe, profile or [], changes or [], model, venv, as_json)
+    else:
+        _list(as_json)
+
+
+def _list(as_json: bool) -> None:
     from dsr1.launcher.recipe_file import built_in_recipes, describe
 
     found = {name: describe(file) for name, file in built_in_recipes().items()}
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n".join(f"{name:<12} {description}" for name, description in found.items()))
+        print("\n".join(f"{name:<18} {description}" for name, description in found.items()))
+
+
+def _show(name: str, profiles: list[str], settings: list[str], model: str, venv: str, as_json: bool) -> None:
+    from dsr1.launcher.recipe_file import Changes as Changed
+    from dsr1.launcher.recipe_file import resolve_recipe
+    from dsr1.launcher.recipe_text import render_resolved, render_resolved_json
+
+    resolved = resolve_recipe(name, Changed(tuple(profiles), tuple(settings), model, venv))
+    print(render_resolved_json(resolved) if as_json else render_resolved(resolved))
