@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 from tests.agent.hub import COMMIT, Hub, serving
 from tests.unit.hosts.test_model import FIRST, SECOND, make_model
 
+from dsr1.hosts.boot import boot_id
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
+from dsr1.hosts.identity import is_alive, start_time
 from dsr1.hosts.model.job import Progress
 from dsr1.launcher.model_fetch import Wish, fetch_model
 from dsr1.launcher.model_verify import verify_model
@@ -138,6 +141,19 @@ def test_what_is_not_there(
         fetch_model(Wish((repo,), str(tmp_path), revision), (), "", {"HF_ENDPOINT": hub.url}, silent)
 
 
+@pytest.mark.parametrize(
+    ("repos", "to", "said"),
+    [
+        (("a/b", "c/b"), "/m", "two of a/b, c/b would come into one folder"),
+        (("a/b",), "", "--to '': wanted is a path from the root"),
+        (("a/b",), "m", "--to 'm': wanted is a path from the root"),
+    ],
+)
+def test_wishes_that_cannot_be_met(repos: tuple[str, ...], to: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Wish(repos, to)
+
+
 def test_no_hub_at_all(tmp_path: Path) -> None:
     with pytest.raises(LaunchFailed, match="does not answer as a hub"):
         fetch_model(Wish((REPO,), str(tmp_path)), (), "", {"HF_ENDPOINT": "http://127.0.0.1:9"}, silent)
@@ -179,20 +195,21 @@ def test_ended_at_any_point_it_leaves_nothing_and_goes_on(hub: Hub, tmp_path: Pa
     with subprocess.Popen(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         while not hub.ranges(FIRST):
             assert child.poll() is None
-        assert len(_agents(str(tmp_path))) == 1
+        (agent,) = _agents(str(tmp_path))
+        start = start_time(agent) or 0.0
         child.send_signal(how)
         told = child.communicate(timeout=30)[0].decode()
     if how == signal.SIGINT:
         assert (child.returncode, told) == (4, "dsr1: interrupted; the same command goes on where it stopped\n")
-    while _agents(str(tmp_path)):
-        pass
+    while is_alive(agent, start, boot_id()):
+        time.sleep(0.01)
     hub.gate.set()
     hub.cuts[FIRST] = [30]
     fetch(hub, tmp_path)
     assert_whole(hub, tmp_path / "DeepSeek-R1")
 
 
-def _agents(folder: str) -> list[str]:
+def _agents(folder: str) -> list[int]:
     """Those of this test: no order is in an argument, but where they work is told by their open lock."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/fd/*"):
@@ -202,4 +219,4 @@ def _agents(folder: str) -> list[str]:
         except OSError:
             continue
     assert not any(TOKEN in line for line in found.values())
-    return [pid for pid, line in found.items() if "work\0fetch" in line]
+    return [int(pid) for pid, line in found.items() if "work\0fetch" in line]

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.hosts.test_model import FIRST, make_model
 
 from dsr1.hosts.agent.bundle import make_bundle
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.fact import from_wire
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.model.job import Progress, render_order
@@ -55,6 +55,11 @@ def test_verify_judges_what_the_agent_saw(tmp_path: Path) -> None:
 def test_a_hub_id_that_is_nowhere_fails_here(tmp_path: Path) -> None:
     (worst, *_) = verify_model("nobody/has-this", (), sys.executable, False, silent)
     assert (worst.check, worst.verdict) == ("model.dir", "FAIL")
+
+
+def test_no_model_is_wrong_input() -> None:
+    with pytest.raises(InputError, match="wanted is its folder on every host"):
+        verify_model("", (), sys.executable, False, silent)
 
 
 def test_a_python_that_is_not_there_is_a_finding() -> None:

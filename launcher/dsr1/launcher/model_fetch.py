@@ -29,7 +29,7 @@ class Wish:
         if len(set(names)) < len(names):
             raise InputError(f"two of {', '.join(self.repos)} would come into one folder: fetch them one by one")
         if not self.to.startswith("/"):
-            raise InputError(f"--to {self.to}: wanted is a path from the root, the same on every host")
+            raise InputError(f"--to {self.to!r}: wanted is a path from the root, the same on every host")
 
 
 def fetch_model(

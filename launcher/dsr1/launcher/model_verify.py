@@ -6,7 +6,7 @@ from dataclasses import replace
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs, Site
 from dsr1.hosts.access import Access
-from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import from_wire
 from dsr1.launcher.findings import unreached
@@ -17,6 +17,8 @@ CHECKS = ("model.dir", "model.shards", "model.incomplete", "model.tokenizer", "m
 
 def verify_model(model: str, accesses: Sequence[Access], python: str, deep: bool, show: Show) -> list[Finding]:
     """Worst first. A host that can't be reached is a finding among the others."""
+    if not model:
+        raise InputError("MODEL: wanted is its folder on every host, or a hub's id: OWNER/NAME")
     hosts = [access.name for access in accesses] or [HERE]
     with make_worker(accesses, python) as worker:
         return judge(work_on_all(worker, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show))

@@ -57,7 +57,7 @@ def fetch(
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model_fetch import Wish, fetch_model
 
-    wish = Wish(tuple(repos), os.path.abspath(to) if hosts is None else to, revision, patience)  # noqa: PTH100
+    wish = Wish(tuple(repos), os.path.abspath(to) if to and hosts is None else to, revision, patience)  # noqa: PTH100
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
     with make_transfer_view() as show:
         folders = fetch_model(wish, accesses, python_of(venv), os.environ, show)
