@@ -66,7 +66,7 @@ def read_program(container: Fields, variables: Mapping[str, str], wanted: Wanted
         if why := unfit(argument.text):
             place = argument.places[0]
             raise InputError(f"{wanted.source}:{place.line}: {place}: {why}, which no process can be given")
-    if not argv or (not command and args[0].text.startswith("--")):
+    if not argv or (not command and args[0].text.startswith("-") and args[0].text != "-m"):
         return Program(wanted.program, args)
     script = _script_at(argv)
     if script is None:
@@ -116,11 +116,13 @@ def _script_at(argv: Sequence[Argument]) -> int | None:
 def _program_of(argv: Sequence[Argument], ledger: Ledger) -> Program:
     """The module after -m, or the command itself; a wrapper in front of Python is noted."""
     at = _name_at(argv)
-    python = at - 2 if at > 1 else at
-    wrapper = [a for a in argv[: max(python, 0)] if a.text not in _BEFORE_A_COMMAND]
-    if wrapper:
-        words = short(" ".join(a.text for a in wrapper))
-        ledger.leave(f"{words}: a wrapper around the worker; vLLM pins itself with --numa-bind", *_places(wrapper))
+    python = next((i for i, a in enumerate(argv[:at]) if a.text.rsplit("/", 1)[-1].startswith("python")), at)
+    wrapper = [a for a in argv[:python] if a.text not in _BEFORE_A_COMMAND]
+    options = argv[python + 1 : at - 1]
+    for words, what in ((wrapper, "a wrapper around the program"), (options, "options of the interpreter")):
+        if words:
+            text = short(" ".join(word.text for word in words))
+            ledger.leave(f"{text}: {what}, which dsr1 starts without", *_places(words))
     ledger.use("stack", *_places(argv[: at + 1]))
     return Program(argv[at].text, tuple(argv[at + 1 :]))
 
@@ -135,7 +137,10 @@ def _name_at(argv: Sequence[Argument]) -> int:
 def _from_script(argv: tuple[Argument, ...], variables: Mapping[str, str], wanted: Wanted, ledger: Ledger) -> Program:
     commands = _commands(argv[0], argv[1:], variables, wanted)
     chosen = _choose(commands, wanted, argv[0].places[0])
-    at = _Script(argv[0].line, _places(argv))
+    takes = bool(re.search(r"\$[@*{0-9]", argv[0].text))
+    if argv[1:] and not takes:
+        ledger.leave("arguments of a script that takes none; in Kubernetes they have no effect", *_places(argv[1:]))
+    at = _Script(argv[0].line, _places(argv if takes else argv[:1]))
     _Reporter(at, ledger).report(commands, chosen)
     if chosen is None:
         return Program(short(commands[-1].text if commands else ""))

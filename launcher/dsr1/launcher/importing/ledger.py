@@ -1,6 +1,6 @@
 """What became of every value of a manifest: used, rewritten, left out, to be set by the user, or not known."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -106,12 +106,3 @@ def _parts(value: Value, reasons: Mapping[str, str]) -> Iterator[Value]:
 def _is_empty(value: Value) -> bool:
     is_nothing = value.is_null if isinstance(value, Scalar) else not value.values
     return is_nothing and bool(value.place.path)
-
-
-def is_covered(value: Value, notes: Iterable[Note]) -> bool:
-    """Whether every leaf of a value lies at or below a place that some note speaks of."""
-    covered = {(place.document, place.path) for note in notes for place in note.places}
-    return all(
-        any((leaf.place.document, leaf.place.path[:end]) in covered for end in range(len(leaf.place.path) + 1))
-        for leaf in leaves(value)
-    )

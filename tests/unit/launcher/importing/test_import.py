@@ -151,6 +151,39 @@ def test_a_rank_over_small_nodes_comes_to_one_host() -> None:
     assert (engine["nodes"], engine["ranks_per_node"], engine["tensor_parallel_size"]) == (1, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("command", "args", "noted"),
+    [
+        (["python3", "-u", "-m", "dynamo.vllm"], ["--model", "m", "-tp", "2"], "'-u': options of the interpreter"),
+        (
+            ["numactl", "-m", "0", "/opt/bin/python3.12", "-m", "dynamo.vllm"],
+            ["--model=m", "-tp", "2"],
+            "'numactl -m 0'",
+        ),
+        ([], ["-tp", "2", "--model", "m"], ""),
+        ([], ["-m", "dynamo.vllm", "--model", "m", "-tp=2"], ""),
+        (["sh", "-c", 'exec python3 -m dynamo.vllm "$@"', "--"], ["--model", "m", "-tp", "2"], ""),
+        (
+            ["bash", "-c"],
+            ["python3 -m dynamo.vllm --model m -tp 2", "--max-num-seqs", "4"],
+            "of a script that takes none",
+        ),
+        (["bash", "-ec"], ["N=2; python3 -m dynamo.vllm --model m -tp $N & wait"], "a variable of the script alone"),
+        (["sh", "-c"], ["TP=2 python3 -m dynamo.vllm --model m --tensor_parallel_size=2"], ""),
+        (["sh", "-c"], ["if true; then exec python3 -m dynamo.vllm --model m -tp 2; fi"], "of the script alone"),
+        ("python3 -m dynamo.vllm --model m -tp 2", [], "one text where Kubernetes wants a list"),
+    ],
+)
+def test_forms_of_a_command(command: Any, args: list[str], noted: str) -> None:
+    service = worker()
+    service["extraPodSpec"]["mainContainer"] = {"command": command, "args": args}
+    result = deployed(A=service)
+    assert result.recipe["model"]["path"] == "m"
+    assert result.recipe["engines"]["a"]["tensor_parallel_size"] == 2
+    assert "max_num_seqs" not in result.recipe["engines"]["a"]
+    assert noted in "\n".join(note.text for note in result.notes)
+
+
 def test_placeholders_are_the_users_to_fill_in() -> None:
     result = deployed(A=worker("--load-format", "${FORMAT}", envs=[{"name": "A", "value": "${B}"}]))
     assert "args" not in result.recipe["engines"]["a"]
