@@ -101,7 +101,7 @@ def _of_host(host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequ
     wanted = f"about {_numbers(usual)}, the median"
     if host in slow_hosts:
         verdict = min((bad[way] for way in own if way in bad), key=("FAIL", "WARN").index)
-        yield Finding(host, CHECK, verdict, f"slow to most hosts: {_summary(host, own)}", wanted, FIX)
+        yield Finding(host, CHECK, verdict, f"slow to most hosts: {_summary(host, own)}{_failures(own)}", wanted, FIX)
         return
     rows = [way for way in own if way.sender == host and way in bad and way.receiver not in slow_hosts]
     for way in rows:
@@ -113,9 +113,12 @@ def _of_host(host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequ
 def _summary(host: str, own: Sequence[Way]) -> str:
     sent = _usual(way for way in own if way.sender == host)
     received = _usual(way for way in own if way.receiver == host)
+    return f"sends {_numbers(sent)}, receives {_numbers(received)}"
+
+
+def _failures(own: Iterable[Way]) -> str:
     lost = [way.problem for way in own if way.problem]
-    numbers = f"sends {_numbers(sent)}, receives {_numbers(received)}"
-    return f"{numbers}; {len(lost)} ways failed: {lost[0]}" if lost else numbers
+    return f"; {len(lost)} ways failed: {lost[0]}" if lost else ""
 
 
 def _numbers(way: Way) -> str:
