@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TypeGuard
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.events import Finding
@@ -73,27 +74,24 @@ def _with(facts: Facts | HostError, answer: Fact | None) -> Facts | HostError:
 
 def judge_reach(hosts: Sequence[Host], told: Mapping[str, Facts | HostError]) -> Iterator[Finding]:
     """A finding for each host but the leader, which is named in it, and for each direction that is shut."""
-    answers = {host: reach_answer(facts) for host, facts in told.items() if not isinstance(facts, HostError)}
-    leader, others = hosts[0], [host for host in hosts[1:] if CHECK in (told_facts(told, host.name))]
-    there = answers.get(leader.name)
-    for host in others:
-        here = answers[host.name]
-        rows = [*_row(here, leader.name, f"does not reach {leader.name} ({leader.address})")]
-        rows += _row(there or ReachAnswer(), host.name, f"is not reached by {leader.name}")
+    answers = {host: reach_answer(facts) for host, facts in told.items() if was_asked(facts)}
+    leader = hosts[0]
+    for host in (host for host in hosts[1:] if host.name in answers):
+        rows = [*_row(answers[host.name], leader.name, f"does not reach {leader.name} ({leader.address})")]
+        rows += _row(answers.get(leader.name, ReachAnswer()), host.name, f"is not reached by {leader.name}")
         yield from (Finding(host.name, CHECK, *row) for row in rows or [("PASS", "both ways", WANTED, "")])
 
 
-def told_facts(told: Mapping[str, Facts | HostError], host: str) -> Facts:
-    facts = told.get(host)
-    return {} if facts is None or isinstance(facts, HostError) else facts
+def was_asked(facts: Facts | HostError) -> TypeGuard[Facts]:
+    return not isinstance(facts, HostError) and CHECK in facts
 
 
 def reach_answer(facts: Facts) -> ReachAnswer:
-    fact = facts.get(CHECK)
+    fact = facts[CHECK]
     try:
-        answer: ReachAnswer = from_plain(ReachAnswer, fact.value if fact else None)
-    except ValueError:
-        return ReachAnswer(problem=fact.problem if fact and fact.problem else "it was not tried")
+        answer: ReachAnswer = from_plain(ReachAnswer, fact.value)
+    except ValueError as error:
+        return ReachAnswer(problem=fact.problem or str(error))
     return answer
 
 
