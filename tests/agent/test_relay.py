@@ -13,7 +13,8 @@ import pytest
 from tests.unit.hosts.test_model import HOSTILE
 
 from dsr1.hosts.model.job import Refused
-from dsr1.hosts.model.receive import Address, Receiver, Upstreams, hash_all
+from dsr1.hosts.model.push import hash_all
+from dsr1.hosts.model.receive import Address, Receiver, Upstreams
 from dsr1.hosts.model.relay import FRAME, Server, Source, make_context
 from dsr1.hosts.model.shards import WORK
 from dsr1.hosts.model.stock import Stock, list_folder, parse_items

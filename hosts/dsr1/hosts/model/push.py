@@ -3,18 +3,23 @@
 It tells its port, is told the hosts ahead, and goes on serving when it has everything until it is told to end.
 """
 
+import os
 import ssl
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.model.job import Desk, Order, Refused
-from dsr1.hosts.model.receive import Receiver, Upstreams, hash_all
+from dsr1.hosts.model.hashes import hash_file
+from dsr1.hosts.model.job import Desk, Meter, Order, Refused
+from dsr1.hosts.model.receive import Receiver, Upstreams
 from dsr1.hosts.model.relay import Server, make_context
 from dsr1.hosts.model.shards import read_sums
 from dsr1.hosts.model.stock import Stock, list_folder, parse_items
 from dsr1.hosts.model.workplace import refuse_without_room, workplace
+
+HASHING = 4
 
 
 def push(order: Order, desk: Desk) -> Mapping[str, Any]:
@@ -31,7 +36,7 @@ def serve(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
     stock = Stock(list_folder(folder))
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
-    threading.Thread(target=hash_all, args=(stock, read_sums(folder)), daemon=True).start()
+    threading.Thread(target=_hash_or_end, args=(stock, read_sums(folder), desk), daemon=True).start()
     server.begin(stock)
     desk.ask({"port": server.port, "items": [[item.name, item.size, item.changed] for item in stock.items]})
     return {}
@@ -55,3 +60,23 @@ def receive(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
             left.unlink()
         desk.ask({"whole": True})
     return {"came": stock.total - before}
+
+
+def _hash_or_end(stock: Stock, recorded: Mapping[str, str], desk: Desk) -> None:
+    """A file that can't be read ends the source: the others would wait for its hash for ever."""
+    try:
+        hash_all(stock, recorded)
+    except OSError as error:
+        desk.say({"refused": ["work", f"{error.filename}: can't be read at the source: {error.strerror}"]})
+        os._exit(1)
+
+
+def hash_all(stock: Stock, recorded: Mapping[str, str]) -> None:
+    """The source's hashes, each told as soon as it is known; those on record are taken from there."""
+
+    def one(index: int) -> None:
+        known = recorded.get(stock.items[index].name)
+        stock.put_hash(index, known or hash_file(stock.path(index), Meter()))
+
+    with ThreadPoolExecutor(HASHING) as pool:
+        list(pool.map(one, range(len(stock.items))))

@@ -198,14 +198,3 @@ def _is_of_the_disk(error: Exception) -> bool:
     """Not of the network, which another host may heal."""
     named = isinstance(error, OSError) and error.filename is not None
     return named or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-
-
-def hash_all(stock: Stock, recorded: dict[str, str]) -> None:
-    """The source's hashes, each told as soon as it is known; those on record are taken from there."""
-
-    def one(index: int) -> None:
-        known = recorded.get(stock.items[index].name)
-        stock.put_hash(index, known or hash_file(stock.path(index), Meter()))
-
-    with ThreadPoolExecutor(STREAMS) as pool:
-        list(pool.map(one, range(len(stock.items))))
