@@ -129,10 +129,13 @@ def test_a_spoilt_cache_is_as_good_as_none(runtime: Path, garbage: bytes) -> Non
 
 
 def test_a_folder_of_somebody_else_is_not_used(runtime: Path) -> None:
-    (runtime / "base").mkdir(mode=0o777)
+    """Nor is what lies in it, as good as it looks."""
+    first = ask_runtime(asking(), runtime / "base")
+    (file,) = (runtime / "base" / "runtime").iterdir()
+    file.write_text(file.read_text().replace("VLLM_A", "VLLM_X"))
     (runtime / "base").chmod(0o777)
-    assert ask_runtime(asking(), runtime / "base").variables
-    assert not (runtime / "base" / "runtime").exists()
+    assert ask_runtime(asking(), runtime / "base") == first
+    assert "VLLM_X" in file.read_text()
 
 
 def test_one_that_hangs_is_ended_and_what_it_told_before_counts(runtime: Path) -> None:

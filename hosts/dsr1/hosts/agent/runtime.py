@@ -61,7 +61,8 @@ class Kept:
         self._folder = base / "runtime"
         self._file = self._folder / f"{_digest(identity(question))}.json"
         self._config = _stamp(Path(question.model) / "config.json")
-        plain = self._read()
+        self._ours = _is_ours(base) and _is_ours(self._folder)
+        plain = self._read() if self._ours else {}
         self.knowledge = _knowledge(plain.get("knowledge"))
         self._said = {str(key): value for key, value in plain.get("said", {}).items()}
 
@@ -76,8 +77,9 @@ class Kept:
         whole = not told.problem and told.parsers and not any(parser.problem for parser in told.parsers)
         self.knowledge = self.knowledge or (replace(told, said=()) if whole else None)
         known = asdict(self.knowledge) if self.knowledge else None
-        with contextlib.suppress(OSError):
-            self._write({"knowledge": known, "said": dict(list(self._said.items())[-MOST_SAID:])})
+        if self._ours:
+            with contextlib.suppress(OSError):
+                self._write({"knowledge": known, "said": dict(list(self._said.items())[-MOST_SAID:])})
 
     def _key(self, command: CommandLine) -> str:
         return _digest([self._config, command.module, command.argv, command.env])
@@ -90,11 +92,18 @@ class Kept:
         return plain if isinstance(plain, dict) and isinstance(plain.get("said"), dict) else {}
 
     def _write(self, plain: object) -> None:
-        for folder in (self._folder.parent, self._folder):
-            os.close(open_folder(folder))
         write_file(self._file, json.dumps(plain).encode())
         for old in sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-MOST_FILES]:
             old.unlink()
+
+
+def _is_ours(folder: Path) -> bool:
+    """It is made when it isn't there. What somebody else could have put into it is neither read nor added to."""
+    try:
+        os.close(open_folder(folder))
+    except OSError:
+        return False
+    return True
 
 
 def _knowledge(plain: object) -> RuntimeAnswer | None:
