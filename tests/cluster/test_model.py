@@ -180,8 +180,14 @@ def test_what_cannot_be_pushed_is_told(make_cluster: Clusters) -> None:
     login, model = Login(cluster), give_model(cluster, "node1", FOLDER)
     assert cluster.run("node3", ("touch", "/tmp/shut"), user="root").returncode == 0
     shut = login.dsr1(*PUSH, "node[1-3]", "--to", "/tmp/shut")
-    assert (shut.returncode, json.loads(shut.stdout)) == (3, {"node1": 0, "node2": 0} | json.loads(shut.stdout))
+    assert (shut.returncode, set(json.loads(shut.stdout))) == (3, {"node1", "node2"})
     assert "node3: /tmp/shut: can't be written to by uid 2000: " in shut.stderr
+    grow(model, 2)
+    small = "mkdir /tmp/small && mount -t tmpfs -o size=64k,mode=777 tmpfs /tmp/small"
+    assert cluster.run("node3", ("sh", "-c", small), user="root").returncode == 0
+    full = login.dsr1(*PUSH, "node[1-3]", "--to", "/tmp/small")
+    assert (full.returncode, set(json.loads(full.stdout))) == (3, {"node1", "node2"})
+    assert "node3: /tmp/small: 2.1 MB are still to come, 0.1 MB are free" in full.stderr
     (model / FIRST).write_bytes(b"")
     broken = login.dsr1(*PUSH, "node[1-3]")
     assert (broken.returncode, f"what isn't whole is not passed on\nnode1: model.shards: {FIRST}" in broken.stderr) == (

@@ -14,6 +14,11 @@ Hear = Callable[["Progress | Told"], "Order | None"]
 """What is heard of a job; an answer is a further order for it."""
 
 
+def say_size(count: float) -> str:
+    """Bytes in the words of those who sell disks."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
 class Refused(Exception):
     """A job can't be done. `kind` is whose fault: input (the order's), check (the host's) or work (what happened)."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.facts.mounts import nearest
-from dsr1.hosts.model.job import Refused
+from dsr1.hosts.model.job import Refused, say_size
 from dsr1.hosts.model.shards import WORK
 
 SPARE = 1.01  # of what is wanted: directories and the file system's own tables want some, too
@@ -73,5 +73,5 @@ def refuse_without_room(folder: Path, wanted: int) -> None:
     room = os.statvfs(there)
     free = room.f_bavail * room.f_frsize
     if free < wanted * SPARE:
-        text = f"{folder}: {wanted * SPARE / 1e9:.1f} GB are still to come, {free / 1e9:.1f} GB are free"
+        text = f"{folder}: {say_size(wanted * SPARE)} are still to come, {say_size(free)} are free"
         raise Refused("check", f"{text}; free some space, or name a folder on another disk")

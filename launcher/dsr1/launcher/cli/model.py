@@ -81,6 +81,7 @@ def push(
     """Copy a model from one host, or what all share, to a disk of each host: its bytes leave the source once."""
     from dsr1.hosts.errors import Dsr1Error
     from dsr1.hosts.inventory import parse_hosts
+    from dsr1.hosts.model.job import say_size
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.host_jobs import raise_worst
     from dsr1.launcher.model_push import make_wish, push_model
@@ -91,6 +92,6 @@ def push(
     with make_transfer_view() as show:
         results = push_model(make_wish(source, to, named, accesses, patience), python_of(venv), show)
     came = {host: told["came"] for host, told in results.items() if not isinstance(told, Dsr1Error)}
-    lines = (f"{host}: whole, {count / 1e9:.1f} GB came" for host, count in came.items())
+    lines = (f"{host}: whole, {say_size(count)} came" for host, count in came.items())
     print(json.dumps(came, indent=2) if as_json else "\n".join(lines))
     raise_worst(results)

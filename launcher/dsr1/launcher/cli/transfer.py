@@ -55,4 +55,5 @@ def _lines(told: dict[str, float]) -> Show:
 
 
 def render_line(host: str, seen: job.Progress) -> str:
-    return f"{host}: {seen.doing} {seen.done / 1e9:.1f} of {seen.total / 1e9:.1f} GB ({seen.done / seen.total:.0%})"
+    done, total = job.say_size(seen.done), job.say_size(seen.total)
+    return f"{host}: {seen.doing}, {done} of {total} ({seen.done / seen.total:.0%})"
