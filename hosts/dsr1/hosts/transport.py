@@ -37,6 +37,7 @@ __all__ = [
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `end` itself, by the longest grace of the plan; this is for an agent that hangs.
 START_S, END_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
+CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 Told = TypeVar("Told")
 
 
@@ -181,7 +182,7 @@ def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: 
     """HostError with the agent's last words when it told something else."""
     try:
         return parse(answer.out)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise HostError(f"{host}: {otherwise}: {answer.last_words}") from error
 
 
@@ -203,7 +204,7 @@ def parse_look(text: bytes) -> HostState:
 
 def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
     """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds since the epoch."""
-    facts = from_wire(clean(json.loads(text)) if b"\\ud" in text else json.loads(text))
+    facts = from_wire(clean(json.loads(text)) if b"\\u" in text else json.loads(text))
     now = facts["clock.now"].value
     offset = now - (asked + answered) / 2 if isinstance(now, float) else None
     # A slow answer says little of the clock: half the round trip is not known.
@@ -212,9 +213,9 @@ def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
 
 
 def clean(value: Any) -> Any:
-    """Names and variables that aren't UTF-8 come as lone surrogates, which no terminal takes."""
+    """What others chose (names of files, commands, variables) ends on a terminal: no lone surrogates, no controls."""
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()
+        return value.encode(errors="replace").decode().translate(CONTROLS)
     if isinstance(value, list):
         return [clean(one) for one in value]
     return {clean(name): clean(one) for name, one in value.items()} if isinstance(value, dict) else value

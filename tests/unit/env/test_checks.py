@@ -18,6 +18,7 @@ from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
 from dsr1.hosts.facts.nvidia import nvidia_readers, parse_driver, parse_params
 from dsr1.hosts.facts.system import parse_meminfo
+from dsr1.hosts.transport import parse_facts
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
 TWO_HOSTS = Needs(1, 2, "deepep_low_latency")
@@ -169,6 +170,19 @@ def test_facts_that_an_agent_told_of_a_real_h100() -> None:
     assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} <= {"PASS", "UNKNOWN"}
     assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
     assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")
+
+
+def test_what_others_chose_does_no_harm_to_a_terminal() -> None:
+    """Names of processes and files, and variables, may be any bytes."""
+    told: dict[str, Value] = {
+        "clock.now": 1.0,
+        "environment": {"\x1b[2J": "\udcff", "b": "é\x9b\n"},
+        "kernel.modules": ["a\x00\tb"],
+    }
+    plain = to_plain({name: Fact(value, "s") for name, value in told.items()})
+    facts = parse_facts(json.dumps(plain).encode(), 0.0, 2.0)
+    assert facts["environment"].value == {"\ufffd[2J": "?", "b": "é\ufffd\n"}
+    assert facts["kernel.modules"].value == ["a\ufffd\tb"]
 
 
 LIES: tuple[Value, ...] = (None, True, -1, 1e308, "", "x", "\udcff", [], [None], [[]], {}, {"a": [1]}, [{}])
