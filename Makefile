@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check prep prep-apply docs test bench clean
+.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ docs: venv ## The site, .cache/site/index.html; a warning is an error
 
 test: lint model docs ## Everything, from an empty .cache too
 	$(BIN)/pytest tests -q --timeout 600 -n 2 --dist loadgroup
+
+test-gpu: venv ## On a Hopper GPU: DSR1_GPU_PYTHON has vLLM, DSR1_GPU_MODEL has R1's config.json and a tokenizer
+	$(BIN)/pytest tests/gpu -q -s
 
 bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, Login, assert_clean
+from tests.cluster.login import MOCKER, Login, assert_clean, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
@@ -133,3 +133,18 @@ def test_hosts_that_are_none(login: Login, hosts: str) -> None:
     refused = login.launch("none", hosts, *MOCKER)
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
     assert "--hosts" in refused.stderr
+
+
+@pytest.mark.heavy
+def test_caches_go_to_hosts_that_lack_them(login: Login) -> None:
+    """Both hosts see this machine's /tmp apart: what one start leaves on them is removed, and brought back."""
+    caches = ("--set", "runtime.cache_dir=/tmp/jit", "--hosts", "node[1-2]")
+    assert login.launch("first", "node[1-2]", *caches[:2]).returncode == 0
+    until(lambda: "kept" in str(login.status("first")["notes"]))
+    assert login.dsr1("stop", "first").returncode == 0
+    (kept,) = json.loads(login.dsr1("cache", "ls", "--json").stdout)
+    assert login.dsr1("cache", "prune", kept["key"], "--root", "/tmp/jit", "--hosts", "node2").returncode == 0
+    assert login.dsr1("cache", "push", "--hosts", "node[1-2]").returncode == 0
+    held = json.loads(login.dsr1("cache", "ls", "--root", "/tmp/jit", "--hosts", "node[1-2]", "--json").stdout)
+    same = (kept["key"], kept["digest"])
+    assert {host: (one["key"], one["digest"]) for host, (one,) in held.items()} == {"node1": same, "node2": same}

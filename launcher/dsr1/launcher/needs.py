@@ -129,6 +129,7 @@ def make_share(group: Group, plan: Plan) -> Share:
         queue_depth=_queue_depth(group.name, plan),
         expert_balancing=spec.eplb is not None,
         expert_parallel=spec.expert_parallel,
+        overrides=tuple(spec.overrides.items()),
     )
 
 

@@ -24,7 +24,7 @@ def engines_of(plan: Plan) -> dict[str, HostCache]:
 def make_prewarming(recipe: Recipe, name: str, ranks: int, config: Mapping[str, object]) -> Recipe:
     """The recipe of one rank that compiles for the engine `name` of so many. `config` is the model's config.json."""
     engine = recipe.engines[name]
-    overrides = {**shrunk(config, engine, ranks), **_own_overrides(engine)}
+    overrides = {**shrunk(config, engine, ranks), **engine.overrides}
     args = {**engine.args, **DUMMY}
     one = {
         "role": "aggregated",
@@ -42,11 +42,6 @@ def make_prewarming(recipe: Recipe, name: str, ranks: int, config: Mapping[str, 
     }
     changes = {"stack": "vllm", "engines": {name: engine.model_copy(update=one)}, "spares": []}
     return recipe.model_copy(update=changes)
-
-
-def _own_overrides(engine: Engine) -> Mapping[str, object]:
-    own = engine.args.get("hf-overrides") or engine.args.get("hf_overrides")
-    return own if isinstance(own, dict) else {}
 
 
 def shrunk(config: Mapping[str, object], engine: Engine, ranks: int) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """One engine of a recipe: its role and place, its parallelism, and the sizes that vLLM must accept together."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from dsr1.launcher.flags import flag_name
 from dsr1.launcher.recipe_types import Arguments, Count, Environment, Part, Text
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
@@ -69,6 +71,12 @@ class Engine(Part):
         if problem:
             raise ValueError(problem)
         return self
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """What stands in the place of the model's config.json: vLLM's --hf-overrides as a mapping."""
+        own = next((value for name, value in self.args.items() if flag_name(name) == "hf-overrides"), None)
+        return own if isinstance(own, dict) else {}
 
     @property
     def token_budget(self) -> int | None:

@@ -24,7 +24,8 @@ Site = Mapping[str, Facts]
 class Share:
     """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt over.
 
-    Without `expert_parallel` each of them has a slice of every expert, which takes as much.
+    Without `expert_parallel` each of them has a slice of every expert, which takes as much. `overrides` stand in the
+    place of what the model's config.json says.
     None is what the recipe leaves to vLLM: its default depends on the version, see model_memory.
     """
 
@@ -43,6 +44,11 @@ class Share:
     queue_depth: int | None = None
     expert_balancing: bool = False
     expert_parallel: bool = True
+    overrides: tuple[tuple[str, object], ...] = ()
+
+    def config_of(self, facts: Facts) -> dict[str, Any]:
+        """The model's config.json as the engine takes it. Raises Unknown."""
+        return {**known(facts, "model.config"), **dict(self.overrides)}
 
 
 @dataclass(frozen=True, slots=True)

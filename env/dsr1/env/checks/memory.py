@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dsr1.env.checks.gpu import Gpu, gpus_of
-from dsr1.env.checks.judging import ORDER, Judge, Needs, Share, Verdict, known, known_or, on_gpus
+from dsr1.env.checks.judging import ORDER, Judge, Needs, Share, Verdict, known_or, on_gpus
 from dsr1.env.checks.software import numbers
 from dsr1.env.model_memory import (
     COMMUNICATORS,
@@ -53,8 +53,9 @@ def make_batch(share: Share, shape: ModelShape, vllm: str) -> Batch:
 def memory(facts: Facts, needs: Needs) -> Verdict:
     """The worst of the plan's engines, on the smallest GPU."""
     smallest = min(Gpu(gpu)["memory"] for gpu in gpus_of(facts, needs))
-    shape, vllm = parse_shape(known(facts, "model.config")), known_or(facts, "software", {}).get("vllm", "")
-    verdicts = [fit(shape, share, make_batch(share, shape, vllm), smallest) for share in needs.shares]
+    vllm = known_or(facts, "software", {}).get("vllm", "")
+    shapes = [(share, parse_shape(share.config_of(facts))) for share in needs.shares]
+    verdicts = [fit(shape, share, make_batch(share, shape, vllm), smallest) for share, shape in shapes]
     return min(verdicts, key=lambda verdict: ORDER.index(verdict.verdict))
 
 

@@ -48,6 +48,6 @@ def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
         nvidia_readers(root),
         infiniband_readers(root),
         software_readers(ask.pins),
-        cache_readers(root),
+        cache_readers(),
     )
     return observe(chain(*quick)) | observe(slow)

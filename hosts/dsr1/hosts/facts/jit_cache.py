@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from dsr1.hosts.facts.fact import Reader
-from dsr1.hosts.facts.mounts import file_system
 
 
 def cache_root() -> str:
@@ -13,7 +11,5 @@ def cache_root() -> str:
     return f"/var/tmp/dsr1-jit-{os.geteuid()}"
 
 
-def cache_readers(root: Path) -> Iterator[Reader]:
-    mounts = root / "proc/self/mountinfo"
+def cache_readers() -> Iterator[Reader]:
     yield "cache.root", "/var/tmp, uid", cache_root
-    yield "cache.fs", str(mounts), lambda: file_system(root / cache_root().lstrip("/"), mounts)
