@@ -53,8 +53,8 @@ def make_batch(share: Share, shape: ModelShape, vllm: str) -> Batch:
 def memory(facts: Facts, needs: Needs) -> Verdict:
     """The worst of the plan's engines, on the smallest GPU."""
     smallest = min(Gpu(gpu)["memory"] for gpu in gpus_of(facts, needs))
-    vllm = known_or(facts, "software", {}).get("vllm", "")
-    shapes = [(share, parse_shape(share.config_of(facts))) for share in needs.shares]
+    model, vllm = known(facts, "model.config"), known_or(facts, "software", {}).get("vllm", "")
+    shapes = [(share, parse_shape(share.config_of(model))) for share in needs.shares]
     verdicts = [fit(shape, share, make_batch(share, shape, vllm), smallest) for share, shape in shapes]
     return min(verdicts, key=lambda verdict: ORDER.index(verdict.verdict))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from dsr1.env.checks.judging import Judge, Needs, Share, Verdict, on_gpus, passed
+from dsr1.env.checks.judging import Judge, Needs, Share, Verdict, known, on_gpus, passed
 from dsr1.hosts.facts.fact import Facts
 
 # What vLLM's and DeepEP's low-latency kernels are compiled for.
@@ -13,7 +13,8 @@ QUEUE_DEPTH = 1024
 
 
 def plan(facts: Facts, needs: Needs) -> Verdict:
-    configs = [(share, share.config_of(facts)) for share in needs.shares]
+    model = known(facts, "model.config")
+    configs = [(share, share.config_of(model)) for share in needs.shares]
     wrong = [f"{share.engine}: {text}" for share, config in configs for text in _troubles(share, config)]
     seen = "; ".join(wrong) or "; ".join(_summary(share, config) for share, config in configs)
     fix = "Change num_redundant_experts, the number of ranks, max_num_batched_tokens or all2all_backend in the recipe."
