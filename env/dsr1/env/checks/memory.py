@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dsr1.env.checks.gpu import Gpu, gpus_of
-from dsr1.env.checks.judging import ORDER, Judge, Needs, Share, Verdict, known_or, on_gpus
+from dsr1.env.checks.judging import ORDER, Judge, Needs, Share, Verdict, known, known_or, on_gpus
 from dsr1.env.checks.software import numbers
 from dsr1.env.model_memory import (
     COMMUNICATORS,
