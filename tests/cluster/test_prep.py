@@ -8,7 +8,7 @@ import json
 import os
 import pty
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 SETUP = r"""
 set -e
 printf '%s\n' 'Defaults !fqdn' 'launch ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/launch
-for tool in modprobe mount nvidia-smi update-initramfs dracut systemctl; do
+for tool in modprobe mount nvidia-smi systemctl $REBUILD; do
   printf '%s\n' '#!/bin/sh' 'echo "${0##*/} $*" >> /var/tmp/ran' 'case $1 in is-*) exit 1 ;; esac' \
     'while [ -e /var/tmp/hold ]; do sleep 0.1; done' > /usr/local/sbin/$tool
   chmod 755 /usr/local/sbin/$tool
@@ -36,8 +36,26 @@ for variable in numa_balancing=1 pid_max=32768 threads-max=65536; do
   fi
 done
 /bin/mount -t tmpfs -o mode=755 tmpfs /var/lib
+/bin/mount -t tmpfs tmpfs /sys/bus
+/bin/mount -t tmpfs tmpfs /proc/driver
+mkdir -p /sys/bus/pci/devices/gpu /sys/bus/pci/devices/nic /proc/driver/nvidia /etc/modprobe.d
+echo 0x10de > /sys/bus/pci/devices/gpu/vendor; echo 0x030200 > /sys/bus/pci/devices/gpu/class
+echo 0x15b3 > /sys/bus/pci/devices/nic/vendor; echo 0x020700 > /sys/bus/pci/devices/nic/class
+printf '%s\n' 'EnableStreamMemOPs: 0' 'RegistryDwords: "RMConnectToNbr=1;"' > /proc/driver/nvidia/params
+printf '%s' 'options nvidia NVreg_RegistryDwords="RMConnectToNbr=1;"' > /etc/modprobe.d/site.conf
+rm -f /etc/os-release
+echo "$RELEASE" > /etc/os-release
 kill "$(cat /run/sshd.pid)"
 """
+FAMILIES = {
+    "node1": {"RELEASE": "ID=ubuntu", "REBUILD": "update-initramfs"},
+    "node2": {"RELEASE": 'ID="rocky"\nID_LIKE="rhel centos fedora"', "REBUILD": "dracut"},
+    "node3": {"RELEASE": "ID=debian", "REBUILD": ""},
+}
+RAN = {
+    "node1": ["update-initramfs -u -k all", "systemctl daemon-reload"],
+    "node2": ["dracut -f --regenerate-all", "systemctl daemon-reload"],
+}
 NEEDY_SSHD = ("prlimit", "--memlock=65536:65536", "/usr/sbin/sshd", "-E", "/var/log/sshd.log")
 STATE = r"""
 cat /proc/sys/net/ipv4/ip_local_reserved_ports /proc/sys/kernel/pid_max
@@ -47,8 +65,8 @@ find etc var/lib/dsr1 -type f -exec sha256sum {} + 2>/dev/null | sort
 PREP = ("prep", "--set", f"runtime.python={sys.executable}", "--hosts", "node1,node2")
 
 
-def as_root(cluster: Cluster, box: str, script: str) -> str:
-    done = cluster.run(box, ("sh", "-c", script), user="root")
+def as_root(cluster: Cluster, box: str, script: str, env: Mapping[str, str] | None = None) -> str:
+    done = cluster.run(box, ("sh", "-c", script), user="root", env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -66,11 +84,14 @@ def state(cluster: Cluster, box: str) -> str:
 
 @pytest.fixture
 def site(make_cluster: Clusters) -> Iterator[Login]:
+    yield from set_up(make_cluster("node1", "node2"))
+
+
+def set_up(cluster: Cluster) -> Iterator[Login]:
     """Hosts whose sessions lack memory to lock, and whose outgoing connections may take the recipe's ports."""
-    cluster = make_cluster("node1", "node2")
     before = machine()
-    for box in ("node1", "node2"):
-        as_root(cluster, box, SETUP)
+    for box in hosts(cluster):
+        as_root(cluster, box, SETUP, FAMILIES[box])
         until(lambda box=box: not cluster.boxes[box].listens())  # type: ignore[misc]
         assert cluster.run(box, NEEDY_SSHD, user="root").returncode == 0
         until(cluster.boxes[box].listens)
@@ -87,7 +108,11 @@ def machine() -> tuple[object, ...]:
 
 
 def states(cluster: Cluster) -> dict[str, str]:
-    return {box: state(cluster, box) for box in ("node1", "node2")}
+    return {box: state(cluster, box) for box in hosts(cluster)}
+
+
+def hosts(cluster: Cluster) -> list[str]:
+    return [box for box in cluster.boxes if box != "login"]
 
 
 def told(done: Completed) -> dict[str, dict[str, object]]:
@@ -99,7 +124,11 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     before = states(site.cluster)
     shown = site.dsr1(*PREP)
     assert shown.returncode == 0, shown.stderr
-    assert "node[1-2]" in shown.stdout
+    assert ("  ubuntu\n" in shown.stdout, "  rocky\n" in shown.stdout) == (True, True)
+    assert 'NVreg_RegistryDwords="RMConnectToNbr=1;PeerMappingOverride=1;"' in shown.stdout
+    assert "apt install gdrdrv-dkms" in shown.stdout
+    assert "dnf install gdrcopy-kmod" in shown.stdout
+    assert "node[1-2]: reboot needed" in shown.stdout
     assert "net.ipv4.ip_local_reserved_ports: 9000 -> 8000,9000,20000" in shown.stdout
     assert "LimitMEMLOCK=infinity" in shown.stdout
     assert states(site.cluster) == before
@@ -110,7 +139,7 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     assert all(once[box] != before[box] for box in once)
     assert "8000,9000,20000" in once["node1"]
     assert "\n4194304\n" in once["node1"]
-    assert ran(site.cluster, "node2") == ["systemctl daemon-reload"]
+    assert {box: ran(site.cluster, box) for box in RAN} == RAN
 
     again = site.dsr1(*PREP, "--apply", "--yes", "--json")
     assert again.returncode == 0, again.stderr
@@ -123,44 +152,41 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     assert "Nothing to take back" in site.dsr1(*PREP, "--undo", "--yes").stdout
 
 
-def test_nobody_is_asked_without_a_terminal(site: Login) -> None:
-    before = states(site.cluster)
-    for verb in ("--apply", "--undo"):
-        refused = site.dsr1(*PREP, verb)
-        assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
-    assert states(site.cluster) == before
-
-
-@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
-def test_a_person_is_asked(site: Login, answer: str, code: int) -> None:
-    before = states(site.cluster)
+def asked(site: Login, answer: str) -> tuple[int, str]:
+    """With a terminal, on which a person answers: the exit code, and what was said."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "r+b", buffering=0) as terminal:
         process = site.begin(*PREP, "--apply", stdin=theirs)
         os.close(theirs)
         terminal.write(answer.encode())
         said, _ = process.communicate(timeout=120)
-    assert "Change 2 hosts?" in said
-    assert process.returncode == code, said
-    assert (states(site.cluster) == before) == (code == 1)
+    return process.returncode, said
 
 
-def test_without_sudo_a_host_is_named_and_the_others_are_done(site: Login) -> None:
-    as_root(site.cluster, "node2", "echo 'launch ALL=(ALL) ALL' > /etc/sudoers.d/launch")
+def test_a_person_is_asked_and_nobody_else(site: Login) -> None:
     before = states(site.cluster)
-    done = site.dsr1(*PREP, "--apply", "--yes")
-    assert done.returncode == 4
-    assert "node2: nothing was changed: this takes root" in done.stdout
-    assert "a password is required" in done.stdout
-    after = states(site.cluster)
-    assert (after["node1"] == before["node1"], after["node2"] == before["node2"]) == (False, True)
+    for verb in ("--apply", "--undo"):
+        refused = site.dsr1(*PREP, verb)
+        assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    code, said = asked(site, "n\n")
+    assert (code, "Change 2 hosts?" in said) == (1, True)
+    assert states(site.cluster) == before
+    assert asked(site, "y\n")[0] == 0
+    assert all(text != before[box] for box, text in states(site.cluster).items())
 
 
-def test_a_host_without_sudo_at_all(site: Login) -> None:
-    hide = "printf '' > /var/tmp/none; /bin/mount --bind /var/tmp/none /usr/bin/sudo"
-    as_root(site.cluster, "node2", hide)
-    done = site.dsr1(*PREP, "--apply", "--yes")
-    assert (done.returncode, "node2: nothing was changed: this takes root" in done.stdout) == (4, True)
+def test_without_sudo_a_host_is_named_and_the_others_are_done(make_cluster: Clusters) -> None:
+    """It asks for a password on node1, and isn't there on node2."""
+    for site in set_up(make_cluster("node1", "node2", "node3")):
+        as_root(site.cluster, "node1", "echo 'launch ALL=(ALL) ALL' > /etc/sudoers.d/launch")
+        as_root(site.cluster, "node2", "touch /var/tmp/none; /bin/mount --bind /var/tmp/none /usr/bin/sudo")
+        before = states(site.cluster)
+        done = site.dsr1(*PREP[:-1], "node[1-3]", "--apply", "--yes")
+        assert done.returncode == 4
+        assert all(f"{box}: nothing was changed, since this takes root" in done.stdout for box in ("node1", "node2"))
+        assert "a password is required" in done.stdout
+        after = states(site.cluster)
+        assert [box for box in after if after[box] != before[box]] == ["node3"]
 
 
 def test_a_host_that_is_down_is_named_and_the_others_are_shown(site: Login) -> None:
@@ -175,7 +201,7 @@ def test_cut_while_it_applies_it_goes_on_and_a_second_apply_finds_it_done(site: 
     before = states(site.cluster)
     as_root(site.cluster, "node2", "touch /var/tmp/hold")
     process = site.begin(*PREP, "--apply", "--yes")
-    until(lambda: "systemctl daemon-reload" in ran(site.cluster, "node2"))
+    until(lambda: ran(site.cluster, "node2") == RAN["node2"][:1])
     site.cluster.cut("node2")
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 4, said
@@ -184,7 +210,7 @@ def test_cut_while_it_applies_it_goes_on_and_a_second_apply_finds_it_done(site: 
     until(lambda: not agents(site.cluster))
     again = site.dsr1(*PREP, "--apply", "--yes")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert ran(site.cluster, "node2") == ["systemctl daemon-reload"]
+    assert ran(site.cluster, "node2") == RAN["node2"]
     assert site.dsr1(*PREP, "--undo", "--yes").returncode == 0
     assert states(site.cluster) == before
 
@@ -205,7 +231,7 @@ def test_killed_while_it_applies_a_second_apply_goes_on(site: Login) -> None:
     before = states(site.cluster)
     as_root(site.cluster, "node2", "touch /var/tmp/hold")
     process = site.begin(*PREP, "--apply", "--yes")
-    until(lambda: "systemctl daemon-reload" in ran(site.cluster, "node2"))
+    until(lambda: ran(site.cluster, "node2") == RAN["node2"][:1])
     pid = next(pid for pid, line in site.cluster.processes("node2", None) if "agent-" in line and "sudo" not in line)
     as_root(site.cluster, "node2", f"kill -KILL {pid}; rm /var/tmp/hold")
     process.communicate(timeout=120)
@@ -213,7 +239,7 @@ def test_killed_while_it_applies_a_second_apply_goes_on(site: Login) -> None:
     shown = site.dsr1(*PREP)
     assert "due since an earlier change" in shown.stdout
     assert site.dsr1(*PREP, "--apply", "--yes").returncode == 0
-    assert ran(site.cluster, "node2") == ["systemctl daemon-reload"] * 2
+    assert ran(site.cluster, "node2") == [RAN["node2"][0], *RAN["node2"]]
     assert site.dsr1(*PREP, "--undo", "--yes").returncode == 0
     assert states(site.cluster) == before
 

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from dsr1.launcher.survey import unasked
 
 LOOK_S, APPLY_S = 60.0, 1800.0
 HERE = "localhost"
+ROOT_BY = "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an inventory)"
 Told = TypeVar("Told")
 
 
@@ -65,10 +66,7 @@ def undo_on_all(transport: Transport, seen: Mapping[str, Seen]) -> dict[str, Rep
 
 
 def _as_root(transport: Transport, host: str, seen: Seen, question: Question) -> Report:
-    by_sudo = Question(
-        question.verb, question.values, question.timeout_s, question.given, as_root=seen.session.uid != 0
-    )
-    return _ask(transport, host, by_sudo, parse_report)
+    return _ask(transport, host, replace(question, as_root=seen.session.uid != 0), parse_report)
 
 
 def _ask(transport: Transport, host: str, question: Question, parse: Callable[[object], Told]) -> Told:
@@ -77,14 +75,9 @@ def _ask(transport: Transport, host: str, question: Question, parse: Callable[[o
         return parse(json.loads(answer.out))
     except ValueError as error:
         if question.as_root and "sudo" in answer.last_words:
-            raise HostError(f"{host}: nothing was changed: {NO_SUDO} ({answer.last_words})") from error
+            why = f"nothing was changed, since this takes root ({answer.last_words})"
+            raise HostError(f"{host}: {why}. {ROOT_BY}") from error
         raise HostError(f"{host}: its agent can't prepare it: {answer.last_words}") from error
-
-
-NO_SUDO = (
-    "this takes root, and sudo gives it only for a password, if at all. Allow it without one (NOPASSWD), "
-    "or log in as root (`user: root` in an inventory)"
-)
 
 
 def choose_parts(only: Sequence[str]) -> tuple[str, ...]:

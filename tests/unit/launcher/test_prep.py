@@ -137,8 +137,8 @@ def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) ->
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (b"sudo: a password is required\n", "nothing was changed: this takes root"),
-        (b"sh: 1: exec: sudo: not found\n", "nothing was changed: this takes root"),
+        (b"sudo: a password is required\n", "nothing was changed, since this takes root"),
+        (b"sh: 1: exec: sudo: not found\n", "nothing was changed, since this takes root"),
         (b"Segmentation fault\n", "its agent can't prepare it: Segmentation fault"),
     ],
 )

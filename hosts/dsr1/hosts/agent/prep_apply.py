@@ -1,6 +1,6 @@
 """Does the steps that a host's preparation was decided to be, each written down before it is done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,19 @@ ROOT = Path("/")
 def apply(steps: Steps, root: Path = ROOT, run: Run = run_command) -> Report:
     """A step that fails stops those of the same check, and no other."""
     store = Store(root)
+    return report(store, lambda: _all(steps, store, root, run))
+
+
+def report(store: Store, work: Callable[[], Iterable[Outcome]]) -> Report:
+    """What came of the work, also when the journal can't be written any more."""
+    outcomes: list[Outcome] = []
     try:
         with store.locked():
-            return Report(tuple(_all(steps, store, root, run)))
+            for outcome in work():
+                outcomes.append(outcome)
     except (Busy, OSError, ValueError) as error:
-        return Report((Outcome(str(store.folder), "failed", f"nothing more was done: {error}"),))
+        outcomes.append(Outcome(str(store.folder), "failed", f"nothing more was done: {error}"))
+    return Report(tuple(outcomes))
 
 
 def _all(steps: Steps, store: Store, root: Path, run: Run) -> Iterator[Outcome]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.agent.prep_apply import ROOT, settle, what, write_value
+from dsr1.hosts.agent.prep_apply import ROOT, report, settle, what, write_value
 from dsr1.hosts.agent.prep_command import Run, run_command
 from dsr1.hosts.agent.prep_files import read_whole, state_of, write_whole
-from dsr1.hosts.agent.prep_journal import Busy, Store
+from dsr1.hosts.agent.prep_journal import Store
 from dsr1.hosts.preparation import Kept, Outcome, Report, Setting
 
 
@@ -17,12 +17,7 @@ def undo(root: Path = ROOT, run: Run = run_command) -> Report:
     store = Store(root)
     if not store.folder.exists():
         return Report(())
-    try:
-        with store.locked():
-            changed = tuple(_changed(store, root))
-            return Report(changed or tuple(_all(store, root, run)))
-    except (Busy, OSError, ValueError) as error:
-        return Report((Outcome(str(store.folder), "failed", f"nothing more was undone: {error}"),))
+    return report(store, lambda: tuple(_changed(store, root)) or _all(store, root, run))
 
 
 def _changed(store: Store, root: Path) -> Iterator[Outcome]:

@@ -243,6 +243,19 @@ def test_a_spoilt_journal_is_not_written_over(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == then
 
 
+def test_a_journal_that_breaks_off_hides_nothing_of_what_was_done(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    steps = host.decide(["ibgda.params", "sys.numa_balancing"]).steps
+
+    def run(argv: Sequence[str]) -> str:
+        (tmp_path / "var/lib/dsr1/prep/journal.json").write_text("{")
+        return host.run(argv)
+
+    report = apply(steps, tmp_path, run)
+    assert [outcome.state for outcome in report.outcomes] == ["done"] * len(steps.edits) + ["failed"]
+    assert (tmp_path / "proc/sys/kernel/numa_balancing").read_text() == "1\n"
+
+
 HOSTILE = {
     "etc/modprobe.d/nvidia.conf": "options nvidia NVreg_EnableStreamMemOPs=0\r\n",
     "etc/security/limits.d/zz-dsr1.conf": "# \0\n",
