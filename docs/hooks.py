@@ -41,16 +41,21 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
 
 
 def make_nav(pages: Iterable[str]) -> list[object]:
-    """A page as its name; a folder as its name, capital first, with its pages."""
-    ordered = sorted(pages, key=lambda page: (_place(page), page))
-    grouped = [(folder, list(found)) for folder, found in groupby(ordered, lambda page: page.rpartition("/")[0])]
-    return [entry for folder, found in grouped for entry in ([{folder.capitalize(): found}] if folder else found)]
+    """A page as its name; a folder with the page of its name before its own, below that name."""
+    names = sorted(pages, key=lambda page: (_place(page), page.count("/"), page))
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    grouped = groupby(names, lambda name: top if (top := _top(name)) in folders else "")
+    return [entry for folder, found in grouped for entry in ([{folder.capitalize(): [*found]}] if folder else found)]
 
 
 def _place(page: str) -> int:
-    """A folder stands where the page of its name would."""
-    top = page if "/" not in page else f"{page.partition('/')[0]}.md"
-    return ORDER.index(top) if top in ORDER else len(ORDER)
+    """A folder stands where the page of its name does."""
+    page = f"{_top(page)}.md"
+    return ORDER.index(page) if page in ORDER else len(ORDER)
+
+
+def _top(page: str) -> str:
+    return page.partition("/")[0].removesuffix(".md")
 
 
 def reference() -> str:
