@@ -108,34 +108,34 @@ class Site:
     def up(self) -> None:
         for box in self.cluster.boxes:
             self._write_configuration(box)
-            self._must(box, MUNGED)
+            self.must(box, MUNGED)
         if self._accounting:
-            self._must(LOGIN, DATABASE)
+            self.must(LOGIN, DATABASE)
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
         until(lambda: self.idle() == len(self.nodes), "every node is idle", 30)
 
     def start_controller(self) -> None:
-        self._must(LOGIN, "mkdir -p /run/slurmctld && slurmctld")
+        self.must(LOGIN, "mkdir -p /run/slurmctld && slurmctld")
         until(lambda: self.root("scontrol", "ping").returncode == 0, "slurmctld answers")
 
     def stop_controller(self) -> None:
-        self._must(LOGIN, "p=$(cat /run/slurmctld.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done")
+        self.must(LOGIN, "p=$(cat /run/slurmctld.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done")
 
     def start_node(self, node: str) -> None:
         gpus = f"mkdir -p /run/gpus; for i in $(seq 0 {GPUS - 1}); do mknod -m 666 /run/gpus/nvidia$i c 1 3; done"
-        self._must(node, f"mkdir -p /run/slurmd; [ -e /run/gpus ] || {{ {gpus}; }}; slurmd")
+        self.must(node, f"mkdir -p /run/slurmd; [ -e /run/gpus ] || {{ {gpus}; }}; slurmd")
 
     def kill_slurmd(self, node: str) -> None:
         """The daemon alone: its steps go on without it."""
-        self._must(node, "kill -KILL $(cat /run/slurmd.pid)")
+        self.must(node, "kill -KILL $(cat /run/slurmd.pid)")
 
     def boot(self, node: str) -> None:
         """A crashed node, back in service."""
         self.cluster.boot(node)
         self._write_configuration(node)
-        self._must(node, MUNGED)
+        self.must(node, MUNGED)
         self.start_node(node)
 
     def idle(self) -> int:
@@ -184,7 +184,7 @@ class Site:
         (etc / "slurmdbd.conf").write_text(DBD_CONF)
         (etc / "slurmdbd.conf").chmod(0o600)
 
-    def _must(self, box: str, script: str) -> None:
+    def must(self, box: str, script: str) -> None:
         done = self.cluster.run(box, ("bash", "-c", script), user="root")
         if done.returncode != 0:
             raise RuntimeError(f"{box}: {script}: {done.stdout}{done.stderr}")
