@@ -21,6 +21,14 @@ def test_the_exit_code_is_a_wait_status_in_22_05() -> None:
     assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == ("FAILED", 3, 0, True)
 
 
+def test_24_11_has_lists_and_numbers_that_may_not_be_set() -> None:
+    jobs = parse_squeue((DATA / "24.11" / "squeue.json").read_text())
+    assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == ("FAILED", 3, 0, True)
+    assert (jobs["2"].state, jobs["2"].code, jobs["2"].signal) == ("FAILED", 0, 9)
+    assert (jobs["5"].state, jobs["5"].nodes, jobs["5"].cluster) == ("RUNNING", "n1", "lab")
+    assert (jobs["6"].state, jobs["6"].reason, jobs["6"].start) == ("PENDING", "Resources", None)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"jobs": null}', "slurm_load_jobs error: down"])
 def test_what_is_no_answer_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
