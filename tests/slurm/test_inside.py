@@ -1,4 +1,4 @@
-"""Inside a job: unfit nodes left out, engines side by side, heterogeneous jobs, and what sbatch says when it refuses."""
+"""Inside a job: unfit nodes left out, engines side by side, heterogeneous jobs; what sbatch says when it refuses."""
 
 import json
 

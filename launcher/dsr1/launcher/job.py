@@ -64,15 +64,19 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
     handle = Handle(allocation.cluster, allocation.job)
     if not run.folder.exists():
         run.claim(recipe, "queued")
-    elif again:
-        pass
-    elif (waiting := run.job()) is not None and waiting.job != handle.job:
-        raise InputError(f"--name {run.name}: there is a run of that name, and it is of job {waiting.job}")
-    elif waiting is None and run.state().phase != "queued":
-        raise InputError(f"--name {run.name}: there is a run of that name, and it is of no job")
+    elif not again:
+        _refuse_anothers(run, handle)
     run.save_job(handle)
     run.save(State("starting", time.time()))
     return run
+
+
+def _refuse_anothers(run: Run, handle: Handle) -> None:
+    """`launch` may not have written down yet which job it got for its run."""
+    waiting = run.job()
+    whose = f"job {waiting.job}" if waiting else "no job"
+    if (waiting and waiting.job != handle.job) or (waiting is None and run.state().phase != "queued"):
+        raise InputError(f"--name {run.name}: there is a run of that name, and it is of {whose}")
 
 
 def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> None:

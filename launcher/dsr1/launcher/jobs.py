@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from dsr1.hosts.errors import CheckFailed, InputError, LaunchFailed
 from dsr1.launcher.job_script import Site, render_job
@@ -42,13 +43,27 @@ def describe(handle: Handle) -> str:
     return f"{handle}: job {handle.job}{whose} ({info.state}) is no run that is kept in {state_folder()}"
 
 
+def prepare_output(recipe: Recipe) -> None:
+    """Without its folder a job fails and says nothing, since it has nowhere to say it. InputError, LaunchFailed."""
+    own = state_folder() / "jobs"
+    folder = Path(recipe.slurm.output).parent if recipe.slurm.output else own
+    try:
+        own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise LaunchFailed(f"{own}: can't be made: {error.strerror}; set DSR1_STATE_DIR to a shared folder") from None
+    if "%" not in str(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise InputError(
+            f"slurm.output: {folder} is no folder that can be written to: the job would end without a word"
+        )
+
+
 def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wait: bool) -> Run:
     """Submit a run and, if asked, show every state until it serves. Ctrl-C or failure leaves nothing running.
 
     Raises InputError with sbatch's words, LaunchFailed, or CheckFailed when a host isn't fit.
     """
     run, script = new_run(name), render_job(recipe, this_site(), name, options)
-    (state_folder() / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    prepare_output(recipe)
     try_only(script)
     run.claim(recipe, "queued")
     try:

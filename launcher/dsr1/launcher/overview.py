@@ -59,7 +59,7 @@ def phases(runs: Sequence[Run]) -> dict[str, str]:
     try:
         return told | {name: state.phase for name, state in standings(jobs).items()}
     except Dsr1Error:
-        return told | {run.name: f"{told[run.name]}?" for run in jobs}
+        return told
 
 
 def _phase(run: Run) -> str:

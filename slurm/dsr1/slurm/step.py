@@ -144,6 +144,8 @@ class _Step:
                 self._take(line)
         self.lost = True
         self._srun.wait()
+        self._srun.stdout.close()
+        self.close()
         for channel in list(self._calls.values()):
             channel.told.put(None)
 
@@ -166,8 +168,9 @@ class _Step:
 
     def _read_errors(self) -> None:
         assert self._srun.stderr is not None
-        for line in self._srun.stderr:
-            self.words = [*self.words[-3:], line.decode(errors="replace").strip()]
+        with self._srun.stderr as lines:
+            for line in lines:
+                self.words = [*self.words[-3:], line.decode(errors="replace").strip()]
 
     def _beat(self) -> None:
         """A keeper that falls silent is lost, and so is the srun that still believes in it."""

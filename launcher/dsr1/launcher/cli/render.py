@@ -35,10 +35,11 @@ def render(
     """Print the batch script that does what `launch --slurm` does."""
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.job_script import render_job
-    from dsr1.launcher.jobs import this_site
+    from dsr1.launcher.jobs import prepare_output, this_site
 
     if not sbatch:
         raise InputError("render: say as what: --sbatch")
     changes = [*(changes or []), *slurm_changes(partition, account, time, nodes)]
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
+    prepare_output(loaded)
     print(render_job(loaded, this_site(), name), end="")
