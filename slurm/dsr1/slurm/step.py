@@ -116,6 +116,8 @@ class _Step:
         assert self._srun.stdin is not None
         data = json.dumps(what, separators=(",", ":")).encode() + b"\n"
         with self._writing:
+            if self._srun.stdin.closed:
+                raise BrokenPipeError("srun has ended")
             while data:
                 data = data[self._srun.stdin.write(data) or 0 :]
 
@@ -125,7 +127,7 @@ class _Step:
 
     def close(self) -> None:
         """The keeper ends by the end of its stdin, and srun with it."""
-        with contextlib.suppress(OSError):
+        with self._writing, contextlib.suppress(OSError):
             assert self._srun.stdin is not None
             self._srun.stdin.close()
 
