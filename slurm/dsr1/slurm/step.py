@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -177,14 +178,26 @@ class _Step:
     def _beat(self) -> None:
         """A keeper that falls silent is lost, and so is the srun that still believes in it."""
         while not self.lost:
-            with contextlib.suppress(OSError, ValueError):
-                self.send({})
+            self._say_alive()
             time.sleep(BEAT_S)
-            if time.monotonic() - self._heard > (SILENT_S if self._up.is_set() else self._start_s):
-                self.words.append(f"nothing was heard for {time.monotonic() - self._heard:.0f} s")
+            silent = time.monotonic() - self._heard
+            if silent > (SILENT_S if self._up.is_set() else self._start_s):
+                self.words.append(f"nothing was heard for {silent:.0f} s")
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._srun.pid, signal.SIGKILL)
                 return
+
+    def _say_alive(self) -> None:
+        """Never waits: a pipe that nobody empties is what this is to find out."""
+        if not self._writing.acquire(timeout=BEAT_S):
+            return
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                assert self._srun.stdin is not None
+                if select.select([], [self._srun.stdin], [], 0)[1]:
+                    self._srun.stdin.write(b"{}\n")
+        finally:
+            self._writing.release()
 
 
 class StepShell:
