@@ -3,7 +3,8 @@
 import difflib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rich.text import Text
 
@@ -14,6 +15,7 @@ from dsr1.hosts.preparation import Command, Edit, Journal, Report, Setting, Step
 STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "SKIP": "dim"}
 MARKS = {"+": "green", "-": "red", "@": "cyan"}
 Step = Edit | Setting | Command
+Alike = TypeVar("Alike")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,21 @@ class Card:
 
 
 def make_cards(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> list[Card]:
+    nameless = {
+        host: (systems[host], replace(one, findings=tuple(replace(finding, host="") for finding in one.findings)))
+        for host, one in made.items()
+    }
+    return [Card(hosts, *alike) for hosts, alike in fold(nameless)]
+
+
+def fold(by_host: Mapping[str, Alike]) -> list[tuple[str, Alike]]:
+    """`node[1-16]` and what is the same on all of them."""
     from ClusterShell.NodeSet import NodeSet
 
-    groups: dict[tuple[object, ...], list[str]] = {}
-    for host, one in made.items():
-        notes = tuple((f.check, f.verdict, f.seen, f.wanted, f.fix) for f in one.findings)
-        groups.setdefault((systems[host], one.steps, notes), []).append(host)
-    return [Card(str(NodeSet.fromlist(hosts)), systems[hosts[0]], made[hosts[0]]) for hosts in groups.values()]
+    groups: dict[Alike, list[str]] = {}
+    for host, one in by_host.items():
+        groups.setdefault(one, []).append(host)
+    return [(str(NodeSet.fromlist(hosts)), one) for one, hosts in groups.items()]
 
 
 def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.host import Host
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.prep.decide import IDS
 from dsr1.hosts.preparation import Report, Seen, Steps, parse_report, parse_seen
@@ -18,7 +19,8 @@ from dsr1.hosts.transport import Question, Transport
 from dsr1.launcher.agents import at_once
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.survey import unasked
+from dsr1.launcher.survey import named_host
+from dsr1.launcher.topology import wanted_nodes
 
 LOOK_S, APPLY_S = 60.0, 1800.0
 HERE = "localhost"
@@ -93,6 +95,8 @@ def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
 
 
 def ports_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
-    """Of all hosts together: any of them may lead next time."""
-    plan = make_plan(recipe, unasked(recipe, accesses).hosts, "prep", "/")
+    """Of all hosts together, since any may lead next time; those that the recipe wants beside the given count, too."""
+    given = [named_host(access) for access in accesses]
+    others = (Host(f"other{number}", f"other{number}") for number in range(len(given), wanted_nodes(recipe)))
+    plan = make_plan(recipe, (*given, *others), "prep", "/")
     return tuple(sorted({port for process in plan.processes for port in process.ports}))

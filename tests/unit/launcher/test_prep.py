@@ -7,12 +7,14 @@ from dataclasses import asdict, replace
 import pytest
 from tests.unit.hosts.prep.test_decide import FIT, NEEDY, with_file
 
+from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.prep.decide import IDS, decide
 from dsr1.hosts.preparation import Command, Edit, Journal, Kept, Outcome, Report, Seen, Setting
 from dsr1.hosts.transport import Answer, Link, Question, Transport
 from dsr1.launcher.prep_text import (
     diff_of,
+    fold,
     grouped,
     make_cards,
     render_card,
@@ -21,7 +23,8 @@ from dsr1.launcher.prep_text import (
     render_report,
     shown,
 )
-from dsr1.launcher.preparing import apply_to_all, choose_parts, look_at_all, undo_on_all
+from dsr1.launcher.preparing import apply_to_all, choose_parts, look_at_all, ports_of, undo_on_all
+from dsr1.launcher.recipe_file import load_recipe
 
 PORTS = (8000, 20003)
 
@@ -36,6 +39,11 @@ def test_equal_hosts_are_one() -> None:
     assert [line for line in lines if "Ubuntu" in line] == ["node[1-2]  Ubuntu", "node3  Ubuntu"]
     assert f"  right already: {', '.join(IDS)}" in lines
     assert "      +* - memlock unlimited" in lines
+
+
+def test_alike_is_told_once() -> None:
+    done, not_done = Report((Outcome("x", "done"),)), Report((Outcome("x", "failed", "why"),))
+    assert fold({"n1": done, "n2": not_done, "n3": done}) == [("n[1,3]", done), ("n2", not_done)]
 
 
 def test_a_diff_shows_what_changes_and_little_else() -> None:
@@ -147,6 +155,16 @@ def test_how_sudo_fails(words: bytes, told: str) -> None:
     done = apply_to_all(Told(lambda question: Answer(1, b"", words)), {"a": NEEDY}, {"a": steps})
     assert isinstance(done["a"], HostError)
     assert told in str(done["a"])
+
+
+@pytest.mark.parametrize("recipe", ["dsr1-dep", "dsr1-disagg-h100"])
+def test_ports_are_those_of_the_whole_deployment_whatever_hosts_are_prepared(recipe: str) -> None:
+    loaded = load_recipe(recipe, [])
+    one, four = (ports_of(loaded, [Access(f"n{number}", f"n{number}") for number in range(count)]) for count in (1, 4))
+    assert set(one) <= set(four)
+    assert loaded.frontend.port in one
+    assert (one == four) == (recipe == "dsr1-disagg-h100")
+    assert set(ports_of(loaded, [])) <= set(four)
 
 
 def test_parts_are_chosen_like_checks() -> None:

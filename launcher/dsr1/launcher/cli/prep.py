@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, Changes, Profiles, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    AsJson,
+    Changes,
+    ModelPath,
+    Profiles,
+    RecipeName,
+    Venv,
+    chosen_recipe,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -32,6 +41,7 @@ def prep(
     yes: Annotated[bool, typer.Option("--yes", help="Change hosts without a question.")] = False,
     profile: Profiles = None,
     changes: Changes = None,
+    model: ModelPath = "",
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
@@ -44,7 +54,7 @@ def prep(
     talk = _Talk(as_json, yes)
     if apply or undo:
         talk.refuse_unasked()
-    loaded = chosen_recipe(recipe, changes, "", venv, profile)
+    loaded = chosen_recipe(recipe, changes, model, venv, profile)
     accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
     ids, ports = choose_parts(only or ()), ports_of(loaded, accesses)
     with reached(accesses, loaded.runtime.interpreter) as (transport, names):
@@ -147,11 +157,12 @@ def _prepare(
 def _undo(transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk) -> _Result:
     from rich.text import Text
 
-    from dsr1.launcher.prep_text import render_journal
+    from dsr1.launcher.prep_text import fold, render_journal
     from dsr1.launcher.preparing import undo_on_all
 
     changed = {host: one for host, one in seen.items() if one.journal}
-    talk.say(line for host, one in changed.items() for line in render_journal(host, one.journal))
+    journals = fold({host: one.journal for host, one in changed.items()})
+    talk.say(line for hosts, journal in journals for line in render_journal(hosts, journal))
     reports: Mapping[str, Report | HostError] = {}
     if changed:
         talk.agree(f"Take this back on {_hosts(changed)}?")
@@ -173,10 +184,12 @@ def _reported(reports: "Mapping[str, Report | HostError]", verb: str) -> "Iterab
     from rich.text import Text
 
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.prep_text import render_report
+    from dsr1.launcher.prep_text import fold, render_report
 
-    for host, one in reports.items():
-        yield from [Text(str(one), "bold red")] if isinstance(one, HostError) else render_report(host, one, verb)
+    done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
+    for hosts, report in fold(done):
+        yield from render_report(hosts, report, verb)
+    yield from (Text(str(one), "bold red") for one in reports.values() if isinstance(one, HostError))
 
 
 def _plain(made: "Preparation", report: "Report | HostError | None") -> dict[str, object]:
