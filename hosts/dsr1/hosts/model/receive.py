@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,10 +146,12 @@ class Receiver:
     def _is_it(self, index: int, item: Item, final: Path, line: Source) -> bool:
         """By its time, as rsync judges; else by its hash: it may have come another way."""
         wanted = line.hash(index)
-        if final.stat().st_mtime_ns != item.changed and hash_file(final, Meter()) != wanted:
-            self._stock.put(index, self._part(item), 0)
-            return False
-        os.utime(final, ns=(item.changed, item.changed))
+        if final.stat().st_mtime_ns != item.changed:
+            if hash_file(final, Meter()) != wanted:
+                self._stock.put(index, self._part(item), 0)
+                return False
+            with suppress(PermissionError):  # somebody else's: then it is hashed the next time, too
+                os.utime(final, ns=(item.changed, item.changed))
         self._stock.put_hash(index, wanted)
         return True
 

@@ -20,6 +20,7 @@ from dsr1.hosts.model.stock import Stock
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
 ALIVE_S, SILENT_S = 1.0, 8.0
+IDLE_S = 900.0  # between two requests a peer may hash what it has of a file
 FRAME = struct.Struct(">I")
 HASH = -1
 
@@ -62,7 +63,7 @@ class Server:
 
     def _serve(self, line: socket.socket, stock: Stock) -> None:
         """A peer that goes, or is none of ours, ends its own connection alone."""
-        line.settimeout(SILENT_S * 4)
+        line.settimeout(IDLE_S)
         with line, suppress(OSError, ValueError, LookupError, TypeError):
             self._answer(line, stock)
 
