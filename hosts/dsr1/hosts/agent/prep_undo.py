@@ -26,8 +26,8 @@ def _changed(store: Store, root: Path) -> Iterator[Outcome]:
     for kept in reversed(store.read().edits):
         state = now.get(kept.path) if kept.path in now else _state(root / kept.path.lstrip("/"))
         if state not in (*kept.after, kept.before):
-            where = store.original(kept.backup) if kept.backup else "there was none"
-            yield Outcome(kept.path, "refused", f"somebody has changed it since; the original: {where}")
+            way = f"put its original there, {store.original(kept.backup)}," if kept.backup else "remove it, as before,"
+            yield Outcome(kept.path, "refused", f"somebody has changed it since: {way} and undo again")
         now[kept.path] = kept.before
 
 

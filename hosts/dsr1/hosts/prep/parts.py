@@ -60,8 +60,8 @@ def folders_of(name: str) -> tuple[str, ...]:
     return tuple(f"{root}/{name}" for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
 
 
-def service_of(seen: Seen, *names: str) -> Service | None:
-    return next((service for name in names for service in seen.services if service.name == name), None)
+def service_of(seen: Seen, name: str) -> Service | None:
+    return next((service for service in seen.services if service.name == name), None)
 
 
 def package(seen: Seen, debian: str, rhel: str) -> str:
