@@ -70,9 +70,17 @@ def _phase(run: Run) -> str:
     return state.phase if state.ended or run.job() or run.supervisor() else "unsupervised"
 
 
+def _is_queued(run: Run) -> bool:
+    """A run whose state can't be read is ended as any other."""
+    try:
+        return run.state().phase == "queued"
+    except LaunchFailed:
+        return False
+
+
 def stop_any(run: Run) -> tuple[str, ...]:
     """What is left, in words; else nothing."""
-    if run.job() is None and run.state().phase != "queued":
+    if run.job() is None and not _is_queued(run):
         return stop_run(run)
     from dsr1.launcher.jobs import stop_job
 

@@ -11,7 +11,7 @@ import pytest
 from dsr1.hosts.agent.bundle import make_bundle, render_bundle
 from dsr1.hosts.agent.journal import MOST_PROGRESS, Journal
 from dsr1.hosts.agent.logs import Pace, read_tail
-from dsr1.hosts.agent.ports import PortLocks, open_folder, parse_range, parse_reserved
+from dsr1.hosts.agent.ports import PortLocks, open_folder, parse_range, parse_reserved, reserved_by
 from dsr1.hosts.agent.prepare import find_room
 from dsr1.hosts.agent.spawn import make_environment
 from dsr1.hosts.events import Listening, Progress
@@ -92,6 +92,13 @@ def test_the_marks_win(tmp_path: Path) -> None:
 def test_port_locks(tmp_path: Path) -> None:
     one, two = (PortLocks(run, tmp_path / "ports") for run in ("one", "two"))
     assert [one.take(8000), one.take(8000), two.take(8000), two.take(8001)] == ["", "", "one", ""]
+
+
+def test_which_run_has_a_port(tmp_path: Path) -> None:
+    held = PortLocks("one", tmp_path / "ports")
+    held.take(8000)
+    (tmp_path / "ports" / "8001").write_text("gone")
+    assert [reserved_by(port, tmp_path / "ports") for port in (8000, 8001, 8002)] == ["one", "", ""]
 
 
 def test_a_lock_folder_that_others_could_have_made(tmp_path: Path) -> None:

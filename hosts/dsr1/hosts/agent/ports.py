@@ -58,6 +58,21 @@ class PortLocks:
         return ""
 
 
+def reserved_by(port: int, folder: Path | None = None) -> str:
+    """The run of this user that has it; empty: none. Asked only of a port in use: it disturbs who would reserve it."""
+    try:
+        file = os.open((folder or ports_folder()) / str(port), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(file, 256, 0).decode(errors="replace").strip()
+    finally:
+        os.close(file)
+    return ""
+
+
 def bind_error(address: str, port: int) -> OSError | None:
     """Why the port can't be bound now.
 

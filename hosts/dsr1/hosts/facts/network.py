@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.agent.ports import holder_of, parse_range, parse_reserved
+from dsr1.hosts.agent.ports import holder_of, parse_range, parse_reserved, reserved_by
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.children import aside, begin
 from dsr1.hosts.facts.fact import Reader, Value
@@ -55,7 +55,12 @@ def resolve(names: Sequence[str]) -> Iterator[Value]:
 def _listening(net: Path, wanted: Sequence[int]) -> Value:
     """By port, who holds it: in full for those of the plan, else the number of the user."""
     seen = parse_listening(read(net / "tcp")) + parse_listening(read_or(net / "tcp6"))
-    return {str(port): holder_of(port) if port in wanted else f"uid {uid}" for port, uid in seen}
+    return {str(port): _holder(port) if port in wanted else f"uid {uid}" for port, uid in seen}
+
+
+def _holder(port: int) -> str:
+    run = reserved_by(port)
+    return f"run {run}, {holder_of(port)}" if run else holder_of(port)
 
 
 def _reserved(file: Path) -> Value:
