@@ -32,8 +32,8 @@ def parser():
 class Engine:
     def create_engine_config(self, usage):
         raise {'value': ValueError, 'type': TypeError, 'run': RuntimeError, 'none': KeyError}[self.end](self.text)
-def parse_args(argv):
-    args = parser().parse_args(argv)
+def parse_args():
+    args = parser().parse_args()
     if args.end == 'hang': time.sleep(60)
     if args.end == 'die': os._exit(3)
     made = Engine()
@@ -84,9 +84,10 @@ def test_refusals_are_told_in_its_own_words(runtime: Path) -> None:
     assert told.said[:3] == (
         Said("good", "accepted"),
         Said("value", "refused", words),
-        Said("type", "refused", f"TypeError: {words}"),
+        Said("type", "unknown", f"TypeError: {words}"),
     )
     assert [said.verdict for said in told.said[3:]] == ["unknown", "refused"]
+    assert told.said[4].text.startswith("KeyError: ")
 
 
 def test_what_argparse_says_is_its_last_word(runtime: Path) -> None:
@@ -101,7 +102,7 @@ def test_an_answer_is_kept_and_only_what_is_new_is_asked(runtime: Path) -> None:
     first = ask_runtime(asking(""), base)
     assert ask_runtime(asking(""), base) == first
     assert (runtime / "imports").read_text() == "i"
-    both = ask_runtime(asking("", "type"), base)
+    both = ask_runtime(asking("", "value"), base)
     assert (both.said[0], both.said[1].verdict, both.problem) == (first.said[0], "refused", "")
     assert (runtime / "imports").read_text() == "ii"
     assert (base.stat().st_mode & 0o777, (base / "runtime").stat().st_mode & 0o777) == (0o700, 0o700)

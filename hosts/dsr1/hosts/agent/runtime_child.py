@@ -21,8 +21,9 @@ from dsr1.hosts.wire import from_plain
 
 SERVE = "vllm.entrypoints.cli.main"
 Tell = Callable[[str, object], None]
-# What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime that can't tell.
-REFUSALS = (ValueError, TypeError, KeyError, AssertionError, NotImplementedError, argparse.ArgumentError)
+# What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime that can't tell, or one
+# whose functions are called another way than here.
+REFUSALS = (ValueError, KeyError, AssertionError, NotImplementedError, argparse.ArgumentError)
 PYDANTIC = re.compile(r" \[type=.*?, input_type=.*?\]$|^ *For further information visit .*$", re.MULTILINE)
 
 
@@ -186,9 +187,14 @@ def surroundings(env: tuple[tuple[str, str], ...]) -> Iterator[None]:
 
 
 def dynamo_engine(argv: list[str]) -> Any:
+    """By sys.argv, as every version reads it; not all take another."""
     from dynamo.vllm.args import parse_args
 
-    return parse_args(argv).engine_args
+    before, sys.argv = sys.argv, ["dynamo.vllm", *argv]
+    try:
+        return parse_args().engine_args
+    finally:
+        sys.argv = before
 
 
 def serve_engine(argv: list[str]) -> Any:
