@@ -22,7 +22,7 @@ from dsr1.launcher.security import make_secrets
 
 HERE = "127.0.0.1"
 SERVERS: list[Server] = []
-FILES = {"config.json": b"{}", "empty.json": b"", "a/b c.txt": b"x", "large.bin": bytes(range(256)) * 20_000}
+FILES = {"config.json": b"{}", "empty.json": b"", "a/b c.txt": b"x", "large.safetensors": bytes(range(256)) * 20_000}
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,10 @@ def test_nobody_ahead_is_told(source: Path, tmp_path: Path, secrets: dict[str, s
 
 def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
     """And one that was spoilt is taken anew."""
-    for number, start in enumerate((FILES["large.bin"][:100_000], b"\0" * 100_000)):
+    for number, start in enumerate((FILES["large.safetensors"][:100_000], b"\0" * 100_000)):
         stock, address = offer(source, secrets)
-        (item,) = (item for item in stock.items if item.name == "large.bin")
-        part = tmp_path / f"host{number}" / WORK / f"large.bin.{item.size}-{item.changed}.part"
+        (item,) = (item for item in stock.items if item.name == "large.safetensors")
+        part = tmp_path / f"host{number}" / WORK / f"large.safetensors.{item.size}-{item.changed}.part"
         part.parent.mkdir(parents=True)
         part.write_bytes(start)
         own = Stock(stock.items)
@@ -139,7 +139,7 @@ def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str,
 
 
 def test_a_part_of_a_source_that_has_changed_is_not(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
-    part = tmp_path / "host" / WORK / "large.bin.5120000-1.part"
+    part = tmp_path / "host" / WORK / "large.safetensors.5120000-1.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"old")
     stock, address = offer(source, secrets)
@@ -150,22 +150,22 @@ def test_a_part_of_a_source_that_has_changed_is_not(source: Path, tmp_path: Path
 def test_what_came_another_way_is_kept_if_it_is_the_same(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
     host = tmp_path / "host"
     host.mkdir()
-    (host / "large.bin").write_bytes(FILES["large.bin"])
+    (host / "large.safetensors").write_bytes(FILES["large.safetensors"])
     (host / "config.json").write_bytes(b"[]")
-    before = (host / "large.bin").stat().st_ino
+    before = (host / "large.safetensors").stat().st_ino
     stock, address = offer(source, secrets)
     take(host, Stock(stock.items), [address], secrets).run()
     assert contents(host) == FILES
-    assert (host / "large.bin").stat().st_ino == before
+    assert (host / "large.safetensors").stat().st_ino == before
 
 
 def test_a_source_that_is_not_as_recorded_gives_nothing_a_final_name(
     source: Path, tmp_path: Path, secrets: dict[str, str]
 ) -> None:
-    stock, address = offer(source, secrets, {"large.bin": "0" * 64})
-    with pytest.raises(Refused, match=r"large\.bin: came twice with the hash .*, and 0000"):
+    stock, address = offer(source, secrets, {"large.safetensors": "0" * 64, "config.json": "1" * 64})
+    with pytest.raises(Refused, match=r"large\.safetensors: came twice with the hash .*, and 0000"):
         take(tmp_path / "host", Stock(stock.items), [address], secrets).run()
-    assert "large.bin" not in contents(tmp_path / "host")
+    assert "large.safetensors" not in contents(tmp_path / "host")
 
 
 def test_only_the_pushs_own_certificate_opens_the_door(source: Path, secrets: dict[str, str]) -> None:

@@ -72,10 +72,14 @@ def _hash_or_end(stock: Stock, recorded: Mapping[str, str], desk: Desk) -> None:
 
 
 def hash_all(stock: Stock, recorded: Mapping[str, str]) -> None:
-    """The source's hashes, each told as soon as it is known; those on record are taken from there."""
+    """The source's hashes, each told as soon as it is known. Those of shards on record are taken from there.
+
+    The rest is small, and people change a config.json.
+    """
 
     def one(index: int) -> None:
-        known = recorded.get(stock.items[index].name)
+        name = stock.items[index].name
+        known = recorded.get(name) if name.endswith(".safetensors") else None
         stock.put_hash(index, known or hash_file(stock.path(index), Meter()))
 
     with ThreadPoolExecutor(HASHING) as pool:

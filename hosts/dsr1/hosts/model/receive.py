@@ -141,7 +141,9 @@ class Receiver:
                 return
             self._stock.put(index, self._part(item), 0)
             self._part(item).unlink()
-        raise Refused("work", f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's")
+        raise Refused(
+            "work", f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its record's"
+        )
 
     def _is_it(self, index: int, item: Item, final: Path, line: Source) -> bool:
         """By its time, as rsync judges; else by its hash: it may have come another way."""
