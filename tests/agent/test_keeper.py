@@ -16,18 +16,18 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.process import HostPlan, Process
 from dsr1.hosts.wire import render_start
 from dsr1.slurm.allocation import Place
-from dsr1.slurm.step import StepShell
+from dsr1.slurm.step import Keeper, StepShell
 
 SLEEP = Process("p", "g", "h", ("sleep", "1000"))
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> tuple[str, ...]:
-    return (sys.executable, str(make_bundle(tmp_path)), "keep", "2")
+def keeper(tmp_path: Path) -> Keeper:
+    return Keeper(sys.executable, str(make_bundle(tmp_path)), 2)
 
 
 @pytest.fixture
-def shell(keeper: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepShell]:
+def shell(keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepShell]:
     """A step without Slurm: `srun` runs its command here."""
     program = tmp_path / "bin" / "srun"
     program.parent.mkdir()
@@ -61,15 +61,15 @@ def test_a_step_that_cannot_start_says_why(tmp_path: Path, shell: StepShell) -> 
         shell.run(("true",), 10)
 
 
-def begin(keeper: tuple[str, ...], folder: Path) -> "subprocess.Popen[bytes]":
+def begin(keeper: Keeper, folder: Path) -> "subprocess.Popen[bytes]":
     """A keeper with an agent in it that has a process."""
     pipe = subprocess.PIPE
-    child = subprocess.Popen(keeper, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0)
+    child = subprocess.Popen(keeper.argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0)
     given = render_start(HostPlan("r", "h", "127.0.0.1", (SLEEP,)), {}).decode()
     assert child.stdin is not None
     assert child.stdout is not None
     for asked in (
-        {"call": 1, "argv": [*keeper[:2], "start", str(folder)]},
+        {"call": 1, "argv": [*keeper.argv[:2], "start", str(folder)]},
         {"call": 1, "in": given},
         {"call": 1, "end": True},
     ):
@@ -81,7 +81,7 @@ def begin(keeper: tuple[str, ...], folder: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.parametrize("how", ["end of the stream", "silence", "told to end, then silence"])
 def test_a_lost_stream_ends_the_agent_and_all_it_has(
-    how: str, keeper: tuple[str, ...], tmp_path: Path, lives: Callable[[int], bool]
+    how: str, keeper: Keeper, tmp_path: Path, lives: Callable[[int], bool]
 ) -> None:
     with begin(keeper, tmp_path / "h") as child:
         agent = read_record(agent_path(tmp_path / "h"))

@@ -51,6 +51,8 @@ def _start_supervisor(run: Run, *more: str) -> None:
 
 def take_over(run: Run) -> None:
     """A new supervisor for agents that run without one. Raises InputError when there is nothing to take over."""
+    if run.job():
+        raise InputError(f"{run.name}: its supervisor is its job's batch step, and ends with it; launch it anew")
     if run.supervisor() is not None:
         raise InputError(f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take over")
     if run.state().ended:

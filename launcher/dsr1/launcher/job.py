@@ -29,7 +29,7 @@ from dsr1.launcher.survey import Seen, survey_hosts
 from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.client import call, said
 from dsr1.slurm.handle import Handle
-from dsr1.slurm.step import make_shells
+from dsr1.slurm.step import Keeper, make_shells
 from dsr1.slurm.transport import SrunTransport
 
 SCRIPT = "job.sh"
@@ -82,7 +82,7 @@ def _refuse_anothers(run: Run, handle: Handle) -> None:
 def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> None:
     """Until the deployment has ended; the run's state then says how."""
     limits, python = recipe.timeouts, recipe.runtime.interpreter
-    keeper = (python, str(make_bundle(run.folder)), "keep", f"{limits.lost:g}")
+    keeper = Keeper(python, str(make_bundle(run.folder)), limits.lost)
     shells = make_shells(allocation.places, allocation.job, keeper)
     with closing(SrunTransport(shells, run.name, python, run.folder / "hosts")) as transport:
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)

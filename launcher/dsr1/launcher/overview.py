@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
 from dsr1.launcher.executor import alive_processes, stop_run
-from dsr1.launcher.runs import Run, State, find_run
+from dsr1.launcher.runs import Run, State, find_run, state_folder
 from dsr1.slurm.handle import parse_handle
 
 
@@ -43,9 +44,24 @@ def stand(run: Run) -> Standing:
         state = standings([run])[run.name]
     except HostError as error:
         note = f"{error}; this is what the run's supervisor wrote last"
+    if not note and state.phase == "failed" and (file := output_of(run)):
+        note = f"the job's own output: {file}"
     running = not state.ended and state.phase != "queued"
     alive = [process.name for process in run.plan().processes] if state.phase == "ready" else []
     return Standing(state, running, tuple(sorted(alive)), note)
+
+
+def output_of(run: Run) -> Path | None:
+    """The job's own output, where the recipe names no other place for it."""
+    job = run.job()
+    return next(iter((state_folder() / "jobs").glob(f"*-{job.job}.out")), None) if job else None
+
+
+def refuse_unplanned(run: Run) -> None:
+    """LaunchFailed for a run whose job hasn't come so far as to have a plan: it says how it stands."""
+    if run.job() and not (run.folder / "plan.json").exists():
+        state = stand(run).state
+        raise LaunchFailed(f"{run.name}: {state.phase}, and has no processes yet. {state.reason}".rstrip())
 
 
 def phases(runs: Sequence[Run]) -> dict[str, str]:

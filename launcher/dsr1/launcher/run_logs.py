@@ -36,13 +36,22 @@ def stream_logs(run: Run, follow: bool) -> Iterator[Lines]:
         try:
             lines = queue.get(timeout=WAIT_S)
         except Empty:
-            if follow and run.state().ended:
+            if follow and (run.state().ended or _job_is_over(run)):
                 done.set()
             continue
         if lines is None:
             reading -= 1
         else:
             yield lines
+
+
+def _job_is_over(run: Run) -> bool:
+    """A supervisor that was killed with its job writes no end. Slurm is asked every few seconds at most."""
+    if not run.job():
+        return False
+    from dsr1.launcher.overview import stand
+
+    return stand(run).state.ended
 
 
 def _read(transport: Transport, host: str, follow: bool, done: threading.Event, queue: "Queue[Lines | None]") -> None:

@@ -22,10 +22,10 @@ def _steps_of(run: Run, job: str) -> Transport:
     """From outside of the job: each host is looked at through a step of its own."""
     from dsr1.hosts.agent.bundle import make_bundle
     from dsr1.slurm.allocation import Place
-    from dsr1.slurm.step import make_shells
+    from dsr1.slurm.step import Keeper, make_shells
     from dsr1.slurm.transport import SrunTransport
 
     settings = run.settings()
     places = [Place(access.name) for access in settings.hosts]
-    shells = make_shells(places, job, (settings.python, str(make_bundle(run.folder)), "keep", f"{settings.lost_s:g}"))
+    shells = make_shells(places, job, Keeper(settings.python, str(make_bundle(run.folder)), settings.lost_s))
     return SrunTransport(shells, run.name, settings.python, run.folder / "hosts")

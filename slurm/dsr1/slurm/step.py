@@ -10,13 +10,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Answer
 from dsr1.slurm.allocation import Place
 
-BEAT_S, SILENT_S = 2.0, 8.0
+BEAT_S = 2.0
 # A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not aware of it yet:
 # another is tried for a while, and then none for a longer while.
 START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
@@ -27,6 +28,22 @@ _SHAPE = (
     *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_OPEN_MODE", "SLURM_TASKS_PER_NODE", "SLURM_THREADS_PER_CORE"),
     *("SRUN_CPUS_PER_TASK", "SRUN_EXPORT_ENV"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """What a step runs: the agent's file on the shared file system, by the runtime's Python.
+
+    After so many seconds of silence each side takes the other for lost.
+    """
+
+    python: str
+    bundle: str
+    silent_s: float
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return (self.python, self.bundle, "keep", f"{self.silent_s:g}")
 
 
 def step_environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -86,8 +103,8 @@ class StepChannel:
 class _Step:
     """A keeper that runs, and the calls to it."""
 
-    def __init__(self, argv: Sequence[str], start_s: float) -> None:
-        self._start_s = start_s
+    def __init__(self, argv: Sequence[str], start_s: float, silent_s: float) -> None:
+        self._start_s, self._silent_s = start_s, silent_s
         self._srun = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -181,7 +198,7 @@ class _Step:
             self._say_alive()
             time.sleep(BEAT_S)
             silent = time.monotonic() - self._heard
-            if silent > (SILENT_S if self._up.is_set() else self._start_s):
+            if silent > (self._silent_s if self._up.is_set() else self._start_s):
                 self.words.append(f"nothing was heard for {silent:.0f} s")
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._srun.pid, signal.SIGKILL)
@@ -203,8 +220,9 @@ class _Step:
 class StepShell:
     """One host's. The step begins with the first command; when it is lost the next command begins another."""
 
-    def __init__(self, place: Place, job: str, keeper: Sequence[str]) -> None:
-        self._name, self._argv = place.host, step_command(place, job, keeper)
+    def __init__(self, place: Place, job: str, keeper: Keeper) -> None:
+        self._name, self._argv = place.host, step_command(place, job, keeper.argv)
+        self._silent_s = keeper.silent_s
         self._given_up = -PAUSE_S
         self._step: _Step | None = None
         self._dropped: _Step | None = None
@@ -255,7 +273,7 @@ class StepShell:
             if time.monotonic() - self._given_up < PAUSE_S:
                 raise self._lost("given up")
             if self._step is None:
-                self._step = _Step(self._argv, START_S if self._dropped is None else AGAIN_S)
+                self._step = _Step(self._argv, START_S if self._dropped is None else AGAIN_S, self._silent_s)
             return self._step
 
     def _lost(self, why: object) -> HostError:
@@ -264,6 +282,6 @@ class StepShell:
         return HostError(f"{self._name}: its step is lost: {words or why}")
 
 
-def make_shells(places: Sequence[Place], job: str, keeper: Sequence[str]) -> dict[str, StepShell]:
-    """By host. `keeper` is its command: the runtime's Python, the agent's file on the shared file system, `keep`."""
+def make_shells(places: Sequence[Place], job: str, keeper: Keeper) -> dict[str, StepShell]:
+    """By host."""
     return {place.host: StepShell(place, job, keeper) for place in places}

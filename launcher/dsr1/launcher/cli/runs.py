@@ -33,10 +33,11 @@ def status(
     ports: Annotated[bool, typer.Option("--ports", help="What listens where, read from the hosts.")] = False,
 ) -> None:
     """Tell how a run stands, from what really runs."""
-    from dsr1.launcher.overview import find_any
+    from dsr1.launcher.overview import find_any, refuse_unplanned
 
     found = find_any(run)
     if ports:
+        refuse_unplanned(found)
         _ports(found, as_json)
     else:
         _standing(found, as_json)
@@ -96,9 +97,10 @@ def logs(
 ) -> None:
     """Print the logs of every process, each line with its process's name."""
     from dsr1.launcher.cli.view import print_logs
-    from dsr1.launcher.overview import find_any
+    from dsr1.launcher.overview import find_any, refuse_unplanned
 
     found = find_any(run)
+    refuse_unplanned(found)
     print_logs(found, follow)
 
 
