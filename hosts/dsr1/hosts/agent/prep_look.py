@@ -27,7 +27,15 @@ MELLANOX, GPU_CLASSES, NET_CLASSES = "0x15b3", ("0x0300", "0x0302"), ("0x0200", 
 READ_IN = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 DROP_INS = ("modprobe.d", "modules-load.d", "sysctl.d")
 UNITS = ("ssh", "sshd", "slurmd", "nvidia-persistenced")
-SINGLE = ("etc/modules", "etc/sysctl.conf", "etc/fstab", "etc/security/limits.conf", "etc/ssh/sshd_config")
+SINGLE = (
+    "proc/cmdline",
+    "etc/modules",
+    "etc/sysctl.conf",
+    "etc/fstab",
+    "etc/security/limits.conf",
+    "etc/ssh/sshd_config",
+    "etc/slurm/slurm.conf",
+)
 FOLDERS = ("etc/security/limits.d", "etc/ssh/sshd_config.d")
 SYSCTLS = (
     "kernel.numa_balancing",
@@ -158,7 +166,7 @@ def _module_names(text: str) -> Iterator[str]:
 
 def _files(root: Path) -> Iterator[File]:
     """Every file that says something of what is prepared, and those that aren't there where it could be said."""
-    named = [root / path for path in (*SINGLE, "etc/slurm/slurm.conf")]
+    named = [root / path for path in SINGLE]
     folders = [root / above / name for above in READ_IN for name in DROP_INS] + [root / path for path in FOLDERS]
     for unit in UNITS:
         named += [root / above / f"systemd/system/{unit}.service" for above in READ_IN]

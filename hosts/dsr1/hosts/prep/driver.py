@@ -2,13 +2,14 @@
 
 kmod reads the folders' files by name and joins all `options` of a module; of one parameter given twice the kernel
 takes the last. So a key is changed where its last value stands, if in /etc, else written to a file that comes last.
+`nvidia.NVreg_...` on the kernel's command line comes after all files (seen with kmod 30): that is left to a person.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dsr1.hosts.prep.parts import Note, Part, Rewrite, folders_of, texts_below
+from dsr1.hosts.prep.parts import Note, Part, Rewrite, file_at, folders_of, texts_below
 from dsr1.hosts.prep.texts import with_line
 from dsr1.hosts.preparation import File, Seen
 
@@ -36,7 +37,7 @@ def regkeys(seen: Seen) -> Iterator[Part]:
     if not seen.adapters:
         yield Note("SKIP", "no Mellanox adapter on the PCI bus: nothing leaves this host by IBGDA", "")
         return
-    wishes = [wish for name in (MEM_OPS, DWORDS) if (wish := _wish(seen, name)) is not None]
+    wishes = [wish for name in (MEM_OPS, DWORDS) if (wish := _booted(seen, name) or _wish(seen, name)) is not None]
     yield from wishes
     if wishes and not rebuild(seen):
         yield Note("WARN", "neither update-initramfs nor dracut", "the keys in the initramfs", "Rebuild it by hand.")
@@ -79,6 +80,15 @@ def find_last(files: list[File], name: str) -> Place | None:
             for found in parameter.finditer(file.text, line.start(), line.end()):
                 last = Place(file, found.start(), found.end(), found[1] or found[2] or found[3] or "")
     return last
+
+
+def _booted(seen: Seen, name: str) -> Note | None:
+    """None: the kernel's command line doesn't say otherwise."""
+    found = re.findall(rf'(?:^|\s)"?nvidia\.NVreg_{name}="?([^"\s]*)', file_at(seen, "/proc/cmdline").text)
+    if not found or is_right(name, found[-1]):
+        return None
+    told, wanted = f'nvidia.NVreg_{name}="{found[-1]}" on the kernel\'s command line', right_value(name, found[-1])
+    return Note("FAIL", told, f"NVreg_{name}={wanted}", "Change it in the boot loader: it beats every file.")
 
 
 def _wish(seen: Seen, name: str) -> Rewrite | None:

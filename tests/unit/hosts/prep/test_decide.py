@@ -160,6 +160,20 @@ def test_a_reboot_is_due_when_the_loaded_module_differs_from_the_file() -> None:
     assert not made.steps
 
 
+@pytest.mark.parametrize(
+    ("line", "hindered"),
+    [
+        ("quiet nvidia.NVreg_EnableStreamMemOPs=0", True),
+        ('nvidia.NVreg_RegistryDwords="A=1;" quiet', True),
+        ('"nvidia.NVreg_RegistryDwords=A=1;PeerMappingOverride=1" nvidia.NVreg_EnableStreamMemOPs=1', False),
+        ("xnvidia.NVreg_EnableStreamMemOPs=0 nvidia.NVreg_X=0", False),
+    ],
+)
+def test_the_kernels_command_line_beats_every_file(line: str, hindered: bool) -> None:
+    made = decide("h", with_file(FIT, "/proc/cmdline", f"{line}\n"), (), ["ibgda.params"])
+    assert (made.hindered, bool(made.steps)) == (hindered, False)
+
+
 @pytest.mark.parametrize(("tools", "rebuild"), [(("dracut",), ("dracut", "-f", "--regenerate-all")), ((), ())])
 def test_the_initramfs_is_made_anew_by_whoever_makes_it(tools: tuple[str, ...], rebuild: tuple[str, ...]) -> None:
     made = decide("h", replace(FIT, files=(), tools=tools), (), ["ibgda.params"])
