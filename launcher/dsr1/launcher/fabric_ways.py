@@ -11,6 +11,7 @@ from dsr1.launcher.host_jobs import Results
 
 CHECK = "net.fabric"
 FAR_SLOWER, SLOWER = 0.25, 0.5  # of the median
+MOST_AGAIN = 64
 LATER, LATER_US = 10, 1000.0  # times the median, and at least
 FIX = "Look at its cable, port, switch and route; `dsr1 check --only ib` tells of its adapters."
 
@@ -67,6 +68,27 @@ def _why(results: Results, *hosts: str) -> str:
     return "nothing was measured in time"
 
 
+def doubtful_pairs(fabric: Fabric) -> list[list[int]]:
+    """Pairs of hosts, by number, with a way that isn't as most are: a busy moment may be why. Not all of many."""
+    usual, place = _usual(fabric.ways), {host: number for number, host in enumerate(fabric.hosts)}
+    bad = [way for way in fabric.ways if judge_way(way, usual) != "PASS"]
+    pairs = {tuple(sorted((place[way.sender], place[way.receiver]))) for way in bad}
+    return [list(pair) for pair in sorted(pairs)][:MOST_AGAIN]
+
+
+def better(first: Fabric, again: Fabric) -> Fabric:
+    """Each way as it was at its best."""
+    seen = {(way.sender, way.receiver): way for way in again.ways if not way.problem}
+    ways = (_better(way, seen.get((way.sender, way.receiver))) for way in first.ways)
+    return Fabric(first.hosts, tuple(ways))
+
+
+def _better(way: Way, again: Way | None) -> Way:
+    if again is None or way.problem:
+        return again or way
+    return Way(way.sender, way.receiver, max(way.gbps, again.gbps), min(way.us, again.us))
+
+
 def judge_fabric(fabric: Fabric) -> Iterator[Finding]:
     """A host that is slow to most others is one finding; else each slow way is."""
     if not fabric.ways:
@@ -103,11 +125,17 @@ def _of_host(host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequ
         verdict = min((bad[way] for way in own if way in bad), key=("FAIL", "WARN").index)
         yield Finding(host, CHECK, verdict, f"slow to most hosts: {_summary(host, own)}{_failures(own)}", wanted, FIX)
         return
-    rows = [way for way in own if way.sender == host and way in bad and way.receiver not in slow_hosts]
+    rows = [way for way in own if way.sender == host and way in bad and not _is_the_hosts(way, fabric, slow_hosts)]
     for way in rows:
         yield Finding(host, CHECK, bad[way], f"to {way.receiver}: {way.problem or _numbers(way)}", wanted, FIX)
     if not rows:
         yield Finding(host, CHECK, "PASS", _summary(host, own), wanted, "")
+
+
+def _is_the_hosts(way: Way, fabric: Fabric, slow_hosts: Sequence[str]) -> bool:
+    """Whether the receiver's slowness says it all: this way isn't far slower than its others."""
+    others = _usual(other for other in fabric.ways if way.receiver in (other.sender, other.receiver))
+    return way.receiver in slow_hosts and not way.gbps < FAR_SLOWER * others.gbps
 
 
 def _summary(host: str, own: Sequence[Way]) -> str:
@@ -131,7 +159,7 @@ def render_matrix(fabric: Fabric, most: int = 16) -> str:
         return ""
     cells = {(way.sender, way.receiver): "fail" if way.problem else f"{way.gbps:.3g}" for way in fabric.ways}
     rows = fabric.hosts if len(fabric.hosts) <= most else _slowest(fabric, most)
-    width = max(6, *(len(host) for host in rows)) + 1
+    width = max(map(len, (*rows, *cells.values()))) + 2
     head = f"{'Gb/s':<{width}}" + "".join(f"{host:>{width}}" for host in rows)
     lines = [f"{a:<{width}}" + "".join(f"{cells.get((a, b), '-'):>{width}}" for b in rows) for a in rows]
     left = len(fabric.hosts) - len(rows)

@@ -9,7 +9,7 @@ from dsr1.hosts.agent.fabric_rank import rounds
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.host import Host
 from dsr1.launcher.fabric import make_orders
-from dsr1.launcher.fabric_ways import Fabric, Way, judge_fabric, read_ways, render_matrix
+from dsr1.launcher.fabric_ways import Fabric, Way, better, doubtful_pairs, judge_fabric, read_ways, render_matrix
 from dsr1.launcher.host_jobs import Results
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe_file import load_recipe
@@ -63,6 +63,30 @@ def test_a_host_that_is_slow_to_most_is_named_once() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
     results: Results = {host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)}
     assert found(results) == [("d", "FAIL", "slow to most hosts: sends 1 Gb/s in 50 us, receives 10 Gb/s in 50 us")]
+
+
+def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:
+    slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
+    results: Results = {host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)}
+    results["b"] = told(1, to3={"gbps": 0.01})
+    assert [row[:2] for row in found(results)] == [("b", "FAIL"), ("d", "FAIL")]
+
+
+def test_what_is_doubtful_is_measured_again_and_the_better_counts() -> None:
+    results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
+    assert doubtful_pairs(fabric(results)) == []
+    results["c"] = told(2, to1={"gbps": 1.0})
+    results["a"] = {"told": [{"local": 0, "other": 3, "error": "shut"}, *told(0)["told"][:2]], "errors": []}  # type: ignore[index]
+    first = fabric(results)
+    assert doubtful_pairs(first) == [[0, 3], [1, 2]]
+    lines = {
+        "c": [{"local": 0, "other": 1, "us": 60.0, "gbps": 9.0}],
+        "a": [{"local": 0, "other": 3, "us": 1, "gbps": 8}],
+    }
+    again = fabric({host: {"told": lines.get(host, []), "errors": []} for host in HOSTS})
+    ways = {(way.sender, way.receiver): (way.gbps, way.us) for way in better(first, again).ways}
+    assert (ways["c", "b"], ways["a", "d"], ways["a", "b"]) == ((9.0, 50.0), (8, 1), (10.0, 50.0))
+    assert better(first, Fabric(first.hosts, ())) == first
 
 
 def test_a_host_that_was_lost_and_a_pair_that_could_not_meet() -> None:

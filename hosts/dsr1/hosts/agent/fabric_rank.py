@@ -43,7 +43,7 @@ class Rank:
 
         self._torch, self._dist = torch, torch.distributed
         self._host, self._local, self._locals = order["host"], order["local"], order["locals"]
-        self._device, self._tell = order["device"], tell
+        self._device, self._tell, self._pairs = order["device"], tell, order.get("pairs")
         if self._device == "cuda":
             torch.cuda.set_device(self._local)
         where = torch.device(self._device, self._local if self._device == "cuda" else 0)
@@ -56,12 +56,18 @@ class Rank:
 
     def run(self, hosts: int) -> None:
         present = self._gather(hosts)
-        for number, pairs in enumerate(rounds(present)):
+        for number, pairs in enumerate(self._turns(present)):
             for pair in pairs:
                 if self._host in pair:
                     self._measure_pair(pair)
             self._meet(f"round{number}", len(present) * self._locals)
         self._meet("end", len(present) * self._locals)
+
+    def _turns(self, present: list[int]) -> Iterator[list[tuple[int, int]]]:
+        """All pairs; or those that are asked for, one at a time, with nobody else on the way."""
+        if not self._pairs:
+            return rounds(present)
+        return ([(a, b)] for a, b in self._pairs if {a, b} <= set(present))
 
     def _gather(self, hosts: int) -> list[int]:
         """Who has come; the first rank decides, after a while, without those that haven't."""
