@@ -150,6 +150,8 @@ def test_hashes_against_the_record_and_among_hosts() -> None:
     assert (found["model.hash", "a"].verdict, found["model.hash", "c"].verdict) == ("PASS", "FAIL")
     assert (found["model.same", "a"].verdict, found["model.same", "c"].verdict) == ("PASS", "FAIL")
     assert found["model.hash", "c"].seen == f"{NAMES[1]}: {'b' * 12}"
+    changed = facts(model_hashes=good | {"config.json": "b" * 64}, model_sums=good | {"config.json": "a" * 64})
+    assert judge(changed, "model.hash").verdict == "WARN"
 
 
 def test_no_path_of_a_checkout_stands_for_a_hub_id(tmp_path: Path) -> None:
