@@ -136,6 +136,9 @@ class Transport(ABC):
         Text is whole lines, many at once.
         """
 
+    def close(self) -> None:  # noqa: B027 - not every transport keeps a connection
+        """Drop what is kept open; the next question opens it again. Agents live on."""
+
     def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
         """Start the agent of the plan's host, with its secrets by name. It starts nothing by itself."""
         answer = self.ask(plan.host, Question("start", timeout_s=START_S, given=render_start(plan, secrets)))

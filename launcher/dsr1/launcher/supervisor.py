@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -68,6 +68,16 @@ class Supervisor:
     def _reach(self) -> Transport:
         return self._transport or transport_of(self._run, self._settings.python)
 
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[Transport]:
+        """For what is done beside the agents: an idle supervisor keeps no second connection to its hosts."""
+        transport = self._reach()
+        try:
+            yield transport
+        finally:
+            if transport is not self._transport:
+                transport.close()
+
     def request_stop(self, why: str = "asked to stop") -> None:
         self._queue.put(StopRequested(why))
 
@@ -122,7 +132,8 @@ class Supervisor:
         from dsr1.launcher.spares import take_places  # it judges hosts: what an idle supervisor needn't hold
 
         try:
-            hosts = take_places(self._run.recipe(), self._settings, self._reach(), gone)
+            with self._beside() as transport:
+                hosts = take_places(self._run.recipe(), self._settings, transport, gone)
         except CheckFailed as few:
             raise CheckFailed(f"{self._state.reason}\nnot started again: {few}") from few
         spares = tuple(spare for spare in self._settings.spares if spare not in hosts)
@@ -147,7 +158,8 @@ class Supervisor:
 
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
-        self._note(bring(transport_of(self._run, self._settings.python), self._plan.caches, jit_store()))
+        with self._beside() as transport:
+            self._note(bring(transport, self._plan.caches, jit_store()))
         self._agents.start(self._plan.hosts, self._run.secrets())
         self._prepare()
         self._spawn_all(frozenset(), deadline)
@@ -189,8 +201,8 @@ class Supervisor:
 
     def _harvest(self) -> None:
         """What this start has compiled, for the next one."""
-        transport = transport_of(self._run, self._settings.python)
-        self._queue.put(Noted(harvest(transport, self._plan.caches, jit_store(), self._run.name)))
+        with self._beside() as transport:
+            self._queue.put(Noted(harvest(transport, self._plan.caches, jit_store(), self._run.name)))
 
     def _note(self, words: tuple[str, ...]) -> None:
         if words:
