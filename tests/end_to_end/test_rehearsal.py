@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.end_to_end.conftest import RUNTIME, Dsr1
+from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 from tests.end_to_end.test_mocker import MOCKER, Site, of_run, pid_of, until
 
 from dsr1.launcher.plan import Plan
@@ -40,9 +40,10 @@ def fronts(plan: Plan) -> list[str]:
     return sorted(process.name for process in plan.processes if process.group == "frontend")
 
 
-def test_replicas_and_frontends_behind_one_address(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_replicas_and_frontends_behind_one_address(dsr1: Dsr1, bare: Site, newest: Callable[[], Run]) -> None:
     many = ("--set", "engines.main={nodes: 2, replicas: 2}", "--set", "frontend.replicas=2")
-    assert dsr1("launch", "tiny", "--name", "m", *site, *MOCKER, *many).returncode == 0
+    launched = dsr1("launch", "tiny", "--name", "m", *bare, "--model", str(MODEL), *MOCKER, *many)
+    assert launched.returncode == 0, launched.stderr
     run = newest()
     assert fronts(run.plan()) == ["frontend-0", "frontend-1", "gateway"]
     assert dsr1("smoke", "m").returncode == 0
