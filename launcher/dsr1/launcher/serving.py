@@ -8,6 +8,7 @@ import httpx
 from dsr1.launcher.plan import Service
 
 QUESTION = "Hello! Who are you?"
+READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
 
 
 def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str]:
@@ -38,7 +39,7 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
     return [str(model.get("id")) for model in listed.get("data") or ()]
 
 
-def chat(service: Service, client: httpx.Client, tokens: int) -> str:
+def chat(service: Service, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
     """Ask whoever the frontend chooses. Raises httpx.HTTPError, or KeyError or ValueError when malformed."""
     asked = {"model": service.model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": tokens}
     reply = client.post(f"{service.url}/v1/chat/completions", json={**asked, "temperature": 0})

@@ -29,7 +29,6 @@ from dsr1.launcher.serving import chat, missing
 from dsr1.launcher.transports import transport_of
 
 PROBE_S, LOOK_S = 0.1, 1.0
-READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
 
 
 class StopRequested(Exception):
@@ -215,7 +214,7 @@ class Supervisor:
             while not self._done.wait(PROBE_S):
                 with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
                     if not missing(self._plan.service, client):
-                        chat(self._plan.service, client, tokens=READY_TOKENS)
+                        chat(self._plan.service, client)
                         self._queue.put(Ready())
                         return
 
