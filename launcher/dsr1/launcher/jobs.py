@@ -1,12 +1,14 @@
 """Runs in jobs of Slurm's, seen from the login node: submitted, watched and stopped."""
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from dsr1.hosts.errors import CheckFailed, InputError, LaunchFailed
+from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
+from dsr1.launcher.executor import deferred_interrupt
 from dsr1.launcher.job_script import Site, render_job
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Run, State, new_run, state_folder
@@ -77,9 +79,10 @@ def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wa
 def _submit(run: Run, script: str) -> None:
     """A job that would wait for ever is taken back at once. What is refused leaves no run."""
     try:
-        job = submit(script, run.folder / "submitted")
-        run.save_job(Handle(UNKNOWN, job))
-        info = queue().look_up([job], fresh=True).get(job)
+        with deferred_interrupt():
+            job = submit(script, run.folder / "submitted")
+            run.save_job(Handle(UNKNOWN, job))
+        info = _ask(run, None, fresh=True)
         if info and info.waits and info.reason in HOPELESS:
             queue().cancel(job)
             raise InputError(f"job {job} would wait for ever ({info.reason}): {HOPELESS[info.reason]}")
@@ -105,7 +108,7 @@ def _watch(run: Run, done: Callable[[State], bool], show: Show, seconds: float |
     ask_at, known = 0.0, None
     while True:
         if time.monotonic() >= ask_at:
-            known, ask_at = _ask(run), time.monotonic() + ASK_S
+            known, ask_at = _ask(run, known), time.monotonic() + ASK_S
         state = conclude(run.state(), _job(run).job, known, time.time())
         show(state)
         if done(state) or (deadline is not None and time.monotonic() > deadline):
@@ -113,9 +116,13 @@ def _watch(run: Run, done: Callable[[State], bool], show: Show, seconds: float |
         time.sleep(POLL_S)
 
 
-def _ask(run: Run) -> JobInfo | None:
+def _ask(run: Run, known: JobInfo | None, fresh: bool = False) -> JobInfo | None:
+    """What is `known` stands while slurmctld is down: the job goes on without it."""
     job = _job(run).job
-    return run.job_end() or queue().look_up([job]).get(job)
+    try:
+        return run.job_end() or queue().look_up([job], fresh).get(job)
+    except HostError:
+        return known
 
 
 def _job(run: Run) -> Handle:
@@ -144,8 +151,7 @@ def stop_job(run: Run) -> tuple[str, ...]:
         if info.waits:
             queue().cancel(job)
         else:
-            queue().cancel(job, "--batch", "--signal=INT")
-            _watch(run, lambda state: state.ended, lambda _: None, STOP_S)
+            _ask_supervisor(run, job)
         if not _wait_over(job, ASK_S * 2):
             queue().cancel(job)
     over = not job or _wait_over(job, CANCEL_S)
@@ -154,6 +160,13 @@ def stop_job(run: Run) -> tuple[str, ...]:
         state = State("stopped", time.time(), reason="stopped before it was submitted")
     run.save(state)
     return state.left if over else (*state.left, f"job {job} is not over yet, see squeue")
+
+
+def _ask_supervisor(run: Run, job: str) -> None:
+    """A job whose batch step isn't there yet, or already gone, has none to ask."""
+    with contextlib.suppress(HostError):
+        queue().cancel(job, "--batch", "--signal=INT")
+        _watch(run, lambda state: state.ended, lambda _: None, STOP_S)
 
 
 def _wait_over(job: str, seconds: float) -> bool:
