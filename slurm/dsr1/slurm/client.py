@@ -12,7 +12,7 @@ from pathlib import Path
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.slurm.states import FIELDS, JobInfo, parse_sacct, parse_squeue
 
-ANSWER_S, LOOK_S, SHARED_S = 60.0, 4.0, 2.0
+ANSWER_S, LOOK_S, SHARED_S = 60.0, 10.0, 2.0
 NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 
 
