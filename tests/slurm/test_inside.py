@@ -36,7 +36,7 @@ def test_without_a_spare_the_node_and_the_check_are_named(site: Site, login: Log
 
 def test_prefill_and_decode_share_an_allocation_and_values_keep_their_commas(site: Site, login: Login) -> None:
     engines = "engines={p: {role: prefill, nodes: 1, env: {LIST: 'a,b;$(id)'}}, d: {role: decode, nodes: 1}}"
-    launched = login.dsr1("launch", *TINY, *MOCKER, "--slurm", "--name", "pd", "--set", engines)
+    launched = login.dsr1("launch", *TINY, *MOCKER, "--slurm", "--name", "pd", "--set", engines, "--nodes", "2")
     assert launched.returncode == 0, launched.stderr
     assert {row["host"] for row in login.status("pd")["ranks"]} == {"node1", "node2"}  # type: ignore[attr-defined]
     pid = next(pid for pid, line in site.cluster.processes("node1", "launch") if "prefill" in line)

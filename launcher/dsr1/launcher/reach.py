@@ -49,15 +49,18 @@ def port_of(plan: Plan, host: Host) -> int:
 
 
 class Reaching:
-    """Begins on all hosts at once, each in a thread: the one that comes last must still find the others listening."""
+    """On all hosts at once, each in a thread: the one that comes last must still find the others listening.
+
+    After the facts: what listens here to be tried would be among the ports that are held there.
+    """
 
     def __init__(self, transport: Transport, questions: Mapping[str, ReachQuestion]) -> None:
-        asks = {host: partial(_ask, transport, host, question) for host, question in questions.items()}
-        self._begun = {host: begin(ask) for host, ask in asks.items()}
+        self._asks = {host: partial(_ask, transport, host, question) for host, question in questions.items()}
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, with what each host that was asked reached."""
-        answers = {host: begun.result() for host, begun in self._begun.items()}
+        begun = {host: begin(ask) for host, ask in self._asks.items()}
+        answers = {host: one.result() for host, one in begun.items()}
         return {host: _with(facts, answers.get(host)) for host, facts in told.items()}
 
 
