@@ -164,6 +164,10 @@ class Site:
         until(came, f"{run} is {' or '.join(phases)}", seconds)
         return seen
 
+    def output(self, job: str) -> str:
+        """The job's own, for a test that fails."""
+        return self.user("sh", "-c", f"cat ~/.local/state/dsr1/jobs/*-{job}.out").stdout
+
     def clear(self) -> None:
         """Ends all jobs, and waits until every node is idle again."""
         self.root("scancel", "--user=launch")

@@ -34,7 +34,7 @@ def test_the_rendered_script_by_sbatch(site: Site, login: Login) -> None:
     submitted = site.user("sbatch", "--parsable", "--export=NONE", "job.sh")
     job = submitted.stdout.strip()
     handle = f"slurm://lab/{job}"
-    site.await_phase(login, f"tiny-{job}", "ready")
+    assert site.await_phase(login, f"tiny-{job}", "ready", "failed") == "ready", site.output(job)
     assert login.dsr1("smoke", handle).returncode == 0
     assert login.dsr1("stop", handle).returncode == 0
     assert site.state(job) == "COMPLETED"
