@@ -51,7 +51,7 @@ def test_a_heterogeneous_job_is_one_allocation(site: Site, login: Login) -> None
     login.write("het.sh", f"{first}#SBATCH --nodes=1\n#SBATCH hetjob\n#SBATCH --nodes=1\n{rest}")
     submitted = site.user("sbatch", "--parsable", "het.sh")
     assert submitted.returncode == 0, submitted.stderr
-    assert site.await_phase(login, "het", "ready", "failed") == "ready", site.output(submitted.stdout.strip())
+    assert site.await_phase(login, "het", "ready", "failed") == "ready", login.status("het")["reason"]
     assert len({row["host"] for row in login.status("het")["ranks"]}) == 2  # type: ignore[attr-defined]
     assert login.dsr1("stop", "het").returncode == 0
     assert_clean(site.cluster, "login", *site.nodes)

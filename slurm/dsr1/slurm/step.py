@@ -53,11 +53,15 @@ def step_environment(env: Mapping[str, str]) -> dict[str, str]:
 def step_command(place: Place, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
     """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a second step waits."""
     return (
-        *("srun", f"--jobid={job}", "--overlap", "--mem=0", "--nodes=1", "--ntasks=1", f"--nodelist={place.host}"),
+        *("srun", _whose(place, job), "--overlap", "--mem=0", "--nodes=1", "--ntasks=1", f"--nodelist={place.host}"),
         *("--cpu-bind=none", "--export=ALL", "--kill-on-bad-exit=1", "--unbuffered", "--job-name=dsr1"),
-        *(() if place.group is None else (f"--het-group={place.group}",)),
         *keeper,
     )
+
+
+def _whose(place: Place, job: str) -> str:
+    """A group can be named inside of its job alone, where srun knows the job."""
+    return f"--jobid={job}" if place.group is None else f"--het-group={place.group}"
 
 
 class StepChannel:

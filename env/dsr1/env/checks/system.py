@@ -181,6 +181,8 @@ def slurm(facts: Facts, needs: Needs) -> Verdict:
     job = known(facts, "environment.slurm")
     if "SLURM_JOB_ID" not in job:
         return skipped("not in a Slurm job")
+    if "SLURM_HET_SIZE" in job:
+        return skipped("a heterogeneous job counts the nodes of one group; launch counts them all")
     nodes = int(job.get("SLURM_JOB_NUM_NODES", "1"))
     seen, wanted = f"job {job['SLURM_JOB_ID']} has {nodes} nodes", f"{needs.hosts} or more"
     return passed(nodes >= needs.hosts, "FAIL", seen, wanted, "Ask for as many nodes as the recipe wants (--nodes).")

@@ -26,7 +26,7 @@ MODULES = (
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 SUSPECT = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES", *PROXIES, *(name.upper() for name in PROXIES))
 STACKS = ("VLLM_", "NCCL_", "UCX_", "NVSHMEM_", "DYN_", "GLOO_")
-SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES")
+SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES", "SLURM_HET_SIZE")
 UNSYNCED = 5  # TIME_ERROR of adjtimex(2)
 FABRIC_MANAGER = ("systemctl", "show", "nvidia-fabricmanager", "--property=LoadState,ActiveState,SubState,NRestarts")
 
