@@ -123,7 +123,8 @@ def _of_host(host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequ
     wanted = f"about {_numbers(usual)}, the median"
     if host in slow_hosts:
         verdict = min((bad[way] for way in own if way in bad), key=("FAIL", "WARN").index)
-        yield Finding(host, CHECK, verdict, f"slow to most hosts: {_summary(host, own)}{_failures(own)}", wanted, FIX)
+        seen = f"slow to most hosts: {_summary(host, own)}{_slowest_way(host, own)}{_failures(own)}"
+        yield Finding(host, CHECK, verdict, seen, wanted, FIX)
         return
     rows = [way for way in own if way.sender == host and way in bad and not _is_the_hosts(way, fabric, slow_hosts)]
     for way in rows:
@@ -142,6 +143,11 @@ def _summary(host: str, own: Sequence[Way]) -> str:
     sent = _usual(way for way in own if way.sender == host)
     received = _usual(way for way in own if way.receiver == host)
     return f"sends {_numbers(sent)}, receives {_numbers(received)}"
+
+
+def _slowest_way(host: str, own: Iterable[Way]) -> str:
+    sent = min((way for way in own if way.sender == host and not way.problem), key=lambda way: way.gbps, default=None)
+    return f"; slowest to {sent.receiver}: {_numbers(sent)}" if sent else ""
 
 
 def _failures(own: Iterable[Way]) -> str:

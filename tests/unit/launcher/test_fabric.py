@@ -62,7 +62,13 @@ def test_a_slow_way_is_named_in_its_direction() -> None:
 def test_a_host_that_is_slow_to_most_is_named_once() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
     results: Results = {host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)}
-    assert found(results) == [("d", "FAIL", "slow to most hosts: sends 1 Gb/s in 50 us, receives 10 Gb/s in 50 us")]
+    assert found(results) == [
+        (
+            "d",
+            "FAIL",
+            "slow to most hosts: sends 1 Gb/s in 50 us, receives 10 Gb/s in 50 us; slowest to a: 1 Gb/s in 50 us",
+        )
+    ]
 
 
 def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:

@@ -63,13 +63,23 @@ def _all_of(file: IO[bytes]) -> bytes:
 
 @contextlib.contextmanager
 def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iterator[Tied]:
-    """At the end of the block nothing of it is alive."""
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    """At the end of the block nothing of it is alive, and nothing is left of what it put into its TMPDIR."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dsr1-", ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryFile() as stdin,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
         stdin.write(given)
         stdin.seek(0)
         command = (sys.executable, "-c", TIE, *argv)
         process = subprocess.Popen(
-            command, env={**os.environ, **env}, stdin=stdin, stdout=out, stderr=err, start_new_session=True
+            command,
+            env={**os.environ, "TMPDIR": scratch, **env},
+            stdin=stdin,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
         )
         try:
             yield Tied(process, out, err)
