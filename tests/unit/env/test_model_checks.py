@@ -91,6 +91,17 @@ def test_another_model_is_told() -> None:
     assert (found.verdict, found.seen) == ("WARN", "/models/R1: llama")
 
 
+@pytest.mark.parametrize("config", [[1], {}, "deepseek_v3", {"model_type": None}, {"model_type": ["deepseek_v3"]}])
+def test_a_config_that_is_none_fails(config: Value) -> None:
+    found = judge(facts(model_config=config), "model.dir")
+    assert (found.verdict, found.seen) == ("FAIL", "/models/R1/config.json: no object that says its model_type")
+
+
+def test_a_config_that_cannot_be_read_fails() -> None:
+    found = judge(facts() | {"model.config": Fact(None, "/models/R1/config.json", "Expecting value")}, "model.dir")
+    assert (found.verdict, found.seen) == ("FAIL", "/models/R1/config.json: Expecting value")
+
+
 def test_a_folder_that_is_not_there() -> None:
     found = run_checks({"h": absent("/models/R1")}, NEEDS)
     told = {f.check: f for f in found}

@@ -73,9 +73,19 @@ def folder(facts: Facts, needs: Needs) -> Verdict:
     if is_absent(facts):
         seen = f"{facts['model.folder'].source}: {facts['model.folder'].problem}"
         return Verdict("FAIL", seen, "a folder that can be read", f"{FETCH} Or mount it.")
-    kind = known(facts, "model.config")["model_type"]
+    kind = _kind(facts["model.config"].value)
+    if not kind:
+        why = facts["model.config"].problem or "no object that says its model_type"
+        seen = f"{known(facts, 'model.folder')}/config.json: {why}"
+        return Verdict("FAIL", seen, "an object with the model_type", f"Delete it, then fetch it again. {FETCH}")
     fix = "dsr1's recipes and checks are made for DeepSeek-R1's architecture."
     return passed(kind in FAMILY, "WARN", f"{known(facts, 'model.folder')}: {kind}", " or ".join(FAMILY), fix)
+
+
+def _kind(config: object) -> str:
+    """Nothing: this is no model's configuration."""
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def shards(facts: Facts, needs: Needs) -> Verdict:
