@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -37,40 +38,58 @@ class _Inventory(BaseModel):
     hosts: Annotated[dict[str, _Entry | None], Field(min_length=1)]
 
 
-def parse_hosts(option: str, accept_new_keys: bool = False) -> tuple[Access, ...]:
-    """`a,b`, `node[01-16,20]`, `user@a`, `@names.txt` or `@inventory.yaml`. Raises InputError naming what is wrong."""
-    found = tuple(_from_file(Path(option[1:])) if option.startswith("@") else _from_names(option, "--hosts"))
-    _refuse(found, option)
+def parse_hosts(option: str, accept_new_keys: bool = False, source: str = "--hosts") -> tuple[Access, ...]:
+    """`a,b`, `node[01-16,20]`, `user@a`, `@names.txt` or `@inventory.yaml`, in the order written: the first one leads.
+
+    Raises InputError naming what is wrong; `source` is what it calls a list that is no file.
+    """
+    found = tuple(_from_file(Path(option[1:]), source) if option.startswith("@") else _from_names(option, source))
+    _refuse(found, f"{source} {option}" if option.startswith("@") else source)
     return tuple(replace(access, accept_new_key=accept_new_keys) for access in found)
 
 
 def _from_names(text: str, source: str) -> Iterator[Access]:
     """ClusterShell's node sets: the syntax that Slurm, clush and pdsh users know."""
-    from ClusterShell.NodeSet import NodeSet, NodeSetException
-
-    user, at, names = text.strip().rpartition("@")
+    user, names = _split_user(text.strip())
+    if "@" in names or "," in (user or ""):
+        wanted = "one user, in front, is for all hosts; several need an inventory (@hosts.yaml). Groups aren't known"
+        raise InputError(f"{source}: {text!r}: {wanted}")
     doubles = [name for name, count in Counter(part.strip() for part in names.split(",")).items() if name and count > 1]
     if doubles and "[" not in names:
         raise InputError(f"{source}: {', '.join(doubles)} named more than once")
+    yield from (Access(name=name, target=name, user=user) for name in _expand(names, text, source))
+
+
+def _split_user(text: str) -> tuple[str | None, str]:
+    user, at, names = text.partition("@")
+    return (user, names) if at else (None, text)
+
+
+def _expand(names: str, text: str, source: str) -> list[str]:
+    """The names of a node set; a node set itself would sort them."""
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
     try:
-        nodes = list(NodeSet(names))
+        nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
+        written = [name for part in _parts(names) for name in NodeSet(part, resolver=RESOLVER_NOGROUP)]
     except NodeSetException as error:
         raise InputError(f"{source}: {text!r} is no list of hosts: {error}") from None
-    ordered = sorted(nodes, key=lambda name: _order(names, name))
-    yield from (Access(name=name, target=name, user=user if at else None) for name in ordered)
+    return [name for name in dict.fromkeys(written) if name in nodes]
 
 
-def _order(names: str, name: str) -> tuple[int, int]:
-    """As written, so that the first host named is the leader; within a range, as the range counts."""
-    parts = [part.strip() for part in names.split(",")]
-    return (parts.index(name), 0) if name in parts else (len(parts), 0)
+def _parts(names: str) -> Iterator[str]:
+    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: between commas and other operators, those in brackets too."""
+    for operand in re.split(r"[,!&^](?![^\[\]]*\])", names):
+        pieces = re.split(r"\[([^\[\]]*)\]", operand.strip())  # every second one stood in brackets
+        ranges = ([f"[{one}]" for one in piece.split(",")] if at % 2 else [piece] for at, piece in enumerate(pieces))
+        yield from map("".join, product(*ranges))
 
 
-def _from_file(file: Path) -> Iterator[Access]:
+def _from_file(file: Path, source: str) -> Iterator[Access]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--hosts @{file}: can't be read: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
+        raise InputError(f"{source} @{file}: can't be read: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
     if file.suffix in (".yaml", ".yml"):
         yield from _from_yaml(text, file)
         return
@@ -82,16 +101,34 @@ def _from_file(file: Path) -> Iterator[Access]:
 
 def _from_yaml(text: str, file: Path) -> Iterator[Access]:
     try:
+        _refuse_double_keys(yaml.compose(text, Loader=yaml.SafeLoader), file)
         inventory = _Inventory.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"{file}: not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "inventory"
-        raise InputError(f"{file}: {where}: {first['msg']} (seen: {first['input']!r})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: {_explain(error)}") from None
     for names, entry in inventory.hosts.items():
         for access in _from_names(names, f"{file}: hosts"):
             yield _with_entry(access, inventory.defaults, entry or _Entry())
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply for an inventory"
+    if not isinstance(error, ValidationError):
+        return f"not YAML: {error}"
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "inventory"
+    return f"{where}: {first['msg']} (seen: {first['input']!r})"
+
+
+def _refuse_double_keys(node: yaml.Node | None, file: Path) -> None:
+    """YAML would keep the last one."""
+    seen: set[str] = set()
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        name = str(key.value)
+        if name in seen:
+            raise InputError(f"{file}:{key.start_mark.line + 1}: {name} stands twice")
+        seen.add(name)
+        _refuse_double_keys(value, file)
 
 
 def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:
@@ -111,22 +148,22 @@ def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:
     )
 
 
-def _refuse(found: tuple[Access, ...], option: str) -> None:
+def _refuse(found: tuple[Access, ...], source: str) -> None:
     if not found:
-        raise InputError(f"--hosts {option}: names no host")
+        raise InputError(f"{source}: names no host")
     doubles = [name for name, count in Counter(access.name for access in found).items() if count > 1]
     if doubles:
-        raise InputError(f"--hosts: {', '.join(doubles)} named more than once")
+        raise InputError(f"{source}: {', '.join(doubles)} named more than once")
     for access in found:
-        _refuse_odd(access)
+        _refuse_odd(access, source)
 
 
-def _refuse_odd(access: Access) -> None:
+def _refuse_odd(access: Access, source: str) -> None:
     for value in _present((access.name, access.target, access.control_address)):
         if not _NAME.match(value) or ".." in value:
-            raise InputError(f"--hosts: {value!r} is not a host's name or address")
+            raise InputError(f"{source}: {value!r} is not a host's name or address")
     if access.user is not None and not _USER.match(access.user):
-        raise InputError(f"--hosts: {access.user!r} is not a user's name")
+        raise InputError(f"{source}: {access.user!r} is not a user's name")
 
 
 def _present(values: Iterable[str | None]) -> Iterator[str]:

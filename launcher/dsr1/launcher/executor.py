@@ -30,7 +30,8 @@ POLL_S, STOP_S = 0.05, 60.0
 def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:
     """Judge the hosts, write the run down, then start its supervisor in a session of its own."""
     if accesses:
-        spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key) if recipe.spares else ()
+        named, accept_new_keys = ",".join(recipe.spares), accesses[0].accept_new_key
+        spares = parse_hosts(named, accept_new_keys, "spares") if recipe.spares else ()
         site = _see(recipe, run.name, accesses, spares, checks)
     else:
         site = survey_here(recipe, extras_of(checks))

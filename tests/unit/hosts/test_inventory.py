@@ -13,6 +13,11 @@ from dsr1.hosts.inventory import parse_hosts
     [
         ("a,b", ["a", "b"]),
         ("b,a", ["b", "a"]),
+        ("z[1-2],a", ["z1", "z2", "a"]),
+        ("z[3,1-2],a", ["z3", "z1", "z2", "a"]),
+        ("r[2,1]n[01-02]", ["r2n01", "r2n02", "r1n01", "r1n02"]),
+        ("z[2-3],z[1-2]", ["z2", "z3", "z1"]),
+        ("z[1-3]!z2,a", ["z1", "z3", "a"]),
         ("node[08-10,20]", ["node08", "node09", "node10", "node20"]),
         ("10.0.0.1,10.0.0.2", ["10.0.0.1", "10.0.0.2"]),
     ],
@@ -44,7 +49,14 @@ def test_inventory(tmp_path: Path) -> None:
     [
         ("a,a", "a named more than once"),
         ("node[1-", "is no list of hosts"),
-        ("", "names no host"),
+        ("node[1,b", "is no list of hosts"),
+        ("a,,b", "is no list of hosts"),
+        ("", "^--hosts: names no host$"),
+        ("a!a", "^--hosts: names no host$"),
+        ("*", "not a host's name"),
+        ("a,@lab", "Groups aren't known"),
+        ("@lab:*,a", "can't be read"),
+        ("u1@a,u2@b", "several need an inventory"),
         ("a b", "not a host's name"),
         ("-oProxyCommand=id", "not a host's name|no list of hosts"),
         ("$(id)", "not a host's name|no list of hosts"),
@@ -56,6 +68,30 @@ def test_inventory(tmp_path: Path) -> None:
 def test_what_is_no_host_list(option: str, wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
         parse_hosts(option)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("h.yaml", "hosts:\n  a: {port: 22}\n  a: {port: 23}\n", r"h\.yaml:3: a stands twice"),
+        ("h.yaml", "hosts: {'a[1-2]': {}, a2: {}}", r"h\.yaml: a2 named more than once"),
+        ("h.txt", "a\na\n", r"h\.txt: a named more than once"),
+        ("h.txt", "*\n", "not a host's name"),
+        ("h.txt", "", "names no host"),
+        ("h.yaml", "hosts: " + "[" * 5000, "nested too deeply"),
+        ("h.yaml", "hosts: {a: {key: 2026-99-99}}", "not YAML"),
+    ],
+)
+def test_what_is_no_inventory(tmp_path: Path, name: str, text: str, wanted: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(InputError, match=wanted):
+        parse_hosts(f"@{file}")
+
+
+def test_spares_are_called_so() -> None:
+    with pytest.raises(InputError, match=r"^spares: a named more than once$"):
+        parse_hosts("a,a", source="spares")
 
 
 def test_unknown_inventory_key_is_named(tmp_path: Path) -> None:
