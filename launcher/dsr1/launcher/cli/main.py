@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -29,7 +31,6 @@ EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
 
 app = typer.Typer(
     name="dsr1",
-    help="DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -48,19 +49,42 @@ def exit_code(error: Dsr1Error) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
+def _print_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        print(f"dsr1 {version('dsr1')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show an error's traceback.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show dsr1's version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop."""
+
+
+def debug_first(words: Sequence[str]) -> list[str]:
+    """`VERB --debug` -> `--debug VERB`. What stands behind `--` is another command's."""
+    own = words[: words.index("--")] if "--" in words else words
+    others = [word for word in own if word != "--debug"]
+    return [*(["--debug"] if len(others) < len(own) else []), *others, *words[len(own) :]]
+
+
 def main() -> None:
     """Run one verb. A traceback is shown for a bug, or for anything with --debug."""
     os.umask(0o077)  # what dsr1 writes is its user's alone
-    debug = "--debug" in sys.argv
-    if debug:
-        sys.argv.remove("--debug")
+    words = debug_first(sys.argv[1:])
     try:
-        app()
+        app(words)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains once more
         sys.exit(1)
     except Dsr1Error as error:
-        if debug:
+        if words[:1] == ["--debug"]:
             raise
         print(f"dsr1: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
