@@ -38,14 +38,16 @@ def list_(
 
     if hosts is None:
         packs = jit_store().list()
-        print(json.dumps([asdict(pack) for pack in packs], indent=2) if as_json else "\n".join(map(_pack_line, packs)))
+        lines = "\n".join(map(_pack_line, packs)) or "no cache is kept here"
+        print(json.dumps([asdict(pack) for pack in packs], indent=2) if as_json else lines)
         return
     with _reached(hosts, python, accept_new_keys) as (transport, names):
         held = _held(transport, names, root)
     if as_json:
         print(json.dumps({host: [asdict(one) for one in found] for host, found in held.items()}, indent=2))
     else:
-        print("\n".join(_held_line(host, one) for host, found in held.items() for one in found))
+        lines = "\n".join(_held_line(host, one) for host, found in held.items() for one in found)
+        print(lines or "no host holds a cache")
 
 
 @app.command("push")
@@ -66,14 +68,16 @@ def push_(
         pairs = {f"{host} {pack.key}": (host, pack) for host in names for pack in packs}
         done = at_once(lambda pair: push(transport, *pair, store), pairs)
     raise_all(done)
-    print("\n".join(str(words) or f"{pair}: complete already" for pair, words in done.items()))
+    print(
+        "\n".join(str(words) or f"{pair}: complete already" for pair, words in done.items()) or "no cache is kept here"
+    )
 
 
 @app.command()
 def prune(
     hosts: Hosts = None,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys to remove.")] = None,
-    older: Annotated[float | None, typer.Option(help="Remove what is older than so many days.")] = None,
+    older: Annotated[float | None, typer.Option(min=0, help="Remove what is older than so many days.")] = None,
     root: Root = "",
     python: Python = "python3",
     accept_new_keys: AcceptNewKeys = False,
@@ -86,12 +90,16 @@ def prune(
     if not keys and older is None:
         raise InputError("cache prune: wanted KEYS or --older DAYS; `dsr1 cache ls` lists them")
     if hosts is None:
-        for pack in _due(jit_store().list(), keys or [], older):
+        packs = jit_store().list()
+        _refuse_unknown(keys or [], packs, "is kept here")
+        for pack in _due(packs, keys or [], older):
             jit_store().drop(pack.key)
             print(f"removed {pack.key}")
         return
     with _reached(hosts, python, accept_new_keys) as (transport, names):
-        for host, held in _held(transport, names, root).items():
+        found = _held(transport, names, root)
+        _refuse_unknown(keys or [], [one for held in found.values() for one in held], "is held by a host")
+        for host, held in found.items():
             due = [one.key for one in _due(held, keys or [], older)]
             for key in drop_held(transport, host, root, due) if due else ():
                 print(f"{host}: removed {key}")
@@ -119,13 +127,17 @@ def _held(transport: "Transport", names: list[str], root: str) -> "dict[str, lis
 
 
 def _chosen(packs: "list[Pack]", keys: list[str]) -> "list[Pack]":
+    _refuse_unknown(keys, packs, "is kept here")
+    known = {pack.key: pack for pack in packs}
+    return [known[key] for key in keys] or packs
+
+
+def _refuse_unknown(keys: list[str], found: "Sequence[Pack | Held]", where: str) -> None:
     from dsr1.hosts.errors import InputError
 
-    known = {pack.key: pack for pack in packs}
-    missing = [key for key in keys if key not in known]
-    if missing:
-        raise InputError(f"no cache {', '.join(missing)} is kept here; `dsr1 cache ls` lists them")
-    return [known[key] for key in keys] or packs
+    known = {one.key for one in found}
+    if missing := [key for key in keys if key not in known]:
+        raise InputError(f"no cache {', '.join(missing)} {where}; `dsr1 cache ls` lists them")
 
 
 def _due(found: "Sequence[Aged]", keys: list[str], older: float | None) -> "list[Aged]":

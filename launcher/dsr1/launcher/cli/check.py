@@ -42,12 +42,15 @@ def check(
 ) -> None:
     """Look at every host and judge it. Exit code 3 when something fails."""
     from dsr1.env.checks.all import worst_first
+    from dsr1.hosts.errors import InputError
     from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.checking import choose, extras_of, judge_site
     from dsr1.launcher.fabric_ways import CHECK
     from dsr1.launcher.survey import survey_any
 
     ids, loaded = choose(only or (), skip or ()), chosen_recipe(recipe, changes, model, venv, profile)
+    if not ids and not fabric:
+        raise InputError("--only and --skip: nothing is left to judge")
     accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
     seen = survey_any(loaded, accesses, extras_of(ids))
     findings = judge_site(loaded, seen, ids)

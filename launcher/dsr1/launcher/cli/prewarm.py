@@ -42,8 +42,9 @@ def prewarm(
 
 
 def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
-    """InputError: no such engine, or nothing is known of its cache."""
+    """InputError: no such engine, or nothing is known of its cache; HostError where hosts didn't tell."""
     from dsr1.hosts.errors import InputError
+    from dsr1.launcher.agents import raise_all
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.prewarm import engines_of
 
@@ -52,6 +53,7 @@ def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str
     if unknown := [name for name in wanted if name not in recipe.engines]:
         raise InputError(f"--engine {', '.join(unknown)}: the recipe has {', '.join(recipe.engines)}")
     if silent := [name for name in wanted if name not in caches]:
+        raise_all(seen.told)
         what = "stack mocker compiles nothing, or the runtime or the model's config.json isn't there"
         raise InputError(f"engines {', '.join(silent)}: no JIT cache follows from their hosts ({what})")
     return {name: caches[name] for name in wanted}

@@ -24,7 +24,8 @@ def ps(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    print("\n".join(f"{run.name:<24} {found[run.name]:<12} {run.job() or ''}".rstrip() for run in runs))
+    lines = (f"{run.name:<24} {found[run.name]:<12} {run.job() or ''}".rstrip() for run in runs)
+    print("\n".join(lines) or "there are no runs")
 
 
 def status(
