@@ -22,7 +22,7 @@ class Login:
         self.cluster = cluster
         self._env = {**env, "PYTHONPATH": ":".join(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))}
 
-    def dsr1(self, *argv: str, timeout: float = 200) -> Completed:
+    def dsr1(self, *argv: str, timeout: float = 400) -> Completed:
         return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
 
     def begin(self, *argv: str, stdin: int | None = None) -> "subprocess.Popen[str]":

@@ -90,7 +90,7 @@ def test_rebooted_host_with_a_stale_folder(login: Login) -> None:
 def test_power_loss_while_loading(login: Login) -> None:
     """Real vLLM, since the simulator is there at once."""
     launching_it = login.begin(*launching("pl", "node1,node2"), "--set", "timeouts.lost=6")
-    until(lambda: any("vllm" in line for _, line in login.cluster.processes("node2", "launch")))
+    until(lambda: any("-m dynamo.vllm" in line for _, line in login.cluster.processes("node2", "launch")))
     login.cluster.crash("node2")
     _, error = launching_it.communicate(timeout=120)
     assert launching_it.returncode == 4
