@@ -41,7 +41,7 @@ def render_recipe(recipe: Recipe) -> str:
 
 
 def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
-    """InputError for a node count that isn't known, and a time that Slurm doesn't read."""
+    """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is over at once."""
     asked = recipe.slurm
     return JobSpec(
         name=_job_name(name or recipe.name),
@@ -50,7 +50,7 @@ def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
         account=asked.account,
         qos=asked.qos,
         reservation=asked.reservation,
-        time=None if asked.time is None else check_time(asked.time),
+        time=None if asked.time is None else check_time(asked.time, asked.warn),
         gpus_per_node=asked.gpus_per_node or _default_gpus(recipe),
         gres=asked.gres,
         exclusive=asked.exclusive,

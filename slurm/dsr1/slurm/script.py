@@ -29,7 +29,7 @@ def render_script(spec: JobSpec, batch: Batch, head: Sequence[str] = ()) -> str:
             "",
             *(f"# {line}" for line in head),
             "set -euo pipefail",
-            *spec.setup,
+            *_lenient(spec.setup),
             *(f"export {name}={shlex.quote(value)}" for name, value in batch.env.items()),
             f"{_command(batch.argv)} <<'{_END}'",
             batch.given.rstrip("\n"),
@@ -37,6 +37,11 @@ def render_script(spec: JobSpec, batch: Batch, head: Sequence[str] = ()) -> str:
             "",
         )
     )
+
+
+def _lenient(setup: Sequence[str]) -> Sequence[str]:
+    """The hooks of modules and conda read variables that nobody has set."""
+    return ("set +u", *setup, "set -u") if setup else ()
 
 
 def _command(argv: Sequence[str]) -> str:

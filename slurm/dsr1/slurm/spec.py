@@ -1,13 +1,32 @@
 """What a job asks of Slurm, and its `#SBATCH` lines. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
 
 WARNING = "USR1"
 _DURATION = re.compile(r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d{1,2}(:\d{2}){0,2}|UNLIMITED|INFINITE)$", re.IGNORECASE)
+_DAY_UNITS, _UNITS = (86400, 3600, 60, 1), {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}
+_SHORT = {
+    "A": "account", "C": "constraint", "G": "gpus", "J": "job-name", "N": "nodes", "a": "array", "n": "ntasks",
+    "o": "output", "p": "partition", "q": "qos", "t": "time", "w": "nodelist", "x": "exclude",
+}  # fmt: skip
+_KEYS = (
+    "nodes", "gpus-per-node", "gres", "exclusive", "constraint", "nodelist", "exclude", "partition", "account", "qos",
+    "reservation", "time", "output", "mail-user", "mail-type", "comment", "requeue",
+)  # fmt: skip
+OWNED = {name: f"the recipe's own key: slurm.{name.replace('-', '_')}" for name in _KEYS} | {
+    "gpus": "the recipe's own key: slurm.gpus_per_node",
+    "no-requeue": "the recipe's own key: slurm.requeue",
+    "signal": "the recipe's own key: slurm.warn",
+    "job-name": "dsr1: it is the run's name",
+    "ntasks": "dsr1: one task a node",
+    "ntasks-per-node": "dsr1: one task a node",
+    "array": "dsr1: a run is one job",
+    "export": "dsr1: a job needs PATH and HOME",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +61,42 @@ class JobSpec:
 
 def render_directives(spec: JobSpec) -> tuple[str, ...]:
     """The options, in the order in which a person asks: what, where, how long. Raises InputError."""
-    return tuple(_checked(option) for option in (*_options(spec), *spec.directives))
+    owned = OWNED | ({"mem": "the recipe's own key: slurm.exclusive"} if spec.exclusive else {})
+    own, further = (tuple(map(_checked, options)) for options in (_options(spec), spec.directives))
+    for option in further:
+        _refuse_owned(option, owned)
+    return own + further
 
 
-def check_time(time: str) -> str:
+def check_time(time: str, warn_s: int = 0) -> str:
     """Slurm's own forms. InputError names them: sbatch's words for a wrong one don't."""
     if not _DURATION.match(time):
         raise InputError(f"slurm.time: {time!r}: wanted MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS, as 4:00:00")
+    seconds = _seconds(time)
+    if 0 < seconds <= warn_s:
+        raise InputError(
+            f"slurm.time: {time!r} is {seconds} s, and the deployment stops slurm.warn, {warn_s} s, before its end: "
+            "4:00 is 4 minutes to Slurm; 4 hours is 4:00:00"
+        )
     return time
+
+
+def _seconds(time: str) -> int:
+    """0: no limit, as in Slurm."""
+    if not time[0].isdigit():
+        return 0
+    parts = [int(part) for part in re.split("[-:]", time)]
+    units = _DAY_UNITS if "-" in time else _UNITS[len(parts)]
+    return sum(part * unit for part, unit in zip(parts, units, strict=False))
+
+
+def _refuse_owned(option: str, owned: Mapping[str, str]) -> None:
+    """sbatch takes a long option's beginning for the whole of it, and a short one's value without a blank."""
+    name = option.partition("=")[0]
+    long = name[2:] if name.startswith("--") else _SHORT.get(name[1], name)
+    key = owned.get(long) or next((key for whole, key in owned.items() if whole.startswith(long)), "")
+    if key:
+        raise InputError(f"slurm.directives: {option!r} is set by {key}")
 
 
 def _options(spec: JobSpec) -> Iterator[str]:

@@ -22,7 +22,9 @@
 
 # Recipe dsr1-dep, rendered by dsr1: submit it with sbatch. It starts the deployment and watches it.
 set -euo pipefail
+set +u
 module load cuda/12.9
+set -u
 export DSR1_STATE_DIR=/home/u/.local/state/dsr1
 exec /opt/dsr1/bin/python -m dsr1.launcher.job "$0" <<'RECIPE'
 name: dsr1-dep

@@ -1,5 +1,6 @@
 """Batch scripts: golden files, clean for shellcheck, and hostile values that stay values."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,14 @@ def test_hostile_values_reach_the_job_as_they_are(value: str, tmp_path: Path) ->
     assert shellcheck(script.read_text(), "--exclude=SC2016") == ""  # that a quoted $ stays one is what is wanted
 
 
+def test_setup_may_read_what_is_not_set_and_dsr1_may_not(tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text(render_script(JobSpec("n", 1, setup=('echo "[$NOT_SET]"',)), Batch(("echo", "$-"), {}, "")))
+    ran = subprocess.run(("bash", script), capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]})
+    assert ran.stdout.startswith("[]\n")
+    assert script.read_text().index("\nset -u\n") < script.read_text().index("\nexec ")
+
+
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "\x1b[0m", "a\x00b"])
 def test_what_would_be_another_line_is_refused(value: str) -> None:
     with pytest.raises(InputError, match="on one line"):
@@ -59,6 +68,23 @@ def test_a_directive_that_is_no_option_is_refused(option: str) -> None:
         render_directives(JobSpec("n", 1, directives=(option,)))
 
 
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        ("--time=1", "the recipe's own key: slurm.time"),
+        ("-t1", "the recipe's own key: slurm.time"),
+        ("-p=x", "the recipe's own key: slurm.partition"),
+        ("--no-requeue", "the recipe's own key: slurm.requeue"),
+        ("--signal=B:TERM@9", "the recipe's own key: slurm.warn"),
+        ("--array=1-3", "dsr1"),
+        ("--export=NONE", "dsr1"),
+    ],
+)
+def test_a_directive_that_is_dsr1s_own_is_refused(option: str, key: str) -> None:
+    with pytest.raises(InputError, match=rf"slurm\.directives: '{option}' is set by {key}"):
+        render_directives(JobSpec("n", 1, directives=(option,)))
+
+
 @pytest.mark.parametrize("time", ["90", "4:00:00", "30:00", "1-12", "1-12:30", "1-12:30:00", "UNLIMITED"])
 def test_times_that_slurm_reads(time: str) -> None:
     assert check_time(time) == time
@@ -68,6 +94,17 @@ def test_times_that_slurm_reads(time: str) -> None:
 def test_times_that_it_doesnt(time: str) -> None:
     with pytest.raises(InputError, match=r"slurm\.time"):
         check_time(time)
+
+
+@pytest.mark.parametrize("time", ["2", "2:00", "0:02:00", "0-0:02", "1"])
+def test_a_time_that_ends_before_the_warning(time: str) -> None:
+    with pytest.raises(InputError, match=r"120 s, before its end: 4:00 is 4 minutes to Slurm; 4 hours is 4:00:00"):
+        check_time(time, 120)
+
+
+@pytest.mark.parametrize("time", ["3", "2:01", "0-1", "0", "1-0:00:00", "infinite"])
+def test_a_time_that_leaves_some(time: str) -> None:
+    assert check_time(time, 120) == time
 
 
 def test_a_bare_time_in_yaml_is_a_number_and_refused() -> None:
