@@ -136,7 +136,7 @@ def test_unknown_run(dsr1: Dsr1) -> None:
 def test_interrupt_while_starting_rolls_back(dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]) -> None:
     command = (sys.executable, "-m", "dsr1.launcher.cli.main", "launch", "tiny", "--name", "i", *site, *MOCKER)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launch:
-        until(lambda: (state / "runs" / "i" / "supervisor.json").exists())
+        until(lambda: (state / "runs" / "i" / "hosts").exists())
         launch.send_signal(signal.SIGINT)
         _, said = launch.communicate(timeout=60)
     assert launch.returncode == 4

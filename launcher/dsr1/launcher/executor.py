@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -20,27 +20,41 @@ from dsr1.launcher.baggage import bring, lay
 from dsr1.launcher.checking import extras_of, refuse_unfit
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.remains import Remains, hosts_to_end, local_hosts, out_of_reach, read_remains
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
 from dsr1.launcher.survey import Seen, survey_here, survey_hosts
-from dsr1.launcher.transports import transport_of
+from dsr1.launcher.transports import transport_of, transport_to
 
 POLL_S, STOP_S = 0.05, 60.0
 
 
-def start_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:
-    """Judge the hosts, write the run down, then start its supervisor in a session of its own."""
+def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:
+    """Take the name, judge the hosts, write the run down. What fails or is interrupted here leaves no run.
+
+    Until there is a supervisor this process stands for it: `stop` ends a launch that is still asking.
+    """
+    with ExitStack() as undo:
+        with deferred_interrupt(), run.written_whole():
+            run.claim(recipe, "starting")
+            undo.callback(run.discard)
+            run.record_supervisor(os.getpid())
+        site = _see_site(run, recipe, accesses, checks)
+        plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
+        with run.written_whole():
+            run.fill(plan, make_settings(recipe, site, checks), make_kept(plan, site))
+        if not accesses:
+            lay(recipe, run.folder)
+        undo.pop_all()
+
+
+def _see_site(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> Seen:
     if accesses:
         named, accept_new_keys = ",".join(recipe.spares), accesses[0].accept_new_key
         spares = parse_hosts(named, accept_new_keys, "spares") if recipe.spares else ()
-        site = _see(recipe, run.name, accesses, spares, checks)
-    else:
-        site = survey_here(recipe, extras_of(checks))
-        _refuse(recipe, site, checks)
-    plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
-    run.create(recipe, plan, make_settings(recipe, site, checks), make_kept(plan, site))
-    if not accesses:
-        lay(recipe, run.folder)
-    _start_supervisor(run)
+        return _see(recipe, run.name, accesses, spares, checks)
+    site = survey_here(recipe, extras_of(checks))
+    _refuse(recipe, site, checks)
+    return site
 
 
 def _start_supervisor(run: Run, *more: str) -> None:
@@ -66,15 +80,17 @@ def take_over(run: Run) -> None:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
-    """Hold a Ctrl-C back while something would be started and not yet recorded; it comes right after."""
+    """Hold back what would end this process while something is started and not yet recorded; it comes right after."""
     seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
         if seen:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(seen[0])
 
 
 def _see(
@@ -135,12 +151,16 @@ def launch_run(
 ) -> Run:
     """Start a run, on hosts that pass these checks, and show every state until it serves.
 
-    Ctrl-C or failure leaves nothing running.
-    Raises LaunchFailed, or CheckFailed when a host isn't fit.
+    Ctrl-C or failure leaves nothing running, and touches no other run.
+    Raises InputError for a name that is taken, LaunchFailed, or CheckFailed when a host isn't fit.
     """
     run = new_run(name)
     try:
-        start_run(run, recipe, accesses, checks)
+        prepare_run(run, recipe, accesses, checks)
+    except KeyboardInterrupt:
+        raise LaunchFailed(f"{run.name}: interrupted; nothing was started") from None
+    try:
+        _start_supervisor(run)
         state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
         stop_run(run)
@@ -165,30 +185,30 @@ def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> S
 
 def stop_run(run: Run) -> tuple[str, ...]:
     """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is left, else nothing."""
-    pid = run.supervisor()
-    if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_S
-    while run.supervisor() is not None and time.monotonic() < deadline:
+    asked, deadline = 0, time.monotonic() + STOP_S
+    while (pid := run.supervisor()) is not None and time.monotonic() < deadline:
+        if pid != asked:  # a launch may just have handed its run to a supervisor
+            os.kill(pid, signal.SIGTERM)
+        asked = pid
         time.sleep(POLL_S)
     return _end_hosts(run)
 
 
 def _end_hosts(run: Run) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the run's state."""
-    agents = Agents(transport_of(run), SimpleQueue(), 0)
-    left = agents.end(host_names(run)).left
+    found = read_remains(run)
+    remains = found or Remains()
+    agents = Agents(transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0)
+    left = (*agents.end(hosts_to_end(run, remains)).left, *out_of_reach(run, found))
     if not left:
         _mark_stopped(run)
     return left
 
 
 def host_names(run: Run) -> tuple[str, ...]:
-    """Locally from what is on disk, so that a run whose plan can't be read is ended all the same."""
     if run.is_remote():
         return (*(host.host for host in run.plan().hosts), *run.settings().replaced)
-    folder = run.folder / "hosts"
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
+    return local_hosts(run)
 
 
 def _mark_stopped(run: Run) -> None:

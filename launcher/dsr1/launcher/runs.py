@@ -105,14 +105,9 @@ class Run:
         self.folder = folder
         self.name = folder.name
 
-    def create(self, recipe: Recipe, plan: Plan, settings: Settings, kept: Kept) -> None:
-        self.claim(recipe, "starting")
-        with self._written_whole():
-            self.fill(plan, settings, kept)
-
     def claim(self, recipe: Recipe, phase: str) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
-        with self._written_whole():
+        with self.written_whole():
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
@@ -134,7 +129,8 @@ class Run:
         self.save_settings(settings)
 
     @contextmanager
-    def _written_whole(self) -> Iterator[None]:
+    def written_whole(self) -> Iterator[None]:
+        """A run that there is no room for is none."""
         try:
             yield
         except FileExistsError:

@@ -1,7 +1,9 @@
 """Which transport a run's agents are reached by."""
 
 import sys
+from collections.abc import Sequence
 
+from dsr1.hosts.access import Access
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Transport
@@ -14,7 +16,14 @@ def transport_of(run: Run, python: str = "") -> Transport:
         return _steps_of(run, job.job)
     settings = run.settings() if run.is_remote() or not python else None
     if settings is not None and settings.hosts:
-        return SshTransport(settings.hosts, run.name, settings.python)
+        return transport_to(run, settings.hosts, settings.python)
+    return transport_to(run, (), python)
+
+
+def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
+    """Over SSH to these hosts; without any, to agents on this machine."""
+    if hosts:
+        return SshTransport(hosts, run.name, python)
     return LocalTransport(run.folder / "hosts", (python or sys.executable,))
 
 

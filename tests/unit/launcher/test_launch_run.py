@@ -1,0 +1,123 @@
+"""What a launch does to runs before it has started anything: its own, and another of the same name."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
+from dsr1.launcher import executor
+from dsr1.launcher.executor import launch_run, stop_run
+from dsr1.launcher.overview import phases, refuse_unplanned, stand
+from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.recipe_file import load_recipe
+from dsr1.launcher.runs import Run, list_runs, new_run
+from dsr1.launcher.survey import Seen
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe("dsr1-slice", ["model.path=/models/r1"])
+
+
+@pytest.fixture
+def surveyed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """This machine isn't asked; the given takes the survey's place, and no launch goes on after it."""
+
+    def use(instead: Callable[[], None]) -> None:
+        def survey(*_: object) -> Seen:
+            instead()
+            raise AssertionError("the survey should have ended the launch")
+
+        monkeypatch.setattr(executor, "survey_here", survey)
+
+    return use
+
+
+def fail(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def launch(recipe: Recipe) -> Run:
+    return launch_run(recipe, "r1", (), lambda _: None)
+
+
+def test_a_taken_name_is_refused_before_anything_is_asked(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]
+) -> None:
+    surveyed(interrupt)
+    other = new_run("r1")
+    other.claim(recipe, "ready")
+    before = other.state()
+    with pytest.raises(InputError, match="there is a run of that name"):
+        launch(recipe)
+    assert other.state() == before
+
+
+def test_an_interrupted_survey_leaves_no_run(recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]) -> None:
+    surveyed(interrupt)
+    with pytest.raises(LaunchFailed, match="r1: interrupted; nothing was started"):
+        launch(recipe)
+    assert list_runs() == []
+
+
+@pytest.mark.parametrize("error", [CheckFailed("unfit"), HostError("a: silent"), InputError("no"), OSError("full")])
+def test_a_failed_survey_leaves_no_run(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None], error: Exception
+) -> None:
+    surveyed(fail(error))
+    with pytest.raises(type(error)):
+        launch(recipe)
+    assert list_runs() == []
+
+
+def test_a_run_that_still_asks_its_hosts_is_told_as_starting(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]
+) -> None:
+    def look() -> None:
+        (run,) = list_runs()
+        assert run.supervisor() == os.getpid()
+        assert phases([run]) == {"r1": "starting"}
+        assert stand(run).alive == ()
+        with pytest.raises(LaunchFailed, match="starting, and has no processes yet"):
+            refuse_unplanned(run)
+        raise InputError("seen")
+
+    surveyed(look)
+    with pytest.raises(InputError, match="seen"):
+        launch(recipe)
+
+
+def test_a_run_whose_launch_died_asking_can_be_stopped(recipe: Recipe) -> None:
+    run = new_run("r1")
+    run.claim(recipe, "starting")
+    assert stop_run(run) == ()
+    assert run.state().phase == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_would_end_a_launch_waits_until_its_start_is_on_record(number: signal.Signals) -> None:
+    told: list[int] = []
+    before = signal.signal(number, lambda number, _: told.append(number))
+    try:
+        with executor.deferred_interrupt():
+            signal.raise_signal(number)
+            assert told == []
+        assert told == [number]
+    finally:
+        signal.signal(number, before)
