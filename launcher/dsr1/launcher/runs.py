@@ -1,5 +1,6 @@
 """Runs: a folder each, with the plan, the state and one folder a host. Written before anything is started."""
 
+import contextlib
 import errno
 import json
 import os
@@ -253,7 +254,15 @@ def list_runs() -> list[Run]:
     """All runs, the newest last."""
     folder = state_folder() / "runs"
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    return [Run(path) for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+    return [Run(path) for path in sorted(found, key=_claimed_at)]
+
+
+def _claimed_at(folder: Path) -> int:
+    """In ns. The recipe is written with the claim and never again; a run may be discarded while one looks."""
+    for path in (folder / "recipe.json", folder):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime_ns
+    return 0
 
 
 def new_run(name: str) -> Run:
