@@ -70,6 +70,13 @@ def refuse_unplanned(run: Run) -> None:
         raise LaunchFailed(f"{run.name}: {state.phase}, and has no processes yet. {state.reason}".rstrip())
 
 
+def refuse_ended(run: Run) -> None:
+    """LaunchFailed for a run that can't answer any more: it says why."""
+    state = stand(run).state if run.job() else run.state()
+    if state.ended:
+        raise LaunchFailed(f"{run.name}: {state.phase}, and answers nothing. {state.reason}".rstrip())
+
+
 def phases(runs: Sequence[Run]) -> dict[str, str]:
     """By name. Slurm is asked once for all of its runs; where it doesn't answer, what they wrote down stands."""
     jobs = [run for run in runs if run.job() and not run.job_end()]

@@ -169,7 +169,8 @@ class Run:
         return state
 
     def recipe(self) -> Recipe:
-        return Recipe.model_validate_json((self.folder / "recipe.json").read_text())
+        recipe: Recipe = self._read_json("recipe.json", _parse_recipe)
+        return recipe
 
     def job(self) -> Handle | None:
         """The job of Slurm's that it runs in, or waits for. None: it needs none."""
@@ -242,6 +243,10 @@ class Run:
             return parse(json.loads(file.read_text()))
         except (OSError, ValueError) as error:
             raise LaunchFailed(f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run") from None
+
+
+def _parse_recipe(plain: object) -> Recipe:
+    return Recipe.model_validate_json(json.dumps(plain))
 
 
 def _parse_facts(plain: object) -> dict[str, Facts]:

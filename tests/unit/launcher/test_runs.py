@@ -8,6 +8,7 @@ import pytest
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.facts.fact import Fact
+from dsr1.launcher.cli.smoke import smoke
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.runs import Run, State, find_run, list_runs, new_run
 
@@ -67,3 +68,22 @@ def test_a_run_that_goes_while_one_looks_is_no_error(three: list[Run], monkeypat
 
     monkeypatch.setattr(Path, "is_dir", vanishing)
     assert [run.name for run in list_runs()] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"color": "red"}', "\udcff"])
+def test_a_recipe_that_cannot_be_read_names_its_file(run: Run, text: str | None) -> None:
+    if text is not None:
+        (run.folder / "recipe.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(LaunchFailed, match=r"recipe\.json: can't be read"):
+        run.recipe()
+
+
+def test_the_recipe_is_read_as_it_was_written(three: list[Run]) -> None:
+    assert three[0].recipe() == load_recipe("dsr1-slice", ["model.path=/models/r1"])
+
+
+@pytest.mark.parametrize("phase", ["stopped", "failed"])
+def test_smoke_says_that_a_run_has_ended(three: list[Run], phase: str) -> None:
+    three[2].save(State(phase, 1.0, reason="asked to stop"))
+    with pytest.raises(LaunchFailed, match=f"b: {phase}, and answers nothing. asked to stop"):
+        smoke("b")

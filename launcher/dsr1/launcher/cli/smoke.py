@@ -17,11 +17,12 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     import httpx
 
     from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.overview import find_any, refuse_unplanned
+    from dsr1.launcher.overview import find_any, refuse_ended, refuse_unplanned
     from dsr1.launcher.smoke import ASKING, describe, smoke_all
     from dsr1.launcher.smoke_judge import problems
 
     found = find_any(run)
+    refuse_ended(found)
     refuse_unplanned(found)
     recipe, service = found.recipe(), found.plan().service
     meant = not recipe.is_meaningless
