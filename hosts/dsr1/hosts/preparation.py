@@ -147,6 +147,7 @@ class Seen:
     tools: tuple[str, ...]
     read_only: tuple[str, ...] = ()
     journal: Journal = Journal()
+    journal_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

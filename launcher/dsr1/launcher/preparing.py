@@ -25,6 +25,7 @@ from dsr1.launcher.topology import wanted_nodes
 LOOK_S, APPLY_S = 60.0, 1800.0
 HERE = "localhost"
 ROOT_BY = "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an inventory)"
+JOURNAL_BACK = "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
 Told = TypeVar("Told")
 
 
@@ -40,8 +41,13 @@ def reached(accesses: Sequence[Access], python: str) -> Iterator[tuple[Transport
 
 
 def look_at_all(transport: Transport, hosts: Sequence[str]) -> dict[str, Seen | HostError]:
+    """A host whose journal can't be read is lost: what was done to it can neither be taken back nor gone on from."""
+
     def look(host: str) -> Seen:
-        return _ask(transport, host, Question("prep", ("look",), LOOK_S), parse_seen)
+        seen = _ask(transport, host, Question("prep", ("look",), LOOK_S), parse_seen)
+        if seen.journal_problem:
+            raise HostError(f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}")
+        return seen
 
     return at_once(look, {host: host for host in hosts})
 

@@ -132,6 +132,12 @@ def test_a_look_travels_as_it_is() -> None:
     assert not transport.asked[0].as_root
 
 
+def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
+    told = look_at_all(saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"])
+    assert isinstance(told["a"], HostError)
+    assert str(told["a"]).startswith("a: what dsr1 did to it can't be told: /j is no journal of dsr1's: x. Nothing is")
+
+
 @pytest.mark.parametrize(("uid", "as_root"), [(0, False), (1000, True)])
 def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) -> None:
     seen = {"a": replace(NEEDY, session=replace(NEEDY.session, uid=uid)), "b": FIT}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from dsr1.hosts.agent.prep_files import describe, make_folders, read_whole, write_whole
@@ -14,6 +14,14 @@ from dsr1.hosts.preparation import Journal
 from dsr1.hosts.wire import from_plain
 
 FOLDER = "var/lib/dsr1/prep"
+
+
+def _parse(plain: object) -> Journal:
+    """Ours has every key."""
+    journal: Journal = from_plain(Journal, plain)
+    if isinstance(plain, dict) and len(plain) < len(fields(Journal)):
+        raise ValueError("it lacks keys")
+    return journal
 
 
 class Busy(Exception):
@@ -29,10 +37,13 @@ class Store:
         self._originals = self.folder / "originals"
 
     def read(self) -> Journal:
-        """ValueError: somebody has spoilt it."""
-        data = read_whole(self.folder / "journal.json")
-        journal: Journal = Journal() if data is None else from_plain(Journal, json.loads(data))
-        return journal
+        """ValueError names it: somebody has spoilt it, or it isn't ours."""
+        path = self.folder / "journal.json"
+        data = read_whole(path)
+        try:
+            return Journal() if data is None else _parse(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is no journal of dsr1's: {error}") from error
 
     def write(self, journal: Journal) -> None:
         write_whole(self.folder / "journal.json", json.dumps(asdict(journal), indent=1).encode() + b"\n")

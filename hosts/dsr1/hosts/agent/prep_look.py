@@ -59,6 +59,7 @@ def prep_look(root: Path = ROOT, run: Run = run_quick, nvml: AskGpus = ask_nvml)
     system, family = parse_release(_text(root / "etc/os-release") or _text(root / "usr/lib/os-release"))
     release = _text(root / "proc/sys/kernel/osrelease").strip()
     loaded, available = _modules(root, release)
+    journal, problem = _journal(root)
     return Seen(
         system=system,
         family=family,
@@ -74,7 +75,8 @@ def prep_look(root: Path = ROOT, run: Run = run_quick, nvml: AskGpus = ask_nvml)
         services=tuple(_services(root, run)),
         tools=tuple(tool for tool in TOOLS if shutil.which(tool, path=_search_path(root))),
         read_only=tuple(_read_only(root)),
-        journal=_journal(root),
+        journal=journal,
+        journal_problem=problem,
     )
 
 
@@ -226,8 +228,9 @@ def _read_only(root: Path) -> Iterator[str]:
                 yield f"/{folder}"
 
 
-def _journal(root: Path) -> Journal:
-    """What can't be read is told by who has to write it."""
-    with contextlib.suppress(OSError, ValueError):
-        return Store(root).read()
-    return Journal()
+def _journal(root: Path) -> tuple[Journal, str]:
+    """And why it can't be read: one that is spoilt is not an empty one."""
+    try:
+        return Store(root).read(), ""
+    except (OSError, ValueError) as error:
+        return Journal(), str(error)

@@ -254,6 +254,19 @@ def test_a_spoilt_journal_is_not_written_over(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == then
 
 
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"a": 1}', "[" * 100_000, "\0"])
+def test_a_journal_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    """An empty one would say that nothing was done."""
+    host = make_host(tmp_path)
+    host.apply()
+    assert host.look().journal_problem == ""
+    write(tmp_path, "var/lib/dsr1/prep/journal.json", text)
+    then = snapshot(tmp_path)
+    assert host.look().journal_problem.startswith(f"{tmp_path}/var/lib/dsr1/prep/journal.json is no journal of dsr1's")
+    assert [outcome.state for outcome in host.undo().outcomes] == ["failed"]
+    assert snapshot(tmp_path) == then
+
+
 def test_a_journal_that_breaks_off_hides_nothing_of_what_was_done(tmp_path: Path) -> None:
     host = make_host(tmp_path)
     steps = host.decide(["ibgda.params", "sys.numa_balancing"]).steps
