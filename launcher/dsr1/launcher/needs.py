@@ -64,7 +64,7 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collect
 def fill_up(recipe: Recipe, hosts: Sequence[Host]) -> tuple[Host, ...]:
     """As many hosts as the recipe needs, each with the GPUs that it should have: a check of some must do for some."""
     whole = tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in hosts)
-    most = sum(engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in recipe.engines.values())
+    most = sum(engine.least_nodes for engine in recipe.engines.values())
     while len(whole) < most and not _fits(recipe, whole):
         name = f"(host {len(whole) + 1})"
         whole = (*whole, Host(name, name))

@@ -6,7 +6,19 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dsr1.hosts.inventory import HCA_NAME
 from dsr1.launcher.recipe_engine import QUEUE_DEPTH, Engine
-from dsr1.launcher.recipe_types import Arguments, Count, Environment, Name, Part, PortNumber, Seconds, Text
+from dsr1.launcher.recipe_types import (
+    MOST_NODES,
+    MOST_RANKS,
+    Arguments,
+    Count,
+    Environment,
+    Name,
+    NodeCount,
+    Part,
+    PortNumber,
+    Seconds,
+    Text,
+)
 
 HIGHEST_QUEUE_DEPTH = 32768  # log_max_qp_sz of ConnectX-7 is 15
 R1_EXPERTS = 256
@@ -77,7 +89,7 @@ class Frontend(Part):
 
     host: Text | None = None
     port: PortNumber = 8000
-    replicas: Count = 1
+    replicas: NodeCount = 1
     router_mode: Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"] = "round-robin"
     args: Arguments = {}
     env: Environment = {}
@@ -136,8 +148,8 @@ class Slurm(Part):
     qos: Text | None = None
     reservation: Text | None = None
     time: Annotated[Text, BeforeValidator(_no_number)] | None = None
-    nodes: Count | None = None
-    spares: Annotated[int, Field(ge=0)] = 0
+    nodes: NodeCount | None = None
+    spares: Annotated[int, Field(ge=0, le=MOST_NODES)] = 0
     gpus_per_node: Count | Text | None = None
     gres: Text | None = None
     exclusive: bool = True
@@ -193,6 +205,15 @@ def _hosts_are_dealt(recipe: Recipe) -> str:
     return f"engines {', '.join(greedy)} all take nodes: all; give a number to all but one" if len(greedy) > 1 else ""
 
 
+def _sizes_are_real(recipe: Recipe) -> str:
+    """Counts multiply: refused before anything is laid out."""
+    nodes = sum(engine.least_nodes for engine in recipe.engines.values())
+    ranks = sum(engine.least_ranks for engine in recipe.engines.values())
+    if nodes > MOST_NODES:
+        return f"engines: ask for {nodes} nodes in all; dsr1 places at most {MOST_NODES}"
+    return f"engines: ask for {ranks} ranks in all; dsr1 places at most {MOST_RANKS}" if ranks > MOST_RANKS else ""
+
+
 def _stack_can(recipe: Recipe) -> str:
     """vLLM's own server routes within one engine, and moves no KV caches between two."""
     if recipe.stack != "vllm":
@@ -236,4 +257,4 @@ def _queues_are_deep(recipe: Recipe) -> str:
     return ""
 
 
-_CHECKS = (_hosts_are_dealt, _stack_can, _roles_complete, _replicas_have_names, _queues_are_deep)
+_CHECKS = (_sizes_are_real, _hosts_are_dealt, _stack_can, _roles_complete, _replicas_have_names, _queues_are_deep)

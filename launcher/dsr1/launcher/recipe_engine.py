@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dsr1.launcher.flags import flag_name
-from dsr1.launcher.recipe_types import Arguments, Count, Environment, Part, Text
+from dsr1.launcher.recipe_types import Arguments, Count, Environment, LocalCount, NodeCount, Part, RankCount, Text
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 MICROBATCHING = (*LOW_LATENCY, "deepep_high_throughput")
@@ -44,11 +44,11 @@ class Engine(Part):
 
     role: Literal["aggregated", "prefill", "decode"] = "aggregated"
     layout: Literal["per_node", "per_gpu", "headless"] = "per_node"
-    replicas: Count = 1
-    nodes: Count | Literal["all"] = "all"
-    ranks_per_node: Count | None = None
-    tensor_parallel_size: Count = 1
-    data_parallel_size: Count | Literal["all"] = "all"
+    replicas: NodeCount = 1
+    nodes: NodeCount | Literal["all"] = "all"
+    ranks_per_node: LocalCount | None = None
+    tensor_parallel_size: LocalCount = 1
+    data_parallel_size: RankCount | Literal["all"] = "all"
     expert_parallel: bool = True
     eplb: Eplb | None = None
     dbo: Dbo | None = None
@@ -77,6 +77,17 @@ class Engine(Part):
         """What stands in the place of the model's config.json: vLLM's --hf-overrides as a mapping."""
         own = next((value for name, value in self.args.items() if flag_name(name) == "hf-overrides"), None)
         return own if isinstance(own, dict) else {}
+
+    @property
+    def least_nodes(self) -> int:
+        """Of all replicas; `all` counts as one."""
+        return self.replicas * (1 if self.nodes == "all" else self.nodes)
+
+    @property
+    def least_ranks(self) -> int:
+        """Of all replicas, as far as the recipe says it."""
+        said = self.least_nodes * (self.ranks_per_node or 1)
+        return said if self.data_parallel_size == "all" else max(said, self.replicas * self.data_parallel_size)
 
     @property
     def token_budget(self) -> int | None:

@@ -11,6 +11,7 @@ from dsr1.hosts.errors import InputError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast, and in every wheel
 _MAX_BYTES = 2**20
+_TEXT = "tag:yaml.org,2002:str"
 Keys = tuple[str, ...]
 
 
@@ -149,22 +150,32 @@ def _compose(text: str, source: str) -> yaml.Node | None:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    _refuse_double_keys(tree, source)
+    _refuse_odd_keys(tree, source)
     return tree
 
 
-def _refuse_double_keys(node: yaml.Node | None, source: str) -> None:
+def _refuse_odd_keys(node: yaml.Node | None, source: str) -> None:
+    """Keys that are no text, and those that stand twice."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_double_keys(item, source)
+            _refuse_odd_keys(item, source)
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
     for key, value in node.value:
-        if key.value in seen:
-            raise InputError(f"{source}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
-        seen.add(str(key.value))
-        _refuse_double_keys(value, source)
+        _refuse_odd_key(key, seen, source)
+        seen.add(key.value)
+        _refuse_odd_keys(value, source)
+
+
+def _refuse_odd_key(key: yaml.Node, seen: set[str], source: str) -> None:
+    place = f"{source}:{key.start_mark.line + 1}"
+    if not isinstance(key, yaml.ScalarNode):
+        raise InputError(f"{place}: a list or a mapping can't be a key")
+    if key.tag != _TEXT:
+        raise InputError(f"{place}: key {key.value!r} is not text to YAML; put it in quotes")
+    if key.value in seen:
+        raise InputError(f"{place}: key {key.value!r} stands twice")
 
 
 def _lines(node: yaml.Node | None, at: Keys) -> dict[Keys, int]:

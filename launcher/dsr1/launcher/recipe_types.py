@@ -8,8 +8,12 @@ from dsr1.launcher.flags import check_flag_names
 
 Scalar = str | int | float | bool
 Argument = Scalar | None | list[Scalar] | dict[str, Any]
-Seconds = Annotated[float, Field(gt=0, strict=False)]
+Seconds = Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False)]
 Count = Annotated[int, Field(gt=0)]
+MOST_NODES, MOST_RANKS = 1024, 16384
+NodeCount = Annotated[int, Field(gt=0, le=MOST_NODES)]
+LocalCount = Annotated[int, Field(gt=0, le=64)]
+RankCount = Annotated[int, Field(gt=0, le=MOST_RANKS)]
 PortNumber = Annotated[int, Field(ge=1024, le=65535)]
 
 

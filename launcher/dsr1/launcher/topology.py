@@ -70,10 +70,19 @@ class Topology:
 def wanted_nodes(recipe: Recipe) -> int:
     """The fewest hosts of eight GPUs that hold all engines; `all` counts as one. On a CPU engines share hosts."""
     engines = recipe.engines.values()
-    counts = [engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in engines]
+    counts = [engine.least_nodes for engine in engines]
     if recipe.runtime.device == "cpu":
         return max(counts)
-    return next((count for count in range(max(counts), sum(counts)) if _fits(recipe, count)), sum(counts))
+    least = max(*counts, -(-sum(_least_gpus(engine) for engine in engines) // GPUS_PER_NODE))
+    return next((count for count in range(least, sum(counts)) if _fits(recipe, count)), sum(counts))
+
+
+def _least_gpus(engine: Engine) -> int:
+    """Of all replicas; `all` counts as one host."""
+    width = engine.tensor_parallel_size
+    if engine.data_parallel_size != "all":
+        return engine.replicas * engine.data_parallel_size * width
+    return engine.least_nodes * (engine.ranks_per_node or max(1, GPUS_PER_NODE // width)) * width
 
 
 def _fits(recipe: Recipe, count: int) -> bool:

@@ -11,7 +11,6 @@ from dsr1.launcher.recipe_file import parse_recipe
 from dsr1.launcher.topology import GPUS_PER_NODE
 
 _ANY_MODEL = "model.path=/model"
-_MOST_HOSTS = 1024
 _TRIES = 4
 
 
@@ -27,11 +26,9 @@ def prove(imported: Imported, text: str, source: str) -> int:
 def _fewest_hosts(recipe: Recipe) -> int:
     """Engines may share hosts: the first number that a plan can be made for, up to one beside the other."""
     engines = recipe.engines.values()
-    beside = [engine.replicas * (1 if engine.nodes == "all" else engine.nodes) for engine in engines]
+    beside = [engine.least_nodes for engine in engines]
     gpus = [hosts * _gpus_of(engine) for hosts, engine in zip(beside, engines, strict=True)]
     most, least = max(sum(beside), recipe.frontend.replicas), max(-(-sum(gpus) // GPUS_PER_NODE), 1)
-    if most > _MOST_HOSTS:
-        raise InputError(f"engines: they ask for {most} hosts; dsr1 plans for {_MOST_HOSTS} at most")
     for count in range(least, min(least + _TRIES, most)):
         try:
             _plan_for(recipe, count)
