@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import shlex
 import socket
 import threading
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
 BLOCK = 65536
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its tracebacks go to stderr beside our errors
 
 
 class Remote:
@@ -104,9 +106,11 @@ class Remote:
 
 
 def _why(error: Exception) -> str:
-    """paramiko's words for an unknown key say nothing of what to do."""
+    """paramiko's words for an unknown key, or for what is no SSH server, say nothing of what to do."""
     if "not found in known_hosts" in str(error):
         return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
+    if "protocol banner" in str(error):
+        return f"nothing like SSH answers there ({error}). Is it the right port?"
     return str(getattr(error, "errors", None) or error) or type(error).__name__
 
 
