@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dsr1.hosts.inventory import HCA_NAME
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory import HCA_NAME, parse_hosts
 from dsr1.launcher.recipe_engine import QUEUE_DEPTH, Engine
 from dsr1.launcher.recipe_types import (
     MOST_NODES,
@@ -257,4 +258,22 @@ def _queues_are_deep(recipe: Recipe) -> str:
     return ""
 
 
-_CHECKS = (_sizes_are_real, _hosts_are_dealt, _stack_can, _roles_complete, _replicas_have_names, _queues_are_deep)
+def _spares_are_hosts(recipe: Recipe) -> str:
+    """A file of them (@hosts.yaml) is read at the launch."""
+    named = ",".join(recipe.spares)
+    try:
+        _ = parse_hosts(named, source="spares") if named and not named.startswith("@") else ()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+_CHECKS = (
+    _sizes_are_real,
+    _hosts_are_dealt,
+    _stack_can,
+    _roles_complete,
+    _replicas_have_names,
+    _queues_are_deep,
+    _spares_are_hosts,
+)

@@ -7,7 +7,7 @@ import pytest
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.host import Host
-from dsr1.launcher.cli import prewarm
+from dsr1.launcher.cli import cache, prewarm
 from dsr1.launcher.cli.main import debug_first, main
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.survey import Seen
@@ -68,6 +68,11 @@ def test_what_is_said(
     assert run(monkeypatch, words) == code
     captured = capsys.readouterr()
     assert said in (captured.err if code else captured.out)
+
+
+def test_a_key_that_no_host_holds_is_named() -> None:
+    with pytest.raises(InputError, match="no cache typo is held by a host"):
+        cache._refuse_unknown(["typo"], [], "is held by a host")
 
 
 def test_prewarming_hosts_that_did_not_tell_says_why() -> None:

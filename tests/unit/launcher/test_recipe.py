@@ -18,6 +18,8 @@ GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
         ),
         (GOOD.replace("nodes: 1", "nodes: two"), r":4: engines\.main\.nodes: .*'two'"),
         (GOOD + "name: b\n", "f.yaml:5: key 'name' stands twice"),
+        (GOOD + "spares: [node3, '$(id)']\n", "spares: .*is not a host's name"),
+        (GOOD + "spares: [a, a]\n", "spares: a named more than once"),
         ("- 1\n", "a recipe is a mapping"),
         ("a: [\n", r"f\.yaml:\d+: not YAML"),
         ("name: a\nengines: {main: {}}\n", "model: is missing"),
