@@ -128,6 +128,29 @@ def test_half_written_state_is_told_and_stop_still_stops(dsr1: Dsr1, site: Site,
     assert alive_processes(run) == []
 
 
+def test_stop_needs_neither_settings_nor_plan(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", "--name", "n", *site, *MOCKER).returncode == 0
+    run = newest()
+    kill_supervisor(run)
+    assert of_run(run.folder / "hosts") != []
+    (run.folder / "settings.json").unlink()
+    (run.folder / "plan.json").write_text('{"of": "another version"}')
+    (run.folder / "recipe.json").write_text("{}")
+    assert "settings.json: can't be read" in dsr1("smoke", "n").stderr + dsr1("status", "n").stderr
+    assert dsr1("stop", "n").returncode == 0
+    assert of_run(run.folder / "hosts") == []
+
+
+def test_stop_ends_a_launch_that_still_asks(dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]) -> None:
+    command = (sys.executable, "-m", "dsr1.launcher.cli.main", "launch", "tiny", "--name", "q", *site, *MOCKER)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as launch:
+        until(lambda: (state / "runs" / "q" / "supervisor.json").exists())
+        assert dsr1("stop", "q").returncode == 0
+        assert launch.wait(30) != 0
+    assert newest().state().phase == "stopped"
+    assert of_run(state / "runs" / "q") == []
+
+
 def test_unknown_run(dsr1: Dsr1) -> None:
     missing = dsr1("status", "never")
     assert (missing.returncode, missing.stderr) == (5, "dsr1: no run never; runs: none\n")

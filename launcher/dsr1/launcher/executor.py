@@ -72,6 +72,8 @@ def take_over(run: Run) -> None:
         raise InputError(f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take over")
     if run.state().ended:
         raise InputError(f"{run.name}: has ended ({run.state().phase}); launch it anew")
+    if not run.is_planned():
+        raise InputError(f"{run.name}: its launch ended before anything was started; stop it, and launch it anew")
     before = run.state().since
     _start_supervisor(run, "--take-over")
     while run.supervisor() is not None and run.state().since == before:

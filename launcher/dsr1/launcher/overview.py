@@ -36,7 +36,7 @@ def find_any(name: str | None) -> Run:
 def stand(run: Run) -> Standing:
     """From what really runs. With a job ends its supervisor, and with that all processes: Slurm's word is enough."""
     if not run.job():
-        living = tuple(alive_processes(run)) if _is_planned(run) else ()
+        living = tuple(alive_processes(run)) if run.is_planned() else ()
         return Standing(run.state(), run.supervisor() is not None, living)
     from dsr1.launcher.jobs import standings
 
@@ -58,14 +58,9 @@ def output_of(run: Run) -> Path | None:
     return next(iter((state_folder() / "jobs").glob(f"*-{job.job}.out")), None) if job else None
 
 
-def _is_planned(run: Run) -> bool:
-    """A launch that is still asking its hosts has written nothing of them down yet."""
-    return (run.folder / "settings.json").exists() or (run.folder / "plan.json").exists()
-
-
 def refuse_unplanned(run: Run) -> None:
     """LaunchFailed for a run that hasn't come so far as to have a plan: it says how it stands."""
-    if not _is_planned(run):
+    if not run.is_planned():
         state = stand(run).state
         raise LaunchFailed(f"{run.name}: {state.phase}, and has no processes yet. {state.reason}".rstrip())
 

@@ -67,8 +67,11 @@ def planned_hosts(run: Run) -> tuple[str, ...]:
 
 
 def out_of_reach(run: Run, remains: Remains | None) -> tuple[str, ...]:
-    """In words: hosts of the plan that are other machines, while the settings that tell the way there are lost."""
-    if remains is not None:
+    """In words: hosts of the plan that are other machines, while the settings that tell the way there are lost.
+
+    None where the run's supervisor, who knew the way, has ended it.
+    """
+    if remains is not None or _is_over(run):
         return ()
     planned = planned_hosts(run)
     here = {host.name for host in this_machine(len(planned), 0)}
@@ -77,3 +80,11 @@ def out_of_reach(run: Run, remains: Remains | None) -> tuple[str, ...]:
         for host in planned
         if host not in here
     )
+
+
+def _is_over(run: Run) -> bool:
+    try:
+        state = run.state()
+    except LaunchFailed:
+        return False
+    return state.ended and not state.left

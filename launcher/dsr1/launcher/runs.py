@@ -153,6 +153,10 @@ class Run:
         facts: dict[str, Facts] = self._read_json("facts.json", _parse_facts)
         return facts
 
+    def is_planned(self) -> bool:
+        """A launch that is still asking its hosts has written nothing of them down yet."""
+        return any((self.folder / name).exists() for name in ("plan.json", "settings.json"))
+
     def is_remote(self) -> bool:
         """Whether it runs on hosts over SSH. A run whose settings can't be read counts as local."""
         try:

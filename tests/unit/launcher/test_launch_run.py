@@ -9,7 +9,7 @@ import pytest
 
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.launcher import executor
-from dsr1.launcher.executor import launch_run, stop_run
+from dsr1.launcher.executor import launch_run, stop_run, take_over
 from dsr1.launcher.overview import phases, refuse_unplanned, stand
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.recipe_file import load_recipe
@@ -106,6 +106,8 @@ def test_a_run_that_still_asks_its_hosts_is_told_as_starting(
 def test_a_run_whose_launch_died_asking_can_be_stopped(recipe: Recipe) -> None:
     run = new_run("r1")
     run.claim(recipe, "starting")
+    with pytest.raises(InputError, match="before anything was started"):
+        take_over(run)
     assert stop_run(run) == ()
     assert run.state().phase == "stopped"
 

@@ -70,3 +70,10 @@ def test_other_machines_without_a_way_to_them_may_still_run(run: Run) -> None:
     (left,) = stop_run(run)
     assert left.startswith("far: how it is reached can't be read from ")
     assert run.state().phase == "ready"
+
+
+@pytest.mark.parametrize(("left", "told"), [((), 0), (("far: main-0",), 1)])
+def test_what_its_supervisor_has_ended_is_over(run: Run, left: tuple[str, ...], told: int) -> None:
+    plan_on(run, Host("far", "10.0.0.1"))
+    run.save(State("stopped", 1.0, left=left))
+    assert len(stop_run(run)) == told
