@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.ledger import Ledger
+from dsr1.launcher.importing.secrecy import conceal, conceal_words
 from dsr1.launcher.importing.shell import (
     LONGEST_TEXT,
     Command,
@@ -121,7 +122,7 @@ def _program_of(argv: Sequence[Argument], ledger: Ledger) -> Program:
     options = argv[python + 1 : at - 1]
     for words, what in ((wrapper, "a wrapper around the program"), (options, "options of the interpreter")):
         if words:
-            text = short(" ".join(word.text for word in words))
+            text = short(conceal_words([word.text for word in words]))
             ledger.leave(f"{text}: {what}, which dsr1 starts without", *_places(words))
     ledger.use("stack", *_places(argv[: at + 1]))
     return Program(argv[at].text, tuple(argv[at + 1 :]))
@@ -251,5 +252,6 @@ def unfit(text: str) -> str:
 
 
 def short(text: str, longest: int = 60) -> str:
-    """A text of the manifest for a message: quoted, and not longer than a line can bear."""
+    """A text of the manifest for a message: quoted, without secrets, and not longer than a line can bear."""
+    text = conceal(text)
     return repr(text if len(text) <= longest else f"{text[:longest]}...")

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dsr1.launcher.importing.secrecy import conceal_words, is_secret
+
 _OPERATORS = ("&&", "||", ";;", ";", "|", "&", "(", ")", "\n")
 _REDIRECTION = re.compile(r"(?:\d*|&)(?:>>|>&|>\||>|<&|<<<|<<-?|<)[ \t]*(?:[^\s;&|<>()'\"]+|'[^']*'|\"[^\"]*\")?")
 _PARAMETER = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?-)([^${}`]*))?\}|([@*0-9])|\{([@*])\})")
@@ -36,15 +38,16 @@ class Command:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        """For a message: without the secrets."""
+        return conceal_words([word.text for word in self.words])
 
 
 def read_script(script: str, variables: Mapping[str, str], arguments: tuple[str, ...] = ()) -> tuple[Command, ...]:
-    """The commands of a script. Assignments on their own are followed.
+    """The commands of a script. Assignments on their own are followed, but for secrets.
 
     Raises ValueError for an open quote, and for what grows without end.
     """
-    known = dict(variables)
+    known = {name: value for name, value in variables.items() if not is_secret(name, value)}
     commands: list[Command] = []
     for command in _Reader(script, known, arguments).commands():
         if not command.words and commands and command.operator == "\n":
@@ -105,7 +108,8 @@ class _Reader:
         rest = words[1:] if words and words[0].text in ("export", "local", "readonly", "declare") else words
         pairs = [assignment(word) for word in rest]
         if all(pairs):
-            self._variables.update(pair for pair, word in zip(pairs, rest, strict=True) if pair and not word.unknown)
+            known = [pair for pair, word in zip(pairs, rest, strict=True) if pair and not word.unknown]
+            self._variables.update(pair for pair in known if not is_secret(*pair))
 
     def _redirects(self) -> bool:
         match = _REDIRECTION.match(self._script, self._at)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from dsr1.env.retired import VARIABLES as RETIRED
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.command import Program, short, unfit
+from dsr1.launcher.importing.command import Argument, Program, short, unfit
 from dsr1.launcher.importing.environment import Setting
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import VARIABLES as LEFT_OUT
+from dsr1.launcher.importing.secrecy import is_secret
 from dsr1.launcher.importing.shell import placeholders
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY|SECRET_KEY|CREDENTIALS?)$")
 READY = "timeouts.ready"
 _SPECIAL = {"VLLM_ENGINE_READY_TIMEOUT_S": READY, "DYN_ROUTER_MODE": "router_mode", "DYN_HTTP_PORT": "port"}
 
@@ -29,11 +29,13 @@ class Taken:
 
 def with_exports(settings: Mapping[str, Setting], program: Program) -> dict[str, Setting]:
     """What the script exports before it starts the program comes last, so it wins."""
-    exported = {
-        name: Setting(name, None if a.unknown else a.text, a.places, f"the script: {a.text!r}" if a.unknown else "")
-        for name, a in program.exports.items()
-    }
-    return {**settings, **exported}
+    return {**settings, **{name: _of_script(name, argument) for name, argument in program.exports.items()}}
+
+
+def _of_script(name: str, argument: Argument) -> Setting:
+    if argument.unknown:
+        return Setting(name, None, argument.places, f"the script: {short(argument.text)}")
+    return Setting(name, argument.text, argument.places)
 
 
 def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger: Ledger) -> Taken:
@@ -46,11 +48,11 @@ def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger
             ledger.leave(f"{name}: {LEFT_OUT[name]}", *setting.places)
         elif setting.value is None:
             ledger.ask(f"{name}: set it on the hosts; its value is {setting.origin}", f"{key}.env", *setting.places)
+        elif is_secret(name, setting.value):
+            ledger.ask(f"{name}: a secret, which is not copied into a recipe", f"{key}.env", *setting.places)
         elif placeholders(setting.value):
             text = f"{name}={short(setting.value)}: what it stands for is not in the manifest"
             ledger.ask(text, f"{key}.env", *setting.places)
-        elif _SECRET.search(name):
-            ledger.ask(f"{name}: a secret, which is not copied into a recipe", f"{key}.env", *setting.places)
         elif name in RETIRED:
             _retire(name, setting, taken, ledger)
         else:
