@@ -15,12 +15,13 @@ from dsr1.launcher.runs import Run, State, new_run, state_folder
 from dsr1.launcher.standing import conclude, waiting_for
 from dsr1.slurm.client import Queue, look_up_anyones
 from dsr1.slurm.handle import Handle
-from dsr1.slurm.states import HOPELESS, JobInfo
+from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only
 
 POLL_S, ASK_S, STOP_S, CANCEL_S = 0.1, 2.0, 90.0, 120.0
 UNKNOWN = "cluster"
 Show = Callable[[State], None]
+Done = Callable[[State, JobInfo | None], bool]
 
 
 def this_site() -> Site:
@@ -64,8 +65,7 @@ def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wa
 
     Raises InputError with sbatch's words, LaunchFailed, or CheckFailed when a host isn't fit.
     """
-    run, script = new_run(name), render_job(recipe, this_site(), name, options)
-    prepare_output(recipe)
+    run, script = _prepare(recipe, name, options)
     try_only(script)
     run.claim(recipe, "queued")
     try:
@@ -76,6 +76,18 @@ def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wa
         raise LaunchFailed(f"{run.name}: interrupted; everything that had been started is gone") from None
 
 
+def try_job(recipe: Recipe, name: str) -> str:
+    """What Slurm says of a run that isn't submitted. Raises as `launch_job` does before it submits."""
+    _, script = _prepare(recipe, name, ())
+    return try_only(script)
+
+
+def _prepare(recipe: Recipe, name: str, options: Sequence[str]) -> tuple[Run, str]:
+    run, script = new_run(name), render_job(recipe, this_site(), name, options)
+    prepare_output(recipe)
+    return run, script
+
+
 def _submit(run: Run, script: str) -> None:
     """A job that would wait for ever is taken back at once. What is refused leaves no run."""
     try:
@@ -83,9 +95,9 @@ def _submit(run: Run, script: str) -> None:
             job = submit(script, run.folder / "submitted")
             run.save_job(Handle(UNKNOWN, job))
         info = _ask(run, None, fresh=True)
-        if info and info.waits and info.reason in HOPELESS:
+        if info and info.hopeless:
             queue().cancel(job)
-            raise InputError(f"job {job} would wait for ever ({info.reason}): {HOPELESS[info.reason]}")
+            raise InputError(f"job {job} would wait for ever ({info.reason}): {info.hopeless}")
     except InputError:
         run.discard()
         raise
@@ -94,15 +106,24 @@ def _submit(run: Run, script: str) -> None:
 
 
 def _until_ready(run: Run, show: Show) -> Run:
-    state = _watch(run, lambda state: state.phase in ("ready", "stopped", "failed"), show)
+    """A reason to wait for ever may show only once the scheduler has looked at the job, or change into one."""
+    state = _watch(run, _is_decided, show)
     if state.phase == "ready":
         return run
+    if state.phase == "queued":
+        stop_job(run)
+        raise LaunchFailed(f"{run.name}: {state.reason}; it was taken back")
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
     left = f"\nMAY STILL RUN: {'; '.join(state.left)}" if state.left else ""
     raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs")
 
 
-def _watch(run: Run, done: Callable[[State], bool], show: Show, seconds: float | None = None) -> State:
+def _is_decided(state: State, info: JobInfo | None) -> bool:
+    hopeless = info is not None and bool(info.hopeless) and info.reason not in LIFTED
+    return state.phase in ("ready", "stopped", "failed") or hopeless
+
+
+def _watch(run: Run, done: Done, show: Show, seconds: float | None = None) -> State:
     """What the supervisor writes is read often; Slurm is asked every few seconds."""
     deadline = None if seconds is None else time.monotonic() + seconds
     ask_at, known = 0.0, None
@@ -111,7 +132,7 @@ def _watch(run: Run, done: Callable[[State], bool], show: Show, seconds: float |
             known, ask_at = _ask(run, known), time.monotonic() + ASK_S
         state = conclude(run.state(), _job(run).job, known, time.time())
         show(state)
-        if done(state) or (deadline is not None and time.monotonic() > deadline):
+        if done(state, known) or (deadline is not None and time.monotonic() > deadline):
             return state
         time.sleep(POLL_S)
 
@@ -166,7 +187,7 @@ def _ask_supervisor(run: Run, job: str) -> None:
     """A job whose batch step isn't there yet, or already gone, has none to ask."""
     with contextlib.suppress(HostError):
         queue().cancel(job, "--batch", "--signal=INT")
-        _watch(run, lambda state: state.ended, lambda _: None, STOP_S)
+        _watch(run, lambda state, _: state.ended, lambda _: None, STOP_S)
 
 
 def _wait_over(job: str, seconds: float) -> bool:

@@ -4,7 +4,7 @@ import datetime
 from dataclasses import replace
 
 from dsr1.launcher.runs import State
-from dsr1.slurm.states import HOPELESS, JobInfo
+from dsr1.slurm.states import JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
 ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
@@ -26,7 +26,7 @@ def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
 
 def waiting_for(info: JobInfo) -> str:
     """The reason, when it is expected to start, and whether it ever can."""
-    hopeless = f", and for ever: {HOPELESS[info.reason]}" if info.reason in HOPELESS else ""
+    hopeless = f", and for ever: {info.hopeless}" if info.hopeless else ""
     when = f"; expected to start {_clock(info.start)}" if info.start and not hopeless else ""
     why = f" ({info.reason})" if info.reason else ""
     return f"job {info.job} waits{why}{hopeless}{when}"
@@ -38,7 +38,9 @@ def _clock(seconds: float) -> str:
 
 def _ended(state: State, info: JobInfo | None) -> State:
     """A supervisor sees its processes end, or is told to end them; why, and who began, Slurm knows."""
-    if info is None or (info.state not in (*FAULTS, *ENDED_BY_SLURM) and not info.preempted):
+    if info is None or state.reason.startswith(_ended_as(info)):  # Slurm's word is in it already
+        return state
+    if info.state not in (*FAULTS, *ENDED_BY_SLURM) and not info.preempted:
         return state
     phase, code = ("failed", 4) if info.state in FAULTS else ("stopped", 0)
     return replace(state, phase=phase, exit_code=code, reason=f"{_words(info)}; its supervisor: {state.reason}")
@@ -58,7 +60,11 @@ def _words(info: JobInfo) -> str:
     why = f" ({info.reason})" if info.reason and info.reason.upper() != info.state else ""
     by = f", by signal {info.signal}" if info.signal else ""
     state = "PREEMPTED" if info.preempted else info.state
-    return f"job {info.job} ended as {state}{why}, exit code {info.code}{by}"
+    return f"{_ended_as(info)}{state}{why}, exit code {info.code}{by}"
+
+
+def _ended_as(info: JobInfo) -> str:
+    return f"job {info.job} ended as "
 
 
 def _forgotten(state: State, job: str, now: float) -> State:

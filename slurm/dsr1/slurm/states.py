@@ -4,6 +4,7 @@ sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,14 @@ HOPELESS = {
     "JobHeldAdmin": "an administrator holds it",
     "JobHeldUser": "it is held: scontrol release",
     "DependencyNeverSatisfied": "what it depends on has failed",
+    "MaxMemPerLimit": "it asks for more memory than a node or CPU may have here",
 }
+_HOPELESS_FAMILIES = (
+    (re.compile(r"(QOS|Assoc)Max\w+Per(Job|JobLimit|Node)"), "it asks for more than the QOS or account allows one job"),
+    (re.compile(r"QOSMin\w+"), "it asks for less than the QOS wants of a job"),
+)
+LIFTED = ("PartitionDown", "PartitionInactive", "JobHeldAdmin", "JobHeldUser")
+"""Of these, what somebody did by hand and means to undo: a job that waits already waits on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,14 @@ class JobInfo:
     @property
     def waits(self) -> bool:
         return self.state in WAITING
+
+    @property
+    def hopeless(self) -> str:
+        """Why it waits for ever; nothing where it doesn't."""
+        if not self.waits:
+            return ""
+        families = (words for family, words in _HOPELESS_FAMILIES if family.fullmatch(self.reason))
+        return HOPELESS.get(self.reason) or next(families, "")
 
     @property
     def over(self) -> bool:

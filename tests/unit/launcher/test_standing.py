@@ -62,6 +62,12 @@ def test_a_supervisors_own_word_stands() -> None:
     assert concluded(STOPPED, JobInfo("7", "COMPLETED")) == ("stopped", "asked to stop", 0)
 
 
+@pytest.mark.parametrize("state", [READY, STOPPED])
+def test_slurms_word_is_said_once_however_often_it_is_asked(state: State) -> None:
+    once = conclude(state, "7", JobInfo("7", "CANCELLED"), 110.0)
+    assert conclude(once, "7", JobInfo("7", "CANCELLED", "other words", signal=15), 120.0) == once
+
+
 def test_but_slurm_knows_why_it_was_told_to_end() -> None:
     lost = State("failed", 100.0, reason="main-0 ended with exit code 0, unasked", exit_code=4)
     phase, reason, code = concluded(STOPPED, JobInfo("7", "NODE_FAIL"))

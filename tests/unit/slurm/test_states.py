@@ -29,6 +29,41 @@ def test_24_11_has_lists_and_numbers_that_may_not_be_set() -> None:
     assert (jobs["6"].state, jobs["6"].reason, jobs["6"].start) == ("PENDING", "Resources", None)
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "PartitionNodeLimit",
+        "QOSMaxNodePerJobLimit",
+        "QOSMaxWallDurationPerJobLimit",
+        "QOSMaxGRESPerJob",
+        "QOSMaxCpuPerNode",
+        "AssocMaxWallDurationPerJobLimit",
+        "AssocMaxCpuMinutesPerJobLimit",
+        "QOSMinGRES",
+        "QOSMinCpuNotSatisfied",
+    ],
+)
+def test_reasons_to_wait_for_ever(reason: str) -> None:
+    assert JobInfo("1", "PENDING", reason).hopeless
+    assert not JobInfo("1", "RUNNING", reason).hopeless
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "Priority",
+        "QOSMaxJobsPerUserLimit",
+        "QOSMaxGRESPerUser",
+        "QOSGrpNodeLimit",
+        "AssocMaxJobsLimit",
+        "AssocGrpGRES",
+    ],
+)
+def test_reasons_that_pass(reason: str) -> None:
+    assert not JobInfo("1", "PENDING", reason).hopeless
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"jobs": null}', "slurm_load_jobs error: down"])
 def test_what_is_no_answer_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

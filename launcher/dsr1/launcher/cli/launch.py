@@ -22,7 +22,6 @@ from dsr1.launcher.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsr1.launcher.recipe import Recipe
     from dsr1.launcher.runs import Run
 
 
@@ -67,7 +66,9 @@ def launch(
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     checks = () if no_check else choose((), skip_check or ())
     if test_only:
-        print(_try(loaded, name))
+        from dsr1.launcher.jobs import try_job
+
+        print(try_job(loaded, name))
         return
     accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
     with make_view() as show:
@@ -84,14 +85,6 @@ def launch(
         _tell_ready(run)
     if follow:
         print_logs(run, follow=True)
-
-
-def _try(recipe: "Recipe", name: str) -> str:
-    from dsr1.launcher.job_script import render_job
-    from dsr1.launcher.jobs import this_site
-    from dsr1.slurm.submit import try_only
-
-    return try_only(render_job(recipe, this_site(), name))
 
 
 def _tell_ready(run: "Run") -> None:

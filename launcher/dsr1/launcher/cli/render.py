@@ -36,9 +36,12 @@ def render(
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.job_script import render_job
     from dsr1.launcher.jobs import prepare_output, this_site
+    from dsr1.launcher.runs import new_run
 
     if not sbatch:
         raise InputError("render: say as what: --sbatch")
+    if name:
+        new_run(name)
     changes = [*(changes or []), *slurm_changes(partition, account, time, nodes)]
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     prepare_output(loaded)

@@ -1,0 +1,52 @@
+"""What is refused before a job is submitted, and what is taken back while it waits."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.cli.render import render
+from dsr1.launcher.jobs import launch_job, try_job
+from dsr1.launcher.recipe_file import load_recipe
+from dsr1.launcher.runs import State, list_runs
+from dsr1.slurm.fake import FakeSlurm
+
+RECIPE = load_recipe("dsr1-dep", ("slurm.nodes=1",))
+BAD_NAMES = ("a/b", "../x", "a" * 80, "-x", "a b")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    made = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{made.install()}:{os.environ['PATH']}")
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path / "state"))
+    return made
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_is_none(name: str, fake: FakeSlurm) -> None:
+    with pytest.raises(InputError, match="--name"):
+        try_job(RECIPE, name)
+    with pytest.raises(InputError, match="--name"):
+        render("dsr1-dep", sbatch=True, name=name, nodes=1)
+    assert fake.calls("sbatch") == []
+
+
+def test_only_trying_refuses_an_output_that_is_nowhere(fake: FakeSlurm) -> None:
+    with pytest.raises(InputError, match=r"slurm\.output: /none is no folder"):
+        try_job(load_recipe("dsr1-dep", ("slurm.nodes=1", "slurm.output=/none/%j.out")), "r")
+    assert "to start at 2030" in try_job(RECIPE, "r")
+
+
+def test_a_job_that_comes_to_wait_for_ever_is_taken_back(fake: FakeSlurm) -> None:
+    fake.hold("Priority")
+
+    def then_it_changes(state: State) -> None:
+        if "(Priority)" in state.reason:
+            fake.change("1", reason="QOSMaxNodePerJobLimit")
+
+    with pytest.raises(LaunchFailed, match=r"waits \(QOSMaxNodePerJobLimit\), and for ever: .*; it was taken back"):
+        launch_job(RECIPE, "r", (), then_it_changes, wait=True)
+    assert fake.job("1")["state"] == "CANCELLED"
+    assert list_runs()[0].state().phase == "stopped"
