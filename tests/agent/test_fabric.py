@@ -30,8 +30,8 @@ def local(tmp_path: Path) -> LocalTransport:
 
 
 def sleeper(pids: Path) -> list[str]:
-    """In the place of a Python: writes its pid down and does nothing for long."""
-    return ["/bin/sh", "-c", f"echo $$ >> {pids}; sleep 600; true"]
+    """In the place of a Python: writes its pid and its child's down, and does nothing for long."""
+    return ["/bin/sh", "-c", f"sleep 600 & echo $$ $! >> {pids}; wait"]
 
 
 def alive(pids: Path) -> list[int]:
@@ -66,7 +66,7 @@ def test_it_ends_with_who_ordered_it(local: LocalTransport, tmp_path: Path, even
         ended.set()
 
     threading.Thread(target=order, daemon=True).start()
-    eventually(lambda: len(alive(pids)) == 2)
+    eventually(lambda: len(alive(pids)) == 4)
     local.close()
     assert ended.wait(30)
     eventually(lambda: alive(pids) == [])

@@ -19,13 +19,29 @@ from typing import IO, Any
 
 POLL_S = 0.02
 PR_SET_PDEATHSIG = 1
-# In a Python that then becomes the command: what runs before an exec in a fork of many threads may hang.
-TIE = f"""import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGKILL)
-try:
-    os.execvp(sys.argv[1], sys.argv[1:])
-except OSError as error:
-    sys.exit(f"{{sys.argv[1]}} can't be run: {{error}}")
+# A Python between us and the command, since what a dying parent sends reaches its direct child alone: it leads the
+# session, ends all of its group with us, and else ends as the command did.
+TIE = f"""import ctypes, os, resource, signal, sys
+tie = ctypes.CDLL(None).prctl
+signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+tie({PR_SET_PDEATHSIG}, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("who began it is gone")
+command = os.fork()
+if not command:
+    tie({PR_SET_PDEATHSIG}, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        sys.exit(f"{{sys.argv[2]}} can't be run: {{error}}")
+code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+if code < 0:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
 """
 
 
@@ -72,7 +88,7 @@ def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iter
     ):
         stdin.write(given)
         stdin.seek(0)
-        command = (sys.executable, "-c", TIE, *argv)
+        command = (sys.executable, "-c", TIE, str(os.getpid()), *argv)
         process = subprocess.Popen(
             command,
             env={**os.environ, "TMPDIR": scratch, **env},
