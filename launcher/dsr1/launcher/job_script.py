@@ -45,7 +45,7 @@ def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
     asked = recipe.slurm
     return JobSpec(
         name=_job_name(name or recipe.name),
-        nodes=needed_hosts(recipe) + asked.spares,
+        nodes=max(needed_hosts(recipe), asked.nodes or 0) + asked.spares,
         partition=asked.partition,
         account=asked.account,
         qos=asked.qos,
@@ -79,19 +79,24 @@ def _default_gpus(recipe: Recipe) -> int | None:
 
 
 def needed_hosts(recipe: Recipe) -> int:
-    """The fewest hosts of 8 GPUs that all engines fit on together."""
+    """The fewest hosts of 8 GPUs that all engines fit on together; of `slurm.nodes` those that get one, the first."""
     if recipe.slurm.nodes:
-        _try(recipe, recipe.slurm.nodes)
-        return recipe.slurm.nodes
+        return _dealt(recipe, recipe.slurm.nodes)
     greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
     if greedy:
         raise InputError(
             f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set slurm.nodes=2"
         )
-    count = wanted_nodes(recipe)
-    _try(recipe, count)
-    return count
+    return _dealt(recipe, wanted_nodes(recipe))
 
 
-def _try(recipe: Recipe, count: int) -> None:
-    make_topology(recipe, [Host(f"node{number}", f"node{number}") for number in range(count)])
+def _dealt(recipe: Recipe, count: int) -> int:
+    """Of so many hosts, those that have a node of an engine."""
+    topology = make_topology(recipe, [Host(f"node{number}", f"node{number}") for number in range(count)])
+    return len({node.host.name for group in topology.groups for node in group.nodes})
+
+
+def unused_spares(recipe: Recipe) -> str:
+    """A note: hosts that the recipe names are none of a job's; nothing where it names none."""
+    named = ", ".join(recipe.spares)
+    return f"spares: {named}: for hosts over SSH, not used in a job; slurm.spares says how many it has" if named else ""

@@ -40,6 +40,8 @@ def describe(handle: Handle) -> str:
     info = look_up_anyones(handle.job)
     if info is None:
         return f"{handle}: no run of yours, and Slurm knows nothing of job {handle.job} (any more)"
+    if info.cluster and info.cluster != handle.cluster:
+        return f"{handle}: no run of yours, and Slurm here is of the cluster {info.cluster}"
     if info.waits:
         return f"{waiting_for(info)}; a run of the rendered script appears once it starts"
     whose = f" of {info.user}" if info.user else ""

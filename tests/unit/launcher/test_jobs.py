@@ -7,10 +7,11 @@ import pytest
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.cli.render import render
-from dsr1.launcher.jobs import launch_job, try_job
+from dsr1.launcher.jobs import describe, launch_job, try_job
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.runs import State, list_runs
 from dsr1.slurm.fake import FakeSlurm
+from dsr1.slurm.handle import Handle
 
 RECIPE = load_recipe("dsr1-dep", ("slurm.nodes=1",))
 BAD_NAMES = ("a/b", "../x", "a" * 80, "-x", "a b")
@@ -50,3 +51,9 @@ def test_a_job_that_comes_to_wait_for_ever_is_taken_back(fake: FakeSlurm) -> Non
         launch_job(RECIPE, "r", (), then_it_changes, wait=True)
     assert fake.job("1")["state"] == "CANCELLED"
     assert list_runs()[0].state().phase == "stopped"
+
+
+def test_a_handle_of_another_cluster_is_not_answered_by_this_ones_job(fake: FakeSlurm) -> None:
+    fake.add({"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}})
+    assert "job 1 waits (Priority)" in describe(Handle("fake", "1"))
+    assert "Slurm here is of the cluster fake" in describe(Handle("other", "1"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.job_script import Site, needed_hosts, render_job, render_recipe
+from dsr1.launcher.job_script import Site, make_spec, needed_hosts, render_job, render_recipe, unused_spares
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.recipe_file import load_recipe, parse_recipe
 from dsr1.slurm.script import Batch, render_script
@@ -133,3 +133,21 @@ def test_the_nodes_that_a_recipe_needs() -> None:
     assert needed_hosts(engines(f"p: {half % 'prefill'}, d: {half % 'decode'}")) == 1
     with pytest.raises(InputError, match=r"slurm\.nodes: engines\.main\.nodes is all"):
         needed_hosts(load_recipe("dsr1-dep"))
+
+
+@pytest.mark.parametrize(("ranks", "asked", "needed"), [(8, 2, 2), (8, 5, 2), (4, 1, 1), (4, 2, 2), (4, 4, 2)])
+def test_nodes_that_no_engine_gets_are_spares(ranks: int, asked: int, needed: int) -> None:
+    one = f"nodes: 1, ranks_per_node: {ranks}"
+    recipe = engines(f"p: {{role: prefill, {one}}}, d: {{role: decode, {one}}}")
+    slurm = recipe.slurm.model_copy(update={"nodes": asked, "spares": 1})
+    recipe = recipe.model_copy(update={"slurm": slurm})
+    assert (needed_hosts(recipe), make_spec(recipe, SITE).nodes) == (needed, asked + 1)
+
+
+def test_an_engine_of_all_nodes_has_them() -> None:
+    assert needed_hosts(load_recipe("dsr1-dep", ("slurm.nodes=5",))) == 5
+
+
+def test_spares_that_are_hosts_are_told_of() -> None:
+    assert "spares: a, b" in unused_spares(load_recipe("dsr1-dep", ("spares=[a, b]",)))
+    assert unused_spares(load_recipe("dsr1-dep")) == ""

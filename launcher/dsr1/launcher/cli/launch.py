@@ -19,6 +19,7 @@ from dsr1.launcher.cli.options import (
     Venv,
     chosen_recipe,
     slurm_changes,
+    tell_unused_spares,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def launch(
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     checks = () if no_check else choose((), skip_check or ())
+    if slurm:
+        tell_unused_spares(loaded)
     if test_only:
         from dsr1.launcher.jobs import try_job
 

@@ -1,6 +1,7 @@
 """Options that several verbs share, so that they look and mean the same."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,14 @@ def chosen_recipe(
     from dsr1.launcher.recipe_file import Changes, resolve_recipe
 
     return resolve_recipe(name, Changes(tuple(profiles or ()), tuple(changes or ()), model, venv)).recipe
+
+
+def tell_unused_spares(recipe: "Recipe") -> None:
+    """To stderr: what a verb prints may be a script."""
+    from dsr1.launcher.job_script import unused_spares
+
+    if note := unused_spares(recipe):
+        print(f"dsr1: note: {note}", file=sys.stderr)
 
 
 def slurm_changes(partition: str, account: str, time: str, nodes: int) -> list[str]:

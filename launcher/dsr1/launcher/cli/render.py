@@ -16,6 +16,7 @@ from dsr1.launcher.cli.options import (
     Venv,
     chosen_recipe,
     slurm_changes,
+    tell_unused_spares,
 )
 
 
@@ -45,4 +46,5 @@ def render(
     changes = [*(changes or []), *slurm_changes(partition, account, time, nodes)]
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     prepare_output(loaded)
+    tell_unused_spares(loaded)
     print(render_job(loaded, this_site(), name), end="")
