@@ -70,8 +70,7 @@ def assemble(parts: Parts, deployment: Fields) -> dict[str, Any]:
 
 
 def _name(deployment: Fields, ledger: Ledger) -> str:
-    for key in ("apiVersion", "kind"):
-        ledger.use("stack", deployment.values[key].place)
+    ledger.use("stack", deployment.values["kind"].place)
     written = deployment.get("metadata", "name")
     name = recipe_name(written.text if isinstance(written, Scalar) else "")
     if isinstance(written, Scalar):
@@ -109,7 +108,7 @@ def _engine(worker: Worker, role: str, parts: Parts) -> dict[str, Any]:
     _settle_transfer(values, role, draft)
     values |= {"args": draft.args} if draft.args else {}
     values |= {"env": worker.taken.env} if worker.taken.env else {}
-    note_shared_memory(worker.service, parts.ledger)
+    note_shared_memory(worker.service, parts.source, parts.ledger)
     return {key: values[key] for key in Engine.model_fields if key in values}
 
 
@@ -144,7 +143,7 @@ def _sizes(worker: Worker, parts: Parts) -> dict[str, Any]:
         Asked(
             f"{parts.source}:{place.line}: {place}",
             _nodes(service, parts),
-            gpus_of(service, parts.ledger),
+            gpus_of(service, parts.source, parts.ledger),
             tensor,
             draft.sizes.get("data-parallel-size", 1),
             draft.sizes.get("data-parallel-size-local"),
@@ -189,7 +188,7 @@ def _frontend(parts: Parts) -> dict[str, Any]:
         values |= _replicas(service, "frontend", parts)
         if isinstance(service.fields.get("multinode"), Fields):
             parts.ledger.leave("a frontend is one process", service.fields.values["multinode"].place)
-        note_shared_memory(service, parts.ledger)
+        note_shared_memory(service, parts.source, parts.ledger)
     return values
 
 
@@ -234,9 +233,9 @@ def _served_name(parts: Parts) -> str:
 
 def _timeouts(parts: Parts) -> dict[str, Any]:
     services = [*parts.front_services, *(worker.service for worker in parts.workers)]
-    starts = [seconds for service in services if (seconds := startup_seconds(service, parts.ledger))]
+    starts = [seconds for service in services if (seconds := startup_seconds(service, parts.source, parts.ledger))]
     starts += [_engine_timeout(worker, parts) for worker in parts.workers if READY in worker.taken.special]
-    stops = [seconds for service in services if (seconds := grace_seconds(service, parts.ledger))]
+    stops = [seconds for service in services if (seconds := grace_seconds(service, parts.source, parts.ledger))]
     values: dict[str, Any] = {}
     if starts and max(starts) >= _SHORTEST_START:
         values["ready"] = max(starts)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.heredoc import is_heredoc
+from dsr1.launcher.importing.kubernetes import expand_kubernetes, placeholders
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.secrecy import conceal, conceal_words
 from dsr1.launcher.importing.shell import (
@@ -13,21 +15,20 @@ from dsr1.launcher.importing.shell import (
     Command,
     Word,
     assignment,
-    expand_kubernetes,
-    placeholders,
     read_script,
 )
 from dsr1.launcher.importing.tree import Fields, Items, Place, Scalar, Value
 
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
-_OF_THE_SCRIPT = ("set", "echo", "printf", "wait", "trap", "sleep", "date", "env", "true", ":", "shopt", "fi", "done")
+_OF_THE_SCRIPT = ("set", "echo", "printf", "wait", "trap", "sleep", "date", "env", "true", "false", ":", "shopt")
+_TESTS = ("[", "[[", "test", "for", "case", "select")
 _BEFORE_A_COMMAND = ("exec", "nohup", "then", "do", "else", "{", "time", "command", "env")
 _MODULE = re.compile(r"(dynamo|vllm|sglang|tensorrt_llm)(\.|$)")
 _COMMANDS = ("vllm", "vllm-rs", "dynamo-vllm-sidecar", "dynamo-run", "sglang", "trtllm-serve")
 _REASONS = {
     "cd": "dsr1 runs in the run's folder",
     "ulimit": "limits are the host's; dsr1 check judges them (sys.memlock, sys.nofile)",
-    **dict.fromkeys(_OF_THE_SCRIPT, "of the script alone"),
+    **dict.fromkeys((*_OF_THE_SCRIPT, *_TESTS), "of the script alone"),
 }
 
 
@@ -138,6 +139,7 @@ def _name_at(argv: Sequence[Argument]) -> int:
 def _from_script(argv: tuple[Argument, ...], variables: Mapping[str, str], wanted: Wanted, ledger: Ledger) -> Program:
     commands = _commands(argv[0], argv[1:], variables, wanted)
     chosen = _choose(commands, wanted, argv[0].places[0])
+    commands = _settled(commands, chosen)
     takes = bool(re.search(r"\$[@*{0-9]", argv[0].text))
     if argv[1:] and not takes:
         ledger.leave("arguments of a script that takes none; in Kubernetes they have no effect", *_places(argv[1:]))
@@ -205,11 +207,24 @@ def _pair(word: Word) -> tuple[str, str]:
     return assignment(word) or ("", "")
 
 
+def _settled(commands: Sequence[Command], chosen: Command | None) -> tuple[Command, ...]:
+    """What the program itself waits for with && has run, where the program runs."""
+    settled: list[Command] = []
+    leads = False
+    for command in reversed(commands):
+        leads = command is chosen or (leads and command.operator == "&&")
+        ran = leads and command is not chosen and command.condition == "&&"
+        settled.append(replace(command, condition="") if ran else command)
+    return tuple(reversed(settled))
+
+
 def _exported(command: Command, at: _Script) -> dict[str, Argument]:
-    if not command.words or command.words[0].text != "export":
+    """Variables that the program gets; nobody knows one that a condition decides on."""
+    if not command.own or command.own[0].text != "export":
         return {}
-    pairs = [(assignment(word), word) for word in command.words[1:]]
-    return {pair[0]: Argument(pair[1], at.places(word), word.unknown) for pair, word in pairs if pair}
+    doubt = (command.text,) if command.condition else ()
+    pairs = [(assignment(word), word) for word in command.own[1:]]
+    return {pair[0]: Argument(pair[1], at.places(word), (*word.unknown, *doubt)) for pair, word in pairs if pair}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,19 +237,27 @@ class _Reporter:
     def report(self, commands: Sequence[Command], chosen: Command | None) -> None:
         before = ""
         for command in commands:
-            if command is not chosen and command.words:
+            writes = any(is_heredoc(redirection) for redirection in command.redirections)
+            if command is not chosen and command.own and not writes:
                 self._say(command, before)
-            for redirection in command.redirections:
-                places = self.script.places(command.words[0] if command.words else Word(""))
-                self.ledger.leave(f"{short(redirection)}: dsr1 keeps every process's log (dsr1 logs)", *places)
+            self._say_redirections(command)
             before = command.operator
 
-    def _say(self, command: Command, before: str) -> None:
-        first, text, places = command.words[0].text, short(command.text), self.script.places(command.words[0])
-        if first == "export":
+    def _say_redirections(self, command: Command) -> None:
+        places = self.script.places(command.words[0] if command.words else Word(""))
+        if any(is_heredoc(redirection) for redirection in command.redirections):
+            text = short(" ".join((command.text, *command.redirections)))
+            self.ledger.ask(f"{text}: the script writes it; the hosts need the file", "runtime.setup", *places)
             return
-        if all(assignment(word) for word in command.words):
-            self.ledger.leave(f"{text}: a variable of the script alone", *places)
+        for redirection in command.redirections:
+            self.ledger.leave(f"{short(redirection)}: dsr1 keeps every process's log (dsr1 logs)", *places)
+
+    def _say(self, command: Command, before: str) -> None:
+        first, text, places = command.own[0].text, short(command.text), self.script.places(command.words[0])
+        if first == "export" and not command.condition:
+            return
+        if first == "export" or all(assignment(word) for word in command.own):
+            self._say_variable(text, command.condition, places)
         elif before == "|":
             self.ledger.leave(f"| {text}: dsr1 keeps every process's log (dsr1 logs)", *places)
         elif first in _REASONS:
@@ -242,6 +265,12 @@ class _Reporter:
         else:
             wish = "if the hosts need it too, put it into runtime.setup"
             self.ledger.ask(f"{text}: ran in the container beside the worker; {wish}", "runtime.setup", *places)
+
+    def _say_variable(self, text: str, condition: str, places: tuple[Place, ...]) -> None:
+        if condition:
+            self.ledger.ask(f"{text}: hangs on a condition ({condition}), which only a run decides", "", *places)
+        else:
+            self.ledger.leave(f"{text}: a variable of the script alone", *places)
 
 
 def unfit(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.command import short
 from dsr1.launcher.importing.environment import ConfigMaps
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import KINDS
@@ -10,6 +11,7 @@ from dsr1.launcher.importing.tree import Fields, Items, Scalar, Value
 
 KIND = "DynamoGraphDeployment"
 _GROUP = "nvidia.com/"
+_VERSIONS = (f"{_GROUP}v1alpha1", f"{_GROUP}v1beta1")
 _LISTS = ("List", f"{KIND}List")
 
 
@@ -23,7 +25,7 @@ def choose_deployment(documents: Sequence[Value], name: str, source: str) -> Fie
     if found:
         wish = f"none is called {name!r}" if name and not chosen else "choose one with --name"
         raise InputError(f"{source}: {len(found)} of kind {KIND}: {names}; {wish}")
-    raise InputError(f"{source}: {_instead(documents)}; wanted is one of kind {KIND} ({_GROUP}v1alpha1 or v1beta1)")
+    raise InputError(f"{source}: {_instead(documents)}; wanted is one of kind {KIND} ({' or '.join(_VERSIONS)})")
 
 
 def _objects(documents: Sequence[Value]) -> Iterator[Fields]:
@@ -80,6 +82,16 @@ def _around(listing: Fields, ledger: Ledger) -> None:
             ledger_scalars = [item.place for item in value.values if isinstance(item, Scalar)]
             if ledger_scalars:
                 ledger.leave("no object of Kubernetes", *ledger_scalars)
+
+
+def report_version(deployment: Fields, ledger: Ledger) -> None:
+    """A version that nobody here has read is read as if it were one of those that are known, which a user must hear."""
+    version = deployment.values["apiVersion"]
+    text = deployment.text("apiVersion")
+    if text in _VERSIONS:
+        ledger.use("stack", version.place)
+    else:
+        ledger.ask(f"apiVersion {short(text)}: dsr1 knows {' and '.join(_VERSIONS)}; read it over", "", version.place)
 
 
 def check_backend(spec: Fields, source: str, ledger: Ledger) -> None:

@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.command import short
+from dsr1.launcher.importing.kubernetes import expand_kubernetes
 from dsr1.launcher.importing.ledger import Ledger
-from dsr1.launcher.importing.shell import expand_kubernetes
 from dsr1.launcher.importing.tree import Fields, Place, Scalar, Value
 
 _MOST = 2**20  # bytes of one process's variables; Linux takes two mebibytes with the arguments

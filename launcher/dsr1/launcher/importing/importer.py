@@ -9,7 +9,13 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.arguments import Flag, Known
 from dsr1.launcher.importing.assembly import Parts, assemble
 from dsr1.launcher.importing.command import Program, Wanted, read_program, short
-from dsr1.launcher.importing.documents import check_backend, choose_deployment, config_maps, report_others
+from dsr1.launcher.importing.documents import (
+    check_backend,
+    choose_deployment,
+    config_maps,
+    report_others,
+    report_version,
+)
 from dsr1.launcher.importing.draft import Draft, Worker
 from dsr1.launcher.importing.engine import read_flags
 from dsr1.launcher.importing.environment import ConfigMaps, Setting, plain_values, read_settings
@@ -40,6 +46,7 @@ def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool =
     deployment = choose_deployment(documents, name, source)
     importing = _Importing(source, Ledger(), config_maps(documents, source))
     recipe = assemble(importing.parts(deployment, keep_unknown), deployment)
+    report_version(deployment, importing.ledger)
     report_others(documents, deployment, importing.ledger)
     importing.ledger.sweep(deployment, KEYS)
     return Imported(recipe, tuple(importing.ledger.notes))

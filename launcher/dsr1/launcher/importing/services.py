@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.kubernetes import placeholders
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.tree import Fields, Items, Scalar, Value
 
@@ -89,16 +90,16 @@ def _kind(name: str, fields: Fields) -> tuple[str, str]:
     return given, role
 
 
-def gpus_of(service: Service, ledger: Ledger) -> int | None:
-    """GPUs of one node, from limits or requests, in any spelling; None where no number stands."""
+def gpus_of(service: Service, source: str, ledger: Ledger) -> int | None:
+    """GPUs of one node, from limits or requests, in any spelling; None where none stands. Raises InputError."""
     counts = []
     for resources in (service.fields.fields("resources"), service.container.fields("resources")):
         for part in ("limits", "requests"):
             for keys in (("gpu",), ("nvidia.com/gpu",), ("custom", "nvidia.com/gpu")):
                 found = resources.get(part, *keys)
-                if isinstance(found, Scalar) and found.text.strip().isdecimal():
+                if isinstance(found, Scalar) and not placeholders(found.text):
+                    counts.append(count_of(found, "the number of GPUs", source))
                     ledger.use("ranks_per_node", found.place)
-                    counts.append(int(found.text))
     return counts[0] if counts else None
 
 

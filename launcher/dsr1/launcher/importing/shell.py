@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dsr1.launcher.importing.conditions import Conditions, bare
+from dsr1.launcher.importing.heredoc import end_of_bodies
 from dsr1.launcher.importing.secrecy import conceal_words, is_secret
 
 _OPERATORS = ("&&", "||", ";;", ";", "|", "&", "(", ")", "\n")
@@ -30,11 +32,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Words up to an operator, which is "" at the end of the script."""
+    """Words up to an operator, which is "" at the end of the script. `condition` is what decides whether it runs."""
 
     words: tuple[Word, ...]
     operator: str = ""
     redirections: tuple[str, ...] = ()
+    condition: str = ""
+
+    @property
+    def own(self) -> tuple[Word, ...]:
+        """Its words after then, do and their like."""
+        return self.words[bare([word.text for word in self.words]) :]
 
     @property
     def text(self) -> str:
@@ -85,29 +93,43 @@ class _Reader:
         self._at = 0
         self._words: list[Word] = []
         self._redirections: list[str] = []
+        self._heredocs: list[str] = []
         self._part = _Part()
+        self._conditions = Conditions()
 
     def commands(self) -> Iterator[Command]:
         while self._at < len(self._script):
-            operator = "" if self._redirects() else self._operator()
-            if operator:
+            if self._redirects():
+                continue
+            if operator := self._operator():
                 yield self._finished(operator)
-            elif self._at < len(self._script):
+            else:
                 self._step()
         yield self._finished("")
 
     def _finished(self, operator: str) -> Command:
         self._end_word()
-        command = Command(tuple(self._words), operator, tuple(self._redirections))
-        self._words, self._redirections = [], []
-        self._remember(command.words)
+        if not self._words and operator == "\n":
+            return Command((), operator, self._taken_redirections())
+        condition = self._conditions.enter([word.text for word in self._words])
+        command = Command(tuple(self._words), operator, self._taken_redirections(), condition)
+        self._words = []
+        self._remember(command)
+        self._conditions.leave(operator)
         return command
 
-    def _remember(self, words: tuple[Word, ...]) -> None:
+    def _taken_redirections(self) -> tuple[str, ...]:
+        taken, self._redirections = tuple(self._redirections), []
+        return taken
+
+    def _remember(self, command: Command) -> None:
         """Assignments that last: of a command of nothing else, and of `export`."""
+        words = command.own
         rest = words[1:] if words and words[0].text in ("export", "local", "readonly", "declare") else words
         pairs = [assignment(word) for word in rest]
         if all(pairs):
+            for name, _ in filter(None, pairs):
+                self._conditions.assign(name, command.condition)
             known = [pair for pair, word in zip(pairs, rest, strict=True) if pair and not word.unknown]
             self._variables.update(pair for pair in known if not is_secret(*pair))
 
@@ -117,12 +139,16 @@ class _Reader:
             return False
         self._end_word()
         self._redirections.append(match[0])
+        self._heredocs.append(match[0])
         self._at = match.end()
         return True
 
     def _operator(self) -> str:
         found = next((o for o in _OPERATORS if self._script.startswith(o, self._at)), "")
         self._at += len(found)
+        if found == "\n":
+            self._at = end_of_bodies(self._script, self._at, self._heredocs)
+            self._heredocs = []
         return found
 
     def _step(self) -> None:
@@ -199,6 +225,9 @@ class _Reader:
             self._positional(match[5] or match[6], match[0], quoted)
             return
         name, default = match[1] or match[2], match[4] if match[3] else None
+        if name in self._conditions.doubtful:
+            self._put(None, match[0], quoted)
+            return
         value = self._variables.get(name)
         if value is None or (not value and match[3] == ":-"):
             value = default if default is not None else value
@@ -254,26 +283,3 @@ def _end_of_substitution(text: str) -> int:
         if at and depth == 0 and char == pair[1]:
             return at + 1
     return len(text)
-
-
-def expand_kubernetes(text: str, variables: Mapping[str, str]) -> str:
-    """Kubernetes' own expansion of $(NAME) from a container's variables; $$ is a dollar.
-
-    Raises ValueError where it grows beyond what a process can be given.
-    """
-    room = LONGEST_TEXT
-
-    def put(match: re.Match[str]) -> str:
-        nonlocal room
-        value = "$" if match[0] == "$$" else variables.get(match[1], match[0])
-        room -= len(value)
-        if room < 0:
-            raise ValueError(_GROWS)
-        return value
-
-    return re.sub(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)", put, text)
-
-
-def placeholders(text: str) -> tuple[str, ...]:
-    """${NAME}, which something fills in before Kubernetes reads it; Kubernetes itself does not."""
-    return tuple(re.findall(r"\$\{\w+\}", text))

@@ -8,13 +8,14 @@ from dsr1.env.retired import VARIABLES as RETIRED
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.command import Argument, Program, short, unfit
 from dsr1.launcher.importing.environment import Setting
+from dsr1.launcher.importing.kubernetes import placeholders
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.left_out import VARIABLES as LEFT_OUT
 from dsr1.launcher.importing.secrecy import is_secret
-from dsr1.launcher.importing.shell import placeholders
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 READY = "timeouts.ready"
+_CONTAINER_PATHS = ("PATH", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH")
 _SPECIAL = {"VLLM_ENGINE_READY_TIMEOUT_S": READY, "DYN_ROUTER_MODE": "router_mode", "DYN_HTTP_PORT": "port"}
 
 
@@ -34,7 +35,7 @@ def with_exports(settings: Mapping[str, Setting], program: Program) -> dict[str,
 
 def _of_script(name: str, argument: Argument) -> Setting:
     if argument.unknown:
-        return Setting(name, None, argument.places, f"the script: {short(argument.text)}")
+        return Setting(name, None, argument.places, f"the script: {short(f'{name}={argument.text}')}")
     return Setting(name, argument.text, argument.places)
 
 
@@ -46,19 +47,28 @@ def sort_settings(settings: Mapping[str, Setting], key: str, source: str, ledger
             taken.special[_SPECIAL[name]] = setting
         elif name in LEFT_OUT:
             ledger.leave(f"{name}: {LEFT_OUT[name]}", *setting.places)
-        elif setting.value is None:
-            ledger.ask(f"{name}: set it on the hosts; its value is {setting.origin}", f"{key}.env", *setting.places)
-        elif is_secret(name, setting.value):
-            ledger.ask(f"{name}: a secret, which is not copied into a recipe", f"{key}.env", *setting.places)
-        elif placeholders(setting.value):
-            text = f"{name}={short(setting.value)}: what it stands for is not in the manifest"
-            ledger.ask(text, f"{key}.env", *setting.places)
+        elif wish := _wish(setting):
+            ledger.ask(wish, f"{key}.env", *setting.places)
         elif name in RETIRED:
             _retire(name, setting, taken, ledger)
         else:
             taken.env[name] = _checked(name, setting, source)
             ledger.use(f"{key}.env.{name}", *setting.places)
     return taken
+
+
+def _wish(setting: Setting) -> str:
+    """What a user is asked for in place of a value that no recipe can take over; nothing where it can."""
+    name, value = setting.name, setting.value
+    if value is None:
+        return f"{name}: set it on the hosts; its value is {setting.origin}"
+    if is_secret(name, value):
+        return f"{name}: a secret, which is not copied into a recipe"
+    if placeholders(value):
+        return f"{name}={short(value)}: what it stands for is not in the manifest"
+    if name in _CONTAINER_PATHS:
+        return f"{name}={short(value)}: paths of the container; set those of the hosts if they need any"
+    return ""
 
 
 def _retire(name: str, setting: Setting, taken: Taken, ledger: Ledger) -> None:

@@ -115,6 +115,63 @@ def test_a_script_is_read_word_by_word() -> None:
         assert words in said(result, Fate.LEFT_OUT)
 
 
+def scripted(script: str) -> Imported:
+    service = worker()
+    service["extraPodSpec"]["mainContainer"] = {"command": ["bash", "-c"], "args": [script]}
+    return deployed(decode=service)
+
+
+def test_what_a_condition_decides_is_the_users_to_set() -> None:
+    result = scripted(
+        "false && export A=1\nif a; then export B=1; else export B=2; fi\nM=/a\n[ -z x ] || M=/b\n"
+        "cd /x && export C=1 && exec python3 -m dynamo.vllm --model $M"
+    )
+    assert result.recipe["engines"]["decode"]["env"] == {"C": "1"}
+    assert result.recipe["model"]["path"] == "$M"
+    asked = said(result, Fate.TO_SET)
+    for words in ("export A=1", "A: set it", "export B=1", "export B=2", "B: set it", "M=/b", "--model '$M'"):
+        assert words in asked
+
+
+def test_a_here_document_is_one_file_of_the_user() -> None:
+    result = scripted("cat > lm.yaml <<'EOF'\ndon't: run\nTOKEN=hf_SECRET1\nEOF\nexec python3 -m dynamo.vllm --model m")
+    assert result.recipe["model"]["path"] == "m"
+    assert "cat > lm.yaml" in said(result, Fate.TO_SET)
+    assert not any("don't" in note.text or "SECRET1" in note.text for note in result.notes)
+
+
+def test_paths_of_the_container_stay_there() -> None:
+    names = ("PATH", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH")
+    result = deployed(decode=worker(envs=[{"name": name, "value": f"/opt/{name}"} for name in names]))
+    assert "env" not in result.recipe["engines"]["decode"]
+    assert all(f"{name}='/opt/{name}'" in said(result, Fate.TO_SET) for name in names)
+
+
+def test_a_version_that_nobody_knows_is_told() -> None:
+    text = (MANIFESTS / "aggregated.yaml").read_text().replace("nvidia.com/v1alpha1", "nvidia.com/v9")
+    assert "apiVersion 'nvidia.com/v9'" in said(import_manifest(text, "f.yaml"), Fate.TO_SET)
+    assert "apiVersion" not in said(imported("aggregated.yaml"), Fate.TO_SET)
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        (
+            {"resources": {"limits": {"gpu": "-1"}}},
+            r"resources\.limits\.gpu: the number of GPUs is '-1'; a whole",
+        ),
+        (
+            {"startupProbe": {"periodSeconds": "x"}},
+            r"startupProbe\.periodSeconds: periodSeconds is 'x'; a whole",
+        ),
+        ({"sharedMemory": {"size": "80Zi"}}, r"sharedMemory\.size: shared memory is '80Zi'; a size such as 80Gi"),
+    ],
+)
+def test_a_number_that_is_none_is_refused(more: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(InputError, match=rf"^f\.yaml:1: spec\.services\.decode\.{wanted}"):
+        deployed(decode=worker(**more))
+
+
 def test_a_lonely_decode_worker_serves_whole_requests() -> None:
     result = imported("aggregated.yaml")
     assert "role" not in result.recipe["engines"]["vllm-decode-worker"]

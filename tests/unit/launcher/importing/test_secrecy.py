@@ -38,6 +38,8 @@ def imported(**container: Any) -> Imported:
         f"echo {SECRET} >/x",
         f"echo x >/x-{SECRET}",
         "fetch $(curl --token SECRETVALUE)",
+        "false && export DB_PASS=SECRETVALUE",
+        "cat >x <<EOF\nSECRETVALUE\nEOF",
         "export A=$(curl --token SECRETVALUE)",
     ],
 )

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from dsr1.launcher.importing.shell import expand_kubernetes, read_script
+from dsr1.launcher.importing.kubernetes import expand_kubernetes
+from dsr1.launcher.importing.shell import read_script
 
 
 def words(script: str, arguments: tuple[str, ...] = (), **variables: str) -> list[list[str]]:
@@ -24,6 +25,12 @@ def words(script: str, arguments: tuple[str, ...] = (), **variables: str) -> lis
         ("a ''", [["a", ""]]),
         ('a "x\\"y" \'z"\'', [["a", 'x"y', 'z"']]),
         ("a 2>&1 >/dev/null b", [["a", "b"]]),
+        ("a >x\nb", [["a"], ["b"]]),
+        ("a <<EOF >x && b\nc 'd\nEOF\ne", [["a"], ["b"], ["e"]]),
+        ("a <<-'E F'\nc\n\tE F\ne", [["a"], ["e"]]),
+        ('a <<X <<"Y"\nc\nX\nd\nY\ne', [["a"], ["e"]]),
+        ("a <<X\nc\n X\ne", [["a"], []]),
+        ("a <<<x\ne", [["a"], ["e"]]),
         ("a &>log b2 >>x", [["a", "b2"]]),
         ('a --json=\'{"b": "c d"}\'', [["a", '--json={"b": "c d"}']]),
     ],
@@ -44,6 +51,30 @@ def test_variables() -> None:
     assert words("X=1\nexport Y=$X\na $X $Y") == [["X=1"], ["export", "Y=1"], ["a", "1", "1"]]
     assert words("a $EMPTY b", EMPTY="") == [["a", "b"]]
     assert words('a "$EMPTY" b', EMPTY="") == [["a", "", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        ("X=1; [ -z a ] || X=2; run $X", "$X"),
+        ("X=1; [ -z a ] && X=2; run $X", "$X"),
+        ("X=1; [ -z a ] || X=2; run ${X:-d}", "${X:-d}"),
+        ("if a; then X=1; else X=2; fi; run $X", "$X"),
+        ("if a\nthen\n  export X=1\nfi\nrun $X", "$X"),
+        ("case a in\n  a) X=1 ;;\nesac\nrun $X", "$X"),
+        ("for X in 1 2; do a; done; run $X", "$X"),
+        ("while a; do X=1; done; run $X", "$X"),
+        ("a && { X=1; }; run $X", "$X"),
+        ("a && X=1 && run $X", "1"),
+        ("a &&\n X=1 &&\n run $X", "1"),
+        ("a || X=2; X=1; run $X", "1"),
+        ("if a; then b; fi; X=1; run $X", "1"),
+        ("echo if; X=1; run $X", "1"),
+    ],
+)
+def test_a_condition_leaves_a_variable_unknown(script: str, wanted: str) -> None:
+    (word,) = (c.words[1] for c in read_script(script, {}) if c.words and c.words[0].text == "run")
+    assert (word.text, word.unknown) == (wanted, (wanted,) if wanted != "1" else ())
 
 
 def test_a_scripts_own_arguments() -> None:
