@@ -15,6 +15,7 @@ from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.names import recipe_name
 from dsr1.launcher.importing.probes import grace_seconds, note_shared_memory, startup_seconds
 from dsr1.launcher.importing.roles import BOTH, PREFILL, role_of
+from dsr1.launcher.importing.secrecy import is_secret
 from dsr1.launcher.importing.services import Service, count_of, gpus_of
 from dsr1.launcher.importing.sizes import Asked, lay_out
 from dsr1.launcher.importing.tree import Fields, Scalar, Value
@@ -47,6 +48,10 @@ class Parts:
             *((worker.draft.args, worker.unknown, worker.draft.key) for worker in self.workers),
         ):
             for flag in flags:
+                if is_secret(flag.name, flag.text):
+                    text = f"--{flag.name}: a secret, which is not copied into a recipe"
+                    self.ledger.ask(text, f"{key}.args", *flag.places)
+                    continue
                 args[flag.name] = argument_value(flag)
                 text = f"--{flag.name}: passed on as it stands, but neither vLLM 0.31 nor Dynamo 1.6.1 knows it"
                 self.ledger.ask(text, f"{key}.args.{flag.name}", *flag.places)

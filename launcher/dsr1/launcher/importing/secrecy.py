@@ -23,7 +23,7 @@ _HIDDEN = "***"
 
 
 def is_secret(name: str, value: str = "") -> bool:
-    """By the end of the name, or by a value that looks like a token or a URL with a password."""
+    """By the name of a variable or a flag, or by a value that looks like a token or a URL with a password."""
     return bool(_names_secret(name) or _TOKEN.search(value) or _IN_URL.search(value))
 
 

@@ -12,10 +12,10 @@ from dsr1.launcher.importing.secrecy import conceal, is_secret
 SECRET = "hf_SECRETVALUE"
 
 
-def imported(**container: Any) -> Imported:
+def imported(keep_unknown: bool = False, **container: Any) -> Imported:
     worker = {"componentType": "worker", "extraPodSpec": {"mainContainer": container}}
     head = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment", "metadata": {"name": "a"}}
-    return import_manifest(json.dumps({**head, "spec": {"services": {"decode": worker}}}), "f.yaml")
+    return import_manifest(json.dumps({**head, "spec": {"services": {"decode": worker}}}), "f.yaml", "", keep_unknown)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,14 @@ def test_a_secret_variable_is_asked_for(name: str, value: str) -> None:
     text = render_recipe(result, "d.yaml")
     assert f"{name}: a secret" in text
     assert "ekrit2" not in text
+
+
+@pytest.mark.parametrize("flag", [["--api-key", "sekrit2"], ["--hub-token=sekrit2"], ["--odd", "hf_sekrit2"]])
+def test_a_secret_flag_is_not_passed_on(flag: list[str]) -> None:
+    result = imported(keep_unknown=True, args=["--model", "m", *flag])
+    text = render_recipe(result, "d.yaml")
+    assert "a secret, which is not copied" in text
+    assert "sekrit2" not in text
 
 
 @pytest.mark.parametrize("name", ["PATH", "VLLM_COMPASS", "MAX_TOKENS", "KEY_PATH", "TOKENIZERS_PARALLELISM"])
