@@ -85,9 +85,11 @@ def ask_queue(whose: str) -> str:
     """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. JSON."""
     done = call(("squeue", "--json", "--states=all", whose), LOOK_S)
     try:
-        parse_squeue(done.stdout)
+        silent = not parse_squeue(done.stdout) and done.returncode != 0
     except (ValueError, KeyError, TypeError):
-        raise HostError(f"Slurm does not answer: squeue: {said(done)}") from None
+        silent = True
+    if silent:  # squeue tells no jobs, in good JSON, when slurmctld is down
+        raise HostError(f"Slurm does not answer: squeue: {said(done)}")
     return done.stdout
 
 

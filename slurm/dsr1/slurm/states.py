@@ -78,6 +78,8 @@ def parse_squeue(text: str) -> dict[str, JobInfo]:
     plain = json.loads(text)
     if not isinstance(plain, dict) or not isinstance(plain.get("jobs"), list):
         raise ValueError("squeue --json: a list of jobs is wanted")
+    if plain.get("errors") and not plain["jobs"]:
+        raise ValueError(f"squeue --json: {plain['errors']}")
     return {info.job: info for info in map(_from_squeue, plain["jobs"])}
 
 
