@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import InputError
 
+MOST_HOSTS = 4096
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")
 HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?\[\]-]{0,63}(:[0-9]{1,3})?$"
 _USER = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
@@ -69,12 +71,25 @@ def _expand(names: str, text: str, source: str) -> list[str]:
     """The names of a node set; a node set itself would sort them."""
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
+    if (many := _count(names)) > MOST_HOSTS:  # a node set would hold each of them in memory
+        raise InputError(f"{source}: {text!r} names {many} hosts, at most {MOST_HOSTS} are allowed")
     try:
         nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
         written = [name for part in _parts(names) for name in NodeSet(part, resolver=RESOLVER_NOGROUP)]
     except NodeSetException as error:
         raise InputError(f"{source}: {text!r} is no list of hosts: {error}") from None
     return [name for name in dict.fromkeys(written) if name in nodes]
+
+
+def _count(names: str) -> int:
+    """How many names there are at most, from the ends of the ranges alone."""
+    parts = re.split(r"[,!&^](?![^\[\]]*\])", names)
+    return sum(prod(map(_span, re.findall(r"\[([^\[\]]*)\]", part))) for part in parts)
+
+
+def _span(ranges: str) -> int:
+    ends = (re.fullmatch(r"\s*(\d+)-(\d+)(?:/\d+)?\s*", one) for one in ranges.split(","))
+    return sum(max(1, int(found[2]) - int(found[1]) + 1) if found else 1 for found in ends)
 
 
 def _parts(names: str) -> Iterator[str]:

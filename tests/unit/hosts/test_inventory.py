@@ -99,3 +99,9 @@ def test_unknown_inventory_key_is_named(tmp_path: Path) -> None:
     file.write_text("hosts:\n  a: {prot: 22}\n")
     with pytest.raises(InputError, match=r"hosts\.a\.prot"):
         parse_hosts(f"@{file}")
+
+
+@pytest.mark.parametrize("text", ["n[1-99999999]", "n[1-9999]r[1-9999]", "a,n[1-5000]"])
+def test_a_slip_of_the_finger_names_no_million_hosts(text: str) -> None:
+    with pytest.raises(InputError, match="at most 4096"):
+        parse_hosts(text)
