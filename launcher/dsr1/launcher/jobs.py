@@ -157,7 +157,9 @@ def _job(run: Run) -> Handle:
 def standings(runs: Iterable[Run]) -> dict[str, State]:
     """By name: how runs in jobs stand, by one question to Slurm for all of them. What has ended is kept with them."""
     jobs = {run.name: (run, _job(run).job, run.job_end()) for run in runs}
-    asked = queue().look_up([job for _, job, end in jobs.values() if end is None])
+    asked = dict(queue().look_up([job for _, job, end in jobs.values() if end is None]))
+    stale = [job for run, job, _ in jobs.values() if job in asked and not asked[job].over and run.state().ended]
+    asked |= queue().look_up(stale, fresh=True)  # told before the supervisor's end: how the job ended isn't in it
     for run, job, end in jobs.values():
         if end is None and job in asked and asked[job].over:
             run.save_job_end(asked[job])
