@@ -8,7 +8,6 @@ from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 
 from dsr1.hosts.agent.runtime import ask_runtime
 from dsr1.hosts.runtime import CommandLine, RuntimeQuestion
-from dsr1.launcher.importing.arguments import known_flags
 
 pytestmark = pytest.mark.e2e
 
@@ -55,8 +54,3 @@ def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path
         told.said
     )
     assert [parser.problem for parser in told.parsers] == ["", ""]
-    for parser in told.parsers:
-        known = known_flags("worker" if parser.module == "dynamo.vllm" else "frontend")
-        unknown = {flag for flag in parser.flags if flag.startswith("--")} - {f"--{name}" for name in known.kinds}
-        off = {f"--no-{name}" for name, kind in known.kinds.items() if kind == "switch"}
-        assert unknown - off <= {"--help", "--version"}
