@@ -65,7 +65,7 @@ def test_a_headless_peer_goes_with_its_leader(dsr1: Dsr1, site: Site, newest: Ca
     """Left alone, a headless node never notices that its leader is gone."""
     launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
     assert launched.returncode == 0, launched.stderr
-    assert "rank 1: " in dsr1("smoke").stdout
+    assert "rank 1 of main-0: " in dsr1("smoke").stdout
     run = newest()
     os.kill(pid_of(run, "main-0"), signal.SIGKILL)
     until(lambda: run.state().ended, 60)
