@@ -44,11 +44,15 @@ def _failed(answers: Sequence[Answers]) -> Iterator[str]:
 
 
 def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
-    """A simulated engine's tokens may stand for no text."""
+    """No token, or no text in any answer: single tokens may stand for none, and a simulated engine's all may."""
     for one in answers:
-        for reply in (*one.fixed, *one.known):
-            if not reply.tokens or (meant and not (reply.text or reply.thought)):
-                yield f"{one.target.name}: answered {reply.question!r} without a word"
+        replies = (*one.fixed, *one.known)
+        silent = meant and not any(reply.text or reply.thought for reply in replies)
+        yield from (
+            f"{one.target.name}: answered {reply.question!r} without a word"
+            for reply in replies
+            if silent or not reply.tokens
+        )
 
 
 def _stuck(answers: Sequence[Answers]) -> Iterator[str]:

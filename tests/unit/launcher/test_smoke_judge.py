@@ -1,5 +1,7 @@
 """What answers must be: there, not one token over and over, alike on every rank, and right where that is known."""
 
+from dataclasses import replace
+
 import pytest
 
 from dsr1.launcher.reply import Reply, Target
@@ -39,6 +41,13 @@ def test_without_a_majority_all_are_named() -> None:
 def test_an_error_and_an_empty_answer() -> None:
     told = problems([Answers(Target("rank 0"), error="HTTP 503: x"), Answers(Target("rank 1"), (reply(FIXED[0]),))])
     assert told == ["rank 0: HTTP 503: x", f"rank 1: answered {FIXED[0]!r} without a word"]
+
+
+def test_tokens_without_a_text_in_one_answer_of_several() -> None:
+    """As random weights give them."""
+    mute = replace(reply(FIXED[0], "a"), pieces=())
+    assert problems([Answers(Target("rank 0"), (mute, reply(FIXED[1], "b")))]) == []
+    assert problems([Answers(Target("rank 0"), (mute,))]) == [f"rank 0: answered {FIXED[0]!r} without a word"]
 
 
 def test_one_token_over_and_over() -> None:
