@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import psutil
+
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.launcher.executor import deferred_interrupt
 from dsr1.launcher.job_script import Site, render_job
@@ -42,9 +44,10 @@ def describe(handle: Handle) -> str:
         return f"{handle}: no run of yours, and Slurm knows nothing of job {handle.job} (any more)"
     if info.cluster and info.cluster != handle.cluster:
         return f"{handle}: no run of yours, and Slurm here is of the cluster {info.cluster}"
-    if info.waits:
+    ours = info.user in ("", psutil.Process().username())
+    if info.waits and ours:
         return f"{waiting_for(info)}; a run of the rendered script appears once it starts"
-    whose = f" of {info.user}" if info.user else ""
+    whose = "" if ours else f" of {info.user}"
     return f"{handle}: job {handle.job}{whose} ({info.state}) is no run that is kept in {state_folder()}"
 
 

@@ -183,10 +183,14 @@ def _common(job: Job) -> dict[str, Any]:
     return {
         "job_id": int(job["job"]),
         "state_reason": job["reason"] or "None",
-        "user_name": getpass.getuser(),
+        "user_name": _owner(job),
         "nodes": ",".join(job.get("hosts", ())),
         "cluster": "fake",
     }
+
+
+def _owner(job: Job) -> str:
+    return str(job.get("user") or getpass.getuser())
 
 
 def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
@@ -194,7 +198,7 @@ def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
     wanted = next(word.partition("=")[2] for word in argv if word.startswith("--jobs=")).split(",")
     for job in fake.jobs():
         if job["job"] in wanted:
-            fields = (job["job"], job["state"], f"{job['code']}:{job['signal']}", job["reason"], getpass.getuser())
+            fields = (job["job"], job["state"], f"{job['code']}:{job['signal']}", job["reason"], _owner(job))
             print("|".join((*fields, ",".join(job.get("hosts", ())), "fake")))
     return 0
 

@@ -57,3 +57,10 @@ def test_a_handle_of_another_cluster_is_not_answered_by_this_ones_job(fake: Fake
     fake.add({"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}})
     assert "job 1 waits (Priority)" in describe(Handle("fake", "1"))
     assert "Slurm here is of the cluster fake" in describe(Handle("other", "1"))
+
+
+def test_a_job_of_another_user_is_not_called_a_run_of_ours_though_it_waits(fake: FakeSlurm) -> None:
+    fake.add({"user": "root-x", "state": "PENDING", "reason": "", "code": 0, "signal": 0, "nodes": 1, "options": {}})
+    told = describe(Handle("fake", "1"))
+    assert "job 1 of root-x (PENDING) is no run that is kept in" in told
+    assert "appears" not in told
