@@ -67,7 +67,7 @@ docs: venv ## The site, .cache/site/index.html; a warning is an error
 test: lint model docs ## Everything, from an empty .cache too
 	$(BIN)/pytest tests -q --timeout 600 -n 2 --dist loadgroup
 
-test-gpu: venv ## On a Hopper GPU: DSR1_GPU_PYTHON has vLLM, DSR1_GPU_MODEL has R1's config.json and a tokenizer
+test-gpu: venv ## On Hopper GPUs, one or all of a host: DSR1_GPU_PYTHON has vLLM, DSR1_GPU_MODEL has R1's config.json and a tokenizer
 	$(BIN)/pytest tests/gpu -q -s
 
 bench: venv model ## Measure, and print a table

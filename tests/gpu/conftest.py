@@ -1,0 +1,20 @@
+"""What the tests on GPUs share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.gpu.host import MODEL, PYTHON, Slice
+
+from dsr1.launcher.executor import stop_run
+from dsr1.launcher.runs import list_runs
+
+
+@pytest.fixture
+def slice_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slice]:
+    """Runs that are left are ended."""
+    if not PYTHON or not MODEL:
+        pytest.skip("no GPU runtime: set DSR1_GPU_PYTHON and DSR1_GPU_MODEL, see tests/gpu/host.py")
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path / "state"))
+    yield Slice(tmp_path / "caches")
+    assert [name for run in list_runs() for name in stop_run(run)] == []
