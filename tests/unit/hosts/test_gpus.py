@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,4 +170,5 @@ def test_without_nvidia_ml_py_the_copy_that_vllm_carries(tmp_path: Path, monkeyp
     (tmp_path / "vllm" / "__init__.py").write_text("raise AssertionError('imported')")
     (carried / "pynvml.py").write_text("NVMLError = OSError\ndef nvmlInit(): raise NVMLError('carried')")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pynvml", None)
     assert "carried" in observe(gpu_readers(tmp_path))["gpu.devices"].problem
