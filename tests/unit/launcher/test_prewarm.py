@@ -18,6 +18,11 @@ def test_one_rank_has_all_experts() -> None:
     assert shrunk(R1, Engine(), 1) == {"num_hidden_layers": 4}
 
 
+def test_a_token_goes_to_no_more_experts_than_one_gpu_has() -> None:
+    chosen = [shrunk({**R1, "num_experts_per_tok": 8}, Engine(), ranks).get("num_experts_per_tok") for ranks in (32, 64)]
+    assert chosen == [None, 4]
+
+
 def test_another_kind_of_model_is_left_as_it_is() -> None:
     assert shrunk({}, Engine(), 16) == {}
     assert shrunk({"first_k_dense_replace": "3", "n_routed_experts": None}, Engine(), 16) == {}
