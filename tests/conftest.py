@@ -1,6 +1,14 @@
 """What holds for all tests."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """In a script's background job SIGINT is ignored, and would be by all that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
