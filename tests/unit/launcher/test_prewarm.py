@@ -19,7 +19,9 @@ def test_one_rank_has_all_experts() -> None:
 
 
 def test_a_token_goes_to_no_more_experts_than_one_gpu_has() -> None:
-    chosen = [shrunk({**R1, "num_experts_per_tok": 8}, Engine(), ranks).get("num_experts_per_tok") for ranks in (32, 64)]
+    chosen = [
+        shrunk({**R1, "num_experts_per_tok": 8}, Engine(), ranks).get("num_experts_per_tok") for ranks in (32, 64)
+    ]
     assert chosen == [None, 4]
 
 
