@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.test_mocker import Site
+from tests.end_to_end.deployment import Site
 
 from dsr1.launcher.runs import list_runs
 

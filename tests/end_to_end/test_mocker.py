@@ -7,32 +7,15 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from tests.end_to_end.conftest import RUNTIME, Dsr1
+from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
 
 from dsr1.launcher.executor import alive_processes
 from dsr1.launcher.runs import Run
-
-MOCKER = ("--set", "stack=mocker", "--set", "engines.main={nodes: 2}")
-Site = tuple[str, ...]
-
-
-def pid_of(run: Run, process: str) -> int:
-    files = (run.folder / "hosts").glob(f"*/processes/{process}.json")
-    found = next(file for file in files if "~" not in file.parts[-3])
-    return int(json.loads(found.read_text())["pid"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.05)
 
 
 def kill_supervisor(run: Run) -> None:
@@ -40,21 +23,6 @@ def kill_supervisor(run: Run) -> None:
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: run.supervisor() is None)
-
-
-def of_run(folder: Path) -> list[int]:
-    """Every live process that mentions the run's folder in its command line or environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if (
-                str(folder) in " ".join([*process.cmdline(), *process.environ().values()])
-                and process.pid != os.getpid()
-            ):
-                found.append(process.pid)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
 
 
 def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:

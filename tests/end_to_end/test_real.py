@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.test_mocker import Site, of_run, pid_of, until
+from tests.end_to_end.deployment import Site, of_run, pid_of, until
 
 from dsr1.launcher.executor import alive_processes
 from dsr1.launcher.runs import Run

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
-from tests.end_to_end.test_mocker import MOCKER, Site, of_run, pid_of, until
+from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
 
 from dsr1.launcher.plan import Plan
 from dsr1.launcher.runs import Run

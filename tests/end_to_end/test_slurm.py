@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.test_mocker import Site, of_run
+from tests.end_to_end.deployment import Site, of_run
 
 from dsr1.slurm.fake import FakeSlurm
 
