@@ -170,7 +170,9 @@ def _notes(site: Site, stack: Stack) -> Iterator[str]:
 
 
 def _host_plans(site: Site, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
+    own: dict[str, list[Process]] = {}
+    for process in processes:
+        own.setdefault(process.host, []).append(process)
     for host in site.topology.hosts:
-        own = tuple(process for process in processes if process.host == host.name)
-        if own:
-            yield HostPlan(site.run, host.name, host.address, own)
+        if host.name in own:
+            yield HostPlan(site.run, host.name, host.address, tuple(own[host.name]))

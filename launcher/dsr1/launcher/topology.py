@@ -1,5 +1,6 @@
 """Recipe and hosts to engines, nodes and ranks. Pure."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -57,32 +58,26 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All engines of a deployment; the frontend is on the first host."""
+    """All engines of a deployment; the frontend is on the first host. Several hosts may be one of the `machines`."""
 
     hosts: tuple[Host, ...]
     groups: tuple[Group, ...]
-
-    @property
-    def machines(self) -> int:
-        return len({host.address for host in self.hosts})
+    machines: int
 
 
 def wanted_nodes(recipe: Recipe) -> int:
-    """The fewest hosts of eight GPUs that hold all engines; `all` counts as one. On a CPU engines share hosts."""
+    """The fewest hosts of eight GPUs that hold all engines; `all` counts as one. On a CPU engines share hosts.
+
+    What fits some hosts fits more, but for `all`: it takes hosts that are empty, over which the others spread first.
+    """
     engines = recipe.engines.values()
     counts = [engine.least_nodes for engine in engines]
     if recipe.runtime.device == "cpu":
         return max(counts)
-    least = max(*counts, -(-sum(_least_gpus(engine) for engine in engines) // GPUS_PER_NODE))
-    return next((count for count in range(least, sum(counts)) if _fits(recipe, count)), sum(counts))
-
-
-def _least_gpus(engine: Engine) -> int:
-    """Of all replicas; `all` counts as one host."""
-    width = engine.tensor_parallel_size
-    if engine.data_parallel_size != "all":
-        return engine.replicas * engine.data_parallel_size * width
-    return engine.least_nodes * (engine.ranks_per_node or max(1, GPUS_PER_NODE // width)) * width
+    if any(engine.nodes == "all" for engine in engines):
+        return sum(counts)
+    tried = range(max(counts), sum(counts))
+    return tried.start + bisect_left(tried, True, key=lambda count: _fits(recipe, count))
 
 
 def _fits(recipe: Recipe, count: int) -> bool:
@@ -107,7 +102,7 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
     groups = tuple(group for name in recipe.engines for group in placed[name])
     for group in groups:
         _refuse_uneven_experts(group, recipe.model.routed_experts)
-    return Topology(tuple(hosts), groups)
+    return Topology(tuple(hosts), groups, len({host.address for host in hosts}))
 
 
 def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
@@ -214,10 +209,12 @@ class _Placing:
 
     def _refuse(self, name: str, count: int, devices: int) -> NoReturn:
         unit = "" if self._on_cpu else f" with {devices} free GPUs each"
-        free = ", ".join(f"{host.name} {host.gpus - self._used[self._key(host)]}" for host in self._hosts[:8])
-        left = "" if self._on_cpu else f" (GPUs free: {free}{', ...' if len(self._hosts) > 8 else ''})"
-        one = len(self._hosts) > 1 and len({host.address for host in self._hosts}) == 1
+        one = len(self._hosts) > 1 and len({self._key(host) for host in self._hosts}) == 1
         given = "one machine is given" if one else f"{len(self._hosts)} are given"
+        named = self._hosts[:1] if one else self._hosts[:8]
+        free = ", ".join(f"{host.name} {host.gpus - self._used[self._key(host)]}" for host in named)
+        more = ", ..." if len(self._hosts) > 8 and not one else ""
+        left = "" if self._on_cpu else f" (GPUs free: {free}{more})"
         raise InputError(f"engines.{name}.nodes: wants {count} hosts{unit}, {given}{left}")
 
     def _node(self, host: Host, index: int, local: int, engine: Engine) -> Node:

@@ -5,7 +5,8 @@ import pytest
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
 from dsr1.launcher.plan import make_plan
-from dsr1.launcher.recipe_file import load_recipe
+from dsr1.launcher.recipe_file import load_recipe, parse_recipe
+from dsr1.launcher.topology import wanted_nodes
 
 FOUR = tuple(Host(name, f"10.0.0.{n}", "eth0") for n, name in enumerate("abcd", 1))
 
@@ -49,3 +50,17 @@ def test_one_rank_has_nothing_to_balance() -> None:
 def test_a_distilled_model_has_no_experts() -> None:
     settings = ["model={path: deepseek-ai/DeepSeek-R1-Distill-Llama-8B}"]
     assert load_recipe("dsr1-dep", settings).model.routed_experts is None
+
+
+@pytest.mark.parametrize(
+    ("engines", "hosts"),
+    [
+        ("p: {role: prefill, nodes: 2, ranks_per_node: 4}, d: {role: decode, nodes: 2, ranks_per_node: 4}", 2),
+        ("p: {role: prefill, nodes: 2, ranks_per_node: 5}, d: {role: decode, nodes: 2, ranks_per_node: 4}", 4),
+        ("p: {role: prefill, nodes: 3, ranks_per_node: 3}, d: {role: decode, ranks_per_node: 3, nodes: 2}", 3),
+        ("p: {role: prefill, nodes: 1, ranks_per_node: 1}, d: {role: decode, replicas: 2}", 3),
+        ("m: {role: aggregated, nodes: 2, replicas: 512, ranks_per_node: 5}", 1024),
+    ],
+)
+def test_the_fewest_hosts_that_hold_all_engines(engines: str, hosts: int) -> None:
+    assert wanted_nodes(parse_recipe(f"name: t\nmodel: {{path: /m}}\nengines: {{{engines}}}", "t.yaml")) == hosts
