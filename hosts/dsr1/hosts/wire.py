@@ -5,7 +5,7 @@ import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dsr1.hosts.commands import Command
 from dsr1.hosts.events import Event, Gone
@@ -22,6 +22,7 @@ class Numbered:
     event: Event
 
 
+Kind = TypeVar("Kind")
 EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
 COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Command)}
 
@@ -50,7 +51,7 @@ def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
 
 def _part(kind: Any, value: object, where: str, name: object) -> Any:
     """Most parts are what they should be, and need no place to be named."""
-    return value if type(value) is kind else from_plain(kind, value, f"{where}.{name}")
+    return value if type(value) is kind else _value(kind, value, f"{where}.{name}")
 
 
 def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
@@ -61,7 +62,7 @@ def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
     if len(kinds) != len(value):
         raise ValueError(f"{where}: {len(kinds)} items are wanted, not {len(value)}")
     return tuple(
-        item if type(item) is kind else from_plain(kind, item, f"{where}[{place}]")
+        item if type(item) is kind else _value(kind, item, f"{where}[{place}]")
         for place, (kind, item) in enumerate(zip(kinds, value))  # noqa: B905
     )
 
@@ -69,7 +70,7 @@ def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
 def _parse_optional(kind: Any, value: object, where: str) -> Any:
     if value is None and type(None) in _args(kind):
         return None
-    return from_plain(next(arg for arg in _args(kind) if arg is not type(None)), value, where)
+    return _value(next(arg for arg in _args(kind) if arg is not type(None)), value, where)
 
 
 def _parse_scalar(kind: Any, value: object, where: str) -> Any:
@@ -79,8 +80,7 @@ def _parse_scalar(kind: Any, value: object, where: str) -> Any:
     return kind(value)
 
 
-def from_plain(kind: Any, value: object, where: str = "") -> Any:
-    """What JSON gave, as the type `kind`. ValueError names the place and the value."""
+def _value(kind: Any, value: object, where: str) -> Any:
     if is_dataclass(kind):
         return _parse_dataclass(kind, value, where or getattr(kind, "__name__", "value"))
     if _origin(kind) is tuple:
@@ -88,6 +88,12 @@ def from_plain(kind: Any, value: object, where: str = "") -> Any:
     if _origin(kind) in (types.UnionType, Union):
         return _parse_optional(kind, value, where)
     return _parse_scalar(kind, value, where)
+
+
+def from_plain(kind: type[Kind], value: object, where: str = "") -> Kind:
+    """What JSON gave, as the type `kind`. ValueError names the place and the value."""
+    made: Kind = _value(kind, value, where)
+    return made
 
 
 def _line(plain: dict[str, Any]) -> bytes:
@@ -112,8 +118,7 @@ def render_plan(plan: HostPlan) -> bytes:
 
 
 def parse_plan(text: bytes | str) -> HostPlan:
-    plan: HostPlan = from_plain(HostPlan, _object(text))
-    return plan
+    return from_plain(HostPlan, _object(text))
 
 
 def render_start(plan: HostPlan, secrets: Mapping[str, str]) -> bytes:
@@ -159,5 +164,4 @@ def render_gone(gone: Gone) -> bytes:
 def parse_gone(text: bytes | str) -> Gone:
     plain = _object(text)
     _named({"Gone": Gone}, plain.pop("event", None))
-    gone: Gone = from_plain(Gone, plain)
-    return gone
+    return from_plain(Gone, plain)

@@ -25,8 +25,7 @@ def parse_remains(text: str) -> Remains:
     kept = _known(Remains, plain)
     if isinstance(hosts := kept.get("hosts"), list):
         kept["hosts"] = [_known(Access, host) for host in hosts]
-    remains: Remains = from_plain(Remains, kept, "settings.json")
-    return remains
+    return from_plain(Remains, kept, "settings.json")
 
 
 def _known(kind: type, plain: object) -> dict[str, object]:

@@ -59,10 +59,9 @@ def write_record(path: Path, record: Record) -> None:
 def read_record(path: Path) -> Record | None:
     """None: there is none."""
     try:
-        record: Record = from_plain(Record, json.loads(path.read_bytes()))
+        return from_plain(Record, json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
-    return record
 
 
 def agent_path(folder: Path) -> Path:
