@@ -162,15 +162,6 @@ def test_a_reused_pid_is_left_alone(lab: "Lab", sh: Make, lives: Alive, eventual
         assert lab.end() == Gone(("a",))
 
 
-def test_a_reboot_is_told(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
-    lab.start(sh("a", SLEEP))
-    kill_agent(lab, lives, eventually)
-    path = lab.folder / "h" / "agent.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "boot_id": "another-boot"}))
-    seen = lab.transport.look("h")
-    assert (seen.agent, seen.rebooted) == ("dead", True)
-
-
 def test_another_agent_with_the_same_names_is_left_alone(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
     talks = [lab.start(sh("a", SLEEP), host=host) for host in ("h", "h2")]
     for talk in talks:

@@ -56,12 +56,6 @@ class Remote:
             raise HostError(f"{self.name}: the SSH connection is lost ({error})") from error
         return channel
 
-    def server_address(self) -> str:
-        """The address that this connection ends at; with a jump host, the one that the jump host dialled."""
-        transport = self._connected().transport
-        assert transport is not None
-        return str(transport.getpeername()[0])
-
     def drop(self) -> None:
         """Close the connection; the next command opens another."""
         connection, self._connection = self._connection, None

@@ -52,10 +52,9 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What a look at a host found. `agent`: alive or dead. `rebooted`: the host has booted since the agent started."""
+    """What a look at a host found. `agent`: alive or dead."""
 
     agent: str
-    rebooted: bool
     processes: tuple[ProcessState, ...]
 
 
@@ -190,19 +189,17 @@ def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: 
 
 
 def parse_runtime(text: bytes) -> RuntimeAnswer:
-    answer: RuntimeAnswer = from_plain(RuntimeAnswer, json.loads(text))
-    return answer
+    return from_plain(RuntimeAnswer, json.loads(text))
 
 
 def parse_reach(text: bytes) -> ReachAnswer:
-    answer: ReachAnswer = from_plain(ReachAnswer, json.loads(text))
-    return answer
+    return from_plain(ReachAnswer, json.loads(text))
 
 
 def parse_look(text: bytes) -> HostState:
     plain = json.loads(text)
     processes = (ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items())
-    return HostState(plain["agent"], plain["rebooted"], tuple(processes))
+    return HostState(plain["agent"], tuple(processes))
 
 
 def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:

@@ -12,7 +12,6 @@ from dsr1.hosts.agent.census import Target, find_members
 from dsr1.hosts.agent.ending import AFTER_KILL_S, end_now
 from dsr1.hosts.agent.records import Record, agent_path, make_mark, process_path, read_plan, read_record
 from dsr1.hosts.agent.scratch import remove_scratch
-from dsr1.hosts.boot import boot_id
 from dsr1.hosts.commands import Quit, Stop
 from dsr1.hosts.events import Gone
 from dsr1.hosts.identity import is_alive
@@ -65,7 +64,6 @@ def look(folder: Path) -> dict[str, object]:
     pids = {target.name: target.record.pid for target in targets}
     return {
         "agent": "alive" if agent and _alive(agent) else "dead",
-        "rebooted": bool(agent) and agent is not None and agent.boot_id != boot_id(),
         "processes": {
             name: {"state": "running" if name in living else "gone", "pid": pids.get(name)} for name in names
         },
