@@ -1,7 +1,7 @@
 """How runs stand and how one is stopped, wherever it runs: here, over SSH, or in a job of Slurm's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
@@ -36,8 +36,8 @@ def find_any(name: str | None) -> Run:
 def stand(run: Run) -> Standing:
     """From what really runs. With a job ends its supervisor, and with that all processes: Slurm's word is enough."""
     if not run.job():
-        living = tuple(alive_processes(run)) if run.is_planned() else ()
-        return Standing(run.state(), run.supervisor() is not None, living)
+        supervised, state = _told(run)
+        return Standing(state, supervised, tuple(alive_processes(run)) if run.is_planned() else ())
     from dsr1.launcher.jobs import standings
 
     state, note = run.state(), ""
@@ -52,6 +52,16 @@ def stand(run: Run) -> Standing:
     return Standing(state, running, tuple(sorted(alive)), note)
 
 
+def _told(run: Run) -> tuple[bool, State]:
+    """Whether it is supervised, and its own word; ours of a launch that died before there was anything to supervise."""
+    supervised = run.supervisor() is not None  # before its word: its end is written down before it ends
+    state = run.state()
+    if supervised or state.phase != "starting" or run.is_planned():
+        return supervised, state
+    why = f"its launch died before anything was started; `dsr1 stop {run.name}` clears it away"
+    return False, replace(state, phase="abandoned", reason=why)
+
+
 def output_of(run: Run) -> Path | None:
     """The job's own output, where the recipe names no other place for it."""
     job = run.job()
@@ -62,7 +72,7 @@ def refuse_unplanned(run: Run) -> None:
     """LaunchFailed for a run that hasn't come so far as to have a plan: it says how it stands."""
     if not run.is_planned():
         state = stand(run).state
-        raise LaunchFailed(f"{run.name}: {state.phase}, and has no processes yet. {state.reason}".rstrip())
+        raise LaunchFailed(f"{run.name}: {state.phase}, and has no processes. {state.reason}".rstrip())
 
 
 def refuse_ended(run: Run) -> None:
@@ -88,10 +98,11 @@ def phases(runs: Sequence[Run]) -> dict[str, str]:
 
 def _phase(run: Run) -> str:
     try:
-        state = run.state()
+        supervised, state = _told(run)
     except LaunchFailed:
         return "unreadable"
-    return state.phase if state.ended or run.job() or run.supervisor() else "unsupervised"
+    lost = not (supervised or state.ended or run.job() or state.phase == "abandoned")
+    return "unsupervised" if lost else state.phase
 
 
 def _is_queued(run: Run) -> bool:

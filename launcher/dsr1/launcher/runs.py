@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.boot import boot_id
@@ -28,6 +28,7 @@ from dsr1.slurm.states import JobInfo
 
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 ENDED = ("stopped", "failed")
+Written = TypeVar("Written")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 
 
@@ -35,7 +36,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 class State:
     """How a run stands. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
 
-    `left`: what may still run.
+    Told, never written: abandoned, whose launch died before it had started anything. `left`: what may still run.
     """
 
     phase: str
@@ -135,14 +136,21 @@ class Run:
         try:
             yield
         except FileExistsError:
-            raise InputError(f"--name {self.name}: there is a run of that name; `dsr1 ps` lists them") from None
+            raise InputError(f"--name {self.name}: there is a run of that name{self._way_out()}") from None
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise LaunchFailed(f"{self.folder}: can't be written: {error.strerror}. Nothing was started") from None
 
+    def _way_out(self) -> str:
+        """Of a name that is taken."""
+        try:
+            over = self.state().ended
+        except LaunchFailed:
+            over = False
+        return f", which has ended: remove {self.folder} for another" if over else "; `dsr1 ps` lists them"
+
     def plan(self) -> Plan:
-        plan: Plan = self._read("plan.json", Plan)
-        return plan
+        return self._read("plan.json", Plan)
 
     def secrets(self) -> dict[str, str]:
         """By file name."""
@@ -150,8 +158,7 @@ class Run:
 
     def facts(self) -> dict[str, Facts]:
         """What the hosts and spares told before the launch, by host."""
-        facts: dict[str, Facts] = self._read_json("facts.json", _parse_facts)
-        return facts
+        return self._read_json("facts.json", _parse_facts)
 
     def is_planned(self) -> bool:
         """A launch that is still asking its hosts has written nothing of them down yet."""
@@ -165,23 +172,17 @@ class Run:
             return False
 
     def settings(self) -> Settings:
-        settings: Settings = self._read("settings.json", Settings)
-        return settings
+        return self._read("settings.json", Settings)
 
     def state(self) -> State:
-        state: State = self._read("state.json", State)
-        return state
+        return self._read("state.json", State)
 
     def recipe(self) -> Recipe:
-        recipe: Recipe = self._read_json("recipe.json", _parse_recipe)
-        return recipe
+        return self._read_json("recipe.json", _parse_recipe)
 
     def job(self) -> Handle | None:
         """The job of Slurm's that it runs in, or waits for. None: it needs none."""
-        if not (self.folder / "job.json").exists():
-            return None
-        handle: Handle = self._read("job.json", Handle)
-        return handle
+        return self._read("job.json", Handle) if (self.folder / "job.json").exists() else None
 
     def save_job(self, handle: Handle) -> None:
         (self.folder / "job-end.json").unlink(missing_ok=True)
@@ -189,10 +190,7 @@ class Run:
 
     def job_end(self) -> JobInfo | None:
         """How Slurm says that the job ended; it forgets, the run doesn't."""
-        if not (self.folder / "job-end.json").exists():
-            return None
-        info: JobInfo = self._read("job-end.json", JobInfo)
-        return info
+        return self._read("job-end.json", JobInfo) if (self.folder / "job-end.json").exists() else None
 
     def save_job_end(self, info: JobInfo) -> None:
         self._write("job-end.json", asdict(info))
@@ -238,10 +236,10 @@ class Run:
             file.write(text)
         new.replace(path)
 
-    def _read(self, name: str, kind: type) -> Any:
+    def _read(self, name: str, kind: type[Written]) -> Written:
         return self._read_json(name, lambda plain: from_plain(kind, plain, name))
 
-    def _read_json(self, name: str, parse: Callable[[Any], Any]) -> Any:
+    def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
         file = self.folder / name
         try:
             return parse(json.loads(file.read_text()))

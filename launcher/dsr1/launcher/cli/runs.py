@@ -79,7 +79,7 @@ def _standing(run: "Run", as_json: bool) -> None:
         told = {"run": run.name, **asdict(state), "supervised": seen.supervised, "alive": list(seen.alive)}
         print(json.dumps(told | ({"job": str(job), "note": seen.note} if job else {}), indent=2))
         return
-    supervised = seen.supervised or state.ended or state.phase == "queued"
+    supervised = seen.supervised or state.ended or state.phase in ("queued", "abandoned")
     print(f"{run.name}: {state.phase}{'' if supervised else ', its supervisor is gone'}{f', {job}' if job else ''}")
     print(f"alive: {', '.join(seen.alive) or 'nothing'}")
     if seen.note:
