@@ -13,8 +13,8 @@ from queue import SimpleQueue
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.hosts.inventory import parse_hosts
-from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Door, HostState
+from dsr1.hosts.way import over_ssh
 from dsr1.launcher.agents import Agents
 from dsr1.launcher.baggage import bring, lay
 from dsr1.launcher.checking import extras_of, refuse_unfit
@@ -38,7 +38,7 @@ def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: 
             run.claim(recipe, "starting")
             undo.callback(run.discard)
             run.record_supervisor(os.getpid())
-        site = _see_site(run, recipe, accesses, checks)
+        site = _see_site(recipe, accesses, checks)
         plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
         with run.written_whole():
             run.fill(plan, make_settings(recipe, site, checks), make_kept(plan, site))
@@ -47,14 +47,29 @@ def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: 
         undo.pop_all()
 
 
-def _see_site(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> Seen:
-    if accesses:
-        named, accept_new_keys = ",".join(recipe.spares), accesses[0].accept_new_key
-        spares = parse_hosts(named, accept_new_keys, "spares") if recipe.spares else ()
-        return _see(recipe, run.name, accesses, spares, checks)
-    site = survey_here(recipe, extras_of(checks))
-    _refuse(recipe, site, checks)
-    return site
+def _see_site(recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> Seen:
+    """Reach every host before anything is written down, and bring them what they may need. Judged if checks say so."""
+    if not accesses:
+        site = survey_here(recipe, extras_of(checks))
+        _refuse(recipe, site, checks)
+        return site
+    spares = spares_of(recipe, accesses)
+    with over_ssh((*accesses, *spares), recipe.runtime.interpreter) as transport:
+        site = survey_hosts(recipe, accesses, spares, transport, extras_of(checks))
+        _refuse(recipe, site, checks)
+        bring(recipe, site, transport)
+        return site
+
+
+def spares_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[Access, ...]:
+    """Reached as the hosts are. InputError for one that is a host already."""
+    if not recipe.spares:
+        return ()
+    spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key, "spares")
+    names = {access.name for access in accesses}
+    if doubles := [spare.name for spare in spares if spare.name in names]:
+        raise InputError(f"spares: {', '.join(doubles)}: named in --hosts, too; a spare waits beside them")
+    return spares
 
 
 def _start_supervisor(run: Run, *more: str) -> None:
@@ -93,20 +108,6 @@ def deferred_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
         if seen:
             signal.raise_signal(seen[0])
-
-
-def _see(
-    recipe: Recipe, run: str, accesses: tuple[Access, ...], spares: tuple[Access, ...], checks: Sequence[str]
-) -> Seen:
-    """Reach every host before anything is written down, and bring them what they may need."""
-    transport = SshTransport((*accesses, *spares), run, recipe.runtime.interpreter)
-    try:
-        seen = survey_hosts(recipe, accesses, spares, transport, extras_of(checks))
-        _refuse(recipe, seen, checks)
-        bring(recipe, seen, transport)
-        return seen
-    finally:
-        transport.close()
 
 
 def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:

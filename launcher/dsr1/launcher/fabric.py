@@ -8,8 +8,9 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.host import Host
 from dsr1.hosts.model.job import Order, Progress
 from dsr1.hosts.process import Process, Variable
+from dsr1.hosts.way import Way, way_to
 from dsr1.launcher.fabric_ways import Fabric, better, doubtful_pairs, read_ways
-from dsr1.launcher.host_jobs import Worker, make_worker, work_on_all
+from dsr1.launcher.host_jobs import work_on_all
 from dsr1.launcher.known import is_asked_for
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.processes import with_setup
@@ -30,18 +31,18 @@ def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
     orders = make_orders(recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts)
     accesses = [access for access in seen.accesses if access.name in orders]
     print(f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most", file=sys.stderr)
-    with make_worker(accesses, recipe.runtime.interpreter) as worker:
-        first = _measured(worker, orders)
+    with way_to(accesses, recipe.runtime.interpreter) as (way, _):
+        first = _measured(way, orders)
         pairs = doubtful_pairs(first)
         if not pairs:
             return first
         again = {host: {**order, "pairs": pairs, "limit_s": _limit_s(len(pairs))} for host, order in orders.items()}
         print(f"measuring {len(pairs)} pairs once more, one at a time", file=sys.stderr)
-        return better(first, _measured(worker, again))
+        return better(first, _measured(way, again))
 
 
-def _measured(worker: Worker, orders: Mapping[str, Order]) -> Fabric:
-    return Fabric(tuple(orders), tuple(read_ways(list(orders), work_on_all(worker, "fabric", orders, _show_nothing))))
+def _measured(way: Way, orders: Mapping[str, Order]) -> Fabric:
+    return Fabric(tuple(orders), tuple(read_ways(list(orders), work_on_all(way, "fabric", orders, _show_nothing))))
 
 
 def _limit_s(hosts: int) -> float:

@@ -1,54 +1,25 @@
 """A job on many hosts at once, each in a thread; its refusals become dsr1's errors, and Ctrl-C ends all of them."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
-from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.model.job import Hear, Order, Progress, Refused, Told
-from dsr1.hosts.ssh import SshTransport
+from dsr1.hosts.model.job import Order, Progress, Refused, Told
+from dsr1.hosts.way import Way
 
 KINDS: Mapping[str, type[Dsr1Error]] = {"input": InputError, "check": CheckFailed, "work": LaunchFailed}
-HERE = "localhost"
 Show = Callable[[str, Progress], None]
 Results = dict[str, dict[str, Any] | Dsr1Error]
 
 
-class Worker(Protocol):
-    """What a transport offers for jobs."""
-
-    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
-        """Raises HostError for a lost host, Refused for a job that can't be done."""
-
-    def close(self) -> None:
-        """End every job that runs."""
-
-
-@contextmanager
-def make_worker(accesses: Sequence[Access], python: str) -> Iterator[Worker]:
-    """Over SSH; without accesses, this machine, under the name HERE."""
-    with tempfile.TemporaryDirectory() as folder:
-        worker: Worker = (
-            SshTransport(accesses, "model", python) if accesses else LocalTransport(Path(folder), (python,))
-        )
-        try:
-            yield worker
-        finally:
-            worker.close()
-
-
-def work_on_all(worker: Worker, job: str, orders: Mapping[str, Order], show: Show) -> Results:
+def work_on_all(way: Way, job: str, orders: Mapping[str, Order], show: Show) -> Results:
     """By host: its result, or why there is none. One that fails doesn't stop the others."""
 
     def one(host: str) -> dict[str, Any] | Dsr1Error:
         try:
-            return worker.work(host, job, orders[host], partial(only_show, show, host))
+            return way.work(host, job, orders[host], partial(only_show, show, host))
         except Refused as refused:
             return KINDS.get(refused.kind, LaunchFailed)(f"{host}: {refused}")
         except Dsr1Error as error:
@@ -56,7 +27,7 @@ def work_on_all(worker: Worker, job: str, orders: Mapping[str, Order], show: Sho
 
     with ThreadPoolExecutor(len(orders)) as pool:
         running = {host: pool.submit(one, host) for host in orders}
-        return {host: _wait(future, worker) for host, future in running.items()}
+        return {host: _wait(future, way) for host, future in running.items()}
 
 
 def only_show(show: Show, host: str, heard: Progress | Told) -> None:
@@ -65,12 +36,12 @@ def only_show(show: Show, host: str, heard: Progress | Told) -> None:
         show(host, heard)
 
 
-def _wait(future: "Future[dict[str, Any] | Dsr1Error]", worker: Worker) -> dict[str, Any] | Dsr1Error:
+def _wait(future: "Future[dict[str, Any] | Dsr1Error]", way: Way) -> dict[str, Any] | Dsr1Error:
     """The pool waits for its threads whatever happens: only closed connections let them go."""
     try:
         return future.result()
     except KeyboardInterrupt:
-        worker.close()
+        way.close()
         raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
 
 

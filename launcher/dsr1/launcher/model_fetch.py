@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.model.listing import is_repository
-from dsr1.launcher.host_jobs import HERE, Show, make_worker, raise_worst, work_on_all
+from dsr1.hosts.way import way_to
+from dsr1.launcher.host_jobs import Show, raise_worst, work_on_all
 
 PATIENCE_S = 600.0
 
@@ -39,7 +40,6 @@ def fetch_model(
 
     Raises InputError, CheckFailed or LaunchFailed naming every host that could not; the others have it then.
     """
-    hosts = [access.name for access in accesses] or [HERE]
     order = {
         "repos": list(wish.repos),
         "to": wish.to,
@@ -48,8 +48,8 @@ def fetch_model(
         "token": environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or None,
         "patience_s": wish.patience_s,
     }
-    with make_worker(accesses, python if accesses else sys.executable) as worker:
-        results = work_on_all(worker, "fetch", dict.fromkeys(hosts, order), show)
+    with way_to(accesses, python if accesses else sys.executable) as (way, hosts):
+        results = work_on_all(way, "fetch", dict.fromkeys(hosts, order), show)
     raise_worst(results)
     told = next(result for result in results.values() if not isinstance(result, Dsr1Error))
     return {str(folder): str(commit) for folder, commit in told["folders"].items()}

@@ -6,7 +6,6 @@ Its source sends every byte once, whatever the number of hosts. docs/model.md sa
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError, LaunchFailed
 from dsr1.hosts.model.job import Order, Progress, Refused, Told
 from dsr1.hosts.ssh import Sight, SshTransport
+from dsr1.hosts.way import over_ssh
 from dsr1.launcher.agents import at_once
 from dsr1.launcher.findings import folded
 from dsr1.launcher.host_jobs import KINDS, Results, Show, work_on_all
@@ -52,7 +52,7 @@ def make_wish(source: str, to: str, giver: Access | None, accesses: Sequence[Acc
 def push_model(wish: Wish, python: str, show: Show) -> Results:
     """By taker: what came, or why not. Raises CheckFailed when the source isn't whole, HostError when it is lost."""
     accesses = {access.name: access for access in (wish.giver, *wish.takers)}
-    with closing(SshTransport(tuple(accesses.values()), "model", python)) as transport:
+    with over_ssh(tuple(accesses.values()), python) as transport:
         _refuse_broken(wish, transport, show)
         places = find_places(wish, transport)
         lost = {name: place for name, place in places.items() if isinstance(place, HostError)}

@@ -9,8 +9,9 @@ from dsr1.hosts.access import Access
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import from_wire
+from dsr1.hosts.way import way_to
 from dsr1.launcher.findings import unreached
-from dsr1.launcher.host_jobs import HERE, Results, Show, make_worker, work_on_all
+from dsr1.launcher.host_jobs import Results, Show, work_on_all
 
 CHECKS = ("model.dir", "model.shards", "model.incomplete", "model.tokenizer", "model.same", "model.hash")
 
@@ -19,9 +20,8 @@ def verify_model(model: str, accesses: Sequence[Access], python: str, deep: bool
     """Worst first. A host that can't be reached is a finding among the others."""
     if not model:
         raise InputError("MODEL: wanted is its folder on every host, or a hub's id: OWNER/NAME")
-    hosts = [access.name for access in accesses] or [HERE]
-    with make_worker(accesses, python) as worker:
-        return judge(work_on_all(worker, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show))
+    with way_to(accesses, python) as (way, hosts):
+        return judge(work_on_all(way, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show))
 
 
 def judge(results: Results) -> list[Finding]:

@@ -1,20 +1,15 @@
 """Node preparation over all hosts: what each told, what was decided for it, and what its agent reports."""
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TypeVar
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.host import Host
-from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.prep.decide import IDS
 from dsr1.hosts.preparation import Report, Seen, Steps, parse_report, parse_seen
-from dsr1.hosts.ssh import SshTransport
 from dsr1.hosts.transport import Question, Transport
 from dsr1.launcher.agents import at_once
 from dsr1.launcher.plan import make_plan
@@ -23,21 +18,9 @@ from dsr1.launcher.survey import named_host
 from dsr1.launcher.topology import wanted_nodes
 
 LOOK_S, APPLY_S = 60.0, 1800.0
-HERE = "localhost"
 ROOT_BY = "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an inventory)"
 JOURNAL_BACK = "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
 Told = TypeVar("Told")
-
-
-@contextmanager
-def reached(accesses: Sequence[Access], python: str) -> Iterator[tuple[Transport, tuple[str, ...]]]:
-    """The way to the hosts, and their names; without any, this machine."""
-    if accesses:
-        with closing(SshTransport(accesses, "prep", python)) as transport:
-            yield transport, tuple(access.name for access in accesses)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield LocalTransport(Path(folder), (python,)), (HERE,)
 
 
 def look_at_all(transport: Transport, hosts: Sequence[str]) -> dict[str, Seen | HostError]:

@@ -60,16 +60,18 @@ class Changes:
     venv: str = ""
 
 
-def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe of a built-in name or a file, with settings `a.b.c=value`.
+def load_recipe(
+    name: str, settings: Sequence[str] = (), profiles: Sequence[str] = (), model: str = "", venv: str = ""
+) -> Recipe:
+    """The recipe of a built-in name or a file, with a user's changes.
 
     Raises InputError that names file, line, key, the value seen and what is wanted.
     """
-    return resolve_recipe(name, Changes(settings=tuple(settings))).recipe
+    return resolve_recipe(name, Changes(tuple(profiles), tuple(settings), model, venv)).recipe
 
 
 def resolve_recipe(name: str, changes: Changes) -> Resolved:
-    """As load_recipe, with all that a user can change, and where every value came from."""
+    """As load_recipe, with where every value came from."""
     file = find_recipe(name)
     return _resolve(read_layer(file, _source(file)), file.parent, changes)
 

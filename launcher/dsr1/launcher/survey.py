@@ -1,10 +1,7 @@
 """What the hosts of a plan are like before there is one: who answers, their addresses to each other, their facts."""
 
-import tempfile
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from dsr1.env.node import LOOPBACK
@@ -13,9 +10,9 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.fact import Facts, value_of
 from dsr1.hosts.host import Host, this_machine
-from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.ssh import ShellTransport, Sight, SshTransport
+from dsr1.hosts.ssh import ShellTransport, Sight
 from dsr1.hosts.transport import Transport
+from dsr1.hosts.way import over_ssh, way_to
 from dsr1.launcher import reach
 from dsr1.launcher.agents import at_once, raise_all
 from dsr1.launcher.asking import begin_asking
@@ -59,10 +56,9 @@ class Seen:
 def survey_here(recipe: Recipe, extras: Extras = (RUNTIME,)) -> Seen:
     """This machine, standing in for as many hosts as the recipe wants: one look tells of all."""
     hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
-    with tempfile.TemporaryDirectory() as folder:
-        transport = LocalTransport(Path(folder), (recipe.runtime.interpreter,))
-        asking = begin_extras(transport, recipe, hosts, "localhost", extras)
-        (facts,) = ask(transport, make_ask(recipe, hosts, "", extras), ("localhost",), asking).values()
+    with way_to((), recipe.runtime.interpreter) as (way, here):
+        asking = begin_extras(way, recipe, hosts, here[0], extras)
+        (facts,) = ask(way, make_ask(recipe, hosts, "", extras), here, asking).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
     return Seen(hosts, (), (), {host.name: facts for host in hosts})
 
@@ -77,7 +73,7 @@ def survey_any(recipe: Recipe, accesses: Sequence[Access], extras: Extras = (RUN
     """This machine, or the hosts as far as they answer."""
     if not accesses:
         return survey_here(recipe, extras)
-    with closing(SshTransport(accesses, "survey", recipe.runtime.interpreter)) as transport:
+    with over_ssh(accesses, recipe.runtime.interpreter) as transport:
         return preview_hosts(recipe, accesses, transport, extras)
 
 

@@ -2,11 +2,12 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.launcher import executor
 from dsr1.launcher.executor import launch_run, stop_run, take_over
@@ -21,6 +22,14 @@ from dsr1.launcher.survey import Seen
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Also where pytest itself is a background job, which is started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -69,6 +78,13 @@ def test_a_taken_name_is_refused_before_anything_is_asked(
     assert other.state() == before
 
 
+def test_a_spare_that_is_a_host_already_is_refused_before_anything_is_asked(recipe: Recipe) -> None:
+    spared = recipe.model_copy(update={"spares": ["b", "c"]})
+    with pytest.raises(InputError, match="spares: b: named in --hosts, too"):
+        launch_run(spared, "r1", (Access("a", "192.0.2.1"), Access("b", "192.0.2.2")), lambda _: None)
+    assert list_runs() == []
+
+
 def test_an_interrupted_survey_leaves_no_run(recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]) -> None:
     surveyed(interrupt)
     with pytest.raises(LaunchFailed, match="r1: interrupted; nothing was started"):
@@ -94,7 +110,7 @@ def test_a_run_that_still_asks_its_hosts_is_told_as_starting(
         assert run.supervisor() == os.getpid()
         assert phases([run]) == {"r1": "starting"}
         assert stand(run).alive == ()
-        with pytest.raises(LaunchFailed, match="starting, and has no processes yet"):
+        with pytest.raises(LaunchFailed, match="starting, and has no processes"):
             refuse_unplanned(run)
         raise InputError("seen")
 
@@ -103,9 +119,12 @@ def test_a_run_that_still_asks_its_hosts_is_told_as_starting(
         launch(recipe)
 
 
-def test_a_run_whose_launch_died_asking_can_be_stopped(recipe: Recipe) -> None:
+def test_a_run_whose_launch_died_asking_is_abandoned_and_can_be_stopped(recipe: Recipe) -> None:
     run = new_run("r1")
     run.claim(recipe, "starting")
+    assert phases([run]) == {"r1": "abandoned"}
+    with pytest.raises(LaunchFailed, match=r"r1: abandoned, .* its launch died before anything .* `dsr1 stop r1`"):
+        refuse_unplanned(run)
     with pytest.raises(InputError, match="before anything was started"):
         take_over(run)
     assert stop_run(run) == ()

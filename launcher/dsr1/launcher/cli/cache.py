@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_hosts
 
 if TYPE_CHECKING:
     from dsr1.hosts.transport import Transport
@@ -34,6 +33,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what is kept here, or with --hosts what the hosts hold."""
+    from dsr1.hosts.way import way_to
     from dsr1.launcher.jit_store import jit_store
 
     if hosts is None:
@@ -41,7 +41,7 @@ def list_(
         lines = "\n".join(map(_pack_line, packs)) or "no cache is kept here"
         print(json.dumps([asdict(pack) for pack in packs], indent=2) if as_json else lines)
         return
-    with _reached(hosts, python, accept_new_keys) as (transport, names):
+    with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         held = _held(transport, names, root)
     if as_json:
         print(json.dumps({host: [asdict(one) for one in found] for host, found in held.items()}, indent=2))
@@ -52,19 +52,20 @@ def list_(
 
 @app.command("push")
 def push_(
-    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file.")],
+    hosts: TheseHosts,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys as `cache ls` shows them; default: all.")] = None,
     python: Python = "python3",
     accept_new_keys: AcceptNewKeys = False,
 ) -> None:
     """Give hosts what they lack of what is kept here. `launch` does it by itself for the keys of its plan."""
+    from dsr1.hosts.way import way_to
     from dsr1.launcher.agents import at_once, raise_all
     from dsr1.launcher.jit_caches import push
     from dsr1.launcher.jit_store import jit_store
 
     store = jit_store()
     packs = _chosen(store.list(), keys or [])
-    with _reached(hosts, python, accept_new_keys) as (transport, names):
+    with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         pairs = {f"{host} {pack.key}": (host, pack) for host in names for pack in packs}
         done = at_once(lambda pair: push(transport, *pair, store), pairs)
     raise_all(done)
@@ -84,6 +85,7 @@ def prune(
 ) -> None:
     """Remove caches here, or with --hosts on the hosts. The next start compiles what it lacks."""
     from dsr1.hosts.errors import InputError
+    from dsr1.hosts.way import way_to
     from dsr1.launcher.jit_caches import drop_held
     from dsr1.launcher.jit_store import jit_store
 
@@ -96,7 +98,7 @@ def prune(
             jit_store().drop(pack.key)
             print(f"removed {pack.key}")
         return
-    with _reached(hosts, python, accept_new_keys) as (transport, names):
+    with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         found = _held(transport, names, root)
         _refuse_unknown(keys or [], [one for held in found.values() for one in held], "is held by a host")
         for host, held in found.items():
@@ -105,19 +107,7 @@ def prune(
                 print(f"{host}: removed {key}")
 
 
-@contextmanager
-def _reached(hosts: str, python: str, accept_new_keys: bool) -> "Iterator[tuple[Transport, list[str]]]":
-    from contextlib import closing
-
-    from dsr1.hosts.inventory import parse_hosts
-    from dsr1.hosts.ssh import SshTransport
-
-    accesses = parse_hosts(hosts, accept_new_keys)
-    with closing(SshTransport(accesses, "cache", python)) as transport:
-        yield transport, [access.name for access in accesses]
-
-
-def _held(transport: "Transport", names: list[str], root: str) -> "dict[str, list[Held]]":
+def _held(transport: "Transport", names: Sequence[str], root: str) -> "dict[str, list[Held]]":
     from dsr1.launcher.agents import at_once, raise_all
     from dsr1.launcher.jit_caches import list_held
 

@@ -12,7 +12,10 @@ from dsr1.launcher.cli.options import (
     ModelPath,
     Profiles,
     RecipeName,
+    Rehearse,
+    SomeHosts,
     Venv,
+    chosen_hosts,
     chosen_recipe,
 )
 
@@ -24,15 +27,14 @@ if TYPE_CHECKING:
 
 def check(
     recipe: RecipeName = "dsr1-dep",
-    hosts: Annotated[
-        str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")
-    ] = None,
+    hosts: SomeHosts = None,
     only: Annotated[list[str] | None, typer.Option(help="This check or kind alone: ibgda.params, gpu.")] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Not this check or kind.")] = None,
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
+    rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
     fabric: Annotated[
         bool, typer.Option("--fabric", help="Measure every way between the hosts, too (net.fabric).")
@@ -43,15 +45,16 @@ def check(
     """Look at every host and judge it. Exit code 3 when something fails."""
     from dsr1.env.checks.all import worst_first
     from dsr1.hosts.errors import InputError
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.checking import choose, extras_of, judge_site
     from dsr1.launcher.fabric_ways import CHECK
+    from dsr1.launcher.rehearsal import rehearse
     from dsr1.launcher.survey import survey_any
 
     ids, loaded = choose(only or (), skip or ()), chosen_recipe(recipe, changes, model, venv, profile)
+    loaded = rehearse(loaded) if rehearsed else loaded
     if not ids and not fabric:
         raise InputError("--only and --skip: nothing is left to judge")
-    accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
+    accesses = chosen_hosts(hosts, accept_new_keys)
     seen = survey_any(loaded, accesses, extras_of(ids))
     findings = judge_site(loaded, seen, ids)
     if fabric or CHECK in (only or ()):

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_hosts
 
 
 def exec_(
     command: Annotated[list[str], typer.Argument(help="The command, after --.")],
-    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file.")],
+    hosts: TheseHosts,
     timeout: Annotated[float, typer.Option(help="Seconds until a host is given up.")] = 60.0,
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
@@ -20,9 +20,8 @@ def exec_(
     from ClusterShell.NodeSet import NodeSet
 
     from dsr1.hosts.fan_out import fold, run_on_all
-    from dsr1.hosts.inventory import parse_hosts
 
-    said = run_on_all(parse_hosts(hosts, accept_new_keys), command, timeout)
+    said = run_on_all(chosen_hosts(hosts, accept_new_keys), command, timeout)
     if as_json:
         print(json.dumps({name: asdict(what) for name, what in said.items()}, indent=2))
     else:

@@ -15,8 +15,10 @@ from dsr1.launcher.cli.options import (
     Profiles,
     RecipeName,
     Rehearse,
+    SomeHosts,
     Time,
     Venv,
+    chosen_hosts,
     chosen_recipe,
     slurm_changes,
     tell_unused_spares,
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
 
 def launch(
     recipe: RecipeName = "dsr1-dep",
-    hosts: Annotated[
-        str | None, typer.Option(help="Hosts over SSH: a,b or node[01-16] or @file; default: this machine.")
-    ] = None,
+    hosts: SomeHosts = None,
     name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and four letters.")] = "",
     profile: Profiles = None,
     changes: Changes = None,
@@ -51,7 +51,6 @@ def launch(
 ) -> None:
     """Launch on hosts over SSH, in a job, or on this machine. Ctrl-C while it starts rolls back."""
     from dsr1.hosts.errors import InputError
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
@@ -73,7 +72,7 @@ def launch(
 
         print(try_job(loaded, name))
         return
-    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    accesses = chosen_hosts(hosts, accept_new_keys)
     with make_view() as show:
         if slurm:
             from dsr1.launcher.jobs import launch_job

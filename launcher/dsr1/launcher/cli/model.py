@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, SomeHosts, TheseHosts, chosen_hosts
 
 model = typer.Typer(help="The model's files on the hosts.", no_args_is_help=True, rich_markup_mode=None)
-SomeHosts = Annotated[
-    str | None, typer.Option("--hosts", help="Hosts: a,b or node[01-16] or @file; default: this machine.")
-]
 JobVenv = Annotated[str, typer.Option("--venv", help="An environment on the hosts; default: their python3.")]
 
 
@@ -30,12 +27,11 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Look whether a model is whole on every host, and the same on all. Exit code 3 when it isn't."""
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.cli.findings_view import show_findings
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model_verify import verify_model
 
-    accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
+    accesses = chosen_hosts(hosts, accept_new_keys)
     with make_transfer_view() as show:
         findings = verify_model(path, accesses, python_of(venv), deep, show)
     show_findings(findings, every, as_json)
@@ -53,12 +49,11 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a model from a hub (HF_ENDPOINT, HF_TOKEN). The same command goes on after any interruption."""
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model_fetch import Wish, fetch_model
 
     wish = Wish(tuple(repos), os.path.abspath(to) if to and hosts is None else to, revision, patience)  # noqa: PTH100
-    accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
+    accesses = chosen_hosts(hosts, accept_new_keys)
     with make_transfer_view() as show:
         folders = fetch_model(wish, accesses, python_of(venv), os.environ, show)
     if as_json:
@@ -70,7 +65,7 @@ def fetch(
 @model.command()
 def push(
     source: Annotated[str, typer.Argument(metavar="FOLDER", help="The model's folder on the host that has it.")],
-    hosts: Annotated[str, typer.Option(help="Hosts: a,b or node[01-16] or @file.")],
+    hosts: TheseHosts,
     to: Annotated[str, typer.Option(help="The folder on each host; default: as at the source.")] = "",
     giver: Annotated[str, typer.Option("--from", help="The host that has it; default: the first of --hosts.")] = "",
     venv: JobVenv = "",
@@ -80,15 +75,14 @@ def push(
 ) -> None:
     """Copy a model from one host, or what all share, to a disk of each host: its bytes leave the source once."""
     from dsr1.hosts.errors import Dsr1Error
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.hosts.model.job import say_size
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.host_jobs import raise_worst
     from dsr1.launcher.model_push import make_wish, push_model
 
-    accesses = parse_hosts(hosts, accept_new_keys)
+    accesses = chosen_hosts(hosts, accept_new_keys)
     known = {access.name: access for access in accesses}
-    named = (known[giver] if giver in known else parse_hosts(giver, accept_new_keys)[0]) if giver else None
+    named = (known[giver] if giver in known else chosen_hosts(giver, accept_new_keys)[0]) if giver else None
     with make_transfer_view() as show:
         results = push_model(make_wish(source, to, named, accesses, patience), python_of(venv), show)
     came = {host: told["came"] for host, told in results.items() if not isinstance(told, Dsr1Error)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from dsr1.hosts.access import Access
     from dsr1.launcher.recipe import Recipe
 
 RecipeName = Annotated[str, typer.Argument(help="A built-in recipe's name, or a file.")]
@@ -20,6 +21,10 @@ Venv = Annotated[str, typer.Option("--venv", help="The environment that has vLLM
 Rehearse = Annotated[
     bool, typer.Option("--rehearse", help="Dynamo's engine simulator in the place of vLLM: no GPU, no weights.")
 ]
+TheseHosts = Annotated[str, typer.Option("--hosts", help="Hosts: a,b or node[01-16] or @file.")]
+SomeHosts = Annotated[
+    str | None, typer.Option("--hosts", help="Hosts: a,b or node[01-16] or @file; default: this machine.")
+]
 AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
 Partition = Annotated[str, typer.Option("--partition", help="Slurm's partition (slurm.partition).")]
 Account = Annotated[str, typer.Option("--account", help="The account that pays (slurm.account).")]
@@ -28,13 +33,20 @@ Nodes = Annotated[int, typer.Option("--nodes", help="Nodes for engines that take
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def chosen_hosts(hosts: str | None, accept_new_keys: bool) -> "tuple[Access, ...]":
+    """How the hosts are reached. Empty: this machine is meant."""
+    from dsr1.hosts.inventory import parse_hosts
+
+    return () if hosts is None else parse_hosts(hosts, accept_new_keys)
+
+
 def chosen_recipe(
     name: str, changes: list[str] | None, model: str, venv: str, profiles: list[str] | None = None
 ) -> "Recipe":
     """The recipe with what the options change."""
-    from dsr1.launcher.recipe_file import Changes, resolve_recipe
+    from dsr1.launcher.recipe_file import load_recipe
 
-    return resolve_recipe(name, Changes(tuple(profiles or ()), tuple(changes or ()), model, venv)).recipe
+    return load_recipe(name, changes or (), profiles or (), model, venv)
 
 
 def tell_unused_spares(recipe: "Recipe") -> None:

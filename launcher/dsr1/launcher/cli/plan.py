@@ -13,16 +13,16 @@ from dsr1.launcher.cli.options import (
     Profiles,
     RecipeName,
     Rehearse,
+    SomeHosts,
     Venv,
+    chosen_hosts,
     chosen_recipe,
 )
 
 
 def plan(
     recipe: RecipeName = "dsr1-dep",
-    hosts: Annotated[
-        str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")
-    ] = None,
+    hosts: SomeHosts = None,
     name: Annotated[str, typer.Option(help="The run's name: with it, this is what launch --name would run.")] = "",
     profile: Profiles = None,
     changes: Changes = None,
@@ -38,7 +38,6 @@ def plan(
     Hosts that answer are asked for their facts; those that don't are planned by their names.
     """
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.plan_text import render_json, render_text
     from dsr1.launcher.rehearsal import rehearse
@@ -48,7 +47,7 @@ def plan(
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     run = new_run(name or loaded.name)
-    accesses = () if hosts is None else parse_hosts(hosts, accept_new_keys)
+    accesses = chosen_hosts(hosts, accept_new_keys)
     seen = (unasked if no_facts else survey_any)(loaded, accesses)
     made = make_plan(loaded, seen.hosts, run.name, str(run.folder), seen.facts)
     for why in dict.fromkeys(str(told) for told in seen.told.values() if isinstance(told, HostError)):

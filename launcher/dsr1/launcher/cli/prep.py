@@ -15,7 +15,9 @@ from dsr1.launcher.cli.options import (
     ModelPath,
     Profiles,
     RecipeName,
+    SomeHosts,
     Venv,
+    chosen_hosts,
     chosen_recipe,
 )
 
@@ -32,9 +34,7 @@ UNFIT, FAILED = 3, 4
 
 def prep(
     recipe: RecipeName = "dsr1-dep",
-    hosts: Annotated[
-        str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine.")
-    ] = None,
+    hosts: SomeHosts = None,
     only: Annotated[list[str] | None, typer.Option(help="Mend this check or kind alone: ibgda, sys.memlock.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
@@ -47,17 +47,17 @@ def prep(
     as_json: AsJson = False,
 ) -> None:
     """Show what would make every host fit, file by file, and why. --apply does it, --undo takes it back. No reboots."""
-    from dsr1.hosts.inventory import parse_hosts
-    from dsr1.launcher.preparing import choose_parts, look_at_all, ports_of, reached
+    from dsr1.hosts.way import way_to
+    from dsr1.launcher.preparing import choose_parts, look_at_all, ports_of
 
     _refuse_mixed(only, apply, undo)
     talk = _Talk(as_json, yes)
     if apply or undo:
         talk.refuse_unasked()
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
-    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    accesses = chosen_hosts(hosts, accept_new_keys)
     ids, ports = choose_parts(only or ()), ports_of(loaded, accesses)
-    with reached(accesses, loaded.runtime.interpreter) as (transport, names):
+    with way_to(accesses, loaded.runtime.interpreter) as (transport, names):
         seen, lost = _apart(look_at_all(transport, names))
         result = _undo(transport, seen, talk) if undo else _prepare(transport, seen, talk, (ids, ports, apply))
     talk.end(result, lost)

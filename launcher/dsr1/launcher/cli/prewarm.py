@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, Changes, ModelPath, Profiles, RecipeName, Venv, chosen_recipe
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    Changes,
+    ModelPath,
+    Profiles,
+    RecipeName,
+    Venv,
+    chosen_hosts,
+    chosen_recipe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +38,10 @@ def prewarm(
     accept_new_keys: AcceptNewKeys = False,
 ) -> None:
     """Fill the JIT caches with one rank of dummy weights on the first host, then give them to all."""
-    from dsr1.hosts.inventory import parse_hosts
     from dsr1.launcher.survey import survey_any
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
-    accesses = parse_hosts(hosts, accept_new_keys) if hosts is not None else ()
+    accesses = chosen_hosts(hosts, accept_new_keys)
     seen = survey_any(loaded, accesses, extras=())
     for name, cache in _chosen(loaded, seen, engine or []).items():
         _fill(loaded, seen, accesses[:1], name, cache)
@@ -84,14 +92,12 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
 
 
 def _give(recipe: "Recipe", seen: "Seen", accesses: "Sequence[Access]") -> None:
-    from contextlib import closing
-
-    from dsr1.hosts.ssh import SshTransport
+    from dsr1.hosts.way import over_ssh
     from dsr1.launcher.jit_caches import bring
     from dsr1.launcher.jit_store import jit_store
     from dsr1.launcher.plan import make_plan
 
     caches = make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts).caches
-    with closing(SshTransport(accesses, "prewarm", recipe.runtime.interpreter)) as transport:
+    with over_ssh(accesses, recipe.runtime.interpreter) as transport:
         for words in bring(transport, caches, jit_store()):
             print(words)
