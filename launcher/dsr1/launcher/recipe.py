@@ -246,7 +246,7 @@ def _replicas_have_names(recipe: Recipe) -> str:
 def _queues_are_deep(recipe: Recipe) -> str:
     """DeepEP's low-latency kernels assert that a queue holds two entries a token, and two more."""
     for name, engine in recipe.engines.items():
-        if engine.all2all_backend != "deepep_low_latency" or not engine.token_budget:
+        if engine.all2all_backend != "deepep_low_latency" or not engine.token_budget or engine.is_one_rank:
             continue
         needed, given = 2 * (engine.token_budget + 1), {**recipe.runtime.env, **engine.env}.get(QUEUE_DEPTH)
         depth, seen = HIGHEST_QUEUE_DEPTH, f"an adapter's queue holds {HIGHEST_QUEUE_DEPTH}"

@@ -90,6 +90,11 @@ class Engine(Part):
         return said if self.data_parallel_size == "all" else max(said, self.replicas * self.data_parallel_size)
 
     @property
+    def is_one_rank(self) -> bool:
+        """Surely, of each replica: it has nobody to send tokens to, and vLLM then runs no all2all kernels."""
+        return self.nodes == 1 and 1 in (self.ranks_per_node, self.data_parallel_size)
+
+    @property
     def token_budget(self) -> int | None:
         """Tokens per step and rank, where it is known. 256 is vLLM's own for the low-latency backends since 0.33."""
         low_latency = self.all2all_backend in LOW_LATENCY

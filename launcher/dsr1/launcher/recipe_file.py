@@ -204,7 +204,13 @@ def _with_experts(tree: Layer) -> Layer:
 def _explain(error: ValidationError, tree: Layer) -> Iterator[str]:
     for item in error.errors(include_url=False):
         keys = tuple(str(key) for key in item["loc"] if not _is_branch(str(key)))
-        yield f"{place_of(tree, keys)}: {'.'.join(keys) or 'recipe'}: {_reason(item, keys)}"
+        told = ": ".join(filter(None, (".".join(keys), _reason(item, keys))))
+        yield f"{place_of(tree, keys or _spoken_of(told))}: {told}"
+
+
+def _spoken_of(message: str) -> tuple[str, ...]:
+    """What several keys get wrong together begins with the one to change."""
+    return tuple(message.partition(": ")[0].split("."))
 
 
 def _is_branch(key: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.launcher.importing.command import Argument
+from dsr1.launcher.importing.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.tree import Place
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -104,7 +105,7 @@ def _named(argument: Argument, known: Known) -> tuple[Flag, str | None]:
     adds = written.endswith("+")
     first, *path = written.removesuffix("+").split(".")
     name = known.shorts.get(first) or first.lstrip("-").replace("_", "-")
-    if name.startswith("no-") and name not in known.kinds and name[3:] in known.kinds:
+    if name.startswith("no-") and name not in known.kinds and (name[3:] in known.kinds or name[3:] in LEFT_OUT):
         return Flag(name[3:], off=True), value if equals else None
     if re.fullmatch(r"-O\d", first):
         return Flag("optimization-level"), first[2:]

@@ -81,9 +81,8 @@ def _name(deployment: Fields, ledger: Ledger) -> str:
     if isinstance(written, Scalar):
         ledger.use("name", written.place)
         if name != written.text:
-            ledger.rewrite(
-                f"name {short(written.text)}: a recipe's is lower case, digits and dashes", "name", written.place
-            )
+            wanted = "a recipe's is 32 characters of lower case, digits and dashes"
+            ledger.rewrite(f"name {short(written.text)}: {wanted}", "name", written.place)
     return name
 
 
@@ -97,7 +96,7 @@ def _roles(parts: Parts) -> list[tuple[Worker, str]]:
             why = (
                 "its flags say so"
                 if role == worker.draft.role
-                else "no other service prefills: it serves whole requests"
+                else f"no other service {'decodes' if seen == PREFILL else 'prefills'}: it serves whole requests"
             )
             text = f"{worker.draft.name}: {role}, though it is called {seen}: {why}"
             parts.ledger.rewrite(text, f"{worker.draft.key}.role")

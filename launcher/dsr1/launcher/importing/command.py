@@ -10,17 +10,13 @@ from dsr1.launcher.importing.heredoc import is_heredoc
 from dsr1.launcher.importing.kubernetes import expand_kubernetes, placeholders
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.secrecy import conceal, conceal_words
-from dsr1.launcher.importing.shell import (
-    LONGEST_TEXT,
-    Command,
-    Word,
-    assignment,
-    read_script,
-)
+from dsr1.launcher.importing.shell import LONGEST_TEXT, read_script
 from dsr1.launcher.importing.tree import Fields, Items, Place, Scalar, Value
+from dsr1.launcher.importing.words import Command, Word, assignment
 
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
-_OF_THE_SCRIPT = ("set", "echo", "printf", "wait", "trap", "sleep", "date", "env", "true", "false", ":", "shopt")
+_OF_THE_SCRIPT = ("set", "shopt", "trap", "wait", "exit", "true", "false", ":")
+_SAID_OR_SLEPT = ("echo", "printf", "date", "sleep", "env")
 _TESTS = ("[", "[[", "test", "for", "case", "select")
 _BEFORE_A_COMMAND = ("exec", "nohup", "then", "do", "else", "{", "time", "command", "env")
 _MODULE = re.compile(r"(dynamo|vllm|sglang|tensorrt_llm)(\.|$)")
@@ -28,7 +24,7 @@ _COMMANDS = ("vllm", "vllm-rs", "dynamo-vllm-sidecar", "dynamo-run", "sglang", "
 _REASONS = {
     "cd": "dsr1 runs in the run's folder",
     "ulimit": "limits are the host's; dsr1 check judges them (sys.memlock, sys.nofile)",
-    **dict.fromkeys((*_OF_THE_SCRIPT, *_TESTS), "of the script alone"),
+    **dict.fromkeys((*_OF_THE_SCRIPT, *_SAID_OR_SLEPT, *_TESTS), "of the script alone"),
 }
 
 
@@ -147,7 +143,7 @@ def _from_script(argv: tuple[Argument, ...], variables: Mapping[str, str], wante
     _Reporter(at, ledger).report(commands, chosen)
     if chosen is None:
         return Program(short(commands[-1].text if commands else ""))
-    words, own = _apart(chosen.words)
+    words, own = _apart(_unfolded(chosen.words, at, ledger))
     exports = {name: argument for command in commands for name, argument in _exported(command, at).items()}
     exports |= {name: Argument(value, at.places(word), word.unknown) for word in own for name, value in [_pair(word)]}
     program = _program_of([Argument(word.text, at.places(word), word.unknown) for word in words], ledger)
@@ -194,6 +190,8 @@ def _is_program(command: Command) -> bool:
     words = [word.text for word in command.words]
     modules = any(a == "-m" and _MODULE.match(b) for a, b in pairwise(words))
     first = next((word for word in words if word not in _BEFORE_A_COMMAND), "")
+    if first in _REASONS:  # printf '%q ' python3 -m dynamo.vllm
+        return False
     return modules or first.rsplit("/", 1)[-1] in _COMMANDS
 
 
@@ -201,6 +199,15 @@ def _apart(words: Sequence[Word]) -> tuple[list[Word], list[Word]]:
     """A command's own words, and the assignments in front of them."""
     at = next((i for i, w in enumerate(words) if not assignment(w) and w.text not in _BEFORE_A_COMMAND), len(words))
     return list(words[at:]), [word for word in words[:at] if assignment(word)]
+
+
+def _unfolded(words: Sequence[Word], at: "_Script", ledger: Ledger) -> Sequence[Word]:
+    """A folded text (>) makes a space of each line's end, and a \\ before it part of the next flag's name."""
+    folded = [word for word in words if word.text.lstrip().startswith("-") and word.text[0] == " "]
+    if folded:
+        text = "a \\ at the end of a line that YAML folds (>) would be part of the next flag; it is read as meant"
+        ledger.rewrite(text, "", *at.places(folded[0]))
+    return [replace(word, text=word.text.lstrip()) if word in folded else word for word in words]
 
 
 def _pair(word: Word) -> tuple[str, str]:

@@ -45,7 +45,7 @@ def _settle(draft: Draft, retired: Mapping[str, Setting]) -> None:
     for name in _CHUNKS:
         if name in retired and retired[name] is not chunk:
             draft.ledger.leave(f"{name} is gone, and {_CHUNKS[0]} says it", *retired[name].places)
-    if draft.values.get("all2all_backend") in LOW_LATENCY:
+    if draft.values.get("all2all_backend") in LOW_LATENCY and draft.sizes.get("data-parallel-size", 1) > 1:
         _settle_tokens(draft, chunk)
     elif chunk:
         text = f"{chunk.name} bounded the batches of low-latency kernels, which this engine does not use"

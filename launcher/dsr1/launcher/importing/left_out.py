@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from dsr1.env.caches import FOLDERS as CACHE_FOLDERS
+
 _OWN = "dsr1 gives every run its own"
 _FACTS = "dsr1 takes it from the facts of each host; a value here would win over them"
 _SCHEDULER = "Kubernetes places pods by it; dsr1 takes the hosts that you name (--hosts)"
@@ -12,6 +14,8 @@ _OBJECT = "labels an object of Kubernetes"
 _SCALING = "dsr1 starts what the recipe says and does not scale by itself"
 _IMAGE = "hosts bring their own vLLM and Dynamo (runtime.venv or --venv)"
 _VOLUME = "a volume of Kubernetes; hosts need the folder themselves"
+_OF_NATS = "of KV events in NATS, which Dynamo no longer keeps there; every run begins with an empty router"
+_CACHES = "dsr1 gives JIT caches a folder on each host (runtime.cache_dir)"
 _CLUSTER = "the cluster's own record, not a wish"
 
 KEYS: Mapping[str, str] = {
@@ -38,8 +42,7 @@ KEYS: Mapping[str, str] = {
     "kvTransferPolicy": "for the gateway's endpoint picker; dsr1's frontend routes (frontend.router_mode)",
     **dict.fromkeys(("runtimeVersionOverride", "image", "imagePullPolicy", "imagePullSecrets"), _IMAGE),
     **dict.fromkeys(("gpuMemoryService", "failover", "checkpoint", "experimental"), "dsr1 has no such service"),
-    "compilationCache": "dsr1 gives JIT caches a folder on each host",
-    "useAsCompilationCache": "dsr1 gives JIT caches a folder on each host",
+    **dict.fromkeys(("compilationCache", "useAsCompilationCache"), _CACHES),
     **dict.fromkeys(
         ("frontendSidecar", "dynamoSidecar"), "dsr1 runs no sidecars; the frontend is a process of its own"
     ),
@@ -93,15 +96,23 @@ VARIABLES: Mapping[str, str] = {
     **dict.fromkeys(("DYN_REQUEST_PLANE", "DYN_EVENT_PLANE", "DYN_TCP_RPC_HOST"), "dsr1 sets Dynamo's planes"),
     **dict.fromkeys(("DYN_TCP_RESPONSE_STREAM_HOST", "DYN_EVENT_PLANE_HOST", "DYN_HTTP_HOST"), _FACTS),
     **dict.fromkeys(("DYN_PARENT_DGD_K8S_NAME", "DYN_PARENT_DGD_K8S_NAMESPACE", "DYNAMO_PORT"), _POD),
+    **dict.fromkeys(("DYN_ROUTER_RESET_STATES", "DYN_ROUTER_SNAPSHOT_THRESHOLD"), _OF_NATS),
+    **dict.fromkeys(("DYN_ROUTER_DURABLE_KV_EVENTS", "DYN_DURABLE_KV_EVENTS"), _OF_NATS),
+    **dict.fromkeys(CACHE_FOLDERS, _CACHES),
     **dict.fromkeys(("POD_NAME", "POD_NAMESPACE", "POD_UID", "NODE_NAME"), _POD),
 }
 """Variables that dsr1 sets, or that only a container has."""
 
 FLAGS: Mapping[str, str] = {
     **dict.fromkeys(("data-parallel-address", "data-parallel-rpc-port", "data-parallel-start-rank"), _OWN),
-    **dict.fromkeys(("nnodes", "node-rank", "master-addr", "master-port", "data-parallel-backend"), _OWN),
+    **dict.fromkeys(("nnodes", "node-rank", "master-addr", "master-port"), _OWN),
+    **dict.fromkeys(
+        ("data-parallel-backend", "distributed-executor-backend"), "dsr1 starts every rank itself, without Ray"
+    ),
     **dict.fromkeys(("namespace", "endpoint", "discovery-backend", "request-plane", "event-plane"), _OWN),
-    **dict.fromkeys(("distributed-executor-backend", "namespace-prefix", "router-replica-sync"), _OWN),
+    **dict.fromkeys(("namespace-prefix", "router-replica-sync"), _OWN),
+    **dict.fromkeys(("router-reset-states", "router-snapshot-threshold"), _OF_NATS),
+    **dict.fromkeys(("durable-kv-events", "router-durable-kv-events"), _OF_NATS),
     "hf-token": "a secret, which is not copied into a recipe; set HF_TOKEN on the hosts",
 }
 """Flags that dsr1 places itself."""

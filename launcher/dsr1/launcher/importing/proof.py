@@ -1,5 +1,7 @@
 """Whether what was imported is a recipe: it loads, and it can be laid out on as many hosts as it asks for."""
 
+import re
+
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
 from dsr1.launcher.importing.importer import Imported
@@ -20,7 +22,8 @@ def prove(imported: Imported, text: str, source: str) -> int:
         recipe = parse_recipe(text, "the recipe", [_ANY_MODEL])
         return _fewest_hosts(recipe)
     except InputError as error:
-        raise InputError(f"{_where(imported, str(error), source)}: it makes no recipe: {error}") from None
+        why = re.sub(r"^the recipe(:\d+)?: ", "", str(error), flags=re.MULTILINE)
+        raise InputError(f"{_where(imported, why, source)}: it makes no recipe: {why}") from None
 
 
 def _fewest_hosts(recipe: Recipe) -> int:

@@ -1,18 +1,18 @@
 """Which workers prefill, which decode, and which do both: by their flags, their types and their names. Pure."""
 
-from collections.abc import Container
+from collections.abc import Sequence
 
 PREFILL, DECODE, BOTH = "prefill", "decode", "aggregated"
 
 
-def role_of(by_flag: str, said: str, others: Container[str]) -> str:
-    """A worker's role, of what its flags and its type or name say, and what the other workers turned out to be.
+def role_of(by_flag: str, said: str, firsts: Sequence[str]) -> str:
+    """A worker's role, of what its flags and its type or name say; `firsts` has PREFILL for each that is to prefill.
 
-    A flag is what runs, so it wins. In Dynamo a worker without one serves whole requests, and called decode or not,
-    it decodes alone only where another worker prefills.
+    A flag is what runs, so it wins. In Dynamo a worker without one serves whole requests, whatever it is called; it
+    decodes alone only where another worker prefills, and prefills alone only where another does not.
     """
     if by_flag in (PREFILL, BOTH):
         return by_flag
     if said == PREFILL and not by_flag:
-        return PREFILL
-    return DECODE if PREFILL in others else BOTH
+        return PREFILL if "" in firsts else BOTH
+    return DECODE if PREFILL in firsts else BOTH

@@ -84,10 +84,9 @@ def _kind(name: str, fields: Fields) -> tuple[str, str]:
     said = fields.text("subComponentType").lower() or given
     role = next((word for word in ("prefill", "decode") if word in said), "")
     role = role or next((word for word in ("prefill", "decode") if word in name.lower()), "")
-    if given in ("worker", "prefill", "decode", "main", ""):
-        kind = "frontend" if not given and "frontend" in name.lower() else "worker"
-        return (given if given == "main" and "frontend" in name.lower() else kind), role
-    return given, role
+    if given in ("main", "") and "frontend" in name.lower():
+        return "frontend", role
+    return ("worker" if given in ("worker", "prefill", "decode", "main", "") else given), role
 
 
 def gpus_of(service: Service, source: str, ledger: Ledger) -> int | None:

@@ -4,50 +4,22 @@ What only a shell can know ($(command), a variable that nobody sets) stays as it
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsr1.launcher.importing.conditions import Conditions, bare
+from dsr1.launcher.importing.conditions import Conditions
+from dsr1.launcher.importing.expansion import ARRAY, PARAMETER, end_of_substitution
 from dsr1.launcher.importing.heredoc import end_of_bodies
-from dsr1.launcher.importing.secrecy import conceal_words, is_secret
+from dsr1.launcher.importing.secrecy import is_secret
+from dsr1.launcher.importing.words import Command, Word, assignment
 
 _OPERATORS = ("&&", "||", ";;", ";", "|", "&", "(", ")", "\n")
 _REDIRECTION = re.compile(r"(?:\d*|&)(?:>>|>&|>\||>|<&|<<<|<<-?|<)[ \t]*(?:[^\s;&|<>()'\"]+|'[^']*'|\"[^\"]*\")?")
-_PARAMETER = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?-)([^${}`]*))?\}|([@*0-9])|\{([@*])\})")
 LONGEST_TEXT = 131072
 """Bytes of an argument or a variable, with the one that ends it: MAX_ARG_STRLEN of Linux."""
-_MOST_WORDS = 50_000
+_MOST_WORDS, _MOST_TEXT = 50_000, 2**22
 _GROWS = f"it grows beyond {LONGEST_TEXT} bytes"
 _SPLITS = " \t\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One argument. `unknown` are expansions that only a shell could make; `line` counts from 0 in the script."""
-
-    text: str
-    line: int = 0
-    unknown: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Words up to an operator, which is "" at the end of the script. `condition` is what decides whether it runs."""
-
-    words: tuple[Word, ...]
-    operator: str = ""
-    redirections: tuple[str, ...] = ()
-    condition: str = ""
-
-    @property
-    def own(self) -> tuple[Word, ...]:
-        """Its words after then, do and their like."""
-        return self.words[bare([word.text for word in self.words]) :]
-
-    @property
-    def text(self) -> str:
-        """For a message: without the secrets."""
-        return conceal_words([word.text for word in self.words])
 
 
 def read_script(script: str, variables: Mapping[str, str], arguments: tuple[str, ...] = ()) -> tuple[Command, ...]:
@@ -62,12 +34,6 @@ def read_script(script: str, variables: Mapping[str, str], arguments: tuple[str,
             continue
         commands.append(command)
     return tuple(commands)
-
-
-def assignment(word: Word) -> tuple[str, str] | None:
-    """NAME and value of a word of the form NAME=value."""
-    match = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word.text, re.DOTALL)
-    return (match[1], match[2]) if match else None
 
 
 @dataclass(slots=True)
@@ -89,7 +55,9 @@ class _Reader:
     def __init__(self, script: str, variables: dict[str, str], arguments: tuple[str, ...]) -> None:
         self._script = script.replace("\\\r\n", "\\\n").replace("\r\n", "\n")
         self._variables = variables
-        self._arguments = arguments
+        self._arguments = [Word(argument) for argument in arguments]
+        self._arrays: dict[str, list[Word] | None] = {}
+        self._length = 0
         self._at = 0
         self._words: list[Word] = []
         self._redirections: list[str] = []
@@ -99,7 +67,7 @@ class _Reader:
 
     def commands(self) -> Iterator[Command]:
         while self._at < len(self._script):
-            if self._redirects():
+            if self._redirects() or self._fills_array():
                 continue
             if operator := self._operator():
                 yield self._finished(operator)
@@ -143,6 +111,29 @@ class _Reader:
         self._at = match.end()
         return True
 
+    def _fills_array(self) -> bool:
+        """NAME=( words ) and NAME+=( words ), over several lines too: what ${NAME[@]} stands for."""
+        array = ARRAY.fullmatch(self._part.text) if self._script.startswith("(", self._at) else None
+        if not array:
+            return False
+        outer, line = self._words, self._part.line
+        self._words, self._part = [], _Part()
+        self._at += 1
+        while self._script[self._at : self._at + 1] not in (")", ""):
+            self._step()
+        if self._at >= len(self._script):
+            raise ValueError("a ( is never closed")
+        self._end_word()
+        self._at += 1
+        self._arrays[array[1]] = self._longer(array[1], self._words) if array[2] else self._words
+        self._words = [*outer, Word(f"{array[1]}=(...)", line, ("(...)",))]
+        return True
+
+    def _longer(self, name: str, words: list[Word]) -> list[Word] | None:
+        """An array with more at its end; None for one that nobody knows."""
+        before = None if name in self._conditions.doubtful else self._arrays.get(name, [])
+        return None if before is None else [*before, *words]
+
     def _operator(self) -> str:
         found = next((o for o in _OPERATORS if self._script.startswith(o, self._at)), "")
         self._at += len(found)
@@ -153,7 +144,7 @@ class _Reader:
 
     def _step(self) -> None:
         char = self._script[self._at]
-        if char in " \t":
+        if char in _SPLITS:
             self._at += 1
             self._end_word()
         elif char == "#" and not self._part.begun:
@@ -181,8 +172,9 @@ class _Reader:
     def _end_word(self) -> None:
         if self._part.begun:
             self._words.append(self._part.word())
-            if len(self._words) > _MOST_WORDS:
-                raise ValueError(f"a command of more than {_MOST_WORDS} words")
+            self._length += len(self._part.text)
+            if len(self._words) > _MOST_WORDS or self._length > _MOST_TEXT:
+                raise ValueError(f"it grows beyond {_MOST_WORDS} words or {_MOST_TEXT} bytes")
         self._part = _Part()
 
     def _escape(self) -> None:
@@ -216,20 +208,23 @@ class _Reader:
         self._at += 1
 
     def _expand(self, quoted: bool) -> None:
-        match = _PARAMETER.match(self._script, self._at)
+        match = PARAMETER.match(self._script, self._at)
         if not match:
             self._leave_unknown()
             return
         self._at = match.end()
-        if match[5] or match[6]:
-            self._positional(match[5] or match[6], match[0], quoted)
+        if match["number"]:
+            self._positional(match["number"].strip("{}"), match[0], quoted)
             return
-        name, default = match[1] or match[2], match[4] if match[3] else None
+        if match["array"]:
+            self._put_array(match["array"], match[0])
+            return
+        name, default = match["name"] or match["braced"], match["default"] if match["when"] else None
         if name in self._conditions.doubtful:
             self._put(None, match[0], quoted)
             return
         value = self._variables.get(name)
-        if value is None or (not value and match[3] == ":-"):
+        if value is None or (not value and match["when"] == ":-"):
             value = default if default is not None else value
         self._put(value, match[0], quoted)
 
@@ -253,33 +248,31 @@ class _Reader:
 
     def _positional(self, name: str, written: str, quoted: bool) -> None:
         if name in "@*":
-            for number, argument in enumerate(self._arguments[1:]):
-                if number:
-                    self._end_word()
-                self._add(argument)
+            self._put_words(self._arguments[1:])
             return
         at = int(name)
-        self._put(self._arguments[at] if at < len(self._arguments) else None, written, quoted)
+        self._put(self._arguments[at].text if at < len(self._arguments) else None, written, quoted)
+
+    def _put_array(self, name: str, written: str) -> None:
+        words = None if name in self._conditions.doubtful else self._arrays.get(name)
+        if words is None:
+            self._put(None, written, quoted=True)
+        else:
+            self._put_words(words)
+
+    def _put_words(self, words: Sequence[Word]) -> None:
+        """Each stays one word; the first and the last join what stands beside them."""
+        for number, word in enumerate(words):
+            if number:
+                self._end_word()
+            self._add(word.text)
+            self._part.unknown.extend(word.unknown)
 
     def _leave_unknown(self) -> None:
         """A command substitution, arithmetic, or a form of ${} that needs a shell; a lone $ is just that."""
         rest = self._script[self._at :]
-        end = _end_of_substitution(rest)
+        end = end_of_substitution(rest)
         if end > 1:
             self._part.unknown.append(rest[:end])
         self._add(rest[:end])
         self._at += end
-
-
-def _end_of_substitution(text: str) -> int:
-    if text.startswith("`"):
-        return text.find("`", 1) + 1 or len(text)
-    pair = {"$(": "()", "${": "{}"}.get(text[:2])
-    if pair is None:
-        return 1
-    depth = 0
-    for at, char in enumerate(text):
-        depth += (char == pair[0]) - (char == pair[1])
-        if at and depth == 0 and char == pair[1]:
-            return at + 1
-    return len(text)

@@ -51,7 +51,7 @@ def _gathered(asked: Asked) -> Layout:
             asked, f"{ranks} ranks of {asked.tensor} GPUs do not fit {asked.nodes} nodes of {asked.gpus}, nor one host"
         )
     return Layout(
-        1, ranks, f"one host in place of {asked.nodes} nodes with {asked.gpus} GPUs: dsr1 keeps a rank in one"
+        1, ranks, f"one host in place of {asked.nodes} nodes of {asked.gpus} GPUs each: dsr1 keeps a rank in one"
     )
 
 

@@ -195,6 +195,8 @@ def deployed(**services: dict[str, Any]) -> Imported:
         ({"A": worker(), "B": worker("--disaggregation-mode", "prefill")}, ["decode", "prefill"]),
         ({"prefill": worker("--is-decode-worker"), "decode": worker("--is-prefill-worker")}, ["decode", "prefill"]),
         ({"A": worker("--is-decode-worker")}, [None]),
+        ({"VllmPrefillWorker": worker()}, [None]),
+        ({"prefill": worker(), "B": worker("--is-prefill-worker"), "C": worker()}, ["prefill", "prefill", "decode"]),
         ({"A": worker(), "B": worker()}, [None, None]),
     ],
 )
@@ -229,6 +231,12 @@ def test_a_rank_over_small_nodes_comes_to_one_host() -> None:
         (["sh", "-c"], ["TP=2 python3 -m dynamo.vllm --model m --tensor_parallel_size=2"], ""),
         (["sh", "-c"], ["if true; then exec python3 -m dynamo.vllm --model m -tp 2; fi"], "of the script alone"),
         ("python3 -m dynamo.vllm --model m -tp 2", [], "one text where Kubernetes wants a list"),
+        (["sh", "-c"], ["python3 -m dynamo.vllm \\ --model m \\ -tp 2"], "that YAML folds (>)"),
+        (
+            ["bash", "-c"],
+            ["A=(\n  --model m\n)\nprintf '%q ' python3 -m dynamo.vllm\nexec python3 -m dynamo.vllm ${A[@]} -tp 2"],
+            "'A=(...)': a variable of the script alone",
+        ),
     ],
 )
 def test_forms_of_a_command(command: Any, args: list[str], noted: str) -> None:
@@ -239,6 +247,34 @@ def test_forms_of_a_command(command: Any, args: list[str], noted: str) -> None:
     assert result.recipe["engines"]["a"]["tensor_parallel_size"] == 2
     assert "max_num_seqs" not in result.recipe["engines"]["a"]
     assert noted in "\n".join(note.text for note in result.notes)
+
+
+def test_a_frontend_of_the_first_api_is_one() -> None:
+    front = {"componentType": "main", "extraPodSpec": {"mainContainer": {"args": ["--router-mode", "kv"]}}}
+    assert deployed(Frontend=front, A=worker()).recipe["frontend"] == {"router_mode": "kv"}
+
+
+def test_what_dynamo_kept_in_nats_is_told() -> None:
+    flags = ["--no-router-reset-states", "--router-durable-kv-events", "--router-snapshot-threshold", "5"]
+    result = deployed(Frontend={"extraPodSpec": {"mainContainer": {"args": flags}}}, A=worker())
+    assert "frontend" not in result.recipe
+    assert all(name in said(result, Fate.LEFT_OUT) for name in ("reset-states", "durable-kv", "snapshot"))
+
+
+def test_one_rank_has_nobody_to_send_tokens_to() -> None:
+    """vLLM runs no all2all kernels then, so a batch has no queue to fit, and an old chunk bounded nothing."""
+    flags = ["--all2all-backend", "deepep_low_latency", "--max-num-batched-tokens", "65536", "-tp", "4", "-ep"]
+    engine = deployed(A=worker(*flags, envs=[{"name": "VLLM_MOE_DP_CHUNK_SIZE", "value": "256"}])).recipe["engines"][
+        "a"
+    ]
+    assert engine["max_num_batched_tokens"] == 65536
+    parse_recipe(json.dumps({"name": "a", "model": {"path": "/m"}, "engines": {"a": engine}}), "r.yaml")
+
+
+def test_compilers_write_where_dsr1_looks_for_it() -> None:
+    result = deployed(A=worker(envs=[{"name": "TRITON_CACHE_DIR", "value": "/tmp/triton"}]))
+    assert "env" not in result.recipe["engines"]["a"]
+    assert "TRITON_CACHE_DIR: dsr1 gives JIT caches a folder" in said(result, Fate.LEFT_OUT)
 
 
 def test_placeholders_are_the_users_to_fill_in() -> None:

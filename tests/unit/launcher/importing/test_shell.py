@@ -82,6 +82,33 @@ def test_a_scripts_own_arguments() -> None:
     assert words("a $1", ("sh", "x")) == [["a", "x"]]
 
 
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        ("A=(1 '2 3' # no\n  $X)\nrun \"${A[@]}\"", ["1", "2 3", "x"]),
+        ("A=(1); A+=(2); run z${A[*]}z", ["z1", "2z"]),
+        ("A=(); run ${A[@]} end", ["end"]),
+        ("A=(1); if b; then A+=(2); fi; A+=(3); run ${A[@]}", ["${A[@]}"]),
+        ("A=($(id)); run ${A[@]}", ["$(id)"]),
+    ],
+)
+def test_arrays(script: str, wanted: list[str]) -> None:
+    (run,) = (c for c in read_script(script, {"X": "x"}) if c.words[0].text == "run")
+    assert [word.text for word in run.words[1:]] == wanted
+    assert all(word.unknown for word in run.words[1:] if "$" in word.text)
+
+
+@pytest.mark.parametrize("script", ["A=(1 2", "A=(x" + "\nA+=(${A[@]}" * 3])
+def test_an_open_array_is_refused(script: str) -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        read_script(script, {})
+
+
+def test_an_array_does_not_grow_for_ever() -> None:
+    with pytest.raises(ValueError, match="grows beyond"):
+        read_script("A=(" + "x" * 1000 + ")" + "\nA+=(${A[@]})" * 40, {})
+
+
 @pytest.mark.parametrize("text", ["$(id)", "`id`", "$((1 + 1))", "${A[@]}", "${A:+b}", "$UNSET", "$(a $(b) c)"])
 def test_only_a_shell_knows(text: str) -> None:
     for quoted in (text, f'"{text}"'):
