@@ -14,5 +14,6 @@ trap 'exit 143' TERM
 
 dsr1 launch tiny --name "$run" --venv "$runtime" --model "$model"
 dsr1 smoke "$run"
+echo "(random weights, so the answers are noise; that all ranks give the same is what counts)"
 dsr1 stop "$run"
 trap - EXIT

@@ -86,7 +86,7 @@ def find_recipe(name: str, beside: Path = Path()) -> Path:
     known = built_in_recipes()
     if name in known:
         return known[name]
-    if _is_file_name(name):
+    if _is_file_name(name) or (beside / name).is_file():
         return beside / name
     raise InputError(f"no recipe {name!r}: built in are {', '.join(known)}{_guess(name, known)}; a file ends in .yaml")
 

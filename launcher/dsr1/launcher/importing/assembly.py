@@ -1,6 +1,6 @@
 """The parts that were read to one recipe: roles, sizes, the model and the timeouts that its services share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from dsr1.launcher.importing.frontend import FrontendDraft
 from dsr1.launcher.importing.ledger import Ledger
 from dsr1.launcher.importing.names import recipe_name
 from dsr1.launcher.importing.probes import grace_seconds, note_shared_memory, startup_seconds
-from dsr1.launcher.importing.roles import BOTH, PREFILL, role_of
+from dsr1.launcher.importing.roles import BOTH, DECODE, PREFILL, role_of
 from dsr1.launcher.importing.secrecy import is_secret
 from dsr1.launcher.importing.services import Service, count_of, gpus_of
 from dsr1.launcher.importing.sizes import Asked, lay_out
@@ -70,7 +70,7 @@ def assemble(parts: Parts, deployment: Fields) -> dict[str, Any]:
         "timeouts": _timeouts(parts),
     }
     _note_mounts(parts)
-    _note_router(parts)
+    _note_router(parts, engines)
     return {key: value for key, value in recipe.items() if value}
 
 
@@ -280,8 +280,9 @@ def _ask_for(mount: Mount, what: str, wish: str, key: str, parts: Parts) -> None
     parts.ledger.ask(text, key, mount.place)
 
 
-def _note_router(parts: Parts) -> None:
-    deaf = [worker.draft.key for worker in parts.workers if not worker.draft.values.get("kv_events")]
+def _note_router(parts: Parts, engines: Mapping[str, Mapping[str, Any]]) -> None:
+    """A prompt goes where its beginning is cached: to prefill, where that is apart."""
+    deaf = [name for name, engine in engines.items() if engine.get("role") != DECODE and not engine.get("kv_events")]
     if parts.front.values.get("router_mode") == "kv" and deaf:
         text = "router_mode kv guesses what is cached unless workers tell it; kv_events: true makes them"
-        parts.ledger.ask(text, f"{deaf[0]}.kv_events")
+        parts.ledger.ask(text, f"engines.{deaf[0]}.kv_events")
