@@ -8,16 +8,17 @@ from dsr1.hosts.events import Finding
 
 REACH = "host.reach"
 WORST = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
+AMISS = WORST[:3]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one or several checks find alike on one or several hosts, which are folded: `node[01-15]`."""
+    """What one or several checks find of some hosts, which are folded (`node[01-15]`): `seen` pairs hosts and words."""
 
     verdict: str
     checks: tuple[str, ...]
     hosts: str
-    seen: str
+    seen: tuple[tuple[str, str], ...]
     wanted: str
     fix: str
 
@@ -28,10 +29,11 @@ Cell = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Kinds of checks, and the cells of hosts that are alike, worst first."""
+    """Kinds of checks with something amiss, and the cells of hosts that are alike, worst first; `fine`: other kinds."""
 
     kinds: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    fine: tuple[str, ...] = ()
 
 
 def unreached(host: str, error: Dsr1Error) -> Finding:
@@ -47,14 +49,16 @@ def folded(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def fold_rows(findings: Sequence[Finding]) -> list[Row]:
-    """One row for hosts that a check finds alike, and for checks that say the same of the same hosts."""
-    hosts: dict[tuple[str, ...], list[str]] = {}
+    """One row for a check's findings of one remedy, whatever it saw, and for checks that say the same throughout."""
+    hosts: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for f in findings:
-        hosts.setdefault((f.verdict, f.check, f.seen, f.wanted, f.fix), []).append(f.host)
-    checks: dict[tuple[str, ...], list[str]] = {}
-    for (verdict, check, *words), names in hosts.items():
-        checks.setdefault((verdict, fold_names(names), *words), []).append(check)
-    return [Row(verdict, tuple(names), *words) for (verdict, *words), names in checks.items()]
+        hosts.setdefault((f.verdict, f.check, f.wanted, f.fix), {}).setdefault(f.seen, []).append(f.host)
+    checks: dict[tuple[object, ...], list[str]] = {}
+    for (verdict, check, *rest), seen in hosts.items():
+        pairs = tuple((fold_names(names), words) for words, names in seen.items())
+        everyone = fold_names(name for names in seen.values() for name in names)
+        checks.setdefault((verdict, everyone, pairs, *rest), []).append(check)
+    return [Row(verdict, tuple(names), *rest) for (verdict, *rest), names in checks.items()]  # type: ignore[arg-type]
 
 
 def fold_names(names: Iterable[str]) -> str:
@@ -64,15 +68,21 @@ def fold_names(names: Iterable[str]) -> str:
 
 
 def overview(findings: Sequence[Finding]) -> Overview:
-    kinds = tuple(dict.fromkeys(sorted(f.check.partition(".")[0] for f in findings if f.verdict != "SKIP")))
+    kinds = dict.fromkeys(sorted(kind_of(f) for f in findings if f.verdict != "SKIP"))
+    amiss = tuple(kind for kind in kinds if any(kind_of(f) == kind and f.verdict in AMISS for f in findings))
     by_host: dict[str, dict[str, list[str]]] = {}
     for f in findings:
-        by_host.setdefault(f.host, {}).setdefault(f.check.partition(".")[0], []).append(f.verdict)
+        by_host.setdefault(f.host, {}).setdefault(kind_of(f), []).append(f.verdict)
     alike: dict[tuple[Cell, ...], list[str]] = {}
     for host, told in by_host.items():
-        alike.setdefault(tuple(_worst(told.get(kind, [])) for kind in kinds), []).append(host)
+        alike.setdefault(tuple(_worst(told.get(kind, [])) for kind in amiss), []).append(host)
     rows = sorted(alike.items(), key=lambda row: sorted(WORST.index(verdict) for verdict, _ in row[0]))
-    return Overview(kinds, tuple((fold_names(hosts), cells) for cells, hosts in rows))
+    cells = tuple((fold_names(hosts), cells) for cells, hosts in rows)
+    return Overview(amiss, cells, tuple(kind for kind in kinds if kind not in amiss))
+
+
+def kind_of(finding: Finding) -> str:
+    return finding.check.partition(".")[0]
 
 
 def _worst(verdicts: Sequence[str]) -> Cell:

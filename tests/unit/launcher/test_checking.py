@@ -110,7 +110,14 @@ def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
 
 def test_equal_findings_share_a_row() -> None:
     findings = [Finding(host, check, "FAIL", "0", "8", "fix") for check in ("x", "y") for host in ("n1", "n2", "n3")]
-    assert fold_rows(findings) == [Row("FAIL", ("x", "y"), "n[1-3]", "0", "8", "fix")]
+    assert fold_rows(findings) == [Row("FAIL", ("x", "y"), "n[1-3]", (("n[1-3]", "0"),), "8", "fix")]
+
+
+def test_what_differs_by_host_shares_a_paragraph() -> None:
+    """As clocks do, each by its own fraction of a second."""
+    findings = [Finding(f"n{number:03}", "x", "WARN", f"{number} s", "0", "fix") for number in range(1, 129)]
+    (row,) = fold_rows(findings)
+    assert (row.hosts, row.seen[:2]) == ("n[001-128]", (("n001", "1 s"), ("n002", "2 s")))
 
 
 def many(hosts: int) -> list[Finding]:
@@ -131,22 +138,37 @@ def test_hosts_by_kinds_of_checks() -> None:
         ("gpu", "sys"),
         (("node000", (("FAIL", 2), ("WARN", 1))), ("node[001-127]", (("PASS", 1), ("PASS", 1)))),
     )
+    assert overview(many(128)[3:]) == Overview((), (("node[001-127]", ()),), ("gpu", "sys"))
 
 
-@pytest.mark.parametrize(("columns", "hosts"), [(80, 2), (80, 128), (160, 128)])
-def test_what_a_person_sees(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, hosts: int
+def sick_everywhere(hosts: int) -> list[Finding]:
+    """Every other host, each in its own way."""
+    odd = [f"node{number:03}" for number in range(1, hosts, 2)]
+    return [Finding(host, "sys.clock", "WARN", f"{host} is {'very ' * 20}late", "time", "fix") for host in odd]
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 16, 128])
+def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hosts: int) -> None:
+    """No name is cut off, whatever the width."""
+    for name, value in (("COLUMNS", "80"), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    print_findings([*many(max(2, hosts)), *sick_everywhere(hosts)], every=False)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, shown)) <= 80
+    assert len(shown) < 60
+    assert [line.split() for line in shown[:2]] == [["gpu", "sys", "hosts"], ["2", "FAIL", "1", "WARN", "node000"]]
+    assert "FAIL    gpu.count, gpu.model: node000" in shown
+    assert not [line for line in shown if "…" in line or line.endswith(" ")]
+
+
+def test_without_a_terminal_a_thing_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    print_findings(many(hosts), every=False)
-    shown = capsys.readouterr().out
-    assert max(map(len, shown.splitlines())) <= columns
-    assert len(shown.splitlines()) < 20
-    assert [line.split() for line in shown.splitlines()[:2]] == [
-        ["hosts", "gpu", "sys"],
-        ["node000", "2", "FAIL", "1", "WARN"],
-    ]
-    assert "gpu.count, gpu.model: node000" in shown
+    monkeypatch.setenv("COLUMNS", "80")
+    print_findings(sick_everywhere(128), every=False)
+    shown = capsys.readouterr().out.splitlines()
+    assert f"        node001: node001 is {'very ' * 20}late" in shown
+    assert "        and 56 more: --json" in shown
 
 
 def test_what_prep_mends_is_said() -> None:

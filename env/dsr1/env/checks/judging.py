@@ -138,7 +138,7 @@ def known_or(facts: Facts, name: str, otherwise: Any) -> Any:
 
 
 def not_known(why: str) -> Verdict:
-    return Verdict("UNKNOWN", why, "a fact that can be read", "Read it by hand, or --skip the check.")
+    return Verdict("UNKNOWN", why, "a fact that can be read", "Read it by hand: what is UNKNOWN stops no launch.")
 
 
 def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) -> Finding:

@@ -1,6 +1,10 @@
-"""Findings on a terminal: hosts by kinds of checks, then a paragraph for each thing amiss; or as JSON."""
+"""Findings for a person: hosts by kinds of checks, then a paragraph for each thing amiss; or as JSON.
+
+On a terminal lines are folded to its width; elsewhere each thing is a line of its own, so that grep finds it.
+"""
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -8,9 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rich.table import Table
+    from rich.text import Text
 
     from dsr1.hosts.events import Finding
     from dsr1.launcher.findings import Overview, Row
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "PASS": "green", "SKIP": "dim"}
 CELLS = {"UNKNOWN": "?", "PASS": "ok", "SKIP": "-"}
 QUIET = ("PASS", "SKIP")
+MARGIN, MOST_SEEN = 8, 8
 PAGE = "docs/checks.md"
 
 
@@ -39,20 +44,30 @@ def page_of(check: str) -> str:
 def print_findings(findings: "Sequence[Finding]", every: bool) -> None:
     """Worst first; equal findings folded; at the end how many there were of each verdict."""
     from rich.console import Console
-    from rich.text import Text
 
     from dsr1.launcher.findings import fold_rows, overview
 
-    console = Console(highlight=False)
-    console.print(_hosts_by_kinds(overview(findings)))
-    for row in fold_rows([finding for finding in findings if every or finding.verdict not in QUIET]):
-        console.print(_paragraph(row))
+    console = Console(highlight=False, soft_wrap=True)
+    width = console.width if console.is_terminal else None
+    shown = [finding for finding in findings if every or finding.verdict not in QUIET]
+    for line in _hosts_by_kinds(overview(findings), width):
+        console.print(line)
+    for row in fold_rows(shown):
+        for line in _paragraph(row, width):
+            console.print(line)
+    for line in _closing(findings, every, width):
+        console.print(line)
+
+
+def _closing(findings: "Sequence[Finding]", every: bool, width: int | None) -> "Iterator[Text]":
+    from rich.text import Text
+
     counts = Counter(finding.verdict for finding in findings)
-    console.print(Text("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict])))
+    yield Text("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict]))
     if mended := mended_by_prep(findings):
-        console.print(Text(f"dsr1 prep shows what would mend {', '.join(mended)}", "dim"))
+        yield from _lines("", f"dsr1 prep shows what would mend {', '.join(mended)}", 0, width, "dim")
     if not every:
-        console.print(Text(f"--all shows what passed, too; {PAGE} explains each check", "dim"))
+        yield Text(f"--all shows what passed, too; {PAGE} explains each check", "dim")
 
 
 def mended_by_prep(findings: "Sequence[Finding]") -> list[str]:
@@ -62,14 +77,22 @@ def mended_by_prep(findings: "Sequence[Finding]") -> list[str]:
     return sorted({finding.check for finding in findings if finding.verdict not in QUIET} & set(IDS))
 
 
-def _hosts_by_kinds(table: "Overview") -> "Table":
-    from rich.table import Table
+def _hosts_by_kinds(table: "Overview", width: int | None) -> "Iterator[Text]":
+    """A column for each kind with something amiss; the hosts last, since there may be many."""
     from rich.text import Text
 
-    shown = Table("hosts", *table.kinds, box=None, header_style="bold", pad_edge=False)
-    for hosts, cells in table.rows:
-        shown.add_row(hosts, *(Text(_cell(verdict, count), STYLES[verdict]) for verdict, count in cells))
-    return shown
+    words = [[_cell(verdict, count) for verdict, count in cells] for _, cells in table.rows]
+    wide = [max(map(len, column)) + 2 for column in zip(table.kinds, *words, strict=True)]
+    if table.kinds:
+        yield Text("".join(kind.ljust(size) for kind, size in zip(table.kinds, wide, strict=True)) + "hosts", "bold")
+    for (hosts, cells), row in zip(table.rows if table.kinds else (), words, strict=False):
+        line, *more = _fold(hosts, width and max(MARGIN, width - sum(wide)))
+        styled = [(word.ljust(size), STYLES[cell[0]]) for word, size, cell in zip(row, wide, cells, strict=True)]
+        yield Text.assemble(*styled, line)
+        yield from (Text(" " * sum(wide) + line) for line in more)
+    if table.fine:
+        everywhere = "" if table.kinds else f" on {', '.join(hosts for hosts, _ in table.rows)}"
+        yield from _lines("ok: ", f"{', '.join(table.fine)}{everywhere}", 0, width)
 
 
 def _cell(verdict: str, count: int) -> str:
@@ -78,18 +101,37 @@ def _cell(verdict: str, count: int) -> str:
     return word if verdict in QUIET else f"{count} {word}"
 
 
-def _paragraph(row: "Row") -> "Table":
+def _paragraph(row: "Row", width: int | None) -> "Iterator[Text]":
     """The verdict in the margin, then checks and hosts, what was seen, what is wanted, and the remedy."""
-    from rich.table import Table
     from rich.text import Text
 
-    shown = Table.grid(padding=(0, 1))
-    shown.add_column(width=7)
-    shown.add_column()
-    shown.add_row()
-    shown.add_row(Text(row.verdict, STYLES[row.verdict]), Text(f"{', '.join(row.checks)}: {row.hosts}", "bold"))
-    lines = (("", row.seen), ("wanted: ", row.wanted), ("fix: ", row.fix))
-    for word, text in lines:
-        if text:
-            shown.add_row("", Text.assemble((word, "dim"), text))
-    return shown
+    yield Text()
+    first, *more = _lines("", f"{', '.join(row.checks)}: {row.hosts}", MARGIN, width, "bold")
+    yield Text.assemble((row.verdict.ljust(MARGIN), STYLES[row.verdict]), (first.plain[MARGIN:], "bold"))
+    yield from more
+    alone = len(row.seen) == 1
+    for hosts, words in row.seen[:MOST_SEEN]:
+        yield from _lines("" if alone else f"{hosts}: ", words, MARGIN, width)
+    if len(row.seen) > MOST_SEEN:
+        yield from _lines("", f"and {len(row.seen) - MOST_SEEN} more: --json", MARGIN, width, "dim")
+    yield from _lines("wanted: ", row.wanted, MARGIN, width)
+    yield from _lines("fix: ", row.fix, MARGIN, width)
+
+
+def _lines(word: str, text: str, margin: int, width: int | None, style: str = "") -> "Iterator[Text]":
+    """Nothing, where there is no text."""
+    from rich.text import Text
+
+    for number, line in enumerate(_fold(word + text, width and width - margin) if text else ()):
+        dim = word if number == 0 and line.startswith(word) else ""
+        yield Text.assemble(" " * margin, (dim, "dim"), (line[len(dim) :], style))
+
+
+def _fold(text: str, width: int | None) -> list[str]:
+    """At blanks, and after commas, which lists of hosts have; a word that is longer than a line stays whole."""
+    lines = [""]
+    for piece in re.findall(r"[^\s,]*,?\s?", text):
+        if width and lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
