@@ -33,7 +33,11 @@ def facts_of(root: Path, platform: Mapping[str, Any]) -> dict[str, Fact]:
     facts = observed(root)
     verbs = {f"uverbs{number}": True for number in range(len(platform.get("adapters", {})))}
     route: Value = {"interface": platform["control"], "address": "10.0.0.1"} if "control" in platform else None
-    told: dict[str, Value] = {"ib.verbs": {**verbs, "rdma_cm": True}, "net.control": route}
+    told: dict[str, Value] = {
+        "ib.verbs": {**verbs, "rdma_cm": True},
+        "net.control": route,
+        "kernel.uptime_s": 86400.0,
+    }
     return facts | {name: Fact(value, "test") for name, value in told.items()}
 
 
@@ -84,8 +88,8 @@ def make_adapter(root: Path, name: str, number: int, told: Mapping[str, Any]) ->
     (device / "driver").symlink_to(drivers / told["driver"])
     if "net" in told:
         (device / "net" / told["net"]).mkdir(parents=True)
-    if told.get("vf"):
-        (device / "physfn").mkdir()
+    if "vf" in told:
+        (device / "physfn/infiniband" / told["vf"]).mkdir(parents=True)
     infiniband.mkdir(parents=True)
     (infiniband / "device").symlink_to(device)
     write(infiniband / "hca_type", told["model"])

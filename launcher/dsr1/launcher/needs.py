@@ -29,14 +29,11 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     topology, plan = make_topology(recipe, whole), make_plan(recipe, whole, "check", "/nowhere")
     simulated, required = is_simulated(recipe), stack_of(recipe)
     gpus = Counter[str]() if simulated else count_gpus(topology)
-    backends = sorted({engine.all2all_backend or "" for engine in recipe.engines.values()})
-    deepep = next((backend for backend in backends if backend.startswith("deepep")), backends[-1])
     hca = {host.name: wanted_adapters(recipe, host) for host in whole}
     places = [(host.host, host.address) for host in plan.hosts]
     return Needs(
         gpus=max(gpus.values(), default=0),
-        hosts=len({host.address for host in hosts}),
-        all2all_backend="" if simulated else deepep,
+        hosts=len({host.address for host in whole}),
         shares=() if simulated else tuple(make_share(group, plan) for group in topology.groups),
         weights=reads_weights(recipe),
         packages=required.packages,

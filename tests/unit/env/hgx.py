@@ -63,6 +63,15 @@ SYSTEM: dict[str, Value] = {
     "nvlink": [[None if a == b else 0 for b in range(8)] for a in range(8)],
     "problems": {},
 }
+ETH0: dict[str, Value] = {
+    "name": "eth0",
+    "state": "up",
+    "kind": 1,
+    "mtu": 9000,
+    "speed_mb": 25000,
+    "carrier_changes": 2,
+    "lowers": [],
+}
 LIBRARIES: list[Value] = [{"name": name, "problem": ""} for name in ("libcuda.so.1", "libibverbs.so.1")]
 HEALTHY: dict[str, Value] = {
     "gpu.devices": [GPU] * 8,
@@ -102,6 +111,7 @@ HEALTHY: dict[str, Value] = {
     "memory.shm_free": 1000 * GIB,
     "memory.shm_stale": {"files": 0, "bytes": 0},
     "limit.memlock": -1,
+    "limit.none_on_locks": False,
     "limit.nofile": 1048576,
     "limit.nproc": -1,
     "limit.core": 0,
@@ -121,7 +131,7 @@ HEALTHY: dict[str, Value] = {
     "net.ephemeral": [32768, 60999],
     "net.reserved": [],
     "net.unprivileged": 1024,
-    "net.interfaces": {"eth0": {"mtu": 9000, "state": "up"}},
+    "net.interfaces": {"eth0": ETH0},
     "net.control": {"address": "10.0.0.1", "interface": "eth0"},
     "net.resolved": {"a": ["10.0.0.1"], "b": ["10.0.0.2"]},
     "disks": {"/var/tmp": DISK, "/tmp": DISK},
@@ -150,7 +160,6 @@ LOW_LATENCY = Share("main", 16, context=4096, backend="deepep_low_latency", toke
 NEEDS = Needs(
     8,
     2,
-    "deepep_low_latency",
     (LOW_LATENCY,),
     packages=("ai-dynamo", "vllm"),
     pins=(("ai-dynamo", "vllm"),),

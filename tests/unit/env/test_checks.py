@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.env.hgx import GPU, HEALTHY, NEEDS, two_hosts, with_gpu
+from tests.unit.env.hgx import GPU, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts, with_gpu
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Needs
@@ -21,7 +21,7 @@ from dsr1.hosts.facts.system import parse_meminfo
 from dsr1.hosts.transport import parse_facts
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
-TWO_HOSTS = Needs(1, 2, "deepep_low_latency")
+TWO_HOSTS = Needs(1, 2, (LOW_LATENCY,))
 GPU_FIELDS = {
     "name": "nvmlDeviceGetName",
     "capability": "nvmlDeviceGetCudaComputeCapability",
@@ -112,7 +112,7 @@ def test_a_real_h100_is_healthy_but_has_no_adapter(h100: dict[str, Fact]) -> Non
         "PASS"
     }
     assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == ("FAIL", "SKIP", "WARN")
-    assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == ("PASS", "PASS", "UNKNOWN")
+    assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == ("UNKNOWN", "SKIP", "UNKNOWN")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,15 @@ def test_loaded_regkeys_pass(h100: dict[str, Fact]) -> None:
 @pytest.mark.parametrize("text", ["PeerMappingOverride=10;", "NotPeerMappingOverride=1", "", "PeerMappingOverride=0"])
 def test_what_is_no_override(text: str) -> None:
     assert not OVERRIDE.search(text)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "peermem", "verdict"),
+    [("5.12.0", None, "PASS"), ("4.18.0-553.el8", False, "FAIL"), ("4.18", True, "PASS")],
+)
+def test_what_lets_adapters_reach_a_gpu(kernel: str, peermem: bool | None, verdict: str) -> None:
+    facts = make_facts(kernel_release=kernel, nvidia_peermem=peermem)
+    assert finding(facts, "ibgda.mem_reg", NEEDS).verdict == verdict
 
 
 def test_a_plan_without_gpus_judges_none() -> None:

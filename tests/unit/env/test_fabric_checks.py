@@ -1,11 +1,13 @@
 """Checks of adapters: on platforms as they are sold, on what breaks there, and on sysfs that lies."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fake_sysfs import PLATFORMS, facts_of, load_platform, observed
+from tests.unit.env.hgx import LOW_LATENCY
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.fabric import EQUAL, JUDGES
@@ -13,7 +15,7 @@ from dsr1.env.checks.judging import Needs, Own
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts, Value
 
-NEEDS = Needs(8, 2, "deepep_low_latency")
+NEEDS = Needs(8, 2, (LOW_LATENCY,))
 IDS = (*JUDGES, *EQUAL)
 NAMES = sorted(file.stem for file in PLATFORMS.glob("*.yaml"))
 
@@ -41,7 +43,7 @@ def test_efa_fails_early_and_says_what_else(tmp_path: Path) -> None:
     checks = found(facts_of(tmp_path, load_platform("aws-p5")))
     assert (checks["ib.present"].verdict, checks["ib.driver"].verdict) == ("FAIL", "FAIL")
     assert "allgather_reducescatter, or deepep_v2" in checks["ib.driver"].fix
-    assert found(facts_of(tmp_path / "2", load_platform("aws-p5")), Needs(8, 2, ""))["ib.present"].verdict == "WARN"
+    assert found(facts_of(tmp_path / "2", load_platform("aws-p5")), Needs(8, 2))["ib.present"].verdict == "WARN"
 
 
 DOWN = {"state": "1: DOWN", "phys": "2: Polling"}
@@ -135,9 +137,7 @@ def test_hosts_with_other_adapters_and_firmware(tmp_path: Path) -> None:
 
 def test_the_users_own_choice_is_judged(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
-    needs = Needs(
-        8, 2, "deepep_low_latency", own={"a": Own(8, hca=("mlx5_[08]",)), "b": Own(8, hca=("mlx5_0", "mlx5_2"))}
-    )
+    needs = replace(NEEDS, own={"a": Own(8, hca=("mlx5_[08]",)), "b": Own(8, hca=("mlx5_0", "mlx5_2"))})
     said = {(f.check, f.host): f for f in run_checks({"a": facts, "b": facts}, needs, IDS)}
     assert said["ib.state", "a"].verdict == "FAIL"
     assert (said["ib.mixed", "a"].verdict, said["ib.mixed", "b"].verdict) == ("FAIL", "FAIL")
@@ -178,3 +178,24 @@ def test_a_file_of_garbage_is_no_pass(tmp_path: Path, file: str, check: str, gar
     facts_of(tmp_path, load_platform("dgx-h100"))
     (tmp_path / "sys/class/infiniband/mlx5_3" / file).write_bytes(garbage)
     assert found(observed(tmp_path))[check].verdict in ("UNKNOWN", "FAIL")
+
+
+@pytest.mark.parametrize(
+    ("downed", "changes", "days", "verdict", "seen"),
+    [
+        (0, 1, 0.5, "PASS", "0 times at most"),
+        (6, 1, 0.5, "WARN", "mlx5_3:1 6 times in 0.5 days"),
+        (6, 1, 90, "PASS", "6 times at most"),
+        (0, 40, 2, "WARN", "mlx5_3:1 20 times"),
+    ],
+)
+def test_links_that_come_and_go(
+    tmp_path: Path, downed: int, changes: int, days: float, verdict: str, seen: str
+) -> None:
+    platform = deepcopy(load_platform("dgx-h100"))
+    platform["adapters"]["mlx5_3"]["link_downed"] = downed
+    own = platform["adapters"]["mlx5_3"]["net"]
+    platform.setdefault("interfaces", {})[own] = {"files": {"carrier_changes": changes}}
+    facts = facts_of(tmp_path, platform) | {"kernel.uptime_s": Fact(days * 86400, "test")}
+    (said,) = run_checks({"a": facts}, NEEDS, ("ib.flap",))
+    assert (said.verdict, seen in said.seen) == (verdict, True), said

@@ -1,13 +1,17 @@
 """Checks of GPUs, NVLink and the driver, each on a healthy host of which one thing was changed."""
 
+from dataclasses import replace
+
 import pytest
-from tests.unit.env.hgx import GPU, HEALTHY, LINK, NEEDS, SYSTEM, make_facts, with_gpu
+from tests.unit.env.hgx import GPU, HEALTHY, LINK, LOW_LATENCY, NEEDS, SYSTEM, make_facts, with_gpu
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.gpu import fold, ranges
+from dsr1.env.checks.judging import Own
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Value
 
+OLD: Value = {"version": "570.1", "open": True}
 KINDS = ("gpu.", "nvl.", "sys.cgroup_devices")
 
 
@@ -56,11 +60,12 @@ def test_a_healthy_host_passes() -> None:
         ),
         ("gpu.vbios", {"vbios": "1"}, "WARN", "1, 96.00.DA.00.0C"),
         ("gpu.inforom", {"inforom": None, "problems": {"inforom": "Corrupted infoROM"}}, "FAIL", "a corrupted one"),
-        ("gpu.idle_procs", {"memory_used": 5 * 2**30}, "FAIL", "GPU 2 has 5.0 GiB in use without a process"),
+        ("gpu.idle_procs", {"memory_used": 5 * 2**30}, "FAIL", "GPU 2 has 5.0 GiB in use by no process"),
+        ("gpu.idle_procs", {"memory_used": 5 * 2**30, "processes": [7]}, "FAIL", "by pid 7, which this user"),
         ("nvl.fabric_state", {"fabric": {"state": 2, "status": 0, "health": 0}}, "FAIL", "in progress"),
         ("nvl.fabric_health", {"fabric": {"state": 3, "status": 0, "health": 0x9A}}, "FAIL", "an unhealthy route"),
         ("nvl.fabric_health", {"fabric": {"state": 3, "status": 0, "health": 0xA9}}, "WARN", "a degraded bandwidth"),
-        ("nvl.links", {"links": [LINK] * 17 + [{"active": False}]}, "FAIL", "GPU 2 has 17 active links"),
+        ("nvl.links", {"links": [LINK] * 17 + [{"active": False}]}, "FAIL", "GPU 2 has 17 active links of 18"),
         (
             "nvl.topology",
             {"links": [LINK] * 17 + [{"active": False}]},
@@ -92,12 +97,14 @@ def test_one_sick_gpu_is_named(check: str, change: dict[str, Value], verdict: st
         ("gpu.count", {"gpu_devices": [GPU] * 7}, "FAIL", "7 by NVML, 8 on the PCI bus"),
         ("gpu.count", {"nvidia_on_bus": 9}, "WARN", "8 by NVML, 9 on the PCI bus"),
         ("sys.cgroup_devices", {"nvidia_nodes": {"nvidia0": False}}, "FAIL", "nvidia0 can't be opened"),
-        ("gpu.driver", {"nvidia_driver": {"version": "570.1", "open": True}}, "FAIL", "570.1"),
+        ("sys.cgroup_devices", {"nvidia_nodes": {f"nvidia{n}": n < 8 for n in range(10)}}, "PASS", "nvidia8, nvidia9"),
+        ("gpu.driver", {"nvidia_driver": OLD, "gpu_system": {**SYSTEM, "cuda": 12080}}, "FAIL", "570.1"),
+        ("gpu.driver", {"nvidia_driver": OLD}, "PASS", "570.1, with CUDA's compatibility libraries"),
         ("gpu.cuda_init", {"gpu_cuda": {"code": 802, "count": 0}}, "FAIL", "error 802 (the NVLink fabric"),
         ("gpu.cuda_init", {"gpu_cuda": {"code": 0, "count": 4}}, "FAIL", "4 GPUs"),
         ("gpu.conf_compute", {"gpu_system": {**SYSTEM, "confidential": 1}}, "WARN", "on"),
         ("nvl.p2p", {"gpu_system": {**SYSTEM, "nvlink": [[0, 5] + [0] * 6] + [[0] * 8] * 7}}, "FAIL", "not 0-1"),
-        ("nvl.fabricmanager", {"fabric_manager_version": "570.1"}, "FAIL", "active, version 570.1"),
+        ("nvl.fabricmanager", {"fabric_manager_version": "570.1"}, "WARN", "active, version 570.1"),
         (
             "nvl.fabricmanager",
             {"fabric_manager": {"LoadState": "loaded", "ActiveState": "inactive"}},
@@ -119,6 +126,38 @@ def test_a_sick_host(check: str, changes: dict[str, Value], verdict: str, said: 
     found = finding(check, **changes)
     assert found.verdict == verdict, found
     assert said in found.seen
+
+
+@pytest.mark.parametrize(
+    ("name", "active", "verdict"),
+    [
+        ("NVIDIA H200", 18, "PASS"),
+        ("NVIDIA H20", 17, "FAIL"),
+        ("NVIDIA H800", 8, "PASS"),
+        ("NVIDIA H800", 7, "FAIL"),
+        ("NVIDIA H100 NVL", 12, "PASS"),
+        ("NVIDIA H100 PCIe", 0, "PASS"),
+        ("NVIDIA H100 80GB HBM3", 0, "FAIL"),
+    ],
+)
+def test_links_by_the_kind_of_hopper(name: str, active: int, verdict: str) -> None:
+    links: list[Value] = [LINK if place < active else {"active": False} for place in range(18)]
+    gpu: Value = GPU | {"name": name, "links": links}
+    assert finding("nvl.links", gpu_devices=[gpu] * 8).verdict == verdict
+
+
+def test_cards_without_a_bridge_do_for_nccl() -> None:
+    apart = make_facts(gpu_system={**SYSTEM, "nvlink": [[1] * 8] * 8})
+    nccl = replace(NEEDS, shares=(replace(LOW_LATENCY, backend=""),))
+    said = [run_checks({"a": apart}, needs, ("nvl.p2p",))[0].verdict for needs in (NEEDS, nccl)]
+    assert said == ["FAIL", "WARN"]
+
+
+def test_who_else_is_on_gpus_that_the_plan_leaves_alone() -> None:
+    people: list[Value] = [{"pid": 42, "user": "bob", "command": "", "alive": True}]
+    facts = make_facts(gpu_devices=with_gpu(7, processes=[42], memory_used=2**35), gpu_processes=people)
+    needs = replace(NEEDS, own={"a": Own(4)})
+    assert run_checks({"a": facts}, needs, ("gpu.idle_procs",))[0].verdict == "PASS"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.env.hgx import DISK, GIB, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts
+from tests.unit.env.hgx import DISK, ETH0, GIB, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs, Own
@@ -31,6 +31,8 @@ def test_a_healthy_pair_passes() -> None:
     ("check", "changes", "verdict", "said"),
     [
         ("sys.memlock", {"limit_memlock": 65536}, "FAIL", "65536 bytes"),
+        ("sys.memlock", {"limit_memlock": 65536, "limit_none_on_locks": True}, "PASS", "CAP_IPC_LOCK overrides"),
+        ("sys.memlock", {"limit_memlock": 65536, "ib_devices": []}, "SKIP", "no RDMA"),
         ("sys.nofile", {"limit_nofile": 20000}, "WARN", "at most 20000"),
         ("sys.nofile", {"limit_nofile": 1024}, "FAIL", "at most 1024"),
         ("sys.nproc", {"limit_nproc": 4096}, "WARN", "ulimit -u 4096"),
@@ -61,7 +63,8 @@ def test_a_healthy_pair_passes() -> None:
         ("sys.clock_source", {"clock_synchronized": False}, "WARN", "nobody sets it"),
         ("sys.glibc", {"os_libc": "glibc 2.17"}, "FAIL", "glibc 2.17"),
         ("sys.glibc", {"os_libc": "musl"}, "UNKNOWN", "musl"),
-        ("sys.modules", {"kernel_modules": ["nvidia"]}, "FAIL", "not nvidia_uvm"),
+        ("sys.modules", {"kernel_modules": ["nvidia"], "gpu_cuda": None}, "FAIL", "not nvidia_uvm"),
+        ("sys.modules", {"kernel_modules": ["nvidia"]}, "PASS", "not nvidia_uvm, until CUDA was started"),
         ("sys.uptime", {"kernel_uptime_s": 60.0}, "PASS", "may not be through"),
         ("sys.slurm", {"environment_slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}}, "FAIL", "has 1 nodes"),
         ("net.route", {"net_control": {"address": "127.0.0.1", "interface": "lo"}}, "FAIL", "on lo"),
@@ -94,6 +97,7 @@ def test_a_healthy_pair_passes() -> None:
         ("sw.python", {"software_python": {"version": "3.9.1", "path": "/p"}}, "FAIL", "3.9.1 (/p)"),
         ("sw.env_hygiene", {"environment": {"LD_PRELOAD": "/x.so"}}, "WARN", "LD_PRELOAD=/x.so"),
         ("sw.env_hygiene", {"environment_stacks": {"NCCL_DEBUG": "INFO"}}, "WARN", "NCCL_DEBUG=INFO"),
+        ("sw.env_hygiene", {"environment_stacks": {"NCCL_VERSION": "2.28.3-1"}}, "PASS", "clean"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": 20 * GIB}, "/tmp": DISK}}, "WARN", "20 GiB free on xfs"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": GIB}, "/tmp": DISK}}, "FAIL", "1 GiB free on xfs"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "exec": False}, "/tmp": DISK}}, "FAIL", "noexec"),
@@ -122,7 +126,7 @@ def test_ports_that_meet_are_named() -> None:
 
 
 def test_deepep_v2_asks_for_its_own_nccl() -> None:
-    needs = replace(NEEDS, all2all_backend="deepep_v2")
+    needs = replace(NEEDS, shares=(replace(LOW_LATENCY, backend="deepep_v2"),))
     assert finding("sw.deepep", needs).verdict == "PASS"
     assert "NCCL 2.28.9" in finding("sw.deepep", needs, software_nccl="2.28.9").seen
 
@@ -140,7 +144,9 @@ def test_prefill_apart_from_decode_needs_nixl() -> None:
         ("sw.versions", {"software": SOFTWARE | {"torch": "2.12.0"}}, "FAIL", "torch 2.12.0, and other"),
         ("sw.versions_other", {"software": SOFTWARE | {"numpy": "2.0"}}, "WARN", "numpy 2.0, and other"),
         ("sys.kernel", {"kernel_release": "5.15"}, "WARN", "kernel 5.15"),
-        ("net.mtu", {"net_interfaces": {"eth0": {"mtu": 1500, "state": "up"}}}, "WARN", "MTU 1500"),
+        ("net.mtu", {"net_interfaces": {"eth0": {**ETH0, "mtu": 1500}}}, "WARN", "MTU 1500"),
+        ("net.speed", {"net_interfaces": {"eth0": {**ETH0, "speed_mb": 100}}}, "WARN", "speed 100 Mb/s"),
+        ("net.speed", {"net_interfaces": {"eth0": {**ETH0, "speed_mb": -1}}}, "WARN", "speed not told, and other"),
         ("net.unique", {"net_control": {"address": "10.0.0.1", "interface": "eth0"}}, "FAIL", "10.0.0.1"),
         (
             "net.resolve",

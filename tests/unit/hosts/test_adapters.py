@@ -72,10 +72,15 @@ def test_one_adapter_in_full(tmp_path: Path) -> None:
 
 
 def test_a_virtual_function_and_an_adapter_without_pci(tmp_path: Path) -> None:
-    build(tmp_path, {"adapters": {"mlx5_9": {"at": "0 10 10:01.0", "vf": True}}})
+    """A container that was given virtual functions alone doesn't see the physical one."""
+    functions = {
+        f"mlx5_{n}": {"at": f"0 10 10:0{n}.0", "vf": physical} for n, physical in ((7, "mlx5_1"), (8, "mlx5_9"))
+    }
+    build(tmp_path, {"adapters": {**functions, "mlx5_9": {"at": "0 10 10:09.0"}}})
     (tmp_path / "sys/class/infiniband/rxe0/ports/1").mkdir(parents=True)
-    vf, rxe = read_adapters(tmp_path)
-    assert (vf.is_vf, rxe.place.pci, rxe.driver, rxe.ports[0].rate_gb) == (True, "", "", None)
+    alone, beside, _, rxe = read_adapters(tmp_path)
+    assert (alone.is_vf, beside.is_vf) == (False, True)
+    assert (rxe.place.pci, rxe.driver, rxe.ports[0].rate_gb) == ("", "", None)
 
 
 def test_links_that_lead_nowhere_or_in_circles(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 class NVMLError(Exception):
     """As pynvml's."""
 
+    value = 0
+
 
 def facts(tmp_path: Path, nvml: Callable[[], Iterator[Value]], timeout_s: float = 10) -> dict[str, Fact]:
     return observe(gpu_readers(tmp_path, nvml, timeout_s))
@@ -125,6 +127,21 @@ def test_links_and_pairs() -> None:
     assert told["links"][2]["errors"] == {"replay": 2, "recovery": 3, "crc_flit": 4, "crc_data": 5}
     system: Any = describe_system(nvml, 2)
     assert (system["nvlink"], told["recovery_action"]) == ([[None, 0], [0, None]], 0)
+
+
+class InvalidArgument(NVMLError):
+    value = 2
+
+
+def test_a_gpu_with_fewer_links_has_those_that_it_has() -> None:
+    def state(gpu: int, link: int) -> bool:
+        if link >= gpu:
+            raise InvalidArgument("Invalid Argument")
+        return False
+
+    assert describe_gpu(fake(nvmlDeviceGetNvLinkState=state), 8)["links"] == [{"active": False}] * 8
+    none = describe_gpu(fake(nvmlDeviceGetNvLinkState=state), 0)
+    assert (none["links"], none["problems"]["links"]) == (None, "Invalid Argument")  # type: ignore[index, call-overload]
 
 
 def test_who_uses_a_gpu() -> None:

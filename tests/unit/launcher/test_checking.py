@@ -67,7 +67,24 @@ def test_engines_that_share_a_host_add_up() -> None:
 
 def test_a_host_alone_is_judged_for_a_plan_of_several() -> None:
     needs = make_needs(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
-    assert (needs.gpus, needs.shares[0].expert_ranks) == (8, 16)
+    assert (needs.gpus, needs.hosts, needs.shares[0].expert_ranks, needs.ibgda) == (8, 2, 16, True)
+
+
+def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
+    """What goes between the hosts is the KV cache alone, by NIXL."""
+    apart = [
+        f"engines.{engine}.{key}"
+        for engine in ("prefill", "decode")
+        for key in ("ranks_per_node=8", "moe_backend=null")
+    ]
+    backends = [
+        "engines.prefill.all2all_backend=deepep_high_throughput",
+        "engines.decode.all2all_backend=deepep_low_latency",
+    ]
+    few = ["engines.decode.max_num_batched_tokens=256", "engines.decode.max_num_seqs=256"]
+    needs = make_needs(load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few]), hosts("a", "b"))
+    assert needs.backends == ("deepep_high_throughput", "deepep_low_latency")
+    assert (needs.ibgda, needs.rdma) == (False, True)
 
 
 def test_a_host_alone_is_judged_for_engines_apart() -> None:

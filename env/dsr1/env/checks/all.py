@@ -60,11 +60,16 @@ def one(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
 EQUAL = {
     "gpu.same": Equal(gpu_kind, "FAIL", "Expert parallel ranks wait for the smallest GPU: use equal hosts.", gpus=True),
     "gpu.same_driver": Equal(driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True),
-    "gpu.same_power": Equal(power_limits, "WARN", "nvidia-smi -pl: the slowest sets the pace of all.", gpus=True),
+    "gpu.same_power": Equal(
+        power_limits, "WARN", "nvidia-smi -pl WATTS, the same on all: the slowest sets the pace.", gpus=True
+    ),
     "sw.versions": Equal(software.key_versions, "FAIL", "Use the same environment on all hosts."),
     "sw.versions_other": Equal(software.other_versions, "WARN", "Use the same environment on all hosts."),
     "sys.kernel": Equal(one("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."),
     "sys.os": Equal(one("system", "os.name"), "WARN", "Use the same system on all hosts."),
+    "net.speed": Equal(
+        network.control_speed, "WARN", "Look at the cable and the switch port of its control interface."
+    ),
     "net.mtu": Equal(network.control_mtu, "WARN", "Set the same MTU on the control interface of all hosts."),
 }
 ACROSS: dict[str, Callable[[str, Site], Iterator[Finding]]] = {

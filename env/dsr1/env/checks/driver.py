@@ -55,31 +55,37 @@ def _count_without_nvml(facts: Facts, needs: Needs, wanted: str) -> Verdict:
 
 
 def usable_nodes(facts: Facts, needs: Needs) -> Verdict:
+    """In a job that has some of a host's GPUs the others are shut."""
     nodes: dict[str, bool] = known(facts, "nvidia.nodes")
     shut = [name for name, can in nodes.items() if not can]
-    seen = f"{', '.join(shut)} can't be opened" if shut else f"{len(nodes)} device nodes"
+    seen = f"{len(nodes)} device nodes" + (f"; {', '.join(shut)} can't be opened" if shut else "")
     fix = "Ask Slurm for the GPUs (--gpus-per-node), or give this user access to /dev/nvidia*."
-    return passed(not shut and len(nodes) >= needs.gpus, "FAIL", seen, f"{needs.gpus} that can be opened", fix)
+    enough = len(nodes) - len(shut) >= needs.gpus
+    return passed(enough, "FAIL", seen, f"{needs.gpus} that can be opened", fix)
 
 
 def idle(facts: Facts, needs: Needs) -> Verdict:
     """A process of our own may be a run of ours: a warning, since `launch` will find its ports taken anyway."""
+    gpus, me = [Gpu(gpu) for gpu in gpus_of(facts, needs)], known_or(facts, "user", "")
     people = {one["pid"]: one for one in known(facts, "gpu.processes") if one["alive"]}
-    users = {index: _users(Gpu(gpu)["processes"], people) for index, gpu in enumerate(gpus_of(facts, needs))}
-    busy = {index: f"is used by {', '.join(names)}" for index, names in users.items() if names}
+    users = {index: [people[pid] for pid in gpu["processes"] if pid in people] for index, gpu in enumerate(gpus)}
+    busy = {index: f"is used by {', '.join(map(_process, found))}" for index, found in users.items() if found}
     left = {
-        index: f"has {used / GIB:.1f} GiB in use without a process"
-        for index, gpu in enumerate(gpus_of(facts, needs))
-        if (used := Gpu(gpu)["memory_used"]) > BUSY_BYTES and index not in busy
+        index: f"has {gpu['memory_used'] / GIB:.1f} GiB in use {_by_nobody(gpu['processes'])}"
+        for index, gpu in enumerate(gpus)
+        if index not in busy and gpu["memory_used"] > BUSY_BYTES
     }
-    me = known_or(facts, "user", "")
-    foreign = bool(left) or any(one["user"] != me for one in people.values())
-    fix = "End it (`dsr1 ps` lists your runs), or wait for it; memory without a process needs a reset of the GPU."
+    foreign = bool(left) or any(one["user"] != me for found in users.values() for one in found)
+    fix = "End it (`dsr1 ps` lists your runs), or wait for it; memory of no process needs a reset of the GPU."
     return passed(not busy | left, "FAIL" if foreign else "WARN", fold(busy | left) or "idle", "nothing on it", fix)
 
 
-def _users(pids: list[int], people: dict[int, Any]) -> list[str]:
-    return [f"pid {pid} ({people[pid]['user']}: {people[pid]['command'][:60]})" for pid in pids if pid in people]
+def _process(one: dict[str, Any]) -> str:
+    return f"pid {one['pid']} ({one['user']}: {one['command'][:60]})"
+
+
+def _by_nobody(pids: list[int]) -> str:
+    return f"by pid {', '.join(map(str, pids))}, which this user or container can't see" if pids else "by no process"
 
 
 def xids(facts: Facts, needs: Needs) -> Verdict:
@@ -106,7 +112,16 @@ def version(facts: Facts, needs: Needs) -> Verdict:
     least, verdict = DRIVERS[built]
     major = int(re.match(r"\d+", driver)[0])  # type: ignore[index]
     wanted = f"{least} or later, for CUDA {built.removeprefix('cu')}"
-    return passed(major >= least, verdict, driver, wanted, "Upgrade the driver, or use a runtime of an older CUDA.")
+    fix = "Upgrade the driver, install CUDA's compatibility libraries, or use a runtime of an older CUDA."
+    if major < least and _cuda_of(facts) >= int(built.removeprefix("cu")):
+        return Verdict("PASS", f"{driver}, with CUDA's compatibility libraries", wanted)
+    return passed(major >= least, verdict, driver, wanted, fix)
+
+
+def _cuda_of(facts: Facts) -> int:
+    """The major version of the libcuda that is loaded; 0: not told."""
+    told = known_or(facts, "gpu.system", {}).get("cuda")
+    return told // 1000 if isinstance(told, int) else 0
 
 
 def cuda(facts: Facts, needs: Needs) -> Verdict:

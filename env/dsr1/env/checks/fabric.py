@@ -15,6 +15,7 @@ NDR_GB, JUMBO = 400, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs
 NONE = "no adapter is chosen: see ib.present"
 WORRYING = ("link_error_recovery", "local_link_integrity_errors", "excessive_buffer_overrun_errors")
 GROWTH = "ib.growth"
+FLAPS = 5  # Azure's limit for a day
 NEVER = ("link_downed", "excessive_buffer_overrun_errors", "local_link_integrity_errors", "rnr_nak_retry_err")
 A_SECOND = {
     "symbol_error": 10,
@@ -74,7 +75,7 @@ def driver(facts: Facts, needs: Needs) -> Verdict:
         return Verdict("SKIP", NONE, "")
     must_know(drivers, "an adapter's driver")
     backends = f"{OTHER_BACKEND}{', or deepep_v2' if EFA in drivers else ''}"
-    fix = f"{needs.all2all_backend} can't leave this host: {backends}."
+    fix = f"DeepEP can't leave this host: {backends}."
     return passed(drivers == {MLX5}, "FAIL", ", ".join(sorted(drivers)), MLX5, fix)
 
 
@@ -148,6 +149,26 @@ def counters(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     return passed(not bad, "WARN", ", ".join(bad) or "no error", "no error since boot", "Watch it grow: cable, optics.")
 
 
+def flap(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+    """Since boot; a port and its interfaces count for themselves, and a loss and a return are two changes."""
+    days = known(facts, "kernel.uptime_s") / 86400
+    lost = {hca.name: _losses(hca, chosen) for hca in chosen.choice.hcas}
+    must_know(lost.values(), "how often a link was lost")
+    often = [f"{name} {count} times" for name, count in lost.items() if (count or 0) > FLAPS + days]
+    most = max(count or 0 for count in lost.values())
+    seen = f"{', '.join(often) or f'{most} times at most'} in {days:.1f} days"
+    wanted = f"links lost {FLAPS} times at most, and once more a day"
+    return passed(not often, "WARN", seen, wanted, "Look at its cable, optics and switch port.")
+
+
+def _losses(hca: Hca, chosen: Selection) -> int | None:
+    """None: nobody counts."""
+    netdevs = [chosen.fabric.netdevs.get(name) for name in hca.adapter.netdevs]
+    changes = [netdev.carrier_changes for netdev in netdevs if netdev is not None]
+    counts = [dict(hca.port.counters).get("link_downed"), *(change and change // 2 for change in changes)]
+    return max((count for count in counts if count is not None), default=None)
+
+
 def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     """NVSentinel's limits: some counters may never grow, others so much a second."""
     if GROWTH not in facts:
@@ -171,7 +192,7 @@ def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     shut = [f"{node} ({name})" for node, name in wanted.items() if nodes.get(node) is not True]
     shut += ["rdma_cm"] if nodes.get("rdma_cm") is not True else []
     seen = f"{', '.join(shut)}: absent, or can't be opened" if shut else f"{len(wanted)} and rdma_cm"
-    fix = "modprobe ib_uverbs rdma_ucm; check the modes of /dev/infiniband."
+    fix = "modprobe -a ib_uverbs rdma_ucm; check the modes of /dev/infiniband."
     return passed(not shut, "FAIL", seen, "each adapter's node, openable", fix)
 
 
@@ -206,7 +227,8 @@ def mtu(ports: Sequence[Hca], chosen: Selection) -> Verdict:
     small = [f"{name} {size}" for name, size in sizes.items() if (size or 0) < JUMBO]
     said = ", ".join(small) or ", ".join(sorted({str(size) for size in sizes.values()}))
     good = not small and len(set(sizes.values())) == 1
-    return passed(good, "WARN", said, f"{JUMBO} or more, alike", "ip link set mtu 9000, here and on the switch.")
+    fix = "; ".join(f"ip link set dev {name} mtu 9000" for name in sizes) + "; and on the switch"
+    return passed(good, "WARN", said, f"{JUMBO} or more, alike", fix)
 
 
 def _interfaces(hca: Hca) -> Iterable[str]:
@@ -223,6 +245,7 @@ JUDGES: dict[str, Judge] = {
     "ib.gid": of_ethernet(gid),
     "ib.sm": of_adapters(subnet_manager),
     "ib.counters": of_adapters(counters),
+    "ib.flap": of_adapters(flap),
     GROWTH: of_adapters(growth),
     "ib.uverbs": of_adapters(verbs),
     "ib.gpu_affinity": of_adapters(affinity),

@@ -228,7 +228,7 @@ JUDGES: dict[str, Judge] = {
     "gpu.throttle": each_gpu(throttled, "no slowdown", "Look at its cooling and power supply."),
     "gpu.temp": each_gpu(temperature, "10 C below its slowdown", "Look at its cooling."),
     "gpu.power_limit": each_gpu(
-        power, "its default power limit", "nvidia-smi -pl: one capped GPU slows every expert parallel rank."
+        power, "its default power limit", "nvidia-smi -pl WATTS: one capped GPU slows every expert parallel rank."
     ),
     "gpu.app_clocks": each_gpu(clocks, "its full clock", "nvidia-smi -rgc; nvidia-smi -rac"),
     "gpu.pcie": each_gpu(pcie, "its full PCIe width and generation", "Reseat it, or reboot."),

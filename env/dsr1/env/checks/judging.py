@@ -72,7 +72,6 @@ class Needs:
 
     gpus: int
     hosts: int
-    all2all_backend: str = ""
     shares: tuple[Share, ...] = ()
     weights: bool = True
     ports: tuple[int, ...] = ()
@@ -98,9 +97,14 @@ class Needs:
         return self.hosts > 1 and self.gpus > 0
 
     @property
+    def backends(self) -> tuple[str, ...]:
+        """Those that the recipe names, sorted."""
+        return tuple(sorted({share.backend for share in self.shares if share.backend}))
+
+    @property
     def ibgda(self) -> bool:
-        """DeepEP goes by it between hosts; its second version by NCCL."""
-        return self.hosts > 1 and self.all2all_backend in WITH_NVSHMEM
+        """DeepEP goes by it between the hosts of an engine; its second version by NCCL."""
+        return any(share.hosts > 1 and share.backend in WITH_NVSHMEM for share in self.shares)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,9 @@ def ephemeral(facts: Facts, needs: Needs) -> Verdict:
     (low, high), reserved = known(facts, "net.ephemeral"), known(facts, "net.reserved")
     inside = [port for port in sorted(set(needs.ports)) if low <= port <= high]
     risky = [str(port) for port in inside if not any(first <= port <= last for first, last in reserved)]
-    setting = f"sysctl -w net.ipv4.ip_local_reserved_ports={','.join(risky)}"
-    fix = f"Choose ports outside {low}-{high}, or reserve them as root: {setting} (beside those reserved already)."
+    ranges = [f"{first}-{last}" for first, last in reserved]
+    setting = f"sysctl -w net.ipv4.ip_local_reserved_ports={','.join((*ranges, *risky))}"
+    fix = f"Choose ports outside {low}-{high}, or reserve them as root: {setting}"
     seen = f"{shorten(risky)} in {low}-{high}" if risky else f"none in {low}-{high}"
     return passed(not risky, "WARN", seen, "ports that no outgoing connection takes", fix)
 
@@ -139,6 +140,12 @@ def unique_addresses(check: str, site: Site) -> Iterator[Finding]:
         else:
             good = count[address] == 1
             yield Finding(host, check, "PASS" if good else "FAIL", str(address), wanted, "" if good else fix)
+
+
+def control_speed(facts: Facts) -> dict[str, str]:
+    """Virtual machines' interfaces have none."""
+    mb = known(facts, "net.interfaces")[known(facts, "net.control")["interface"]]["speed_mb"]
+    return {"speed": f"{mb} Mb/s" if count(mb) and mb else "not told"}
 
 
 def control_mtu(facts: Facts) -> dict[str, str]:

@@ -16,7 +16,8 @@ DEEPEP_V2_NCCL = (2, 30, 4)
 DEEPEP_CUDA = (12, 3)
 RDMA_LIBRARIES = ("libibverbs", "libmlx5", "librdmacm")
 SUSPECT = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
-MODULES_OF = {"deepep_low_latency": "deep_ep", "deepep_high_throughput": "deep_ep", "deepep_v2": "deep_ep"}
+LABELS = ("NCCL_VERSION",)  # by which images of CUDA say what is in them; nothing reads it
+DEEPEP, DEEPEP_V2 = "deep_ep", "deepep_v2"
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -73,16 +74,16 @@ def _meets(version: str | None, specifiers: list[str]) -> bool:
 
 
 def deepep(facts: Facts, needs: Needs) -> Verdict:
-    module = MODULES_OF.get(needs.all2all_backend)
-    if module is None:
+    backends = [backend for backend in needs.backends if backend.startswith("deepep")]
+    if not backends:
         return skipped("no DeepEP in the plan")
-    there = module in known(facts, "software.modules")
-    if there and needs.all2all_backend == "deepep_v2":
+    there = DEEPEP in known(facts, "software.modules")
+    if there and DEEPEP_V2 in backends:
         nccl = known(facts, "software.nccl")
         fix = "Install nvidia-nccl-cu13 2.30.4 or later with --no-deps: torch pins an older one."
         return passed(numbers(nccl) >= DEEPEP_V2_NCCL, "FAIL", f"NCCL {nccl}", "NCCL 2.30.4 or later", fix)
     fix = "Build DeepEP into the runtime (vLLM's tools/ep_kernels), or choose all2all_backend allgather_reducescatter."
-    return passed(there, "FAIL", module if there else f"no module {module}", f"{needs.all2all_backend}'s module", fix)
+    return passed(there, "FAIL", DEEPEP if there else f"no module {DEEPEP}", f"{', '.join(backends)}: its module", fix)
 
 
 def nixl(facts: Facts, needs: Needs) -> Verdict:
@@ -130,7 +131,7 @@ def python(facts: Facts, needs: Needs) -> Verdict:
 def environment(facts: Facts, needs: Needs) -> Verdict:
     """What a login without terminal sets: workers would inherit it. Proxies are net.proxy's."""
     found = {name: value for name, value in known(facts, "environment").items() if name in SUSPECT}
-    found |= known_or(facts, "environment.stacks", {})
+    found |= {name: value for name, value in known_or(facts, "environment.stacks", {}).items() if name not in LABELS}
     seen = ", ".join(f"{name}={value}" for name, value in found.items())
     fix = "Unset it in the profile that a login without terminal reads, or set it in the recipe."
     return passed(not found, "WARN", seen or "clean", "no LD_PRELOAD, CUDA_VISIBLE_DEVICES, VLLM_*, NCCL_*, ...", fix)

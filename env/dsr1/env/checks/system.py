@@ -14,6 +14,7 @@ from dsr1.env.checks.judging import (
     skipped,
     told,
 )
+from dsr1.env.checks.selection import Selection
 from dsr1.hosts.facts.fact import Facts
 
 GIB = 2**30
@@ -28,12 +29,14 @@ STALE = GIB // 4
 
 
 def memlock(facts: Facts, needs: Needs) -> Verdict:
+    """NCCL and NVSHMEM end when they can't pin what an adapter is to reach; UCX falls back to TCP."""
     limit = known(facts, "limit.memlock")
-    if not needs.ibgda:
+    if not needs.rdma or (isinstance(needs.selection, Selection) and not needs.selection.choice.hcas):
         return skipped("no RDMA between hosts")
     fix = "limits.d: `* - memlock unlimited` (sshd needs UsePAM); Slurm: PropagateResourceLimitsExcept=MEMLOCK."
-    seen = "unlimited" if limit == UNLIMITED else f"{limit} bytes"
-    return passed(limit == UNLIMITED, "FAIL", seen, "unlimited", fix)
+    free = limit == UNLIMITED or known_or(facts, "limit.none_on_locks", False)
+    seen = "unlimited" if limit == UNLIMITED else f"{limit} bytes{', which CAP_IPC_LOCK overrides' if free else ''}"
+    return passed(free, "FAIL", seen, "unlimited", fix)
 
 
 def nofile(facts: Facts, needs: Needs) -> Verdict:
@@ -63,7 +66,7 @@ def shm(facts: Facts, needs: Needs) -> Verdict:
     free, stale = known(facts, "memory.shm_free") / GIB, known_or(facts, "memory.shm_stale", {"files": 0, "bytes": 0})
     many = stale["bytes"] >= STALE
     left = f"; {stale['files']} files of {stale['bytes'] / GIB:.1f} GiB that no process uses" if many else ""
-    fix = "Delete what crashed runs left in /dev/shm, or remount it with a larger size."
+    fix = "Delete what crashed runs left in /dev/shm, or as root: mount -o remount,size=64G /dev/shm"
     verdict = "WARN" if free >= 1 else "FAIL"
     return passed(
         free >= 16 and not left, verdict, f"{free:.1f} GiB free{left}", "16 GiB in /dev/shm, nothing left", fix
@@ -165,10 +168,13 @@ def glibc(facts: Facts, needs: Needs) -> Verdict:
 
 
 def modules(facts: Facts, needs: Needs) -> Verdict:
+    """CUDA's first start loads nvidia_uvm by itself: when it starts, whatever was not there before is there now."""
     loaded, wanted = known(facts, "kernel.modules"), ["nvidia", "nvidia_uvm"]
     missing = [name for name in wanted if name not in loaded]
-    seen = f"not {', '.join(missing)}" if missing else ", ".join(loaded)
-    return passed(not missing, "FAIL", seen, ", ".join(wanted), f"modprobe {' '.join(missing)}, or install the driver.")
+    starts = known_or(facts, "gpu.cuda", {}).get("code") == 0
+    seen = f"not {', '.join(missing)}{', until CUDA was started' if starts else ''}" if missing else ", ".join(loaded)
+    fix = f"modprobe -a {' '.join(missing)}, or install the driver."
+    return passed(not missing or starts, "FAIL", seen, ", ".join(wanted), fix)
 
 
 def uptime(facts: Facts, needs: Needs) -> Verdict:

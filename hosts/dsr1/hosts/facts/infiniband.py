@@ -67,6 +67,11 @@ def read_adapters(root: Path) -> list[Adapter]:
     return [_adapter(devices / name, nodes.get(printable(name), "")) for name in names_in(devices)]
 
 
+def _has_physical(pci: Path, devices: Path) -> bool:
+    """A virtual function whose physical one is among the adapters; a container may have been given the former alone."""
+    return not {*names_in(pci / "physfn/infiniband")}.isdisjoint(names_in(devices))
+
+
 def _adapter(device: Path, verbs: str) -> Adapter:
     pci, ports = device / "device", device / "ports"
     return Adapter(
@@ -77,7 +82,7 @@ def _adapter(device: Path, verbs: str) -> Adapter:
         driver=link_target(pci / "driver"),
         model=read_text(device / "hca_type"),
         firmware=read_text(device / "fw_ver"),
-        is_vf=(pci / "physfn").exists(),
+        is_vf=_has_physical(pci, device.parent),
         verbs=printable(verbs),
         netdevs=tuple(map(printable, names_in(pci / "net"))),
         ports=tuple(_port(ports / name, number) for name in names_in(ports) if (number := parse_whole(name))),

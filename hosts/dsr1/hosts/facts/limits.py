@@ -1,5 +1,6 @@
 """Limits as the workers will have them: the agent that reads them starts the workers, and they inherit."""
 
+import re
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ KINDS = {
     "limit.core": (resource.RLIMIT_CORE, "soft"),
 }
 UNIFIED = "0::"
+IPC_LOCK, ALL_USERS = 14, 4294967295  # CAP_IPC_LOCK of linux/capability.h; a user namespace of everybody
 Parse = Callable[[str], float | None]
 
 
 def limit_readers(root: Path) -> Iterator[Reader]:
     for name, (kind, side) in KINDS.items():
         yield name, f"getrlimit, {side}", lambda kind=kind, side=side: resource.getrlimit(kind)[side == "hard"]  # type: ignore[misc]
-    kernel, groups = root / "proc/sys/kernel", root / "proc/self/cgroup"
+    own, kernel, groups = root / "proc/self", root / "proc/sys/kernel", root / "proc/self/cgroup"
+    yield "limit.none_on_locks", f"{own}/status, uid_map", lambda: _is_free_to_lock(own)
     yield "limit.threads", str(kernel), lambda: min(read_int(kernel / "threads-max"), read_int(kernel / "pid_max"))
     yield "cgroup.pids", "cgroup pids.max", lambda: _tightest(root, groups, "pids.max", parse_most)
     yield "cgroup.cpus", "cgroup cpu.max", lambda: _tightest(root, groups, "cpu.max", parse_cpu_max)
@@ -33,6 +36,20 @@ def parse_cgroup(text: str) -> str:
         if line.startswith(UNIFIED):
             return line.removeprefix(UNIFIED)
     raise ValueError("no unified control group (cgroup v2)")
+
+
+def parse_capabilities(text: str) -> int:
+    """/proc/self/status: those that count, as bits. ValueError: it names none."""
+    found = re.search(r"^CapEff:\s*([0-9a-f]{1,16})$", text, re.MULTILINE)
+    if found is None:
+        raise ValueError("no CapEff")
+    return int(found[1], 16)
+
+
+def _is_free_to_lock(own: Path) -> bool:
+    """No limit on pinned memory holds for CAP_IPC_LOCK, as root has it; one within a namespace of users is none."""
+    everybody = read(own / "uid_map").split()[2:3] == [str(ALL_USERS)]
+    return everybody and bool(parse_capabilities(read(own / "status")) >> IPC_LOCK & 1)
 
 
 def parse_most(text: str) -> float | None:

@@ -40,7 +40,14 @@ def nvidia_readers(root: Path) -> Iterator[Reader]:
     yield "nvidia.nodes", str(root / "dev"), lambda: _nodes(root / "dev")
     yield "nvidia.on_bus", str(root / "sys/bus/pci/devices"), lambda: _on_bus(root / "sys/bus/pci/devices")
     yield "gdrcopy.usable", str(root / "dev/gdrdrv"), lambda: openable(root / "dev/gdrdrv")
-    yield "nvidia.peermem", "memory_peers, /sys/module", lambda: any((root / path).exists() for path in PEERMEM)
+    yield "nvidia.peermem", "memory_peers, /sys/module", lambda: has_peermem(root)
+
+
+def has_peermem(root: Path) -> bool:
+    """OSError: /sys shows no modules, as in some containers."""
+    if any((root / path).exists() for path in PEERMEM):
+        return True
+    return "nvidia_peermem" in os.listdir(root / "sys/module")  # noqa: PTH208
 
 
 def _wanted_params(file: Path) -> dict[str, Value]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from dsr1.hosts.facts.fact import Value
 
-LINKS, GROWTH_S = 18, 1.0
+LINKS, GROWTH_S, INVALID_ARGUMENT = 18, 1.0, 2
 RECOVERY_ACTION, LINK_SPEED = 230, 164  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, NVML_FI_DEV_NVLINK_GET_SPEED
 NVLINK, SLOWDOWN, TARGET_CLOCK = 2, 1, 1  # NVML_P2P_CAPS_INDEX_, NVML_TEMPERATURE_THRESHOLD_, NVML_CLOCK_ID_
 SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
@@ -150,7 +150,7 @@ def describe_gpu(nvml: Any, index: int) -> dict[str, Value]:
         "ecc_sram_exceeded": asking.of("ecc_sram_exceeded", lambda: _sram_exceeded(nvml, gpu)),
         "recovery_action": asking.of("recovery_action", lambda: _field(nvml, gpu, RECOVERY_ACTION)),
         "fabric": asking.of("fabric", lambda: _fabric(nvml, gpu)),
-        "links": asking.of("links", lambda: [_link(nvml, gpu, link) for link in range(LINKS)]),
+        "links": asking.of("links", lambda: _links(nvml, gpu)),
     }
     return {**found, "problems": asking.problems}
 
@@ -194,6 +194,19 @@ def _fabric(nvml: Any, gpu: Any) -> dict[str, Value]:
     info = nvml.c_nvmlGpuFabricInfoV_t()
     nvml.nvmlDeviceGetGpuFabricInfoV(gpu, byref(info))
     return {"state": info.state, "status": info.status, "health": info.healthMask}
+
+
+def _links(nvml: Any, gpu: Any) -> Value:
+    """Those that it has: some Hoppers have fewer, and NVML calls the first that isn't there an invalid argument."""
+    found: list[Value] = []
+    for link in range(LINKS):
+        try:
+            found.append(_link(nvml, gpu, link))
+        except nvml.NVMLError as error:
+            if not found or error.value != INVALID_ARGUMENT:
+                raise
+            break
+    return found
 
 
 def _link(nvml: Any, gpu: Any, link: int) -> dict[str, Value]:

@@ -162,9 +162,13 @@ def _cpus(root: Path) -> Iterator[Reader]:
 
 
 def _modules(root: Path) -> list[Value]:
-    """Those that matter here: loaded, or built in. A kernel without loadable modules lists none."""
-    loaded = set(parse_modules(read_or(root / "proc/modules")))
-    return [name for name in MODULES if name in loaded or (root / "sys/module" / name).exists()]
+    """Those that matter here: loaded, or built in. A kernel without loadable modules lists none.
+
+    OSError: a container that shows neither.
+    """
+    listed, built_in = root / "proc/modules", root / "sys/module"
+    loaded = set(parse_modules(read_or(listed) if built_in.is_dir() else read(listed)))
+    return [name for name in MODULES if name in loaded or (built_in / name).exists()]
 
 
 def _iommu_types(groups: Path) -> list[Value]:
