@@ -19,7 +19,8 @@ from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.survey import Seen
 
 TUNED = ("NCCL_", "GLOO_", "TP_", "UCX_")
-OWN_ENV = {"TORCH_NCCL_BLOCKING_WAIT": "1", "OMP_NUM_THREADS": "1"}
+# A rank looks after its pairs itself: torch's watchdog would end it for one that fails, and write a trace to its home.
+OWN_ENV = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "0", "TORCH_NCCL_DUMP_ON_TIMEOUT": "0", "OMP_NUM_THREADS": "1"}
 START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's connecting included
 
 

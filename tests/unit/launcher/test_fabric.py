@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dsr1.hosts.agent.fabric_rank import rounds
+from dsr1.hosts.agent.fabric_rank import rounds, wait_for
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.host import Host
 from dsr1.launcher.fabric import make_orders
@@ -23,6 +23,13 @@ def test_every_pair_has_its_turn_once_and_no_host_two_at_a_time(count: int) -> N
     assert len(made) == count - 1 + count % 2
     assert sorted(tuple(sorted(pair)) for pairs in made for pair in pairs) == [*itertools.combinations(range(count), 2)]
     assert all(len({host for pair in pairs for host in pair}) == 2 * len(pairs) for pairs in made)
+
+
+def test_what_comes_late_is_an_error_and_what_comes_is_waited_for() -> None:
+    looks = iter([False, False, True])
+    wait_for(lambda: next(looks), 10)
+    with pytest.raises(RuntimeError, match="nothing came through in 0 s"):
+        wait_for(lambda: False, 0)
 
 
 def test_one_host_has_nobody_to_measure_with() -> None:

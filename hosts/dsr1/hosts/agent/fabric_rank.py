@@ -30,6 +30,14 @@ def rounds(hosts: list[int]) -> Iterator[list[tuple[int, int]]]:
         ring.insert(1, ring.pop())
 
 
+def wait_for(is_done: Callable[[], bool], limit_s: float) -> None:
+    """Looks without pause: what is waited for is measured. RuntimeError: it wasn't in time."""
+    until = time.monotonic() + limit_s
+    while not is_done():
+        if time.monotonic() > until:
+            raise RuntimeError(f"nothing came through in {limit_s:g} s")
+
+
 def seconds(number: float) -> datetime.timedelta:
     return datetime.timedelta(seconds=number)
 
@@ -100,11 +108,18 @@ class Rank:
                 BACKEND[self._device], store=store, rank=0 if first else 1, world_size=2, timeout=seconds(PAIR_S)
             )
             self._measure(first, other)
-        except RuntimeError as error:
+            self._leave(self._dist.destroy_process_group)
+        except (RuntimeError, ValueError) as error:
             self._tell(other=other, error=(str(error).strip().splitlines() or ["it failed"])[0])
-        finally:
-            with contextlib.suppress(Exception):  # a broken group may not even end well
-                self._dist.destroy_process_group()
+            self._leave(self._abort if self._device == "cuda" else self._dist.destroy_process_group)
+
+    def _abort(self) -> None:
+        """In order NCCL ends a group when its kernels have ended, which those of a broken one never do."""
+        self._dist.distributed_c10d._abort_process_group()
+
+    def _leave(self, end: Callable[[], None]) -> None:
+        with contextlib.suppress(Exception):  # a broken group may not even end well
+            end()
 
     def _measure(self, first: bool, other: int) -> None:
         """One sends and measures, then the other."""
@@ -124,8 +139,11 @@ class Rank:
         self._settle()
 
     def _settle(self) -> None:
+        """With NCCL what was begun is only queued. torch's own blocking wait sleeps a millisecond at a time."""
         if self._device == "cuda":
-            self._torch.cuda.synchronize()
+            done = self._torch.cuda.Event()
+            done.record()
+            wait_for(done.query, PAIR_S)
 
     def _ping(self, peer: int) -> float:
         """Half of the fastest round trip, in microseconds: what a busy host adds is not the fabric's."""
@@ -138,7 +156,8 @@ class Rank:
         return float(min(trips) / 2 * 1e6)
 
     def _push(self, peer: int) -> float:
-        """Gb/s, by as many chunks as take a tenth of a second, judged by the first; the best of some tries."""
+        """Gb/s, by as many chunks as take a tenth of a second, judged by the second: the first one connects."""
+        self._timed(peer, 1)
         count = min(MOST_CHUNKS, max(1, int(BUDGET_S / self._timed(peer, 1))))
         self._small.fill_(count)
         self._send(self._small, peer)
@@ -156,6 +175,7 @@ class Rank:
         for _ in range(PINGS):
             self._receive(self._small, peer)
             self._send(self._small, peer)
+        self._take(peer, 1)
         self._take(peer, 1)
         self._receive(self._small, peer)
         count = int(self._small.item())
