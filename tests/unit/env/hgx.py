@@ -1,13 +1,16 @@
 """The facts of a healthy HGX host of eight H100s, made up from the fact sheet, and what a plan asks of it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from tests.unit.env.test_model_memory import R1
 
 from dsr1.env.checks.judging import Needs, Own, Share
-from dsr1.hosts.facts.fact import Fact, Facts, Value
+from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire
 
 GIB = 2**30
+CAPTURES = Path(__file__).parents[2] / "data" / "h100-slice"
 LINK: dict[str, Value] = {
     "active": True,
     "speed": 26562,
@@ -166,6 +169,11 @@ NEEDS = Needs(
     folders={"/var/tmp": 50 * GIB, "/tmp": 10 * GIB},
     own={host: Own(8, (8000, 20000, 20001)) for host in "ab"},
 )
+
+
+def captured_facts(name: str) -> Facts:
+    """What an agent told of a real host with two H100s: `facts` or `facts-2-gpus`."""
+    return from_wire(json.loads((CAPTURES / f"{name}.json").read_text()))
 
 
 def make_facts(**changes: Value) -> dict[str, Fact]:

@@ -1,10 +1,9 @@
 """A cache's key: the same for hosts that may share it, another for everything that decides what is compiled."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.env.hgx import captured_facts
 
 from dsr1.env.caches import JitCache, Shapes, cache_variables, make_cache
 from dsr1.hosts.facts.fact import Fact, Facts
@@ -81,10 +80,7 @@ def test_a_hostile_name_makes_no_path(gpu: str) -> None:
 
 
 def test_on_facts_of_a_real_host() -> None:
-    told = json.loads((Path(__file__).parents[2] / "data" / "h100-80gb-vm" / "facts.json").read_text())
-    real = {name: Fact(fact["value"], fact["source"]) for name, fact in told.items()} | {"cache.root": Fact("/c", "t")}
-    real |= {"model.config": Fact({"hidden_size": 7168}, "t")}
-    assert made(real).key.startswith("h100-80gb-hbm3-vllm")
+    assert made(captured_facts("facts")).key.startswith("h100-80gb-hbm3-vllm0.23.0-")
 
 
 def test_every_cache_lies_below_the_key() -> None:

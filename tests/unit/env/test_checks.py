@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.env.hgx import GPU, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts, with_gpu
+from tests.unit.env.hgx import GPU, HEALTHY, LOW_LATENCY, NEEDS, captured_facts, make_facts, two_hosts, with_gpu
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Needs
@@ -174,8 +174,7 @@ def test_parsers() -> None:
 
 def test_facts_that_an_agent_told_of_a_real_h100() -> None:
     """NVSHMEM 3.4.5 is installed there: IBGDA is possible without the keys, and still no PASS."""
-    facts = from_wire(json.loads((CAPTURE / "facts.json").read_text()))
-    found = {f.check: f for f in run_checks({"h": facts}, TWO_HOSTS)}
+    found = {f.check: f for f in run_checks({"h": captured_facts("facts")}, TWO_HOSTS)}
     assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} <= {"PASS", "UNKNOWN"}
     assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
     assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")

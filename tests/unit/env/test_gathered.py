@@ -4,14 +4,18 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.unit.env.hgx import NEEDS
+from tests.unit.env.hgx import CAPTURES, NEEDS, captured_facts
 
 from dsr1.env.checks.all import IDS, run_checks
+from dsr1.env.checks.kinds import KINDS
+from dsr1.env.fabric import parse_fabric
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.fact import Fact, from_wire, to_plain
 from dsr1.hosts.facts.gather import gather_facts
+from dsr1.hosts.facts.nvml import unknown_gpu
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's has one.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -69,6 +73,20 @@ GARBAGE: dict[str, Make] = {
 def gathered(root: Path) -> dict[str, Fact]:
     told = gather_facts(Ask(model="/nowhere", peers=("localhost",), folders=("/tmp",), pins=("nothing",)), root)
     return from_wire(json.loads(json.dumps(to_plain(told))))
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CAPTURES.glob("facts*.json")))
+def test_captures_are_of_todays_form(tmp_path: Path, name: str) -> None:
+    """What came later is there without a value. Only a host with nvcc tells its version; two facts aren't gathered."""
+    captured, today = captured_facts(name), gathered(tmp_path)
+    assert captured.keys() | {"net.resolved"} >= today.keys()
+    assert captured.keys() <= {*today, "software.nvcc", "clock.offset", "runtime"}
+    assert not [n for n, fact in captured.items() if fact.value is not None and n in KINDS and not KINDS[n](fact.value)]
+    gpus: Any = captured["gpu.devices"].value
+    assert {frozenset(gpu) for gpu in gpus} == {frozenset(unknown_gpu(""))}
+    fabric = parse_fabric(captured)
+    assert fabric is not None
+    assert len(fabric.gpus) == len(gpus)
 
 
 @pytest.mark.parametrize("kind", GARBAGE)

@@ -6,10 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.unit.env.hgx import captured_facts
 
 from dsr1.env.checks.all import run_checks
 from dsr1.hosts.events import Event, Progress, Spawned
-from dsr1.hosts.facts.fact import Facts, from_wire
 from dsr1.hosts.host import this_machine
 from dsr1.hosts.progress import ProgressReader
 from dsr1.hosts.wire import parse_event
@@ -30,11 +30,6 @@ def events(start: str) -> list[tuple[float, Event]]:
 
 def ready_after(start: str) -> float:
     return float(json.loads((DATA / start / "state.json").read_text())["ready_after"])
-
-
-def facts(name: str = "facts") -> Facts:
-    told = json.loads((DATA / f"{name}.json").read_text())
-    return from_wire(told.get("localhost", told))
 
 
 def recipe(*changes: str) -> Recipe:
@@ -71,7 +66,7 @@ def seconds_in(start: str, *phases: str) -> float:
 def test_the_host_is_fit_for_it() -> None:
     hosts = this_machine(1, 1)
     needs = make_needs(recipe(), hosts)
-    found = {finding.check: finding for finding in run_checks({"localhost": facts()}, needs)}
+    found = {finding.check: finding for finding in run_checks({"localhost": captured_facts("facts")}, needs)}
     assert [check for check, finding in found.items() if finding.verdict == "FAIL"] == []
     assert {found[check].verdict for check in ("gpu.model", "gpu.count", "cfg.memory")} == {"PASS"}
 
@@ -79,7 +74,7 @@ def test_the_host_is_fit_for_it() -> None:
 def test_two_gpus_of_one_host() -> None:
     """Whether the errors of their links grow can't be told from one look."""
     needs = make_needs(recipe("engines.main.ranks_per_node=2"), this_machine(1, 2))
-    found = {f.check: f.verdict for f in run_checks({"localhost": facts("facts-2-gpus")}, needs)}
+    found = {f.check: f.verdict for f in run_checks({"localhost": captured_facts("facts-2-gpus")}, needs)}
     assert (found["nvl.links"], found["nvl.p2p"], found["nvl.errors"]) == ("PASS", "PASS", "UNKNOWN")
     assert "FAIL" not in found.values()
 
@@ -87,7 +82,7 @@ def test_two_gpus_of_one_host() -> None:
 def test_the_room_for_the_cache_is_what_vllm_found() -> None:
     log = (DATA / "second" / "main-0.log").read_text()
     measured = float(re.findall(r"Available KV cache memory: ([\d.]+) GiB", log)[0])
-    site = {"localhost": facts()}
+    site = {"localhost": captured_facts("facts")}
     (found,) = (f for f in run_checks(site, make_needs(recipe(), this_machine(1, 1))) if f.check == "cfg.memory")
     (room,) = re.findall(r"([\d.]+) GiB for the KV cache", found.seen)
     assert float(room) == pytest.approx(measured, rel=0.1)
@@ -95,7 +90,7 @@ def test_the_room_for_the_cache_is_what_vllm_found() -> None:
 
 def test_layers_that_the_recipe_leaves_out_need_no_memory() -> None:
     """R1's own config.json has 61 of them, far more than a GPU holds; the recipe's hf-overrides say 5."""
-    told = dict(facts())
+    told = dict(captured_facts("facts"))
     config = told["model.config"].value
     assert isinstance(config, dict)
     config["num_hidden_layers"] = 61
@@ -109,7 +104,7 @@ def test_layers_that_the_recipe_leaves_out_need_no_memory() -> None:
 def test_the_plan_of_today_is_the_one_that_ran() -> None:
     """But for the GPU of two that was named."""
     ran = json.loads((DATA / "fresh" / "plan.json").read_text())["hosts"][0]["processes"][0]
-    told, one = {"localhost": facts()}, recipe("engines.main.moe_backend=null")
+    told, one = {"localhost": captured_facts("facts")}, recipe("engines.main.moe_backend=null")
     process = make_plan(one, this_machine(1, 2), "fresh", "/tmp", told).processes[0]
     assert {variable["name"] for variable in ran["env"]} <= {variable.name for variable in process.env}
     assert [word for word in ran["argv"] if word.startswith("--")] == [w for w in process.argv if w.startswith("--")]
