@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shlex
 import socket
 import stat
 import subprocess
@@ -98,14 +99,33 @@ def test_a_name_that_the_plan_lacks(lab: "Lab") -> None:
     assert "no such process" in talk.until(Exited).error
 
 
+SERVER = """
+import pathlib, socket, sys
+server, kept = socket.create_server(("127.0.0.1", int(sys.argv[1]))), []
+while True:
+    line, _ = server.accept()
+    word = pathlib.Path("go").read_text()
+    if word == "silent":
+        kept.append(line)
+    else:
+        line.sendall(f"HTTP/1.0 {word} As You Say".encode())
+        line.close()
+    pathlib.Path(word).touch()
+"""
+
+
 def test_listening(lab: "Lab", sh: Make, free_port: int, eventually: Await) -> None:
-    code = f'import socket,time; s=socket.create_server(("127.0.0.1",{free_port})); time.sleep(99)'
-    serve = f"{sys.executable} -c '{code}'"
-    talk = lab.start(sh("a", f"while ! [ -e go ]; do sleep 0.01; done; exec {serve}", listen_port=free_port))
+    """At first nothing listens; then what listens doesn't answer, as etcd before it leads; then it is unwell."""
+    serve = f"exec {sys.executable} -c {shlex.quote(SERVER)} {free_port}"
+    talk = lab.start(sh("a", f"while ! [ -e go ]; do sleep 0.01; done; {serve}", listen_port=free_port))
     talk.send(Spawn(("a",)))
     talk.until(Spawned)
     assert not talk.of(Listening)
-    (lab.folder / "h" / "go").touch()
+    for word in ("silent", "503"):
+        (lab.folder / "h" / "go").write_text(word)
+        eventually((lab.folder / "h" / word).exists)
+        assert not talk.of(Listening)
+    (lab.folder / "h" / "go").write_text("200")
     assert talk.until(Listening) == Listening("a")
 
 

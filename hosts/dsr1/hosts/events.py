@@ -44,7 +44,7 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A process accepts connections on its `listen_port`."""
+    """A process answers on its `listen_port`: it listens there, and says nothing of being unwell."""
 
     process: str
 

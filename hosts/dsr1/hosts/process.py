@@ -39,7 +39,7 @@ class Process:
 
     `name` is unique in the plan and fit for a file name. Processes that share a `group` live and die together: an
     engine's on all its hosts. `wave` orders the start: a wave begins once every process of the earlier ones is
-    `spawned`, and listens when it has a `listen_port`. `ports` are every TCP port that it binds on its host.
+    `spawned`, and answers on its `listen_port`, if it has one. `ports` are every TCP port that it binds on its host.
     `secrets` name the agent's own files. `grace_s` is the time in seconds between SIGTERM and SIGKILL.
     """
 

@@ -36,6 +36,7 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
         hosts=len({host.address for host in whole}),
         shares=() if simulated else tuple(make_share(group, plan) for group in topology.groups),
         weights=reads_weights(recipe),
+        etcd=_own_etcd(recipe, hosts),
         packages=required.packages,
         pins=required.pins,
         folders={} if simulated else written_folders(recipe),
@@ -52,6 +53,7 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collect
         leader=leader,
         peers=tuple(host.name for host in hosts) if leader and len(hosts) > 1 else (),
         ports=tuple(sorted(ports)),
+        etcd=_own_etcd(recipe, hosts),
         folders=tuple(written_folders(recipe)),
         pins=tuple(name for name, _ in stack_of(recipe).pins),
         sample_s=SAMPLE_S if GROWTH in extras else 0.0,
@@ -74,6 +76,12 @@ def _fits(recipe: Recipe, hosts: Sequence[Host]) -> bool:
     except InputError:
         return False
     return True
+
+
+def _own_etcd(recipe: Recipe, hosts: Sequence[Host]) -> tuple[str, ...]:
+    """The user's own, where there is something to discover on other machines."""
+    several = len({host.address for host in hosts}) > 1
+    return tuple(recipe.etcd.endpoints) if several and recipe.stack != "vllm" else ()
 
 
 def is_simulated(recipe: Recipe) -> bool:

@@ -23,7 +23,7 @@ def finding(check: str, needs: Needs = NEEDS, /, **changes: Value) -> Finding:
 
 def test_a_healthy_pair_passes() -> None:
     found = run_checks(two_hosts(), NEEDS)
-    wanted = {"sys.slurm": "SKIP", "disk.download": "SKIP", "cfg.memory": "WARN"}
+    wanted = {"sys.slurm": "SKIP", "disk.download": "SKIP", "net.etcd": "SKIP", "cfg.memory": "WARN"}
     assert {f.check: f.verdict for f in found if f.verdict != "PASS" and f.check.startswith(OTHERS)} == wanted
 
 
@@ -123,6 +123,22 @@ def test_ports_that_meet_are_named() -> None:
     needs = replace(NEEDS, own={"a": Own(8, (20000, 20001, 20001))})
     found = finding("net.port_overlap", needs)
     assert (found.verdict, found.seen) == ("FAIL", "20001 (2 times)")
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict", "said"),
+    [
+        (("", ""), "PASS", "http://e1:2379, http://e2:2379"),
+        (("refused", ""), "WARN", "http://e1:2379: refused"),
+        (("refused", "says 503"), "FAIL", "http://e2:2379: says 503"),
+    ],
+)
+def test_an_etcd_of_the_users_own(told: tuple[str, str], verdict: str, said: str) -> None:
+    urls = ("http://e1:2379", "http://e2:2379")
+    found = finding("net.etcd", replace(NEEDS, etcd=urls), net_etcd=dict(zip(urls, told, strict=True)))
+    assert (found.verdict, said in found.seen) == (verdict, True), found
+    assert finding("net.etcd").verdict == "SKIP"
+    assert finding("net.etcd", replace(NEEDS, etcd=urls)).verdict == "UNKNOWN"
 
 
 def test_deepep_v2_asks_for_its_own_nccl() -> None:

@@ -3,6 +3,8 @@
 import importlib
 import json
 import random
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import yaml
 
 from dsr1.hosts.facts.fact import UNREADABLE
 from dsr1.hosts.facts.kernel_log import find_xids, time_of_line, time_of_record
+from dsr1.hosts.facts.network import etcd_problem
 from dsr1.hosts.facts.software import parse_nccl
 
 DATA = Path(__file__).parents[2] / "data" / "facts"
@@ -76,3 +79,32 @@ def test_a_parser_on_anything(name: str) -> None:
 @pytest.mark.parametrize(("code", "version"), [(23004, "2.30.4"), (21903, "2.19.3"), (2804, "2.8.4")])
 def test_nccl_says_its_version_as_a_number(code: int, version: str) -> None:
     assert parse_nccl(code) == version
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b'HTTP/1.0 200 OK\r\n\r\n{"health":"true","reason":""}', ""),
+        (b'HTTP/1.0 503 Service Unavailable\r\n\r\n{"health":"false"}', 'says {"health":"false"}'),
+        (b"\xff\xfe", "says \ufffd\ufffd"),
+        (b"", "says nothing"),
+    ],
+)
+def test_an_etcd_is_asked_for_its_health(answer: bytes, problem: str) -> None:
+    def serve(server: socket.socket) -> None:
+        line, _ = server.accept()
+        with line:
+            line.recv(100)
+            line.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        assert etcd_problem(f"http://{place}") == problem
+        assert etcd_problem(f"https://{place}") == ""
+    assert "refused" in etcd_problem(place)
+
+
+@pytest.mark.parametrize("url", ["http://none.invalid", "http://[", "", "http://h:port", "http://h:99999"])
+def test_what_is_no_etcd_is_a_problem(url: str) -> None:
+    assert etcd_problem(url)

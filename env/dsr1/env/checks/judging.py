@@ -75,6 +75,7 @@ class Needs:
     shares: tuple[Share, ...] = ()
     weights: bool = True
     ports: tuple[int, ...] = ()
+    etcd: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
     folders: Mapping[str, int] = field(default_factory=dict)

@@ -102,6 +102,7 @@ KINDS: Mapping[str, Kind] = {
     "model.config": table,
     "net.control": table,
     "net.ephemeral": counts(2),
+    "net.etcd": texts,
     "net.interfaces": table,
     "net.listening": texts,
     "net.reserved": pairs,

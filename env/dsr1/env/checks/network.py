@@ -84,7 +84,19 @@ def proxy(facts: Facts, needs: Needs) -> Verdict:
     return passed(good, "WARN", seen, f"no_proxy with {address}", fix)
 
 
+def etcd(facts: Facts, needs: Needs) -> Verdict:
+    """The user's own, by any of its endpoints. The run's own is waited for as it starts."""
+    if not needs.etcd:
+        return skipped("the run brings its own, or needs none")
+    told = known(facts, "net.etcd")
+    sick = [f"{url}: {told[url]}" for url in needs.etcd if told[url]]
+    fix = "Start it, mend etcd.endpoints in the recipe, or leave them out: the run then brings its own."
+    verdict = "FAIL" if len(sick) == len(needs.etcd) else "WARN"
+    return passed(not sick, verdict, "; ".join(sick) or ", ".join(needs.etcd), "endpoints that are healthy", fix)
+
+
 JUDGES: dict[str, Judge] = {
+    "net.etcd": etcd,
     "net.route": route,
     "net.ports_free": ports_free,
     "net.port_overlap": overlap,

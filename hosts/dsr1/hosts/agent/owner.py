@@ -17,7 +17,8 @@ from dsr1.hosts.agent.timers import Timers
 from dsr1.hosts.events import Event, Exited, Gone, Listening, Spawned
 from dsr1.hosts.process import HostPlan, Process
 
-FOLLOW_S, PROBE_S = 0.2, 0.05
+FOLLOW_S, PROBE_S, ANSWER_S = 0.2, 0.05, 0.2
+HEALTH, UNWELL = b"GET /health HTTP/1.0\r\n\r\n", b" 503 "
 PROOF_S, PROOF_MOST_S = 0.02, 0.5
 
 
@@ -33,13 +34,25 @@ class Child:
     stopping: bool = False
 
 
-def accepts(address: str, port: int) -> bool:
-    """A connection to one's own free port can meet itself (TCP's simultaneous open); that is nobody listening."""
+def answers(address: str, port: int) -> bool:
+    """Whether what listens there serves: etcd listens before it leads itself, and until then says nothing.
+
+    A connection to one's own free port can meet itself (TCP's simultaneous open); that is nobody listening.
+    """
     try:
-        with socket.create_connection((address, port), timeout=PROBE_S) as line:
-            return bool(line.getsockname() != line.getpeername())
+        with socket.create_connection((address, port), timeout=ANSWER_S) as line:
+            return line.getsockname() != line.getpeername() and _is_healthy(line)
     except OSError:
         return False
+
+
+def _is_healthy(line: socket.socket) -> bool:
+    """One that speaks TLS, and would want a certificate, says that this is none, or hangs up: it serves, too."""
+    try:
+        line.sendall(HEALTH)
+        return UNWELL not in line.recv(64)
+    except ConnectionResetError:
+        return True
 
 
 class Owner:
@@ -125,7 +138,7 @@ class Owner:
     def _probe(self, child: Child, port: int) -> None:
         if not child.running or child.stopping:
             return
-        if accepts(self._plan.address, port):
+        if answers(self._plan.address, port):
             self._tell(Listening(child.process.name))
         else:
             self._timers.after(PROBE_S, lambda: self._probe(child, port))

@@ -9,14 +9,15 @@ from typing import Any
 class Ask:
     """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the plan on this host.
 
-    `folders` will be written to. `pins` are distributions whose own wishes are told, see the fact `software.wishes`.
-    `sample_s`: seconds between two looks at the adapters' counters; 0: one look.
+    `etcd` are URLs of the user's own. `folders` will be written to. `pins` are distributions whose own wishes are told,
+    see the fact `software.wishes`. `sample_s`: seconds between two looks at the adapters' counters; 0: one look.
     """
 
     model: str = ""
     leader: str = ""
     peers: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    etcd: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     sample_s: float = 0.0

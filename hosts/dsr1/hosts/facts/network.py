@@ -1,8 +1,10 @@
 """Facts of the network: ports in use, ports that outgoing connections take, names, the route to the leader."""
 
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dsr1.hosts.agent.ports import holder_of, parse_range, parse_reserved, reserved_by
 from dsr1.hosts.facts.ask import Ask
@@ -11,6 +13,8 @@ from dsr1.hosts.facts.fact import Reader, Value
 from dsr1.hosts.facts.files import read, read_int, read_or
 
 LISTEN, RESOLVE_S = "0A", 3.0
+ETCD_PORT, ETCD_S, MOST_ANSWER = 2379, 3.0, 4096
+HEALTHY = re.compile(r'"health"\s*:\s*"?true')
 
 
 def parse_listening(text: str) -> list[tuple[int, int]]:
@@ -32,14 +36,32 @@ def resolver_readers(ask: Ask) -> list[Reader]:
     readers = aside([("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))], RESOLVE_S)
     if ask.peers:
         names = begin(lambda: resolve(ask.peers), RESOLVE_S)
-        readers.append(("net.resolved", "getaddrinfo", lambda: _resolved(ask.peers, names())))
+        readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(ask.peers, names())))
+    if ask.etcd:
+        health = begin(lambda: map(etcd_problem, ask.etcd), ETCD_S * (len(ask.etcd) + 1))
+        readers.append(("net.etcd", "GET /health", lambda: _by_name(ask.etcd, health())))
     return readers
 
 
-def _resolved(peers: Sequence[str], told: tuple[list[Value], str]) -> Value:
-    """By name: its addresses; of those that weren't come to, the reason as a string."""
+def etcd_problem(url: str) -> str:
+    """Empty: it is healthy. One that wants a certificate of who asks is only connected to."""
+    try:
+        place = urlsplit(url if "://" in url else f"http://{url}")
+        with socket.create_connection((place.hostname or "", place.port or ETCD_PORT), timeout=ETCD_S) as line:
+            if place.scheme == "https":
+                return ""
+            line.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            with line.makefile("rb") as told:
+                answer = told.read(MOST_ANSWER).decode(errors="replace")
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "" if HEALTHY.search(answer) else f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
+
+
+def _by_name(names: Sequence[str], told: tuple[list[Value], str]) -> Value:
+    """By name: what was told; of those that weren't come to, the reason as a string."""
     values, problem = told
-    return dict(zip(peers, [*values, *[problem] * (len(peers) - len(values))], strict=True))
+    return dict(zip(names, [*values, *[problem] * (len(names) - len(values))], strict=True))
 
 
 def resolve(names: Sequence[str]) -> Iterator[Value]:
