@@ -19,6 +19,7 @@ ORDER = (
     "import.md",
     "ssh.md",
     "slurm.md",
+    "by-hand.md",
     "model.md",
     "prep.md",
     "caches.md",

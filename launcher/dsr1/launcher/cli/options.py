@@ -25,6 +25,7 @@ TheseHosts = Annotated[str, typer.Option("--hosts", help="Hosts: a,b or node[01-
 SomeHosts = Annotated[
     str | None, typer.Option("--hosts", help="Hosts: a,b or node[01-16] or @file; default: this machine.")
 ]
+NoFacts = Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")]
 AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
 Partition = Annotated[str, typer.Option("--partition", help="Slurm's partition (slurm.partition).")]
 Account = Annotated[str, typer.Option("--account", help="The account that pays (slurm.account).")]

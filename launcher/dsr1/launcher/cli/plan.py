@@ -1,7 +1,7 @@
 """`dsr1 plan`: what would run, exactly."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from dsr1.launcher.cli.options import (
     AsJson,
     Changes,
     ModelPath,
+    NoFacts,
     Profiles,
     RecipeName,
     Rehearse,
@@ -18,6 +19,10 @@ from dsr1.launcher.cli.options import (
     chosen_hosts,
     chosen_recipe,
 )
+
+if TYPE_CHECKING:
+    from dsr1.launcher.recipe import Recipe
+    from dsr1.launcher.survey import Seen
 
 
 def plan(
@@ -30,26 +35,32 @@ def plan(
     venv: Venv = "",
     rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
-    no_facts: Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")] = False,
+    no_facts: NoFacts = False,
     as_json: AsJson = False,
 ) -> None:
     """Show every process of every host: command, variables and where each value came from.
 
     Hosts that answer are asked for their facts; those that don't are planned by their names.
     """
-    from dsr1.hosts.errors import HostError
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.plan_text import render_json, render_text
     from dsr1.launcher.rehearsal import rehearse
     from dsr1.launcher.runs import new_run
-    from dsr1.launcher.survey import survey_any, unasked
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     run = new_run(name or loaded.name)
-    accesses = chosen_hosts(hosts, accept_new_keys)
-    seen = (unasked if no_facts else survey_any)(loaded, accesses)
+    seen = see(loaded, hosts, accept_new_keys, no_facts)
     made = make_plan(loaded, seen.hosts, run.name, str(run.folder), seen.facts)
+    print(render_json(made) if as_json else render_text(made))
+
+
+def see(recipe: "Recipe", hosts: str | None, accept_new_keys: bool, no_facts: bool) -> "Seen":
+    """What a plan is made from, and on stderr why a host has told nothing."""
+    from dsr1.hosts.errors import HostError
+    from dsr1.launcher.survey import survey_any, unasked
+
+    seen = (unasked if no_facts else survey_any)(recipe, chosen_hosts(hosts, accept_new_keys))
     for why in dict.fromkeys(str(told) for told in seen.told.values() if isinstance(told, HostError)):
         print(f"dsr1: no facts: {why}", file=sys.stderr)
-    print(render_json(made) if as_json else render_text(made))
+    return seen

@@ -1,17 +1,21 @@
 """`dsr1 render`: a recipe as a script for those who start things themselves."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
     Account,
     Changes,
     ModelPath,
     Nodes,
+    NoFacts,
     Partition,
     Profiles,
     RecipeName,
+    SomeHosts,
     Time,
     Venv,
     chosen_recipe,
@@ -19,32 +23,62 @@ from dsr1.launcher.cli.options import (
     tell_unused_spares,
 )
 
+if TYPE_CHECKING:
+    from dsr1.launcher.recipe import Recipe
+    from dsr1.launcher.survey import Seen
+
 
 def render(
     recipe: RecipeName = "dsr1-dep",
-    sbatch: Annotated[bool, typer.Option("--sbatch", help="A batch script for sbatch.")] = False,
-    name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and the job's number.")] = "",
+    sbatch: Annotated[bool, typer.Option("--sbatch", help="A batch script: what launch --slurm submits.")] = False,
+    bash: Annotated[bool, typer.Option("--bash", help="A script that starts the plan's processes by hand.")] = False,
+    name: Annotated[str, typer.Option(help="The run's name; default: the recipe's, in a job with its number.")] = "",
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
+    hosts: SomeHosts = None,
+    accept_new_keys: AcceptNewKeys = False,
+    no_facts: NoFacts = False,
     partition: Partition = "",
     account: Account = "",
     time: Time = "",
     nodes: Nodes = 0,
 ) -> None:
-    """Print the batch script that does what `launch --slurm` does."""
+    """Print a script: for sbatch, which needs dsr1 where it runs, or for bash, which needs the runtime alone."""
     from dsr1.hosts.errors import InputError
-    from dsr1.launcher.job_script import render_job
-    from dsr1.launcher.jobs import prepare_output, this_site
+    from dsr1.launcher.cli.plan import see
     from dsr1.launcher.runs import new_run
 
-    if not sbatch:
-        raise InputError("render: say as what: --sbatch")
+    asked = slurm_changes(partition, account, time, nodes)
+    if sbatch == bash:
+        raise InputError("render: say as what: --sbatch or --bash")
+    if sbatch and (hosts is not None or accept_new_keys or no_facts):
+        raise InputError("--hosts, --accept-new-keys and --no-facts are for --bash: Slurm chooses a job's hosts")
+    if bash and asked:
+        raise InputError("--partition, --account, --time and --nodes are for --sbatch")
+    loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
     if name:
         new_run(name)
-    changes = [*(changes or []), *slurm_changes(partition, account, time, nodes)]
-    loaded = chosen_recipe(recipe, changes, model, venv, profile)
-    prepare_output(loaded)
-    tell_unused_spares(loaded)
-    print(render_job(loaded, this_site(), name), end="")
+    if sbatch:
+        print(_for_sbatch(loaded, name), end="")
+    else:
+        print(_for_bash(loaded, name or loaded.name, see(loaded, hosts, accept_new_keys, no_facts)), end="")
+
+
+def _for_sbatch(recipe: "Recipe", name: str) -> str:
+    from dsr1.launcher.job_script import render_job
+    from dsr1.launcher.jobs import prepare_output, this_site
+
+    prepare_output(recipe)
+    tell_unused_spares(recipe)
+    return render_job(recipe, this_site(), name)
+
+
+def _for_bash(recipe: "Recipe", name: str, seen: "Seen") -> str:
+    """Its files are to lie in this folder, below its name."""
+    from dsr1.launcher.bash_script import render_bash
+    from dsr1.launcher.plan import make_plan
+
+    folder = str(Path.cwd() / name)
+    return render_bash(make_plan(recipe, seen.hosts, name, folder, seen.facts), folder)

@@ -1,0 +1,58 @@
+"""A deployment by the script of `render --bash`: two hosts with etcd and certificates, on two addresses of loopback."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.end_to_end.conftest import Dsr1
+from tests.end_to_end.deployment import MOCKER, Site, of_run, until
+
+from dsr1.launcher.baggage import etcd_binary
+
+INVENTORY = "hosts: {a: {control_address: 127.0.0.2}, b: {control_address: 127.0.0.3}}\n"
+
+
+@contextmanager
+def begun(script: Path, host: str) -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(("bash", script, host), env=os.environ | {"ETCD": str(etcd_binary())}) as running:
+        try:
+            yield running
+        finally:
+            running.terminate()
+
+
+def serves(url: str) -> bool:
+    """Once both workers have registered."""
+    try:
+        told = httpx.get(f"{url}/health", trust_env=False, timeout=5).json()["instances"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return False
+    return len([instance for instance in told if instance["endpoint"] == "generate"]) == 2
+
+
+@pytest.mark.e2e
+def test_on_two_hosts(dsr1: Dsr1, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended on one of them by Ctrl-C, and on the other by the loss of a process."""
+    monkeypatch.chdir(tmp_path)
+    Path("hosts.yaml").write_text(INVENTORY)
+    asked = ("tiny", "--bash", "--name", "h", "--hosts", "@hosts.yaml", "--no-facts")
+    rendered = dsr1("render", *asked, *site, *MOCKER)
+    assert rendered.returncode == 0, rendered.stderr
+    script = tmp_path / "run.sh"
+    script.write_text(rendered.stdout)
+    url = f"http://127.0.0.2:{site[-1].rpartition('=')[2]}"
+    subprocess.run(("bash", script, "--certificates"), check=True, capture_output=True)
+    with begun(script, "b") as second, begun(script, "a") as first:
+        until(lambda: serves(url))
+        asked_for = {"model": "tiny", "messages": [{"role": "user", "content": "?"}], "max_tokens": 2}
+        assert httpx.post(f"{url}/v1/chat/completions", json=asked_for, trust_env=False, timeout=30).status_code == 200
+        for pid in of_run(tmp_path / "h" / "hosts" / "b"):
+            os.kill(pid, 9)
+        assert second.wait(30) == 1
+        first.send_signal(2)
+        assert first.wait(30) == 130
+    assert of_run(tmp_path / "h") == []
