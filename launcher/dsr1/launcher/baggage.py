@@ -18,7 +18,7 @@ STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 def bring(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
-    if runs_etcd(recipe, len(seen.hosts)):
+    if runs_etcd(recipe, seen.hosts):
         for host in (seen.hosts[0], *seen.spares):
             _bring_etcd(transport, host)
     if needs_stand_in(recipe):
@@ -27,9 +27,9 @@ def bring(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
                 transport.put(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 
 
-def lay(recipe: Recipe, folder: Path) -> None:
+def lay(recipe: Recipe, seen: Seen, folder: Path) -> None:
     """On this machine: beside the agents, in the run's folder."""
-    if runs_etcd(recipe, 1):
+    if runs_etcd(recipe, seen.hosts):
         (folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
     if needs_stand_in(recipe):
         shutil.copytree(STAND_IN_FILES, folder / Path(STAND_IN_FOLDER).name)

@@ -43,7 +43,7 @@ def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: 
         with run.written_whole():
             run.fill(plan, make_settings(recipe, site, checks), make_kept(plan, site))
         if not accesses:
-            lay(recipe, run.folder)
+            lay(recipe, site, run.folder)
         undo.pop_all()
 
 

@@ -9,8 +9,8 @@ from dsr1.hosts.facts.fact import Facts
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import HostPlan, Process
 from dsr1.launcher.adapters import adapter_notes, choose_adapters
-from dsr1.launcher.commands.front import fronts
-from dsr1.launcher.commands.site import Site
+from dsr1.launcher.commands.front import GATEWAY, Front, fronts
+from dsr1.launcher.commands.site import Site, listen_address
 from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
 from dsr1.launcher.environment import host_cache, overruled_notes
 from dsr1.launcher.known import leave_out, runtime_answers
@@ -27,7 +27,8 @@ NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 class Worker:
     """A process that the frontend sends requests to, for these DP ranks; its counters are at `metrics_url`.
 
-    Ranks are global; the simulator's begin at 0 in every process, and it doesn't `count` requests by rank.
+    Ranks are global; the simulator's begin at 0 in every process, and it doesn't `count` requests by rank. `url` is
+    that of its own server, with stack vllm.
     """
 
     process: str
@@ -35,6 +36,7 @@ class Worker:
     metrics_url: str
     role: str = "aggregated"
     counts: bool = True
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Service:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must list.
 
     `namespace` is the run's own in Dynamo's discovery. `fronts` are the URLs of several frontends behind that address.
-    `registrations` is None where the server is vLLM's own, which lists none.
+    `registrations` is None where servers are vLLM's own, which list none.
     """
 
     host: str
@@ -111,22 +113,18 @@ def make_plan(
 
 
 def _service(site: Site, stack: Stack) -> Service:
-    front, first = (
-        site.recipe.frontend,
-        site.topology.groups[0].leader.host if not stack.frontend else site.topology.hosts[0],
-    )
-    host = first.address if front.host in (None, "0.0.0.0", "::", "") else front.host
+    several, port = fronts(site), site.recipe.frontend.port
+    host = Front(GATEWAY, site.topology.hosts[0], listen_address(site), port).reached
     count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
     if site.recipe.stack == "mocker":
         count = sum(_mocker_registrations(group) for group in site.topology.groups)
-    several = fronts(site) if front.replicas > 1 else ()
-    urls = tuple(f"http://{one.address}:{one.port}" for one in several)
-    return Service(host, front.port, site.recipe.model.name, count, fronts=urls)
+    urls = tuple(one.url for one in several) if len(several) > 1 else ()
+    return Service(host, port, site.recipe.model.name, count, fronts=urls)
 
 
 def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
-    """vLLM's own server can't be asked rank by rank."""
     if site.recipe.stack == "vllm":
+        yield from _servers_of(site, processes)
         return
     simulated = site.recipe.stack == "mocker"
     groups = {group.name: group for group in site.topology.groups}
@@ -139,6 +137,17 @@ def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
             ranks = tuple(range(len(process.ranks))) if simulated else ranks
             url = f"http://{addresses[process.host]}:{port}/metrics"
             yield Worker(process.name, ranks, url, group.spec.role, not simulated)
+
+
+def _servers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
+    """vLLM's own API servers, each for the ranks of its process; a headless leader's for those of its whole engine."""
+    groups = {group.name: group for group in site.topology.groups}
+    named = {process.name: process for process in processes}
+    for front in fronts(site):
+        process = named[front.name]
+        group = groups[process.group]
+        ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
+        yield Worker(process.name, ranks, f"{front.url}/metrics", url=front.url)
 
 
 def _mocker_registrations(group: Group) -> int:

@@ -29,7 +29,7 @@ class EnginePorts:
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: those of several frontends."""
+    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: several frontends or servers."""
 
     frontend: int
     etcd: int
@@ -41,13 +41,20 @@ class PortPlan:
 def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
     """Deal ports. Raises InputError if they reach the ephemeral range or meet the frontend's."""
     base = recipe.ports.base
-    replicas = base + 2
-    next_port = replicas + (recipe.frontend.replicas if recipe.frontend.replicas > 1 else 0)
+    replicas, count = base + 2, count_fronts(recipe, topology)
+    next_port = replicas + (count if count > 1 else 0)
     engines = {}
     for group in topology.groups:
         engines[group.name], next_port = _engine_ports(group, next_port)
     _refuse_overlap(recipe, next_port)
     return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines)
+
+
+def count_fronts(recipe: Recipe, topology: Topology) -> int:
+    """How many servers clients are dealt to: Dynamo's frontends, or vLLM's own, of which engines have several."""
+    if recipe.stack == "vllm":
+        return sum(group.registrations for group in topology.groups)
+    return recipe.frontend.replicas
 
 
 def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from dsr1.hosts.process import Process, SecretVariable
 from dsr1.launcher.commands.front import ETCD, FRONTEND, GATEWAY, Front, etcd_command, fronts, gateway_command
-from dsr1.launcher.commands.site import Place, Site, is_secured
+from dsr1.launcher.commands.site import Place, Site, is_secured, name_of, places_of
 from dsr1.launcher.commands.stacks import Stack, secret_variables
 from dsr1.launcher.environment import frontend_variables, is_headless_follower, worker_variables
 from dsr1.launcher.ports import kvbm_ports, publishes_kv_events, ranks_before, transfers_kv, uses_kvbm
 from dsr1.launcher.recipe import Runtime
 from dsr1.launcher.secret_names import CA, CERT, KEY
-from dsr1.launcher.topology import Group, Node
+from dsr1.launcher.topology import Group
 
 
 def all_processes(site: Site, stack: Stack) -> Iterator[Process]:
@@ -19,11 +19,10 @@ def all_processes(site: Site, stack: Stack) -> Iterator[Process]:
         yield _etcd(site)
     if stack.frontend:
         yield from (_frontend(site, stack, front) for front in fronts(site))
-    if site.recipe.frontend.replicas > 1:
+    if len(fronts(site)) > 1:
         yield _gateway(site)
     for group in site.topology.groups:
-        for node in group.nodes:
-            yield from _workers(site, stack, group, node)
+        yield from _workers(site, stack, group)
 
 
 def _etcd(site: Site) -> Process:
@@ -63,19 +62,17 @@ def _frontend(site: Site, stack: Stack, front: Front) -> Process:
     )
 
 
-def _workers(site: Site, stack: Stack, group: Group, node: Node) -> Iterator[Process]:
-    if group.layout == "per_gpu":
-        for index, rank in enumerate(node.ranks):
-            yield _worker(site, stack, (group, node, rank), index)
-    else:
-        yield _worker(site, stack, (group, node, None), 0)
+def _workers(site: Site, stack: Stack, group: Group) -> Iterator[Process]:
+    for place in places_of(group):
+        _, node, rank = place
+        yield _worker(site, stack, place, 0 if rank is None else rank - node.start_rank)
 
 
 def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
     group, node, rank = place
     runtime, leads = site.recipe.runtime, node.rank == 0 and index == 0
     return Process(
-        name=f"{group.name}-{node.rank if rank is None else rank}",
+        name=name_of(place),
         group=group.name,
         host=node.host.name,
         argv=with_setup(runtime, stack.worker(site, place)),
@@ -105,8 +102,8 @@ def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[i
         bound.append(ports.system + ranks_before(group, node) + index)
     if node.rank == 0 and index == 0 and len(group.nodes) > 1:
         bound.append(ports.rpc)
-    if stack.frontend is None and node.rank == 0:
-        bound.append(site.recipe.frontend.port)
+    if stack.frontend is None:
+        bound += [front.port for front in fronts(site) if front.name == name_of(place)]
     if publishes_kv_events(group):
         bound += [ports.kv_events + r for r in ranks]
     if transfers_kv(group):

@@ -82,10 +82,10 @@ class Runtime(Part):
 
 
 class Frontend(Part):
-    """Where clients connect. With stack `vllm` it is the leader's own API server and `router_mode` has no meaning.
+    """Where clients connect. With stack `vllm` these are the engines' own API servers; `router_mode` has no meaning.
 
     `host` is the address to listen on; by default the first host's control address, and nothing more. Several
-    `replicas` run on as many hosts and are reached at that one address.
+    `replicas` run on as many hosts and are reached at that one address, as several of vLLM's servers are.
     """
 
     host: Text | None = None
@@ -216,15 +216,14 @@ def _sizes_are_real(recipe: Recipe) -> str:
 
 
 def _stack_can(recipe: Recipe) -> str:
-    """vLLM's own server routes within one engine, and moves no KV caches between two."""
+    """vLLM's own servers move no KV caches between engines, and each engine has them without being asked."""
     if recipe.stack != "vllm":
         return ""
     roles = [name for name, engine in recipe.engines.items() if engine.role != "aggregated"]
     if roles:
         return f"engines.{roles[0]}.role: prefill and decode apart need stack dynamo"
-    if len(recipe.engines) > 1 or any(engine.replicas > 1 for engine in recipe.engines.values()):
-        return "stack vllm serves one engine; several, or replicas of one, need stack dynamo"
-    return "frontend.replicas: stack vllm has one API server" if recipe.frontend.replicas > 1 else ""
+    own = "frontend.replicas: with stack vllm every engine has a server of its own; give the engine replicas"
+    return own if recipe.frontend.replicas > 1 else ""
 
 
 def _roles_complete(recipe: Recipe) -> str:

@@ -10,12 +10,18 @@ import httpx
 
 from dsr1.launcher.plan import Service
 
+REASONING = ("reasoning", "reasoning_content")
+"""vLLM 0.31's name for it, and the one of Dynamo 1.6.1, whose frontend can be told the other."""
+RANK = "X-data-parallel-rank"
+"""Header by which vLLM's server gives a request to the n-th of its own ranks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Whom a question is put to: Dynamo's worker ids and global DP ranks; None where the server chooses.
 
-    With prefill and decode apart `worker` writes the answer, and `prefill` reads the question.
+    With prefill and decode apart `worker` writes the answer, and `prefill` reads the question. With stack vllm `url`
+    is that of the server, which knows the rank as its `index`-th.
     """
 
     name: str = ""
@@ -23,18 +29,29 @@ class Target:
     rank: int | None = None
     prefill: int | None = None
     prefill_rank: int | None = None
+    url: str = ""
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`pieces` are the tokens' texts as they came, `thought` what the server keeps apart as reasoning. Seconds."""
+    """`pieces` are the tokens' texts as they came, `thoughts` those kept apart as reasoning. Seconds."""
 
     question: str
     pieces: tuple[str, ...]
     tokens: int
     first_s: float
     seconds: float
-    thought: str = ""
+    thoughts: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """All tokens' texts, in their order."""
+        return (*self.thoughts, *self.pieces)
+
+    @property
+    def thought(self) -> str:
+        return "".join(self.thoughts)
 
     @property
     def text(self) -> str:
@@ -53,7 +70,11 @@ def ask(service: Service, client: httpx.Client, target: Target, question: str, t
     pieces: list[str] = []
     thoughts: list[str] = []
     counted, first, asked = 0, 0.0, _asked(service, target, question, tokens)
-    with client.stream("POST", f"{service.url}/v1/chat/completions", json=asked) as got:
+    url, rank = (
+        f"{target.url or service.url}/v1/chat/completions",
+        {} if target.index is None else {RANK: str(target.index)},
+    )
+    with client.stream("POST", url, json=asked, headers=rank) as got:
         if got.is_error:
             got.read()
         got.raise_for_status()
@@ -61,15 +82,15 @@ def ask(service: Service, client: httpx.Client, target: Target, question: str, t
             _refuse_others(chunk, target)
             delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), {})
             pieces += filter(None, [delta.get("content")])
-            thoughts += filter(None, [delta.get("reasoning_content")])
+            thoughts += filter(None, [delta.get(name) for name in REASONING])
             first = first or (time.monotonic() - began if pieces or thoughts else 0.0)
             counted = int((chunk.get("usage") or {}).get("completion_tokens", counted))
     seconds = time.monotonic() - began
-    return Reply(question, tuple(pieces), counted, first or seconds, seconds, "".join(thoughts))
+    return Reply(question, tuple(pieces), counted, first or seconds, seconds, tuple(thoughts))
 
 
 def _asked(service: Service, target: Target, question: str, tokens: int) -> dict[str, object]:
-    chosen = _choice(target)
+    chosen = {} if target.url else _choice(target)
     return {
         "model": service.model,
         "messages": [{"role": "user", "content": question}],

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -65,6 +65,8 @@ def _with_known(service: Service, client: httpx.Client, one: Answers) -> Answers
 
 def describe(error: Exception) -> str:
     """An HTTP error with what the server says of it."""
+    if isinstance(error, httpx.ReadTimeout):
+        return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
     return f"{type(error).__name__}: {error}"
@@ -72,8 +74,15 @@ def describe(error: Exception) -> str:
 
 def _targets(service: Service, client: httpx.Client) -> list[Target]:
     if service.registrations is None:
-        return [Target(service.url)]
+        return [*_own_targets(service)] or [Target(service.url)]
     return pair(*_seats(service, client))
+
+
+def _own_targets(service: Service) -> Iterator[Target]:
+    """Ranks of vLLM's own servers."""
+    for worker in service.workers:
+        for index, rank in enumerate(worker.ranks):
+            yield Target(_rank_name(worker, rank), rank=rank, url=worker.url, index=index)
 
 
 def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
@@ -91,7 +100,7 @@ def _seats(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Sea
     """Those that answer, and prefill's."""
     seats: dict[bool, list[Seat]] = {True: [], False: []}
     for worker in service.workers:
-        number = worker_id(client.get(worker.metrics_url).text)
+        number = worker_id(_metrics(worker, client))
         seats[worker.role == PREFILL] += [Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks]
     return seats[False], seats[True]
 
@@ -105,7 +114,15 @@ Counts = dict[str, Counter[int]]
 
 def _counts(service: Service, client: httpx.Client) -> Counts:
     """A wrong rank is answered by another, without a word: the workers' own counters prove who answered."""
-    return {worker.process: finished(client.get(worker.metrics_url).text) for worker in service.workers}
+    return {worker.process: finished(_metrics(worker, client)) for worker in service.workers}
+
+
+def _metrics(worker: Worker, client: httpx.Client) -> str:
+    """Raises ValueError that names the worker."""
+    try:
+        return client.get(worker.metrics_url).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise ValueError(f"{worker.process} tells nothing at {worker.metrics_url}: {describe(error)}") from None
 
 
 def _silent(service: Service, before: Counts, after: Counts) -> list[str]:

@@ -47,7 +47,7 @@ def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
     """No token, or no text in any answer: single tokens may stand for none, and a simulated engine's all may."""
     for one in answers:
         replies = (*one.fixed, *one.known)
-        silent = meant and not any(reply.text or reply.thought for reply in replies)
+        silent = meant and not any("".join(reply.said) for reply in replies)
         yield from (
             f"{one.target.name}: answered {reply.question!r} without a word"
             for reply in replies
@@ -58,14 +58,14 @@ def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
 def _stuck(answers: Sequence[Answers]) -> Iterator[str]:
     """One token over and over, whatever is asked, is what broken weights or kernels say."""
     for one in answers:
-        if one.fixed and all(len(reply.pieces) > 1 and len(set(reply.pieces)) == 1 for reply in one.fixed):
-            yield f"{one.target.name}: repeats one token, {one.fixed[0].pieces[0]!r}, whatever it is asked"
+        if one.fixed and all(len(reply.said) > 1 and len(set(reply.said)) == 1 for reply in one.fixed):
+            yield f"{one.target.name}: repeats one token, {one.fixed[0].said[0]!r}, whatever it is asked"
 
 
 def _differ(answers: Sequence[Answers]) -> Iterator[str]:
     """Greedy answers of equal ranks are equal. The few that differ from the most are named; with no majority, all."""
     for number, question in enumerate(FIXED):
-        texts = {one.target.name: one.fixed[number].text for one in answers if len(one.fixed) > number}
+        texts = {one.target.name: "".join(one.fixed[number].said) for one in answers if len(one.fixed) > number}
         counts = Counter(texts.values())
         if len(counts) < 2:
             continue

@@ -101,9 +101,35 @@ def test_what_cannot_be_laid_out_is_refused(engines: str, more: str, wanted: str
         planned(engines, more=more)
 
 
-def test_several_api_servers_are_refused() -> None:
-    with pytest.raises(InputError, match="layout: headless"):
-        planned("main: {}", stack="vllm")
+def test_vllms_servers_stand_behind_one_address() -> None:
+    """Each replica has its own, on its leader's host; etcd's gateway deals connections out to them."""
+    plan = planned("main: {nodes: 1, replicas: 2, ranks_per_node: 2}", stack="vllm")
+    assert [p.name for p in plan.processes] == ["gateway", "main-r0-0", "main-r1-0"]
+    assert "--host 10.0.0.1 --port 20002" in argv(plan, "main-r0-0")
+    assert "--host 10.0.0.2 --port 20003" in argv(plan, "main-r1-0")
+    assert argv(plan, "gateway").endswith("--endpoints 10.0.0.1:20002,10.0.0.2:20003 --retry-delay 1s")
+    assert plan.service.fronts == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
+    assert (plan.service.url, plan.service.registrations) == ("http://10.0.0.1:8000", None)
+    assert [(w.process, w.ranks, w.url) for w in plan.service.workers] == [
+        ("main-r0-0", (0, 1), "http://10.0.0.1:20002"),
+        ("main-r1-0", (0, 1), "http://10.0.0.2:20003"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "ranks"),
+    [
+        ("layout: headless, ranks_per_node: 2", [(0, 1, 2, 3)]),
+        ("layout: per_node, ranks_per_node: 2", [(0, 1), (2, 3)]),
+        ("layout: per_gpu, ranks_per_node: 2", [(0,), (1,), (2,), (3,)]),
+    ],
+)
+def test_a_server_of_vllms_has_the_ranks_of_its_process(engine: str, ranks: list[tuple[int, ...]]) -> None:
+    plan = planned(f"main: {{{engine}}}", stack="vllm")
+    assert [worker.ranks for worker in plan.service.workers] == ranks
+    ports = [port for process in plan.processes for port in process.ports]
+    assert len(ports) == len(set(ports))
+    assert ("gateway" in [p.name for p in plan.processes]) == (len(ranks) > 1)
 
 
 @pytest.mark.parametrize("value", ["a b", "';id", "x,y", '{"a": 1}', "$(id)", "--x"])

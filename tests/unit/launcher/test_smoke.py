@@ -50,8 +50,9 @@ def test_a_worker_without_a_name_is_refused() -> None:
         worker_id("")
 
 
-def test_a_reply_is_put_together_from_its_pieces() -> None:
-    reply = asked_of(stream(said("a "), said("b", reasoning_content="hm"), USAGE, "[DONE]"), ANYBODY)
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_a_reply_is_put_together_from_its_pieces(name: str) -> None:
+    reply = asked_of(stream(said("a "), said("b", **{name: "hm"}), USAGE, "[DONE]"), ANYBODY)
     assert isinstance(reply, Reply)
     assert (reply.text, reply.pieces, reply.tokens, reply.thought) == ("a b", ("a ", "b"), 2, "hm")
 
@@ -84,6 +85,46 @@ def test_apart_both_are_chosen_by_their_own_names() -> None:
         {"backend_instance_id": 7, "dp_rank": 0, **told},
         {"decode_worker_id": 7, "dp_rank": 0, "prefill_worker_id": 9, "prefill_dp_rank": 3, **told},
     ]
+
+
+def test_each_rank_of_vllms_own_servers_is_asked() -> None:
+    """A server knows its ranks by their place among them; the counters by their global numbers."""
+    asked: list[tuple[str, str, bool]] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/metrics":
+            done = sum(url == request.url.host for url, *_ in asked)
+            first = {"a": 0, "b": 2}[request.url.host]
+            lines = (f'vllm:request_success_total{{engine="{first + n}"}} {done}.0' for n in range(2))
+            return httpx.Response(200, text="\n".join(lines))
+        asked.append(
+            (request.url.host, request.headers["X-data-parallel-rank"], "nvext" in json.loads(request.content))
+        )
+        return httpx.Response(200, text=stream(said("a"), USAGE))
+
+    workers = tuple(
+        Worker(f"m-{h}", r, f"http://{h}/metrics", url=f"http://{h}") for h, r in (("a", (0, 1)), ("b", (2, 3)))
+    )
+    with httpx.Client(transport=httpx.MockTransport(serve)) as client:
+        answers = smoke_all(Service("h", 8000, "m", None, workers), client, known=False)
+    assert [one.target.name for one in answers] == [f"rank {n} of m-{h}" for n, h in enumerate("aabb")]
+    assert asked[::3] == [("a", "0", False), ("a", "1", False), ("b", "0", False), ("b", "1", False)]
+
+
+def test_silence_is_told_with_its_length_and_a_mute_worker_by_name() -> None:
+    def hang(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/metrics":
+            return httpx.Response(200, text=METRICS)
+        raise httpx.ReadTimeout("timed out", request=request)
+
+    with httpx.Client(transport=httpx.MockTransport(hang), timeout=7) as client:
+        one, *_ = smoke_all(SERVICE, client, known=False)
+    assert one.error == "nothing came for 7 s (timeouts.chat)"
+    with (
+        httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(503, text="no"))) as client,
+        pytest.raises(ValueError, match="main-0 tells nothing at http://h:1/metrics: HTTP 503: no"),
+    ):
+        smoke_all(SERVICE, client, known=False)
 
 
 def test_every_seat_is_asked() -> None:

@@ -11,7 +11,7 @@ PARIS = "What is the capital of France? Answer with one word."
 
 
 def reply(question: str, *pieces: str, thought: str = "") -> Reply:
-    return Reply(question, pieces, len(pieces), 0.1, 0.3, thought)
+    return Reply(question, pieces, len(pieces), 0.1, 0.3, (thought,) if thought else ())
 
 
 def rank(number: int, *texts: str, known: tuple[Reply, ...] = ()) -> Answers:
@@ -55,6 +55,17 @@ def test_one_token_over_and_over() -> None:
     assert problems([stuck]) == ["rank 0: repeats one token, '!', whatever it is asked"]
     once = Answers(Target("rank 0"), (*stuck.fixed[:-1], reply(FIXED[-1], "!", "?")))
     assert problems([once]) == []
+
+
+def test_reasoning_that_the_server_keeps_apart_counts_as_said() -> None:
+    """All 16 tokens of a fixed question are R1's reasoning: what differs or sticks there is wrong."""
+
+    def thinking(name: str, *thoughts: str) -> Answers:
+        return Answers(Target(name), tuple(replace(reply(question), tokens=2, thoughts=thoughts) for question in FIXED))
+
+    assert problems([thinking("rank 0", "Hm", "."), thinking("rank 1", "Hm", ".")]) == []
+    assert "repeats one token" in problems([thinking("rank 0", "!", "!")])[0]
+    assert len(problems([thinking("rank 0", "Hm", "."), thinking("rank 1", "Oh", ".")])) == 2 * len(FIXED)
 
 
 def test_simulated_words_need_not_mean_anything() -> None:

@@ -68,7 +68,7 @@ def _print(answers: "Sequence[Answers]") -> None:
     for one in answers:
         print(f"{one.target.name}: {one.error or _pace(one)}")
         for reply in (*one.fixed, *one.known):
-            print(f"  {reply.question} {reply.text[-200:]!r}")
+            print(f"  {reply.question} {(reply.text or reply.thought)[-200:]!r}")
 
 
 def _pace(one: "Answers") -> str:
@@ -78,4 +78,4 @@ def _pace(one: "Answers") -> str:
     replies = (*one.fixed, *one.known)
     paces = [pace for reply in replies if (pace := reply.tokens_per_s) is not None]
     speed = f", {median(paces):.1f} tokens/s" if paces else ""
-    return f"first token after {max(reply.first_s for reply in replies):.2f} s at most{speed}"
+    return f"first token within {max(reply.first_s for reply in replies):.2f} s{speed}"

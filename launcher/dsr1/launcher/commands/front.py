@@ -1,43 +1,70 @@
 """What stands before the engines: etcd, the frontends, and the gateway that gives several of them one address. Pure.
 
+With stack vllm the frontends are the API servers of the engines themselves.
+
 The gateway is etcd's own (`etcd gateway`, a round-robin TCP proxy): dsr1 carries that binary to the first host anyway,
 so several frontends need nothing else installed, and streamed answers pass through it untouched.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsr1.hosts.host import Host
-from dsr1.launcher.commands.site import Command, Site, is_secured, listen_address
+from dsr1.launcher.commands.site import Command, Site, is_secured, listen_address, name_of, places_of
+from dsr1.launcher.ports import count_fronts
 from dsr1.launcher.recipe import Recipe
+from dsr1.launcher.topology import make_topology
 
+EVERYWHERE = ("0.0.0.0", "::", "")
 ETCD, FRONTEND, GATEWAY = "etcd", "frontend", "gateway"
 ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agent's folder
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """One frontend: its process's name, and where it listens."""
+    """One frontend: its process's name, and where it listens. `reached` is an address for clients."""
 
     name: str
     host: Host
     address: str
     port: int
 
+    @property
+    def reached(self) -> str:
+        return self.host.address if self.address in EVERYWHERE else self.address
 
-def runs_etcd(recipe: Recipe, hosts: int) -> bool:
-    """Whether the first of so many hosts needs etcd's binary: for the run's own etcd, or for the gateway."""
-    own = hosts > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm"
-    return own or recipe.frontend.replicas > 1
+    @property
+    def url(self) -> str:
+        return f"http://{self.reached}:{self.port}"
+
+
+def runs_etcd(recipe: Recipe, hosts: Sequence[Host]) -> bool:
+    """Whether the first of these hosts needs etcd's binary: for the run's own etcd, or for the gateway."""
+    topology = make_topology(recipe, hosts)
+    own = topology.machines > 1 and not recipe.etcd.endpoints and recipe.stack != "vllm"
+    return own or count_fronts(recipe, topology) > 1
 
 
 def fronts(site: Site) -> tuple[Front, ...]:
     """One listens where clients connect; several on their hosts' control addresses, behind the gateway."""
-    count, port, hosts = site.recipe.frontend.replicas, site.recipe.frontend.port, site.topology.hosts
-    if count == 1:
-        return (Front(FRONTEND, hosts[0], listen_address(site), port),)
-    places = [hosts[number % len(hosts)] for number in range(count)]
+    named = _servers(site) if site.recipe.stack == "vllm" else _frontends(site)
+    if len(named) == 1:
+        ((name, host),) = named
+        return (Front(name, host, listen_address(site), site.recipe.frontend.port),)
     first = site.ports.replicas
-    return tuple(Front(f"{FRONTEND}-{n}", host, host.address, first + n) for n, host in enumerate(places))
+    return tuple(Front(name, host, host.address, first + n) for n, (name, host) in enumerate(named))
+
+
+def _frontends(site: Site) -> list[tuple[str, Host]]:
+    count, hosts = site.recipe.frontend.replicas, site.topology.hosts
+    return [(FRONTEND if count == 1 else f"{FRONTEND}-{n}", hosts[n % len(hosts)]) for n in range(count)]
+
+
+def _servers(site: Site) -> list[tuple[str, Host]]:
+    """The processes of engines that have an API server: all, but for those of headless nodes."""
+    places = [place for group in site.topology.groups for place in places_of(group)]
+    serving = [(group, node, rank) for group, node, rank in places if group.layout != "headless" or node.rank == 0]
+    return [(name_of(place), place[1].host) for place in serving]
 
 
 def gateway_command(site: Site) -> Command:

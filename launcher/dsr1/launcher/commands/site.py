@@ -1,6 +1,6 @@
 """What every command needs to know of the run: its name, its folder on a host, and the plan so far. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.env.hcas import Choice
@@ -24,6 +24,18 @@ class Site:
     ports: PortPlan
     facts: Mapping[str, Facts]
     adapters: Mapping[str, Choice]
+
+
+def places_of(group: Group) -> Iterator[Place]:
+    """One for each process of an engine: a node's, or one of a rank."""
+    for node in group.nodes:
+        yield from ((group, node, rank) for rank in (node.ranks if group.layout == "per_gpu" else (None,)))
+
+
+def name_of(place: Place) -> str:
+    """Of the process that runs there."""
+    group, node, rank = place
+    return f"{group.name}-{node.rank if rank is None else rank}"
 
 
 def listen_address(site: Site) -> str:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
-from dsr1.hosts.errors import InputError
 from dsr1.hosts.host import Host
 from dsr1.hosts.process import PhaseRule, SecretVariable, Variable
-from dsr1.launcher.commands.front import Front, router_arguments
+from dsr1.launcher.commands.front import Front, fronts, router_arguments
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
-from dsr1.launcher.commands.site import Command, Place, Site, is_secured, listen_address
+from dsr1.launcher.commands.site import Command, Place, Site, is_secured, name_of
 from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, patience, placement
 from dsr1.launcher.flags import render_flags
 from dsr1.launcher.ports import publishes_kv_events, transfers_kv
@@ -104,17 +103,12 @@ def _mocker_ports(site: Site, group: Group, first: int) -> dict[str, object]:
 
 def _vllm_worker(site: Site, place: Place) -> Command:
     group, node, rank = place
-    if group.registrations > 1:
-        raise InputError(
-            f"engines.{group.engine}.layout: {group.spec.layout} over several nodes gives stack vllm several "
-            "API servers and no one address; use layout: headless, or stack: dynamo"
-        )
-    front = site.recipe.frontend
-    server = () if node.rank else ("--host", listen_address(site), "--port", str(front.port), *render_flags(front.args))
+    own = next((front for front in fronts(site) if front.name == name_of(place)), None)
+    listen = ("--host", own.address, "--port", str(own.port), *render_flags(site.recipe.frontend.args)) if own else ()
     return (
         *(site.recipe.runtime.interpreter, "-m", "vllm.entrypoints.cli.main", "serve", site.recipe.model.path),
         *("--served-model-name", site.recipe.model.name),
-        *server,
+        *listen,
         *placement(group, node, rank, site.ports.engines[group.name]),
         *engine_arguments(group.spec, site.ports.engines[group.name]),
         *patience(group, site.recipe.timeouts.ready),
