@@ -19,9 +19,13 @@ Aged = TypeVar("Aged", "Pack", "Held")
 
 app = typer.Typer(help="What compilers made for earlier starts.", no_args_is_help=True, rich_markup_mode=None)
 
-Hosts = Annotated[str | None, typer.Option(help="Hosts: a,b or node[01-16] or @file; default: this machine's store.")]
-Root = Annotated[str, typer.Option(help="The recipe's runtime.cache_dir; default: the one in /var/tmp.")]
-Python = Annotated[str, typer.Option(help="The Python that runs the agent on the hosts.")]
+Hosts = Annotated[
+    str | None, typer.Option(metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine's store.")
+]
+Root = Annotated[
+    str, typer.Option(metavar="FOLDER", help="The recipe's runtime.cache_dir; default: the one in /var/tmp.")
+]
+Python = Annotated[str, typer.Option(metavar="PYTHON", help="The Python that runs the agent on the hosts.")]
 
 
 @app.command("ls")
@@ -53,11 +57,16 @@ def list_(
 @app.command("push")
 def push_(
     hosts: TheseHosts,
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys as `cache ls` shows them; default: all.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them; default: all.")
+    ] = None,
     python: Python = "python3",
     accept_new_keys: AcceptNewKeys = False,
 ) -> None:
-    """Give hosts what they lack of what is kept here. `launch` does it by itself for the keys of its plan."""
+    """Give hosts what they lack of what is kept here.
+
+    `launch` does it by itself for the keys of its plan.
+    """
     from dsr1.hosts.way import way_to
     from dsr1.launcher.agents import at_once, raise_all
     from dsr1.launcher.jit_caches import push
@@ -77,13 +86,18 @@ def push_(
 @app.command()
 def prune(
     hosts: Hosts = None,
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys to remove.")] = None,
-    older: Annotated[float | None, typer.Option(min=0, help="Remove what is older than so many days.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them.")] = None,
+    older: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Also what is older than so many days.")
+    ] = None,
     root: Root = "",
     python: Python = "python3",
     accept_new_keys: AcceptNewKeys = False,
 ) -> None:
-    """Remove caches here, or with --hosts on the hosts. The next start compiles what it lacks."""
+    """Remove caches here, or with --hosts on the hosts.
+
+    The next start compiles what it lacks.
+    """
     from dsr1.hosts.errors import InputError
     from dsr1.hosts.way import way_to
     from dsr1.launcher.jit_caches import drop_held

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 def check(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
-    only: Annotated[list[str] | None, typer.Option(help="This check or kind alone: ibgda.params, gpu.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Not this check or kind.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="This check or kind: ibgda.params, gpu; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Not this check or kind; may be repeated.")
+    ] = None,
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
@@ -42,7 +46,10 @@ def check(
     every: Annotated[bool, typer.Option("--all", help="Show what passed, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at every host and judge it. Exit code 3 when something fails."""
+    """Look at every host, and judge it.
+
+    Exit code 3 when something fails.
+    """
     from dsr1.env.checks.all import worst_first
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.checking import choose, extras_of, judge_site

@@ -10,13 +10,16 @@ from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_
 
 
 def exec_(
-    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after --.")],
     hosts: TheseHosts,
-    timeout: Annotated[float, typer.Option(help="Seconds until a host is given up.")] = 60.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds until a host is given up.")] = 60.0,
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a command on every host. Its words are passed on as they are: no shell reads them."""
+    """Run a command on every host.
+
+    Its words are passed on as they are: no shell reads them. Equal outputs are shown once.
+    """
     from ClusterShell.NodeSet import NodeSet
 
     from dsr1.hosts.fan_out import fold, run_on_all

@@ -10,16 +10,21 @@ from dsr1.launcher.cli.options import AsJson
 
 
 def import_(
-    file: Annotated[str, typer.Argument(help="A DynamoGraphDeployment of the vLLM backend, as YAML; - is stdin.")],
-    output: Annotated[str, typer.Option("-o", "--output", help="Write the recipe to this file.")] = "",
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A DynamoGraphDeployment of the vLLM backend, as YAML; - is stdin.")
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write the recipe to this file.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
-    name: Annotated[str, typer.Option(help="Which deployment, where the file has several.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Which deployment, where the file has several.")] = "",
     keep_unknown: Annotated[
         bool, typer.Option("--keep-unknown-flags", help="Pass flags on that vLLM 0.31 and Dynamo 1.6.1 don't know.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a Kubernetes manifest of Dynamo's into a recipe, and say what became of every key."""
+    """Turn a Kubernetes manifest of Dynamo's into a recipe.
+
+    Says what became of every key.
+    """
     from dsr1.launcher.importing.files import read_manifest, write_recipe
     from dsr1.launcher.importing.importer import import_manifest
     from dsr1.launcher.importing.proof import prove

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def launch(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
-    name: Annotated[str, typer.Option(help="The run's name; default: the recipe's and four letters.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The run's name; default: the recipe's and four letters.")
+    ] = "",
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
@@ -39,17 +41,22 @@ def launch(
     rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Don't judge the hosts first.")] = False,
-    skip_check: Annotated[list[str] | None, typer.Option(help="Go on without this check or kind.")] = None,
+    skip_check: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Go on without this check or kind; may be repeated.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
     slurm: Annotated[bool, typer.Option("--slurm", help="In a job of Slurm's, see the recipe's slurm keys.")] = False,
     partition: Partition = "",
     account: Account = "",
     time: Time = "",
-    nodes: Nodes = 0,
+    nodes: Nodes = None,
     test_only: Annotated[bool, typer.Option("--test-only", help="Ask Slurm whether and when; submit nothing.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the job is submitted.")] = False,
 ) -> None:
-    """Launch on hosts over SSH, in a job, or on this machine. Ctrl-C while it starts rolls back."""
+    """Start a deployment: over SSH, in a job, or here.
+
+    Returns once it serves; Ctrl-C before that takes all of it back.
+    """
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs

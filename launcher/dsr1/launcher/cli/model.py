@@ -9,7 +9,9 @@ import typer
 from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, SomeHosts, TheseHosts, chosen_hosts
 
 model = typer.Typer(help="The model's files on the hosts.", no_args_is_help=True, rich_markup_mode=None)
-JobVenv = Annotated[str, typer.Option("--venv", help="An environment on the hosts; default: their python3.")]
+JobVenv = Annotated[
+    str, typer.Option("--venv", metavar="FOLDER", help="An environment on the hosts; default: their python3.")
+]
 
 
 def python_of(venv: str) -> str:
@@ -26,7 +28,10 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="Show what passed, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look whether a model is whole on every host, and the same on all. Exit code 3 when it isn't."""
+    """Whether a model is whole on every host, and the same on all.
+
+    Exit code 3 when it isn't.
+    """
     from dsr1.launcher.cli.findings_view import show_findings
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model_verify import verify_model
@@ -39,16 +44,23 @@ def verify(
 
 @model.command()
 def fetch(
-    repos: Annotated[list[str], typer.Argument(metavar="OWNER/NAME...", help="Repositories of the hub.")],
-    to: Annotated[str, typer.Option(help="The folder above: each comes into TO/NAME.")],
+    repos: Annotated[list[str], typer.Argument(metavar="OWNER/NAME", help="Repositories of the hub.")],
+    to: Annotated[str, typer.Option(metavar="FOLDER", help="The folder above: each comes into TO/NAME.")],
     hosts: SomeHosts = None,
-    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit; default: main.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A branch, tag or commit; default: main.")
+    ] = None,
     venv: JobVenv = "",
-    patience: Annotated[float, typer.Option(help="Seconds that the hub may be out of reach.")] = 600.0,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds that the hub may be out of reach.")
+    ] = 600.0,
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a model from a hub (HF_ENDPOINT, HF_TOKEN). The same command goes on after any interruption."""
+    """Download a model from a hub.
+
+    HF_ENDPOINT and HF_TOKEN are read. The same command goes on after any interruption.
+    """
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model_fetch import Wish, fetch_model
 
@@ -66,14 +78,21 @@ def fetch(
 def push(
     source: Annotated[str, typer.Argument(metavar="FOLDER", help="The model's folder on the host that has it.")],
     hosts: TheseHosts,
-    to: Annotated[str, typer.Option(help="The folder on each host; default: as at the source.")] = "",
-    giver: Annotated[str, typer.Option("--from", help="The host that has it; default: the first of --hosts.")] = "",
+    to: Annotated[str, typer.Option(metavar="FOLDER", help="The folder on each host; default: as at the source.")] = "",
+    giver: Annotated[
+        str, typer.Option("--from", metavar="HOST", help="The host that has it; default: the first of --hosts.")
+    ] = "",
     venv: JobVenv = "",
-    patience: Annotated[float, typer.Option(help="Seconds that a host waits for anything from those ahead.")] = 120.0,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds that a host waits for anything from those ahead.")
+    ] = 120.0,
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a model from one host, or what all share, to a disk of each host: its bytes leave the source once."""
+    """Copy a model from one host to a disk of each.
+
+    Its bytes leave the source once, which may be a file system that all share.
+    """
     from dsr1.hosts.errors import Dsr1Error
     from dsr1.hosts.model.job import say_size
     from dsr1.launcher.cli.transfer import make_transfer_view

@@ -10,27 +10,33 @@ if TYPE_CHECKING:
     from dsr1.hosts.access import Access
     from dsr1.launcher.recipe import Recipe
 
-RecipeName = Annotated[str, typer.Argument(help="A built-in recipe's name, or a file.")]
-RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; default: the newest.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a file.")]
+RunName = Annotated[str | None, typer.Argument(metavar="RUN", help="The run; default: the newest.")]
 Profiles = Annotated[
-    list[str] | None, typer.Option("--profile", help="A profile of the recipe, or a file of keys that it changes.")
+    list[str] | None,
+    typer.Option("--profile", metavar="NAME", help="A profile of the recipe, or a file of keys; may be repeated."),
 ]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: engines.main.max_num_seqs=64")]
-ModelPath = Annotated[str, typer.Option("--model", help="The model's folder or hub id (model.path).")]
-Venv = Annotated[str, typer.Option("--venv", help="The environment that has vLLM (runtime.venv).")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key: engines.main.max_num_seqs=64; may be repeated."),
+]
+ModelPath = Annotated[str, typer.Option("--model", metavar="PATH", help="The model's folder or hub id (model.path).")]
+Venv = Annotated[str, typer.Option("--venv", metavar="FOLDER", help="The environment that has vLLM (runtime.venv).")]
 Rehearse = Annotated[
     bool, typer.Option("--rehearse", help="Dynamo's engine simulator in the place of vLLM: no GPU, no weights.")
 ]
-TheseHosts = Annotated[str, typer.Option("--hosts", help="Hosts: a,b or node[01-16] or @file.")]
+TheseHosts = Annotated[str, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file.")]
 SomeHosts = Annotated[
-    str | None, typer.Option("--hosts", help="Hosts: a,b or node[01-16] or @file; default: this machine.")
+    str | None, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine.")
 ]
 NoFacts = Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")]
 AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
-Partition = Annotated[str, typer.Option("--partition", help="Slurm's partition (slurm.partition).")]
-Account = Annotated[str, typer.Option("--account", help="The account that pays (slurm.account).")]
-Time = Annotated[str, typer.Option("--time", help="The job's time limit, 4:00:00 (slurm.time).")]
-Nodes = Annotated[int, typer.Option("--nodes", help="Nodes for engines that take all (slurm.nodes).")]
+Partition = Annotated[str, typer.Option("--partition", metavar="NAME", help="Slurm's partition (slurm.partition).")]
+Account = Annotated[str, typer.Option("--account", metavar="NAME", help="The account that pays (slurm.account).")]
+Time = Annotated[str, typer.Option("--time", metavar="TIME", help="The job's time limit: 4:00:00 (slurm.time).")]
+Nodes = Annotated[
+    int | None, typer.Option("--nodes", metavar="NUMBER", help="Nodes for engines that take all (slurm.nodes).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -58,8 +64,8 @@ def tell_unused_spares(recipe: "Recipe") -> None:
         print(f"dsr1: note: {note}", file=sys.stderr)
 
 
-def slurm_changes(partition: str, account: str, time: str, nodes: int) -> list[str]:
+def slurm_changes(partition: str, account: str, time: str, nodes: int | None) -> list[str]:
     """As `--set` has them; quoted, since YAML reads a bare 4:00:00 as a number."""
     given = {"partition": partition, "account": account, "time": time}
     words = [f"slurm.{key}={json.dumps(value)}" for key, value in given.items() if value]
-    return [*words, *([f"slurm.nodes={nodes}"] if nodes else [])]
+    return [*words, *([] if nodes is None else [f"slurm.nodes={nodes}"])]

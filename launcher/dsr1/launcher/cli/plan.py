@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 def plan(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
-    name: Annotated[str, typer.Option(help="The run's name: with it, this is what launch --name would run.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The run's name: with it, this is what launch --name would run.")
+    ] = "",
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
@@ -38,9 +40,10 @@ def plan(
     no_facts: NoFacts = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every process of every host: command, variables and where each value came from.
+    """Show what would run on every host, exactly.
 
-    Hosts that answer are asked for their facts; those that don't are planned by their names.
+    Of each process: its command, its variables, and where every value came from. Hosts that answer are asked for
+    their facts; those that don't are planned by their names.
     """
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.plan_text import render_json, render_text

@@ -35,7 +35,10 @@ UNFIT, FAILED = 3, 4
 def prep(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
-    only: Annotated[list[str] | None, typer.Option(help="Mend this check or kind alone: ibgda, sys.memlock.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Mend this check or kind: ibgda, sys.shm; may be repeated."),
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Change hosts without a question.")] = False,
@@ -46,7 +49,10 @@ def prep(
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what would make every host fit, file by file, and why. --apply does it, --undo takes it back. No reboots."""
+    """Show what would make every host fit, and do it.
+
+    Shown is file by file what, and why. --apply does it, --undo takes it back. No reboots.
+    """
     from dsr1.hosts.way import way_to
     from dsr1.launcher.preparing import choose_parts, look_at_all, ports_of
 

@@ -28,16 +28,22 @@ if TYPE_CHECKING:
 def prewarm(
     recipe: RecipeName = "dsr1-dep",
     hosts: Annotated[
-        str | None, typer.Option(help="All hosts of the launch to come; the first one compiles. Default: this machine.")
+        str | None,
+        typer.Option(metavar="HOSTS", help="All of the launch to come; the first compiles; default: this machine."),
     ] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="This engine alone; default: all, one by one.")] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(metavar="ENGINE", help="This engine; may be repeated; default: all, one by one.")
+    ] = None,
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
 ) -> None:
-    """Fill the JIT caches with one rank of dummy weights on the first host, then give them to all."""
+    """Compile before the first start, with one rank on one host.
+
+    Fills the JIT caches with dummy weights on the first host, then gives them to all.
+    """
     from dsr1.launcher.survey import survey_any
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)

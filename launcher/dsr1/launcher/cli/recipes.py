@@ -9,14 +9,17 @@ from dsr1.launcher.cli.options import AsJson, Changes, ModelPath, Profiles, Venv
 
 
 def recipes(
-    recipe: Annotated[str, typer.Argument(help="Show this one, resolved: a built-in name, or a file.")] = "",
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Show this one: a built-in name, or a file.")] = "",
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the built-in recipes; or show one with every value that it has, and where that came from."""
+    """List the built-in recipes, or show one whole.
+
+    One is shown as it will be used: every value, and where it came from.
+    """
     if recipe:
         _show(recipe, profile or [], changes or [], model, venv, as_json)
     else:

@@ -32,7 +32,9 @@ def render(
     recipe: RecipeName = "dsr1-dep",
     sbatch: Annotated[bool, typer.Option("--sbatch", help="A batch script: what launch --slurm submits.")] = False,
     bash: Annotated[bool, typer.Option("--bash", help="A script that starts the plan's processes by hand.")] = False,
-    name: Annotated[str, typer.Option(help="The run's name; default: the recipe's, in a job with its number.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The run's name; default: the recipe's, in a job with its number.")
+    ] = "",
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
@@ -43,9 +45,12 @@ def render(
     partition: Partition = "",
     account: Account = "",
     time: Time = "",
-    nodes: Nodes = 0,
+    nodes: Nodes = None,
 ) -> None:
-    """Print a script: for sbatch, which needs dsr1 where it runs, or for bash, which needs the runtime alone."""
+    """Print a script, for sbatch or for bash.
+
+    The one for sbatch needs dsr1 where it runs, the one for bash the runtime alone.
+    """
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.cli.plan import see
     from dsr1.launcher.runs import new_run

@@ -96,7 +96,10 @@ def _standing(run: "Run", as_json: bool) -> None:
 def logs(
     run: RunName = None, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False
 ) -> None:
-    """Print the logs of every process, each line with its process's name."""
+    """Print the logs of every process.
+
+    Each line begins with its process's name.
+    """
     from dsr1.launcher.cli.view import print_logs
     from dsr1.launcher.overview import find_any, refuse_unplanned
 
@@ -118,7 +121,10 @@ def stop(run: RunName = None) -> None:
 
 
 def supervise(run: RunName = None) -> None:
-    """Take over a run whose supervisor is gone: its processes go on, and are watched again."""
+    """Take over a run whose supervisor is gone.
+
+    Its processes went on; now they are watched again.
+    """
     from dsr1.launcher.executor import take_over
     from dsr1.launcher.overview import find_any
 

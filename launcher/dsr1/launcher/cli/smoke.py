@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def smoke(run: RunName = None, as_json: AsJson = False) -> None:
-    """Ask every rank the same and compare: a known answer is the only proof that it serves. Exit code 4: who fails."""
+    """Ask every rank the same questions, and compare.
+
+    A known answer is the only proof that it serves. Exit code 4 names who fails.
+    """
     import httpx
 
     from dsr1.hosts.errors import LaunchFailed
