@@ -1,8 +1,13 @@
 """What counts as a taken port: a listener, and not the remains of one."""
 
 import socket
+import sys
 
-from dsr1.hosts.agent.ports import bind_error
+import pytest
+
+from dsr1.hosts.agent.ports import bind_error, holder_of
+from dsr1.hosts.facts.fact import observe
+from dsr1.hosts.facts.netdevs import addresses
 
 
 def test_a_listener_holds_its_port() -> None:
@@ -21,3 +26,10 @@ def test_closed_connections_of_a_stopped_server_do_not() -> None:
             accepted.close()
             assert client.recv(1) == b""
     assert bind_error("127.0.0.1", port) is None
+
+
+def test_a_python_without_psutil_cannot_name_who_holds_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dsr1 plan` without a runtime asks this machine's own python3."""
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert "psutil" in holder_of(1)
+    assert observe([("net.addresses", "psutil", addresses)])["net.addresses"].value is None

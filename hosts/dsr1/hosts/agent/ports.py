@@ -91,8 +91,10 @@ def bind_error(address: str, port: int) -> OSError | None:
 
 def holder_of(port: int) -> str:
     """Who holds it, as far as this user may see."""
-    import psutil  # only when a port is taken: it costs memory that an idle agent needn't have
-
+    try:
+        import psutil  # only when a port is taken: it costs memory that an idle agent needn't have
+    except ImportError:
+        return "a process that only psutil could name, which this Python lacks"
     try:
         lines = [line for line in psutil.net_connections("tcp") if line.laddr and line.laddr.port == port]
         pids = sorted({line.pid for line in lines if line.pid}, key=lambda pid: pid or 0)

@@ -18,7 +18,7 @@ class Fact:
 
 
 Facts = Mapping[str, Fact]
-UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, RecursionError)
+UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, RecursionError, ImportError)
 
 
 def value_of(facts: Facts, name: str) -> Value:

@@ -39,11 +39,9 @@ def _netdev(device: Path) -> Netdev:
 
 
 def addresses() -> Value:
-    """By interface. OSError: psutil, which knows, isn't in the runtime's Python."""
-    try:
-        import psutil
-    except ImportError as error:
-        raise OSError(str(error)) from error
+    """By interface. ImportError: psutil, which knows, isn't in the runtime's Python."""
+    import psutil
+
     families = (socket.AF_INET, socket.AF_INET6)
     return {
         name: [entry.address.partition("%")[0] for entry in entries if entry.family in families]
