@@ -79,7 +79,9 @@ def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[
     alone = ("--set", "stack=vllm", "--set", "engines.main.layout=headless")
     launched = dsr1("launch", "tiny", "--name", "a", *site, *alone)
     assert launched.returncode == 0, launched.stderr
-    assert dsr1("smoke", "a").returncode == 0
+    asked = dsr1("smoke", "a")
+    assert asked.returncode == 0, asked.stderr
+    assert "rank 1 of main-0: " in asked.stdout
     run = newest()
     family = psutil.Process(pid_of(run, "main-1")).children(recursive=True)
     next(process for process in family if "EngineCore" in " ".join(process.cmdline())).kill()
