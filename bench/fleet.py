@@ -72,11 +72,11 @@ def _idle(pid: int | None, seconds: float = 20) -> Iterator[tuple[str, str]]:
 
 def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, str]]:
     """Every host writes its lines while all are followed; they are counted, and must come in order."""
+    from dsr1.hosts.at_once import at_once
     from dsr1.hosts.commands import Prepare, Spawn
     from dsr1.hosts.inventory import parse_hosts
     from dsr1.hosts.process import HostPlan, Process
     from dsr1.hosts.ssh import SshTransport
-    from dsr1.launcher.agents import at_once
 
     python = str(RUNTIME / "bin" / "python")
     transport = SshTransport(parse_hosts(",".join(hosts)), "logs", python)

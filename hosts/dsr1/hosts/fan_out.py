@@ -1,14 +1,12 @@
 """One command on many hosts: bounded in number and in time, and what they said, equal outputs folded together."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dsr1.hosts.access import Access
+from dsr1.hosts.at_once import at_once
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.remote import Remote
-
-AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +24,12 @@ def run_on_all(hosts: Sequence[Access], argv: Sequence[str], timeout: float) -> 
         remote = Remote(access)
         try:
             done = remote.run(argv, timeout)
-            return Said(done.code, (done.out + done.err).decode(errors="replace"))
-        except HostError as error:
-            return Said(None, str(error))
         finally:
             remote.drop()
+        return Said(done.code, (done.out + done.err).decode(errors="replace"))
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip((access.name for access in hosts), pool.map(run_one, hosts), strict=True))
+    said = at_once(run_one, {access.name: access for access in hosts})
+    return {name: Said(None, str(what)) if isinstance(what, HostError) else what for name, what in said.items()}
 
 
 def fold(said: Mapping[str, Said]) -> dict[Said, list[str]]:

@@ -27,5 +27,8 @@ def way_to(accesses: Sequence[Access], python: str) -> Iterator[tuple[Way, tuple
         with over_ssh(accesses, python) as transport:
             yield transport, tuple(access.name for access in accesses)
     else:
-        with tempfile.TemporaryDirectory() as folder, closing(LocalTransport(Path(folder), (python,))) as here:
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            closing(LocalTransport(Path(folder), (python,))) as here,
+        ):
             yield here, (HERE,)

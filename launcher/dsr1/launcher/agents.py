@@ -3,22 +3,18 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TypeVar
 
+from dsr1.hosts.at_once import at_once, raise_all
 from dsr1.hosts.commands import Command
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.events import Event
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.transport import Door, HostState, Link, Transport
 
-AT_ONCE = 32
 RETRY_S = 0.5
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +109,3 @@ class Agents:
                 time.sleep(RETRY_S)
         if not self._closing:
             self._queue.put(Lost(host, why))
-
-
-def at_once(work: Callable[[Item], Result], items: Mapping[str, Item]) -> dict[str, Result | HostError]:
-    """Do it for every item, several at a time; an item that fails keeps its error."""
-
-    def guarded(item: Item) -> Result | HostError:
-        try:
-            return work(item)
-        except HostError as error:
-            return error
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(items, pool.map(guarded, items.values()), strict=True))
-
-
-def raise_all(results: Mapping[str, object]) -> None:
-    """Raise one HostError that names every host that failed, not the first alone."""
-    errors = [str(error) for error in results.values() if isinstance(error, HostError)]
-    if errors:
-        raise HostError("\n".join(errors))

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from dsr1.hosts.at_once import at_once, begin
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.fact import Fact, Facts
 from dsr1.hosts.host import Host
 from dsr1.hosts.runtime import RuntimeQuestion
 from dsr1.hosts.transport import Transport
-from dsr1.launcher.agents import at_once
 from dsr1.launcher.known import RUNTIME, runtime_fact
-from dsr1.launcher.meanwhile import begin
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runtime_question import make_question

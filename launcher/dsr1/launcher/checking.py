@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from dsr1.env.checks.all import IDS, TAKES_TIME, run_checks, worst_first
+from dsr1.hosts.at_once import raise_all
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.host import Host
 from dsr1.launcher import fabric_ways, reach, runtime_fit
-from dsr1.launcher.agents import raise_all
 from dsr1.launcher.findings import folded, unreached
 from dsr1.launcher.known import RUNTIME
 from dsr1.launcher.needs import make_needs

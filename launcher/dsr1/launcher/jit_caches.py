@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr1.env.caches import HostCache, JitCache
+from dsr1.hosts.at_once import at_once
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Answer, Question, Transport
-from dsr1.launcher.agents import at_once
 from dsr1.launcher.jit_store import Pack, Store
 
 PACK_S, UNPACK_S = 300.0, 120.0

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr1.hosts.access import Access
+from dsr1.hosts.at_once import at_once
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError, LaunchFailed
 from dsr1.hosts.model.job import Order, Progress, Refused, Told
 from dsr1.hosts.ssh import Sight, SshTransport
 from dsr1.hosts.way import over_ssh
-from dsr1.launcher.agents import at_once
 from dsr1.launcher.findings import folded
 from dsr1.launcher.host_jobs import KINDS, Results, Show, work_on_all
 from dsr1.launcher.model_verify import judge

@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from typing import TypeVar
 
 from dsr1.hosts.access import Access
+from dsr1.hosts.at_once import at_once
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.host import Host
 from dsr1.hosts.prep.decide import IDS
 from dsr1.hosts.preparation import Report, Seen, Steps, parse_report, parse_seen
 from dsr1.hosts.transport import Question, Transport
-from dsr1.launcher.agents import at_once
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.survey import named_host

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TypeGuard
 
+from dsr1.hosts.at_once import begin
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Fact, Facts
@@ -12,7 +13,6 @@ from dsr1.hosts.host import Host
 from dsr1.hosts.reach import Peer, ReachAnswer, ReachQuestion
 from dsr1.hosts.transport import Transport
 from dsr1.hosts.wire import from_plain
-from dsr1.launcher.meanwhile import begin
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
 

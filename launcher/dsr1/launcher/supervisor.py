@@ -12,12 +12,13 @@ from queue import Empty, SimpleQueue
 
 import httpx
 
+from dsr1.hosts.at_once import raise_all
 from dsr1.hosts.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.events import Event, Exited, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.process import Process
 from dsr1.hosts.transport import HostState, Transport
-from dsr1.launcher.agents import Agents, Heard, Lost, raise_all
+from dsr1.launcher.agents import Agents, Heard, Lost
 from dsr1.launcher.findings import folded
 from dsr1.launcher.jit_caches import bring, harvest
 from dsr1.launcher.jit_store import jit_store

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from dsr1.env.node import LOOPBACK
 from dsr1.hosts.access import Access
+from dsr1.hosts.at_once import at_once, raise_all
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.facts.ask import Ask
 from dsr1.hosts.facts.fact import Facts, value_of
@@ -14,7 +15,6 @@ from dsr1.hosts.ssh import ShellTransport, Sight
 from dsr1.hosts.transport import Transport
 from dsr1.hosts.way import over_ssh, way_to
 from dsr1.launcher import reach
-from dsr1.launcher.agents import at_once, raise_all
 from dsr1.launcher.asking import begin_asking
 from dsr1.launcher.known import RUNTIME
 from dsr1.launcher.needs import make_ask

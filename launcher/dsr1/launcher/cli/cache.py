@@ -67,8 +67,8 @@ def push_(
 
     `launch` does it by itself for the keys of its plan.
     """
+    from dsr1.hosts.at_once import at_once, raise_all
     from dsr1.hosts.way import way_to
-    from dsr1.launcher.agents import at_once, raise_all
     from dsr1.launcher.jit_caches import push
     from dsr1.launcher.jit_store import jit_store
 
@@ -122,7 +122,7 @@ def prune(
 
 
 def _held(transport: "Transport", names: Sequence[str], root: str) -> "dict[str, list[Held]]":
-    from dsr1.launcher.agents import at_once, raise_all
+    from dsr1.hosts.at_once import at_once, raise_all
     from dsr1.launcher.jit_caches import list_held
 
     told = at_once(lambda host: list_held(transport, host, root), {host: host for host in names})

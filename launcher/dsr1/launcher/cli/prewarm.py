@@ -57,8 +57,8 @@ def prewarm(
 
 def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
     """InputError: no such engine, or nothing is known of its cache; HostError where hosts didn't tell."""
+    from dsr1.hosts.at_once import raise_all
     from dsr1.hosts.errors import InputError
-    from dsr1.launcher.agents import raise_all
     from dsr1.launcher.plan import make_plan
     from dsr1.launcher.prewarm import engines_of
 
