@@ -6,7 +6,8 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,35 +34,43 @@ class Remote:
         self._opening = threading.Lock()
 
     def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
-        """Run a command with `given` on its stdin. The two output streams stay apart."""
-        with contextlib.closing(self.open(argv)) as channel:
-            channel.settimeout(timeout)
+        """Run a command, once `given` has gone to its stdin, for so long. The two output streams stay apart."""
+        with contextlib.closing(self._start(argv)) as channel:
             try:
-                return _converse(channel, given)
-            except (TimeoutError, OSError) as error:
+                with _as_oserror():
+                    return _converse(channel, given, timeout)
+            except TimeoutError as error:
                 self.drop()
-                raise HostError(f"{self.name}: no answer in {timeout:.0f} s ({error or 'timed out'})") from error
+                raise HostError(f"{self.name}: no answer in {timeout:.0f} s ({str(error) or 'timed out'})") from error
+            except OSError as error:
+                raise self._lost(error) from error
 
-    def open(self, argv: Sequence[str]) -> "Channel":
+    def open(self, argv: Sequence[str]) -> "SshChannel":
         """Start a command and return its channel, for talking to it."""
-        from paramiko import SSHException
+        return SshChannel(self._start(argv))
 
+    def _start(self, argv: Sequence[str]) -> "Channel":
+        transport = self._connected().transport
+        assert transport is not None
         try:
-            transport = self._connected().transport
-            assert transport is not None
-            channel: Channel = transport.open_session(timeout=CONNECT_S)
-            channel.exec_command(shlex.join(argv))
-        except (SSHException, OSError, EOFError) as error:
-            self.drop()
-            raise HostError(f"{self.name}: the SSH connection is lost ({error})") from error
-        return channel
+            with _as_oserror():
+                channel: Channel = transport.open_session(timeout=CONNECT_S)
+                with _closed_after(channel, CONNECT_S):
+                    channel.exec_command(shlex.join(argv))
+                return channel
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, why: OSError) -> HostError:
+        self.drop()
+        return HostError(f"{self.name}: the SSH connection is lost ({why})")
 
     def drop(self) -> None:
         """Close the connection; the next command opens another."""
         connection, self._connection = self._connection, None
-        if connection is not None:
+        for hop in hops(connection):
             with contextlib.suppress(Exception):  # closing a broken connection has nothing left to tell
-                connection.close()
+                hop.close()
 
     def _connected(self) -> "Connection":
         with self._opening:
@@ -95,8 +104,45 @@ class Remote:
             ) from error
         except (SSHException, OSError, EOFError, ValueError) as error:
             raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
-        _bound(connection)
+        for hop in hops(connection):
+            _bound(hop)
         return connection
+
+
+class SshChannel:
+    """paramiko's, whose loss is an OSError like any other connection's."""
+
+    def __init__(self, channel: "Channel") -> None:
+        self._channel = channel
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        self._channel.settimeout(timeout)
+
+    def sendall(self, data: bytes, /) -> None:
+        with _as_oserror():
+            self._channel.sendall(data)
+
+    def recv(self, nbytes: int, /) -> bytes:
+        with _as_oserror():
+            return bytes(self._channel.recv(nbytes))
+
+    def shutdown_write(self) -> None:
+        with _as_oserror():
+            self._channel.shutdown_write()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError), _as_oserror():
+            self._channel.close()
+
+
+@contextlib.contextmanager
+def _as_oserror() -> Iterator[None]:
+    from paramiko import SSHException
+
+    try:
+        yield
+    except (EOFError, SSHException) as error:
+        raise ConnectionError(str(error) or "closed by the other side") from error
 
 
 def _why(error: Exception) -> str:
@@ -109,25 +155,40 @@ def _why(error: Exception) -> str:
 
 
 def make_connection(access: Access) -> "Connection":
-    """Not opened yet. Fabric reads ~/.ssh/config, but would add unknown host keys without a word: we refuse them."""
+    """Not opened yet. Fabric reads ~/.ssh/config; a ProxyJump there is as good as the access's own jump."""
     from fabric import Connection
-    from paramiko import AutoAddPolicy, RejectPolicy
 
-    keys = {"key_filename": str(Path(access.key).expanduser())} if access.key else {}
     connection = Connection(
         access.target,
         user=access.user,
         port=access.port,
-        gateway=make_connection(Access(access.jump, access.jump)) if access.jump else None,
-        connect_timeout=CONNECT_S,
-        connect_kwargs={"banner_timeout": CONNECT_S, "auth_timeout": CONNECT_S, **keys},
+        gateway=Connection(access.jump) if access.jump else None,
+        connect_kwargs={"key_filename": str(Path(access.key).expanduser())} if access.key else {},
     )
+    for hop in hops(connection):
+        _guard(hop, access.accept_new_key)
+    return connection
+
+
+def hops(connection: "Connection | None") -> "Iterator[Connection]":
+    """The connection, and those that it goes through. A ProxyCommand of ~/.ssh/config is none, but its own business."""
+    while connection is not None and not isinstance(connection, str):
+        yield connection
+        connection = connection.gateway
+
+
+def _guard(connection: "Connection", accept_new_key: bool) -> None:
+    """Fabric by itself would wait for minutes, and take unknown host keys, and changed ones, without a word."""
+    from paramiko import AutoAddPolicy, RejectPolicy
+
+    limits = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), CONNECT_S)
+    connection.connect_timeout = CONNECT_S
+    connection.connect_kwargs.update(limits)
     client = connection.client
     for name in (connection.host, f"[{connection.host}]:{connection.port}"):
         for kind, key in (known_hosts().lookup(name) or {}).items():
             client.get_host_keys().add(name, kind, key)
-    client.set_missing_host_key_policy(AutoAddPolicy() if access.accept_new_key else RejectPolicy())
-    return connection
+    client.set_missing_host_key_policy(AutoAddPolicy() if accept_new_key else RejectPolicy())
 
 
 def known_hosts() -> "HostKeys":
@@ -156,8 +217,24 @@ def _bound(connection: "Connection") -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
 
 
-def _converse(channel: "Channel", given: bytes) -> Answer:
-    """stderr is read by another thread: a full window of one stream must not stop the other."""
+@contextlib.contextmanager
+def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
+    """For what would wait for ever on a server that says nothing."""
+    timer = threading.Timer(seconds, channel.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _converse(channel: "Channel", given: bytes, timeout: float) -> Answer:
+    """stderr is read by another thread: a full window of one stream must not stop the other.
+
+    What never falls silent ends in time, too, and so does what closes its output and goes on.
+    """
+    channel.settimeout(timeout)
     errors: list[bytes] = []
     reader = threading.Thread(target=_drain, args=(channel.recv_stderr, errors), daemon=True)
     reader.start()
@@ -165,14 +242,26 @@ def _converse(channel: "Channel", given: bytes) -> Answer:
         channel.sendall(given)
     channel.shutdown_write()
     out: list[bytes] = []
+    until = time.monotonic() + timeout
     while data := channel.recv(BLOCK):
         out.append(data)
+        channel.settimeout(_left(until))
+    if not channel.status_event.wait(_left(until)):
+        raise TimeoutError
     code = channel.recv_exit_status()
     reader.join(CONNECT_S)
+    if code < 0 and not channel.get_transport().is_active():  # else it was ended by a signal
+        raise EOFError
     return Answer(code, b"".join(out), b"".join(errors))
 
 
+def _left(until: float) -> float:
+    if (left := until - time.monotonic()) <= 0:
+        raise TimeoutError("it has not ended")
+    return left
+
+
 def _drain(receive: object, into: list[bytes]) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, EOFError):
         while data := receive(BLOCK):  # type: ignore[operator]
             into.append(data)

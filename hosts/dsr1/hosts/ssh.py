@@ -76,7 +76,7 @@ class ShellLink:
             yield from map(self._parse, lines)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError):
             self._channel.close()
 
     def _receive(self) -> bytes:
@@ -141,9 +141,12 @@ class ShellTransport(Transport):
         channel = self._remotes[host].open(self._argv(("logs", self._folder(host))))
         channel.settimeout(LOG_WAIT_S)
         with contextlib.closing(channel):
-            for line in _lines(channel, follow):
-                process, text = json.loads(line)
-                yield str(process), str(text)
+            try:
+                for line in _lines(channel, follow):
+                    process, text = json.loads(line)
+                    yield str(process), str(text)
+            except (OSError, ValueError) as error:
+                raise HostError(f"{host}: its logs can't be read on: {error}") from error
 
     def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
         """The agent is put there first, by a look; `close`, from another thread too, ends the job."""

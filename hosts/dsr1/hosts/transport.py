@@ -109,8 +109,11 @@ class Answer:
 
     @property
     def last_words(self) -> str:
-        """The last lines are what a user can act on; a traceback's first ones aren't."""
-        lines = self.err.decode(errors="replace").strip().splitlines()
+        """The last lines are what a user can act on; a traceback's first ones aren't.
+
+        Without errors it is what stood in the answer's way: a shell's startup file may print.
+        """
+        lines = (self.err.strip() or self.out.strip()[-1000:]).decode(errors="replace").splitlines()
         return " | ".join(lines[-3:]) or f"it said nothing (exit status {self.code})"
 
 

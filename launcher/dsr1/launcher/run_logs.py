@@ -60,4 +60,5 @@ def _read(transport: Transport, host: str, follow: bool, done: threading.Event, 
             queue.put(Lines(host, process, text))
     except HostError as error:
         queue.put(Lines(host, "", str(error)))
-    queue.put(None)
+    finally:
+        queue.put(None)
