@@ -3,6 +3,7 @@
 Every event has `seq` (1, 2, ...), `time` (seconds since the epoch on the agent's host) and `host` beside its fields.
 """
 
+import signal
 from dataclasses import dataclass
 
 
@@ -73,6 +74,14 @@ class Exited:
     tail: tuple[str, ...]
     error: str = ""
 
+    @property
+    def words(self) -> str:
+        """Which process, how it ended, and its last lines."""
+        if self.error:
+            return f"{self.process} could not be started: {self.error}"
+        lines = "\n".join(f"  {line}" for line in self.tail)
+        return f"{self.process} ended {_how(self.code)}, unasked\n{lines}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class Gone:
@@ -80,6 +89,13 @@ class Gone:
 
     processes: tuple[str, ...]
     left: tuple[str, ...] = ()
+
+
+def _how(code: int) -> str:
+    """Real-time signals have no name."""
+    if code >= 0:
+        return f"with exit code {code}"
+    return f"by signal {next((known.name for known in signal.Signals if known == -code), -code)}"
 
 
 Event = AgentUp | Prepared | Spawned | Listening | Progress | Exited | Gone

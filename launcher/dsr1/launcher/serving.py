@@ -1,5 +1,7 @@
 """Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with no workers at all."""
 
+import contextlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +10,20 @@ import httpx
 from dsr1.launcher.plan import Service
 
 QUESTION = "Hello! Who are you?"
+PROBE_S = 0.1
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but not what was asked for
 READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
+
+
+def await_answer(service: Service, chat_s: float, done: threading.Event) -> bool:
+    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before that came."""
+    with httpx.Client(timeout=chat_s, trust_env=False) as client:
+        while not done.wait(PROBE_S):
+            with contextlib.suppress(httpx.HTTPError, *MALFORMED):
+                if not missing(service, client):
+                    chat(service, client)
+                    return True
+    return False
 
 
 def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str]:
@@ -31,7 +46,7 @@ def _missing(service: Service, url: str, client: httpx.Client) -> str:
                 return f"{seen} of {service.registrations} workers registered"
         listed = client.get(f"{url}/v1/models").json()
         return "" if service.model in _ids(listed) else f"{service.model} is not listed"
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+    except (httpx.HTTPError, *MALFORMED) as error:
         return f"the frontend doesn't answer ({type(error).__name__})"
 
 
@@ -40,7 +55,7 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
 
 
 def chat(service: Service, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
-    """Ask whoever the frontend chooses. Raises httpx.HTTPError, or KeyError or ValueError when malformed."""
+    """Ask whoever the frontend chooses. Raises httpx.HTTPError, or one of MALFORMED."""
     asked = {"model": service.model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": tokens}
     reply = client.post(f"{service.url}/v1/chat/completions", json={**asked, "temperature": 0})
     reply.raise_for_status()

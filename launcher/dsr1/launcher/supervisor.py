@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-import httpx
-
 from dsr1.hosts.at_once import raise_all
 from dsr1.hosts.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
@@ -26,10 +24,10 @@ from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
 from dsr1.launcher.restart import plan_again
 from dsr1.launcher.runs import Run
-from dsr1.launcher.serving import chat, missing
+from dsr1.launcher.serving import await_answer
 from dsr1.launcher.transports import transport_of
 
-PROBE_S, LOOK_S = 0.1, 1.0
+LOOK_S, SAVE_S = 1.0, 0.2  # hundreds of ranks tell more in a second than can be written down
 
 
 class StopRequested(Exception):
@@ -57,9 +55,11 @@ class Supervisor:
         """`transport`: one that is there already, to be used on; else the run's own."""
         self._run, self._plan, self._settings, self._transport = run, run.plan(), run.settings(), transport
         self._queue: SimpleQueue[object] = SimpleQueue()
+        self._asked: StopRequested | None = None
         self._agents = self._make_agents()
         told = run.state()
         self._state = replace(told, ranks=told.ranks or first_table(self._plan, time.time()))
+        self._unsaved, self._save_at, self._look_at = False, 0.0, 0.0
         self._done = threading.Event()
         self._hosts = tuple(host.host for host in self._plan.hosts)
 
@@ -80,7 +80,8 @@ class Supervisor:
                 transport.close()
 
     def request_stop(self, why: str = "asked to stop") -> None:
-        self._queue.put(StopRequested(why))
+        self._asked = StopRequested(why)
+        self._queue.put(self._asked)
 
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or from those that already run, to the proof that nothing is left."""
@@ -93,6 +94,8 @@ class Supervisor:
             self._finish("stopped", str(asked), 0)
         except CheckFailed as error:
             self._finish("failed", str(error), 3)
+        except (Dsr1Error, OSError) as error:
+            self._finish("failed", str(error), 4)
 
     def _serve(self, begin: Callable[[float], None]) -> None:
         """Returns when the deployment has failed; the state then holds why."""
@@ -103,7 +106,8 @@ class Supervisor:
             self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
             self._agents.send_all(Quiet())
             threading.Thread(target=self._harvest, daemon=True).start()
-            self._watch()
+            while True:
+                self._take(None, "watch")
         except CheckFailed:
             raise
         except (Dsr1Error, OSError) as error:
@@ -119,6 +123,8 @@ class Supervisor:
         plan = self._plan_without(ended.unreached)
         self._wait(self._settings.backoff_s)
         self._queue, self._done = SimpleQueue(), threading.Event()
+        if self._asked:  # while the queues changed
+            raise self._asked
         self._agents = self._make_agents()
         attempt = self._state.restarts + 1
         self._use(plan_again(plan, attempt))
@@ -171,6 +177,7 @@ class Supervisor:
         raise_all(seen)
         spawned = {p.name for state in seen.values() if isinstance(state, HostState) for p in state.processes if p.pid}
         self._agents.attach(self._hosts)
+        self._look_at = time.monotonic() + LOOK_S  # nobody is late who hasn't been heard again
         self._spawn_all(frozenset(spawned), deadline)
 
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
@@ -210,18 +217,9 @@ class Supervisor:
             self._save(notes=(*self._state.notes, *words))
 
     def _probe(self) -> None:
-        """As soon as the frontend lists every worker, ask for a completion; ready is its answer."""
-        with httpx.Client(timeout=self._settings.chat_s, trust_env=False) as client:
-            while not self._done.wait(PROBE_S):
-                with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
-                    if not missing(self._plan.service, client):
-                        chat(self._plan.service, client)
-                        self._queue.put(Ready())
-                        return
-
-    def _watch(self) -> None:
-        while True:
-            self._take(None, "")
+        queue = self._queue  # of this attempt, whatever comes after it
+        if await_answer(self._plan.service, self._settings.chat_s, self._done):
+            queue.put(Ready())
 
     def _until(self, wanted: Callable[[Item], bool], deadline: float, doing: str) -> Item:
         while True:
@@ -239,31 +237,33 @@ class Supervisor:
         if isinstance(item, Exited) and item.requested:
             raise StopRequested("its agents were told to stop")  # by a `stop` elsewhere, or by Slurm
         if isinstance(item, Exited):
-            raise LaunchFailed(describe_exit(item))
+            raise LaunchFailed(item.words)
         if isinstance(item, Noted):
             self._note(item.words)
         if isinstance(item, Progress):
-            self._save(ranks=advance(self._state.ranks, item, time.time()))
+            self._state = replace(self._state, ranks=advance(self._state.ranks, item, time.time()))
+            self._unsaved = True
         return item
 
     def _next(self, deadline: float | None, doing: str) -> Item:
         """Wait for an item; while the deployment starts, look once a second whether a rank is late."""
         while True:
-            try:
+            if self._unsaved and (self._queue.empty() or time.monotonic() >= self._save_at):
+                self._save()
+            if deadline is not None and time.monotonic() >= self._look_at:
+                self._refuse_lateness(deadline, doing)
+            with contextlib.suppress(Empty):
                 item = self._queue.get(timeout=None if deadline is None else LOOK_S)
                 return item.event if isinstance(item, Heard) else item  # type: ignore[return-value]
-            except Empty:
-                self._refuse_lateness(deadline, doing)
 
-    def _refuse_lateness(self, deadline: float | None, doing: str) -> None:
+    def _refuse_lateness(self, deadline: float, doing: str) -> None:
+        self._look_at = time.monotonic() + LOOK_S
         late = overdue(self._state.ranks, self._settings.limits, time.time())
         if late:
             raise LaunchFailed(late)
-        if deadline is not None and time.monotonic() > deadline:
-            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); last seen: {self._last_seen()}")
-
-    def _last_seen(self) -> str:
-        return ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
+        if time.monotonic() > deadline:
+            seen = ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
+            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); last seen: {seen}")
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by host."""
@@ -275,17 +275,9 @@ class Supervisor:
     def _save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""
         self._state = replace(self._state, since=time.time(), **changes)  # type: ignore[arg-type]
+        self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
         with contextlib.suppress(OSError):
             self._run.save(self._state)
-
-
-def describe_exit(item: Exited) -> str:
-    """The first process that ended, why, and its last lines."""
-    if item.error:
-        return f"{item.process} could not be started: {item.error}"
-    how = f"by signal {signal.Signals(-item.code).name}" if item.code < 0 else f"with exit code {item.code}"
-    lines = "\n".join(f"  {line}" for line in item.tail)
-    return f"{item.process} ended {how}, unasked\n{lines}".rstrip()
 
 
 def main() -> None:
