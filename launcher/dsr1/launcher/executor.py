@@ -1,12 +1,13 @@
 """Start, follow and stop runs on this machine: the edge where a plan becomes processes."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -73,14 +74,55 @@ def spares_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[Access, ...]:
 
 
 def _start_supervisor(run: Run, *more: str) -> None:
-    argv = [sys.executable, "-m", "dsr1.launcher.supervisor", str(run.folder), *more]
-    with (run.folder / "supervisor.log").open("ab") as log, deferred_interrupt():
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        run.record_supervisor(child.pid)
+    """One that can't be recorded is ended: LaunchFailed. It imports nothing (-P) from where the user stands."""
+    argv = [sys.executable, "-P", "-m", "dsr1.launcher.supervisor", str(run.folder), *more]
+    try:
+        with (run.folder / "supervisor.log").open("ab") as log, deferred_interrupt():
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            try:
+                run.record_supervisor(child.pid)
+            except OSError:
+                child.kill()
+                child.wait()
+                raise
+    except OSError as error:
+        raise LaunchFailed(f"{run.name}: its supervisor can't be started: {error}") from None
+
+
+def _start_first(run: Run) -> None:
+    try:
+        _start_supervisor(run)
+    except LaunchFailed:
+        run.discard()
+        raise
 
 
 def take_over(run: Run) -> None:
-    """A new supervisor for agents that run without one. Raises InputError when there is nothing to take over."""
+    """A new supervisor for agents that run without one.
+
+    Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is gone at once.
+    """
+    with _one_at_a_time(run):
+        _refuse_take_over(run)
+        before = run.state().since
+        _start_supervisor(run, "--take-over")
+    while run.state().since == before:
+        if run.supervisor() is None and run.state().since == before:
+            raise LaunchFailed(f"{run.name}: its new supervisor is gone; {run.folder}/supervisor.log says why")
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def _one_at_a_time(run: Run) -> Iterator[None]:
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _refuse_take_over(run: Run) -> None:
     if run.job():
         raise InputError(f"{run.name}: its supervisor is its job's batch step, and ends with it; launch it anew")
     if run.supervisor() is not None:
@@ -89,10 +131,6 @@ def take_over(run: Run) -> None:
         raise InputError(f"{run.name}: has ended ({run.state().phase}); launch it anew")
     if not run.is_planned():
         raise InputError(f"{run.name}: its launch ended before anything was started; stop it, and launch it anew")
-    before = run.state().since
-    _start_supervisor(run, "--take-over")
-    while run.supervisor() is not None and run.state().since == before:
-        time.sleep(POLL_S)
 
 
 @contextmanager
@@ -163,16 +201,20 @@ def launch_run(
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: interrupted; nothing was started") from None
     try:
-        _start_supervisor(run)
+        _start_first(run)
         state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
-        stop_run(run)
-        raise LaunchFailed(f"{run.name}: interrupted; everything that had been started is gone") from None
+        left = stop_run(run)
+        gone = f"interrupted{_say_left(left)}" if left else "interrupted; everything that had been started is gone"
+        raise LaunchFailed(f"{run.name}: {gone}") from None
     if state.phase == "ready":
         return run
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
-    left = f"\nMAY STILL RUN: {'; '.join(state.left)}" if state.left else ""
-    raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs")
+    raise kind(f"{run.name}: {state.reason}{_say_left(state.left)}\nlogs: {run.folder}/hosts/*/logs")
+
+
+def _say_left(left: Sequence[str]) -> str:
+    return f"\nMAY STILL RUN: {'; '.join(left)}" if left else ""
 
 
 def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> State:
@@ -182,7 +224,8 @@ def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> S
         if state.phase in phases:
             return state
         if alive is None:
-            raise LaunchFailed(f"{run.name}: its supervisor is gone; `dsr1 stop {run.name}` ends what it left")
+            why = f"its supervisor is gone ({run.folder}/supervisor.log)"
+            raise LaunchFailed(f"{run.name}: {why}; `dsr1 stop {run.name}` ends what it left")
         time.sleep(POLL_S)
 
 
@@ -191,7 +234,8 @@ def stop_run(run: Run) -> tuple[str, ...]:
     asked, deadline = 0, time.monotonic() + STOP_S
     while (pid := run.supervisor()) is not None and time.monotonic() < deadline:
         if pid != asked:  # a launch may just have handed its run to a supervisor
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         asked = pid
         time.sleep(POLL_S)
     return _end_hosts(run)

@@ -91,6 +91,7 @@ def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iter
         command = (sys.executable, "-c", TIE, str(os.getpid()), *argv)
         process = subprocess.Popen(
             command,
+            cwd=scratch,  # a Python's `-c` imports from where it stands before anything else
             env={**os.environ, "TMPDIR": scratch, **env},
             stdin=stdin,
             stdout=out,
