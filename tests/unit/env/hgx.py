@@ -135,6 +135,7 @@ HEALTHY: dict[str, Value] = {
     "net.reserved": [],
     "net.unprivileged": 1024,
     "net.interfaces": {"eth0": ETH0},
+    "net.addresses": {"lo": ["127.0.0.1"], "eth0": ["10.0.0.1"], "docker0": ["172.17.0.1"]},
     "net.control": {"address": "10.0.0.1", "interface": "eth0"},
     "net.resolved": {"a": ["10.0.0.1"], "b": ["10.0.0.2"]},
     "disks": {"/var/tmp": DISK, "/tmp": DISK},
@@ -189,5 +190,8 @@ def with_gpu(index: int, **changes: Value) -> list[Value]:
 
 def two_hosts(**changes: Value) -> dict[str, Facts]:
     """`a` is healthy, `b` is changed."""
-    own: dict[str, Any] = {"net_control": {"address": "10.0.0.2", "interface": "eth0"}}
+    own: dict[str, Any] = {
+        "net_control": {"address": "10.0.0.2", "interface": "eth0"},
+        "net_addresses": {"eth0": ["10.0.0.2"], "ib0": ["192.168.0.2"], "docker0": ["172.17.0.1"]},
+    }
     return {"a": make_facts(), "b": make_facts(**(own | changes))}

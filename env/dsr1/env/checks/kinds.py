@@ -100,6 +100,7 @@ KINDS: Mapping[str, Kind] = {
     "memory.thp": text,
     "memory.total": count,
     "model.config": table,
+    "net.addresses": table,
     "net.control": table,
     "net.ephemeral": counts(2),
     "net.etcd": texts,

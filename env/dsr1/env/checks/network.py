@@ -110,16 +110,26 @@ def same_names(check: str, site: Site) -> Iterator[Finding]:
     """dsr1 gives addresses to what it starts, so a name that a host doesn't know is no harm; another's address is."""
     wanted, fix = "names that mean the same on all hosts", "Mend /etc/hosts or the name server there."
     meanings = _meanings(told for _, told in across(site, "net.resolved") if told)
+    owners = {address: host for host, told in across(site, "net.addresses") for address in _global(told or {})}
     for host, told in across(site, "net.resolved"):
         if told is None:
             yield Finding(host, check, "UNKNOWN", "names were not resolved", wanted, "Look at /etc/resolv.conf there.")
             continue
-        wrong = [f"{name} is {', '.join(found)}, elsewhere {meanings[name]}" for name, found in _odd(told, meanings)]
+        odd = {name: found for name, found in _odd(told, meanings) if {owners.get(one) for one in found} != {name}}
+        wrong = [f"{name} is {', '.join(found)}, elsewhere {meanings[name]}" for name, found in odd.items()]
+        foreign = any(owners.get(one, name) != name for name, found in odd.items() for one in found)
         own = told.get(host)
         loops = f"its own name is {', '.join(own)}" if isinstance(own, list) and _is_loopback(own) else ""
-        verdict = "FAIL" if wrong else "WARN" if loops else "PASS"
+        verdict = "FAIL" if foreign else "WARN" if wrong or loops else "PASS"
         seen = "; ".join(wrong) or loops
         yield Finding(host, check, verdict, seen or "they do", wanted, fix if seen else "")
+
+
+def _global(addresses: dict[str, list[str]]) -> Iterator[str]:
+    """Of a host's addresses by interface those that can mean it elsewhere, too: bridges of containers look alike."""
+    for interface, found in addresses.items():
+        if not any(fnmatch(interface, name) for name in VIRTUAL):
+            yield from (one for one in found if not one.startswith(("127.", "::1", "fe80:")))
 
 
 def _meanings(told: Iterable[dict[str, Any]]) -> dict[str, str]:
