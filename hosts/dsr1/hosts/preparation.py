@@ -39,7 +39,7 @@ class Gpus:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """NVIDIA's kernel module. Without it loaded, no parameters. `dma_buf`: the open driver's own way for adapters."""
+    """NVIDIA's kernel module. Without it loaded, no parameters. `dma_buf`: adapters need no module to reach GPUs."""
 
     params: tuple[tuple[str, str], ...] = ()
     dma_buf: bool = False

@@ -1,16 +1,15 @@
 """Checks of what IBGDA (NVSHMEM's transport that GPUs drive) needs of a host; DeepEP between hosts goes by it."""
 
 from dsr1.env.checks.judging import Judge, Needs, Verdict, known, known_or, passed
-from dsr1.env.checks.software import numbers
 from dsr1.env.ibgda import handler, has_regkeys, nvshmem_version
 from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.facts.nvidia import has_dma_buf
 
 REGKEYS = (
     'Write `options nvidia NVreg_EnableStreamMemOPs=1 NVreg_RegistryDwords="PeerMappingOverride=1;"` into '
     "/etc/modprobe.d/nvidia.conf, update-initramfs -u (or dracut --force), reboot."
 )
 REBOOT = "The options are in /etc/modprobe.d but not in the loaded module: rebuild the initramfs and reboot."
-DMA_BUF = (5, 12)
 WAYS = {"cpu": "GDRCopy", "cpu_host_memory": "host memory"}
 
 
@@ -19,10 +18,9 @@ def for_deepep(judge: Judge) -> Judge:
 
 
 def registrable(facts: Facts, needs: Needs) -> Verdict:
-    """The kernel hands memory of other devices to adapters (dma-buf) from 5.12 on."""
     driver, kernel = known(facts, "nvidia.driver"), known(facts, "kernel.release")
     kind, wanted = "open" if driver["open"] else "closed", "nvidia_peermem, or the open driver on Linux 5.12 or later"
-    if driver["open"] and numbers(kernel)[:2] >= DMA_BUF:
+    if has_dma_buf(driver["open"] is True, kernel):
         return Verdict("PASS", f"open driver on {kernel}", wanted)
     peermem = known(facts, "nvidia.peermem")
     seen = "nvidia_peermem" if peermem else f"no nvidia_peermem, {kind} driver on {kernel}"

@@ -16,7 +16,7 @@ from dsr1.hosts.agent.prep_files import to_text
 from dsr1.hosts.agent.prep_journal import Store
 from dsr1.hosts.facts.children import PATH, begin
 from dsr1.hosts.facts.gpus import gpus_of
-from dsr1.hosts.facts.nvidia import PEERMEM, parse_driver, parse_params
+from dsr1.hosts.facts.nvidia import PEERMEM, has_dma_buf, parse_driver, parse_params
 from dsr1.hosts.facts.nvml import ask_nvml
 from dsr1.hosts.facts.pci import NVIDIA_VENDOR
 from dsr1.hosts.facts.system import parse_meminfo, parse_modules
@@ -143,9 +143,10 @@ def _driver(root: Path) -> Driver:
     params = parse_params(_text(driver / "params"))
     wanted = tuple((name, params[name]) for name in ("EnableStreamMemOPs", "RegistryDwords") if name in params)
     try:
-        dma_buf = bool(parse_driver(_text(driver / "version"))["open"])
+        is_open = parse_driver(_text(driver / "version"))["open"] is True
     except (ValueError, LookupError):
-        dma_buf = False
+        is_open = False
+    dma_buf = has_dma_buf(is_open, _text(root / "proc/sys/kernel/osrelease"))
     return Driver(wanted, dma_buf, any((root / path).exists() for path in PEERMEM))
 
 

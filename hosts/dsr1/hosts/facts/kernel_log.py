@@ -22,11 +22,20 @@ def log_readers(root: Path) -> list[Reader]:
 def begin_log(root: Path) -> Callable[[], Value]:
     """OSError: neither may be read (kernel.dmesg_restrict)."""
     kmsg = root / "dev/kmsg"
-    if os.access(kmsg, os.R_OK):
+    if _opens(kmsg):
         ring = begin(lambda: iter([read_kmsg(kmsg)]), LOG_S)
         return lambda: find_xids(str(only(ring())), time_of_record, _uptime(root))
     journal = begin_command(JOURNAL, LOG_S)
     return lambda: find_xids(journal(), time_of_line, _uptime(root))
+
+
+def _opens(kmsg: Path) -> bool:
+    """Its mode lets everybody read, and the kernel may still refuse."""
+    try:
+        os.close(os.open(kmsg, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def _uptime(root: Path) -> float:

@@ -10,6 +10,7 @@ from dsr1.hosts.facts.fact import Reader, Value
 from dsr1.hosts.facts.files import read
 from dsr1.hosts.facts.pci import is_gpu
 
+DMA_BUF = (5, 12)  # the kernel hands memory of one device to another from then on
 PEERMEM = (
     "sys/kernel/mm/memory_peers/nv_mem/version",
     "sys/kernel/mm/memory_peers/nvidia-peermem/version",
@@ -48,6 +49,12 @@ def has_peermem(root: Path) -> bool:
     if any((root / path).exists() for path in PEERMEM):
         return True
     return "nvidia_peermem" in os.listdir(root / "sys/module")  # noqa: PTH208
+
+
+def has_dma_buf(open_driver: bool, release: str) -> bool:
+    """Whether adapters reach a GPU's memory by the kernel's own way: the driver's half, and the kernel's."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return open_driver and found is not None and (int(found[1]), int(found[2])) >= DMA_BUF
 
 
 def _wanted_params(file: Path) -> dict[str, Value]:

@@ -31,7 +31,7 @@ def peermem(seen: Seen) -> Iterator[Part]:
     if not seen.gpus.on_bus or not seen.adapters:
         yield Note("SKIP", "no NVIDIA GPU, or no Mellanox adapter: nothing to register", "")
     elif not seen.driver.dma_buf and not seen.driver.peermem:
-        why = "adapters register GPU memory through it: the closed driver has no dma-buf"
+        why = "adapters register GPU memory through it: without the open driver and Linux 5.12 there is no dma-buf"
         fix = "It comes with the driver: install that again after RDMA's own packages, or take the open driver."
         yield from module(seen, "nvidia_peermem", "ibgda.mem_reg", why, fix)
 
