@@ -31,6 +31,6 @@ def judge(results: Results) -> list[Finding]:
 
 
 def _strict(finding: Finding, site: Site) -> Finding:
-    """A model that would only be downloaded is fit for a launch, and not what is asked here."""
+    """A model that would only be downloaded, or can't be told whole, may do for a launch; here that is the question."""
     absent = finding.check == "model.dir" and site[finding.host]["model.folder"].value is None
-    return replace(finding, verdict="FAIL") if absent else finding
+    return replace(finding, verdict="FAIL") if absent or finding.verdict == "UNKNOWN" else finding

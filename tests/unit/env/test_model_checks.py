@@ -8,7 +8,8 @@ import pytest
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs
 from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Fact, Value
+from dsr1.hosts.facts.fact import Fact, Value, to_plain
+from dsr1.launcher.model_verify import judge as verified
 
 NEEDS = Needs(8, 2)
 NAMES = [f"model-{n:05}-of-000163.safetensors" for n in range(1, 164)]
@@ -62,6 +63,11 @@ def test_a_whole_r1_passes() -> None:
 def test_a_broken_shard_fails_and_is_named(change: dict[str, Value], said: str) -> None:
     found = judge(facts({**R1, NAMES[6]: SHARD | change}), "model.shards")
     assert (found.verdict, found.seen) == ("FAIL", said)
+
+
+def test_a_shard_that_is_shut_need_not_be_fetched_again() -> None:
+    found = judge(facts({**R1, NAMES[6]: SHARD | {"size": None, "problem": "Permission denied"}}), "model.shards")
+    assert (found.verdict, found.fix) == ("FAIL", "chmod -R a+rX its folder.")
 
 
 def test_of_many_a_few_are_named() -> None:
@@ -168,3 +174,14 @@ def test_hashes_against_the_record_and_among_hosts() -> None:
 def test_no_path_of_a_checkout_stands_for_a_hub_id(tmp_path: Path) -> None:
     assert judge(absent(str(tmp_path)), "model.dir").verdict == "FAIL"
     assert judge(absent("a b/c"), "model.dir").verdict == "FAIL"
+
+
+def test_a_model_that_cannot_be_told_whole_is_not_verified() -> None:
+    """Whoever goes by the exit code must not go on."""
+    told = {
+        **to_plain(facts()),
+        "model.files": {"value": None, "source": "/models/R1", "problem": "Input/output error"},
+    }
+    found = {finding.check: finding.verdict for finding in verified({"h": told})}
+    assert (found["model.shards"], found["model.dir"]) == ("FAIL", "PASS")
+    assert {finding.verdict for finding in verified({"h": {**to_plain(facts())}})} <= {"PASS", "SKIP"}

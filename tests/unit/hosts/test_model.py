@@ -64,6 +64,11 @@ def dangle(path: Path) -> None:
     path.symlink_to("../blobs/abc")
 
 
+def circle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
 def to_pointer(path: Path) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4302000000\n")
 
@@ -73,6 +78,7 @@ def to_pointer(path: Path) -> None:
     [
         (Path.unlink, "not there"),
         (dangle, "a link to nothing: ../blobs/abc"),
+        (circle, "Too many levels of symbolic links"),
         (to_pointer, "a Git LFS pointer"),
         (lambda path: path.write_bytes(b""), "no safetensors header: 0 bytes"),
         (lambda path: path.write_bytes(b"\0" * 5000), "no safetensors header: 0 bytes"),

@@ -16,6 +16,7 @@ CACHED = 0.9  # of the memory: vLLM prefetches no more
 FAMILY = ("deepseek_v3", "deepseek_v32", "kimi_k2")
 HUB_BYTES = {f"deepseek-ai/DeepSeek-{name}": 689 * GB for name in ("R1", "R1-0528", "V3", "V3-0324", "V3.1")}
 FETCH = "`dsr1 model fetch` downloads it, `dsr1 model push` brings it from one host to all."
+SHUT = "Permission denied"
 PART = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
 
 
@@ -96,7 +97,9 @@ def shards(facts: Facts, needs: Needs) -> Verdict:
         wrong.append("no *.safetensors at all")
     seen = some(wrong) if wrong else f"{len(shards_of(files))} shards, {size_of(files) / GB:.1f} GB"
     wanted = "every shard of the index, of the size that its header tells"
-    return passed(not wrong, "FAIL", seen, wanted, f"Delete what is wrong, then fetch it again. {FETCH}")
+    shut = all(line.endswith(SHUT) for line in wrong)
+    fix = "chmod -R a+rX its folder." if shut else f"Delete what is wrong, then fetch it again. {FETCH}"
+    return passed(not wrong, "FAIL", seen, wanted, fix)
 
 
 def problem_of(file: Mapping[str, Any]) -> str:

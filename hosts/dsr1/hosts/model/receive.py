@@ -166,7 +166,7 @@ class Receiver:
         with part.open("ab", buffering=0) as file:
             for data in line.file(index, offset, item.size):
                 self._upstreams.fed()
-                _write_all(file.fileno(), data)
+                _write_all(file.fileno(), data, part)
                 digest.update(data)
                 offset += len(data)
                 self._stock.put(index, part, offset)
@@ -193,9 +193,13 @@ def _hash_so_far(part: Path) -> "_Hash":
     return digest
 
 
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
+def _write_all(file: int, data: bytes, path: Path) -> None:
+    """What the disk refuses names the file."""
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _is_of_the_disk(error: Exception) -> bool:

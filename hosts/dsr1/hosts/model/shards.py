@@ -43,7 +43,15 @@ def look_at(folder: Path) -> dict[str, Seen]:
 
 def _counts(entry: "os.DirEntry[str]") -> bool:
     """Not hidden, no folder, and none of the record of hashes: it need not be on every host."""
-    return not entry.name.startswith(".") and entry.name != SUMS and not entry.is_dir()
+    return not entry.name.startswith(".") and entry.name != SUMS and not _is_folder(entry)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """A link that leads in a circle is none; what is wrong with it is told when it is looked at."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _index(folder: Path) -> tuple[dict[str, list[str]], str]:
