@@ -41,11 +41,11 @@ def unreached(host: str, error: Dsr1Error) -> Finding:
 
 
 def folded(findings: Iterable[Finding]) -> Iterator[str]:
-    """One line for equal findings of several hosts, which it names."""
+    """One line for equal findings of several hosts, which are folded."""
     hosts: dict[str, list[str]] = {}
     for f in findings:
         hosts.setdefault(f"{f.check}: {f.seen}; wanted {f.wanted}. {f.fix}", []).append(f.host)
-    yield from (f"{', '.join(sorted(names))}: {line}" for line, names in sorted(hosts.items()))
+    yield from (f"{fold_names(names)}: {line}" for line, names in sorted(hosts.items()))
 
 
 def fold_rows(findings: Sequence[Finding]) -> list[Row]:

@@ -31,6 +31,7 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     gpus = Counter[str]() if simulated else count_gpus(topology)
     hca = {host.name: wanted_adapters(recipe, host) for host in whole}
     places = [(host.host, host.address) for host in plan.hosts]
+    engines = engines_of(topology)
     return Needs(
         gpus=max(gpus.values(), default=0),
         hosts=len({host.address for host in whole}),
@@ -40,7 +41,10 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
         packages=required.packages,
         pins=required.pins,
         folders={} if simulated else written_folders(recipe),
-        own={name: Own(gpus[name], tuple(ports_of(plan, address)), hca[name]) for name, address in places},
+        own={
+            name: Own(gpus[name], tuple(ports_of(plan, address)), hca[name], engines.get(name, ()))
+            for name, address in places
+        },
     )
 
 
@@ -102,6 +106,12 @@ def count_gpus(topology: Topology) -> Counter[str]:
     for host in topology.hosts:
         found[host.name] = machines[host.address]
     return found
+
+
+def engines_of(topology: Topology) -> dict[str, tuple[str, ...]]:
+    """By host, those that have a node there."""
+    pairs = [(node.host.name, group.name) for group in topology.groups for node in group.nodes]
+    return {host: tuple(group for name, group in pairs if name == host) for host, _ in pairs}
 
 
 def ports_of(plan: Plan, address: str) -> list[int]:

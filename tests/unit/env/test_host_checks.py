@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.env.hgx import DISK, ETH0, GIB, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts
+from tests.unit.env.hgx import DISK, ETH0, GIB, GPU, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs, Own
@@ -188,6 +188,17 @@ def test_the_one_that_differs_from_most_is_named() -> None:
     found = {f.host: f for f in run_checks(site, NEEDS, ("sw.versions",))}
     assert {host: f.verdict for host, f in found.items()} == {"a": "PASS", "b": "PASS", "c": "FAIL"}
     assert found["c"].seen == "torch 2.12.0, 2.13.0 on most"
+
+
+def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
+    """Prefill may have other GPUs than decode."""
+    h200: list[Value] = [GPU | {"name": "NVIDIA H200", "memory": 140 * GIB}] * 8
+    site = {"a": make_facts(), "b": make_facts(gpu_devices=h200), "c": make_facts(gpu_devices=h200)}
+    for parts, odd in ((("p", "p", "p"), "a"), (("p", "d", "d"), ""), (("p", "pd", "d"), "a"), (("", "", ""), "a")):
+        own = {host: Own(8, engines=tuple(mine)) for host, mine in zip("abc", parts, strict=True)}
+        needs = replace(NEEDS, hosts=3, own=own)
+        found = run_checks(site, needs, ("gpu.same",))
+        assert "".join(f.host for f in found if f.verdict == "FAIL") == odd
 
 
 @pytest.mark.parametrize(

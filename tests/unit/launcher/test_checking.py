@@ -118,7 +118,7 @@ def seen(told: Told) -> Seen:
 def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
     recipe = load_recipe("dsr1-dep", [])
     few = {"limit.nofile": Fact(1024, "getrlimit")}
-    with pytest.raises(CheckFailed, match=r"a, b: sys.nofile: at most 1024 files.*\n`dsr1 check` shows all"):
+    with pytest.raises(CheckFailed, match=r"a,b: sys.nofile: at most 1024 files.*\n`dsr1 check` shows all"):
         refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):
         refuse_unfit(recipe, seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))

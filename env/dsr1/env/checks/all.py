@@ -17,7 +17,7 @@ from dsr1.env.checks import (
     software,
     system,
 )
-from dsr1.env.checks.judging import ORDER, Equal, Needs, Site, judge_across, judge_equal, judge_host, known
+from dsr1.env.checks.judging import ORDER, Equal, Needs, Site, circles, judge_across, judge_equal, judge_host, known
 from dsr1.env.checks.selection import select
 from dsr1.hosts.events import Finding
 from dsr1.hosts.facts.fact import Facts
@@ -86,7 +86,7 @@ def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Fi
     """Worst first; within a verdict by check, then host."""
     several = len(site) > 1 and needs.hosts > 1  # one machine may stand in for several hosts
     own = {host: select(needs.on(host), facts) for host, facts in site.items()}
-    found = [*_each_host(site, own, ids), *(_across(site, own, ids) if several else ())]
+    found = [*_each_host(site, own, ids), *(_across(site, needs, own, ids) if several else ())]
     return tuple(worst_first(found))
 
 
@@ -100,11 +100,11 @@ def _each_host(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> It
         yield from (judge_host(check, judge, host, facts, own[host]) for check, judge in chosen)
 
 
-def _across(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
-    gpus = any(needs.gpus for needs in own.values())
+def _across(site: Site, needs: Needs, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
+    on_gpus = circles(site, needs) if any(needs.gpus for needs in own.values()) else []
     for check, equal in EQUAL.items():
-        if check in ids and (gpus or not equal.gpus):
-            yield from judge_equal(check, equal, site)
+        for hosts in (on_gpus if equal.gpus else [list(site)]) if check in ids else []:
+            yield from judge_equal(check, equal, {host: site[host] for host in hosts})
     for check, chosen in fabric.EQUAL.items():
         if check in ids and any(needs.rdma for needs in own.values()):
             yield from judge_equal(check, chosen, own)

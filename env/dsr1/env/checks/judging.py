@@ -1,7 +1,7 @@
 """How a check is written: a judge of one host's facts, or of one fact over all hosts; both become findings."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -53,11 +53,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the plan takes of one host: GPUs, every port that its processes bind there, and the user's own adapters."""
+    """What the plan takes of one host: GPUs, every port that its processes bind there, and the user's own adapters.
+
+    `engines` are those that have a part there.
+    """
 
     gpus: int = 0
     ports: tuple[int, ...] = ()
     hca: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) 
 
 @dataclass(frozen=True, slots=True)
 class Equal(Generic[Told]):
-    """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs."""
+    """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs, among the hosts of an engine."""
 
     read: Callable[[Told], Mapping[str, str]]
     verdict: str
@@ -217,6 +221,17 @@ def judge_across(check: str, judge: Callable[[str, Site], Iterator[Finding]], si
     except (Unknown, *NONSENSE) as error:
         said = not_known(f"a fact that makes no sense: {error!r}")
         return [Finding(host, check, said.verdict, said.seen, said.wanted, said.fix) for host in site]
+
+
+def circles(hosts: Iterable[str], needs: Needs) -> list[list[str]]:
+    """Hosts that have an engine in common, also by way of others. Those of none are one circle."""
+    found: list[tuple[set[str], list[str]]] = []
+    for host in hosts:
+        mine = {*needs.own.get(host, Own()).engines} or {""}
+        touched = [circle for circle in found if circle[0] & mine]
+        joined = (mine.union(*(engines for engines, _ in touched)), [*(h for _, names in touched for h in names), host])
+        found = [*(circle for circle in found if circle not in touched), joined]
+    return [names for _, names in found]
 
 
 def across(site: Site, name: str) -> Iterator[tuple[str, Any]]:
