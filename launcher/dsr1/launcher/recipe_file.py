@@ -155,7 +155,8 @@ def _changed(tree: Layer, change: str) -> Layer:
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError(f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256")
-    return assign(tree, keys, parse_value(value), f"--set {change}")
+    place = f"--set {change}"
+    return assign(tree, keys, parse_value(value, keys, place), place)
 
 
 def _value(tree: Layer, *keys: str) -> object:
@@ -202,10 +203,21 @@ def _with_experts(tree: Layer) -> Layer:
 
 
 def _explain(error: ValidationError, tree: Layer) -> Iterator[str]:
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         keys = tuple(str(key) for key in item["loc"] if not _is_branch(str(key)))
-        told = ": ".join(filter(None, (".".join(keys), _reason(item, keys))))
+        found.setdefault(keys, []).append(item)
+    for keys, items in found.items():
+        told = ": ".join(filter(None, (".".join(keys), _reasons(items, keys))))
         yield f"{place_of(tree, keys or _spoken_of(told))}: {told}"
+
+
+def _reasons(items: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> str:
+    """Of one value; several where it may be of several kinds."""
+    first, *others = dict.fromkeys(_reason(item, keys) for item in items)
+    said = " or ".join((first, *(other.removeprefix("Input should be ") for other in others)))
+    shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(items[0]["input"], dict | list)
+    return f"{said} (seen: {items[0]['input']!r})" if shown else said
 
 
 def _spoken_of(message: str) -> tuple[str, ...]:
@@ -224,8 +236,7 @@ def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:
         return f"unknown key{_guess(keys[-1], allowed)}; allowed are {', '.join(allowed)}"
     if item["type"] == "missing":
         return "is missing"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return message if isinstance(item["input"], dict | list) else f"{message} (seen: {item['input']!r})"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _allowed_keys(keys: tuple[str, ...]) -> list[str]:

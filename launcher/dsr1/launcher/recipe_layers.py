@@ -12,6 +12,7 @@ from dsr1.hosts.errors import InputError
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast, and in every wheel
 _MAX_BYTES = 2**20
 _TEXT = "tag:yaml.org,2002:str"
+_WORDS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp"))
 Keys = tuple[str, ...]
 
 
@@ -39,21 +40,20 @@ def read_layer(file: Path, source: str) -> Layer:
 def parse_layer(text: str, source: str) -> Layer:
     """As read_layer, from text."""
     tree = _compose(text, source)
-    try:
-        values = yaml.load(text, Loader=_LOADER)  # a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{source}: not YAML: {error}") from None
+    values = _constructed(tree, source)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"{source}: a recipe is a mapping with keys such as name, model and engines")
     return Layer(source, values, {keys: f"{source}:{line}" for keys, line in _lines(tree, ()).items()})
 
 
-def parse_value(text: str) -> Any:
-    """A value of --set: YAML, or the text itself where that is none."""
+def parse_value(text: str, keys: Keys, source: str) -> Any:
+    """A value of --set for these keys: YAML, or the text itself where that is none."""
     try:
-        return yaml.load(text, Loader=_LOADER)  # a SafeLoader
-    except (yaml.YAMLError, ValueError):
+        yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError:
         return text
+    tree = _compose(text, source, keys)
+    return "" if tree is None and _is_environment(keys[:-1]) else _constructed(tree, source)
 
 
 def part_of(layer: Layer, keys: Keys, label: str) -> Layer:
@@ -90,11 +90,13 @@ def assign(layer: Layer, keys: Keys, value: object, place: str) -> Layer:
 
 
 def place_of(layer: Layer, keys: Keys) -> str:
-    """Where a value stands, or the last key on the way to it that stands anywhere; else the layer's name."""
+    """Where a value stands, or the last key on the way to it that stands anywhere, or what is below it; else the
+    layer's name."""
     for depth in range(len(keys), 0, -1):
         if keys[:depth] in layer.places:
             return layer.places[keys[:depth]]
-    return layer.source
+    below = (place for at, place in layer.places.items() if keys and at[: len(keys)] == keys)
+    return next(below, layer.source)
 
 
 def _merge(
@@ -140,8 +142,19 @@ def _paths(value: object, at: Keys) -> list[Keys]:
     return [at, *(path for key, below in inner for path in _paths(below, (*at, str(key))))]
 
 
-def _compose(text: str, source: str) -> yaml.Node | None:
-    """The node tree with line numbers; refuses what YAML lets pass: aliases (they can explode) and double keys."""
+def _constructed(tree: yaml.Node | None, source: str) -> Any:
+    """Plain values of a tree. Raises InputError for a tag or a date that is none."""
+    try:
+        return None if tree is None else yaml.constructor.SafeConstructor().construct_document(tree)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{source}: not YAML: {error}") from None
+
+
+def _compose(text: str, source: str, at: Keys = ()) -> yaml.Node | None:
+    """The node tree with line numbers; refuses what YAML lets pass: aliases (they can explode) and double keys.
+
+    `at` are the keys that it stands below. Variables are text, as they are written: 010, 1.10 and yes stay that.
+    """
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
             raise InputError(f"{source}: YAML aliases (*name) are not allowed in a recipe")
@@ -151,7 +164,20 @@ def _compose(text: str, source: str) -> yaml.Node | None:
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
     _refuse_odd_keys(tree, source)
+    _keep_text(tree, at)
     return tree
+
+
+def _keep_text(node: yaml.Node | None, at: Keys) -> None:
+    if isinstance(node, yaml.ScalarNode) and _is_environment(at[:-1]) and node.tag in _WORDS:
+        node.tag = _TEXT
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        _keep_text(value, (*at, str(key.value)))
+
+
+def _is_environment(keys: Keys) -> bool:
+    """Whether these are the keys of an `env`; an engine may be called so."""
+    return keys[-1:] == ("env",) and keys[-2:-1] != ("engines",)
 
 
 def _refuse_odd_keys(node: yaml.Node | None, source: str) -> None:

@@ -6,10 +6,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dsr1.launcher.flags import check_flag_names
 
-Scalar = str | int | float | bool
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Scalar = str | int | Number | bool
 Argument = Scalar | None | list[Scalar] | dict[str, Any]
 Seconds = Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False)]
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
 MOST_NODES, MOST_RANKS = 1024, 16384
 NodeCount = Annotated[int, Field(gt=0, le=MOST_NODES)]
 LocalCount = Annotated[int, Field(gt=0, le=64)]

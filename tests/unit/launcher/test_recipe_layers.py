@@ -111,3 +111,40 @@ def test_yaml_that_is_too_deep_is_an_error_like_any_other(folder: Path) -> None:
     (folder / "own.yaml").write_text("a: " + "[" * 100_000)
     with pytest.raises(InputError, match=r"own\.yaml"):
         resolve_recipe(str(folder / "own.yaml"), Changes())
+
+
+@pytest.mark.parametrize("written", ["010", "1.10", "yes", "0x10", "1_000", "2024-01-01", "1e3", '"010"'])
+def test_a_variable_is_text_as_it_is_written(folder: Path, written: str) -> None:
+    wanted = written.strip('"')
+    (folder / "own.yaml").write_text(OWN.replace("B: c", f"B: {written}"))
+    assert resolve_recipe(str(folder / "own.yaml"), Changes()).recipe.engines["main"].env["B"] == wanted
+    for setting in (f"engines.main.env.A={written}", f"engines.main.env={{A: {written}}}"):
+        found = resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
+        assert found.recipe.engines["main"].env["A"] == wanted
+
+
+def test_an_engine_may_be_called_env(folder: Path) -> None:
+    (folder / "own.yaml").write_text("name: a\nmodel: {path: /m}\nengines:\n  env: {nodes: 2}\n")
+    assert resolve_recipe(str(folder / "own.yaml"), Changes()).recipe.engines["env"].nodes == 2
+
+
+def test_a_setting_may_be_empty_text(folder: Path) -> None:
+    found = resolve_recipe(str(folder / "own.yaml"), Changes(settings=("engines.main.env.A=",)))
+    assert found.recipe.engines["main"].env["A"] == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        ("engines.main.args={a: 1, a: 2}", "key 'a' stands twice"),
+        ("engines.main.args={a: &x [1], b: *x}", r"aliases \(\*name\) are not allowed"),
+        ("engines.main.args={a: !!python/object/apply:os.system [id]}", "not YAML"),
+        ("engines.main.args={a: .nan}", "engines.main.args.a: "),
+        ("engines.main.nodes=0", r"nodes: Input should be greater than 0 or 'all' \(seen: 0\)$"),
+        ("engines.main.max_model_len=4294967296", "max_model_len: Input should be less than"),
+        ("ENGINES.x=1", "^--set ENGINES.x=1: ENGINES: unknown key"),
+    ],
+)
+def test_a_setting_is_as_strict_as_a_file(folder: Path, setting: str, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
