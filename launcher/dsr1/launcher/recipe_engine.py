@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dsr1.launcher.flags import flag_name
-from dsr1.launcher.recipe_types import Arguments, Count, Environment, LocalCount, NodeCount, Part, RankCount, Text
+from dsr1.launcher.recipe_types import Arguments, Count, Environment, Json, LocalCount, NodeCount, Part, RankCount, Text
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 MICROBATCHING = (*LOW_LATENCY, "deepep_high_throughput")
@@ -59,8 +59,8 @@ class Engine(Part):
     max_num_batched_tokens: Count | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     enforce_eager: bool = False
-    compilation_config: dict[str, Any] | None = None
-    kv_transfer: Literal["nixl", "lmcache", "kvbm"] | dict[str, Any] | None = None
+    compilation_config: Json | None = None
+    kv_transfer: Literal["nixl", "lmcache", "kvbm"] | Json | None = None
     kv_events: bool = False
     args: Arguments = {}
     env: Environment = {}

@@ -29,7 +29,7 @@ BUILT_IN = Path(__file__).with_name("recipes")
 _PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
 _OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
 _EXTENDS, _PROFILE, _PROFILES = "extends", "profile", "profiles"
-_MOST_CONFIG_BYTES = 2**20
+_MOST_CONFIG_BYTES, _MOST_LAYERS = 2**20, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +121,18 @@ def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer]
     base = _named(own, _EXTENDS)
     if base:
         file = find_recipe(base, beside)
+        place = f"{place_of(own, (_EXTENDS,))}: {_EXTENDS}"
         if str(file) in seen:
-            raise InputError(f"{place_of(own, (_EXTENDS,))}: {_EXTENDS}: {base} extends what extends it")
+            raise InputError(f"{place}: {base} extends what extends it")
+        if len(seen) > _MOST_LAYERS:
+            raise InputError(f"{place}: {base} is more than {_MOST_LAYERS} recipes below the first")
         layers, offered = _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
     for name in part_of(own, (_PROFILES,), _PROFILES).values if own.values.get(_PROFILES) else ():
         mine = part_of(own, (_PROFILES, name), f"profile {name}")
         offered[name] = merge_layers(offered[name], mine) if name in offered else mine
     chosen = _named(own, _PROFILE)
     if chosen:
-        layers.append(_chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}"))
+        layers.append(_chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}", beside))
     return [*layers, without(own, _EXTENDS, _PROFILE, _PROFILES)], offered
 
 
@@ -140,14 +143,21 @@ def _named(layer: Layer, key: str) -> str:
     return value or ""
 
 
-def _chosen_profile(name: str, offered: Mapping[str, Layer], where: str) -> Layer:
-    """One that the recipe offers, or a site's own file with the keys of a recipe that it changes."""
+def _chosen_profile(name: str, offered: Mapping[str, Layer], where: str, beside: Path = Path()) -> Layer:
+    """One that the recipe offers, or a site's own file with the keys that it changes, beside what names it."""
     if name in offered:
         return offered[name]
     if _is_file_name(name):
-        return read_layer(Path(name), name)
+        return _only_changes(read_layer(beside / name, str(beside / name)))
     known = ", ".join(offered) or "none"
     raise InputError(f"{where}: no such profile{_guess(name, offered)}; the recipe has {known}; a file ends in .yaml")
+
+
+def _only_changes(layer: Layer) -> Layer:
+    for key in (_EXTENDS, _PROFILE, _PROFILES):
+        if key in layer.values:
+            raise InputError(f"{place_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change")
+    return layer
 
 
 def _changed(tree: Layer, change: str) -> Layer:

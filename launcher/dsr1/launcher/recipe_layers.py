@@ -28,9 +28,11 @@ class Layer:
 def read_layer(file: Path, source: str) -> Layer:
     """Raises InputError that names the file, and the line of what is not YAML."""
     try:
-        if file.stat().st_size > _MAX_BYTES:
+        with file.open("rb") as opened:
+            data = opened.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
             raise InputError(f"{file}: larger than {_MAX_BYTES} bytes, so it is not a recipe")
-        text = file.read_text(encoding="utf-8")
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"{file}: can't be read: {why}") from None

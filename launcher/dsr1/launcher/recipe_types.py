@@ -1,5 +1,7 @@
 """Types that every part of a recipe is made of: strict, closed and frozen models, and the scalars of YAML."""
 
+import json
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -8,7 +10,6 @@ from dsr1.launcher.flags import check_flag_names
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = str | int | Number | bool
-Argument = Scalar | None | list[Scalar] | dict[str, Any]
 Seconds = Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 MOST_NODES, MOST_RANKS = 1024, 16384
@@ -16,6 +17,21 @@ NodeCount = Annotated[int, Field(gt=0, le=MOST_NODES)]
 LocalCount = Annotated[int, Field(gt=0, le=64)]
 RankCount = Annotated[int, Field(gt=0, le=MOST_RANKS)]
 PortNumber = Annotated[int, Field(ge=1024, le=65535)]
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    """vLLM is given it as JSON."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"must become JSON ({error}); put a date into quotes") from None
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
+        raise ValueError("a name has lower case, digits and dashes between, 32 at most")
+    return value
 
 
 def _text_of_number(value: object) -> object:
@@ -32,7 +48,9 @@ Text = Annotated[str, AfterValidator(_no_nul)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 EnvValue = Annotated[Text, BeforeValidator(_text_of_number)]
 Environment = dict[EnvName, EnvValue]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+Name = Annotated[str, AfterValidator(_name)]
+Json = Annotated[dict[str, Any], AfterValidator(_json)]
+Argument = Scalar | None | list[Scalar] | Json
 Arguments = Annotated[dict[str, Argument], AfterValidator(check_flag_names)]
 
 

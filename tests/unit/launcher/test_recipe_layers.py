@@ -93,6 +93,7 @@ def test_the_models_own_config_tells_its_experts(folder: Path) -> None:
             r"own.yaml:4 \(profile x\): engines.main.nods: unknown key \(did you mean nodes",
         ),
         ("name: a\nextends: base.yaml\nengines: {main: 3}\n", "own.yaml:3: engines.main: "),
+        ("name: a\nextends: base.yaml\nprofile: own.yaml\n", "own.yaml:2: extends: is for a recipe"),
     ],
 )
 def test_layers_that_are_none(folder: Path, text: str, wanted: str) -> None:
@@ -105,6 +106,18 @@ def test_layers_that_are_none(folder: Path, text: str, wanted: str) -> None:
 def test_settings_that_are_none(folder: Path, setting: str) -> None:
     with pytest.raises(InputError, match=f"--set {setting.split('=')[0]}"):
         resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
+
+
+def test_a_chain_of_recipes_has_an_end(folder: Path) -> None:
+    for number in range(40):
+        (folder / f"c{number}.yaml").write_text(f"name: c\nextends: c{number + 1}.yaml\n")
+    with pytest.raises(InputError, match=r"c33\.yaml:2: extends: c34\.yaml is more than 32 recipes below"):
+        resolve_recipe(str(folder / "c0.yaml"), Changes())
+
+
+def test_a_file_without_end_is_no_recipe() -> None:
+    with pytest.raises(InputError, match="larger than"):
+        resolve_recipe("/dev/zero", Changes())
 
 
 def test_yaml_that_is_too_deep_is_an_error_like_any_other(folder: Path) -> None:
@@ -140,6 +153,10 @@ def test_a_setting_may_be_empty_text(folder: Path) -> None:
         ("engines.main.args={a: &x [1], b: *x}", r"aliases \(\*name\) are not allowed"),
         ("engines.main.args={a: !!python/object/apply:os.system [id]}", "not YAML"),
         ("engines.main.args={a: .nan}", "engines.main.args.a: "),
+        ("engines.main.args={a: {b: .inf}}", "must become JSON"),
+        ("engines.main.compilation_config={a: 2024-01-01}", "must become JSON .*quotes"),
+        ("engines.main.kv_transfer={kv_connector: X, a: !!set {b}}", "must become JSON"),
+        ("name=Ä", "a name has lower case"),
         ("engines.main.nodes=0", r"nodes: Input should be greater than 0 or 'all' \(seen: 0\)$"),
         ("engines.main.max_model_len=4294967296", "max_model_len: Input should be less than"),
         ("ENGINES.x=1", "^--set ENGINES.x=1: ENGINES: unknown key"),
