@@ -28,9 +28,14 @@ class Held:
 def bring(transport: Transport, caches: Iterable[HostCache], store: Store) -> tuple[str, ...]:
     """Give every host what it lacks, all at once. What was done, in words: failing at it ends nothing."""
     known = tuple(caches)
-    wanted = {f"{one.host} {one.cache.folder}": one for one in known}
-    done = at_once(lambda one: _bring_one(transport, one, store), wanted)
-    return _said([*map(str, done.values()), *_unfilled(known, store)])
+    return _said([*map(str, give(transport, known, store).values()), *_unfilled(known, store)])
+
+
+def give(transport: Transport, caches: Iterable[HostCache], store: Store) -> dict[str, str | HostError]:
+    """As `bring`, by host and folder: what was done, no words where nothing was, or why it wasn't."""
+    return at_once(
+        lambda one: _bring_one(transport, one, store), {f"{one.host} {one.cache.folder}": one for one in caches}
+    )
 
 
 def _bring_one(transport: Transport, one: HostCache, store: Store) -> str:
@@ -51,12 +56,12 @@ def _said(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
-    """Add to the host's cache what it lacks of a pack. HostError names the host."""
+    """Add to the host's cache what it lacks of a pack; empty words: nothing. HostError names the host."""
     root = dict(pack.made_of)["root"]
     try:
         data = store.read(pack)
     except (OSError, ValueError) as error:
-        return f"{pack.key} not brought to {host}: {error}"
+        raise HostError(f"{host}: {pack.key} not brought: {error}") from error
     told = _told(transport, host, Question("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data))
     return f"{host} got {pack.key}: {told['added']} files, {pack.packed / 1e6:.1f} MB sent" if told["added"] else ""
 

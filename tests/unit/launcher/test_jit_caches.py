@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dsr1.env.caches import HostCache, JitCache
+from dsr1.hosts.errors import HostError
 from dsr1.hosts.local import LocalTransport
-from dsr1.launcher.jit_caches import bring, drop_held, harvest, list_held, open_cache
+from dsr1.launcher.jit_caches import bring, drop_held, harvest, list_held, open_cache, push
 from dsr1.launcher.jit_store import Store
 
 KEY = "cpu-vllm0.31.0-0123456789ab"
@@ -69,6 +70,9 @@ def test_a_broken_pack_is_told_and_ends_nothing(tmp_path: Path, transport: Local
     (tmp_path / "store" / f"{KEY}.tar.xz").write_bytes(b"half")
     drop_held(transport, "one", str(tmp_path / "disk"), [KEY])
     assert "sha256" in bring(transport, (one,), store)[0]
+    (pack,) = store.list()
+    with pytest.raises(HostError, match=r"^one: .* not brought: .*sha256"):
+        push(transport, "one", pack, store)
     store.drop(KEY)
     assert store.list() == []
 

@@ -11,6 +11,7 @@ import typer
 from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_hosts
 
 if TYPE_CHECKING:
+    from dsr1.hosts.errors import HostError
     from dsr1.hosts.transport import Transport
     from dsr1.launcher.jit_caches import Held
     from dsr1.launcher.jit_store import Pack
@@ -37,6 +38,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what is kept here, or with --hosts what the hosts hold."""
+    from dsr1.hosts.at_once import raise_all
     from dsr1.hosts.way import way_to
     from dsr1.launcher.jit_store import jit_store
 
@@ -46,12 +48,14 @@ def list_(
         print(json.dumps([asdict(pack) for pack in packs], indent=2) if as_json else lines)
         return
     with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
-        held = _held(transport, names, root)
+        told = _told(transport, names, root)
+    held = _held(told)
     if as_json:
         print(json.dumps({host: [asdict(one) for one in found] for host, found in held.items()}, indent=2))
-    else:
+    elif held:
         lines = "\n".join(_held_line(host, one) for host, found in held.items() for one in found)
         print(lines or "no host holds a cache")
+    raise_all(told)
 
 
 @app.command("push")
@@ -77,10 +81,12 @@ def push_(
     with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         pairs = {f"{host} {pack.key}": (host, pack) for host in names for pack in packs}
         done = at_once(lambda pair: push(transport, *pair, store), pairs)
+    if not packs:
+        print("no cache is kept here")
+    for pair, words in done.items():
+        if isinstance(words, str):
+            print(words or f"{pair}: complete already")
     raise_all(done)
-    print(
-        "\n".join(str(words) or f"{pair}: complete already" for pair, words in done.items()) or "no cache is kept here"
-    )
 
 
 @app.command()
@@ -98,6 +104,7 @@ def prune(
 
     The next start compiles what it lacks.
     """
+    from dsr1.hosts.at_once import at_once, raise_all
     from dsr1.hosts.errors import InputError
     from dsr1.hosts.way import way_to
     from dsr1.launcher.jit_caches import drop_held
@@ -113,20 +120,32 @@ def prune(
             print(f"removed {pack.key}")
         return
     with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
-        found = _held(transport, names, root)
-        _refuse_unknown(keys or [], [one for held in found.values() for one in held], "is held by a host")
-        for host, held in found.items():
-            due = [one.key for one in _due(held, keys or [], older)]
-            for key in drop_held(transport, host, root, due) if due else ():
-                print(f"{host}: removed {key}")
+        told = _told(transport, names, root)
+        found = _held(told)
+        if found:
+            _refuse_unknown(keys or [], [one for held in found.values() for one in held], "is held by a host")
+        due = {host: [one.key for one in _due(held, keys or [], older)] for host, held in found.items()}
+        gone = at_once(
+            lambda host: drop_held(transport, host, root, due[host]), {host: host for host in due if due[host]}
+        )
+    for host, removed in gone.items():
+        for key in removed if isinstance(removed, list) else ():
+            print(f"{host}: removed {key}")
+    raise_all({**told, **gone})
 
 
-def _held(transport: "Transport", names: Sequence[str], root: str) -> "dict[str, list[Held]]":
-    from dsr1.hosts.at_once import at_once, raise_all
+Told = dict[str, "list[Held] | HostError"]
+
+
+def _told(transport: "Transport", names: Sequence[str], root: str) -> Told:
+    """By host; one that doesn't answer keeps no other from it."""
+    from dsr1.hosts.at_once import at_once
     from dsr1.launcher.jit_caches import list_held
 
-    told = at_once(lambda host: list_held(transport, host, root), {host: host for host in names})
-    raise_all(told)
+    return at_once(lambda host: list_held(transport, host, root), {host: host for host in names})
+
+
+def _held(told: Told) -> "dict[str, list[Held]]":
     return {host: held for host, held in told.items() if isinstance(held, list)}
 
 

@@ -44,6 +44,7 @@ def prewarm(
 
     Fills the JIT caches with dummy weights on the first host, then gives them to all.
     """
+    from dsr1.hosts.at_once import raise_all
     from dsr1.launcher.survey import survey_any
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
@@ -53,6 +54,7 @@ def prewarm(
         _fill(loaded, seen, accesses[:1], name, cache)
     if accesses:
         _give(loaded, seen, accesses)
+        raise_all(seen.told)
 
 
 def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
@@ -74,6 +76,7 @@ def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str
 
 
 def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str, cache: "HostCache") -> None:
+    from dsr1.hosts.errors import LaunchFailed
     from dsr1.hosts.facts.fact import value_of
     from dsr1.launcher.cli.view import make_view
     from dsr1.launcher.executor import launch_run, stop_run
@@ -87,23 +90,29 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
     with make_view() as show:
         run = launch_run(one, f"prewarm-{name}-{secrets.token_hex(2)}", first, show)
     try:
-        harvest(transport_of(run), (cache,), jit_store(), run.name)
+        words = harvest(transport_of(run), (cache,), jit_store(), run.name)
     finally:
         left = stop_run(run)
+    for line in words:
+        print(line)
     kept = jit_store().find(cache.cache.key)
     size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB" if kept else "nothing was compiled"
     print(f"engine {name}: {cache.cache.key}: {size}, after {run.state().ready_after} s")
     if left:
-        print(f"MAY STILL RUN: {'; '.join(left)}")
+        raise LaunchFailed(f"{run.name}: may still run: {'; '.join(left)}")
 
 
 def _give(recipe: "Recipe", seen: "Seen", accesses: "Sequence[Access]") -> None:
+    from dsr1.hosts.at_once import raise_all
     from dsr1.hosts.way import over_ssh
-    from dsr1.launcher.jit_caches import bring
+    from dsr1.launcher.jit_caches import give
     from dsr1.launcher.jit_store import jit_store
     from dsr1.launcher.plan import make_plan
 
     caches = make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts).caches
     with over_ssh(accesses, recipe.runtime.interpreter) as transport:
-        for words in bring(transport, caches, jit_store()):
+        done = give(transport, caches, jit_store())
+    for words in done.values():
+        if isinstance(words, str) and words:
             print(words)
+    raise_all(done)
