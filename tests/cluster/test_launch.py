@@ -22,15 +22,32 @@ def test_from_launch_to_stop(login: Login) -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("count", [2, 4])
-def test_real_vllm(runtime: None, make_cluster: Clusters, count: int) -> None:
-    names = tuple(f"node{number}" for number in range(1, count + 1))
+def test_real_vllm_on_four_hosts(runtime: None, make_cluster: Clusters) -> None:
+    names = ("node1", "node2", "node3", "node4")
     login = Login(make_cluster(*names))
-    launched = login.launch("v", ",".join(names), "--set", f"engines.main.nodes={count}")
+    serve_and_stop(login, names)
+
+
+@pytest.mark.heavy
+def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> None:
+    """Both hosts see this machine's /tmp apart: what one start leaves on them is removed, and brought back."""
+    serve_and_stop(login, ("node1", "node2"), "--set", "runtime.cache_dir=/tmp/jit")
+    (kept,) = json.loads(login.dsr1("cache", "ls", "--json").stdout)
+    assert login.dsr1("cache", "prune", kept["key"], "--root", "/tmp/jit", "--hosts", "node2").returncode == 0
+    assert login.dsr1("cache", "push", "--hosts", "node[1-2]").returncode == 0
+    held = json.loads(login.dsr1("cache", "ls", "--root", "/tmp/jit", "--hosts", "node[1-2]", "--json").stdout)
+    same = (kept["key"], kept["digest"])
+    assert {host: (one["key"], one["digest"]) for host, (one,) in held.items()} == {"node1": same, "node2": same}
+
+
+def serve_and_stop(login: Login, names: tuple[str, ...], *options: str) -> None:
+    """Every rank answers; what the start compiled is kept; nothing is left."""
+    launched = login.launch("v", ",".join(names), "--set", f"engines.main.nodes={len(names)}", *options)
     assert launched.returncode == 0, launched.stderr
     smoked = login.dsr1("smoke", "v", "--json")
     assert smoked.returncode == 0, smoked.stderr
-    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == list(range(count))
+    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == list(range(len(names)))
+    until(lambda: "kept" in str(login.status("v")["notes"]))
     assert login.dsr1("stop", "v").returncode == 0
     assert_clean(login.cluster, *names)
 
@@ -133,18 +150,3 @@ def test_hosts_that_are_none(login: Login, hosts: str) -> None:
     refused = login.launch("none", hosts, *MOCKER)
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
     assert "--hosts" in refused.stderr
-
-
-@pytest.mark.heavy
-def test_caches_go_to_hosts_that_lack_them(login: Login) -> None:
-    """Both hosts see this machine's /tmp apart: what one start leaves on them is removed, and brought back."""
-    caches = ("--set", "runtime.cache_dir=/tmp/jit", "--hosts", "node[1-2]")
-    assert login.launch("first", "node[1-2]", *caches[:2]).returncode == 0
-    until(lambda: "kept" in str(login.status("first")["notes"]))
-    assert login.dsr1("stop", "first").returncode == 0
-    (kept,) = json.loads(login.dsr1("cache", "ls", "--json").stdout)
-    assert login.dsr1("cache", "prune", kept["key"], "--root", "/tmp/jit", "--hosts", "node2").returncode == 0
-    assert login.dsr1("cache", "push", "--hosts", "node[1-2]").returncode == 0
-    held = json.loads(login.dsr1("cache", "ls", "--root", "/tmp/jit", "--hosts", "node[1-2]", "--json").stdout)
-    same = (kept["key"], kept["digest"])
-    assert {host: (one["key"], one["digest"]) for host, (one,) in held.items()} == {"node1": same, "node2": same}
