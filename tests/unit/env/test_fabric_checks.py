@@ -199,3 +199,9 @@ def test_links_that_come_and_go(
     facts = facts_of(tmp_path, platform) | {"kernel.uptime_s": Fact(days * 86400, "test")}
     (said,) = run_checks({"a": facts}, NEEDS, ("ib.flap",))
     assert (said.verdict, seen in said.seen) == (verdict, True), said
+
+
+def test_a_port_that_the_control_network_needs_is_not_slow(tmp_path: Path) -> None:
+    """In a virtual machine all of a socket's ports are as near, and one of them is left to it."""
+    rate = broken(tmp_path, "azure-nd-v5", {}, control="ib0", default="ib0")["ib.rate"]
+    assert (rate.verdict, rate.seen) == ("WARN", "7 x 400 Gb/s")

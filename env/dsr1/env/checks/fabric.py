@@ -90,10 +90,10 @@ def state(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
 
 
 def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
-    """A port that came up slowly is passed over for its faster like."""
-    slow = [hca for hca in chosen.lagging if hca.is_up]
-    rates = [hca.port.rate_gb for hca in chosen.choice.hcas]
-    must_know((*rates, *(hca.port.rate_gb for hca in slow)), "the rate of a port")
+    """A port that came up slowly is passed over for its faster like; one that the control network needs is not slow."""
+    rates, lagging = [hca.port.rate_gb for hca in chosen.choice.hcas], [hca for hca in chosen.lagging if hca.is_up]
+    must_know((*rates, *(hca.port.rate_gb for hca in lagging)), "the rate of a port")
+    slow = [hca for hca in lagging if (hca.port.rate_gb or 0) < max(rate or 0 for rate in rates)]
     fix = "Look at its cable and switch port."
     if slow:
         seen = ", ".join(f"{hca.name} {hca.port.rate_gb:g} Gb/s" for hca in slow)
