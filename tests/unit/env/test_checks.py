@@ -124,6 +124,12 @@ def test_without_regkeys_nvshmem_decides(h100: dict[str, Fact], nvshmem: str, gd
     assert finding(h100 | more, "ibgda.params").verdict == verdict
 
 
+def test_an_nvshmem_that_deepep_was_built_with_is_not_known(h100: dict[str, Fact]) -> None:
+    built = h100 | {"software.modules": Fact(["deep_ep"], "test")}
+    assert "an NVSHMEM of its own" in finding(built, "ibgda.params").seen
+    assert finding(built, "ibgda.params").verdict == "WARN"
+
+
 def test_options_that_wait_for_a_reboot_are_told_apart(h100: dict[str, Fact]) -> None:
     written = Fact('options nvidia NVreg_RegistryDwords="PeerMappingOverride=1;"', "")
     assert "reboot" in finding(h100 | {"nvidia.configured": written}, "ibgda.params").fix

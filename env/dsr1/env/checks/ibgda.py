@@ -41,7 +41,10 @@ def params(facts: Facts, needs: Needs) -> Verdict:
     if has_regkeys(loaded):
         return Verdict("PASS", seen, wanted)
     fix = REBOOT if "PeerMappingOverride" in known_or(facts, "nvidia.configured", "") else REGKEYS
-    way = handler(nvshmem_version(known(facts, "software")), known_or(facts, "gdrcopy.usable", False) is True)
+    version = nvshmem_version(known(facts, "software"))
+    if not version and "deep_ep" in known_or(facts, "software.modules", []):
+        return Verdict("WARN", f"{seen}; DeepEP has an NVSHMEM of its own, and only some do without", wanted, fix)
+    way = handler(version, known_or(facts, "gdrcopy.usable", False) is True)
     if way:
         return Verdict("WARN", f"{seen}: CPU-assisted IBGDA through {WAYS[way]}, a higher latency", wanted, fix)
     return Verdict("FAIL", f"{seen}; this NVSHMEM has no way around", wanted, fix)
