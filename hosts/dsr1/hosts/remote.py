@@ -151,7 +151,10 @@ def _why(error: Exception) -> str:
         return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
     if "protocol banner" in str(error):
         return f"nothing like SSH answers there ({error}). Is it the right port?"
-    return str(getattr(error, "errors", None) or error) or type(error).__name__
+    tried: dict[tuple[str, int], OSError] = getattr(error, "errors", {})  # of paramiko's NoValidConnectionsError
+    if tried:
+        return ", ".join(f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items())
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
 def make_connection(access: Access) -> "Connection":

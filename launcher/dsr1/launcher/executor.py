@@ -86,7 +86,7 @@ def _start_supervisor(run: Run, *more: str) -> None:
                 child.wait()
                 raise
     except OSError as error:
-        raise LaunchFailed(f"{run.name}: its supervisor can't be started: {error}") from None
+        raise LaunchFailed(f"{run.folder}: no supervisor can be started: {error.strerror}") from None
 
 
 def _start_first(run: Run) -> None:
@@ -263,10 +263,13 @@ def _mark_stopped(run: Run) -> None:
         state = run.state()
     except LaunchFailed:
         state = State("unreadable", time.time())
-    if not state.ended:
-        run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
-    elif state.left:
-        run.save(replace(state, left=()))
+    try:
+        if not state.ended:
+            run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
+        elif state.left:
+            run.save(replace(state, left=()))
+    except OSError as error:
+        raise LaunchFailed(f"{run.folder}: nothing of it is alive, but can't be written: {error.strerror}") from None
 
 
 def open_doors(run: Run) -> dict[str, tuple[Door, ...] | HostError]:

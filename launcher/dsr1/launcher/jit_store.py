@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from dsr1.hosts.whole import write_file
 from dsr1.hosts.wire import from_plain
 
 
@@ -66,8 +66,8 @@ class Store:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         whole = replace(pack, sha256=hashlib.sha256(data).hexdigest(), packed=len(data), changed=time.time())
         self._file(pack.key, "json").unlink(missing_ok=True)
-        self._put(self._file(pack.key, "tar.xz"), data)
-        self._put(self._file(pack.key, "json"), json.dumps(asdict(whole), indent=1).encode())
+        write_file(self._file(pack.key, "tar.xz"), data)
+        write_file(self._file(pack.key, "json"), json.dumps(asdict(whole), indent=1).encode())
         return whole
 
     def drop(self, key: str) -> None:
@@ -76,8 +76,3 @@ class Store:
 
     def _file(self, key: str, kind: str) -> Path:
         return self._folder / f"{key}.{kind}"
-
-    def _put(self, path: Path, data: bytes) -> None:
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(data)
-        draft.replace(path)

@@ -9,6 +9,8 @@ from dsr1.launcher.executor import alive_processes, stop_run
 from dsr1.launcher.runs import Run, State, find_run, state_folder
 from dsr1.slurm.handle import parse_handle
 
+UNREADABLE = "unreadable"
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -84,8 +86,8 @@ def refuse_ended(run: Run) -> None:
 
 def phases(runs: Sequence[Run]) -> dict[str, str]:
     """By name. Slurm is asked once for all of its runs; where it doesn't answer, what they wrote down stands."""
-    jobs = [run for run in runs if run.job() and not run.job_end()]
     told = {run.name: _phase(run) for run in runs}
+    jobs = [run for run in runs if told[run.name] != UNREADABLE and run.job() and not run.job_end()]
     if not jobs:
         return told
     from dsr1.launcher.jobs import standings
@@ -98,11 +100,11 @@ def phases(runs: Sequence[Run]) -> dict[str, str]:
 
 def _phase(run: Run) -> str:
     try:
-        supervised, state = _told(run)
+        job, (supervised, state) = run.job(), _told(run)
     except LaunchFailed:
-        return "unreadable"
-    lost = not (supervised or state.ended or run.job() or state.phase == "abandoned")
-    return "unsupervised" if lost else state.phase
+        return UNREADABLE
+    watched = supervised or state.ended or job or state.phase == "abandoned"
+    return state.phase if watched else "unsupervised"
 
 
 def _is_queued(run: Run) -> bool:

@@ -19,6 +19,7 @@ from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.host import Host
 from dsr1.hosts.identity import is_alive, start_time
+from dsr1.hosts.whole import write_file
 from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
 from dsr1.launcher.ranks import Table, phase_limits
@@ -125,7 +126,7 @@ class Run:
     def fill(self, plan: Plan, settings: Settings, kept: Kept) -> None:
         """What is known once the hosts are."""
         for name, text in kept.secrets.items():
-            self._put(f"secrets/{name}", text)
+            write_file(self.folder / "secrets" / name, text.encode())
         self.save_facts(kept.facts)
         self.save_plan(plan)
         self.save_settings(settings)
@@ -226,15 +227,7 @@ class Run:
             return None
 
     def _write(self, name: str, value: object) -> None:
-        self._put(name, json.dumps(value, indent=1))
-
-    def _put(self, name: str, text: str) -> None:
-        """Whole or not at all, and closed to others from its first byte."""
-        path = self.folder / name
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        new.replace(path)
+        write_file(self.folder / name, json.dumps(value, indent=1).encode())
 
     def _read(self, name: str, kind: type[Written]) -> Written:
         return self._read_json(name, lambda plain: from_plain(kind, plain, name))
@@ -258,9 +251,9 @@ def _parse_facts(plain: object) -> dict[str, Facts]:
 
 
 def list_runs() -> list[Run]:
-    """All runs, the newest last."""
+    """All runs, the newest last. What can't be the name of one (lost+found) isn't."""
     folder = state_folder() / "runs"
-    found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    found = [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()] if folder.is_dir() else []
     return [Run(path) for path in sorted(found, key=_claimed_at)]
 
 

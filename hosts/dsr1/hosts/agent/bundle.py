@@ -2,14 +2,14 @@
 
 import hashlib
 import io
-import os
-import threading
 import zipfile
 from pathlib import Path
 
+from dsr1.hosts.whole import write_file
+
 HOSTS = Path(__file__).resolve().parent.parent
 MODULES: tuple[str, ...] = ("__init__", "boot", "commands", "events", "identity", "log_lines")
-MODULES += ("preparation", "process", "progress", "reach", "runtime", "wire")
+MODULES += ("preparation", "process", "progress", "reach", "runtime", "whole", "wire")
 PARTS = ("agent", "facts", "model")
 MAIN = b"""import sys
 
@@ -49,12 +49,10 @@ def bundle_name(data: bytes) -> str:
 
 
 def make_bundle(folder: Path) -> Path:
-    """Puts the bundle into the folder unless it is there. By rename: a reader never sees half of it."""
+    """Puts the bundle into the folder unless it is there."""
     data = render_bundle()
     path = folder / bundle_name(data)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_native_id()}")
-        draft.write_bytes(data)
-        draft.replace(path)
+        write_file(path, data)
     return path

@@ -1,9 +1,7 @@
 """What an agent leaves on disk, so that its processes can be found and ended without it."""
 
-import contextlib
 import itertools
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 from dsr1.hosts.boot import boot_id
 from dsr1.hosts.identity import start_time
 from dsr1.hosts.process import HostPlan
+from dsr1.hosts.whole import write_file
 from dsr1.hosts.wire import from_plain, parse_plan, render_plan
 
 
@@ -37,19 +36,6 @@ def make_mark(agent: Record) -> str:
 
 def render_record(record: Record) -> str:
     return json.dumps(asdict(record))
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Whole or not at all: by rename. A full disk leaves what was there before."""
-    draft = path.with_name(path.name + ".new")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.agent.ports import open_folder
-from dsr1.hosts.agent.records import write_file
 from dsr1.hosts.agent.tied import is_abandoned, tie, wait
 from dsr1.hosts.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
+from dsr1.hosts.whole import write_file
 from dsr1.hosts.wire import from_plain
 
 MODULES_FROM = str(Path(__file__).parents[3])  # the bundle, or the folder of the sources
@@ -94,7 +94,7 @@ class Kept:
     def _write(self, plain: object) -> None:
         write_file(self._file, json.dumps(plain).encode())
         for old in sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-MOST_FILES]:
-            old.unlink()
+            old.unlink(missing_ok=True)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -44,7 +44,7 @@ app.add_typer(cache, name="cache")
 app.add_typer(model, name="model")
 
 
-def exit_code(error: Dsr1Error) -> int:
+def exit_code(error: Dsr1Error | OSError) -> int:
     """The documented exit code of an error; 1 for one that has none."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
@@ -83,7 +83,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains once more
         sys.exit(1)
-    except Dsr1Error as error:
+    except (Dsr1Error, OSError) as error:
         if words[:1] == ["--debug"]:
             raise
         print(f"dsr1: {error}", file=sys.stderr)

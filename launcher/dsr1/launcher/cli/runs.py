@@ -24,8 +24,14 @@ def ps(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    lines = (f"{run.name:<24} {found[run.name]:<12} {run.job() or ''}".rstrip() for run in runs)
-    print("\n".join(lines) or "there are no runs")
+    print("\n".join(_line(run, found[run.name]) for run in runs) or "there are no runs")
+
+
+def _line(run: "Run", phase: str) -> str:
+    from dsr1.launcher.overview import UNREADABLE
+
+    job = None if phase == UNREADABLE else run.job()
+    return f"{run.name:<24} {phase:<12} {job or ''}".rstrip()
 
 
 def status(
