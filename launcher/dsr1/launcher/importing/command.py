@@ -15,7 +15,7 @@ from dsr1.launcher.importing.tree import Fields, Items, Place, Scalar, Value
 from dsr1.launcher.importing.words import Command, Word, assignment
 
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh")
-_OF_THE_SCRIPT = ("set", "shopt", "trap", "wait", "exit", "true", "false", ":")
+_OF_THE_SCRIPT = ("set", "shopt", "trap", "wait", "exit", "break", "continue", "true", "false", ":")
 _SAID_OR_SLEPT = ("echo", "printf", "date", "sleep", "env")
 _TESTS = ("[", "[[", "test", "for", "case", "select")
 _BEFORE_A_COMMAND = ("exec", "nohup", "then", "do", "else", "{", "time", "command", "env")

@@ -34,7 +34,7 @@ KEYS: Mapping[str, str] = {
         ("ingress", "ports", "hostPorts"), "ports are opened on the host itself (frontend.port, ports.base)"
     ),
     **dict.fromkeys(("restart", "restartPolicy", "livenessProbe", "readinessProbe", "lifecycle"), _RESTART),
-    **dict.fromkeys(("topologyConstraint", "providerOverride", "roles", "placement"), _SCHEDULER),
+    **dict.fromkeys(("topologyConstraint", "providerOverride", "roles", "placement", "device"), _SCHEDULER),
     **dict.fromkeys(("extraPodMetadata", "metadata"), _OBJECT),
     "serviceName": "a name of Kubernetes",
     "modelRef": "for a headless service of Kubernetes",

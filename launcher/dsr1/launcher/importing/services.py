@@ -91,14 +91,15 @@ def _kind(name: str, fields: Fields) -> tuple[str, str]:
 
 def gpus_of(service: Service, source: str, ledger: Ledger) -> int | None:
     """GPUs of one node, from limits or requests, in any spelling; None where none stands. Raises InputError."""
-    counts = []
+    parts = [service.fields.fields("device", "resources")]
     for resources in (service.fields.fields("resources"), service.container.fields("resources")):
-        for part in ("limits", "requests"):
-            for keys in (("gpu",), ("nvidia.com/gpu",), ("custom", "nvidia.com/gpu")):
-                found = resources.get(part, *keys)
-                if isinstance(found, Scalar) and not placeholders(found.text):
-                    counts.append(count_of(found, "the number of GPUs", source))
-                    ledger.use("ranks_per_node", found.place)
+        parts += [resources.fields("limits"), resources.fields("requests")]
+    spelled = (("gpu",), ("nvidia.com/gpu",), ("custom", "nvidia.com/gpu"))
+    counts = []
+    for found in (part.get(*keys) for part in parts for keys in spelled):
+        if isinstance(found, Scalar) and not placeholders(found.text):
+            counts.append(count_of(found, "the number of GPUs", source))
+            ledger.use("ranks_per_node", found.place)
     return counts[0] if counts else None
 
 

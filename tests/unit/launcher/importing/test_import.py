@@ -277,6 +277,12 @@ def test_compilers_write_where_dsr1_looks_for_it() -> None:
     assert "TRITON_CACHE_DIR: dsr1 gives JIT caches a folder" in said(result, Fate.LEFT_OUT)
 
 
+def test_gpus_that_a_device_asks_for_are_counted() -> None:
+    result = deployed(A=worker("-tp", "2", device={"resources": {"nvidia.com/gpu": "4"}, "schedulerName": "s"}))
+    assert "4 GPUs on each node, and the engine takes 2" in said(result, Fate.REWRITTEN)
+    assert not said(result, Fate.NOT_KNOWN)
+
+
 def test_placeholders_are_the_users_to_fill_in() -> None:
     result = deployed(A=worker("--load-format", "${FORMAT}", envs=[{"name": "A", "value": "${B}"}]))
     assert "args" not in result.recipe["engines"]["a"]

@@ -109,7 +109,21 @@ def test_an_array_does_not_grow_for_ever() -> None:
         read_script("A=(" + "x" * 1000 + ")" + "\nA+=(${A[@]})" * 40, {})
 
 
-@pytest.mark.parametrize("text", ["$(id)", "`id`", "$((1 + 1))", "${A[@]}", "${A:+b}", "$UNSET", "$(a $(b) c)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(id)",
+        "`id`",
+        "$((1 + 1))",
+        "${A[@]}",
+        "${A:+b}",
+        "$UNSET",
+        "$(a $(b) c)",
+        "$((1<<2))",
+        "$(a ')' b)",
+        "$(a <<'E'\nx)'\nE\n)",
+    ],
+)
 def test_only_a_shell_knows(text: str) -> None:
     for quoted in (text, f'"{text}"'):
         (command,) = read_script(f"run {quoted}", {})
