@@ -52,12 +52,16 @@ def describe(file: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model and --venv."""
+    """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model and --venv.
+
+    `keep_unset`: $NAME of a variable that isn't set stays as it is, which will do to look at a recipe.
+    """
 
     profiles: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     model: str = ""
     venv: str = ""
+    keep_unset: bool = False
 
 
 def load_recipe(
@@ -107,7 +111,7 @@ def _resolve(own: Layer, beside: Path, changes: Changes) -> Resolved:
         tree = _changed(tree, setting)
     for (keys, option), value in zip(_OPTIONS.items(), (changes.model, changes.venv), strict=True):
         tree = assign(tree, keys, value, option) if value else tree
-    tree = _with_experts(_with_paths(tree))
+    tree = _with_experts(_with_paths(tree, changes.keep_unset))
     try:
         return Resolved(Recipe.model_validate(dict(tree.values)), tree)
     except ValidationError as error:
@@ -176,18 +180,21 @@ def _value(tree: Layer, *keys: str) -> object:
     return value
 
 
-def _with_paths(tree: Layer) -> Layer:
+def _with_paths(tree: Layer, keep_unset: bool) -> Layer:
     """Expand ~ and $NAME in the keys that name a place on this site, and nowhere else."""
     for keys in _PATHS:
         value = _value(tree, *keys)
         if isinstance(value, str):
-            tree = assign(tree, keys, _expanded(value, keys, place_of(tree, keys)), place_of(tree, keys))
+            place = place_of(tree, keys)
+            tree = assign(tree, keys, _expanded(value, keys, place, keep_unset), place)
     return tree
 
 
-def _expanded(value: str, keys: tuple[str, str], place: str) -> str:
+def _expanded(value: str, keys: tuple[str, str], place: str, keep_unset: bool) -> str:
     text = str(Path(os.path.expandvars(value)).expanduser()) if value.startswith("~") else os.path.expandvars(value)
     missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
+    if missing and keep_unset:
+        return value
     if missing:
         name = missing[1] or missing[2]
         option = f" or give {_OPTIONS[keys]}" if keys in _OPTIONS else ""

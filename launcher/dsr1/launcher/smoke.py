@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -29,19 +29,25 @@ class Seat:
     rank: int
 
 
-def smoke_all(service: Service, client: httpx.Client, known: bool) -> tuple[Answers, ...]:
-    """Answers of every rank; of the server, where ranks can't be asked one by one.
+def smoke_all(
+    service: Service, client: httpx.Client, known: bool, tell: Callable[[str], None] = lambda _: None
+) -> tuple[Answers, ...]:
+    """Answers of every rank; of the server, where ranks can't be asked one by one. `tell` is told who is asked.
 
     The fixed questions one after the other, so that each rank computes the same; then all ranks those with `known`
     answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't be told whom to ask.
     """
     before = _counts(service, client)
-    answers = [_ask_fixed(service, client, target) for target in _targets(service, client)]
+    answers = []
+    for target in _targets(service, client):
+        tell(target.name)
+        answers.append(_ask_fixed(service, client, target))
     silent = _silent(service, before, _counts(service, client))
     if silent and not any(one.error for one in answers):
         raise ValueError(f"asked, and counted no request: {', '.join(silent)}")
     if not known:
         return tuple(answers)
+    tell("all ranks what has a known answer")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return tuple(pool.map(lambda one: _with_known(service, client, one), answers))
 

@@ -86,8 +86,8 @@ def _wrong(answers: Sequence[Answers]) -> Iterator[str]:
 def _misses(reply: Reply) -> str:
     """The answer stands behind the reasoning, which the server may keep apart."""
     _, closed, answer = reply.text.rpartition(CLOSED)
-    if not closed and not reply.thought:
-        return f"the reasoning never ends: ...{reply.text[-80:]!r}"
+    if not closed and not (reply.thought and reply.text):
+        return f"the reasoning never ends: ...{''.join(reply.said)[-80:]!r}"
     if re.search(KNOWN[reply.question], answer, re.IGNORECASE):
         return ""
     return f"answers {answer.strip()[-200:]!r}"

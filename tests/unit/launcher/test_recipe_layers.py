@@ -120,6 +120,12 @@ def test_a_file_without_end_is_no_recipe() -> None:
         resolve_recipe("/dev/zero", Changes())
 
 
+def test_a_recipe_can_be_looked_at_without_its_variables() -> None:
+    assert resolve_recipe("tiny", Changes(keep_unset=True)).recipe.model.path == "$DSR1_TINY_MODEL"
+    with pytest.raises(InputError, match="needs the environment variable DSR1_TINY_MODEL"):
+        resolve_recipe("tiny", Changes())
+
+
 def test_yaml_that_is_too_deep_is_an_error_like_any_other(folder: Path) -> None:
     (folder / "own.yaml").write_text("a: " + "[" * 100_000)
     with pytest.raises(InputError, match=r"own\.yaml"):

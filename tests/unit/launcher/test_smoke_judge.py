@@ -80,6 +80,7 @@ def test_simulated_words_need_not_mean_anything() -> None:
         ("<think>\nHm.\n</think> **Paris**", "", ""),
         ("Paris", "The user asks.", ""),
         ("Is it Paris? It is Paris", "", "the reasoning never ends"),
+        ("", "Is it Paris? It is Paris", "the reasoning never ends: ...'Is it Paris"),
         ("Paris?</think> London", "", "answers 'London'"),
     ],
 )

@@ -41,5 +41,5 @@ def _show(name: str, profiles: list[str], settings: list[str], model: str, venv:
     from dsr1.launcher.recipe_file import resolve_recipe
     from dsr1.launcher.recipe_text import render_resolved, render_resolved_json
 
-    resolved = resolve_recipe(name, Changed(tuple(profiles), tuple(settings), model, venv))
+    resolved = resolve_recipe(name, Changed(tuple(profiles), tuple(settings), model, venv, keep_unset=True))
     print(render_resolved_json(resolved) if as_json else render_resolved(resolved))

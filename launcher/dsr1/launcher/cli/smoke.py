@@ -18,6 +18,7 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     A known answer is the only proof that it serves. Exit code 4 names who fails.
     """
     import httpx
+    from rich.console import Console
 
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.overview import find_any, refuse_ended, refuse_unplanned
@@ -30,8 +31,13 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     recipe, service = found.recipe(), found.plan().service
     meant = not recipe.is_meaningless
     try:
-        with httpx.Client(timeout=found.settings().chat_s, trust_env=False) as client:
-            answers = smoke_all(service, client, known=recipe.model.is_r1 and meant)
+        with (
+            Console(stderr=True).status("asking") as shown,
+            httpx.Client(timeout=found.settings().chat_s, trust_env=False) as client,
+        ):
+            answers = smoke_all(
+                service, client, recipe.model.is_r1 and meant, lambda who: shown.update(f"asking {who}")
+            )
     except ASKING as error:
         raise LaunchFailed(f"{found.name}: no completion: {describe(error)}") from None
     wrong = problems(answers, meant)
