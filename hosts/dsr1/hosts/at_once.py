@@ -52,6 +52,6 @@ def at_once(work: Callable[[Item], Result], items: Mapping[str, Item]) -> dict[s
 
 def raise_all(results: Mapping[str, object]) -> None:
     """Raise one HostError that names every host that failed, not the first alone."""
-    errors = [str(error) for error in results.values() if isinstance(error, HostError)]
+    errors = dict.fromkeys(str(error) for error in results.values() if isinstance(error, HostError))
     if errors:
         raise HostError("\n".join(errors))
