@@ -82,7 +82,7 @@ def make_device(root: Path, place: str, files: Mapping[str, object]) -> Path:
 def make_adapter(root: Path, name: str, number: int, told: Mapping[str, Any]) -> None:
     link = {"current_link_width": 16, "max_link_width": 16}
     speed = dict.fromkeys(("current_link_speed", "max_link_speed"), "32.0 GT/s PCIe")
-    device = make_device(root, told["at"], {"vendor": "0x15b3", **link, **speed, **told.get("pci", {})})
+    device = make_device(root, told["at"], {**link, **speed, **told.get("pci", {})})
     drivers, infiniband = root / "sys/bus/pci/drivers", root / "sys/class/infiniband" / name
     (drivers / told["driver"]).mkdir(parents=True, exist_ok=True)
     (device / "driver").symlink_to(drivers / told["driver"])

@@ -21,7 +21,7 @@ def place(text: str, numa: int | None = 0) -> Place:
 
 
 def adapter(name: str, where: Place, port: Port = UP, driver: str = "mlx5_core", is_vf: bool = False) -> Adapter:
-    return Adapter(name, where, Link(), "0x15b3", driver, "MT4129", "28", is_vf, "uverbs0", (f"net-{name}",), (port,))
+    return Adapter(name, where, Link(), driver, "MT4129", "28", is_vf, "uverbs0", (f"net-{name}",), (port,))
 
 
 def fabric(*adapters: Adapter, gpus: tuple[Place, ...] = (), busy: str = "") -> Fabric:

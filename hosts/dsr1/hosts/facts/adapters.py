@@ -64,7 +64,6 @@ class Adapter:
     name: str
     place: Place
     link: Link
-    vendor: str
     driver: str
     model: str
     firmware: str

@@ -20,7 +20,7 @@ COUNTERS = {
         "local_link_integrity_errors",
         "excessive_buffer_overrun_errors",
     ),
-    "hw_counters": ("out_of_sequence", "rnr_nak_retry_err", "local_ack_timeout_err", "roce_slow_restart"),
+    "hw_counters": ("rnr_nak_retry_err", "roce_slow_restart"),
 }
 MOST_GIDS = 256
 
@@ -78,7 +78,6 @@ def _adapter(device: Path, verbs: str) -> Adapter:
         name=printable(device.name),
         place=read_place(pci),
         link=read_link(pci),
-        vendor=read_text(pci / "vendor"),
         driver=link_target(pci / "driver"),
         model=read_text(device / "hca_type"),
         firmware=read_text(device / "fw_ver"),

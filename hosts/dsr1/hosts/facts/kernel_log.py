@@ -10,7 +10,7 @@ from dsr1.hosts.facts.fact import Reader, Value
 from dsr1.hosts.facts.files import read
 
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)[^)]*\): (\d+)")
-JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic")
+JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic", "--lines=20000")
 RECORD, LOG_S, MOST = 8192, 10.0, 200
 
 
