@@ -198,7 +198,7 @@ def test_runtime_without_vllm_is_a_failed_check(dsr1: Dsr1, site: Site) -> None:
     """The Python that runs the tests has psutil, and neither vLLM nor Dynamo."""
     refused = dsr1("launch", "tiny", *site, "--venv", sys.prefix)
     assert refused.returncode == 3
-    assert "local0, local1: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not there" in refused.stderr
+    assert "local[0-1]: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not there" in refused.stderr
 
 
 def test_vllm_that_dynamo_does_not_go_with(dsr1: Dsr1, site: Site, state: Path) -> None:
