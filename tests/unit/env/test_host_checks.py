@@ -99,6 +99,7 @@ def test_a_healthy_pair_passes() -> None:
         ("sw.env_hygiene", {"environment_stacks": {"NCCL_DEBUG": "INFO"}}, "WARN", "NCCL_DEBUG=INFO"),
         ("sw.env_hygiene", {"environment_stacks": {"NCCL_VERSION": "2.28.3-1"}}, "PASS", "clean"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": 20 * GIB}, "/tmp": DISK}}, "WARN", "20 GiB free on xfs"),
+        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": 3 * GIB}, "/tmp": DISK}}, "WARN", "3 GiB free on xfs"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": GIB}, "/tmp": DISK}}, "FAIL", "1 GiB free on xfs"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "exec": False}, "/tmp": DISK}}, "FAIL", "noexec"),
         ("disk.cache", {"disks": {"/var/tmp": {**DISK, "writable": False}, "/tmp": DISK}}, "FAIL", "can't be written"),
