@@ -16,7 +16,7 @@ export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 .PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu bench clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 venv: $(VENV)/.stamp ## The development environment, .cache/venv
 
