@@ -75,7 +75,7 @@ def describe(error: Exception) -> str:
         return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _targets(service: Service, client: httpx.Client) -> list[Target]:
