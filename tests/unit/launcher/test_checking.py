@@ -182,10 +182,15 @@ def test_without_a_terminal_a_thing_is_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    print_findings(sick_everywhere(128), every=False)
+    two = Finding("a", "sw.arguments", "FAIL", "ValueError: no\nsuch backend", "arguments", "fix")
+    print_findings([two, *sick_everywhere(128)], every=False)
     shown = capsys.readouterr().out.splitlines()
     assert f"        node001: node001 is {'very ' * 20}late" in shown
     assert "        and 56 more: --json" in shown
+    assert [line for line in shown if "no" in line.split() or "backend" in line] == [
+        "        ValueError: no",
+        "        such backend",
+    ]
 
 
 def test_what_prep_mends_is_said() -> None:

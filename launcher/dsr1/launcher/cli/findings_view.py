@@ -129,9 +129,11 @@ def _lines(word: str, text: str, margin: int, width: int | None, style: str = ""
 
 def _fold(text: str, width: int | None) -> list[str]:
     """At blanks, and after commas, which lists of hosts have; a word that is longer than a line stays whole."""
-    lines = [""]
-    for piece in re.findall(r"[^\s,]*,?\s?", text):
-        if width and lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
+    lines = []
+    for whole in text.splitlines():
+        lines.append("")
+        for piece in re.findall(r"[^\s,]*,?\s?", whole):
+            if width and lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
     return [line.rstrip() for line in lines]
