@@ -85,6 +85,8 @@ def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
     needs = make_needs(load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few]), hosts("a", "b"))
     assert needs.backends == ("deepep_high_throughput", "deepep_low_latency")
     assert (needs.ibgda, needs.rdma) == (False, True)
+    twice = load_recipe("dsr1-dep", ["engines.main.nodes=1", "engines.main.replicas=2"])
+    assert not make_needs(twice, hosts("a", "b")).rdma
 
 
 def test_a_host_alone_is_judged_for_engines_apart() -> None:

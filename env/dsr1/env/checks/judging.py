@@ -98,8 +98,9 @@ class Needs:
 
     @property
     def rdma(self) -> bool:
-        """What GPUs tell each other leaves a host."""
-        return self.hosts > 1 and self.gpus > 0
+        """What GPUs tell each other leaves a host. Engines that each keep to one may be many."""
+        leaves = self.transfers_kv or any(share.hosts > 1 for share in self.shares)
+        return self.hosts > 1 and self.gpus > 0 and leaves
 
     @property
     def backends(self) -> tuple[str, ...]:
