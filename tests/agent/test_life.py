@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from dsr1.hosts.agent import control
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.commands import Prepare, Quiet, Quit, Spawn, Stop
 from dsr1.hosts.errors import HostError
@@ -163,6 +164,24 @@ def test_losing_every_reader_changes_nothing(lab: "Lab", sh: Make, lives: Callab
     assert state.agent == "alive"
     assert [(process.state, process.pid) for process in state.processes] == [("running", pid)]
     assert lives(pid)
+
+
+def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(tmp_path: Path, eventually: Await) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dsr1.hosts.agent import control, server; "
+        "from dsr1.hosts.process import HostPlan; folder = Path(sys.argv[1]); "
+        "server.Server(HostPlan('r', 'h', '127.0.0.1', ()), folder, control.listen(folder), 1.0).run()"
+    )
+    with subprocess.Popen((sys.executable, "-c", code, str(tmp_path))) as agent:
+        try:
+            eventually((tmp_path / "control.sock").exists)
+            line = control.connect(tmp_path)
+            assert line is not None
+            with line, pytest.raises(subprocess.TimeoutExpired):
+                agent.wait(1.5)
+            assert agent.wait(20) == 0
+        finally:
+            agent.kill()
 
 
 def test_one_folder_has_one_agent(lab: "Lab", sh: Make) -> None:

@@ -91,7 +91,8 @@ def _be_agent(plan: HostPlan, secrets: Mapping[str, str], folder: Path, pipe: in
         os.write(pipe, render_record(record).encode())
         os.close(pipe)
     except BaseException as error:  # noqa: BLE001 - a fork of the starter must not go on as the starter
-        os.write(pipe, f"the agent cannot start in {folder}: {error}".encode(errors="replace"))
+        with contextlib.suppress(OSError):
+            os.write(pipe, f"the agent cannot start in {folder}: {error}".encode(errors="replace"))
         os._exit(1)
     _serve(server, folder)
 

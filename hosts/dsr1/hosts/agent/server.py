@@ -5,6 +5,7 @@ import os
 import selectors
 import signal
 import socket
+import time
 from pathlib import Path
 
 from dsr1.hosts.agent.journal import Journal
@@ -20,6 +21,7 @@ from dsr1.hosts.wire import parse_command, render_event
 
 LONGEST_COMMAND = 1 << 20
 REPLAY = 64
+LONELY_S = 600.0
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -68,9 +70,12 @@ class Peer:
 
 
 class Server:
-    """Runs until it was asked to quit and everything is gone."""
+    """Runs until it was asked to quit and everything is gone, or until nobody has listened and nothing run for long.
 
-    def __init__(self, plan: HostPlan, folder: Path, door: socket.socket) -> None:
+    Then its supervisor is gone for good; whoever comes later finds everything on record.
+    """
+
+    def __init__(self, plan: HostPlan, folder: Path, door: socket.socket, lonely_s: float = LONELY_S) -> None:
         self._plan = plan
         self._folder = folder
         self._journal = Journal(plan.host, folder / "events.jsonl")
@@ -78,6 +83,7 @@ class Server:
         self._locks = PortLocks(plan.run, ports_folder())
         self._owner = Owner(plan, folder, self._journal.add, self._timers)
         self._peers: list[Peer] = []
+        self._lonely_s, self._alone_since = lonely_s, float("inf")
         self._selector = selectors.DefaultSelector()
         self._door = door
         self._selector.register(door, selectors.EVENT_READ, self._accept)
@@ -86,6 +92,7 @@ class Server:
 
     def run(self) -> None:
         while not (self._owner.closing and self._owner.idle):
+            self._count_loneliness()
             for key, _ in self._selector.select(self._timers.wait()):
                 key.data()
             self._timers.run_due()
@@ -94,6 +101,17 @@ class Server:
         for peer in self._peers:
             peer.line.settimeout(1.0)
         self._send_all()
+
+    def _count_loneliness(self) -> None:
+        if self._peers or not self._owner.idle:
+            self._alone_since = float("inf")
+        elif self._alone_since == float("inf"):
+            self._alone_since = time.monotonic()
+            self._timers.after(self._lonely_s, self._leave)
+
+    def _leave(self) -> None:
+        if time.monotonic() - self._alone_since >= self._lonely_s:
+            self._owner.closing = True
 
     def _catch_signals(self) -> None:
         """The handlers do nothing; the pipe wakes the loop, which then does it all in one place."""

@@ -68,6 +68,8 @@ def launch(
         raise InputError("--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose them")
     if not slurm and (asked or test_only or no_wait):
         raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
+    if no_wait and follow:
+        raise InputError("--no-wait and --follow: a job that nobody waits for has no logs yet; `dsr1 logs -f` later")
     loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"

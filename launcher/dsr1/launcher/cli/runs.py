@@ -90,7 +90,8 @@ def _standing(run: "Run", as_json: bool) -> None:
     print(f"alive: {', '.join(seen.alive) or 'nothing'}")
     if seen.note:
         print(seen.note)
-    Console(highlight=False).print(rank_table(state.ranks))
+    if state.ranks:
+        Console(highlight=False).print(rank_table(state.ranks, "last phase" if state.ended else "phase"))
     for note in state.notes:
         print(note)
     if state.reason:

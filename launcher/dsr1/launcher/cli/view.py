@@ -41,9 +41,9 @@ def _plain_lines(said: dict[tuple[str, int], str]) -> Show:
     return show
 
 
-def rank_table(ranks: Table) -> RichTable:
+def rank_table(ranks: Table, phase: str = "phase") -> RichTable:
     """One row a rank. Names are shown as they are: they are no markup."""
-    table = RichTable("engine", "rank", "host", "process", "phase", box=None, header_style="bold", pad_edge=False)
+    table = RichTable("engine", "rank", "host", "process", phase, box=None, header_style="bold", pad_edge=False)
     for row in ranks:
         table.add_row(Text(row.engine), str(row.rank), Text(row.host), Text(row.process), _phase(row))
     return table
