@@ -57,19 +57,13 @@ def launch(
 
     Returns once it serves; Ctrl-C before that takes all of it back.
     """
-    from dsr1.hosts.errors import InputError
     from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.executor import launch_run
     from dsr1.launcher.rehearsal import rehearse
 
     asked = slurm_changes(partition, account, time, nodes)
-    if slurm and hosts is not None:
-        raise InputError("--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose them")
-    if not slurm and (asked or test_only or no_wait):
-        raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
-    if no_wait and follow:
-        raise InputError("--no-wait and --follow: a job that nobody waits for has no logs yet; `dsr1 logs -f` later")
+    _refuse_mixed(slurm, hosts, bool(asked or test_only or no_wait), no_wait and follow)
     loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
@@ -96,6 +90,17 @@ def launch(
         _tell_ready(run)
     if follow:
         print_logs(run, follow=True)
+
+
+def _refuse_mixed(slurm: bool, hosts: str | None, for_slurm: bool, torn: bool) -> None:
+    from dsr1.hosts.errors import InputError
+
+    if slurm and hosts is not None:
+        raise InputError("--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose them")
+    if for_slurm and not slurm:
+        raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
+    if torn:
+        raise InputError("--no-wait and --follow: a job that nobody waits for has no logs yet; `dsr1 logs -f` later")
 
 
 def _tell_ready(run: "Run") -> None:
