@@ -59,7 +59,7 @@ class Reply:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """From the first token on; None where that can't be told: a single one, or none with a text."""
+        """From the first token on; None where that can't be told, of a single one."""
         rest = self.seconds - self.first_s
         return (self.tokens - 1) / rest if self.tokens > 1 and rest > 0 else None
 
@@ -83,7 +83,7 @@ def ask(service: Service, client: httpx.Client, target: Target, question: str, t
             delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), {})
             pieces += filter(None, [delta.get("content")])
             thoughts += filter(None, [delta.get(name) for name in REASONING])
-            first = first or (time.monotonic() - began if pieces or thoughts else 0.0)
+            first = first or (time.monotonic() - began if chunk.get("choices") else 0.0)  # a token may have no text
             counted = int((chunk.get("usage") or {}).get("completion_tokens", counted))
     seconds = time.monotonic() - began
     return Reply(question, tuple(pieces), counted, first or seconds, seconds, tuple(thoughts))
