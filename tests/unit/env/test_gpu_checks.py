@@ -100,6 +100,12 @@ def test_one_sick_gpu_is_named(check: str, change: dict[str, Value], verdict: st
         ("sys.cgroup_devices", {"nvidia_nodes": {f"nvidia{n}": n < 8 for n in range(10)}}, "PASS", "nvidia8, nvidia9"),
         ("gpu.driver", {"nvidia_driver": OLD, "gpu_system": {**SYSTEM, "cuda": 12080}}, "FAIL", "570.1"),
         ("gpu.driver", {"nvidia_driver": OLD}, "PASS", "570.1, with CUDA's compatibility libraries"),
+        (
+            "gpu.driver",
+            {"nvidia_driver": OLD, "gpu_system": {**SYSTEM, "cuda": 12080}, "software": {"nvidia-nccl-cu12": "2.27"}},
+            "WARN",
+            "570.1",
+        ),
         ("gpu.cuda_init", {"gpu_cuda": {"code": 802, "count": 0}}, "FAIL", "error 802 (the NVLink fabric"),
         ("gpu.cuda_init", {"gpu_cuda": {"code": 0, "count": 4}}, "FAIL", "4 GPUs"),
         ("gpu.conf_compute", {"gpu_system": {**SYSTEM, "confidential": 1}}, "WARN", "on"),

@@ -27,7 +27,7 @@ MEANING = {
     120: "GSP error",
 }
 CUDA_CODES = {100: "no device", 802: "the NVLink fabric isn't ready", 803: "driver and library differ", 999: "unknown"}
-DRIVERS = {"cu13": (580, "FAIL"), "cu12": (575, "WARN")}
+DRIVERS = {"cu13": (580, 13000, "FAIL"), "cu12": (575, 12090, "WARN")}  # and the CUDA that each comes with
 
 
 def count(facts: Facts, needs: Needs) -> Verdict:
@@ -109,19 +109,19 @@ def version(facts: Facts, needs: Needs) -> Verdict:
     built = next((kind for kind in DRIVERS if any(name.endswith(f"-{kind}") for name in packages)), None)
     if built is None:
         raise Unknown(f"driver {driver}; which CUDA the runtime was built for can't be told by its packages")
-    least, verdict = DRIVERS[built]
+    least, cuda, verdict = DRIVERS[built]
     major = int(re.match(r"\d+", driver)[0])  # type: ignore[index]
     wanted = f"{least} or later, for CUDA {built.removeprefix('cu')}"
     fix = "Upgrade the driver, install CUDA's compatibility libraries, or use a runtime of an older CUDA."
-    if major < least and _cuda_of(facts) >= int(built.removeprefix("cu")):
+    if major < least and _cuda_of(facts) >= cuda:
         return Verdict("PASS", f"{driver}, with CUDA's compatibility libraries", wanted)
     return passed(major >= least, verdict, driver, wanted, fix)
 
 
 def _cuda_of(facts: Facts) -> int:
-    """The major version of the libcuda that is loaded; 0: not told."""
+    """The version of the libcuda that NVML finds, 13000 for 13.0; 0: not told."""
     told = known_or(facts, "gpu.system", {}).get("cuda")
-    return told // 1000 if isinstance(told, int) else 0
+    return told if isinstance(told, int) else 0
 
 
 def cuda(facts: Facts, needs: Needs) -> Verdict:
