@@ -196,7 +196,13 @@ def test_without_a_terminal_a_thing_is_a_line(
 
 
 def test_what_prep_mends_is_said() -> None:
-    checks = ("gpu.count", "FAIL"), ("sys.shm", "WARN"), ("ibgda.params", "FAIL"), ("sys.memlock", "PASS")
+    checks = (
+        ("gpu.count", "FAIL"),
+        ("sys.shm", "WARN"),
+        ("ibgda.params", "FAIL"),
+        ("sys.memlock", "PASS"),
+        ("sys.nofile", "UNKNOWN"),
+    )
     found = [Finding("a", check, verdict, "", "", "") for check, verdict in checks]
     assert mended_by_prep(found) == ["ibgda.params", "sys.shm"]
 

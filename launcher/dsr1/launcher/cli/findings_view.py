@@ -71,10 +71,10 @@ def _closing(findings: "Sequence[Finding]", every: bool, width: int | None) -> "
 
 
 def mended_by_prep(findings: "Sequence[Finding]") -> list[str]:
-    """Checks that didn't pass and that node preparation knows."""
+    """Checks that found something amiss and that node preparation knows."""
     from dsr1.hosts.prep.decide import IDS
 
-    return sorted({finding.check for finding in findings if finding.verdict not in QUIET} & set(IDS))
+    return sorted({finding.check for finding in findings if finding.verdict in ("FAIL", "WARN")} & set(IDS))
 
 
 def _hosts_by_kinds(table: "Overview", width: int | None) -> "Iterator[Text]":
