@@ -184,6 +184,7 @@ def test_facts_that_an_agent_told_of_a_real_h100() -> None:
     assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} <= {"PASS", "UNKNOWN"}
     assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
     assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")
+    assert found["ib.present"].fix.endswith("all2all_backend=allgather_reducescatter")
 
 
 def test_what_others_chose_does_no_harm_to_a_terminal() -> None:

@@ -62,6 +62,7 @@ def present(facts: Facts, needs: Needs) -> Verdict:
         must_know((hca.port.state for hca, _ in choice.passed_over), "the state of a port")
     seen = names(choice.hcas) or choice.reasons or "no adapter"
     fix = "Load mlx5_ib (or the adapter's own module), see why ports are passed over, or name them: hca."
+    fix += f" A site without any: {OTHER_BACKEND}" if needs.ibgda else ""
     return passed(bool(choice.hcas), "FAIL" if needs.ibgda else "WARN", seen, "InfiniBand or RoCE adapters", fix)
 
 
