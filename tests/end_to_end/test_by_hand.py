@@ -26,12 +26,16 @@ def begun(script: Path, host: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def serves(url: str) -> bool:
-    """Once both workers have registered."""
-    try:
-        told = httpx.get(f"{url}/health", trust_env=False, timeout=5).json()["instances"]
-    except (httpx.HTTPError, ValueError, KeyError):
-        return False
-    return len([instance for instance in told if instance["endpoint"] == "generate"]) == 2
+    """Both workers have registered, and one answers."""
+    chat = {"model": "tiny", "messages": [{"role": "user", "content": "?"}], "max_tokens": 2}
+    with httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
+        try:
+            told = client.get("/health").json()["instances"]
+            answer = client.post("/v1/chat/completions", json=chat)
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+    both = len([instance for instance in told if instance["endpoint"] == "generate"]) == 2
+    return both and answer.status_code == 200
 
 
 @pytest.mark.e2e
@@ -47,9 +51,7 @@ def test_on_two_hosts(dsr1: Dsr1, site: Site, tmp_path: Path, monkeypatch: pytes
     url = f"http://127.0.0.2:{site[-1].rpartition('=')[2]}"
     subprocess.run(("bash", script, "--certificates"), check=True, capture_output=True)
     with begun(script, "b") as second, begun(script, "a") as first:
-        until(lambda: serves(url))
-        asked_for = {"model": "tiny", "messages": [{"role": "user", "content": "?"}], "max_tokens": 2}
-        assert httpx.post(f"{url}/v1/chat/completions", json=asked_for, trust_env=False, timeout=30).status_code == 200
+        until(lambda: serves(url), 60)
         for pid in of_run(tmp_path / "h" / "hosts" / "b"):
             os.kill(pid, 9)
         assert second.wait(30) == 1
