@@ -86,7 +86,7 @@ def test_while_they_wait_one_question_for_all_runs(version: str, dsr1: Dsr1, fak
     assert json.loads(dsr1("ps", "--json").stdout) == {"a": "queued", "b": "queued"}
     assert len(fake.calls("squeue")) <= asked + 1
     early = dsr1("logs", "a")
-    assert (early.returncode, "queued, and has no processes yet. job 1 waits (Resources)" in early.stderr) == (4, True)
+    assert (early.returncode, "queued, and has no processes. job 1 waits (Resources)" in early.stderr) == (4, True)
     fake.change("2", state="CANCELLED")
     assert dsr1("stop", "a").returncode == 0
     assert (told(dsr1, "a")["phase"], told(dsr1, "b")["phase"]) == ("stopped", "stopped")

@@ -30,6 +30,7 @@ from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.client import call, said
 from dsr1.slurm.handle import Handle
 from dsr1.slurm.step import Keeper, make_shells
+from dsr1.slurm.surroundings import submission_environment
 from dsr1.slurm.transport import SrunTransport
 
 SCRIPT = "job.sh"
@@ -117,10 +118,9 @@ def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTranspo
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:
     """The same script, as the run's job of that number; what this job was told of itself isn't for the next."""
     run.save(State("queued", time.time(), reason=WARNED))
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    kept = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    env = outside | kept | {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
-    done = call(("sbatch", "--parsable", "--export=ALL", str(run.folder / SCRIPT)), env=env)
+    script = run.folder / SCRIPT
+    env = submission_environment(os.environ, script.read_text()) | {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
+    done = call(("sbatch", "--parsable", "--export=ALL", str(script)), env=env)
     if done.returncode != 0:
         reason = f"{WARNED}, and it could not be submitted again: {said(done)}"
         run.save(State("failed", time.time(), reason=reason, exit_code=4))

@@ -42,10 +42,11 @@ def render_recipe(recipe: Recipe) -> str:
 
 def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
     """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is over at once."""
-    asked = recipe.slurm
+    asked, needed = recipe.slurm, needed_hosts(recipe)
+    nodes = max(needed, asked.nodes or 0) + asked.spares
     return JobSpec(
         name=_job_name(name or recipe.name),
-        nodes=max(needed_hosts(recipe), asked.nodes or 0) + asked.spares,
+        nodes=nodes,
         partition=asked.partition,
         account=asked.account,
         qos=asked.qos,
@@ -62,6 +63,7 @@ def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
         output=asked.output or f"{site.state}/jobs/%x-%j.out",
         comment=asked.comment,
         requeue=asked.requeue,
+        no_kill=recipe.restart.max > 0 and nodes > needed,
         warn_s=asked.warn,
         directives=tuple(asked.directives),
         setup=tuple(asked.setup),

@@ -21,7 +21,7 @@ from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only
 
 POLL_S, ASK_S, STOP_S, CANCEL_S = 0.1, 2.0, 90.0, 120.0
-UNKNOWN = "cluster"
+UNKNOWN, UNSUBMITTED = "cluster", "stopped before it was submitted"
 Show = Callable[[State], None]
 Done = Callable[[State, JobInfo | None], bool]
 
@@ -98,15 +98,19 @@ def _submit(run: Run, script: str) -> None:
     try:
         with deferred_interrupt():
             job = submit(script, run.folder / "submitted")
-            run.save_job(Handle(UNKNOWN, job))
+            if run.job() is None:  # it may have begun, and said so itself
+                run.save_job(Handle(UNKNOWN, job))
         info = _ask(run, None, fresh=True)
+        if run.state().reason == UNSUBMITTED:
+            queue().cancel(job)
+            raise LaunchFailed(f"{run.name}: it was stopped while job {job} was submitted, which is taken back")
         if info and info.hopeless:
             queue().cancel(job)
             raise InputError(f"job {job} would wait for ever ({info.reason}): {info.hopeless}")
     except InputError:
         run.discard()
         raise
-    if info and info.cluster:
+    if info and info.cluster and _job(run).cluster == UNKNOWN:
         run.save_job(Handle(info.cluster, job))
 
 
@@ -185,7 +189,7 @@ def stop_job(run: Run) -> tuple[str, ...]:
     over = not job or _wait_over(job, CANCEL_S)
     state = standings([run])[run.name] if job else run.state()
     if not state.ended:
-        state = State("stopped", time.time(), reason="stopped before it was submitted")
+        state = State("stopped", time.time(), reason=UNSUBMITTED)
     run.save(state)
     return state.left if over else (*state.left, f"job {job} is not over yet, see squeue")
 
@@ -198,9 +202,13 @@ def _ask_supervisor(run: Run, job: str) -> None:
 
 
 def _wait_over(job: str, seconds: float) -> bool:
+    """A slurmctld that doesn't answer for a while is asked again."""
     deadline = time.monotonic() + seconds
-    while (info := queue().look_up([job]).get(job)) is not None and not info.over:
+    while True:
+        with contextlib.suppress(HostError):
+            info = queue().look_up([job]).get(job)
+            if info is None or info.over:
+                return True
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_S * 5)
-    return True

@@ -9,6 +9,7 @@ from dsr1.slurm.states import JobInfo
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
 ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
 FRESH_S = 60.0
+SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes share?"
 
 
 def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
@@ -21,7 +22,15 @@ def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
         return state if state.phase == "queued" and now - state.since < FRESH_S else _forgotten(state, job, now)
     if info.over:
         return _unwitnessed(state, info, now)
-    return replace(state, phase="starting") if state.phase == "queued" else state
+    return _begun(state, info, now) if state.phase == "queued" else state
+
+
+def _begun(state: State, info: JobInfo, now: float) -> State:
+    """A supervisor's first deed is to say so."""
+    silent = info.start is not None and now - info.start > FRESH_S
+    return replace(
+        state, phase="starting", reason=f"job {info.job} runs, and nothing is heard of it: {SHARED}" if silent else ""
+    )
 
 
 def waiting_for(info: JobInfo) -> str:
@@ -51,7 +60,7 @@ def _unwitnessed(state: State, info: JobInfo, now: float) -> State:
     if info.state in ENDED_BY_SLURM:
         return State("stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks)
     code = info.code or (128 + info.signal if info.signal else 4)
-    wrote = f"; before that: {state.reason}" if state.reason else ""
+    wrote = f"; before that: {state.reason}" if state.reason else f"; {SHARED}" if state.phase == "queued" else ""
     reason = f"{_words(info)} while {state.phase}; its supervisor left no word{wrote}"
     return State("failed", now, reason=reason, exit_code=code, ranks=state.ranks)
 

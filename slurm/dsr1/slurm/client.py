@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.slurm.states import FIELDS, JobInfo, parse_sacct, parse_squeue
+from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
+from dsr1.slurm.surroundings import plain_environment
 
 ANSWER_S, LOOK_S, SHARED_S = 60.0, 10.0, 2.0
 NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
@@ -19,8 +20,9 @@ NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 def call(
     argv: Sequence[str], timeout: float = ANSWER_S, given: str = "", env: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """InputError: there is no Slurm here. HostError: it doesn't answer."""
+    """`env`: plain, if it isn't said. InputError: there is no Slurm here. HostError: it doesn't answer."""
     require(argv[0])
+    env = plain_environment(os.environ) if env is None else env
     try:
         done = subprocess.run(
             argv, input=given, capture_output=True, text=True, timeout=timeout, check=False, env=env, errors="replace"
@@ -52,15 +54,25 @@ class Queue:
     def look_up(self, jobs: Collection[str], fresh: bool = False) -> Mapping[str, JobInfo]:
         """Two calls at most, however many jobs; one that Slurm knows no more is not among them.
 
-        `fresh`: not what another was told before now.
+        `fresh`: not what another was told before now, and with patience.
         """
         if not jobs:
             return {}
         known = {job: info for job, info in self._mine(fresh).items() if job in jobs}
         unsure = [job for job in jobs if job not in known or known[job].over]
-        told = jobs_accounted(unsure) if unsure else {}
         preempted = {job for job, info in known.items() if info.preempted}
+        told = self._accounted(unsure, known) if unsure else {}
         return known | {job: replace(info, preempted=job in preempted) for job, info in told.items()}
+
+    @staticmethod
+    def _accounted(jobs: Collection[str], known: Collection[str]) -> Mapping[str, JobInfo]:
+        """An accounting that is down isn't missed where slurmctld knows as much."""
+        try:
+            return jobs_accounted(jobs)
+        except HostError:
+            if set(jobs) <= set(known):
+                return {}
+            raise
 
     def cancel(self, job: str, *how: str) -> None:
         """HostError with scancel's words, unless the job is over by now."""
@@ -70,23 +82,30 @@ class Queue:
         self._shared.unlink(missing_ok=True)
 
     def _mine(self, fresh: bool) -> dict[str, JobInfo]:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if not fresh and 0 <= time.time() - self._shared.stat().st_mtime < SHARED_S:
+        with contextlib.suppress(OSError, ValueError):
+            if not fresh and self._is_recent():
                 return parse_squeue(self._shared.read_text())
-        told = ask_queue("--me")
+        told = ask_queue("--me", ANSWER_S if fresh else LOOK_S)
         with contextlib.suppress(OSError):
             draft = self._shared.with_name(f".{self._shared.name}.{os.getpid()}")
             draft.write_text(told)
             draft.replace(self._shared)
         return parse_squeue(told)
 
+    def _is_recent(self) -> bool:
+        """Another user's, in a folder that several share, tells of another user's jobs."""
+        seen = self._shared.stat()
+        return seen.st_uid == os.getuid() and 0 <= time.time() - seen.st_mtime < SHARED_S
 
-def ask_queue(whose: str) -> str:
-    """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. JSON."""
-    done = call(("squeue", "--json", "--states=all", whose), LOOK_S)
+
+def ask_queue(whose: str, timeout: float = LOOK_S) -> str:
+    """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. For `parse_squeue`."""
+    done = call(("squeue", "--json", "--states=all", whose), timeout)
+    if "serializer" in done.stderr:  # built without JSON
+        done = call(("squeue", "--noheader", f"--format={LINE}", "--states=all", whose), timeout)
     try:
         silent = not parse_squeue(done.stdout) and done.returncode != 0
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         silent = True
     if silent:  # squeue tells no jobs, in good JSON, when slurmctld is down
         raise HostError(f"Slurm does not answer: squeue: {said(done)}")
@@ -102,7 +121,13 @@ def look_up_anyones(job: str) -> JobInfo | None:
 
 
 def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
-    """From the accounting; nothing where there is none, or where it doesn't answer."""
+    """From the accounting; nothing where there is none. HostError: it doesn't answer."""
+    if shutil.which("sacct") is None:
+        return {}
     argv = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={','.join(FIELDS)}")
-    done = call((*argv, f"--jobs={','.join(sorted(jobs))}"))
-    return parse_sacct(done.stdout) if done.returncode == 0 else {}
+    done = call((*argv, f"--jobs={','.join(sorted(jobs))}"), LOOK_S)
+    if done.returncode == 0:
+        return parse_sacct(done.stdout)
+    if "disabled" in done.stderr:
+        return {}
+    raise HostError(f"Slurm does not answer: sacct: {said(done)}")

@@ -4,7 +4,8 @@
     env["PATH"] = f"{fake.install()}:{env['PATH']}"
 
 A submitted script runs at once, as this user, unless `fake.hold(reason)` keeps the queue shut. Steps run here, whatever
-node they are for. What a program says is what Slurm 22.05 says; with version="24.11" the JSON has that one's shapes.
+node they are for. What a program says is what Slurm 22.05 says; with version="24.11" the JSON has that one's shapes,
+and `fake.configure(json=False)` has none. `fake.configure(accounting="disabled")`, or "down": sacct knows nothing.
 """
 
 import argparse
@@ -32,7 +33,8 @@ class FakeSlurm:
 
     def __init__(self, folder: Path, nodes: Sequence[str] = ("node1",), version: str = "22.05") -> None:
         self.folder = folder.absolute()
-        self._defaults = {"nodes": list(nodes), "version": version, "partitions": ["gpu"], "held": "", "refusal": ""}
+        self._defaults: dict[str, object] = {"nodes": list(nodes), "version": version, "partitions": ["gpu"]}
+        self._defaults |= {"held": "", "refusal": "", "json": True, "accounting": ""}
 
     def install(self) -> Path:
         """Writes the programs; returns their folder, to be put first on PATH."""
@@ -153,9 +155,22 @@ def run(fake: FakeSlurm, argv: Sequence[str]) -> int:
 
 
 def squeue(fake: FakeSlurm, argv: Sequence[str]) -> int:
+    if "--json" not in argv:
+        print(*map(_line, fake.jobs()), sep="\n")
+        return 0
+    if not fake.config()["json"]:
+        print("squeue: fatal: Unable to find plugin: serializer/json", file=sys.stderr)
+        return 1
     show = _newer if fake.config()["version"] != "22.05" else _older
     print(json.dumps({"jobs": [show(job) for job in fake.jobs()], "errors": []}))
     return 0
+
+
+def _line(job: Job) -> str:
+    """As LINE of dsr1.slurm.states is asked for."""
+    begun = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job["start"])) if "start" in job else "N/A"
+    fields = (job["job"], job["state"], job["reason"] or "None", begun, _owner(job), ",".join(job.get("hosts", ())))
+    return "|".join(fields)
 
 
 def _older(job: Job) -> dict[str, Any]:
@@ -195,6 +210,10 @@ def _owner(job: Job) -> str:
 
 def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
     """As FIELDS of dsr1.slurm.states are asked for."""
+    if state := fake.config()["accounting"]:
+        words = "Slurm accounting storage is disabled" if state == "disabled" else "Problem talking to the database"
+        print(f"sacct: error: {words}", file=sys.stderr)
+        return 1
     wanted = next(word.partition("=")[2] for word in argv if word.startswith("--jobs=")).split(",")
     for job in fake.jobs():
         if job["job"] in wanted:

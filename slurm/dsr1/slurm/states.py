@@ -1,8 +1,9 @@
-"""What Slurm knows of a job, from `squeue --json` and from `sacct --parsable2`. Pure.
+"""What Slurm knows of a job, from squeue's JSON or, where it was built without, its lines, and from sacct's. Pure.
 
 sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3.
 """
 
+import datetime
 import json
 import re
 from collections.abc import Iterator
@@ -10,8 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING")
+OVER = (
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
+    *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
+)
 FIELDS = ("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster")
+LINE = "%A|%T|%r|%S|%u|%N"
+"""squeue's --format for what it knows without JSON: how a job ended isn't in it, which the accounting then tells."""
 # Reasons under which a job waits for ever, unless somebody changes it or the cluster.
 HOPELESS = {
     "PartitionNodeLimit": "the partition has fewer nodes than it asks for",
@@ -70,17 +76,22 @@ class JobInfo:
 
     @property
     def over(self) -> bool:
-        return self.state not in WAITING + RUNNING
+        return self.state in OVER
 
 
 def parse_squeue(text: str) -> dict[str, JobInfo]:
-    """By job id; 22.05's shapes and 24.11's. Raises ValueError."""
+    """By job id; 22.05's shapes and 24.11's, and lines of LINE. Raises ValueError."""
+    if not text.lstrip().startswith(("{", "[")):
+        return {info.job: info for info in map(_from_line, text.splitlines())}
     plain = json.loads(text)
     if not isinstance(plain, dict) or not isinstance(plain.get("jobs"), list):
         raise ValueError("squeue --json: a list of jobs is wanted")
     if plain.get("errors") and not plain["jobs"]:
         raise ValueError(f"squeue --json: {plain['errors']}")
-    return {info.job: info for info in map(_from_squeue, plain["jobs"])}
+    try:
+        return {info.job: info for info in map(_from_squeue, plain["jobs"])}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"squeue --json: a job is not as it should be: {error!r}") from error
 
 
 def _from_squeue(job: dict[str, Any]) -> JobInfo:
@@ -99,10 +110,23 @@ def _from_squeue(job: dict[str, Any]) -> JobInfo:
     )
 
 
+def _from_line(line: str) -> JobInfo:
+    fields = line.split("|")
+    if len(fields) != LINE.count("|") + 1 or not fields[0].isdigit():
+        raise ValueError(f"squeue: {line!r} is not as {LINE} is")
+    job, state, reason, start, user, nodes = fields
+    return JobInfo(job, state, _text(reason), _clock(start), user=user, nodes=nodes)
+
+
+def _clock(text: str) -> float | None:
+    """N/A: nobody knows."""
+    return datetime.datetime.fromisoformat(text).timestamp() if text[:1].isdigit() else None
+
+
 def _state(value: Any) -> str:
-    """24.11 has a list: the state, then flags such as COMPLETING."""
-    words = value if isinstance(value, list) else [value]
-    return "COMPLETING" if "COMPLETING" in words else str(words[0])
+    """24.11 has a list: the state, then flags. One that says that it isn't over, or is to begin anew, is the word."""
+    words = [str(word) for word in (value if isinstance(value, list) else [value])]
+    return "COMPLETING" if "COMPLETING" in words else next((word for word in words if word in WAITING), words[0])
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,13 @@
 """Submits a batch script by submitit's Slurm executor: the very text that `render --sbatch` prints."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
 from dsr1.slurm.client import call, require, said
+from dsr1.slurm.surroundings import submission_environment
 
 ADVICE = (
     ("account", "`sacctmgr show assoc user=$USER` lists your accounts; give --account"),
@@ -33,7 +34,7 @@ def submit(script: str, folder: Path) -> str:
             return script
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _own_choice():
+    with _only(submission_environment(os.environ, script)):
         try:
             return str(ScriptExecutor(folder)._submit_command("").job_id)
         except FailedJobError as error:
@@ -42,8 +43,7 @@ def submit(script: str, folder: Path) -> str:
 
 def try_only(script: str) -> str:
     """What `sbatch --test-only` says of it. InputError when it would be refused."""
-    with _own_choice():
-        done = call(("sbatch", "--test-only"), given=script)
+    done = call(("sbatch", "--test-only"), given=script, env=submission_environment(os.environ, script))
     if done.returncode != 0:
         raise InputError(refusal(said(done)))
     return said(done)
@@ -57,11 +57,10 @@ def refusal(words: str) -> str:
 
 
 @contextmanager
-def _own_choice() -> Iterator[None]:
-    """SBATCH_EXPORT in the caller's environment would win over the script, and leave the job without PATH and HOME."""
-    before = os.environ.pop("SBATCH_EXPORT", None)
+def _only(env: Mapping[str, str]) -> Iterator[None]:
+    """submitit gives sbatch the environment that there is."""
+    gone = {name: os.environ.pop(name) for name in set(os.environ) - set(env)}
     try:
         yield
     finally:
-        if before is not None:
-            os.environ["SBATCH_EXPORT"] = before
+        os.environ.update(gone)

@@ -35,6 +35,14 @@ def test_between_grant_and_the_supervisors_first_word() -> None:
     assert concluded(READY, JobInfo("7", "RUNNING"))[0] == "ready"
 
 
+def test_a_supervisor_that_nothing_is_heard_of_may_write_elsewhere() -> None:
+    assert concluded(QUEUED, JobInfo("7", "RUNNING", start=100.0))[1] == ""
+    phase, reason, _ = concluded(QUEUED, JobInfo("7", "RUNNING", start=100.0), now=200.0)
+    assert (phase, "DSR1_STATE_DIR" in reason) == ("starting", True)
+    assert "DSR1_STATE_DIR" in concluded(QUEUED, JobInfo("7", "FAILED", code=2))[1]
+    assert "DSR1_STATE_DIR" not in concluded(READY, JobInfo("7", "FAILED", code=2))[1]
+
+
 def test_a_requeued_job_waits_again() -> None:
     assert concluded(READY, JobInfo("7", "PENDING", "BeginTime"))[0] == "queued"
 

@@ -64,7 +64,26 @@ def test_reasons_that_pass(reason: str) -> None:
     assert not JobInfo("1", "PENDING", reason).hopeless
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"jobs": null}', "slurm_load_jobs error: down"])
+def test_flags_that_say_what_comes_are_the_state() -> None:
+    told = '{"jobs": [{"job_id": 1, "job_state": %s}]}'
+    for states, state in (
+        ('["NODE_FAIL", "REQUEUED"]', "REQUEUED"),
+        ('["PENDING", "COMPLETING"]', "COMPLETING"),
+        ('["RUNNING", "EXPEDITING"]', "RUNNING"),
+        ('["POWER_UP_NODE"]', "POWER_UP_NODE"),
+    ):
+        info = parse_squeue(told % states)["1"]
+        assert (info.state, info.over) == (state, False)
+
+
+def test_lines_where_there_is_no_json() -> None:
+    (info,) = parse_squeue("7|RUNNING|None|2026-11-24T10:00:00|launch|node[1-2]\n").values()
+    assert (info.job, info.state, info.reason, info.user, info.nodes) == ("7", "RUNNING", "", "launch", "node[1-2]")
+    assert info.start is not None
+    assert parse_squeue("") == {}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"jobs": null}', "slurm_load_jobs error: down"])
 def test_what_is_no_answer_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_squeue(text)

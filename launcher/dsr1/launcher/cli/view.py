@@ -13,7 +13,7 @@ from dsr1.launcher.run_logs import stream_logs
 from dsr1.launcher.runs import Run, State
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
-QUEUED = ("", -1)
+BEFORE = ("", -1)
 Show = Callable[[State], None]
 
 
@@ -23,15 +23,15 @@ def make_view() -> Iterator[Show]:
     console = Console(highlight=False)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8) as live:
-            yield lambda state: live.update(Text(state.reason) if state.phase == "queued" else rank_table(state.ranks))
+            yield lambda state: live.update(rank_table(state.ranks) if state.ranks else Text(state.reason))
     else:
         yield _plain_lines({})
 
 
 def _plain_lines(said: dict[tuple[str, int], str]) -> Show:
     def show(state: State) -> None:
-        if state.phase == "queued" and said.get(QUEUED) != state.reason:
-            said[QUEUED] = state.reason
+        if not (state.ranks or state.ended) and said.get(BEFORE, "") != state.reason:
+            said[BEFORE] = state.reason
             print(state.reason, flush=True)
         for row in state.ranks:
             if said.get((row.engine, row.rank)) != row.said:

@@ -1,0 +1,81 @@
+"""What is asked of Slurm's commands, and what is made of answers that aren't whole."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import HostError
+from dsr1.slurm.client import Queue
+from dsr1.slurm.fake import FakeSlurm
+
+WAITS = {"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}}
+FAILED = {"state": "FAILED", "reason": "", "code": 3, "signal": 0, "nodes": 1, "options": {}, "start": 1795553638.0}
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    made = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{made.install()}:{os.environ['PATH']}")
+    return made
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    return Queue(tmp_path / "squeue.json")
+
+
+def test_a_squeue_that_was_built_without_json(fake: FakeSlurm, queue: Queue) -> None:
+    fake.configure(json=False)
+    waits, failed = fake.add(WAITS), fake.add(FAILED | {"hosts": ["node1"]})
+    told = queue.look_up([waits, failed])
+    assert (told[waits].state, told[waits].reason, told[waits].start) == ("PENDING", "Priority", None)
+    assert (told[failed].state, told[failed].code, told[failed].nodes) == ("FAILED", 3, "node1")
+    assert queue.look_up([waits])[waits].waits
+    assert len(fake.calls("squeue")) == 2
+
+
+def test_without_accounting_squeue_is_believed(fake: FakeSlurm, queue: Queue) -> None:
+    fake.configure(accounting="disabled")
+    failed = fake.add(FAILED)
+    assert (queue.look_up([failed])[failed].code, queue.look_up(["77"])) == (3, {})
+
+
+def test_an_accounting_that_is_down_is_missed_only_where_nobody_else_knows(fake: FakeSlurm, queue: Queue) -> None:
+    fake.configure(accounting="down")
+    failed = fake.add(FAILED)
+    assert queue.look_up([failed])[failed].code == 3
+    with pytest.raises(HostError, match="sacct: Problem talking to the database"):
+        queue.look_up([failed, "77"])
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\xff\xfe", b"{", b"[]", b'{"jobs": [1]}', b"7|RUNNING\n"])
+def test_a_shared_answer_that_is_spoilt_is_asked_for_anew(spoilt: bytes, fake: FakeSlurm, tmp_path: Path) -> None:
+    waits = fake.add(WAITS)
+    (tmp_path / "squeue.json").write_bytes(spoilt)
+    assert Queue(tmp_path / "squeue.json").look_up([waits])[waits].waits
+
+
+def test_a_shared_answer_is_an_own_and_a_recent_one(fake: FakeSlurm, tmp_path: Path, queue: Queue) -> None:
+    waits, shared = fake.add(WAITS), tmp_path / "squeue.json"
+    queue.look_up([waits])
+    fake.change(waits, state="RUNNING")
+    assert queue.look_up([waits])[waits].waits
+    if os.getuid() == 0:
+        os.chown(shared, 12345, 12345)
+        assert not queue.look_up([waits])[waits].waits
+    fake.change(waits, state="PENDING")
+    os.utime(shared, (time.time() - 60, time.time() - 60))
+    assert queue.look_up([waits])[waits].waits
+
+
+def test_a_users_settings_for_slurms_commands_dont_reach_them(
+    fake: FakeSlurm, queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program, real = tmp_path / "slurm" / "bin" / "squeue", (tmp_path / "slurm" / "bin" / "squeue").read_text()
+    program.write_text(real.replace("\nexec", '\n[ -z "$SQUEUE_STATES$SLURM_TIME_FORMAT" ] || exit 9\nexec'))
+    monkeypatch.setenv("SQUEUE_STATES", "PENDING")
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    waits = fake.add(WAITS)
+    assert queue.look_up([waits])[waits].waits
