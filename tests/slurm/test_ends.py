@@ -86,13 +86,34 @@ def test_preemption(site: Site, login: Login) -> None:
     assert "PREEMPTED" in str(told["reason"])
 
 
-def test_a_node_crashes(site: Site, login: Login) -> None:
-    launch(login, "lost")
+def test_a_spare_takes_the_place_of_a_node_that_crashes_and_without_one_the_node_is_named(
+    site: Site, login: Login
+) -> None:
+    job = launch(login, "lost", "--set", "slurm.spares=1", "--set", "restart={max: 2, backoff: 0}")
     site.cluster.crash("node2")
-    told = end(site, login, "lost", "node1", "node3")
+    until(lambda: login.status("lost")["restarts"] == 1)
+    assert site.await_phase(login, "lost", "ready", "failed") == "ready", login.status("lost")["reason"]
+    until(lambda: "node2" not in site.user("squeue", "-h", "-j", job, "-o", "%N").stdout)
+    assert {row["host"] for row in login.status("lost")["ranks"]} == {"node1", "node3"}  # type: ignore[attr-defined]
+    assert login.dsr1("smoke", "lost").returncode == 0
+    site.cluster.crash("node3")
+    told = end(site, login, "lost", "node1")
     site.boot("node2")
-    assert (told["phase"], told["exit_code"]) == ("failed", 4)
-    assert "node2" in str(told["reason"])
+    site.boot("node3")
+    assert (told["phase"], told["exit_code"]) == ("failed", 3)
+    assert "node3" in str(told["reason"])
+
+
+def test_requeued_it_waits_and_serves_again(site: Site, login: Login) -> None:
+    job = launch(login, "requeued", "--set", "slurm.requeue=true")
+    assert site.user("scontrol", "requeue", job).returncode == 0
+    site.await_phase(login, "requeued", "queued")
+    assert site.user("scontrol", "update", f"JobId={job}", "StartTime=now").returncode == 0
+    assert site.await_phase(login, "requeued", "ready", "failed") == "ready", site.output(job)
+    assert job_of(login, "requeued") == job
+    assert login.dsr1("smoke", "requeued").returncode == 0
+    assert login.dsr1("stop", "requeued").returncode == 0
+    assert_clean(site.cluster, *site.nodes)
 
 
 def test_a_node_whose_slurmd_dies(site: Site, login: Login) -> None:

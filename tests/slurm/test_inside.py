@@ -52,7 +52,9 @@ def test_a_heterogeneous_job_is_one_allocation(site: Site, login: Login) -> None
     submitted = site.user("sbatch", "--parsable", "het.sh")
     assert submitted.returncode == 0, submitted.stderr
     assert site.await_phase(login, "het", "ready", "failed") == "ready", login.status("het")["reason"]
-    assert len({row["host"] for row in login.status("het")["ranks"]}) == 2  # type: ignore[attr-defined]
+    hosts = {row["host"] for row in login.status("het")["ranks"]}  # type: ignore[attr-defined]
+    assert json.loads(login.dsr1("status", "het", "--ports", "--json").stdout).keys() == hosts
+    assert len(hosts) == 2
     assert login.dsr1("stop", "het").returncode == 0
     assert_clean(site.cluster, "login", *site.nodes)
 

@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -67,9 +68,17 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
         run.claim(recipe, "queued")
     elif not again:
         _refuse_anothers(run, handle)
+    _forget_before(run)
     run.save_job(handle)
+    run.save_allocation(allocation)
     run.save(State("starting", time.time()))
     return run
+
+
+def _forget_before(run: Run) -> None:
+    """What one before it, or itself before a requeue, had registered on one machine: nobody of those is there."""
+    shutil.rmtree(run.folder / "discovery")
+    (run.folder / "discovery").mkdir()
 
 
 def _refuse_anothers(run: Run, handle: Handle) -> None:

@@ -24,6 +24,7 @@ from dsr1.hosts.wire import from_plain
 from dsr1.launcher.plan import Plan
 from dsr1.launcher.ranks import Table, phase_limits
 from dsr1.launcher.recipe import Recipe
+from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import Handle, parse_handle
 from dsr1.slurm.states import JobInfo
 
@@ -188,6 +189,13 @@ class Run:
     def save_job(self, handle: Handle) -> None:
         (self.folder / "job-end.json").unlink(missing_ok=True)
         self._write("job.json", asdict(handle))
+
+    def save_allocation(self, allocation: Allocation) -> None:
+        self._write("allocation.json", asdict(allocation))
+
+    def allocation(self) -> Allocation:
+        """What its job was given."""
+        return self._read("allocation.json", Allocation)
 
     def job_end(self) -> JobInfo | None:
         """How Slurm says that the job ended; it forgets, the run doesn't."""

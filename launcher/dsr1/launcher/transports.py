@@ -30,11 +30,11 @@ def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
 def _steps_of(run: Run, job: str) -> Transport:
     """From outside of the job: each host is looked at through a step of its own."""
     from dsr1.hosts.agent.bundle import make_bundle
-    from dsr1.slurm.allocation import Place
     from dsr1.slurm.step import Keeper, make_shells
     from dsr1.slurm.transport import SrunTransport
 
     settings = run.settings()
-    places = [Place(access.name) for access in settings.hosts]
-    shells = make_shells(places, job, Keeper(settings.python, str(make_bundle(run.folder)), settings.lost_s))
+    shells = make_shells(
+        run.allocation().places, job, Keeper(settings.python, str(make_bundle(run.folder)), settings.lost_s)
+    )
     return SrunTransport(shells, run.name, settings.python, run.folder / "hosts")

@@ -238,7 +238,7 @@ def scancel(fake: FakeSlurm, argv: Sequence[str]) -> int:
 def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     """A step becomes its command, with what slurmd tells a task."""
     parser = argparse.ArgumentParser()
-    for option in ("--jobid", "--mem", "--nodes", "--ntasks", "--nodelist", "--cpu-bind", "--export"):
+    for option in ("--jobid", "--mem", "--nodes", "--ntasks", "--nodelist", "--cpu-bind", "--mpi", "--export"):
         parser.add_argument(option)
     for option in ("--kill-on-bad-exit", "--job-name", "--het-group"):
         parser.add_argument(option)

@@ -16,18 +16,12 @@ from queue import Empty, SimpleQueue
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Answer
 from dsr1.slurm.allocation import Place
+from dsr1.slurm.surroundings import plain_environment
 
 BEAT_S = 2.0
 # A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not aware of it yet:
 # another is tried for a while, and then none for a longer while.
 START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
-# What sbatch told the job about tasks would shape the step too; a step of ours is one task with all of its node.
-_SHAPE = (
-    *("SLURM_CPUS_PER_TASK", "SLURM_CPU_BIND", "SLURM_CPU_BIND_TYPE", "SLURM_DISTRIBUTION", "SLURM_EXPORT_ENV"),
-    *("SLURM_HINT", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_GPU", "SLURM_MEM_PER_NODE", "SLURM_NNODES", "SLURM_NPROCS"),
-    *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_OPEN_MODE", "SLURM_TASKS_PER_NODE", "SLURM_THREADS_PER_CORE"),
-    *("SRUN_CPUS_PER_TASK", "SRUN_EXPORT_ENV"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +40,15 @@ class Keeper:
         return (self.python, self.bundle, "keep", f"{self.silent_s:g}")
 
 
-def step_environment(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name not in _SHAPE}
-
-
 def step_command(place: Place, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
     """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a second step waits."""
+    group = () if place.group is None else (f"--het-group={place.group}",)
     return (
-        *("srun", _whose(place, job), "--overlap", "--mem=0", "--nodes=1", "--ntasks=1", f"--nodelist={place.host}"),
-        *("--cpu-bind=none", "--export=ALL", "--kill-on-bad-exit=1", "--unbuffered", "--job-name=dsr1"),
+        *("srun", f"--jobid={job}", *group, "--overlap", "--mem=0", "--nodes=1", "--ntasks=1"),
+        *(f"--nodelist={place.host}", "--cpu-bind=none", "--mpi=none", "--export=ALL", "--kill-on-bad-exit=1"),
+        *("--unbuffered", "--job-name=dsr1"),
         *keeper,
     )
-
-
-def _whose(place: Place, job: str) -> str:
-    """A group can be named inside of its job alone, where srun knows the job."""
-    return f"--jobid={job}" if place.group is None else f"--het-group={place.group}"
 
 
 class StepChannel:
@@ -114,7 +101,7 @@ class _Step:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=step_environment(os.environ),
+            env=plain_environment(os.environ),
             bufsize=0,
             start_new_session=True,
         )

@@ -5,7 +5,7 @@ import pytest
 from dsr1.hosts.errors import InputError
 from dsr1.slurm.allocation import Place, expand, parse_allocation
 from dsr1.slurm.handle import Handle, parse_handle
-from dsr1.slurm.step import step_command, step_environment
+from dsr1.slurm.step import step_command
 
 JOB = {"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "lab", "SLURM_JOB_NODELIST": "node[1,2]"}
 
@@ -20,7 +20,7 @@ def test_groups_of_a_heterogeneous_job_are_one_allocation() -> None:
     allocation = parse_allocation({**JOB, **groups, "SLURM_HET_JOB_ID": "16"})
     assert allocation.job == "16"
     assert allocation.places == (Place("node1", 0), Place("node2", 1), Place("node3", 1))
-    assert "--het-group=1" in step_command(allocation.places[2], "16", ("true",))
+    assert step_command(allocation.places[2], "16", ("true",))[1:3] == ("--jobid=16", "--het-group=1")
 
 
 def test_outside_of_a_job() -> None:
@@ -31,11 +31,6 @@ def test_outside_of_a_job() -> None:
 def test_a_list_that_is_none() -> None:
     with pytest.raises(InputError, match="no list of hosts"):
         parse_allocation({**JOB, "SLURM_JOB_NODELIST": "node[1-"})
-
-
-def test_what_shapes_tasks_and_hides_variables_is_not_for_steps() -> None:
-    told = {"SLURM_EXPORT_ENV": "NONE", "SLURM_NTASKS": "2", "SLURM_CONF": "/c", "NCCL_IB_HCA": "mlx5_0,mlx5_1"}
-    assert step_environment(told) == {"SLURM_CONF": "/c", "NCCL_IB_HCA": "mlx5_0,mlx5_1"}
 
 
 @pytest.mark.parametrize("text", ["", "slurm://", "slurm://a/b", "slurm://a b/1", "slurm://a/1;id", "17", "r1"])
