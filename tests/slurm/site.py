@@ -103,7 +103,7 @@ class Site:
     def __init__(self, cluster: Cluster, accounting: bool) -> None:
         self.cluster = cluster
         self.nodes = [name for name in cluster.boxes if name != LOGIN]
-        self._accounting = accounting
+        self._accounting, self._lost_s = accounting, LOST_S
 
     def up(self) -> None:
         for box in self.cluster.boxes:
@@ -130,6 +130,13 @@ class Site:
     def kill_slurmd(self, node: str) -> None:
         """The daemon alone: its steps go on without it."""
         self.must(node, "kill -KILL $(cat /run/slurmd.pid)")
+
+    def notice_after(self, seconds: int) -> None:
+        """How long a node may be silent before Slurm gives it up."""
+        self._lost_s = seconds
+        for box in self.cluster.boxes:
+            self._write_configuration(box)
+        self.must(LOGIN, "scontrol reconfigure")
 
     def boot(self, node: str) -> None:
         """A crashed node, back in service."""
@@ -180,7 +187,7 @@ class Site:
         (etc / "munge.key").chmod(0o400)
         nodes = "\n".join(f"NodeName={name} NodeAddr={self.cluster.boxes[name].address}" for name in self.nodes)
         accounting = ACCOUNTING if self._accounting else "AccountingStorageType=accounting_storage/none"
-        conf = CONF.format(lost=LOST_S, kill_wait=KILL_WAIT_S, accounting=accounting, gpus=GPUS, nodes=nodes)
+        conf = CONF.format(lost=self._lost_s, kill_wait=KILL_WAIT_S, accounting=accounting, gpus=GPUS, nodes=nodes)
         (etc / "slurm.conf").write_text(conf)
         gres = f"NodeName={','.join(self.nodes)} Name=gpu Type=h100 File=/run/gpus/nvidia[0-{GPUS - 1}]\n"
         (etc / "gres.conf").write_text("AutoDetect=off\n" + gres)

@@ -4,7 +4,7 @@ import json
 import time
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -140,6 +140,10 @@ class Transport(ABC):
 
     def close(self) -> None:  # noqa: B027 - not every transport keeps a connection
         """Drop what is kept open; the next question opens it again. Agents live on."""
+
+    def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:
+        """The run goes on without hosts that can't be reached. What there is to be told of that, in words."""
+        return ()
 
     def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
         """Start the agent of the plan's host, with its secrets by name. It starts nothing by itself."""

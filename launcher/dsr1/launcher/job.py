@@ -30,7 +30,7 @@ from dsr1.launcher.survey import Seen, survey_hosts
 from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.client import call, said
 from dsr1.slurm.handle import Handle
-from dsr1.slurm.step import Keeper, make_shells
+from dsr1.slurm.step import Keeper
 from dsr1.slurm.surroundings import submission_environment
 from dsr1.slurm.transport import SrunTransport
 
@@ -46,14 +46,19 @@ class Ending:
 
     def __init__(self) -> None:
         self.supervisor: Supervisor | None = None
-        self.warned = False
+        self._told: set[int] = set()
         for number in WHY:
             signal.signal(number, self._ask)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
+    @property
+    def warned_only(self) -> bool:
+        """Nobody wants the end of the deployment, but this job's time is over."""
+        return self._told == {signal.SIGUSR1}
+
     def _ask(self, number: int, _: object) -> None:
         why = WHY[number]
-        self.warned = self.warned or number == signal.SIGUSR1
+        self._told.add(number)
         if self.supervisor is None:
             raise StopRequested(why)
         self.supervisor.request_stop(why)
@@ -93,8 +98,7 @@ def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str
     """Until the deployment has ended; the run's state then says how."""
     limits, python = recipe.timeouts, recipe.runtime.interpreter
     keeper = Keeper(python, str(make_bundle(run.folder)), limits.lost)
-    shells = make_shells(allocation.places, allocation.job, keeper)
-    with closing(SrunTransport(shells, run.name, python, run.folder / "hosts")) as transport:
+    with closing(SrunTransport(allocation, keeper, run.name, run.folder / "hosts")) as transport:
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)
         seen = choose_hosts(recipe, hosts, transport, checks)
         bring(recipe, seen, transport)
@@ -148,9 +152,14 @@ def run_job(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[s
         run.save(State("failed", time.time(), reason=str(error), exit_code=code))
     state, number = run.state(), int(os.environ.get(AGAIN_NUMBER, "1"))
     print(f"{run.name}: {state.phase}: {state.reason}", flush=True)
-    if ending.warned and state.phase == "stopped" and number <= recipe.slurm.resubmit:
+    if ending.warned_only and goes_on(state, number, recipe):
         submit_again(run, allocation, number + 1)
     return run.state().exit_code
+
+
+def goes_on(state: State, number: int, recipe: Recipe) -> bool:
+    """Whether the job of that number is followed by another."""
+    return state.phase == "stopped" and number <= recipe.slurm.resubmit
 
 
 def main(argv: Sequence[str] | None = None) -> int:

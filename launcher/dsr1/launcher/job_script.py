@@ -42,11 +42,10 @@ def render_recipe(recipe: Recipe) -> str:
 
 def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
     """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is over at once."""
-    asked, needed = recipe.slurm, needed_hosts(recipe)
-    nodes = max(needed, asked.nodes or 0) + asked.spares
+    asked = recipe.slurm
     return JobSpec(
         name=_job_name(name or recipe.name),
-        nodes=nodes,
+        nodes=max(needed_hosts(recipe), asked.nodes or 0) + asked.spares,
         partition=asked.partition,
         account=asked.account,
         qos=asked.qos,
@@ -63,7 +62,6 @@ def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
         output=asked.output or f"{site.state}/jobs/%x-%j.out",
         comment=asked.comment,
         requeue=asked.requeue,
-        no_kill=recipe.restart.max > 0 and nodes > needed,
         warn_s=asked.warn,
         directives=tuple(asked.directives),
         setup=tuple(asked.setup),

@@ -12,6 +12,7 @@ import psutil
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.launcher.executor import deferred_interrupt
 from dsr1.launcher.job_script import Site, render_job
+from dsr1.launcher.overview import output_of
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.runs import Run, State, new_run, state_folder
 from dsr1.launcher.standing import conclude, waiting_for
@@ -124,7 +125,8 @@ def _until_ready(run: Run, show: Show) -> Run:
         raise LaunchFailed(f"{run.name}: {state.reason}; it was taken back")
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
     left = f"\nMAY STILL RUN: {'; '.join(state.left)}" if state.left else ""
-    raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs")
+    output = f" and {file}" if (file := output_of(run)) else ""
+    raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs{output}")
 
 
 def _is_decided(state: State, info: JobInfo | None) -> bool:
@@ -187,6 +189,8 @@ def stop_job(run: Run) -> tuple[str, ...]:
         if not _wait_over(job, ASK_S * 2):
             queue().cancel(job)
     over = not job or _wait_over(job, CANCEL_S)
+    if job and _job(run).job != job:  # its time was just over, and it was submitted again
+        return stop_job(run)
     state = standings([run])[run.name] if job else run.state()
     if not state.ended:
         state = State("stopped", time.time(), reason=UNSUBMITTED)

@@ -141,6 +141,7 @@ class Supervisor:
         try:
             with self._beside() as transport:
                 hosts = take_places(self._run.recipe(), self._settings, transport, gone)
+                self._note(transport.give_up(gone))
         except CheckFailed as few:
             raise CheckFailed(f"{self._state.reason}\nnot started again: {few}") from few
         spares = tuple(spare for spare in self._settings.spares if spare not in hosts)
@@ -150,8 +151,7 @@ class Supervisor:
         return make_plan(self._run.recipe(), hosts, self._run.name, str(self._run.folder), self._run.facts())
 
     def _use(self, plan: Plan) -> None:
-        self._plan = plan
-        self._hosts = tuple(host.host for host in plan.hosts)
+        self._plan, self._hosts = plan, tuple(host.host for host in plan.hosts)
         self._run.save_plan(plan)
 
     def _wait(self, seconds: float) -> None:

@@ -12,8 +12,8 @@ from dsr1.launcher.runs import Run
 
 def transport_of(run: Run, python: str = "") -> Transport:
     """The run's own. Locally any Python ends and looks; `python` is the runtime's, which agents are started with."""
-    if job := run.job():
-        return _steps_of(run, job.job)
+    if run.job():
+        return _steps_of(run)
     settings = run.settings() if run.is_remote() or not python else None
     if settings is not None and settings.hosts:
         return transport_to(run, settings.hosts, settings.python)
@@ -27,14 +27,12 @@ def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
     return LocalTransport(run.folder / "hosts", (python or sys.executable,))
 
 
-def _steps_of(run: Run, job: str) -> Transport:
+def _steps_of(run: Run) -> Transport:
     """From outside of the job: each host is looked at through a step of its own."""
     from dsr1.hosts.agent.bundle import make_bundle
-    from dsr1.slurm.step import Keeper, make_shells
+    from dsr1.slurm.step import Keeper
     from dsr1.slurm.transport import SrunTransport
 
     settings = run.settings()
-    shells = make_shells(
-        run.allocation().places, job, Keeper(settings.python, str(make_bundle(run.folder)), settings.lost_s)
-    )
-    return SrunTransport(shells, run.name, settings.python, run.folder / "hosts")
+    keeper = Keeper(settings.python, str(make_bundle(run.folder)), settings.lost_s)
+    return SrunTransport(run.allocation(), keeper, run.name, run.folder / "hosts")

@@ -18,14 +18,18 @@ NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 
 
 def call(
-    argv: Sequence[str], timeout: float = ANSWER_S, given: str = "", env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    timeout: float = ANSWER_S,
+    given: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """`env`: plain, if it isn't said. InputError: there is no Slurm here. HostError: it doesn't answer."""
     require(argv[0])
     env = plain_environment(os.environ) if env is None else env
     try:
         done = subprocess.run(
-            argv, input=given, capture_output=True, text=True, timeout=timeout, check=False, env=env, errors="replace"
+            argv, input=given, capture_output=True, text=True, timeout=timeout, env=env, cwd=cwd, errors="replace"
         )
     except subprocess.TimeoutExpired:
         raise HostError(f"Slurm does not answer: {argv[0]} took over {timeout:.0f} s; is slurmctld up?") from None
@@ -131,3 +135,10 @@ def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
     if "disabled" in done.stderr:
         return {}
     raise HostError(f"Slurm does not answer: sacct: {said(done)}")
+
+
+def shrink(job: str, kept: Sequence[str], folder: Path) -> None:
+    """The job goes on with these nodes. scontrol leaves scripts for shells in `folder`, which nobody needs."""
+    done = call(("scontrol", "update", f"JobId={job}", f"NodeList={','.join(kept)}"), cwd=folder)
+    if done.returncode != 0:
+        raise HostError(f"scontrol: {said(done)}")

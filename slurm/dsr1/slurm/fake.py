@@ -1,4 +1,4 @@
-"""A Slurm of one machine for tests, yours too: sbatch, squeue, sacct, scancel, srun as programs, and no daemon.
+"""A Slurm of one machine for tests, yours too: sbatch, squeue, sacct, scancel, scontrol, srun as programs, no daemon.
 
     fake = FakeSlurm(folder, nodes=("node1",))
     env["PATH"] = f"{fake.install()}:{env['PATH']}"
@@ -24,7 +24,7 @@ from typing import Any
 
 from dsr1.hosts.agent.seen import first_addresses
 
-TOOLS = ("sbatch", "squeue", "sacct", "scancel", "srun")
+TOOLS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "srun")
 Job = dict[str, Any]
 
 
@@ -235,6 +235,17 @@ def scancel(fake: FakeSlurm, argv: Sequence[str]) -> int:
     return 0
 
 
+def scontrol(fake: FakeSlurm, argv: Sequence[str]) -> int:
+    """`update JobId=1 NodeList=a,b`: a running job goes on with fewer nodes."""
+    asked = dict(word.split("=", 1) for word in argv[1:])
+    job, kept = fake.job(asked["JobId"]), asked["NodeList"].split(",")
+    if job["state"] != "RUNNING" or not set(kept) < set(job["hosts"]):
+        print("slurm_update error: Requested node configuration is not available", file=sys.stderr)
+        return 1
+    fake.change(asked["JobId"], hosts=kept)
+    return 0
+
+
 def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     """A step becomes its command, with what slurmd tells a task."""
     parser = argparse.ArgumentParser()
@@ -255,7 +266,7 @@ def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     return 127
 
 
-PROGRAMS = {"sbatch": sbatch, "run": run, "squeue": squeue, "sacct": sacct, "scancel": scancel, "srun": srun}
+PROGRAMS = {"run": run} | {tool.__name__: tool for tool in (sbatch, squeue, sacct, scancel, scontrol, srun)}
 
 
 def main(argv: Sequence[str]) -> int:

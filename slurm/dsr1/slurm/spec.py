@@ -11,7 +11,8 @@ _DURATION = re.compile(r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d{1,2}(:\d{2}){0,2
 _DAY_UNITS, _UNITS = (86400, 3600, 60, 1), {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}
 _SHORT = {
     "A": "account", "C": "constraint", "G": "gpus", "J": "job-name", "M": "clusters", "N": "nodes", "a": "array",
-    "n": "ntasks", "o": "output", "p": "partition", "q": "qos", "t": "time", "w": "nodelist", "x": "exclude",
+    "k": "no-kill", "n": "ntasks", "o": "output", "p": "partition", "q": "qos", "t": "time", "w": "nodelist",
+    "x": "exclude",
 }  # fmt: skip
 _KEYS = (
     "nodes", "gpus-per-node", "gres", "exclusive", "constraint", "nodelist", "exclude", "partition", "account", "qos",
@@ -27,6 +28,7 @@ OWNED = {name: f"the recipe's own key: slurm.{name.replace('-', '_')}" for name 
     "array": "dsr1: a run is one job",
     "clusters": "dsr1: it asks for and ends jobs of this cluster; go to a login node of the other",
     "export": "dsr1: a job needs PATH and HOME",
+    "no-kill": "dsr1: a job that has lost its first node, and with it dsr1, would stay",
 }
 
 
@@ -34,7 +36,6 @@ OWNED = {name: f"the recipe's own key: slurm.{name.replace('-', '_')}" for name 
 class JobSpec:
     """One job. Field names are sbatch's own; `warn_s` is when a job is told that its time limit is near.
 
-    `no_kill`: the loss of a node doesn't end the job, whose supervisor goes on with the others.
     `directives` are further options, as `--licenses=a:1`; `setup` are bash lines that run before dsr1.
     """
 
@@ -56,7 +57,6 @@ class JobSpec:
     output: str = "slurm-%j.out"
     comment: str | None = None
     requeue: bool = False
-    no_kill: bool = False
     warn_s: int = 120
     directives: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
@@ -114,8 +114,6 @@ def _options(spec: JobSpec) -> Iterator[str]:
     for name in ("mail_user", "mail_type", "comment"):
         yield from _option(spec, name)
     yield "--requeue" if spec.requeue else "--no-requeue"
-    if spec.no_kill:
-        yield "--no-kill"
     yield f"--signal=B:{WARNING}@{spec.warn_s}"
 
 

@@ -1,15 +1,18 @@
 """The transport inside a job: steps carry it, and what the nodes share (a run's folder, dsr1 itself) isn't sent."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.events import Gone
 from dsr1.hosts.log_lines import read_logs
 from dsr1.hosts.process import HostPlan
 from dsr1.hosts.ssh import ENTER, SEND_S, ShellTransport
 from dsr1.hosts.transport import NO_SECRETS
-from dsr1.slurm.step import StepShell
+from dsr1.slurm.allocation import Allocation
+from dsr1.slurm.client import shrink
+from dsr1.slurm.step import Keeper, make_shells
 
 _COPY = f'{ENTER}[ -O "$d/$2" ] || {{ t=$d/$2.$$; cp -- "$1" "$t" && chmod 700 "$t" && mv -f "$t" "$d/$2"; }}\n'
 CLOSE_S = 20.0
@@ -21,9 +24,11 @@ class SrunTransport(ShellTransport):
     They outlive the job there.
     """
 
-    def __init__(self, shells: Mapping[str, StepShell], run: str, python: str, logs: Path) -> None:
-        super().__init__(shells, run, python)
-        self._steps, self._logs = shells, logs
+    def __init__(self, allocation: Allocation, keeper: Keeper, run: str, logs: Path) -> None:
+        self._steps = make_shells(allocation.places, allocation.job, keeper)
+        super().__init__(self._steps, run, keeper.python)
+        self._allocation, self._logs = allocation, logs
+        self._given_up: set[str] = set()
 
     def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
         super().start(replace(plan, logs=str(self._logs / plan.host / "logs")), secrets)
@@ -35,6 +40,22 @@ class SrunTransport(ShellTransport):
         done = self._steps[host].run(("sh", "-c", _COPY, "dsr1", str(file), name), SEND_S)
         if done.code != 0:
             raise HostError(f"{host}: can't be written to: {done.last_words}")
+
+    def end(self, host: str) -> Gone:
+        """On one that was given up the keeper has ended all, if it lives: it hears of nobody."""
+        return Gone(()) if host in self._given_up else super().end(host)
+
+    def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:
+        """They leave the job: Slurm would end all of it once it notices that they are lost."""
+        self._given_up |= set(hosts)
+        named, places = ", ".join(hosts), self._allocation.places
+        if any(place.group is not None for place in places):
+            return (f"{named}: can't leave a heterogeneous job, which ends when Slurm notices the loss",)
+        try:
+            shrink(self._allocation.job, [p.host for p in places if p.host not in self._given_up], self._logs)
+        except HostError as error:
+            return (f"{named}: can't leave the job, which may end when Slurm notices the loss: {error}",)
+        return (f"{named}: left the job",)
 
     def close(self) -> None:
         """All at once, then until each has ended."""

@@ -1,14 +1,20 @@
 """What a batch step makes of the run that it is for."""
 
+import os
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.job import AGAIN_RUN, enter_run
+from dsr1.launcher.job import AGAIN_NUMBER, AGAIN_RUN, SCRIPT, Ending, enter_run, goes_on, submit_again
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.runs import State, list_runs, new_run
+from dsr1.launcher.supervisor import StopRequested
 from dsr1.slurm.allocation import Allocation, Place
+from dsr1.slurm.fake import FakeSlurm
 from dsr1.slurm.handle import Handle
 
 RECIPE = load_recipe("dsr1-dep", ("slurm.nodes=1",))
@@ -48,3 +54,44 @@ def test_a_launch_that_hasnt_written_down_its_job_yet() -> None:
     run = new_run("r")
     run.claim(RECIPE, "queued")
     assert enter_run("r", RECIPE, JOB).job() == Handle("lab", "7")
+
+
+@pytest.fixture
+def ending() -> Iterator[Ending]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield Ending()
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_what_is_asked_to_stop_after_the_warning_isnt_submitted_again(ending: Ending) -> None:
+    with pytest.raises(StopRequested, match="time limit is near"):
+        signal.raise_signal(signal.SIGUSR1)
+    assert ending.warned_only
+    with pytest.raises(StopRequested, match="asked to stop"):
+        signal.raise_signal(signal.SIGINT)
+    assert not ending.warned_only
+
+
+def test_so_often_and_not_after_a_failure() -> None:
+    twice = load_recipe("dsr1-dep", ("slurm.nodes=1", "slurm.resubmit=2"))
+    assert [goes_on(State("stopped", 1.0), number, twice) for number in (1, 2, 3)] == [True, True, False]
+    assert not goes_on(State("failed", 1.0), 1, twice)
+    assert not goes_on(State("stopped", 1.0), 1, RECIPE)
+
+
+def test_the_next_job_is_told_of_its_run_and_not_of_this_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{fake.install()}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    told = tmp_path / "told"
+    run = enter_run("r", RECIPE, JOB)
+    (run.folder / SCRIPT).write_text(f"#!/bin/bash\nenv > {told}.new; mv {told}.new {told}\n")
+    monkeypatch.chdir(tmp_path)
+    submit_again(run, JOB, 2)
+    assert (run.job(), run.state().phase) == (Handle("lab", "1"), "queued")
+    while not told.exists():
+        time.sleep(0.02)
+    lines = told.read_text().splitlines()
+    assert {f"{AGAIN_RUN}=r", f"{AGAIN_NUMBER}=2", "SLURM_JOB_ID=1"} <= set(lines)

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.events import Gone
+from dsr1.slurm.allocation import Allocation, Place
 from dsr1.slurm.client import Queue
 from dsr1.slurm.fake import FakeSlurm
+from dsr1.slurm.step import Keeper
+from dsr1.slurm.transport import SrunTransport
 
 WAITS = {"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}}
 FAILED = {"state": "FAILED", "reason": "", "code": 3, "signal": 0, "nodes": 1, "options": {}, "start": 1795553638.0}
@@ -68,6 +72,26 @@ def test_a_shared_answer_is_an_own_and_a_recent_one(fake: FakeSlurm, tmp_path: P
     fake.change(waits, state="PENDING")
     os.utime(shared, (time.time() - 60, time.time() - 60))
     assert queue.look_up([waits])[waits].waits
+
+
+def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) -> None:
+    job = fake.add(FAILED | {"state": "RUNNING", "hosts": ["a", "b", "c"]})
+    allocation = Allocation(job, "fake", (Place("a"), Place("b"), Place("c")))
+    transport = SrunTransport(allocation, Keeper("python3", "/bundle", 1.0), "r", tmp_path)
+    assert transport.give_up(("b",)) == ("b: left the job",)
+    assert fake.job(job)["hosts"] == ["a", "c"]
+    assert transport.end("b") == Gone(())
+    fake.change(job, state="COMPLETING")
+    assert (
+        "c: can't leave the job, which may end when Slurm notices the loss: scontrol:" in transport.give_up(("c",))[0]
+    )
+
+
+def test_nor_do_they_leave_a_heterogeneous_one(fake: FakeSlurm, tmp_path: Path) -> None:
+    allocation = Allocation("1", "fake", (Place("a", 0), Place("b", 1)))
+    transport = SrunTransport(allocation, Keeper("python3", "/bundle", 1.0), "r", tmp_path)
+    assert "can't leave a heterogeneous job" in transport.give_up(("b",))[0]
+    assert fake.calls("scontrol") == []
 
 
 def test_a_users_settings_for_slurms_commands_dont_reach_them(

@@ -78,6 +78,7 @@ def test_a_directive_that_is_no_option_is_refused(option: str) -> None:
         ("--signal=B:TERM@9", "the recipe's own key: slurm.warn"),
         ("--array=1-3", "dsr1"),
         ("--export=NONE", "dsr1"),
+        ("--no-kill", "dsr1: a job that has lost its first node"),
         ("-Mother", "dsr1: it asks for and ends jobs of this cluster"),
         ("--clusters=other", "dsr1: it asks for and ends jobs of this cluster"),
     ],
@@ -144,14 +145,6 @@ def test_nodes_that_no_engine_gets_are_spares(ranks: int, asked: int, needed: in
     slurm = recipe.slurm.model_copy(update={"nodes": asked, "spares": 1})
     recipe = recipe.model_copy(update={"slurm": slurm})
     assert (needed_hosts(recipe), make_spec(recipe, SITE).nodes) == (needed, asked + 1)
-
-
-def test_a_job_that_can_replace_a_node_outlives_one() -> None:
-    def lines(*changes: str) -> tuple[str, ...]:
-        return render_directives(make_spec(load_recipe("dsr1-dep", ("slurm.nodes=2", *changes)), SITE))
-
-    assert "--no-kill" in lines("restart.max=1", "slurm.spares=1")
-    assert "--no-kill" not in lines("restart.max=1") + lines("slurm.spares=1")
 
 
 def test_an_engine_of_all_nodes_has_them() -> None:
