@@ -134,8 +134,9 @@ class Site:
     def notice_after(self, seconds: int) -> None:
         """How long a node may be silent before Slurm gives it up."""
         self._lost_s = seconds
-        for box in self.cluster.boxes:
-            self._write_configuration(box)
+        for name, box in self.cluster.boxes.items():
+            if box.up:
+                self._write_configuration(name)
         self.must(LOGIN, "scontrol reconfigure")
 
     def boot(self, node: str) -> None:

@@ -92,7 +92,7 @@ def test_a_spare_takes_the_place_of_a_node_that_crashes_and_without_one_the_node
 ) -> None:
     """The job goes on when Slurm notices; which is here not before the supervisor has seen to it, as by default."""
     site.notice_after(60)
-    job = launch(login, "lost", "--set", "slurm.spares=1", "--set", "restart={max: 2, backoff: 0}")
+    job = launch(login, "lost", "--set", "slurm.spares=1", "--set", "restart={max: 2, backoff: 1}")
     site.cluster.crash("node2")
     until(lambda: login.status("lost")["restarts"] == 1)
     site.notice_after(LOST_S)

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Answer
 from dsr1.slurm.allocation import Place
-from dsr1.slurm.surroundings import plain_environment
+from dsr1.slurm.surroundings import step_environment
 
 BEAT_S = 2.0
 # A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not aware of it yet:
@@ -101,7 +101,7 @@ class _Step:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=plain_environment(os.environ),
+            env=step_environment(os.environ),
             bufsize=0,
             start_new_session=True,
         )

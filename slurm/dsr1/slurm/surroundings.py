@@ -27,8 +27,14 @@ _DEFAULTS = {
 
 
 def plain_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """For commands that are to do what they are told, and for steps, which have a node as it is."""
+    """For commands that are to do what they are told."""
     return {name: value for name, value in env.items() if name in _KEPT or not name.startswith(_READ)}
+
+
+def step_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """For a step, which has a node as it is. How many nodes its job has, and which, its processes may want to know."""
+    of_job = {name: value for name, value in env.items() if name.startswith(("SLURM_JOB_", "SLURM_HET_"))}
+    return plain_environment(env) | of_job
 
 
 def submission_environment(env: Mapping[str, str], script: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What users have in their environment for Slurm's commands doesn't change what dsr1 asks of them."""
 
-from dsr1.slurm.surroundings import plain_environment, submission_environment
+from dsr1.slurm.surroundings import plain_environment, step_environment, submission_environment
 
 OWN = {"PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf", "SLURM_JWT": "token", "NCCL_DEBUG": "INFO"}
 SET = {
@@ -29,3 +29,13 @@ def test_a_users_usual_account_stands_where_the_script_names_none() -> None:
     script = "#!/bin/bash\n#SBATCH --partition=h100\n#SBATCH --time-min=1\necho #SBATCH --account=x\n"
     kept = {"SBATCH_ACCOUNT": "phys", "SBATCH_TIMELIMIT": "5"}
     assert submission_environment(OWN | SET | USUAL, script) == OWN | kept
+
+
+def test_a_step_knows_its_job_and_no_other_setting() -> None:
+    job = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST_HET_GROUP_0": "a",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_HET_SIZE": "2",
+    }
+    assert step_environment(OWN | SET | USUAL | job | {"SLURM_NTASKS": "2"}) == OWN | job
