@@ -122,7 +122,13 @@ def _from_yaml(text: str, file: Path) -> Iterator[Access]:
         raise InputError(f"{file}: {_explain(error)}") from None
     for names, entry in inventory.hosts.items():
         for access in _from_names(names, f"{file}: hosts"):
-            yield _with_entry(access, inventory.defaults, entry or _Entry())
+            found = _with_entry(access, inventory.defaults, entry or _Entry())
+            yield replace(found, key=_beside(file, found.key) if found.key else None)
+
+
+def _beside(file: Path, key: str) -> str:
+    """A relative key lies beside the inventory, wherever its user or its supervisor stands."""
+    return key if key.startswith("~") else str((file.parent / key).absolute())
 
 
 def _explain(error: Exception) -> str:

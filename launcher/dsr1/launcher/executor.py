@@ -268,6 +268,8 @@ def _mark_stopped(run: Run) -> None:
             run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
         elif state.left:
             run.save(replace(state, left=()))
+    except FileNotFoundError:
+        return  # a launch that is ended while it still asks discards its run
     except OSError as error:
         raise LaunchFailed(f"{run.folder}: nothing of it is alive, but can't be written: {error.strerror}") from None
 

@@ -121,8 +121,13 @@ class Run:
             self.save(State(phase, time.time()))
 
     def discard(self) -> None:
-        """As if it had never been claimed."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """As if it had never been claimed: at once, and then file by file."""
+        gone = self.folder.with_name(f".{self.name}.{os.getpid()}")
+        try:
+            self.folder.rename(gone)
+        except OSError:
+            gone = self.folder
+        shutil.rmtree(gone, ignore_errors=True)
 
     def fill(self, plan: Plan, settings: Settings, kept: Kept) -> None:
         """What is known once the hosts are."""
@@ -140,7 +145,7 @@ class Run:
         except FileExistsError:
             raise InputError(f"--name {self.name}: there is a run of that name{self._way_out()}") from None
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.discard()
             raise LaunchFailed(f"{self.folder}: can't be written: {error.strerror}. Nothing was started") from None
 
     def _way_out(self) -> str:

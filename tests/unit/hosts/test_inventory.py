@@ -44,6 +44,12 @@ def test_inventory(tmp_path: Path) -> None:
     assert found[0].labels == ("rack=a",)
 
 
+def test_a_relative_key_lies_beside_its_inventory(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text("defaults: {key: keys/ours}\nhosts:\n  a: {}\n  b: {key: ~/.ssh/own}\n  c: {key: /etc/k}\n")
+    assert [access.key for access in parse_hosts(f"@{file}")] == [str(tmp_path / "keys/ours"), "~/.ssh/own", "/etc/k"]
+
+
 @pytest.mark.parametrize(
     ("option", "wanted"),
     [

@@ -1,6 +1,7 @@
 """`dsr1 launch`: bring a deployment up on this machine, and return once it serves."""
 
 import secrets
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,6 +84,7 @@ def launch(
             options = ("--no-check",) if no_check else tuple(f"--skip-check={word}" for word in skip_check or ())
             run = launch_job(loaded, name, options, show, wait=not no_wait)
         else:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` and `timeout` roll back as Ctrl-C does
             run = launch_run(loaded, name, accesses, show, checks)
     if no_wait:
         print(f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` tells how it stands")

@@ -1,6 +1,7 @@
 """`dsr1 prewarm`: compile once on one host what all of a recipe's hosts will need."""
 
 import secrets
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,6 +88,7 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
 
     config = value_of(seen.facts[cache.host], "model.config")
     one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it has launched, as Ctrl-C does
     with make_view() as show:
         run = launch_run(one, f"prewarm-{name}-{secrets.token_hex(2)}", first, show)
     try:
