@@ -160,7 +160,7 @@ class ShellTransport(Transport):
             except BrokeOff as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except OSError as error:
-                raise HostError(f"{host}: lost while it worked ({error or 'it fell silent'})") from error
+                raise HostError(f"{host}: lost while it worked ({str(error) or 'it fell silent'})") from error
 
     def close(self) -> None:
         for remote in self._remotes.values():

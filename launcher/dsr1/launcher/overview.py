@@ -58,7 +58,7 @@ def _told(run: Run) -> tuple[bool, State]:
     """Whether it is supervised, and its own word; ours of a launch that died before there was anything to supervise."""
     supervised = run.supervisor() is not None  # before its word: its end is written down before it ends
     state = run.state()
-    if supervised or state.phase != "starting" or run.is_planned():
+    if supervised or state.phase != "starting" or run.is_planned() or run.job():
         return supervised, state
     why = f"its launch died before anything was started; `dsr1 stop {run.name}` clears it away"
     return False, replace(state, phase="abandoned", reason=why)
