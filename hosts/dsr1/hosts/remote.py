@@ -154,6 +154,8 @@ def _why(error: Exception) -> str:
     tried: dict[tuple[str, int], OSError] = getattr(error, "errors", {})  # of paramiko's NoValidConnectionsError
     if tried:
         return ", ".join(f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items())
+    if refusal := getattr(error, "text", ""):  # of paramiko's ChannelException
+        return f"its jump host says: {refusal}"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 

@@ -27,7 +27,7 @@ class Site:
 
 def render_job(recipe: Recipe, site: Site, name: str = "", options: Sequence[str] = ()) -> str:
     """`name` is the run's; without it every submission is a run of its own, named by its job. Raises InputError."""
-    argv = (site.python, "-m", "dsr1.launcher.job", *(("--name", name) if name else ()), *options)
+    argv = (site.python, "-P", "-m", "dsr1.launcher.job", *(("--name", name) if name else ()), *options)
     env = {"DSR1_STATE_DIR": site.state} | ({"PYTHONPATH": site.path} if site.path else {})
     head = (f"Recipe {recipe.name}, rendered by dsr1: submit it with sbatch. It starts the deployment and watches it.",)
     return render_script(make_spec(recipe, site, name), Batch(argv, env, render_recipe(recipe)), head)

@@ -29,7 +29,12 @@ def exec_(
         print(json.dumps({name: asdict(what) for name, what in said.items()}, indent=2))
     else:
         for what, names in fold(said).items():
-            code = "" if what.code == 0 else f" (exit status {what.code})" if what.code is not None else " (not run)"
-            print(f"--- {NodeSet.fromlist(names)}{code}\n{what.text.rstrip()}")
+            print(f"--- {NodeSet.fromlist(names)}{_ended(what.code)}\n{what.text.rstrip()}")
     if any(what.code != 0 for what in said.values()):
         raise typer.Exit(4)
+
+
+def _ended(code: int | None) -> str:
+    if code is None:
+        return " (not run)"
+    return " (ended by a signal)" if code < 0 else f" (exit status {code})" if code else ""
