@@ -1,17 +1,14 @@
 """One streamed completion: whom it is asked of, what comes back, how soon and how fast."""
 
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
 from dsr1.launcher.plan import Service
 
-REASONING = ("reasoning", "reasoning_content")
-"""vLLM 0.31's name for it, and the one of Dynamo 1.6.1, whose frontend can be told the other."""
 RANK = "X-data-parallel-rank"
 """Header by which vLLM's server gives a request to the n-th of its own ranks."""
 
@@ -64,29 +61,62 @@ class Reply:
         return (self.tokens - 1) / rest if self.tokens > 1 and rest > 0 else None
 
 
+class _Delta(BaseModel):
+    """vLLM 0.31 calls reasoning `reasoning`, Dynamo 1.6.1 `reasoning_content` unless its frontend is told otherwise."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(BaseModel):
+    delta: _Delta
+
+
+class _Usage(BaseModel):
+    completion_tokens: int
+
+
+class _Workers(BaseModel):
+    decode_worker_id: int | None = None
+    prefill_worker_id: int | None = None
+
+
+class _Nvext(BaseModel):
+    worker_id: _Workers | None = None
+
+
+class _Chunk(BaseModel):
+    """What is used of one event of a streamed completion."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    nvext: _Nvext | None = None
+    error: object = None
+
+
 def ask(service: Service, client: httpx.Client, target: Target, question: str, tokens: int) -> Reply:
-    """Greedy. Raises httpx.HTTPError, or KeyError or ValueError when the answer is malformed or another's."""
-    began = time.monotonic()
-    pieces: list[str] = []
-    thoughts: list[str] = []
-    counted, first, asked = 0, 0.0, _asked(service, target, question, tokens)
-    url, rank = (
-        f"{target.url or service.url}/v1/chat/completions",
-        {} if target.index is None else {RANK: str(target.index)},
-    )
-    with client.stream("POST", url, json=asked, headers=rank) as got:
+    """Greedy. Raises httpx.HTTPError, or ValueError when the answer is malformed or another's."""
+    began, first, counted = time.monotonic(), 0.0, 0
+    deltas: list[_Delta] = []
+    url = f"{target.url or service.url}/v1/chat/completions"
+    rank = {} if target.index is None else {RANK: str(target.index)}
+    with client.stream("POST", url, json=_asked(service, target, question, tokens), headers=rank) as got:
         if got.is_error:
             got.read()
         got.raise_for_status()
         for chunk in _chunks(got.iter_lines()):
             _refuse_others(chunk, target)
-            delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), {})
-            pieces += filter(None, [delta.get("content")])
-            thoughts += filter(None, [delta.get(name) for name in REASONING])
-            first = first or (time.monotonic() - began if chunk.get("choices") else 0.0)  # a token may have no text
-            counted = int((chunk.get("usage") or {}).get("completion_tokens", counted))
+            if chunk.choices:
+                first = first or time.monotonic() - began  # a token may have no text
+                deltas.append(chunk.choices[0].delta)
+            counted = chunk.usage.completion_tokens if chunk.usage else counted
     seconds = time.monotonic() - began
-    return Reply(question, tuple(pieces), counted, first or seconds, seconds, tuple(thoughts))
+    pieces = (delta.content for delta in deltas)
+    thoughts = (text for delta in deltas for text in (delta.reasoning, delta.reasoning_content))
+    return Reply(
+        question, tuple(filter(None, pieces)), counted, first or seconds, seconds, tuple(filter(None, thoughts))
+    )
 
 
 def _asked(service: Service, target: Target, question: str, tokens: int) -> dict[str, object]:
@@ -113,20 +143,26 @@ def _choice(target: Target) -> dict[str, int]:
     return {name: number for name, number in names.items() if number is not None}
 
 
-def _chunks(lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
-    """The data of server-sent events. ValueError for what is no JSON object, or says that something went wrong."""
+def _chunks(lines: Iterator[str]) -> Iterator[_Chunk]:
+    """Of server-sent events. ValueError for what is none of a completion, or says that something went wrong."""
     for line in lines:
         name, _, data = line.partition(":")
         if name != "data" or data.strip() == "[DONE]":
             continue
-        chunk = json.loads(data)
-        if not isinstance(chunk, dict) or "error" in chunk:
+        try:
+            chunk = _Chunk.model_validate_json(data)
+        except ValidationError:
+            raise ValueError(f"the stream says {data.strip()[:200]}") from None
+        if chunk.error is not None:
             raise ValueError(f"the stream says {data.strip()[:200]}")
         yield chunk
 
 
-def _refuse_others(chunk: Mapping[str, Any], target: Target) -> None:
-    told = (chunk.get("nvext") or {}).get("worker_id") or {}
-    for key, wanted in (("decode_worker_id", target.worker), ("prefill_worker_id", target.prefill)):
-        if wanted is not None and told.get(key, wanted) != wanted:
-            raise ValueError(f"{key} {told[key]} answered in place of {wanted}")
+def _refuse_others(chunk: _Chunk, target: Target) -> None:
+    told = (chunk.nvext and chunk.nvext.worker_id) or _Workers()
+    for role, said, wanted in (
+        ("decode", told.decode_worker_id, target.worker),
+        ("prefill", told.prefill_worker_id, target.prefill),
+    ):
+        if None not in (said, wanted) and said != wanted:
+            raise ValueError(f"{role}_worker_id {said} answered in place of {wanted}")

@@ -18,7 +18,7 @@ from dsr1.hosts.transport import Answer
 from dsr1.slurm.allocation import Place
 from dsr1.slurm.surroundings import step_environment
 
-BEAT_S = 2.0
+BEAT_S, LAST_WORDS_S = 2.0, 2.0
 # A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not aware of it yet:
 # another is tried for a while, and then none for a longer while.
 START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
@@ -109,8 +109,10 @@ class _Step:
         self._calls: dict[int, StepChannel] = {}
         self._heard = time.monotonic()
         self._up, self.lost = threading.Event(), False
-        self.words: list[str] = []
-        for work in (self._read, self._read_errors, self._beat):
+        self._words: list[str] = []
+        self._listening = threading.Thread(target=self._read_errors, daemon=True)
+        self._listening.start()
+        for work in (self._read, self._beat):
             threading.Thread(target=work, daemon=True).start()
 
     def open(self, argv: Sequence[str]) -> StepChannel:
@@ -133,6 +135,12 @@ class _Step:
     @property
     def was_up(self) -> bool:
         return self._up.is_set()
+
+    @property
+    def last_words(self) -> str:
+        """Of an srun that ends: why it did comes by another pipe than its end."""
+        self._listening.join(LAST_WORDS_S)
+        return " | ".join(self._words)
 
     def close(self) -> None:
         """The keeper ends by the end of its stdin, and srun with it."""
@@ -181,7 +189,7 @@ class _Step:
         assert self._srun.stderr is not None
         with self._srun.stderr as lines:
             for line in lines:
-                self.words = [*self.words[-3:], line.decode(errors="replace").strip()]
+                self._words = [*self._words[-3:], line.decode(errors="replace").strip()]
 
     def _beat(self) -> None:
         """A keeper that falls silent is lost, and so is the srun that still believes in it."""
@@ -190,7 +198,7 @@ class _Step:
             time.sleep(BEAT_S)
             silent = time.monotonic() - self._heard
             if silent > (self._silent_s if self._up.is_set() else self._start_s):
-                self.words.append(f"nothing was heard for {silent:.0f} s")
+                self._words.append(f"nothing was heard for {silent:.0f} s")
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._srun.pid, signal.SIGKILL)
                 return
@@ -269,7 +277,7 @@ class StepShell:
 
     def _lost(self, why: object) -> HostError:
         step = self._step or self._dropped
-        words = " | ".join(step.words) if step else ""
+        words = step.last_words if step else ""
         return HostError(f"{self._name}: its step is lost: {words or why}")
 
 

@@ -58,7 +58,17 @@ def test_a_reply_is_put_together_from_its_pieces(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["data: {\n\n", stream("[1]"), stream({"error": "x"}), stream(said("a", a=1), {"error": {"code": 5}})]
+    "answer",
+    [
+        "data: {\n\n",
+        stream("[1]"),
+        stream({"error": "x"}),
+        stream(said("a", a=1), {"error": {"code": 5}}),
+        stream({"choices": [1]}),
+        stream({"choices": [{"delta": {"content": ["a"]}}]}),
+        stream({"usage": {"completion_tokens": None}}),
+        stream({"nvext": {"worker_id": "w"}}),
+    ],
 )
 def test_a_stream_that_is_none(answer: str) -> None:
     assert isinstance(asked_of(answer, ANYBODY), ValueError)
