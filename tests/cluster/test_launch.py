@@ -22,25 +22,15 @@ def test_from_launch_to_stop(login: Login) -> None:
 
 
 @pytest.mark.heavy
-def test_real_vllm_on_four_hosts(runtime: None, make_cluster: Clusters) -> None:
-    """Launch itself has every rank registered, and one answer; two cores take minutes for more of four ranks."""
-    names = ("node1", "node2", "node3", "node4")
-    login = Login(make_cluster(*names))
-    launched = login.launch("v", ",".join(names), "--set", "engines.main.nodes=4")
-    assert launched.returncode == 0, launched.stderr
-    assert login.status("v")["alive"] == ["etcd", "frontend", "main-0", "main-1", "main-2", "main-3"]
-    assert login.dsr1("stop", "v").returncode == 0
-    assert_clean(login.cluster, *names)
-
-
-@pytest.mark.heavy
 def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> None:
-    """Both hosts see this machine's /tmp apart: what one start leaves on them is removed, and brought back."""
-    launched = login.launch("v", "node[1-2]", "--set", "runtime.cache_dir=/tmp/jit")
+    """A process a host, of two ranks each. Both hosts see this machine's /tmp apart: what one start leaves on them is
+    removed, and brought back."""
+    real = ("--set", "engines.main.ranks_per_node=2", "--set", "runtime.cache_dir=/tmp/jit")
+    launched = login.launch("v", "node[1-2]", *real)
     assert launched.returncode == 0, launched.stderr
     smoked = login.dsr1("smoke", "v", "--json")
     assert smoked.returncode == 0, smoked.stderr
-    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == [0, 1]
+    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == [0, 1, 2, 3]
     until(lambda: "kept" in str(login.status("v")["notes"]))
     assert login.dsr1("stop", "v").returncode == 0
     assert_clean(login.cluster, "node1", "node2")

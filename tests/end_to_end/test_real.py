@@ -88,13 +88,3 @@ def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[
     until(lambda: run.state().ended, 60)
     assert run.state().phase == "failed"
     assert of_run(run.folder / "hosts") == []
-
-
-def test_hybrid_two_nodes_of_two_ranks(dsr1: Dsr1, site: Site) -> None:
-    """The current form of a DEP engine: a process a node, each with several ranks, and each rank answers."""
-    launched = dsr1("launch", "tiny", "--name", "hybrid", *site, "--set", "engines.main.ranks_per_node=2")
-    assert launched.returncode == 0, launched.stderr
-    asked = dsr1("smoke", "hybrid", "--json")
-    assert asked.returncode == 0, asked.stderr
-    assert [answer["rank"] for answer in json.loads(asked.stdout)["answers"]] == [0, 1, 2, 3]
-    assert dsr1("stop", "hybrid").returncode == 0

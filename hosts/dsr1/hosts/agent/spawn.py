@@ -45,9 +45,9 @@ def _secret(secret: SecretVariable, folder: Path) -> str:
 
 
 def _restore_signals() -> None:
-    """An ignored signal stays ignored through exec, and Python ignores SIGPIPE."""
+    """An ignored signal stays ignored through exec. Python ignores two, and a shell two of a background job's."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
