@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 import pytest
-from tests.unit.hosts.prep.test_decide import FIT, NEEDY, with_file
+from tests.unit.hosts.prep.seen import FIT, NEEDY, with_file
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import HostError, InputError
