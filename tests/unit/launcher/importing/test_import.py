@@ -1,28 +1,16 @@
 """Whole manifests become recipes that load and plan, and say where every value of them went."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.launcher.importing.deployments import ALL, MANIFESTS, deployed, imported, said, worker
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.ledger import Fate
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
 from dsr1.launcher.recipe_file import parse_recipe
-
-MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
-ALL = sorted(file.name for file in MANIFESTS.glob("*.yaml"))
-
-
-def imported(name: str) -> Imported:
-    return import_manifest((MANIFESTS / name).read_text(), name)
-
-
-def said(result: Imported, fate: Fate) -> str:
-    return "\n".join(note.text for note in result.notes if note.fate is fate)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -100,59 +88,6 @@ def test_interfaces_are_left_to_the_facts() -> None:
     assert "64Gi" in left
 
 
-def test_a_script_is_read_word_by_word() -> None:
-    result = imported("disagg-shell.yaml")
-    decode, prefill = result.recipe["engines"].values()
-    assert result.recipe["model"] == {"path": "/weights/r1", "served_name": "deepseek-ai/DeepSeek-R1"}
-    assert (decode["ranks_per_node"], decode["max_num_seqs"]) == (4, 64)
-    assert decode["args"]["cudagraph-capture-sizes"] == [1, 2, 4, 8]
-    assert decode["args"]["enable-prefix-caching"] is False
-    assert decode["env"]["NCCL_DEBUG"] == "WARN"
-    assert (prefill["role"], prefill["enforce_eager"], prefill["gpu_memory_utilization"]) == ("prefill", True, 0.85)
-    assert result.recipe["frontend"] == {"port": 8080, "router_mode": "kv", "args": {"router-temperature": 0.5}}
-    assert result.recipe["runtime"]["env"]["DYN_LOG"] == "info"
-    for words in ("set -euo pipefail", "ulimit -l unlimited", "cd /workspace", "tee /tmp/log", "Job 'download'"):
-        assert words in said(result, Fate.LEFT_OUT)
-
-
-def scripted(script: str) -> Imported:
-    service = worker()
-    service["extraPodSpec"]["mainContainer"] = {"command": ["bash", "-c"], "args": [script]}
-    return deployed(decode=service)
-
-
-def test_what_a_condition_decides_is_the_users_to_set() -> None:
-    result = scripted(
-        "false && export A=1\nif a; then export B=1; else export B=2; fi\nM=/a\n[ -z x ] || M=/b\n"
-        "cd /x && export C=1 && exec python3 -m dynamo.vllm --model $M"
-    )
-    assert result.recipe["engines"]["decode"]["env"] == {"C": "1"}
-    assert result.recipe["model"]["path"] == "$M"
-    asked = said(result, Fate.TO_SET)
-    for words in ("export A=1", "A: set it", "export B=1", "export B=2", "B: set it", "M=/b", "--model '$M'"):
-        assert words in asked
-
-
-def test_a_here_document_is_one_file_of_the_user() -> None:
-    result = scripted("cat > lm.yaml <<'EOF'\ndon't: run\nTOKEN=hf_SECRET1\nEOF\nexec python3 -m dynamo.vllm --model m")
-    assert result.recipe["model"]["path"] == "m"
-    assert "cat > lm.yaml" in said(result, Fate.TO_SET)
-    assert not any("don't" in note.text or "SECRET1" in note.text for note in result.notes)
-
-
-def test_paths_of_the_container_stay_there() -> None:
-    names = ("PATH", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH")
-    result = deployed(decode=worker(envs=[{"name": name, "value": f"/opt/{name}"} for name in names]))
-    assert "env" not in result.recipe["engines"]["decode"]
-    assert all(f"{name}='/opt/{name}'" in said(result, Fate.TO_SET) for name in names)
-
-
-def test_a_version_that_nobody_knows_is_told() -> None:
-    text = (MANIFESTS / "aggregated.yaml").read_text().replace("nvidia.com/v1alpha1", "nvidia.com/v9")
-    assert "apiVersion 'nvidia.com/v9'" in said(import_manifest(text, "f.yaml"), Fate.TO_SET)
-    assert "apiVersion" not in said(imported("aggregated.yaml"), Fate.TO_SET)
-
-
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
@@ -178,15 +113,6 @@ def test_a_lonely_decode_worker_serves_whole_requests() -> None:
     assert "aggregated, though it is called decode" in said(result, Fate.REWRITTEN)
 
 
-def worker(*args: str, **more: Any) -> dict[str, Any]:
-    return {"componentType": "worker", **more, "extraPodSpec": {"mainContainer": {"args": ["--model", "m", *args]}}}
-
-
-def deployed(**services: dict[str, Any]) -> Imported:
-    head = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment", "metadata": {"name": "a"}}
-    return import_manifest(json.dumps({**head, "spec": {"services": services}}), "f.yaml")
-
-
 @pytest.mark.parametrize(
     ("services", "roles"),
     [
@@ -208,45 +134,6 @@ def test_a_rank_over_small_nodes_comes_to_one_host() -> None:
     spread = worker("-tp", "2", multinode={"nodeCount": 2}, resources={"limits": {"gpu": "1"}})
     engine = deployed(A=spread).recipe["engines"]["a"]
     assert (engine["nodes"], engine["ranks_per_node"], engine["tensor_parallel_size"]) == (1, 1, 2)
-
-
-@pytest.mark.parametrize(
-    ("command", "args", "noted"),
-    [
-        (["python3", "-u", "-m", "dynamo.vllm"], ["--model", "m", "-tp", "2"], "'-u': options of the interpreter"),
-        (
-            ["numactl", "-m", "0", "/opt/bin/python3.12", "-m", "dynamo.vllm"],
-            ["--model=m", "-tp", "2"],
-            "'numactl -m 0'",
-        ),
-        ([], ["-tp", "2", "--model", "m"], ""),
-        ([], ["-m", "dynamo.vllm", "--model", "m", "-tp=2"], ""),
-        (["sh", "-c", 'exec python3 -m dynamo.vllm "$@"', "--"], ["--model", "m", "-tp", "2"], ""),
-        (
-            ["bash", "-c"],
-            ["python3 -m dynamo.vllm --model m -tp 2", "--max-num-seqs", "4"],
-            "of a script that takes none",
-        ),
-        (["bash", "-ec"], ["N=2; python3 -m dynamo.vllm --model m -tp $N & wait"], "a variable of the script alone"),
-        (["sh", "-c"], ["TP=2 python3 -m dynamo.vllm --model m --tensor_parallel_size=2"], ""),
-        (["sh", "-c"], ["if true; then exec python3 -m dynamo.vllm --model m -tp 2; fi"], "of the script alone"),
-        ("python3 -m dynamo.vllm --model m -tp 2", [], "one text where Kubernetes wants a list"),
-        (["sh", "-c"], ["python3 -m dynamo.vllm \\ --model m \\ -tp 2"], "that YAML folds (>)"),
-        (
-            ["bash", "-c"],
-            ["A=(\n  --model m\n)\nprintf '%q ' python3 -m dynamo.vllm\nexec python3 -m dynamo.vllm ${A[@]} -tp 2"],
-            "'A=(...)': a variable of the script alone",
-        ),
-    ],
-)
-def test_forms_of_a_command(command: Any, args: list[str], noted: str) -> None:
-    service = worker()
-    service["extraPodSpec"]["mainContainer"] = {"command": command, "args": args}
-    result = deployed(A=service)
-    assert result.recipe["model"]["path"] == "m"
-    assert result.recipe["engines"]["a"]["tensor_parallel_size"] == 2
-    assert "max_num_seqs" not in result.recipe["engines"]["a"]
-    assert noted in "\n".join(note.text for note in result.notes)
 
 
 def test_a_frontend_of_the_first_api_is_one() -> None:
