@@ -261,10 +261,11 @@ def test_a_disk_that_takes_nothing(site: Login, trouble: str) -> None:
     full += "; head -c 4096 /dev/zero > /etc/sysctl.d/zero || true"
     read_only = "/bin/mount -o remount,ro /etc"
     as_root(site.cluster, "node1", full if trouble == "full" else read_only)
-    listed = as_root(site.cluster, "node1", "ls -la /etc /etc/sysctl.d | grep -v '^total'")
+    files = "find /etc /etc/sysctl.d -maxdepth 1 ! -type d -printf '%p %m %s %T@\\n' | sort"
+    listed = as_root(site.cluster, "node1", files)
     done = site.dsr1(*PREP, "--apply", "--yes", "--only", "net.ephemeral")
     assert done.returncode == (4 if trouble == "full" else 3), done.stdout
     why = "No space left on device" if trouble == "full" else "/etc is mounted read-only"
     assert why in done.stdout
-    assert as_root(site.cluster, "node1", "ls -la /etc /etc/sysctl.d | grep -v '^total'") == listed
+    assert as_root(site.cluster, "node1", files) == listed
     assert as_root(site.cluster, "node1", "cat /proc/sys/net/ipv4/ip_local_reserved_ports") == "9000\n"
