@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.whole import write_file
 from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
@@ -91,9 +92,7 @@ class Queue:
                 return parse_squeue(self._shared.read_text())
         told = ask_queue("--me", ANSWER_S if fresh else LOOK_S)
         with contextlib.suppress(OSError):
-            draft = self._shared.with_name(f".{self._shared.name}.{os.getpid()}")
-            draft.write_text(told)
-            draft.replace(self._shared)
+            write_file(self._shared, told.encode())
         return parse_squeue(told)
 
     def _is_recent(self) -> bool:
