@@ -20,7 +20,7 @@ from dsr1.hosts.agent import control
 from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.commands import Prepare, Quiet, Quit, Spawn, Stop
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.events import Exited, Gone, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.events import AgentUp, Exited, Gone, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.local import LocalTransport
 from dsr1.hosts.process import HostPlan, PhaseRule, Process, Variable
 
@@ -51,9 +51,10 @@ def test_a_process_gets_marks_a_group_and_no_foreign_files(lab: "Lab", sh: Make,
     talk = lab.start(
         sh("a", "echo $DSR1_RUN $DSR1_PROCESS $PWD; ls /proc/self/fd | tr '\\n' ' '; touch done; exec sleep 1000")
     )
+    agent = talk.until(AgentUp).pid
     talk.send(Spawn(("a",)))
     pid = talk.until(Spawned).pid
-    assert (os.getpgid(pid), os.getsid(pid)) == (pid, pid)
+    assert (os.getpgid(pid), os.getsid(pid)) == (pid, agent)
     eventually((lab.folder / "h" / "done").exists)
     talk.send(Stop())
     marks, files = talk.until(Exited).tail

@@ -14,7 +14,6 @@ class Stat:
     state: str
     ppid: int
     pgid: int
-    sid: int
     threads: int
     start_time: float
 
@@ -28,7 +27,7 @@ def parse_stat(text: str) -> Stat:
     """The name stands in parentheses and may hold spaces and parentheses itself, so fields count from the last one."""
     rest = text[text.rindex(")") + 2 :].split()
     pid = int(text[: text.index(" ")])
-    return Stat(pid, rest[0], int(rest[1]), int(rest[2]), int(rest[3]), int(rest[17]), float(rest[19]))
+    return Stat(pid, rest[0], int(rest[1]), int(rest[2]), int(rest[17]), float(rest[19]))
 
 
 def read_stat(pid: int) -> Stat | None:

@@ -10,7 +10,7 @@ LINE = "42 (a) b (c) S 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 123
 
 def test_a_name_with_spaces_and_parentheses() -> None:
     stat = parse_stat(LINE.format(threads=3))
-    assert (stat.pid, stat.state, stat.ppid, stat.pgid, stat.sid) == (42, "S", 1, 40, 39)
+    assert (stat.pid, stat.state, stat.ppid, stat.pgid) == (42, "S", 1, 40)
     assert (stat.threads, stat.start_time) == (3, 12345.0)
 
 

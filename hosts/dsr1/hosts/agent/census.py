@@ -1,4 +1,4 @@
-"""Finds what is alive of a process: its group and session, and what left them. Scans /proc, so only while stopping."""
+"""Finds what is alive of a process: its group, and what left it. Scans /proc, so only while stopping."""
 
 import os
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def _is_seed(stat: Stat, target: Target, family: set[int], look_everywhere: bool
     if stat.pid == leader:
         return _is_main(stat, target)
     mark, name = f"DSR1_AGENT={target.mark}".encode(), f"DSR1_PROCESS={target.name}".encode()
-    if leader in (stat.pgid, stat.sid):
+    if leader == stat.pgid:
         return stat.pid in family or mark in _marks(stat.pid)
     return (look_everywhere or stat.pid in family) and {mark, name} <= _marks(stat.pid)
 

@@ -55,7 +55,9 @@ def _restore_signals() -> None:
 def _become(process: Process, env: dict[str, str], folder: Path, log: int, gate: int, errors: int) -> NoReturn:
     """In the child. Its end of every other file closes on exec."""
     try:
-        os.setsid()
+        # A group, no session: sessions are the scheduler's autogroups (sched(7)), and on Linux 6.18 one of them that
+        # polls, as NIXL's progress thread does, kept the others from running for 30 s.
+        os.setpgid(0, 0)
         _restore_signals()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
