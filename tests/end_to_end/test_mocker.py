@@ -36,7 +36,7 @@ def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], R
     asked = dsr1("smoke", "m", "--json")
     assert len({answer["worker"] for answer in json.loads(asked.stdout)["answers"]}) == 2
     told = json.loads(dsr1("status", "m", "--json").stdout)
-    assert (told["phase"], told["alive"]) == ("ready", ["frontend", "main-0", "main-1"])
+    assert (told["phase"], told["alive"], told["lacks"]) == ("ready", ["frontend", "main-0", "main-1"], "")
     assert "stopped, nothing of it is alive" in dsr1("stop", "m").stdout
     assert alive_processes(newest()) == []
     assert of_run(newest().folder / "hosts") == []
@@ -51,6 +51,14 @@ def test_killed_rank_ends_the_run_and_is_named(dsr1: Dsr1, site: Site, newest: C
     assert (state.phase, state.exit_code) == ("failed", 4)
     assert state.reason.startswith("main-1 ended by signal SIGKILL, unasked")
     assert alive_processes(run) == []
+
+
+def test_a_registration_that_is_gone_is_told(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    """As when a worker didn't run for longer than Dynamo's lease: it lives, and nobody asks it any more."""
+    assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER).returncode == 0
+    next((newest().folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
+    until(lambda: "it does not serve as it did: 1 of 2 workers registered" in dsr1("status", "gone").stdout)
+    assert dsr1("stop", "gone").returncode == 0
 
 
 def test_killed_supervisor_loses_nothing(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:

@@ -21,11 +21,12 @@ from dsr1.launcher.checking import choose, extras_of, judge_site, refuse_unfit
 from dsr1.launcher.executor import make_kept, make_settings
 from dsr1.launcher.findings import folded
 from dsr1.launcher.job_script import needed_hosts
+from dsr1.launcher.notices import StopRequested
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.recipe_file import parse_recipe
 from dsr1.launcher.runs import Run, State, new_run
-from dsr1.launcher.supervisor import StopRequested, Supervisor
+from dsr1.launcher.supervisor import Supervisor
 from dsr1.launcher.survey import Seen, survey_hosts
 from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.client import call, said

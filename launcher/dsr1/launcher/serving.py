@@ -1,8 +1,7 @@
 """Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with no workers at all."""
 
-import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -10,20 +9,48 @@ import httpx
 from dsr1.launcher.plan import Service
 
 QUESTION = "Hello! Who are you?"
-PROBE_S = 0.1
+PROBE_S, LOOK_S = 0.1, 2.0
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but not what was asked for
 READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
 
 
-def await_answer(service: Service, chat_s: float, done: threading.Event) -> bool:
-    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before that came."""
+def await_answer(service: Service, chat_s: float, done: threading.Event, tell: Callable[[str], None]) -> bool:
+    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before that came.
+
+    `tell` hears what stands between, whenever that changes.
+    """
+    told = ""
     with httpx.Client(timeout=chat_s, trust_env=False) as client:
         while not done.wait(PROBE_S):
-            with contextlib.suppress(httpx.HTTPError, *MALFORMED):
-                if not missing(service, client):
-                    chat(service, client)
-                    return True
+            lacks = missing(service, client) or _unanswered(service, client)
+            if not lacks:
+                return True
+            if lacks != told:
+                tell(told := lacks)
     return False
+
+
+def look(service: Service) -> str:
+    """What a deployment that was ready lacks by now, empty when nothing; within a few seconds, and without a chat."""
+    with httpx.Client(timeout=LOOK_S, trust_env=False) as client:
+        return missing(service, client)
+
+
+def _unanswered(service: Service, client: httpx.Client) -> str:
+    try:
+        chat(service, client)
+    except (httpx.HTTPError, *MALFORMED) as error:
+        return f"a chat isn't answered: {describe(error)}"
+    return ""
+
+
+def describe(error: Exception) -> str:
+    """An HTTP error with what the server says of it."""
+    if isinstance(error, httpx.ReadTimeout):
+        return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str]:

@@ -10,6 +10,7 @@ import httpx
 
 from dsr1.launcher.plan import Service, Worker
 from dsr1.launcher.reply import Target, ask
+from dsr1.launcher.serving import describe
 from dsr1.launcher.smoke_judge import FIXED, KNOWN, Answers
 
 FIXED_TOKENS, KNOWN_TOKENS, AT_ONCE = 16, 2048, 32
@@ -67,15 +68,6 @@ def _with_known(service: Service, client: httpx.Client, one: Answers) -> Answers
         return replace(one, known=known)
     except ASKING as error:
         return replace(one, error=describe(error))
-
-
-def describe(error: Exception) -> str:
-    """An HTTP error with what the server says of it."""
-    if isinstance(error, httpx.ReadTimeout):
-        return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
-    if isinstance(error, httpx.HTTPStatusError):
-        return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _targets(service: Service, client: httpx.Client) -> list[Target]:

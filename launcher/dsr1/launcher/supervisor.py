@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -20,6 +20,7 @@ from dsr1.launcher.agents import Agents, Heard, Lost
 from dsr1.launcher.findings import folded
 from dsr1.launcher.jit_caches import bring, harvest
 from dsr1.launcher.jit_store import jit_store
+from dsr1.launcher.notices import Lacking, Noted, Ready, StopRequested
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.ranks import advance, all_ready, first_table, overdue
 from dsr1.launcher.restart import plan_again
@@ -28,24 +29,7 @@ from dsr1.launcher.serving import await_answer
 from dsr1.launcher.transports import transport_of
 
 LOOK_S, SAVE_S = 1.0, 0.2  # hundreds of ranks tell more in a second than can be written down
-
-
-class StopRequested(Exception):
-    """Somebody asked for the end of the run; the words say why."""
-
-
-class Ready:
-    """The deployment answered a chat; put into the queue by the prober."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What was done beside the start; put into the queue by the harvester."""
-
-    words: tuple[str, ...]
-
-
-Item = Event | Lost | Ready | Noted | StopRequested
+Item = Event | Lost | Ready | Lacking | Noted | StopRequested
 
 
 class Supervisor:
@@ -60,7 +44,7 @@ class Supervisor:
         told = run.state()
         self._state = replace(told, ranks=told.ranks or first_table(self._plan, time.time()))
         self._unsaved, self._save_at, self._look_at = False, 0.0, 0.0
-        self._done = threading.Event()
+        self._done, self._lacks = threading.Event(), ""
         self._hosts = tuple(host.host for host in self._plan.hosts)
 
     def _make_agents(self) -> Agents:
@@ -122,7 +106,7 @@ class Supervisor:
             raise CheckFailed(f"{self._state.reason}\nnot started again, since something may still run: {left}")
         plan = self._plan_without(ended.unreached)
         self._wait(self._settings.backoff_s)
-        self._queue, self._done = SimpleQueue(), threading.Event()
+        self._queue, self._done, self._lacks = SimpleQueue(), threading.Event(), ""
         if self._asked:  # while the queues changed
             raise self._asked
         self._agents = self._make_agents()
@@ -218,7 +202,7 @@ class Supervisor:
 
     def _probe(self) -> None:
         queue = self._queue  # of this attempt, whatever comes after it
-        if await_answer(self._plan.service, self._settings.chat_s, self._done):
+        if await_answer(self._plan.service, self._settings.chat_s, self._done, lambda it: queue.put(Lacking(it))):
             queue.put(Ready())
 
     def _until(self, wanted: Callable[[Item], bool], deadline: float, doing: str) -> Item:
@@ -240,6 +224,8 @@ class Supervisor:
             raise LaunchFailed(item.words)
         if isinstance(item, Noted):
             self._note(item.words)
+        if isinstance(item, Lacking):
+            self._lacks = f"; {item.words}"
         if isinstance(item, Progress):
             self._state = replace(self._state, ranks=advance(self._state.ranks, item, time.time()))
             self._unsaved = True
@@ -260,10 +246,10 @@ class Supervisor:
         self._look_at = time.monotonic() + LOOK_S
         late = overdue(self._state.ranks, self._settings.limits, time.time())
         if late:
-            raise LaunchFailed(late)
+            raise LaunchFailed(f"{late}{self._lacks}")
         if time.monotonic() > deadline:
             seen = ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
-            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); last seen: {seen}")
+            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); last seen: {seen}{self._lacks}")
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by host."""

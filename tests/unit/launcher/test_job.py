@@ -10,9 +10,9 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.job import AGAIN_NUMBER, AGAIN_RUN, SCRIPT, Ending, enter_run, goes_on, submit_again
+from dsr1.launcher.notices import StopRequested
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.runs import State, list_runs, new_run
-from dsr1.launcher.supervisor import StopRequested
 from dsr1.slurm.allocation import Allocation, Place
 from dsr1.slurm.fake import FakeSlurm
 from dsr1.slurm.handle import Handle

@@ -81,13 +81,17 @@ def _standing(run: "Run", as_json: bool) -> None:
 
     seen, job = stand(run), run.job()
     state = seen.state
+    lacks = _lacks(run) if state.phase == "ready" else ""
     if as_json:
         told = {"run": run.name, **asdict(state), "supervised": seen.supervised, "alive": list(seen.alive)}
+        told["lacks"] = lacks
         print(json.dumps(told | ({"job": str(job), "note": seen.note} if job else {}), indent=2))
         return
     supervised = seen.supervised or state.ended or state.phase in ("queued", "abandoned")
     print(f"{run.name}: {state.phase}{'' if supervised else ', its supervisor is gone'}{f', {job}' if job else ''}")
     print(f"alive: {', '.join(seen.alive) or 'nothing'}")
+    if lacks:
+        print(f"it does not serve as it did: {lacks}")
     if seen.note:
         print(seen.note)
     if state.ranks:
@@ -98,6 +102,12 @@ def _standing(run: "Run", as_json: bool) -> None:
         print(state.reason)
     if state.left:
         print(f"MAY STILL RUN: {'; '.join(state.left)}")
+
+
+def _lacks(run: "Run") -> str:
+    from dsr1.launcher.serving import look
+
+    return look(run.plan().service)
 
 
 def logs(

@@ -22,7 +22,8 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
 
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.overview import find_any, refuse_ended, refuse_unplanned
-    from dsr1.launcher.smoke import ASKING, describe, smoke_all
+    from dsr1.launcher.serving import describe
+    from dsr1.launcher.smoke import ASKING, smoke_all
     from dsr1.launcher.smoke_judge import problems
 
     found = find_any(run)

@@ -1,0 +1,25 @@
+"""What a supervisor's own threads, and whoever asks for its end, put into its queue beside the agents' events."""
+
+from dataclasses import dataclass
+
+
+class StopRequested(Exception):
+    """Somebody asked for the end of the run; the words say why."""
+
+
+class Ready:
+    """The deployment answered a chat; put into the queue by the prober."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """What still stands between now and an answer; put into the queue by the prober."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What was done beside the start; put into the queue by the harvester."""
+
+    words: tuple[str, ...]
