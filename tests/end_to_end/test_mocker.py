@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.conftest import RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
 
-from dsr1.launcher.executor import alive_processes
+from dsr1.launcher.run_hosts import alive_processes
 from dsr1.launcher.runs import Run, list_runs
 
 

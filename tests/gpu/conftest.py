@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.gpu.host import MODEL, PYTHON, Slice
 
-from dsr1.launcher.executor import stop_run
+from dsr1.launcher.run_hosts import stop_run
 from dsr1.launcher.runs import list_runs
 
 

@@ -1,32 +1,27 @@
-"""Start, follow and stop runs on this machine: the edge where a plan becomes processes."""
+"""Start runs and follow them until they serve: the edge where a plan becomes processes."""
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
-from queue import SimpleQueue
+from contextlib import ExitStack, contextmanager
 
 from dsr1.hosts.access import Access
-from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
+from dsr1.hosts.errors import CheckFailed, InputError, LaunchFailed
 from dsr1.hosts.inventory import parse_hosts
-from dsr1.hosts.transport import Door, HostState
 from dsr1.hosts.way import over_ssh
-from dsr1.launcher.agents import Agents
 from dsr1.launcher.baggage import bring, lay
 from dsr1.launcher.checking import extras_of, refuse_unfit
+from dsr1.launcher.interrupts import deferred_interrupt
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.remains import Remains, hosts_to_end, local_hosts, out_of_reach, read_remains
+from dsr1.launcher.run_hosts import stop_run
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
 from dsr1.launcher.survey import Seen, survey_here, survey_hosts
-from dsr1.launcher.transports import transport_of, transport_to
 
-POLL_S, STOP_S = 0.05, 60.0
+POLL_S = 0.05
 
 
 def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:
@@ -133,21 +128,6 @@ def _refuse_take_over(run: Run) -> None:
         raise InputError(f"{run.name}: its launch ended before anything was started; stop it, and launch it anew")
 
 
-@contextmanager
-def deferred_interrupt() -> Iterator[None]:
-    """Hold back what would end this process while something is started and not yet recorded; it comes right after."""
-    seen: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-        if seen:
-            signal.raise_signal(seen[0])
-
-
 def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
     """What the hosts told is judged, and planned from. Unchecked, a host may tell nothing."""
     if checks:
@@ -227,65 +207,3 @@ def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> S
             why = f"its supervisor is gone ({run.folder}/supervisor.log)"
             raise LaunchFailed(f"{run.name}: {why}; `dsr1 stop {run.name}` ends what it left")
         time.sleep(POLL_S)
-
-
-def stop_run(run: Run) -> tuple[str, ...]:
-    """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is left, else nothing."""
-    asked, deadline = 0, time.monotonic() + STOP_S
-    while (pid := run.supervisor()) is not None and time.monotonic() < deadline:
-        if pid != asked:  # a launch may just have handed its run to a supervisor
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        asked = pid
-        time.sleep(POLL_S)
-    return _end_hosts(run)
-
-
-def _end_hosts(run: Run) -> tuple[str, ...]:
-    """Also after an orderly stop: this is the proof. It reads the agents' own records, not the run's state."""
-    found = read_remains(run)
-    remains = found or Remains()
-    agents = Agents(transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0)
-    left = (*agents.end(hosts_to_end(run, remains)).left, *out_of_reach(run, found))
-    if not left:
-        _mark_stopped(run)
-    return left
-
-
-def host_names(run: Run) -> tuple[str, ...]:
-    if run.is_remote():
-        return (*(host.host for host in run.plan().hosts), *run.settings().replaced)
-    return local_hosts(run)
-
-
-def _mark_stopped(run: Run) -> None:
-    try:
-        state = run.state()
-    except LaunchFailed:
-        state = State("unreadable", time.time())
-    try:
-        if not state.ended:
-            run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
-        elif state.left:
-            run.save(replace(state, left=()))
-    except FileNotFoundError:
-        return  # a launch that is ended while it still asks discards its run
-    except OSError as error:
-        raise LaunchFailed(f"{run.folder}: nothing of it is alive, but can't be written: {error.strerror}") from None
-
-
-def open_doors(run: Run) -> dict[str, tuple[Door, ...] | HostError]:
-    """By host: every port that the run's processes listen on."""
-    return Agents(transport_of(run), SimpleQueue(), 0).doors(host_names(run))
-
-
-def alive_processes(run: Run) -> list[str]:
-    """Names of the processes that live, from the agents' records; or the words of a host that can't tell."""
-    agents = Agents(transport_of(run), SimpleQueue(), 0)
-    return sorted(name for host, state in agents.look(host_names(run)).items() for name in _living(host, state))
-
-
-def _living(host: str, state: HostState | HostError) -> list[str]:
-    if isinstance(state, HostError):
-        return [str(state)]
-    return [process.name for process in state.processes if process.state == "running"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
-from dsr1.launcher.executor import deferred_interrupt
+from dsr1.launcher.interrupts import deferred_interrupt
 from dsr1.launcher.job_script import Site, render_job
 from dsr1.launcher.overview import output_of
 from dsr1.launcher.recipe import Recipe

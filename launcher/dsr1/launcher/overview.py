@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
-from dsr1.launcher.executor import alive_processes, stop_run
+from dsr1.launcher.run_hosts import alive_processes, stop_run
 from dsr1.launcher.runs import Run, State, find_run, state_folder
 from dsr1.slurm.handle import parse_handle
 

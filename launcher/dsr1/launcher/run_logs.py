@@ -7,7 +7,7 @@ from queue import Empty, Queue
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport import Transport
-from dsr1.launcher.executor import host_names
+from dsr1.launcher.run_hosts import host_names
 from dsr1.launcher.runs import Run
 from dsr1.launcher.transports import transport_of
 

@@ -10,10 +10,12 @@ import pytest
 from dsr1.hosts.access import Access
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.launcher import executor
-from dsr1.launcher.executor import launch_run, stop_run, take_over
+from dsr1.launcher.executor import launch_run, take_over
+from dsr1.launcher.interrupts import deferred_interrupt
 from dsr1.launcher.overview import phases, refuse_unplanned, stand
 from dsr1.launcher.recipe import Recipe
 from dsr1.launcher.recipe_file import load_recipe
+from dsr1.launcher.run_hosts import stop_run
 from dsr1.launcher.runs import Run, list_runs, new_run
 from dsr1.launcher.survey import Seen
 
@@ -136,7 +138,7 @@ def test_what_would_end_a_launch_waits_until_its_start_is_on_record(number: sign
     told: list[int] = []
     before = signal.signal(number, lambda number, _: told.append(number))
     try:
-        with executor.deferred_interrupt():
+        with deferred_interrupt():
             signal.raise_signal(number)
             assert told == []
         assert told == [number]

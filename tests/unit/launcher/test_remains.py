@@ -8,10 +8,10 @@ import pytest
 
 from dsr1.hosts.access import Access
 from dsr1.hosts.host import Host
-from dsr1.launcher.executor import stop_run
 from dsr1.launcher.plan import make_plan
 from dsr1.launcher.recipe_file import load_recipe
 from dsr1.launcher.remains import Remains, hosts_to_end, parse_remains, read_remains
+from dsr1.launcher.run_hosts import stop_run
 from dsr1.launcher.runs import Run, State
 
 WAYS = (Access("a", "a.example"), Access("b", "b.example", port=22))

@@ -80,10 +80,11 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.hosts.facts.fact import value_of
     from dsr1.launcher.cli.view import make_view
-    from dsr1.launcher.executor import launch_run, stop_run
+    from dsr1.launcher.executor import launch_run
     from dsr1.launcher.jit_caches import harvest
     from dsr1.launcher.jit_store import jit_store
     from dsr1.launcher.prewarm import make_prewarming
+    from dsr1.launcher.run_hosts import stop_run
     from dsr1.launcher.transports import transport_of
 
     config = value_of(seen.facts[cache.host], "model.config")

@@ -52,7 +52,7 @@ def status(
 
 def _ports(run: "Run", as_json: bool) -> None:
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.executor import open_doors
+    from dsr1.launcher.run_hosts import open_doors
 
     seen = open_doors(run)
     if as_json:
