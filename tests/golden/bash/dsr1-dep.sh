@@ -34,6 +34,8 @@ become() { # one process, in the place of this shell
             --listen-peer-urls https://10.0.0.1:20001 \
             --initial-advertise-peer-urls https://10.0.0.1:20001 \
             --initial-cluster dsr1=https://10.0.0.1:20001 \
+            --heartbeat-interval 50 \
+            --election-timeout 250 \
             --client-cert-auth \
             --peer-client-cert-auth
         ;;

@@ -82,6 +82,7 @@ def etcd_command(site: Site) -> Command:
         *(ETCD_FILE, "--name", "dsr1", "--data-dir", "etcd-data"),
         *("--listen-client-urls", client, "--advertise-client-urls", client),
         *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"dsr1={peer}"),
+        *("--heartbeat-interval", "50", "--election-timeout", "250"),  # ms: alone it serves once its election is over
         *(("--client-cert-auth", "--peer-client-cert-auth") if is_secured(site) else ()),
     )
 
