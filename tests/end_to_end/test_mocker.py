@@ -57,7 +57,7 @@ def test_a_registration_that_is_gone_is_told(dsr1: Dsr1, site: Site, newest: Cal
     """As when a worker didn't run for longer than Dynamo's lease: it lives, and nobody asks it any more."""
     assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER).returncode == 0
     next((newest().folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
-    until(lambda: "it does not serve as it did: 1 of 2 workers registered" in dsr1("status", "gone").stdout)
+    until(lambda: "asked from here: 1 of 2 workers registered" in dsr1("status", "gone").stdout)
     assert dsr1("stop", "gone").returncode == 0
 
 

@@ -17,11 +17,9 @@ from dsr1.launcher.checking import extras_of, refuse_unfit
 from dsr1.launcher.interrupts import deferred_interrupt
 from dsr1.launcher.plan import Plan, make_plan
 from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.run_hosts import stop_run
+from dsr1.launcher.run_hosts import POLL_S, stop_run
 from dsr1.launcher.runs import Kept, Run, Settings, State, new_run
 from dsr1.launcher.survey import Seen, survey_here, survey_hosts
-
-POLL_S = 0.05
 
 
 def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:

@@ -225,7 +225,7 @@ class Supervisor:
         if isinstance(item, Noted):
             self._note(item.words)
         if isinstance(item, Lacking):
-            self._lacks = f"; {item.words}"
+            self._lacks = item.words
         if isinstance(item, Progress):
             self._state = replace(self._state, ranks=advance(self._state.ranks, item, time.time()))
             self._unsaved = True
@@ -245,11 +245,11 @@ class Supervisor:
     def _refuse_lateness(self, deadline: float, doing: str) -> None:
         self._look_at = time.monotonic() + LOOK_S
         late = overdue(self._state.ranks, self._settings.limits, time.time())
-        if late:
-            raise LaunchFailed(f"{late}{self._lacks}")
-        if time.monotonic() > deadline:
+        if not late and time.monotonic() > deadline:
             seen = ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
-            raise LaunchFailed(f"it did not {doing} in time (recipe timeouts); last seen: {seen}{self._lacks}")
+            late = f"it did not {doing} in time (recipe timeouts); last seen: {seen}"
+        if late:
+            raise LaunchFailed("; ".join(filter(None, (late, self._lacks))))
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by host."""

@@ -91,7 +91,7 @@ def _standing(run: "Run", as_json: bool) -> None:
     print(f"{run.name}: {state.phase}{'' if supervised else ', its supervisor is gone'}{f', {job}' if job else ''}")
     print(f"alive: {', '.join(seen.alive) or 'nothing'}")
     if lacks:
-        print(f"it does not serve as it did: {lacks}")
+        print(f"asked from here: {lacks}")
     if seen.note:
         print(seen.note)
     if state.ranks:
