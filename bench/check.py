@@ -20,7 +20,7 @@ HOSTS = 128
 
 def look(bundle: Path) -> tuple[float, float, int]:
     """Wall seconds, seconds of this host's CPU (the agent's children included), and how many facts."""
-    from dsr1.hosts.facts.ask import Ask, render_ask
+    from dsr1.hosts.protocol.facts_request import Ask, render_ask
 
     names = tuple(f"host{number}" for number in range(2))
     ask = Ask(leader="127.0.0.1", peers=names, ports=(8000, 20000), folders=("/var/tmp", "/tmp"), pins=("ai-dynamo",))
@@ -45,7 +45,7 @@ def judge() -> tuple[float, int]:
 
 
 def main(rounds: int) -> None:
-    from dsr1.hosts.agent.bundle import make_bundle
+    from dsr1.hosts.transport.bundle import make_bundle
 
     print(f"{'what':<46} {'measured':<22} wanted")
     with tempfile.TemporaryDirectory() as folder:

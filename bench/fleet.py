@@ -30,7 +30,7 @@ print({END!r})
 
 def launched(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
     """One rank a host. A rank has started once its process is spawned: its host says so by its first log line."""
-    from dsr1.launcher.runs import find_run
+    from dsr1.launcher.run.store import find_run
 
     settings = [f"engines.main.nodes={len(hosts)}", "stack=mocker", "timeouts.ready=900", "timeouts.importing=900"]
     argv = [*DSR1, "launch", "tiny", "--name", "fleet", "--hosts", ",".join(hosts), "--venv", str(RUNTIME)]
@@ -49,7 +49,7 @@ def launched(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _wait_spawned(launch: "subprocess.Popen[bytes]", wanted: int) -> float:
-    from dsr1.launcher.runs import list_runs
+    from dsr1.launcher.run.store import list_runs
 
     while launch.poll() is None:
         runs = list_runs()
@@ -72,11 +72,11 @@ def _idle(pid: int | None, seconds: float = 20) -> Iterator[tuple[str, str]]:
 
 def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, str]]:
     """Every host writes its lines while all are followed; they are counted, and must come in order."""
-    from dsr1.hosts.at_once import at_once
-    from dsr1.hosts.commands import Prepare, Spawn
-    from dsr1.hosts.inventory import parse_hosts
-    from dsr1.hosts.process import HostPlan, Process
-    from dsr1.hosts.ssh import SshTransport
+    from dsr1.hosts.inventory.parse import parse_hosts
+    from dsr1.hosts.protocol.commands import Prepare, Spawn
+    from dsr1.hosts.protocol.process import HostPlan, Process
+    from dsr1.hosts.transport.parallel import at_once
+    from dsr1.hosts.transport.ssh import SshTransport
 
     python = str(RUNTIME / "bin" / "python")
     transport = SshTransport(parse_hosts(",".join(hosts)), "logs", python)

@@ -20,7 +20,7 @@ from tests.cluster.conftest import install  # noqa: E402
 from tests.cluster.hosts import Cluster  # noqa: E402
 from tests.cluster.layout import USERS  # noqa: E402
 from tests.cluster.login import Login  # noqa: E402
-from tests.unit.hosts.test_model import header_of  # noqa: E402
+from tests.unit.hosts.agent.model.test_model import header_of  # noqa: E402
 
 RATE_MB, SHARDS, SOURCE = 50, 16, "n0"
 LINK = f"root tbf rate {RATE_MB * 8}mbit burst 512kb latency 100ms"

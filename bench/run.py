@@ -19,12 +19,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from dsr1.hosts.host import Host
-from dsr1.hosts.log_lines import LogFile
-from dsr1.launcher.plan import Service, make_plan
-from dsr1.launcher.recipe_file import load_recipe
-from dsr1.launcher.runs import Run
-from dsr1.launcher.serving import chat
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.log_lines import LogFile
+from dsr1.launcher.plan.plan import Service, make_plan
+from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.smoke.readiness import chat
 
 ROOT = Path(__file__).parents[1]
 DSR1 = (str(Path(sys.executable).with_name("dsr1")),)

@@ -62,8 +62,8 @@ def one_command(*command: str) -> Callable[[Sequence[str]], None]:
 
 def dsr1_looks(hosts: Sequence[str]) -> None:
     """Connect, send the agent where it isn't yet, run it, read what it saw."""
-    from dsr1.hosts.inventory import parse_hosts
-    from dsr1.hosts.ssh import SshTransport
+    from dsr1.hosts.inventory.parse import parse_hosts
+    from dsr1.hosts.transport.ssh import SshTransport
 
     transport = SshTransport(parse_hosts(",".join(hosts)), "bench", str(PYTHON))
     all_at_once(lambda host: transport.see(host, ""), hosts)

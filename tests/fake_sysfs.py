@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from dsr1.hosts.facts.fact import Fact, Value, observe
-from dsr1.hosts.facts.infiniband import infiniband_readers
-from dsr1.hosts.facts.netdevs import netdev_readers
-from dsr1.hosts.facts.pci import pci_readers
+from dsr1.hosts.agent.facts.infiniband import infiniband_readers
+from dsr1.hosts.agent.facts.netdevs import netdev_readers
+from dsr1.hosts.agent.facts.pci import pci_readers
+from dsr1.hosts.protocol.fact import Fact, Value, observe
 
 PLATFORMS = Path(__file__).parent / "data" / "platforms"
 ADAPTER = {"rate": 400, "layer": "InfiniBand", "model": "MT4129", "driver": "mlx5_core", "state": "4: ACTIVE"}

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import pytest
 
-from dsr1.hosts.commands import Command
-from dsr1.hosts.events import Event, Gone
-from dsr1.hosts.identity import read_stat
-from dsr1.hosts.local import LocalLink, LocalTransport
-from dsr1.hosts.process import HostPlan, Process
+from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.events import Event, Gone
+from dsr1.hosts.protocol.identity import read_stat
+from dsr1.hosts.protocol.process import HostPlan, Process
+from dsr1.hosts.transport.local import LocalLink, LocalTransport
 
 PATIENCE_S = 20.0
 Kind = TypeVar("Kind", bound=Event)

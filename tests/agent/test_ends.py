@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsr1.hosts.agent.spawn import _fork
-from dsr1.hosts.commands import Quit, Spawn, Stop
+from dsr1.hosts.agent.process.spawn import _fork
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.events import Exited, Gone, Spawned
-from dsr1.hosts.process import Process
+from dsr1.hosts.protocol.commands import Quit, Spawn, Stop
+from dsr1.hosts.protocol.events import Exited, Gone, Spawned
+from dsr1.hosts.protocol.process import Process
 
 if TYPE_CHECKING:
     from tests.agent.conftest import Lab

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.identity import read_stat
-from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.protocol.identity import read_stat
+from dsr1.hosts.transport.local import LocalTransport
 
 ORDER: dict[str, Any] = {
     "python": [sys.executable],

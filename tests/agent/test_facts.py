@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dsr1.hosts.facts.ask import Ask
-from dsr1.hosts.local import LocalTransport
+from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.transport.local import LocalTransport
 
 NVMLS = {
     "refuses": "class NVMLError(Exception): pass\ndef nvmlInit(): raise NVMLError('Driver Not Loaded')",

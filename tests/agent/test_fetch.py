@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from tests.agent.hub import COMMIT, Hub, serving
-from tests.unit.hosts.test_model import FIRST, SECOND, make_model
+from tests.unit.hosts.agent.model.test_model import FIRST, SECOND, make_model
 
-from dsr1.hosts.boot import boot_id
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
-from dsr1.hosts.identity import is_alive, start_time
-from dsr1.hosts.model.job import Progress
-from dsr1.launcher.model_fetch import Wish, fetch_model
-from dsr1.launcher.model_verify import verify_model
+from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.protocol.identity import is_alive, start_time
+from dsr1.hosts.protocol.job import Progress
+from dsr1.launcher.model.fetch import Wish, fetch_model
+from dsr1.launcher.model.verify import verify_model
 
 REPO, TOKEN = "deepseek-ai/DeepSeek-R1", "hf_secret"
 ROOT = Path(__file__).parents[2]

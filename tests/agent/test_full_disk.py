@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dsr1.hosts.commands import Spawn, Stop
-from dsr1.hosts.events import Exited, Gone, Spawned
-from dsr1.hosts.process import Process
+from dsr1.hosts.protocol.commands import Spawn, Stop
+from dsr1.hosts.protocol.events import Exited, Gone, Spawned
+from dsr1.hosts.protocol.process import Process
 
 if TYPE_CHECKING:
     from tests.agent.conftest import Lab

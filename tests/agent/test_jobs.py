@@ -7,14 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.unit.hosts.test_model import FIRST, make_model
+from tests.unit.hosts.agent.model.test_model import FIRST, make_model
 
-from dsr1.hosts.agent.bundle import make_bundle
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.facts.fact import from_wire
-from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.model.job import Progress, render_order
-from dsr1.launcher.model_verify import verify_model
+from dsr1.hosts.protocol.fact import from_wire
+from dsr1.hosts.protocol.job import Progress, render_order
+from dsr1.hosts.transport.bundle import make_bundle
+from dsr1.hosts.transport.local import LocalTransport
+from dsr1.launcher.model.verify import verify_model
 
 
 def silent(host: str, progress: Progress) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.bundle import make_bundle
-from dsr1.hosts.agent.records import agent_path, read_record
+from dsr1.hosts.agent.process.records import agent_path, read_record
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.process import HostPlan, Process
-from dsr1.hosts.wire import render_start
+from dsr1.hosts.protocol.codec import render_start
+from dsr1.hosts.protocol.process import HostPlan, Process
+from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.slurm.allocation import Place
 from dsr1.slurm.step import Keeper, StepShell
 

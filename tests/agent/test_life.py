@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from dsr1.hosts.agent import control
-from dsr1.hosts.agent.bundle import make_bundle
-from dsr1.hosts.commands import Prepare, Quiet, Quit, Spawn, Stop
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.events import AgentUp, Exited, Gone, Listening, Prepared, Progress, Spawned
-from dsr1.hosts.local import LocalTransport
-from dsr1.hosts.process import HostPlan, PhaseRule, Process, Variable
+from dsr1.hosts.protocol import control
+from dsr1.hosts.protocol.commands import Prepare, Quiet, Quit, Spawn, Stop
+from dsr1.hosts.protocol.events import AgentUp, Exited, Gone, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.process import HostPlan, PhaseRule, Process, Variable
+from dsr1.hosts.transport.bundle import make_bundle
+from dsr1.hosts.transport.local import LocalTransport
 
 if TYPE_CHECKING:
     from tests.agent.conftest import Lab
@@ -169,8 +169,9 @@ def test_losing_every_reader_changes_nothing(lab: "Lab", sh: Make, lives: Callab
 
 def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(tmp_path: Path, eventually: Await) -> None:
     code = (
-        "import sys; from pathlib import Path; from dsr1.hosts.agent import control, server; "
-        "from dsr1.hosts.process import HostPlan; folder = Path(sys.argv[1]); "
+        "import sys; from pathlib import Path; from dsr1.hosts.protocol import control; "
+        "from dsr1.hosts.agent.server import server; "
+        "from dsr1.hosts.protocol.process import HostPlan; folder = Path(sys.argv[1]); "
         "server.Server(HostPlan('r', 'h', '127.0.0.1', ()), folder, control.listen(folder), 1.0).run()"
     )
     with subprocess.Popen((sys.executable, "-c", code, str(tmp_path))) as agent:

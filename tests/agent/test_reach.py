@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dsr1.hosts.agent.reach import try_peers
-from dsr1.hosts.reach import Peer, ReachAnswer, Reached, ReachQuestion
+from dsr1.hosts.agent.network.reach import try_peers
+from dsr1.hosts.protocol.reach import Peer, ReachAnswer, Reached, ReachQuestion
 
 
 @pytest.fixture

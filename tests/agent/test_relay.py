@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from tests.unit.hosts.test_model import HOSTILE
+from tests.unit.hosts.agent.model.test_model import HOSTILE
 
-from dsr1.hosts.model.job import Refused
-from dsr1.hosts.model.push import hash_all
-from dsr1.hosts.model.receive import Address, Receiver, Upstreams
-from dsr1.hosts.model.relay import FRAME, Server, Source, make_context
-from dsr1.hosts.model.shards import WORK
-from dsr1.hosts.model.stock import Stock, list_folder, parse_items
-from dsr1.launcher.security import make_secrets
+from dsr1.hosts.agent.facts.shards import WORK
+from dsr1.hosts.agent.model.push import hash_all
+from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
+from dsr1.hosts.agent.model.relay import FRAME, Server, Source, make_context
+from dsr1.hosts.agent.model.stock import Stock, list_folder, parse_items
+from dsr1.hosts.protocol.job import Refused
+from dsr1.launcher.commands.certificates import make_secrets
 
 HERE = "127.0.0.1"
 SERVERS: list[Server] = []
@@ -109,7 +109,7 @@ def test_a_silent_host_is_passed_over(
     source: Path, tmp_path: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It accepts, and says nothing more."""
-    monkeypatch.setattr("dsr1.hosts.model.relay.SILENT_S", 0.3)
+    monkeypatch.setattr("dsr1.hosts.agent.model.relay.SILENT_S", 0.3)
     stock, address = offer(source, secrets)
     with socket.create_server((HERE, 0)) as silent:
         take(tmp_path / "host", Stock(stock.items), [(HERE, silent.getsockname()[1]), address], secrets).run()

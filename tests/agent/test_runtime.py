@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.runtime import ask_runtime, collect
-from dsr1.hosts.agent.runtime_child import shorten
-from dsr1.hosts.agent.tied import is_abandoned
-from dsr1.hosts.identity import read_stat
-from dsr1.hosts.runtime import CommandLine, RuntimeQuestion, Said
+from dsr1.hosts.agent.process.bounded_child import is_abandoned
+from dsr1.hosts.agent.runtime.child import shorten
+from dsr1.hosts.agent.runtime.runtime import ask_runtime, collect
+from dsr1.hosts.protocol.identity import read_stat
+from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion, Said
 
 HOSTILE = 'a b\';id\n{"x": "\xe9,y"}'
 FILES = {

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.tied import tie, wait
-from dsr1.hosts.identity import read_stat
+from dsr1.hosts.agent.process.bounded_child import tie, wait
+from dsr1.hosts.protocol.identity import read_stat
 
 HOLD = """import sys
-from dsr1.hosts.agent.tied import tie, wait
+from dsr1.hosts.agent.process.bounded_child import tie, wait
 with tie(("/bin/sh", "-c", f"sleep 600 & echo $$ $! > {sys.argv[1]}; wait"), {}) as child:
     wait([child], 600, lambda: False)
 """

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dsr1.hosts.identity import read_stat, start_time
+from dsr1.hosts.protocol.identity import read_stat, start_time
 
 INIT = Path(__file__).parent / "init.sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

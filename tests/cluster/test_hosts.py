@@ -13,7 +13,7 @@ from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.layout import ROOT
 
-from dsr1.hosts.identity import read_stat
+from dsr1.hosts.protocol.identity import read_stat
 
 pytestmark = pytest.mark.cluster
 

@@ -12,7 +12,7 @@ from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.layout import ROOT
 from tests.cluster.login import RUNTIME, Login, until
-from tests.unit.hosts.test_model import FIRST, make_model
+from tests.unit.hosts.agent.model.test_model import FIRST, make_model
 
 pytestmark = pytest.mark.cluster
 

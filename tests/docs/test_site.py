@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.docs.blocks import ROOT, Block, pages, shell_blocks
 
-from dsr1.launcher.checking import CHECKS
+from dsr1.launcher.preflight.preflight import CHECKS
 
 BIN = Path(sys.executable).parent
 RUNNABLE = [block for page in pages() for block in shell_blocks(page) if block.mark == "run"]

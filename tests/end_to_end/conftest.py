@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.launcher.overview import stop_any
-from dsr1.launcher.runs import Run, list_runs
+from dsr1.launcher.operate.status import stop_any
+from dsr1.launcher.run.store import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
 RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"

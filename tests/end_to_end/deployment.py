@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from dsr1.launcher.runs import Run
+from dsr1.launcher.run.store import Run
 
 MOCKER = ("--set", "stack=mocker", "--set", "engines.main={nodes: 2}")
 Site = tuple[str, ...]

@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, until
 
-from dsr1.launcher.baggage import etcd_binary
+from dsr1.launcher.run.assets import etcd_binary
 
 INVENTORY = "hosts: {a: {control_address: 127.0.0.2}, b: {control_address: 127.0.0.3}}\n"
 

@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site
 
-from dsr1.launcher.runs import list_runs
+from dsr1.launcher.run.store import list_runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 
-from dsr1.hosts.agent.runtime import ask_runtime
-from dsr1.hosts.runtime import CommandLine, RuntimeQuestion
+from dsr1.hosts.agent.runtime.runtime import ask_runtime
+from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 pytestmark = pytest.mark.e2e
 

@@ -14,8 +14,8 @@ import pytest
 from tests.end_to_end.conftest import RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
 
-from dsr1.launcher.run_hosts import alive_processes
-from dsr1.launcher.runs import Run, list_runs
+from dsr1.launcher.run.stop import alive_processes
+from dsr1.launcher.run.store import Run, list_runs
 
 
 def kill_supervisor(run: Run) -> None:

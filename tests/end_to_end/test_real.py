@@ -12,8 +12,8 @@ import pytest
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run, pid_of, until
 
-from dsr1.launcher.run_hosts import alive_processes
-from dsr1.launcher.runs import Run
+from dsr1.launcher.run.stop import alive_processes
+from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 

@@ -11,8 +11,8 @@ import pytest
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
 
-from dsr1.launcher.plan import Plan
-from dsr1.launcher.runs import Run
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.store import Run
 
 
 @pytest.fixture

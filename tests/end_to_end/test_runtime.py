@@ -10,8 +10,8 @@ import pytest
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 
 from dsr1.env.retired import FLAGS, VARIABLES
-from dsr1.hosts.agent.runtime import ask_runtime
-from dsr1.hosts.runtime import CommandLine, RuntimeQuestion
+from dsr1.hosts.agent.runtime.runtime import ask_runtime
+from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 pytestmark = pytest.mark.e2e
 DP = ("--data-parallel-size", "4", "--data-parallel-hybrid-lb", "--data-parallel-size-local", "2")

@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run
 
-from dsr1.slurm.fake import FakeSlurm
+from dsr1.slurm.testing.fake import FakeSlurm
 
 ONE = ("--set", "stack=mocker", "--set", "engines.main={nodes: 1}")
 DEP = ("launch", "dsr1-dep", "--slurm")

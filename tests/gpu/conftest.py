@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.gpu.host import MODEL, PYTHON, Slice
 
-from dsr1.launcher.run_hosts import stop_run
-from dsr1.launcher.runs import list_runs
+from dsr1.launcher.run.stop import stop_run
+from dsr1.launcher.run.store import list_runs
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsr1.launcher.runs import Run, list_runs
+from dsr1.launcher.run.store import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
 PYTHON, MODEL = os.environ.get("DSR1_GPU_PYTHON", ""), os.environ.get("DSR1_GPU_MODEL", "")

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from tests.gpu.host import Slice, dsr1, used_memory
 
-from dsr1.launcher.run_hosts import alive_processes, stop_run
-from dsr1.launcher.runs import Run
+from dsr1.launcher.run.stop import alive_processes, stop_run
+from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(2400)]
 

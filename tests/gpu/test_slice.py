@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.gpu.host import Slice, used_memory
 
-from dsr1.launcher.run_hosts import stop_run
+from dsr1.launcher.run.stop import stop_run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1800)]
 

@@ -48,7 +48,7 @@ def test_a_rank_that_dies_is_named_with_its_exit_code(site: Site, login: Login) 
 
 def test_the_batch_script_is_killed(site: Site, login: Login) -> None:
     launch(login, "killed")
-    kill(site.cluster, "node1", "dsr1.launcher.job")
+    kill(site.cluster, "node1", "dsr1.launcher.batch.main")
     told = end(site, login, "killed")
     assert (told["phase"], told["exit_code"]) == ("failed", 137)
     assert "while ready; its supervisor left no word" in str(told["reason"])

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dsr1.hosts.facts.fact import Facts, value_of
-from dsr1.hosts.process import Variable
+from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.process import Variable
 
 FOLDERS = {
     "VLLM_CACHE_ROOT": "vllm",

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from dsr1.hosts.facts.adapters import Place
+from dsr1.hosts.protocol.adapters import Place
 
 
 class Distance(IntEnum):

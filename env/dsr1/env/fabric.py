@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsr1.hosts.facts.adapters import Adapter, Netdev, Place, Port
-from dsr1.hosts.facts.fact import Facts, value_of
-from dsr1.hosts.wire import from_plain
+from dsr1.hosts.protocol.adapters import Adapter, Netdev, Place, Port
+from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.fact import Facts, value_of
 
 PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F])")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from dsr1.env.hcas import Hca
-from dsr1.hosts.facts.adapters import Gid
+from dsr1.hosts.protocol.adapters import Gid
 
 ROCE_2, MAPPED = "RoCE v2", "0000:0000:0000:0000:0000:ffff:"
 LINK_LOCAL, LINK_LOCAL_4 = "fe80:", f"{MAPPED}a9fe:"  # 169.254/16

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import Fabric
-from dsr1.hosts.facts.adapters import Adapter, Place, Port
+from dsr1.hosts.protocol.adapters import Adapter, Place, Port
 
 MLX5, EFA = "mlx5_core", "efa"
 SHOWN = 4

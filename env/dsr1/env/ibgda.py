@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from dsr1.hosts.facts.fact import Facts, value_of
-from dsr1.hosts.process import Variable
+from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.process import Variable
 
 # NVSHMEM's release notes: 3.0.6 falls back to the CPU through GDRCopy, 3.4.5 through host memory too.
 WITH_GDRCOPY, WITH_HOST_MEMORY = (3, 0, 6), (3, 4, 5)

@@ -1,7 +1,7 @@
 """The variables that every vLLM process of a node gets: addresses, interfaces, DeepEP's queue depth, timeouts."""
 
-from dsr1.hosts.host import Host
-from dsr1.hosts.process import Variable
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.process import Variable
 
 LOOPBACK = "lo"
 ADDRESSES = ("VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_HOST")

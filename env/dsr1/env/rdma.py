@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dsr1.env.gids import forced_index
 from dsr1.env.hcas import Choice, Hca, Near
-from dsr1.hosts.process import Variable
+from dsr1.hosts.protocol.process import Variable
 
 NVSHMEM_PREFIX = "mlx5"
 MOST_NCCL = 32  # NCCL's MAX_IB_DEVS

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from dsr1.hosts.process import Variable
+from dsr1.hosts.protocol.process import Variable
 
 
 def from_mapping(values: Mapping[str, str], source: str) -> tuple[Variable, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.whole import write_file
+from dsr1.hosts.protocol.atomic import write_file
 from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 

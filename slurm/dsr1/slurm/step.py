@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.transport import Answer
+from dsr1.hosts.transport.base import Answer
 from dsr1.slurm.allocation import Place
 from dsr1.slurm.surroundings import step_environment
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.events import Gone
-from dsr1.hosts.log_lines import read_logs
-from dsr1.hosts.process import HostPlan
-from dsr1.hosts.ssh import ENTER, SEND_S, ShellTransport
-from dsr1.hosts.transport import NO_SECRETS
+from dsr1.hosts.protocol.events import Gone
+from dsr1.hosts.protocol.log_lines import read_logs
+from dsr1.hosts.protocol.process import HostPlan
+from dsr1.hosts.transport.base import NO_SECRETS
+from dsr1.hosts.transport.ssh import ENTER, SEND_S, ShellTransport
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.client import shrink
 from dsr1.slurm.step import Keeper, make_shells

@@ -26,7 +26,7 @@ set +u
 module load cuda/12.9
 set -u
 export DSR1_STATE_DIR=/home/u/.local/state/dsr1
-exec /opt/dsr1/bin/python -P -m dsr1.launcher.job "$0" <<'RECIPE'
+exec /opt/dsr1/bin/python -P -m dsr1.launcher.batch.main "$0" <<'RECIPE'
 name: dsr1-dep
 description: DeepSeek-R1 aggregated, data parallel attention and expert parallel MoE on all given 8-GPU Hopper hosts
 model:

@@ -7,7 +7,7 @@ from typing import Any
 from tests.unit.env.test_model_memory import R1
 
 from dsr1.env.checks.judging import Needs, Own, Share
-from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire
+from dsr1.hosts.protocol.fact import Fact, Facts, Value, from_wire
 
 GIB = 2**30
 CAPTURES = Path(__file__).parents[2] / "data" / "h100-slice"

@@ -14,11 +14,11 @@ from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Needs
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.ibgda import OVERRIDE, handler
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Fact, Facts, Value, from_wire, observe, to_plain
-from dsr1.hosts.facts.nvidia import nvidia_readers, parse_driver, parse_params
-from dsr1.hosts.facts.system import parse_meminfo
-from dsr1.hosts.transport import parse_facts
+from dsr1.hosts.agent.facts.nvidia import nvidia_readers, parse_driver, parse_params
+from dsr1.hosts.agent.facts.system import parse_meminfo
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Fact, Facts, Value, from_wire, observe, to_plain
+from dsr1.hosts.transport.base import parse_facts
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
 TWO_HOSTS = Needs(1, 2, (LOW_LATENCY,))

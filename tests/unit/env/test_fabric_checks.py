@@ -12,8 +12,8 @@ from tests.unit.env.hgx import LOW_LATENCY
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.fabric import EQUAL, JUDGES
 from dsr1.env.checks.judging import Needs, Own
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Fact, Facts, Value
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Fact, Facts, Value
 
 NEEDS = Needs(8, 2, (LOW_LATENCY,))
 IDS = (*JUDGES, *EQUAL)

@@ -12,10 +12,10 @@ from tests.unit.env.hgx import CAPTURES, NEEDS, captured_facts
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.fabric import parse_fabric
-from dsr1.hosts.facts.ask import Ask
-from dsr1.hosts.facts.fact import Fact, from_wire, to_plain
-from dsr1.hosts.facts.gather import gather_facts
-from dsr1.hosts.facts.nvml import unknown_gpu
+from dsr1.hosts.agent.facts.gather import gather_facts
+from dsr1.hosts.agent.facts.nvml import unknown_gpu
+from dsr1.hosts.protocol.fact import Fact, from_wire, to_plain
+from dsr1.hosts.protocol.facts_request import Ask
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's has one.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

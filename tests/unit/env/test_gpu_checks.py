@@ -8,8 +8,8 @@ from tests.unit.env.hgx import GPU, HEALTHY, LINK, LOW_LATENCY, NEEDS, SYSTEM, m
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.gpu import fold, ranges
 from dsr1.env.checks.judging import Own
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Fact, Value
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Fact, Value
 
 OLD: Value = {"version": "570.1", "open": True}
 KINDS = ("gpu.", "nvl.", "sys.cgroup_devices")

@@ -9,8 +9,8 @@ from tests.unit.env.hgx import DISK, ETH0, GIB, GPU, HEALTHY, LOW_LATENCY, NEEDS
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs, Own
 from dsr1.env.checks.software import asked
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Fact, Value
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Fact, Value
 
 SOFTWARE: Any = HEALTHY["software"]
 OTHERS = ("sys.", "net.", "sw.", "disk.", "cfg.")

@@ -7,9 +7,9 @@ import pytest
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Fact, Value, to_plain
-from dsr1.launcher.model_verify import judge as verified
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Fact, Value, to_plain
+from dsr1.launcher.model.verify import judge as verified
 
 NEEDS = Needs(8, 2)
 NAMES = [f"model-{n:05}-of-000163.safetensors" for n in range(1, 164)]

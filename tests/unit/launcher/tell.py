@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from dsr1.hosts.runtime import RuntimeAnswer
-from dsr1.hosts.transport import Answer, Link, Question, Transport
+from dsr1.hosts.protocol.runtime import RuntimeAnswer
+from dsr1.hosts.transport.base import Answer, Link, Question, Transport
 
 
 class Teller(Transport):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.events import Gone
+from dsr1.hosts.protocol.events import Gone
 from dsr1.slurm.allocation import Allocation, Place
 from dsr1.slurm.client import Queue
-from dsr1.slurm.fake import FakeSlurm
 from dsr1.slurm.step import Keeper
+from dsr1.slurm.testing.fake import FakeSlurm
 from dsr1.slurm.transport import SrunTransport
 
 WAITS = {"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.job_script import Site, make_spec, needed_hosts, render_job, render_recipe, unused_spares
-from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.recipe_file import load_recipe, parse_recipe
+from dsr1.launcher.batch.script import Site, make_spec, needed_hosts, render_job, render_recipe, unused_spares
+from dsr1.launcher.recipe.load import load_recipe, parse_recipe
+from dsr1.launcher.recipe.models import Recipe
 from dsr1.slurm.script import Batch, render_script
 from dsr1.slurm.spec import JobSpec, check_time, render_directives
 

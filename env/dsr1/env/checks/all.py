@@ -19,8 +19,8 @@ from dsr1.env.checks import (
 )
 from dsr1.env.checks.judging import ORDER, Equal, Needs, Site, circles, judge_across, judge_equal, judge_host, known
 from dsr1.env.checks.selection import select
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Facts
 
 HOST_JUDGES = (
     driver.JUDGES

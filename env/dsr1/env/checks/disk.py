@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, skipped
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 GIB = 2**30
 LEAST = 2 * GIB  # what compilers leave on an H100 is under 100 MB, and what they put aside meanwhile is more

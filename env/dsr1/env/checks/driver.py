@@ -5,7 +5,7 @@ from typing import Any
 
 from dsr1.env.checks.gpu import GIB, Gpu, fold, gpus_of
 from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 BUSY_BYTES = GIB
 RECENT_S = 2 * 3600

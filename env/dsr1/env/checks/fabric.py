@@ -9,7 +9,7 @@ from dsr1.env.distance import Distance
 from dsr1.env.gids import automatic, forced_index, is_ethernet, routable
 from dsr1.env.hcas import EFA, MLX5, Hca
 from dsr1.env.rdma import names
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 NDR_GB, JUMBO = 400, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs jumbo frames
 NONE = "no adapter is chosen: see ib.present"

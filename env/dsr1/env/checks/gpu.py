@@ -5,7 +5,7 @@ from typing import Any
 
 from dsr1.env.checks.judging import NONSENSE, ORDER, Judge, Needs, Unknown, Verdict, known, on_gpus, passed
 from dsr1.env.checks.kinds import GPU_KINDS
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 GIB = 2**30
 HOPPER = [9, 0]

@@ -2,8 +2,8 @@
 
 from dsr1.env.checks.judging import Judge, Needs, Verdict, known, known_or, passed
 from dsr1.env.ibgda import handler, has_regkeys, nvshmem_version
-from dsr1.hosts.facts.fact import Facts
-from dsr1.hosts.facts.nvidia import has_dma_buf
+from dsr1.hosts.protocol.adapters import has_dma_buf
+from dsr1.hosts.protocol.fact import Facts
 
 REGKEYS = (
     'Write `options nvidia NVreg_EnableStreamMemOPs=1 NVreg_RegistryDwords="PeerMappingOverride=1;"` into '

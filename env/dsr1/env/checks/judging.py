@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.ibgda import WITH_NVSHMEM
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Facts
 
 if TYPE_CHECKING:
     from dsr1.env.checks.selection import Selection

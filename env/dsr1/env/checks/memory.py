@@ -19,7 +19,7 @@ from dsr1.env.model_memory import (
     parse_shape,
     weight_terms,
 )
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 TIGHT = 0.05
 GUESSED = ("graphs", "NCCL", "EPLB")  # from few logs: they warn, and never refuse alone

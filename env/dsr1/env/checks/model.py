@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dsr1.env.checks.judging import NONSENSE, Judge, Needs, Site, Unknown, Verdict, known, known_or, passed
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Facts
 
 GB = 10**9
 MOST_NAMED = 4

@@ -7,8 +7,8 @@ from typing import Any
 
 from dsr1.env.checks.judging import Judge, Needs, Site, Unknown, Verdict, across, known, known_or, passed, skipped
 from dsr1.env.checks.kinds import count
-from dsr1.hosts.events import Finding
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Facts
 
 # Bridges of containers and tunnels: peers can't reach them, or are slowed down by them.
 VIRTUAL = ("docker*", "virbr*", "cni*", "veth*", "tailscale*", "wg*", "flannel*")

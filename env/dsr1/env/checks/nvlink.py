@@ -6,7 +6,7 @@ from typing import Any
 from dsr1.env.checks.gpu import Gpu, Said, each_gpu, fail, fold, gpus_of, warn
 from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed
 from dsr1.env.checks.kinds import count
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 LINKS, SPEED_MB = 18, 26562
 FEWER = {"H800": 8, "H100 NVL": 12, "H100 PCIe": 12}  # by names of GPUs

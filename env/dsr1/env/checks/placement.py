@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dsr1.env.checks.judging import Judge, Needs, Share, Verdict, known, on_gpus, passed
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 # What vLLM's and DeepEP's low-latency kernels are compiled for.
 HIDDEN_SIZES = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)

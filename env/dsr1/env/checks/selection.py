@@ -7,7 +7,7 @@ from dsr1.env.checks.judging import NONSENSE, Needs, Unknown, known
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import Fabric, parse_fabric
 from dsr1.env.hcas import Choice, Hca, choose
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 
 @dataclass(frozen=True, slots=True)

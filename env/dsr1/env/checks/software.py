@@ -8,7 +8,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed, skipped
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 KEY_PACKAGES = ("vllm", "torch", "ai-dynamo", "ai-dynamo-runtime", "nvidia-nccl-cu12", "nvidia-nccl-cu13", "deep_ep")
 PYTHON = SpecifierSet(">=3.10,<3.15")

@@ -15,7 +15,7 @@ from dsr1.env.checks.judging import (
     told,
 )
 from dsr1.env.checks.selection import Selection
-from dsr1.hosts.facts.fact import Facts
+from dsr1.hosts.protocol.fact import Facts
 
 GIB = 2**30
 UNLIMITED = -1

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def _start(folder: "Path") -> int:
-    from dsr1.hosts.agent.daemon import StartError, start
-    from dsr1.hosts.wire import parse_start
+    from dsr1.hosts.agent.server.daemon import StartError, start
+    from dsr1.hosts.protocol.codec import parse_start
 
     try:
         print(start(*parse_start(sys.stdin.buffer.read()), folder), flush=True)
@@ -25,8 +25,8 @@ def _start(folder: "Path") -> int:
 
 
 def _attach(folder: "Path", since: int) -> int:
-    from dsr1.hosts.agent import control
-    from dsr1.hosts.agent.bridge import bridge
+    from dsr1.hosts.agent.server.bridge import bridge
+    from dsr1.hosts.protocol import control
 
     line = control.connect(folder)
     if line is None:
@@ -41,7 +41,7 @@ def _logs(folder: "Path") -> int:
     """JSON lines of [process, text], followed for as long as stdin stays open."""
     import select
 
-    from dsr1.hosts.log_lines import read_logs
+    from dsr1.hosts.protocol.log_lines import read_logs
 
     for process, text in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
         print(json.dumps([process, text]), flush=True)
@@ -49,8 +49,8 @@ def _logs(folder: "Path") -> int:
 
 
 def _end(folder: "Path") -> int:
-    from dsr1.hosts.agent.offline import end
-    from dsr1.hosts.wire import render_gone
+    from dsr1.hosts.agent.server.offline import end
+    from dsr1.hosts.protocol.codec import render_gone
 
     gone = end(folder)
     sys.stdout.write(render_gone(gone).decode())
@@ -58,21 +58,21 @@ def _end(folder: "Path") -> int:
 
 
 def _look(folder: "Path") -> int:
-    from dsr1.hosts.agent.offline import look
+    from dsr1.hosts.agent.server.offline import look
 
     return _tell(look(folder))
 
 
 def _see(peer: str) -> int:
-    from dsr1.hosts.agent.seen import look_around
+    from dsr1.hosts.agent.network.seen import look_around
 
     return _tell(look_around(peer))
 
 
 def _facts(asked: str) -> int:
-    from dsr1.hosts.facts.ask import parse_ask
-    from dsr1.hosts.facts.fact import to_plain
-    from dsr1.hosts.facts.gather import gather_facts
+    from dsr1.hosts.agent.facts.gather import gather_facts
+    from dsr1.hosts.protocol.fact import to_plain
+    from dsr1.hosts.protocol.facts_request import parse_ask
 
     return _tell(to_plain(gather_facts(parse_ask(asked))))
 
@@ -80,16 +80,16 @@ def _facts(asked: str) -> int:
 def _runtime() -> int:
     from dataclasses import asdict
 
-    from dsr1.hosts.agent.runtime import ask_runtime, base_folder
-    from dsr1.hosts.runtime import RuntimeQuestion
-    from dsr1.hosts.wire import from_plain
+    from dsr1.hosts.agent.runtime.runtime import ask_runtime, base_folder
+    from dsr1.hosts.protocol.codec import from_plain
+    from dsr1.hosts.protocol.runtime import RuntimeQuestion
 
     question = from_plain(RuntimeQuestion, json.load(sys.stdin))
     return _tell(asdict(ask_runtime(question, base_folder())))
 
 
 def _prep(what: str) -> int:
-    from dsr1.hosts.agent.prep_verbs import run
+    from dsr1.hosts.agent.prep.verbs import run
 
     return _tell(run(what))
 
@@ -97,27 +97,27 @@ def _prep(what: str) -> int:
 def _reach() -> int:
     from dataclasses import asdict
 
-    from dsr1.hosts.agent.reach import try_peers
-    from dsr1.hosts.reach import ReachQuestion
-    from dsr1.hosts.wire import from_plain
+    from dsr1.hosts.agent.network.reach import try_peers
+    from dsr1.hosts.protocol.codec import from_plain
+    from dsr1.hosts.protocol.reach import ReachQuestion
 
     return _tell(asdict(try_peers(from_plain(ReachQuestion, json.load(sys.stdin)))))
 
 
 def _doors(folder: "Path") -> int:
-    from dsr1.hosts.agent.doors import open_doors
+    from dsr1.hosts.agent.server.listeners import open_doors
 
     return _tell(open_doors(folder))
 
 
 def _cache(verb: str, values: list[str]) -> int:
-    from dsr1.hosts.agent.cache_verbs import run
+    from dsr1.hosts.agent.caches.verbs import run
 
     return run(verb, values)
 
 
 def _keep(silence_s: float) -> int:
-    from dsr1.hosts.agent.keeper import keep
+    from dsr1.hosts.agent.server.keeper import keep
 
     return keep(silence_s)
 

@@ -3,13 +3,21 @@
 What a job leaves behind then, the next one goes on with.
 """
 
+import importlib
 import json
 import os
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
 
-from dsr1.hosts.model.job import Job, Order, run_job
+from dsr1.hosts.protocol.job import Job, Order, run_job
+
+JOBS = {
+    "fabric": ("dsr1.hosts.agent.network.fabric", "measure_fabric"),
+    "fetch": ("dsr1.hosts.hub.fetch", "fetch"),
+    "push": ("dsr1.hosts.agent.model.push", "push"),
+    "verify": ("dsr1.hosts.agent.model.verify", "verify"),
+}
 
 
 def work(name: str) -> int:
@@ -36,20 +44,7 @@ def _read_on(lines: Iterator[bytes], further: "SimpleQueue[Order]") -> None:
 
 
 def _job(name: str) -> Job:
-    if name == "verify":
-        from dsr1.hosts.model.verify import verify
-
-        return verify
-    if name == "fetch":
-        from dsr1.hosts.model.fetch import fetch
-
-        return fetch
-    if name == "push":
-        from dsr1.hosts.model.push import push
-
-        return push
-    if name == "fabric":
-        from dsr1.hosts.agent.fabric import measure_fabric
-
-        return measure_fabric
-    raise LookupError(f"no job is called {name!r}")
+    """Loaded by its name, so that what one job needs (the hub's client) is no import of the agent's."""
+    module, function = JOBS[name]
+    job: Job = getattr(importlib.import_module(module), function)
+    return job

@@ -12,9 +12,9 @@ from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.transport import Transport
-    from dsr1.launcher.jit_caches import Held
-    from dsr1.launcher.jit_store import Pack
+    from dsr1.hosts.transport.base import Transport
+    from dsr1.launcher.caches.store import Pack
+    from dsr1.launcher.caches.transfer import Held
 
 Aged = TypeVar("Aged", "Pack", "Held")
 
@@ -38,9 +38,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what is kept here, or with --hosts what the hosts hold."""
-    from dsr1.hosts.at_once import raise_all
-    from dsr1.hosts.way import way_to
-    from dsr1.launcher.jit_store import jit_store
+    from dsr1.hosts.transport.connect import way_to
+    from dsr1.hosts.transport.parallel import raise_all
+    from dsr1.launcher.caches.store import jit_store
 
     if hosts is None:
         packs = jit_store().list()
@@ -71,10 +71,10 @@ def push_(
 
     `launch` does it by itself for the keys of its plan.
     """
-    from dsr1.hosts.at_once import at_once, raise_all
-    from dsr1.hosts.way import way_to
-    from dsr1.launcher.jit_caches import push
-    from dsr1.launcher.jit_store import jit_store
+    from dsr1.hosts.transport.connect import way_to
+    from dsr1.hosts.transport.parallel import at_once, raise_all
+    from dsr1.launcher.caches.store import jit_store
+    from dsr1.launcher.caches.transfer import push
 
     store = jit_store()
     packs = _chosen(store.list(), keys or [])
@@ -104,11 +104,11 @@ def prune(
 
     The next start compiles what it lacks.
     """
-    from dsr1.hosts.at_once import at_once, raise_all
     from dsr1.hosts.errors import InputError
-    from dsr1.hosts.way import way_to
-    from dsr1.launcher.jit_caches import drop_held
-    from dsr1.launcher.jit_store import jit_store
+    from dsr1.hosts.transport.connect import way_to
+    from dsr1.hosts.transport.parallel import at_once, raise_all
+    from dsr1.launcher.caches.store import jit_store
+    from dsr1.launcher.caches.transfer import drop_held
 
     if not keys and older is None:
         raise InputError("cache prune: wanted KEYS or --older DAYS; `dsr1 cache ls` lists them")
@@ -139,8 +139,8 @@ Told = dict[str, "list[Held] | HostError"]
 
 def _told(transport: "Transport", names: Sequence[str], root: str) -> Told:
     """By host; one that doesn't answer keeps no other from it."""
-    from dsr1.hosts.at_once import at_once
-    from dsr1.launcher.jit_caches import list_held
+    from dsr1.hosts.transport.parallel import at_once
+    from dsr1.launcher.caches.transfer import list_held
 
     return at_once(lambda host: list_held(transport, host, root), {host: host for host in names})
 

@@ -20,9 +20,9 @@ from dsr1.launcher.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsr1.hosts.events import Finding
-    from dsr1.launcher.recipe import Recipe
-    from dsr1.launcher.survey import Seen
+    from dsr1.hosts.protocol.events import Finding
+    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.recipe.models import Recipe
 
 
 def check(
@@ -52,10 +52,10 @@ def check(
     """
     from dsr1.env.checks.all import worst_first
     from dsr1.hosts.errors import InputError
-    from dsr1.launcher.checking import choose, extras_of, judge_site
-    from dsr1.launcher.fabric_ways import CHECK
-    from dsr1.launcher.rehearsal import rehearse
-    from dsr1.launcher.survey import survey_any
+    from dsr1.launcher.commands.rehearsal import rehearse
+    from dsr1.launcher.preflight.fabric_report import CHECK
+    from dsr1.launcher.preflight.preflight import choose, extras_of, judge_site
+    from dsr1.launcher.preflight.survey import survey_any
 
     ids, loaded = choose(only or (), skip or ()), chosen_recipe(recipe, changes, model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
@@ -71,8 +71,8 @@ def check(
 
 def measured(recipe: "Recipe", seen: "Seen", as_json: bool) -> "list[Finding]":
     """Every way between the hosts, shown as a table, and what is slow of it."""
-    from dsr1.launcher.fabric import measure_fabric
-    from dsr1.launcher.fabric_ways import judge_fabric, render_matrix
+    from dsr1.launcher.preflight.fabric_report import judge_fabric, render_matrix
+    from dsr1.launcher.preflight.fabric_test import measure_fabric
 
     fabric = measure_fabric(recipe, seen)
     if fabric.ways and not as_json:

@@ -22,7 +22,7 @@ def exec_(
     """
     from ClusterShell.NodeSet import NodeSet
 
-    from dsr1.hosts.fan_out import fold, run_on_all
+    from dsr1.hosts.transport.exec import fold, run_on_all
 
     said = run_on_all(chosen_hosts(hosts, accept_new_keys), command, timeout)
     if as_json:

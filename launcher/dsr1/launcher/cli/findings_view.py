@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from dsr1.hosts.events import Finding
-    from dsr1.launcher.findings import Overview, Row
+    from dsr1.env.findings import Overview, Row
+    from dsr1.hosts.protocol.events import Finding
 
 STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "PASS": "green", "SKIP": "dim"}
 CELLS = {"UNKNOWN": "?", "PASS": "ok", "SKIP": "-"}
@@ -45,7 +45,7 @@ def print_findings(findings: "Sequence[Finding]", every: bool) -> None:
     """Worst first; equal findings folded; at the end how many there were of each verdict."""
     from rich.console import Console
 
-    from dsr1.launcher.findings import fold_rows, overview
+    from dsr1.env.findings import fold_rows, overview
 
     console = Console(highlight=False, soft_wrap=True)
     width = console.width if console.is_terminal else None
@@ -72,7 +72,7 @@ def _closing(findings: "Sequence[Finding]", every: bool, width: int | None) -> "
 
 def mended_by_prep(findings: "Sequence[Finding]") -> list[str]:
     """Checks that found something amiss and that node preparation knows."""
-    from dsr1.hosts.prep.decide import IDS
+    from dsr1.env.prep.decide import IDS
 
     return sorted({finding.check for finding in findings if finding.verdict in ("FAIL", "WARN")} & set(IDS))
 

@@ -26,7 +26,7 @@ from dsr1.launcher.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsr1.launcher.runs import Run
+    from dsr1.launcher.run.store import Run
 
 
 def launch(
@@ -58,10 +58,10 @@ def launch(
 
     Returns once it serves; Ctrl-C before that takes all of it back.
     """
-    from dsr1.launcher.checking import choose
     from dsr1.launcher.cli.view import make_view, print_logs
-    from dsr1.launcher.executor import launch_run
-    from dsr1.launcher.rehearsal import rehearse
+    from dsr1.launcher.commands.rehearsal import rehearse
+    from dsr1.launcher.preflight.preflight import choose
+    from dsr1.launcher.run.launch import launch_run
 
     asked = slurm_changes(partition, account, time, nodes)
     _refuse_mixed(slurm, hosts, bool(asked or test_only or no_wait), no_wait and follow)
@@ -72,14 +72,14 @@ def launch(
     if slurm:
         tell_unused_spares(loaded)
     if test_only:
-        from dsr1.launcher.jobs import try_job
+        from dsr1.launcher.batch.client import try_job
 
         print(try_job(loaded, name))
         return
     accesses = chosen_hosts(hosts, accept_new_keys)
     with make_view() as show:
         if slurm:
-            from dsr1.launcher.jobs import launch_job
+            from dsr1.launcher.batch.client import launch_job
 
             options = ("--no-check",) if no_check else tuple(f"--skip-check={word}" for word in skip_check or ())
             run = launch_job(loaded, name, options, show, wait=not no_wait)

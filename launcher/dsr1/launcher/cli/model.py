@@ -34,7 +34,7 @@ def verify(
     """
     from dsr1.launcher.cli.findings_view import show_findings
     from dsr1.launcher.cli.transfer import make_transfer_view
-    from dsr1.launcher.model_verify import verify_model
+    from dsr1.launcher.model.verify import verify_model
 
     accesses = chosen_hosts(hosts, accept_new_keys)
     with make_transfer_view() as show:
@@ -62,7 +62,7 @@ def fetch(
     HF_ENDPOINT and HF_TOKEN are read. The same command goes on after any interruption.
     """
     from dsr1.launcher.cli.transfer import make_transfer_view
-    from dsr1.launcher.model_fetch import Wish, fetch_model
+    from dsr1.launcher.model.fetch import Wish, fetch_model
 
     wish = Wish(tuple(repos), os.path.abspath(to) if to and hosts is None else to, revision, patience)  # noqa: PTH100
     accesses = chosen_hosts(hosts, accept_new_keys)
@@ -94,10 +94,10 @@ def push(
     Its bytes leave the source once, which may be a file system that all share.
     """
     from dsr1.hosts.errors import Dsr1Error
-    from dsr1.hosts.model.job import say_size
+    from dsr1.hosts.protocol.job import say_size
+    from dsr1.hosts.transport.jobs import raise_worst
     from dsr1.launcher.cli.transfer import make_transfer_view
-    from dsr1.launcher.host_jobs import raise_worst
-    from dsr1.launcher.model_push import make_wish, push_model
+    from dsr1.launcher.model.push import make_wish, push_model
 
     accesses = chosen_hosts(hosts, accept_new_keys)
     known = {access.name: access for access in accesses}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dsr1.hosts.access import Access
-    from dsr1.launcher.recipe import Recipe
+    from dsr1.hosts.inventory.access import Access
+    from dsr1.launcher.recipe.models import Recipe
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a file.")]
 RunName = Annotated[str | None, typer.Argument(metavar="RUN", help="The run; default: the newest.")]
@@ -42,7 +42,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def chosen_hosts(hosts: str | None, accept_new_keys: bool) -> "tuple[Access, ...]":
     """How the hosts are reached. Empty: this machine is meant."""
-    from dsr1.hosts.inventory import parse_hosts
+    from dsr1.hosts.inventory.parse import parse_hosts
 
     return () if hosts is None else parse_hosts(hosts, accept_new_keys)
 
@@ -51,14 +51,14 @@ def chosen_recipe(
     name: str, changes: list[str] | None, model: str, venv: str, profiles: list[str] | None = None
 ) -> "Recipe":
     """The recipe with what the options change."""
-    from dsr1.launcher.recipe_file import load_recipe
+    from dsr1.launcher.recipe.load import load_recipe
 
     return load_recipe(name, changes or (), profiles or (), model, venv)
 
 
 def tell_unused_spares(recipe: "Recipe") -> None:
     """To stderr: what a verb prints may be a script."""
-    from dsr1.launcher.job_script import unused_spares
+    from dsr1.launcher.batch.script import unused_spares
 
     if note := unused_spares(recipe):
         print(f"dsr1: note: {note}", file=sys.stderr)

@@ -21,8 +21,8 @@ from dsr1.launcher.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsr1.launcher.recipe import Recipe
-    from dsr1.launcher.survey import Seen
+    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.recipe.models import Recipe
 
 
 def plan(
@@ -45,10 +45,10 @@ def plan(
     Of each process: its command, its variables, and where every value came from. Hosts that answer are asked for
     their facts; those that don't are planned by their names.
     """
-    from dsr1.launcher.plan import make_plan
-    from dsr1.launcher.plan_text import render_json, render_text
-    from dsr1.launcher.rehearsal import rehearse
-    from dsr1.launcher.runs import new_run
+    from dsr1.launcher.commands.rehearsal import rehearse
+    from dsr1.launcher.plan.plan import make_plan
+    from dsr1.launcher.plan.render_text import render_json, render_text
+    from dsr1.launcher.run.store import new_run
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
@@ -61,7 +61,7 @@ def plan(
 def see(recipe: "Recipe", hosts: str | None, accept_new_keys: bool, no_facts: bool) -> "Seen":
     """What a plan is made from, and on stderr why a host has told nothing."""
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.survey import survey_any, unasked
+    from dsr1.launcher.preflight.survey import survey_any, unasked
 
     seen = (unasked if no_facts else survey_any)(recipe, chosen_hosts(hosts, accept_new_keys))
     for why in dict.fromkeys(str(told) for told in seen.told.values() if isinstance(told, HostError)):

@@ -24,10 +24,10 @@ from dsr1.launcher.cli.options import (
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from dsr1.env.prep.decide import Preparation
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.prep.decide import Preparation
-    from dsr1.hosts.preparation import Report, Seen
-    from dsr1.hosts.transport import Transport
+    from dsr1.hosts.protocol.prep import Report, Seen
+    from dsr1.hosts.transport.base import Transport
 
 UNFIT, FAILED = 3, 4
 
@@ -53,8 +53,8 @@ def prep(
 
     Shown is file by file what, and why. --apply does it, --undo takes it back. No reboots.
     """
-    from dsr1.hosts.way import way_to
-    from dsr1.launcher.preparing import choose_parts, look_at_all, ports_of
+    from dsr1.hosts.transport.connect import way_to
+    from dsr1.launcher.prep.hosts import choose_parts, look_at_all, ports_of
 
     _refuse_mixed(only, apply, undo)
     talk = _Talk(as_json, yes)
@@ -141,9 +141,9 @@ def _prepare(
     transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk, wish: tuple[Sequence[str], Sequence[int], bool]
 ) -> _Result:
     """`wish`: what to mend, the recipe's ports, and whether to do it."""
-    from dsr1.hosts.prep.decide import decide
-    from dsr1.launcher.prep_text import make_cards, render_card, render_end
-    from dsr1.launcher.preparing import apply_to_all
+    from dsr1.env.prep.decide import decide
+    from dsr1.launcher.prep.hosts import apply_to_all
+    from dsr1.launcher.prep.render import make_cards, render_card, render_end
 
     ids, ports, apply = wish
     made = {host: decide(host, one, ports, ids) for host, one in seen.items()}
@@ -163,8 +163,8 @@ def _prepare(
 def _undo(transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk) -> _Result:
     from rich.text import Text
 
-    from dsr1.launcher.prep_text import fold, render_journal
-    from dsr1.launcher.preparing import undo_on_all
+    from dsr1.launcher.prep.hosts import undo_on_all
+    from dsr1.launcher.prep.render import fold, render_journal
 
     changed = {host: one for host, one in seen.items() if one.journal}
     journals = fold({host: one.journal for host, one in changed.items()})
@@ -190,7 +190,7 @@ def _reported(reports: "Mapping[str, Report | HostError]", verb: str) -> "Iterab
     from rich.text import Text
 
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.prep_text import fold, render_report
+    from dsr1.launcher.prep.render import fold, render_report
 
     done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
     for hosts, report in fold(done):

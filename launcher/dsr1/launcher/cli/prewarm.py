@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dsr1.env.caches import HostCache
-    from dsr1.hosts.access import Access
-    from dsr1.launcher.recipe import Recipe
-    from dsr1.launcher.survey import Seen
+    from dsr1.hosts.inventory.access import Access
+    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.recipe.models import Recipe
 
 
 def prewarm(
@@ -45,8 +45,8 @@ def prewarm(
 
     Fills the JIT caches with dummy weights on the first host, then gives them to all.
     """
-    from dsr1.hosts.at_once import raise_all
-    from dsr1.launcher.survey import survey_any
+    from dsr1.hosts.transport.parallel import raise_all
+    from dsr1.launcher.preflight.survey import survey_any
 
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     accesses = chosen_hosts(hosts, accept_new_keys)
@@ -60,10 +60,10 @@ def prewarm(
 
 def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
     """InputError: no such engine, or nothing is known of its cache; HostError where hosts didn't tell."""
-    from dsr1.hosts.at_once import raise_all
     from dsr1.hosts.errors import InputError
-    from dsr1.launcher.plan import make_plan
-    from dsr1.launcher.prewarm import engines_of
+    from dsr1.hosts.transport.parallel import raise_all
+    from dsr1.launcher.caches.prewarm import engines_of
+    from dsr1.launcher.plan.plan import make_plan
 
     caches = engines_of(make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts))
     wanted = list(names or recipe.engines)
@@ -78,14 +78,14 @@ def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str
 
 def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str, cache: "HostCache") -> None:
     from dsr1.hosts.errors import LaunchFailed
-    from dsr1.hosts.facts.fact import value_of
+    from dsr1.hosts.protocol.fact import value_of
+    from dsr1.launcher.caches.prewarm import make_prewarming
+    from dsr1.launcher.caches.store import jit_store
+    from dsr1.launcher.caches.transfer import harvest
     from dsr1.launcher.cli.view import make_view
-    from dsr1.launcher.executor import launch_run
-    from dsr1.launcher.jit_caches import harvest
-    from dsr1.launcher.jit_store import jit_store
-    from dsr1.launcher.prewarm import make_prewarming
-    from dsr1.launcher.run_hosts import stop_run
-    from dsr1.launcher.transports import transport_of
+    from dsr1.launcher.run.launch import launch_run
+    from dsr1.launcher.run.stop import stop_run
+    from dsr1.launcher.run.transport import transport_of
 
     config = value_of(seen.facts[cache.host], "model.config")
     one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
@@ -106,11 +106,11 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
 
 
 def _give(recipe: "Recipe", seen: "Seen", accesses: "Sequence[Access]") -> None:
-    from dsr1.hosts.at_once import raise_all
-    from dsr1.hosts.way import over_ssh
-    from dsr1.launcher.jit_caches import give
-    from dsr1.launcher.jit_store import jit_store
-    from dsr1.launcher.plan import make_plan
+    from dsr1.hosts.transport.connect import over_ssh
+    from dsr1.hosts.transport.parallel import raise_all
+    from dsr1.launcher.caches.store import jit_store
+    from dsr1.launcher.caches.transfer import give
+    from dsr1.launcher.plan.plan import make_plan
 
     caches = make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts).caches
     with over_ssh(accesses, recipe.runtime.interpreter) as transport:

@@ -27,7 +27,7 @@ def recipes(
 
 
 def _list(as_json: bool) -> None:
-    from dsr1.launcher.recipe_file import built_in_recipes, describe
+    from dsr1.launcher.recipe.load import built_in_recipes, describe
 
     found = {name: describe(file) for name, file in built_in_recipes().items()}
     if as_json:
@@ -37,9 +37,9 @@ def _list(as_json: bool) -> None:
 
 
 def _show(name: str, profiles: list[str], settings: list[str], model: str, venv: str, as_json: bool) -> None:
-    from dsr1.launcher.recipe_file import Changes as Changed
-    from dsr1.launcher.recipe_file import resolve_recipe
-    from dsr1.launcher.recipe_text import render_resolved, render_resolved_json
+    from dsr1.launcher.recipe.load import Changes as Changed
+    from dsr1.launcher.recipe.load import resolve_recipe
+    from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
 
     resolved = resolve_recipe(name, Changed(tuple(profiles), tuple(settings), model, venv, keep_unset=True))
     print(render_resolved_json(resolved) if as_json else render_resolved(resolved))

@@ -24,8 +24,8 @@ from dsr1.launcher.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsr1.launcher.recipe import Recipe
-    from dsr1.launcher.survey import Seen
+    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.recipe.models import Recipe
 
 
 def render(
@@ -53,7 +53,7 @@ def render(
     """
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.cli.plan import see
-    from dsr1.launcher.runs import new_run
+    from dsr1.launcher.run.store import new_run
 
     asked = slurm_changes(partition, account, time, nodes)
     if sbatch == bash:
@@ -72,8 +72,8 @@ def render(
 
 
 def _for_sbatch(recipe: "Recipe", name: str) -> str:
-    from dsr1.launcher.job_script import render_job
-    from dsr1.launcher.jobs import prepare_output, this_site
+    from dsr1.launcher.batch.client import prepare_output, this_site
+    from dsr1.launcher.batch.script import render_job
 
     prepare_output(recipe)
     tell_unused_spares(recipe)
@@ -82,8 +82,8 @@ def _for_sbatch(recipe: "Recipe", name: str) -> str:
 
 def _for_bash(recipe: "Recipe", name: str, seen: "Seen") -> str:
     """Its files are to lie in this folder, below its name."""
-    from dsr1.launcher.bash_script import render_bash
-    from dsr1.launcher.plan import make_plan
+    from dsr1.launcher.plan.plan import make_plan
+    from dsr1.launcher.plan.render_bash import render_bash
 
     folder = str(Path.cwd() / name)
     return render_bash(make_plan(recipe, seen.hosts, name, folder, seen.facts), folder)

@@ -10,14 +10,14 @@ from dsr1.launcher.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.transport import Door
-    from dsr1.launcher.runs import Run
+    from dsr1.hosts.transport.base import Door
+    from dsr1.launcher.run.store import Run
 
 
 def ps(as_json: AsJson = False) -> None:
     """List the runs, the newest last."""
-    from dsr1.launcher.overview import phases
-    from dsr1.launcher.runs import list_runs
+    from dsr1.launcher.operate.status import phases
+    from dsr1.launcher.run.store import list_runs
 
     runs = list_runs()
     found = phases(runs)
@@ -28,7 +28,7 @@ def ps(as_json: AsJson = False) -> None:
 
 
 def _line(run: "Run", phase: str) -> str:
-    from dsr1.launcher.overview import UNREADABLE
+    from dsr1.launcher.operate.status import UNREADABLE
 
     job = None if phase == UNREADABLE else run.job()
     return f"{run.name:<24} {phase:<12} {job or ''}".rstrip()
@@ -40,7 +40,7 @@ def status(
     ports: Annotated[bool, typer.Option("--ports", help="What listens where, read from the hosts.")] = False,
 ) -> None:
     """Tell how a run stands, from what really runs."""
-    from dsr1.launcher.overview import find_any, refuse_unplanned
+    from dsr1.launcher.operate.status import find_any, refuse_unplanned
 
     found = find_any(run)
     if ports:
@@ -52,7 +52,7 @@ def status(
 
 def _ports(run: "Run", as_json: bool) -> None:
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.run_hosts import open_doors
+    from dsr1.launcher.run.stop import open_doors
 
     seen = open_doors(run)
     if as_json:
@@ -77,7 +77,7 @@ def _standing(run: "Run", as_json: bool) -> None:
     from rich.console import Console
 
     from dsr1.launcher.cli.view import rank_table
-    from dsr1.launcher.overview import stand
+    from dsr1.launcher.operate.status import stand
 
     seen, job = stand(run), run.job()
     state = seen.state
@@ -105,7 +105,7 @@ def _standing(run: "Run", as_json: bool) -> None:
 
 
 def _lacks(run: "Run") -> str:
-    from dsr1.launcher.serving import look
+    from dsr1.launcher.smoke.readiness import look
 
     return look(run.plan().service)
 
@@ -118,7 +118,7 @@ def logs(
     Each line begins with its process's name.
     """
     from dsr1.launcher.cli.view import print_logs
-    from dsr1.launcher.overview import find_any, refuse_unplanned
+    from dsr1.launcher.operate.status import find_any, refuse_unplanned
 
     found = find_any(run)
     refuse_unplanned(found)
@@ -128,7 +128,7 @@ def logs(
 def stop(run: RunName = None) -> None:
     """End a run and prove that nothing of it is left."""
     from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.overview import find_any, stop_any
+    from dsr1.launcher.operate.status import find_any, stop_any
 
     found = find_any(run)
     left = stop_any(found)
@@ -142,8 +142,8 @@ def supervise(run: RunName = None) -> None:
 
     Its processes went on; now they are watched again.
     """
-    from dsr1.launcher.executor import take_over
-    from dsr1.launcher.overview import find_any
+    from dsr1.launcher.operate.status import find_any
+    from dsr1.launcher.run.launch import take_over
 
     found = find_any(run)
     take_over(found)

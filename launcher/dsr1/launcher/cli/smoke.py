@@ -8,8 +8,8 @@ from dsr1.launcher.cli.options import AsJson, RunName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dsr1.launcher.reply import Reply
-    from dsr1.launcher.smoke_judge import Answers
+    from dsr1.launcher.smoke.completion import Reply
+    from dsr1.launcher.smoke.judge import Answers
 
 
 def smoke(run: RunName = None, as_json: AsJson = False) -> None:
@@ -21,10 +21,10 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     from rich.console import Console
 
     from dsr1.hosts.errors import LaunchFailed
-    from dsr1.launcher.overview import find_any, refuse_ended, refuse_unplanned
-    from dsr1.launcher.serving import describe
-    from dsr1.launcher.smoke import ASKING, smoke_all
-    from dsr1.launcher.smoke_judge import problems
+    from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
+    from dsr1.launcher.smoke.judge import problems
+    from dsr1.launcher.smoke.readiness import describe
+    from dsr1.launcher.smoke.run import ASKING, smoke_all
 
     found = find_any(run)
     refuse_ended(found)

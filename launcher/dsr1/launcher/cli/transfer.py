@@ -16,8 +16,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dsr1.hosts.model import job
-from dsr1.launcher.host_jobs import Show
+from dsr1.hosts.protocol import job
+from dsr1.hosts.transport.jobs import Show
 
 EVERY_S = 10.0
 

@@ -8,9 +8,9 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dsr1.launcher.ranks import RankRow, Table
-from dsr1.launcher.run_logs import stream_logs
-from dsr1.launcher.runs import Run, State
+from dsr1.launcher.operate.logs import stream_logs
+from dsr1.launcher.run.ranks import RankRow, Table
+from dsr1.launcher.run.store import Run, State
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 BEFORE = ("", -1)

@@ -1,1 +1,1 @@
-"""What runs: argv and variables of every process, by small pure functions. Nothing here starts anything."""
+"""The argv of each kind of process: vLLM and Dynamo workers, frontends, etcd."""

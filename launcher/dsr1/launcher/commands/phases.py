@@ -1,6 +1,6 @@
 """The phases of a start and the log lines that begin them, taken from real logs of vLLM 0.23 and 0.31, Dynamo 1.6."""
 
-from dsr1.hosts.process import PhaseRule
+from dsr1.hosts.protocol.process import PhaseRule
 
 PHASES = (
     "starting",

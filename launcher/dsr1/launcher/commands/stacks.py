@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
-from dsr1.hosts.host import Host
-from dsr1.hosts.process import PhaseRule, SecretVariable, Variable
-from dsr1.launcher.commands.front import Front, fronts, router_arguments
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.process import PhaseRule, SecretVariable, Variable
+from dsr1.launcher.commands.frontend import Front, fronts, router_arguments
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
-from dsr1.launcher.commands.site import Command, Place, Site, is_secured, name_of
+from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
 from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, patience, placement
-from dsr1.launcher.flags import render_flags
-from dsr1.launcher.ports import publishes_kv_events, transfers_kv
-from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.secret_names import CA, CERT, KEY, SERVER_NAME
-from dsr1.launcher.topology import Group
+from dsr1.launcher.layout.context import Command, Place, Site, is_secured, name_of
+from dsr1.launcher.layout.ports import publishes_kv_events, transfers_kv
+from dsr1.launcher.layout.topology import Group
+from dsr1.launcher.recipe.flags import render_flags
+from dsr1.launcher.recipe.models import Recipe
 
 STAND_IN = "stand-in"  # a rehearsal's model.path
 STAND_IN_FOLDER = "../../stand-in-1"

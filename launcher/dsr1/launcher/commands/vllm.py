@@ -5,12 +5,12 @@ vLLM hashes the configuration of all DP ranks and compares it at the handshake, 
 
 import json
 
-from dsr1.launcher.commands.kv import kv_arguments
-from dsr1.launcher.flags import render_flags
-from dsr1.launcher.ports import EnginePorts
-from dsr1.launcher.recipe import Model
-from dsr1.launcher.recipe_engine import Engine
-from dsr1.launcher.topology import Group, Node
+from dsr1.launcher.commands.kv_transfer import kv_arguments
+from dsr1.launcher.layout.ports import EnginePorts
+from dsr1.launcher.layout.topology import Group, Node
+from dsr1.launcher.recipe.engine import Engine
+from dsr1.launcher.recipe.flags import render_flags
+from dsr1.launcher.recipe.models import Model
 
 
 def model_arguments(model: Model) -> tuple[str, ...]:

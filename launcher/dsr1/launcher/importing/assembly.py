@@ -5,23 +5,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.commands.kv import transfer_config
-from dsr1.launcher.importing.arguments import Flag, Known, known_flags
-from dsr1.launcher.importing.command import short
-from dsr1.launcher.importing.draft import Draft, Worker
-from dsr1.launcher.importing.engine_flags import argument_value
-from dsr1.launcher.importing.frontend import FrontendDraft
-from dsr1.launcher.importing.ledger import Ledger
-from dsr1.launcher.importing.names import recipe_name
-from dsr1.launcher.importing.probes import grace_seconds, note_shared_memory, startup_seconds
-from dsr1.launcher.importing.roles import BOTH, DECODE, PREFILL, role_of
-from dsr1.launcher.importing.secrecy import is_secret
-from dsr1.launcher.importing.services import Service, count_of, gpus_of
-from dsr1.launcher.importing.sizes import Asked, lay_out
-from dsr1.launcher.importing.tree import Fields, Scalar, Value
-from dsr1.launcher.importing.variables import READY
-from dsr1.launcher.importing.volumes import Mount, mount_of, mounts_of
-from dsr1.launcher.recipe_engine import CONNECTORS, Engine
+from dsr1.launcher.commands.kv_transfer import transfer_config
+from dsr1.launcher.importing.manifest.command import short
+from dsr1.launcher.importing.manifest.ledger import Ledger
+from dsr1.launcher.importing.manifest.names import recipe_name
+from dsr1.launcher.importing.manifest.probes import grace_seconds, note_shared_memory, startup_seconds
+from dsr1.launcher.importing.manifest.roles import BOTH, DECODE, PREFILL, role_of
+from dsr1.launcher.importing.manifest.services import Service, count_of, gpus_of
+from dsr1.launcher.importing.manifest.tree import Fields, Scalar, Value
+from dsr1.launcher.importing.manifest.variables import READY
+from dsr1.launcher.importing.manifest.volumes import Mount, mount_of, mounts_of
+from dsr1.launcher.importing.shell.secrecy import is_secret
+from dsr1.launcher.importing.vllm.arguments import Flag, Known, known_flags
+from dsr1.launcher.importing.vllm.draft import Draft, Worker
+from dsr1.launcher.importing.vllm.engine_flags import argument_value
+from dsr1.launcher.importing.vllm.frontend import FrontendDraft
+from dsr1.launcher.importing.vllm.sizes import Asked, lay_out
+from dsr1.launcher.recipe.engine import CONNECTORS, Engine
 
 _DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
 _SHORTEST_START = 600

@@ -6,26 +6,26 @@ from itertools import islice
 from typing import Any
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.arguments import Flag, Known
 from dsr1.launcher.importing.assembly import Parts, assemble
-from dsr1.launcher.importing.command import Program, Wanted, read_program, short
-from dsr1.launcher.importing.documents import (
+from dsr1.launcher.importing.manifest.command import Program, Wanted, read_program, short
+from dsr1.launcher.importing.manifest.documents import (
     check_backend,
     choose_deployment,
     config_maps,
     report_others,
     report_version,
 )
-from dsr1.launcher.importing.draft import Draft, Worker
-from dsr1.launcher.importing.engine import read_flags
-from dsr1.launcher.importing.environment import ConfigMaps, Setting, plain_values, read_settings
-from dsr1.launcher.importing.frontend import FrontendDraft, read_frontend, take_special
-from dsr1.launcher.importing.ledger import Ledger, Note
-from dsr1.launcher.importing.left_out import KEYS
-from dsr1.launcher.importing.names import recipe_name
-from dsr1.launcher.importing.services import Service, count_of, read_services
-from dsr1.launcher.importing.tree import Fields, parse_documents
-from dsr1.launcher.importing.variables import READY, Taken, sort_settings, with_exports
+from dsr1.launcher.importing.manifest.environment import ConfigMaps, Setting, plain_values, read_settings
+from dsr1.launcher.importing.manifest.ledger import Ledger, Note
+from dsr1.launcher.importing.manifest.left_out import KEYS
+from dsr1.launcher.importing.manifest.names import recipe_name
+from dsr1.launcher.importing.manifest.services import Service, count_of, read_services
+from dsr1.launcher.importing.manifest.tree import Fields, parse_documents
+from dsr1.launcher.importing.manifest.variables import READY, Taken, sort_settings, with_exports
+from dsr1.launcher.importing.vllm.arguments import Flag, Known
+from dsr1.launcher.importing.vllm.draft import Draft, Worker
+from dsr1.launcher.importing.vllm.engine import read_flags
+from dsr1.launcher.importing.vllm.frontend import FrontendDraft, read_frontend, take_special
 
 _MOST_NAMED = 20
 WORKER, FRONTEND = "dynamo.vllm", "dynamo.frontend"

@@ -3,14 +3,14 @@
 import re
 
 from dsr1.hosts.errors import InputError
-from dsr1.hosts.host import Host
+from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.importing.importer import Imported
-from dsr1.launcher.importing.ledger import Note
-from dsr1.launcher.plan import make_plan
-from dsr1.launcher.recipe import Recipe
-from dsr1.launcher.recipe_engine import Engine
-from dsr1.launcher.recipe_file import parse_recipe
-from dsr1.launcher.topology import GPUS_PER_NODE
+from dsr1.launcher.importing.manifest.ledger import Note
+from dsr1.launcher.layout.topology import GPUS_PER_NODE
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.recipe.engine import Engine
+from dsr1.launcher.recipe.load import parse_recipe
+from dsr1.launcher.recipe.models import Recipe
 
 _ANY_MODEL = "model.path=/model"
 _TRIES = 4

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from dsr1.launcher.importing.importer import Imported
-from dsr1.launcher.importing.ledger import Fate, Note
-from dsr1.launcher.importing.tree import Place
+from dsr1.launcher.importing.manifest.ledger import Fate, Note
+from dsr1.launcher.importing.manifest.tree import Place
 
 _MOST_LINES = 8
 _MOST_COMMENTS = 500

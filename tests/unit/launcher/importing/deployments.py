@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.launcher.importing.importer import Imported, import_manifest
-from dsr1.launcher.importing.ledger import Fate
+from dsr1.launcher.importing.manifest.ledger import Fate
 
 MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
 

@@ -10,7 +10,7 @@ from dsr1.launcher.cli.main import main
 from dsr1.launcher.importing.importer import import_manifest
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import printable, render_notes, render_recipe
-from dsr1.launcher.recipe_file import parse_recipe
+from dsr1.launcher.recipe.load import parse_recipe
 
 HOSTILE = (
     "$(id)",

@@ -7,10 +7,10 @@ import pytest
 from tests.unit.launcher.importing.deployments import ALL, MANIFESTS, deployed, imported, said, worker
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.ledger import Fate
+from dsr1.launcher.importing.manifest.ledger import Fate
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
-from dsr1.launcher.recipe_file import parse_recipe
+from dsr1.launcher.recipe.load import parse_recipe
 
 
 @pytest.mark.parametrize("name", ALL)

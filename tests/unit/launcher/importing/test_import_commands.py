@@ -6,7 +6,7 @@ import pytest
 from tests.unit.launcher.importing.deployments import MANIFESTS, deployed, imported, said, scripted, worker
 
 from dsr1.launcher.importing.importer import import_manifest
-from dsr1.launcher.importing.ledger import Fate
+from dsr1.launcher.importing.manifest.ledger import Fate
 
 
 def test_a_script_is_read_word_by_word() -> None:

@@ -8,7 +8,7 @@ import yaml
 from tests.unit.launcher.importing.generated import Maker
 
 from dsr1.launcher.importing.importer import import_manifest
-from dsr1.launcher.importing.ledger import Fate
+from dsr1.launcher.importing.manifest.ledger import Fate
 from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
 
 

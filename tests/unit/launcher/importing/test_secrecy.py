@@ -7,7 +7,7 @@ import pytest
 
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
-from dsr1.launcher.importing.secrecy import conceal, is_secret
+from dsr1.launcher.importing.shell.secrecy import conceal, is_secret
 
 SECRET = "hf_SECRETVALUE"
 

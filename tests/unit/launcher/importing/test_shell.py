@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from dsr1.launcher.importing.kubernetes import expand_kubernetes
-from dsr1.launcher.importing.shell import read_script
+from dsr1.launcher.importing.manifest.kubernetes import expand_kubernetes
+from dsr1.launcher.importing.shell.shell import read_script
 
 
 def words(script: str, arguments: tuple[str, ...] = (), **variables: str) -> list[list[str]]:

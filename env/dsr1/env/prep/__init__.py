@@ -1,0 +1,1 @@
+"""What node preparation would change, decided from what was seen; pure."""

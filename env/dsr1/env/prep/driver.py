@@ -1,0 +1,127 @@
+"""The driver's two registry keys that IBGDA needs, put into /etc/modprobe.d beside what is there. Pure.
+
+kmod reads the folders' files by name and joins all `options` of a module; of one parameter given twice the kernel
+takes the last. So a key is changed where its last value stands, if in /etc, else written to a file that comes last.
+`nvidia.NVreg_...` on the kernel's command line comes after all files (seen with kmod 30): that is left to a person.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dsr1.env.prep.parts import Note, Part, Rewrite, file_at, folders_of, texts_below
+from dsr1.env.prep.texts import with_line
+from dsr1.hosts.protocol.prep import File, Seen
+
+OURS = "/etc/modprobe.d/zz-dsr1.conf"
+MEM_OPS, DWORDS, OVERRIDE = "EnableStreamMemOPs", "RegistryDwords", "PeerMappingOverride"
+WHY = "IBGDA rings the adapter's doorbell from the GPU; the driver maps it there with these keys alone"
+REBUILDS = {"update-initramfs": ("update-initramfs", "-u", "-k", "all"), "dracut": ("dracut", "-f", "--regenerate-all")}
+_LINE = re.compile(r"^[ \t]*options(?:[ \t]|\\\n)+nvidia(?:[ \t]|\\\n)(?:\\\n|[^\n])*", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a parameter has a value: the file, and from where to where in its text."""
+
+    file: File
+    start: int
+    end: int
+    value: str
+
+
+def regkeys(seen: Seen) -> Iterator[Part]:
+    if not seen.gpus.on_bus and not seen.driver.params:
+        yield Note("SKIP", "no NVIDIA GPU", "")
+        return
+    if not seen.adapters:
+        yield Note("SKIP", "no Mellanox adapter on the PCI bus: nothing leaves this host by IBGDA", "")
+        return
+    wishes = [wish for name in (MEM_OPS, DWORDS) if (wish := _booted(seen, name) or _wish(seen, name)) is not None]
+    yield from wishes
+    if wishes and not rebuild(seen):
+        yield Note("WARN", "neither update-initramfs nor dracut", "the keys in the initramfs", "Rebuild it by hand.")
+    yield from _reboot(seen, bool(wishes))
+
+
+def rebuild(seen: Seen) -> tuple[str, ...]:
+    """For every kernel: the next boot may be into another one than now runs."""
+    return next((command for tool, command in REBUILDS.items() if tool in seen.tools), ())
+
+
+def is_right(name: str, value: str) -> bool:
+    if name == MEM_OPS:
+        return re.fullmatch(r"(0x)?0*1", value) is not None
+    return any(_key(pair) == OVERRIDE and is_right(MEM_OPS, pair.partition("=")[2].strip()) for pair in _pairs(value))
+
+
+def right_value(name: str, value: str) -> str:
+    """Other keys of RegistryDwords stay as they are, in their order."""
+    if name == MEM_OPS:
+        return "1"
+    kept = [pair for pair in _pairs(value) if _key(pair) != OVERRIDE]
+    return '"' + "".join(f"{pair};" for pair in [*kept, f"{OVERRIDE}=1"]) + '"'
+
+
+def _pairs(value: str) -> list[str]:
+    return [pair for pair in value.split(";") if pair.strip()]
+
+
+def _key(pair: str) -> str:
+    return pair.partition("=")[0].strip()
+
+
+def find_last(files: list[File], name: str) -> Place | None:
+    """The value that the kernel will take."""
+    parameter = re.compile(rf'(?<=[ \t\n])(?:"NVreg_{name}=([^"\n]*)"|NVreg_{name}=(?:"([^"\n]*)"|([^\s"]*)))')
+    last = None
+    for file in files:
+        for line in _LINE.finditer(file.text):
+            for found in parameter.finditer(file.text, line.start(), line.end()):
+                last = Place(file, found.start(), found.end(), found[1] or found[2] or found[3] or "")
+    return last
+
+
+def _booted(seen: Seen, name: str) -> Note | None:
+    """None: the kernel's command line doesn't say otherwise."""
+    found = re.findall(rf'(?:^|\s)"?nvidia\.NVreg_{name}="?([^"\s]*)', file_at(seen, "/proc/cmdline").text)
+    if not found or is_right(name, found[-1]):
+        return None
+    told, wanted = f'nvidia.NVreg_{name}="{found[-1]}" on the kernel\'s command line', right_value(name, found[-1])
+    return Note("FAIL", told, f"NVreg_{name}={wanted}", "Change it in the boot loader: it beats every file.")
+
+
+def _wish(seen: Seen, name: str) -> Rewrite | None:
+    """None: the next load of the module has it."""
+    last = find_last(texts_below(seen, *folders_of("modprobe.d")), name)
+    if last is not None and is_right(name, last.value):
+        return None
+    told = f"NVreg_{name}={right_value(name, last.value if last else '')}"
+    if last is None or not last.file.path.startswith("/etc/"):
+        return Rewrite(WHY, OURS, lambda text: _add(text, told, name), rebuild(seen))
+    return Rewrite(WHY, last.file.path, lambda text: _replace(text, told, name, last.file.path), rebuild(seen))
+
+
+def _replace(text: str, told: str, name: str, path: str) -> str:
+    """Found anew: another key may have been changed before it."""
+    place = find_last([File(path, "file", text)], name)
+    return text if place is None else text[: place.start] + told + text[place.end :]
+
+
+def _add(text: str, told: str, name: str) -> str:
+    """One line of ours for both keys."""
+    if find_last([File(OURS, "file", text)], name):
+        return _replace(text, told, name, OURS)
+    mine = [line for line in text.split("\n") if line.startswith("options nvidia ")]
+    line = f"{mine[-1]} {told}" if mine else f"options nvidia {told}"
+    return with_line(text, line, re.escape(mine[-1]) + "$" if mine else r"(?!)")
+
+
+def _reboot(seen: Seen, changing: bool) -> Iterator[Note]:
+    loaded = dict(seen.driver.params)
+    wrong = [name for name in (MEM_OPS, DWORDS) if loaded and not is_right(name, loaded.get(name, ""))]
+    if not wrong:
+        return
+    told = ", ".join(f'{name} "{loaded.get(name, "")}"' for name in wrong)
+    fix = "Reboot it, once that is written." if changing else "Reboot it: the files have the keys already."
+    yield Note("WARN", f"the loaded driver has {told}", "a driver loaded with the keys", fix, reboot=True)

@@ -1,0 +1,81 @@
+"""Kernel variables: set now, and at boot by one file of ours in /etc/sysctl.d. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from dsr1.env.prep.parts import Note, Part, Rewrite, file_at, folders_of, texts_below
+from dsr1.env.prep.texts import with_line
+from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
+from dsr1.hosts.protocol.prep import Seen, Setting
+
+OURS = "/etc/sysctl.d/99-zz-dsr1.conf"  # after 99-sysctl.conf, which is /etc/sysctl.conf where that is read at all
+THREADS = 65536
+BALANCING, RESERVED, RANGE = "kernel.numa_balancing", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_local_port_range"
+
+
+def numa_balancing(seen: Seen) -> Iterator[Part]:
+    why = "the kernel moves pages between sockets under running ranks, and every rank waits for the slowest"
+    if BALANCING not in dict(seen.sysctls):
+        yield Note("SKIP", "this kernel has no NUMA balancing", "")
+    yield from _variable(seen, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0")
+
+
+def threads(seen: Seen) -> Iterator[Part]:
+    why = "every thread of every rank takes a number of the kernel's"
+    for name, wanted in (("kernel.pid_max", "4194304"), ("kernel.threads-max", "1048576")):
+        yield from _variable(seen, "sys.nproc", (name, wanted, why), lambda value: int(value or 0) >= THREADS)
+
+
+def _variable(seen: Seen, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]) -> Iterator[Part]:
+    """`wish`: name, value, why. What is right now and no file speaks of is the kernel's own, or somebody sets it."""
+    name, wanted, why = wish
+    now, later = dict(seen.sysctls).get(name), at_boot(seen, name)
+    if now is None:
+        return
+    if not good(now if later is None else later):
+        yield _written(name, wanted, why)
+    if not good(now):
+        yield Setting((check,), why, name, now, wanted)
+
+
+def reserved_ports(seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
+    """Of the recipe's ports those that an outgoing connection could take first. What is reserved already stays so."""
+    sysctls = dict(seen.sysctls)
+    low, high = parse_range(sysctls.get(RANGE, ""))
+    now, later = _ports(sysctls.get(RESERVED, "")), _ports(at_boot(seen, RESERVED) or "")
+    risky = {port for port in ports if low <= port <= high}
+    why = f"outgoing connections use {low}-{high}: one could hold a rank's port before the rank binds it"
+    wanted = render_ports(now | later | risky)
+    if not risky <= (later or now):
+        yield _written(RESERVED, wanted, why)
+    if not risky <= now:
+        yield Setting(("net.ephemeral",), why, RESERVED, sysctls.get(RESERVED, ""), wanted)
+
+
+def _written(name: str, value: str, why: str) -> Rewrite:
+    return Rewrite(why, OURS, lambda text: with_line(text, f"{name} = {value}", rf"\s*-?{re.escape(name)}\s*="))
+
+
+def _ports(text: str) -> set[int]:
+    return {port for first, last in parse_reserved(text) for port in range(first, last + 1)}
+
+
+def render_ports(ports: set[int]) -> str:
+    """As the kernel tells them: `8000,20000-20017`."""
+    runs: list[list[int]] = []
+    for port in sorted(ports):
+        if runs and port == runs[-1][-1] + 1:
+            runs[-1][-1] = port
+        else:
+            runs.append([port, port])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def at_boot(seen: Seen, name: str) -> str | None:
+    """What the files say, the last winning. None: nothing."""
+    key = re.compile(
+        rf"^[ \t]*-?(?:{re.escape(name)}|{re.escape(name.replace('.', '/'))})[ \t]*=[ \t]*(.*?)[ \t]*$", re.M
+    )
+    files = [file_at(seen, "/etc/sysctl.conf"), *texts_below(seen, *folders_of("sysctl.d"))]
+    found = [value for file in files for value in key.findall(file.text)]
+    return found[-1] if found else None

@@ -1,0 +1,68 @@
+"""What a part of the preparation can ask for, and the small questions that all of them put to a look."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dsr1.hosts.protocol.prep import Command, File, Seen, Service, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A new text for a file, made of the one it has (empty: it isn't there). Several may change one file."""
+
+    why: str
+    path: str
+    new: Callable[[str], str]
+    settle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is left to a person (WARN), hinders us (FAIL), can't be told (UNKNOWN), or isn't needed here (SKIP)."""
+
+    verdict: str
+    seen: str
+    wanted: str
+    fix: str = ""
+    reboot: bool = False
+
+
+Part = Rewrite | Setting | Command | Note
+RELOAD = ("systemctl", "daemon-reload")
+
+
+def file_at(seen: Seen, path: str) -> File:
+    return next((file for file in seen.files if file.path == path), File(path, "absent"))
+
+
+def texts_below(seen: Seen, *folders: str) -> list[File]:
+    """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its namesakes.
+
+    ValueError: one can't be read, and what it says would be overruled.
+    """
+    found: dict[str, File] = {}
+    for folder in folders:
+        for file in seen.files:
+            above, _, name = file.path.rpartition("/")
+            if above == folder and name.endswith(".conf") and file.kind != "absent":
+                found.setdefault(name, file)
+    return [readable(found[name]) for name in sorted(found)]
+
+
+def readable(file: File) -> File:
+    if file.problem:
+        raise ValueError(f"{file.path} can't be read: {file.problem}")
+    return file
+
+
+def folders_of(name: str) -> tuple[str, ...]:
+    """Where systemd and kmod look for `name`, the first winning."""
+    return tuple(f"{root}/{name}" for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
+
+
+def service_of(seen: Seen, name: str) -> Service | None:
+    return next((service for service in seen.services if service.name == name), None)
+
+
+def package(seen: Seen, debian: str, rhel: str) -> str:
+    return {"debian": f"apt install {debian}", "rhel": f"dnf install {rhel}"}.get(seen.family, f"{debian} or {rhel}")

@@ -1,0 +1,1 @@
+"""The JIT caches of this host."""

@@ -1,0 +1,169 @@
+"""JIT caches on a host: a folder a key below one root, listed, packed into one file, and completed from such a file.
+
+What compilers made is named by content or by hash, so completing a cache is adding the files that it lacks: nothing
+that is there is ever written over, and each file appears whole, by rename.
+"""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import stat
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
+
+KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
+MOST_BYTES = 4 * 2**30
+PASSING = re.compile(r"(?:^|/)(?:tmp|\.adding-[^/]*)/|\.(?:lock|tmp|log)$")
+"""Files that are only there while something is built."""
+
+
+class CacheError(Exception):
+    """A root, a key or a pack that can't be used; the message says which and why."""
+
+
+def list_caches(root: Path) -> list[dict[str, object]]:
+    """Every key with its files, bytes, what it holds (a digest of names and sizes), and when it was last added to."""
+    if not root.is_dir():
+        return []
+    return [_describe(folder) for folder in sorted(_own(root).iterdir()) if KEY.match(folder.name) and folder.is_dir()]
+
+
+def open_cache(root: Path, key: str) -> dict[str, object]:
+    """Make the key's folder, for us alone, unless it is there; what it holds."""
+    folder = _folder(root, key)
+    _make(root)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return _describe(folder)
+
+
+def _describe(folder: Path) -> dict[str, object]:
+    files = [(name, path.stat()) for name, path in _files(folder)]
+    listed = "".join(f"{name}\0{seen.st_size}\0" for name, seen in files)
+    return {
+        "key": folder.name,
+        "files": len(files),
+        "bytes": sum(seen.st_size for _, seen in files),
+        "digest": hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()[:16],
+        "changed": max((seen.st_mtime for _, seen in files), default=folder.stat().st_mtime),
+    }
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Regular files with their names below the folder, in order; a link is no file of a cache."""
+    found = (path for path in sorted(folder.rglob("*")) if stat.S_ISREG(path.lstat().st_mode))
+    named = ((path.relative_to(folder).as_posix(), path) for path in found)
+    return ((name, path) for name, path in named if not PASSING.search(name))
+
+
+def pack(root: Path, key: str) -> bytes:
+    """One tar.xz of a key's files."""
+    folder = _folder(root, key)
+    if not folder.is_dir():
+        raise CacheError(f"{folder} is not there")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:xz", preset=2) as archive:
+        for name, path in _files(folder):
+            archive.add(path, name, recursive=False, filter=_plain)
+    return buffer.getvalue()
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without its owner: neither means anything on another host."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry
+
+
+def unpack(root: Path, key: str, sha256: str, data: bytes) -> dict[str, int]:
+    """Add what the key's cache lacks. Counts of files added, and kept as they were."""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CacheError(f"{key}: what arrived is not what was sent (sha256 differs)")
+    folder = _folder(root, key)
+    _make(root)
+    draft = root / f".adding-{key}-{os.getpid()}"
+    try:
+        _extract(data, draft)
+        _as_built_now(draft, time.time_ns())
+        return _merge(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _extract(data: bytes, draft: Path) -> None:
+    """Regular files below the draft, and nothing else: a pack is not trusted to be one of ours."""
+    draft.mkdir(mode=0o700)
+    room = MOST_BYTES
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:xz") as archive:
+            for entry in archive:
+                room -= entry.size
+                _extract_one(archive, entry, draft, room)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise CacheError(f"not a pack: {error}") from error
+
+
+def _extract_one(archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, room: int) -> None:
+    parts = PurePosixPath(entry.name).parts
+    inside = parts and not entry.name.startswith("/") and not any(part in ("..", "/") for part in parts)
+    if not entry.isreg() or not inside or room < 0:
+        raise CacheError(f"not a pack: {entry.name!r} is no file that belongs into a cache")
+    source, path = archive.extractfile(entry), draft.joinpath(*parts)
+    assert source is not None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("xb") as target:
+        shutil.copyfileobj(source, target)
+
+
+def _as_built_now(draft: Path, now_ns: int) -> None:
+    for log in draft.rglob(".ninja_log"):
+        log.write_text(refresh_log(log.read_text(errors="surrogateescape"), now_ns), errors="surrogateescape")
+    for deps in draft.rglob(".ninja_deps"):
+        deps.write_bytes(refresh_deps(deps.read_bytes(), now_ns))
+    for _, path in _files(draft):
+        os.utime(path, ns=(now_ns, now_ns))
+
+
+def _merge(draft: Path, folder: Path) -> dict[str, int]:
+    added = kept = 0
+    for name, path in _files(draft):
+        target = folder / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            os.link(path, target)  # unlike a rename, it never replaces
+            added += 1
+        except FileExistsError:
+            kept += 1
+    return {"added": added, "kept": kept}
+
+
+def drop(root: Path, keys: list[str]) -> list[str]:
+    """Remove keys; those that were there."""
+    gone = [key for key in keys if _folder(root, key).is_dir()]
+    for key in gone:
+        shutil.rmtree(_folder(root, key))
+    return gone
+
+
+def _folder(root: Path, key: str) -> Path:
+    if not KEY.match(key):
+        raise CacheError(f"{key!r} is no cache's key")
+    return _own(root) / key
+
+
+def _make(root: Path) -> None:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _own(root)
+
+
+def _own(root: Path) -> Path:
+    """What is loaded from a cache runs as us: nobody else may write there, or swap it by a link."""
+    for seen in (root.lstat(), root.stat()) if os.path.lexists(root) else ():
+        if seen.st_uid != os.geteuid() or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & 0o022):
+            raise CacheError(f"{root} belongs to uid {seen.st_uid} with mode {seen.st_mode & 0o777:o}, not to us alone")
+    return root

@@ -1,0 +1,53 @@
+"""All facts of a host in one call."""
+
+from itertools import chain
+from pathlib import Path
+
+from dsr1.hosts.agent.facts.acs import acs_readers
+from dsr1.hosts.agent.facts.children import aside
+from dsr1.hosts.agent.facts.disks import disk_readers
+from dsr1.hosts.agent.facts.gpus import gpu_readers
+from dsr1.hosts.agent.facts.infiniband import growth_readers, infiniband_readers
+from dsr1.hosts.agent.facts.jit_cache import cache_readers
+from dsr1.hosts.agent.facts.kernel_log import log_readers
+from dsr1.hosts.agent.facts.limits import limit_readers
+from dsr1.hosts.agent.facts.model import model_readers
+from dsr1.hosts.agent.facts.netdevs import netdev_readers
+from dsr1.hosts.agent.facts.network import network_readers, resolver_readers
+from dsr1.hosts.agent.facts.nvidia import nvidia_readers
+from dsr1.hosts.agent.facts.pci import pci_readers
+from dsr1.hosts.agent.facts.software import library_readers, software_readers
+from dsr1.hosts.agent.facts.system import command_readers, system_readers
+from dsr1.hosts.protocol.fact import Fact, observe
+from dsr1.hosts.protocol.facts_request import Ask
+
+ROOT = Path("/")
+NOTHING = Ask()
+MODEL_S = 30.0
+
+
+def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
+    """What may hang begins first, in children with a time limit, and is waited for last."""
+    slow = [
+        *growth_readers(root, ask.sample_s),
+        *gpu_readers(root),
+        *log_readers(root),
+        *command_readers(),
+        *disk_readers(root, ask.folders),
+        *resolver_readers(ask),
+        *library_readers(),
+        *aside(model_readers(ask.model, root), MODEL_S),
+    ]
+    quick = (
+        system_readers(root),
+        limit_readers(root),
+        network_readers(root, ask),
+        netdev_readers(root),
+        pci_readers(root),
+        acs_readers(root),
+        nvidia_readers(root),
+        infiniband_readers(root),
+        software_readers(ask.pins),
+        cache_readers(),
+    )
+    return observe(chain(*quick)) | observe(slow)

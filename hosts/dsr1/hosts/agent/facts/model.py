@@ -1,0 +1,33 @@
+"""Facts of the model on this host: its files, what downloads left, and the file system that it is read from."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from dsr1.hosts.agent.facts.mounts import file_system
+from dsr1.hosts.agent.facts.shards import find_folder, hub_cache, leftovers, look_at
+from dsr1.hosts.protocol.fact import Reader, Value
+
+
+def model_readers(model: str, root: Path) -> Iterator[Reader]:
+    """`model` is a folder or a hub's id, which is looked up in the hub's cache."""
+    mounts, cache = root / "proc/self/mountinfo", hub_cache(os.environ)
+    yield "model.folder", model, lambda: str(_folder(model))
+    yield "model.config", f"{model}/config.json", lambda: json.loads((_folder(model) / "config.json").read_text())
+    yield "model.files", model, lambda: _files(_folder(model))
+    yield "model.leftovers", model, lambda: list[Value](leftovers(_folder(model)))
+    yield "model.fs", str(mounts), lambda: file_system(_folder(model), mounts)
+    yield "hub.cache", str(cache), lambda: {"path": str(cache), **file_system(cache, mounts)}
+
+
+def _folder(model: str) -> Path:
+    """OSError: it isn't there, or no folder, or shut."""
+    folder = find_folder(model, os.environ) if model else Path("/nothing-was-asked-for")
+    os.scandir(folder).close()
+    return folder
+
+
+def _files(folder: Path) -> Value:
+    return {name: asdict(seen) for name, seen in look_at(folder).items()}

@@ -1,0 +1,100 @@
+"""Facts of the network: ports in use, ports that outgoing connections take, names, the route to the leader."""
+
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dsr1.hosts.agent.facts.children import aside, begin
+from dsr1.hosts.agent.facts.files import read, read_int, read_or
+from dsr1.hosts.agent.network.ports import holder_of, reserved_by
+from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
+
+LISTEN, RESOLVE_S = "0A", 3.0
+ETCD_PORT, ETCD_S, MOST_ANSWER = 2379, 3.0, 4096
+HEALTHY = re.compile(r'"health"\s*:\s*"?true')
+
+
+def parse_listening(text: str) -> list[tuple[int, int]]:
+    """/proc/net/tcp and tcp6: (port, uid) of every socket that listens."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return [(int(row[1].rpartition(":")[2], 16), int(row[7])) for row in rows if row[3] == LISTEN]
+
+
+def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
+    net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
+    yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
+    yield "net.ephemeral", str(settings), lambda: [*parse_range(read(settings / "ip_local_port_range"))]
+    yield "net.reserved", str(settings), lambda: _reserved(settings / "ip_local_reserved_ports")
+    yield "net.unprivileged", str(settings), lambda: read_int(settings / "ip_unprivileged_port_start")
+
+
+def resolver_readers(ask: Ask) -> list[Reader]:
+    """They begin here: a name server that is gone makes each name wait for it."""
+    readers = aside([("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))], RESOLVE_S)
+    if ask.peers:
+        names = begin(lambda: resolve(ask.peers), RESOLVE_S)
+        readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(ask.peers, names())))
+    if ask.etcd:
+        health = begin(lambda: map(etcd_problem, ask.etcd), ETCD_S * (len(ask.etcd) + 1))
+        readers.append(("net.etcd", "GET /health", lambda: _by_name(ask.etcd, health())))
+    return readers
+
+
+def etcd_problem(url: str) -> str:
+    """Empty: it is healthy. One that wants a certificate of who asks is only connected to."""
+    try:
+        place = urlsplit(url if "://" in url else f"http://{url}")
+        with socket.create_connection((place.hostname or "", place.port or ETCD_PORT), timeout=ETCD_S) as line:
+            if place.scheme == "https":
+                return ""
+            line.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            with line.makefile("rb") as told:
+                answer = told.read(MOST_ANSWER).decode(errors="replace")
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "" if HEALTHY.search(answer) else f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
+
+
+def _by_name(names: Sequence[str], told: tuple[list[Value], str]) -> Value:
+    """By name: what was told; of those that weren't come to, the reason as a string."""
+    values, problem = told
+    return dict(zip(names, [*values, *[problem] * (len(names) - len(values))], strict=True))
+
+
+def resolve(names: Sequence[str]) -> Iterator[Value]:
+    for name in names:
+        try:
+            told = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            yield getattr(error, "strerror", None) or str(error)
+        else:
+            yield [*sorted({str(address[4][0]) for address in told})]
+
+
+def _listening(net: Path, wanted: Sequence[int]) -> Value:
+    """By port, who holds it: in full for those of the plan, else the number of the user."""
+    seen = parse_listening(read(net / "tcp")) + parse_listening(read_or(net / "tcp6"))
+    return {str(port): _holder(port) if port in wanted else f"uid {uid}" for port, uid in seen}
+
+
+def _holder(port: int) -> str:
+    run = reserved_by(port)
+    return f"run {run}, {holder_of(port)}" if run else holder_of(port)
+
+
+def _reserved(file: Path) -> Value:
+    return [[low, high] for low, high in parse_reserved(read(file))]
+
+
+def control(leader: str) -> Value:
+    """On the leader itself the route is by `lo`; what counts is the interface that owns the address."""
+    from dsr1.hosts.agent.network.seen import interface_of, source_address
+
+    if not leader:
+        return None
+    address = source_address(leader)
+    return {"address": address, "interface": interface_of(address)}

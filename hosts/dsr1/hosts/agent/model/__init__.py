@@ -1,0 +1,1 @@
+"""Weights on this host: hashed, received, passed on."""

@@ -1,0 +1,208 @@
+"""Takes a model in from the hosts ahead: the nearest that answers, and another one when that falls silent."""
+
+import errno
+import hashlib
+import os
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsr1.hosts.agent.model.hashes import hash_file
+from dsr1.hosts.agent.model.relay import Source
+from dsr1.hosts.agent.model.stock import Item, Stock
+from dsr1.hosts.agent.model.workplace import adopt, part_of
+from dsr1.hosts.protocol.job import Meter, Refused
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+STREAMS = 4
+REST_S, PAUSE_S = 20.0, 0.5
+Address = tuple[str, int]
+
+
+class Upstreams:
+    """The hosts ahead, the nearest first and the source last. One that failed is left alone for a while."""
+
+    def __init__(self, addresses: Sequence[Address], context: ssl.SSLContext, patience_s: float) -> None:
+        self._addresses, self._context, self._patience_s = addresses, context, patience_s
+        self._rested = dict.fromkeys(addresses, 0.0)
+        self._last = time.monotonic()
+
+    def fed(self) -> None:
+        """Something came."""
+        self._last = time.monotonic()
+
+    def connect(self) -> tuple[Address, Source]:
+        """Refused when nothing has come from anybody for too long."""
+        while True:
+            now = time.monotonic()
+            if now - self._last > self._patience_s:
+                raise Refused("work", f"none of the {len(self._addresses)} hosts ahead has given anything for long")
+            address = next((one for one in self._addresses if self._rested[one] <= now), None)
+            if address is None:
+                time.sleep(PAUSE_S)
+                continue
+            try:
+                return address, Source(*address, self._context)
+            except OSError:
+                self.rest(address)
+
+    def rest(self, address: Address) -> None:
+        """The source too, but not for long: there is none behind it."""
+        self._rested[address] = time.monotonic() + (REST_S if address != self._addresses[-1] else PAUSE_S)
+
+
+class Supply:
+    """A stream's connection to a host ahead; to another one after a loss."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self._open: tuple[Address, Source] | None = None
+
+    def line(self) -> Source:
+        self._open = self._open or self._upstreams.connect()
+        return self._open[1]
+
+    def lose(self) -> None:
+        if self._open:
+            self._upstreams.rest(self._open[0])
+        self.close()
+
+    def close(self) -> None:
+        if self._open:
+            self._open[1].close()
+        self._open = None
+
+
+class Receiver:
+    """Brings every item of a stock into a folder, several at a time, in the order of all hosts."""
+
+    def __init__(self, folder: Path, work: Path, stock: Stock, upstreams: Upstreams) -> None:
+        self._folder, self._work, self._stock, self._upstreams = folder, work, stock, upstreams
+        self._left = list(range(len(stock.items)))[::-1]
+        self._taking = threading.Lock()
+
+    def take_there(self) -> None:
+        """What is there already, whole or in part, is in stock."""
+        for index, item in enumerate(self._stock.items):
+            final, part = self._folder / item.name, self._part(item)
+            if _may_be(final, item):
+                self._stock.put(index, final, item.size)
+            elif part.exists() and part.stat().st_size <= item.size:
+                self._stock.put(index, part, part.stat().st_size)
+
+    def run(self) -> None:
+        with ThreadPoolExecutor(STREAMS) as pool:
+            streams = [pool.submit(self._stream) for _ in range(STREAMS)]
+            for stream in streams:
+                stream.result()
+
+    def _part(self, item: Item) -> Path:
+        """Of this very content: one of a source that has changed meanwhile is never gone on with."""
+        return part_of(self._work, f"{item.name}.{item.size}-{item.changed}")
+
+    def _stream(self) -> None:
+        """One connection, one file after the other."""
+        with closing(Supply(self._upstreams)) as supply:
+            while (index := self._next()) is not None:
+                self._bring_whatever_happens(index, supply)
+
+    def _bring_whatever_happens(self, index: int, supply: Supply) -> None:
+        """Whatever happens on the network: another host ahead heals that."""
+        while True:
+            try:
+                self._bring(index, supply.line())
+                return
+            except (OSError, ValueError) as error:
+                if _is_of_the_disk(error):
+                    raise
+                supply.lose()
+
+    def _next(self) -> int | None:
+        with self._taking:
+            return self._left.pop() if self._left else None
+
+    def _bring(self, index: int, line: Source) -> None:
+        """Twice at most: what was there of a former push may have been spoilt."""
+        item = self._stock.items[index]
+        final = self._folder / item.name
+        if _may_be(final, item) and self._is_it(index, item, final, line):
+            return
+        for _ in range(2):
+            digest, wanted = self._carry(index, item, line), line.hash(index)
+            if digest == wanted:
+                self._keep(index, item, final, digest)
+                return
+            self._stock.put(index, self._part(item), 0)
+            self._part(item).unlink()
+        raise Refused(
+            "work", f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its record's"
+        )
+
+    def _is_it(self, index: int, item: Item, final: Path, line: Source) -> bool:
+        """By its time, as rsync judges; else by its hash: it may have come another way."""
+        wanted = line.hash(index)
+        if final.stat().st_mtime_ns != item.changed:
+            if hash_file(final, Meter()) != wanted:
+                self._stock.put(index, self._part(item), 0)
+                return False
+            with suppress(PermissionError):  # somebody else's: then it is hashed the next time, too
+                os.utime(final, ns=(item.changed, item.changed))
+        self._stock.put_hash(index, wanted)
+        return True
+
+    def _carry(self, index: int, item: Item, line: Source) -> str:
+        """The rest of the part, hashed on its way; gives the hash of all of it."""
+        part = self._part(item)
+        part.touch()
+        offset = part.stat().st_size
+        digest = _hash_so_far(part)
+        with part.open("ab", buffering=0) as file:
+            for data in line.file(index, offset, item.size):
+                self._upstreams.fed()
+                _write_all(file.fileno(), data, part)
+                digest.update(data)
+                offset += len(data)
+                self._stock.put(index, part, offset)
+        self._stock.put(index, part, offset)
+        return digest.hexdigest()
+
+    def _keep(self, index: int, item: Item, final: Path, digest: str) -> None:
+        part = self._part(item)
+        os.utime(part, ns=(item.changed, item.changed))
+        adopt(part, final)
+        self._stock.put(index, final, item.size)
+        self._stock.put_hash(index, digest)
+
+
+def _may_be(final: Path, item: Item) -> bool:
+    return final.is_file() and final.stat().st_size == item.size
+
+
+def _hash_so_far(part: Path) -> "_Hash":
+    digest = hashlib.sha256()
+    with part.open("rb") as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest
+
+
+def _write_all(file: int, data: bytes, path: Path) -> None:
+    """What the disk refuses names the file."""
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Not of the network, which another host may heal."""
+    named = isinstance(error, OSError) and error.filename is not None
+    return named or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO)

@@ -1,0 +1,100 @@
+"""What a host has of a model that is being passed on: whole files, and those that grow."""
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsr1.hosts.protocol.job import Refused
+
+LARGE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file of the model. `changed` is its modification time at the source, in nanoseconds since the epoch."""
+
+    name: str
+    size: int
+    changed: int
+
+
+def list_folder(folder: Path) -> tuple[Item, ...]:
+    """Every regular file below, nothing hidden: small ones first, so that what is wrong shows soon.
+
+    Links to files count as what they point at: a hub's cache is made of them. Links to folders are not followed.
+    """
+    items = [_item(folder, path) for path in _files(folder) if path.is_file()]
+    return tuple(sorted(items, key=lambda item: (item.size > LARGE, item.name)))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(at, name) for name in names if not name.startswith("."))
+
+
+def _item(folder: Path, path: Path) -> Item:
+    seen = path.stat()
+    return Item(path.relative_to(folder).as_posix(), seen.st_size, seen.st_mtime_ns)
+
+
+def parse_items(plain: Sequence[Sequence[Any]]) -> tuple[Item, ...]:
+    """As they travel. Refused: a name that leads out of the folder."""
+    items = tuple(Item(str(name), int(size), int(changed)) for name, size, changed in plain)
+    for item in items:
+        if not is_safe_name(item.name):
+            raise Refused("input", f"{item.name!r} is not the name of a file of a model")
+    return items
+
+
+def is_safe_name(name: str) -> bool:
+    """A path below the folder, of plain names."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not re.search(r"[\0\n\r\\]", name)
+
+
+class Stock:
+    """By index of the item: where it lies, how much of it is there, and its hash once it is known."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self._paths = [Path()] * len(items)
+        self._have = [0] * len(items)
+        self._hashes = [""] * len(items)
+        self._changed = threading.Condition()
+
+    @property
+    def total(self) -> int:
+        return sum(item.size for item in self.items)
+
+    def have(self) -> int:
+        return sum(self._have)
+
+    def put(self, index: int, path: Path, have: int) -> None:
+        with self._changed:
+            self._paths[index], self._have[index] = path, have
+            self._changed.notify_all()
+
+    def put_hash(self, index: int, digest: str) -> None:
+        with self._changed:
+            self._hashes[index] = digest
+            self._changed.notify_all()
+
+    def wait_beyond(self, index: int, offset: int, seconds: float) -> int:
+        """How much there is; no more than `offset` when nothing came in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._have[index] > offset, seconds)
+            return self._have[index]
+
+    def wait_hash(self, index: int, seconds: float) -> str:
+        """Empty when it isn't known in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._hashes[index] != "", seconds)
+            return self._hashes[index]
+
+    def path(self, index: int) -> Path:
+        with self._changed:
+            return self._paths[index]

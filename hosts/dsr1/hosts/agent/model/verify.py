@@ -1,0 +1,41 @@
+"""The job behind `dsr1 model verify`: the model's facts, and its shards' hashes when they are asked for."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dsr1.hosts.agent.facts.model import model_readers
+from dsr1.hosts.agent.facts.shards import read_sums
+from dsr1.hosts.agent.model.hashes import hash_files
+from dsr1.hosts.protocol.fact import Fact, Reader, Value, observe, to_plain
+from dsr1.hosts.protocol.job import Desk, Meter, Order
+
+ROOT = Path("/")
+
+
+def verify(order: Order, desk: Desk) -> Mapping[str, Any]:
+    """Order: `model`, `deep`."""
+    facts = observe(model_readers(order["model"], ROOT))
+    if order["deep"] and facts["model.files"].value is not None:
+        facts |= observe(hash_readers(facts, desk.meter))
+    return to_plain(facts)
+
+
+def hash_readers(facts: Mapping[str, Fact], meter: Meter) -> Iterator[Reader]:
+    """Of the files that can be read and were not hashed yet, and what the record beside them says."""
+    folder, files = Path(str(facts["model.folder"].value)), facts["model.files"].value
+    assert isinstance(files, dict)
+    sizes = {name: file["size"] for name, file in files.items() if isinstance(file, dict) and _to_hash(file)}
+    meter.total, meter.doing = sum(size for size in sizes.values() if isinstance(size, int)), "hashing"
+    small = {name: file["digest"] for name, file in files.items() if isinstance(file, dict) and file["digest"]}
+    yield "model.hashes", str(folder), lambda: {**small, **hash_files(folder, sizes, meter)}
+    yield "model.sums", str(folder / "SHA256SUMS"), lambda: _sums(folder)
+
+
+def _sums(folder: Path) -> dict[str, Value]:
+    """Without those of its folders, which no loader reads and no look covers."""
+    return {name: digest for name, digest in read_sums(folder).items() if "/" not in name}
+
+
+def _to_hash(file: Mapping[str, Value]) -> bool:
+    return not file["problem"] and not file["digest"]

@@ -1,0 +1,1 @@
+"""Ports, addresses and connections of this host."""

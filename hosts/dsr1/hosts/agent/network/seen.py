@@ -1,0 +1,70 @@
+"""What an agent sees of its host before a plan exists: who the machine is, and its address and interface to a peer.
+
+Every launch begins with it on every host, so it imports little.
+"""
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+
+from dsr1.hosts.protocol.boot import boot_id
+
+SIOCGIFADDR = 0x8915  # linux/sockios.h, netdevice(7): an interface's first IPv4 address
+
+
+def look_around(peer: str) -> dict[str, object]:
+    """JSON's values. `peer` is where the leader is reached; empty: this host is it, and tells how it was reached."""
+    address = source_address(peer) if peer else reached_at(os.environ)
+    return {
+        "boot_id": boot_id(),
+        "hostname": socket.gethostname(),
+        "arch": os.uname().machine,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "gpus": sum(name[:6] == "nvidia" and name[6:].isdigit() for name in os.listdir("/dev")),  # noqa: PTH208
+        "address": address,
+        "interface": interface_of(address) if address else "",
+    }
+
+
+def reached_at(env: Mapping[str, str]) -> str:
+    """A step of Slurm's is told where it was launched from, which is the leader; what SSH says came along with it."""
+    return env.get("SLURM_LAUNCH_NODE_IPADDR") or (env.get("SSH_CONNECTION", "").split() + [""] * 3)[2]
+
+
+def source_address(peer: str) -> str:
+    """Which of our addresses the kernel would send from. Connecting a datagram socket sends nothing."""
+    family, kind, protocol, _, target = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(target)
+        return str(probe.getsockname()[0])
+
+
+def interface_of(address: str) -> str:
+    """The interface that owns an address: on the leader itself the route is by `lo`, which its peers can't reach."""
+    return first_addresses().get(address) or addresses().get(address, "")
+
+
+def first_addresses() -> dict[str, str]:
+    """The first IPv4 address of each interface: all that most hosts have, and quick to ask for."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        found = {_first_address(probe, name): name for _, name in socket.if_nameindex()}
+    return {address: name for address, name in found.items() if address}
+
+
+def _first_address(probe: socket.socket, interface: str) -> str:
+    import fcntl
+
+    try:
+        told = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode()))
+    except OSError:
+        return ""
+    return socket.inet_ntoa(told[20:24])
+
+
+def addresses() -> dict[str, str]:
+    """Every address of this host, and the interface that owns it."""
+    import psutil
+
+    return {entry.address: name for name, entries in psutil.net_if_addrs().items() for entry in entries}

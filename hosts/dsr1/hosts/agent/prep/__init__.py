@@ -1,0 +1,1 @@
+"""Node preparation on this host: looked at, applied, undone."""

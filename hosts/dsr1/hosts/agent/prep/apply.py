@@ -1,0 +1,124 @@
+"""Does the steps that a host's preparation was decided to be, each written down before it is done."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from dsr1.hosts.agent.prep.command import Run, run_command
+from dsr1.hosts.agent.prep.files import describe, make_folders, read_whole, state_of, to_bytes, to_text, write_whole
+from dsr1.hosts.agent.prep.journal import Busy, Store
+from dsr1.hosts.protocol.prep import Command, Edit, Kept, Outcome, Report, Setting, Steps
+
+ROOT = Path("/")
+
+
+def apply(steps: Steps, root: Path = ROOT, run: Run = run_command) -> Report:
+    """A step that fails stops those of the same check, and no other."""
+    store = Store(root)
+    return report(store, lambda: _all(steps, store, root, run))
+
+
+def report(store: Store, work: Callable[[], Iterable[Outcome]]) -> Report:
+    """What came of the work, also when the journal can't be written any more."""
+    outcomes: list[Outcome] = []
+    try:
+        with store.locked():
+            for outcome in work():
+                outcomes.append(outcome)
+    except (Busy, OSError, ValueError) as error:
+        outcomes.append(Outcome(str(store.folder), "failed", f"nothing more was done: {error}"))
+    return Report(tuple(outcomes))
+
+
+def _all(steps: Steps, store: Store, root: Path, run: Run) -> Iterator[Outcome]:
+    failed: set[str] = set()
+    for edit in steps.edits:
+        yield (outcome := _edit(edit, store, root))
+        failed |= set(edit.checks) if outcome.state != "done" else set()
+    yield from settle(store, run)
+    later: tuple[Setting | Command, ...] = (*steps.settings, *steps.commands)
+    for step in later:
+        if failed.intersection(step.checks):
+            yield Outcome(what(step), "skipped", "what it stands on failed")
+            continue
+        yield (outcome := set_value(step, store, root) if isinstance(step, Setting) else _command(step, store, run))
+        failed |= set(step.checks) if outcome.state != "done" else set()
+
+
+def what(step: Setting | Command) -> str:
+    return f"{step.name} = {step.after}" if isinstance(step, Setting) else " ".join(step.do)
+
+
+def _edit(edit: Edit, store: Store, root: Path) -> Outcome:
+    path = root / edit.path.lstrip("/")
+    try:
+        data = read_whole(path)
+        if (None if data is None else to_text(data)) != edit.before:
+            return Outcome(edit.path, "refused", "it has changed since it was looked at: look again")
+        _write(edit, path, store)
+    except OSError as error:
+        return Outcome(edit.path, "failed", error.strerror or str(error))
+    return Outcome(edit.path, "done")
+
+
+def _write(edit: Edit, path: Path, store: Store) -> None:
+    """The journal first, with both states that a cut can leave; then the file; then the journal's word that it is."""
+    journal, data = store.read(), to_bytes(edit.after)
+    before, like = state_of(path), path if edit.before is not None else None
+    after = describe(data, like)
+    kept, rest = _begun(journal.edits, edit.path, before)
+    if kept is None:
+        missing = [step for step in path.parents if not step.exists()][::-1]
+        folders = tuple(f"/{step.relative_to(store.root)}" for step in missing)
+        kept = Kept(edit.path, before, (), store.keep(path), folders, edit.settle)
+    owed = journal.owed if not edit.settle or edit.settle in journal.owed else (*journal.owed, edit.settle)
+    begun = replace(kept, after=tuple(dict.fromkeys((*kept.after, after))))
+    store.write(replace(journal, edits=(*rest, begun), owed=owed))
+    make_folders(path.parent)
+    write_whole(path, data, like)
+    store.write(replace(journal, edits=(*rest, replace(kept, after=(after,))), owed=owed))
+
+
+def _begun(edits: tuple[Kept, ...], path: str, now: str) -> tuple[Kept | None, tuple[Kept, ...]]:
+    """An edit of ours that this one goes on from, and all others. Not ours any more: both are kept."""
+    last = next((kept for kept in reversed(edits) if kept.path == path), None)
+    if last is None or now not in (*last.after, last.before):
+        return None, edits
+    return last, tuple(kept for kept in edits if kept is not last)
+
+
+def settle(store: Store, run: Run) -> Iterator[Outcome]:
+    """What is owed since an edit, now or in an earlier call that was cut."""
+    for command in store.read().owed:
+        problem = run(command)
+        if not problem:
+            journal = store.read()
+            store.write(replace(journal, owed=tuple(other for other in journal.owed if other != command)))
+        yield Outcome(" ".join(command), "failed" if problem else "done", problem)
+
+
+def set_value(setting: Setting, store: Store, root: Path) -> Outcome:
+    journal = store.read()
+    same = [old for old in journal.settings if old.name == setting.name]
+    noted = replace(setting, before=same[0].before) if same else setting
+    others = tuple(old for old in journal.settings if old.name != setting.name)
+    store.write(replace(journal, settings=(*others, noted)))
+    return write_value(setting, root)
+
+
+def write_value(setting: Setting, root: Path) -> Outcome:
+    path = root / "proc/sys" / setting.name.replace(".", "/")
+    try:
+        path.write_text(f"{setting.after}\n")
+    except OSError as error:
+        return Outcome(what(setting), "failed", error.strerror or str(error))
+    return Outcome(what(setting), "done")
+
+
+def _command(command: Command, store: Store, run: Run) -> Outcome:
+    """Written down once, however often it is tried; what can't be undone is not."""
+    journal = store.read()
+    if command.undo and command.undo not in [old.undo for old in journal.commands]:
+        store.write(replace(journal, commands=(*journal.commands, command)))
+    problem = run(command.do)
+    return Outcome(what(command), "failed" if problem else "done", problem)

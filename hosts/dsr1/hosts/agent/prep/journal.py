@@ -1,0 +1,84 @@
+"""What dsr1 did to a host, with what was there before: written down ahead of every step, so that no cut loses it."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from dsr1.hosts.agent.prep.files import describe, make_folders, read_whole, write_whole
+from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.prep import Journal
+
+FOLDER = "var/lib/dsr1/prep"
+
+
+def _parse(plain: object) -> Journal:
+    """Ours has every key."""
+    journal: Journal = from_plain(Journal, plain)
+    if isinstance(plain, dict) and len(plain) < len(fields(Journal)):
+        raise ValueError("it lacks keys")
+    return journal
+
+
+class Busy(Exception):
+    """Another preparation of this host is at work."""
+
+
+class Store:
+    """The journal, for everyone to read, and the originals, which are root's alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / FOLDER
+        self._originals = self.folder / "originals"
+
+    def read(self) -> Journal:
+        """ValueError names it: somebody has spoilt it, or it isn't ours."""
+        path = self.folder / "journal.json"
+        data = read_whole(path)
+        try:
+            return Journal() if data is None else _parse(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is no journal of dsr1's: {error}") from error
+
+    def write(self, journal: Journal) -> None:
+        write_whole(self.folder / "journal.json", json.dumps(asdict(journal), indent=1).encode() + b"\n")
+
+    def keep(self, path: Path) -> str:
+        """A copy of a file as it is, times and owner too; its name here."""
+        data = read_whole(path)
+        if data is None:
+            return ""
+        name = f"{hashlib.sha256(describe(data, path).encode()).hexdigest()[:16]}-{path.name}"
+        write_whole(self.original(name), data, path, same_time=True)
+        return name
+
+    def original(self, name: str) -> Path:
+        return self._originals / name
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Raises Busy. The kernel drops the lock with its holder. A journal without a word in it is removed."""
+        make_folders(self._originals)
+        self._originals.chmod(0o700)
+        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+            if not self.read():
+                self._remove()
+        except BlockingIOError as error:
+            raise Busy("another `dsr1 prep` is at work there") from error
+        finally:
+            os.close(handle)
+
+    def _remove(self) -> None:
+        for file in (*self._originals.iterdir(), self.folder / "journal.json", self.folder / "lock"):
+            file.unlink(missing_ok=True)
+        for folder in (self._originals, self.folder, self.folder.parent):
+            with contextlib.suppress(OSError):  # dsr1's own folder may hold what isn't ours
+                folder.rmdir()

@@ -1,0 +1,21 @@
+"""What `dsr1 prep` asks of the agent: look, apply what stdin says, undo."""
+
+import json
+import sys
+from dataclasses import asdict
+
+
+def run(verb: str) -> dict[str, object]:
+    """As JSON carries it. An apply goes on without who asked for it: nothing is told before its end."""
+    if verb == "look":
+        from dsr1.hosts.agent.prep.look import prep_look
+
+        return asdict(prep_look())
+    if verb == "undo":
+        from dsr1.hosts.agent.prep.undo import undo
+
+        return asdict(undo())
+    from dsr1.hosts.agent.prep.apply import apply
+    from dsr1.hosts.protocol.prep import parse_steps
+
+    return asdict(apply(parse_steps(json.load(sys.stdin))))

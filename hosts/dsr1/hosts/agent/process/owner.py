@@ -1,0 +1,198 @@
+"""Owns a host's processes: starts them, watches them, ends a whole group when one of it ends, and proves it gone."""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsr1.hosts.agent.process.ending import Ending
+from dsr1.hosts.agent.process.logs import LogFollower, read_tail
+from dsr1.hosts.agent.process.procfs import Target
+from dsr1.hosts.agent.process.records import Record, log_path, make_mark, make_record
+from dsr1.hosts.agent.process.spawn import spawn
+from dsr1.hosts.agent.process.timers import Timers
+from dsr1.hosts.protocol.events import Event, Exited, Gone, Listening, Spawned
+from dsr1.hosts.protocol.process import HostPlan, Process
+
+FOLLOW_S, PROBE_S, ANSWER_S = 0.2, 0.05, 0.2
+HEALTH, UNWELL = b"GET /health HTTP/1.0\r\n\r\n", b" 503 "
+PROOF_S, PROOF_MOST_S = 0.02, 0.5
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that was let go, until its group is proven gone."""
+
+    process: Process
+    record: Record
+    pid: int
+    follower: LogFollower | None
+    running: bool = True
+    stopping: bool = False
+
+
+def answers(address: str, port: int) -> bool:
+    """Whether what listens there serves: etcd listens before it leads itself, and until then says nothing.
+
+    A connection to one's own free port can meet itself (TCP's simultaneous open); that is nobody listening.
+    """
+    try:
+        with socket.create_connection((address, port), timeout=ANSWER_S) as line:
+            return line.getsockname() != line.getpeername() and _is_healthy(line)
+    except OSError:
+        return False
+
+
+def _is_healthy(line: socket.socket) -> bool:
+    """One that speaks TLS, and would want a certificate, says that this is none, or hangs up: it serves, too."""
+    try:
+        line.sendall(HEALTH)
+        return UNWELL not in line.recv(64)
+    except ConnectionResetError:
+        return True
+
+
+class Owner:
+    """`closing`: nothing more may be started. `idle`: nothing runs and nothing is being ended."""
+
+    def __init__(self, plan: HostPlan, folder: Path, tell: Callable[[Event], None], timers: Timers) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._mark = make_mark(make_record(os.getpid()))
+        self._tell = tell
+        self._timers = timers
+        self._known = {process.name: process for process in plan.processes}
+        self._children: dict[str, Child] = {}
+        self._endings: list[Ending] = []
+        self._following = False
+        self.closing = False
+
+    @property
+    def idle(self) -> bool:
+        return not self._endings and not self._children
+
+    def spawn(self, names: tuple[str, ...]) -> None:
+        """A process whose group can't be whole isn't started."""
+        failed: set[str] = set()
+        for name in names:
+            if refusal := self._refuse(name, failed):
+                self._tell(Exited(name, 127, True, (), refusal))
+            elif not self._spawn(self._known[name]):
+                failed.add(self._known[name].group)
+
+    def stop(self, names: tuple[str, ...] | None) -> None:
+        """Names of processes that don't run are told as gone too."""
+        wanted = tuple(self._known) if names is None else names
+        children = [self._children[name] for name in wanted if name in self._children]
+        fresh = {child.process.name for child in children if not child.stopping}
+        for child in children:
+            child.stopping = True
+        targets = tuple(map(self._target, children))
+        ending = Ending(targets, wanted, os.getpid(), lambda: set(self._children) <= set(wanted))
+        self._endings.append(ending)
+        ending.ask(fresh)
+        self._prove(ending, PROOF_S)
+
+    def quiet(self) -> None:
+        for child in self._children.values():
+            child.follower = None
+
+    def reap(self) -> None:
+        """Every child that has ended, orphans that came back to us included."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._ended(ended[0], os.waitstatus_to_exitcode(ended[1]))
+
+    def _refuse(self, name: str, failed: set[str]) -> str:
+        if name not in self._known:
+            return "the plan of this host has no such process"
+        if self.closing:
+            return "everything on this host is being stopped"
+        if name in self._children:
+            return "it is running or not yet gone"
+        group = self._known[name].group
+        if group in failed:
+            return f"another process of its group {group} could not be started"
+        mates = (child for child in self._children.values() if child.process.group == group)
+        return f"its group {group} is being stopped" if any(child.stopping for child in mates) else ""
+
+    def _spawn(self, process: Process) -> bool:
+        try:
+            follower = LogFollower(process, log_path(self._folder, process.name))
+            born = spawn(process, self._plan.run, self._mark, self._folder)
+        except (OSError, ValueError, re.error) as error:
+            self._tell(Exited(process.name, 127, False, (), f"could not be started: {error}"))
+            self._fail(process)
+            return False
+        child = Child(process, born.record, born.pid, follower)
+        self._children[process.name] = child
+        self._tell(Spawned(process.name, born.pid, born.record.start_time))
+        self._follow_soon()
+        if process.listen_port is not None:
+            self._probe(child, process.listen_port)
+        return True
+
+    def _probe(self, child: Child, port: int) -> None:
+        if not child.running or child.stopping:
+            return
+        if answers(self._plan.address, port):
+            self._tell(Listening(child.process.name))
+        else:
+            self._timers.after(PROBE_S, lambda: self._probe(child, port))
+
+    def _follow_soon(self) -> None:
+        if not self._following:
+            self._following = True
+            self._timers.after(FOLLOW_S, self._follow)
+
+    def _follow(self) -> None:
+        self._following = False
+        for child in self._children.values():
+            if child.follower and child.running:
+                self._tell_all(child.follower.read())
+                self._follow_soon()
+
+    def _tell_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._tell(event)
+
+    def _ended(self, pid: int, code: int) -> None:
+        child = next((child for child in self._children.values() if child.pid == pid and child.running), None)
+        if child is None:
+            return
+        child.running = False
+        if child.follower:
+            self._tell_all(child.follower.read(last=True))
+        tail = read_tail(log_path(self._folder, child.process.name))
+        self._tell(Exited(child.process.name, code, child.stopping, tail))
+        if not child.stopping:
+            self._fail(child.process)
+
+    def _fail(self, process: Process) -> None:
+        """One of a group is down: all of it is, and what a dead main leaves behind too."""
+        mates = (name for name, child in self._children.items() if child.process.group == process.group)
+        self.stop(tuple(dict.fromkeys((process.name, *mates))))
+
+    def _target(self, child: Child) -> Target:
+        return Target(child.process.name, self._mark, child.record, child.process.grace_s)
+
+    def _prove(self, ending: Ending, wait: float) -> None:
+        self._timers.after(wait, lambda: self._step(ending, min(wait * 1.5, PROOF_MOST_S)))
+
+    def _step(self, ending: Ending, wait: float) -> None:
+        gone = ending.step()
+        self.reap()
+        if gone is None or (not gone.left and self._unreaped(gone)):
+            self._prove(ending, wait)
+            return
+        self._endings.remove(ending)
+        for name in gone.processes:
+            self._children.pop(name, None)
+        self._tell(gone)
+
+    def _unreaped(self, gone: Gone) -> bool:
+        """Its Exited comes before its Gone."""
+        return any(self._children[name].running for name in gone.processes if name in self._children)

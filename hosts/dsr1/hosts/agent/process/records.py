@@ -1,0 +1,104 @@
+"""What an agent leaves on disk, so that its processes can be found and ended without it."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.protocol.codec import from_plain, parse_plan, render_plan
+from dsr1.hosts.protocol.identity import start_time
+from dsr1.hosts.protocol.process import HostPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One process, or the agent. `pid` None: about to be spawned; nothing runs before its pid is recorded."""
+
+    pid: int | None
+    start_time: float
+    boot_id: str
+
+
+ABOUT_TO_SPAWN = Record(None, 0.0, "")
+
+
+def make_record(pid: int) -> Record:
+    return Record(pid, start_time(pid) or 0.0, boot_id())
+
+
+def make_mark(agent: Record) -> str:
+    """What marks the processes of one agent. A run's id is not enough: another folder may have a run of that name."""
+    return f"{agent.boot_id}/{agent.pid}/{agent.start_time:.0f}"
+
+
+def render_record(record: Record) -> str:
+    return json.dumps(asdict(record))
+
+
+def write_record(path: Path, record: Record) -> None:
+    write_file(path, render_record(record).encode() + b"\n")
+
+
+def read_record(path: Path) -> Record | None:
+    """None: there is none."""
+    try:
+        return from_plain(Record, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def agent_path(folder: Path) -> Path:
+    return folder / "agent.json"
+
+
+def process_path(folder: Path, name: str) -> Path:
+    return folder / "processes" / f"{name}.json"
+
+
+def log_path(folder: Path, name: str) -> Path:
+    return folder / "logs" / f"{name}.log"
+
+
+def secret_path(folder: Path, name: str) -> Path:
+    return folder / "secrets" / name
+
+
+def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
+    """In a folder that only we can enter; write_file closes each file to others as well."""
+    (folder / "secrets").mkdir(mode=0o700)
+    for name, text in secrets.items():
+        if not name.replace("-", "").replace(".", "").isalnum() or name.startswith("."):
+            raise ValueError(f"{name!r} is no name for a secret")
+        write_file(secret_path(folder, name), text.encode())
+
+
+def write_plan(folder: Path, plan: HostPlan) -> None:
+    (folder / "processes").mkdir(mode=0o700)
+    if plan.logs:
+        _make_logs(Path(plan.logs))
+        (folder / "logs").symlink_to(plan.logs)
+    else:
+        (folder / "logs").mkdir(mode=0o700)
+    write_file(folder / "plan.json", render_plan(plan))
+
+
+def _make_logs(folder: Path) -> None:
+    """A restart keeps what its predecessor logged, under another name."""
+    if folder.exists():
+        folder.rename(next(name for n in itertools.count(1) if not (name := old_folder(folder, n)).exists()))
+    folder.mkdir(mode=0o700, parents=True)
+
+
+def old_folder(folder: Path, number: int) -> Path:
+    return folder.with_name(f"{folder.name}~{number}")
+
+
+def read_plan(folder: Path) -> HostPlan | None:
+    """None: no agent came so far there."""
+    try:
+        return parse_plan((folder / "plan.json").read_bytes())
+    except FileNotFoundError:
+        return None

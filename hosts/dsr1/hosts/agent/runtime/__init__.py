@@ -1,0 +1,1 @@
+"""Asks the installed vLLM and Dynamo what they would take."""

@@ -1,0 +1,1 @@
+"""The host's side of a fetch from a model hub, with the huggingface_hub of the runtime."""

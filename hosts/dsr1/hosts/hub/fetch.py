@@ -1,0 +1,177 @@
+"""The job behind `dsr1 model fetch`: a model from a hub into a folder, gone on with after any interruption.
+
+huggingface_hub asks and carries; the parts are kept here, since from its version 2 on a file that breaks off begins
+anew, and hashes are compared here, since it compares sizes alone.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dsr1.hosts.agent.facts.shards import SUMS, WORK, render_sums
+from dsr1.hosts.agent.model.hashes import hash_file
+from dsr1.hosts.agent.model.workplace import adopt, part_of, refuse_without_room, size_of, workplace
+from dsr1.hosts.hub.listing import Hub, Listing, Remote, blob_hash, client_error, first_line
+from dsr1.hosts.protocol.job import Desk, Meter, Order, Refused
+
+AT_ONCE = 8
+LONGEST_PAUSE_S = 30.0
+QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_VERBOSITY": "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A file on its way: where it comes from, where its part lies, where it goes."""
+
+    url: str
+    file: Remote
+    part: Path
+    final: Path
+
+    @property
+    def there(self) -> bool:
+        return self.final.is_file() and size_of(self.final) == self.file.size
+
+    @property
+    def done(self) -> int:
+        return self.file.size if self.there else min(size_of(self.part), self.file.size)
+
+
+class Patience:
+    """How long to try again: any byte that came counts the time anew."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s, self._began, self._pause, self._seen = limit_s, time.monotonic(), 1.0, -1
+
+    def wait(self, there: int) -> bool:
+        """False: it was too long."""
+        if there > self._seen >= 0:
+            self._began, self._pause = time.monotonic(), 1.0
+        self._seen = there
+        if time.monotonic() - self._began + self._pause > self._limit_s:
+            return False
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+        return True
+
+
+def fetch(order: Order, desk: Desk) -> Mapping[str, Any]:
+    """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be out of reach."""
+    os.environ.update(QUIET | ({"HF_ENDPOINT": order["endpoint"]} if order["endpoint"] else {}))
+    hub = Hub(order["endpoint"], order["token"])
+    try:
+        return _fetch_all(order, hub, desk.meter)
+    except ModuleNotFoundError as error:
+        raise Refused(
+            "check", f"its Python has no {error.name}: name the environment that has vLLM by --venv"
+        ) from None
+    except OSError as error:
+        kind = "check" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS) else "work"
+        raise Refused(kind, without(hub.token, f"{error.filename or order['to']}: {first_line(error)}")) from None
+    except Refused as refused:
+        raise Refused(refused.kind, without(hub.token, str(refused))) from None
+
+
+def without(token: str | None, text: str) -> str:
+    """No message carries the token, whoever worded it."""
+    return text.replace(token, "***") if token else text
+
+
+def _fetch_all(order: Order, hub: Hub, meter: Meter) -> Mapping[str, Any]:
+    """All are listed, and the room for all is looked at, before the first byte comes."""
+    listings = [hub.listing(repo, order["revision"]) for repo in order["repos"]]
+    folders = [Path(order["to"]) / listing.repo.partition("/")[2] for listing in listings]
+    plans = [list(_plan(hub, *pair)) for pair in zip(listings, folders)]  # noqa: B905
+    everything = [one for plan in plans for one in plan]
+    meter.total, meter.doing = sum(listing.size for listing in listings), "fetching"
+    meter.measure = lambda: sum(one.done for one in everything)
+    refuse_without_room(Path(order["to"]), meter.total - meter.measure())
+    for plan, folder in zip(plans, folders):  # noqa: B905
+        _fetch_one(plan, folder, partial(_carry, hub.headers(), order["patience_s"]))
+    return {"folders": {str(folder): listing.commit for folder, listing in zip(folders, listings)}}  # noqa: B905
+
+
+def _plan(hub: Hub, listing: Listing, folder: Path) -> Iterator[Fetch]:
+    work = folder / WORK
+    for file in listing.files:
+        part = part_of(work, f"{file.name}.{(file.sha256 or file.blob)[:16]}")
+        yield Fetch(hub.address(listing, file.name), file, part, folder / file.name)
+
+
+def _fetch_one(plan: Sequence[Fetch], folder: Path, carry: "partial[None]") -> None:
+    with workplace(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = [pool.submit(_bring, one, carry) for one in plan if not one.there]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        sums = {one.file.name: one.file.sha256 or hash_file(one.final, Meter()) for one in plan}
+        draft = part_of(work, SUMS)
+        draft.write_text(render_sums(sums))
+        adopt(draft, folder / SUMS)
+        for left in work.glob("*.part"):  # of other commits
+            left.unlink()
+
+
+def _bring(one: Fetch, carry: "partial[None]") -> None:
+    """A wrong hash is met by fetching once more from the start: the part of a former fetch may have been spoilt."""
+    for last in (False, True):
+        carry(one)
+        seen = digest_of(one.part, one.file)
+        if seen == (one.file.sha256 or one.file.blob):
+            adopt(one.part, one.final)
+            return
+        one.part.unlink()
+        if last:
+            wanted = one.file.sha256 or one.file.blob
+            raise Refused("work", f"{one.file.name}: came twice with the hash {seen}, and {wanted} is the hub's own")
+
+
+def digest_of(part: Path, file: Remote) -> str:
+    """By the kind of hash that the hub has of it."""
+    return hash_file(part, Meter()) if file.sha256 else blob_hash(part.read_bytes())
+
+
+def _carry(headers: dict[str, str], patience_s: float, one: Fetch) -> None:
+    """The rest of the part."""
+    patience = Patience(patience_s)
+    while True:
+        try:
+            _carry_once(headers, one)
+            return
+        except (client_error(), OSError) as error:
+            if _is_final(error):
+                raise
+            if not patience.wait(size_of(one.part)):
+                why = f"{one.file.name}: the hub was out of reach for {patience_s:.0f} s: {first_line(error)}"
+                raise Refused("work", f"{why}; the same command goes on where it stopped") from None
+
+
+def _carry_once(headers: dict[str, str], one: Fetch) -> None:
+    from huggingface_hub.file_download import http_get
+
+    one.part.touch()
+    with one.part.open("r+b") as part:
+        start = _start(part.seek(0, os.SEEK_END), one.file.size)
+        part.truncate(part.seek(start))
+        http_get(one.url, part, resume_size=start, headers=dict(headers), expected_size=one.file.size)
+
+
+def _start(there: int, wanted: int) -> int:
+    """More than there should be is nothing to go on with."""
+    return there if there <= wanted else 0
+
+
+def _is_final(error: Exception) -> bool:
+    """The disk's errors, and answers of the hub that stay the same; what the network does may pass."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return bool(response.status_code < 500 and response.status_code not in (408, 429))
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError)

@@ -1,0 +1,1 @@
+"""Hosts as a user names them, and how each is reached."""

@@ -1,0 +1,198 @@
+"""The words of node preparation, as they travel: what a host tells, the steps that it is asked for, how each ended.
+
+Texts of files are their bytes as UTF-8; what isn't UTF-8 is kept by surrogate escapes, and comes back as it was.
+"""
+
+from dataclasses import dataclass
+
+from dsr1.hosts.protocol.codec import from_plain
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """`kind`: absent, file, folder, link (its text is the target's) or other. `problem`: why it couldn't be read."""
+
+    path: str
+    kind: str
+    text: str = ""
+    problem: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A unit of systemd's that the host has."""
+
+    name: str
+    enabled: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """`on_bus`: by PCI. `persistence` of each by NVML, or the `problem` that kept it from telling."""
+
+    on_bus: int
+    persistence: tuple[int, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """NVIDIA's kernel module. Without it loaded, no parameters. `dma_buf`: adapters need no module to reach GPUs."""
+
+    params: tuple[tuple[str, str], ...] = ()
+    dma_buf: bool = False
+    peermem: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who asked, and by which door: ssh, slurm or shell. Limits as this session has them; -1 is unlimited."""
+
+    user: str
+    uid: int
+    groups: tuple[str, ...]
+    door: str
+    memlock: int
+    nofile: int
+    nproc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """In bytes."""
+
+    total: int
+    shm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A file's text, before (None: it isn't there) and after. `settle` runs once after such edits and their undoing."""
+
+    checks: tuple[str, ...]
+    why: str
+    path: str
+    before: str | None
+    after: str
+    settle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A kernel variable, by its dotted name."""
+
+    checks: tuple[str, ...]
+    why: str
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that no file holds. Without `undo` there is nothing to undo, or a reboot does it."""
+
+    checks: tuple[str, ...]
+    why: str
+    do: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An edit that was begun. States are `files.state_of`'s, empty for a file that wasn't there.
+
+    `after` has two while a file of ours is changed again. `backup` is a name in the store, `folders` are those we made.
+    """
+
+    path: str
+    before: str
+    after: tuple[str, ...]
+    backup: str = ""
+    folders: tuple[str, ...] = ()
+    settle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What was done to a host, oldest first. `owed`: commands that are due since an edit, or its undoing."""
+
+    edits: tuple[Kept, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    commands: tuple[Command, ...] = ()
+    owed: tuple[tuple[str, ...], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.edits or self.settings or self.commands or self.owed)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at a host found, and what dsr1 did to it before."""
+
+    system: str
+    family: str
+    session: Session
+    memory: Memory
+    gpus: Gpus
+    driver: Driver
+    adapters: int
+    loaded: tuple[str, ...]
+    available: tuple[str, ...]
+    files: tuple[File, ...]
+    sysctls: tuple[tuple[str, str], ...]
+    services: tuple[Service, ...]
+    tools: tuple[str, ...]
+    read_only: tuple[str, ...] = ()
+    journal: Journal = Journal()
+    journal_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """In the order in which they are done; `settle` is owed from before."""
+
+    edits: tuple[Edit, ...] = ()
+    settle: tuple[tuple[str, ...], ...] = ()
+    settings: tuple[Setting, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.edits or self.settle or self.settings or self.commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`state`: done, failed, skipped (what it stands on failed) or refused (the host isn't as it was looked at)."""
+
+    what: str
+    state: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the steps, one by one."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def bad(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.state != "done")
+
+
+def parse_seen(plain: object) -> Seen:
+    seen: Seen = from_plain(Seen, plain)
+    return seen
+
+
+def parse_steps(plain: object) -> Steps:
+    steps: Steps = from_plain(Steps, plain)
+    return steps
+
+
+def parse_report(plain: object) -> Report:
+    report: Report = from_plain(Report, plain)
+    return report

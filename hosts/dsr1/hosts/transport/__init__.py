@@ -1,0 +1,1 @@
+"""The launching side: ways to reach hosts and their agents."""

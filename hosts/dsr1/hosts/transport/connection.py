@@ -1,0 +1,272 @@
+"""One host over SSH: a connection that is opened once and reused, and commands on it that always end."""
+
+import contextlib
+import functools
+import logging
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.transport.base import Answer
+
+if TYPE_CHECKING:
+    from fabric import Connection
+    from paramiko import Channel, HostKeys
+
+CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
+BLOCK = 65536
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its tracebacks go to stderr beside our errors
+
+
+class Remote:
+    """A host's shell. Every method raises HostError, with the host's name and a remedy."""
+
+    def __init__(self, access: Access) -> None:
+        self.name = access.name
+        self._access = access
+        self._connection: Connection | None = None
+        self._opening = threading.Lock()
+
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
+        """Run a command, once `given` has gone to its stdin, for so long. The two output streams stay apart."""
+        with contextlib.closing(self._start(argv)) as channel:
+            try:
+                with _as_oserror():
+                    return _converse(channel, given, timeout)
+            except TimeoutError as error:
+                self.drop()
+                raise HostError(f"{self.name}: no answer in {timeout:.0f} s ({str(error) or 'timed out'})") from error
+            except OSError as error:
+                raise self._lost(error) from error
+
+    def open(self, argv: Sequence[str]) -> "SshChannel":
+        """Start a command and return its channel, for talking to it."""
+        return SshChannel(self._start(argv))
+
+    def _start(self, argv: Sequence[str]) -> "Channel":
+        transport = self._connected().transport
+        assert transport is not None
+        try:
+            with _as_oserror():
+                channel: Channel = transport.open_session(timeout=CONNECT_S)
+                with _closed_after(channel, CONNECT_S):
+                    channel.exec_command(shlex.join(argv))
+                return channel
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, why: OSError) -> HostError:
+        self.drop()
+        return HostError(f"{self.name}: the SSH connection is lost ({why})")
+
+    def drop(self) -> None:
+        """Close the connection; the next command opens another."""
+        connection, self._connection = self._connection, None
+        for hop in hops(connection):
+            with contextlib.suppress(Exception):  # closing a broken connection has nothing left to tell
+                hop.close()
+
+    def _connected(self) -> "Connection":
+        with self._opening:
+            if self._connection is None or not self._connection.is_connected:
+                self._connection = self._connect()
+            return self._connection
+
+    def _connect(self) -> "Connection":
+        from paramiko import (
+            AuthenticationException,
+            BadHostKeyException,
+            ConfigParseError,
+            PasswordRequiredException,
+            SSHException,
+        )
+
+        try:
+            connection = make_connection(self._access)
+            connection.open()
+        except ConfigParseError as error:
+            raise InputError(f"~/.ssh/config or /etc/ssh/ssh_config: {error}") from error
+        except BadHostKeyException as error:
+            raise HostError(
+                f"{self.name}: its host key has changed: {error}. Check it, then `ssh-keygen -R`"
+            ) from error
+        except PasswordRequiredException as error:
+            raise HostError(f"{self.name}: the key needs a passphrase; load it with ssh-add") from error
+        except AuthenticationException as error:
+            raise HostError(
+                f"{self.name}: refused our keys ({error}), and dsr1 types no password: put a key there (ssh-copy-id)"
+            ) from error
+        except (SSHException, OSError, EOFError, ValueError) as error:
+            raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
+        for hop in hops(connection):
+            _bound(hop)
+        return connection
+
+
+class SshChannel:
+    """paramiko's, whose loss is an OSError like any other connection's."""
+
+    def __init__(self, channel: "Channel") -> None:
+        self._channel = channel
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        self._channel.settimeout(timeout)
+
+    def sendall(self, data: bytes, /) -> None:
+        with _as_oserror():
+            self._channel.sendall(data)
+
+    def recv(self, nbytes: int, /) -> bytes:
+        with _as_oserror():
+            return bytes(self._channel.recv(nbytes))
+
+    def shutdown_write(self) -> None:
+        with _as_oserror():
+            self._channel.shutdown_write()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError), _as_oserror():
+            self._channel.close()
+
+
+@contextlib.contextmanager
+def _as_oserror() -> Iterator[None]:
+    from paramiko import SSHException
+
+    try:
+        yield
+    except (EOFError, SSHException) as error:
+        raise ConnectionError(str(error) or "closed by the other side") from error
+
+
+def _why(error: Exception) -> str:
+    """paramiko's words for an unknown key, or for what is no SSH server, say nothing of what to do."""
+    if "not found in known_hosts" in str(error):
+        return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
+    if "protocol banner" in str(error):
+        return f"nothing like SSH answers there ({error}). Is it the right port?"
+    tried: dict[tuple[str, int], OSError] = getattr(error, "errors", {})  # of paramiko's NoValidConnectionsError
+    if tried:
+        return ", ".join(f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items())
+    if refusal := getattr(error, "text", ""):  # of paramiko's ChannelException
+        return f"its jump host says: {refusal}"
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+def make_connection(access: Access) -> "Connection":
+    """Not opened yet. Fabric reads ~/.ssh/config; a ProxyJump there is as good as the access's own jump."""
+    from fabric import Connection
+
+    connection = Connection(
+        access.target,
+        user=access.user,
+        port=access.port,
+        gateway=Connection(access.jump) if access.jump else None,
+        connect_kwargs={"key_filename": str(Path(access.key).expanduser())} if access.key else {},
+    )
+    for hop in hops(connection):
+        _guard(hop, access.accept_new_key)
+    return connection
+
+
+def hops(connection: "Connection | None") -> "Iterator[Connection]":
+    """The connection, and those that it goes through. A ProxyCommand of ~/.ssh/config is none, but its own business."""
+    while connection is not None and not isinstance(connection, str):
+        yield connection
+        connection = connection.gateway
+
+
+def _guard(connection: "Connection", accept_new_key: bool) -> None:
+    """Fabric by itself would wait for minutes, and take unknown host keys, and changed ones, without a word."""
+    from paramiko import AutoAddPolicy, RejectPolicy
+
+    limits = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), CONNECT_S)
+    connection.connect_timeout = CONNECT_S
+    connection.connect_kwargs.update(limits)
+    client = connection.client
+    for name in (connection.host, f"[{connection.host}]:{connection.port}"):
+        for kind, key in (known_hosts().lookup(name) or {}).items():
+            client.get_host_keys().add(name, kind, key)
+    client.set_missing_host_key_policy(AutoAddPolicy() if accept_new_key else RejectPolicy())
+
+
+def known_hosts() -> "HostKeys":
+    files = (Path("/etc/ssh/ssh_known_hosts"), Path.home() / ".ssh" / "known_hosts")
+    return _read_known_hosts(tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists()))
+
+
+@functools.lru_cache(1)
+def _read_known_hosts(files: tuple[tuple[str, int], ...]) -> "HostKeys":
+    """Read once for each change: a file of hundreds of hosts, read for each of them, costs more than connecting."""
+    from paramiko import HostKeys
+
+    keys = HostKeys()
+    for file, _ in files:
+        with contextlib.suppress(OSError):
+            keys.load(file)
+    return keys
+
+
+def _bound(connection: "Connection") -> None:
+    """Without these a cut cable hangs for minutes: keepalive alone doesn't end what was sent and never acknowledged."""
+    transport = connection.transport
+    assert transport is not None
+    transport.set_keepalive(KEEPALIVE_S)
+    if isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
+
+
+@contextlib.contextmanager
+def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
+    """For what would wait for ever on a server that says nothing."""
+    timer = threading.Timer(seconds, channel.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _converse(channel: "Channel", given: bytes, timeout: float) -> Answer:
+    """stderr is read by another thread: a full window of one stream must not stop the other.
+
+    What never falls silent ends in time, too, and so does what closes its output and goes on.
+    """
+    channel.settimeout(timeout)
+    errors: list[bytes] = []
+    reader = threading.Thread(target=_drain, args=(channel.recv_stderr, errors), daemon=True)
+    reader.start()
+    if given:
+        channel.sendall(given)
+    channel.shutdown_write()
+    out: list[bytes] = []
+    until = time.monotonic() + timeout
+    while data := channel.recv(BLOCK):
+        out.append(data)
+        channel.settimeout(_left(until))
+    if not channel.status_event.wait(_left(until)):
+        raise TimeoutError
+    code = channel.recv_exit_status()
+    reader.join(CONNECT_S)
+    if code < 0 and not channel.get_transport().is_active():  # else it was ended by a signal
+        raise EOFError
+    return Answer(code, b"".join(out), b"".join(errors))
+
+
+def _left(until: float) -> float:
+    if (left := until - time.monotonic()) <= 0:
+        raise TimeoutError("it has not ended")
+    return left
+
+
+def _drain(receive: object, into: list[bytes]) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        while data := receive(BLOCK):  # type: ignore[operator]
+            into.append(data)

@@ -1,0 +1,188 @@
+"""What a batch step becomes: hosts from the allocation, checks, then the supervisor, all in this one process.
+
+`python -m dsr1.launcher.batch.main [--name RUN] [--no-check] [--skip-check CHECK]... SCRIPT`, the recipe on stdin.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from dsr1.env.findings import folded
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.transport.bundle import make_bundle
+from dsr1.launcher.batch.script import needed_hosts
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.preflight.preflight import choose, extras_of, judge_site, refuse_unfit
+from dsr1.launcher.preflight.survey import Seen, survey_hosts
+from dsr1.launcher.recipe.load import parse_recipe
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.assets import bring
+from dsr1.launcher.run.launch import make_kept, make_settings
+from dsr1.launcher.run.messages import StopRequested
+from dsr1.launcher.run.store import Run, State, new_run
+from dsr1.launcher.run.supervisor import Supervisor
+from dsr1.slurm.allocation import Allocation, parse_allocation
+from dsr1.slurm.client import call, said
+from dsr1.slurm.handle import Handle
+from dsr1.slurm.step import Keeper
+from dsr1.slurm.surroundings import submission_environment
+from dsr1.slurm.transport import SrunTransport
+
+SCRIPT = "job.sh"
+AGAIN_RUN, AGAIN_NUMBER = "DSR1_JOB_RUN", "DSR1_JOB_NUMBER"
+WARNED = "the job's time limit is near"
+CANCELLED = "Slurm told the job to end"
+WHY: dict[int, str] = {signal.SIGTERM: CANCELLED, signal.SIGINT: "asked to stop", signal.SIGUSR1: WARNED}
+
+
+class Ending:
+    """Signals ask the supervisor to stop, and before there is one they end what is being prepared."""
+
+    def __init__(self) -> None:
+        self.supervisor: Supervisor | None = None
+        self._told: set[int] = set()
+        for number in WHY:
+            signal.signal(number, self._ask)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    @property
+    def warned_only(self) -> bool:
+        """Nobody wants the end of the deployment, but this job's time is over."""
+        return self._told == {signal.SIGUSR1}
+
+    def _ask(self, number: int, _: object) -> None:
+        why = WHY[number]
+        self._told.add(number)
+        if self.supervisor is None:
+            raise StopRequested(why)
+        self.supervisor.request_stop(why)
+
+
+def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
+    """The run that `launch` has made for this job, or one of its own. InputError: another run has that name."""
+    again = os.environ.get(AGAIN_RUN)
+    run = new_run(again or name or f"{recipe.name}-{allocation.job}")
+    handle = Handle(allocation.cluster, allocation.job)
+    if not run.folder.exists():
+        run.claim(recipe, "queued")
+    elif not again:
+        _refuse_anothers(run, handle)
+    _forget_before(run)
+    run.save_job(handle)
+    run.save_allocation(allocation)
+    run.save(State("starting", time.time()))
+    return run
+
+
+def _forget_before(run: Run) -> None:
+    """What one before it, or itself before a requeue, had registered on one machine: nobody of those is there."""
+    shutil.rmtree(run.folder / "discovery")
+    (run.folder / "discovery").mkdir()
+
+
+def _refuse_anothers(run: Run, handle: Handle) -> None:
+    """`launch` may not have written down yet which job it got for its run."""
+    waiting = run.job()
+    whose = f"job {waiting.job}" if waiting else "no job"
+    if (waiting and waiting.job != handle.job) or (waiting is None and run.state().phase != "queued"):
+        raise InputError(f"--name {run.name}: there is a run of that name, and it is of {whose}")
+
+
+def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> None:
+    """Until the deployment has ended; the run's state then says how."""
+    limits, python = recipe.timeouts, recipe.runtime.interpreter
+    keeper = Keeper(python, str(make_bundle(run.folder)), limits.lost)
+    with closing(SrunTransport(allocation, keeper, run.name, run.folder / "hosts")) as transport:
+        hosts = tuple(Access(place.host, place.host) for place in allocation.places)
+        seen = choose_hosts(recipe, hosts, transport, checks)
+        bring(recipe, seen, transport)
+        plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts)
+        run.fill(plan, make_settings(recipe, seen, checks), make_kept(plan, seen))
+        ending.supervisor = Supervisor(run, transport)
+        ending.supervisor.supervise()
+
+
+def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]) -> Seen:
+    """The allocation's hosts, less those that fail a check while there are others to take their places."""
+    wanted, left = needed_hosts(recipe), tuple(hosts)
+    if len(left) < wanted:
+        raise InputError(f"the job has {len(left)} nodes, the recipe needs {wanted}: --nodes={wanted}")
+    while True:
+        seen = survey_hosts(recipe, left[:wanted], left[wanted:], transport, extras_of(checks))
+        failed = (
+            [finding for finding in judge_site(recipe, seen, checks) if finding.verdict == "FAIL"] if checks else []
+        )
+        if not failed:
+            return seen
+        unfit = {finding.host for finding in failed}
+        fit = tuple(host for host in left if host.name not in unfit)
+        if not wanted <= len(fit) < len(left):
+            refuse_unfit(recipe, seen, checks)
+        print("left out:", *folded(failed), sep="\n", flush=True)
+        left = fit
+
+
+def submit_again(run: Run, allocation: Allocation, number: int) -> None:
+    """The same script, as the run's job of that number; what this job was told of itself isn't for the next."""
+    run.save(State("queued", time.time(), reason=WARNED))
+    script = run.folder / SCRIPT
+    env = submission_environment(os.environ, script.read_text()) | {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
+    done = call(("sbatch", "--parsable", "--export=ALL", str(script)), env=env)
+    if done.returncode != 0:
+        reason = f"{WARNED}, and it could not be submitted again: {said(done)}"
+        run.save(State("failed", time.time(), reason=reason, exit_code=4))
+        return
+    run.save_job(Handle(allocation.cluster, done.stdout.strip().partition(";")[0]))
+
+
+def run_job(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> int:
+    """The job's exit code: 0 when it was asked to stop, else that of the error."""
+    try:
+        serve(run, recipe, allocation, checks, ending)
+    except StopRequested as asked:
+        run.save(State("stopped", time.time(), reason=str(asked)))
+    except Dsr1Error as error:
+        code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
+        run.save(State("failed", time.time(), reason=str(error), exit_code=code))
+    state, number = run.state(), int(os.environ.get(AGAIN_NUMBER, "1"))
+    print(f"{run.name}: {state.phase}: {state.reason}", flush=True)
+    if ending.warned_only and goes_on(state, number, recipe):
+        submit_again(run, allocation, number + 1)
+    return run.state().exit_code
+
+
+def goes_on(state: State, number: int, recipe: Recipe) -> bool:
+    """Whether the job of that number is followed by another."""
+    return state.phase == "stopped" and number <= recipe.slurm.resubmit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsr1.launcher.batch.main")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--no-check", action="store_true")
+    parser.add_argument("--skip-check", action="append", default=[])
+    parser.add_argument("script", type=Path)
+    options = parser.parse_args(argv)
+    ending = Ending()
+    try:
+        recipe = parse_recipe(sys.stdin.read(), "the job's recipe")
+        allocation = parse_allocation(os.environ)
+        checks = () if options.no_check else choose((), options.skip_check)
+        run = enter_run(options.name, recipe, allocation)
+    except Dsr1Error as error:
+        print(f"dsr1: {error}", file=sys.stderr)
+        return 2
+    (run.folder / SCRIPT).write_bytes(options.script.read_bytes())
+    return run_job(run, recipe, allocation, checks, ending)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

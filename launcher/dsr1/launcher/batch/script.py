@@ -1,0 +1,102 @@
+"""A recipe as a batch script: what it asks of Slurm, and the supervisor as its batch step. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.layout.topology import GPUS_PER_NODE, make_topology, wanted_nodes
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.slurm.script import Batch, render_script
+from dsr1.slurm.spec import JobSpec, check_time
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the job finds dsr1 and keeps its run, both on a file system that the nodes share.
+
+    `python` is the one that runs dsr1; `state` the folder of all runs; `path` is PYTHONPATH, for a checkout.
+    """
+
+    python: str
+    state: str
+    path: str = ""
+
+
+def render_job(recipe: Recipe, site: Site, name: str = "", options: Sequence[str] = ()) -> str:
+    """`name` is the run's; without it every submission is a run of its own, named by its job. Raises InputError."""
+    argv = (site.python, "-P", "-m", "dsr1.launcher.batch.main", *(("--name", name) if name else ()), *options)
+    env = {"DSR1_STATE_DIR": site.state} | ({"PYTHONPATH": site.path} if site.path else {})
+    head = (f"Recipe {recipe.name}, rendered by dsr1: submit it with sbatch. It starts the deployment and watches it.",)
+    return render_script(make_spec(recipe, site, name), Batch(argv, env, render_recipe(recipe)), head)
+
+
+def render_recipe(recipe: Recipe) -> str:
+    """As YAML that reads back as the same recipe; what is default isn't said."""
+    plain = recipe.model_dump(exclude_defaults=True)
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
+    """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is over at once."""
+    asked = recipe.slurm
+    return JobSpec(
+        name=_job_name(name or recipe.name),
+        nodes=max(needed_hosts(recipe), asked.nodes or 0) + asked.spares,
+        partition=asked.partition,
+        account=asked.account,
+        qos=asked.qos,
+        reservation=asked.reservation,
+        time=None if asked.time is None else check_time(asked.time, asked.warn),
+        gpus_per_node=asked.gpus_per_node or _default_gpus(recipe),
+        gres=asked.gres,
+        exclusive=asked.exclusive,
+        constraint=asked.constraint,
+        exclude=asked.exclude,
+        nodelist=asked.nodelist,
+        mail_user=asked.mail_user,
+        mail_type=asked.mail_type,
+        output=asked.output or f"{site.state}/jobs/%x-%j.out",
+        comment=asked.comment,
+        requeue=asked.requeue,
+        warn_s=asked.warn,
+        directives=tuple(asked.directives),
+        setup=tuple(asked.setup),
+    )
+
+
+def _job_name(name: str) -> str:
+    """To be told from others in squeue."""
+    return name if name.startswith("dsr1") else f"dsr1-{name}"
+
+
+def _default_gpus(recipe: Recipe) -> int | None:
+    simulated = recipe.runtime.device == "cpu" or recipe.stack == "mocker"
+    return None if simulated or recipe.slurm.gres else GPUS_PER_NODE
+
+
+def needed_hosts(recipe: Recipe) -> int:
+    """The fewest hosts of 8 GPUs that all engines fit on together; of `slurm.nodes` those that get one, the first."""
+    if recipe.slurm.nodes:
+        return _dealt(recipe, recipe.slurm.nodes)
+    greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
+    if greedy:
+        raise InputError(
+            f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set slurm.nodes=2"
+        )
+    return _dealt(recipe, wanted_nodes(recipe))
+
+
+def _dealt(recipe: Recipe, count: int) -> int:
+    """Of so many hosts, those that have a node of an engine."""
+    topology = make_topology(recipe, [Host(f"node{number}", f"node{number}") for number in range(count)])
+    return len({node.host.name for group in topology.groups for node in group.nodes})
+
+
+def unused_spares(recipe: Recipe) -> str:
+    """A note: hosts that the recipe names are none of a job's; nothing where it names none."""
+    named = ", ".join(recipe.spares)
+    return f"spares: {named}: for hosts over SSH, not used in a job; slurm.spares says how many it has" if named else ""

@@ -1,0 +1,1 @@
+"""What a shell script in a manifest would run, read without running it."""

@@ -1,0 +1,1 @@
+"""Flags and variables of vLLM and Dynamo as parts of a recipe."""

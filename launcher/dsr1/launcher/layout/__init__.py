@@ -1,0 +1,1 @@
+"""Where engines, ranks, ports and adapters go on the given hosts."""

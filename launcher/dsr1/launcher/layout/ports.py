@@ -1,0 +1,100 @@
+"""Every port of a plan: fixed, disjoint and below the kernel's ephemeral range. Pure.
+
+vLLM adds the *global* DP index to the KV-event port and to the NIXL side-channel port by itself, so each engine has one
+base for each and a range as long as its DP size. Blocks of different engines never meet, whichever hosts they share.
+"""
+
+from dataclasses import dataclass
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.layout.topology import Group, Node, Topology
+from dsr1.launcher.recipe.models import Recipe
+
+EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePorts:
+    """First ports of an engine's blocks. `kv_events` and `nixl` + global DP rank; the others by process of a machine.
+
+    A process has one `system` port, and two of `kvbm`: see `kvbm_ports`.
+    """
+
+    rpc: int
+    system: int
+    kv_events: int
+    nixl: int
+    kvbm: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: several frontends or servers."""
+
+    frontend: int
+    etcd: int
+    etcd_peer: int
+    replicas: int
+    engines: dict[str, EnginePorts]
+
+
+def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
+    """Deal ports. Raises InputError if they reach the ephemeral range or meet the frontend's."""
+    base = recipe.ports.base
+    replicas, count = base + 2, count_fronts(recipe, topology)
+    next_port = replicas + (count if count > 1 else 0)
+    engines = {}
+    for group in topology.groups:
+        engines[group.name], next_port = _engine_ports(group, next_port)
+    _refuse_overlap(recipe, next_port)
+    return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines)
+
+
+def count_fronts(recipe: Recipe, topology: Topology) -> int:
+    """How many servers clients are dealt to: Dynamo's frontends, or vLLM's own, of which engines have several."""
+    if recipe.stack == "vllm":
+        return sum(group.registrations for group in topology.groups)
+    return recipe.frontend.replicas
+
+
+def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
+    system = first + 1
+    kv_events = system + max(ranks_before(group, node) + node.local_size for node in group.nodes)
+    nixl = kv_events + (group.size if publishes_kv_events(group) else 0)
+    kvbm = nixl + (group.size if transfers_kv(group) else 0)
+    end = kvbm + (2 * (kv_events - system) if uses_kvbm(group) else 0)
+    return EnginePorts(first, system, kv_events, nixl, kvbm), end
+
+
+def kvbm_ports(ports: EnginePorts, index: int) -> tuple[int, int]:
+    """Dynamo's block manager: where a process's leader publishes and is answered. It takes the first + 1000, too."""
+    return ports.kvbm + 2 * index, ports.kvbm + 2 * index + 1
+
+
+def ranks_before(group: Group, node: Node) -> int:
+    """Ranks of the engine's earlier nodes on the same machine: several nodes of one machine share its ports."""
+    same = (other for other in group.nodes[: node.rank] if other.host.address == node.host.address)
+    return sum(other.local_size for other in same)
+
+
+def publishes_kv_events(group: Group) -> bool:
+    return group.spec.kv_events
+
+
+def transfers_kv(group: Group) -> bool:
+    """Whether its ranks open a NIXL side channel each."""
+    return any("Nixl" in name for name in group.spec.connectors)
+
+
+def uses_kvbm(group: Group) -> bool:
+    return "DynamoConnector" in group.spec.connectors
+
+
+def _refuse_overlap(recipe: Recipe, end: int) -> None:
+    base, frontend = recipe.ports.base, recipe.frontend.port
+    if end > EPHEMERAL:
+        raise InputError(
+            f"ports.base: {base} leaves no room, ports up to {end - 1} would reach the ephemeral range ({EPHEMERAL} on)"
+        )
+    if base <= frontend < end:
+        raise InputError(f"frontend.port: {frontend} lies among the ports {base}-{end - 1} that follow ports.base")

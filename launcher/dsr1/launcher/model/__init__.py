@@ -1,0 +1,1 @@
+"""Weights on hosts: fetched from a hub, pushed from host to host, verified."""

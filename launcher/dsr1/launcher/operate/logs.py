@@ -1,0 +1,64 @@
+"""A run's logs from all its hosts as one stream, in the order in which the lines come."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import Empty, Queue
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.run.stop import host_names
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.transport import transport_of
+
+WAIT_S = 0.5
+# A terminal slower than the logs makes the hosts wait; it costs no memory here.
+MOST_WAITING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines of a process's log, as many as came at once; without a process it is dsr1's own word on a host."""
+
+    host: str
+    process: str
+    text: str
+
+
+def stream_logs(run: Run, follow: bool) -> Iterator[Lines]:
+    """All lines so far, and with `follow` those to come until the run has ended."""
+    queue: Queue[Lines | None] = Queue(MOST_WAITING)
+    transport, hosts, done = transport_of(run), host_names(run), threading.Event()
+    for host in hosts:
+        threading.Thread(target=_read, args=(transport, host, follow, done, queue), daemon=True).start()
+    reading = len(hosts)
+    while reading:
+        try:
+            lines = queue.get(timeout=WAIT_S)
+        except Empty:
+            if follow and (run.state().ended or _job_is_over(run)):
+                done.set()
+            continue
+        if lines is None:
+            reading -= 1
+        else:
+            yield lines
+
+
+def _job_is_over(run: Run) -> bool:
+    """A supervisor that was killed with its job writes no end. Slurm is asked every few seconds at most."""
+    if not run.job():
+        return False
+    from dsr1.launcher.operate.status import stand
+
+    return stand(run).state.ended
+
+
+def _read(transport: Transport, host: str, follow: bool, done: threading.Event, queue: "Queue[Lines | None]") -> None:
+    try:
+        for process, text in transport.logs(host, (lambda: not done.is_set()) if follow else (lambda: False)):
+            queue.put(Lines(host, process, text))
+    except HostError as error:
+        queue.put(Lines(host, "", str(error)))
+    finally:
+        queue.put(None)

@@ -1,0 +1,69 @@
+"""What the runtime of a plan's hosts knows, as a fact of the hosts that were asked, and processes without the rest."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+
+from dsr1.env.retired import VARIABLES
+from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.process import Process, Variable
+from dsr1.hosts.protocol.runtime import RuntimeAnswer
+
+RUNTIME = "runtime"
+"""The name of the fact; hosts whose runtime is the same as an asked one's don't have it."""
+SOURCE = "the runtime's own parsers"
+
+
+def runtime_fact(told: RuntimeAnswer | Dsr1Error) -> Fact:
+    if isinstance(told, Dsr1Error):
+        return Fact(None, SOURCE, str(told))
+    return Fact(asdict(told), SOURCE)
+
+
+def runtime_answer(fact: Fact) -> RuntimeAnswer:
+    """Nothing known, and why, where it couldn't be asked."""
+    if fact.value is None:
+        return RuntimeAnswer(problem=fact.problem)
+    try:
+        answer: RuntimeAnswer = from_plain(RuntimeAnswer, fact.value)
+    except ValueError as error:
+        return RuntimeAnswer(problem=str(error))
+    return answer
+
+
+def runtime_answers(facts: Mapping[str, Facts]) -> dict[str, RuntimeAnswer]:
+    """By host, of those that were asked."""
+    return {host: runtime_answer(told[RUNTIME]) for host, told in facts.items() if RUNTIME in told}
+
+
+def knows(answer: RuntimeAnswer, name: str) -> bool:
+    """vLLM tells all of its own variables; of Dynamo's only the retired are known to be none."""
+    if name.startswith("VLLM_"):
+        return not answer.variables or name in answer.variables
+    return name not in VARIABLES
+
+
+def is_asked_for(variable: Variable) -> bool:
+    """Whether the recipe names it; else dsr1 adds it by itself."""
+    return variable.source.startswith("recipe ") and variable.source.endswith(".env")
+
+
+def leave_out(
+    processes: Sequence[Process], answers: Iterable[RuntimeAnswer]
+) -> tuple[tuple[Process, ...], tuple[str, ...]]:
+    """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all that it doesn't."""
+    told = tuple(answers)
+    every = {(v.name, is_asked_for(v)): v for process in processes for v in process.env}
+    unknown = [v for v in every.values() if not all(knows(answer, v.name) for answer in told)]
+    names = {variable.name for variable in unknown}
+    return tuple(_without(process, names) for process in processes), tuple(map(_note, unknown))
+
+
+def _without(process: Process, names: Collection[str]) -> Process:
+    return replace(process, env=tuple(v for v in process.env if v.name not in names or is_asked_for(v)))
+
+
+def _note(variable: Variable) -> str:
+    what = "`dsr1 check --only sw` says what to write" if is_asked_for(variable) else "left out"
+    return f"{variable.name} ({variable.source}): the runtime does not know it, {what}"

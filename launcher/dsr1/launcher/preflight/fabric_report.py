@@ -1,0 +1,179 @@
+"""What was measured between hosts: which ways are slow or shut, and all of them as a table. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.transport.jobs import Results
+
+CHECK = "net.fabric"
+FAR_SLOWER, SLOWER = 0.25, 0.5  # of the median
+MOST_AGAIN = 64
+LATER, LATER_US = 10, 1000.0  # times the median, and at least
+FIX = "Look at its cable, port, switch and route; `dsr1 check --only ib` tells of its adapters."
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From one host to another: Gb/s of all its devices together, microseconds there; or why it wasn't measured."""
+
+    sender: str
+    receiver: str
+    gbps: float = 0.0
+    us: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """The hosts that were to be measured, in order, and every way between them."""
+
+    hosts: tuple[str, ...]
+    ways: tuple[Way, ...]
+
+
+def read_ways(hosts: Sequence[str], results: Results) -> Iterator[Way]:
+    """Every way between two hosts, also those of which nothing was told."""
+    measured: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    failed: dict[tuple[str, str], str] = {}
+    for host, result in results.items():
+        for line in () if isinstance(result, Dsr1Error) else result["told"]:
+            if "gbps" in line:
+                measured.setdefault((host, hosts[line["other"]]), []).append(line)
+            elif "error" in line:
+                failed.setdefault((host, hosts[line["other"]]), str(line["error"]))
+    for way in ((a, b) for a in hosts for b in hosts if a != b):
+        why = failed.get(way) or failed.get((way[1], way[0]))
+        yield _way(*way, measured.get(way, []), why or _why(results, *way))
+
+
+def _way(sender: str, receiver: str, lines: Sequence[Mapping[str, Any]], why: str) -> Way:
+    if not lines:
+        return Way(sender, receiver, problem=why)
+    return Way(sender, receiver, sum(line["gbps"] for line in lines), max(line["us"] for line in lines))
+
+
+def _why(results: Results, *hosts: str) -> str:
+    """The first reason that one of both gives."""
+    for host in hosts:
+        result = results[host]
+        if isinstance(result, Dsr1Error):
+            return str(result)
+        told = [line["problem"] for line in result["told"] if "problem" in line]
+        if words := [*told, *result["errors"]]:
+            return f"{host}: {words[0]}"
+    return "nothing was measured in time"
+
+
+def doubtful_pairs(fabric: Fabric) -> list[list[int]]:
+    """Pairs of hosts, by number, with a way that isn't as most are: a busy moment may be why. Not all of many."""
+    usual, place = _usual(fabric.ways), {host: number for number, host in enumerate(fabric.hosts)}
+    bad = [way for way in fabric.ways if judge_way(way, usual) != "PASS"]
+    pairs = {tuple(sorted((place[way.sender], place[way.receiver]))) for way in bad}
+    return [list(pair) for pair in sorted(pairs)][:MOST_AGAIN]
+
+
+def better(first: Fabric, again: Fabric) -> Fabric:
+    """Each way as it was at its best."""
+    seen = {(way.sender, way.receiver): way for way in again.ways if not way.problem}
+    ways = (_better(way, seen.get((way.sender, way.receiver))) for way in first.ways)
+    return Fabric(first.hosts, tuple(ways))
+
+
+def _better(way: Way, again: Way | None) -> Way:
+    if again is None or way.problem:
+        return again or way
+    return Way(way.sender, way.receiver, max(way.gbps, again.gbps), min(way.us, again.us))
+
+
+def judge_fabric(fabric: Fabric) -> Iterator[Finding]:
+    """A host that is slow to most others is one finding; else each slow way is."""
+    if not fabric.ways:
+        yield from (Finding(host, CHECK, "SKIP", "one host", "several hosts", "") for host in fabric.hosts)
+        return
+    usual = _usual(fabric.ways)
+    bad = {way: verdict for way in fabric.ways if (verdict := judge_way(way, usual)) != "PASS"}
+    slow_hosts = [host for host in fabric.hosts if _is_slow(host, fabric, bad)]
+    for host in fabric.hosts:
+        yield from _of_host(host, fabric, bad, slow_hosts)
+
+
+def _usual(ways: Iterable[Way]) -> Way:
+    good = [way for way in ways if not way.problem] or [Way("", "")]
+    return Way("", "", median(way.gbps for way in good), median(way.us for way in good))
+
+
+def judge_way(way: Way, usual: Way) -> str:
+    if way.problem or way.gbps < FAR_SLOWER * usual.gbps or way.us > max(LATER * usual.us, LATER_US):
+        return "FAIL"
+    return "WARN" if way.gbps < SLOWER * usual.gbps else "PASS"
+
+
+def _is_slow(host: str, fabric: Fabric, bad: Mapping[Way, str]) -> bool:
+    """To most of at least two others."""
+    touched = {end for way in bad if host in (way.sender, way.receiver) for end in (way.sender, way.receiver)} - {host}
+    return len(touched) > max(1, (len(fabric.hosts) - 1) / 2)
+
+
+def _of_host(host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequence[str]) -> Iterator[Finding]:
+    usual, own = _usual(fabric.ways), [way for way in fabric.ways if host in (way.sender, way.receiver)]
+    wanted = f"about {_numbers(usual)}, the median"
+    if host in slow_hosts:
+        verdict = min((bad[way] for way in own if way in bad), key=("FAIL", "WARN").index)
+        seen = f"slow to most hosts: {_summary(host, own)}{_slowest_way(host, own)}{_failures(own)}"
+        yield Finding(host, CHECK, verdict, seen, wanted, FIX)
+        return
+    rows = [way for way in own if way.sender == host and way in bad and not _is_the_hosts(way, fabric, slow_hosts)]
+    for way in rows:
+        yield Finding(host, CHECK, bad[way], f"to {way.receiver}: {way.problem or _numbers(way)}", wanted, FIX)
+    if not rows:
+        yield Finding(host, CHECK, "PASS", _summary(host, own), wanted, "")
+
+
+def _is_the_hosts(way: Way, fabric: Fabric, slow_hosts: Sequence[str]) -> bool:
+    """Whether the receiver's slowness says it all: this way isn't far slower than its others."""
+    others = _usual(other for other in fabric.ways if way.receiver in (other.sender, other.receiver))
+    return way.receiver in slow_hosts and not way.gbps < FAR_SLOWER * others.gbps
+
+
+def _summary(host: str, own: Sequence[Way]) -> str:
+    sent = _usual(way for way in own if way.sender == host)
+    received = _usual(way for way in own if way.receiver == host)
+    return f"sends {_numbers(sent)}, receives {_numbers(received)}"
+
+
+def _slowest_way(host: str, own: Iterable[Way]) -> str:
+    sent = min((way for way in own if way.sender == host and not way.problem), key=lambda way: way.gbps, default=None)
+    return f"; slowest to {sent.receiver}: {_numbers(sent)}" if sent else ""
+
+
+def _failures(own: Iterable[Way]) -> str:
+    lost = [way.problem for way in own if way.problem]
+    return f"; {len(lost)} ways failed: {lost[0]}" if lost else ""
+
+
+def _numbers(way: Way) -> str:
+    return f"{way.gbps:.3g} Gb/s in {way.us:.0f} us"
+
+
+def render_matrix(fabric: Fabric, most: int = 16) -> str:
+    """Rows send, columns receive, Gb/s. Of many hosts only the slowest rows are shown."""
+    if not fabric.ways:
+        return ""
+    cells = {(way.sender, way.receiver): "fail" if way.problem else f"{way.gbps:.3g}" for way in fabric.ways}
+    rows = fabric.hosts if len(fabric.hosts) <= most else _slowest(fabric, most)
+    width = max(map(len, (*rows, *cells.values()))) + 2
+    head = f"{'Gb/s':<{width}}" + "".join(f"{host:>{width}}" for host in rows)
+    lines = [f"{a:<{width}}" + "".join(f"{cells.get((a, b), '-'):>{width}}" for b in rows) for a in rows]
+    left = len(fabric.hosts) - len(rows)
+    return "\n".join((head, *lines, *([f"and {left} faster hosts"] if left else ())))
+
+
+def _slowest(fabric: Fabric, most: int) -> list[str]:
+    def speed(host: str) -> float:
+        return sum(way.gbps for way in fabric.ways if host in (way.sender, way.receiver))
+
+    return sorted(fabric.hosts, key=speed)[:most]

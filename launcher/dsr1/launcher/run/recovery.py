@@ -1,0 +1,89 @@
+"""What a run is ended by, where its files can't be read whole: another version wrote them, or the disk was full."""
+
+import json
+from dataclasses import dataclass, fields
+
+from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.host import this_machine
+from dsr1.hosts.protocol.codec import from_plain
+from dsr1.launcher.run.store import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """Of the settings, what it takes to reach the agents. Without `hosts` they are on this machine."""
+
+    python: str = ""
+    hosts: tuple[Access, ...] = ()
+    replaced: tuple[str, ...] = ()
+
+
+def parse_remains(text: str) -> Remains:
+    """Passes over keys that this version doesn't know. ValueError: whom to reach can't be told."""
+    plain = json.loads(text)
+    kept = _known(Remains, plain)
+    if isinstance(hosts := kept.get("hosts"), list):
+        kept["hosts"] = [_known(Access, host) for host in hosts]
+    return from_plain(Remains, kept, "settings.json")
+
+
+def _known(kind: type, plain: object) -> dict[str, object]:
+    if not isinstance(plain, dict):
+        raise ValueError(f"an object is wanted, not {plain!r}")
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in plain.items() if name in names}
+
+
+def read_remains(run: Run) -> Remains | None:
+    """None: the settings aren't there, or can't be read at all; the run then counts as one on this machine."""
+    try:
+        return parse_remains((run.folder / "settings.json").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def hosts_to_end(run: Run, remains: Remains) -> tuple[str, ...]:
+    """As planned; where the plan can't be read, all that the run has a way to."""
+    if not remains.hosts:
+        return local_hosts(run)
+    planned = planned_hosts(run) or tuple(access.name for access in remains.hosts)
+    return tuple(dict.fromkeys((*planned, *remains.replaced)))
+
+
+def local_hosts(run: Run) -> tuple[str, ...]:
+    """From what is on disk, so that a run whose plan can't be read is ended all the same."""
+    folder = run.folder / "hosts"
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
+
+
+def planned_hosts(run: Run) -> tuple[str, ...]:
+    """Empty where the plan can't be read."""
+    try:
+        return tuple(host.host for host in run.plan().hosts)
+    except LaunchFailed:
+        return ()
+
+
+def out_of_reach(run: Run, remains: Remains | None) -> tuple[str, ...]:
+    """In words: hosts of the plan that are other machines, while the settings that tell the way there are lost.
+
+    None where the run's supervisor, who knew the way, has ended it.
+    """
+    if remains is not None or _is_over(run):
+        return ()
+    planned = planned_hosts(run)
+    here = {host.name for host in this_machine(len(planned), 0)}
+    return tuple(
+        f"{host}: how it is reached can't be read from {run.folder / 'settings.json'}"
+        for host in planned
+        if host not in here
+    )
+
+
+def _is_over(run: Run) -> bool:
+    try:
+        state = run.state()
+    except LaunchFailed:
+        return False
+    return state.ended and not state.left

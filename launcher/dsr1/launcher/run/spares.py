@@ -1,0 +1,40 @@
+"""Which spares take the places of hosts that are gone: those that are fit now, whatever they were at the launch."""
+
+from collections.abc import Sequence
+
+from dsr1.env.findings import folded
+from dsr1.hosts.errors import CheckFailed
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.plan.retry import replace_hosts
+from dsr1.launcher.preflight.preflight import judge
+from dsr1.launcher.preflight.requirements import make_ask
+from dsr1.launcher.preflight.survey import ask
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.store import Settings
+
+
+def take_places(recipe: Recipe, settings: Settings, transport: Transport, gone: Sequence[str]) -> tuple[Host, ...]:
+    """The hosts of the next attempt. CheckFailed: too few spares are left that pass the run's checks, and why not."""
+    unfit: dict[str, str] = {}
+    while True:
+        hosts = replace_hosts(settings.machines, settings.spares, {*gone, *unfit})
+        if hosts is None:
+            left_out = "\n".join(unfit.values())
+            raise CheckFailed(f"no spare is left for {', '.join(gone)}\n{left_out}".rstrip())
+        fresh = [host for host in hosts if host not in settings.machines]
+        found = find_unfit(recipe, hosts, fresh, transport, settings.checks)
+        if not found:
+            return hosts
+        unfit |= found
+
+
+def find_unfit(
+    recipe: Recipe, hosts: Sequence[Host], fresh: Sequence[Host], transport: Transport, checks: Sequence[str]
+) -> dict[str, str]:
+    """By name, of those that are new, what fails there. Nothing is looked at where the launch looked at nothing."""
+    if not checks:
+        return {}
+    told = ask(transport, make_ask(recipe, hosts, hosts[0].address), [host.name for host in fresh])
+    failed = [finding for finding in judge(recipe, hosts, told, checks) if finding.verdict == "FAIL"]
+    return {name: "\n".join(folded(f for f in failed if f.host == name)) for name in {f.host for f in failed}}

@@ -1,0 +1,290 @@
+"""Runs: a folder each, with the plan, the state and one folder a host. Written before anything is started."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.fact import Facts, from_wire, to_plain
+from dsr1.hosts.protocol.identity import is_alive, start_time
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.ranks import Table, phase_limits
+from dsr1.launcher.state_folder import state_folder
+from dsr1.slurm.allocation import Allocation
+from dsr1.slurm.handle import Handle, parse_handle
+from dsr1.slurm.states import JobInfo
+
+_RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
+ENDED = ("stopped", "failed")
+Written = TypeVar("Written")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a run stands. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
+
+    Told, never written: abandoned, whose launch died before it had started anything. `left`: what may still run.
+    """
+
+    phase: str
+    since: float
+    ready_after: float | None = None
+    reason: str = ""
+    exit_code: int = 0
+    ranks: Table = ()
+    left: tuple[str, ...] = ()
+    restarts: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this machine.
+
+    `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
+    of those that lost theirs: something of the run may have stayed on them. `checks` are those of the launch.
+    """
+
+    python: str
+    prepare_s: float
+    ready_s: float
+    importing_s: float
+    loading_s: float
+    compiling_s: float
+    chat_s: float
+    lost_s: float
+    restarts: int
+    backoff_s: float
+    hosts: tuple[Access, ...] = ()
+    machines: tuple[Host, ...] = ()
+    spares: tuple[Host, ...] = ()
+    replaced: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Seconds that a rank may stay in each phase."""
+        return phase_limits(self.importing_s, self.loading_s, self.compiling_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run keeps from its beginning: secrets by file name, and the facts that it was planned from, by host."""
+
+    secrets: Mapping[str, str]
+    facts: Mapping[str, Facts]
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+
+    def claim(self, recipe: Recipe, phase: str) -> None:
+        """Refuses a name that is taken; mkdir decides between two launches at once."""
+        with self.written_whole():
+            self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(mode=0o700)
+            (self.folder / "discovery").mkdir()
+            (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
+            self._write("recipe.json", recipe.model_dump())
+            (self.folder / "secrets").mkdir(mode=0o700)
+            self.save(State(phase, time.time()))
+
+    def discard(self) -> None:
+        """As if it had never been claimed: at once, and then file by file."""
+        gone = self.folder.with_name(f".{self.name}.{os.getpid()}")
+        try:
+            self.folder.rename(gone)
+        except OSError:
+            gone = self.folder
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def fill(self, plan: Plan, settings: Settings, kept: Kept) -> None:
+        """What is known once the hosts are."""
+        for name, text in kept.secrets.items():
+            write_file(self.folder / "secrets" / name, text.encode())
+        self.save_facts(kept.facts)
+        self.save_plan(plan)
+        self.save_settings(settings)
+
+    @contextmanager
+    def written_whole(self) -> Iterator[None]:
+        """A run that there is no room for is none."""
+        try:
+            yield
+        except FileExistsError:
+            raise InputError(f"--name {self.name}: there is a run of that name{self._way_out()}") from None
+        except OSError as error:
+            self.discard()
+            raise LaunchFailed(f"{self.folder}: can't be written: {error.strerror}. Nothing was started") from None
+
+    def _way_out(self) -> str:
+        """Of a name that is taken."""
+        try:
+            over = self.state().ended
+        except LaunchFailed:
+            over = False
+        return f", which has ended: remove {self.folder} for another" if over else "; `dsr1 ps` lists them"
+
+    def plan(self) -> Plan:
+        return self._read("plan.json", Plan)
+
+    def secrets(self) -> dict[str, str]:
+        """By file name."""
+        return {file.name: file.read_text() for file in (self.folder / "secrets").glob("[!.]*")}
+
+    def facts(self) -> dict[str, Facts]:
+        """What the hosts and spares told before the launch, by host."""
+        return self._read_json("facts.json", _parse_facts)
+
+    def is_planned(self) -> bool:
+        """A launch that is still asking its hosts has written nothing of them down yet."""
+        return any((self.folder / name).exists() for name in ("plan.json", "settings.json"))
+
+    def is_remote(self) -> bool:
+        """Whether it runs on hosts over SSH. A run whose settings can't be read counts as local."""
+        try:
+            return bool(self.settings().hosts)
+        except LaunchFailed:
+            return False
+
+    def settings(self) -> Settings:
+        return self._read("settings.json", Settings)
+
+    def state(self) -> State:
+        return self._read("state.json", State)
+
+    def recipe(self) -> Recipe:
+        return self._read_json("recipe.json", _parse_recipe)
+
+    def job(self) -> Handle | None:
+        """The job of Slurm's that it runs in, or waits for. None: it needs none."""
+        return self._read("job.json", Handle) if (self.folder / "job.json").exists() else None
+
+    def save_job(self, handle: Handle) -> None:
+        (self.folder / "job-end.json").unlink(missing_ok=True)
+        self._write("job.json", asdict(handle))
+
+    def save_allocation(self, allocation: Allocation) -> None:
+        self._write("allocation.json", asdict(allocation))
+
+    def allocation(self) -> Allocation:
+        """What its job was given."""
+        return self._read("allocation.json", Allocation)
+
+    def job_end(self) -> JobInfo | None:
+        """How Slurm says that the job ended; it forgets, the run doesn't."""
+        return self._read("job-end.json", JobInfo) if (self.folder / "job-end.json").exists() else None
+
+    def save_job_end(self, info: JobInfo) -> None:
+        self._write("job-end.json", asdict(info))
+
+    def save_settings(self, settings: Settings) -> None:
+        self._write("settings.json", asdict(settings))
+
+    def save_facts(self, facts: Mapping[str, Facts]) -> None:
+        self._write("facts.json", {host: to_plain(told) for host, told in facts.items()})
+
+    def save_plan(self, plan: Plan) -> None:
+        self._write("plan.json", asdict(plan))
+
+    def save(self, state: State) -> None:
+        """A state must be told on a full disk too: the reserve that the run began with makes room for it."""
+        try:
+            self._write("state.json", asdict(state))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            (self.folder / _RESERVE).unlink(missing_ok=True)
+            self._write("state.json", asdict(state))
+
+    def record_supervisor(self, pid: int) -> None:
+        self._write("supervisor.json", {"pid": pid, "started": start_time(pid), "boot": boot_id()})
+
+    def supervisor(self) -> int | None:
+        """The pid of the supervisor if it lives: same pid, start time and boot."""
+        try:
+            found = json.loads((self.folder / "supervisor.json").read_text())
+            return int(found["pid"]) if is_alive(found["pid"], found["started"], found["boot"]) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, name: str, value: object) -> None:
+        write_file(self.folder / name, json.dumps(value, indent=1).encode())
+
+    def _read(self, name: str, kind: type[Written]) -> Written:
+        return self._read_json(name, lambda plain: from_plain(kind, plain, name))
+
+    def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
+        file = self.folder / name
+        try:
+            return parse(json.loads(file.read_text()))
+        except (OSError, ValueError) as error:
+            raise LaunchFailed(f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run") from None
+
+
+def _parse_recipe(plain: object) -> Recipe:
+    return Recipe.model_validate_json(json.dumps(plain))
+
+
+def _parse_facts(plain: object) -> dict[str, Facts]:
+    if not isinstance(plain, dict):
+        raise ValueError("facts by host are wanted")
+    return {str(host): from_wire(told) for host, told in plain.items()}
+
+
+def list_runs() -> list[Run]:
+    """All runs, the newest last. What can't be the name of one (lost+found) isn't."""
+    folder = state_folder() / "runs"
+    found = [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()] if folder.is_dir() else []
+    return [Run(path) for path in sorted(found, key=_claimed_at)]
+
+
+def _claimed_at(folder: Path) -> int:
+    """In ns. The recipe is written with the claim and never again; a run may be discarded while one looks."""
+    for path in (folder / "recipe.json", folder):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime_ns
+    return 0
+
+
+def new_run(name: str) -> Run:
+    if not _NAME.match(name):
+        raise InputError(f"--name {name!r}: wanted letters, digits, - and _, at most 63, for example r1-prod")
+    return Run(state_folder() / "runs" / name)
+
+
+def find_run(name: str | None) -> Run:
+    """By name, by its job's handle, or the newest. Raises RunNotFound naming those that exist."""
+    runs = list_runs()
+    if name is None and runs:
+        return runs[-1]
+    handle = parse_handle(name or "")
+    found = [run for run in runs if (run.job() == handle if handle else run.name == name)]
+    if not found:
+        known = ", ".join(run.name for run in runs[-8:]) or "none"
+        raise RunNotFound(f"no run {name or 'yet'}; runs: {known}")
+    return found[0]

@@ -1,0 +1,89 @@
+"""Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with no workers at all."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from dsr1.launcher.plan.plan import Service
+
+QUESTION = "Hello! Who are you?"
+PROBE_S, LOOK_S = 0.1, 2.0
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but not what was asked for
+READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
+
+
+def await_answer(service: Service, chat_s: float, done: threading.Event, tell: Callable[[str], None]) -> bool:
+    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before that came.
+
+    `tell` hears what stands between, whenever that changes.
+    """
+    told = ""
+    with httpx.Client(timeout=chat_s, trust_env=False) as client:
+        while not done.wait(PROBE_S):
+            lacks = missing(service, client) or _unanswered(service, client)
+            if not lacks:
+                return True
+            if lacks != told:
+                tell(told := lacks)
+    return False
+
+
+def look(service: Service) -> str:
+    """What a deployment that was ready lacks by now, empty when nothing; within a few seconds, and without a chat."""
+    with httpx.Client(timeout=LOOK_S, trust_env=False) as client:
+        return missing(service, client)
+
+
+def _unanswered(service: Service, client: httpx.Client) -> str:
+    try:
+        chat(service, client)
+    except (httpx.HTTPError, *MALFORMED) as error:
+        return f"a chat isn't answered: {describe(error)}"
+    return ""
+
+
+def describe(error: Exception) -> str:
+    """An HTTP error with what the server says of it."""
+    if isinstance(error, httpx.ReadTimeout):
+        return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str]:
+    """The run's own workers by instance id, with their component; /health lists every namespace's, and the dead too."""
+    found = (instance for instance in health.get("instances") or () if instance.get("endpoint") == "generate")
+    found = (instance for instance in found if instance.get("namespace") == namespace)
+    return {int(instance["instance_id"]): str(instance.get("component")) for instance in found}
+
+
+def missing(service: Service, client: httpx.Client) -> str:
+    """What still stands between now and a completion, at every frontend; empty when nothing does."""
+    return next(filter(None, (_missing(service, url, client) for url in service.fronts or (service.url,))), "")
+
+
+def _missing(service: Service, url: str, client: httpx.Client) -> str:
+    try:
+        if service.registrations is not None:
+            seen = len(generate_workers(client.get(f"{url}/health").json(), service.namespace))
+            if seen < service.registrations:
+                return f"{seen} of {service.registrations} workers registered"
+        listed = client.get(f"{url}/v1/models").json()
+        return "" if service.model in _ids(listed) else f"{service.model} is not listed"
+    except (httpx.HTTPError, *MALFORMED) as error:
+        return f"the frontend doesn't answer ({type(error).__name__})"
+
+
+def _ids(listed: Mapping[str, Any]) -> list[str]:
+    return [str(model.get("id")) for model in listed.get("data") or ()]
+
+
+def chat(service: Service, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
+    """Ask whoever the frontend chooses. Raises httpx.HTTPError, or one of MALFORMED."""
+    asked = {"model": service.model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": tokens}
+    reply = client.post(f"{service.url}/v1/chat/completions", json={**asked, "temperature": 0})
+    reply.raise_for_status()
+    return str(reply.json()["choices"][0]["message"]["content"])

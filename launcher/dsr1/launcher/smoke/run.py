@@ -1,0 +1,150 @@
+"""The known-answer check: the same greedy questions to every rank, and the proof that each of them answered."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import httpx
+
+from dsr1.launcher.plan.plan import Service, Worker
+from dsr1.launcher.smoke.completion import Target, ask
+from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers
+from dsr1.launcher.smoke.readiness import describe
+
+FIXED_TOKENS, KNOWN_TOKENS, AT_ONCE = 16, 2048, 32
+PREFILL = "prefill"
+ASKING = (httpx.HTTPError, KeyError, ValueError)
+_LABELS = re.compile(r"^vllm:request_success_total\{(?P<labels>.*)\} (?P<value>\S+)$", re.MULTILINE)
+_WORKER = re.compile(r'worker_id="([0-9a-f]+)"')
+_ENGINE = re.compile(r'engine="(\d+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A rank that can be asked: its worker's id for the frontend."""
+
+    name: str
+    worker: int
+    rank: int
+
+
+def smoke_all(
+    service: Service, client: httpx.Client, known: bool, tell: Callable[[str], None] = lambda _: None
+) -> tuple[Answers, ...]:
+    """Answers of every rank; of the server, where ranks can't be asked one by one. `tell` is told who is asked.
+
+    The fixed questions one after the other, so that each rank computes the same; then all ranks those with `known`
+    answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't be told whom to ask.
+    """
+    before = _counts(service, client)
+    answers = []
+    for target in _targets(service, client):
+        tell(target.name)
+        answers.append(_ask_fixed(service, client, target))
+    silent = _silent(service, before, _counts(service, client))
+    if silent and not any(one.error for one in answers):
+        raise ValueError(f"asked, and counted no request: {', '.join(silent)}")
+    if not known:
+        return tuple(answers)
+    tell("all ranks what has a known answer")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return tuple(pool.map(lambda one: _with_known(service, client, one), answers))
+
+
+def _ask_fixed(service: Service, client: httpx.Client, target: Target) -> Answers:
+    try:
+        return Answers(target, tuple(ask(service, client, target, question, FIXED_TOKENS) for question in FIXED))
+    except ASKING as error:
+        return Answers(target, error=describe(error))
+
+
+def _with_known(service: Service, client: httpx.Client, one: Answers) -> Answers:
+    if one.error:
+        return one
+    try:
+        known = tuple(ask(service, client, one.target, question, KNOWN_TOKENS) for question in KNOWN)
+        return replace(one, known=known)
+    except ASKING as error:
+        return replace(one, error=describe(error))
+
+
+def _targets(service: Service, client: httpx.Client) -> list[Target]:
+    if service.registrations is None:
+        return [*_own_targets(service)] or [Target(service.url)]
+    return pair(*_seats(service, client))
+
+
+def _own_targets(service: Service) -> Iterator[Target]:
+    """Ranks of vLLM's own servers."""
+    for worker in service.workers:
+        for index, rank in enumerate(worker.ranks):
+            yield Target(_rank_name(worker, rank), rank=rank, url=worker.url, index=index)
+
+
+def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
+    """So that every seat is asked at least once."""
+    if not prefill:
+        return [Target(seat.name, seat.worker, seat.rank) for seat in answering]
+    targets = []
+    for number in range(max(len(answering), len(prefill))):
+        one, first = answering[number % len(answering)], prefill[number % len(prefill)]
+        targets.append(Target(f"{one.name} (after {first.name})", one.worker, one.rank, first.worker, first.rank))
+    return targets
+
+
+def _seats(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
+    """Those that answer, and prefill's."""
+    seats: dict[bool, list[Seat]] = {True: [], False: []}
+    for worker in service.workers:
+        number = worker_id(_metrics(worker, client))
+        seats[worker.role == PREFILL] += [Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks]
+    return seats[False], seats[True]
+
+
+def _rank_name(worker: Worker, rank: int) -> str:
+    return f"rank {rank} of {worker.process}"
+
+
+Counts = dict[str, Counter[int]]
+
+
+def _counts(service: Service, client: httpx.Client) -> Counts:
+    """A wrong rank is answered by another, without a word: the workers' own counters prove who answered."""
+    return {worker.process: finished(_metrics(worker, client)) for worker in service.workers}
+
+
+def _metrics(worker: Worker, client: httpx.Client) -> str:
+    """Raises ValueError that names the worker."""
+    try:
+        return client.get(worker.metrics_url).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise ValueError(f"{worker.process} tells nothing at {worker.metrics_url}: {describe(error)}") from None
+
+
+def _silent(service: Service, before: Counts, after: Counts) -> list[str]:
+    return [
+        _rank_name(worker, rank)
+        for worker in service.workers
+        for rank in worker.ranks
+        if worker.counts and after[worker.process][rank] <= before[worker.process][rank]
+    ]
+
+
+def worker_id(metrics: str) -> int:
+    """The instance id by which the frontend knows this worker. Raises ValueError."""
+    found = _WORKER.search(metrics)
+    if not found:
+        raise ValueError("a worker's /metrics doesn't name its worker_id")
+    return int(found[1], 16)
+
+
+def finished(metrics: str) -> Counter[int]:
+    """Requests finished by each rank (vLLM's `engine` label is the global DP rank)."""
+    counts: Counter[int] = Counter()
+    for found in _LABELS.finditer(metrics):
+        engine = _ENGINE.search(found["labels"])
+        if engine:
+            counts[int(engine[1])] += int(float(found["value"]))
+    return counts

@@ -1,0 +1,1 @@
+"""A Slurm that needs no Slurm: for tests, here and elsewhere."""

@@ -1,0 +1,123 @@
+"""The agent's parts that need no process."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.agent.network.ports import PortLocks, open_folder, reserved_by
+from dsr1.hosts.agent.process.logs import Pace, read_tail
+from dsr1.hosts.agent.process.progress import Step
+from dsr1.hosts.agent.process.spawn import make_environment
+from dsr1.hosts.agent.server.journal import MOST_PROGRESS, Journal
+from dsr1.hosts.agent.server.prepare import find_room
+from dsr1.hosts.protocol.events import Listening, Progress
+from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
+from dsr1.hosts.protocol.process import Process, Variable
+from dsr1.hosts.transport.bundle import make_bundle, render_bundle
+
+
+def test_the_bundle_is_the_same_every_time(tmp_path: Path) -> None:
+    assert render_bundle() == render_bundle()
+    path = make_bundle(tmp_path)
+    before = path.stat()
+    assert make_bundle(tmp_path) == path
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    names = zipfile.ZipFile(path).namelist()
+    assert "dsr1/__init__.py" not in names
+    assert "dsr1/hosts/local.py" not in names
+
+
+def test_the_bundle_needs_nothing_but_itself(tmp_path: Path) -> None:
+    """-S: no site-packages, so neither psutil nor an installed dsr1."""
+    argv = (sys.executable, "-I", "-S", str(make_bundle(tmp_path)), "look", str(tmp_path / "h"))
+    done = subprocess.run(argv, capture_output=True, timeout=20, check=True)
+    assert json.loads(done.stdout) == {"agent": "dead", "processes": {}}
+
+
+def test_the_journal_replays_and_stays_small(tmp_path: Path) -> None:
+    journal = Journal("h", tmp_path / "events.jsonl")
+    journal.add(Listening("a"))
+    for done in range(100):
+        journal.add(Progress("a", "load", 0, done, 100))
+    assert [numbered.seq for numbered in journal.after(0, 10)] == [1, 101]
+    assert [numbered.seq for numbered in journal.after(1, 10)] == [101]
+    for rank in range(MOST_PROGRESS + 5):
+        journal.add(Progress("a", "load", rank, 1, 2))
+    assert len(journal.after(0, 10**6)) == MOST_PROGRESS + 1
+    assert len((tmp_path / "events.jsonl").read_text().splitlines()) == 101 + MOST_PROGRESS + 5
+
+
+def test_the_pace() -> None:
+    pace = Pace("a")
+    assert pace.thin([Step("load", 0, 1, 9)], 0.0) == [Progress("a", "load", 0, 1, 9)]
+    assert pace.thin([Step("load", 0, 2, 9), Step("load", 0, 3, 9)], 0.1) == []
+    assert pace.flush(0.5) == []
+    assert pace.flush(1.0) == [Progress("a", "load", 0, 3, 9)]
+    assert pace.thin([Step("load", 0, 9, 9), Step("graphs", 0, None, None)], 1.1) == [
+        Progress("a", "load", 0, 9, 9),
+        Progress("a", "graphs", 0),
+    ]
+
+
+def test_a_log_that_changes_phase_on_every_line_makes_few_events() -> None:
+    steps = [Step(("a", "b")[place % 2], None, None, None) for place in range(1000)]
+    assert len(Pace("a").thin(steps, 0.0)) == 2
+
+
+def test_the_tail(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    assert read_tail(log) == ()
+    log.write_bytes(b"x" * 200_000 + b"\n\n" + b"".join(b"bar %d\r" % place for place in range(30)) + b"\xff\n")
+    assert len(read_tail(log)) == 20
+    assert read_tail(log)[-2:] == ("bar 29", "\ufffd")
+    log.write_text("y" * 1000)
+    assert read_tail(log) == ("y" * 500,)
+
+
+def test_the_marks_win(tmp_path: Path) -> None:
+    process = Process("a", "g", "h", (), (Variable("DSR1_RUN", "other", "user"), Variable("X", "1", "user")))
+    assert make_environment({"X": "0", "Y": "2"}, "r", "m", process, tmp_path) == {
+        "X": "1",
+        "Y": "2",
+        "DSR1_RUN": "r",
+        "DSR1_PROCESS": "a",
+        "DSR1_AGENT": "m",
+    }
+
+
+def test_port_locks(tmp_path: Path) -> None:
+    one, two = (PortLocks(run, tmp_path / "ports") for run in ("one", "two"))
+    assert [one.take(8000), one.take(8000), two.take(8000), two.take(8001)] == ["", "", "one", ""]
+
+
+def test_which_run_has_a_port(tmp_path: Path) -> None:
+    held = PortLocks("one", tmp_path / "ports")
+    held.take(8000)
+    (tmp_path / "ports" / "8001").write_text("gone")
+    assert [reserved_by(port, tmp_path / "ports") for port in (8000, 8001, 8002)] == ["one", "", ""]
+
+
+def test_a_lock_folder_that_others_could_have_made(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(PermissionError):
+        open_folder(tmp_path / "open")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="link"):
+        open_folder(tmp_path / "link")
+
+
+def test_port_ranges() -> None:
+    assert parse_range("32768\t60999\n") == (32768, 60999)
+    assert parse_reserved("8080,9148-9150\n") == [(8080, 8080), (9148, 9150)]
+    assert parse_reserved("\n") == []
+
+
+def test_room_for_a_run(tmp_path: Path) -> None:
+    assert find_room("h", tmp_path, 1).verdict == "PASS"
+    assert "Free some space" in find_room("h", tmp_path, 2**70).fix

@@ -1,0 +1,113 @@
+"""Host lists: what people of the field write, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.parse import parse_hosts
+
+
+@pytest.mark.parametrize(
+    ("option", "names"),
+    [
+        ("a,b", ["a", "b"]),
+        ("b,a", ["b", "a"]),
+        ("z[1-2],a", ["z1", "z2", "a"]),
+        ("z[3,1-2],a", ["z3", "z1", "z2", "a"]),
+        ("r[2,1]n[01-02]", ["r2n01", "r2n02", "r1n01", "r1n02"]),
+        ("z[2-3],z[1-2]", ["z2", "z3", "z1"]),
+        ("z[1-3]!z2,a", ["z1", "z3", "a"]),
+        ("node[08-10,20]", ["node08", "node09", "node10", "node20"]),
+        ("10.0.0.1,10.0.0.2", ["10.0.0.1", "10.0.0.2"]),
+    ],
+)
+def test_lists(option: str, names: list[str]) -> None:
+    assert [access.name for access in parse_hosts(option)] == names
+
+
+def test_user_in_front() -> None:
+    assert parse_hosts("me@a")[0].user == "me"
+
+
+def test_file_of_names(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.txt"
+    file.write_text("# ours\nnode[1-2]\n\nnode9  # spare\n")
+    assert [access.name for access in parse_hosts(f"@{file}")] == ["node1", "node2", "node9"]
+
+
+def test_inventory(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text("defaults: {user: me, labels: {rack: a}}\nhosts:\n  n[1-2]: {port: 2222}\n  n3: {user: you}\n")
+    found = parse_hosts(f"@{file}")
+    assert [(a.name, a.user, a.port) for a in found] == [("n1", "me", 2222), ("n2", "me", 2222), ("n3", "you", None)]
+    assert found[0].labels == ("rack=a",)
+
+
+def test_a_relative_key_lies_beside_its_inventory(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text("defaults: {key: keys/ours}\nhosts:\n  a: {}\n  b: {key: ~/.ssh/own}\n  c: {key: /etc/k}\n")
+    assert [access.key for access in parse_hosts(f"@{file}")] == [str(tmp_path / "keys/ours"), "~/.ssh/own", "/etc/k"]
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("a,a", "a named more than once"),
+        ("node[1-", "is no list of hosts"),
+        ("node[1,b", "is no list of hosts"),
+        ("a,,b", "is no list of hosts"),
+        ("", "^--hosts: names no host$"),
+        ("a!a", "^--hosts: names no host$"),
+        ("*", "not a host's name"),
+        ("a,@lab", "Groups aren't known"),
+        ("@lab:*,a", "can't be read"),
+        ("u1@a,u2@b", "several need an inventory"),
+        ("a b", "not a host's name"),
+        ("-oProxyCommand=id", "not a host's name|no list of hosts"),
+        ("$(id)", "not a host's name|no list of hosts"),
+        ("x;id", "not a host's name|no list of hosts"),
+        ("..", "not a host's name"),
+        ("@/nowhere/hosts", "can't be read"),
+    ],
+)
+def test_what_is_no_host_list(option: str, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        parse_hosts(option)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("h.yaml", "hosts:\n  a: {port: 22}\n  a: {port: 23}\n", r"h\.yaml:3: a stands twice"),
+        ("h.yaml", "hosts: {'a[1-2]': {}, a2: {}}", r"h\.yaml: a2 named more than once"),
+        ("h.txt", "a\na\n", r"h\.txt: a named more than once"),
+        ("h.txt", "*\n", "not a host's name"),
+        ("h.txt", "", "names no host"),
+        ("h.yaml", "hosts: " + "[" * 5000, "nested too deeply"),
+        ("h.yaml", "hosts: {a: {key: 2026-99-99}}", "not YAML"),
+    ],
+)
+def test_what_is_no_inventory(tmp_path: Path, name: str, text: str, wanted: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(InputError, match=wanted):
+        parse_hosts(f"@{file}")
+
+
+def test_spares_are_called_so() -> None:
+    with pytest.raises(InputError, match=r"^spares: a named more than once$"):
+        parse_hosts("a,a", source="spares")
+
+
+def test_unknown_inventory_key_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text("hosts:\n  a: {prot: 22}\n")
+    with pytest.raises(InputError, match=r"hosts\.a\.prot"):
+        parse_hosts(f"@{file}")
+
+
+@pytest.mark.parametrize("text", ["n[1-99999999]", "n[1-9999]r[1-9999]", "a,n[1-5000]"])
+def test_a_slip_of_the_finger_names_no_million_hosts(text: str) -> None:
+    with pytest.raises(InputError, match="at most 4096"):
+        parse_hosts(text)

@@ -1,0 +1,123 @@
+"""A host's door: what answers there without being SSH is told in a line, and what answers without end is left."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+import pytest
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.transport.connection import Remote, hops, make_connection
+
+ASK = """import sys
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport.connection import Remote
+try:
+    Remote(Access("node1", "127.0.0.1", port=int(sys.argv[1]))).run(("true",), 5)
+except HostError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_is_no_ssh_is_told_in_a_line(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(said)
+
+        threading.Thread(target=serve, daemon=True).start()
+        command = (sys.executable, "-c", ASK, str(server.getsockname()[1]))
+        told = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert told.stdout.startswith("node1: can't be reached: nothing like SSH answers there (")
+    assert told.stderr == ""
+
+
+class Server(paramiko.ServerInterface):
+    """Takes any key. Of its commands none ends by itself, but `true`."""
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        threading.Thread(target=serve, args=(channel, command), daemon=True).start()
+        return True
+
+
+def serve(channel: paramiko.Channel, command: bytes) -> None:
+    channel.recv(1)  # until the client says no more: it then has heard that its command runs
+    if command == b"babble":
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                channel.sendall(b"y" * 1000)
+    elif command == b"go-on-in-silence":
+        channel.shutdown_write()
+    elif command == b"cut":
+        channel.get_transport().close()
+    else:
+        channel.sendall(b"done")
+        channel.send_exit_status(0)
+        channel.close()
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    key = paramiko.ECDSAKey.generate()
+    key.write_private_key_file(str(tmp_path / "key"))
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    transport = paramiko.Transport(door.accept()[0])
+                    transport.add_server_key(key)
+                    transport.start_server(server=Server())
+
+        threading.Thread(target=accept, daemon=True).start()
+        port = door.getsockname()[1]
+        remote = Remote(Access("n", "127.0.0.1", "me", port, str(tmp_path / "key"), accept_new_key=True))
+        yield remote
+        remote.drop()
+
+
+@pytest.mark.parametrize("command", ["babble", "go-on-in-silence"])
+def test_what_never_ends_is_given_up(remote: Remote, command: str) -> None:
+    with pytest.raises(HostError, match="n: no answer in 1 s"):
+        remote.run((command,), 1.0)
+    assert remote.run(("true",), 10.0).out == b"done"
+
+
+def test_a_cut_connection_is_no_answer(remote: Remote) -> None:
+    with pytest.raises(HostError, match="n: the SSH connection is lost"):
+        remote.run(("cut",), 10.0)
+    assert remote.run(("true",), 10.0).out == b"done"
+
+
+def test_a_jump_of_the_ssh_configuration_is_guarded_as_one_of_the_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host far\n  ProxyJump bastion\n")
+    for access in (Access("far", "far"), Access("n", "n", jump="bastion")):
+        chain = list(hops(make_connection(access)))
+        assert [hop.host for hop in chain] == [access.target, "bastion"]
+        assert {type(hop.client._policy) for hop in chain} == {paramiko.RejectPolicy}
+        assert all(hop.connect_timeout for hop in chain)

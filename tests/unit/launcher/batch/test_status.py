@@ -1,0 +1,84 @@
+"""What a run's own word and Slurm's make together."""
+
+import pytest
+
+from dsr1.launcher.batch.status import conclude
+from dsr1.launcher.run.store import State
+from dsr1.slurm.states import JobInfo
+
+READY, QUEUED, STOPPED = State("ready", 100.0), State("queued", 100.0), State("stopped", 100.0, reason="asked to stop")
+
+
+def concluded(state: State, info: JobInfo | None, now: float = 110.0) -> tuple[str, str, int]:
+    seen = conclude(state, "7", info, now)
+    return seen.phase, seen.reason, seen.exit_code
+
+
+def test_while_it_waits() -> None:
+    phase, reason, _ = concluded(QUEUED, JobInfo("7", "PENDING", "Resources", start=1795553638.0))
+    assert phase == "queued"
+    assert reason.startswith("job 7 waits (Resources); expected to start 2026-11-2")
+
+
+def test_what_can_never_start_says_why() -> None:
+    reason = concluded(QUEUED, JobInfo("7", "PENDING", "PartitionNodeLimit"))[1]
+    assert "for ever: the partition has fewer nodes" in reason
+
+
+def test_a_job_just_submitted_may_not_be_known_yet() -> None:
+    assert concluded(QUEUED, None)[0] == "queued"
+    assert concluded(QUEUED, None, now=900.0)[0] == "failed"
+
+
+def test_between_grant_and_the_supervisors_first_word() -> None:
+    assert concluded(QUEUED, JobInfo("7", "RUNNING"))[0] == "starting"
+    assert concluded(READY, JobInfo("7", "RUNNING"))[0] == "ready"
+
+
+def test_a_supervisor_that_nothing_is_heard_of_may_write_elsewhere() -> None:
+    assert concluded(QUEUED, JobInfo("7", "RUNNING", start=100.0))[1] == ""
+    phase, reason, _ = concluded(QUEUED, JobInfo("7", "RUNNING", start=100.0), now=200.0)
+    assert (phase, "DSR1_STATE_DIR" in reason) == ("starting", True)
+    assert "DSR1_STATE_DIR" in concluded(QUEUED, JobInfo("7", "FAILED", code=2))[1]
+    assert "DSR1_STATE_DIR" not in concluded(READY, JobInfo("7", "FAILED", code=2))[1]
+
+
+def test_a_requeued_job_waits_again() -> None:
+    assert concluded(READY, JobInfo("7", "PENDING", "BeginTime"))[0] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("info", "phase", "code"),
+    [
+        (JobInfo("7", "FAILED", signal=9), "failed", 137),
+        (JobInfo("7", "FAILED", code=5), "failed", 5),
+        (JobInfo("7", "NODE_FAIL"), "failed", 4),
+        (JobInfo("7", "TIMEOUT"), "failed", 4),
+        (JobInfo("7", "CANCELLED"), "stopped", 0),
+        (None, "failed", 4),
+    ],
+)
+def test_a_supervisor_that_left_no_word(info: JobInfo | None, phase: str, code: int) -> None:
+    seen, reason, exit_code = concluded(READY, info)
+    assert (seen, exit_code) == (phase, code)
+    assert "while ready" in reason or "when last heard of" in reason
+
+
+def test_a_supervisors_own_word_stands() -> None:
+    failed = State("failed", 100.0, reason="main-1 ended with exit code 7, unasked", exit_code=4)
+    assert conclude(failed, "7", JobInfo("7", "FAILED", code=4), 110.0) is failed
+    assert concluded(STOPPED, JobInfo("7", "COMPLETED")) == ("stopped", "asked to stop", 0)
+
+
+@pytest.mark.parametrize("state", [READY, STOPPED])
+def test_slurms_word_is_said_once_however_often_it_is_asked(state: State) -> None:
+    once = conclude(state, "7", JobInfo("7", "CANCELLED"), 110.0)
+    assert conclude(once, "7", JobInfo("7", "CANCELLED", "other words", signal=15), 120.0) == once
+
+
+def test_but_slurm_knows_why_it_was_told_to_end() -> None:
+    lost = State("failed", 100.0, reason="main-0 ended with exit code 0, unasked", exit_code=4)
+    phase, reason, code = concluded(STOPPED, JobInfo("7", "NODE_FAIL"))
+    assert (phase, code) == ("failed", 4)
+    assert reason == "job 7 ended as NODE_FAIL, exit code 0; its supervisor: asked to stop"
+    assert concluded(lost, JobInfo("7", "PREEMPTED"))[0] == "stopped"

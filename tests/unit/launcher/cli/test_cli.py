@@ -1,0 +1,84 @@
+"""What the command itself decides: its own options, what it refuses before any host is asked, words for nothing."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.cli import cache, prewarm
+from dsr1.launcher.cli.main import debug_first, main
+from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.recipe.load import load_recipe
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["dsr1", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("plan --debug x", "--debug plan x"),
+        ("--debug plan", "--debug plan"),
+        ("exec --hosts h -- prog --debug", "exec --hosts h -- prog --debug"),
+        ("exec --debug --hosts h -- prog --debug", "--debug exec --hosts h -- prog --debug"),
+        ("", ""),
+    ],
+)
+def test_debug_is_dsr1s_own_before_two_dashes(words: str, wanted: str) -> None:
+    assert debug_first(words.split()) == wanted.split()
+
+
+@pytest.mark.parametrize("words", ["--debug plan no-such-recipe", "plan no-such-recipe --debug"])
+def test_debug_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["dsr1", *words.split()])
+    with pytest.raises(InputError, match="no recipe"):
+        main()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("plan no-such-recipe", 2, "dsr1: no recipe"),
+        ("--version", 0, "dsr1 "),
+        ("--help", 0, "--debug"),
+        ("check --only gpu --skip gpu", 2, "nothing is left to judge"),
+        ("ps", 0, "there are no runs\n"),
+        ("ps --json", 0, "{}\n"),
+        ("cache ls", 0, "no cache is kept here\n"),
+        ("cache ls --json", 0, "[]\n"),
+        ("cache prune typo", 2, "no cache typo is kept here"),
+        ("cache prune --older -1", 2, "--older"),
+        ("cache prune --older 0", 0, ""),
+    ],
+)
+def test_what_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, code: int, said: str
+) -> None:
+    assert run(monkeypatch, words) == code
+    captured = capsys.readouterr()
+    assert said in (captured.err if code else captured.out)
+
+
+def test_a_key_that_no_host_holds_is_named() -> None:
+    with pytest.raises(InputError, match="no cache typo is held by a host"):
+        cache._refuse_unknown(["typo"], [], "is held by a host")
+
+
+def test_prewarming_hosts_that_did_not_tell_says_why() -> None:
+    recipe = load_recipe("dsr1-dep")
+    seen = Seen((Host("a", "a", ""), Host("b", "b", "")), (), (), {name: HostError(f"{name}: no way") for name in "ab"})
+    with pytest.raises(HostError, match="a: no way\\nb: no way"):
+        prewarm._chosen(recipe, seen, [])
+    with pytest.raises(InputError, match="--engine typo"):
+        prewarm._chosen(recipe, seen, ["typo"])

@@ -1,0 +1,145 @@
+"""Plans: ranks, argv, ports and devices, exactly."""
+
+import json
+
+import pytest
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.host import Host, this_machine
+from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.launcher.plan.render_text import render_json, render_text
+from dsr1.launcher.recipe.load import load_recipe, parse_recipe
+
+TWO = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth1"))
+
+
+def planned(engines: str, hosts: tuple[Host, ...] = TWO, stack: str = "dynamo", more: str = "") -> Plan:
+    text = f"name: t\nmodel: {{path: /m}}\nstack: {stack}\nengines: {{{engines}}}\n{more}"
+    return make_plan(parse_recipe(text, "t.yaml"), hosts, "t-1", "/run/t-1")
+
+
+def argv(plan: Plan, name: str) -> str:
+    return " ".join(next(process.argv for process in plan.processes if process.name == name))
+
+
+def test_dsr1_dep_over_two_hosts() -> None:
+    plan = make_plan(load_recipe("dsr1-dep"), TWO, "r", "/run/r")
+    assert [p.name for p in plan.processes] == ["etcd", "frontend", "main-0", "main-1"]
+    assert [rank.rank for rank in plan.ranks] == list(range(16))
+    assert plan.service.registrations == 2
+    assert (
+        "--data-parallel-size 16 --data-parallel-hybrid-lb --data-parallel-size-local 8 --data-parallel-start-rank 8 "
+        "--data-parallel-address 10.0.0.1 --data-parallel-rpc-port 20002 --enable-expert-parallel "
+        "--all2all-backend deepep_low_latency" in argv(plan, "main-1")
+    )
+
+
+def test_one_rank_a_node_is_external() -> None:
+    plan = planned("main: {ranks_per_node: 1}")
+    assert "--data-parallel-rank 1" in argv(plan, "main-1")
+    assert "hybrid" not in argv(plan, "main-1")
+    assert plan.service.registrations == 2
+
+
+def test_headless_registers_the_leader_alone() -> None:
+    plan = planned("main: {layout: headless, ranks_per_node: 2}", stack="vllm")
+    assert "--headless --data-parallel-start-rank 2" in argv(plan, "main-1")
+    assert "--headless" not in argv(plan, "main-0")
+    assert plan.service.registrations is None
+
+
+def test_two_engines_split_one_host() -> None:
+    engine = "{role: %s, nodes: 1, ranks_per_node: 4}"
+    plan = planned(f"p: {engine % 'prefill'}, d: {engine % 'decode'}", TWO[:1])
+    seen = {p.name: {v.name: v.value for v in p.env}.get("CUDA_VISIBLE_DEVICES") for p in plan.processes}
+    assert (seen["p-0"], seen["d-0"]) == ("0,1,2,3", "4,5,6,7")
+    ports = [port for process in plan.processes for port in process.ports]
+    assert len(ports) == len(set(ports))
+    assert max(ports) < 32768
+
+
+def test_nodes_of_one_machine_share_no_port() -> None:
+    plan = planned("main: {nodes: 3, ranks_per_node: 2}", this_machine(3, 8))
+    ports = [port for process in plan.processes for port in process.ports]
+    assert len(ports) == len(set(ports))
+
+
+def test_interfaces_are_each_hosts_own_and_exact() -> None:
+    plan = planned("main: {}")
+    env = {p.host: {v.name: v.value for v in p.env} for p in plan.processes if p.ranks}
+    assert env["b"]["GLOO_SOCKET_IFNAME"] == "eth1"
+    assert env["b"]["NCCL_SOCKET_IFNAME"] == "=eth1"
+    assert env["a"]["VLLM_HOST_IP"] == "10.0.0.1"
+
+
+def test_hosts_without_facts_are_named() -> None:
+    plan = make_plan(load_recipe("dsr1-dep"), TWO, "r", "/run/r", {"a": {}})
+    assert plan.notes[:2] == (
+        "b: planned without facts; what follows from their adapters is left out",
+        "a: no adapters are set: its facts tell of no adapters",
+    )
+
+
+def test_users_value_wins_and_says_so() -> None:
+    plan = planned("main: {env: {VLLM_HOST_IP: 10.9.9.9}}")
+    found = {v for p in plan.processes if p.ranks for v in p.env if v.name == "VLLM_HOST_IP"}
+    assert {(v.value, v.source) for v in found} == {("10.9.9.9", "recipe engines.main.env")}
+
+
+@pytest.mark.parametrize(
+    ("engines", "more", "wanted"),
+    [
+        ("main: {data_parallel_size: 3}", "", "3 can't be dealt evenly to 2 hosts"),
+        ("main: {nodes: 3}", "", "wants 3 hosts"),
+        ("main: {nodes: 1, ranks_per_node: 9}", "", "9 free GPUs each"),
+        ("main: {}", "ports: {base: 32760}", "ephemeral"),
+        ("main: {}", "frontend: {port: 20003}", "lies among the ports"),
+    ],
+)
+def test_what_cannot_be_laid_out_is_refused(engines: str, more: str, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        planned(engines, more=more)
+
+
+def test_vllms_servers_stand_behind_one_address() -> None:
+    """Each replica has its own, on its leader's host; etcd's gateway deals connections out to them."""
+    plan = planned("main: {nodes: 1, replicas: 2, ranks_per_node: 2}", stack="vllm")
+    assert [p.name for p in plan.processes] == ["gateway", "main-r0-0", "main-r1-0"]
+    assert "--host 10.0.0.1 --port 20002" in argv(plan, "main-r0-0")
+    assert "--host 10.0.0.2 --port 20003" in argv(plan, "main-r1-0")
+    assert argv(plan, "gateway").endswith("--endpoints 10.0.0.1:20002,10.0.0.2:20003 --retry-delay 1s")
+    assert plan.service.fronts == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
+    assert (plan.service.url, plan.service.registrations) == ("http://10.0.0.1:8000", None)
+    assert [(w.process, w.ranks, w.url) for w in plan.service.workers] == [
+        ("main-r0-0", (0, 1), "http://10.0.0.1:20002"),
+        ("main-r1-0", (0, 1), "http://10.0.0.2:20003"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "ranks"),
+    [
+        ("layout: headless, ranks_per_node: 2", [(0, 1, 2, 3)]),
+        ("layout: per_node, ranks_per_node: 2", [(0, 1), (2, 3)]),
+        ("layout: per_gpu, ranks_per_node: 2", [(0,), (1,), (2,), (3,)]),
+    ],
+)
+def test_a_server_of_vllms_has_the_ranks_of_its_process(engine: str, ranks: list[tuple[int, ...]]) -> None:
+    plan = planned(f"main: {{{engine}}}", stack="vllm")
+    assert [worker.ranks for worker in plan.service.workers] == ranks
+    ports = [port for process in plan.processes for port in process.ports]
+    assert len(ports) == len(set(ports))
+    assert ("gateway" in [p.name for p in plan.processes]) == (len(ranks) > 1)
+
+
+@pytest.mark.parametrize("value", ["a b", "';id", "x,y", '{"a": 1}', "$(id)", "--x"])
+def test_hostile_values_stay_one_argument(value: str) -> None:
+    plan = planned(f"main: {{args: {{load-format: {json.dumps(value)}}}}}", this_machine(1, 8))
+    assert value in plan.processes[-1].argv
+    assert json.loads(render_json(plan))["hosts"][0]["processes"][-1]["argv"] == list(plan.processes[-1].argv)
+    assert render_text(plan)
+
+
+def test_setup_lines_never_touch_the_command() -> None:
+    plan = planned("main: {}", more="runtime: {setup: [module load cuda]}")
+    assert plan.processes[-1].argv[:4] == ("bash", "-c", 'set -e\nmodule load cuda\nexec "$@"', "dsr1")

@@ -1,0 +1,181 @@
+"""dsr1 prep on this side: hosts folded, texts shown safely, agents asked as root only where it is needed."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+
+import pytest
+from tests.unit.env.prep.seen import FIT, NEEDY, with_file
+
+from dsr1.env.prep.decide import IDS, decide
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.protocol.prep import Command, Edit, Journal, Kept, Outcome, Report, Seen, Setting
+from dsr1.hosts.transport.base import Answer, Link, Question, Transport
+from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, look_at_all, ports_of, undo_on_all
+from dsr1.launcher.prep.render import (
+    diff_of,
+    fold,
+    grouped,
+    make_cards,
+    render_card,
+    render_end,
+    render_journal,
+    render_report,
+    shown,
+)
+from dsr1.launcher.recipe.load import load_recipe
+
+PORTS = (8000, 20003)
+
+
+def card_lines(made: dict[str, Seen]) -> list[str]:
+    cards = make_cards({host: decide(host, seen, PORTS) for host, seen in made.items()}, dict.fromkeys(made, "Ubuntu"))
+    return [line.plain for card in cards for line in render_card(card, IDS)]
+
+
+def test_equal_hosts_are_one() -> None:
+    lines = card_lines({"node1": NEEDY, "node2": NEEDY, "node3": FIT})
+    assert [line for line in lines if "Ubuntu" in line] == ["node[1-2]  Ubuntu", "node3  Ubuntu"]
+    assert f"  right already: {', '.join(IDS)}" in lines
+    assert "      +* - memlock unlimited" in lines
+
+
+def test_alike_is_told_once() -> None:
+    done, not_done = Report((Outcome("x", "done"),)), Report((Outcome("x", "failed", "why"),))
+    assert fold({"n1": done, "n2": not_done, "n3": done}) == [("n[1,3]", done), ("n2", not_done)]
+
+
+def test_a_diff_shows_what_changes_and_little_else() -> None:
+    before = "".join(f"line {number}\n" for number in range(9))
+    edit = Edit(("c",), "", "/f", before, before.replace("line 4\n", "line 4 new\n"))
+    assert diff_of(edit) == ["@@ -4,3 +4,3 @@", " line 3", "-line 4", "+line 4 new", " line 5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a b", "a b"),
+        ("a\tb", "a\tb"),
+        ("\x1b[2J\r", "\\x1b[2J\\r"),
+        ("caf\udce9", "caf\\udce9"),
+        ("ü", "ü"),
+        ("[red]x[/]", "[red]x[/]"),
+    ],
+)
+def test_a_files_text_moves_no_cursor(text: str, told: str) -> None:
+    assert shown(text) == told
+    lines = render_report("h", Report((Outcome(text, "failed", text),)), "done")
+    assert f"{told}: {told}" in [line.plain for line in lines][1]
+
+
+def test_steps_stand_with_their_files() -> None:
+    limits, variables = Edit(("a", "b"), "", "/l", None, ""), Edit(("b", "c"), "", "/s", None, "")
+    setting, command, other = (
+        Setting(("b",), "", "x", "0", "1"),
+        Command(("a",), "", ("m",)),
+        Command(("d",), "", ("n",)),
+    )
+    assert grouped([limits, variables, setting, command, other]) == [[limits, command], [variables, setting], [other]]
+
+
+def test_the_end_says_what_is_next() -> None:
+    def end(seen: Seen, applied: bool = False) -> list[str]:
+        return [line.plain for line in render_end({"n1": decide("n1", seen, PORTS)}, applied)]
+
+    assert end(FIT) == ["Nothing to change."]
+    assert end(NEEDY) == ["n1: --apply does this, --undo takes it back."]
+    assert end(NEEDY, applied=True) == []
+    loaded = replace(FIT.driver, params=(("EnableStreamMemOPs", "0"),))
+    assert end(replace(FIT, driver=loaded))[1] == "n1: reboot needed; dsr1 never does that."
+
+
+def test_what_would_be_taken_back() -> None:
+    kept = Kept("/etc/a", "", ("x",), settle=("systemctl", "daemon-reload")), Kept("/etc/b", "y", ("x",), "b")
+    done = Command((), "", ("mount", "-o", "a b"), ("umount", "a b"))
+    lines = [line.plain for line in render_journal("n1", Journal(kept, (Setting((), "", "k", "", "1"),), (done,)))]
+    assert lines[1:-1] == [
+        "  restore /etc/b",
+        "  remove /etc/a",
+        "  then systemctl daemon-reload",
+        "  set k: 1 -> empty, unless set since",
+        "  run umount 'a b'",
+    ]
+
+
+class Told(Transport):
+    """Answers as it is told to, and keeps what it was asked."""
+
+    def __init__(self, answer: Callable[[Question], Answer]) -> None:
+        self._answer = answer
+        self.asked: list[Question] = []
+
+    def ask(self, host: str, question: Question) -> Answer:
+        self.asked.append(question)
+        return self._answer(question)
+
+    def attach(self, host: str, since: int) -> Link:
+        raise NotImplementedError
+
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        raise NotImplementedError
+
+
+def saying(value: object) -> Told:
+    return Told(lambda question: Answer(0, json.dumps(value).encode(), b""))
+
+
+def test_a_look_travels_as_it_is() -> None:
+    seen = with_file(FIT, "/etc/x", "caf\udce9 \x00 \u2028")
+    transport = saying(asdict(seen))
+    assert look_at_all(transport, ["a"]) == {"a": seen}
+    assert not transport.asked[0].as_root
+
+
+def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
+    told = look_at_all(saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"])
+    assert isinstance(told["a"], HostError)
+    assert str(told["a"]).startswith("a: what dsr1 did to it can't be told: /j is no journal of dsr1's: x. Nothing is")
+
+
+@pytest.mark.parametrize(("uid", "as_root"), [(0, False), (1000, True)])
+def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) -> None:
+    seen = {"a": replace(NEEDY, session=replace(NEEDY.session, uid=uid)), "b": FIT}
+    transport = saying(asdict(Report((Outcome("x", "done"),))))
+    steps = {host: decide(host, one, PORTS).steps for host, one in seen.items()}
+    assert list(apply_to_all(transport, seen, steps)) == ["a"]
+    assert undo_on_all(transport, seen) == {}
+    assert [(question.values, question.as_root) for question in transport.asked] == [(("apply",), as_root)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (b"sudo: a password is required\n", "nothing was changed, since this takes root"),
+        (b"sh: 1: exec: sudo: not found\n", "nothing was changed, since this takes root"),
+        (b"Segmentation fault\n", "its agent can't prepare it: Segmentation fault"),
+    ],
+)
+def test_how_sudo_fails(words: bytes, told: str) -> None:
+    steps = decide("a", NEEDY, PORTS).steps
+    done = apply_to_all(Told(lambda question: Answer(1, b"", words)), {"a": NEEDY}, {"a": steps})
+    assert isinstance(done["a"], HostError)
+    assert told in str(done["a"])
+
+
+@pytest.mark.parametrize("recipe", ["dsr1-dep", "dsr1-disagg-h100"])
+def test_ports_are_those_of_the_whole_deployment_whatever_hosts_are_prepared(recipe: str) -> None:
+    loaded = load_recipe(recipe, [])
+    one, four = (ports_of(loaded, [Access(f"n{number}", f"n{number}") for number in range(count)]) for count in (1, 4))
+    assert set(one) <= set(four)
+    assert loaded.frontend.port in one
+    assert (one == four) == (recipe == "dsr1-disagg-h100")
+    assert set(ports_of(loaded, [])) <= set(four)
+
+
+def test_parts_are_chosen_like_checks() -> None:
+    assert choose_parts([]) == IDS
+    assert choose_parts(["ibgda", "sys.shm"]) == ("ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg", "sys.shm")
+    assert choose_parts(["gpu."]) == ("gpu.persistence",)
+    with pytest.raises(InputError, match="nothing that prep mends"):
+        choose_parts(["gpu.count"])

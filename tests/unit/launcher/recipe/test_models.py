@@ -1,0 +1,63 @@
+"""A recipe's errors name the line, the key and what is allowed."""
+
+import pytest
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.recipe.load import Changes, built_in_recipes, parse_recipe, resolve_recipe
+
+GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (GOOD + "engine: 1\n", r"f\.yaml:5: engine: unknown key \(did you mean engines\?\)"),
+        (
+            "name: a\nmodel: {path: /m}\nengines:\n  main:\n    max_num_seq: 3\n",
+            r":5: engines\.main\.max_num_seq: unknown",
+        ),
+        (GOOD.replace("nodes: 1", "nodes: two"), r":4: engines\.main\.nodes: .*'two'"),
+        (GOOD + "name: b\n", "f.yaml:5: key 'name' stands twice"),
+        (GOOD + "spares: [node3, '$(id)']\n", "spares: .*is not a host's name"),
+        (GOOD + "spares: [a, a]\n", "spares: a named more than once"),
+        ("- 1\n", "a recipe is a mapping"),
+        ("a: [\n", r"f\.yaml:\d+: not YAML"),
+        ("name: a\nengines: {main: {}}\n", "model: is missing"),
+        (GOOD.replace("nodes: 1", "args: {data-parallel-rank: 1}"), "recipe's own key: layout: per_gpu"),
+        (GOOD.replace("nodes: 1", "max_num_seqs: 512, all2all_backend: deepep_low_latency"), "at least max_num_seqs"),
+        (GOOD + "ports:\n  ? [a, b]\n  : 2\n", r"f\.yaml:6: a list or a mapping can't be a key"),
+        (GOOD + "? {a: b}\n: 2\n", r"f\.yaml:5: a list or a mapping can't be a key"),
+        (GOOD.replace("nodes: 1", "args: {hf-overrides: {1: 2}}"), r"f\.yaml:4: key '1' is not text"),
+        (GOOD + "on: 1\n", r"f\.yaml:5: key 'on' is not text to YAML; put it in quotes"),
+        (GOOD + "timeouts: {ready: .inf}\n", r"f\.yaml:5: timeouts\.ready: .*finite"),
+        (GOOD + "timeouts: {ready: .nan}\n", r"f\.yaml:5: timeouts\.ready: "),
+        (GOOD + "timeouts: {ready: 1e300}\n", r"f\.yaml:5: timeouts\.ready: .* 2592000"),
+        (GOOD.replace("nodes: 1", "nodes: 1000000000"), r"engines\.main\.nodes: .* 1024 "),
+        (GOOD.replace("nodes: 1", "replicas: 1000000000"), r"engines\.main\.replicas: .* 1024 "),
+        (GOOD.replace("nodes: 1", "ranks_per_node: 1000"), r"engines\.main\.ranks_per_node: .* 64 "),
+        (GOOD.replace("nodes: 1", "data_parallel_size: 1000000"), r"engines\.main\.data_parallel_size: .* 16384 "),
+        (GOOD.replace("nodes: 1", "nodes: 1024, replicas: 2"), "ask for 2048 nodes in all; dsr1 places at most 1024"),
+        (GOOD.replace("nodes: 1", "nodes: 1024, ranks_per_node: 64"), "ask for 65536 ranks in all; .* 16384"),
+        (GOOD.replace("nodes: 1", "replicas: 4, data_parallel_size: 16384"), "ask for 65536 ranks in all"),
+        (GOOD + "frontend: {replicas: 1000000}\n", r"frontend\.replicas: .* 1024 "),
+        ("a: &x [1]\nb: *x\n", "aliases"),
+    ],
+)
+def test_bad_recipes_say_where_and_what(text: str, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        parse_recipe(text, "f.yaml")
+
+
+def test_changes_reach_any_key() -> None:
+    recipe = parse_recipe(GOOD, "f.yaml", ["engines.main.max_num_seqs=7", "frontend.port=9000"])
+    assert (recipe.engines["main"].max_num_seqs, recipe.frontend.port) == (7, 9000)
+
+
+@pytest.mark.parametrize("name", sorted(built_in_recipes()))
+def test_built_in_recipes_are_good(name: str) -> None:
+    assert resolve_recipe(name, Changes(model="/m", venv="/v")).recipe.name == name
+
+
+def test_unset_variable_is_named() -> None:
+    with pytest.raises(InputError, match=r"needs the environment variable NOT_SET_ANYWHERE"):
+        parse_recipe(GOOD.replace("/m", "$NOT_SET_ANYWHERE/m"), "f.yaml")

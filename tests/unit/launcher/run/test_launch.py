@@ -1,0 +1,146 @@
+"""What a launch does to runs before it has started anything: its own, and another of the same name."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
+from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.operate.status import phases, refuse_unplanned, stand
+from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run import launch as launching
+from dsr1.launcher.run.launch import launch_run, take_over
+from dsr1.launcher.run.signals import deferred_interrupt
+from dsr1.launcher.run.stop import stop_run
+from dsr1.launcher.run.store import Run, list_runs, new_run
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Also where pytest itself is a background job, which is started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe("dsr1-slice", ["model.path=/models/r1"])
+
+
+@pytest.fixture
+def surveyed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """This machine isn't asked; the given takes the survey's place, and no launch goes on after it."""
+
+    def use(instead: Callable[[], None]) -> None:
+        def survey(*_: object) -> Seen:
+            instead()
+            raise AssertionError("the survey should have ended the launch")
+
+        monkeypatch.setattr(launching, "survey_here", survey)
+
+    return use
+
+
+def fail(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def launch(recipe: Recipe) -> Run:
+    return launch_run(recipe, "r1", (), lambda _: None)
+
+
+def test_a_taken_name_is_refused_before_anything_is_asked(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]
+) -> None:
+    surveyed(interrupt)
+    other = new_run("r1")
+    other.claim(recipe, "ready")
+    before = other.state()
+    with pytest.raises(InputError, match="there is a run of that name"):
+        launch(recipe)
+    assert other.state() == before
+
+
+def test_a_spare_that_is_a_host_already_is_refused_before_anything_is_asked(recipe: Recipe) -> None:
+    spared = recipe.model_copy(update={"spares": ["b", "c"]})
+    with pytest.raises(InputError, match="spares: b: named in --hosts, too"):
+        launch_run(spared, "r1", (Access("a", "192.0.2.1"), Access("b", "192.0.2.2")), lambda _: None)
+    assert list_runs() == []
+
+
+def test_an_interrupted_survey_leaves_no_run(recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]) -> None:
+    surveyed(interrupt)
+    with pytest.raises(LaunchFailed, match="r1: interrupted; nothing was started"):
+        launch(recipe)
+    assert list_runs() == []
+
+
+@pytest.mark.parametrize("error", [CheckFailed("unfit"), HostError("a: silent"), InputError("no"), OSError("full")])
+def test_a_failed_survey_leaves_no_run(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None], error: Exception
+) -> None:
+    surveyed(fail(error))
+    with pytest.raises(type(error)):
+        launch(recipe)
+    assert list_runs() == []
+
+
+def test_a_run_that_still_asks_its_hosts_is_told_as_starting(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]
+) -> None:
+    def look() -> None:
+        (run,) = list_runs()
+        assert run.supervisor() == os.getpid()
+        assert phases([run]) == {"r1": "starting"}
+        assert stand(run).alive == ()
+        with pytest.raises(LaunchFailed, match="starting, and has no processes"):
+            refuse_unplanned(run)
+        raise InputError("seen")
+
+    surveyed(look)
+    with pytest.raises(InputError, match="seen"):
+        launch(recipe)
+
+
+def test_a_run_whose_launch_died_asking_is_abandoned_and_can_be_stopped(recipe: Recipe) -> None:
+    run = new_run("r1")
+    run.claim(recipe, "starting")
+    assert phases([run]) == {"r1": "abandoned"}
+    with pytest.raises(LaunchFailed, match=r"r1: abandoned, .* its launch died before anything .* `dsr1 stop r1`"):
+        refuse_unplanned(run)
+    with pytest.raises(InputError, match="before anything was started"):
+        take_over(run)
+    assert stop_run(run) == ()
+    assert run.state().phase == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_would_end_a_launch_waits_until_its_start_is_on_record(number: signal.Signals) -> None:
+    told: list[int] = []
+    before = signal.signal(number, lambda number, _: told.append(number))
+    try:
+        with deferred_interrupt():
+            signal.raise_signal(number)
+            assert told == []
+        assert told == [number]
+    finally:
+        signal.signal(number, before)

@@ -1,0 +1,89 @@
+"""What a run's folder keeps."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.protocol.fact import Fact
+from dsr1.launcher.cli.smoke import smoke
+from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.store import Run, State, find_run, list_runs, new_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_facts_that_a_run_was_planned_from(run: Run) -> None:
+    facts = {"a": {"clock.now": Fact(1.5, "time"), "ib.ports": Fact(None, "sysfs", "gone")}}
+    run.save_facts(facts)
+    assert run.facts() == facts
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"b": 1}}', "\udcff"])
+def test_facts_that_cannot_be_read_name_their_file(run: Run, text: str) -> None:
+    (run.folder / "facts.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(LaunchFailed, match=r"facts\.json: can't be read"):
+        run.facts()
+
+
+@pytest.fixture
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Claimed a second after another, the last of them the newest."""
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    runs = [new_run(name) for name in ("c", "a", "b")]
+    for second, run in enumerate(runs):
+        run.claim(load_recipe("dsr1-slice", ["model.path=/models/r1"]), "starting")
+        os.utime(run.folder / "recipe.json", (1000 + second, 1000 + second))
+    return runs
+
+
+def test_the_newest_run_is_the_one_launched_last(three: list[Run]) -> None:
+    """Whatever else is written into the folder of an older one."""
+    for run in reversed(three):
+        run.save(State("ready", 1.0))
+        run.record_supervisor(os.getpid())
+    assert [run.name for run in list_runs()] == ["c", "a", "b"]
+    assert find_run(None).name == "b"
+
+
+def test_a_run_without_a_recipe_goes_by_its_folder(three: list[Run]) -> None:
+    (three[2].folder / "recipe.json").unlink()
+    os.utime(three[2].folder, (1000.5, 1000.5))
+    assert [run.name for run in list_runs()] == ["c", "b", "a"]
+
+
+def test_a_run_that_goes_while_one_looks_is_no_error(three: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    is_dir = Path.is_dir
+
+    def vanishing(path: Path) -> bool:
+        seen = is_dir(path)
+        if path == three[0].folder:
+            shutil.rmtree(path)
+        return seen
+
+    monkeypatch.setattr(Path, "is_dir", vanishing)
+    assert [run.name for run in list_runs()] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"color": "red"}', "\udcff"])
+def test_a_recipe_that_cannot_be_read_names_its_file(run: Run, text: str | None) -> None:
+    if text is not None:
+        (run.folder / "recipe.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(LaunchFailed, match=r"recipe\.json: can't be read"):
+        run.recipe()
+
+
+def test_the_recipe_is_read_as_it_was_written(three: list[Run]) -> None:
+    assert three[0].recipe() == load_recipe("dsr1-slice", ["model.path=/models/r1"])
+
+
+@pytest.mark.parametrize("phase", ["stopped", "failed"])
+def test_smoke_says_that_a_run_has_ended(three: list[Run], phase: str) -> None:
+    three[2].save(State(phase, 1.0, reason="asked to stop"))
+    with pytest.raises(LaunchFailed, match=f"b: {phase}, and answers nothing. asked to stop"):
+        smoke("b")

@@ -1,0 +1,95 @@
+"""The supervisor and agents that say what a test has them say."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.protocol.codec import render_gone
+from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.events import Event, Gone, Prepared, Progress, Spawned
+from dsr1.hosts.transport.base import Answer, Link, Numbered, Question, Transport
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.preflight.survey import unasked
+from dsr1.launcher.recipe.load import parse_recipe
+from dsr1.launcher.run.launch import make_kept, make_settings
+from dsr1.launcher.run.store import Run, new_run
+from dsr1.launcher.run.supervisor import Supervisor
+
+TWO_RANKS = """
+name: t
+model: {path: /m}
+stack: mocker
+engines: {main: {nodes: 1, ranks_per_node: 2, layout: per_gpu}}
+frontend: {port: 1024}
+timeouts: {importing: 2}
+"""
+
+
+class Scripted(Transport):
+    """One agent, that tells what it is to tell and never obeys."""
+
+    def __init__(self, told: Iterator[Event]) -> None:
+        self._told = told
+
+    def ask(self, host: str, question: Question) -> Answer:
+        out = (
+            render_gone(Gone(()))
+            if question.verb == "end"
+            else json.dumps({"agent": "alive", "processes": {}}).encode()
+        )
+        return Answer(0, out, b"")
+
+    def attach(self, host: str, since: int) -> Link:
+        return Talk(host, self._told)
+
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+class Talk:
+    def __init__(self, host: str, told: Iterator[Event]) -> None:
+        self._host, self._told = host, told
+
+    def send(self, command: Command) -> None:
+        pass
+
+    def events(self) -> Iterator[Numbered]:
+        yield from (Numbered(seq, 0.0, self._host, event) for seq, event in enumerate(self._told, 1))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    recipe = parse_recipe(TWO_RANKS, "t.yaml")
+    site, run = unasked(recipe, ()), new_run("r1")
+    run.claim(recipe, "starting")
+    plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
+    run.fill(plan, make_settings(recipe, site, ()), make_kept(plan, site))
+    return run
+
+
+def test_a_rank_is_late_however_much_the_others_say(run: Run) -> None:
+    over = threading.Event()
+
+    def told() -> Iterator[Event]:
+        yield Prepared(())
+        yield from (Spawned(name, 1, 0.0) for name in ("frontend", "main-0", "main-1"))
+        for done in count():
+            if over.wait(0.01):
+                return
+            yield Progress("main-1", "loading", 1, done, 10**6)
+
+    Supervisor(run, Scripted(told())).supervise()
+    over.set()
+    state = run.state()
+    assert (state.phase, state.exit_code) == ("failed", 4)
+    assert state.reason.startswith("rank 0 of engine main on localhost (main-0) has been starting for more than 2 s")
+    assert state.reason.endswith("; the frontend doesn't answer (ConnectError)")
+    assert state.ranks[1].phase == "loading"
