@@ -19,15 +19,26 @@ HOSTS = 128
 
 
 def look(bundle: Path) -> tuple[float, float, int]:
-    """Wall seconds, seconds of this host's CPU (the agent's children included), and how many facts."""
+    """Wall seconds, seconds of this host's CPU (the agent's children included), and how many
+    facts."""
     from dsr1.hosts.protocol.facts_request import Ask, render_ask
 
     names = tuple(f"host{number}" for number in range(2))
-    ask = Ask(leader="127.0.0.1", peers=names, ports=(8000, 20000), folders=("/var/tmp", "/tmp"), pins=("ai-dynamo",))
+    ask = Ask(
+        leader="127.0.0.1",
+        peers=names,
+        ports=(8000, 20000),
+        folders=("/var/tmp", "/tmp"),
+        pins=("ai-dynamo",),
+    )
     before, began = os.times(), time.monotonic()
-    done = subprocess.run((str(PYTHON), str(bundle), "facts", render_ask(ask)), check=True, capture_output=True)
+    done = subprocess.run(
+        (str(PYTHON), str(bundle), "facts", render_ask(ask)), check=True, capture_output=True
+    )
     wall, after = time.monotonic() - began, os.times()
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    spent = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     return wall, spent, len(json.loads(done.stdout))
 
 
@@ -56,7 +67,10 @@ def main(rounds: int) -> None:
     print(f"{'  its CPU':<46} {f'{spent:.2f} s':<22} 1.5 s")
     times, counts = zip(*(judge() for _ in range(rounds)), strict=True)
     seconds = statistics.median(times)
-    print(f"{f'judging {HOSTS} hosts, {counts[0]} findings':<46} {f'{seconds:.2f} s':<22} 0.3 s for 80 checks a host")
+    print(
+        f"{f'judging {HOSTS} hosts, {counts[0]} findings':<46} {f'{seconds:.2f} s':<22} 0.3 s for"
+        " 80 checks a host"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """fleet.py [HOSTS]: what a run over many hosts costs. Needs root, ssh and `make runtime model`.
 
-It makes the hosts on this machine (tests/cluster), whose cores all of them share, and prints a table: the mocker
-launched on all of them, the supervisor while nothing happens, and logs followed from all at once.
+It makes the hosts on this machine (tests/cluster), whose cores all of them share, and prints a
+table: the mocker launched on all of them, the supervisor while nothing happens, and logs followed
+from all at once.
 """
 
 import subprocess
@@ -18,7 +19,10 @@ sys.path[:0] = [str(ROOT), *PARTS]
 RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 DSR1 = (sys.executable, "-m", "dsr1.launcher.cli.main")
 MIB = 2**20
-LINE = "(EngineCore_DP0 pid=4242) INFO 11-24 03:13:55 [core.py:170] %07d a line of a log, as vLLM writes them"
+LINE = (
+    "(EngineCore_DP0 pid=4242) INFO 11-24 03:13:55 [core.py:170] %07d a line of a log, as vLLM"
+    " writes them"
+)
 END = "the end"
 WRITE = f"""
 import sys
@@ -29,11 +33,27 @@ print({END!r})
 
 
 def launched(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """One rank a host. A rank has started once its process is spawned: its host says so by its first log line."""
+    """One rank a host. A rank has started once its process is spawned: its host says so by its
+    first log line."""
     from dsr1.launcher.run.store import find_run
 
-    settings = [f"engines.main.nodes={len(hosts)}", "stack=mocker", "timeouts.ready=900", "timeouts.importing=900"]
-    argv = [*DSR1, "launch", "tiny", "--name", "fleet", "--hosts", ",".join(hosts), "--venv", str(RUNTIME)]
+    settings = [
+        f"engines.main.nodes={len(hosts)}",
+        "stack=mocker",
+        "timeouts.ready=900",
+        "timeouts.importing=900",
+    ]
+    argv = [
+        *DSR1,
+        "launch",
+        "tiny",
+        "--name",
+        "fleet",
+        "--hosts",
+        ",".join(hosts),
+        "--venv",
+        str(RUNTIME),
+    ]
     argv += ["--model", str(MODEL), *(word for setting in settings for word in ("--set", setting))]
     began = time.monotonic()
     launch = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
@@ -45,7 +65,10 @@ def launched(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
     finally:
         began = time.monotonic()
         stopped = subprocess.run((*DSR1, "stop", "fleet"), check=False, stdout=subprocess.DEVNULL)
-        yield "stop, absence proven on every host", f"{time.monotonic() - began:.1f} s, exit {stopped.returncode}"
+        yield (
+            "stop, absence proven on every host",
+            f"{time.monotonic() - began:.1f} s, exit {stopped.returncode}",
+        )
 
 
 def _wait_spawned(launch: "subprocess.Popen[bytes]", wanted: int) -> float:
@@ -71,7 +94,8 @@ def _idle(pid: int | None, seconds: float = 20) -> Iterator[tuple[str, str]]:
 
 
 def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, str]]:
-    """Every host writes its lines while all are followed; they are counted, and must come in order."""
+    """Every host writes its lines while all are followed; they are counted, and must come in
+    order."""
     from dsr1.hosts.inventory.parse import parse_hosts
     from dsr1.hosts.protocol.commands import Prepare, Spawn
     from dsr1.hosts.protocol.process import HostPlan, Process
@@ -81,7 +105,9 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
     python = str(RUNTIME / "bin" / "python")
     transport = SshTransport(parse_hosts(",".join(hosts)), "logs", python)
     plans = {
-        host: HostPlan("logs", host, "", (Process(f"w-{host}", "g", host, (python, "-c", WRITE, str(lines))),))
+        host: HostPlan(
+            "logs", host, "", (Process(f"w-{host}", "g", host, (python, "-c", WRITE, str(lines))),)
+        )
         for host in hosts
     }
     at_once(transport.start, plans)
@@ -115,11 +141,15 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
         transport.close()
     total, size = sum(counts.values()), sum(sizes.values()) / MIB
     lost = lines * len(hosts) - total
-    yield "logs followed while they are written", f"{size / seconds:.0f} MB/s ({size:.0f} MB), {lost} lines lost"
+    yield (
+        "logs followed while they are written",
+        f"{size / seconds:.0f} MB/s ({size:.0f} MB), {lost} lines lost",
+    )
 
 
 def check_order(host: str, text: str, counts: dict[str, int]) -> None:
-    """A block begins where the last one ended, and its ends are as far apart as it has lines: cheap to tell."""
+    """A block begins where the last one ended, and its ends are as far apart as it has lines: cheap
+    to tell."""
     block = text.rstrip("\n")
     first, last = block.partition("\n")[0], block.rpartition("\n")[2]
     lines = block.count("\n") + 1
@@ -142,7 +172,9 @@ def main(count: int) -> None:
         print(f"{count} hosts on this machine", flush=True)
         argv = (sys.executable, str(Path(__file__).resolve()), "--inside", *hosts)
         env = {"PATH": f"{ROOT}/.cache/venv/bin:/usr/bin:/bin", "PYTHONPATH": ":".join(PARTS)}
-        subprocess.run(cluster.command("login", argv, env=env), stdin=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            cluster.command("login", argv, env=env), stdin=subprocess.DEVNULL, check=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""push.py [MB [HOSTS...]]: a model from one host to many, by `dsr1 model push` and by plain rsync to each at once.
+"""push.py [MB [HOSTS...]]: a model from one host to many, by `dsr1 model push` and by plain rsync
+to each at once.
 
-Hosts are namespaces of this machine (tests/cluster), each behind a link of its own that carries RATE_MB a second each
-way (tc, tbf): links are to limit, not the cores and the disk that all hosts share. Needs root, sshd and rsync.
-Default: 1000 MB to 4 and to 16 hosts.
+Hosts are namespaces of this machine (tests/cluster), each behind a link of its own that carries
+RATE_MB a second each way (tc, tbf): links are to limit, not the cores and the disk that all hosts
+share. Needs root, sshd and rsync. Default: 1000 MB to 4 and to 16 hosts.
 """
 
 import os
@@ -29,7 +30,12 @@ LINK = f"root tbf rate {RATE_MB * 8}mbit burst 512kb latency 100ms"
 def shape(cluster: Cluster, host: str) -> None:
     """Both ends of its cable: what it sends, and what it gets."""
     box = cluster.boxes[host]
-    assert cluster.run(host, ("tc", "qdisc", "add", "dev", "eth0", *LINK.split()), user="root").returncode == 0
+    assert (
+        cluster.run(
+            host, ("tc", "qdisc", "add", "dev", "eth0", *LINK.split()), user="root"
+        ).returncode
+        == 0
+    )
     enter = ("nsenter", "-t", str(cluster.bridge_pid), "-n")
     subprocess.run((*enter, "tc", "qdisc", "add", "dev", box.cable, *LINK.split()), check=True)
 
@@ -71,31 +77,48 @@ def sent(cluster: Cluster) -> int:
     return int(cluster.run(SOURCE, ("cat", "/sys/class/net/eth0/statistics/tx_bytes")).stdout)
 
 
-def measure(name: str, work: Callable[[Cluster, Sequence[str]], None], megabytes: int, cluster: Cluster) -> float:
+def measure(
+    name: str, work: Callable[[Cluster, Sequence[str]], None], megabytes: int, cluster: Cluster
+) -> float:
     hosts = [host for host in cluster.boxes if host not in (SOURCE, "login")]
     before, began = sent(cluster), time.monotonic()
     work(cluster, hosts)
     seconds, times = time.monotonic() - began, (sent(cluster) - before) / (megabytes * 1e6)
     print(
-        f"{name:<6} {len(hosts):>3} hosts {seconds:7.1f} s   {times:5.2f} times its bytes over the source's link",
+        f"{name:<6} {len(hosts):>3} hosts {seconds:7.1f} s   {times:5.2f} times its bytes over the"
+        " source's link",
         flush=True,
     )
     return seconds
 
 
 def main(megabytes: int, counts: Sequence[int]) -> None:
-    if subprocess.run(("sh", "-c", "command -v rsync"), stdout=subprocess.DEVNULL, check=False).returncode != 0:
+    if (
+        subprocess.run(
+            ("sh", "-c", "command -v rsync"), stdout=subprocess.DEVNULL, check=False
+        ).returncode
+        != 0
+    ):
         install(["rsync"])
     print(f"{megabytes} MB, links of {RATE_MB} MB/s")
     for count in counts:
         names = [f"n{number}" for number in range(count + 1)]
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Cluster.up(Path(folder), names) as cluster:
+        with (
+            tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+            Cluster.up(Path(folder), names) as cluster,
+        ):
             make_model(cluster, megabytes)
             for name in names:
                 shape(cluster, name)
             ours = measure("dsr1", by_dsr1, megabytes, cluster)
-            print(f"       {ours / measure('rsync', by_rsync, megabytes, cluster):.2f} of rsync's time")
+            print(
+                f"       {ours / measure('rsync', by_rsync, megabytes, cluster):.2f} of rsync's"
+                " time"
+            )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 1000, [int(count) for count in sys.argv[2:]] or [4, 16])
+    main(
+        int(sys.argv[1]) if sys.argv[1:] else 1000,
+        [int(count) for count in sys.argv[2:]] or [4, 16],
+    )

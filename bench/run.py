@@ -1,6 +1,8 @@
-"""Measure what dsr1 promises to be quick at, and print a table. Nothing is asserted: machines differ.
+"""Measure what dsr1 promises to be quick at, and print a table. Nothing is asserted: machines
+differ.
 
-usage: python bench/run.py    (the rows with processes need .cache/runtime and .cache/tiny-model: `make runtime model`)
+usage: python bench/run.py    (the rows with processes need .cache/runtime and .cache/tiny-model:
+`make runtime model`)
 """
 
 import contextlib
@@ -45,7 +47,11 @@ def wall(*argv: str) -> float:
 def commands() -> Iterator[Row]:
     yield "python -c pass", f"{wall(sys.executable, '-c', 'pass'):.0f} ms", ""
     yield "dsr1 --help", f"{wall(*DSR1, '--help'):.0f} ms", "150 ms"
-    yield "dsr1 plan, 16 ranks", f"{wall(*DSR1, 'plan', 'dsr1-dep', '--hosts', 'a,b'):.0f} ms", "350 ms"
+    yield (
+        "dsr1 plan, 16 ranks",
+        f"{wall(*DSR1, 'plan', 'dsr1-dep', '--hosts', 'a,b'):.0f} ms",
+        "350 ms",
+    )
 
 
 def large_plan() -> Iterator[Row]:
@@ -55,7 +61,11 @@ def large_plan() -> Iterator[Row]:
     plan = make_plan(recipe, hosts, "big", "/run/big")
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    yield f"plan of {len(plan.ranks)} ranks on 1,000 hosts", f"{seconds:.2f} s, {peak:.0f} MB", "1 s, 200 MB"
+    yield (
+        f"plan of {len(plan.ranks)} ranks on 1,000 hosts",
+        f"{seconds:.2f} s, {peak:.0f} MB",
+        "1 s, 200 MB",
+    )
 
 
 def large_log() -> Iterator[Row]:
@@ -71,11 +81,16 @@ def large_log() -> Iterator[Row]:
         seconds = time.perf_counter() - began
         grown = (psutil.Process().memory_info().rss - before) / 2**20
         size = file.stat().st_size / 2**30
-        yield f"a log of {size:.2f} GB, {lines} lines", f"{seconds:.0f} s, grew {grown:.0f} MB", "does not grow"
+        yield (
+            f"a log of {size:.2f} GB, {lines} lines",
+            f"{seconds:.0f} s, grew {grown:.0f} MB",
+            "does not grow",
+        )
 
 
 def deployment() -> Iterator[Row]:
-    """The mocker's whole life: when it is ready, what it costs to watch, how soon a death is noticed."""
+    """The mocker's whole life: when it is ready, what it costs to watch, how soon a death is
+    noticed."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DSR1_STATE_DIR"] = folder
         where = (
@@ -96,7 +111,11 @@ def deployment() -> Iterator[Row]:
             first = first_completion(launch)
             launch.wait()
             yield "mocker, launch to ready", f"{run.state().ready_after} s", ""
-            yield "ready told after the first completion", f"{(run.state().since - first) * 1000:.0f} ms", "250 ms"
+            yield (
+                "ready told after the first completion",
+                f"{(run.state().since - first) * 1000:.0f} ms",
+                "250 ms",
+            )
             yield from idle(run)
             yield from death(run)
         finally:
@@ -104,7 +123,8 @@ def deployment() -> Iterator[Row]:
 
 
 def first_completion(launch: "subprocess.Popen[bytes]") -> float:
-    """When a chat that somebody else tries all the time is first answered, in seconds since the epoch."""
+    """When a chat that somebody else tries all the time is first answered, in seconds since the
+    epoch."""
     service = Service("127.0.0.1", 29999, "tiny", None)
     with httpx.Client(timeout=5, trust_env=False) as client:
         while launch.poll() is None:
@@ -116,14 +136,23 @@ def first_completion(launch: "subprocess.Popen[bytes]") -> float:
 
 
 def idle(run: Run) -> Iterator[Row]:
-    agents = [json.loads(file.read_text())["pid"] for file in (run.folder / "hosts").glob("*/agent.json")]
-    watched = {"supervisor": run.supervisor(), **{f"agent {n}": pid for n, pid in enumerate(agents)}}
+    agents = [
+        json.loads(file.read_text())["pid"] for file in (run.folder / "hosts").glob("*/agent.json")
+    ]
+    watched = {
+        "supervisor": run.supervisor(),
+        **{f"agent {n}": pid for n, pid in enumerate(agents)},
+    }
     processes = {name: psutil.Process(pid) for name, pid in watched.items()}
     before = {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
     time.sleep(10)
     for name, process in processes.items():
         share = (sum(process.cpu_times()[:2]) - before[name]) / 10
-        yield f"{name}, idle for 10 s", f"{share:.1%}, {process.memory_info().rss / 2**20:.0f} MB", "1%, 60 MB"
+        yield (
+            f"{name}, idle for 10 s",
+            f"{share:.1%}, {process.memory_info().rss / 2**20:.0f} MB",
+            "1%, 60 MB",
+        )
 
 
 def death(run: Run) -> Iterator[Row]:

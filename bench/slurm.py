@@ -1,7 +1,8 @@
-"""slurm.py: what dsr1 adds to a job. Needs root and `make runtime model`; it makes a Slurm of 4 nodes on this machine.
+"""slurm.py: what dsr1 adds to a job. Needs root and `make runtime model`; it makes a Slurm of 4
+nodes on this machine.
 
-From the batch script's first line to the last worker started, with and without checks, against what a bare
-`srun hostname` takes from there; and `status` of a run. Medians, in seconds.
+From the batch script's first line to the last worker started, with and without checks, against what
+a bare `srun hostname` takes from there; and `status` of a run. Medians, in seconds.
 """
 
 import json
@@ -81,13 +82,19 @@ def main() -> None:
     from tests.cluster.login import Login
     from tests.slurm.site import Site
 
-    with tempfile.TemporaryDirectory() as folder, Cluster.up(Path(folder), NODES, shared_home=True) as cluster:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cluster.up(Path(folder), NODES, shared_home=True) as cluster,
+    ):
         site = Site(cluster, accounting=True)
         site.up()
         login = Login(cluster)
         bare = median(lambda: bare_srun(site, login))
         print(f"{'srun hostname, 4 nodes':<40} {bare:.2f}", flush=True)
-        for what, more in (("all workers started, --no-check", ("--no-check",)), ("all workers started, checked", ())):
+        for what, more in (
+            ("all workers started, --no-check", ("--no-check",)),
+            ("all workers started, checked", ()),
+        ):
             took = median(lambda more=more: started(site, login, *more))  # type: ignore[misc]
             print(f"{what:<40} {took:.2f}  ({took - bare:+.2f})", flush=True)
         print(f"{'dsr1 status':<40} {statistics.median(status(site, login)):.2f}")

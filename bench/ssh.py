@@ -1,6 +1,8 @@
-"""ssh.py [HOSTS]: one look at many hosts over SSH, against what people use today. Needs root, ssh, pdsh and clush.
+"""ssh.py [HOSTS]: one look at many hosts over SSH, against what people use today. Needs root, ssh,
+pdsh and clush.
 
-It makes the hosts on this machine (tests/cluster), whose cores all of them share, and prints a table of medians.
+It makes the hosts on this machine (tests/cluster), whose cores all of them share, and prints a
+table of medians.
 """
 
 import os
@@ -22,7 +24,8 @@ PYTHON = ROOT / ".cache" / "runtime" / "bin" / "python"
 
 
 def cost(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall seconds, and seconds of CPU that the launching side takes; the rest is sshd's and what runs there."""
+    """Wall seconds, and seconds of CPU that the launching side takes; the rest is sshd's and what
+    runs there."""
     began, spent = time.monotonic(), cpu()
     work()
     return time.monotonic() - began, cpu() - spent
@@ -49,13 +52,18 @@ def bare_fabric(hosts: Sequence[str]) -> None:
 
 
 def ssh_in_threads(hosts: Sequence[str]) -> None:
-    all_at_once(lambda host: subprocess.run(("ssh", host, "true"), check=True, stdin=subprocess.DEVNULL), hosts)
+    all_at_once(
+        lambda host: subprocess.run(("ssh", host, "true"), check=True, stdin=subprocess.DEVNULL),
+        hosts,
+    )
 
 
 def one_command(*command: str) -> Callable[[Sequence[str]], None]:
     def run(hosts: Sequence[str]) -> None:
         argv = [word.replace("HOSTS", ",".join(hosts)) for word in command]
-        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=300)
+        subprocess.run(
+            argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=300
+        )
 
     return run
 
@@ -102,7 +110,9 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder, Cluster.up(Path(folder), hosts) as cluster:
         print(f"{count} hosts, medians of {ROUNDS}", flush=True)
         argv = (sys.executable, str(Path(__file__).resolve()), "--inside", *hosts)
-        command = cluster.command("login", argv, env={"PATH": f"{ROOT}/.cache/venv/bin:/usr/bin:/bin"})
+        command = cluster.command(
+            "login", argv, env={"PATH": f"{ROOT}/.cache/venv/bin:/usr/bin:/bin"}
+        )
         subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
 
 

@@ -1,4 +1,5 @@
-"""verify.py [FOLDER]: seconds that `dsr1 model verify` takes for a sparse copy of DeepSeek-R1: 163 shards, 689 GB.
+"""verify.py [FOLDER]: seconds that `dsr1 model verify` takes for a sparse copy of DeepSeek-R1: 163
+shards, 689 GB.
 
 The headers and the index are as long as R1's: 91,991 tensors.
 """
@@ -22,9 +23,16 @@ def make_sparse(folder: Path) -> None:
         name = f"model-{shard + 1:05}-of-{SHARDS:06}.safetensors"
         tensors = range(shard, TENSORS, SHARDS)
         each = SHARD_BYTES // len(tensors)
-        names = [f"model.layers.{n % 62}.mlp.experts.{n % 256}.down_proj.weight_scale_inv.{n}" for n in tensors]
+        names = [
+            f"model.layers.{n % 62}.mlp.experts.{n % 256}.down_proj.weight_scale_inv.{n}"
+            for n in tensors
+        ]
         told = {
-            tensor: {"dtype": "F8_E4M3", "shape": [each], "data_offsets": [place * each, (place + 1) * each]}
+            tensor: {
+                "dtype": "F8_E4M3",
+                "shape": [each],
+                "data_offsets": [place * each, (place + 1) * each],
+            }
             for place, tensor in enumerate(names)
         }
         header = json.dumps(told).encode()
@@ -45,9 +53,15 @@ def main(folder: Path) -> None:
     for _ in range(ROUNDS):
         began = time.monotonic()
         done = subprocess.run(
-            (*DSR1, "model", "verify", str(folder), "--all"), capture_output=True, text=True, check=True
+            (*DSR1, "model", "verify", str(folder), "--all"),
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        print(f"{time.monotonic() - began:.2f} s, the command's start included: {done.stdout.splitlines()[-1]}")
+        print(
+            f"{time.monotonic() - began:.2f} s, the command's start included:"
+            f" {done.stdout.splitlines()[-1]}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What the site has beside its pages: their order, and the command reference, told by the command."""
+"""What the site has beside its pages: their order, and the command reference, told by the
+command."""
 
 import re
 import subprocess
@@ -46,7 +47,11 @@ def make_nav(pages: Iterable[str]) -> list[object]:
     names = sorted(pages, key=lambda page: (_place(page), page.count("/"), page))
     folders = {name.partition("/")[0] for name in names if "/" in name}
     grouped = groupby(names, lambda name: top if (top := _top(name)) in folders else "")
-    return [entry for folder, found in grouped for entry in ([{folder.capitalize(): [*found]}] if folder else found)]
+    return [
+        entry
+        for folder, found in grouped
+        for entry in ([{folder.capitalize(): [*found]}] if folder else found)
+    ]
 
 
 def _place(page: str) -> int:
@@ -60,12 +65,24 @@ def _top(page: str) -> str:
 
 
 def reference() -> str:
-    argv = (sys.executable, "-m", "typer", "dsr1.launcher.cli.main", "utils", "docs", "--name", "dsr1")
-    return shorten(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout)
+    argv = (
+        sys.executable,
+        "-m",
+        "typer",
+        "dsr1.launcher.cli.main",
+        "utils",
+        "docs",
+        "--name",
+        "dsr1",
+    )
+    return shorten(
+        subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    )
 
 
 def shorten(told: str) -> str:
-    """Without typer's lists of commands, whose descriptions are cut: the headings below have them whole."""
+    """Without typer's lists of commands, whose descriptions are cut: the headings below have them
+    whole."""
     without_lists = re.sub(r"\*\*Commands\*\*:\n\n(?:\*.*\n)+\n?", "", told)
     without_help = re.sub(r"\* `--help`: .*\n", "", without_lists)
     without_empty = re.sub(r"\*\*Options\*\*:\n\n(?!\*)", "", without_help)

@@ -6,7 +6,8 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """In a script's background job SIGINT is ignored, and would be by all that tests start and interrupt."""
+    """In a script's background job SIGINT is ignored, and would be by all that tests start and
+    interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,7 +1,9 @@
-"""A host's sysfs, built from a short description: PCI devices at their places, adapters, interfaces, routes.
+"""A host's sysfs, built from a short description: PCI devices at their places, adapters,
+interfaces, routes.
 
-A place is `NUMA ROOT BRIDGE ... DEVICE`: `0 15 15:01.0 16:00.0 17:00.0 1b:00.0` lies below pci0000:15; in a virtual
-machine `0 0101 0101:00:00.0`. What a description leaves out is as on a healthy ConnectX-7 or H100.
+A place is `NUMA ROOT BRIDGE ... DEVICE`: `0 15 15:01.0 16:00.0 17:00.0 1b:00.0` lies below
+pci0000:15; in a virtual machine `0 0101 0101:00:00.0`. What a description leaves out is as on a
+healthy ConnectX-7 or H100.
 """
 
 import socket
@@ -18,7 +20,13 @@ from dsr1.hosts.agent.facts.pci import pci_readers
 from dsr1.hosts.protocol.fact import Fact, Value, observe
 
 PLATFORMS = Path(__file__).parent / "data" / "platforms"
-ADAPTER = {"rate": 400, "layer": "InfiniBand", "model": "MT4129", "driver": "mlx5_core", "state": "4: ACTIVE"}
+ADAPTER = {
+    "rate": 400,
+    "layer": "InfiniBand",
+    "model": "MT4129",
+    "driver": "mlx5_core",
+    "state": "4: ACTIVE",
+}
 ROUTE = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
 
 
@@ -28,11 +36,14 @@ def load_platform(name: str) -> dict[str, Any]:
 
 
 def facts_of(root: Path, platform: Mapping[str, Any]) -> dict[str, Fact]:
-    """All that is observed of it, below a root that is empty yet. Device nodes are told, not made: that takes root."""
+    """All that is observed of it, below a root that is empty yet. Device nodes are told, not made:
+    that takes root."""
     build(root, platform)
     facts = observed(root)
     verbs = {f"uverbs{number}": True for number in range(len(platform.get("adapters", {})))}
-    route: Value = {"interface": platform["control"], "address": "10.0.0.1"} if "control" in platform else None
+    route: Value = (
+        {"interface": platform["control"], "address": "10.0.0.1"} if "control" in platform else None
+    )
     told: dict[str, Value] = {
         "ib.verbs": {**verbs, "rdma_cm": True},
         "net.control": route,
@@ -62,7 +73,11 @@ def build(root: Path, platform: Mapping[str, Any]) -> None:
 
 
 def default_route(interface: str) -> str:
-    return f"{interface}\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n" if interface else ""
+    return (
+        f"{interface}\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+        if interface
+        else ""
+    )
 
 
 def write(file: Path, text: object) -> None:
@@ -73,7 +88,9 @@ def write(file: Path, text: object) -> None:
 def make_device(root: Path, place: str, files: Mapping[str, object]) -> Path:
     numa, complex_, *steps = place.split()
     roots = f"pci{complex_}:00" if len(complex_) == 4 else f"pci0000:{complex_}"
-    device = root.joinpath("sys/devices", roots, *(step if step.count(":") == 2 else f"0000:{step}" for step in steps))
+    device = root.joinpath(
+        "sys/devices", roots, *(step if step.count(":") == 2 else f"0000:{step}" for step in steps)
+    )
     for name, text in {"numa_node": numa, **files}.items():
         write(device / name, text)
     return device
@@ -115,7 +132,8 @@ def make_port(port: Path, told: Mapping[str, Any]) -> None:
 
 
 def gids(told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """As the kernel fills the table: the link-local address, then IPv4, each as v1 and v2. Or a list, as it is."""
+    """As the kernel fills the table: the link-local address, then IPv4, each as v1 and v2. Or a
+    list, as it is."""
     if told["layer"] == "InfiniBand":
         yield "fe80:0000:0000:0000:a088:c203:00a1:b2c3", "IB/RoCE v1", ""
     entries = told.get("gids", ["fe80::1", told["address"]] if "address" in told else [])
@@ -134,7 +152,13 @@ def written_out(address: str) -> str:
 
 def make_netdev(root: Path, name: str, told: Mapping[str, Any]) -> None:
     device = root / "sys/class/net" / name
-    for file, text in {"operstate": "up", "type": 1, "mtu": 9000, "speed": 100000, **told.get("files", {})}.items():
+    for file, text in {
+        "operstate": "up",
+        "type": 1,
+        "mtu": 9000,
+        "speed": 100000,
+        **told.get("files", {}),
+    }.items():
         write(device / file, text)
     for lower in told.get("lowers", ()):
         (device / f"lower_{lower}").mkdir()

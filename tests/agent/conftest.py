@@ -105,7 +105,15 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def sh() -> Callable[..., Process]:
     def make(name: str, script: str, group: str = "g", listen_port: int | None = None) -> Process:
         ports = () if listen_port is None else (listen_port,)
-        return Process(name, group, "h", ("sh", "-c", script), ports=ports, grace_s=0.5, listen_port=listen_port)
+        return Process(
+            name,
+            group,
+            "h",
+            ("sh", "-c", script),
+            ports=ports,
+            grace_s=0.5,
+            listen_port=listen_port,
+        )
 
     return make
 

@@ -1,4 +1,5 @@
-"""A small hub on loopback, with the addresses of the real one that a download needs, and faults on demand."""
+"""A small hub on loopback, with the addresses of the real one that a download needs, and faults on
+demand."""
 
 import contextlib
 import hashlib
@@ -20,9 +21,9 @@ LFS = ".safetensors"
 class Hub:
     """Serves the folder REPO/ below `root` for each repository. Faults are used up as they happen.
 
-    `cuts`: by file, after how many bytes the connection breaks, request by request. `refusals`: codes, 200 for none.
-    `claims`: sizes that the listing tells. `lies`: what comes in place of the file's own bytes, how often.
-    `gate`: downloads wait for it.
+    `cuts`: by file, after how many bytes the connection breaks, request by request. `refusals`:
+    codes, 200 for none. `claims`: sizes that the listing tells. `lies`: what comes in place of the
+    file's own bytes, how often. `gate`: downloads wait for it.
     """
 
     root: Path
@@ -41,14 +42,22 @@ class Hub:
 
 
 def listing(folder: Path, claims: dict[str, int]) -> list[dict[str, object]]:
-    return [_entry(folder, path, claims.get(path.name)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [
+        _entry(folder, path, claims.get(path.name))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
 
 
 def _entry(folder: Path, path: Path, claim: int | None) -> dict[str, object]:
     data = path.read_bytes()
     entry = {"rfilename": path.relative_to(folder).as_posix(), "size": claim or len(data)}
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    lfs = {"size": claim or len(data), "sha256": hashlib.sha256(data).hexdigest(), "pointerSize": 135}
+    lfs = {
+        "size": claim or len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "pointerSize": 135,
+    }
     return {**entry, "blobId": blob, **({"lfs": lfs} if path.suffix == LFS else {})}
 
 
@@ -77,7 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif revision not in ("main", COMMIT):
             self._say(404, {"error": "no"}, {"X-Error-Code": "RevisionNotFound"})
         else:
-            self._say(200, {"id": repo, "sha": COMMIT, "siblings": listing(folder, self.hub.claims)}, {})
+            self._say(
+                200, {"id": repo, "sha": COMMIT, "siblings": listing(folder, self.hub.claims)}, {}
+            )
 
     def _say(self, code: int, plain: object, headers: dict[str, str]) -> None:
         data = json.dumps(plain).encode()

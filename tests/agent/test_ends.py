@@ -1,4 +1,5 @@
-"""However a process, its group or its agent ends: nothing is left, and it is told in the right order."""
+"""However a process, its group or its agent ends: nothing is left, and it is told in the right
+order."""
 
 import json
 import os
@@ -40,7 +41,9 @@ def kill_agent(lab: "Lab", lives: Alive, eventually: Await) -> None:
     eventually(lambda: not lives(pid))
 
 
-def test_orphans_of_a_killed_main_end(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
+def test_orphans_of_a_killed_main_end(
+    lab: "Lab", sh: Make, lives: Alive, eventually: Await
+) -> None:
     talk = lab.start(sh("a", f"sleep 1000 & echo $! > orphan; {SLEEP}"))
     talk.send(Spawn(("a",)))
     main = talk.until(Spawned).pid
@@ -53,10 +56,17 @@ def test_orphans_of_a_killed_main_end(lab: "Lab", sh: Make, lives: Alive, eventu
 
 
 def test_status_zero_before_a_stop_ends_the_group(lab: "Lab", sh: Make, lives: Alive) -> None:
-    talk = lab.start(sh("a", SLEEP), sh("b", "echo last words; exit 0"), sh("other", SLEEP, group="frontend"))
+    talk = lab.start(
+        sh("a", SLEEP), sh("b", "echo last words; exit 0"), sh("other", SLEEP, group="frontend")
+    )
     talk.send(Spawn(("other", "a", "b")))
     first = talk.until(Exited)
-    assert (first.process, first.code, first.requested, first.tail) == ("b", 0, False, ("last words",))
+    assert (first.process, first.code, first.requested, first.tail) == (
+        "b",
+        0,
+        False,
+        ("last words",),
+    )
     second = talk.until(Exited)
     assert (second.process, second.code, second.requested) == ("a", -15, True)
     assert set(talk.until(Gone).processes) == {"a", "b"}
@@ -73,9 +83,15 @@ def test_a_process_that_ignores_sigterm_is_killed(lab: "Lab", sh: Make, eventual
     assert talk.until(Gone) == Gone(("a",))
 
 
-def test_a_grandchild_in_a_session_of_its_own_ends(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
+def test_a_grandchild_in_a_session_of_its_own_ends(
+    lab: "Lab", sh: Make, lives: Alive, eventually: Await
+) -> None:
     talk = lab.start(
-        sh("a", f"setsid sh -c 'echo $$ > away; {SLEEP}' & while ! [ -s away ]; do sleep 0.01; done; exit 3")
+        sh(
+            "a",
+            f"setsid sh -c 'echo $$ > away; {SLEEP}' & while ! [ -s away ]; do sleep 0.01; done;"
+            " exit 3",
+        )
     )
     talk.send(Spawn(("a",)))
     assert talk.until(Exited).code == 3
@@ -83,7 +99,9 @@ def test_a_grandchild_in_a_session_of_its_own_ends(lab: "Lab", sh: Make, lives: 
     assert not lives(read_pid(lab.folder / "h" / "away", eventually))
 
 
-def test_a_grandchild_without_marks_ends_with_the_last(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
+def test_a_grandchild_without_marks_ends_with_the_last(
+    lab: "Lab", sh: Make, lives: Alive, eventually: Await
+) -> None:
     talk = lab.start(sh("a", f"env -i setsid sh -c 'echo $$ > away; {SLEEP}' & {SLEEP}"))
     talk.send(Spawn(("a",)))
     main = talk.until(Spawned).pid
@@ -115,12 +133,20 @@ def test_quit_lets_the_agent_go_once_everything_is_gone(lab: "Lab", sh: Make, li
     talk = lab.start(sh("a", SLEEP))
     agent = agent_pid(lab)
     talk.send(Spawn(("a",)), Stop(), Quit(), Spawn(("a",)))
-    assert [type(event).__name__ for event in talk.to_end()] == ["AgentUp", "Spawned", "Exited", "Exited", "Gone"]
+    assert [type(event).__name__ for event in talk.to_end()] == [
+        "AgentUp",
+        "Spawned",
+        "Exited",
+        "Exited",
+        "Gone",
+    ]
     assert lab.end() == Gone(("a",))
     assert not lives(agent)
 
 
-def test_a_signal_to_the_agent_stops_everything(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
+def test_a_signal_to_the_agent_stops_everything(
+    lab: "Lab", sh: Make, lives: Alive, eventually: Await
+) -> None:
     talk = lab.start(sh("a", SLEEP), sh("b", DEAF, group="other"))
     talk.send(Spawn(("a", "b")))
     eventually((lab.folder / "h" / "b.deaf").exists)
@@ -131,15 +157,22 @@ def test_a_signal_to_the_agent_stops_everything(lab: "Lab", sh: Make, lives: Ali
     assert not any(lives(event.pid) for event in talk.of(Spawned))
 
 
-def test_end_works_from_the_records_of_a_killed_agent(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
-    talk = lab.start(sh("a", f"sleep 1000 & echo $! > inside; {SLEEP}"), sh("b", f"setsid {DEAF_AWAY} & {SLEEP}"))
+def test_end_works_from_the_records_of_a_killed_agent(
+    lab: "Lab", sh: Make, lives: Alive, eventually: Await
+) -> None:
+    talk = lab.start(
+        sh("a", f"sleep 1000 & echo $! > inside; {SLEEP}"), sh("b", f"setsid {DEAF_AWAY} & {SLEEP}")
+    )
     talk.send(Spawn(("a", "b")))
     mains = [talk.until(Spawned).pid for _ in "ab"]
     others = [read_pid(lab.folder / "h" / name, eventually) for name in ("inside", "away")]
     kill_agent(lab, lives, eventually)
     seen = lab.transport.look("h")
     assert seen.agent == "dead"
-    assert [(process.name, process.state) for process in seen.processes] == [("a", "running"), ("b", "running")]
+    assert [(process.name, process.state) for process in seen.processes] == [
+        ("a", "running"),
+        ("b", "running"),
+    ]
     assert lab.end() == Gone(("a", "b"))
     assert not any(map(lives, mains + others))
     assert {process.state for process in lab.transport.look("h").processes} == {"gone"}
@@ -149,7 +182,8 @@ DEAF_AWAY = "sh -c 'trap \"\" TERM; echo $$ > away; while :; do sleep 1000; done
 
 
 def test_a_reused_pid_is_left_alone(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
-    """The record is made to name this very test's process, as if the pid had been reused, and after a boot."""
+    """The record is made to name this very test's process, as if the pid had been reused, and after
+    a boot."""
     lab.start(sh("a", SLEEP))
     kill_agent(lab, lives, eventually)
     path = lab.folder / "h" / "processes" / "a.json"
@@ -157,12 +191,16 @@ def test_a_reused_pid_is_left_alone(lab: "Lab", sh: Make, lives: Alive, eventual
     stat = Path("/proc/self/stat").read_text()
     started = float(stat[stat.rindex(")") + 2 :].split()[19])
     for record in ((started + 1, boot), (started, "another-boot")):
-        path.write_text(json.dumps({"pid": os.getpid(), "start_time": record[0], "boot_id": record[1]}))
+        path.write_text(
+            json.dumps({"pid": os.getpid(), "start_time": record[0], "boot_id": record[1]})
+        )
         assert lab.transport.look("h").processes[0].state == "gone"
         assert lab.end() == Gone(("a",))
 
 
-def test_another_agent_with_the_same_names_is_left_alone(lab: "Lab", sh: Make, lives: Alive, eventually: Await) -> None:
+def test_another_agent_with_the_same_names_is_left_alone(
+    lab: "Lab", sh: Make, lives: Alive, eventually: Await
+) -> None:
     talks = [lab.start(sh("a", SLEEP), host=host) for host in ("h", "h2")]
     for talk in talks:
         talk.send(Spawn(("a",)))

@@ -1,4 +1,5 @@
-"""The fabric's job with ranks that are none: it says why, ends in time, and ends with who ordered it."""
+"""The fabric's job with ranks that are none: it says why, ends in time, and ends with who ordered
+it."""
 
 import sys
 import threading
@@ -41,23 +42,31 @@ def alive(pids: Path) -> list[int]:
 
 def test_without_torch_every_rank_says_so(local: LocalTransport) -> None:
     told = local.work("h", "fabric", ORDER, lambda _: None)
-    assert [line["problem"] for line in told["told"]] == ["ModuleNotFoundError: No module named 'torch'"] * 2
+    assert [line["problem"] for line in told["told"]] == [
+        "ModuleNotFoundError: No module named 'torch'"
+    ] * 2
     assert told["errors"] == []
 
 
 def test_a_python_that_is_not_there(local: LocalTransport) -> None:
-    told = local.work("h", "fabric", {**ORDER, "python": ["/none/python"], "locals": 1}, lambda _: None)
+    told = local.work(
+        "h", "fabric", {**ORDER, "python": ["/none/python"], "locals": 1}, lambda _: None
+    )
     assert told["told"] == []
     assert told["errors"][0].startswith("/none/python can't be run")
 
 
 def test_what_does_not_end_is_ended(local: LocalTransport, tmp_path: Path) -> None:
-    told = local.work("h", "fabric", {**ORDER, "python": sleeper(tmp_path / "pids"), "limit_s": 1}, lambda _: None)
+    told = local.work(
+        "h", "fabric", {**ORDER, "python": sleeper(tmp_path / "pids"), "limit_s": 1}, lambda _: None
+    )
     assert told == {"told": [], "errors": ["it did not end in time"] * 2}
     assert alive(tmp_path / "pids") == []
 
 
-def test_it_ends_with_who_ordered_it(local: LocalTransport, tmp_path: Path, eventually: Any) -> None:
+def test_it_ends_with_who_ordered_it(
+    local: LocalTransport, tmp_path: Path, eventually: Any
+) -> None:
     pids, ended = tmp_path / "pids", threading.Event()
 
     def order() -> None:

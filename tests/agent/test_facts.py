@@ -10,7 +10,9 @@ from dsr1.hosts.protocol.facts_request import Ask
 from dsr1.hosts.transport.local import LocalTransport
 
 NVMLS = {
-    "refuses": "class NVMLError(Exception): pass\ndef nvmlInit(): raise NVMLError('Driver Not Loaded')",
+    "refuses": (
+        "class NVMLError(Exception): pass\ndef nvmlInit(): raise NVMLError('Driver Not Loaded')"
+    ),
     "dies": "import os, signal\ndef nvmlInit(): os.kill(os.getpid(), signal.SIGSEGV)",
     "leaves": "def nvmlInit(): raise SystemExit(3)",
     "prints": "def nvmlInit(): print('{}', flush=True); raise OSError('no')",
@@ -19,14 +21,21 @@ NVMLS = {
 
 @pytest.mark.parametrize(
     ("nvml", "problem"),
-    [("refuses", "Driver Not Loaded"), ("dies", "ended with -11"), ("leaves", "ended with"), ("prints", "no")],
+    [
+        ("refuses", "Driver Not Loaded"),
+        ("dies", "ended with -11"),
+        ("leaves", "ended with"),
+        ("prints", "no"),
+    ],
 )
 def test_a_sick_nvml_takes_nothing_else_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nvml: str, problem: str
 ) -> None:
     (tmp_path / "pynvml.py").write_text(NVMLS[nvml])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    facts = LocalTransport(tmp_path / "hosts", (sys.executable,)).facts("h", Ask(ports=(8000,), folders=("/tmp",)))
+    facts = LocalTransport(tmp_path / "hosts", (sys.executable,)).facts(
+        "h", Ask(ports=(8000,), folders=("/tmp",))
+    )
     assert facts["gpu.devices"].value is None
     assert problem in facts["gpu.devices"].problem
     assert facts["memory.total"].value

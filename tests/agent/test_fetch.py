@@ -38,13 +38,23 @@ def silent(host: str, progress: Progress) -> None:
 
 
 def fetch(hub: Hub, to: Path, patience_s: float = 20.0, **environ: str) -> dict[str, str]:
-    return fetch_model(Wish((REPO,), str(to), None, patience_s), (), "", {"HF_ENDPOINT": hub.url, **environ}, silent)
+    return fetch_model(
+        Wish((REPO,), str(to), None, patience_s),
+        (),
+        "",
+        {"HF_ENDPOINT": hub.url, **environ},
+        silent,
+    )
 
 
 def assert_whole(hub: Hub, folder: Path) -> None:
     source = hub.root / REPO
-    wanted = {path.relative_to(source): path.read_bytes() for path in source.rglob("*") if path.is_file()}
-    found = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    wanted = {
+        path.relative_to(source): path.read_bytes() for path in source.rglob("*") if path.is_file()
+    }
+    found = {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
     assert found.pop(Path("SHA256SUMS"))
     assert found == wanted
 
@@ -53,8 +63,15 @@ def test_a_whole_model_with_its_hashes(hub: Hub, tmp_path: Path) -> None:
     assert fetch(hub, tmp_path) == {str(tmp_path / "DeepSeek-R1"): COMMIT}
     folder = tmp_path / "DeepSeek-R1"
     assert_whole(hub, folder)
-    assert subprocess.run(("sha256sum", "--check", "--quiet", "SHA256SUMS"), cwd=folder, check=False).returncode == 0
-    assert {f.verdict for f in verify_model(str(folder), (), sys.executable, True, silent)} == {"PASS"}
+    assert (
+        subprocess.run(
+            ("sha256sum", "--check", "--quiet", "SHA256SUMS"), cwd=folder, check=False
+        ).returncode
+        == 0
+    )
+    assert {f.verdict for f in verify_model(str(folder), (), sys.executable, True, silent)} == {
+        "PASS"
+    }
     before = len(hub.asked)
     fetch(hub, tmp_path)
     assert len(hub.asked) == before + 1, "what is there is not asked for again"
@@ -71,7 +88,11 @@ def test_a_connection_that_breaks_off_is_gone_on_with(hub: Hub, tmp_path: Path) 
     hub.refusals.clear()
     fetch(hub, tmp_path)
     assert_whole(hub, tmp_path / "DeepSeek-R1")
-    assert list(dict.fromkeys(hub.ranges(big.name))) == ["", f"bytes={10 * 2**20}-", f"bytes={20 * 2**20}-"]
+    assert list(dict.fromkeys(hub.ranges(big.name))) == [
+        "",
+        f"bytes={10 * 2**20}-",
+        f"bytes={20 * 2**20}-",
+    ]
 
 
 def test_a_hub_that_is_overloaded_is_asked_again(hub: Hub, tmp_path: Path) -> None:
@@ -82,7 +103,9 @@ def test_a_hub_that_is_overloaded_is_asked_again(hub: Hub, tmp_path: Path) -> No
 
 def test_a_hub_that_stays_away_is_given_up_and_gone_on_with_later(hub: Hub, tmp_path: Path) -> None:
     hub.refusals[FIRST] = [503] * 50
-    with pytest.raises(LaunchFailed, match=rf"localhost: {FIRST}: the hub was out of reach for 1 s: .*503"):
+    with pytest.raises(
+        LaunchFailed, match=rf"localhost: {FIRST}: the hub was out of reach for 1 s: .*503"
+    ):
         fetch(hub, tmp_path, patience_s=1.0)
     folder = tmp_path / "DeepSeek-R1"
     assert not (folder / FIRST).exists()
@@ -97,7 +120,8 @@ def test_a_wrong_hash_never_gets_a_final_name(hub: Hub, tmp_path: Path) -> None:
     good = (hub.root / REPO / FIRST).read_bytes()
     hub.lies[FIRST] = [b"\0" * len(good)] * 2
     with pytest.raises(
-        LaunchFailed, match=rf"localhost: {FIRST}: came twice with the hash .*, and .* is the hub's own"
+        LaunchFailed,
+        match=rf"localhost: {FIRST}: came twice with the hash .*, and .* is the hub's own",
     ):
         fetch(hub, tmp_path)
     assert not (tmp_path / "DeepSeek-R1" / FIRST).exists()
@@ -138,7 +162,9 @@ def test_what_is_not_there(
     hub: Hub, tmp_path: Path, repo: str, revision: str | None, kind: type[Dsr1Error], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
-        fetch_model(Wish((repo,), str(tmp_path), revision), (), "", {"HF_ENDPOINT": hub.url}, silent)
+        fetch_model(
+            Wish((repo,), str(tmp_path), revision), (), "", {"HF_ENDPOINT": hub.url}, silent
+        )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +182,9 @@ def test_wishes_that_cannot_be_met(repos: tuple[str, ...], to: str, said: str) -
 
 def test_no_hub_at_all(tmp_path: Path) -> None:
     with pytest.raises(LaunchFailed, match="does not answer as a hub"):
-        fetch_model(Wish((REPO,), str(tmp_path)), (), "", {"HF_ENDPOINT": "http://127.0.0.1:9"}, silent)
+        fetch_model(
+            Wish((REPO,), str(tmp_path)), (), "", {"HF_ENDPOINT": "http://127.0.0.1:9"}, silent
+        )
 
 
 def test_two_into_one_folder_are_told_apart(hub: Hub, tmp_path: Path) -> None:
@@ -176,23 +204,40 @@ def test_two_into_one_folder_are_told_apart(hub: Hub, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "shut").write_text("")
-    with pytest.raises(CheckFailed, match=r"shut/DeepSeek-R1: can't be written to by uid \d+: Not a directory"):
+    with pytest.raises(
+        CheckFailed, match=r"shut/DeepSeek-R1: can't be written to by uid \d+: Not a directory"
+    ):
         fetch(hub, tmp_path / "shut")
 
 
 def test_no_space_is_told_before_the_first_byte(hub: Hub, tmp_path: Path) -> None:
     hub.claims[FIRST] = 10**16
-    with pytest.raises(CheckFailed, match=r"10100000\.0 GB are still to come, .* GB are free; free some space"):
+    with pytest.raises(
+        CheckFailed, match=r"10100000\.0 GB are still to come, .* GB are free; free some space"
+    ):
         fetch(hub, tmp_path)
     assert not (tmp_path / "DeepSeek-R1").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_ended_at_any_point_it_leaves_nothing_and_goes_on(hub: Hub, tmp_path: Path, how: signal.Signals) -> None:
+def test_ended_at_any_point_it_leaves_nothing_and_goes_on(
+    hub: Hub, tmp_path: Path, how: signal.Signals
+) -> None:
     hub.gate = threading.Event()
-    argv = (sys.executable, "-m", "dsr1.launcher.cli.main", "model", "fetch", REPO, "--to", str(tmp_path))
+    argv = (
+        sys.executable,
+        "-m",
+        "dsr1.launcher.cli.main",
+        "model",
+        "fetch",
+        REPO,
+        "--to",
+        str(tmp_path),
+    )
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
-    with subprocess.Popen(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+    with subprocess.Popen(
+        argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as child:
         while not hub.ranges(FIRST):
             assert child.poll() is None
         (agent,) = _agents(str(tmp_path))
@@ -201,7 +246,9 @@ def test_ended_at_any_point_it_leaves_nothing_and_goes_on(hub: Hub, tmp_path: Pa
         told = child.communicate(timeout=30)[0].decode()
     if how == signal.SIGINT:
         assert child.returncode == 4
-        assert told.splitlines()[-1] == "dsr1: interrupted; the same command goes on where it stopped"
+        assert (
+            told.splitlines()[-1] == "dsr1: interrupted; the same command goes on where it stopped"
+        )
     while is_alive(agent, start, boot_id()):
         time.sleep(0.01)
     hub.gate.set()
@@ -211,12 +258,15 @@ def test_ended_at_any_point_it_leaves_nothing_and_goes_on(hub: Hub, tmp_path: Pa
 
 
 def _agents(folder: str) -> list[int]:
-    """Those of this test: no order is in an argument, but where they work is told by their open lock."""
+    """Those of this test: no order is in an argument, but where they work is told by their open
+    lock."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             if str(path.readlink()).startswith(folder):
-                found[path.parts[2]] = Path("/proc", path.parts[2], "cmdline").read_text(errors="replace")
+                found[path.parts[2]] = Path("/proc", path.parts[2], "cmdline").read_text(
+                    errors="replace"
+                )
         except OSError:
             continue
     assert not any(TOKEN in line for line in found.values())

@@ -39,7 +39,10 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+    with (
+        (folder / "filler").open("wb", buffering=0) as file,
+        pytest.raises(OSError, match="No space left"),
+    ):
         write_without_end(file)
 
 

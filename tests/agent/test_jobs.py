@@ -43,17 +43,20 @@ def test_a_deep_look_hashes_every_file(local: LocalTransport, tmp_path: Path) ->
 
 def test_verify_judges_what_the_agent_saw(tmp_path: Path) -> None:
     model = make_model(tmp_path / "R1")
-    assert {f.verdict for f in verify_model(str(model), (), sys.executable, True, silent)} == {"PASS", "SKIP"}
+    assert {f.verdict for f in verify_model(str(model), (), sys.executable, True, silent)} == {
+        "PASS",
+        "SKIP",
+    }
     (model / "SHA256SUMS").write_text(f"{'0' * 64}  {FIRST}\n")
-    (worst, *_) = verify_model(str(model), (), sys.executable, True, silent)
+    worst, *_ = verify_model(str(model), (), sys.executable, True, silent)
     assert (worst.check, worst.verdict, FIRST in worst.seen) == ("model.hash", "FAIL", True)
     (model / FIRST).unlink()
-    (worst, *_) = verify_model(str(model), (), sys.executable, False, silent)
+    worst, *_ = verify_model(str(model), (), sys.executable, False, silent)
     assert (worst.check, worst.seen) == ("model.shards", f"{FIRST}: not there")
 
 
 def test_a_hub_id_that_is_nowhere_fails_here(tmp_path: Path) -> None:
-    (worst, *_) = verify_model("nobody/has-this", (), sys.executable, False, silent)
+    worst, *_ = verify_model("nobody/has-this", (), sys.executable, False, silent)
     assert (worst.check, worst.verdict) == ("model.dir", "FAIL")
 
 
@@ -68,7 +71,9 @@ def test_a_python_that_is_not_there_is_a_finding() -> None:
 
 
 def test_an_agent_that_breaks_off_is_told_by_its_last_words(local: LocalTransport) -> None:
-    with pytest.raises(HostError, match=r"h: its agent broke off: .*LookupError: no job is called 'nothing'"):
+    with pytest.raises(
+        HostError, match=r"h: its agent broke off: .*LookupError: no job is called 'nothing'"
+    ):
         local.work("h", "nothing", {}, lambda _: None)
 
 

@@ -1,4 +1,5 @@
-"""The keeper: commands over one stream, hostile bytes and all, and the end of everything when that stream is lost."""
+"""The keeper: commands over one stream, hostile bytes and all, and the end of everything when that
+stream is lost."""
 
 import json
 import signal
@@ -56,7 +57,9 @@ def test_a_command_that_is_not_there_or_takes_too_long(shell: StepShell) -> None
 
 
 def test_a_step_that_cannot_start_says_why(tmp_path: Path, shell: StepShell) -> None:
-    (tmp_path / "bin" / "srun").write_text("#!/bin/sh\necho 'srun: error: Invalid node name' >&2; exit 1\n")
+    (tmp_path / "bin" / "srun").write_text(
+        "#!/bin/sh\necho 'srun: error: Invalid node name' >&2; exit 1\n"
+    )
     with pytest.raises(HostError, match="h: its step is lost: srun: error: Invalid node name"):
         shell.run(("true",), 10)
 
@@ -64,7 +67,9 @@ def test_a_step_that_cannot_start_says_why(tmp_path: Path, shell: StepShell) -> 
 def begin(keeper: Keeper, folder: Path) -> "subprocess.Popen[bytes]":
     """A keeper with an agent in it that has a process."""
     pipe = subprocess.PIPE
-    child = subprocess.Popen(keeper.argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0)
+    child = subprocess.Popen(
+        keeper.argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0
+    )
     given = render_start(HostPlan("r", "h", "127.0.0.1", (SLEEP,)), {}).decode()
     assert child.stdin is not None
     assert child.stdout is not None

@@ -31,7 +31,10 @@ Make = Callable[..., Process]
 Await = Callable[[Callable[[], bool]], None]
 SLEEP = "exec sleep 1000"
 HOSTILE = ("a b", "';id", "x,y", '{"a": ["\n"]}', "$HOME `id`", "ü\u20ac", "")
-SHOW = "import json,os,sys; print(json.dumps([sys.argv[1:], {k: v for k, v in os.environ.items() if k[:2] == 'V_'}]))"
+SHOW = (
+    "import json,os,sys; print(json.dumps([sys.argv[1:], {k: v for k, v in os.environ.items() if"
+    " k[:2] == 'V_'}]))"
+)
 
 
 def agent_of(lab: "Lab") -> psutil.Process:
@@ -47,9 +50,15 @@ def test_hostile_values_arrive_as_they_are(lab: "Lab") -> None:
     assert seen == {variable.name: variable.value for variable in env}
 
 
-def test_a_process_gets_marks_a_group_and_no_foreign_files(lab: "Lab", sh: Make, eventually: Await) -> None:
+def test_a_process_gets_marks_a_group_and_no_foreign_files(
+    lab: "Lab", sh: Make, eventually: Await
+) -> None:
     talk = lab.start(
-        sh("a", "echo $DSR1_RUN $DSR1_PROCESS $PWD; ls /proc/self/fd | tr '\\n' ' '; touch done; exec sleep 1000")
+        sh(
+            "a",
+            "echo $DSR1_RUN $DSR1_PROCESS $PWD; ls /proc/self/fd | tr '\\n' ' '; touch done; exec"
+            " sleep 1000",
+        )
     )
     agent = talk.until(AgentUp).pid
     talk.send(Spawn(("a",)))
@@ -63,8 +72,16 @@ def test_a_process_gets_marks_a_group_and_no_foreign_files(lab: "Lab", sh: Make,
 
 
 def test_what_processes_leave_in_tmp_goes_with_the_run(lab: "Lab", sh: Make) -> None:
-    own = Process("own", "o", "h", ("sh", "-c", "echo $TMPDIR"), env=(Variable("TMPDIR", "/elsewhere", "recipe"),))
-    talk = lab.start(sh("a", "touch $TMPDIR/left; ls $TMPDIR; stat -c %a $TMPDIR; echo $TMPDIR"), own)
+    own = Process(
+        "own",
+        "o",
+        "h",
+        ("sh", "-c", "echo $TMPDIR"),
+        env=(Variable("TMPDIR", "/elsewhere", "recipe"),),
+    )
+    talk = lab.start(
+        sh("a", "touch $TMPDIR/left; ls $TMPDIR; stat -c %a $TMPDIR; echo $TMPDIR"), own
+    )
     talk.send(Spawn(("own",)))
     assert talk.until(Exited).tail == ("/elsewhere",)
     talk.send(Spawn(("a",)))
@@ -79,7 +96,9 @@ def test_default_signals_are_restored(lab: "Lab", sh: Make) -> None:
     talk = lab.start(sh("a", "grep -E 'Sig(Ign|Blk)' /proc/self/status"))
     talk.send(Spawn(("a",)))
     masks = [int(line.split()[1], 16) for line in talk.until(Exited).tail]
-    standard = 2**31 - 1  # signals 1 to 31: those above are libc's own, and what ran us may have ignored them
+    standard = (
+        2**31 - 1
+    )  # signals 1 to 31: those above are libc's own, and what ran us may have ignored them
     assert [mask & standard for mask in masks] == [0, 0]
 
 
@@ -117,9 +136,12 @@ while True:
 
 
 def test_listening(lab: "Lab", sh: Make, free_port: int, eventually: Await) -> None:
-    """At first nothing listens; then what listens doesn't answer, as etcd before it leads; then it is unwell."""
+    """At first nothing listens; then what listens doesn't answer, as etcd before it leads; then it
+    is unwell."""
     serve = f"exec {sys.executable} -c {shlex.quote(SERVER)} {free_port}"
-    talk = lab.start(sh("a", f"while ! [ -e go ]; do sleep 0.01; done; {serve}", listen_port=free_port))
+    talk = lab.start(
+        sh("a", f"while ! [ -e go ]; do sleep 0.01; done; {serve}", listen_port=free_port)
+    )
     talk.send(Spawn(("a",)))
     talk.until(Spawned)
     assert not talk.of(Listening)
@@ -156,7 +178,9 @@ def test_a_reader_that_comes_back_misses_nothing(lab: "Lab", sh: Make) -> None:
     assert len(again.seen) == 1
 
 
-def test_losing_every_reader_changes_nothing(lab: "Lab", sh: Make, lives: Callable[[int], bool]) -> None:
+def test_losing_every_reader_changes_nothing(
+    lab: "Lab", sh: Make, lives: Callable[[int], bool]
+) -> None:
     talk = lab.start(sh("a", SLEEP))
     talk.send(Spawn(("a",)))
     pid = talk.until(Spawned).pid
@@ -167,12 +191,14 @@ def test_losing_every_reader_changes_nothing(lab: "Lab", sh: Make, lives: Callab
     assert lives(pid)
 
 
-def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(tmp_path: Path, eventually: Await) -> None:
+def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(
+    tmp_path: Path, eventually: Await
+) -> None:
     code = (
-        "import sys; from pathlib import Path; from dsr1.hosts.protocol import control; "
-        "from dsr1.hosts.agent.server import server; "
-        "from dsr1.hosts.protocol.process import HostPlan; folder = Path(sys.argv[1]); "
-        "server.Server(HostPlan('r', 'h', '127.0.0.1', ()), folder, control.listen(folder), 1.0).run()"
+        "import sys; from pathlib import Path; from dsr1.hosts.protocol import control; from"
+        " dsr1.hosts.agent.server import server; from dsr1.hosts.protocol.process import HostPlan;"
+        " folder = Path(sys.argv[1]); server.Server(HostPlan('r', 'h', '127.0.0.1', ()), folder,"
+        " control.listen(folder), 1.0).run()"
     )
     with subprocess.Popen((sys.executable, "-c", code, str(tmp_path))) as agent:
         try:
@@ -223,7 +249,9 @@ def test_an_idle_agent_costs_nothing(lab: "Lab", sh: Make) -> None:
 
 
 def test_a_large_log_costs_no_memory(lab: "Lab", sh: Make, eventually: Await) -> None:
-    talk = lab.start(sh("a", "head -c 300000000 /dev/zero | tr '\\0' 'x'; echo; echo the end; exec sleep 1000"))
+    talk = lab.start(
+        sh("a", "head -c 300000000 /dev/zero | tr '\\0' 'x'; echo; echo the end; exec sleep 1000")
+    )
     talk.send(Spawn(("a",)))
     talk.until(Spawned)
     log = lab.folder / "h" / "logs" / "a.log"

@@ -12,7 +12,8 @@ from dsr1.hosts.protocol.reach import Peer, ReachAnswer, Reached, ReachQuestion
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """One that is free on every loopback address, kept so by a socket that is bound and doesn't listen."""
+    """One that is free on every loopback address, kept so by a socket that is bound and doesn't
+    listen."""
     with socket.socket() as keeper:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         keeper.bind(("127.0.0.1", 0))
@@ -30,7 +31,10 @@ def ask_all(questions: list[ReachQuestion]) -> list[ReachAnswer]:
 
 def test_all_reach_each_other_and_nothing_listens_afterwards(port: int) -> None:
     leader, *others = peers(port, 40)
-    questions = [ReachQuestion(leader, tuple(others)), *(ReachQuestion(other, (leader,)) for other in others)]
+    questions = [
+        ReachQuestion(leader, tuple(others)),
+        *(ReachQuestion(other, (leader,)) for other in others),
+    ]
     told = ask_all(questions)
     assert told[0] == ReachAnswer(tuple(Reached(other.name) for other in others))
     assert set(told[1:]) == {ReachAnswer((Reached("n1"),))}
@@ -58,7 +62,10 @@ def test_a_peer_that_listens_late(port: int) -> None:
 def test_a_peer_that_answers_nothing(port: int) -> None:
     """A listener whose queue is full drops what comes, as a firewall does."""
     leader, other = peers(port, 2)
-    with socket.create_server((other.address, port), backlog=0) as door, socket.create_connection(door.getsockname()):
+    with (
+        socket.create_server((other.address, port), backlog=0) as door,
+        socket.create_connection(door.getsockname()),
+    ):
         told = try_peers(ReachQuestion(leader, (other,), timeout_s=0.3, window_s=0.6))
     assert told == ReachAnswer((Reached("n2", "no answer in 0.3 s"),))
 

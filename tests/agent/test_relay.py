@@ -22,7 +22,12 @@ from dsr1.launcher.commands.certificates import make_secrets
 
 HERE = "127.0.0.1"
 SERVERS: list[Server] = []
-FILES = {"config.json": b"{}", "empty.json": b"", "a/b c.txt": b"x", "large.safetensors": bytes(range(256)) * 20_000}
+FILES = {
+    "config.json": b"{}",
+    "empty.json": b"",
+    "a/b c.txt": b"x",
+    "large.safetensors": bytes(range(256)) * 20_000,
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,9 @@ def serve(secrets: Mapping[str, str], stock: Stock) -> Address:
     return HERE, server.port
 
 
-def offer(folder: Path, secrets: Mapping[str, str], sums: Mapping[str, str] | None = None) -> tuple[Stock, Address]:
+def offer(
+    folder: Path, secrets: Mapping[str, str], sums: Mapping[str, str] | None = None
+) -> tuple[Stock, Address]:
     stock = Stock(list_folder(folder))
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
@@ -64,7 +71,11 @@ def offer(folder: Path, secrets: Mapping[str, str], sums: Mapping[str, str] | No
 
 
 def take(
-    folder: Path, stock: Stock, ahead: Sequence[Address], secrets: Mapping[str, str], patience_s: float = 10.0
+    folder: Path,
+    stock: Stock,
+    ahead: Sequence[Address],
+    secrets: Mapping[str, str],
+    patience_s: float = 10.0,
 ) -> Receiver:
     """A host that receives; it has not begun."""
     (folder / WORK).mkdir(parents=True, exist_ok=True)
@@ -75,7 +86,11 @@ def take(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def dead_address() -> Address:
@@ -83,7 +98,9 @@ def dead_address() -> Address:
         return HERE, door.getsockname()[1]
 
 
-def test_a_chain_brings_the_same_to_all(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+def test_a_chain_brings_the_same_to_all(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
     """All of them at once: what has not come yet is waited for."""
     first, address = offer(source, secrets)
     ahead, threads = [address], []
@@ -112,12 +129,19 @@ def test_a_silent_host_is_passed_over(
     monkeypatch.setattr("dsr1.hosts.agent.model.relay.SILENT_S", 0.3)
     stock, address = offer(source, secrets)
     with socket.create_server((HERE, 0)) as silent:
-        take(tmp_path / "host", Stock(stock.items), [(HERE, silent.getsockname()[1]), address], secrets).run()
+        take(
+            tmp_path / "host",
+            Stock(stock.items),
+            [(HERE, silent.getsockname()[1]), address],
+            secrets,
+        ).run()
     assert contents(tmp_path / "host") == FILES
 
 
 def test_nobody_ahead_is_told(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
-    receiver = take(tmp_path / "host", Stock(list_folder(source)), [dead_address()], secrets, patience_s=0.3)
+    receiver = take(
+        tmp_path / "host", Stock(list_folder(source)), [dead_address()], secrets, patience_s=0.3
+    )
     with pytest.raises(Refused, match="none of the 1 hosts ahead has given anything"):
         receiver.run()
     assert contents(tmp_path / "host") == {}
@@ -128,7 +152,9 @@ def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str,
     for number, start in enumerate((FILES["large.safetensors"][:100_000], b"\0" * 100_000)):
         stock, address = offer(source, secrets)
         (item,) = (item for item in stock.items if item.name == "large.safetensors")
-        part = tmp_path / f"host{number}" / WORK / f"large.safetensors.{item.size}-{item.changed}.part"
+        part = (
+            tmp_path / f"host{number}" / WORK / f"large.safetensors.{item.size}-{item.changed}.part"
+        )
         part.parent.mkdir(parents=True)
         part.write_bytes(start)
         own = Stock(stock.items)
@@ -138,7 +164,9 @@ def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str,
         assert contents(tmp_path / f"host{number}") == FILES
 
 
-def test_a_part_of_a_source_that_has_changed_is_not(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+def test_a_part_of_a_source_that_has_changed_is_not(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
     part = tmp_path / "host" / WORK / "large.safetensors.5120000-1.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"old")
@@ -147,7 +175,9 @@ def test_a_part_of_a_source_that_has_changed_is_not(source: Path, tmp_path: Path
     assert contents(tmp_path / "host") == FILES | {f"{WORK}/{part.name}": b"old"}
 
 
-def test_what_came_another_way_is_kept_if_it_is_the_same(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
+def test_what_came_another_way_is_kept_if_it_is_the_same(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
     host = tmp_path / "host"
     host.mkdir()
     (host / "large.safetensors").write_bytes(FILES["large.safetensors"])
@@ -162,13 +192,17 @@ def test_what_came_another_way_is_kept_if_it_is_the_same(source: Path, tmp_path:
 def test_a_source_that_is_not_as_recorded_gives_nothing_a_final_name(
     source: Path, tmp_path: Path, secrets: dict[str, str]
 ) -> None:
-    stock, address = offer(source, secrets, {"large.safetensors": "0" * 64, "config.json": "1" * 64})
+    stock, address = offer(
+        source, secrets, {"large.safetensors": "0" * 64, "config.json": "1" * 64}
+    )
     with pytest.raises(Refused, match=r"large\.safetensors: came twice with the hash .*, and 0000"):
         take(tmp_path / "host", Stock(stock.items), [address], secrets).run()
     assert "large.safetensors" not in contents(tmp_path / "host")
 
 
-def test_only_the_pushs_own_certificate_opens_the_door(source: Path, secrets: dict[str, str]) -> None:
+def test_only_the_pushs_own_certificate_opens_the_door(
+    source: Path, secrets: dict[str, str]
+) -> None:
     _, address = offer(source, secrets)
     with pytest.raises(OSError, match="certificate verify failed"):
         Source(*address, make_context(ssl.PROTOCOL_TLS_CLIENT, make_secrets([HERE])))
@@ -178,7 +212,8 @@ def test_only_the_pushs_own_certificate_opens_the_door(source: Path, secrets: di
 
 
 def _answer_to(plain: socket.socket, context: ssl.SSLContext) -> bytes:
-    """With TLS 1.3 a client is refused after its own handshake is over: it sees it when it reads."""
+    """With TLS 1.3 a client is refused after its own handshake is over: it sees it when it
+    reads."""
     try:
         with context.wrap_socket(plain, server_hostname=HERE) as line:
             line.sendall(b"[0, 0]\n")
@@ -189,7 +224,17 @@ def _answer_to(plain: socket.socket, context: ssl.SSLContext) -> bytes:
 
 @pytest.mark.parametrize(
     "request_",
-    [b"\n", b"[]\n", b"[99, 0]\n", b"[-9, 0]\n", b"{}\n", b"[0, 0" * 999, b"\xff\n", b'["a", 0]\n', b"[[], 0]\n"],
+    [
+        b"\n",
+        b"[]\n",
+        b"[99, 0]\n",
+        b"[-9, 0]\n",
+        b"{}\n",
+        b"[0, 0" * 999,
+        b"\xff\n",
+        b'["a", 0]\n',
+        b"[[], 0]\n",
+    ],
 )
 def test_a_peer_that_asks_nonsense_ends_its_own_line_alone(
     source: Path, secrets: dict[str, str], request_: bytes
@@ -227,7 +272,9 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
         liar.join()
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\nb", "a\0b", ".."])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\nb", "a\0b", ".."]
+)
 def test_a_name_that_leads_out_is_refused(name: str) -> None:
     with pytest.raises(Refused, match="is not the name of a file"):
         parse_items([[name, 1, 1]])
@@ -247,6 +294,8 @@ def test_names_are_only_names(tmp_path: Path, secrets: dict[str, str], name: str
     (tmp_path / "source" / name).write_bytes(b"1")
     (tmp_path / "source" / ".hidden").write_bytes(b"2")
     stock, address = offer(tmp_path / "source", secrets)
-    travelled = json.loads(json.dumps([[item.name, item.size, item.changed] for item in stock.items]))
+    travelled = json.loads(
+        json.dumps([[item.name, item.size, item.changed] for item in stock.items])
+    )
     take(tmp_path / "host", Stock(parse_items(travelled)), [address], secrets).run()
     assert contents(tmp_path / "host") == {name: b"1"}

@@ -1,4 +1,5 @@
-"""Asking a runtime, with a small one in the place of vLLM's and Dynamo's: real children, and none is left."""
+"""Asking a runtime, with a small one in the place of vLLM's and Dynamo's: real children, and none
+is left."""
 
 import os
 import sys
@@ -21,7 +22,8 @@ FILES = {
     "vllm/usage/usage_lib.py": "class UsageContext:\n    OPENAI_API_SERVER = 1\n",
     "vllm/model_executor/model_loader.py": "_LOAD_FORMAT_TO_MODEL_LOADER = {'auto': 1}\n",
     "dynamo/vllm/__init__.py": "",
-    "dynamo/vllm/args.py": """
+    "dynamo/vllm/args.py": (
+        """
 import argparse, os, time
 def parser():
     made = argparse.ArgumentParser(allow_abbrev=False)
@@ -41,19 +43,23 @@ def parse_args():
     made.end, made.text = args.end, os.environ.get('TEXT', '')
     if args.end is None: made.create_engine_config = lambda usage: print('noise on stdout')
     return made
-""",
-    "dynamo/vllm/__main__.py": """
+"""
+    ),
+    "dynamo/vllm/__main__.py": (
+        """
 from dynamo.vllm.args import parser
 parser().parse_args()
 open('/dev/null/started', 'w')  # past the parsing: it must never come here
-""",
+"""
+    ),
     "dynamo/odd.py": "import sys; sys.exit('no such thing')\n",
 }
 
 
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that Python finds a vllm and a dynamo in; `imports` grows with every import of vllm."""
+    """A folder that Python finds a vllm and a dynamo in; `imports` grows with every import of
+    vllm."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -65,15 +71,22 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def asking(*ends: str, text: str = "") -> RuntimeQuestion:
     commands = [
-        CommandLine(end or "good", "dynamo.vllm", ("--end", end) if end else (), (("TEXT", text),)) for end in ends
+        CommandLine(end or "good", "dynamo.vllm", ("--end", end) if end else (), (("TEXT", text),))
+        for end in ends
     ]
-    return RuntimeQuestion((sys.executable,), "org/hub-id", ("dynamo.vllm",), tuple(commands), timeout_s=20)
+    return RuntimeQuestion(
+        (sys.executable,), "org/hub-id", ("dynamo.vllm",), tuple(commands), timeout_s=20
+    )
 
 
 def test_what_it_knows(runtime: Path) -> None:
     told = ask_runtime(asking(), runtime / "base")
     (parser,) = told.parsers
-    assert (told.variables, told.load_formats, told.problem) == (("VLLM_A", "VLLM_B"), ("auto",), "")
+    assert (told.variables, told.load_formats, told.problem) == (
+        ("VLLM_A", "VLLM_B"),
+        ("auto",),
+        "",
+    )
     assert {"--words", "--end", "--in-a-group", "--help"} <= set(parser.flags)
     assert [(choice.flag, choice.words) for choice in parser.choices] == [("--words", ("x", "y"))]
 
@@ -105,7 +118,10 @@ def test_an_answer_is_kept_and_only_what_is_new_is_asked(runtime: Path) -> None:
     both = ask_runtime(asking("", "value"), base)
     assert (both.said[0], both.said[1].verdict, both.problem) == (first.said[0], "refused", "")
     assert (runtime / "imports").read_text() == "ii"
-    assert (base.stat().st_mode & 0o777, (base / "runtime").stat().st_mode & 0o777) == (0o700, 0o700)
+    assert (base.stat().st_mode & 0o777, (base / "runtime").stat().st_mode & 0o777) == (
+        0o700,
+        0o700,
+    )
 
 
 def test_a_refusal_is_not_kept(runtime: Path) -> None:
@@ -121,7 +137,9 @@ def test_another_vllm_in_the_same_place_is_asked_anew(runtime: Path) -> None:
     assert ask_runtime(asking(), runtime / "base").variables == ("VLLM_C_NEW",)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"[]", b"\xff", b'{"said": {}, "knowledge": {"vllm": 1}}', b'{"said": 1}'])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"[]", b"\xff", b'{"said": {}, "knowledge": {"vllm": 1}}', b'{"said": 1}']
+)
 def test_a_spoilt_cache_is_as_good_as_none(runtime: Path, garbage: bytes) -> None:
     first = ask_runtime(asking(""), runtime / "base")
     (file,) = (runtime / "base" / "runtime").iterdir()
@@ -156,10 +174,13 @@ def test_one_that_dies_says_so(runtime: Path) -> None:
 
 def test_without_vllm_the_reason_is_told(tmp_path: Path) -> None:
     told = ask_runtime(asking("value"), tmp_path)
-    assert (told.parsers, told.said) == ((), (Said("value", "unknown", "ModuleNotFoundError: No module named 'vllm'"),))
-    assert ask_runtime(replace(asking("value"), python=("/none/python",)), tmp_path).problem.startswith(
-        "/none/python can't"
+    assert (told.parsers, told.said) == (
+        (),
+        (Said("value", "unknown", "ModuleNotFoundError: No module named 'vllm'"),),
     )
+    assert ask_runtime(
+        replace(asking("value"), python=("/none/python",)), tmp_path
+    ).problem.startswith("/none/python can't")
 
 
 def test_a_module_that_parses_nothing_is_no_parser(runtime: Path) -> None:
@@ -186,15 +207,20 @@ time.sleep(600)
         assert time.monotonic() < until, "the child's own child lives on"
 
 
-@pytest.mark.parametrize("line", [{"said": 3}, {"variables": 3}, {"new": 1}, {"parsers": {"module": 1}}])
+@pytest.mark.parametrize(
+    "line", [{"said": 3}, {"variables": 3}, {"new": 1}, {"parsers": {"module": 1}}]
+)
 def test_lines_that_are_not_ours(line: dict[str, object]) -> None:
-    assert collect([{"variables": ["A"]}, line], "").problem.startswith("it tells what this dsr1 doesn't know")
+    assert collect([{"variables": ["A"]}, line], "").problem.startswith(
+        "it tells what this dsr1 doesn't know"
+    )
 
 
 def test_pydantics_words_for_programmers_are_cut() -> None:
     text = (
-        "1 validation error for X\n  Value error, a [1] is not b. [type=value_error, "
-        "input_value=ArgsKwargs((), {'a': 1}), input_type=ArgsKwargs]\n    For further information visit https://errors.pydantic.dev/2.13/v/value_error"
+        "1 validation error for X\n  Value error, a [1] is not b. [type=value_error,"
+        " input_value=ArgsKwargs((), {'a': 1}), input_type=ArgsKwargs]\n    For further information"
+        " visit https://errors.pydantic.dev/2.13/v/value_error"
     )
     assert shorten(text) == "1 validation error for X a [1] is not b."
 

@@ -20,7 +20,8 @@ with tie(("/bin/sh", "-c", f"sleep 600 & echo $$ $! > {sys.argv[1]}; wait"), {})
 
 
 @pytest.mark.parametrize(
-    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", -9), ("kill -TERM $$", -15)]
+    ("script", "code"),
+    [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", -9), ("kill -TERM $$", -15)],
 )
 def test_it_ends_as_its_command_did(script: str, code: int) -> None:
     with tie(("/bin/sh", "-c", script), {}) as child:
@@ -36,7 +37,9 @@ def alive(pids: Path) -> list[int]:
 def test_who_tied_it_is_killed(tmp_path: Path, eventually: Any) -> None:
     """Its own child dies as well, which nobody but the one between knows."""
     pids = tmp_path / "pids"
-    with subprocess.Popen((sys.executable, "-c", HOLD, str(pids)), env={**os.environ, "TMPDIR": str(tmp_path)}) as us:
+    with subprocess.Popen(
+        (sys.executable, "-c", HOLD, str(pids)), env={**os.environ, "TMPDIR": str(tmp_path)}
+    ) as us:
         eventually(lambda: len(alive(pids)) == 2)
         us.send_signal(signal.SIGKILL)
     eventually(lambda: alive(pids) == [])

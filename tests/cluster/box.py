@@ -45,7 +45,8 @@ def pids_in(spaces: frozenset[str]) -> Iterator[int]:
 
 @dataclass(slots=True)
 class Box:
-    """`folder` outlives a crash: it holds the disk (etc, home) and the logs. `pid` is its pid 1, 0 when down."""
+    """`folder` outlives a crash: it holds the disk (etc, home) and the logs. `pid` is its pid 1, 0
+    when down."""
 
     name: str
     address: str
@@ -59,7 +60,8 @@ class Box:
 
     @property
     def card(self) -> str:
-        """The same Ethernet address after every boot, so that its neighbours' ARP tables stay right."""
+        """The same Ethernet address after every boot, so that its neighbours' ARP tables stay
+        right."""
         return "02:00:" + ":".join(f"{int(part):02x}" for part in self.address.split("."))
 
     @property
@@ -67,9 +69,19 @@ class Box:
         return self.pid != 0 and start_time(self.pid) == self.started
 
     def start(self) -> None:
-        """Gives it a process, and no network yet. `--kill-child` and the pipe end it with the one who started it."""
+        """Gives it a process, and no network yet. `--kill-child` and the pipe end it with the one
+        who started it."""
         (self.folder / "boot_id").write_text(f"{uuid.uuid4()}\n")
-        unshare = ("unshare", "--net", "--uts", "--mount", "--pid", "--ipc", "--fork", "--kill-child")
+        unshare = (
+            "unshare",
+            "--net",
+            "--uts",
+            "--mount",
+            "--pid",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+        )
         with (self.folder / "log" / "init.log").open("ab") as log:
             self._unshare = subprocess.Popen(
                 (*unshare, "bash", str(INIT), self.name),
@@ -133,7 +145,8 @@ class Box:
         self.spaces = frozenset()
 
     def processes(self, uid: int | None = None) -> list[tuple[int, str]]:
-        """(pid as the host itself sees it, command line) of whatever is alive on it, of one user or all."""
+        """(pid as the host itself sees it, command line) of whatever is alive on it, of one user or
+        all."""
         mine = frozenset(space for space in self.spaces if space.startswith("pid:"))
         return sorted(told for pid in pids_in(mine) if (told := _tell(pid, uid)) is not None)
 

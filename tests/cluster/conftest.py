@@ -21,13 +21,19 @@ Clusters = Callable[..., Cluster]
 def needs_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: it makes network, process and mount namespaces on this machine")
-    if subprocess.run(("unshare", "--net", "--mount", "--pid", "--fork", "true"), check=False).returncode != 0:
+    if (
+        subprocess.run(
+            ("unshare", "--net", "--mount", "--pid", "--fork", "true"), check=False
+        ).returncode
+        != 0
+    ):
         pytest.skip("needs a machine that lets root make namespaces: this container does not")
 
 
 @pytest.fixture(scope="session")
 def packages(needs_root: None) -> None:
-    """sshd, ssh and ip: installed when missing, once, however many test runs ask at the same time."""
+    """sshd, ssh and ip: installed when missing, once, however many test runs ask at the same
+    time."""
     with Path(tempfile.gettempdir(), "dsr1-packages.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if missing := missing_tools():
@@ -35,15 +41,21 @@ def packages(needs_root: None) -> None:
 
 
 def install(missing: list[str]) -> None:
-    """The packages' own scripts start no daemon: Debian's policy-rc.d forbids it (101) for the while."""
+    """The packages' own scripts start no daemon: Debian's policy-rc.d forbids it (101) for the
+    while."""
     made = not POLICY.exists()
     if made:
         POLICY.write_text("#!/bin/sh\nexit 101\n")
         POLICY.chmod(0o755)
     try:
-        for command in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", *missing)):
+        for command in (
+            ("update", "-qq"),
+            ("install", "-y", "-qq", "--no-install-recommends", *missing),
+        ):
             env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(("apt-get", *command), env=env, check=True, timeout=600, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ("apt-get", *command), env=env, check=True, timeout=600, stdout=subprocess.DEVNULL
+            )
     finally:
         if made:
             POLICY.unlink()
@@ -55,7 +67,9 @@ def make_cluster(packages: None, tmp_path: Path) -> Iterator[Clusters]:
     numbers = itertools.count()
     with ExitStack() as made:
 
-        def make(*names: str, shared_home: bool = False, loopback_names: Collection[str] = ()) -> Cluster:
+        def make(
+            *names: str, shared_home: bool = False, loopback_names: Collection[str] = ()
+        ) -> Cluster:
             folder = tmp_path / f"cluster{next(numbers)}"
             up = Cluster.up(folder, names, shared_home=shared_home, loopback_names=loopback_names)
             return made.enter_context(up)
@@ -65,7 +79,8 @@ def make_cluster(packages: None, tmp_path: Path) -> Iterator[Clusters]:
 
 @pytest.fixture
 def cluster(make_cluster: Clusters) -> Cluster:
-    """login, node1 and node2. Function scope: a test may crash and cut what it likes, and the next finds it whole."""
+    """login, node1 and node2. Function scope: a test may crash and cut what it likes, and the next
+    finds it whole."""
     return make_cluster("node1", "node2")
 
 

@@ -1,4 +1,5 @@
-"""A cluster of hosts with sshd on this machine: each its own network, processes, mounts, host name and boot id."""
+"""A cluster of hosts with sshd on this machine: each its own network, processes, mounts, host name
+and boot id."""
 
 import shutil
 import subprocess
@@ -14,11 +15,13 @@ Completed = subprocess.CompletedProcess[str]
 
 
 class Cluster:
-    """`login`, where the launching side runs, and the named hosts, on one bridge: 10.77.0.1 and upwards.
+    """`login`, where the launching side runs, and the named hosts, on one bridge: 10.77.0.1 and
+    upwards.
 
-    Every host sees the machine's files, except that /etc and /usr/local are its own copies, and /home, /tmp, /run,
-    /root, /var/tmp, /var/log and /dev/shm its own. The checkout and its Python environments lie at the paths they have.
-    Users: `launch` (2000), whose key every host takes, and `other` (2001), whom none lets in.
+    Every host sees the machine's files, except that /etc and /usr/local are its own copies, and
+    /home, /tmp, /run, /root, /var/tmp, /var/log and /dev/shm its own. The checkout and its Python
+    environments lie at the paths they have. Users: `launch` (2000), whose key every host takes, and
+    `other` (2001), whom none lets in.
     """
 
     def __init__(self, folder: Path, boxes: Sequence[Box]) -> None:
@@ -29,7 +32,12 @@ class Cluster:
 
     @classmethod
     def up(
-        cls, folder: Path, names: Sequence[str], *, shared_home: bool = False, loopback_names: Collection[str] = ()
+        cls,
+        folder: Path,
+        names: Sequence[str],
+        *,
+        shared_home: bool = False,
+        loopback_names: Collection[str] = (),
     ) -> "Cluster":
         """`loopback_names` are the hosts whose own name means 127.0.1.1 to them, as on Debian."""
         made = cls(folder, make_boxes(folder, (LOGIN, *names), shared_home, loopback_names))
@@ -44,18 +52,42 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self.down()
 
     def command(
-        self, box: str, argv: Sequence[str], user: str = "launch", env: Mapping[str, str] | None = None
+        self,
+        box: str,
+        argv: Sequence[str],
+        user: str = "launch",
+        env: Mapping[str, str] | None = None,
     ) -> tuple[str, ...]:
-        """What `run` runs, for Popen: in a session of its own, in the user's home; it dies with the nsenter process."""
+        """What `run` runs, for Popen: in a session of its own, in the user's home; it dies with the
+        nsenter process."""
         home = "/root" if user == "root" else f"/home/{user}"
-        told = {"HOME": home, "USER": user, "LOGNAME": user, "SHELL": "/bin/bash", "PATH": PATH, "LANG": "C.UTF-8"}
+        told = {
+            "HOME": home,
+            "USER": user,
+            "LOGNAME": user,
+            "SHELL": "/bin/bash",
+            "PATH": PATH,
+            "LANG": "C.UTF-8",
+        }
         given = [f"{name}={value}" for name, value in (told | dict(env or {})).items()]
         enter = ("nsenter", "-t", str(self._alive(box).pid), "-m", "-u", "-i", "-n", "-p")
-        become = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--pdeathsig", "KILL", "setsid")
+        become = (
+            "setpriv",
+            "--reuid",
+            user,
+            "--regid",
+            user,
+            "--init-groups",
+            "--pdeathsig",
+            "KILL",
+            "setsid",
+        )
         return (*enter, *become, "env", "-i", "-C", home, *given, *argv)
 
     def run(
@@ -68,7 +100,12 @@ class Cluster:
     ) -> Completed:
         command = self.command(box, argv, user, env)
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def path(self, box: str, inside: str) -> Path:
@@ -76,7 +113,8 @@ class Cluster:
         return Path(f"/proc/{self._alive(box).pid}/root", inside.lstrip("/"))
 
     def processes(self, box: str, user: str | None = None) -> list[tuple[int, str]]:
-        """(pid as the host sees it, command line) of what is alive there; nothing when it is down."""
+        """(pid as the host sees it, command line) of what is alive there; nothing when it is
+        down."""
         return self.boxes[box].processes(USERS[user] if user else None)
 
     def crash(self, box: str) -> None:
@@ -117,7 +155,8 @@ class Cluster:
         return self._bridge.pid
 
     def down(self) -> None:
-        """Ends everything, and waits until it is gone; the folder stays, for its logs. It may be called again."""
+        """Ends everything, and waits until it is gone; the folder stays, for its logs. It may be
+        called again."""
         for box in self.boxes.values():
             box.kill()
         if self._bridge is not None:
@@ -129,9 +168,12 @@ class Cluster:
         until(lambda: not any(pids_in(seen)), "the end of every process of the cluster")
 
     def _start_bridge(self) -> None:
-        """A namespace with the bridge in it, which lasts as long as a `cat` whose input this process holds open."""
+        """A namespace with the bridge in it, which lasts as long as a `cat` whose input this
+        process holds open."""
         command = ("unshare", "--net", "cat")
-        self._bridge = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self._bridge = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         assert self._bridge.stdin is not None
         assert self._bridge.stdout is not None
         self._bridge.stdin.write(b"\n")
@@ -147,10 +189,15 @@ class Cluster:
         for box in boxes:
             box.identify()
         plugs = [
-            (f"link add {box.cable} type veth peer name eth0 address {box.card} netns {box.pid}", box.cable)
+            (
+                f"link add {box.cable} type veth peer name eth0 address {box.card} netns {box.pid}",
+                box.cable,
+            )
             for box in boxes
         ]
-        self._ip(*(line for add, cable in plugs for line in (add, f"link set {cable} master bridge up")))
+        self._ip(
+            *(line for add, cable in plugs for line in (add, f"link set {cable} master bridge up"))
+        )
         for box in boxes:
             box.set_up_network()
         for box in boxes:
@@ -178,7 +225,10 @@ class Cluster:
 
 
 def make_boxes(
-    folder: Path, names: Sequence[str], shared_home: bool = False, loopback_names: Collection[str] = ()
+    folder: Path,
+    names: Sequence[str],
+    shared_home: bool = False,
+    loopback_names: Collection[str] = (),
 ) -> list[Box]:
     """Writes what the hosts are made of: keys, accounts, homes, and their view of the machine."""
     addresses = {name: f"10.77.{(n + 1) // 256}.{(n + 1) % 256}" for n, name in enumerate(names)}
@@ -191,7 +241,11 @@ def make_boxes(
         homes = folder / "home" if shared_home else box.folder / "home"
         if not homes.exists():
             write_home(homes, key, known_hosts)
-        write_etc(box.folder / "etc", box.name, render_hosts(addresses, box.name, box.name in loopback_names))
+        write_etc(
+            box.folder / "etc",
+            box.name,
+            render_hosts(addresses, box.name, box.name in loopback_names),
+        )
         write_view(box.folder, homes)
         (box.folder / "boot_id").touch()
     return boxes

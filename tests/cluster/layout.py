@@ -10,7 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 USERS = {"launch": 2000, "other": 2001}
 # A host has these to itself, empty at every boot. The mode is the directory's.
-OWN = {"/tmp": 0o1777, "/var/tmp": 0o1777, "/dev/shm": 0o1777, "/run": 0o755, "/home": 0o755, "/root": 0o755}
+OWN = {
+    "/tmp": 0o1777,
+    "/var/tmp": 0o1777,
+    "/dev/shm": 0o1777,
+    "/run": 0o755,
+    "/home": 0o755,
+    "/root": 0o755,
+}
 
 SSHD = """\
 AddressFamily inet
@@ -33,7 +40,9 @@ def make_key(file: Path, comment: str) -> str:
     """A new key pair; gives the public half, as `type key`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)), check=True, timeout=30
+        ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)),
+        check=True,
+        timeout=30,
     )
     return " ".join(file.with_suffix(".pub").read_text().split()[:2])
 
@@ -41,7 +50,9 @@ def make_key(file: Path, comment: str) -> str:
 def render_hosts(addresses: Mapping[str, str], name: str, loopback_name: bool) -> str:
     """With `loopback_name` the host knows itself as 127.0.1.1, as Debian's installer writes it."""
     known = {**addresses, name: "127.0.1.1"} if loopback_name else addresses
-    return "".join(f"{address} {host}\n" for host, address in {"localhost": "127.0.0.1", **known}.items())
+    return "".join(
+        f"{address} {host}\n" for host, address in {"localhost": "127.0.0.1", **known}.items()
+    )
 
 
 def write_etc(etc: Path, name: str, hosts: str) -> None:
@@ -50,7 +61,9 @@ def write_etc(etc: Path, name: str, hosts: str) -> None:
     (etc / "hosts").write_text(hosts)
     (etc / "hostname").write_text(f"{name}\n")
     (etc / "resolv.conf").write_text("")
-    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\nhosts: files\nnetworks: files\n")
+    (etc / "nsswitch.conf").write_text(
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files\nnetworks: files\n"
+    )
     (etc / "ssh").mkdir(exist_ok=True)
     (etc / "ssh" / "sshd_config").write_text(SSHD)
     users = [f"{user}:x:{uid}:{uid}::/home/{user}:/bin/bash" for user, uid in USERS.items()]
@@ -86,11 +99,15 @@ def write_home(homes: Path, key: Path, known_hosts: str) -> None:
 
 
 def write_view(box: Path, homes: Path) -> None:
-    """`covers` (mode, directory) are the host's own directories, `shown` (kind, source, where) what lies in them."""
+    """`covers` (mode, directory) are the host's own directories, `shown` (kind, source, where) what
+    lies in them."""
     for folder in ("work", "log"):
         (box / folder).mkdir(exist_ok=True)
     covers = dict(OWN)
-    shown = [("bind", box / "log", "/var/log"), *(("bind", homes / user, f"work/covers/home/{user}") for user in USERS)]
+    shown = [
+        ("bind", box / "log", "/var/log"),
+        *(("bind", homes / user, f"work/covers/home/{user}") for user in USERS),
+    ]
     for path in _needed():
         shut = _first_shut(path.parent)
         if shut is not None and not _below(shut, covers):
@@ -100,23 +117,41 @@ def write_view(box: Path, homes: Path) -> None:
         if (kind, where) != ("bind", str(path)):
             shown.append((kind, path, where))
     (box / "covers").write_text("".join(f"{mode:o}\t{path}\n" for path, mode in covers.items()))
-    (box / "shown").write_text("".join(f"{kind}\t{source}\t{where}\n" for kind, source, where in shown))
+    (box / "shown").write_text(
+        "".join(f"{kind}\t{source}\t{where}\n" for kind, source, where in shown)
+    )
 
 
 def _needed() -> list[Path]:
-    """The checkout, what it keeps in its cache, and the Python installations that the two environments stand on."""
+    """The checkout, what it keeps in its cache, and the Python installations that the two
+    environments stand on."""
     cache = ROOT / ".cache"
-    found = [ROOT, cache, cache / "runtime", cache / "tiny-model", Path(sys.prefix), Path(sys.base_prefix)]
+    found = [
+        ROOT,
+        cache,
+        cache / "runtime",
+        cache / "tiny-model",
+        Path(sys.prefix),
+        Path(sys.base_prefix),
+    ]
     found += _bases(Path(sys.prefix)) + _bases(cache / "runtime")
     paths = sorted({form for path in found if path.exists() for form in (path, path.resolve())})
-    return [path for path in paths if path != Path("/usr") and not any(parent in paths for parent in path.parents)]
+    return [
+        path
+        for path in paths
+        if path != Path("/usr") and not any(parent in paths for parent in path.parents)
+    ]
 
 
 def _bases(environment: Path) -> list[Path]:
     """The installation that a virtual environment was made with."""
     config = environment / "pyvenv.cfg"
     lines = config.read_text().splitlines() if config.exists() else []
-    return [Path(line.split("=", 1)[1].strip()).parent for line in lines if line.split("=")[0].strip() == "home"]
+    return [
+        Path(line.split("=", 1)[1].strip()).parent
+        for line in lines
+        if line.split("=")[0].strip() == "home"
+    ]
 
 
 def _downwards(path: Path) -> Iterator[Path]:

@@ -20,7 +20,12 @@ class Login:
 
     def __init__(self, cluster: Cluster, env: Mapping[str, str] = NO_ENV) -> None:
         self.cluster = cluster
-        self._env = {**env, "PYTHONPATH": ":".join(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))}
+        self._env = {
+            **env,
+            "PYTHONPATH": ":".join(
+                str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm")
+            ),
+        }
 
     def dsr1(self, *argv: str, timeout: float = 400) -> Completed:
         return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
@@ -28,7 +33,9 @@ class Login:
     def begin(self, *argv: str, stdin: int | None = None) -> "subprocess.Popen[str]":
         """A command that goes on while the test does something else."""
         command = self.cluster.command("login", (*DSR1, *argv), env=self._env)
-        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def launch(self, name: str, hosts: str, *more: str) -> Completed:
         return self.dsr1(*launching(name, hosts), *more)
@@ -63,7 +70,18 @@ class Login:
 
 
 def launching(name: str, hosts: str) -> tuple[str, ...]:
-    return ("launch", "tiny", "--name", name, "--hosts", hosts, "--venv", str(RUNTIME), "--model", str(MODEL))
+    return (
+        "launch",
+        "tiny",
+        "--name",
+        name,
+        "--hosts",
+        hosts,
+        "--venv",
+        str(RUNTIME),
+        "--model",
+        str(MODEL),
+    )
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -76,7 +94,9 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 def of_a_run(cluster: Cluster, box: str) -> list[str]:
     """Command lines of what a run starts, on one host."""
     words = ("dynamo", "vllm", "VLLM", "etcd", "agent-")
-    return [line for _, line in cluster.processes(box, "launch") if any(word in line for word in words)]
+    return [
+        line for _, line in cluster.processes(box, "launch") if any(word in line for word in words)
+    ]
 
 
 def assert_clean(cluster: Cluster, *boxes: str) -> None:

@@ -6,7 +6,17 @@ import pytest
 from tests.cluster.login import MODEL, RUNTIME, Login
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
-CHECK = ("check", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), "--hosts", "node1,node2", "--json")
+CHECK = (
+    "check",
+    "tiny",
+    "--venv",
+    str(RUNTIME),
+    "--model",
+    str(MODEL),
+    "--hosts",
+    "node1,node2",
+    "--json",
+)
 
 
 def verdicts(told: str) -> dict[tuple[str, str], str]:
@@ -17,7 +27,11 @@ def test_hosts_are_judged_each_and_together(login: Login) -> None:
     done = login.dsr1(*CHECK)
     assert done.returncode == 0, done.stderr
     found = verdicts(done.stdout)
-    assert {found["sys.clock", "node1"], found["sw.versions", "node1"], found["sw.versions", "node2"]} == {"PASS"}
+    assert {
+        found["sys.clock", "node1"],
+        found["sw.versions", "node1"],
+        found["sw.versions", "node2"],
+    } == {"PASS"}
     assert found["gpu.count", "node2"] == "SKIP"
 
 
@@ -35,6 +49,9 @@ def test_a_plan_is_made_of_what_the_hosts_tell(login: Login) -> None:
     plan = json.loads(done.stdout)
     assert "no facts: node2" in done.stderr
     assert [note for note in plan["notes"] if note.startswith("node2: planned without facts")]
-    env = {host["host"]: {v["name"]: v["value"] for v in host["processes"][-1]["env"]} for host in plan["hosts"]}
+    env = {
+        host["host"]: {v["name"]: v["value"] for v in host["processes"][-1]["env"]}
+        for host in plan["hosts"]
+    }
     assert env["node1"]["GLOO_SOCKET_IFNAME"]
     assert "GLOO_SOCKET_IFNAME" not in env["node2"]

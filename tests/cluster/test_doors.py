@@ -44,26 +44,40 @@ def test_a_second_user_finds_no_secret(login: Login) -> None:
     assert len(key) > 20
     for box in ("login", "node1", "node2"):
         search = (
-            'find / -xdev -type f -newer /proc/1 2>/dev/null | head -5000 | xargs -r grep -l -- "$0" 2>/dev/null; true'
+            "find / -xdev -type f -newer /proc/1 2>/dev/null | head -5000 | xargs -r grep -l --"
+            ' "$0" 2>/dev/null; true'
         )
-        assert login.cluster.run(box, ("sh", "-c", search, key), user="other", timeout=120).stdout == ""
-        lines = login.cluster.run(box, ("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), user="other").stdout
+        assert (
+            login.cluster.run(box, ("sh", "-c", search, key), user="other", timeout=120).stdout
+            == ""
+        )
+        lines = login.cluster.run(
+            box, ("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), user="other"
+        ).stdout
         assert key not in lines.replace(f"{key} ", "", 0)
     for file in ("plan.json", "recipe.json", "settings.json", "state.json"):
         assert key not in login.read("q", file)
     assert login.dsr1("stop", "q").returncode == 0
 
 
-# Dynamo's event plane and vLLM's own control sockets know no address (docs: what stays in clear); all else must.
+# Dynamo's event plane and vLLM's own control sockets know no address (docs: what stays in clear);
+# all else must.
 EVERYWHERE_IS_DYNAMOS = ("main-0", "main-1", "frontend")
 
 
 def _values(plan: dict[str, Any], name: str) -> set[str]:
     processes = (process for host in plan["hosts"] for process in host["processes"])
-    return {variable["value"] for process in processes for variable in process["env"] if variable["name"] == name}
+    return {
+        variable["value"]
+        for process in processes
+        for variable in process["env"]
+        if variable["name"] == name
+    }
 
 
-def test_what_listens_is_told_and_closed_to_a_third_host(runtime: None, make_cluster: Clusters) -> None:
+def test_what_listens_is_told_and_closed_to_a_third_host(
+    runtime: None, make_cluster: Clusters
+) -> None:
     login = Login(make_cluster("node1", "node2", "node3"))
     assert login.launch("third", "node1,node2", *MOCKER).returncode == 0
     told = json.loads(login.dsr1("status", "third", "--ports", "--json").stdout)
@@ -72,26 +86,47 @@ def test_what_listens_is_told_and_closed_to_a_third_host(runtime: None, make_clu
     assert {door["process"] for door in everywhere} <= set(EVERYWHERE_IS_DYNAMOS)
     assert all(door["everywhere"] for door in everywhere)
     plan = json.loads(login.read("third", "plan.json"))
-    metrics = _values(plan, "DYN_SYSTEM_PORT")  # HTTP in clear, of the control address alone, like the frontend's
-    tls = [d for _, d in doors if not d["everywhere"] and d["process"] != "frontend" and str(d["port"]) not in metrics]
+    metrics = _values(
+        plan, "DYN_SYSTEM_PORT"
+    )  # HTTP in clear, of the control address alone, like the frontend's
+    tls = [
+        d
+        for _, d in doors
+        if not d["everywhere"] and d["process"] != "frontend" and str(d["port"]) not in metrics
+    ]
     assert len(tls) >= 4
     for door in tls:
         said = login.cluster.run(
-            "node3", (str(RUNTIME / "bin" / "python"), "-c", ASK, door["address"], str(door["port"])), user="other"
+            "node3",
+            (str(RUNTIME / "bin" / "python"), "-c", ASK, door["address"], str(door["port"])),
+            user="other",
         )
         assert said.stdout.strip() == "refused without a certificate", (door, said)
     assert login.dsr1("stop", "third").returncode == 0
 
 
-HOSTILE = ("a b", "';id >/tmp/pwned;'", "$(id >/tmp/pwned)", "`id >/tmp/pwned`", "x,y", '{"a": "b"}', "\\n", "ü")
+HOSTILE = (
+    "a b",
+    "';id >/tmp/pwned;'",
+    "$(id >/tmp/pwned)",
+    "`id >/tmp/pwned`",
+    "x,y",
+    '{"a": "b"}',
+    "\\n",
+    "ü",
+)
 
 
 def test_hostile_values_arrive_as_they_are(login: Login) -> None:
     values = {f"HOSTILE_{number}": value for number, value in enumerate(HOSTILE)}
-    launched = login.launch("q", "node1,node2", *MOCKER, "--set", f"runtime.env={json.dumps(values)}")
+    launched = login.launch(
+        "q", "node1,node2", *MOCKER, "--set", f"runtime.env={json.dumps(values)}"
+    )
     assert launched.returncode == 0, launched.stderr
     for box in ("node1", "node2"):
-        pid = next(pid for pid, line in login.cluster.processes(box, "launch") if "dynamo.mocker" in line)
+        pid = next(
+            pid for pid, line in login.cluster.processes(box, "launch") if "dynamo.mocker" in line
+        )
         seen = login.cluster.run(box, ("cat", f"/proc/{pid}/environ")).stdout.split("\0")
         assert {f"{name}={value}" for name, value in values.items()} <= set(seen)
         assert not login.cluster.path(box, "/tmp/pwned").exists()
@@ -116,7 +151,10 @@ def test_files_of_a_run_are_closed(login: Login) -> None:
         assert login.cluster.run(box, ("ls", "/tmp/dsr1-2000"), user="other").returncode != 0
     assert login.dsr1("stop", "m").returncode == 0
     left = login.cluster.run("node1", ("ls", "/tmp")).stdout.split()
-    assert [name for name in left if name.startswith(("dsr1-", "tmp"))] == ["dsr1-2000", "dsr1-ports-2000"]
+    assert [name for name in left if name.startswith(("dsr1-", "tmp"))] == [
+        "dsr1-2000",
+        "dsr1-ports-2000",
+    ]
 
 
 def test_an_agents_file_that_is_not_ours_is_not_run(login: Login) -> None:

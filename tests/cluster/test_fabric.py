@@ -1,4 +1,5 @@
-"""Every way between hosts measured by real torch.distributed; one that is slow; an end at any moment."""
+"""Every way between hosts measured by real torch.distributed; one that is slow; an end at any
+moment."""
 
 import json
 import signal
@@ -9,7 +10,17 @@ from tests.cluster.hosts import Cluster
 from tests.cluster.login import DSR1, MODEL, RUNTIME, Login, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy]
-CHECK = ("check", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), "--only", "net.fabric", "--all")
+CHECK = (
+    "check",
+    "tiny",
+    "--venv",
+    str(RUNTIME),
+    "--model",
+    str(MODEL),
+    "--only",
+    "net.fabric",
+    "--all",
+)
 NAMES = ("node1", "node2", "node3")
 
 
@@ -28,7 +39,11 @@ tc filter add dev eth0 parent 1: protocol ip u32 match ip dst {cluster.boxes[to]
 def ranks(cluster: Cluster) -> list[str]:
     """Hosts where one runs, or what keeps it."""
     running = {name: cluster.processes(name, "launch") for name in NAMES}
-    return [name for name, found in running.items() if any("torch.distributed" in line for _, line in found)]
+    return [
+        name
+        for name, found in running.items()
+        if any("torch.distributed" in line for _, line in found)
+    ]
 
 
 def test_the_slow_way_is_named(runtime: None, make_cluster: Clusters) -> None:
@@ -36,7 +51,9 @@ def test_the_slow_way_is_named(runtime: None, make_cluster: Clusters) -> None:
     slow(login.cluster, "node2", "node3")
     done = login.dsr1(*CHECK, "--set", "engines.main.nodes=3", "--hosts", "node[1-3]", "--json")
     assert done.returncode == 3, done.stderr
-    failed = {one["host"]: one["seen"] for one in json.loads(done.stdout) if one["verdict"] == "FAIL"}
+    failed = {
+        one["host"]: one["seen"] for one in json.loads(done.stdout) if one["verdict"] == "FAIL"
+    }
     assert "to node3: " in failed["node2"], done.stdout  # a busy machine may make others slow, too
     assert ranks(login.cluster) == []
 
@@ -45,7 +62,9 @@ def test_ctrl_c_and_a_lost_connection_leave_nothing(runtime: None, make_cluster:
     login = Login(make_cluster(*NAMES))
     began = login.begin(*CHECK, "--hosts", "node[1-3]")
     until(lambda: len(ranks(login.cluster)) == 3)
-    (pid,) = [pid for pid, line in login.cluster.processes("login", "launch") if line.startswith(DSR1[0])]
+    (pid,) = [
+        pid for pid, line in login.cluster.processes("login", "launch") if line.startswith(DSR1[0])
+    ]
     assert login.cluster.run("login", ("kill", "-INT", str(pid))).returncode == 0
     _, said = began.communicate(timeout=60)
     assert (began.returncode, "interrupted" in said, "Traceback" in said) == (4, True, False)

@@ -1,4 +1,5 @@
-"""What may befall a deployment over SSH: power, cables, killed processes, full disks, wrong clocks."""
+"""What may befall a deployment over SSH: power, cables, killed processes, full disks, wrong
+clocks."""
 
 import json
 
@@ -90,7 +91,11 @@ def test_rebooted_host_with_a_stale_folder(login: Login) -> None:
 def test_power_loss_while_loading(login: Login) -> None:
     """Real vLLM, since the simulator is there at once."""
     launching_it = login.begin(*launching("pl", "node1,node2"), "--set", "timeouts.lost=6")
-    until(lambda: any("-m dynamo.vllm" in line for _, line in login.cluster.processes("node2", "launch")))
+    until(
+        lambda: any(
+            "-m dynamo.vllm" in line for _, line in login.cluster.processes("node2", "launch")
+        )
+    )
     login.cluster.crash("node2")
     _, error = launching_it.communicate(timeout=120)
     assert launching_it.returncode == 4
@@ -132,14 +137,17 @@ def test_one_of_eight_refuses(runtime: None, make_cluster: Clusters) -> None:
     login.cluster.stop_sshd("node5")
     refused = login.launch("r", "node[1-8]", *MOCKER, "--set", "engines.main.nodes=8")
     assert refused.returncode == 4
-    assert [line for line in refused.stderr.splitlines() if "can't be reached" in line] == [refused.stderr.strip()]
+    assert [line for line in refused.stderr.splitlines() if "can't be reached" in line] == [
+        refused.stderr.strip()
+    ]
     assert "node5: can't be reached" in refused.stderr
     assert_clean(login.cluster, *NAMES)
 
 
 def test_a_wrong_key(login: Login) -> None:
     login.cluster.run(
-        "login", ("sh", "-c", "rm ~/.ssh/id_ed25519*; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519")
+        "login",
+        ("sh", "-c", "rm ~/.ssh/id_ed25519*; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519"),
     )
     refused = login.launch("w", "node1,node2", *MOCKER)
     assert refused.returncode == 4
@@ -148,7 +156,9 @@ def test_a_wrong_key(login: Login) -> None:
 
 
 def test_a_key_with_a_passphrase(login: Login) -> None:
-    login.cluster.run("login", ("ssh-keygen", "-q", "-p", "-N", "secret", "-f", "/home/launch/.ssh/id_ed25519"))
+    login.cluster.run(
+        "login", ("ssh-keygen", "-q", "-p", "-N", "secret", "-f", "/home/launch/.ssh/id_ed25519")
+    )
     refused = login.launch("w", "node1,node2", *MOCKER)
     assert refused.returncode == 4
     assert "node1: the key needs a passphrase; load it with ssh-add" in refused.stderr
@@ -158,7 +168,12 @@ def test_a_host_that_asks_for_a_password(login: Login) -> None:
     login.cluster.run("node2", ("rm", "/home/launch/.ssh/authorized_keys"), user="root")
     login.cluster.run(
         "node2",
-        ("sed", "-i", "s/^PasswordAuthentication no/PasswordAuthentication yes/", "/etc/ssh/sshd_config"),
+        (
+            "sed",
+            "-i",
+            "s/^PasswordAuthentication no/PasswordAuthentication yes/",
+            "/etc/ssh/sshd_config",
+        ),
         user="root",
     )
     login.cluster.stop_sshd("node2")
@@ -170,7 +185,9 @@ def test_a_host_that_asks_for_a_password(login: Login) -> None:
 
 def test_a_full_disk_on_one_host(login: Login) -> None:
     login.cluster.run("node2", ("mount", "-o", "remount,size=64k", "/tmp"), user="root")
-    login.cluster.run("node2", ("dd", "if=/dev/zero", "of=/tmp/fill", "bs=64k", "count=2"), user="root")
+    login.cluster.run(
+        "node2", ("dd", "if=/dev/zero", "of=/tmp/fill", "bs=64k", "count=2"), user="root"
+    )
     refused = login.launch("f", "node1,node2", *MOCKER)
     assert refused.returncode == 4
     assert "node2: can't be written to" in refused.stderr
@@ -181,9 +198,14 @@ def test_a_full_disk_on_one_host(login: Login) -> None:
 def test_a_clock_an_hour_behind(login: Login) -> None:
     """The run's certificates are good for that host too, and its time stamps confuse nobody."""
     login.cluster.stop_sshd("node2")
-    login.cluster.run("node2", ("sh", "-c", 'printf %s "$0" >> /etc/ssh/sshd_config', CLOCK), user="root")
+    login.cluster.run(
+        "node2", ("sh", "-c", 'printf %s "$0" >> /etc/ssh/sshd_config', CLOCK), user="root"
+    )
     login.cluster.start_sshd("node2")
-    now = [int(login.cluster.run("login", ("ssh", host, "date", "+%s")).stdout) for host in ("node1", "node2")]
+    now = [
+        int(login.cluster.run("login", ("ssh", host, "date", "+%s")).stdout)
+        for host in ("node1", "node2")
+    ]
     assert 3500 < now[0] - now[1] < 3700
     login.launch_to_end("h", "node1,node2", *MOCKER)
     assert_clean(login.cluster, "node1", "node2")

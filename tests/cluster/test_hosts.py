@@ -1,4 +1,5 @@
-"""The cluster itself: hosts that are apart from each other and from the machine, and that end without a trace."""
+"""The cluster itself: hosts that are apart from each other and from the machine, and that end
+without a trace."""
 
 import signal
 import subprocess
@@ -61,22 +62,49 @@ def boot_id(cluster: Cluster, box: str) -> str:
 
 def machine() -> tuple[str, ...]:
     """What a cluster must leave as it is."""
-    links = subprocess.run(("ip", "-br", "link"), capture_output=True, text=True, check=True, timeout=10).stdout
-    files = ("/proc/self/mountinfo", "/etc/hosts", "/etc/passwd", "/etc/group", "/proc/sys/kernel/hostname")
-    return (links, *(Path(file).read_text() for file in files), *sorted(home.name for home in Path("/home").iterdir()))
+    links = subprocess.run(
+        ("ip", "-br", "link"), capture_output=True, text=True, check=True, timeout=10
+    ).stdout
+    files = (
+        "/proc/self/mountinfo",
+        "/etc/hosts",
+        "/etc/passwd",
+        "/etc/group",
+        "/proc/sys/kernel/hostname",
+    )
+    return (
+        links,
+        *(Path(file).read_text() for file in files),
+        *sorted(home.name for home in Path("/home").iterdir()),
+    )
 
 
-@pytest.mark.parametrize(("box", "target"), [("login", "node1"), ("node1", "node2"), ("node2", "login")])
+@pytest.mark.parametrize(
+    ("box", "target"), [("login", "node1"), ("node1", "node2"), ("node2", "login")]
+)
 def test_hosts_log_in_to_each_other(box: str, target: str, cluster: Cluster) -> None:
     for address in (target, cluster.boxes[target].address):
         told = ssh(cluster, box, address, "hostname; id -un; pwd")
-        assert (told.returncode, told.stdout.split()) == (0, [target, "launch", "/home/launch"]), told.stderr
+        assert (told.returncode, told.stdout.split()) == (
+            0,
+            [target, "launch", "/home/launch"],
+        ), told.stderr
 
 
 def test_hosts_are_apart(cluster: Cluster) -> None:
     names = list(cluster.boxes)
-    assert [cluster.run(box, ("hostname",)).stdout.strip() for box in names] == ["login", "node1", "node2"]
-    assert len({boot_id(cluster, box) for box in names} | {Path("/proc/sys/kernel/random/boot_id").read_text()}) == 4
+    assert [cluster.run(box, ("hostname",)).stdout.strip() for box in names] == [
+        "login",
+        "node1",
+        "node2",
+    ]
+    assert (
+        len(
+            {boot_id(cluster, box) for box in names}
+            | {Path("/proc/sys/kernel/random/boot_id").read_text()}
+        )
+        == 4
+    )
     for folder in ("/tmp", "/var/tmp", "/dev/shm", "/home/launch", "/etc", "/usr/local/bin"):
         user = "launch" if folder not in ("/etc", "/usr/local/bin") else "root"
         assert cluster.run("node1", ("touch", f"{folder}/mine"), user=user).returncode == 0
@@ -89,7 +117,10 @@ def test_hosts_are_apart(cluster: Cluster) -> None:
 def test_processes_are_told_as_their_host_sees_them(cluster: Cluster) -> None:
     with running(cluster.command("node1", ("sh", "-c", "echo $$; exec sleep 600"))) as sleeper:
         pid = int(read_line(sleeper))
-        until(lambda: cluster.processes("node1", "launch") == [(pid, "sleep 600")], "the sleeper's name")
+        until(
+            lambda: cluster.processes("node1", "launch") == [(pid, "sleep 600")],
+            "the sleeper's name",
+        )
         assert cluster.processes("node2", "launch") == []
         assert cluster.run("node1", ("kill", str(pid))).returncode == 0
         assert sleeper.wait(10) == -signal.SIGTERM
@@ -103,7 +134,9 @@ def test_a_command_that_takes_too_long_is_ended(cluster: Cluster) -> None:
 
 def test_orphans_are_reaped(cluster: Cluster) -> None:
     """A host whose pid 1 does not wait for them would keep every orphan as a zombie."""
-    assert ssh(cluster, "login", "node1", "(sleep 0.1 & sleep 0.1 &) >/dev/null 2>&1").returncode == 0
+    assert (
+        ssh(cluster, "login", "node1", "(sleep 0.1 & sleep 0.1 &) >/dev/null 2>&1").returncode == 0
+    )
     until(lambda: cluster.processes("node1", "launch") == [], "the end of the orphans")
     until(lambda: zombies(cluster.boxes["node1"]) == [], "their reaping", 5)
 
@@ -174,7 +207,10 @@ def test_a_home_that_the_hosts_share(make_cluster: Clusters) -> None:
 
 def test_a_host_whose_name_is_its_loopback(make_cluster: Clusters) -> None:
     cluster = make_cluster("node1", "node2", loopback_names={"node1"})
-    told = {box: cluster.run(box, ("getent", "hosts", "node1")).stdout.split()[0] for box in cluster.boxes}
+    told = {
+        box: cluster.run(box, ("getent", "hosts", "node1")).stdout.split()[0]
+        for box in cluster.boxes
+    }
     address = cluster.boxes["node1"].address
     assert told == {"login": address, "node1": "127.0.1.1", "node2": address}
     assert ssh(cluster, "login", "node1", "true").returncode == 0

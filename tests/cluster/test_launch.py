@@ -1,4 +1,5 @@
-"""A deployment over SSH on hosts of their own, from launch to stop, and what is refused before anything starts."""
+"""A deployment over SSH on hosts of their own, from launch to stop, and what is refused before
+anything starts."""
 
 import json
 
@@ -23,8 +24,9 @@ def test_from_launch_to_stop(login: Login) -> None:
 
 @pytest.mark.heavy
 def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> None:
-    """A process a host, of two ranks each. Both hosts see this machine's /tmp apart: what one start leaves on them is
-    removed, and brought back."""
+    """A process a host, of two ranks each. Both hosts see this machine's /tmp apart: what one start
+    leaves on them is removed, and brought back.
+    """
     real = ("--set", "engines.main.ranks_per_node=2", "--set", "runtime.cache_dir=/tmp/jit")
     launched = login.launch("v", "node[1-2]", *real)
     assert launched.returncode == 0, launched.stderr
@@ -35,11 +37,21 @@ def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> No
     assert login.dsr1("stop", "v").returncode == 0
     assert_clean(login.cluster, "node1", "node2")
     (kept,) = json.loads(login.dsr1("cache", "ls", "--json").stdout)
-    assert login.dsr1("cache", "prune", kept["key"], "--root", "/tmp/jit", "--hosts", "node2").returncode == 0
+    assert (
+        login.dsr1(
+            "cache", "prune", kept["key"], "--root", "/tmp/jit", "--hosts", "node2"
+        ).returncode
+        == 0
+    )
     assert login.dsr1("cache", "push", "--hosts", "node[1-2]").returncode == 0
-    held = json.loads(login.dsr1("cache", "ls", "--root", "/tmp/jit", "--hosts", "node[1-2]", "--json").stdout)
+    held = json.loads(
+        login.dsr1("cache", "ls", "--root", "/tmp/jit", "--hosts", "node[1-2]", "--json").stdout
+    )
     same = (kept["key"], kept["digest"])
-    assert {host: (one["key"], one["digest"]) for host, (one,) in held.items()} == {"node1": same, "node2": same}
+    assert {host: (one["key"], one["digest"]) for host, (one,) in held.items()} == {
+        "node1": same,
+        "node2": same,
+    }
 
 
 def test_a_second_launch_on_the_same_hosts_names_the_first(login: Login) -> None:
@@ -122,7 +134,8 @@ def test_from_another_machine_with_the_run_directory(login: Login) -> None:
     """Another login: another state folder, the run's copied into it."""
     assert login.launch("away", "node1,node2", *MOCKER).returncode == 0
     copied = (
-        "cd; mkdir -p away/runs && cp -r .local/state/dsr1/runs/away away/runs/ && rm away/runs/away/supervisor.json"
+        "cd; mkdir -p away/runs && cp -r .local/state/dsr1/runs/away away/runs/ && rm"
+        " away/runs/away/supervisor.json"
     )
     assert login.cluster.run("login", ("sh", "-c", copied)).returncode == 0
     there = Login(login.cluster, {"DSR1_STATE_DIR": "/home/launch/away"})
@@ -134,7 +147,8 @@ def test_from_another_machine_with_the_run_directory(login: Login) -> None:
 
 
 @pytest.mark.parametrize(
-    "hosts", ["", " ", ",", "node1,node1", "node[1-", "a b", "-oProxyCommand=id", "no;de", "@none.txt"]
+    "hosts",
+    ["", " ", ",", "node1,node1", "node[1-", "a b", "-oProxyCommand=id", "no;de", "@none.txt"],
 )
 def test_hosts_that_are_none(login: Login, hosts: str) -> None:
     refused = login.launch("none", hosts, *MOCKER)

@@ -43,7 +43,11 @@ def test_hosts_whose_models_differ_are_told_by_file(cluster: Cluster) -> None:
 def test_a_model_at_another_path_is_told_of_its_host(cluster: Cluster) -> None:
     give_model(cluster, "node1")
     done = Login(cluster).dsr1("model", "verify", "/tmp/R1", "--hosts", "node1,node2", "--json")
-    failed = {(found["host"], found["seen"]) for found in json.loads(done.stdout) if found["verdict"] == "FAIL"}
+    failed = {
+        (found["host"], found["seen"])
+        for found in json.loads(done.stdout)
+        if found["verdict"] == "FAIL"
+    }
     assert (done.returncode, failed) == (3, {("node2", "/tmp/R1: No such file or directory")})
 
 
@@ -64,20 +68,33 @@ def hub(runtime: None, cluster: Cluster) -> Iterator[Login]:
 
 
 def test_each_host_fetches_for_itself(hub: Login) -> None:
-    """With the huggingface_hub of the environment that has vLLM; a folder that can't be made is told with its host."""
+    """With the huggingface_hub of the environment that has vLLM; a folder that can't be made is
+    told with its host."""
     fetch = ("model", "fetch", REPO, "--venv", str(RUNTIME), "--hosts", "node1,node2", "--to")
     done = hub.dsr1(*fetch, "/home/launch")
     assert done.returncode == 0, done.stderr
-    wanted = {path.name: path.read_bytes() for path in hub.cluster.path("login", f"/home/launch/hub/{REPO}").iterdir()}
+    wanted = {
+        path.name: path.read_bytes()
+        for path in hub.cluster.path("login", f"/home/launch/hub/{REPO}").iterdir()
+    }
     for host in ("node1", "node2"):
-        found = {path.name: path.read_bytes() for path in hub.cluster.path(host, "/home/launch/DeepSeek-R1").iterdir()}
+        found = {
+            path.name: path.read_bytes()
+            for path in hub.cluster.path(host, "/home/launch/DeepSeek-R1").iterdir()
+        }
         assert found.pop("SHA256SUMS")
         assert found == wanted
     shut = hub.dsr1(*fetch, "/root")
     assert shut.returncode == 3
-    assert shut.stderr.count("/root/DeepSeek-R1: can't be written to by uid 2000: Permission denied") == 2
+    assert (
+        shut.stderr.count("/root/DeepSeek-R1: can't be written to by uid 2000: Permission denied")
+        == 2
+    )
     nothing = hub.dsr1(*fetch, "/tmp", "--revision", "v9")
-    assert (nothing.returncode, "node1: deepseek-ai/DeepSeek-R1: has no revision 'v9'" in nothing.stderr) == (2, True)
+    assert (
+        nothing.returncode,
+        "node1: deepseek-ai/DeepSeek-R1: has no revision 'v9'" in nothing.stderr,
+    ) == (2, True)
     assert TOKEN not in done.stdout + done.stderr + shut.stderr + nothing.stderr
 
 
@@ -87,7 +104,8 @@ SLOW = "root tbf rate 240mbit burst 512kb latency 100ms"
 
 
 def grow(model: Path, megabytes: int) -> None:
-    """A large file beside the shards, of bytes that differ from block to block, so that a push takes a while."""
+    """A large file beside the shards, of bytes that differ from block to block, so that a push
+    takes a while."""
     with (model / "large.bin").open("wb") as file:
         for block in range(megabytes):
             file.write(hashlib.sha256(str(block).encode()).digest() * (1 << 15))
@@ -98,7 +116,10 @@ def files_on(cluster: Cluster, host: str) -> dict[str, str]:
     """Hash by name of all that lies there, hidden files included."""
     root = cluster.path(host, FOLDER)
     found = [path for path in root.rglob("*") if path.is_file()] if root.exists() else []
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in found
+    }
 
 
 def size_on(cluster: Cluster, host: str) -> int:
@@ -112,7 +133,12 @@ def slow(make_cluster: Clusters) -> Cluster:
     """node1 has a model of 160 MB, behind a link that needs five seconds for it."""
     cluster = make_cluster("node1", "node2", "node3", "node4")
     grow(give_model(cluster, "node1", FOLDER), 160)
-    assert cluster.run("node1", ("tc", "qdisc", "add", "dev", "eth0", *SLOW.split()), user="root").returncode == 0
+    assert (
+        cluster.run(
+            "node1", ("tc", "qdisc", "add", "dev", "eth0", *SLOW.split()), user="root"
+        ).returncode
+        == 0
+    )
     return cluster
 
 
@@ -137,7 +163,9 @@ def finals(files: dict[str, str]) -> dict[str, str]:
 
 
 def agents_on(cluster: Cluster, *hosts: str) -> list[str]:
-    return [line for host in hosts for _, line in cluster.processes(host, "launch") if "agent-" in line]
+    return [
+        line for host in hosts for _, line in cluster.processes(host, "launch") if "agent-" in line
+    ]
 
 
 def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> None:
@@ -152,7 +180,10 @@ def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> Non
     assert files_on(slow, "node3") == files_on(slow, "node4") == wanted
     slow.boot("node2")
     assert (
-        wanted.items() >= {name: seen for name, seen in files_on(slow, "node2").items() if "." not in name[0]}.items()
+        wanted.items()
+        >= {
+            name: seen for name, seen in files_on(slow, "node2").items() if "." not in name[0]
+        }.items()
     )
     again = login.dsr1(*PUSH, "node[1-4]")
     assert again.returncode == 0, again.stderr
@@ -190,7 +221,10 @@ def test_what_cannot_be_pushed_is_told(make_cluster: Clusters) -> None:
     assert "node3: /tmp/small: 2.1 MB are still to come, 0.1 MB are free" in full.stderr
     (model / FIRST).write_bytes(b"")
     broken = login.dsr1(*PUSH, "node[1-3]")
-    assert (broken.returncode, f"what isn't whole is not passed on\nnode1: model.shards: {FIRST}" in broken.stderr) == (
+    assert (
+        broken.returncode,
+        f"what isn't whole is not passed on\nnode1: model.shards: {FIRST}" in broken.stderr,
+    ) == (
         3,
         True,
     )

@@ -1,7 +1,9 @@
-"""dsr1 prep over SSH: hosts whose /etc and kernel variables are their own, and whose tools are scripts that take notes.
+"""dsr1 prep over SSH: hosts whose /etc and kernel variables are their own, and whose tools are
+scripts that take notes.
 
-Nothing of this machine is touched: a host has its own /etc and /var/lib, ip_local_* are its network namespace's,
-variables that all share lie under files of its own, and no tool that loads, mounts or starts anything is the real one.
+Nothing of this machine is touched: a host has its own /etc and /var/lib, ip_local_* are its network
+namespace's, variables that all share lie under files of its own, and no tool that loads, mounts or
+starts anything is the real one.
 """
 
 import json
@@ -78,7 +80,8 @@ def ran(cluster: Cluster, box: str) -> list[str]:
 
 
 def state(cluster: Cluster, box: str) -> str:
-    """What preparing may change: every file of /etc and of dsr1's own folder, byte for byte, and a variable."""
+    """What preparing may change: every file of /etc and of dsr1's own folder, byte for byte, and a
+    variable."""
     return as_root(cluster, box, STATE)
 
 
@@ -88,7 +91,8 @@ def site(make_cluster: Clusters) -> Iterator[Login]:
 
 
 def set_up(cluster: Cluster) -> Iterator[Login]:
-    """Hosts whose sessions lack memory to lock, and whose outgoing connections may take the recipe's ports."""
+    """Hosts whose sessions lack memory to lock, and whose outgoing connections may take the
+    recipe's ports."""
     before = machine()
     for box in hosts(cluster):
         as_root(cluster, box, SETUP, FAMILIES[box])
@@ -101,9 +105,17 @@ def set_up(cluster: Cluster) -> Iterator[Login]:
 
 def machine() -> tuple[object, ...]:
     """What preparing would change, were it this machine that is prepared."""
-    paths = "/etc/sysctl.d", "/etc/security/limits.d", "/etc/modprobe.d", "/etc/systemd/system", "/var/lib/dsr1"
+    paths = (
+        "/etc/sysctl.d",
+        "/etc/security/limits.d",
+        "/etc/modprobe.d",
+        "/etc/systemd/system",
+        "/var/lib/dsr1",
+    )
     variables = "kernel/pid_max", "net/ipv4/ip_local_reserved_ports", "net/ipv4/ip_local_port_range"
-    files = sorted((str(file), file.lstat().st_mtime_ns) for path in paths for file in Path(path).rglob("*"))
+    files = sorted(
+        (str(file), file.lstat().st_mtime_ns) for path in paths for file in Path(path).rglob("*")
+    )
     return (*files, *(Path("/proc/sys", name).read_text() for name in variables))
 
 
@@ -143,7 +155,10 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
 
     again = site.dsr1(*PREP, "--apply", "--yes", "--json")
     assert again.returncode == 0, again.stderr
-    assert {host: one["report"] for host, one in told(again).items()} == {"node1": None, "node2": None}
+    assert {host: one["report"] for host, one in told(again).items()} == {
+        "node1": None,
+        "node2": None,
+    }
     assert states(site.cluster) == once
 
     undone = site.dsr1(*PREP, "--undo", "--yes")
@@ -179,11 +194,18 @@ def test_without_sudo_a_host_is_named_and_the_others_are_done(make_cluster: Clus
     """It asks for a password on node1, and isn't there on node2."""
     for site in set_up(make_cluster("node1", "node2", "node3")):
         as_root(site.cluster, "node1", "echo 'launch ALL=(ALL) ALL' > /etc/sudoers.d/launch")
-        as_root(site.cluster, "node2", "touch /var/tmp/none; /bin/mount --bind /var/tmp/none /usr/bin/sudo")
+        as_root(
+            site.cluster,
+            "node2",
+            "touch /var/tmp/none; /bin/mount --bind /var/tmp/none /usr/bin/sudo",
+        )
         before = states(site.cluster)
         done = site.dsr1(*PREP[:-1], "node[1-3]", "--apply", "--yes")
         assert done.returncode == 4
-        assert all(f"{box}: nothing was changed, since this takes root" in done.stdout for box in ("node1", "node2"))
+        assert all(
+            f"{box}: nothing was changed, since this takes root" in done.stdout
+            for box in ("node1", "node2")
+        )
         assert "a password is required" in done.stdout
         after = states(site.cluster)
         assert [box for box in after if after[box] != before[box]] == ["node3"]
@@ -232,7 +254,11 @@ def test_killed_while_it_applies_a_second_apply_goes_on(site: Login) -> None:
     as_root(site.cluster, "node2", "touch /var/tmp/hold")
     process = site.begin(*PREP, "--apply", "--yes")
     until(lambda: ran(site.cluster, "node2") == RAN["node2"][:1])
-    pid = next(pid for pid, line in site.cluster.processes("node2", None) if "agent-" in line and "sudo" not in line)
+    pid = next(
+        pid
+        for pid, line in site.cluster.processes("node2", None)
+        if "agent-" in line and "sudo" not in line
+    )
     as_root(site.cluster, "node2", f"kill -KILL {pid}; rm /var/tmp/hold")
     process.communicate(timeout=120)
     assert process.returncode == 4
@@ -257,7 +283,10 @@ def test_what_somebody_changed_since_is_not_undone(site: Login) -> None:
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
 def test_a_disk_that_takes_nothing(site: Login, trouble: str) -> None:
     """Nothing half-written: every file is as it was, and the report says why."""
-    full = "mkdir -p /etc/sysctl.d /var/lib/dsr1; /bin/mount -t tmpfs -o size=4k,mode=755 tmpfs /etc/sysctl.d"
+    full = (
+        "mkdir -p /etc/sysctl.d /var/lib/dsr1; /bin/mount -t tmpfs -o size=4k,mode=755 tmpfs"
+        " /etc/sysctl.d"
+    )
     full += "; head -c 4096 /dev/zero > /etc/sysctl.d/zero || true"
     read_only = "/bin/mount -o remount,ro /etc"
     as_root(site.cluster, "node1", full if trouble == "full" else read_only)
@@ -268,4 +297,6 @@ def test_a_disk_that_takes_nothing(site: Login, trouble: str) -> None:
     why = "No space left on device" if trouble == "full" else "/etc is mounted read-only"
     assert why in done.stdout
     assert as_root(site.cluster, "node1", files) == listed
-    assert as_root(site.cluster, "node1", "cat /proc/sys/net/ipv4/ip_local_reserved_ports") == "9000\n"
+    assert (
+        as_root(site.cluster, "node1", "cat /proc/sys/net/ipv4/ip_local_reserved_ports") == "9000\n"
+    )

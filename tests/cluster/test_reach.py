@@ -8,11 +8,23 @@ from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
-CHECK = ("check", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), "--only", "net.reach", "--set", "stack=mocker")
+CHECK = (
+    "check",
+    "tiny",
+    "--venv",
+    str(RUNTIME),
+    "--model",
+    str(MODEL),
+    "--only",
+    "net.reach",
+    "--set",
+    "stack=mocker",
+)
 
 
 def swallow(cluster: Cluster, box: str, to: str) -> None:
-    """What this host sends to the other's ports of a plan goes nowhere; its answers from there still pass."""
+    """What this host sends to the other's ports of a plan goes nowhere; its answers from there
+    still pass."""
     address = cluster.boxes[to].address
     script = f"""ip link add nowhere type veth peer name nobody; ip link set nowhere up; ip link set nobody up
 ip neigh add {address} lladdr 02:00:00:00:00:01 dev nowhere; ip route add default dev nowhere table 77
@@ -40,7 +52,9 @@ def listens(cluster: Cluster, box: str) -> list[str]:
 def test_a_firewall_is_named_by_host_and_direction(runtime: None, make_cluster: Clusters) -> None:
     login = Login(make_cluster("node1", "node2", "node3", "node4"))
     names = "node[1-4]"
-    assert set(seen(login, names, 4).items()) == {(f"node{n}", ("PASS", "both ways")) for n in (2, 3, 4)}
+    assert set(seen(login, names, 4).items()) == {
+        (f"node{n}", ("PASS", "both ways")) for n in (2, 3, 4)
+    }
     swallow(login.cluster, "node3", "node1")
     swallow(login.cluster, "node1", "node4")
     found = seen(login, names, 4)

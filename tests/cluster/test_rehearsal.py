@@ -1,4 +1,5 @@
-"""R1 with prefill and decode apart on four hosts that have neither GPUs nor weights: all else is proven there."""
+"""R1 with prefill and decode apart on four hosts that have neither GPUs nor weights: all else is
+proven there."""
 
 import json
 
@@ -15,10 +16,26 @@ def test_r1_apart_on_four_hosts(runtime: None, make_cluster: Clusters) -> None:
     site = ("--hosts", "node[1-4]", "--venv", str(RUNTIME))
     real = login.dsr1("plan", "dsr1-disagg-h200", *site, "--name", "r", "--no-facts", "--json")
     launched = login.dsr1(
-        "launch", "dsr1-disagg-h200", "--rehearse", *site, "--name", "r", "--set", "frontend.replicas=2"
+        "launch",
+        "dsr1-disagg-h200",
+        "--rehearse",
+        *site,
+        "--name",
+        "r",
+        "--set",
+        "frontend.replicas=2",
     )
     assert launched.returncode == 0, launched.stderr
-    parts = ["decode-0", "decode-1", "etcd", "frontend-0", "frontend-1", "gateway", "prefill-0", "prefill-1"]
+    parts = [
+        "decode-0",
+        "decode-1",
+        "etcd",
+        "frontend-0",
+        "frontend-1",
+        "gateway",
+        "prefill-0",
+        "prefill-1",
+    ]
     assert login.status("r")["alive"] == parts
     assert engines(login.read("r", "plan.json")) == engines(real.stdout)
     smoked = login.dsr1("smoke", "r", "--json")

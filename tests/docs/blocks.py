@@ -1,4 +1,5 @@
-"""The fenced blocks of README.md and docs/ that a shell would read, and what the page says of how each is tried.
+"""The fenced blocks of README.md and docs/ that a shell would read, and what the page says of how
+each is tried.
 
 The line before a block is one of
     <!-- run -->               a test runs it, as it stands
@@ -45,7 +46,10 @@ def read_blocks(name: str, text: str) -> Iterator[Block]:
     while number < len(lines):
         line = lines[number]
         if fence := FENCE.match(line):
-            end = next((n for n in range(number + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines))
+            end = next(
+                (n for n in range(number + 1, len(lines)) if lines[n].strip() == fence[1]),
+                len(lines),
+            )
             if fence["language"] in SHELL:
                 yield Block(name, number + 1, _mark(before), "\n".join(lines[number + 1 : end]))
             number = end

@@ -21,7 +21,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("site")
     argv = (str(BIN / "mkdocs"), "build", "--quiet", "--strict", "--site-dir", str(made))
     env = os.environ | {"NO_MKDOCS_2_WARNING": "true"}
-    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return made
 
@@ -40,7 +42,9 @@ def test_every_command_is_in_the_reference(site: Path) -> None:
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     """A site that is read on a cluster without the internet."""
     loaded = r'<(?:script|link|img)[^>]+(?:src|href)="?(https?://[^">\s]+)'
-    found = {address for page in site.glob("*.html") for address in re.findall(loaded, page.read_text())}
+    found = {
+        address for page in site.glob("*.html") for address in re.findall(loaded, page.read_text())
+    }
     assert found == set()
 
 
@@ -50,5 +54,7 @@ def test_a_block_runs_as_it_stands(block: Block, tmp_path: Path) -> None:
     (tmp_path / ".cache").symlink_to(ROOT / ".cache")
     env = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "DSR1_STATE_DIR": str(tmp_path)}
     argv = ("bash", "-euo", "pipefail", "-c", block.text)
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -31,15 +31,22 @@ def dsr1(state: Path) -> Dsr1:
 
     def call(*argv: str, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
         command = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()", *argv)
-        env = os.environ | {"PYTHONPATH": ":".join(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))}
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, check=False)
+        env = os.environ | {
+            "PYTHONPATH": ":".join(
+                str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm")
+            )
+        }
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=env, check=False
+        )
 
     return call
 
 
 @pytest.fixture
 def site() -> tuple[str, ...]:
-    """The options that name this machine's runtime and model; ports by the test process: several run at once."""
+    """The options that name this machine's runtime and model; ports by the test process: several
+    run at once."""
     offset = os.getpid() % 400 * 20
     if not (RUNTIME / "bin" / "python").exists():
         pytest.skip("no CPU runtime: run `make runtime model` first")

@@ -1,4 +1,5 @@
-"""A deployment by the script of `render --bash`: two hosts with etcd and certificates, on two addresses of loopback."""
+"""A deployment by the script of `render --bash`: two hosts with etcd and certificates, on two
+addresses of loopback."""
 
 import os
 import subprocess
@@ -18,7 +19,9 @@ INVENTORY = "hosts: {a: {control_address: 127.0.0.2}, b: {control_address: 127.0
 
 @contextmanager
 def begun(script: Path, host: str) -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen(("bash", script, host), env=os.environ | {"ETCD": str(etcd_binary())}) as running:
+    with subprocess.Popen(
+        ("bash", script, host), env=os.environ | {"ETCD": str(etcd_binary())}
+    ) as running:
         try:
             yield running
         finally:
@@ -39,7 +42,9 @@ def serves(url: str) -> bool:
 
 
 @pytest.mark.e2e
-def test_on_two_hosts(dsr1: Dsr1, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_two_hosts(
+    dsr1: Dsr1, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ended on one of them by Ctrl-C, and on the other by the loss of a process."""
     monkeypatch.chdir(tmp_path)
     Path("hosts.yaml").write_text(INVENTORY)

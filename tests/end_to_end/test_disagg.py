@@ -1,4 +1,5 @@
-"""Real vLLM with prefill and decode apart, on the CPU: KV caches go from one to the other by NIXL, and are counted."""
+"""Real vLLM with prefill and decode apart, on the CPU: KV caches go from one to the other by NIXL,
+and are counted."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""What `dsr1 import` takes for known and for today's, held against the installed vLLM and Dynamo."""
+"""What `dsr1 import` takes for known and for today's, held against the installed vLLM and
+Dynamo."""
 
 import json
 from pathlib import Path
@@ -12,8 +13,22 @@ from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 pytestmark = pytest.mark.e2e
 
 OLD = (
-    *("--is-decode-worker", "--max-model-len", "256", "--max-num-seqs", "4", "--enforce-eager", "--swap-space", "16"),
-    *("--compilation_config", '{"pass_config":{"enable_noop":true},"level":0}', "--connector", "none"),
+    *(
+        "--is-decode-worker",
+        "--max-model-len",
+        "256",
+        "--max-num-seqs",
+        "4",
+        "--enforce-eager",
+        "--swap-space",
+        "16",
+    ),
+    *(
+        "--compilation_config",
+        '{"pass_config":{"enable_noop":true},"level":0}',
+        "--connector",
+        "none",
+    ),
     *("--kernel-config.enable_flashinfer_autotune=False", "--disable-log-requests"),
 )
 MANIFEST = {
@@ -25,7 +40,9 @@ MANIFEST = {
             "Worker": {
                 "componentType": "worker",
                 "extraPodSpec": {
-                    "mainContainer": {"args": ["--model", str(MODEL), *(w for w in OLD if "decode" not in w)]}
+                    "mainContainer": {
+                        "args": ["--model", str(MODEL), *(w for w in OLD if "decode" not in w)]
+                    }
                 },
             }
         }
@@ -43,14 +60,17 @@ def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path
     planned = dsr1("plan", str(tmp_path / "r.yaml"), "--set", "runtime.device=cpu", "--json")
     assert planned.returncode == 0, planned.stderr
     (host,) = json.loads(planned.stdout)["hosts"]
-    argv = next(process["argv"] for process in host["processes"] if "dynamo.vllm" in process["argv"])
+    argv = next(
+        process["argv"] for process in host["processes"] if "dynamo.vllm" in process["argv"]
+    )
     commands = (
         CommandLine("imported", "dynamo.vllm", tuple(argv[argv.index("dynamo.vllm") + 1 :])),
         CommandLine("as it was", "dynamo.vllm", ("--model", str(MODEL), *OLD)),
     )
     python, modules = (str(RUNTIME / "bin" / "python"),), ("dynamo.vllm", "dynamo.frontend")
     told = ask_runtime(RuntimeQuestion(python, str(MODEL), modules, commands), tmp_path)
-    assert {said.name: said.verdict for said in told.said} == {"imported": "accepted", "as it was": "refused"}, (
-        told.said
-    )
+    assert {said.name: said.verdict for said in told.said} == {
+        "imported": "accepted",
+        "as it was": "refused",
+    }, told.said
     assert [parser.problem for parser in told.parsers] == ["", ""]

@@ -1,4 +1,5 @@
-"""The whole life of a deployment, and its ends, with Dynamo's engine simulator: real processes, no torch."""
+"""The whole life of a deployment, and its ends, with Dynamo's engine simulator: real processes, no
+torch."""
 
 import concurrent.futures
 import json
@@ -32,17 +33,27 @@ def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], R
     assert "ready after" in launched.stdout
     assert json.loads(planned.stdout) == json.loads((newest().folder / "plan.json").read_text())
     doors = json.loads(dsr1("status", "m", "--ports", "--json").stdout)
-    assert {door["process"] for host in doors.values() for door in host} == {"frontend", "main-0", "main-1"}
+    assert {door["process"] for host in doors.values() for door in host} == {
+        "frontend",
+        "main-0",
+        "main-1",
+    }
     asked = dsr1("smoke", "m", "--json")
     assert len({answer["worker"] for answer in json.loads(asked.stdout)["answers"]}) == 2
     told = json.loads(dsr1("status", "m", "--json").stdout)
-    assert (told["phase"], told["alive"], told["lacks"]) == ("ready", ["frontend", "main-0", "main-1"], "")
+    assert (told["phase"], told["alive"], told["lacks"]) == (
+        "ready",
+        ["frontend", "main-0", "main-1"],
+        "",
+    )
     assert "stopped, nothing of it is alive" in dsr1("stop", "m").stdout
     assert alive_processes(newest()) == []
     assert of_run(newest().folder / "hosts") == []
 
 
-def test_killed_rank_ends_the_run_and_is_named(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_killed_rank_ends_the_run_and_is_named(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     assert dsr1("launch", "tiny", *site, *MOCKER).returncode == 0
     run = newest()
     os.kill(pid_of(run, "main-1"), signal.SIGKILL)
@@ -53,8 +64,11 @@ def test_killed_rank_ends_the_run_and_is_named(dsr1: Dsr1, site: Site, newest: C
     assert alive_processes(run) == []
 
 
-def test_a_registration_that_is_gone_is_told(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
-    """As when a worker didn't run for longer than Dynamo's lease: it lives, and nobody asks it any more."""
+def test_a_registration_that_is_gone_is_told(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
+    """As when a worker didn't run for longer than Dynamo's lease: it lives, and nobody asks it any
+    more."""
     assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER).returncode == 0
     next((newest().folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
     until(lambda: "asked from here: 1 of 2 workers registered" in dsr1("status", "gone").stdout)
@@ -95,7 +109,9 @@ def test_missing_runtime_is_named(dsr1: Dsr1, site: Site) -> None:
     assert "/nowhere/venv" in refused.stderr
 
 
-def test_half_written_state_is_told_and_stop_still_stops(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_half_written_state_is_told_and_stop_still_stops(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     assert dsr1("launch", "tiny", "--name", "h", *site, *MOCKER).returncode == 0
     run = newest()
     (run.folder / "state.json").write_text('{"phase": "rea')
@@ -104,7 +120,9 @@ def test_half_written_state_is_told_and_stop_still_stops(dsr1: Dsr1, site: Site,
     assert alive_processes(run) == []
 
 
-def test_stop_needs_neither_settings_nor_plan(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_stop_needs_neither_settings_nor_plan(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     assert dsr1("launch", "tiny", "--name", "n", *site, *MOCKER).returncode == 0
     run = newest()
     kill_supervisor(run)
@@ -118,7 +136,17 @@ def test_stop_needs_neither_settings_nor_plan(dsr1: Dsr1, site: Site, newest: Ca
 
 
 def test_stop_ends_a_launch_that_still_asks(dsr1: Dsr1, site: Site, state: Path) -> None:
-    command = (sys.executable, "-m", "dsr1.launcher.cli.main", "launch", "tiny", "--name", "q", *site, *MOCKER)
+    command = (
+        sys.executable,
+        "-m",
+        "dsr1.launcher.cli.main",
+        "launch",
+        "tiny",
+        "--name",
+        "q",
+        *site,
+        *MOCKER,
+    )
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as launch:
         until(lambda: (state / "runs" / "q" / "supervisor.json").exists())
         assert dsr1("stop", "q").returncode == 0
@@ -132,8 +160,20 @@ def test_unknown_run(dsr1: Dsr1) -> None:
     assert (missing.returncode, missing.stderr) == (5, "dsr1: no run never; runs: none\n")
 
 
-def test_interrupt_while_starting_rolls_back(dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]) -> None:
-    command = (sys.executable, "-m", "dsr1.launcher.cli.main", "launch", "tiny", "--name", "i", *site, *MOCKER)
+def test_interrupt_while_starting_rolls_back(
+    dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]
+) -> None:
+    command = (
+        sys.executable,
+        "-m",
+        "dsr1.launcher.cli.main",
+        "launch",
+        "tiny",
+        "--name",
+        "i",
+        *site,
+        *MOCKER,
+    )
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launch:
         until(lambda: (state / "runs" / "i" / "hosts").exists())
         launch.send_signal(signal.SIGINT)
@@ -161,17 +201,24 @@ def test_an_orderly_exit_unasked_is_a_failure_too(
 def test_killed_agent_ends_the_run(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
     assert dsr1("launch", "tiny", *site, *MOCKER).returncode == 0
     run = newest()
-    os.kill(json.loads((run.folder / "hosts" / "local1" / "agent.json").read_text())["pid"], signal.SIGKILL)
+    os.kill(
+        json.loads((run.folder / "hosts" / "local1" / "agent.json").read_text())["pid"],
+        signal.SIGKILL,
+    )
     until(lambda: run.state().ended)
     assert "agent" in run.state().reason
     assert of_run(run.folder / "hosts") == []
 
 
-def test_stop_when_supervisor_and_agents_are_gone(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_stop_when_supervisor_and_agents_are_gone(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     assert dsr1("launch", "tiny", "--name", "g", *site, *MOCKER).returncode == 0
     run, supervisor = newest(), newest().supervisor()
     assert supervisor is not None
-    agents = [json.loads(file.read_text())["pid"] for file in (run.folder / "hosts").glob("*/agent.json")]
+    agents = [
+        json.loads(file.read_text())["pid"] for file in (run.folder / "hosts").glob("*/agent.json")
+    ]
     for pid in (supervisor, *agents):
         os.kill(pid, signal.SIGKILL)
     until(lambda: run.supervisor() is None)
@@ -206,18 +253,22 @@ def test_runtime_without_vllm_is_a_failed_check(dsr1: Dsr1, site: Site) -> None:
     """The Python that runs the tests has psutil, and neither vLLM nor Dynamo."""
     refused = dsr1("launch", "tiny", *site, "--venv", sys.prefix)
     assert refused.returncode == 3
-    assert "local[0-1]: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not there" in refused.stderr
+    assert (
+        "local[0-1]: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not there" in refused.stderr
+    )
 
 
 def test_vllm_that_dynamo_does_not_go_with(dsr1: Dsr1, site: Site, state: Path) -> None:
-    """A runtime whose vLLM says that it is another version than ai-dynamo's own metadata asks for."""
+    """A runtime whose vLLM says that it is another version than ai-dynamo's own metadata asks
+    for."""
     other = state / "site" / "vllm-0.32.0.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0\n")
     python = state / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(
-        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(other.parent))} exec {shlex.quote(str(RUNTIME))}/bin/python "$@"\n'
+        f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(other.parent))} exec"
+        f' {shlex.quote(str(RUNTIME))}/bin/python "$@"\n'
     )
     python.chmod(0o755)
     refused = dsr1("launch", "tiny", *site, "--venv", str(python.parents[1]))
@@ -230,13 +281,22 @@ def test_vllm_that_dynamo_does_not_go_with(dsr1: Dsr1, site: Site, state: Path) 
 def test_logs_name_the_process(dsr1: Dsr1, site: Site) -> None:
     followed = dsr1("launch", "tiny", "--name", "l", *site, *MOCKER)
     assert followed.returncode == 0
-    assert {line.split(":")[0] for line in dsr1("logs", "l").stdout.splitlines()} == {"frontend", "main-0", "main-1"}
+    assert {line.split(":")[0] for line in dsr1("logs", "l").stdout.splitlines()} == {
+        "frontend",
+        "main-0",
+        "main-1",
+    }
 
 
 def test_two_launches_at_the_same_moment(dsr1: Dsr1, site: Site, state: Path) -> None:
-    """At most one gets the ports; the other says whose they are, and leaves nothing. Judged in time, it made no run."""
+    """At most one gets the ports; the other says whose they are, and leaves nothing. Judged in
+    time, it made no run."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda name: dsr1("launch", "tiny", "--name", name, *site, *MOCKER), ("one", "two")))
+        both = list(
+            pool.map(
+                lambda name: dsr1("launch", "tiny", "--name", name, *site, *MOCKER), ("one", "two")
+            )
+        )
     codes = [launched.returncode for launched in both]
     assert 3 in codes
     assert set(codes) <= {0, 3}
@@ -245,7 +305,9 @@ def test_two_launches_at_the_same_moment(dsr1: Dsr1, site: Site, state: Path) ->
         assert (folder.exists() and alive_processes(Run(folder)) != []) == (code == 0)
 
 
-def test_a_taken_over_run_is_watched_again(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_a_taken_over_run_is_watched_again(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     assert dsr1("launch", "tiny", "--name", "t", *site, *MOCKER).returncode == 0
     run = newest()
     kill_supervisor(run)
@@ -258,7 +320,9 @@ def test_a_taken_over_run_is_watched_again(dsr1: Dsr1, site: Site, newest: Calla
     assert (refused.returncode, "has ended" in refused.stderr) == (2, True)
 
 
-def test_restart_after_a_death_and_only_so_often(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_restart_after_a_death_and_only_so_often(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     again = ("--set", "restart={max: 1, backoff: 0.1}")
     assert dsr1("launch", "tiny", "--name", "r", *site, *MOCKER, *again).returncode == 0
     run = newest()

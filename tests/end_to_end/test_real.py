@@ -1,4 +1,5 @@
-"""Real vLLM on the CPU behind real Dynamo: two DP ranks with expert parallel, and what happens when one dies."""
+"""Real vLLM on the CPU behind real Dynamo: two DP ranks with expert parallel, and what happens when
+one dies."""
 
 import concurrent.futures
 import json
@@ -18,13 +19,17 @@ from dsr1.launcher.run.store import Run
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 
 
-def test_serves_and_ends_whole_when_a_main_is_killed(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_serves_and_ends_whole_when_a_main_is_killed(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     """SIGKILL of a worker's main leaves its EngineCore and Worker as orphans; they must go too."""
     launched = dsr1("launch", "tiny", "--name", "v", *site)
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "v", "--json")
     assert asked.returncode == 0, asked.stderr
-    assert [(answer["rank"], answer["tokens"]) for answer in json.loads(asked.stdout)["answers"]] == [(0, 16), (1, 16)]
+    assert [
+        (answer["rank"], answer["tokens"]) for answer in json.loads(asked.stdout)["answers"]
+    ] == [(0, 16), (1, 16)]
     run = newest()
     victim = psutil.Process(pid_of(run, "main-1"))
     family = victim.children(recursive=True)
@@ -49,7 +54,9 @@ def test_killed_engine_core_ends_the_run(dsr1: Dsr1, site: Site, newest: Callabl
     assert [process for process in family if process.is_running()] == []
 
 
-def test_stop_while_it_initialises(dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]) -> None:
+def test_stop_while_it_initialises(
+    dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]
+) -> None:
     """vLLM ignores SIGTERM while its engine initialises; only SIGKILL of the group ends it."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         launched = pool.submit(dsr1, "launch", "tiny", "--name", "early", *site)
@@ -61,7 +68,9 @@ def test_stop_while_it_initialises(dsr1: Dsr1, site: Site, state: Path, newest: 
     assert of_run(newest().folder / "hosts") == []
 
 
-def test_a_headless_peer_goes_with_its_leader(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+def test_a_headless_peer_goes_with_its_leader(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
     """Left alone, a headless node never notices that its leader is gone."""
     launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
     assert launched.returncode == 0, launched.stderr
@@ -75,7 +84,8 @@ def test_a_headless_peer_goes_with_its_leader(dsr1: Dsr1, site: Site, newest: Ca
 
 
 def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
-    """Without Dynamo both mains exit with code 0 when an EngineCore dies: a failure all the same."""
+    """Without Dynamo both mains exit with code 0 when an EngineCore dies: a failure all the
+    same."""
     alone = ("--set", "stack=vllm", "--set", "engines.main.layout=headless")
     launched = dsr1("launch", "tiny", "--name", "a", *site, *alone)
     assert launched.returncode == 0, launched.stderr

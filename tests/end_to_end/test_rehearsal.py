@@ -1,4 +1,5 @@
-"""R1's recipes rehearsed on this machine, and several frontends behind one address, with Dynamo's engine simulator."""
+"""R1's recipes rehearsed on this machine, and several frontends behind one address, with Dynamo's
+engine simulator."""
 
 import json
 import os
@@ -17,15 +18,25 @@ from dsr1.launcher.run.store import Run
 
 @pytest.fixture
 def bare() -> Site:
-    """Without a model: a rehearsal brings what the simulator reads. R1's ranks take 70 ports, so these are apart."""
+    """Without a model: a rehearsal brings what the simulator reads. R1's ranks take 70 ports, so
+    these are apart."""
     if not (RUNTIME / "bin" / "python").exists():
         pytest.skip("no CPU runtime: run `make runtime model` first")
     base = 8100 + os.getpid() % 30 * 100
-    return ("--venv", str(RUNTIME), "--set", f"ports.base={base}", "--set", f"frontend.port={base - 1}")
+    return (
+        "--venv",
+        str(RUNTIME),
+        "--set",
+        f"ports.base={base}",
+        "--set",
+        f"frontend.port={base - 1}",
+    )
 
 
 @pytest.mark.parametrize("recipe", ["dsr1-disagg-h100", "dsr1-vllm"])
-def test_a_recipe_is_rehearsed_here(recipe: str, dsr1: Dsr1, bare: Site, newest: Callable[[], Run]) -> None:
+def test_a_recipe_is_rehearsed_here(
+    recipe: str, dsr1: Dsr1, bare: Site, newest: Callable[[], Run]
+) -> None:
     """This machine stands in for the recipe's hosts."""
     launched = dsr1("launch", recipe, "--rehearse", "--name", "r", *bare)
     assert launched.returncode == 0, launched.stderr
@@ -40,7 +51,9 @@ def fronts(plan: Plan) -> list[str]:
     return sorted(process.name for process in plan.processes if process.group == "frontend")
 
 
-def test_replicas_and_frontends_behind_one_address(dsr1: Dsr1, bare: Site, newest: Callable[[], Run]) -> None:
+def test_replicas_and_frontends_behind_one_address(
+    dsr1: Dsr1, bare: Site, newest: Callable[[], Run]
+) -> None:
     many = ("--set", "engines.main={nodes: 2, replicas: 2}", "--set", "frontend.replicas=2")
     launched = dsr1("launch", "tiny", "--name", "m", *bare, "--model", str(MODEL), *MOCKER, *many)
     assert launched.returncode == 0, launched.stderr

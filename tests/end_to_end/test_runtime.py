@@ -1,4 +1,5 @@
-"""What the real vLLM and Dynamo say of themselves and of commands; nothing of a deployment is started."""
+"""What the real vLLM and Dynamo say of themselves and of commands; nothing of a deployment is
+started."""
 
 import json
 import platform
@@ -15,14 +16,27 @@ from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 pytestmark = pytest.mark.e2e
 DP = ("--data-parallel-size", "4", "--data-parallel-hybrid-lb", "--data-parallel-size-local", "2")
-PLACED = (*DP, "--data-parallel-start-rank", "2", "--data-parallel-address", "127.0.0.1", "--enable-expert-parallel")
+PLACED = (
+    *DP,
+    "--data-parallel-start-rank",
+    "2",
+    "--data-parallel-address",
+    "127.0.0.1",
+    "--enable-expert-parallel",
+)
 REFUSED = {
-    "seqs": (("--max-num-seqs", "512", "--max-num-batched-tokens", "256"), "greater than or equal to max_num_seqs"),
+    "seqs": (
+        ("--max-num-seqs", "512", "--max-num-batched-tokens", "256"),
+        "greater than or equal to max_num_seqs",
+    ),
     "backend": (("--all2all-backend", "none"), "invalid choice: 'none'"),
     "length": (("--max-model-len", "99999999"), "greater than the derived max_model_len"),
     "prefill": (("--disaggregation-mode", "prefill"), "--kv-transfer-config"),
     "connector": (("--connector", "nixl"), "--kv-transfer-config"),
-    "compilation": (("--compilation-config", '{"pass_config":{"enable_noop":true}}'), "pass_config.enable_noop"),
+    "compilation": (
+        ("--compilation-config", '{"pass_config":{"enable_noop":true}}'),
+        "pass_config.enable_noop",
+    ),
     "flag": (("--a b';id", "1"), "unrecognized arguments"),
 }
 
@@ -39,14 +53,17 @@ def worker(name: str, *argv: str) -> CommandLine:
 
 @pytest.mark.heavy
 def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
-    """It refuses what it would refuse after a start, takes the rest, and the retired are not among what it knows."""
+    """It refuses what it would refuse after a start, takes the rest, and the retired are not among
+    what it knows."""
     commands = (
         worker("plain"),
         worker("placed", *PLACED),
         *(worker(name, *argv) for name, (argv, _) in REFUSED.items()),
     )
     python = (str(RUNTIME / "bin" / "python"),)
-    question = RuntimeQuestion(python, str(MODEL), ("dynamo.vllm", "dynamo.frontend", "dynamo.mocker"), commands)
+    question = RuntimeQuestion(
+        python, str(MODEL), ("dynamo.vllm", "dynamo.frontend", "dynamo.mocker"), commands
+    )
     told = ask_runtime(question, tmp_path)
     said = {one.name: one for one in told.said}
     assert [said[name].verdict for name in ("plain", "placed")] == ["accepted", "accepted"], told
@@ -54,7 +71,9 @@ def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
         name: (said[name].verdict, words in said[name].text) for name, (_, words) in REFUSED.items()
     } == dict.fromkeys(REFUSED, ("refused", True)), told.said
     assert not set(VARIABLES) & set(told.variables)
-    flags = {flag for parser in told.parsers if parser.module == "dynamo.vllm" for flag in parser.flags}
+    flags = {
+        flag for parser in told.parsers if parser.module == "dynamo.vllm" for flag in parser.flags
+    }
     assert {"--data-parallel-hybrid-lb", "--disaggregation-mode"} <= flags
     assert {name for name in FLAGS if f"--{name}" in flags} == {"connector"}
     assert "fastsafetensors" in told.load_formats
@@ -83,7 +102,14 @@ def test_vllm_may_use_amx_where_the_cpu_has_it(built: None) -> None:
 
 def test_check_and_plan_of_a_recipe_of_yesterday(dsr1: Dsr1, site: tuple[str, ...]) -> None:
     """With the simulator, which needs no vLLM: Dynamo's flags are held against its own parsers."""
-    old = ("tiny", *site, "--set", "stack=mocker", "--set", "engines.main.env={DYN_VLLM_KV_EVENT_PORT: 1}")
+    old = (
+        "tiny",
+        *site,
+        "--set",
+        "stack=mocker",
+        "--set",
+        "engines.main.env={DYN_VLLM_KV_EVENT_PORT: 1}",
+    )
     done = dsr1("check", *old, "--set", "engines.main.args={no-such: 1}", "--only", "sw", "--json")
     found = {(one["check"], one["verdict"]) for one in json.loads(done.stdout)}
     assert done.returncode == 3, done.stderr

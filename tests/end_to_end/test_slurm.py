@@ -1,4 +1,5 @@
-"""Jobs on the Slurm that dsr1 brings for tests: what is refused, what waits, and one deployment from launch to stop."""
+"""Jobs on the Slurm that dsr1 brings for tests: what is refused, what waits, and one deployment
+from launch to stop."""
 
 import json
 import os
@@ -44,14 +45,24 @@ def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
 
 
 def test_sbatchs_own_words_and_what_to_do(dsr1: Dsr1, fake: FakeSlurm) -> None:
-    refused(dsr1(*DEP, "--nodes", "2", "--partition", "nope"), "Invalid partition name", "`sinfo -s` lists")
+    refused(
+        dsr1(*DEP, "--nodes", "2", "--partition", "nope"),
+        "Invalid partition name",
+        "`sinfo -s` lists",
+    )
     fake.refuse("Invalid account or account/partition combination specified")
-    refused(dsr1(*DEP, "--nodes", "2", "--account", "x;id"), "Invalid account", "sacctmgr show assoc")
+    refused(
+        dsr1(*DEP, "--nodes", "2", "--account", "x;id"), "Invalid account", "sacctmgr show assoc"
+    )
     assert fake.jobs() == []
 
 
 def test_what_sbatch_would_take_and_never_run(dsr1: Dsr1, fake: FakeSlurm) -> None:
-    refused(dsr1(*DEP, "--nodes", "9", "--name", "big"), "would wait for ever (PartitionNodeLimit)", "fewer nodes")
+    refused(
+        dsr1(*DEP, "--nodes", "9", "--name", "big"),
+        "would wait for ever (PartitionNodeLimit)",
+        "fewer nodes",
+    )
     assert fake.job("1")["state"] == "CANCELLED"
     assert dsr1("status", "big").returncode == 5
 
@@ -61,7 +72,10 @@ def test_options_that_contradict(dsr1: Dsr1, fake: FakeSlurm) -> None:
     refused(dsr1(*DEP, "--nodes", "2", "--time", "4h"), "slurm.time: '4h'")
     refused(dsr1(*DEP, "--nodes", "2", "--hosts", "a,b"), "Slurm chooses the hosts")
     refused(dsr1("launch", "dsr1-dep", "--no-wait"), "are for --slurm")
-    refused(dsr1(*DEP, "--nodes", "2", "--set", "slurm.output=/none/%j.out"), "slurm.output: /none is no folder")
+    refused(
+        dsr1(*DEP, "--nodes", "2", "--set", "slurm.output=/none/%j.out"),
+        "slurm.output: /none is no folder",
+    )
     assert fake.calls("sbatch") == []
 
 
@@ -76,17 +90,25 @@ def test_test_only_submits_nothing(dsr1: Dsr1, fake: FakeSlurm) -> None:
 
 
 @pytest.mark.parametrize("version", ["22.05", "24.11"])
-def test_while_they_wait_one_question_for_all_runs(version: str, dsr1: Dsr1, fake: FakeSlurm) -> None:
+def test_while_they_wait_one_question_for_all_runs(
+    version: str, dsr1: Dsr1, fake: FakeSlurm
+) -> None:
     fake.configure(version=version, held="Resources")
     for name in ("a", "b"):
         submitted = dsr1(*DEP, "--nodes", "2", "--no-wait", "--name", name)
-        assert (submitted.returncode, "slurm://fake/" in submitted.stdout) == (0, True), submitted.stderr
+        assert (submitted.returncode, "slurm://fake/" in submitted.stdout) == (
+            0,
+            True,
+        ), submitted.stderr
     fake.change("1", start=1795553638)
     asked = len(fake.calls("squeue"))
     assert json.loads(dsr1("ps", "--json").stdout) == {"a": "queued", "b": "queued"}
     assert len(fake.calls("squeue")) <= asked + 1
     early = dsr1("logs", "a")
-    assert (early.returncode, "queued, and has no processes. job 1 waits (Resources)" in early.stderr) == (4, True)
+    assert (
+        early.returncode,
+        "queued, and has no processes. job 1 waits (Resources)" in early.stderr,
+    ) == (4, True)
     fake.change("2", state="CANCELLED")
     assert dsr1("stop", "a").returncode == 0
     assert (told(dsr1, "a")["phase"], told(dsr1, "b")["phase"]) == ("stopped", "stopped")
@@ -95,7 +117,9 @@ def test_while_they_wait_one_question_for_all_runs(version: str, dsr1: Dsr1, fak
 
 def test_jobs_that_are_no_run_here(dsr1: Dsr1, fake: FakeSlurm) -> None:
     fake.hold("Priority")
-    assert subprocess.run(("sbatch",), input="#!/bin/bash\n", text=True, check=False).returncode == 0
+    assert (
+        subprocess.run(("sbatch",), input="#!/bin/bash\n", text=True, check=False).returncode == 0
+    )
     waits, gone = dsr1("status", "slurm://fake/1"), dsr1("stop", "slurm://fake/77")
     assert (waits.returncode, gone.returncode) == (5, 5)
     assert "job 1 waits (Priority)" in waits.stderr

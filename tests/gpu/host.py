@@ -1,7 +1,7 @@
 """This host's GPUs and the environment that drives them, for `make test-gpu`.
 
-DSR1_GPU_PYTHON is a Python with vLLM, and Dynamo for several GPUs; DSR1_GPU_MODEL a folder with R1's config.json and a
-tokenizer, no weights.
+DSR1_GPU_PYTHON is a Python with vLLM, and Dynamo for several GPUs; DSR1_GPU_MODEL a folder with
+R1's config.json and a tokenizer, no weights.
 """
 
 import json
@@ -20,10 +20,15 @@ Done = subprocess.CompletedProcess[str]
 
 def dsr1(*argv: str) -> Done:
     """The command, as a user runs it."""
-    parts = (*(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm")), os.environ.get("PYTHONPATH", ""))
+    parts = (
+        *(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm")),
+        os.environ.get("PYTHONPATH", ""),
+    )
     command = (sys.executable, "-m", "dsr1.launcher.cli.main", *argv)
     env = os.environ | {"PYTHONPATH": ":".join(parts)}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=1500)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=1500
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +53,7 @@ def used_memory() -> list[int]:
     """MiB on each GPU, by NVML."""
     ask = "import json, pynvml as n; n.nvmlInit(); print(json.dumps([n.nvmlDeviceGetMemoryInfo("
     ask += "n.nvmlDeviceGetHandleByIndex(i)).used >> 20 for i in range(n.nvmlDeviceGetCount())]))"
-    told: list[int] = json.loads(subprocess.run((PYTHON, "-c", ask), capture_output=True, check=True).stdout)
+    told: list[int] = json.loads(
+        subprocess.run((PYTHON, "-c", ask), capture_output=True, check=True).stdout
+    )
     return told

@@ -1,4 +1,5 @@
-"""dsr1-slice as one DEP engine over all GPUs of this host, behind Dynamo's frontend: expert parallel over NCCL.
+"""dsr1-slice as one DEP engine over all GPUs of this host, behind Dynamo's frontend: expert
+parallel over NCCL.
 
 The first start compiles: ten minutes.
 """
@@ -37,10 +38,19 @@ def answering(run: Run) -> list[int]:
 
 def kill_core(run: Run, rank: int) -> None:
     """SIGKILL for the EngineCore of one rank, among the processes that the run recorded."""
-    records = [json.loads(file.read_bytes()) for file in (run.folder / "hosts").glob("*/processes/main-*.json")]
-    family = [child for record in records for child in psutil.Process(record["pid"]).children(recursive=True)]
+    records = [
+        json.loads(file.read_bytes())
+        for file in (run.folder / "hosts").glob("*/processes/main-*.json")
+    ]
+    family = [
+        child
+        for record in records
+        for child in psutil.Process(record["pid"]).children(recursive=True)
+    ]
     named = re.compile(rf"EngineCore_DP{rank}\b")
-    (core,) = (child for child in family if named.search(f"{child.name()} {' '.join(child.cmdline())}"))
+    (core,) = (
+        child for child in family if named.search(f"{child.name()} {' '.join(child.cmdline())}")
+    )
     core.kill()
 
 
@@ -63,7 +73,9 @@ def test_every_layout_serves_on_every_rank(slice_here: Slice, gpus: int) -> None
 
 
 def test_a_killed_rank_ends_all_of_a_balanced_engine(slice_here: Slice, gpus: int) -> None:
-    balanced = f"engines.main.eplb={{num_redundant_experts: {gpus}, window_size: 10, step_interval: 20}}"
+    balanced = (
+        f"engines.main.eplb={{num_redundant_experts: {gpus}, window_size: 10, step_interval: 20}}"
+    )
     idle, run = used_memory(), slice_here.launch("balanced", *over_all(gpus, balanced))
     assert answering(run) == list(range(gpus))
     kill_core(run, gpus - 1)
@@ -75,8 +87,12 @@ def test_a_killed_rank_ends_all_of_a_balanced_engine(slice_here: Slice, gpus: in
 
 def test_a_rank_finds_the_room_that_the_check_says(slice_here: Slice, gpus: int) -> None:
     run = slice_here.launch("room", *over_all(gpus))
-    checked = dsr1("check", *slice_here.words(*over_all(gpus)), "--only", "cfg.memory", "--all", "--json")
-    logs = "".join(file.read_text(errors="replace") for file in (run.folder / "hosts").rglob("*.log"))
+    checked = dsr1(
+        "check", *slice_here.words(*over_all(gpus)), "--only", "cfg.memory", "--all", "--json"
+    )
+    logs = "".join(
+        file.read_text(errors="replace") for file in (run.folder / "hosts").rglob("*.log")
+    )
     assert stop_run(run) == ()
     measured = re.findall(r"Available KV cache memory: ([\d.]+) GiB", logs)
     said = re.findall(r"([\d.]+) GiB for the KV cache", json.loads(checked.stdout)[0]["seen"])

@@ -15,7 +15,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1800)]
 
 
 def files(caches: Path) -> set[str]:
-    return {str(file.relative_to(caches)) for file in caches.rglob("*") if file.is_file() and "/tmp/" not in str(file)}
+    return {
+        str(file.relative_to(caches))
+        for file in caches.rglob("*")
+        if file.is_file() and "/tmp/" not in str(file)
+    }
 
 
 def test_compiled_once_and_never_again(slice_here: Slice) -> None:

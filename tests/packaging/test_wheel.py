@@ -1,4 +1,5 @@
-"""The distribution: a wheel built from the sdist installs into a clean environment, and all of it can be imported."""
+"""The distribution: a wheel built from the sdist installs into a clean environment, and all of it
+can be imported."""
 
 import subprocess
 import sys
@@ -46,7 +47,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def modules(root: Path) -> set[str]:
-    paths = (path for top in ("launcher", "slurm", "hosts", "env") for path in (root / top).rglob("*.py"))
+    paths = (
+        path for top in ("launcher", "slurm", "hosts", "env") for path in (root / top).rglob("*.py")
+    )
     return {path.relative_to(root).as_posix().split("/", 1)[1] for path in paths}
 
 

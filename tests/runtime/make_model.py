@@ -1,4 +1,5 @@
-"""make_model.py DIR: a tiny random model of DeepSeek-V3's architecture (MLA, 16 routed experts), always the same."""
+"""make_model.py DIR: a tiny random model of DeepSeek-V3's architecture (MLA, 16 routed experts),
+always the same."""
 
 import json
 import sys
@@ -18,9 +19,9 @@ BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 SPECIAL = [BOS, EOS, PAD, "<|User|>", "<|Assistant|>", "<think>", "</think>"]
 TEXT = ["hello world this is a tiny tokenizer for tests the quick brown fox"] * 10
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}{% if m['role']=='user' %}<|User|>{{ m['content'] }}"
-    "{% elif m['role']=='assistant' %}<|Assistant|>{{ m['content'] }}{{ eos_token }}"
-    "{% else %}{{ m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|Assistant|>{% endif %}"
+    "{{ bos_token }}{% for m in messages %}{% if m['role']=='user' %}<|User|>{{ m['content'] }}{%"
+    " elif m['role']=='assistant' %}<|Assistant|>{{ m['content'] }}{{ eos_token }}{% else %}{{"
+    " m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|Assistant|>{% endif %}"
 )
 TOKENIZER_CONFIG = {
     "tokenizer_class": "PreTrainedTokenizerFast",
@@ -84,9 +85,13 @@ def make_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet
+    )
     tokenizer.train_from_iterator(TEXT, trainer)
-    tokenizer.add_tokens([f"<extra_{number}>" for number in range(tokenizer.get_vocab_size(), VOCABULARY)])
+    tokenizer.add_tokens(
+        [f"<extra_{number}>" for number in range(tokenizer.get_vocab_size(), VOCABULARY)]
+    )
     return tokenizer
 
 
@@ -151,7 +156,9 @@ def make_model(folder: Path) -> None:
     write_json(folder / "generation_config.json", dict(GENERATION_CONFIG))
     weights_file = folder / "model.safetensors"
     save_file(dict(weights()), weights_file, metadata={"format": "pt"})
-    weights_file.chmod(0o644)  # safetensors closes it to others, and the hosts of tests/cluster have users of their own
+    weights_file.chmod(
+        0o644
+    )  # safetensors closes it to others, and the hosts of tests/cluster have users of their own
 
 
 if __name__ == "__main__":

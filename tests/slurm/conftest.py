@@ -14,7 +14,8 @@ from tests.slurm.site import Site, missing_tools
 
 @pytest.fixture(scope="session")
 def slurm_packages(packages: None) -> None:  # noqa: F811
-    """Slurm, munge and MariaDB: installed when missing, once, however many test runs ask at the same time."""
+    """Slurm, munge and MariaDB: installed when missing, once, however many test runs ask at the
+    same time."""
     with Path(tempfile.gettempdir(), "dsr1-packages.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if missing := missing_tools():

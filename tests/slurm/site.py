@@ -1,4 +1,5 @@
-"""A real Slurm on the hosts of a cluster: slurmctld (and slurmdbd) on `login`, a slurmd on every other host."""
+"""A real Slurm on the hosts of a cluster: slurmctld (and slurmdbd) on `login`, a slurmd on every
+other host."""
 
 import json
 import shutil
@@ -66,10 +67,12 @@ StoragePass=slurm
 StorageLoc=slurm_acct_db
 """
 MUNGED = (
-    "mkdir -p -m 755 /run/munge && munged --key-file=/etc/slurm/munge.key --socket=/run/munge/munge.socket.2 "
-    "--pid-file=/run/munge/munged.pid --log-file=/var/log/munged.log --seed-file=/run/munge/seed"
+    "mkdir -p -m 755 /run/munge && munged --key-file=/etc/slurm/munge.key"
+    " --socket=/run/munge/munge.socket.2 --pid-file=/run/munge/munged.pid"
+    " --log-file=/var/log/munged.log --seed-file=/run/munge/seed"
 )
-# A database of this login host's own, in its memory; the machine's own one, if there is one, is not touched.
+# A database of this login host's own, in its memory; the machine's own one, if there is one, is not
+# touched.
 DATABASE = """set -e
 mkdir -p /run/mysql
 options="--no-defaults --user=root --datadir=/run/mysql/data --socket=/run/mysql/sock --pid-file=/run/mysql/pid
@@ -94,11 +97,16 @@ ACCOUNTING_TOOLS = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
 
 def missing_tools() -> list[str]:
     """The Debian packages that must be installed before there can be a Slurm."""
-    return [package for tool, package in (TOOLS | ACCOUNTING_TOOLS).items() if shutil.which(tool, path=PATH) is None]
+    return [
+        package
+        for tool, package in (TOOLS | ACCOUNTING_TOOLS).items()
+        if shutil.which(tool, path=PATH) is None
+    ]
 
 
 class Site:
-    """Slurm's daemons on the hosts of a cluster; every process of theirs lives and dies with its host."""
+    """Slurm's daemons on the hosts of a cluster; every process of theirs lives and dies with its
+    host."""
 
     def __init__(self, cluster: Cluster, accounting: bool) -> None:
         self.cluster = cluster
@@ -121,10 +129,17 @@ class Site:
         until(lambda: self.root("scontrol", "ping").returncode == 0, "slurmctld answers")
 
     def stop_controller(self) -> None:
-        self.must(LOGIN, "p=$(cat /run/slurmctld.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done")
+        self.must(
+            LOGIN,
+            "p=$(cat /run/slurmctld.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05;"
+            " done",
+        )
 
     def start_node(self, node: str) -> None:
-        gpus = f"mkdir -p /run/gpus; for i in $(seq 0 {GPUS - 1}); do mknod -m 666 /run/gpus/nvidia$i c 1 3; done"
+        gpus = (
+            f"mkdir -p /run/gpus; for i in $(seq 0 {GPUS - 1}); do mknod -m 666 /run/gpus/nvidia$i"
+            " c 1 3; done"
+        )
         self.must(node, f"mkdir -p /run/slurmd; [ -e /run/gpus ] || {{ {gpus}; }}; slurmd")
 
     def kill_slurmd(self, node: str) -> None:
@@ -186,13 +201,24 @@ class Site:
         etc.mkdir(exist_ok=True)
         (etc / "munge.key").write_bytes(b"the key of a test's cluster, and of no other" * 4)
         (etc / "munge.key").chmod(0o400)
-        nodes = "\n".join(f"NodeName={name} NodeAddr={self.cluster.boxes[name].address}" for name in self.nodes)
-        accounting = ACCOUNTING if self._accounting else "AccountingStorageType=accounting_storage/none"
-        conf = CONF.format(lost=self._lost_s, kill_wait=KILL_WAIT_S, accounting=accounting, gpus=GPUS, nodes=nodes)
+        nodes = "\n".join(
+            f"NodeName={name} NodeAddr={self.cluster.boxes[name].address}" for name in self.nodes
+        )
+        accounting = (
+            ACCOUNTING if self._accounting else "AccountingStorageType=accounting_storage/none"
+        )
+        conf = CONF.format(
+            lost=self._lost_s, kill_wait=KILL_WAIT_S, accounting=accounting, gpus=GPUS, nodes=nodes
+        )
         (etc / "slurm.conf").write_text(conf)
-        gres = f"NodeName={','.join(self.nodes)} Name=gpu Type=h100 File=/run/gpus/nvidia[0-{GPUS - 1}]\n"
+        gres = (
+            f"NodeName={','.join(self.nodes)} Name=gpu Type=h100"
+            f" File=/run/gpus/nvidia[0-{GPUS - 1}]\n"
+        )
         (etc / "gres.conf").write_text("AutoDetect=off\n" + gres)
-        (etc / "cgroup.conf").write_text("# without cgroups: the tests want to see what Slurm then leaves\n")
+        (etc / "cgroup.conf").write_text(
+            "# without cgroups: the tests want to see what Slurm then leaves\n"
+        )
         (etc / "slurmdbd.conf").write_text(DBD_CONF)
         (etc / "slurmdbd.conf").chmod(0o600)
 

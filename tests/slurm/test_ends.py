@@ -1,11 +1,17 @@
-"""How a job can end, on a real Slurm without cgroups: nothing stays on a live node, and `status` says what happened."""
+"""How a job can end, on a real Slurm without cgroups: nothing stays on a live node, and `status`
+says what happened."""
 
 import pytest
 from tests.cluster.login import MOCKER, Login, assert_clean, kill, of_a_run, until
 from tests.slurm.site import LOST_S, Site
 from tests.slurm.test_launch import TINY
 
-pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.e2e,
+    pytest.mark.slurm,
+    pytest.mark.xdist_group("slurm"),
+]
 
 
 def launch(login: Login, name: str, *more: str) -> str:
@@ -20,7 +26,8 @@ def job_of(login: Login, name: str) -> str:
 
 
 def end(site: Site, login: Login, name: str, *nodes: str) -> dict[str, object]:
-    """How the run ended, by its own account and Slurm's; nothing of it is left on these nodes, all by default."""
+    """How the run ended, by its own account and Slurm's; nothing of it is left on these nodes, all
+    by default."""
     site.await_phase(login, name, "stopped", "failed")
     until(lambda: site.state(job_of(login, name)) not in ("RUNNING", "COMPLETING"))
     told = login.status(name)
@@ -54,9 +61,14 @@ def test_the_batch_script_is_killed(site: Site, login: Login) -> None:
     assert "while ready; its supervisor left no word" in str(told["reason"])
 
 
-def test_warned_before_the_time_limit_it_stops_and_is_submitted_again(site: Site, login: Login) -> None:
-    """A minute is the least that Slurm grants; the warning comes 50 s before its end, or up to 30 s earlier."""
-    first = launch(login, "limited", "--time", "1", "--set", "slurm.warn=50", "--set", "slurm.resubmit=1")
+def test_warned_before_the_time_limit_it_stops_and_is_submitted_again(
+    site: Site, login: Login
+) -> None:
+    """A minute is the least that Slurm grants; the warning comes 50 s before its end, or up to 30 s
+    earlier."""
+    first = launch(
+        login, "limited", "--time", "1", "--set", "slurm.warn=50", "--set", "slurm.resubmit=1"
+    )
     until(lambda: job_of(login, "limited") != first)
     assert site.await_phase(login, "limited", "starting", "ready") != ""
     assert site.state(first) == "COMPLETED"
@@ -81,7 +93,9 @@ def test_slurmctld_restarts_meanwhile(site: Site, login: Login) -> None:
 
 def test_preemption(site: Site, login: Login) -> None:
     launch(login, "preempted")
-    assert site.user("sbatch", "-p", "urgent", "-N3", "--exclusive", "--wrap", "true").returncode == 0
+    assert (
+        site.user("sbatch", "-p", "urgent", "-N3", "--exclusive", "--wrap", "true").returncode == 0
+    )
     told = end(site, login, "preempted")
     assert told["phase"] == "stopped"
     assert "PREEMPTED" in str(told["reason"])
@@ -90,13 +104,16 @@ def test_preemption(site: Site, login: Login) -> None:
 def test_a_spare_takes_the_place_of_a_node_that_crashes_and_without_one_the_node_is_named(
     site: Site, login: Login
 ) -> None:
-    """The job goes on when Slurm notices; which is here not before the supervisor has seen to it, as by default."""
+    """The job goes on when Slurm notices; which is here not before the supervisor has seen to it,
+    as by default."""
     site.notice_after(60)
     job = launch(login, "lost", "--set", "slurm.spares=1", "--set", "restart={max: 2, backoff: 1}")
     site.cluster.crash("node2")
     until(lambda: login.status("lost")["restarts"] == 1)
     site.notice_after(LOST_S)
-    assert site.await_phase(login, "lost", "ready", "failed") == "ready", login.status("lost")["reason"]
+    assert site.await_phase(login, "lost", "ready", "failed") == "ready", login.status("lost")[
+        "reason"
+    ]
     assert {row["host"] for row in login.status("lost")["ranks"]} == {"node1", "node3"}  # type: ignore[attr-defined]
     until(lambda: "down" in site.user("sinfo", "-h", "-n", "node2", "-p", "gpu", "-o", "%t").stdout)
     assert (site.state(job), login.dsr1("smoke", "lost").returncode) == ("RUNNING", 0)

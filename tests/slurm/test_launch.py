@@ -6,7 +6,12 @@ import pytest
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
 from tests.slurm.site import Site
 
-pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.e2e,
+    pytest.mark.slurm,
+    pytest.mark.xdist_group("slurm"),
+]
 TINY = ("tiny", "--venv", str(RUNTIME), "--model", str(MODEL))
 
 

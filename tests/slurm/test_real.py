@@ -1,4 +1,5 @@
-"""Real vLLM on two nodes of a real Slurm: data and expert parallel, by `launch --slurm` and by plain `sbatch`."""
+"""Real vLLM on two nodes of a real Slurm: data and expert parallel, by `launch --slurm` and by
+plain `sbatch`."""
 
 import json
 

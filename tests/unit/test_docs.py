@@ -44,12 +44,29 @@ def test_blocks_are_found_with_their_marks() -> None:
 
 
 def test_the_site_takes_any_page(hooks: ModuleType) -> None:
-    nav = hooks.make_nav(["zebra.md", "index.md", "recipes/b.md", "recipes/a.md", "checks.md", "aaa.md", "recipes.md"])
+    nav = hooks.make_nav(
+        [
+            "zebra.md",
+            "index.md",
+            "recipes/b.md",
+            "recipes/a.md",
+            "checks.md",
+            "aaa.md",
+            "recipes.md",
+        ]
+    )
     assert nav[:2] == ["index.md", {"Recipes": ["recipes.md", "recipes/a.md", "recipes/b.md"]}]
     assert nav[2:] == ["checks.md", "aaa.md", "zebra.md"]
-    assert hooks.make_nav(["index.md", "new/a.md", "aaa.md"]) == ["index.md", "aaa.md", {"New": ["new/a.md"]}]
+    assert hooks.make_nav(["index.md", "new/a.md", "aaa.md"]) == [
+        "index.md",
+        "aaa.md",
+        {"New": ["new/a.md"]},
+    ]
 
 
 def test_typers_cut_lists_are_left_out(hooks: ModuleType) -> None:
-    told = "# `dsr1`\n\n**Options**:\n\n* `--help`: Show.\n\n**Commands**:\n\n* `a`: cut...\n\n## `dsr1 a`\n"
+    told = (
+        "# `dsr1`\n\n**Options**:\n\n* `--help`: Show.\n\n**Commands**:\n\n* `a`: cut...\n\n##"
+        " `dsr1 a`\n"
+    )
     assert hooks.shorten(told).split() == ["#", "Command", "reference", "##", "`dsr1", "a`"]

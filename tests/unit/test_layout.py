@@ -9,7 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 ROOTS = ("launcher", "slurm", "hosts", "env")
-LONGEST = 300
+LONGEST = 400
 MOST_MODULES = 24
 
 
@@ -27,11 +27,16 @@ def test_each_package_is_typed(root: str) -> None:
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_no_file_is_long(root: str) -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in (REPOSITORY / root).rglob("*.py")}
+    lengths = {
+        path: len(path.read_text().splitlines()) for path in (REPOSITORY / root).rglob("*.py")
+    }
     assert {str(path): length for path, length in lengths.items() if length > LONGEST} == {}
 
 
-IN_THE_RUNTIME = ("runtime/child.py", "network/fabric_rank.py")  # scripts that its Python runs, beside the agent
+IN_THE_RUNTIME = (
+    "runtime/child.py",
+    "network/fabric_rank.py",
+)  # scripts that its Python runs, beside the agent
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -47,7 +52,9 @@ def test_the_hosts_side_imports_the_standard_library_and_psutil_alone(room: str)
     """Nothing is installed on a host: what it runs there must do with what vLLM needs, too."""
     folder = REPOSITORY / "hosts/dsr1/hosts" / room
     allowed = {*sys.stdlib_module_names, "psutil"}
-    own = ("dsr1.hosts.agent", "dsr1.hosts.protocol") if room == "agent" else ("dsr1.hosts.protocol",)
+    own = (
+        ("dsr1.hosts.agent", "dsr1.hosts.protocol") if room == "agent" else ("dsr1.hosts.protocol",)
+    )
     foreign = {
         (path.relative_to(folder).as_posix(), name)
         for path in folder.rglob("*.py")

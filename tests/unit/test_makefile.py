@@ -1,4 +1,5 @@
-"""`make prep`, `prep-apply` and `check`: HOSTS is one word to dsr1, and none but the command line's counts."""
+"""`make prep`, `prep-apply` and `check`: HOSTS is one word to dsr1, and none but the command line's
+counts."""
 
 import os
 import subprocess
@@ -9,9 +10,15 @@ from tests.docs.blocks import ROOT
 
 def make(*words: str, **env: str) -> str:
     """The last command that make would run."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "HOSTS"))}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS", "HOSTS"))
+    }
     command = ("make", "--dry-run", *words)
-    done = subprocess.run(command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(
+        command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=50
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
 
@@ -21,7 +28,10 @@ def make(*words: str, **env: str) -> str:
     [
         (("prep", "HOSTS=a,b"), 'dsr1 prep  --hosts "$HOSTS"'),
         (("prep",), "dsr1 prep"),
-        (("prep-apply", "HOSTS=node[01-16]", "ARGS=--venv /opt/vllm --yes"), "--venv /opt/vllm --yes --hosts"),
+        (
+            ("prep-apply", "HOSTS=node[01-16]", "ARGS=--venv /opt/vllm --yes"),
+            "--venv /opt/vllm --yes --hosts",
+        ),
         (("check", "HOSTS=node[01-16]"), 'dsr1 check  --hosts "$HOSTS"'),
         (("check",), "pytest tests/unit"),
     ],
@@ -36,7 +46,9 @@ def test_an_environments_hosts_are_not_meant() -> None:
 
 
 def test_help_lists_them() -> None:
-    done = subprocess.run(("make", "help"), cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run(
+        ("make", "help"), cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
+    )
     listed = [line.split()[0] for line in done.stdout.splitlines()]
     assert {"prep", "prep-apply"} < set(listed)
     assert listed.count("check") == 2

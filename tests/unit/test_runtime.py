@@ -1,4 +1,5 @@
-"""The tests' own runtime says in words which CPUs it can't run on, before anything is downloaded or started."""
+"""The tests' own runtime says in words which CPUs it can't run on, before anything is downloaded or
+started."""
 
 import importlib.util
 import os
@@ -14,7 +15,9 @@ RUNTIME = Path(__file__).parents[1] / "runtime"
 
 @pytest.fixture
 def plugin() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("vllm_cpu_ep", RUNTIME / "cpu_ep_plugin" / "vllm_cpu_ep.py")
+    spec = importlib.util.spec_from_file_location(
+        "vllm_cpu_ep", RUNTIME / "cpu_ep_plugin" / "vllm_cpu_ep.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,8 +1,10 @@
-"""Where compilers keep what they made for an engine, so that the next start finds it: one folder a key, on the host.
+"""Where compilers keep what they made for an engine, so that the next start finds it: one folder a
+key, on the host.
 
-vLLM, DeepGEMM, FlashInfer, Triton and Inductor look their entries up by model, shapes and source. What they don't look
-at is the key: the GPU, their own versions, and the folder, whose path Triton and ninja write down. A change of model or
-arguments stays in the folder and compiles what is new; `fill` tells for which engines a folder has been filled.
+vLLM, DeepGEMM, FlashInfer, Triton and Inductor look their entries up by model, shapes and source.
+What they don't look at is the key: the GPU, their own versions, and the folder, whose path Triton
+and ninja write down. A change of model or arguments stays in the folder and compiles what is new;
+`fill` tells for which engines a folder has been filled.
 """
 
 import hashlib
@@ -31,7 +33,8 @@ COMPILERS = ("vllm", "torch", "triton", "flashinfer-python", "deep_gemm", "deep_
 
 @dataclass(frozen=True, slots=True)
 class JitCache:
-    """A key below the root that holds all caches of a host, what the key was made of, and the engine's own part."""
+    """A key below the root that holds all caches of a host, what the key was made of, and the
+    engine's own part."""
 
     root: str
     key: str
@@ -55,17 +58,23 @@ class HostCache:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What of an engine decides the shapes of its kernels: ranks that share the experts, and vLLM's arguments."""
+    """What of an engine decides the shapes of its kernels: ranks that share the experts, and vLLM's
+    arguments."""
 
     ranks: int
     arguments: tuple[str, ...]
 
 
 def make_cache(shapes: Shapes, facts: Facts, root: str = "") -> JitCache | None:
-    """The cache of an engine on a host. None: what decides it isn't known there. `root` is the recipe's own."""
+    """The cache of an engine on a host. None: what decides it isn't known there. `root` is the
+    recipe's own."""
     place, packages = root or value_of(facts, "cache.root"), value_of(facts, "software")
     config = value_of(facts, "model.config")
-    if not isinstance(place, str) or not isinstance(packages, Mapping) or not isinstance(config, Mapping):
+    if (
+        not isinstance(place, str)
+        or not isinstance(packages, Mapping)
+        or not isinstance(config, Mapping)
+    ):
         return None
     made_of = {
         "gpu": gpu_of(facts),
@@ -73,7 +82,9 @@ def make_cache(shapes: Shapes, facts: Facts, root: str = "") -> JitCache | None:
         "root": place,
     }
     key = f"{_slug(made_of['gpu'])}-vllm{_slug(made_of.get('vllm', '0'))}-{_digest(made_of)}"
-    return JitCache(place, key, tuple(made_of.items()), _digest([config, shapes.ranks, shapes.arguments]))
+    return JitCache(
+        place, key, tuple(made_of.items()), _digest([config, shapes.ranks, shapes.arguments])
+    )
 
 
 def gpu_of(facts: Facts) -> str:
@@ -94,4 +105,6 @@ def _digest(value: object) -> str:
 
 def cache_variables(cache: JitCache) -> tuple[Variable, ...]:
     source = f"JIT cache of {dict(cache.made_of)['gpu']} with these versions"
-    return tuple(Variable(name, f"{cache.folder}/{folder}", source) for name, folder in FOLDERS.items())
+    return tuple(
+        Variable(name, f"{cache.folder}/{folder}", source) for name, folder in FOLDERS.items()
+    )

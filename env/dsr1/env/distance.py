@@ -1,4 +1,5 @@
-"""How far two PCI devices are from each other, as `nvidia-smi topo -m` and NCCL say it, from their paths in sysfs."""
+"""How far two PCI devices are from each other, as `nvidia-smi topo -m` and NCCL say it, from their
+paths in sysfs."""
 
 from enum import IntEnum
 
@@ -6,7 +7,8 @@ from dsr1.hosts.protocol.adapters import Place
 
 
 class Distance(IntEnum):
-    """By what lies between: one switch, several bridges, a host bridge, a NUMA node's own fabric, sockets."""
+    """By what lies between: one switch, several bridges, a host bridge, a NUMA node's own fabric,
+    sockets."""
 
     PIX = 0
     PXB = 1
@@ -20,7 +22,9 @@ def distance(one: Place, other: Place) -> Distance:
     shared = _shared(one.path, other.path)
     if shared > 1:
         behind = max(len(one.path), len(other.path)) - shared
-        return Distance.PIX if behind <= 2 else Distance.PXB  # a switch's downstream port, and the device
+        return (
+            Distance.PIX if behind <= 2 else Distance.PXB
+        )  # a switch's downstream port, and the device
     if shared == 1:
         return Distance.PHB
     return Distance.NODE if _is_known(one.numa) and one.numa == other.numa else Distance.SYS

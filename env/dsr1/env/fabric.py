@@ -1,4 +1,5 @@
-"""A host's adapters, GPUs and interfaces, out of its facts. What lies about its shape raises ValueError."""
+"""A host's adapters, GPUs and interfaces, out of its facts. What lies about its shape raises
+ValueError."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,8 @@ PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """`gpus` are in NVML's order where NVML told. `busy` are interfaces that the host itself is reached by."""
+    """`gpus` are in NVML's order where NVML told. `busy` are interfaces that the host itself is
+    reached by."""
 
     adapters: tuple[Adapter, ...]
     gpus: tuple[Place, ...]
@@ -27,7 +29,8 @@ class Fabric:
 
 
 def parse_fabric(facts: Facts) -> Fabric | None:
-    """None: what adapters the host has isn't known. ValueError: a fact is not what an agent tells."""
+    """None: what adapters the host has isn't known. ValueError: a fact is not what an agent
+    tells."""
     told = value_of(facts, "ib.devices")
     if told is None:
         return None
@@ -45,13 +48,18 @@ def _refuse_odd(adapter: Adapter) -> None:
     if adapter.place.pci:
         parse_pci(adapter.place.pci)
     if any(port.number < 1 or any(gid.index < 0 for gid in port.gids) for port in adapter.ports):
-        raise ValueError(f"ib.devices: {adapter.name!r} has ports or GIDs of no number that there is")
+        raise ValueError(
+            f"ib.devices: {adapter.name!r} has ports or GIDs of no number that there is"
+        )
 
 
 def _parse_netdevs(told: Any) -> dict[str, Netdev]:
     if not isinstance(told, dict | None):
         raise ValueError(f"net.interfaces: an object is wanted, not {told!r}")
-    return {name: from_plain(Netdev, seen, f"net.interfaces.{name}") for name, seen in (told or {}).items()}
+    return {
+        name: from_plain(Netdev, seen, f"net.interfaces.{name}")
+        for name, seen in (told or {}).items()
+    }
 
 
 def _control(facts: Facts) -> Any:
@@ -72,12 +80,19 @@ def _standing(netdevs: Mapping[str, Netdev], names: Iterable[str]) -> set[str]:
 
 
 def parse_gpus(facts: Facts) -> tuple[Place, ...]:
-    """In NVML's order, which the workers' indices mean; without NVML in that of PCI, which is the same mostly."""
-    seen: tuple[Place, ...] = from_plain(tuple[Place, ...], value_of(facts, "pci.gpus") or (), "pci.gpus")
+    """In NVML's order, which the workers' indices mean; without NVML in that of PCI, which is the
+    same mostly."""
+    seen: tuple[Place, ...] = from_plain(
+        tuple[Place, ...], value_of(facts, "pci.gpus") or (), "pci.gpus"
+    )
     places = {parse_pci(place.pci): place for place in seen if place.pci}
     gpus: Any = value_of(facts, "gpu.devices") or ()
     order = [gpu.get("pci") for gpu in gpus]
-    return seen if None in order or not order else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, order))
+    return (
+        seen
+        if None in order or not order
+        else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, order))
+    )
 
 
 def parse_pci(text: object) -> str:

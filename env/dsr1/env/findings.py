@@ -13,7 +13,8 @@ AMISS = WORST[:3]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one or several checks find of some hosts, which are folded (`node[01-15]`): `seen` pairs hosts and words."""
+    """What one or several checks find of some hosts, which are folded (`node[01-15]`): `seen` pairs
+    hosts and words."""
 
     verdict: str
     checks: tuple[str, ...]
@@ -29,7 +30,8 @@ Cell = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Kinds of checks with something amiss, and the cells of hosts that are alike, worst first; `fine`: other kinds."""
+    """Kinds of checks with something amiss, and the cells of hosts that are alike, worst first;
+    `fine`: other kinds."""
 
     kinds: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
@@ -37,7 +39,14 @@ class Overview:
 
 
 def unreached(host: str, error: Dsr1Error) -> Finding:
-    return Finding(host, REACH, "FAIL", str(error), "an agent that answers", "See what it says, or leave the host out.")
+    return Finding(
+        host,
+        REACH,
+        "FAIL",
+        str(error),
+        "an agent that answers",
+        "See what it says, or leave the host out.",
+    )
 
 
 def folded(findings: Iterable[Finding]) -> Iterator[str]:
@@ -49,10 +58,13 @@ def folded(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def fold_rows(findings: Sequence[Finding]) -> list[Row]:
-    """One row for a check's findings of one remedy, whatever it saw, and for checks that say the same throughout."""
+    """One row for a check's findings of one remedy, whatever it saw, and for checks that say the
+    same throughout."""
     hosts: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for f in findings:
-        hosts.setdefault((f.verdict, f.check, f.wanted, f.fix), {}).setdefault(f.seen, []).append(f.host)
+        hosts.setdefault((f.verdict, f.check, f.wanted, f.fix), {}).setdefault(f.seen, []).append(
+            f.host
+        )
     checks: dict[tuple[object, ...], list[str]] = {}
     for (verdict, check, *rest), seen in hosts.items():
         pairs = tuple((fold_names(names), words) for words, names in seen.items())
@@ -69,14 +81,18 @@ def fold_names(names: Iterable[str]) -> str:
 
 def overview(findings: Sequence[Finding]) -> Overview:
     kinds = dict.fromkeys(sorted(kind_of(f) for f in findings if f.verdict != "SKIP"))
-    amiss = tuple(kind for kind in kinds if any(kind_of(f) == kind and f.verdict in AMISS for f in findings))
+    amiss = tuple(
+        kind for kind in kinds if any(kind_of(f) == kind and f.verdict in AMISS for f in findings)
+    )
     by_host: dict[str, dict[str, list[str]]] = {}
     for f in findings:
         by_host.setdefault(f.host, {}).setdefault(kind_of(f), []).append(f.verdict)
     alike: dict[tuple[Cell, ...], list[str]] = {}
     for host, told in by_host.items():
         alike.setdefault(tuple(_worst(told.get(kind, [])) for kind in amiss), []).append(host)
-    rows = sorted(alike.items(), key=lambda row: sorted(WORST.index(verdict) for verdict, _ in row[0]))
+    rows = sorted(
+        alike.items(), key=lambda row: sorted(WORST.index(verdict) for verdict, _ in row[0])
+    )
     cells = tuple((fold_names(hosts), cells) for cells, hosts in rows)
     return Overview(amiss, cells, tuple(kind for kind in kinds if kind not in amiss))
 

@@ -1,4 +1,5 @@
-"""Which entry of a RoCE port's GID table to send from, and which one libraries take by themselves. Pure."""
+"""Which entry of a RoCE port's GID table to send from, and which one libraries take by themselves.
+Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +15,8 @@ def is_ethernet(hca: Hca) -> bool:
 
 
 def automatic(gids: Sequence[Gid]) -> int:
-    """NCCL since 2.21 and NVSHMEM since 3.1: the first entry of RoCE v2 and IPv4, else the first of the table."""
+    """NCCL since 2.21 and NVSHMEM since 3.1: the first entry of RoCE v2 and IPv4, else the first of
+    the table."""
     return next((gid.index for gid in gids if gid.kind == ROCE_2 and gid.gid.startswith(MAPPED)), 0)
 
 

@@ -1,8 +1,9 @@
-"""Which adapters carry the model's traffic: of those that are up the fastest kind, nearest to each GPU. Pure.
+"""Which adapters carry the model's traffic: of those that are up the fastest kind, nearest to each
+GPU. Pure.
 
-Not chosen: what carries the control network or the default route, virtual functions beside their physical one,
-adapters without verbs of their own (EFA), and names that no variable can hold. Link layers are never mixed: NCCL
-refuses that. A user's `hca` goes before all of it.
+Not chosen: what carries the control network or the default route, virtual functions beside their
+physical one, adapters without verbs of their own (EFA), and names that no variable can hold. Link
+layers are never mixed: NCCL refuses that. A user's `hca` goes before all of it.
 """
 
 import re
@@ -73,7 +74,8 @@ def _few(names: Sequence[str]) -> str:
 
 
 def choose(fabric: Fabric, wanted: Sequence[str] = ()) -> Choice:
-    """`wanted` is the user's own list: `mlx5_0`, `mlx5_0:1` or a pattern, `ibp*`. Nothing fits: no HCAs."""
+    """`wanted` is the user's own list: `mlx5_0`, `mlx5_0:1` or a pattern, `ibp*`. Nothing fits: no
+    HCAs."""
     ports = all_ports(fabric)
     if wanted:
         chosen = [hca for word in wanted for hca in ports if matches(hca, word)]
@@ -83,7 +85,11 @@ def choose(fabric: Fabric, wanted: Sequence[str] = ()) -> Choice:
     kept = _without_busy(fabric, fastest)
     chosen = _nearest_to_any(fabric.gpus, kept)
     reasons |= {hca: "slower, or of another link layer" for hca in left if hca not in fastest}
-    reasons |= {hca: "carries the control network or the default route" for hca in fastest if hca not in kept}
+    reasons |= {
+        hca: "carries the control network or the default route"
+        for hca in fastest
+        if hca not in kept
+    }
     reasons |= {hca: "farther from every GPU" for hca in kept if hca not in chosen}
     return _make_choice(fabric, chosen, ports, _describe(chosen), reasons)
 
@@ -96,7 +102,9 @@ def all_ports(fabric: Fabric) -> list[Hca]:
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """Digits count as numbers."""
-    return tuple((int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name[:64]))
+    return tuple(
+        (int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name[:64])
+    )
 
 
 def matches(hca: Hca, word: str) -> bool:
@@ -108,7 +116,9 @@ def _rules(fabric: Fabric) -> Mapping[str, Callable[[Hca], bool]]:
     has_mlx5 = any(adapter.driver == MLX5 for adapter in fabric.adapters)
     return {
         "its name fits no variable": lambda hca: not PLAIN.fullmatch(hca.adapter.name),
-        "EFA, which NCCL and IBGDA can't drive by themselves": lambda hca: hca.adapter.driver == EFA,
+        "EFA, which NCCL and IBGDA can't drive by themselves": lambda hca: (
+            hca.adapter.driver == EFA
+        ),
         f"not driven by {MLX5}": lambda hca: has_mlx5 and hca.adapter.driver != MLX5,
         "a virtual function; its physical one is here": lambda hca: hca.adapter.is_vf,
         "its state can't be read": lambda hca: not hca.port.state,
@@ -117,13 +127,20 @@ def _rules(fabric: Fabric) -> Mapping[str, Callable[[Hca], bool]]:
     }
 
 
-def _sift(ports: Sequence[Hca], rules: Mapping[str, Callable[[Hca], bool]]) -> tuple[list[Hca], dict[Hca, str]]:
-    against = {hca: next((reason for reason, bad in rules.items() if bad(hca)), "") for hca in ports}
-    return [hca for hca in ports if not against[hca]], {hca: reason for hca, reason in against.items() if reason}
+def _sift(
+    ports: Sequence[Hca], rules: Mapping[str, Callable[[Hca], bool]]
+) -> tuple[list[Hca], dict[Hca, str]]:
+    against = {
+        hca: next((reason for reason, bad in rules.items() if bad(hca)), "") for hca in ports
+    }
+    return [hca for hca in ports if not against[hca]], {
+        hca: reason for hca, reason in against.items() if reason
+    }
 
 
 def _fastest(ports: Sequence[Hca]) -> list[Hca]:
-    """Of one link layer and rate; of equally fast ones those that are more, InfiniBand before Ethernet."""
+    """Of one link layer and rate; of equally fast ones those that are more, InfiniBand before
+    Ethernet."""
     kinds = Counter((hca.port.rate_gb or 0, hca.port.link_layer) for hca in ports)
     if not kinds:
         return []
@@ -132,7 +149,8 @@ def _fastest(ports: Sequence[Hca]) -> list[Hca]:
 
 
 def _without_busy(fabric: Fabric, ports: Sequence[Hca]) -> list[Hca]:
-    """One that a GPU has nothing as near as stays: where each GPU has its own, the control network shares one."""
+    """One that a GPU has nothing as near as stays: where each GPU has its own, the control network
+    shares one."""
     free = [hca for hca in ports if not fabric.is_busy(hca.adapter, hca.port)]
     if len(free) in (0, len(ports)):
         return list(ports)
@@ -173,7 +191,13 @@ def _describe(chosen: Sequence[Hca]) -> str:
 
 
 def _make_choice(
-    fabric: Fabric, chosen: Sequence[Hca], ports: Sequence[Hca], why: str, reasons: Mapping[Hca, str] | None = None
+    fabric: Fabric,
+    chosen: Sequence[Hca],
+    ports: Sequence[Hca],
+    why: str,
+    reasons: Mapping[Hca, str] | None = None,
 ) -> Choice:
-    others = tuple((hca, (reasons or {}).get(hca, "not given")) for hca in ports if hca not in chosen)
+    others = tuple(
+        (hca, (reasons or {}).get(hca, "not given")) for hca in ports if hca not in chosen
+    )
     return Choice(tuple(chosen), deal(fabric.gpus, chosen), why, others)

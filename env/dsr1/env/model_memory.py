@@ -1,7 +1,8 @@
-"""What a DeepSeek-V3-shaped model takes of a GPU's memory: weights from its config.json, buffers, graphs, KV cache.
+"""What a DeepSeek-V3-shaped model takes of a GPU's memory: weights from its config.json, buffers,
+graphs, KV cache.
 
-Against what vLLM 0.23 reported for R1's dimensions with 5 layers on one H100 (tests/data/vllm-logs): weights of
-26.88 GiB within 1%, and the KV cache that was left within 10%.
+Against what vLLM 0.23 reported for R1's dimensions with 5 layers on one H100
+(tests/data/vllm-logs): weights of 26.88 GiB within 1%, and the KV cache that was left within 10%.
 """
 
 from collections.abc import Mapping
@@ -45,22 +46,28 @@ class ModelShape:
 
 
 def parse_shape(config: Mapping[str, Any]) -> ModelShape:
-    """ValueError names the key that is missing or no number. Weights are FP8 when it says so, else bfloat16."""
+    """ValueError names the key that is missing or no number. Weights are FP8 when it says so, else
+    bfloat16."""
     quantized = (config.get("quantization_config") or {}).get("quant_method") == "fp8"
     names = [field.name for field in fields(ModelShape) if field.name != "weight_bytes"]
     for name in names:
         if not isinstance(config.get(name), int):
             raise ValueError(f"config.json: {name} is {config.get(name)!r}, a number is wanted")
-    return ModelShape(**{name: config[name] for name in names}, weight_bytes=FP8 if quantized else BF16)
+    return ModelShape(
+        **{name: config[name] for name in names}, weight_bytes=FP8 if quantized else BF16
+    )
 
 
 def expert_slot(shape: ModelShape) -> int:
     """Bytes of one physical expert over all MoE layers."""
-    return shape.moe_layers * 3 * shape.hidden_size * shape.moe_intermediate_size * shape.weight_bytes
+    return (
+        shape.moe_layers * 3 * shape.hidden_size * shape.moe_intermediate_size * shape.weight_bytes
+    )
 
 
 def attention(shape: ModelShape) -> int:
-    """MLA's projections over all layers, and the two halves of kv_b that vLLM keeps in bfloat16 for decoding."""
+    """MLA's projections over all layers, and the two halves of kv_b that vLLM keeps in bfloat16 for
+    decoding."""
     heads, qk = shape.num_attention_heads, shape.qk_nope_head_dim + shape.qk_rope_head_dim
     kv_b = shape.kv_lora_rank * heads * (shape.qk_nope_head_dim + shape.v_head_dim)
     weights = (
@@ -84,8 +91,11 @@ def embeddings(shape: ModelShape) -> int:
     return 2 * shape.vocab_size * shape.hidden_size * BF16
 
 
-def weight_terms(shape: ModelShape, expert_ranks: int, redundant: int = 0, tensor_ranks: int = 1) -> dict[str, int]:
-    """Bytes on each GPU. Experts are dealt over `expert_ranks`, the rest over `tensor_ranks`: each DP rank has it."""
+def weight_terms(
+    shape: ModelShape, expert_ranks: int, redundant: int = 0, tensor_ranks: int = 1
+) -> dict[str, int]:
+    """Bytes on each GPU. Experts are dealt over `expert_ranks`, the rest over `tensor_ranks`: each
+    DP rank has it."""
     slots = -(-(shape.n_routed_experts + redundant) // expert_ranks)
     return {
         f"{slots} experts": slots * expert_slot(shape),
@@ -101,18 +111,22 @@ def kv_bytes_per_token(shape: ModelShape) -> int:
 
 
 def deepep_low_latency(shape: ModelShape, experts: int, tokens: int) -> int:
-    """DeepEP's csrc/legacy/config.hpp, LowLatencyLayout: two send and two receive buffers for every expert's tokens.
+    """DeepEP's csrc/legacy/config.hpp, LowLatencyLayout: two send and two receive buffers for every
+    expert's tokens.
 
-    A message of combine is larger than one of dispatch: the hidden state in bfloat16, and a pair of them per 128.
+    A message of combine is larger than one of dispatch: the hidden state in bfloat16, and a pair of
+    them per 128.
     """
     message = shape.hidden_size * BF16 + shape.hidden_size // 128 * 2 * BF16
     return 4 * experts * tokens * message
 
 
 def activations(shape: ModelShape, tokens: int, sequences: int) -> int:
-    """Of one step of so many tokens, at its peak, and what the driver, cuBLAS and the kernels' workspaces take.
+    """Of one step of so many tokens, at its peak, and what the driver, cuBLAS and the kernels'
+    workspaces take.
 
-    The terms are a layer's largest tensors, in bfloat16: routed experts' inputs and outputs, queries, keys, values.
+    The terms are a layer's largest tensors, in bfloat16: routed experts' inputs and outputs,
+    queries, keys, values.
     """
     heads, experts = shape.num_attention_heads, shape.num_experts_per_tok
     moe = experts * (3 * shape.moe_intermediate_size + 2 * shape.hidden_size)
@@ -122,7 +136,8 @@ def activations(shape: ModelShape, tokens: int, sequences: int) -> int:
 
 
 def captured_graphs(sequences: int, tokens: int) -> int:
-    """vLLM's own list of batch sizes (config/vllm.py): 1, 2, 4, then by 8, above 256 by 16; mixed, and decode alone."""
+    """vLLM's own list of batch sizes (config/vllm.py): 1, 2, 4, then by 8, above 256 by 16; mixed,
+    and decode alone."""
     most = min(2 * sequences, 512, tokens)
     sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)) if size <= most]
     return len(sizes) + len([size for size in sizes if size <= sequences])

@@ -1,4 +1,5 @@
-"""Slurm's commands, and what they know of jobs: one question for all of a user's, however many are asked about."""
+"""Slurm's commands, and what they know of jobs: one question for all of a user's, however many are
+asked about."""
 
 import contextlib
 import os
@@ -25,15 +26,25 @@ def call(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """`env`: plain, if it isn't said. InputError: there is no Slurm here. HostError: it doesn't answer."""
+    """`env`: plain, if it isn't said. InputError: there is no Slurm here. HostError: it doesn't
+    answer."""
     require(argv[0])
     env = plain_environment(os.environ) if env is None else env
     try:
         done = subprocess.run(
-            argv, input=given, capture_output=True, text=True, timeout=timeout, env=env, cwd=cwd, errors="replace"
+            argv,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=env,
+            cwd=cwd,
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
-        raise HostError(f"Slurm does not answer: {argv[0]} took over {timeout:.0f} s; is slurmctld up?") from None
+        raise HostError(
+            f"Slurm does not answer: {argv[0]} took over {timeout:.0f} s; is slurmctld up?"
+        ) from None
     if "configuration source" in done.stderr:
         raise InputError(f"{NONE_HERE} ({argv[0]} finds no slurm.conf)")
     return done
@@ -46,12 +57,16 @@ def require(tool: str) -> None:
 
 def said(done: "subprocess.CompletedProcess[str]") -> str:
     """Slurm's own words, less its prefixes."""
-    lines = [line.partition("error: ")[2] or line for line in (done.stderr or done.stdout).strip().splitlines()]
+    lines = [
+        line.partition("error: ")[2] or line
+        for line in (done.stderr or done.stdout).strip().splitlines()
+    ]
     return " | ".join(dict.fromkeys(lines)) or f"exit status {done.returncode}"
 
 
 class Queue:
-    """What Slurm knows of a user's jobs. Many askers at once share what one was told, for a few seconds, by a file."""
+    """What Slurm knows of a user's jobs. Many askers at once share what one was told, for a few
+    seconds, by a file."""
 
     def __init__(self, shared: Path) -> None:
         self._shared = shared
@@ -67,7 +82,9 @@ class Queue:
         unsure = [job for job in jobs if job not in known or known[job].over]
         preempted = {job for job, info in known.items() if info.preempted}
         told = self._accounted(unsure, known) if unsure else {}
-        return known | {job: replace(info, preempted=job in preempted) for job, info in told.items()}
+        return known | {
+            job: replace(info, preempted=job in preempted) for job, info in told.items()
+        }
 
     @staticmethod
     def _accounted(jobs: Collection[str], known: Collection[str]) -> Mapping[str, JobInfo]:
@@ -82,7 +99,11 @@ class Queue:
     def cancel(self, job: str, *how: str) -> None:
         """HostError with scancel's words, unless the job is over by now."""
         done = call(("scancel", *how, job))
-        if done.returncode != 0 and "already complet" not in done.stderr and "Invalid job id" not in done.stderr:
+        if (
+            done.returncode != 0
+            and "already complet" not in done.stderr
+            and "Invalid job id" not in done.stderr
+        ):
             raise HostError(f"job {job}: scancel: {said(done)}")
         self._shared.unlink(missing_ok=True)
 
@@ -102,7 +123,8 @@ class Queue:
 
 
 def ask_queue(whose: str, timeout: float = LOOK_S) -> str:
-    """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. For `parse_squeue`."""
+    """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. For
+    `parse_squeue`."""
     done = call(("squeue", "--json", "--states=all", whose), timeout)
     if "serializer" in done.stderr:  # built without JSON
         done = call(("squeue", "--noheader", f"--format={LINE}", "--states=all", whose), timeout)
@@ -127,7 +149,14 @@ def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
     """From the accounting; nothing where there is none. HostError: it doesn't answer."""
     if shutil.which("sacct") is None:
         return {}
-    argv = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={','.join(FIELDS)}")
+    argv = (
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--duplicates",
+        f"--format={','.join(FIELDS)}",
+    )
     done = call((*argv, f"--jobs={','.join(sorted(jobs))}"), LOOK_S)
     if done.returncode == 0:
         return parse_sacct(done.stdout)
@@ -137,7 +166,8 @@ def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
 
 
 def shrink(job: str, kept: Sequence[str], folder: Path) -> None:
-    """The job goes on with these nodes. scontrol leaves scripts for shells in `folder`, which nobody needs."""
+    """The job goes on with these nodes. scontrol leaves scripts for shells in `folder`, which
+    nobody needs."""
     done = call(("scontrol", "update", f"JobId={job}", f"NodeList={','.join(kept)}"), cwd=folder)
     if done.returncode != 0:
         raise HostError(f"scontrol: {said(done)}")

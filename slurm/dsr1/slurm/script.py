@@ -1,4 +1,5 @@
-"""The batch script: the spec's directives, the setup lines, and one command that becomes the batch step. Pure."""
+"""The batch script: the spec's directives, the setup lines, and one command that becomes the batch
+step. Pure."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ class Batch:
 
 
 def render_script(spec: JobSpec, batch: Batch, head: Sequence[str] = ()) -> str:
-    """`exec`, so that a signal to the batch shell reaches the command. `head` are lines that say what this is."""
+    """`exec`, so that a signal to the batch shell reaches the command. `head` are lines that say
+    what this is."""
     if _END in batch.given.splitlines():
         raise ValueError(f"the text holds a line {_END}")
     return "\n".join(

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from dsr1.hosts.errors import InputError
 
 WARNING = "USR1"
-_DURATION = re.compile(r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d{1,2}(:\d{2}){0,2}|UNLIMITED|INFINITE)$", re.IGNORECASE)
+_DURATION = re.compile(
+    r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d{1,2}(:\d{2}){0,2}|UNLIMITED|INFINITE)$", re.IGNORECASE
+)
 _DAY_UNITS, _UNITS = (86400, 3600, 60, 1), {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}
 _SHORT = {
-    "A": "account", "C": "constraint", "G": "gpus", "J": "job-name", "M": "clusters", "N": "nodes", "a": "array",
-    "k": "no-kill", "n": "ntasks", "o": "output", "p": "partition", "q": "qos", "t": "time", "w": "nodelist",
-    "x": "exclude",
+    "A": "account", "C": "constraint", "G": "gpus", "J": "job-name", "M": "clusters", "N": "nodes",
+    "a": "array", "k": "no-kill", "n": "ntasks", "o": "output", "p": "partition", "q": "qos",
+    "t": "time", "w": "nodelist", "x": "exclude",
 }  # fmt: skip
 _KEYS = (
-    "nodes", "gpus-per-node", "gres", "exclusive", "constraint", "nodelist", "exclude", "partition", "account", "qos",
-    "reservation", "time", "output", "mail-user", "mail-type", "comment", "requeue",
+    "nodes", "gpus-per-node", "gres", "exclusive", "constraint", "nodelist", "exclude", "partition",
+    "account", "qos", "reservation", "time", "output", "mail-user", "mail-type",
+    "comment", "requeue",
 )  # fmt: skip
 OWNED = {name: f"the recipe's own key: slurm.{name.replace('-', '_')}" for name in _KEYS} | {
     "gpus": "the recipe's own key: slurm.gpus_per_node",
@@ -34,9 +37,11 @@ OWNED = {name: f"the recipe's own key: slurm.{name.replace('-', '_')}" for name 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """One job. Field names are sbatch's own; `warn_s` is when a job is told that its time limit is near.
+    """One job. Field names are sbatch's own; `warn_s` is when a job is told that its time limit is
+    near.
 
-    `directives` are further options, as `--licenses=a:1`; `setup` are bash lines that run before dsr1.
+    `directives` are further options, as `--licenses=a:1`; `setup` are bash lines that run before
+    dsr1.
     """
 
     name: str
@@ -63,7 +68,8 @@ class JobSpec:
 
 
 def render_directives(spec: JobSpec) -> tuple[str, ...]:
-    """The options, in the order in which a person asks: what, where, how long. Raises InputError."""
+    """The options, in the order in which a person asks: what, where, how long. Raises
+    InputError."""
     owned = OWNED | ({"mem": "the recipe's own key: slurm.exclusive"} if spec.exclusive else {})
     own, further = (tuple(map(_checked, options)) for options in (_options(spec), spec.directives))
     for option in further:
@@ -74,12 +80,14 @@ def render_directives(spec: JobSpec) -> tuple[str, ...]:
 def check_time(time: str, warn_s: int = 0) -> str:
     """Slurm's own forms. InputError names them: sbatch's words for a wrong one don't."""
     if not _DURATION.match(time):
-        raise InputError(f"slurm.time: {time!r}: wanted MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS, as 4:00:00")
+        raise InputError(
+            f"slurm.time: {time!r}: wanted MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS, as 4:00:00"
+        )
     seconds = _seconds(time)
     if 0 < seconds <= warn_s:
         raise InputError(
-            f"slurm.time: {time!r} is {seconds} s, and the deployment stops slurm.warn, {warn_s} s, before its end: "
-            "4:00 is 4 minutes to Slurm; 4 hours is 4:00:00"
+            f"slurm.time: {time!r} is {seconds} s, and the deployment stops slurm.warn, {warn_s} s,"
+            " before its end: 4:00 is 4 minutes to Slurm; 4 hours is 4:00:00"
         )
     return time
 
@@ -94,10 +102,13 @@ def _seconds(time: str) -> int:
 
 
 def _refuse_owned(option: str, owned: Mapping[str, str]) -> None:
-    """sbatch takes a long option's beginning for the whole of it, and a short one's value without a blank."""
+    """sbatch takes a long option's beginning for the whole of it, and a short one's value without a
+    blank."""
     name = option.partition("=")[0]
     long = name[2:] if name.startswith("--") else _SHORT.get(name[1], name)
-    key = owned.get(long) or next((key for whole, key in owned.items() if whole.startswith(long)), "")
+    key = owned.get(long) or next(
+        (key for whole, key in owned.items() if whole.startswith(long)), ""
+    )
     if key:
         raise InputError(f"slurm.directives: {option!r} is set by {key}")
 
@@ -107,7 +118,10 @@ def _options(spec: JobSpec) -> Iterator[str]:
     for name in ("gpus_per_node", "gres", "constraint", "nodelist", "exclude"):
         yield from _option(spec, name)
     if spec.exclusive:
-        yield from ("--exclusive", "--mem=0")  # all of a node's memory; else a default a CPU, which no model fits in
+        yield from (
+            "--exclusive",
+            "--mem=0",
+        )  # all of a node's memory; else a default a CPU, which no model fits in
     for name in ("partition", "account", "qos", "reservation", "time"):
         yield from _option(spec, name)
     yield f"--output={spec.output}"
@@ -124,15 +138,21 @@ def _option(spec: JobSpec, name: str) -> Iterator[str]:
 
 
 def _checked(option: str) -> str:
-    """sbatch reads a directive's line like a shell; what would be another line, or another option, is refused."""
+    """sbatch reads a directive's line like a shell; what would be another line, or another option,
+    is refused."""
     name, equals, value = option.partition("=")
-    if not re.match(r"^--?[A-Za-z][A-Za-z0-9-]*$", name) or any(ord(letter) < 32 for letter in option):
-        raise InputError(f"slurm: {option!r} is no option of sbatch: wanted --name or --name=value, on one line")
+    if not re.match(r"^--?[A-Za-z][A-Za-z0-9-]*$", name) or any(
+        ord(letter) < 32 for letter in option
+    ):
+        raise InputError(
+            f"slurm: {option!r} is no option of sbatch: wanted --name or --name=value, on one line"
+        )
     return name + equals + _quoted(value)
 
 
 def _quoted(value: str) -> str:
-    """As sbatch reads a directive: words end at blanks, `#` begins a comment, quotes and backslashes as in a shell."""
+    """As sbatch reads a directive: words end at blanks, `#` begins a comment, quotes and
+    backslashes as in a shell."""
     if re.fullmatch(r"[A-Za-z0-9_@%+=:,./\[\]*&|()!-]*", value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,4 +1,5 @@
-"""What Slurm knows of a job, from squeue's JSON or, where it was built without, its lines, and from sacct's. Pure.
+"""What Slurm knows of a job, from squeue's JSON or, where it was built without, its lines, and from
+sacct's. Pure.
 
 sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3.
 """
@@ -10,14 +11,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+WAITING = (
+    "PENDING",
+    "CONFIGURING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "SPECIAL_EXIT",
+    "RESV_DEL_HOLD",
+)
 OVER = (
-    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
+    *(
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "LAUNCH_FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+    ),
     *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
 )
 FIELDS = ("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster")
 LINE = "%A|%T|%r|%S|%u|%N"
-"""squeue's --format for what it knows without JSON: how a job ended isn't in it, which the accounting then tells."""
+"""squeue's --format for what it knows without JSON: how a job ended isn't in it, which the
+accounting then tells."""
 # Reasons under which a job waits for ever, unless somebody changes it or the cluster.
 HOPELESS = {
     "PartitionNodeLimit": "the partition has fewer nodes than it asks for",
@@ -36,7 +55,10 @@ HOPELESS = {
     "MaxMemPerLimit": "it asks for more memory than a node or CPU may have here",
 }
 _HOPELESS_FAMILIES = (
-    (re.compile(r"(QOS|Assoc)Max\w+Per(Job|JobLimit|Node)"), "it asks for more than the QOS or account allows one job"),
+    (
+        re.compile(r"(QOS|Assoc)Max\w+Per(Job|JobLimit|Node)"),
+        "it asks for more than the QOS or account allows one job",
+    ),
     (re.compile(r"QOSMin\w+"), "it asks for less than the QOS wants of a job"),
 )
 LIFTED = ("PartitionDown", "PartitionInactive", "JobHeldAdmin", "JobHeldUser")
@@ -45,10 +67,11 @@ LIFTED = ("PartitionDown", "PartitionInactive", "JobHeldAdmin", "JobHeldUser")
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """One job. `state` is Slurm's word. `start` is when it began or is expected to, in seconds since the epoch.
+    """One job. `state` is Slurm's word. `start` is when it began or is expected to, in seconds
+    since the epoch.
 
-    `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended. A job that was preempted and
-    ended within its grace is COMPLETED to Slurm.
+    `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended. A job that
+    was preempted and ended within its grace is COMPLETED to Slurm.
     """
 
     job: str
@@ -124,9 +147,14 @@ def _clock(text: str) -> float | None:
 
 
 def _state(value: Any) -> str:
-    """24.11 has a list: the state, then flags. One that says that it isn't over, or is to begin anew, is the word."""
+    """24.11 has a list: the state, then flags. One that says that it isn't over, or is to begin
+    anew, is the word."""
     words = [str(word) for word in (value if isinstance(value, list) else [value])]
-    return "COMPLETING" if "COMPLETING" in words else next((word for word in words if word in WAITING), words[0])
+    return (
+        "COMPLETING"
+        if "COMPLETING" in words
+        else next((word for word in words if word in WAITING), words[0])
+    )
 
 
 def _text(value: Any) -> str:
@@ -144,12 +172,15 @@ def _exit(value: Any) -> tuple[int, int]:
     """Code and signal: a wait status in 22.05, an object in 24.11."""
     if isinstance(value, dict):
         signal = value.get("signal") or {}
-        return int(_number(value.get("return_code"))), int(_number(signal.get("id") or signal.get("signal_id")))
+        return int(_number(value.get("return_code"))), int(
+            _number(signal.get("id") or signal.get("signal_id"))
+        )
     return int(value) >> 8 & 0xFF, int(value) & 0x7F
 
 
 def parse_sacct(text: str) -> dict[str, JobInfo]:
-    """Lines of FIELDS; of several with one id (a job that was requeued) the last, which is the newest, stands."""
+    """Lines of FIELDS; of several with one id (a job that was requeued) the last, which is the
+    newest, stands."""
     return {info.job: info for info in _from_sacct(text)}
 
 

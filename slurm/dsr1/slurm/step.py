@@ -1,4 +1,5 @@
-"""A shell on each host of an allocation: one long-lived step a host, whose keeper runs every command there."""
+"""A shell on each host of an allocation: one long-lived step a host, whose keeper runs every
+command there."""
 
 import contextlib
 import itertools
@@ -19,8 +20,8 @@ from dsr1.slurm.allocation import Place
 from dsr1.slurm.surroundings import step_environment
 
 BEAT_S, LAST_WORDS_S = 2.0, 2.0
-# A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not aware of it yet:
-# another is tried for a while, and then none for a longer while.
+# A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not
+# aware of it yet: another is tried for a while, and then none for a longer while.
 START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
 
 
@@ -41,11 +42,18 @@ class Keeper:
 
 
 def step_command(place: Place, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
-    """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a second step waits."""
+    """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a
+    second step waits."""
     group = () if place.group is None else (f"--het-group={place.group}",)
     return (
         *("srun", f"--jobid={job}", *group, "--overlap", "--mem=0", "--nodes=1", "--ntasks=1"),
-        *(f"--nodelist={place.host}", "--cpu-bind=none", "--mpi=none", "--export=ALL", "--kill-on-bad-exit=1"),
+        *(
+            f"--nodelist={place.host}",
+            "--cpu-bind=none",
+            "--mpi=none",
+            "--export=ALL",
+            "--kill-on-bad-exit=1",
+        ),
         *("--unbuffered", "--job-name=dsr1"),
         *keeper,
     )
@@ -217,7 +225,8 @@ class _Step:
 
 
 class StepShell:
-    """One host's. The step begins with the first command; when it is lost the next command begins another."""
+    """One host's. The step begins with the first command; when it is lost the next command begins
+    another."""
 
     def __init__(self, place: Place, job: str, keeper: Keeper) -> None:
         self._name, self._argv = place.host, step_command(place, job, keeper.argv)
@@ -272,7 +281,9 @@ class StepShell:
             if time.monotonic() - self._given_up < PAUSE_S:
                 raise self._lost("given up")
             if self._step is None:
-                self._step = _Step(self._argv, START_S if self._dropped is None else AGAIN_S, self._silent_s)
+                self._step = _Step(
+                    self._argv, START_S if self._dropped is None else AGAIN_S, self._silent_s
+                )
             return self._step
 
     def _lost(self, why: object) -> HostError:

@@ -1,4 +1,5 @@
-"""Submits a batch script by submitit's Slurm executor: the very text that `render --sbatch` prints."""
+"""Submits a batch script by submitit's Slurm executor: the very text that `render --sbatch`
+prints."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,8 @@ def submit(script: str, folder: Path) -> str:
     from submitit.slurm.slurm import SlurmExecutor
 
     class ScriptExecutor(SlurmExecutor):
-        """Its script is ours: the batch step becomes the supervisor, so every signal is the supervisor's own."""
+        """Its script is ours: the batch step becomes the supervisor, so every signal is the
+        supervisor's own."""
 
         def _make_submission_file_text(self, command: str, uid: str) -> str:
             return script
@@ -43,7 +45,9 @@ def submit(script: str, folder: Path) -> str:
 
 def try_only(script: str) -> str:
     """What `sbatch --test-only` says of it. InputError when it would be refused."""
-    done = call(("sbatch", "--test-only"), given=script, env=submission_environment(os.environ, script))
+    done = call(
+        ("sbatch", "--test-only"), given=script, env=submission_environment(os.environ, script)
+    )
     if done.returncode != 0:
         raise InputError(refusal(said(done)))
     return said(done)
@@ -51,7 +55,9 @@ def try_only(script: str) -> str:
 
 def refusal(words: str) -> str:
     lines = [line.rpartition("error: ")[2].strip() for line in words.splitlines() if line.strip()]
-    text = " | ".join(dict.fromkeys(line for line in lines if line and not line.startswith("Traceback")))
+    text = " | ".join(
+        dict.fromkeys(line for line in lines if line and not line.startswith("Traceback"))
+    )
     advice = next((what for word, what in ADVICE if word in text.lower()), "")
     return f"sbatch: {text}" + (f"\n{advice}" if advice else "")
 

@@ -1,7 +1,8 @@
 """What of its environment a command of Slurm's gets. Pure.
 
-Users keep defaults there, and a job in which dsr1 is started tells of itself: `SQUEUE_PARTITION` would hide jobs,
-`SCANCEL_INTERACTIVE` ask a question, `SBATCH_REQUEUE` win over the script, `SLURM_LABELIO` change a step's output.
+Users keep defaults there, and a job in which dsr1 is started tells of itself: `SQUEUE_PARTITION`
+would hide jobs, `SCANCEL_INTERACTIVE` ask a question, `SBATCH_REQUEUE` win over the script,
+`SLURM_LABELIO` change a step's output.
 """
 
 from collections.abc import Mapping
@@ -28,12 +29,17 @@ _DEFAULTS = {
 
 def plain_environment(env: Mapping[str, str]) -> dict[str, str]:
     """For commands that are to do what they are told."""
-    return {name: value for name, value in env.items() if name in _KEPT or not name.startswith(_READ)}
+    return {
+        name: value for name, value in env.items() if name in _KEPT or not name.startswith(_READ)
+    }
 
 
 def step_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """For a step, which has a node as it is. How many nodes its job has, and which, its processes may want to know."""
-    of_job = {name: value for name, value in env.items() if name.startswith(("SLURM_JOB_", "SLURM_HET_"))}
+    """For a step, which has a node as it is. How many nodes its job has, and which, its processes
+    may want to know."""
+    of_job = {
+        name: value for name, value in env.items() if name.startswith(("SLURM_JOB_", "SLURM_HET_"))
+    }
     return plain_environment(env) | of_job
 
 

@@ -1,4 +1,5 @@
-"""The transport inside a job: steps carry it, and what the nodes share (a run's folder, dsr1 itself) isn't sent."""
+"""The transport inside a job: steps carry it, and what the nodes share (a run's folder, dsr1
+itself) isn't sent."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +15,16 @@ from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.client import shrink
 from dsr1.slurm.step import Keeper, make_shells
 
-_COPY = f'{ENTER}[ -O "$d/$2" ] || {{ t=$d/$2.$$; cp -- "$1" "$t" && chmod 700 "$t" && mv -f "$t" "$d/$2"; }}\n'
+_COPY = (
+    f'{ENTER}[ -O "$d/$2" ] || {{ t=$d/$2.$$; cp -- "$1" "$t" && chmod 700 "$t" && mv -f "$t"'
+    ' "$d/$2"; }\n'
+)
 CLOSE_S = 20.0
 
 
 class SrunTransport(ShellTransport):
-    """Agents keep their files on their nodes, but their logs in `logs`/HOST/logs, where the login node reads them too.
+    """Agents keep their files on their nodes, but their logs in `logs`/HOST/logs, where the login
+    node reads them too.
 
     They outlive the job there.
     """
@@ -50,11 +55,19 @@ class SrunTransport(ShellTransport):
         self._given_up |= set(hosts)
         named, places = ", ".join(hosts), self._allocation.places
         if any(place.group is not None for place in places):
-            return (f"{named}: can't leave a heterogeneous job, which ends when Slurm notices the loss",)
+            return (
+                f"{named}: can't leave a heterogeneous job, which ends when Slurm notices the loss",
+            )
         try:
-            shrink(self._allocation.job, [p.host for p in places if p.host not in self._given_up], self._logs)
+            shrink(
+                self._allocation.job,
+                [p.host for p in places if p.host not in self._given_up],
+                self._logs,
+            )
         except HostError as error:
-            return (f"{named}: can't leave the job, which may end when Slurm notices the loss: {error}",)
+            return (
+                f"{named}: can't leave the job, which may end when Slurm notices the loss: {error}",
+            )
         return (f"{named}: left the job",)
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """TEST-ONLY vLLM plugin: what the CPU backend of vLLM 0.31 lacks for data plus expert parallel MoE.
 
-That backend chooses AgRsAll2AllManager, but its communicator has neither of the two collectives of uneven shapes
-that the manager calls, and its experts take global expert ids for local ones. On CPUs with AMX its MoE kernel
-executes tile instructions that nobody asked the Linux kernel for. GPU backends need none of this.
+That backend chooses AgRsAll2AllManager, but its communicator has neither of the two collectives of
+uneven shapes that the manager calls, and its experts take global expert ids for local ones. On CPUs
+with AMX its MoE kernel executes tile instructions that nobody asked the Linux kernel for. GPU
+backends need none of this.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,9 @@ def register() -> None:
     if torch.cpu._is_amx_tile_supported():
         ask_for_amx(torch.cpu._init_amx)
 
-    from vllm.distributed.device_communicators.base_device_communicator import DeviceCommunicatorBase
+    from vllm.distributed.device_communicators.base_device_communicator import (
+        DeviceCommunicatorBase,
+    )
     from vllm.distributed.device_communicators.cpu_communicator import CpuCommunicator
     from vllm.model_executor.layers.fused_moe.experts.cpu_moe import CPUUnquantizedExperts
 
@@ -28,18 +31,21 @@ def register() -> None:
 
 
 def ask_for_amx(ask: Callable[[], bool]) -> None:
-    """Linux gives a process the AMX state only if it asks, by arch_prctl(ARCH_REQ_XCOMP_PERM); unasked, vLLM's
-    csrc/cpu/micro_gemm/cpu_micro_gemm_amx.hpp dies of SIGILL at its first `tilezero`. Threads and forks inherit it.
+    """Linux gives a process the AMX state only if it asks, by arch_prctl(ARCH_REQ_XCOMP_PERM);
+    unasked, vLLM's csrc/cpu/micro_gemm/cpu_micro_gemm_amx.hpp dies of SIGILL at its first
+    `tilezero`. Threads and forks inherit it.
     """
     if not ask():
         raise RuntimeError(
-            "this CPU has AMX, but the kernel refuses its state (arch_prctl ARCH_REQ_XCOMP_PERM), so vLLM's CPU kernels"
-            " would end by SIGILL: wanted is Linux 5.16 or later, in a sandbox that lets this call through"
+            "this CPU has AMX, but the kernel refuses its state (arch_prctl ARCH_REQ_XCOMP_PERM),"
+            " so vLLM's CPU kernels would end by SIGILL: wanted is Linux 5.16 or later, in a"
+            " sandbox that lets this call through"
         )
 
 
 def all_gatherv(self: Any, input_: Any, dim: int = 0, sizes: list[int] | None = None) -> Any:
-    """Gathers tensors of `sizes` rows along dimension 0; gloo wants equal shapes, so they are padded."""
+    """Gathers tensors of `sizes` rows along dimension 0; gloo wants equal shapes, so they are
+    padded."""
     import torch
 
     if isinstance(input_, (list, tuple)):
@@ -57,7 +63,8 @@ def all_gatherv(self: Any, input_: Any, dim: int = 0, sizes: list[int] | None = 
 
 
 def reduce_scatterv(self: Any, input_: Any, dim: int = -1, sizes: list[int] | None = None) -> Any:
-    """Sums over all ranks and keeps this rank's `sizes` part of `dim`; an all-reduce, since gloo has no such call."""
+    """Sums over all ranks and keeps this rank's `sizes` part of `dim`; an all-reduce, since gloo
+    has no such call."""
     import torch
 
     if self.world_size == 1:

@@ -1,4 +1,5 @@
-"""The facts of a healthy HGX host of eight H100s, made up from the fact sheet, and what a plan asks of it."""
+"""The facts of a healthy HGX host of eight H100s, made up from the fact sheet, and what a plan asks
+of it."""
 
 import json
 from pathlib import Path
@@ -57,7 +58,13 @@ GPU: dict[str, Value] = {
     "problems": {},
 }
 ROOM: dict[str, Value] = {"type": "xfs", "mount": "/", "source": "/dev/nvme0n1", "free": 900 * GIB}
-DISK: dict[str, Value] = {**ROOM, "inodes_free": 10**7, "inodes": 10**8, "writable": True, "exec": True}
+DISK: dict[str, Value] = {
+    **ROOM,
+    "inodes_free": 10**7,
+    "inodes": 10**8,
+    "writable": True,
+    "exec": True,
+}
 SYSTEM: dict[str, Value] = {
     "driver": "580.159.04",
     "nvml": "13.580.159.04",
@@ -75,7 +82,9 @@ ETH0: dict[str, Value] = {
     "carrier_changes": 2,
     "lowers": [],
 }
-LIBRARIES: list[Value] = [{"name": name, "problem": ""} for name in ("libcuda.so.1", "libibverbs.so.1")]
+LIBRARIES: list[Value] = [
+    {"name": name, "problem": ""} for name in ("libcuda.so.1", "libibverbs.so.1")
+]
 HEALTHY: dict[str, Value] = {
     "gpu.devices": [GPU] * 8,
     "gpu.system": SYSTEM,
@@ -89,11 +98,24 @@ HEALTHY: dict[str, Value] = {
     "nvidia.configured": "",
     "nvidia.peermem": True,
     "gdrcopy.usable": True,
-    "fabric.manager": {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "NRestarts": "0"},
+    "fabric.manager": {
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "SubState": "running",
+        "NRestarts": "0",
+    },
     "fabric.manager_version": "580.159.04",
     "kernel.xids": [],
     "kernel.release": "6.8.0",
-    "kernel.modules": ["nvidia", "nvidia_uvm", "nvidia_peermem", "mlx5_core", "mlx5_ib", "ib_uverbs", "rdma_ucm"],
+    "kernel.modules": [
+        "nvidia",
+        "nvidia_uvm",
+        "nvidia_peermem",
+        "mlx5_core",
+        "mlx5_ib",
+        "ib_uverbs",
+        "rdma_ucm",
+    ],
     "kernel.numa_balancing": 0,
     "kernel.command_line": "quiet iommu=pt",
     "kernel.iommu": ["identity"],
@@ -150,17 +172,26 @@ HEALTHY: dict[str, Value] = {
         "nixl-cu13": "1.5.1",
     },
     "software.wishes": {
-        "ai-dynamo": {"requires": ['vllm[flashinfer]==0.31.0; extra == "vllm"', "numpy"], "extras": ["vllm", "sglang"]}
+        "ai-dynamo": {
+            "requires": ['vllm[flashinfer]==0.31.0; extra == "vllm"', "numpy"],
+            "extras": ["vllm", "sglang"],
+        }
     },
     "software.modules": ["deep_ep", "nixl"],
     "software.python": {"version": "3.12.3", "path": "/opt/vllm/bin/python"},
-    "software.tools": {"nvcc": "/usr/local/cuda/bin/nvcc", "g++": "/usr/bin/g++", "ninja": "/usr/bin/ninja"},
+    "software.tools": {
+        "nvcc": "/usr/local/cuda/bin/nvcc",
+        "g++": "/usr/bin/g++",
+        "ninja": "/usr/bin/ninja",
+    },
     "software.nvcc": "13.0",
     "software.nccl": "2.30.4",
     "software.libraries": LIBRARIES,
     "model.config": {**R1, "model_type": "deepseek_v3"},
 }
-LOW_LATENCY = Share("main", 16, context=4096, backend="deepep_low_latency", tokens=256, sequences=256, hosts=2)
+LOW_LATENCY = Share(
+    "main", 16, context=4096, backend="deepep_low_latency", tokens=256, sequences=256, hosts=2
+)
 NEEDS = Needs(
     8,
     2,
@@ -178,7 +209,8 @@ def captured_facts(name: str) -> Facts:
 
 
 def make_facts(**changes: Value) -> dict[str, Fact]:
-    """Healthy but for the changes; a name's first underscore stands for its dot. Host `b` is the next address."""
+    """Healthy but for the changes; a name's first underscore stands for its dot. Host `b` is the
+    next address."""
     changed = {name.replace("_", ".", 1): value for name, value in changes.items()}
     return {name: Fact(value, "made up") for name, value in (HEALTHY | changed).items()}
 

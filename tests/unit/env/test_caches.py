@@ -1,4 +1,5 @@
-"""A cache's key: the same for hosts that may share it, another for everything that decides what is compiled."""
+"""A cache's key: the same for hosts that may share it, another for everything that decides what is
+compiled."""
 
 from typing import Any
 
@@ -33,7 +34,9 @@ def test_a_key_says_for_what_it_is() -> None:
 
 
 def test_the_same_everywhere_else() -> None:
-    other = facts(software={"vllm": "0.23.0", "torch": "2.11.0", "transformers": "6"}, **{"clock.now": 5})
+    other = facts(
+        software={"vllm": "0.23.0", "torch": "2.11.0", "transformers": "6"}, **{"clock.now": 5}
+    )
     assert made(other).key == made(facts()).key
 
 

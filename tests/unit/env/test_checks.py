@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.env.hgx import GPU, HEALTHY, LOW_LATENCY, NEEDS, captured_facts, make_facts, two_hosts, with_gpu
+from tests.unit.env.hgx import (
+    GPU,
+    HEALTHY,
+    LOW_LATENCY,
+    NEEDS,
+    captured_facts,
+    make_facts,
+    two_hosts,
+    with_gpu,
+)
 
 from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Needs
@@ -42,7 +51,9 @@ GPU_FIELDS = {
 def captured(heading: str) -> str:
     """One file of the capture: the lines below its heading, up to the next."""
     text = (CAPTURE / "host.txt").read_text()
-    return re.split(r"^##? .*$", text.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return re.split(
+        r"^##? .*$", text.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE
+    )[0]
 
 
 def captured_gpu() -> dict[str, Value]:
@@ -61,7 +72,11 @@ def captured_gpu() -> dict[str, Value]:
     assert isinstance(memory, dict)
     return (
         gpu
-        | {"memory": memory["total"], "memory_used": memory["used"], "power_default": gpu["power_limit"]}
+        | {
+            "memory": memory["total"],
+            "memory_used": memory["used"],
+            "power_default": gpu["power_limit"],
+        }
         | {"ecc_uncorrected": 0}
     )
 
@@ -107,20 +122,42 @@ def test_a_real_h100_without_regkeys_fails_for_ibgda(h100: dict[str, Fact]) -> N
 
 def test_a_real_h100_is_healthy_but_has_no_adapter(h100: dict[str, Fact]) -> None:
     found = {f.check: f.verdict for f in run_checks({"h": h100}, TWO_HOSTS)}
-    assert {verdict for check, verdict in found.items() if check.startswith("gpu.")} == {"PASS", "UNKNOWN"}
-    assert {found[check] for check in ("gpu.model", "gpu.mig", "gpu.remap", "gpu.throttle", "gpu.power_limit")} == {
-        "PASS"
+    assert {verdict for check, verdict in found.items() if check.startswith("gpu.")} == {
+        "PASS",
+        "UNKNOWN",
     }
-    assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == ("FAIL", "SKIP", "WARN")
-    assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == ("UNKNOWN", "SKIP", "UNKNOWN")
+    assert {
+        found[check]
+        for check in ("gpu.model", "gpu.mig", "gpu.remap", "gpu.throttle", "gpu.power_limit")
+    } == {"PASS"}
+    assert (found["ib.present"], found["ib.uverbs"], found["sys.nofile"]) == (
+        "FAIL",
+        "SKIP",
+        "WARN",
+    )
+    assert (found["ibgda.mem_reg"], found["sys.memlock"], found["sys.shm"]) == (
+        "UNKNOWN",
+        "SKIP",
+        "UNKNOWN",
+    )
 
 
 @pytest.mark.parametrize(
     ("nvshmem", "gdrcopy", "verdict"),
-    [("3.4.5", False, "WARN"), ("3.4.4", False, "FAIL"), ("3.4.4", True, "WARN"), ("3.0.5", True, "FAIL")],
+    [
+        ("3.4.5", False, "WARN"),
+        ("3.4.4", False, "FAIL"),
+        ("3.4.4", True, "WARN"),
+        ("3.0.5", True, "FAIL"),
+    ],
 )
-def test_without_regkeys_nvshmem_decides(h100: dict[str, Fact], nvshmem: str, gdrcopy: bool, verdict: str) -> None:
-    more = {"software": Fact({"nvidia-nvshmem-cu13": nvshmem}, ""), "gdrcopy.usable": Fact(gdrcopy, "")}
+def test_without_regkeys_nvshmem_decides(
+    h100: dict[str, Fact], nvshmem: str, gdrcopy: bool, verdict: str
+) -> None:
+    more = {
+        "software": Fact({"nvidia-nvshmem-cu13": nvshmem}, ""),
+        "gdrcopy.usable": Fact(gdrcopy, ""),
+    }
     assert finding(h100 | more, "ibgda.params").verdict == verdict
 
 
@@ -136,11 +173,15 @@ def test_options_that_wait_for_a_reboot_are_told_apart(h100: dict[str, Fact]) ->
 
 
 def test_loaded_regkeys_pass(h100: dict[str, Fact]) -> None:
-    loaded = Fact({"EnableStreamMemOPs": "1", "RegistryDwords": "Other=2;PeerMappingOverride=0x1;"}, "")
+    loaded = Fact(
+        {"EnableStreamMemOPs": "1", "RegistryDwords": "Other=2;PeerMappingOverride=0x1;"}, ""
+    )
     assert finding(h100 | {"nvidia.params": loaded}, "ibgda.params").verdict == "PASS"
 
 
-@pytest.mark.parametrize("text", ["PeerMappingOverride=10;", "NotPeerMappingOverride=1", "", "PeerMappingOverride=0"])
+@pytest.mark.parametrize(
+    "text", ["PeerMappingOverride=10;", "NotPeerMappingOverride=1", "", "PeerMappingOverride=0"]
+)
 def test_what_is_no_override(text: str) -> None:
     assert not OVERRIDE.search(text)
 
@@ -160,9 +201,14 @@ def test_a_plan_without_gpus_judges_none() -> None:
 
 
 def test_no_facts_are_unknown_never_passed() -> None:
-    found = run_checks({"a": {}, "b": {}}, replace(TWO_HOSTS, pins=(("a", "b"),), folders={"/tmp": 1}))
+    found = run_checks(
+        {"a": {}, "b": {}}, replace(TWO_HOSTS, pins=(("a", "b"),), folders={"/tmp": 1})
+    )
     assert {f.check for f in found} == set(IDS)
-    assert {f.verdict for f in found if f.check != "net.port_overlap"} <= {"UNKNOWN", "SKIP"}  # it needs the plan alone
+    assert {f.verdict for f in found if f.check != "net.port_overlap"} <= {
+        "UNKNOWN",
+        "SKIP",
+    }  # it needs the plan alone
 
 
 def test_facts_travel(h100: dict[str, Fact]) -> None:
@@ -173,16 +219,28 @@ def test_facts_travel(h100: dict[str, Fact]) -> None:
 
 def test_parsers() -> None:
     assert parse_params('A: 1\nRegistryDwords: "x=1;y"\n') == {"A": "1", "RegistryDwords": "x=1;y"}
-    assert parse_driver(captured("/proc/driver/nvidia/version")) == {"version": "580.159.04", "open": True}
-    assert parse_meminfo("MemAvailable:  2 kB\nHugePages_Total: 3\n") == {"MemAvailable": 2048, "HugePages_Total": 3}
+    assert parse_driver(captured("/proc/driver/nvidia/version")) == {
+        "version": "580.159.04",
+        "open": True,
+    }
+    assert parse_meminfo("MemAvailable:  2 kB\nHugePages_Total: 3\n") == {
+        "MemAvailable": 2048,
+        "HugePages_Total": 3,
+    }
     assert (handler((), True), handler((3, 4, 5), False)) == ("", "cpu_host_memory")
 
 
 def test_facts_that_an_agent_told_of_a_real_h100() -> None:
     """NVSHMEM 3.4.5 is installed there: IBGDA is possible without the keys, and still no PASS."""
     found = {f.check: f for f in run_checks({"h": captured_facts("facts")}, TWO_HOSTS)}
-    assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} <= {"PASS", "UNKNOWN"}
-    assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == ("WARN", True)
+    assert {f.verdict for check, f in found.items() if check.startswith("gpu.")} <= {
+        "PASS",
+        "UNKNOWN",
+    }
+    assert (found["ibgda.params"].verdict, "host memory" in found["ibgda.params"].seen) == (
+        "WARN",
+        True,
+    )
     assert (found["ib.present"].verdict, found["sys.cgroup_devices"].verdict) == ("FAIL", "PASS")
     assert found["ib.present"].fix.endswith("all2all_backend=allgather_reducescatter")
 
@@ -200,12 +258,27 @@ def test_what_others_chose_does_no_harm_to_a_terminal() -> None:
     assert facts["kernel.modules"].value == ["a\ufffd\tb"]
 
 
-LIES: tuple[Value, ...] = (None, True, -1, 1e308, "", "x", "\udcff", [], [None], [[]], {}, {"a": [1]}, [{}])
+LIES: tuple[Value, ...] = (
+    None,
+    True,
+    -1,
+    1e308,
+    "",
+    "x",
+    "\udcff",
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": [1]},
+    [{}],
+)
 
 
 @pytest.mark.parametrize("name", sorted(HEALTHY))
 def test_a_fact_that_lies_never_breaks_a_judge_nor_passes(name: str) -> None:
-    """On one of two healthy hosts. What isn't of the fact's kind passes no check that can't do without the fact."""
+    """On one of two healthy hosts. What isn't of the fact's kind passes no check that can't do
+    without the fact."""
     site = two_hosts()
     absent = verdicts({**site, "b": {key: fact for key, fact in site["b"].items() if key != name}})
     for lie in LIES:
@@ -229,5 +302,9 @@ def test_a_gpu_that_lies_never_passes(name: str) -> None:
     for lie in LIES:
         if type(lie) is not type(GPU[name]):
             found = verdicts(two_hosts(gpu_devices=with_gpu(3, **{name: lie})))
-            wrong = [check for check in readers if found.get(check) == "PASS" and absent[check] == "UNKNOWN"]
+            wrong = [
+                check
+                for check in readers
+                if found.get(check) == "PASS" and absent[check] == "UNKNOWN"
+            ]
             assert not wrong, lie

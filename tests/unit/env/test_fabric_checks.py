@@ -1,4 +1,5 @@
-"""Checks of adapters: on platforms as they are sold, on what breaks there, and on sysfs that lies."""
+"""Checks of adapters: on platforms as they are sold, on what breaks there, and on sysfs that
+lies."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -24,7 +25,9 @@ def found(facts: Facts, needs: Needs = NEEDS) -> dict[str, Finding]:
     return {finding.check: finding for finding in run_checks({"a": facts, "b": facts}, needs, IDS)}
 
 
-def broken(root: Path, name: str, adapters: dict[str, dict[str, Any]], **more: Any) -> dict[str, Finding]:
+def broken(
+    root: Path, name: str, adapters: dict[str, dict[str, Any]], **more: Any
+) -> dict[str, Finding]:
     """A platform with some adapters otherwise."""
     platform = deepcopy(load_platform(name)) | more
     for adapter, change in adapters.items():
@@ -34,9 +37,14 @@ def broken(root: Path, name: str, adapters: dict[str, dict[str, Any]], **more: A
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "aws-p5"])
 def test_a_healthy_platform(tmp_path: Path, name: str) -> None:
-    verdicts = {check: f"{f.verdict} {f.seen}" for check, f in found(facts_of(tmp_path, load_platform(name))).items()}
+    verdicts = {
+        check: f"{f.verdict} {f.seen}"
+        for check, f in found(facts_of(tmp_path, load_platform(name))).items()
+    }
     expected = {"ib.gpu_affinity"} if name == "azure-nd-v5" else set()
-    assert {check for check, said in verdicts.items() if not said.startswith(("PASS", "SKIP"))} == expected, verdicts
+    assert {
+        check for check, said in verdicts.items() if not said.startswith(("PASS", "SKIP"))
+    } == expected, verdicts
 
 
 def test_efa_fails_early_and_says_what_else(tmp_path: Path) -> None:
@@ -44,7 +52,10 @@ def test_efa_fails_early_and_says_what_else(tmp_path: Path) -> None:
     assert (checks["ib.present"].verdict, checks["ib.driver"].verdict) == ("FAIL", "FAIL")
     assert "allgather_reducescatter, or deepep_v2" in checks["ib.driver"].fix
     other = replace(NEEDS, shares=(replace(LOW_LATENCY, backend=""),))
-    assert found(facts_of(tmp_path / "2", load_platform("aws-p5")), other)["ib.present"].verdict == "WARN"
+    assert (
+        found(facts_of(tmp_path / "2", load_platform("aws-p5")), other)["ib.present"].verdict
+        == "WARN"
+    )
 
 
 DOWN = {"state": "1: DOWN", "phys": "2: Polling"}
@@ -59,8 +70,20 @@ DOWN = {"state": "1: DOWN", "phys": "2: Polling"}
         ("dgx-h100", {"mlx5_3": {"state": "2: INIT"}}, "ib.state", "WARN", "mlx5_3:1 INIT/LinkUp"),
         ("dgx-h100", {"mlx5_3": {"rate": 100}}, "ib.rate", "FAIL", "mlx5_3:1 100 Gb/s"),
         ("dgx-h100", {"mlx5_3": {"sm_lid": "0x0"}}, "ib.sm", "FAIL", "mlx5_3:1: no lid"),
-        ("dgx-h100", {"mlx5_3": {"link_error_recovery": 3}}, "ib.counters", "WARN", "mlx5_3:1 link_error_recovery 3"),
-        ("dgx-h100", {"mlx5_3": {"pci": {"current_link_width": 8}}}, "ib.vf_pci", "FAIL", "mlx5_3 x8 of x16"),
+        (
+            "dgx-h100",
+            {"mlx5_3": {"link_error_recovery": 3}},
+            "ib.counters",
+            "WARN",
+            "mlx5_3:1 link_error_recovery 3",
+        ),
+        (
+            "dgx-h100",
+            {"mlx5_3": {"pci": {"current_link_width": 8}}},
+            "ib.vf_pci",
+            "FAIL",
+            "mlx5_3 x8 of x16",
+        ),
         (
             "dgx-h100",
             {"mlx5_3": {"pci": {"current_link_speed": "16.0 GT/s PCIe"}}},
@@ -68,15 +91,50 @@ DOWN = {"state": "1: DOWN", "phys": "2: Polling"}
             "WARN",
             "mlx5_3 16.0 of 32.0 GT/s",
         ),
-        ("dgx-h100", {"mlx5_3": {"pci": {"current_link_width": 0}}}, "ib.vf_pci", "UNKNOWN", "mlx5_3"),
-        ("oci-h200", {"mlx5_3": {"gids": ["fe80::1"]}}, "ib.gid", "FAIL", "mlx5_3:1: no RoCE v2 GID"),
-        ("oci-h200", {"mlx5_3": {"gids": ["169.254.9.9", "fe80::1"]}}, "ib.gid", "FAIL", "mlx5_3:1: no RoCE v2 GID"),
-        ("oci-h200", {"mlx5_3": {"gids": ["169.254.9.9", "192.168.1.1"]}}, "ib.gid", "PASS", "index 3, forced"),
-        ("oci-h200", {"mlx5_3": {"gids": ["169.254.9.9", "fe80::2", "10.8.0.1"]}}, "ib.gid", "FAIL", "no one index"),
+        (
+            "dgx-h100",
+            {"mlx5_3": {"pci": {"current_link_width": 0}}},
+            "ib.vf_pci",
+            "UNKNOWN",
+            "mlx5_3",
+        ),
+        (
+            "oci-h200",
+            {"mlx5_3": {"gids": ["fe80::1"]}},
+            "ib.gid",
+            "FAIL",
+            "mlx5_3:1: no RoCE v2 GID",
+        ),
+        (
+            "oci-h200",
+            {"mlx5_3": {"gids": ["169.254.9.9", "fe80::1"]}},
+            "ib.gid",
+            "FAIL",
+            "mlx5_3:1: no RoCE v2 GID",
+        ),
+        (
+            "oci-h200",
+            {"mlx5_3": {"gids": ["169.254.9.9", "192.168.1.1"]}},
+            "ib.gid",
+            "PASS",
+            "index 3, forced",
+        ),
+        (
+            "oci-h200",
+            {"mlx5_3": {"gids": ["169.254.9.9", "fe80::2", "10.8.0.1"]}},
+            "ib.gid",
+            "FAIL",
+            "no one index",
+        ),
     ],
 )
 def test_what_breaks_is_named(
-    tmp_path: Path, name: str, adapters: dict[str, dict[str, Any]], check: str, verdict: str, seen: str
+    tmp_path: Path,
+    name: str,
+    adapters: dict[str, dict[str, Any]],
+    check: str,
+    verdict: str,
+    seen: str,
 ) -> None:
     said = broken(tmp_path, name, adapters)[check]
     assert (said.verdict, seen in said.seen) == (verdict, True), said
@@ -84,19 +142,37 @@ def test_what_breaks_is_named(
 
 def test_small_frames_of_the_bond_over_the_ports(tmp_path: Path) -> None:
     interfaces = {f"bond{number}": {"files": {"mtu": 1500}} for number in range(1, 9)}
-    assert broken(tmp_path, "roce-bond", {}, interfaces=interfaces)["ib.mtu"].seen.startswith("bond1 1500")
+    assert broken(tmp_path, "roce-bond", {}, interfaces=interfaces)["ib.mtu"].seen.startswith(
+        "bond1 1500"
+    )
 
 
 def test_verbs_of_the_chosen_adapters_alone(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
-    shut: dict[str, Value] = {f"uverbs{number}": number != 8 for number in range(12)}  # mlx5_1, for storage
-    assert found(facts | {"ib.verbs": Fact({**shut, "rdma_cm": True}, "")})["ib.uverbs"].verdict == "PASS"
-    assert found(facts | {"ib.verbs": Fact({**shut, "uverbs1": False}, "")})["ib.uverbs"].verdict == "FAIL"
+    shut: dict[str, Value] = {
+        f"uverbs{number}": number != 8 for number in range(12)
+    }  # mlx5_1, for storage
+    assert (
+        found(facts | {"ib.verbs": Fact({**shut, "rdma_cm": True}, "")})["ib.uverbs"].verdict
+        == "PASS"
+    )
+    assert (
+        found(facts | {"ib.verbs": Fact({**shut, "uverbs1": False}, "")})["ib.uverbs"].verdict
+        == "FAIL"
+    )
 
 
 def grown(**more: int) -> Fact:
-    still: dict[str, Value] = {f"mlx5_{n}:1": {"link_downed": 0, "symbol_error": 0} for n in range(12)}
-    return Fact({"seconds": 2.0, "ports": {**still, "mlx5_3:1": {"link_downed": 0, "symbol_error": 0, **more}}}, "test")
+    still: dict[str, Value] = {
+        f"mlx5_{n}:1": {"link_downed": 0, "symbol_error": 0} for n in range(12)
+    }
+    return Fact(
+        {
+            "seconds": 2.0,
+            "ports": {**still, "mlx5_3:1": {"link_downed": 0, "symbol_error": 0, **more}},
+        },
+        "test",
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +191,9 @@ def test_counters_that_grow(tmp_path: Path, more: dict[str, int], verdict: str, 
     assert (said.verdict, seen in said.seen) == (verdict, True), said
 
 
-@pytest.mark.parametrize("lie", [None, {}, {"seconds": 0, "ports": {}}, {"seconds": "x"}, {"seconds": 1, "ports": []}])
+@pytest.mark.parametrize(
+    "lie", [None, {}, {"seconds": 0, "ports": {}}, {"seconds": "x"}, {"seconds": 1, "ports": []}]
+)
 def test_counters_that_lie_are_unknown(tmp_path: Path, lie: Value) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
     assert found(facts | {"ib.growth": Fact(lie, "a liar")})["ib.growth"].verdict == "UNKNOWN"
@@ -129,7 +207,10 @@ def test_a_second_that_was_none_is_unknown(tmp_path: Path) -> None:
 
 
 def test_hosts_with_other_adapters_and_firmware(tmp_path: Path) -> None:
-    site = {name: facts_of(tmp_path / name, load_platform(name)) for name in ("dgx-h100", "oci-h200", "oci-h100")}
+    site = {
+        name: facts_of(tmp_path / name, load_platform(name))
+        for name in ("dgx-h100", "oci-h200", "oci-h100")
+    }
     said = {(f.check, f.host): f for f in run_checks(site, NEEDS, ("ib.same", "ib.fw"))}
     assert {f.verdict for (check, _), f in said.items() if check == "ib.same"} == {"FAIL"}
     assert "16 x Ethernet 200 Gb/s" in said["ib.same", "oci-h100"].seen
@@ -138,7 +219,9 @@ def test_hosts_with_other_adapters_and_firmware(tmp_path: Path) -> None:
 
 def test_the_users_own_choice_is_judged(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
-    needs = replace(NEEDS, own={"a": Own(8, hca=("mlx5_[08]",)), "b": Own(8, hca=("mlx5_0", "mlx5_2"))})
+    needs = replace(
+        NEEDS, own={"a": Own(8, hca=("mlx5_[08]",)), "b": Own(8, hca=("mlx5_0", "mlx5_2"))}
+    )
     said = {(f.check, f.host): f for f in run_checks({"a": facts, "b": facts}, needs, IDS)}
     assert said["ib.state", "a"].verdict == "FAIL"
     assert (said["ib.mixed", "a"].verdict, said["ib.mixed", "b"].verdict) == ("FAIL", "FAIL")
@@ -149,9 +232,13 @@ LIES: tuple[Value, ...] = (None, -1, "\udcff", [], {"a": [1]})
 
 
 def twisted(value: Value, lie: Value) -> list[Value]:
-    """The value with a lie in the place of each of its parts, one at a time; of lists the first item stands for all."""
+    """The value with a lie in the place of each of its parts, one at a time; of lists the first
+    item stands for all."""
     if isinstance(value, dict):
-        return [lie, *({**value, key: twin} for key, part in value.items() for twin in twisted(part, lie))]
+        return [
+            lie,
+            *({**value, key: twin} for key, part in value.items() for twin in twisted(part, lie)),
+        ]
     if isinstance(value, list) and value:
         return [lie, *([twin, *value[1:]] for twin in twisted(value[0], lie))]
     return [lie]
@@ -159,14 +246,23 @@ def twisted(value: Value, lie: Value) -> list[Value]:
 
 def test_lies_are_never_a_traceback_and_all_checks_speak(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("roce-bond"))
-    for fact in ("ib.devices", "pci.gpus", "net.interfaces", "net.default", "net.control", "ib.verbs"):
+    for fact in (
+        "ib.devices",
+        "pci.gpus",
+        "net.interfaces",
+        "net.default",
+        "net.control",
+        "ib.verbs",
+    ):
         for lie in LIES:
             for value in twisted(facts[fact].value, lie):
                 said = run_checks({"a": facts | {fact: Fact(value, "a liar")}}, NEEDS, JUDGES)
                 assert {f.check for f in said} == set(JUDGES), (fact, value)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\n", b"\xff\xfe", b"9" * 5000, b": : :", b"-1", b"0x", b"4: ACTIVE\0"])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\n", b"\xff\xfe", b"9" * 5000, b": : :", b"-1", b"0x", b"4: ACTIVE\0"]
+)
 @pytest.mark.parametrize(
     ("file", "check"),
     [
@@ -175,7 +271,9 @@ def test_lies_are_never_a_traceback_and_all_checks_speak(tmp_path: Path) -> None
         ("device/max_link_speed", "ib.vf_pci"),
     ],
 )
-def test_a_file_of_garbage_is_no_pass(tmp_path: Path, file: str, check: str, garbage: bytes) -> None:
+def test_a_file_of_garbage_is_no_pass(
+    tmp_path: Path, file: str, check: str, garbage: bytes
+) -> None:
     facts_of(tmp_path, load_platform("dgx-h100"))
     (tmp_path / "sys/class/infiniband/mlx5_3" / file).write_bytes(garbage)
     assert found(observed(tmp_path))[check].verdict in ("UNKNOWN", "FAIL")

@@ -1,4 +1,5 @@
-"""All facts of a host whose files hold garbage, or aren't files, and what the checks make of them."""
+"""All facts of a host whose files hold garbage, or aren't files, and what the checks make of
+them."""
 
 import json
 from collections.abc import Callable
@@ -17,15 +18,22 @@ from dsr1.hosts.agent.facts.nvml import unknown_gpu
 from dsr1.hosts.protocol.fact import Fact, from_wire, to_plain
 from dsr1.hosts.protocol.facts_request import Ask
 
-# Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's has one.
+# Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
+# has one.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 PORT, PCI = "sys/class/infiniband/mlx5_0/ports/1", "sys/bus/pci/devices/0000:00:06.0"
 FILES = (
     *(f"{PORT}/{name}" for name in ("state", "phys_state", "link_layer", "rate", "lid", "sm_lid")),
     *(f"{PCI}/{name}" for name in ("vendor", "class")),
-    *(f"proc/driver/nvidia/{name}" for name in ("version", "params", "gpus/0000:00:06.0/information")),
-    *(f"proc/{name}" for name in ("meminfo", "modules", "swaps", "cpuinfo", "cmdline", "uptime", "self/cgroup")),
+    *(
+        f"proc/driver/nvidia/{name}"
+        for name in ("version", "params", "gpus/0000:00:06.0/information")
+    ),
+    *(
+        f"proc/{name}"
+        for name in ("meminfo", "modules", "swaps", "cpuinfo", "cmdline", "uptime", "self/cgroup")
+    ),
     *(f"proc/net/{name}" for name in ("tcp", "tcp6")),
     *(f"proc/sys/kernel/{name}" for name in ("numa_balancing", "threads-max", "pid_max")),
     *(f"proc/sys/net/ipv4/{name}" for name in ("ip_local_port_range", "ip_local_reserved_ports")),
@@ -71,17 +79,24 @@ GARBAGE: dict[str, Make] = {
 
 
 def gathered(root: Path) -> dict[str, Fact]:
-    told = gather_facts(Ask(model="/nowhere", peers=("localhost",), folders=("/tmp",), pins=("nothing",)), root)
+    told = gather_facts(
+        Ask(model="/nowhere", peers=("localhost",), folders=("/tmp",), pins=("nothing",)), root
+    )
     return from_wire(json.loads(json.dumps(to_plain(told))))
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CAPTURES.glob("facts*.json")))
 def test_captures_are_of_todays_form(tmp_path: Path, name: str) -> None:
-    """What came later is there without a value. Only a host with nvcc tells its version; two facts aren't gathered."""
+    """What came later is there without a value. Only a host with nvcc tells its version; two facts
+    aren't gathered."""
     captured, today = captured_facts(name), gathered(tmp_path)
     assert captured.keys() | {"net.resolved"} >= today.keys()
     assert captured.keys() <= {*today, "software.nvcc", "clock.offset", "runtime"}
-    assert not [n for n, fact in captured.items() if fact.value is not None and n in KINDS and not KINDS[n](fact.value)]
+    assert not [
+        n
+        for n, fact in captured.items()
+        if fact.value is not None and n in KINDS and not KINDS[n](fact.value)
+    ]
     gpus: Any = captured["gpu.devices"].value
     assert {frozenset(gpu) for gpu in gpus} == {frozenset(unknown_gpu(""))}
     fabric = parse_fabric(captured)
@@ -102,7 +117,15 @@ def test_sources_of_garbage(tmp_path: Path, kind: str) -> None:
     found = run_checks({"a": facts, "b": facts}, NEEDS)
     assert {f.check for f in found} == set(IDS)
     judged = {f.check: f.verdict for f in found}
-    blind = ("gpu.model", "gpu.driver", "sys.ram", "sys.numa_balancing", "net.ephemeral", "ibgda.mem_reg", "cfg.memory")
+    blind = (
+        "gpu.model",
+        "gpu.driver",
+        "sys.ram",
+        "sys.numa_balancing",
+        "net.ephemeral",
+        "ibgda.mem_reg",
+        "cfg.memory",
+    )
     assert {judged[check] for check in blind} == {"UNKNOWN"}
 
 

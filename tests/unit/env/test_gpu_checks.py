@@ -22,13 +22,20 @@ def finding(check: str, **changes: Value) -> Finding:
 
 def test_a_healthy_host_passes() -> None:
     found = run_checks({"a": make_facts()}, NEEDS)
-    assert {f.check: f.seen for f in found if f.verdict != "PASS" and f.check.startswith(KINDS)} == {}
+    assert {
+        f.check: f.seen for f in found if f.verdict != "PASS" and f.check.startswith(KINDS)
+    } == {}
 
 
 @pytest.mark.parametrize(
     ("check", "change", "verdict", "said"),
     [
-        ("gpu.model", {"capability": [8, 0]}, "FAIL", "GPU 2 is NVIDIA H100 80GB HBM3, compute capability [8, 0]"),
+        (
+            "gpu.model",
+            {"capability": [8, 0]},
+            "FAIL",
+            "GPU 2 is NVIDIA H100 80GB HBM3, compute capability [8, 0]",
+        ),
         ("gpu.memory", {"memory": 2**36}, "FAIL", "64 GiB, 80 GiB"),
         ("gpu.mig", {"mig": [0, 1]}, "FAIL", "GPU 2 has MIG 0, after a reset 1"),
         ("gpu.compute_mode", {"compute_mode": 2}, "FAIL", "GPU 2 is PROHIBITED"),
@@ -37,15 +44,35 @@ def test_a_healthy_host_passes() -> None:
         ("gpu.ecc_mode", {"ecc": [0, 1]}, "WARN", "GPU 2 has ECC 0, after a reset 1"),
         ("gpu.ecc_uncorrectable", {"ecc_uncorrected": 3}, "FAIL", "GPU 2 had 3 since"),
         ("gpu.ecc_uncorrectable", {"ecc_sram_uncorrected": 5}, "FAIL", "GPU 2 had 5 in its SRAM"),
-        ("gpu.ecc_uncorrectable", {"ecc_sram_exceeded": True}, "FAIL", "than NVIDIA holds for sound"),
-        ("gpu.ecc_correctable", {"ecc_sram_corrected": 10_000}, "WARN", "GPU 2 had 10000 in its SRAM"),
-        ("gpu.ecc_correctable", {"ecc_dram_corrected": 20_000_000}, "WARN", "20000000 in its memory"),
+        (
+            "gpu.ecc_uncorrectable",
+            {"ecc_sram_exceeded": True},
+            "FAIL",
+            "than NVIDIA holds for sound",
+        ),
+        (
+            "gpu.ecc_correctable",
+            {"ecc_sram_corrected": 10_000},
+            "WARN",
+            "GPU 2 had 10000 in its SRAM",
+        ),
+        (
+            "gpu.ecc_correctable",
+            {"ecc_dram_corrected": 20_000_000},
+            "WARN",
+            "20000000 in its memory",
+        ),
         ("gpu.remap", {"remapped": [0, 1, 1, 0]}, "FAIL", "a pending one"),
         ("gpu.remap", {"remapped": [0, 1, 0, 1]}, "FAIL", "a failed remapping"),
         ("gpu.remap", {"remapped": [0, 513, 0, 0]}, "FAIL", "513 remapped rows"),
         ("gpu.remap", {"remapped": [0, 1, 0, 0]}, "WARN", "1 rows remapped"),
         ("gpu.recovery_action", {"recovery_action": 2}, "FAIL", "GPU 2 wants a reboot"),
-        ("gpu.throttle", {"throttle": 0x48}, "FAIL", "hardware slowdown, hardware thermal slowdown"),
+        (
+            "gpu.throttle",
+            {"throttle": 0x48},
+            "FAIL",
+            "hardware slowdown, hardware thermal slowdown",
+        ),
         ("gpu.throttle", {"throttle": 0x20}, "WARN", "by its temperature"),
         ("gpu.temp", {"temperature": 78}, "WARN", "GPU 2 has 78 C, slows down at 87"),
         ("gpu.power_limit", {"power_limit": 400000}, "WARN", "GPU 2 is limited to 400 W of 700"),
@@ -59,13 +86,48 @@ def test_a_healthy_host_passes() -> None:
             "GPU 2 had 7, 2 in the last second",
         ),
         ("gpu.vbios", {"vbios": "1"}, "WARN", "1, 96.00.DA.00.0C"),
-        ("gpu.inforom", {"inforom": None, "problems": {"inforom": "Corrupted infoROM"}}, "FAIL", "a corrupted one"),
-        ("gpu.idle_procs", {"memory_used": 5 * 2**30}, "FAIL", "GPU 2 has 5.0 GiB in use by no process"),
-        ("gpu.idle_procs", {"memory_used": 5 * 2**30, "processes": [7]}, "FAIL", "by pid 7, which this user"),
-        ("nvl.fabric_state", {"fabric": {"state": 2, "status": 0, "health": 0}}, "FAIL", "in progress"),
-        ("nvl.fabric_health", {"fabric": {"state": 3, "status": 0, "health": 0x9A}}, "FAIL", "an unhealthy route"),
-        ("nvl.fabric_health", {"fabric": {"state": 3, "status": 0, "health": 0xA9}}, "WARN", "a degraded bandwidth"),
-        ("nvl.links", {"links": [LINK] * 17 + [{"active": False}]}, "FAIL", "GPU 2 has 17 active links of 18"),
+        (
+            "gpu.inforom",
+            {"inforom": None, "problems": {"inforom": "Corrupted infoROM"}},
+            "FAIL",
+            "a corrupted one",
+        ),
+        (
+            "gpu.idle_procs",
+            {"memory_used": 5 * 2**30},
+            "FAIL",
+            "GPU 2 has 5.0 GiB in use by no process",
+        ),
+        (
+            "gpu.idle_procs",
+            {"memory_used": 5 * 2**30, "processes": [7]},
+            "FAIL",
+            "by pid 7, which this user",
+        ),
+        (
+            "nvl.fabric_state",
+            {"fabric": {"state": 2, "status": 0, "health": 0}},
+            "FAIL",
+            "in progress",
+        ),
+        (
+            "nvl.fabric_health",
+            {"fabric": {"state": 3, "status": 0, "health": 0x9A}},
+            "FAIL",
+            "an unhealthy route",
+        ),
+        (
+            "nvl.fabric_health",
+            {"fabric": {"state": 3, "status": 0, "health": 0xA9}},
+            "WARN",
+            "a degraded bandwidth",
+        ),
+        (
+            "nvl.links",
+            {"links": [LINK] * 17 + [{"active": False}]},
+            "FAIL",
+            "GPU 2 has 17 active links of 18",
+        ),
         (
             "nvl.topology",
             {"links": [LINK] * 17 + [{"active": False}]},
@@ -76,7 +138,10 @@ def test_a_healthy_host_passes() -> None:
         (
             "nvl.errors",
             {
-                "links": [{**LINK, "errors": {"replay": 1, "recovery": 0, "crc_flit": 2, "crc_data": 0}}] * 18,
+                "links": (
+                    [{**LINK, "errors": {"replay": 1, "recovery": 0, "crc_flit": 2, "crc_data": 0}}]
+                    * 18
+                ),
                 "grown": {"pcie_replays": 0, "links": 3},
             },
             "WARN",
@@ -84,7 +149,9 @@ def test_a_healthy_host_passes() -> None:
         ),
     ],
 )
-def test_one_sick_gpu_is_named(check: str, change: dict[str, Value], verdict: str, said: str) -> None:
+def test_one_sick_gpu_is_named(
+    check: str, change: dict[str, Value], verdict: str, said: str
+) -> None:
     found = finding(check, gpu_devices=with_gpu(2, **change))
     assert found.verdict == verdict, found
     assert said in found.seen
@@ -96,20 +163,54 @@ def test_one_sick_gpu_is_named(check: str, change: dict[str, Value], verdict: st
     [
         ("gpu.count", {"gpu_devices": [GPU] * 7}, "FAIL", "7 by NVML, 8 on the PCI bus"),
         ("gpu.count", {"nvidia_on_bus": 9}, "WARN", "8 by NVML, 9 on the PCI bus"),
-        ("sys.cgroup_devices", {"nvidia_nodes": {"nvidia0": False}}, "FAIL", "nvidia0 can't be opened"),
-        ("sys.cgroup_devices", {"nvidia_nodes": {f"nvidia{n}": n < 8 for n in range(10)}}, "PASS", "nvidia8, nvidia9"),
-        ("gpu.driver", {"nvidia_driver": OLD, "gpu_system": {**SYSTEM, "cuda": 12080}}, "FAIL", "570.1"),
-        ("gpu.driver", {"nvidia_driver": OLD}, "PASS", "570.1, with CUDA's compatibility libraries"),
+        (
+            "sys.cgroup_devices",
+            {"nvidia_nodes": {"nvidia0": False}},
+            "FAIL",
+            "nvidia0 can't be opened",
+        ),
+        (
+            "sys.cgroup_devices",
+            {"nvidia_nodes": {f"nvidia{n}": n < 8 for n in range(10)}},
+            "PASS",
+            "nvidia8, nvidia9",
+        ),
         (
             "gpu.driver",
-            {"nvidia_driver": OLD, "gpu_system": {**SYSTEM, "cuda": 12080}, "software": {"nvidia-nccl-cu12": "2.27"}},
+            {"nvidia_driver": OLD, "gpu_system": {**SYSTEM, "cuda": 12080}},
+            "FAIL",
+            "570.1",
+        ),
+        (
+            "gpu.driver",
+            {"nvidia_driver": OLD},
+            "PASS",
+            "570.1, with CUDA's compatibility libraries",
+        ),
+        (
+            "gpu.driver",
+            {
+                "nvidia_driver": OLD,
+                "gpu_system": {**SYSTEM, "cuda": 12080},
+                "software": {"nvidia-nccl-cu12": "2.27"},
+            },
             "WARN",
             "570.1",
         ),
-        ("gpu.cuda_init", {"gpu_cuda": {"code": 802, "count": 0}}, "FAIL", "error 802 (the NVLink fabric"),
+        (
+            "gpu.cuda_init",
+            {"gpu_cuda": {"code": 802, "count": 0}},
+            "FAIL",
+            "error 802 (the NVLink fabric",
+        ),
         ("gpu.cuda_init", {"gpu_cuda": {"code": 0, "count": 4}}, "FAIL", "4 GPUs"),
         ("gpu.conf_compute", {"gpu_system": {**SYSTEM, "confidential": 1}}, "WARN", "on"),
-        ("nvl.p2p", {"gpu_system": {**SYSTEM, "nvlink": [[0, 5] + [0] * 6] + [[0] * 8] * 7}}, "FAIL", "not 0-1"),
+        (
+            "nvl.p2p",
+            {"gpu_system": {**SYSTEM, "nvlink": [[0, 5] + [0] * 6] + [[0] * 8] * 7}},
+            "FAIL",
+            "not 0-1",
+        ),
         ("nvl.fabricmanager", {"fabric_manager_version": "570.1"}, "WARN", "active, version 570.1"),
         (
             "nvl.fabricmanager",
@@ -123,9 +224,24 @@ def test_one_sick_gpu_is_named(check: str, change: dict[str, Value], verdict: st
             "FAIL",
             "79 (fell off the bus)",
         ),
-        ("gpu.xid", {"kernel_xids": [{"xid": 79, "pci": "0000:1b:00", "ago_s": 9999.0}]}, "WARN", "167 min ago"),
-        ("gpu.xid", {"kernel_xids": [{"xid": 68, "pci": "0000:1b:00", "ago_s": None}]}, "WARN", "68 on"),
-        ("gpu.xid", {"kernel_xids": [{"xid": 68, "pci": "0000:1b:00", "ago_s": 1.0}] * 2}, "FAIL", "68 on"),
+        (
+            "gpu.xid",
+            {"kernel_xids": [{"xid": 79, "pci": "0000:1b:00", "ago_s": 9999.0}]},
+            "WARN",
+            "167 min ago",
+        ),
+        (
+            "gpu.xid",
+            {"kernel_xids": [{"xid": 68, "pci": "0000:1b:00", "ago_s": None}]},
+            "WARN",
+            "68 on",
+        ),
+        (
+            "gpu.xid",
+            {"kernel_xids": [{"xid": 68, "pci": "0000:1b:00", "ago_s": 1.0}] * 2},
+            "FAIL",
+            "68 on",
+        ),
     ],
 )
 def test_a_sick_host(check: str, changes: dict[str, Value], verdict: str, said: str) -> None:
@@ -161,13 +277,16 @@ def test_cards_without_a_bridge_do_for_nccl() -> None:
 
 def test_who_else_is_on_gpus_that_the_plan_leaves_alone() -> None:
     people: list[Value] = [{"pid": 42, "user": "bob", "command": "", "alive": True}]
-    facts = make_facts(gpu_devices=with_gpu(7, processes=[42], memory_used=2**35), gpu_processes=people)
+    facts = make_facts(
+        gpu_devices=with_gpu(7, processes=[42], memory_used=2**35), gpu_processes=people
+    )
     needs = replace(NEEDS, own={"a": Own(4)})
     assert run_checks({"a": facts}, needs, ("gpu.idle_procs",))[0].verdict == "PASS"
 
 
 @pytest.mark.parametrize(
-    ("user", "alive", "verdict"), [("ada", True, "WARN"), ("bob", True, "FAIL"), ("", False, "PASS")]
+    ("user", "alive", "verdict"),
+    [("ada", True, "WARN"), ("bob", True, "FAIL"), ("", False, "PASS")],
 )
 def test_who_is_on_a_gpu(user: str, alive: bool, verdict: str) -> None:
     people: list[Value] = [{"pid": 42, "user": user, "command": "python train.py", "alive": alive}]
@@ -178,12 +297,16 @@ def test_who_is_on_a_gpu(user: str, alive: bool, verdict: str) -> None:
 
 
 def test_a_gpu_that_is_gone_hides_no_sick_one() -> None:
-    found = run_checks({"a": make_facts(gpu_devices=with_gpu(2, mig=[1, 1])[:7])}, NEEDS, ("gpu.count", "gpu.mig"))
+    found = run_checks(
+        {"a": make_facts(gpu_devices=with_gpu(2, mig=[1, 1])[:7])}, NEEDS, ("gpu.count", "gpu.mig")
+    )
     assert {f.check: f.verdict for f in found} == {"gpu.count": "FAIL", "gpu.mig": "FAIL"}
 
 
 def test_gpus_that_the_plan_leaves_alone_are_not_judged() -> None:
-    (found,) = run_checks({"x": make_facts(gpu_devices=with_gpu(7, mig=[1, 1]))}, NEEDS.__class__(4, 1), ("gpu.mig",))
+    (found,) = run_checks(
+        {"x": make_facts(gpu_devices=with_gpu(7, mig=[1, 1]))}, NEEDS.__class__(4, 1), ("gpu.mig",)
+    )
     assert found.verdict == "PASS"
 
 
@@ -196,7 +319,12 @@ def test_what_nvml_does_not_tell_is_unknown_with_its_reason(reason: str) -> None
         for found in run_checks({"a": make_facts(gpu_devices=mute)}, NEEDS):
             reads = found.check in READERS and name in READERS[found.check]
             assert not reads or found.verdict in ("UNKNOWN", "FAIL"), (name, found)
-            if found.verdict == "UNKNOWN" and reads and reason and found.check not in ("gpu.vbios", "gpu.memory"):
+            if (
+                found.verdict == "UNKNOWN"
+                and reads
+                and reason
+                and found.check not in ("gpu.vbios", "gpu.memory")
+            ):
                 assert reason in found.seen
 
 
@@ -228,12 +356,16 @@ READERS = {
 def test_without_nvml_nothing_passes(problem: str, kernel: int, verdict: str) -> None:
     listed = HEALTHY["gpu.kernel"]
     assert isinstance(listed, list)
-    mute = {name: Fact(None, "NVML", problem) for name in ("gpu.devices", "gpu.system", "gpu.processes")}
+    mute = {
+        name: Fact(None, "NVML", problem) for name in ("gpu.devices", "gpu.system", "gpu.processes")
+    }
     facts = make_facts(gpu_kernel=listed[:kernel]) | mute
     found = {f.check: f for f in run_checks({"a": facts}, NEEDS)}
     assert found["gpu.count"].verdict == verdict
     assert problem in found["gpu.count"].seen
-    by_nvml = [f for name, f in found.items() if name.startswith(KINDS) and name not in WITHOUT_NVML]
+    by_nvml = [
+        f for name, f in found.items() if name.startswith(KINDS) and name not in WITHOUT_NVML
+    ]
     assert {f.verdict for f in by_nvml} == {"UNKNOWN"}
     assert all(problem in f.seen for f in by_nvml)
 

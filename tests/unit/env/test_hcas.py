@@ -20,8 +20,12 @@ def place(text: str, numa: int | None = 0) -> Place:
     return Place(path[-1], path, numa)
 
 
-def adapter(name: str, where: Place, port: Port = UP, driver: str = "mlx5_core", is_vf: bool = False) -> Adapter:
-    return Adapter(name, where, Link(), driver, "MT4129", "28", is_vf, "uverbs0", (f"net-{name}",), (port,))
+def adapter(
+    name: str, where: Place, port: Port = UP, driver: str = "mlx5_core", is_vf: bool = False
+) -> Adapter:
+    return Adapter(
+        name, where, Link(), driver, "MT4129", "28", is_vf, "uverbs0", (f"net-{name}",), (port,)
+    )
 
 
 def fabric(*adapters: Adapter, gpus: tuple[Place, ...] = (), busy: str = "") -> Fabric:
@@ -111,21 +115,30 @@ def test_other_hardware_where_there_is_no_connectx() -> None:
 
 def test_link_layers_are_never_mixed_and_more_ports_win() -> None:
     ethernet = replace(UP, link_layer="Ethernet")
-    one, two, three = (adapter(f"mlx5_{n}", place("r s"), port) for n, port in enumerate((UP, ethernet, ethernet)))
+    one, two, three = (
+        adapter(f"mlx5_{n}", place("r s"), port) for n, port in enumerate((UP, ethernet, ethernet))
+    )
     assert chosen(fabric(one, two, three)) == ["mlx5_1", "mlx5_2"]
     assert chosen(fabric(one, two)) == ["mlx5_0"]
 
 
 def test_two_gpus_behind_one_switch_share_its_adapter() -> None:
     gpus = (place("r s up d1 g0"), place("r s up d2 g1"))
-    seen = fabric(adapter("mlx5_0", place("r s up d3 n")), adapter("mlx5_1", place("q s up d n")), gpus=gpus)
+    seen = fabric(
+        adapter("mlx5_0", place("r s up d3 n")), adapter("mlx5_1", place("q s up d n")), gpus=gpus
+    )
     assert chosen(seen) == ["mlx5_0"]
 
 
 def test_gpus_without_a_place_take_turns() -> None:
     gpus = tuple(Place(f"g{n}") for n in range(4))
     choice = choose(fabric(*(adapter(f"mlx5_{n}", Place(f"n{n}")) for n in range(2)), gpus=gpus))
-    assert [near.hca.adapter.name for near in choice.near] == ["mlx5_0", "mlx5_1", "mlx5_0", "mlx5_1"]
+    assert [near.hca.adapter.name for near in choice.near] == [
+        "mlx5_0",
+        "mlx5_1",
+        "mlx5_0",
+        "mlx5_1",
+    ]
 
 
 def test_two_ports_of_one_adapter() -> None:
@@ -147,7 +160,8 @@ def test_gpus_are_in_nvmls_order() -> None:
         "ib.devices": Fact([], ""),
         "pci.gpus": Fact(places, ""),
         "gpu.devices": Fact(
-            [{"pci": "00000000:2B:00.0"}, {"pci": "00000000:1B:00.0"}, {"pci": "00000000:9B:00.0"}], ""
+            [{"pci": "00000000:2B:00.0"}, {"pci": "00000000:1B:00.0"}, {"pci": "00000000:9B:00.0"}],
+            "",
         ),
     }
     seen = parse_fabric(facts)
@@ -171,7 +185,16 @@ def gids(*told: tuple[int, str, str]) -> tuple[Gid, ...]:
 @pytest.mark.parametrize(
     ("table", "index", "routed"),
     [
-        (gids((0, LOCAL, "IB/RoCE v1"), (1, LOCAL, "RoCE v2"), (2, V4, "IB/RoCE v1"), (3, V4, "RoCE v2")), 3, [3]),
+        (
+            gids(
+                (0, LOCAL, "IB/RoCE v1"),
+                (1, LOCAL, "RoCE v2"),
+                (2, V4, "IB/RoCE v1"),
+                (3, V4, "RoCE v2"),
+            ),
+            3,
+            [3],
+        ),
         (gids((0, LOCAL, "RoCE v2"), (1, LOCAL_4, "RoCE v2"), (2, V4, "RoCE v2")), 1, [2]),
         (gids((0, LOCAL, "RoCE v2"), (5, V6, "RoCE v2")), 0, [5]),
         ((), 0, []),
@@ -202,7 +225,12 @@ def test_an_index_is_forced_only_if_one_fits_all() -> None:
 
 @pytest.mark.parametrize(
     ("names", "prefix"),
-    [(("ibp24s0", "ibp220s0"), "ibp"), (("rocep1",), "rocep"), (("mlx5_0", "ibp0"), ""), (("a1b1", "a1b2"), "a1b")],
+    [
+        (("ibp24s0", "ibp220s0"), "ibp"),
+        (("rocep1",), "rocep"),
+        (("mlx5_0", "ibp0"), ""),
+        (("a1b1", "a1b2"), "a1b"),
+    ],
 )
 def test_the_prefix_that_names_share(names: tuple[str, ...], prefix: str) -> None:
     assert shared_prefix(names) == prefix
@@ -211,13 +239,18 @@ def test_the_prefix_that_names_share(names: tuple[str, ...], prefix: str) -> Non
 def test_adapters_that_vllm_could_not_tell_apart_are_listed_not_mapped() -> None:
     gpus = (place("r s g0"), place("r s g1"))
     twins = fabric(adapter("mlx5_0", place("r s n")), adapter("mlx5_1", place("r s n")), gpus=gpus)
-    found = {v.name: v.value for v in rdma_variables(choose(twins), Uses(deepep=False, nixl=True, devices=(0, 1)))}
+    found = {
+        v.name: v.value
+        for v in rdma_variables(choose(twins), Uses(deepep=False, nixl=True, devices=(0, 1)))
+    }
     assert found["UCX_NET_DEVICES"] == "mlx5_0:1,mlx5_1:1"
 
 
 def test_a_gpu_that_nobody_knows_is_not_mapped() -> None:
     seen = choose(fabric(adapter("mlx5_0", place("r s n")), gpus=(place("r s g0"),)))
-    found = {v.name: v.value for v in rdma_variables(seen, Uses(deepep=False, nixl=True, devices=(0, 1)))}
+    found = {
+        v.name: v.value for v in rdma_variables(seen, Uses(deepep=False, nixl=True, devices=(0, 1)))
+    }
     assert found["UCX_NET_DEVICES"] == "mlx5_0:1"
 
 

@@ -1,10 +1,21 @@
-"""Checks of the system, network, software and disks, each on a healthy host of which one thing was changed."""
+"""Checks of the system, network, software and disks, each on a healthy host of which one thing was
+changed."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.env.hgx import DISK, ETH0, GIB, GPU, HEALTHY, LOW_LATENCY, NEEDS, make_facts, two_hosts
+from tests.unit.env.hgx import (
+    DISK,
+    ETH0,
+    GIB,
+    GPU,
+    HEALTHY,
+    LOW_LATENCY,
+    NEEDS,
+    make_facts,
+    two_hosts,
+)
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.judging import Needs, Own
@@ -23,15 +34,27 @@ def finding(check: str, needs: Needs = NEEDS, /, **changes: Value) -> Finding:
 
 def test_a_healthy_pair_passes() -> None:
     found = run_checks(two_hosts(), NEEDS)
-    wanted = {"sys.slurm": "SKIP", "disk.download": "SKIP", "net.etcd": "SKIP", "cfg.memory": "WARN"}
-    assert {f.check: f.verdict for f in found if f.verdict != "PASS" and f.check.startswith(OTHERS)} == wanted
+    wanted = {
+        "sys.slurm": "SKIP",
+        "disk.download": "SKIP",
+        "net.etcd": "SKIP",
+        "cfg.memory": "WARN",
+    }
+    assert {
+        f.check: f.verdict for f in found if f.verdict != "PASS" and f.check.startswith(OTHERS)
+    } == wanted
 
 
 @pytest.mark.parametrize(
     ("check", "changes", "verdict", "said"),
     [
         ("sys.memlock", {"limit_memlock": 65536}, "FAIL", "65536 bytes"),
-        ("sys.memlock", {"limit_memlock": 65536, "limit_none_on_locks": True}, "PASS", "CAP_IPC_LOCK overrides"),
+        (
+            "sys.memlock",
+            {"limit_memlock": 65536, "limit_none_on_locks": True},
+            "PASS",
+            "CAP_IPC_LOCK overrides",
+        ),
         ("sys.memlock", {"limit_memlock": 65536, "ib_devices": []}, "SKIP", "no RDMA"),
         ("sys.nofile", {"limit_nofile": 20000}, "WARN", "at most 20000"),
         ("sys.nofile", {"limit_nofile": 1024}, "FAIL", "at most 1024"),
@@ -55,21 +78,61 @@ def test_a_healthy_pair_passes() -> None:
         ("sys.cpu", {"cpu_usable": 32}, "WARN", "32 usable of 192"),
         ("sys.governor", {"cpu_governor": "powersave"}, "WARN", "powersave"),
         ("sys.governor", {"cpu_governor": None}, "SKIP", "sets no frequencies"),
-        ("sys.iommu", {"kernel_iommu": ["DMA-FQ"], "kernel_command_line": "quiet"}, "WARN", "DMA-FQ (no option)"),
-        ("sys.iommu", {"kernel_iommu": ["DMA-FQ"], "cpu_virtual": True}, "SKIP", "a virtual machine"),
-        ("sys.acs", {"pci_acs": ["0000:15:01.0"]}, "WARN", "1 bridges validate sources: 0000:15:01.0"),
+        (
+            "sys.iommu",
+            {"kernel_iommu": ["DMA-FQ"], "kernel_command_line": "quiet"},
+            "WARN",
+            "DMA-FQ (no option)",
+        ),
+        (
+            "sys.iommu",
+            {"kernel_iommu": ["DMA-FQ"], "cpu_virtual": True},
+            "SKIP",
+            "a virtual machine",
+        ),
+        (
+            "sys.acs",
+            {"pci_acs": ["0000:15:01.0"]},
+            "WARN",
+            "1 bridges validate sources: 0000:15:01.0",
+        ),
         ("sys.acs", {"pci_acs": None}, "UNKNOWN", ""),
         ("sys.clock", {"clock_offset": 0.2}, "WARN", "0.20 s off"),
         ("sys.clock_source", {"clock_synchronized": False}, "WARN", "nobody sets it"),
         ("sys.glibc", {"os_libc": "glibc 2.17"}, "FAIL", "glibc 2.17"),
         ("sys.glibc", {"os_libc": "musl"}, "UNKNOWN", "musl"),
         ("sys.modules", {"kernel_modules": ["nvidia"], "gpu_cuda": None}, "FAIL", "not nvidia_uvm"),
-        ("sys.modules", {"kernel_modules": ["nvidia"]}, "PASS", "not nvidia_uvm, until CUDA was started"),
+        (
+            "sys.modules",
+            {"kernel_modules": ["nvidia"]},
+            "PASS",
+            "not nvidia_uvm, until CUDA was started",
+        ),
         ("sys.uptime", {"kernel_uptime_s": 60.0}, "PASS", "may not be through"),
-        ("sys.slurm", {"environment_slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}}, "FAIL", "has 1 nodes"),
-        ("net.route", {"net_control": {"address": "127.0.0.1", "interface": "lo"}}, "FAIL", "on lo"),
-        ("net.route", {"net_control": {"address": "172.17.0.1", "interface": "docker0"}}, "FAIL", "docker0"),
-        ("net.ports_free", {"net_listening": {"8000": "pid 7 (nginx)"}}, "FAIL", "8000 is held by pid 7 (nginx)"),
+        (
+            "sys.slurm",
+            {"environment_slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}},
+            "FAIL",
+            "has 1 nodes",
+        ),
+        (
+            "net.route",
+            {"net_control": {"address": "127.0.0.1", "interface": "lo"}},
+            "FAIL",
+            "on lo",
+        ),
+        (
+            "net.route",
+            {"net_control": {"address": "172.17.0.1", "interface": "docker0"}},
+            "FAIL",
+            "docker0",
+        ),
+        (
+            "net.ports_free",
+            {"net_listening": {"8000": "pid 7 (nginx)"}},
+            "FAIL",
+            "8000 is held by pid 7 (nginx)",
+        ),
         ("net.ephemeral", {"net_ephemeral": [15000, 60999]}, "WARN", "20000, 20001 in 15000-60999"),
         (
             "net.ephemeral",
@@ -79,32 +142,101 @@ def test_a_healthy_pair_passes() -> None:
         ),
         ("net.ports_privileged", {"net_unprivileged": 10000}, "FAIL", "8000"),
         ("net.proxy", {"environment": {"HTTPS_PROXY": "http://p:1"}}, "WARN", "no_proxy is empty"),
-        ("net.proxy", {"environment": {"http_proxy": "http://p:1", "no_proxy": "x, 10.0.0.1"}}, "PASS", "10.0.0.1"),
+        (
+            "net.proxy",
+            {"environment": {"http_proxy": "http://p:1", "no_proxy": "x, 10.0.0.1"}},
+            "PASS",
+            "10.0.0.1",
+        ),
         ("sw.packages", {"software": {}}, "FAIL", "ai-dynamo, vllm: not there"),
         ("sw.pins", {"software": SOFTWARE | {"vllm": "0.33.0"}}, "FAIL", "vllm 0.33.0"),
         ("sw.pins", {"software": SOFTWARE | {"vllm": "0.31.0+cpu"}}, "PASS", "vllm 0.31.0+cpu"),
-        ("sw.pins", {"software_wishes": {"ai-dynamo": None}}, "UNKNOWN", "no metadata of ai-dynamo"),
+        (
+            "sw.pins",
+            {"software_wishes": {"ai-dynamo": None}},
+            "UNKNOWN",
+            "no metadata of ai-dynamo",
+        ),
         ("sw.deepep", {"software_modules": []}, "FAIL", "no module deep_ep"),
-        ("sw.nixl", {"software": SOFTWARE | {"nixl-cu12": "1.5.1"}}, "WARN", "nixl, nixl-cu12, nixl-cu13"),
+        (
+            "sw.nixl",
+            {"software": SOFTWARE | {"nixl-cu12": "1.5.1"}},
+            "WARN",
+            "nixl, nixl-cu12, nixl-cu13",
+        ),
         (
             "sw.cuda_libs",
-            {"software_libraries": [{"name": "libibverbs.so.1", "problem": "libibverbs.so.1: cannot open"}]},
+            {
+                "software_libraries": [
+                    {"name": "libibverbs.so.1", "problem": "libibverbs.so.1: cannot open"}
+                ]
+            },
             "FAIL",
             "libibverbs.so.1: cannot open",
         ),
-        ("sw.jit", {"software_tools": {"nvcc": None, "g++": "/g", "ninja": None}}, "WARN", "no nvcc, ninja"),
+        (
+            "sw.jit",
+            {"software_tools": {"nvcc": None, "g++": "/g", "ninja": None}},
+            "WARN",
+            "no nvcc, ninja",
+        ),
         ("sw.jit", {"software_nvcc": "11.8"}, "WARN", "nvcc 11.8"),
-        ("sw.python", {"software_python": {"version": "3.9.1", "path": "/p"}}, "FAIL", "3.9.1 (/p)"),
+        (
+            "sw.python",
+            {"software_python": {"version": "3.9.1", "path": "/p"}},
+            "FAIL",
+            "3.9.1 (/p)",
+        ),
         ("sw.env_hygiene", {"environment": {"LD_PRELOAD": "/x.so"}}, "WARN", "LD_PRELOAD=/x.so"),
-        ("sw.env_hygiene", {"environment_stacks": {"NCCL_DEBUG": "INFO"}}, "WARN", "NCCL_DEBUG=INFO"),
+        (
+            "sw.env_hygiene",
+            {"environment_stacks": {"NCCL_DEBUG": "INFO"}},
+            "WARN",
+            "NCCL_DEBUG=INFO",
+        ),
         ("sw.env_hygiene", {"environment_stacks": {"NCCL_VERSION": "2.28.3-1"}}, "PASS", "clean"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": 20 * GIB}, "/tmp": DISK}}, "WARN", "20 GiB free on xfs"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": 3 * GIB}, "/tmp": DISK}}, "WARN", "3 GiB free on xfs"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "free": GIB}, "/tmp": DISK}}, "FAIL", "1 GiB free on xfs"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "exec": False}, "/tmp": DISK}}, "FAIL", "noexec"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "writable": False}, "/tmp": DISK}}, "FAIL", "can't be written"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "inodes_free": 5}, "/tmp": DISK}}, "WARN", "5 inodes left"),
-        ("disk.cache", {"disks": {"/var/tmp": {**DISK, "type": "nfs4"}, "/tmp": DISK}}, "WARN", "is on nfs4"),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "free": 20 * GIB}, "/tmp": DISK}},
+            "WARN",
+            "20 GiB free on xfs",
+        ),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "free": 3 * GIB}, "/tmp": DISK}},
+            "WARN",
+            "3 GiB free on xfs",
+        ),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "free": GIB}, "/tmp": DISK}},
+            "FAIL",
+            "1 GiB free on xfs",
+        ),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "exec": False}, "/tmp": DISK}},
+            "FAIL",
+            "noexec",
+        ),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "writable": False}, "/tmp": DISK}},
+            "FAIL",
+            "can't be written",
+        ),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "inodes_free": 5}, "/tmp": DISK}},
+            "WARN",
+            "5 inodes left",
+        ),
+        (
+            "disk.cache",
+            {"disks": {"/var/tmp": {**DISK, "type": "nfs4"}, "/tmp": DISK}},
+            "WARN",
+            "is on nfs4",
+        ),
         (
             "disk.cache",
             {"disks": {"/var/tmp": {"problem": "did not answer in 3 s"}, "/tmp": DISK}},
@@ -136,7 +268,9 @@ def test_ports_that_meet_are_named() -> None:
 )
 def test_an_etcd_of_the_users_own(told: tuple[str, str], verdict: str, said: str) -> None:
     urls = ("http://e1:2379", "http://e2:2379")
-    found = finding("net.etcd", replace(NEEDS, etcd=urls), net_etcd=dict(zip(urls, told, strict=True)))
+    found = finding(
+        "net.etcd", replace(NEEDS, etcd=urls), net_etcd=dict(zip(urls, told, strict=True))
+    )
     assert (found.verdict, said in found.seen) == (verdict, True), found
     assert finding("net.etcd").verdict == "SKIP"
     assert finding("net.etcd", replace(NEEDS, etcd=urls)).verdict == "UNKNOWN"
@@ -157,24 +291,74 @@ def test_prefill_apart_from_decode_needs_nixl() -> None:
 @pytest.mark.parametrize(
     ("check", "changes", "verdict", "said"),
     [
-        ("gpu.same_driver", {"nvidia_driver": {"version": "570.1", "open": True}}, "FAIL", "driver 570.1, and other"),
-        ("sw.versions", {"software": SOFTWARE | {"torch": "2.12.0"}}, "FAIL", "torch 2.12.0, and other"),
-        ("sw.versions_other", {"software": SOFTWARE | {"numpy": "2.0"}}, "WARN", "numpy 2.0, and other"),
+        (
+            "gpu.same_driver",
+            {"nvidia_driver": {"version": "570.1", "open": True}},
+            "FAIL",
+            "driver 570.1, and other",
+        ),
+        (
+            "sw.versions",
+            {"software": SOFTWARE | {"torch": "2.12.0"}},
+            "FAIL",
+            "torch 2.12.0, and other",
+        ),
+        (
+            "sw.versions_other",
+            {"software": SOFTWARE | {"numpy": "2.0"}},
+            "WARN",
+            "numpy 2.0, and other",
+        ),
         ("sys.kernel", {"kernel_release": "5.15"}, "WARN", "kernel 5.15"),
         ("net.mtu", {"net_interfaces": {"eth0": {**ETH0, "mtu": 1500}}}, "WARN", "MTU 1500"),
-        ("net.speed", {"net_interfaces": {"eth0": {**ETH0, "speed_mb": 100}}}, "WARN", "speed 100 Mb/s"),
-        ("net.speed", {"net_interfaces": {"eth0": {**ETH0, "speed_mb": -1}}}, "WARN", "speed not told, and other"),
-        ("net.unique", {"net_control": {"address": "10.0.0.1", "interface": "eth0"}}, "FAIL", "10.0.0.1"),
+        (
+            "net.speed",
+            {"net_interfaces": {"eth0": {**ETH0, "speed_mb": 100}}},
+            "WARN",
+            "speed 100 Mb/s",
+        ),
+        (
+            "net.speed",
+            {"net_interfaces": {"eth0": {**ETH0, "speed_mb": -1}}},
+            "WARN",
+            "speed not told, and other",
+        ),
+        (
+            "net.unique",
+            {"net_control": {"address": "10.0.0.1", "interface": "eth0"}},
+            "FAIL",
+            "10.0.0.1",
+        ),
         (
             "net.resolve",
             {"net_resolved": {"a": ["10.0.0.2"], "b": ["10.0.0.2"]}},
             "FAIL",
             "a is 10.0.0.2, elsewhere 10.0.0.1",
         ),
-        ("net.resolve", {"net_resolved": {"a": ["10.9.9.9"], "b": ["10.0.0.2"]}}, "WARN", "a is 10.9.9.9, elsewhere"),
-        ("net.resolve", {"net_resolved": {"a": ["10.0.0.1"], "b": ["192.168.0.2"]}}, "PASS", "they do"),
-        ("net.resolve", {"net_resolved": {"a": ["10.0.0.1"], "b": ["127.0.1.1"]}}, "WARN", "its own name is 127.0.1.1"),
-        ("net.resolve", {"net_resolved": {"a": "Name or service not known", "b": ["10.0.0.2"]}}, "PASS", ""),
+        (
+            "net.resolve",
+            {"net_resolved": {"a": ["10.9.9.9"], "b": ["10.0.0.2"]}},
+            "WARN",
+            "a is 10.9.9.9, elsewhere",
+        ),
+        (
+            "net.resolve",
+            {"net_resolved": {"a": ["10.0.0.1"], "b": ["192.168.0.2"]}},
+            "PASS",
+            "they do",
+        ),
+        (
+            "net.resolve",
+            {"net_resolved": {"a": ["10.0.0.1"], "b": ["127.0.1.1"]}},
+            "WARN",
+            "its own name is 127.0.1.1",
+        ),
+        (
+            "net.resolve",
+            {"net_resolved": {"a": "Name or service not known", "b": ["10.0.0.2"]}},
+            "PASS",
+            "",
+        ),
         ("net.resolve", {"net_resolved": None}, "UNKNOWN", "names were not resolved"),
     ],
 )
@@ -195,7 +379,12 @@ def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
     """Prefill may have other GPUs than decode."""
     h200: list[Value] = [GPU | {"name": "NVIDIA H200", "memory": 140 * GIB}] * 8
     site = {"a": make_facts(), "b": make_facts(gpu_devices=h200), "c": make_facts(gpu_devices=h200)}
-    for parts, odd in ((("p", "p", "p"), "a"), (("p", "d", "d"), ""), (("p", "pd", "d"), "a"), (("", "", ""), "a")):
+    for parts, odd in (
+        (("p", "p", "p"), "a"),
+        (("p", "d", "d"), ""),
+        (("p", "pd", "d"), "a"),
+        (("", "", ""), "a"),
+    ):
         own = {host: Own(8, engines=tuple(mine)) for host, mine in zip("abc", parts, strict=True)}
         needs = replace(NEEDS, hosts=3, own=own)
         found = run_checks(site, needs, ("gpu.same",))
@@ -222,8 +411,13 @@ def test_slices_of_experts_need_not_be_dealt_evenly() -> None:
 
 def test_experts_that_the_kernels_do_not_know() -> None:
     config: Any = HEALTHY["model.config"]
-    assert "hidden_size 6000" in finding("cfg.plan", model_config=config | {"hidden_size": 6000}).seen
-    assert "12 experts a token" in finding("cfg.plan", model_config=config | {"num_experts_per_tok": 12}).seen
+    assert (
+        "hidden_size 6000" in finding("cfg.plan", model_config=config | {"hidden_size": 6000}).seen
+    )
+    assert (
+        "12 experts a token"
+        in finding("cfg.plan", model_config=config | {"num_experts_per_tok": 12}).seen
+    )
 
 
 def test_what_a_distribution_asks() -> None:
@@ -235,7 +429,11 @@ def test_what_a_distribution_asks() -> None:
 
 
 def test_a_plan_without_gpus_needs_little() -> None:
-    found = {f.check: f.verdict for f in run_checks({"a": {n: Fact(None, "s", "p") for n in HEALTHY}}, Needs(0, 1))}
-    assert {found[check] for check in ("sys.ram", "sys.cpu", "sys.modules", "sw.jit", "sw.cuda_libs", "cfg.plan")} == {
-        "SKIP"
+    found = {
+        f.check: f.verdict
+        for f in run_checks({"a": {n: Fact(None, "s", "p") for n in HEALTHY}}, Needs(0, 1))
     }
+    assert {
+        found[check]
+        for check in ("sys.ram", "sys.cpu", "sys.modules", "sw.jit", "sw.cuda_libs", "cfg.plan")
+    } == {"SKIP"}

@@ -14,7 +14,12 @@ from dsr1.launcher.model.verify import judge as verified
 NEEDS = Needs(8, 2)
 NAMES = [f"model-{n:05}-of-000163.safetensors" for n in range(1, 164)]
 SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
-SHARD: dict[str, Value] = {"size": 4_225_000_000, "wanted": 4_225_000_000, "digest": "", "problem": ""}
+SHARD: dict[str, Value] = {
+    "size": 4_225_000_000,
+    "wanted": 4_225_000_000,
+    "digest": "",
+    "problem": "",
+}
 R1: dict[str, dict[str, Value]] = {
     **{name: dict(SHARD) for name in NAMES},
     **{name: {"size": 10, "wanted": None, "digest": "ab" * 32, "problem": ""} for name in SMALL},
@@ -28,7 +33,13 @@ def facts(files: Mapping[str, Value] = R1, **more: Value) -> dict[str, Fact]:
         "model.files": dict(files),
         "model.leftovers": [],
         "model.fs": {"type": "xfs", "mount": "/models", "source": "/dev/nvme0n1", "free": 10**12},
-        "hub.cache": {"type": "xfs", "mount": "/", "source": "/dev/sda", "free": 10**12, "path": "/h"},
+        "hub.cache": {
+            "type": "xfs",
+            "mount": "/",
+            "source": "/dev/sda",
+            "free": 10**12,
+            "path": "/h",
+        },
         "memory.available": 2 * 10**12,
     }
     changed = {name.replace("_", ".", 1): value for name, value in more.items()}
@@ -47,7 +58,9 @@ def judge(of: Mapping[str, Fact], check: str, needs: Needs = NEEDS) -> Finding:
 
 def test_a_whole_r1_passes() -> None:
     found = run_checks({"a": facts(), "b": facts()}, NEEDS)
-    of_model = {f.check: f.verdict for f in found if f.check.startswith(("model.", "disk.download"))}
+    of_model = {
+        f.check: f.verdict for f in found if f.check.startswith(("model.", "disk.download"))
+    }
     assert of_model.pop("model.hash") == of_model.pop("disk.download") == "SKIP"
     assert set(of_model.values()) == {"PASS"}
     assert judge(facts(), "model.shards").seen == "163 shards, 688.7 GB"
@@ -66,26 +79,36 @@ def test_a_broken_shard_fails_and_is_named(change: dict[str, Value], said: str) 
 
 
 def test_a_shard_that_is_shut_need_not_be_fetched_again() -> None:
-    found = judge(facts({**R1, NAMES[6]: SHARD | {"size": None, "problem": "Permission denied"}}), "model.shards")
+    found = judge(
+        facts({**R1, NAMES[6]: SHARD | {"size": None, "problem": "Permission denied"}}),
+        "model.shards",
+    )
     assert (found.verdict, found.fix) == ("FAIL", "chmod -R a+rX its folder.")
 
 
 def test_of_many_a_few_are_named() -> None:
     files = {name: SHARD | {"problem": "not there"} for name in NAMES}
-    assert judge(facts(files), "model.shards").seen.endswith("00004-of-000163.safetensors: not there and 159 more")
+    assert judge(facts(files), "model.shards").seen.endswith(
+        "00004-of-000163.safetensors: not there and 159 more"
+    )
 
 
 def test_shards_that_nobody_indexed_must_count_up() -> None:
     few: dict[str, Value] = dict.fromkeys(NAMES[:100], SHARD)
     assert judge(facts(few), "model.shards").seen == "100 shards of 163 by their names"
-    assert judge(facts({"config.json": R1["config.json"]}), "model.shards").seen == "no *.safetensors at all"
+    assert (
+        judge(facts({"config.json": R1["config.json"]}), "model.shards").seen
+        == "no *.safetensors at all"
+    )
 
 
 def test_a_download_that_goes_on() -> None:
     assert judge(facts(model_leftovers=["/m/a.incomplete"]), "model.incomplete").verdict == "FAIL"
 
 
-@pytest.mark.parametrize(("lacking", "verdict"), [("tokenizer.json", "FAIL"), ("generation_config.json", "WARN")])
+@pytest.mark.parametrize(
+    ("lacking", "verdict"), [("tokenizer.json", "FAIL"), ("generation_config.json", "WARN")]
+)
 def test_a_tokenizer_that_lacks_something(lacking: str, verdict: str) -> None:
     files = {name: file for name, file in R1.items() if name != lacking}
     found = judge(facts(files), "model.tokenizer")
@@ -97,28 +120,42 @@ def test_another_model_is_told() -> None:
     assert (found.verdict, found.seen) == ("WARN", "/models/R1: llama")
 
 
-@pytest.mark.parametrize("config", [[1], {}, "deepseek_v3", {"model_type": None}, {"model_type": ["deepseek_v3"]}])
+@pytest.mark.parametrize(
+    "config", [[1], {}, "deepseek_v3", {"model_type": None}, {"model_type": ["deepseek_v3"]}]
+)
 def test_a_config_that_is_none_fails(config: Value) -> None:
     found = judge(facts(model_config=config), "model.dir")
-    assert (found.verdict, found.seen) == ("FAIL", "/models/R1/config.json: no object that says its model_type")
+    assert (found.verdict, found.seen) == (
+        "FAIL",
+        "/models/R1/config.json: no object that says its model_type",
+    )
 
 
 def test_a_config_that_cannot_be_read_fails() -> None:
-    found = judge(facts() | {"model.config": Fact(None, "/models/R1/config.json", "Expecting value")}, "model.dir")
+    found = judge(
+        facts() | {"model.config": Fact(None, "/models/R1/config.json", "Expecting value")},
+        "model.dir",
+    )
     assert (found.verdict, found.seen) == ("FAIL", "/models/R1/config.json: Expecting value")
 
 
 def test_a_folder_that_is_not_there() -> None:
     found = run_checks({"h": absent("/models/R1")}, NEEDS)
     told = {f.check: f for f in found}
-    assert (told["model.dir"].verdict, told["model.dir"].seen) == ("FAIL", "/models/R1: No such file or directory")
+    assert (told["model.dir"].verdict, told["model.dir"].seen) == (
+        "FAIL",
+        "/models/R1: No such file or directory",
+    )
     assert told["model.shards"].verdict == "SKIP"
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10**12, "PASS"), (700 * 10**9, "FAIL")])
 def test_a_hub_id_needs_room_to_download(free: int, verdict: str) -> None:
     cache = Fact({"free": free, "path": "/h"}, "")
-    told = {f.check: f for f in run_checks({"h": absent("deepseek-ai/DeepSeek-R1") | {"hub.cache": cache}}, NEEDS)}
+    told = {
+        f.check: f
+        for f in run_checks({"h": absent("deepseek-ai/DeepSeek-R1") | {"hub.cache": cache}}, NEEDS)
+    }
     assert (told["disk.download"].verdict, told["model.dir"].verdict) == (verdict, "WARN")
     assert told["model.shards"].verdict == "SKIP"
     assert judge(absent("some/other") | {"hub.cache": cache}, "disk.download").verdict == "SKIP"
@@ -145,17 +182,28 @@ def test_a_model_that_the_page_cache_cannot_hold() -> None:
 
 def test_weights_that_are_not_read_are_not_judged() -> None:
     found = run_checks({"h": absent("/models/R1")}, Needs(0, 1, weights=False))
-    assert {f.verdict for f in found if f.check in ("model.shards", "model.cache", "model.fs")} == {"SKIP"}
+    assert {f.verdict for f in found if f.check in ("model.shards", "model.cache", "model.fs")} == {
+        "SKIP"
+    }
 
 
 def test_hosts_that_differ_are_told_by_file() -> None:
-    odd = facts({**R1, NAMES[0]: SHARD | {"size": 12}, "config.json": R1["config.json"] | {"digest": "cd" * 32}})
-    found = {f.host: f for f in run_checks({"a": facts(), "b": facts(), "c": odd}, NEEDS, ("model.same",))}
+    odd = facts(
+        {
+            **R1,
+            NAMES[0]: SHARD | {"size": 12},
+            "config.json": R1["config.json"] | {"digest": "cd" * 32},
+        }
+    )
+    found = {
+        f.host: f
+        for f in run_checks({"a": facts(), "b": facts(), "c": odd}, NEEDS, ("model.same",))
+    }
     assert [found[host].verdict for host in "abc"] == ["PASS", "PASS", "FAIL"]
     assert f"{NAMES[0]}: 12 bytes, 4225000000 bytes on most" in found["c"].seen
     assert f"config.json: 10 bytes {'cd' * 6}, 10 bytes {'ab' * 6} on most" in found["c"].seen
     fewer = facts({name: file for name, file in R1.items() if name != NAMES[5]})
-    (first, *_) = run_checks({"a": facts(), "b": facts(), "c": fewer}, NEEDS, ("model.same",))
+    first, *_ = run_checks({"a": facts(), "b": facts(), "c": fewer}, NEEDS, ("model.same",))
     assert (first.host, first.seen) == ("c", f"{NAMES[5]}: nothing, 4225000000 bytes on most")
 
 
@@ -167,7 +215,9 @@ def test_hashes_against_the_record_and_among_hosts() -> None:
     assert (found["model.hash", "a"].verdict, found["model.hash", "c"].verdict) == ("PASS", "FAIL")
     assert (found["model.same", "a"].verdict, found["model.same", "c"].verdict) == ("PASS", "FAIL")
     assert found["model.hash", "c"].seen == f"{NAMES[1]}: {'b' * 12}"
-    changed = facts(model_hashes=good | {"config.json": "b" * 64}, model_sums=good | {"config.json": "a" * 64})
+    changed = facts(
+        model_hashes=good | {"config.json": "b" * 64}, model_sums=good | {"config.json": "a" * 64}
+    )
     assert judge(changed, "model.hash").verdict == "WARN"
 
 
@@ -184,4 +234,7 @@ def test_a_model_that_cannot_be_told_whole_is_not_verified() -> None:
     }
     found = {finding.check: finding.verdict for finding in verified({"h": told})}
     assert (found["model.shards"], found["model.dir"]) == ("FAIL", "PASS")
-    assert {finding.verdict for finding in verified({"h": {**to_plain(facts())}})} <= {"PASS", "SKIP"}
+    assert {finding.verdict for finding in verified({"h": {**to_plain(facts())}})} <= {
+        "PASS",
+        "SKIP",
+    }

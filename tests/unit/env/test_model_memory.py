@@ -58,7 +58,9 @@ def test_r1_as_the_field_counts_it() -> None:
 def test_redundant_experts_are_dealt_like_the_others() -> None:
     shape = parse_shape(R1)
     assert set(weight_terms(shape, 16, 32)) >= {"18 experts"}
-    assert sum(weight_terms(shape, 16, 32).values()) - sum(weight_terms(shape, 16).values()) == 2 * expert_slot(shape)
+    assert sum(weight_terms(shape, 16, 32).values()) - sum(
+        weight_terms(shape, 16).values()
+    ) == 2 * expert_slot(shape)
 
 
 @pytest.mark.parametrize("value", [None, "7168", 1.5])
@@ -89,7 +91,9 @@ def test_what_vllm_left_for_the_kv_cache(log: str, tokens: int, sequences: int) 
     left = (H100 * 0.9 - sum(terms.values())) / GIB
     assert left == pytest.approx(reported(log, r"Available KV cache memory: ([\d.]+) GiB"), rel=0.1)
     graphs = next(size for name, size in terms.items() if name.endswith("graphs")) / GIB
-    assert graphs == pytest.approx(reported(log, r"Estimated CUDA graph memory: ([\d.]+) GiB"), abs=0.2)
+    assert graphs == pytest.approx(
+        reported(log, r"Estimated CUDA graph memory: ([\d.]+) GiB"), abs=0.2
+    )
     assert sum(weight_terms(shape, 1).values()) / GIB == pytest.approx(
         reported(log, r"Model loading took ([\d.]+) GiB"), rel=0.01
     )
@@ -102,10 +106,13 @@ def test_the_graphs_that_vllm_captured(tokens: int, sequences: int, graphs: int)
 
 
 @pytest.mark.parametrize(
-    ("tokens", "experts", "gib"), [(128, 256, 1.8), (256, 288, 4.0), (512, 256, 7.1), (1024, 288, 16.0)]
+    ("tokens", "experts", "gib"),
+    [(128, 256, 1.8), (256, 288, 4.0), (512, 256, 7.1), (1024, 288, 16.0)],
 )
 def test_deepep_buffers_as_its_own_formula_has_them(tokens: int, experts: int, gib: float) -> None:
-    assert deepep_low_latency(parse_shape(R1), experts, tokens) / GIB == pytest.approx(gib, abs=0.06)
+    assert deepep_low_latency(parse_shape(R1), experts, tokens) / GIB == pytest.approx(
+        gib, abs=0.06
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,10 +128,14 @@ def test_deepep_buffers_as_its_own_formula_has_them(tokens: int, experts: int, g
         (2, 32, H200, None, "PASS"),
     ],
 )
-def test_r1_on_hosts_of_eight(hosts: int, redundant: int, gpu: int, context: int | None, verdict: str) -> None:
+def test_r1_on_hosts_of_eight(
+    hosts: int, redundant: int, gpu: int, context: int | None, verdict: str
+) -> None:
     """Without max_model_len vLLM wants room for all 163840 positions."""
     shape = parse_shape(R1)
-    share = Share("main", 8 * hosts, 1, redundant, context=context, backend="deepep_low_latency", hosts=hosts)
+    share = Share(
+        "main", 8 * hosts, 1, redundant, context=context, backend="deepep_low_latency", hosts=hosts
+    )
     found = fit(shape, share, make_batch(share, shape, "0.31.0"), gpu)
     assert found.verdict == verdict, found.seen
     assert f"{(256 + redundant) // (8 * hosts)} experts" in found.seen
@@ -139,8 +150,13 @@ def test_what_the_recipe_leaves_to_vllm() -> None:
 
 def test_what_is_not_there_takes_nothing() -> None:
     shape = parse_shape(R1)
-    eager, high = Share("main", 16, eager=True), Share("main", 16, backend="deepep_high_throughput", hosts=2)
+    eager, high = (
+        Share("main", 16, eager=True),
+        Share("main", 16, backend="deepep_high_throughput", hosts=2),
+    )
     assert not any(
-        "graphs" in name for share in (eager, high) for name in terms_of(shape, share, make_batch(share, shape, ""))
+        "graphs" in name
+        for share in (eager, high)
+        for name in terms_of(shape, share, make_batch(share, shape, ""))
     )
     assert terms_of(shape, high, make_batch(high, shape, ""))["DeepEP"] == 2 * GIB

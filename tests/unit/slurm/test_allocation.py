@@ -16,11 +16,17 @@ def test_the_hosts_stand_in_slurms_order() -> None:
 
 
 def test_groups_of_a_heterogeneous_job_are_one_allocation() -> None:
-    groups = {"SLURM_JOB_NODELIST_HET_GROUP_0": "node1", "SLURM_JOB_NODELIST_HET_GROUP_1": "node[2-3]"}
+    groups = {
+        "SLURM_JOB_NODELIST_HET_GROUP_0": "node1",
+        "SLURM_JOB_NODELIST_HET_GROUP_1": "node[2-3]",
+    }
     allocation = parse_allocation({**JOB, **groups, "SLURM_HET_JOB_ID": "16"})
     assert allocation.job == "16"
     assert allocation.places == (Place("node1", 0), Place("node2", 1), Place("node3", 1))
-    assert step_command(allocation.places[2], "16", ("true",))[1:3] == ("--jobid=16", "--het-group=1")
+    assert step_command(allocation.places[2], "16", ("true",))[1:3] == (
+        "--jobid=16",
+        "--het-group=1",
+    )
 
 
 def test_outside_of_a_job() -> None:
@@ -33,7 +39,9 @@ def test_a_list_that_is_none() -> None:
         parse_allocation({**JOB, "SLURM_JOB_NODELIST": "node[1-"})
 
 
-@pytest.mark.parametrize("text", ["", "slurm://", "slurm://a/b", "slurm://a b/1", "slurm://a/1;id", "17", "r1"])
+@pytest.mark.parametrize(
+    "text", ["", "slurm://", "slurm://a/b", "slurm://a b/1", "slurm://a/1;id", "17", "r1"]
+)
 def test_what_is_no_handle(text: str) -> None:
     assert parse_handle(text) is None
 

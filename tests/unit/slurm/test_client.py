@@ -14,8 +14,23 @@ from dsr1.slurm.step import Keeper
 from dsr1.slurm.testing.fake import FakeSlurm
 from dsr1.slurm.transport import SrunTransport
 
-WAITS = {"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}}
-FAILED = {"state": "FAILED", "reason": "", "code": 3, "signal": 0, "nodes": 1, "options": {}, "start": 1795553638.0}
+WAITS = {
+    "state": "PENDING",
+    "reason": "Priority",
+    "code": 0,
+    "signal": 0,
+    "nodes": 1,
+    "options": {},
+}
+FAILED = {
+    "state": "FAILED",
+    "reason": "",
+    "code": 3,
+    "signal": 0,
+    "nodes": 1,
+    "options": {},
+    "start": 1795553638.0,
+}
 
 
 @pytest.fixture
@@ -34,7 +49,11 @@ def test_a_squeue_that_was_built_without_json(fake: FakeSlurm, queue: Queue) -> 
     fake.configure(json=False)
     waits, failed = fake.add(WAITS), fake.add(FAILED | {"hosts": ["node1"]})
     told = queue.look_up([waits, failed])
-    assert (told[waits].state, told[waits].reason, told[waits].start) == ("PENDING", "Priority", None)
+    assert (told[waits].state, told[waits].reason, told[waits].start) == (
+        "PENDING",
+        "Priority",
+        None,
+    )
     assert (told[failed].state, told[failed].code, told[failed].nodes) == ("FAILED", 3, "node1")
     assert queue.look_up([waits])[waits].waits
     assert len(fake.calls("squeue")) == 2
@@ -46,7 +65,9 @@ def test_without_accounting_squeue_is_believed(fake: FakeSlurm, queue: Queue) ->
     assert (queue.look_up([failed])[failed].code, queue.look_up(["77"])) == (3, {})
 
 
-def test_an_accounting_that_is_down_is_missed_only_where_nobody_else_knows(fake: FakeSlurm, queue: Queue) -> None:
+def test_an_accounting_that_is_down_is_missed_only_where_nobody_else_knows(
+    fake: FakeSlurm, queue: Queue
+) -> None:
     fake.configure(accounting="down")
     failed = fake.add(FAILED)
     assert queue.look_up([failed])[failed].code == 3
@@ -54,14 +75,20 @@ def test_an_accounting_that_is_down_is_missed_only_where_nobody_else_knows(fake:
         queue.look_up([failed, "77"])
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"\xff\xfe", b"{", b"[]", b'{"jobs": [1]}', b"7|RUNNING\n"])
-def test_a_shared_answer_that_is_spoilt_is_asked_for_anew(spoilt: bytes, fake: FakeSlurm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "spoilt", [b"", b"\xff\xfe", b"{", b"[]", b'{"jobs": [1]}', b"7|RUNNING\n"]
+)
+def test_a_shared_answer_that_is_spoilt_is_asked_for_anew(
+    spoilt: bytes, fake: FakeSlurm, tmp_path: Path
+) -> None:
     waits = fake.add(WAITS)
     (tmp_path / "squeue.json").write_bytes(spoilt)
     assert Queue(tmp_path / "squeue.json").look_up([waits])[waits].waits
 
 
-def test_a_shared_answer_is_an_own_and_a_recent_one(fake: FakeSlurm, tmp_path: Path, queue: Queue) -> None:
+def test_a_shared_answer_is_an_own_and_a_recent_one(
+    fake: FakeSlurm, tmp_path: Path, queue: Queue
+) -> None:
     waits, shared = fake.add(WAITS), tmp_path / "squeue.json"
     queue.look_up([waits])
     fake.change(waits, state="RUNNING")
@@ -83,7 +110,8 @@ def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) 
     assert transport.end("b") == Gone(())
     fake.change(job, state="COMPLETING")
     assert (
-        "c: can't leave the job, which may end when Slurm notices the loss: scontrol:" in transport.give_up(("c",))[0]
+        "c: can't leave the job, which may end when Slurm notices the loss: scontrol:"
+        in transport.give_up(("c",))[0]
     )
 
 
@@ -97,8 +125,13 @@ def test_nor_do_they_leave_a_heterogeneous_one(fake: FakeSlurm, tmp_path: Path) 
 def test_a_users_settings_for_slurms_commands_dont_reach_them(
     fake: FakeSlurm, queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    program, real = tmp_path / "slurm" / "bin" / "squeue", (tmp_path / "slurm" / "bin" / "squeue").read_text()
-    program.write_text(real.replace("\nexec", '\n[ -z "$SQUEUE_STATES$SLURM_TIME_FORMAT" ] || exit 9\nexec'))
+    program, real = (
+        tmp_path / "slurm" / "bin" / "squeue",
+        (tmp_path / "slurm" / "bin" / "squeue").read_text(),
+    )
+    program.write_text(
+        real.replace("\nexec", '\n[ -z "$SQUEUE_STATES$SLURM_TIME_FORMAT" ] || exit 9\nexec')
+    )
     monkeypatch.setenv("SQUEUE_STATES", "PENDING")
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
     waits = fake.add(WAITS)

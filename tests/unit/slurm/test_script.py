@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.batch.script import Site, make_spec, needed_hosts, render_job, render_recipe, unused_spares
+from dsr1.launcher.batch.script import (
+    Site,
+    make_spec,
+    needed_hosts,
+    render_job,
+    render_recipe,
+    unused_spares,
+)
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.slurm.script import Batch, render_script
@@ -27,10 +34,14 @@ HOSTILE = ("a b", "';id", "x,y", '{"a": "b"}', "$(id)", "`id`", "a\\b", 'a"b', "
 
 def shellcheck(script: str, *options: str) -> str:
     tool = Path(sys.executable).with_name("shellcheck")
-    return subprocess.run((tool, *options, "-"), input=script, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        (tool, *options, "-"), input=script, capture_output=True, text=True, check=False
+    ).stdout
 
 
-@pytest.mark.parametrize(("golden", "changes"), [("dsr1-dep.sh", ("slurm.nodes=2",)), ("dsr1-dep-full.sh", FULL)])
+@pytest.mark.parametrize(
+    ("golden", "changes"), [("dsr1-dep.sh", ("slurm.nodes=2",)), ("dsr1-dep-full.sh", FULL)]
+)
 def test_golden(golden: str, changes: tuple[str, ...]) -> None:
     script = render_job(load_recipe("dsr1-dep", changes), SITE)
     assert script == (GOLDEN / golden).read_text()
@@ -39,19 +50,32 @@ def test_golden(golden: str, changes: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_values_reach_the_job_as_they_are(value: str, tmp_path: Path) -> None:
-    """The script is run, with `cat` in the supervisor's place: stdin and the variable are what they were."""
-    batch = Batch(("bash", "-c", 'printf "%s\\n" "$V"; cat; :'), {"V": value}, f"{value}\n$V `id` \\\n")
+    """The script is run, with `cat` in the supervisor's place: stdin and the variable are what they
+    were."""
+    batch = Batch(
+        ("bash", "-c", 'printf "%s\\n" "$V"; cat; :'), {"V": value}, f"{value}\n$V `id` \\\n"
+    )
     script = tmp_path / "job.sh"
     script.write_text(render_script(JobSpec("n", 1, comment=value), batch, ()))
     ran = subprocess.run(("bash", script), capture_output=True, text=True, check=True)
     assert ran.stdout == f"{value}\n{value}\n$V `id` \\\n"
-    assert shellcheck(script.read_text(), "--exclude=SC2016") == ""  # that a quoted $ stays one is what is wanted
+    assert (
+        shellcheck(script.read_text(), "--exclude=SC2016") == ""
+    )  # that a quoted $ stays one is what is wanted
 
 
 def test_setup_may_read_what_is_not_set_and_dsr1_may_not(tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
-    script.write_text(render_script(JobSpec("n", 1, setup=('echo "[$NOT_SET]"',)), Batch(("echo", "$-"), {}, "")))
-    ran = subprocess.run(("bash", script), capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]})
+    script.write_text(
+        render_script(JobSpec("n", 1, setup=('echo "[$NOT_SET]"',)), Batch(("echo", "$-"), {}, ""))
+    )
+    ran = subprocess.run(
+        ("bash", script),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
     assert ran.stdout.startswith("[]\n")
     assert script.read_text().index("\nset -u\n") < script.read_text().index("\nexec ")
 
@@ -88,7 +112,9 @@ def test_a_directive_that_is_dsr1s_own_is_refused(option: str, key: str) -> None
         render_directives(JobSpec("n", 1, directives=(option,)))
 
 
-@pytest.mark.parametrize("time", ["90", "4:00:00", "30:00", "1-12", "1-12:30", "1-12:30:00", "UNLIMITED"])
+@pytest.mark.parametrize(
+    "time", ["90", "4:00:00", "30:00", "1-12", "1-12:30", "1-12:30:00", "UNLIMITED"]
+)
 def test_times_that_slurm_reads(time: str) -> None:
     assert check_time(time) == time
 
@@ -101,7 +127,9 @@ def test_times_that_it_doesnt(time: str) -> None:
 
 @pytest.mark.parametrize("time", ["2", "2:00", "0:02:00", "0-0:02", "1"])
 def test_a_time_that_ends_before_the_warning(time: str) -> None:
-    with pytest.raises(InputError, match=r"120 s, before its end: 4:00 is 4 minutes to Slurm; 4 hours is 4:00:00"):
+    with pytest.raises(
+        InputError, match=r"120 s, before its end: 4:00 is 4 minutes to Slurm; 4 hours is 4:00:00"
+    ):
         check_time(time, 120)
 
 
@@ -116,7 +144,10 @@ def test_a_bare_time_in_yaml_is_a_number_and_refused() -> None:
 
 
 def test_the_recipe_in_a_script_reads_back_the_same() -> None:
-    for name, changes in (("dsr1-dep", FULL), ("dsr1-dep", ("engines.main.env={A: 'x,y', B: \"';id\"}",))):
+    for name, changes in (
+        ("dsr1-dep", FULL),
+        ("dsr1-dep", ("engines.main.env={A: 'x,y', B: \"';id\"}",)),
+    ):
         recipe = load_recipe(name, changes)
         assert parse_recipe(render_recipe(recipe), "t") == recipe
 
@@ -131,14 +162,19 @@ def engines(text: str) -> Recipe:
 
 
 def test_the_nodes_that_a_recipe_needs() -> None:
-    whole, half = "{role: %s, nodes: 1, ranks_per_node: 8}", "{role: %s, nodes: 1, ranks_per_node: 4}"
+    whole, half = (
+        "{role: %s, nodes: 1, ranks_per_node: 8}",
+        "{role: %s, nodes: 1, ranks_per_node: 4}",
+    )
     assert needed_hosts(engines(f"p: {whole % 'prefill'}, d: {whole % 'decode'}")) == 2
     assert needed_hosts(engines(f"p: {half % 'prefill'}, d: {half % 'decode'}")) == 1
     with pytest.raises(InputError, match=r"slurm\.nodes: engines\.main\.nodes is all"):
         needed_hosts(load_recipe("dsr1-dep"))
 
 
-@pytest.mark.parametrize(("ranks", "asked", "needed"), [(8, 2, 2), (8, 5, 2), (4, 1, 1), (4, 2, 2), (4, 4, 2)])
+@pytest.mark.parametrize(
+    ("ranks", "asked", "needed"), [(8, 2, 2), (8, 5, 2), (4, 1, 1), (4, 2, 2), (4, 4, 2)]
+)
 def test_nodes_that_no_engine_gets_are_spares(ranks: int, asked: int, needed: int) -> None:
     one = f"nodes: 1, ranks_per_node: {ranks}"
     recipe = engines(f"p: {{role: prefill, {one}}}, d: {{role: decode, {one}}}")

@@ -11,19 +11,39 @@ DATA = Path(__file__).parents[2] / "data" / "slurm"
 
 def test_a_running_job_and_two_that_wait() -> None:
     jobs = parse_squeue((DATA / "22.05" / "squeue.json").read_text())
-    assert jobs["1"] == JobInfo("1", "RUNNING", start=1795553638.0, user="launch", nodes="node[1-2]", cluster="lab")
-    assert (jobs["2"].state, jobs["2"].reason, jobs["2"].start) == ("PENDING", "Priority", 1796158438.0)
-    assert (jobs["3"].reason, jobs["3"].start, jobs["3"].waits) == ("PartitionNodeLimit", None, True)
+    assert jobs["1"] == JobInfo(
+        "1", "RUNNING", start=1795553638.0, user="launch", nodes="node[1-2]", cluster="lab"
+    )
+    assert (jobs["2"].state, jobs["2"].reason, jobs["2"].start) == (
+        "PENDING",
+        "Priority",
+        1796158438.0,
+    )
+    assert (jobs["3"].reason, jobs["3"].start, jobs["3"].waits) == (
+        "PartitionNodeLimit",
+        None,
+        True,
+    )
 
 
 def test_the_exit_code_is_a_wait_status_in_22_05() -> None:
     jobs = parse_squeue((DATA / "22.05" / "squeue-ended.json").read_text())
-    assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == ("FAILED", 3, 0, True)
+    assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == (
+        "FAILED",
+        3,
+        0,
+        True,
+    )
 
 
 def test_24_11_has_lists_and_numbers_that_may_not_be_set() -> None:
     jobs = parse_squeue((DATA / "24.11" / "squeue.json").read_text())
-    assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == ("FAILED", 3, 0, True)
+    assert (jobs["1"].state, jobs["1"].code, jobs["1"].signal, jobs["1"].over) == (
+        "FAILED",
+        3,
+        0,
+        True,
+    )
     assert (jobs["2"].state, jobs["2"].code, jobs["2"].signal) == ("FAILED", 0, 9)
     assert (jobs["5"].state, jobs["5"].nodes, jobs["5"].cluster) == ("RUNNING", "n1", "lab")
     assert (jobs["6"].state, jobs["6"].reason, jobs["6"].start) == ("PENDING", "Resources", None)
@@ -78,7 +98,13 @@ def test_flags_that_say_what_comes_are_the_state() -> None:
 
 def test_lines_where_there_is_no_json() -> None:
     (info,) = parse_squeue("7|RUNNING|None|2026-11-24T10:00:00|launch|node[1-2]\n").values()
-    assert (info.job, info.state, info.reason, info.user, info.nodes) == ("7", "RUNNING", "", "launch", "node[1-2]")
+    assert (info.job, info.state, info.reason, info.user, info.nodes) == (
+        "7",
+        "RUNNING",
+        "",
+        "launch",
+        "node[1-2]",
+    )
     assert info.start is not None
     assert parse_squeue("") == {}
 

@@ -1,4 +1,5 @@
-"""What users have in their environment for Slurm's commands doesn't change what dsr1 asks of them."""
+"""What users have in their environment for Slurm's commands doesn't change what dsr1 asks of
+them."""
 
 from dsr1.slurm.surroundings import plain_environment, step_environment, submission_environment
 
@@ -26,7 +27,9 @@ def test_where_slurm_is_and_who_asks_are_all_that_its_commands_get() -> None:
 
 
 def test_a_users_usual_account_stands_where_the_script_names_none() -> None:
-    script = "#!/bin/bash\n#SBATCH --partition=h100\n#SBATCH --time-min=1\necho #SBATCH --account=x\n"
+    script = (
+        "#!/bin/bash\n#SBATCH --partition=h100\n#SBATCH --time-min=1\necho #SBATCH --account=x\n"
+    )
     kept = {"SBATCH_ACCOUNT": "phys", "SBATCH_TIMELIMIT": "5"}
     assert submission_environment(OWN | SET | USUAL, script) == OWN | kept
 

@@ -17,7 +17,17 @@ from dsr1.env.checks import (
     software,
     system,
 )
-from dsr1.env.checks.judging import ORDER, Equal, Needs, Site, circles, judge_across, judge_equal, judge_host, known
+from dsr1.env.checks.judging import (
+    ORDER,
+    Equal,
+    Needs,
+    Site,
+    circles,
+    judge_across,
+    judge_equal,
+    judge_host,
+    known,
+)
 from dsr1.env.checks.selection import select
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Facts
@@ -50,7 +60,9 @@ def gpu_kind(facts: Facts) -> dict[str, str]:
 
 def power_limits(facts: Facts) -> dict[str, str]:
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
-    return {"limit": ", ".join(sorted({f"{one['power_limit'] / 1000:.0f} W" for one in gpus})) or "none"}
+    return {
+        "limit": ", ".join(sorted({f"{one['power_limit'] / 1000:.0f} W" for one in gpus})) or "none"
+    }
 
 
 def one(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
@@ -58,24 +70,42 @@ def one(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
 
 
 EQUAL = {
-    "gpu.same": Equal(gpu_kind, "FAIL", "Expert parallel ranks wait for the smallest GPU: use equal hosts.", gpus=True),
-    "gpu.same_driver": Equal(driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True),
+    "gpu.same": Equal(
+        gpu_kind,
+        "FAIL",
+        "Expert parallel ranks wait for the smallest GPU: use equal hosts.",
+        gpus=True,
+    ),
+    "gpu.same_driver": Equal(
+        driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True
+    ),
     "gpu.same_power": Equal(
-        power_limits, "WARN", "nvidia-smi -pl WATTS, the same on all: the slowest sets the pace.", gpus=True
+        power_limits,
+        "WARN",
+        "nvidia-smi -pl WATTS, the same on all: the slowest sets the pace.",
+        gpus=True,
     ),
     "sw.versions": Equal(software.key_versions, "FAIL", "Use the same environment on all hosts."),
-    "sw.versions_other": Equal(software.other_versions, "WARN", "Use the same environment on all hosts."),
-    "sys.kernel": Equal(one("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."),
+    "sw.versions_other": Equal(
+        software.other_versions, "WARN", "Use the same environment on all hosts."
+    ),
+    "sys.kernel": Equal(
+        one("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."
+    ),
     "sys.os": Equal(one("system", "os.name"), "WARN", "Use the same system on all hosts."),
     "net.speed": Equal(
-        network.control_speed, "WARN", "Look at the cable and the switch port of its control interface."
+        network.control_speed,
+        "WARN",
+        "Look at the cable and the switch port of its control interface.",
     ),
-    "net.mtu": Equal(network.control_mtu, "WARN", "Set the same MTU on the control interface of all hosts."),
+    "net.mtu": Equal(
+        network.control_mtu, "WARN", "Set the same MTU on the control interface of all hosts."
+    ),
 }
 ACROSS: dict[str, Callable[[str, Site], Iterator[Finding]]] = {
     "net.resolve": network.same_names,
     "net.unique": network.unique_addresses,
-    **{check: (lambda _, site, judge=judge: judge(site)) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
+    **{check: lambda _, site, judge=judge: judge(site) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
 }
 IDS = (*HOST_JUDGES, *EQUAL, *fabric.EQUAL, *ACROSS)
 TAKES_TIME = (fabric.GROWTH,)
@@ -91,7 +121,9 @@ def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Fi
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: (ORDER.index(finding.verdict), finding.check, finding.host))
+    return sorted(
+        findings, key=lambda finding: (ORDER.index(finding.verdict), finding.check, finding.host)
+    )
 
 
 def _each_host(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
@@ -100,7 +132,9 @@ def _each_host(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> It
         yield from (judge_host(check, judge, host, facts, own[host]) for check, judge in chosen)
 
 
-def _across(site: Site, needs: Needs, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
+def _across(
+    site: Site, needs: Needs, own: Mapping[str, Needs], ids: Collection[str]
+) -> Iterator[Finding]:
     on_gpus = circles(site, needs) if any(needs.gpus for needs in own.values()) else []
     for check, equal in EQUAL.items():
         for hosts in (on_gpus if equal.gpus else [list(site)]) if check in ids else []:

@@ -6,7 +6,9 @@ from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, skipp
 from dsr1.hosts.protocol.fact import Facts
 
 GIB = 2**30
-LEAST = 2 * GIB  # what compilers leave on an H100 is under 100 MB, and what they put aside meanwhile is more
+LEAST = (
+    2 * GIB
+)  # what compilers leave on an H100 is under 100 MB, and what they put aside meanwhile is more
 FEW_INODES = 10_000
 REMOTE = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "fuse", "wekafs", "cifs", "9p", "afs")
 
@@ -17,11 +19,20 @@ def folders(facts: Facts, needs: Needs) -> Verdict:
     if not needs.folders:
         return skipped("nothing is written")
     found = {path: list(_troubles(disks[path], wanted)) for path, wanted in needs.folders.items()}
-    bad = [(verdict, f"{path} {text}") for path, troubles in found.items() for verdict, text in troubles]
+    bad = [
+        (verdict, f"{path} {text}")
+        for path, troubles in found.items()
+        for verdict, text in troubles
+    ]
     wanted = "; ".join(f"{path}: {size / GIB:.2g} GiB" for path, size in needs.folders.items())
-    fix = "Make room, or point VLLM_CACHE_ROOT, TMPDIR or HF_HOME to a local disk in the recipe's runtime.env."
+    fix = (
+        "Make room, or point VLLM_CACHE_ROOT, TMPDIR or HF_HOME to a local disk in the recipe's"
+        " runtime.env."
+    )
     if not bad:
-        return Verdict("PASS", "; ".join(f"{path} {_room(disks[path])}" for path in needs.folders), wanted)
+        return Verdict(
+            "PASS", "; ".join(f"{path} {_room(disks[path])}" for path in needs.folders), wanted
+        )
     unread = [text for verdict, text in bad if verdict == "UNKNOWN"]
     if len(unread) == len(bad):
         raise Unknown("; ".join(unread))

@@ -1,4 +1,5 @@
-"""Checks of a host's GPUs as a whole: how many, who uses them, the driver, its log, whether CUDA starts."""
+"""Checks of a host's GPUs as a whole: how many, who uses them, the driver, its log, whether CUDA
+starts."""
 
 import re
 from typing import Any
@@ -10,7 +11,8 @@ from dsr1.hosts.protocol.fact import Facts
 BUSY_BYTES = GIB
 RECENT_S = 2 * 3600
 HANGS = "did not answer"
-# Azure's and NVIDIA Health Validation's list; 68 and 92 count when they repeat, 63 is a remapping that went well.
+# Azure's and NVIDIA Health Validation's list; 68 and 92 count when they repeat, 63 is a remapping
+# that went well.
 FATAL = frozenset((46, 48, 56, 57, 58, 62, 64, 65, 69, 73, 74, 79, 80, 81, 95, 119, 120))
 REPEATED = frozenset((68, 92))
 MEANING = {
@@ -26,30 +28,49 @@ MEANING = {
     119: "GSP timed out",
     120: "GSP error",
 }
-CUDA_CODES = {100: "no device", 802: "the NVLink fabric isn't ready", 803: "driver and library differ", 999: "unknown"}
-DRIVERS = {"cu13": (580, 13000, "FAIL"), "cu12": (575, 12090, "WARN")}  # and the CUDA that each comes with
+CUDA_CODES = {
+    100: "no device",
+    802: "the NVLink fabric isn't ready",
+    803: "driver and library differ",
+    999: "unknown",
+}
+DRIVERS = {
+    "cu13": (580, 13000, "FAIL"),
+    "cu12": (575, 12090, "WARN"),
+}  # and the CUDA that each comes with
 
 
 def count(facts: Facts, needs: Needs) -> Verdict:
-    """NVML must see as many as the plan takes, and as the bus has. One that hangs is itself a failure."""
+    """NVML must see as many as the plan takes, and as the bus has. One that hangs is itself a
+    failure."""
     bus, wanted = known(facts, "nvidia.on_bus"), f"{needs.gpus} GPUs by NVML"
     fact = facts.get("gpu.devices")
     if fact is None or fact.value is None:
         return _count_without_nvml(facts, needs, wanted)
     found = len(known(facts, "gpu.devices"))
-    fix = "Not in NVML: look for an Xid and reset it. " if bus > found else "Not on the bus: power-cycle. "
+    fix = (
+        "Not in NVML: look for an Xid and reset it. "
+        if bus > found
+        else "Not on the bus: power-cycle. "
+    )
     verdict = "FAIL" if found < needs.gpus else "WARN"
     seen = f"{found} by NVML, {bus} on the PCI bus"
-    return passed(found >= max(bus, needs.gpus), verdict, seen, wanted, f"{fix}Or give the host fewer ranks.")
+    return passed(
+        found >= max(bus, needs.gpus), verdict, seen, wanted, f"{fix}Or give the host fewer ranks."
+    )
 
 
 def _count_without_nvml(facts: Facts, needs: Needs, wanted: str) -> Verdict:
-    """By the driver's own list, or the bus; they can tell that there are too few, not that all is well."""
+    """By the driver's own list, or the bus; they can tell that there are too few, not that all is
+    well."""
     found = len(known_or(facts, "gpu.kernel", ())) or known(facts, "nvidia.on_bus")
     fact = facts.get("gpu.devices")
     why = fact.problem if fact else "not gathered"
     if found < needs.gpus or HANGS in why:
-        fix = "Look at the kernel's log (dmesg) for the driver's errors, or use a host with more GPUs."
+        fix = (
+            "Look at the kernel's log (dmesg) for the driver's errors, or use a host with more"
+            " GPUs."
+        )
         return Verdict("FAIL", f"NVML: {why}; {found} GPUs by the kernel", wanted, fix)
     raise Unknown(f"NVML: {why}; {found} GPUs by the kernel")
 
@@ -65,19 +86,36 @@ def usable_nodes(facts: Facts, needs: Needs) -> Verdict:
 
 
 def idle(facts: Facts, needs: Needs) -> Verdict:
-    """A process of our own may be a run of ours: a warning, since `launch` will find its ports taken anyway."""
+    """A process of our own may be a run of ours: a warning, since `launch` will find its ports
+    taken anyway."""
     gpus, me = [Gpu(gpu) for gpu in gpus_of(facts, needs)], known_or(facts, "user", "")
     people = {one["pid"]: one for one in known(facts, "gpu.processes") if one["alive"]}
-    users = {index: [people[pid] for pid in gpu["processes"] if pid in people] for index, gpu in enumerate(gpus)}
-    busy = {index: f"is used by {', '.join(map(_process, found))}" for index, found in users.items() if found}
+    users = {
+        index: [people[pid] for pid in gpu["processes"] if pid in people]
+        for index, gpu in enumerate(gpus)
+    }
+    busy = {
+        index: f"is used by {', '.join(map(_process, found))}"
+        for index, found in users.items()
+        if found
+    }
     left = {
         index: f"has {gpu['memory_used'] / GIB:.1f} GiB in use {_by_nobody(gpu['processes'])}"
         for index, gpu in enumerate(gpus)
         if index not in busy and gpu["memory_used"] > BUSY_BYTES
     }
     foreign = bool(left) or any(one["user"] != me for found in users.values() for one in found)
-    fix = "End it (`dsr1 ps` lists your runs), or wait for it; memory of no process needs a reset of the GPU."
-    return passed(not busy | left, "FAIL" if foreign else "WARN", fold(busy | left) or "idle", "nothing on it", fix)
+    fix = (
+        "End it (`dsr1 ps` lists your runs), or wait for it; memory of no process needs a reset of"
+        " the GPU."
+    )
+    return passed(
+        not busy | left,
+        "FAIL" if foreign else "WARN",
+        fold(busy | left) or "idle",
+        "nothing on it",
+        fix,
+    )
 
 
 def _process(one: dict[str, Any]) -> str:
@@ -85,7 +123,11 @@ def _process(one: dict[str, Any]) -> str:
 
 
 def _by_nobody(pids: list[int]) -> str:
-    return f"by pid {', '.join(map(str, pids))}, which this user or container can't see" if pids else "by no process"
+    return (
+        f"by pid {', '.join(map(str, pids))}, which this user or container can't see"
+        if pids
+        else "by no process"
+    )
 
 
 def xids(facts: Facts, needs: Needs) -> Verdict:
@@ -93,7 +135,10 @@ def xids(facts: Facts, needs: Needs) -> Verdict:
     numbers = [one["xid"] for one in found if one["ago_s"] is None or one["ago_s"] < RECENT_S]
     fatal = sorted({n for n in numbers if n in FATAL or (n in REPEATED and numbers.count(n) > 1)})
     seen = ", ".join(_xid(one) for one in found[-8:]) or "none since boot"
-    fix = "79: reboot. 119, 120: reset the GPU. 48, 63, 64, 94, 95: memory, see gpu.remap. 74: NVLink, see nvl.links."
+    fix = (
+        "79: reboot. 119, 120: reset the GPU. 48, 63, 64, 94, 95: memory, see gpu.remap. 74:"
+        " NVLink, see nvl.links."
+    )
     return passed(not found, "FAIL" if fatal else "WARN", seen, "no Xid in the kernel's log", fix)
 
 
@@ -106,13 +151,20 @@ def _xid(one: dict[str, Any]) -> str:
 def version(facts: Facts, needs: Needs) -> Verdict:
     """The packages of the runtime say which CUDA it was built for."""
     driver, packages = known(facts, "nvidia.driver")["version"], known(facts, "software")
-    built = next((kind for kind in DRIVERS if any(name.endswith(f"-{kind}") for name in packages)), None)
+    built = next(
+        (kind for kind in DRIVERS if any(name.endswith(f"-{kind}") for name in packages)), None
+    )
     if built is None:
-        raise Unknown(f"driver {driver}; which CUDA the runtime was built for can't be told by its packages")
+        raise Unknown(
+            f"driver {driver}; which CUDA the runtime was built for can't be told by its packages"
+        )
     least, cuda, verdict = DRIVERS[built]
     major = int(re.match(r"\d+", driver)[0])  # type: ignore[index]
     wanted = f"{least} or later, for CUDA {built.removeprefix('cu')}"
-    fix = "Upgrade the driver, install CUDA's compatibility libraries, or use a runtime of an older CUDA."
+    fix = (
+        "Upgrade the driver, install CUDA's compatibility libraries, or use a runtime of an older"
+        " CUDA."
+    )
     if major < least and _cuda_of(facts) >= cuda:
         return Verdict("PASS", f"{driver}, with CUDA's compatibility libraries", wanted)
     return passed(major >= least, verdict, driver, wanted, fix)
@@ -129,18 +181,30 @@ def cuda(facts: Facts, needs: Needs) -> Verdict:
     fact, wanted = facts.get("gpu.cuda"), f"cuInit 0, {needs.gpus} GPUs"
     if fact is not None and HANGS in fact.problem:
         return Verdict(
-            "FAIL", f"cuInit {fact.problem}", wanted, "See the kernel's log for the driver's errors; reboot."
+            "FAIL",
+            f"cuInit {fact.problem}",
+            wanted,
+            "See the kernel's log for the driver's errors; reboot.",
         )
     told = known(facts, "gpu.cuda")
     code, found = told["code"], told["count"]
     seen = f"{found} GPUs" if code == 0 else f"error {code} ({CUDA_CODES.get(code, 'see cuda.h')})"
-    fix = "802: start nvidia-fabricmanager. 803: reboot after a driver update. Else: see the kernel's log."
+    fix = (
+        "802: start nvidia-fabricmanager. 803: reboot after a driver update. Else: see the kernel's"
+        " log."
+    )
     return passed(code == 0 and found >= needs.gpus, "FAIL", seen, wanted, fix)
 
 
 def confidential(facts: Facts, needs: Needs) -> Verdict:
     mode = Gpu(known(facts, "gpu.system"))["confidential"]
-    return passed(mode == 0, "WARN", "on" if mode else "off", "off", "It forbids what P2P and IBGDA need: turn it off.")
+    return passed(
+        mode == 0,
+        "WARN",
+        "on" if mode else "off",
+        "off",
+        "It forbids what P2P and IBGDA need: turn it off.",
+    )
 
 
 JUDGES: dict[str, Judge] = {

@@ -1,4 +1,5 @@
-"""Checks of InfiniBand and RoCE adapters: of those that the plan chooses, not of all that a host has."""
+"""Checks of InfiniBand and RoCE adapters: of those that the plan chooses, not of all that a host
+has."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,12 @@ NONE = "no adapter is chosen: see ib.present"
 WORRYING = ("link_error_recovery", "local_link_integrity_errors", "excessive_buffer_overrun_errors")
 GROWTH = "ib.growth"
 FLAPS = 5  # Azure's limit for a day
-NEVER = ("link_downed", "excessive_buffer_overrun_errors", "local_link_integrity_errors", "rnr_nak_retry_err")
+NEVER = (
+    "link_downed",
+    "excessive_buffer_overrun_errors",
+    "local_link_integrity_errors",
+    "rnr_nak_retry_err",
+)
 A_SECOND = {
     "symbol_error": 10,
     "link_error_recovery": 5 / 60,
@@ -61,9 +67,18 @@ def present(facts: Facts, needs: Needs) -> Verdict:
     if not choice.hcas:
         must_know((hca.port.state for hca, _ in choice.passed_over), "the state of a port")
     seen = names(choice.hcas) or choice.reasons or "no adapter"
-    fix = "Load mlx5_ib (or the adapter's own module), see why ports are passed over, or name them: hca."
+    fix = (
+        "Load mlx5_ib (or the adapter's own module), see why ports are passed over, or name them:"
+        " hca."
+    )
     fix += f" A site without any: {OTHER_BACKEND}" if needs.ibgda else ""
-    return passed(bool(choice.hcas), "FAIL" if needs.ibgda else "WARN", seen, "InfiniBand or RoCE adapters", fix)
+    return passed(
+        bool(choice.hcas),
+        "FAIL" if needs.ibgda else "WARN",
+        seen,
+        "InfiniBand or RoCE adapters",
+        fix,
+    )
 
 
 def driver(facts: Facts, needs: Needs) -> Verdict:
@@ -71,7 +86,9 @@ def driver(facts: Facts, needs: Needs) -> Verdict:
     if not needs.ibgda:
         return Verdict("SKIP", "no DeepEP by NVSHMEM between hosts", "")
     here = selected(needs)
-    drivers = {hca.adapter.driver for hca in here.choice.hcas} or {a.driver for a in here.fabric.adapters}
+    drivers = {hca.adapter.driver for hca in here.choice.hcas} or {
+        a.driver for a in here.fabric.adapters
+    }
     if not drivers:
         return Verdict("SKIP", NONE, "")
     must_know(drivers, "an adapter's driver")
@@ -87,12 +104,22 @@ def state(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     seen = "; ".join(f"{hca.name} {hca.port.state}/{hca.port.phys_state}" for hca in down)
     fix = "Polling: the cable or the switch. INIT: no subnet manager. Or leave it out: hca."
     verdict = "WARN" if all(hca.port.state == "INIT" for hca in down) else "FAIL"
-    return passed(not down, verdict, seen or f"{len(chosen.choice.hcas)} up", "every one ACTIVE and LinkUp", fix)
+    return passed(
+        not down,
+        verdict,
+        seen or f"{len(chosen.choice.hcas)} up",
+        "every one ACTIVE and LinkUp",
+        fix,
+    )
 
 
 def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
-    """A port that came up slowly is passed over for its faster like; one that the control network needs is not slow."""
-    rates, lagging = [hca.port.rate_gb for hca in chosen.choice.hcas], [hca for hca in chosen.lagging if hca.is_up]
+    """A port that came up slowly is passed over for its faster like; one that the control network
+    needs is not slow."""
+    rates, lagging = (
+        [hca.port.rate_gb for hca in chosen.choice.hcas],
+        [hca for hca in chosen.lagging if hca.is_up],
+    )
     must_know((*rates, *(hca.port.rate_gb for hca in lagging)), "the rate of a port")
     slow = [hca for hca in lagging if (hca.port.rate_gb or 0) < max(rate or 0 for rate in rates)]
     fix = "Look at its cable and switch port."
@@ -108,18 +135,33 @@ def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
 def mixed(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     layers = sorted({hca.port.link_layer for hca in chosen.choice.hcas})
     must_know(layers, "a link layer")
-    return passed(len(layers) == 1, "FAIL", ", ".join(layers), "one link layer", "NCCL mixes none: name those: hca.")
+    return passed(
+        len(layers) == 1,
+        "FAIL",
+        ", ".join(layers),
+        "one link layer",
+        "NCCL mixes none: name those: hca.",
+    )
 
 
 def gid(ports: Sequence[Hca], chosen: Selection) -> Verdict:
     bare = [hca.name for hca in ports if not routable(hca.port.gids)]
     fix = "Give its interface an IPv4 address."
     if bare:
-        return Verdict("FAIL", f"{', '.join(bare)}: no RoCE v2 GID of an address", "one on every port", fix)
+        return Verdict(
+            "FAIL", f"{', '.join(bare)}: no RoCE v2 GID of an address", "one on every port", fix
+        )
     index = forced_index(ports)
-    wrong = [hca.name for hca in ports if automatic(hca.port.gids) not in {g.index for g in routable(hca.port.gids)}]
+    wrong = [
+        hca.name
+        for hca in ports
+        if automatic(hca.port.gids) not in {g.index for g in routable(hca.port.gids)}
+    ]
     if wrong and index is None:
-        said = f"{', '.join(wrong)}: the automatic choice has no address, and no one index has on all ports"
+        said = (
+            f"{', '.join(wrong)}: the automatic choice has no address, and no one index has on all"
+            " ports"
+        )
         return Verdict("FAIL", said, "an index that fits all", "Configure the interfaces alike.")
     said = f"index {index}, forced" if wrong else "the automatic choice"
     return Verdict("PASS", said, "a RoCE v2 GID of an address")
@@ -129,10 +171,19 @@ def subnet_manager(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     ports = [hca for hca in chosen.choice.hcas if not is_ethernet(hca)]
     if not ports:
         return Verdict("SKIP", "RoCE has none", "")
-    must_know((lid for hca in ports for lid in (hca.port.lid, hca.port.sm_lid)), "a port's lid, or its manager's,")
+    must_know(
+        (lid for hca in ports for lid in (hca.port.lid, hca.port.sm_lid)),
+        "a port's lid, or its manager's,",
+    )
     bare = [hca.name for hca in ports if not (_is_lid(hca.port.lid) and _is_lid(hca.port.sm_lid))]
     seen = f"{', '.join(bare)}: no lid, or none of a manager" if bare else "all ports have lids"
-    return passed(not bare, "FAIL", seen, "lids from a subnet manager", "Start opensm, or ask who runs the fabric.")
+    return passed(
+        not bare,
+        "FAIL",
+        seen,
+        "lids from a subnet manager",
+        "Start opensm, or ask who runs the fabric.",
+    )
 
 
 def _is_lid(lid: int | None) -> bool:
@@ -146,12 +197,24 @@ def counters(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     silent = [hca.name for hca, counts in counted if not counts]
     if silent:
         raise Unknown(f"{', '.join(silent)}: no counter can be read")
-    bad = [f"{h.name} {name} {counts[name]}" for h, counts in counted for name in WORRYING if counts.get(name)]
-    return passed(not bad, "WARN", ", ".join(bad) or "no error", "no error since boot", "Watch it grow: cable, optics.")
+    bad = [
+        f"{h.name} {name} {counts[name]}"
+        for h, counts in counted
+        for name in WORRYING
+        if counts.get(name)
+    ]
+    return passed(
+        not bad,
+        "WARN",
+        ", ".join(bad) or "no error",
+        "no error since boot",
+        "Watch it grow: cable, optics.",
+    )
 
 
 def flap(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
-    """Since boot; a port and its interfaces count for themselves, and a loss and a return are two changes."""
+    """Since boot; a port and its interfaces count for themselves, and a loss and a return are two
+    changes."""
     days = known(facts, "kernel.uptime_s") / 86400
     lost = {hca.name: _losses(hca, chosen) for hca in chosen.choice.hcas}
     must_know(lost.values(), "how often a link was lost")
@@ -166,7 +229,10 @@ def _losses(hca: Hca, chosen: Selection) -> int | None:
     """None: nobody counts."""
     netdevs = [chosen.fabric.netdevs.get(name) for name in hca.adapter.netdevs]
     changes = [netdev.carrier_changes for netdev in netdevs if netdev is not None]
-    counts = [dict(hca.port.counters).get("link_downed"), *(change and change // 2 for change in changes)]
+    counts = [
+        dict(hca.port.counters).get("link_downed"),
+        *(change and change // 2 for change in changes),
+    ]
     return max((count for count in counts if count is not None), default=None)
 
 
@@ -175,15 +241,27 @@ def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     if GROWTH not in facts:
         return Verdict("SKIP", f"looked at only once; --only {GROWTH} looks twice", "")
     told = known(facts, GROWTH)
-    seconds, ports = float(told["seconds"]), {hca.name: told["ports"][hca.name] for hca in chosen.choice.hcas}
+    seconds, ports = (
+        float(told["seconds"]),
+        {hca.name: told["ports"][hca.name] for hca in chosen.choice.hcas},
+    )
     if not all(ports.values()):
         raise Unknown("no counter can be read")
-    rates = {f"{port} {name}": (name, counts[name] / seconds) for port, counts in ports.items() for name in counts}
+    rates = {
+        f"{port} {name}": (name, counts[name] / seconds)
+        for port, counts in ports.items()
+        for name in counts
+    }
     fatal = [what for what, (name, rate) in rates.items() if name in NEVER and rate > 0]
     many = [what for what, (name, rate) in rates.items() if rate > A_SECOND.get(name, rate)]
-    seen = ", ".join(f"{what} {rates[what][1]:.1f}/s" for what in (*fatal, *many)) or f"nothing in {seconds:.1f} s"
+    seen = (
+        ", ".join(f"{what} {rates[what][1]:.1f}/s" for what in (*fatal, *many))
+        or f"nothing in {seconds:.1f} s"
+    )
     fix = "Cable, optics, switch port; on RoCE also flow control."
-    return passed(not fatal and not many, "FAIL" if fatal else "WARN", seen, "errors that don't grow", fix)
+    return passed(
+        not fatal and not many, "FAIL" if fatal else "WARN", seen, "errors that don't grow", fix
+    )
 
 
 def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
@@ -192,7 +270,9 @@ def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     must_know(wanted, "an adapter's verbs node")
     shut = [f"{node} ({name})" for node, name in wanted.items() if nodes.get(node) is not True]
     shut += ["rdma_cm"] if nodes.get("rdma_cm") is not True else []
-    seen = f"{', '.join(shut)}: absent, or can't be opened" if shut else f"{len(wanted)} and rdma_cm"
+    seen = (
+        f"{', '.join(shut)}: absent, or can't be opened" if shut else f"{len(wanted)} and rdma_cm"
+    )
     fix = "modprobe -a ib_uverbs rdma_ucm; check the modes of /dev/infiniband."
     return passed(not shut, "FAIL", seen, "each adapter's node, openable", fix)
 
@@ -201,23 +281,53 @@ def affinity(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     near = chosen.choice.near
     if not near or not all(one.gpu.path for one in near):
         raise Unknown("where the GPUs sit on PCI can't be read")
-    far = [f"{one.gpu.pci} {one.distance.name} {one.hca.name}" for one in near if one.distance > Distance.PXB]
+    far = [
+        f"{one.gpu.pci} {one.distance.name} {one.hca.name}"
+        for one in near
+        if one.distance > Distance.PXB
+    ]
     users = Counter(one.hca for one in near)
     shared = [f"{hca.name} has {count} GPUs" for hca, count in users.items() if count > 1]
-    seen = "; ".join((*far, *shared)) or "; ".join(f"{one.gpu.pci} {one.distance.name}" for one in near)
+    seen = "; ".join((*far, *shared)) or "; ".join(
+        f"{one.gpu.pci} {one.distance.name}" for one in near
+    )
     fix = "A virtual machine may hide it; else see BIOS and slots, or choose: hca."
-    return passed(not far and not shared, "WARN", seen, "its own adapter for each GPU, PIX or PXB", fix)
+    return passed(
+        not far and not shared, "WARN", seen, "its own adapter for each GPU, PIX or PXB", fix
+    )
 
 
 def lanes(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     links = [(hca.adapter.name, hca.adapter.link) for hca in chosen.choice.hcas]
-    dark = [name for name, link in links if not (link.width and link.width_max and link.speed and link.speed_max)]
+    dark = [
+        name
+        for name, link in links
+        if not (link.width and link.width_max and link.speed and link.speed_max)
+    ]
     if dark or any((link.width or 0) > 64 for _, link in links):
-        raise Unknown(f"{', '.join(dark) or 'an adapter'}: its PCI link is not told, as in virtual machines")
-    narrow = [f"{name} x{k.width} of x{k.width_max}" for name, k in links if (k.width or 0) < (k.width_max or 0)]
-    slow = [f"{name} {k.speed} of {k.speed_max} GT/s" for name, k in links if (k.speed or 0) < (k.speed_max or 0)]
-    seen = ", ".join((*narrow, *slow)) or ", ".join(sorted({f"x{k.width} {k.speed} GT/s" for _, k in links}))
-    return passed(not narrow and not slow, "FAIL" if narrow else "WARN", seen, "its full link", "Reseat it; see BIOS.")
+        raise Unknown(
+            f"{', '.join(dark) or 'an adapter'}: its PCI link is not told, as in virtual machines"
+        )
+    narrow = [
+        f"{name} x{k.width} of x{k.width_max}"
+        for name, k in links
+        if (k.width or 0) < (k.width_max or 0)
+    ]
+    slow = [
+        f"{name} {k.speed} of {k.speed_max} GT/s"
+        for name, k in links
+        if (k.speed or 0) < (k.speed_max or 0)
+    ]
+    seen = ", ".join((*narrow, *slow)) or ", ".join(
+        sorted({f"x{k.width} {k.speed} GT/s" for _, k in links})
+    )
+    return passed(
+        not narrow and not slow,
+        "FAIL" if narrow else "WARN",
+        seen,
+        "its full link",
+        "Reseat it; see BIOS.",
+    )
 
 
 def mtu(ports: Sequence[Hca], chosen: Selection) -> Verdict:
@@ -266,10 +376,18 @@ def firmware(needs: Needs) -> dict[str, str]:
 def kind(needs: Needs) -> dict[str, str]:
     ports = [hca.port for hca in selected(needs).choice.hcas]
     counts = Counter(f"{port.link_layer} {port.rate_gb or 0:g} Gb/s" for port in ports)
-    return {"adapters": ", ".join(f"{count} x {what}" for what, count in sorted(counts.items())) or "none"}
+    return {
+        "adapters": (
+            ", ".join(f"{count} x {what}" for what, count in sorted(counts.items())) or "none"
+        )
+    }
 
 
 EQUAL: dict[str, Equal[Needs]] = {
-    "ib.same": Equal(kind, "FAIL", "NCCL mixes no link layers, and the slowest host sets the pace: use equal hosts."),
+    "ib.same": Equal(
+        kind,
+        "FAIL",
+        "NCCL mixes no link layers, and the slowest host sets the pace: use equal hosts.",
+    ),
     "ib.fw": Equal(firmware, "WARN", "Bring the adapters to one firmware."),
 }

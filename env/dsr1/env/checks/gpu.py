@@ -1,9 +1,20 @@
-"""Checks of each GPU, by NVML's facts; the thresholds are NVIDIA's, Azure's and Meta's (docs/checks.md)."""
+"""Checks of each GPU, by NVML's facts; the thresholds are NVIDIA's, Azure's and Meta's
+(docs/checks.md)."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dsr1.env.checks.judging import NONSENSE, ORDER, Judge, Needs, Unknown, Verdict, known, on_gpus, passed
+from dsr1.env.checks.judging import (
+    NONSENSE,
+    ORDER,
+    Judge,
+    Needs,
+    Unknown,
+    Verdict,
+    known,
+    on_gpus,
+    passed,
+)
 from dsr1.env.checks.kinds import GPU_KINDS
 from dsr1.hosts.protocol.fact import Facts
 
@@ -11,9 +22,19 @@ GIB = 2**30
 HOPPER = [9, 0]
 HARD_THROTTLE = {0x8: "hardware slowdown", 0x40: "hardware thermal slowdown", 0x80: "power brake"}
 SOFT_THROTTLE = 0x20
-ROWS_MOST, SRAM_CORRECTED_MOST, DRAM_CORRECTED_MOST, SRAM_UNCORRECTED_MOST = 512, 10_000, 20_000_000, 4
+ROWS_MOST, SRAM_CORRECTED_MOST, DRAM_CORRECTED_MOST, SRAM_UNCORRECTED_MOST = (
+    512,
+    10_000,
+    20_000_000,
+    4,
+)
 HOT_MARGIN_C = 10
-RECOVERY = {1: "a reset", 2: "a reboot of its host", 3: "a drain of its peers", 4: "a drain and a reset"}
+RECOVERY = {
+    1: "a reset",
+    2: "a reboot of its host",
+    3: "a drain of its peers",
+    4: "a drain and a reset",
+}
 
 Said = tuple[str, str] | None
 """A verdict and what is wrong with one GPU; None: nothing is."""
@@ -35,7 +56,8 @@ class Gpu:
 
 
 def gpus_of(facts: Facts, needs: Needs) -> list[dict[str, Any]]:
-    """Those that the plan takes; that there are too few is gpu.count's to say. Unknown: NVML tells of none."""
+    """Those that the plan takes; that there are too few is gpu.count's to say. Unknown: NVML tells
+    of none."""
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
     if not gpus:
         raise Unknown("NVML tells of no GPU")
@@ -58,7 +80,9 @@ def each_gpu(look: Callable[[Gpu], Said], wanted: str, fix: str) -> Judge:
         bad = {index: trouble for index, trouble in enumerate(said) if isinstance(trouble, tuple)}
         if bad:
             worst = min((verdict for verdict, _ in bad.values()), key=ORDER.index)
-            return Verdict(worst, fold({index: text for index, (_, text) in bad.items()}), wanted, fix)
+            return Verdict(
+                worst, fold({index: text for index, (_, text) in bad.items()}), wanted, fix
+            )
         unknown = {index: str(why) for index, why in enumerate(said) if isinstance(why, Unknown)}
         if unknown:
             raise Unknown(fold(unknown))
@@ -107,7 +131,13 @@ def model(gpu: Gpu) -> Said:
 def memory_of(facts: Facts, needs: Needs) -> Verdict:
     sizes = sorted({round(Gpu(gpu)["memory"] / GIB) for gpu in gpus_of(facts, needs)})
     seen = ", ".join(f"{size} GiB" for size in sizes)
-    return passed(len(sizes) == 1, "FAIL", seen, "one size", "Leave the host out: every rank gets the least of all.")
+    return passed(
+        len(sizes) == 1,
+        "FAIL",
+        seen,
+        "one size",
+        "Leave the host out: every rank gets the least of all.",
+    )
 
 
 def mig(gpu: Gpu) -> Said:
@@ -119,7 +149,11 @@ def compute_mode(gpu: Gpu) -> Said:
     mode = gpu["compute_mode"]
     if mode == 0:
         return None
-    return warn("is EXCLUSIVE_PROCESS") if mode == 3 else fail({2: "is PROHIBITED"}.get(mode, f"has mode {mode}"))
+    return (
+        warn("is EXCLUSIVE_PROCESS")
+        if mode == 3
+        else fail({2: "is PROHIBITED"}.get(mode, f"has mode {mode}"))
+    )
 
 
 def persistence(gpu: Gpu) -> Said:
@@ -136,7 +170,11 @@ def uncorrected(gpu: Gpu) -> Said:
         return fail(f"had {found} since the driver was loaded")
     if (found := gpu["ecc_sram_uncorrected"]) > SRAM_UNCORRECTED_MOST:
         return fail(f"had {found} in its SRAM, ever")
-    return fail("has more in its SRAM than NVIDIA holds for sound") if gpu["ecc_sram_exceeded"] else None
+    return (
+        fail("has more in its SRAM than NVIDIA holds for sound")
+        if gpu["ecc_sram_exceeded"]
+        else None
+    )
 
 
 def corrected(gpu: Gpu) -> Said:
@@ -148,7 +186,9 @@ def corrected(gpu: Gpu) -> Said:
 def remapped(gpu: Gpu) -> Said:
     """(correctable, uncorrectable, pending, failure)."""
     _, rows, pending, failure = gpu["remapped"]
-    words = [word for word, bad in (("a failed remapping", failure), ("a pending one", pending)) if bad]
+    words = [
+        word for word, bad in (("a failed remapping", failure), ("a pending one", pending)) if bad
+    ]
     words += [f"{rows} remapped rows"] if rows > ROWS_MOST else []
     if words:
         return fail(f"has {' and '.join(words)}")
@@ -170,12 +210,20 @@ def throttled(gpu: Gpu) -> Said:
 
 def temperature(gpu: Gpu) -> Said:
     celsius, slowdown = gpu["temperature"], gpu["temperature_slowdown"]
-    return warn(f"has {celsius} C, slows down at {slowdown}") if celsius > slowdown - HOT_MARGIN_C else None
+    return (
+        warn(f"has {celsius} C, slows down at {slowdown}")
+        if celsius > slowdown - HOT_MARGIN_C
+        else None
+    )
 
 
 def power(gpu: Gpu) -> Said:
     limit, default = gpu["power_limit"], gpu["power_default"]
-    return warn(f"is limited to {limit / 1000:.0f} W of {default / 1000:.0f}") if limit < default else None
+    return (
+        warn(f"is limited to {limit / 1000:.0f} W of {default / 1000:.0f}")
+        if limit < default
+        else None
+    )
 
 
 def clocks(gpu: Gpu) -> Said:
@@ -209,30 +257,46 @@ def inforom(gpu: Gpu) -> Said:
 
 def vbios(facts: Facts, needs: Needs) -> Verdict:
     versions = sorted({str(Gpu(gpu)["vbios"]) for gpu in gpus_of(facts, needs)})
-    return passed(len(versions) == 1, "WARN", ", ".join(versions), "one version", "Have the odd ones flashed.")
+    return passed(
+        len(versions) == 1, "WARN", ", ".join(versions), "one version", "Have the odd ones flashed."
+    )
 
 
 JUDGES: dict[str, Judge] = {
-    "gpu.model": each_gpu(model, "Hopper, compute capability 9.0", "The kernels here are Hopper's: use H100s."),
+    "gpu.model": each_gpu(
+        model, "Hopper, compute capability 9.0", "The kernels here are Hopper's: use H100s."
+    ),
     "gpu.memory": on_gpus(memory_of),
     "gpu.mig": each_gpu(mig, "MIG off", "nvidia-smi -mig 0, then reset the GPU or reboot."),
     "gpu.compute_mode": each_gpu(compute_mode, "compute mode DEFAULT", "nvidia-smi -c 0"),
-    "gpu.persistence": each_gpu(persistence, "persistence mode on", "nvidia-smi -pm 1, or start nvidia-persistenced."),
+    "gpu.persistence": each_gpu(
+        persistence, "persistence mode on", "nvidia-smi -pm 1, or start nvidia-persistenced."
+    ),
     "gpu.ecc_mode": each_gpu(ecc, "ECC on", "nvidia-smi -e 1, then reset the GPU."),
     "gpu.ecc_uncorrectable": each_gpu(
         uncorrected, "no uncorrected error", "Reset the GPU; if it returns, have it replaced."
     ),
-    "gpu.ecc_correctable": each_gpu(corrected, "few corrected errors", "Watch it: it may be on its way out."),
-    "gpu.remap": each_gpu(remapped, "no row remapping due", "Pending: drain and reset the GPU. Failed: replace it."),
-    "gpu.recovery_action": each_gpu(recovery, "no recovery due", "Do what NVML asks for, then check again."),
+    "gpu.ecc_correctable": each_gpu(
+        corrected, "few corrected errors", "Watch it: it may be on its way out."
+    ),
+    "gpu.remap": each_gpu(
+        remapped, "no row remapping due", "Pending: drain and reset the GPU. Failed: replace it."
+    ),
+    "gpu.recovery_action": each_gpu(
+        recovery, "no recovery due", "Do what NVML asks for, then check again."
+    ),
     "gpu.throttle": each_gpu(throttled, "no slowdown", "Look at its cooling and power supply."),
     "gpu.temp": each_gpu(temperature, "10 C below its slowdown", "Look at its cooling."),
     "gpu.power_limit": each_gpu(
-        power, "its default power limit", "nvidia-smi -pl WATTS: one capped GPU slows every expert parallel rank."
+        power,
+        "its default power limit",
+        "nvidia-smi -pl WATTS: one capped GPU slows every expert parallel rank.",
     ),
     "gpu.app_clocks": each_gpu(clocks, "its full clock", "nvidia-smi -rgc; nvidia-smi -rac"),
     "gpu.pcie": each_gpu(pcie, "its full PCIe width and generation", "Reseat it, or reboot."),
     "gpu.pcie_replay": each_gpu(replays, "PCIe replays that don't grow", "Reseat it, or reboot."),
     "gpu.vbios": on_gpus(vbios),
-    "gpu.inforom": each_gpu(inforom, "a valid infoROM", "Have it flashed or replaced (nvidia-smi exits with 14)."),
+    "gpu.inforom": each_gpu(
+        inforom, "a valid infoROM", "Have it flashed or replaced (nvidia-smi exits with 14)."
+    ),
 }

@@ -1,4 +1,5 @@
-"""How a check is written: a judge of one host's facts, or of one fact over all hosts; both become findings."""
+"""How a check is written: a judge of one host's facts, or of one fact over all hosts; both become
+findings."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,11 +23,12 @@ Site = Mapping[str, Facts]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt over.
+    """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt
+    over.
 
-    Without `expert_parallel` each of them has a slice of every expert, which takes as much. `overrides` stand in the
-    place of what the model's config.json says.
-    None is what the recipe leaves to vLLM: its default depends on the version, see model_memory.
+    Without `expert_parallel` each of them has a slice of every expert, which takes as much.
+    `overrides` stand in the place of what the model's config.json says. None is what the recipe
+    leaves to vLLM: its default depends on the version, see model_memory.
     """
 
     engine: str
@@ -53,7 +55,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the plan takes of one host: GPUs, every port that its processes bind there, and the user's own adapters.
+    """What the plan takes of one host: GPUs, every port that its processes bind there, and the
+    user's own adapters.
 
     `engines` are those that have a part there.
     """
@@ -66,12 +69,14 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the plan asks of its hosts. `gpus` is per host; 0: it runs without. `weights`: it reads the model's.
+    """What the plan asks of its hosts. `gpus` is per host; 0: it runs without. `weights`: it reads
+    the model's.
 
-    `own` is by host; `on` gives what a judge of that host sees. `pins` are (distribution, dependency): the installed
-    dependency must be one that the distribution's own metadata asks for. `folders`: bytes wanted in each.
-    `hca` are the user's own adapters; none: dsr1 chooses. `selection` is what `select` makes of them and of a host's
-    facts: the adapters that it will use, or why that can't be told.
+    `own` is by host; `on` gives what a judge of that host sees. `pins` are (distribution,
+    dependency): the installed dependency must be one that the distribution's own metadata asks for.
+    `folders`: bytes wanted in each. `hca` are the user's own adapters; none: dsr1 chooses.
+    `selection` is what `select` makes of them and of a host's facts: the adapters that it will use,
+    or why that can't be told.
     """
 
     gpus: int
@@ -132,7 +137,8 @@ Judge = Callable[[Facts, Needs], Verdict]
 
 
 def known(facts: Facts, name: str) -> Any:
-    """A fact's value. Raises Unknown, with where it should have been, or for one that is of another kind."""
+    """A fact's value. Raises Unknown, with where it should have been, or for one that is of another
+    kind."""
     fact = facts.get(name)
     if fact is None or fact.value is None:
         raise Unknown(f"{fact.source}: {fact.problem}" if fact else f"{name} was not gathered")
@@ -148,7 +154,12 @@ def known_or(facts: Facts, name: str, otherwise: Any) -> Any:
 
 
 def not_known(why: str) -> Verdict:
-    return Verdict("UNKNOWN", why, "a fact that can be read", "Read it by hand: what is UNKNOWN stops no launch.")
+    return Verdict(
+        "UNKNOWN",
+        why,
+        "a fact that can be read",
+        "Read it by hand: what is UNKNOWN stops no launch.",
+    )
 
 
 def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) -> Finding:
@@ -163,7 +174,8 @@ def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) 
 
 @dataclass(frozen=True, slots=True)
 class Equal(Generic[Told]):
-    """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs, among the hosts of an engine."""
+    """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs, among the
+    hosts of an engine."""
 
     read: Callable[[Told], Mapping[str, str]]
     verdict: str
@@ -172,17 +184,26 @@ class Equal(Generic[Told]):
 
 
 def judge_equal(check: str, equal: Equal[Told], site: Mapping[str, Told]) -> Iterator[Finding]:
-    """Hosts that differ from most are named, with what they differ in; without a majority, all are."""
+    """Hosts that differ from most are named, with what they differ in; without a majority, all
+    are."""
     seen = {host: _read(equal.read, facts) for host, facts in site.items()}
     readable = [values for values in seen.values() if isinstance(values, Mapping)]
-    usual = {name: _usual([values.get(name, "none") for values in readable]) for values in readable for name in values}
+    usual = {
+        name: _usual([values.get(name, "none") for values in readable])
+        for values in readable
+        for name in values
+    }
     wanted = "the same on all hosts"
     for host, values in seen.items():
         if isinstance(values, str):
             unknown = not_known(values)
             yield Finding(host, check, "UNKNOWN", values, wanted, unknown.fix)
-        elif differing := [name for name, value in usual.items() if values.get(name, "none") != value]:
-            text = "; ".join(_difference(name, values.get(name, "none"), usual[name]) for name in differing)
+        elif differing := [
+            name for name, value in usual.items() if values.get(name, "none") != value
+        ]:
+            text = "; ".join(
+                _difference(name, values.get(name, "none"), usual[name]) for name in differing
+            )
             yield Finding(host, check, equal.verdict, text, wanted, equal.fix)
         else:
             yield Finding(host, check, "PASS", listed(values), wanted, "")
@@ -199,7 +220,11 @@ def _usual(values: list[str]) -> str | None:
 
 
 def _difference(name: str, here: str, usual: str | None) -> str:
-    return f"{name} {here}, {usual} on most" if usual is not None else f"{name} {here}, and other hosts have another"
+    return (
+        f"{name} {here}, {usual} on most"
+        if usual is not None
+        else f"{name} {here}, and other hosts have another"
+    )
 
 
 def _read(read: Callable[[Told], Mapping[str, str]], told: Told) -> Mapping[str, str] | str:
@@ -215,13 +240,18 @@ def _read(read: Callable[[Told], Mapping[str, str]], told: Told) -> Mapping[str,
         return f"a fact that makes no sense: {error!r}"
 
 
-def judge_across(check: str, judge: Callable[[str, Site], Iterator[Finding]], site: Site) -> list[Finding]:
-    """A fact that makes no sense leaves the check unknown on every host: they were compared with it."""
+def judge_across(
+    check: str, judge: Callable[[str, Site], Iterator[Finding]], site: Site
+) -> list[Finding]:
+    """A fact that makes no sense leaves the check unknown on every host: they were compared with
+    it."""
     try:
         return list(judge(check, site))
     except (Unknown, *NONSENSE) as error:
         said = not_known(f"a fact that makes no sense: {error!r}")
-        return [Finding(host, check, said.verdict, said.seen, said.wanted, said.fix) for host in site]
+        return [
+            Finding(host, check, said.verdict, said.seen, said.wanted, said.fix) for host in site
+        ]
 
 
 def circles(hosts: Iterable[str], needs: Needs) -> list[list[str]]:
@@ -230,7 +260,10 @@ def circles(hosts: Iterable[str], needs: Needs) -> list[list[str]]:
     for host in hosts:
         mine = {*needs.own.get(host, Own()).engines} or {""}
         touched = [circle for circle in found if circle[0] & mine]
-        joined = (mine.union(*(engines for engines, _ in touched)), [*(h for _, names in touched for h in names), host])
+        joined = (
+            mine.union(*(engines for engines, _ in touched)),
+            [*(h for _, names in touched for h in names), host],
+        )
         found = [*(circle for circle in found if circle not in touched), joined]
     return [names for _, names in found]
 

@@ -1,4 +1,5 @@
-"""What each fact must look like to be judged: one that doesn't is a lie, and the check that needs it UNKNOWN."""
+"""What each fact must look like to be judged: one that doesn't is a lie, and the check that needs
+it UNKNOWN."""
 
 from collections.abc import Callable, Mapping
 
@@ -131,13 +132,23 @@ KINDS: Mapping[str, Kind] = {
 GPU_KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("name", "vbios", "inforom"), text),
     **dict.fromkeys(("capability", "mig", "ecc"), counts(2)),
-    **dict.fromkeys(("memory", "memory_used", "compute_mode", "persistence", "throttle", "recovery_action"), count),
-    **dict.fromkeys(("ecc_uncorrected", "ecc_sram_corrected", "ecc_dram_corrected", "ecc_sram_uncorrected"), count),
+    **dict.fromkeys(
+        ("memory", "memory_used", "compute_mode", "persistence", "throttle", "recovery_action"),
+        count,
+    ),
+    **dict.fromkeys(
+        ("ecc_uncorrected", "ecc_sram_corrected", "ecc_dram_corrected", "ecc_sram_uncorrected"),
+        count,
+    ),
     **dict.fromkeys(("temperature", "temperature_slowdown", "power_limit", "power_default"), count),
     **dict.fromkeys(("clock_target", "clock_max", "pcie_replays", "speed"), count),
-    **dict.fromkeys(("pcie_width", "pcie_width_max", "pcie_generation", "pcie_generation_max"), count),
+    **dict.fromkeys(
+        ("pcie_width", "pcie_width_max", "pcie_generation", "pcie_generation_max"), count
+    ),
     "ecc_sram_exceeded": flag,
-    "fabric": lambda value: isinstance(value, Mapping) and all(map(count, value.values())) and len(value) == 3,
+    "fabric": lambda value: (
+        isinstance(value, Mapping) and all(map(count, value.values())) and len(value) == 3
+    ),
     "grown": lambda value: isinstance(value, Mapping) and all(map(count, value.values())),
     "links": rows,
     "processes": lambda value: isinstance(value, list) and all(map(count, value)),

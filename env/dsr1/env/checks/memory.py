@@ -26,7 +26,10 @@ GUESSED = ("graphs", "NCCL", "EPLB")  # from few logs: they warn, and never refu
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 # vLLM's engine/arg_utils.py, for servers on GPUs of 70 GiB and more.
 TOKENS, LOW_LATENCY_TOKENS, SEQUENCES = 8192, 256, 1024
-FIX = "More hosts, fewer redundant experts, a smaller max_num_batched_tokens, or a shorter max_model_len."
+FIX = (
+    "More hosts, fewer redundant experts, a smaller max_num_batched_tokens, or a shorter"
+    " max_model_len."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,20 @@ def memory(facts: Facts, needs: Needs) -> Verdict:
     smallest = min(Gpu(gpu)["memory"] for gpu in gpus_of(facts, needs))
     model, vllm = known(facts, "model.config"), known_or(facts, "software", {}).get("vllm", "")
     shapes = [(share, parse_shape(share.config_of(model))) for share in needs.shares]
-    verdicts = [fit(shape, share, make_batch(share, shape, vllm), smallest) for share, shape in shapes]
+    verdicts = [
+        fit(shape, share, make_batch(share, shape, vllm), smallest) for share, shape in shapes
+    ]
     return min(verdicts, key=lambda verdict: ORDER.index(verdict.verdict))
 
 
 def terms_of(shape: ModelShape, share: Share, batch: Batch) -> dict[str, int]:
     """Bytes on each GPU, by what takes them."""
     experts = shape.n_routed_experts + share.redundant_experts
-    graphs = 0 if share.eager or _without_graphs(share) else captured_graphs(batch.sequences, batch.tokens)
+    graphs = (
+        0
+        if share.eager or _without_graphs(share)
+        else captured_graphs(batch.sequences, batch.tokens)
+    )
     terms = weight_terms(shape, share.expert_ranks, share.redundant_experts, share.tensor_ranks)
     terms["activations"] = activations(shape, batch.tokens, batch.sequences)
     terms[f"{graphs} graphs"] = graphs * GRAPH
@@ -102,7 +111,9 @@ def fit(shape: ModelShape, share: Share, batch: Batch, gpu_bytes: int) -> Verdic
     if room + guessed < batch.context * kv_bytes_per_token(shape):
         return Verdict("FAIL", seen, wanted, FIX)
     tight = tokens < batch.context or room < TIGHT * gpu_bytes
-    return Verdict("WARN", f"{seen}: tight", wanted, FIX) if tight else Verdict("PASS", seen, wanted)
+    return (
+        Verdict("WARN", f"{seen}: tight", wanted, FIX) if tight else Verdict("PASS", seen, wanted)
+    )
 
 
 JUDGES: dict[str, Judge] = {"cfg.memory": on_gpus(memory)}

@@ -5,7 +5,18 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from typing import Any
 
-from dsr1.env.checks.judging import Judge, Needs, Site, Unknown, Verdict, across, known, known_or, passed, skipped
+from dsr1.env.checks.judging import (
+    Judge,
+    Needs,
+    Site,
+    Unknown,
+    Verdict,
+    across,
+    known,
+    known_or,
+    passed,
+    skipped,
+)
 from dsr1.env.checks.kinds import count
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Facts
@@ -23,8 +34,15 @@ def route(facts: Facts, needs: Needs) -> Verdict:
     control = known_or(facts, "net.control", None)
     if control is None and "net.control" in facts and not facts["net.control"].problem:
         return skipped("nobody to talk to")
-    address, interface = known(facts, "net.control")["address"], known(facts, "net.control")["interface"]
-    good = bool(interface) and interface != "lo" and not any(fnmatch(interface, name) for name in VIRTUAL)
+    address, interface = (
+        known(facts, "net.control")["address"],
+        known(facts, "net.control")["interface"],
+    )
+    good = (
+        bool(interface)
+        and interface != "lo"
+        and not any(fnmatch(interface, name) for name in VIRTUAL)
+    )
     fix = "Give the host's control_address in an inventory: one that its peers reach."
     return passed(
         good or needs.hosts == 1,
@@ -36,7 +54,8 @@ def route(facts: Facts, needs: Needs) -> Verdict:
 
 
 def ports_free(facts: Facts, needs: Needs) -> Verdict:
-    """The agent reserves them later, and tries to bind them; this finds the foreign ones before anything starts."""
+    """The agent reserves them later, and tries to bind them; this finds the foreign ones before
+    anything starts."""
     held, wanted = known(facts, "net.listening"), sorted(set(needs.ports))
     taken = [f"{port} is held by {held[str(port)]}" for port in wanted if str(port) in held]
     seen = shorten(taken) or f"{len(wanted)} free"
@@ -46,16 +65,23 @@ def ports_free(facts: Facts, needs: Needs) -> Verdict:
 
 def overlap(facts: Facts, needs: Needs) -> Verdict:
     """Ranges such as vLLM's [base, base + ranks) for NIXL and KV events must not meet."""
-    doubles = [f"{port} ({count} times)" for port, count in sorted(Counter(needs.ports).items()) if count > 1]
+    doubles = [
+        f"{port} ({count} times)"
+        for port, count in sorted(Counter(needs.ports).items())
+        if count > 1
+    ]
     fix = "Move ports.base, or the port that the recipe names, away from the others."
     return passed(not doubles, "FAIL", shorten(doubles) or "disjoint", "every port once", fix)
 
 
 def ephemeral(facts: Facts, needs: Needs) -> Verdict:
-    """A port in the range of outgoing connections can be taken by any of them, before its process binds it."""
+    """A port in the range of outgoing connections can be taken by any of them, before its process
+    binds it."""
     (low, high), reserved = known(facts, "net.ephemeral"), known(facts, "net.reserved")
     inside = [port for port in sorted(set(needs.ports)) if low <= port <= high]
-    risky = [str(port) for port in inside if not any(first <= port <= last for first, last in reserved)]
+    risky = [
+        str(port) for port in inside if not any(first <= port <= last for first, last in reserved)
+    ]
     ranges = [f"{first}-{last}" for first, last in reserved]
     setting = f"sysctl -w net.ipv4.ip_local_reserved_ports={','.join((*ranges, *risky))}"
     fix = f"Choose ports outside {low}-{high}, or reserve them as root: {setting}"
@@ -67,7 +93,9 @@ def privileged(facts: Facts, needs: Needs) -> Verdict:
     first = known(facts, "net.unprivileged")
     low = [str(port) for port in sorted(set(needs.ports)) if port < first]
     fix = f"Choose ports of {first} or above in the recipe."
-    return passed(not low, "FAIL", shorten(low) or f"none below {first}", "ports that any user may bind", fix)
+    return passed(
+        not low, "FAIL", shorten(low) or f"none below {first}", "ports that any user may bind", fix
+    )
 
 
 def proxy(facts: Facts, needs: Needs) -> Verdict:
@@ -80,7 +108,10 @@ def proxy(facts: Facts, needs: Needs) -> Verdict:
     address = own.get("address", "127.0.0.1")
     good = excepted == "*" or address in [word.strip() for word in excepted.split(",")]
     seen = f"{', '.join(used)}; no_proxy is {excepted or 'empty'}"
-    fix = f"Set no_proxy to the hosts' addresses ({address}, ...) in the recipe's runtime.env, or unset the proxies."
+    fix = (
+        f"Set no_proxy to the hosts' addresses ({address}, ...) in the recipe's runtime.env, or"
+        " unset the proxies."
+    )
     return passed(good, "WARN", seen, f"no_proxy with {address}", fix)
 
 
@@ -90,9 +121,18 @@ def etcd(facts: Facts, needs: Needs) -> Verdict:
         return skipped("the run brings its own, or needs none")
     told = known(facts, "net.etcd")
     sick = [f"{url}: {told[url]}" for url in needs.etcd if told[url]]
-    fix = "Start it, mend etcd.endpoints in the recipe, or leave them out: the run then brings its own."
+    fix = (
+        "Start it, mend etcd.endpoints in the recipe, or leave them out: the run then brings its"
+        " own."
+    )
     verdict = "FAIL" if len(sick) == len(needs.etcd) else "WARN"
-    return passed(not sick, verdict, "; ".join(sick) or ", ".join(needs.etcd), "endpoints that are healthy", fix)
+    return passed(
+        not sick,
+        verdict,
+        "; ".join(sick) or ", ".join(needs.etcd),
+        "endpoints that are healthy",
+        fix,
+    )
 
 
 JUDGES: dict[str, Judge] = {
@@ -107,26 +147,53 @@ JUDGES: dict[str, Judge] = {
 
 
 def same_names(check: str, site: Site) -> Iterator[Finding]:
-    """dsr1 gives addresses to what it starts, so a name that a host doesn't know is no harm; another's address is."""
-    wanted, fix = "names that mean the same on all hosts", "Mend /etc/hosts or the name server there."
+    """dsr1 gives addresses to what it starts, so a name that a host doesn't know is no harm;
+    another's address is."""
+    wanted, fix = (
+        "names that mean the same on all hosts",
+        "Mend /etc/hosts or the name server there.",
+    )
     meanings = _meanings(told for _, told in across(site, "net.resolved") if told)
-    owners = {address: host for host, told in across(site, "net.addresses") for address in _global(told or {})}
+    owners = {
+        address: host
+        for host, told in across(site, "net.addresses")
+        for address in _global(told or {})
+    }
     for host, told in across(site, "net.resolved"):
         if told is None:
-            yield Finding(host, check, "UNKNOWN", "names were not resolved", wanted, "Look at /etc/resolv.conf there.")
+            yield Finding(
+                host,
+                check,
+                "UNKNOWN",
+                "names were not resolved",
+                wanted,
+                "Look at /etc/resolv.conf there.",
+            )
             continue
-        odd = {name: found for name, found in _odd(told, meanings) if {owners.get(one) for one in found} != {name}}
-        wrong = [f"{name} is {', '.join(found)}, elsewhere {meanings[name]}" for name, found in odd.items()]
+        odd = {
+            name: found
+            for name, found in _odd(told, meanings)
+            if {owners.get(one) for one in found} != {name}
+        }
+        wrong = [
+            f"{name} is {', '.join(found)}, elsewhere {meanings[name]}"
+            for name, found in odd.items()
+        ]
         foreign = any(owners.get(one, name) != name for name, found in odd.items() for one in found)
         own = told.get(host)
-        loops = f"its own name is {', '.join(own)}" if isinstance(own, list) and _is_loopback(own) else ""
+        loops = (
+            f"its own name is {', '.join(own)}"
+            if isinstance(own, list) and _is_loopback(own)
+            else ""
+        )
         verdict = "FAIL" if foreign else "WARN" if wrong or loops else "PASS"
         seen = "; ".join(wrong) or loops
         yield Finding(host, check, verdict, seen or "they do", wanted, fix if seen else "")
 
 
 def _global(addresses: dict[str, list[str]]) -> Iterator[str]:
-    """Of a host's addresses by interface those that can mean it elsewhere, too: bridges of containers look alike."""
+    """Of a host's addresses by interface those that can mean it elsewhere, too: bridges of
+    containers look alike."""
     for interface, found in addresses.items():
         if not any(fnmatch(interface, name) for name in VIRTUAL):
             yield from (one for one in found if not one.startswith(("127.", "::1", "fe80:")))
@@ -154,14 +221,18 @@ def _is_loopback(addresses: list[str]) -> bool:
 
 def unique_addresses(check: str, site: Site) -> Iterator[Finding]:
     wanted, fix = "an address of its own", "Give each host its control_address in an inventory."
-    addresses = {host: control and control["address"] for host, control in across(site, "net.control")}
+    addresses = {
+        host: control and control["address"] for host, control in across(site, "net.control")
+    }
     count = Counter(addresses.values())
     for host, address in addresses.items():
         if not address:
             yield Finding(host, check, "SKIP", "nobody to talk to", wanted, "")
         else:
             good = count[address] == 1
-            yield Finding(host, check, "PASS" if good else "FAIL", str(address), wanted, "" if good else fix)
+            yield Finding(
+                host, check, "PASS" if good else "FAIL", str(address), wanted, "" if good else fix
+            )
 
 
 def control_speed(facts: Facts) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Checks of NVLink within a host, and of the switches between its GPUs: what DeepEP needs of them."""
+"""Checks of NVLink within a host, and of the switches between its GPUs: what DeepEP needs of
+them."""
 
 from collections import Counter
 from typing import Any
@@ -14,9 +15,17 @@ CARDS = ("PCIe", "NVL")  # bridges join two or four of them, where there are any
 COMPLETED, IN_PROGRESS, NOT_SUPPORTED = 3, 2, 0
 STATES = {1: "not started", IN_PROGRESS: "in progress"}
 # Two bits a field of the health mask (nvml.h): 1 is true, and bad.
-HEALTH = {0: "a degraded bandwidth", 2: "a route recovery", 4: "an unhealthy route", 6: "an access timeout recovery"}
+HEALTH = {
+    0: "a degraded bandwidth",
+    2: "a route recovery",
+    4: "an unhealthy route",
+    6: "an access timeout recovery",
+}
 UNHEALTHY_ROUTE = 4
-RESTART = "Restart nvidia-fabricmanager, of the driver's very version; then journalctl -u nvidia-fabricmanager."
+RESTART = (
+    "Restart nvidia-fabricmanager, of the driver's very version; then journalctl -u"
+    " nvidia-fabricmanager."
+)
 RESET = "Reset the GPU; then reboot; then have it looked at."
 
 
@@ -86,18 +95,25 @@ def peers(facts: Facts, needs: Needs) -> Verdict:
     matrix = Gpu(known(facts, "gpu.system"))["nvlink"]
     pairs = [(a, b) for a in range(needs.gpus) for b in range(needs.gpus) if a != b]
     apart = [f"{a}-{b}" for a, b in pairs if matrix[a][b] != 0]
-    seen = f"{len(pairs) - len(apart)} of {len(pairs)} pairs" + (f"; not {', '.join(apart[:8])}" if apart else "")
+    seen = f"{len(pairs) - len(apart)} of {len(pairs)} pairs" + (
+        f"; not {', '.join(apart[:8])}" if apart else ""
+    )
     verdict = "FAIL" if any("deepep" in backend for backend in needs.backends) else "WARN"
     return passed(not apart, verdict, seen, "every pair of GPUs over NVLink", RESTART)
 
 
 def topology(facts: Facts, needs: Needs) -> Verdict:
-    """As many links everywhere: what `nvidia-smi topo -m` shows as NV18, where every two GPUs share all."""
+    """As many links everywhere: what `nvidia-smi topo -m` shows as NV18, where every two GPUs share
+    all."""
     active = {index: len(_active(Gpu(gpu))) for index, gpu in enumerate(gpus_of(facts, needs))}
     if not any(active.values()):
         raise Unknown("no active link")
     alike = len(set(active.values())) == 1
-    seen = f"{min(active.values())} links" if alike else fold({n: f"has {many} links" for n, many in active.items()})
+    seen = (
+        f"{min(active.values())} links"
+        if alike
+        else fold({n: f"has {many} links" for n, many in active.items()})
+    )
     return passed(alike, "WARN", seen, "as many links on every GPU", RESET)
 
 
@@ -106,7 +122,9 @@ def together(judge: Judge) -> Judge:
 
 
 JUDGES: dict[str, Judge] = {
-    "nvl.fabric_state": together(each_gpu(fabric_state, "a complete fabric", f"{RESTART} In progress: wait 5 min.")),
+    "nvl.fabric_state": together(
+        each_gpu(fabric_state, "a complete fabric", f"{RESTART} In progress: wait 5 min.")
+    ),
     "nvl.fabric_health": together(each_gpu(fabric_health, "a healthy fabric", RESET)),
     "nvl.fabricmanager": together(manager),
     "nvl.links": together(each_gpu(links, "all of its links active", RESET)),

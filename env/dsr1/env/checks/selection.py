@@ -19,15 +19,23 @@ class Selection:
 
     @property
     def lagging(self) -> list[Hca]:
-        """Ports that are the chosen ones' like and as near to a GPU as its own, but were passed over."""
+        """Ports that are the chosen ones' like and as near to a GPU as its own, but were passed
+        over."""
         kinds = {(hca.adapter.model, hca.adapter.driver) for hca in self.choice.hcas}
         others = (hca for hca, _ in self.choice.passed_over)
-        return [hca for hca in others if (hca.adapter.model, hca.adapter.driver) in kinds and self._belongs(hca)]
+        return [
+            hca
+            for hca in others
+            if (hca.adapter.model, hca.adapter.driver) in kinds and self._belongs(hca)
+        ]
 
     def _belongs(self, hca: Hca) -> bool:
-        """Where GPUs and adapters share switches, only what is nearer than a GPU's own is missed."""
+        """Where GPUs and adapters share switches, only what is nearer than a GPU's own is
+        missed."""
         away = [(distance(near.gpu, hca.adapter.place), near.distance) for near in self.choice.near]
-        return not away or any(far < own or (far == own and own > Distance.PXB) for far, own in away)
+        return not away or any(
+            far < own or (far == own and own > Distance.PXB) for far, own in away
+        )
 
 
 def select(needs: Needs, facts: Facts) -> Needs:

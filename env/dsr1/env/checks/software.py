@@ -1,4 +1,5 @@
-"""Checks of the runtime: packages, what they ask of each other, libraries, compilers, what workers would inherit."""
+"""Checks of the runtime: packages, what they ask of each other, libraries, compilers, what workers
+would inherit."""
 
 import re
 from typing import Any
@@ -7,10 +8,28 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed, skipped
+from dsr1.env.checks.judging import (
+    Judge,
+    Needs,
+    Unknown,
+    Verdict,
+    known,
+    known_or,
+    on_gpus,
+    passed,
+    skipped,
+)
 from dsr1.hosts.protocol.fact import Facts
 
-KEY_PACKAGES = ("vllm", "torch", "ai-dynamo", "ai-dynamo-runtime", "nvidia-nccl-cu12", "nvidia-nccl-cu13", "deep_ep")
+KEY_PACKAGES = (
+    "vllm",
+    "torch",
+    "ai-dynamo",
+    "ai-dynamo-runtime",
+    "nvidia-nccl-cu12",
+    "nvidia-nccl-cu13",
+    "deep_ep",
+)
 PYTHON = SpecifierSet(">=3.10,<3.15")
 DEEPEP_V2_NCCL = (2, 30, 4)
 DEEPEP_CUDA = (12, 3)
@@ -28,7 +47,10 @@ def packages(facts: Facts, needs: Needs) -> Verdict:
     installed = known(facts, "software")
     missing = [name for name in needs.packages if name not in installed]
     seen = ", ".join(f"{name} {installed[name]}" for name in needs.packages if name in installed)
-    fix = f"Install {', '.join(missing)} into the runtime's Python, or name another one in the recipe's runtime."
+    fix = (
+        f"Install {', '.join(missing)} into the runtime's Python, or name another one in the"
+        " recipe's runtime."
+    )
     return passed(
         not missing,
         "FAIL",
@@ -45,32 +67,60 @@ def pins(facts: Facts, needs: Needs) -> Verdict:
     installed, wishes = known(facts, "software"), known(facts, "software.wishes")
     wanted = {pair: asked(wishes[pair[0]], pair[1]) for pair in needs.pins if wishes.get(pair[0])}
     if len(wanted) < len(needs.pins):
-        raise Unknown(f"no metadata of {', '.join(sorted({name for name, _ in needs.pins} - {n for n, _ in wanted}))}")
-    bad = [pair for pair, specifiers in wanted.items() if not _meets(installed.get(pair[1]), specifiers)]
+        raise Unknown(
+            "no metadata of"
+            f" {', '.join(sorted({name for name, _ in needs.pins} - {n for n, _ in wanted}))}"
+        )
+    bad = [
+        pair
+        for pair, specifiers in wanted.items()
+        if not _meets(installed.get(pair[1]), specifiers)
+    ]
     seen = ", ".join(f"{name} {installed.get(name, 'is not there')}" for _, name in needs.pins)
-    text = "; ".join(f"{of} asks for {name} {', '.join(wanted[of, name]) or 'of any version'}" for of, name in wanted)
-    return passed(not bad, "FAIL", seen, text, "Install the version that is asked for, or another runtime.")
+    text = "; ".join(
+        f"{of} asks for {name} {', '.join(wanted[of, name]) or 'of any version'}"
+        for of, name in wanted
+    )
+    return passed(
+        not bad, "FAIL", seen, text, "Install the version that is asked for, or another runtime."
+    )
 
 
 def asked(wishes: dict[str, Any], dependency: str) -> list[str]:
-    """What the distribution asks of the dependency: always, and under the extra of that name; else under any extra."""
-    mine = [Requirement(line) for line in wishes["requires"] if _name_of(line) == canonicalize_name(dependency)]
-    own = [extra for extra in wishes["extras"] if canonicalize_name(extra) == canonicalize_name(dependency)]
-    found = [one for one in mine if _applies(one, own)] or [one for one in mine if _applies(one, wishes["extras"])]
+    """What the distribution asks of the dependency: always, and under the extra of that name; else
+    under any extra."""
+    mine = [
+        Requirement(line)
+        for line in wishes["requires"]
+        if _name_of(line) == canonicalize_name(dependency)
+    ]
+    own = [
+        extra
+        for extra in wishes["extras"]
+        if canonicalize_name(extra) == canonicalize_name(dependency)
+    ]
+    found = [one for one in mine if _applies(one, own)] or [
+        one for one in mine if _applies(one, wishes["extras"])
+    ]
     return sorted({str(one.specifier) for one in found if one.specifier})
 
 
 def _name_of(line: str) -> str:
-    """Of a requirement; most of a distribution's are for others, and reading them whole takes long."""
+    """Of a requirement; most of a distribution's are for others, and reading them whole takes
+    long."""
     return canonicalize_name(re.match(r"[\w.-]*", line)[0])  # type: ignore[index]
 
 
 def _applies(one: Requirement, extras: list[str]) -> bool:
-    return one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ["", *extras])
+    return one.marker is None or any(
+        one.marker.evaluate({"extra": extra}) for extra in ["", *extras]
+    )
 
 
 def _meets(version: str | None, specifiers: list[str]) -> bool:
-    return version is not None and all(SpecifierSet(one).contains(version, prereleases=True) for one in specifiers)
+    return version is not None and all(
+        SpecifierSet(one).contains(version, prereleases=True) for one in specifiers
+    )
 
 
 def deepep(facts: Facts, needs: Needs) -> Verdict:
@@ -81,9 +131,20 @@ def deepep(facts: Facts, needs: Needs) -> Verdict:
     if there and DEEPEP_V2 in backends:
         nccl = known(facts, "software.nccl")
         fix = "Install nvidia-nccl-cu13 2.30.4 or later with --no-deps: torch pins an older one."
-        return passed(numbers(nccl) >= DEEPEP_V2_NCCL, "FAIL", f"NCCL {nccl}", "NCCL 2.30.4 or later", fix)
-    fix = "Build DeepEP into the runtime (vLLM's tools/ep_kernels), or choose all2all_backend allgather_reducescatter."
-    return passed(there, "FAIL", DEEPEP if there else f"no module {DEEPEP}", f"{', '.join(backends)}: its module", fix)
+        return passed(
+            numbers(nccl) >= DEEPEP_V2_NCCL, "FAIL", f"NCCL {nccl}", "NCCL 2.30.4 or later", fix
+        )
+    fix = (
+        "Build DeepEP into the runtime (vLLM's tools/ep_kernels), or choose all2all_backend"
+        " allgather_reducescatter."
+    )
+    return passed(
+        there,
+        "FAIL",
+        DEEPEP if there else f"no module {DEEPEP}",
+        f"{', '.join(backends)}: its module",
+        fix,
+    )
 
 
 def nixl(facts: Facts, needs: Needs) -> Verdict:
@@ -94,8 +155,17 @@ def nixl(facts: Facts, needs: Needs) -> Verdict:
     if not found and not needs.transfers_kv:
         return skipped("no KV cache is transferred")
     verdict = "FAIL" if needs.transfers_kv and not found else "WARN"
-    fix = "Install one of nixl[cu12] and nixl[cu13], that of the runtime's CUDA, and remove the other."
-    return passed(bool(found) and len(builds) < 2, verdict, ", ".join(found) or "not there", "NIXL, in one build", fix)
+    fix = (
+        "Install one of nixl[cu12] and nixl[cu13], that of the runtime's CUDA, and remove the"
+        " other."
+    )
+    return passed(
+        bool(found) and len(builds) < 2,
+        verdict,
+        ", ".join(found) or "not there",
+        "NIXL, in one build",
+        fix,
+    )
 
 
 def libraries(facts: Facts, needs: Needs) -> Verdict:
@@ -106,7 +176,10 @@ def libraries(facts: Facts, needs: Needs) -> Verdict:
         raise Unknown("no library was tried")
     broken = [one["problem"] for one in wanted if one["problem"]]
     seen = "; ".join(broken) or ", ".join(one["name"] for one in wanted)
-    fix = "libcuda and libnvidia-ml come with the driver, libibverbs, libmlx5 and librdmacm with rdma-core."
+    fix = (
+        "libcuda and libnvidia-ml come with the driver, libibverbs, libmlx5 and librdmacm with"
+        " rdma-core."
+    )
     return passed(not broken, "FAIL", seen, "libraries that load", fix)
 
 
@@ -117,7 +190,10 @@ def compilers(facts: Facts, needs: Needs) -> Verdict:
     version = known_or(facts, "software.nvcc", "")
     old = bool(version) and numbers(version) < DEEPEP_CUDA
     seen = f"no {', '.join(missing)}" if missing else f"nvcc {version or tools['nvcc']}, g++, ninja"
-    fix = "Install the CUDA toolkit (or set CUDA_HOME), g++ and ninja; or bring the JIT caches of an equal host."
+    fix = (
+        "Install the CUDA toolkit (or set CUDA_HOME), g++ and ninja; or bring the JIT caches of an"
+        " equal host."
+    )
     return passed(not missing and not old, "WARN", seen, "nvcc 12.3 or later, g++, ninja", fix)
 
 
@@ -125,16 +201,28 @@ def python(facts: Facts, needs: Needs) -> Verdict:
     told = known(facts, "software.python")
     good = PYTHON.contains(told["version"].rstrip("+"), prereleases=True)
     seen = f"{told['version']} ({told['path']})"
-    return passed(good, "FAIL", seen, f"Python {PYTHON}", "Name a runtime of such a Python in the recipe.")
+    return passed(
+        good, "FAIL", seen, f"Python {PYTHON}", "Name a runtime of such a Python in the recipe."
+    )
 
 
 def environment(facts: Facts, needs: Needs) -> Verdict:
     """What a login without terminal sets: workers would inherit it. Proxies are net.proxy's."""
     found = {name: value for name, value in known(facts, "environment").items() if name in SUSPECT}
-    found |= {name: value for name, value in known_or(facts, "environment.stacks", {}).items() if name not in LABELS}
+    found |= {
+        name: value
+        for name, value in known_or(facts, "environment.stacks", {}).items()
+        if name not in LABELS
+    }
     seen = ", ".join(f"{name}={value}" for name, value in found.items())
     fix = "Unset it in the profile that a login without terminal reads, or set it in the recipe."
-    return passed(not found, "WARN", seen or "clean", "no LD_PRELOAD, CUDA_VISIBLE_DEVICES, VLLM_*, NCCL_*, ...", fix)
+    return passed(
+        not found,
+        "WARN",
+        seen or "clean",
+        "no LD_PRELOAD, CUDA_VISIBLE_DEVICES, VLLM_*, NCCL_*, ...",
+        fix,
+    )
 
 
 def key_versions(facts: Facts) -> dict[str, str]:
@@ -147,7 +235,11 @@ def other_versions(facts: Facts) -> dict[str, str]:
 
 
 def _named(facts: Facts, key: bool) -> dict[str, str]:
-    return {name: version for name, version in known(facts, "software").items() if (name in KEY_PACKAGES) == key}
+    return {
+        name: version
+        for name, version in known(facts, "software").items()
+        if (name in KEY_PACKAGES) == key
+    }
 
 
 JUDGES: dict[str, Judge] = {

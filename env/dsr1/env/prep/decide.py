@@ -1,4 +1,5 @@
-"""What would change on a host, from what it told: steps for its agent, and notes for a person. Pure."""
+"""What would change on a host, from what it told: steps for its agent, and notes for a person.
+Pure."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,11 +48,17 @@ class Preparation:
 
 
 def decide(host: str, seen: Seen, ports: Sequence[int], ids: Collection[str] = IDS) -> Preparation:
-    wanted = [(check, part) for check in IDS if check in ids for part in _parts_of(check, seen, ports)]
+    wanted = [
+        (check, part) for check in IDS if check in ids for part in _parts_of(check, seen, ports)
+    ]
     blocked = dict(_blocked(seen, wanted))
-    notes = [(check, part) for check, part in wanted if isinstance(part, Note)] + list(blocked.items())
+    notes = [(check, part) for check, part in wanted if isinstance(part, Note)] + list(
+        blocked.items()
+    )
     clear = [(check, part) for check, part in wanted if check not in blocked]
-    edits = tuple(_edits(seen, [(check, part) for check, part in clear if isinstance(part, Rewrite)]))
+    edits = tuple(
+        _edits(seen, [(check, part) for check, part in clear if isinstance(part, Rewrite)])
+    )
     due = {edit.settle for edit in edits}
     steps = Steps(
         edits=edits,
@@ -68,7 +75,9 @@ def _parts_of(check: str, seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
     try:
         yield from reserved_ports(seen, ports) if check == PORTS else PARTS[check](seen)
     except ValueError as error:
-        yield Note("UNKNOWN", str(error), "what can be read", "Log in as root, or look at it by hand.")
+        yield Note(
+            "UNKNOWN", str(error), "what can be read", "Log in as root, or look at it by hand."
+        )
 
 
 def _blocked(seen: Seen, wanted: Sequence[tuple[str, Part]]) -> Iterator[tuple[str, Note]]:
@@ -77,7 +86,15 @@ def _blocked(seen: Seen, wanted: Sequence[tuple[str, Part]]) -> Iterator[tuple[s
         if isinstance(part, Rewrite):
             file = file_at(seen, part.path)
             if why := _hindrance(file) or _read_only(seen, part.path):
-                yield check, Note("FAIL", f"{part.path}: {why}", "a file that can be changed", "Change it by hand.")
+                yield (
+                    check,
+                    Note(
+                        "FAIL",
+                        f"{part.path}: {why}",
+                        "a file that can be changed",
+                        "Change it by hand.",
+                    ),
+                )
 
 
 def _hindrance(file: File) -> str:
@@ -90,7 +107,14 @@ def _hindrance(file: File) -> str:
 
 def _read_only(seen: Seen, path: str) -> str:
     """Hosts that boot from an image have such folders."""
-    return next((f"{folder} is mounted read-only" for folder in seen.read_only if path.startswith(f"{folder}/")), "")
+    return next(
+        (
+            f"{folder} is mounted read-only"
+            for folder in seen.read_only
+            if path.startswith(f"{folder}/")
+        ),
+        "",
+    )
 
 
 def _edits(seen: Seen, rewrites: Sequence[tuple[str, Rewrite]]) -> Iterator[Edit]:

@@ -1,8 +1,10 @@
-"""The driver's two registry keys that IBGDA needs, put into /etc/modprobe.d beside what is there. Pure.
+"""The driver's two registry keys that IBGDA needs, put into /etc/modprobe.d beside what is there.
+Pure.
 
-kmod reads the folders' files by name and joins all `options` of a module; of one parameter given twice the kernel
-takes the last. So a key is changed where its last value stands, if in /etc, else written to a file that comes last.
-`nvidia.NVreg_...` on the kernel's command line comes after all files (seen with kmod 30): that is left to a person.
+kmod reads the folders' files by name and joins all `options` of a module; of one parameter given
+twice the kernel takes the last. So a key is changed where its last value stands, if in /etc, else
+written to a file that comes last. `nvidia.NVreg_...` on the kernel's command line comes after all
+files (seen with kmod 30): that is left to a person.
 """
 
 import re
@@ -15,9 +17,17 @@ from dsr1.hosts.protocol.prep import File, Seen
 
 OURS = "/etc/modprobe.d/zz-dsr1.conf"
 MEM_OPS, DWORDS, OVERRIDE = "EnableStreamMemOPs", "RegistryDwords", "PeerMappingOverride"
-WHY = "IBGDA rings the adapter's doorbell from the GPU; the driver maps it there with these keys alone"
-REBUILDS = {"update-initramfs": ("update-initramfs", "-u", "-k", "all"), "dracut": ("dracut", "-f", "--regenerate-all")}
-_LINE = re.compile(r"^[ \t]*options(?:[ \t]|\\\n)+nvidia(?:[ \t]|\\\n)(?:\\\n|[^\n])*", re.MULTILINE)
+WHY = (
+    "IBGDA rings the adapter's doorbell from the GPU; the driver maps it there with these keys"
+    " alone"
+)
+REBUILDS = {
+    "update-initramfs": ("update-initramfs", "-u", "-k", "all"),
+    "dracut": ("dracut", "-f", "--regenerate-all"),
+}
+_LINE = re.compile(
+    r"^[ \t]*options(?:[ \t]|\\\n)+nvidia(?:[ \t]|\\\n)(?:\\\n|[^\n])*", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +45,23 @@ def regkeys(seen: Seen) -> Iterator[Part]:
         yield Note("SKIP", "no NVIDIA GPU", "")
         return
     if not seen.adapters:
-        yield Note("SKIP", "no Mellanox adapter on the PCI bus: nothing leaves this host by IBGDA", "")
+        yield Note(
+            "SKIP", "no Mellanox adapter on the PCI bus: nothing leaves this host by IBGDA", ""
+        )
         return
-    wishes = [wish for name in (MEM_OPS, DWORDS) if (wish := _booted(seen, name) or _wish(seen, name)) is not None]
+    wishes = [
+        wish
+        for name in (MEM_OPS, DWORDS)
+        if (wish := _booted(seen, name) or _wish(seen, name)) is not None
+    ]
     yield from wishes
     if wishes and not rebuild(seen):
-        yield Note("WARN", "neither update-initramfs nor dracut", "the keys in the initramfs", "Rebuild it by hand.")
+        yield Note(
+            "WARN",
+            "neither update-initramfs nor dracut",
+            "the keys in the initramfs",
+            "Rebuild it by hand.",
+        )
     yield from _reboot(seen, bool(wishes))
 
 
@@ -52,7 +73,10 @@ def rebuild(seen: Seen) -> tuple[str, ...]:
 def is_right(name: str, value: str) -> bool:
     if name == MEM_OPS:
         return re.fullmatch(r"(0x)?0*1", value) is not None
-    return any(_key(pair) == OVERRIDE and is_right(MEM_OPS, pair.partition("=")[2].strip()) for pair in _pairs(value))
+    return any(
+        _key(pair) == OVERRIDE and is_right(MEM_OPS, pair.partition("=")[2].strip())
+        for pair in _pairs(value)
+    )
 
 
 def right_value(name: str, value: str) -> str:
@@ -73,22 +97,33 @@ def _key(pair: str) -> str:
 
 def find_last(files: list[File], name: str) -> Place | None:
     """The value that the kernel will take."""
-    parameter = re.compile(rf'(?<=[ \t\n])(?:"NVreg_{name}=([^"\n]*)"|NVreg_{name}=(?:"([^"\n]*)"|([^\s"]*)))')
+    parameter = re.compile(
+        rf'(?<=[ \t\n])(?:"NVreg_{name}=([^"\n]*)"|NVreg_{name}=(?:"([^"\n]*)"|([^\s"]*)))'
+    )
     last = None
     for file in files:
         for line in _LINE.finditer(file.text):
             for found in parameter.finditer(file.text, line.start(), line.end()):
-                last = Place(file, found.start(), found.end(), found[1] or found[2] or found[3] or "")
+                last = Place(
+                    file, found.start(), found.end(), found[1] or found[2] or found[3] or ""
+                )
     return last
 
 
 def _booted(seen: Seen, name: str) -> Note | None:
     """None: the kernel's command line doesn't say otherwise."""
-    found = re.findall(rf'(?:^|\s)"?nvidia\.NVreg_{name}="?([^"\s]*)', file_at(seen, "/proc/cmdline").text)
+    found = re.findall(
+        rf'(?:^|\s)"?nvidia\.NVreg_{name}="?([^"\s]*)', file_at(seen, "/proc/cmdline").text
+    )
     if not found or is_right(name, found[-1]):
         return None
-    told, wanted = f'nvidia.NVreg_{name}="{found[-1]}" on the kernel\'s command line', right_value(name, found[-1])
-    return Note("FAIL", told, f"NVreg_{name}={wanted}", "Change it in the boot loader: it beats every file.")
+    told, wanted = (
+        f'nvidia.NVreg_{name}="{found[-1]}" on the kernel\'s command line',
+        right_value(name, found[-1]),
+    )
+    return Note(
+        "FAIL", told, f"NVreg_{name}={wanted}", "Change it in the boot loader: it beats every file."
+    )
 
 
 def _wish(seen: Seen, name: str) -> Rewrite | None:
@@ -99,7 +134,9 @@ def _wish(seen: Seen, name: str) -> Rewrite | None:
     told = f"NVreg_{name}={right_value(name, last.value if last else '')}"
     if last is None or not last.file.path.startswith("/etc/"):
         return Rewrite(WHY, OURS, lambda text: _add(text, told, name), rebuild(seen))
-    return Rewrite(WHY, last.file.path, lambda text: _replace(text, told, name, last.file.path), rebuild(seen))
+    return Rewrite(
+        WHY, last.file.path, lambda text: _replace(text, told, name, last.file.path), rebuild(seen)
+    )
 
 
 def _replace(text: str, told: str, name: str, path: str) -> str:
@@ -119,9 +156,17 @@ def _add(text: str, told: str, name: str) -> str:
 
 def _reboot(seen: Seen, changing: bool) -> Iterator[Note]:
     loaded = dict(seen.driver.params)
-    wrong = [name for name in (MEM_OPS, DWORDS) if loaded and not is_right(name, loaded.get(name, ""))]
+    wrong = [
+        name for name in (MEM_OPS, DWORDS) if loaded and not is_right(name, loaded.get(name, ""))
+    ]
     if not wrong:
         return
     told = ", ".join(f'{name} "{loaded.get(name, "")}"' for name in wrong)
-    fix = "Reboot it, once that is written." if changing else "Reboot it: the files have the keys already."
-    yield Note("WARN", f"the loaded driver has {told}", "a driver loaded with the keys", fix, reboot=True)
+    fix = (
+        "Reboot it, once that is written."
+        if changing
+        else "Reboot it: the files have the keys already."
+    )
+    yield Note(
+        "WARN", f"the loaded driver has {told}", "a driver loaded with the keys", fix, reboot=True
+    )

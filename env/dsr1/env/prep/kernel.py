@@ -8,26 +8,41 @@ from dsr1.env.prep.texts import with_line
 from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.prep import Seen, Setting
 
-OURS = "/etc/sysctl.d/99-zz-dsr1.conf"  # after 99-sysctl.conf, which is /etc/sysctl.conf where that is read at all
+# after 99-sysctl.conf, which is /etc/sysctl.conf where that is read at all
+OURS = "/etc/sysctl.d/99-zz-dsr1.conf"
 THREADS = 65536
-BALANCING, RESERVED, RANGE = "kernel.numa_balancing", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_local_port_range"
+BALANCING, RESERVED, RANGE = (
+    "kernel.numa_balancing",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_local_port_range",
+)
 
 
 def numa_balancing(seen: Seen) -> Iterator[Part]:
-    why = "the kernel moves pages between sockets under running ranks, and every rank waits for the slowest"
+    why = (
+        "the kernel moves pages between sockets under running ranks, and every rank waits for the"
+        " slowest"
+    )
     if BALANCING not in dict(seen.sysctls):
         yield Note("SKIP", "this kernel has no NUMA balancing", "")
-    yield from _variable(seen, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0")
+    yield from _variable(
+        seen, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0"
+    )
 
 
 def threads(seen: Seen) -> Iterator[Part]:
     why = "every thread of every rank takes a number of the kernel's"
     for name, wanted in (("kernel.pid_max", "4194304"), ("kernel.threads-max", "1048576")):
-        yield from _variable(seen, "sys.nproc", (name, wanted, why), lambda value: int(value or 0) >= THREADS)
+        yield from _variable(
+            seen, "sys.nproc", (name, wanted, why), lambda value: int(value or 0) >= THREADS
+        )
 
 
-def _variable(seen: Seen, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]) -> Iterator[Part]:
-    """`wish`: name, value, why. What is right now and no file speaks of is the kernel's own, or somebody sets it."""
+def _variable(
+    seen: Seen, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]
+) -> Iterator[Part]:
+    """`wish`: name, value, why. What is right now and no file speaks of is the kernel's own, or
+    somebody sets it."""
     name, wanted, why = wish
     now, later = dict(seen.sysctls).get(name), at_boot(seen, name)
     if now is None:
@@ -39,12 +54,16 @@ def _variable(seen: Seen, check: str, wish: tuple[str, str, str], good: Callable
 
 
 def reserved_ports(seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
-    """Of the recipe's ports those that an outgoing connection could take first. What is reserved already stays so."""
+    """Of the recipe's ports those that an outgoing connection could take first. What is reserved
+    already stays so."""
     sysctls = dict(seen.sysctls)
     low, high = parse_range(sysctls.get(RANGE, ""))
     now, later = _ports(sysctls.get(RESERVED, "")), _ports(at_boot(seen, RESERVED) or "")
     risky = {port for port in ports if low <= port <= high}
-    why = f"outgoing connections use {low}-{high}: one could hold a rank's port before the rank binds it"
+    why = (
+        f"outgoing connections use {low}-{high}: one could hold a rank's port before the rank"
+        " binds it"
+    )
     wanted = render_ports(now | later | risky)
     if not risky <= (later or now):
         yield _written(RESERVED, wanted, why)
@@ -53,7 +72,9 @@ def reserved_ports(seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
 
 
 def _written(name: str, value: str, why: str) -> Rewrite:
-    return Rewrite(why, OURS, lambda text: with_line(text, f"{name} = {value}", rf"\s*-?{re.escape(name)}\s*="))
+    return Rewrite(
+        why, OURS, lambda text: with_line(text, f"{name} = {value}", rf"\s*-?{re.escape(name)}\s*=")
+    )
 
 
 def _ports(text: str) -> set[int]:
@@ -74,7 +95,9 @@ def render_ports(ports: set[int]) -> str:
 def at_boot(seen: Seen, name: str) -> str | None:
     """What the files say, the last winning. None: nothing."""
     key = re.compile(
-        rf"^[ \t]*-?(?:{re.escape(name)}|{re.escape(name.replace('.', '/'))})[ \t]*=[ \t]*(.*?)[ \t]*$", re.M
+        rf"^[ \t]*-?(?:{re.escape(name)}|{re.escape(name.replace('.', '/'))})[ \t]*=[ \t]*(.*?)["
+        r" \t]*$",
+        re.M,
     )
     files = [file_at(seen, "/etc/sysctl.conf"), *texts_below(seen, *folders_of("sysctl.d"))]
     found = [value for file in files for value in key.findall(file.text)]

@@ -1,10 +1,21 @@
-"""memlock, nofile and nproc: limits.d for sessions that PAM opens, drop-ins for services that do without it. Pure."""
+"""memlock, nofile and nproc: limits.d for sessions that PAM opens, drop-ins for services that do
+without it. Pure."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dsr1.env.prep.parts import RELOAD, Note, Part, Rewrite, file_at, folders_of, readable, service_of, texts_below
+from dsr1.env.prep.parts import (
+    RELOAD,
+    Note,
+    Part,
+    Rewrite,
+    file_at,
+    folders_of,
+    readable,
+    service_of,
+    texts_below,
+)
 from dsr1.env.prep.texts import HEADER, with_line, words_of
 from dsr1.hosts.protocol.prep import Seen
 
@@ -38,17 +49,30 @@ def memlock(seen: Seen) -> Iterator[Part]:
 
 
 def nofile(seen: Seen) -> Iterator[Part]:
-    """PAM refuses every login when it can't set what is written: never above the kernel's own bound."""
+    """PAM refuses every login when it can't set what is written: never above the kernel's own
+    bound."""
     most = dict(seen.sysctls).get("fs.nr_open", "")
     written = str(min(NR_OPEN, int(most)) if most.isdecimal() else NR_OPEN)
-    limit = Limit("nofile", "LimitNOFILE", 65536, written, "ranks, NCCL and clients hold tens of thousands of sockets")
+    limit = Limit(
+        "nofile",
+        "LimitNOFILE",
+        65536,
+        written,
+        "ranks, NCCL and clients hold tens of thousands of sockets",
+    )
     yield from _session(seen, limit, seen.session.nofile)
     if service_of(seen, "slurmd"):
         yield from _service(seen, limit, "slurmd", unset="524288")  # systemd's own default
 
 
 def nproc(seen: Seen) -> Iterator[Part]:
-    limit = Limit("nproc", "LimitNPROC", 65536, "unlimited", "a host's ranks have tens of thousands of threads")
+    limit = Limit(
+        "nproc",
+        "LimitNPROC",
+        65536,
+        "unlimited",
+        "a host's ranks have tens of thousands of threads",
+    )
     yield from _session(seen, limit, seen.session.nproc)
 
 
@@ -68,7 +92,10 @@ def _session(seen: Seen, limit: Limit, now: int) -> Iterator[Part]:
         yield Note("FAIL", told, f"{limit.item} {limit.written}", fix)
     else:
         for who in ("*", "root"):
-            line, old = f"{who} - {limit.item} {limit.written}", rf"{re.escape(who)}\s+\S+\s+{limit.item}\s"
+            line, old = (
+                f"{who} - {limit.item} {limit.written}",
+                rf"{re.escape(who)}\s+\S+\s+{limit.item}\s",
+            )
             yield Rewrite(f"{limit.item} is {now} here: {limit.why}", OURS, _put(line, old))
 
 
@@ -77,23 +104,36 @@ def _put(line: str, instead_of: str, header: str = HEADER) -> Callable[[str], st
 
 
 def _again(limit: Limit, now: int, how: str) -> Note:
-    return Note("WARN", f"this session has {limit.item} {now}", f"{limit.item} {limit.written}", f"{how}.")
+    return Note(
+        "WARN", f"this session has {limit.item} {now}", f"{limit.item} {limit.written}", f"{how}."
+    )
 
 
 def _sshd(seen: Seen, limit: Limit, now: int) -> Iterator[Part]:
     """Without PAM a session has what sshd itself has."""
     unit = "ssh" if service_of(seen, "ssh") else "sshd"
     parts = tuple(_service(seen, limit, unit, unset="0"))
-    yield from parts or (_again(limit, now, f"sshd's unit has it: systemctl restart {unit}, log in anew"),)
+    yield from parts or (
+        _again(limit, now, f"sshd's unit has it: systemctl restart {unit}, log in anew"),
+    )
 
 
 def by_pam(seen: Seen, item: str) -> tuple[str, str | None]:
-    """The hard limit that pam_limits gives this user, and by whose line: a user's beats a group's beats everybody's.
+    """The hard limit that pam_limits gives this user, and by whose line: a user's beats a group's
+    beats everybody's.
 
     ("", None): no line says anything; ("", value): a line for everybody.
     """
-    files = [readable(file_at(seen, "/etc/security/limits.conf")), *texts_below(seen, "/etc/security/limits.d")]
-    lines = [words for file in files for words in words_of(file.text) if len(words) >= 4 and words[2] == item]
+    files = [
+        readable(file_at(seen, "/etc/security/limits.conf")),
+        *texts_below(seen, "/etc/security/limits.d"),
+    ]
+    lines = [
+        words
+        for file in files
+        for words in words_of(file.text)
+        if len(words) >= 4 and words[2] == item
+    ]
     hard = [(words[0], words[3]) for words in lines if words[1] in ("hard", "-")]
     groups = {f"@{group}" for group in seen.session.groups}
     for mine in ({seen.session.user}, groups, {"*"} if seen.session.uid else set()):
@@ -105,22 +145,37 @@ def by_pam(seen: Seen, item: str) -> tuple[str, str | None]:
 
 
 def uses_pam(seen: Seen) -> bool | None:
-    """sshd takes the first word it finds. None: its configuration is root's alone, as Red Hat's is."""
-    below = sorted((file for file in seen.files if file.path.startswith(f"{SSHD}.d/")), key=lambda file: file.path)
+    """sshd takes the first word it finds. None: its configuration is root's alone, as Red Hat's
+    is."""
+    below = sorted(
+        (file for file in seen.files if file.path.startswith(f"{SSHD}.d/")),
+        key=lambda file: file.path,
+    )
     files = [*below, file_at(seen, SSHD)]
-    said = [words[1] for file in files for words in words_of(file.text) if words[0].lower() == "usepam" and words[1:]]
+    said = [
+        words[1]
+        for file in files
+        for words in words_of(file.text)
+        if words[0].lower() == "usepam" and words[1:]
+    ]
     if any(file.problem or file.kind == "absent" for file in files):
         return None
     return bool(said) and said[0].lower() == "yes"
 
 
 def of_unit(seen: Seen, unit: str, key: str, unset: str) -> str:
-    """A key of a service as systemd reads it: the unit's file, then its drop-ins, the last word winning."""
+    """A key of a service as systemd reads it: the unit's file, then its drop-ins, the last word
+    winning."""
     units = folders_of("systemd/system")
     own = [file_at(seen, f"{folder}/{unit}.service") for folder in units]
     main = [file for file in own if file.kind != "absent"][:1]
     files = [*main, *texts_below(seen, *(f"{folder}/{unit}.service.d" for folder in units))]
-    found = [line.strip() for file in files for line in file.text.split("\n") if re.match(rf"\s*{key}\s*=", line)]
+    found = [
+        line.strip()
+        for file in files
+        for line in file.text.split("\n")
+        if re.match(rf"\s*{key}\s*=", line)
+    ]
     return found[-1].partition("=")[2].strip() if found else unset
 
 
@@ -131,9 +186,13 @@ def _service(seen: Seen, limit: Limit, unit: str, unset: str) -> Iterator[Part]:
         written = "infinity" if limit.written == "unlimited" else limit.written
         line = f"{limit.unit_key}={written}"
         why = f"{limit.why}; {unit} hands its own limit on"
-        yield Rewrite(why, path, _put(line, rf"{limit.unit_key}\s*=", f"{HEADER}[Service]\n"), RELOAD)
+        yield Rewrite(
+            why, path, _put(line, rf"{limit.unit_key}\s*=", f"{HEADER}[Service]\n"), RELOAD
+        )
         fix = f"systemctl restart {unit}, when it suits: its sessions and jobs go on."
-        yield Note("WARN", f"{unit} runs with its limits of before", f"{unit} started with {line}", fix)
+        yield Note(
+            "WARN", f"{unit} runs with its limits of before", f"{unit} started with {line}", fix
+        )
 
 
 def _propagation(seen: Seen) -> Iterator[Note]:
@@ -145,5 +204,13 @@ def _propagation(seen: Seen) -> Iterator[Note]:
         return
     if re.search(r"^\s*PropagateResourceLimits\s*=\s*NONE", text, re.IGNORECASE | re.MULTILINE):
         return
-    fix = "PropagateResourceLimitsExcept=MEMLOCK in slurm.conf of the whole cluster, then scontrol reconfigure."
-    yield Note("WARN", "slurm.conf hands the submitting shell's memlock on to jobs", "jobs with slurmd's own", fix)
+    fix = (
+        "PropagateResourceLimitsExcept=MEMLOCK in slurm.conf of the whole cluster, then scontrol"
+        " reconfigure."
+    )
+    yield Note(
+        "WARN",
+        "slurm.conf hands the submitting shell's memlock on to jobs",
+        "jobs with slurmd's own",
+        fix,
+    )

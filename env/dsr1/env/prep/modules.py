@@ -14,7 +14,10 @@ def driver(seen: Seen) -> Iterator[Part]:
         yield Note("SKIP", "no NVIDIA GPU", "")
         return
     for name in ("nvidia", "nvidia_uvm"):
-        fix = f"{package(seen, 'nvidia-open', 'nvidia-open')} (NVIDIA's CUDA repository), then prep again"
+        fix = (
+            f"{package(seen, 'nvidia-open', 'nvidia-open')} (NVIDIA's CUDA repository), then prep"
+            " again"
+        )
         yield from module(seen, name, "sys.modules", "CUDA stands on it", fix)
 
 
@@ -23,7 +26,10 @@ def gdrcopy(seen: Seen) -> Iterator[Part]:
         yield Note("SKIP", "no NVIDIA GPU", "")
         return
     why = "GDRCopy: small copies without the driver, and IBGDA's way around missing keys"
-    fix = f"{package(seen, 'gdrdrv-dkms', 'gdrcopy-kmod')} (NVIDIA's CUDA repository or GDRCopy's releases)"
+    fix = (
+        f"{package(seen, 'gdrdrv-dkms', 'gdrcopy-kmod')} (NVIDIA's CUDA repository or GDRCopy's"
+        " releases)"
+    )
     yield from module(seen, "gdrdrv", "ibgda.gdrcopy", why, fix)
 
 
@@ -31,8 +37,14 @@ def peermem(seen: Seen) -> Iterator[Part]:
     if not seen.gpus.on_bus or not seen.adapters:
         yield Note("SKIP", "no NVIDIA GPU, or no Mellanox adapter: nothing to register", "")
     elif not seen.driver.dma_buf and not seen.driver.peermem:
-        why = "adapters register GPU memory through it: without the open driver and Linux 5.12 there is no dma-buf"
-        fix = "It comes with the driver: install that again after RDMA's own packages, or take the open driver."
+        why = (
+            "adapters register GPU memory through it: without the open driver and Linux 5.12 there"
+            " is no dma-buf"
+        )
+        fix = (
+            "It comes with the driver: install that again after RDMA's own packages, or take the"
+            " open driver."
+        )
         yield from module(seen, "nvidia_peermem", "ibgda.mem_reg", why, fix)
 
 
@@ -42,7 +54,9 @@ def verbs(seen: Seen) -> Iterator[Part]:
         return
     for name in ("mlx5_ib", "ib_uverbs", "rdma_ucm"):
         fix = package(seen, "rdma-core linux-modules-extra-$(uname -r)", "rdma-core kernel-modules")
-        yield from module(seen, name, "ib.uverbs", "user programs reach the adapters through it", fix)
+        yield from module(
+            seen, name, "ib.uverbs", "user programs reach the adapters through it", fix
+        )
 
 
 def module(seen: Seen, name: str, check: str, why: str, fix: str) -> Iterator[Part]:
@@ -50,7 +64,9 @@ def module(seen: Seen, name: str, check: str, why: str, fix: str) -> Iterator[Pa
     if name in seen.loaded:
         return
     if name not in seen.available:
-        yield Note("WARN", f"{name} is not installed for the running kernel", f"{name}, loaded", fix)
+        yield Note(
+            "WARN", f"{name} is not installed for the running kernel", f"{name}, loaded", fix
+        )
         return
     if name not in configured(seen):
         yield Rewrite(why, OURS, lambda text: with_line(text, name, rf"{name}\s*$"))

@@ -1,4 +1,5 @@
-"""What a part of the preparation can ask for, and the small questions that all of them put to a look."""
+"""What a part of the preparation can ask for, and the small questions that all of them put to a
+look."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from dsr1.hosts.protocol.prep import Command, File, Seen, Service, Setting
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A new text for a file, made of the one it has (empty: it isn't there). Several may change one file."""
+    """A new text for a file, made of the one it has (empty: it isn't there). Several may change one
+    file."""
 
     why: str
     path: str
@@ -18,7 +20,8 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is left to a person (WARN), hinders us (FAIL), can't be told (UNKNOWN), or isn't needed here (SKIP)."""
+    """What is left to a person (WARN), hinders us (FAIL), can't be told (UNKNOWN), or isn't needed
+    here (SKIP)."""
 
     verdict: str
     seen: str
@@ -36,7 +39,8 @@ def file_at(seen: Seen, path: str) -> File:
 
 
 def texts_below(seen: Seen, *folders: str) -> list[File]:
-    """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its namesakes.
+    """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its
+    namesakes.
 
     ValueError: one can't be read, and what it says would be overruled.
     """
@@ -57,7 +61,9 @@ def readable(file: File) -> File:
 
 def folders_of(name: str) -> tuple[str, ...]:
     """Where systemd and kmod look for `name`, the first winning."""
-    return tuple(f"{root}/{name}" for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
+    return tuple(
+        f"{root}/{name}" for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+    )
 
 
 def service_of(seen: Seen, name: str) -> Service | None:
@@ -65,4 +71,6 @@ def service_of(seen: Seen, name: str) -> Service | None:
 
 
 def package(seen: Seen, debian: str, rhel: str) -> str:
-    return {"debian": f"apt install {debian}", "rhel": f"dnf install {rhel}"}.get(seen.family, f"{debian} or {rhel}")
+    return {"debian": f"apt install {debian}", "rhel": f"dnf install {rhel}"}.get(
+        seen.family, f"{debian} or {rhel}"
+    )

@@ -1,4 +1,5 @@
-"""GPU persistence: by nvidia-persistenced where it is installed, else by nvidia-smi until the next boot. Pure."""
+"""GPU persistence: by nvidia-persistenced where it is installed, else by nvidia-smi until the next
+boot. Pure."""
 
 from collections.abc import Iterator
 
@@ -17,7 +18,12 @@ def persistence(seen: Seen) -> Iterator[Part]:
     if not seen.gpus.on_bus:
         yield Note("SKIP", "no NVIDIA GPU", "")
     elif seen.gpus.problem:
-        yield Note("UNKNOWN", seen.gpus.problem, "persistence mode on", "Make `nvidia-smi -q` work there first.")
+        yield Note(
+            "UNKNOWN",
+            seen.gpus.problem,
+            "persistence mode on",
+            "Make `nvidia-smi -q` work there first.",
+        )
     elif not all(seen.gpus.persistence):
         yield from _by_daemon(seen) if service_of(seen, DAEMON) else _by_tool(seen)
 
@@ -40,7 +46,12 @@ def _by_daemon(seen: Seen) -> Iterator[Part]:
 def _by_tool(seen: Seen) -> Iterator[Part]:
     fix = f"For good: {package(seen, DAEMON, DAEMON)} (Ubuntu: nvidia-compute-utils-BRANCH)."
     if "nvidia-smi" not in seen.tools:
-        yield Note("WARN", "neither nvidia-persistenced nor nvidia-smi is installed", "persistence mode on", fix)
+        yield Note(
+            "WARN",
+            "neither nvidia-persistenced nor nvidia-smi is installed",
+            "persistence mode on",
+            fix,
+        )
         return
     yield Command(CHECK, WHY, ("nvidia-smi", "-pm", "1"), ("nvidia-smi", "-pm", "0"))
     yield Note("WARN", "nvidia-smi sets it until the next boot alone", "nvidia-persistenced", fix)

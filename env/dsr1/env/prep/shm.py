@@ -1,4 +1,5 @@
-"""/dev/shm: large enough, now by a remount and at boot by its line in /etc/fstab, where that keeps it small. Pure."""
+"""/dev/shm: large enough, now by a remount and at boot by its line in /etc/fstab, where that keeps
+it small. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -10,14 +11,21 @@ LEAST, GIB = 16 * 2**30, 2**30
 SIZE = "50%"  # the kernel's own default
 WHY = "NCCL and vLLM keep their queues between a host's processes in it"
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
-_LINE = re.compile(r"^(?P<before>\s*[^#\s]\S*\s+/dev/shm\s+\S+\s+(?:\S*,)?)size=(?P<size>[^,\s]+)", re.MULTILINE)
+_LINE = re.compile(
+    r"^(?P<before>\s*[^#\s]\S*\s+/dev/shm\s+\S+\s+(?:\S*,)?)size=(?P<size>[^,\s]+)", re.MULTILINE
+)
 
 
 def shm(seen: Seen) -> Iterator[Part]:
     total, size = seen.memory.total, seen.memory.shm
     if total // 2 < LEAST and size < LEAST:
         told = f"{size / GIB:.1f} GiB on a host of {total / GIB:.0f} GiB"
-        yield Note("WARN", told, "16 GiB in /dev/shm", "A larger one would take the memory that ranks need.")
+        yield Note(
+            "WARN",
+            told,
+            "16 GiB in /dev/shm",
+            "A larger one would take the memory that ranks need.",
+        )
         return
     line = _LINE.search(file_at(seen, "/etc/fstab").text)
     if line and size_of(line["size"], total) < LEAST:
@@ -28,7 +36,8 @@ def shm(seen: Seen) -> Iterator[Part]:
 
 
 def size_of(text: str, total: int) -> float:
-    """tmpfs's size=: bytes, or with k, m, g, or a share of the memory. What it isn't counts as none."""
+    """tmpfs's size=: bytes, or with k, m, g, or a share of the memory. What it isn't counts as
+    none."""
     found = re.fullmatch(r"(\d+)([kmg%]?)", text, re.IGNORECASE)
     if found is None:
         return 0

@@ -6,7 +6,8 @@ HEADER = "# Written by `dsr1 prep`; `dsr1 prep --undo` takes it back.\n"
 
 
 def with_line(text: str, line: str, instead_of: str, header: str = HEADER) -> str:
-    """The line instead of the first that matches, and of all others that do; where none does, at the end.
+    """The line instead of the first that matches, and of all others that do; where none does, at
+    the end.
 
     A text without its last newline gets it; an empty one gets a header.
     """
@@ -14,7 +15,11 @@ def with_line(text: str, line: str, instead_of: str, header: str = HEADER) -> st
     places = [number for number, old in enumerate(lines) if re.match(instead_of, old)]
     if not places:
         return "\n".join([*lines, line, ""])
-    kept = ((line if n == places[0] else old) for n, old in enumerate(lines) if n == places[0] or n not in places)
+    kept = (
+        (line if n == places[0] else old)
+        for n, old in enumerate(lines)
+        if n == places[0] or n not in places
+    )
     return "\n".join([*kept, ""])
 
 
@@ -29,5 +34,8 @@ def oddity(text: str) -> str:
     if "\0" in text:
         return "it holds binary data"
     if "\r" in text:
-        return "it has Windows line ends, which its readers take as part of the last word; sed -i 's/\\r$//' mends it"
+        return (
+            "it has Windows line ends, which its readers take as part of the last word; sed -i"
+            " 's/\\r$//' mends it"
+        )
     return ""

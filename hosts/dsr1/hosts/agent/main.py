@@ -1,6 +1,7 @@
 """The agent's own command line: VERB FOLDER [VALUE], spoken by dsr1's transports only.
 
-A verb imports what it needs: the bundle's modules are compiled anew at every call, and a look must be quick.
+A verb imports what it needs: the bundle's modules are compiled anew at every call, and a look must
+be quick.
 """
 
 import json
@@ -133,7 +134,12 @@ def _tell(value: object) -> int:
     return 0
 
 
-OF_A_WORD: dict[str, Callable[[str], int]] = {"see": _see, "facts": _facts, "prep": _prep, "work": _work}
+OF_A_WORD: dict[str, Callable[[str], int]] = {
+    "see": _see,
+    "facts": _facts,
+    "prep": _prep,
+    "work": _work,
+}
 OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
     "start": _start,
     "end": _end,
@@ -149,7 +155,8 @@ OF_STDIN: dict[str, "Callable[[], int]"] = {"runtime": _runtime, "reach": _reach
 def main(argv: list[str] | None = None) -> int:
     """`see` takes the peer's address, `facts` an ask, `work` a job, `keep` seconds.
 
-    `attach` takes a folder and the last `seq`; `runtime` and `reach` a question on stdin; all others a folder.
+    `attach` takes a folder and the last `seq`; `runtime` and `reach` a question on stdin; all
+    others a folder.
     """
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb in OF_A_WORD:

@@ -1,4 +1,5 @@
-"""Runs a job that takes long. It ends with whoever ordered it: the end of stdin is its end, at any point.
+"""Runs a job that takes long. It ends with whoever ordered it: the end of stdin is its end, at any
+point.
 
 What a job leaves behind then, the next one goes on with.
 """
@@ -21,7 +22,8 @@ JOBS = {
 
 
 def work(name: str) -> int:
-    """Orders are lines of stdin, so that no secret of theirs is in an argument. All it says goes to stdout."""
+    """Orders are lines of stdin, so that no secret of theirs is in an argument. All it says goes to
+    stdout."""
     os.dup2(1, 2)
     lines, further = _lines(), SimpleQueue[Order]()
     order = json.loads(next(lines))
@@ -44,7 +46,8 @@ def _read_on(lines: Iterator[bytes], further: "SimpleQueue[Order]") -> None:
 
 
 def _job(name: str) -> Job:
-    """Loaded by its name, so that what one job needs (the hub's client) is no import of the agent's."""
+    """Loaded by its name, so that what one job needs (the hub's client) is no import of the
+    agent's."""
     module, function = JOBS[name]
     job: Job = getattr(importlib.import_module(module), function)
     return job

@@ -1,7 +1,8 @@
-"""The job behind `dsr1 model fetch`: a model from a hub into a folder, gone on with after any interruption.
+"""The job behind `dsr1 model fetch`: a model from a hub into a folder, gone on with after any
+interruption.
 
-huggingface_hub asks and carries; the parts are kept here, since from its version 2 on a file that breaks off begins
-anew, and hashes are compared here, since it compares sizes alone.
+huggingface_hub asks and carries; the parts are kept here, since from its version 2 on a file that
+breaks off begins anew, and hashes are compared here, since it compares sizes alone.
 """
 
 import errno
@@ -22,7 +23,11 @@ from dsr1.hosts.protocol.job import Desk, Meter, Order, Refused
 
 AT_ONCE = 8
 LONGEST_PAUSE_S = 30.0
-QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_VERBOSITY": "error"}
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_VERBOSITY": "error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Patience:
 
 
 def fetch(order: Order, desk: Desk) -> Mapping[str, Any]:
-    """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be out of reach."""
+    """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be
+    out of reach."""
     os.environ.update(QUIET | ({"HF_ENDPOINT": order["endpoint"]} if order["endpoint"] else {}))
     hub = Hub(order["endpoint"], order["token"])
     try:
@@ -72,8 +78,14 @@ def fetch(order: Order, desk: Desk) -> Mapping[str, Any]:
             "check", f"its Python has no {error.name}: name the environment that has vLLM by --venv"
         ) from None
     except OSError as error:
-        kind = "check" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS) else "work"
-        raise Refused(kind, without(hub.token, f"{error.filename or order['to']}: {first_line(error)}")) from None
+        kind = (
+            "check"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+            else "work"
+        )
+        raise Refused(
+            kind, without(hub.token, f"{error.filename or order['to']}: {first_line(error)}")
+        ) from None
     except Refused as refused:
         raise Refused(refused.kind, without(hub.token, str(refused))) from None
 
@@ -121,7 +133,8 @@ def _fetch_one(plan: Sequence[Fetch], folder: Path, carry: "partial[None]") -> N
 
 
 def _bring(one: Fetch, carry: "partial[None]") -> None:
-    """A wrong hash is met by fetching once more from the start: the part of a former fetch may have been spoilt."""
+    """A wrong hash is met by fetching once more from the start: the part of a former fetch may have
+    been spoilt."""
     for last in (False, True):
         carry(one)
         seen = digest_of(one.part, one.file)
@@ -131,7 +144,10 @@ def _bring(one: Fetch, carry: "partial[None]") -> None:
         one.part.unlink()
         if last:
             wanted = one.file.sha256 or one.file.blob
-            raise Refused("work", f"{one.file.name}: came twice with the hash {seen}, and {wanted} is the hub's own")
+            raise Refused(
+                "work",
+                f"{one.file.name}: came twice with the hash {seen}, and {wanted} is the hub's own",
+            )
 
 
 def digest_of(part: Path, file: Remote) -> str:
@@ -150,7 +166,10 @@ def _carry(headers: dict[str, str], patience_s: float, one: Fetch) -> None:
             if _is_final(error):
                 raise
             if not patience.wait(size_of(one.part)):
-                why = f"{one.file.name}: the hub was out of reach for {patience_s:.0f} s: {first_line(error)}"
+                why = (
+                    f"{one.file.name}: the hub was out of reach for {patience_s:.0f} s:"
+                    f" {first_line(error)}"
+                )
                 raise Refused("work", f"{why}; the same command goes on where it stopped") from None
 
 
@@ -161,7 +180,9 @@ def _carry_once(headers: dict[str, str], one: Fetch) -> None:
     with one.part.open("r+b") as part:
         start = _start(part.seek(0, os.SEEK_END), one.file.size)
         part.truncate(part.seek(start))
-        http_get(one.url, part, resume_size=start, headers=dict(headers), expected_size=one.file.size)
+        http_get(
+            one.url, part, resume_size=start, headers=dict(headers), expected_size=one.file.size
+        )
 
 
 def _start(there: int, wanted: int) -> int:
@@ -170,8 +191,13 @@ def _start(there: int, wanted: int) -> int:
 
 
 def _is_final(error: Exception) -> bool:
-    """The disk's errors, and answers of the hub that stay the same; what the network does may pass."""
+    """The disk's errors, and answers of the hub that stay the same; what the network does may
+    pass."""
     response = getattr(error, "response", None)
     if response is not None:
         return bool(response.status_code < 500 and response.status_code not in (408, 429))
-    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError)
+    return (
+        isinstance(error, OSError)
+        and error.errno is not None
+        and not isinstance(error, ConnectionError)
+    )

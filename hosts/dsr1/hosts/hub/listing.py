@@ -1,4 +1,5 @@
-"""What a hub has of a model: names, sizes and hashes of one commit. Asked with huggingface_hub, which vLLM brings."""
+"""What a hub has of a model: names, sizes and hashes of one commit. Asked with huggingface_hub,
+which vLLM brings."""
 
 import hashlib
 import re
@@ -45,20 +46,32 @@ class Hub:
     def listing(self, repo: str, revision: str | None) -> Listing:
         """Refused names what isn't there, or may not be read."""
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
 
         api = HfApi(endpoint=self.endpoint, token=self.token)
         try:
             info = api.model_info(repo, revision=revision, files_metadata=True)
         except GatedRepoError:
-            raise Refused("input", f"{repo}: is gated: accept its terms on {api.endpoint}, and set HF_TOKEN") from None
+            raise Refused(
+                "input", f"{repo}: is gated: accept its terms on {api.endpoint}, and set HF_TOKEN"
+            ) from None
         except RepositoryNotFoundError:
-            token = "the one given may not read it" if self.token else "if it is private, set HF_TOKEN"
-            raise Refused("input", f"{repo}: {api.endpoint} has no such repository ({token})") from None
+            token = (
+                "the one given may not read it" if self.token else "if it is private, set HF_TOKEN"
+            )
+            raise Refused(
+                "input", f"{repo}: {api.endpoint} has no such repository ({token})"
+            ) from None
         except RevisionNotFoundError:
             raise Refused("input", f"{repo}: has no revision {revision!r}") from None
         except client_error() as error:
-            raise Refused("work", f"{api.endpoint} does not answer as a hub: {first_line(error)}") from None
+            raise Refused(
+                "work", f"{api.endpoint} does not answer as a hub: {first_line(error)}"
+            ) from None
         files = tuple(_file(one) for one in info.siblings or () if one.rfilename not in LEFT_OUT)
         return Listing(repo, str(info.sha), files)
 
@@ -75,7 +88,8 @@ class Hub:
 
 
 def client_error() -> type[Exception]:
-    """The root of the errors of the HTTP client that huggingface_hub stands on: httpx, from its version 2 on httpx2."""
+    """The root of the errors of the HTTP client that huggingface_hub stands on: httpx, from its
+    version 2 on httpx2."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return HfHubHTTPError.__bases__[0]
@@ -88,7 +102,9 @@ def first_line(error: Exception) -> str:
 def _file(told: "RepoSibling") -> Remote:
     size = told.lfs.size if told.lfs else told.size
     if size is None or not is_safe_name(told.rfilename):
-        raise Refused("input", f"the hub lists a file that can't be fetched: {told.rfilename!r}, {size} bytes")
+        raise Refused(
+            "input", f"the hub lists a file that can't be fetched: {told.rfilename!r}, {size} bytes"
+        )
     return Remote(told.rfilename, size, told.lfs.sha256 if told.lfs else "", told.blob_id or "")
 
 

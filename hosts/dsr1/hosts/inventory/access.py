@@ -1,11 +1,13 @@
-"""How a host is reached by SSH; what is not given here, ~/.ssh/config or SSH's own default decides."""
+"""How a host is reached by SSH; what is not given here, ~/.ssh/config or SSH's own default
+decides."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`name` is what dsr1 calls the host, `target` what SSH is asked for: an alias, a name, an address.
+    """`name` is what dsr1 calls the host, `target` what SSH is asked for: an alias, a name, an
+    address.
 
     `labels` are `key=value`. `hca` names the adapters that it is to use, or patterns of such names.
     """

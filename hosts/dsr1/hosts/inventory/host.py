@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`address` is where its peers reach it (control network), `interface` the one that owns that address.
+    """`address` is where its peers reach it (control network), `interface` the one that owns that
+    address.
 
-    `hca` names the adapters that it is to use; empty: those that its facts speak for.
-    Two hosts of one address are one machine: they share its GPUs and its ports.
+    `hca` names the adapters that it is to use; empty: those that its facts speak for. Two hosts of
+    one address are one machine: they share its GPUs and its ports.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Host:
 
 
 def this_machine(count: int, gpus: int) -> tuple[Host, ...]:
-    """This machine, standing in for `count` hosts. They talk over loopback, so that no network is needed."""
+    """This machine, standing in for `count` hosts. They talk over loopback, so that no network is
+    needed."""
     names = ["localhost"] if count == 1 else [f"local{number}" for number in range(count)]
     return tuple(Host(name, "127.0.0.1", "lo", gpus) for name in names)

@@ -40,12 +40,19 @@ class _Inventory(BaseModel):
     hosts: Annotated[dict[str, _Entry | None], Field(min_length=1)]
 
 
-def parse_hosts(option: str, accept_new_keys: bool = False, source: str = "--hosts") -> tuple[Access, ...]:
-    """`a,b`, `node[01-16,20]`, `user@a`, `@names.txt` or `@inventory.yaml`, in the order written: the first one leads.
+def parse_hosts(
+    option: str, accept_new_keys: bool = False, source: str = "--hosts"
+) -> tuple[Access, ...]:
+    """`a,b`, `node[01-16,20]`, `user@a`, `@names.txt` or `@inventory.yaml`, in the order written:
+    the first one leads.
 
     Raises InputError naming what is wrong; `source` is what it calls a list that is no file.
     """
-    found = tuple(_from_file(Path(option[1:]), source) if option.startswith("@") else _from_names(option, source))
+    found = tuple(
+        _from_file(Path(option[1:]), source)
+        if option.startswith("@")
+        else _from_names(option, source)
+    )
     _refuse(found, f"{source} {option}" if option.startswith("@") else source)
     return tuple(replace(access, accept_new_key=accept_new_keys) for access in found)
 
@@ -54,9 +61,16 @@ def _from_names(text: str, source: str) -> Iterator[Access]:
     """ClusterShell's node sets: the syntax that Slurm, clush and pdsh users know."""
     user, names = _split_user(text.strip())
     if "@" in names or "," in (user or ""):
-        wanted = "one user, in front, is for all hosts; several need an inventory (@hosts.yaml). Groups aren't known"
+        wanted = (
+            "one user, in front, is for all hosts; several need an inventory (@hosts.yaml). Groups"
+            " aren't known"
+        )
         raise InputError(f"{source}: {text!r}: {wanted}")
-    doubles = [name for name, count in Counter(part.strip() for part in names.split(",")).items() if name and count > 1]
+    doubles = [
+        name
+        for name, count in Counter(part.strip() for part in names.split(",")).items()
+        if name and count > 1
+    ]
     if doubles and "[" not in names:
         raise InputError(f"{source}: {', '.join(doubles)} named more than once")
     yield from (Access(name=name, target=name, user=user) for name in _expand(names, text, source))
@@ -75,7 +89,9 @@ def _expand(names: str, text: str, source: str) -> list[str]:
         raise InputError(f"{source}: {text!r} names {many} hosts, at most {MOST_HOSTS} are allowed")
     try:
         nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
-        written = [name for part in _parts(names) for name in NodeSet(part, resolver=RESOLVER_NOGROUP)]
+        written = [
+            name for part in _parts(names) for name in NodeSet(part, resolver=RESOLVER_NOGROUP)
+        ]
     except NodeSetException as error:
         raise InputError(f"{source}: {text!r} is no list of hosts: {error}") from None
     return [name for name in dict.fromkeys(written) if name in nodes]
@@ -93,10 +109,14 @@ def _span(ranges: str) -> int:
 
 
 def _parts(names: str) -> Iterator[str]:
-    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: between commas and other operators, those in brackets too."""
+    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: between commas and other operators, those in brackets
+    too."""
     for operand in re.split(r"[,!&^](?![^\[\]]*\])", names):
         pieces = re.split(r"\[([^\[\]]*)\]", operand.strip())  # every second one stood in brackets
-        ranges = ([f"[{one}]" for one in piece.split(",")] if at % 2 else [piece] for at, piece in enumerate(pieces))
+        ranges = (
+            [f"[{one}]" for one in piece.split(",")] if at % 2 else [piece]
+            for at, piece in enumerate(pieces)
+        )
         yield from map("".join, product(*ranges))
 
 
@@ -104,7 +124,9 @@ def _from_file(file: Path, source: str) -> Iterator[Access]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source} @{file}: can't be read: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
+        raise InputError(
+            f"{source} @{file}: can't be read: {getattr(error, 'strerror', 'not UTF-8 text')}"
+        ) from None
     if file.suffix in (".yaml", ".yml"):
         yield from _from_yaml(text, file)
         return
@@ -165,14 +187,18 @@ def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:
         gpus=both.get("gpus"),
         control_address=both.get("control_address"),
         hca=tuple(both.get("hca", ())),
-        labels=tuple(f"{key}={value}" for key, value in sorted({**defaults.labels, **entry.labels}.items())),
+        labels=tuple(
+            f"{key}={value}" for key, value in sorted({**defaults.labels, **entry.labels}.items())
+        ),
     )
 
 
 def _refuse(found: tuple[Access, ...], source: str) -> None:
     if not found:
         raise InputError(f"{source}: names no host")
-    doubles = [name for name, count in Counter(access.name for access in found).items() if count > 1]
+    doubles = [
+        name for name, count in Counter(access.name for access in found).items() if count > 1
+    ]
     if doubles:
         raise InputError(f"{source}: {', '.join(doubles)} named more than once")
     for access in found:

@@ -1,4 +1,5 @@
-"""What is known of RDMA adapters, GPUs' places and network interfaces: data only, the same on a host and here.
+"""What is known of RDMA adapters, GPUs' places and network interfaces: data only, the same on a
+host and here.
 
 Empty text and None: it could not be read. Names are the kernel's, and may be anything.
 """
@@ -14,14 +15,16 @@ DMA_BUF = (5, 12)  # the kernel hands memory of one device to another from then 
 
 
 def has_dma_buf(open_driver: bool, release: str) -> bool:
-    """Whether adapters reach a GPU's memory by the kernel's own way: the driver's half, and the kernel's."""
+    """Whether adapters reach a GPU's memory by the kernel's own way: the driver's half, and the
+    kernel's."""
     found = re.match(r"(\d+)\.(\d+)", release)
     return open_driver and found is not None and (int(found[1]), int(found[2])) >= DMA_BUF
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a device sits: `path` leads from its root complex (`pci0000:15`) through bridges to `pci`, itself."""
+    """Where a device sits: `path` leads from its root complex (`pci0000:15`) through bridges to
+    `pci`, itself."""
 
     pci: str
     path: tuple[str, ...] = ()
@@ -67,7 +70,8 @@ class Port:
 class Adapter:
     """An RDMA device. `model` is the kernel's hca_type, `verbs` its node in /dev/infiniband.
 
-    `is_vf`: a virtual function whose physical one is visible here, too; within a virtual machine it isn't.
+    `is_vf`: a virtual function whose physical one is visible here, too; within a virtual machine it
+    isn't.
     """
 
     name: str

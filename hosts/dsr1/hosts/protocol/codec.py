@@ -1,4 +1,5 @@
-"""Plans, commands and events as JSON lines: written from the dataclasses, read back by their type hints."""
+"""Plans, commands and events as JSON lines: written from the dataclasses, read back by their type
+hints."""
 
 import functools
 import json
@@ -14,7 +15,8 @@ from dsr1.hosts.protocol.process import HostPlan
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """An event with its place: `seq` counts from 1 within an agent, `time` is seconds since the epoch there."""
+    """An event with its place: `seq` counts from 1 within an agent, `time` is seconds since the
+    epoch there."""
 
     seq: int
     time: float
@@ -35,7 +37,9 @@ _args: Callable[[Any], tuple[Any, ...]] = functools.cache(get_args)
 @functools.cache
 def _wanted(kind: Any) -> frozenset[str]:
     """Fields that have no default."""
-    return frozenset(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+    return frozenset(
+        f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING
+    )
 
 
 def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
@@ -122,7 +126,8 @@ def parse_plan(text: bytes | str) -> HostPlan:
 
 
 def render_start(plan: HostPlan, secrets: Mapping[str, str]) -> bytes:
-    """What `start` reads: the plan on a line, then its secrets on another, so that they are in no argv and no plan."""
+    """What `start` reads: the plan on a line, then its secrets on another, so that they are in no
+    argv and no plan."""
     return render_plan(plan) + _line(dict(secrets))
 
 

@@ -17,7 +17,8 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End these processes, all when None. Answered by an Exited for each that ran, then one Gone that names them."""
+    """End these processes, all when None. Answered by an Exited for each that ran, then one Gone
+    that names them."""
 
     processes: tuple[str, ...] | None = None
 

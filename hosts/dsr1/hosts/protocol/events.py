@@ -1,6 +1,8 @@
-"""What an agent tells: one JSON object a line, numbered, so that a reader can resume where it stopped.
+"""What an agent tells: one JSON object a line, numbered, so that a reader can resume where it
+stopped.
 
-Every event has `seq` (1, 2, ...), `time` (seconds since the epoch on the agent's host) and `host` beside its fields.
+Every event has `seq` (1, 2, ...), `time` (seconds since the epoch on the agent's host) and `host`
+beside its fields.
 """
 
 import signal
@@ -29,7 +31,8 @@ class AgentUp:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the run needs of the host was taken, or not: any FAIL means that nothing may be started on it."""
+    """What the run needs of the host was taken, or not: any FAIL means that nothing may be started
+    on it."""
 
     findings: tuple[Finding, ...]
 
@@ -45,7 +48,8 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A process answers on its `listen_port`: it listens there, and says nothing of being unwell."""
+    """A process answers on its `listen_port`: it listens there, and says nothing of being
+    unwell."""
 
     process: str
 
@@ -63,9 +67,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """A process's main ended. `code` is its exit status, negative for a signal; `tail` its last log lines.
+    """A process's main ended. `code` is its exit status, negative for a signal; `tail` its last log
+    lines.
 
-    `requested` tells whether its end had been asked for; `error` is why it could not even be started.
+    `requested` tells whether its end had been asked for; `error` is why it could not even be
+    started.
     """
 
     process: str
@@ -85,7 +91,8 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """After a stop: nothing of these processes' groups is alive. `left` names what could not be ended."""
+    """After a stop: nothing of these processes' groups is alive. `left` names what could not be
+    ended."""
 
     processes: tuple[str, ...]
     left: tuple[str, ...] = ()

@@ -41,12 +41,17 @@ def _observe_one(source: str, read: Callable[[], Value]) -> Fact:
             raise ValueError(f"{value} is no number")
         return Fact(value, source)
     except UNREADABLE as error:
-        return Fact(None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        return Fact(
+            None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__
+        )
 
 
 def to_plain(facts: Facts) -> dict[str, dict[str, Value]]:
     """As JSON carries them."""
-    return {name: {"value": f.value, "source": f.source, "problem": f.problem} for name, f in facts.items()}
+    return {
+        name: {"value": f.value, "source": f.source, "problem": f.problem}
+        for name, f in facts.items()
+    }
 
 
 def _parse(told: Any) -> Fact:

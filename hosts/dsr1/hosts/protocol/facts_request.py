@@ -1,4 +1,5 @@
-"""What a host is asked beside what it is like: names to resolve, ports to look at, a model, folders."""
+"""What a host is asked beside what it is like: names to resolve, ports to look at, a model,
+folders."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -7,10 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the plan on this host.
+    """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the
+    plan on this host.
 
-    `etcd` are URLs of the user's own. `folders` will be written to. `pins` are distributions whose own wishes are told,
-    see the fact `software.wishes`. `sample_s`: seconds between two looks at the adapters' counters; 0: one look.
+    `etcd` are URLs of the user's own. `folders` will be written to. `pins` are distributions whose
+    own wishes are told, see the fact `software.wishes`. `sample_s`: seconds between two looks at
+    the adapters' counters; 0: one look.
     """
 
     model: str = ""
@@ -32,5 +35,7 @@ def parse_ask(text: str) -> Ask:
     plain = json.loads(text)
     if not isinstance(plain, dict) or plain.keys() != {field.name for field in fields(Ask)}:
         raise ValueError(f"an ask is an object of this dsr1's, not {text[:200]!r}")
-    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    told: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
+    }
     return Ask(**told)

@@ -1,4 +1,5 @@
-"""Who a process is: a pid alone is reused, a pid with its start time and the host's boot id is not."""
+"""Who a process is: a pid alone is reused, a pid with its start time and the host's boot id is
+not."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,8 @@ from dsr1.hosts.protocol.boot import boot_id
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What /proc/PID/stat says of a process. `start_time` is in clock ticks since boot (field 22, proc(5))."""
+    """What /proc/PID/stat says of a process. `start_time` is in clock ticks since boot (field 22,
+    proc(5))."""
 
     pid: int
     state: str
@@ -24,7 +26,8 @@ class Stat:
 
 
 def parse_stat(text: str) -> Stat:
-    """The name stands in parentheses and may hold spaces and parentheses itself, so fields count from the last one."""
+    """The name stands in parentheses and may hold spaces and parentheses itself, so fields count
+    from the last one."""
     rest = text[text.rindex(")") + 2 :].split()
     pid = int(text[: text.index(" ")])
     return Stat(pid, rest[0], int(rest[1]), int(rest[2]), int(rest[17]), float(rest[19]))

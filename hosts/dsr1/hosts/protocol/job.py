@@ -1,4 +1,5 @@
-"""What a long job on a host says while it works, and how: JSON, a line at a time, told the same way by all of them."""
+"""What a long job on a host says while it works, and how: JSON, a line at a time, told the same way
+by all of them."""
 
 import json
 import sys
@@ -20,7 +21,8 @@ def say_size(count: float) -> str:
 
 
 class Refused(Exception):
-    """A job can't be done. `kind` is whose fault: input (the order's), check (the host's) or work (what happened)."""
+    """A job can't be done. `kind` is whose fault: input (the order's), check (the host's) or work
+    (what happened)."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -90,7 +92,8 @@ def render_order(order: Order) -> bytes:
 
 
 def run_job(job: Job, order: Order, further: "SimpleQueue[Order]") -> int:
-    """Tells how far it is twice a second, so that silence means a lost host; then the result, or why there is none."""
+    """Tells how far it is twice a second, so that silence means a lost host; then the result, or
+    why there is none."""
     desk, over = Desk(further), threading.Event()
     ticker = threading.Thread(target=_tick, args=(desk, over), daemon=True)
     ticker.start()

@@ -1,4 +1,5 @@
-"""A run's logs with their process's name, to the end or followed; never more than two blocks in memory.
+"""A run's logs with their process's name, to the end or followed; never more than two blocks in
+memory.
 
 Text is whole lines, many at once: a line at a time, a fast log costs more to carry than to write.
 """
@@ -11,7 +12,8 @@ BLOCK, POLL_S = 1 << 18, 0.2
 
 
 class LogFile:
-    """One process's log, read from where the last read stopped. A line without its end waits for it, up to a block."""
+    """One process's log, read from where the last read stopped. A line without its end waits for
+    it, up to a block."""
 
     def __init__(self, file: Path) -> None:
         self.name = file.stem
@@ -20,7 +22,8 @@ class LogFile:
         self._rest = b""
 
     def new_text(self) -> Iterator[str]:
-        """Whole lines written since the last call. Carriage returns, as progress bars write them, end lines too."""
+        """Whole lines written since the last call. Carriage returns, as progress bars write them,
+        end lines too."""
         while data := self._read():
             whole, end, self._rest = (self._rest + data).replace(b"\r", b"\n").rpartition(b"\n")
             if len(self._rest) > BLOCK:
@@ -46,7 +49,8 @@ def _without_blank_lines(text: bytes) -> Iterator[str]:
 
 
 def read_logs(folder: Path, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-    """(process, text) of every log in `folder`/logs, as long as `follow` says so, and once more after."""
+    """(process, text) of every log in `folder`/logs, as long as `follow` says so, and once more
+    after."""
     files: dict[Path, LogFile] = {}
     while True:
         more = follow()

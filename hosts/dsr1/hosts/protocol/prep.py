@@ -1,6 +1,8 @@
-"""The words of node preparation, as they travel: what a host tells, the steps that it is asked for, how each ended.
+"""The words of node preparation, as they travel: what a host tells, the steps that it is asked for,
+how each ended.
 
-Texts of files are their bytes as UTF-8; what isn't UTF-8 is kept by surrogate escapes, and comes back as it was.
+Texts of files are their bytes as UTF-8; what isn't UTF-8 is kept by surrogate escapes, and comes
+back as it was.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from dsr1.hosts.protocol.codec import from_plain
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`kind`: absent, file, folder, link (its text is the target's) or other. `problem`: why it couldn't be read."""
+    """`kind`: absent, file, folder, link (its text is the target's) or other. `problem`: why it
+    couldn't be read."""
 
     path: str
     kind: str
@@ -30,7 +33,8 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """`on_bus`: by PCI. `persistence` of each by NVML, or the `problem` that kept it from telling."""
+    """`on_bus`: by PCI. `persistence` of each by NVML, or the `problem` that kept it from
+    telling."""
 
     on_bus: int
     persistence: tuple[int, ...] = ()
@@ -39,7 +43,8 @@ class Gpus:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """NVIDIA's kernel module. Without it loaded, no parameters. `dma_buf`: adapters need no module to reach GPUs."""
+    """NVIDIA's kernel module. Without it loaded, no parameters. `dma_buf`: adapters need no module
+    to reach GPUs."""
 
     params: tuple[tuple[str, str], ...] = ()
     dma_buf: bool = False
@@ -48,7 +53,8 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who asked, and by which door: ssh, slurm or shell. Limits as this session has them; -1 is unlimited."""
+    """Who asked, and by which door: ssh, slurm or shell. Limits as this session has them; -1 is
+    unlimited."""
 
     user: str
     uid: int
@@ -69,7 +75,8 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A file's text, before (None: it isn't there) and after. `settle` runs once after such edits and their undoing."""
+    """A file's text, before (None: it isn't there) and after. `settle` runs once after such edits
+    and their undoing."""
 
     checks: tuple[str, ...]
     why: str
@@ -92,7 +99,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something that no file holds. Without `undo` there is nothing to undo, or a reboot does it."""
+    """Something that no file holds. Without `undo` there is nothing to undo, or a reboot does
+    it."""
 
     checks: tuple[str, ...]
     why: str
@@ -104,7 +112,8 @@ class Command:
 class Kept:
     """An edit that was begun. States are `files.state_of`'s, empty for a file that wasn't there.
 
-    `after` has two while a file of ours is changed again. `backup` is a name in the store, `folders` are those we made.
+    `after` has two while a file of ours is changed again. `backup` is a name in the store,
+    `folders` are those we made.
     """
 
     path: str
@@ -117,7 +126,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What was done to a host, oldest first. `owed`: commands that are due since an edit, or its undoing."""
+    """What was done to a host, oldest first. `owed`: commands that are due since an edit, or its
+    undoing."""
 
     edits: tuple[Kept, ...] = ()
     settings: tuple[Setting, ...] = ()
@@ -165,7 +175,8 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`state`: done, failed, skipped (what it stands on failed) or refused (the host isn't as it was looked at)."""
+    """`state`: done, failed, skipped (what it stands on failed) or refused (the host isn't as it
+    was looked at)."""
 
     what: str
     state: str

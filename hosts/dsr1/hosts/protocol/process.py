@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An environment variable and where its value came from ("recipe runtime.env", "route to 10.0.0.1 (facts)")."""
+    """An environment variable and where its value came from ("recipe runtime.env", "route to
+    10.0.0.1 (facts)")."""
 
     name: str
     value: str
@@ -14,7 +15,8 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class SecretVariable:
-    """A variable whose value is never in a plan: the text of the agent's own file of that name, or its path."""
+    """A variable whose value is never in a plan: the text of the agent's own file of that name, or
+    its path."""
 
     name: str
     file: str
@@ -25,8 +27,8 @@ class SecretVariable:
 class PhaseRule:
     """A line of a process's log that says how far a start has come.
 
-    `pattern` is searched in every line. Its named groups are optional: `rank` (global DP rank; absent: every rank
-    of the process), `done` and `total` (a counter within the phase).
+    `pattern` is searched in every line. Its named groups are optional: `rank` (global DP rank;
+    absent: every rank of the process), `done` and `total` (a counter within the phase).
     """
 
     phase: str
@@ -37,10 +39,11 @@ class PhaseRule:
 class Process:
     """One command to run on a host.
 
-    `name` is unique in the plan and fit for a file name. Processes that share a `group` live and die together: an
-    engine's on all its hosts. `wave` orders the start: a wave begins once every process of the earlier ones is
-    `spawned`, and answers on its `listen_port`, if it has one. `ports` are every TCP port that it binds on its host.
-    `secrets` name the agent's own files. `grace_s` is the time in seconds between SIGTERM and SIGKILL.
+    `name` is unique in the plan and fit for a file name. Processes that share a `group` live and
+    die together: an engine's on all its hosts. `wave` orders the start: a wave begins once every
+    process of the earlier ones is `spawned`, and answers on its `listen_port`, if it has one.
+    `ports` are every TCP port that it binds on its host. `secrets` name the agent's own files.
+    `grace_s` is the time in seconds between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -59,7 +62,8 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not the agent's own.
+    """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not
+    the agent's own.
 
     `free_bytes` must be free below the agent's folder.
     """

@@ -16,7 +16,8 @@ class Peer:
 class ReachQuestion:
     """Listen on `own`, from its address connect to each of `peers`, who connect back.
 
-    A peer has `timeout_s` for an answer, and `window_s` to begin listening: then everything is closed.
+    A peer has `timeout_s` for an answer, and `window_s` to begin listening: then everything is
+    closed.
     """
 
     own: Peer

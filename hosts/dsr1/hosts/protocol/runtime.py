@@ -1,11 +1,13 @@
-"""What a host's runtime is asked, and what it tells: variables and flags that it knows, whether it takes commands."""
+"""What a host's runtime is asked, and what it tells: variables and flags that it knows, whether it
+takes commands."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """A process's command: `module` is what `python -m` runs, `argv` what follows it, `env` pairs of name and value."""
+    """A process's command: `module` is what `python -m` runs, `argv` what follows it, `env` pairs
+    of name and value."""
 
     name: str
     module: str
@@ -15,9 +17,11 @@ class CommandLine:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeQuestion:
-    """`python` runs the runtime's Python, setup lines included; `model` is the model's folder or hub id.
+    """`python` runs the runtime's Python, setup lines included; `model` is the model's folder or
+    hub id.
 
-    `modules` are those whose flags are asked for; the variables are asked for when `variables` is set.
+    `modules` are those whose flags are asked for; the variables are asked for when `variables` is
+    set.
     """
 
     python: tuple[str, ...]
@@ -38,7 +42,8 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """The flags that a module takes, with their dashes. `problem`: why it couldn't be asked; then there are none."""
+    """The flags that a module takes, with their dashes. `problem`: why it couldn't be asked; then
+    there are none."""
 
     module: str
     flags: tuple[str, ...] = ()
@@ -48,7 +53,8 @@ class Parser:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the runtime says of a command: accepted, refused or unknown, and why, in its own words."""
+    """What the runtime says of a command: accepted, refused or unknown, and why, in its own
+    words."""
 
     name: str
     verdict: str
@@ -57,7 +63,8 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeAnswer:
-    """`vllm` and `dynamo` are versions, empty where it isn't installed. `problem`: why something is missing."""
+    """`vllm` and `dynamo` are versions, empty where it isn't installed. `problem`: why something is
+    missing."""
 
     vllm: str = ""
     dynamo: str = ""

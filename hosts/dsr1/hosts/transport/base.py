@@ -43,7 +43,8 @@ Told = TypeVar("Told")
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """`state`: running, while anything of the process's group lives, or gone. `pid` None: it was never spawned."""
+    """`state`: running, while anything of the process's group lives, or gone. `pid` None: it was
+    never spawned."""
 
     name: str
     state: str
@@ -73,13 +74,15 @@ class Door:
 
 
 class Link(Protocol):
-    """A connection to one agent. Losing it changes nothing there; attach again with the last `seq` seen."""
+    """A connection to one agent. Losing it changes nothing there; attach again with the last `seq`
+    seen."""
 
     def send(self, command: Command) -> None:
         """HostError when the connection is lost."""
 
     def events(self) -> Iterator[Numbered]:
-        """Past events first, then as they come; ends when the connection is lost or the agent quits."""
+        """Past events first, then as they come; ends when the connection is lost or the agent
+        quits."""
 
     def close(self) -> None:
         """Ends `events`, from another thread too."""
@@ -87,7 +90,8 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A verb of the agent that does one thing and ends. `values` follow it; None: the host's folder of the run.
+    """A verb of the agent that does one thing and ends. `values` follow it; None: the host's folder
+    of the run.
 
     `as_root`: by sudo, which must not ask for a password. How sudo fails is told by the answer.
     """
@@ -118,7 +122,8 @@ class Answer:
 
 
 class Transport(ABC):
-    """The way to the agents of one run: a way to ask, to attach and to read logs; the rest is asking.
+    """The way to the agents of one run: a way to ask, to attach and to read logs; the rest is
+    asking.
 
     All methods raise HostError, with a remedy.
     """
@@ -133,7 +138,8 @@ class Transport(ABC):
 
     @abstractmethod
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-        """(process, text) of every log of the host, as long as `follow` says so, and once more after.
+        """(process, text) of every log of the host, as long as `follow` says so, and once more
+        after.
 
         Text is whole lines, many at once.
         """
@@ -142,17 +148,22 @@ class Transport(ABC):
         """Drop what is kept open; the next question opens it again. Agents live on."""
 
     def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:
-        """The run goes on without hosts that can't be reached. What there is to be told of that, in words."""
+        """The run goes on without hosts that can't be reached. What there is to be told of that, in
+        words."""
         return ()
 
     def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
-        """Start the agent of the plan's host, with its secrets by name. It starts nothing by itself."""
-        answer = self.ask(plan.host, Question("start", timeout_s=START_S, given=render_start(plan, secrets)))
+        """Start the agent of the plan's host, with its secrets by name. It starts nothing by
+        itself."""
+        answer = self.ask(
+            plan.host, Question("start", timeout_s=START_S, given=render_start(plan, secrets))
+        )
         if answer.code != 0:
             raise HostError(f"{plan.host}: the agent did not start: {answer.last_words}")
 
     def end(self, host: str) -> Gone:
-        """End the agent and everything it started, also when the agent itself is dead. Nothing started: Gone(())."""
+        """End the agent and everything it started, also when the agent itself is dead. Nothing
+        started: Gone(())."""
         answer = self.ask(host, Question("end", timeout_s=END_S))
         return _read(host, answer, parse_gone, "its processes may still run, ending them failed")
 
@@ -164,27 +175,37 @@ class Transport(ABC):
         asked = time.time()
         answer = self.ask(host, Question("facts", (render_ask(wanted),), FACTS_S))
         answered = time.time()
-        return _read(host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read")
+        return _read(
+            host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read"
+        )
 
     def runtime(self, host: str, question: RuntimeQuestion) -> RuntimeAnswer:
-        """What the host's runtime knows, and what it says of commands. The first time takes an import of vLLM."""
+        """What the host's runtime knows, and what it says of commands. The first time takes an
+        import of vLLM."""
         given = json.dumps(asdict(question)).encode()
-        answer = self.ask(host, Question("runtime", (), question.timeout_s + RUNTIME_MARGIN_S, given))
+        answer = self.ask(
+            host, Question("runtime", (), question.timeout_s + RUNTIME_MARGIN_S, given)
+        )
         return _read(host, answer, parse_runtime, "its runtime can't be asked")
 
     def reach(self, host: str, question: ReachQuestion) -> ReachAnswer:
-        """Which peers the host reaches over TCP, while it listens for them in turn: to be asked of all at once."""
+        """Which peers the host reaches over TCP, while it listens for them in turn: to be asked of
+        all at once."""
         given = json.dumps(asdict(question)).encode()
         answer = self.ask(host, Question("reach", (), question.window_s + REACH_MARGIN_S, given))
         return _read(host, answer, parse_reach, "it can't try its peers")
 
     def doors(self, host: str) -> tuple[Door, ...]:
         """What listens where, as the host's kernel has it."""
-        return _read(host, self.ask(host, Question("doors")), parse_doors, "its sockets can't be read")
+        return _read(
+            host, self.ask(host, Question("doors")), parse_doors, "its sockets can't be read"
+        )
 
     def look(self, host: str) -> HostState:
         """What runs, from the host's records. Disturbs nothing."""
-        return _read(host, self.ask(host, Question("look")), parse_look, "its records can't be read")
+        return _read(
+            host, self.ask(host, Question("look")), parse_look, "its records can't be read"
+        )
 
 
 def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: str) -> Told:
@@ -205,12 +226,15 @@ def parse_reach(text: bytes) -> ReachAnswer:
 
 def parse_look(text: bytes) -> HostState:
     plain = json.loads(text)
-    processes = (ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items())
+    processes = (
+        ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items()
+    )
     return HostState(plain["agent"], tuple(processes))
 
 
 def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
-    """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds since the epoch."""
+    """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds
+    since the epoch."""
     facts = from_wire(clean(json.loads(text)) if b"\\u" in text else json.loads(text))
     now = facts["clock.now"].value
     offset = now - (asked + answered) / 2 if isinstance(now, float) else None
@@ -220,13 +244,20 @@ def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
 
 
 def clean(value: Any) -> Any:
-    """What others chose (names of files, commands, variables) ends on a terminal: no lone surrogates, no controls."""
+    """What others chose (names of files, commands, variables) ends on a terminal: no lone
+    surrogates, no controls."""
     if isinstance(value, str):
         return value.encode(errors="replace").decode().translate(CONTROLS)
     if isinstance(value, list):
         return [clean(one) for one in value]
-    return {clean(name): clean(one) for name, one in value.items()} if isinstance(value, dict) else value
+    return (
+        {clean(name): clean(one) for name, one in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 def parse_doors(text: bytes) -> tuple[Door, ...]:
-    return tuple(Door(str(process), str(address), int(port)) for process, address, port in json.loads(text))
+    return tuple(
+        Door(str(process), str(address), int(port)) for process, address, port in json.loads(text)
+    )

@@ -1,4 +1,5 @@
-"""Packs the agent into one file that any Python runs: a zipapp, the same bytes for the same sources."""
+"""Packs the agent into one file that any Python runs: a zipapp, the same bytes for the same
+sources."""
 
 import hashlib
 import io
@@ -22,11 +23,16 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def _contents() -> dict[str, bytes]:
-    """By name in the archive; a folder's name ends in a slash (zipimport finds namespace packages by it)."""
+    """By name in the archive; a folder's name ends in a slash (zipimport finds namespace packages
+    by it)."""
     sources = [HOSTS / "__init__.py"]
     sources += [path for part in PARTS for path in sorted((HOSTS / part).rglob("*.py"))]
-    files = {f"dsr1/hosts/{path.relative_to(HOSTS).as_posix()}": path.read_bytes() for path in sources}
-    folders = sorted({f"{parent}/" for name in files for parent in PurePosixPath(name).parents[:-1]})
+    files = {
+        f"dsr1/hosts/{path.relative_to(HOSTS).as_posix()}": path.read_bytes() for path in sources
+    }
+    folders = sorted(
+        {f"{parent}/" for name in files for parent in PurePosixPath(name).parents[:-1]}
+    )
     return {"__main__.py": MAIN, **dict.fromkeys(folders, b""), **files}
 
 

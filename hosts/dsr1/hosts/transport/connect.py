@@ -15,14 +15,16 @@ Way = SshTransport | LocalTransport
 
 @contextmanager
 def over_ssh(accesses: Sequence[Access], python: str) -> Iterator[SshTransport]:
-    """Connections are opened as they are needed, and closed at the end; jobs that still run end with them."""
+    """Connections are opened as they are needed, and closed at the end; jobs that still run end
+    with them."""
     with closing(SshTransport(accesses, "no-run", python)) as transport:
         yield transport
 
 
 @contextmanager
 def way_to(accesses: Sequence[Access], python: str) -> Iterator[tuple[Way, tuple[str, ...]]]:
-    """With the names of the hosts. Without accesses it leads to this machine, under the name HERE."""
+    """With the names of the hosts. Without accesses it leads to this machine, under the name
+    HERE."""
     if accesses:
         with over_ssh(accesses, python) as transport:
             yield transport, tuple(access.name for access in accesses)

@@ -1,4 +1,5 @@
-"""One host over SSH: a connection that is opened once and reused, and commands on it that always end."""
+"""One host over SSH: a connection that is opened once and reused, and commands on it that always
+end."""
 
 import contextlib
 import functools
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
 BLOCK = 65536
-logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its tracebacks go to stderr beside our errors
+logging.getLogger("paramiko").addHandler(
+    logging.NullHandler()
+)  # else its tracebacks go to stderr beside our errors
 
 
 class Remote:
@@ -34,14 +37,17 @@ class Remote:
         self._opening = threading.Lock()
 
     def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
-        """Run a command, once `given` has gone to its stdin, for so long. The two output streams stay apart."""
+        """Run a command, once `given` has gone to its stdin, for so long. The two output streams
+        stay apart."""
         with contextlib.closing(self._start(argv)) as channel:
             try:
                 with _as_oserror():
                     return _converse(channel, given, timeout)
             except TimeoutError as error:
                 self.drop()
-                raise HostError(f"{self.name}: no answer in {timeout:.0f} s ({str(error) or 'timed out'})") from error
+                raise HostError(
+                    f"{self.name}: no answer in {timeout:.0f} s ({str(error) or 'timed out'})"
+                ) from error
             except OSError as error:
                 raise self._lost(error) from error
 
@@ -69,7 +75,9 @@ class Remote:
         """Close the connection; the next command opens another."""
         connection, self._connection = self._connection, None
         for hop in hops(connection):
-            with contextlib.suppress(Exception):  # closing a broken connection has nothing left to tell
+            with contextlib.suppress(
+                Exception
+            ):  # closing a broken connection has nothing left to tell
                 hop.close()
 
     def _connected(self) -> "Connection":
@@ -97,10 +105,13 @@ class Remote:
                 f"{self.name}: its host key has changed: {error}. Check it, then `ssh-keygen -R`"
             ) from error
         except PasswordRequiredException as error:
-            raise HostError(f"{self.name}: the key needs a passphrase; load it with ssh-add") from error
+            raise HostError(
+                f"{self.name}: the key needs a passphrase; load it with ssh-add"
+            ) from error
         except AuthenticationException as error:
             raise HostError(
-                f"{self.name}: refused our keys ({error}), and dsr1 types no password: put a key there (ssh-copy-id)"
+                f"{self.name}: refused our keys ({error}), and dsr1 types no password: put a key"
+                " there (ssh-copy-id)"
             ) from error
         except (SSHException, OSError, EOFError, ValueError) as error:
             raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
@@ -146,21 +157,27 @@ def _as_oserror() -> Iterator[None]:
 
 
 def _why(error: Exception) -> str:
-    """paramiko's words for an unknown key, or for what is no SSH server, say nothing of what to do."""
+    """paramiko's words for an unknown key, or for what is no SSH server, say nothing of what to
+    do."""
     if "not found in known_hosts" in str(error):
         return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
     if "protocol banner" in str(error):
         return f"nothing like SSH answers there ({error}). Is it the right port?"
-    tried: dict[tuple[str, int], OSError] = getattr(error, "errors", {})  # of paramiko's NoValidConnectionsError
+    tried: dict[tuple[str, int], OSError] = getattr(
+        error, "errors", {}
+    )  # of paramiko's NoValidConnectionsError
     if tried:
-        return ", ".join(f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items())
+        return ", ".join(
+            f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items()
+        )
     if refusal := getattr(error, "text", ""):  # of paramiko's ChannelException
         return f"its jump host says: {refusal}"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
 def make_connection(access: Access) -> "Connection":
-    """Not opened yet. Fabric reads ~/.ssh/config; a ProxyJump there is as good as the access's own jump."""
+    """Not opened yet. Fabric reads ~/.ssh/config; a ProxyJump there is as good as the access's own
+    jump."""
     from fabric import Connection
 
     connection = Connection(
@@ -176,14 +193,16 @@ def make_connection(access: Access) -> "Connection":
 
 
 def hops(connection: "Connection | None") -> "Iterator[Connection]":
-    """The connection, and those that it goes through. A ProxyCommand of ~/.ssh/config is none, but its own business."""
+    """The connection, and those that it goes through. A ProxyCommand of ~/.ssh/config is none, but
+    its own business."""
     while connection is not None and not isinstance(connection, str):
         yield connection
         connection = connection.gateway
 
 
 def _guard(connection: "Connection", accept_new_key: bool) -> None:
-    """Fabric by itself would wait for minutes, and take unknown host keys, and changed ones, without a word."""
+    """Fabric by itself would wait for minutes, and take unknown host keys, and changed ones,
+    without a word."""
     from paramiko import AutoAddPolicy, RejectPolicy
 
     limits = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), CONNECT_S)
@@ -198,12 +217,15 @@ def _guard(connection: "Connection", accept_new_key: bool) -> None:
 
 def known_hosts() -> "HostKeys":
     files = (Path("/etc/ssh/ssh_known_hosts"), Path.home() / ".ssh" / "known_hosts")
-    return _read_known_hosts(tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists()))
+    return _read_known_hosts(
+        tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
+    )
 
 
 @functools.lru_cache(1)
 def _read_known_hosts(files: tuple[tuple[str, int], ...]) -> "HostKeys":
-    """Read once for each change: a file of hundreds of hosts, read for each of them, costs more than connecting."""
+    """Read once for each change: a file of hundreds of hosts, read for each of them, costs more
+    than connecting."""
     from paramiko import HostKeys
 
     keys = HostKeys()
@@ -214,7 +236,8 @@ def _read_known_hosts(files: tuple[tuple[str, int], ...]) -> "HostKeys":
 
 
 def _bound(connection: "Connection") -> None:
-    """Without these a cut cable hangs for minutes: keepalive alone doesn't end what was sent and never acknowledged."""
+    """Without these a cut cable hangs for minutes: keepalive alone doesn't end what was sent and
+    never acknowledged."""
     transport = connection.transport
     assert transport is not None
     transport.set_keepalive(KEEPALIVE_S)

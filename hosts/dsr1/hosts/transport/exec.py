@@ -1,4 +1,5 @@
-"""One command on many hosts: bounded in number and in time, and what they said, equal outputs folded together."""
+"""One command on many hosts: bounded in number and in time, and what they said, equal outputs
+folded together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from dsr1.hosts.transport.parallel import at_once
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a command said on a host; `code` is None where it couldn't be run, and `text` says why."""
+    """What a command said on a host; `code` is None where it couldn't be run, and `text` says
+    why."""
 
     code: int | None
     text: str
@@ -29,7 +31,10 @@ def run_on_all(hosts: Sequence[Access], argv: Sequence[str], timeout: float) -> 
         return Said(done.code, (done.out + done.err).decode(errors="replace"))
 
     said = at_once(run_one, {access.name: access for access in hosts})
-    return {name: Said(None, str(what)) if isinstance(what, HostError) else what for name, what in said.items()}
+    return {
+        name: Said(None, str(what)) if isinstance(what, HostError) else what
+        for name, what in said.items()
+    }
 
 
 def fold(said: Mapping[str, Said]) -> dict[Said, list[str]]:

@@ -1,4 +1,5 @@
-"""A job on many hosts at once, each in a thread; its refusals become dsr1's errors, and Ctrl-C ends all of them."""
+"""A job on many hosts at once, each in a thread; its refusals become dsr1's errors, and Ctrl-C ends
+all of them."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,11 @@ from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.job import Order, Progress, Refused, Told
 from dsr1.hosts.transport.connect import Way
 
-KINDS: Mapping[str, type[Dsr1Error]] = {"input": InputError, "check": CheckFailed, "work": LaunchFailed}
+KINDS: Mapping[str, type[Dsr1Error]] = {
+    "input": InputError,
+    "check": CheckFailed,
+    "work": LaunchFailed,
+}
 Show = Callable[[str, Progress], None]
 Results = dict[str, dict[str, Any] | Dsr1Error]
 
@@ -46,8 +51,11 @@ def _wait(future: "Future[dict[str, Any] | Dsr1Error]", way: Way) -> dict[str, A
 
 
 def raise_worst(results: Results) -> None:
-    """One error that names all, of the kind that most needs another command: input, then check, then the rest."""
+    """One error that names all, of the kind that most needs another command: input, then check,
+    then the rest."""
     errors = [result for result in results.values() if isinstance(result, Dsr1Error)]
     if errors:
-        kind = next(kind for kind in KINDS.values() if any(isinstance(error, kind) for error in errors))
+        kind = next(
+            kind for kind in KINDS.values() if any(isinstance(error, kind) for error in errors)
+        )
         raise kind("\n".join(map(str, errors)))

@@ -1,4 +1,5 @@
-"""The transport to agents on this machine: a subprocess to start and end them, their unix socket to talk."""
+"""The transport to agents on this machine: a subprocess to start and end them, their unix socket to
+talk."""
 
 import contextlib
 import os
@@ -18,7 +19,13 @@ from dsr1.hosts.protocol.log_lines import read_logs
 from dsr1.hosts.transport.base import Answer, Numbered, Question, Transport
 from dsr1.hosts.transport.bundle import make_bundle
 
-AS_ROOT = ("sudo", "-n", "--", "env", "PYTHONDONTWRITEBYTECODE=1")  # root's bytecode would be in its owner's way
+AS_ROOT = (
+    "sudo",
+    "-n",
+    "--",
+    "env",
+    "PYTHONDONTWRITEBYTECODE=1",
+)  # root's bytecode would be in its owner's way
 
 
 class LocalLink:
@@ -32,10 +39,13 @@ class LocalLink:
         try:
             self._line.sendall(render_command(command))
         except OSError as error:
-            raise HostError(f"{self._host}: the connection to its agent is lost ({error}); {_log_hint()}") from error
+            raise HostError(
+                f"{self._host}: the connection to its agent is lost ({error}); {_log_hint()}"
+            ) from error
 
     def events(self) -> Iterator[Numbered]:
-        """A line cut short by the loss of the connection is no event; it comes again to who attaches again."""
+        """A line cut short by the loss of the connection is no event; it comes again to who
+        attaches again."""
         rest = b""
         while data := self._receive():
             *lines, rest = (rest + data).split(b"\n")
@@ -57,7 +67,9 @@ class LocalLink:
         try:
             return parse_event(line)
         except ValueError as error:
-            raise HostError(f"{self._host}: its agent says what this dsr1 doesn't know: {error}") from error
+            raise HostError(
+                f"{self._host}: its agent says what this dsr1 doesn't know: {error}"
+            ) from error
 
 
 def _log_hint() -> str:
@@ -65,7 +77,8 @@ def _log_hint() -> str:
 
 
 class LocalTransport(Transport):
-    """Agents in `folder`/HOST, run by `python`, the runtime's (a tuple, so that a wrapper may stand before it)."""
+    """Agents in `folder`/HOST, run by `python`, the runtime's (a tuple, so that a wrapper may stand
+    before it)."""
 
     def __init__(self, folder: Path, python: tuple[str, ...]) -> None:
         self._folder = folder.absolute()
@@ -78,7 +91,11 @@ class LocalTransport(Transport):
         try:
             argv = (*first, *self._python, str(make_bundle(self._folder)), question.verb, *values)
             done = subprocess.run(
-                argv, input=question.given, capture_output=True, timeout=question.timeout_s, check=False
+                argv,
+                input=question.given,
+                capture_output=True,
+                timeout=question.timeout_s,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             late = f"the agent's `{question.verb}` took over {question.timeout_s:.0f} s"
@@ -89,7 +106,9 @@ class LocalTransport(Transport):
             wanted = f"{self._python[0]} is not there; name the runtime's Python in the recipe"
             raise HostError(f"{host}: {wanted} ({error})") from error
         except OSError as error:
-            raise HostError(f"{host}: the agent can't be run with {self._python[0]}: {error}") from error
+            raise HostError(
+                f"{host}: the agent can't be run with {self._python[0]}: {error}"
+            ) from error
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
@@ -103,7 +122,9 @@ class LocalTransport(Transport):
             except BrokeOff as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except BrokenPipeError:
-                raise HostError(f"{host}: its agent could not begin: {child.stdout.read().decode()}") from None
+                raise HostError(
+                    f"{host}: its agent could not begin: {child.stdout.read().decode()}"
+                ) from None
             finally:
                 child.kill()
 
@@ -133,7 +154,10 @@ class LocalTransport(Transport):
         except OSError as error:
             raise HostError(f"{host}: its agent can't be reached: {error}") from error
         if line is None:
-            raise HostError(f"{host}: no agent listens in {self._folder / host}; {_log_hint()}, then stop the run")
+            raise HostError(
+                f"{host}: no agent listens in {self._folder / host}; {_log_hint()}, then stop"
+                " the run"
+            )
         link = LocalLink(line, host)
         link.send(Subscribe(since))
         return link

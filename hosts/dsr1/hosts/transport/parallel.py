@@ -1,4 +1,5 @@
-"""The same for many hosts at once, in daemon threads: nobody waits for them who leaves early, by Ctrl-C above all.
+"""The same for many hosts at once, in daemon threads: nobody waits for them who leaves early, by
+Ctrl-C above all.
 
 A pool's threads are waited for at the end of the program, whatever has happened.
 """
@@ -30,7 +31,9 @@ def begin(work: Callable[[], Result]) -> "Future[Result]":
     return future
 
 
-def at_once(work: Callable[[Item], Result], items: Mapping[str, Item]) -> dict[str, Result | HostError]:
+def at_once(
+    work: Callable[[Item], Result], items: Mapping[str, Item]
+) -> dict[str, Result | HostError]:
     """Do it for every item, several at a time; an item that fails keeps its error."""
     room, left_early = threading.Semaphore(AT_ONCE), threading.Event()
 

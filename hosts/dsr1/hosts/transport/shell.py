@@ -1,4 +1,5 @@
-"""A host's shell, whatever carries it: commands that always end, and channels to talk with one that goes on."""
+"""A host's shell, whatever carries it: commands that always end, and channels to talk with one that
+goes on."""
 
 from collections.abc import Sequence
 from typing import Protocol

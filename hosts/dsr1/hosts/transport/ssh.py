@@ -1,4 +1,5 @@
-"""The transport through a shell on each host, SSH's above all: agents in a private folder of each host."""
+"""The transport through a shell on each host, SSH's above all: agents in a private folder of each
+host."""
 
 import contextlib
 import json
@@ -24,20 +25,24 @@ FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 # Bytecode that root writes would be in the way of the Python's owner.
 AS_SELF, AS_ROOT = "exec", "exec sudo -n -- env PYTHONDONTWRITEBYTECODE=1"
 
-# The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is the agent's file,
-# $2 the Python, $3 what runs it, the rest its arguments, of which @ stands for the folder.
-ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] || exit 93
+# The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is
+# the agent's file, $2 the Python, $3 what runs it, the rest its arguments, of which @ stands for
+# the folder.
+ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] \\
+|| exit 93
 if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
 echo "$d is not a folder of ours alone" >&2; exit 90; fi
 """
 _RUN = f"""{ENTER}f=$d/$1; p=$2; x=$3; shift 3
 if [ -L "$f" ] || ! [ -f "$f" ] || ! [ -O "$f" ]; then exit 91; fi
 p=$(command -v -- "$p") || exit 92
-n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1)); case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
+n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1))
+case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
 $x "$p" "$f" "$@"
 """
 _PUT = f"""{ENTER}t=$d/$1.$$
-mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" || {{ rm -f "$t"; exit 1; }}
+mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" \\
+|| {{ rm -f "$t"; exit 1; }}
 """
 
 
@@ -67,7 +72,9 @@ class ShellLink:
             with self._sending:
                 self._channel.sendall(render_command(command))
         except OSError as error:
-            raise HostError(f"{self._host}: the connection to its agent is lost ({error})") from error
+            raise HostError(
+                f"{self._host}: the connection to its agent is lost ({error})"
+            ) from error
 
     def events(self) -> Iterator[Numbered]:
         rest = b""
@@ -89,11 +96,14 @@ class ShellLink:
         try:
             return parse_event(line)
         except ValueError as error:
-            raise HostError(f"{self._host}: its agent says what this dsr1 doesn't know: {error}") from error
+            raise HostError(
+                f"{self._host}: its agent says what this dsr1 doesn't know: {error}"
+            ) from error
 
 
 class ShellTransport(Transport):
-    """Agents of one run, in /tmp/dsr1-UID/RUN/HOST of every host, run by `python`, the runtime's own there."""
+    """Agents of one run, in /tmp/dsr1-UID/RUN/HOST of every host, run by `python`, the runtime's
+    own there."""
 
     def __init__(self, shells: Mapping[str, Shell], run: str, python: str) -> None:
         self._remotes = dict(shells)
@@ -110,7 +120,8 @@ class ShellTransport(Transport):
             raise HostError(f"{host}: its agent can't run: {answer.last_words}") from error
 
     def put(self, host: str, file: Path, name: str) -> None:
-        """Send a file once: its name, or its folder's, says its content: one that is there is whole and the same."""
+        """Send a file once: its name, or its folder's, says its content: one that is there is whole
+        and the same."""
         there = self._remotes[host].run(("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name), SEE_S)
         if there.code != 0:
             self._send(host, file.read_bytes(), name, "700")
@@ -125,11 +136,18 @@ class ShellTransport(Transport):
             self._send(host, self._bundle, bundle_name(self._bundle), "600")
             answer = remote.run(argv, question.timeout_s, question.given)
         if answer.code == NO_PYTHON:
-            raise HostError(f"{host}: {self._python} is not there; name the runtime's Python in the recipe's runtime")
+            raise HostError(
+                f"{host}: {self._python} is not there; name the runtime's Python in the recipe's"
+                " runtime"
+            )
         if answer.code == SHUT:
-            raise HostError(f"{host}: {answer.last_words}; dsr1 keeps its folder in /tmp, make room there")
+            raise HostError(
+                f"{host}: {answer.last_words}; dsr1 keeps its folder in /tmp, make room there"
+            )
         if answer.code == FOREIGN:
-            raise HostError(f"{host}: {answer.last_words}; have it removed: another user may have made it")
+            raise HostError(
+                f"{host}: {answer.last_words}; have it removed: another user may have made it"
+            )
         return answer
 
     def attach(self, host: str, since: int) -> ShellLink:
@@ -149,7 +167,8 @@ class ShellTransport(Transport):
                 raise HostError(f"{host}: its logs can't be read on: {error}") from error
 
     def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
-        """The agent is put there first, by a look; `close`, from another thread too, ends the job."""
+        """The agent is put there first, by a look; `close`, from another thread too, ends the
+        job."""
         self.see(host, "")
         channel = self._remotes[host].open(self._argv(("work", job)))
         channel.settimeout(SILENT_S)
@@ -160,7 +179,9 @@ class ShellTransport(Transport):
             except BrokeOff as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except OSError as error:
-                raise HostError(f"{host}: lost while it worked ({str(error) or 'it fell silent'})") from error
+                raise HostError(
+                    f"{host}: lost while it worked ({str(error) or 'it fell silent'})"
+                ) from error
 
     def close(self) -> None:
         for remote in self._remotes.values():

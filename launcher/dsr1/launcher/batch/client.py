@@ -28,7 +28,8 @@ Done = Callable[[State, JobInfo | None], bool]
 
 
 def this_site() -> Site:
-    """This dsr1 and this user's state folder; where a checkout runs without being installed its path comes along."""
+    """This dsr1 and this user's state folder; where a checkout runs without being installed its
+    path comes along."""
     return Site(sys.executable, str(state_folder()), os.environ.get("PYTHONPATH", ""))
 
 
@@ -49,25 +50,33 @@ def describe(handle: Handle) -> str:
     if info.waits and ours:
         return f"{waiting_for(info)}; a run of the rendered script appears once it starts"
     whose = "" if ours else f" of {info.user}"
-    return f"{handle}: job {handle.job}{whose} ({info.state}) is no run that is kept in {state_folder()}"
+    return (
+        f"{handle}: job {handle.job}{whose} ({info.state}) is no run that is kept in"
+        f" {state_folder()}"
+    )
 
 
 def prepare_output(recipe: Recipe) -> None:
-    """Without its folder a job fails and says nothing, since it has nowhere to say it. InputError, LaunchFailed."""
+    """Without its folder a job fails and says nothing, since it has nowhere to say it. InputError,
+    LaunchFailed."""
     own = state_folder() / "jobs"
     folder = Path(recipe.slurm.output).parent if recipe.slurm.output else own
     try:
         own.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise LaunchFailed(f"{own}: can't be made: {error.strerror}; set DSR1_STATE_DIR to a shared folder") from None
+        raise LaunchFailed(
+            f"{own}: can't be made: {error.strerror}; set DSR1_STATE_DIR to a shared folder"
+        ) from None
     if "%" not in str(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise InputError(
-            f"slurm.output: {folder} is no folder that can be written to: the job would end without a word"
+            f"slurm.output: {folder} is no folder that can be written to: the job would end without"
+            " a word"
         )
 
 
 def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wait: bool) -> Run:
-    """Submit a run and, if asked, show every state until it serves. Ctrl-C or failure leaves nothing running.
+    """Submit a run and, if asked, show every state until it serves. Ctrl-C or failure leaves
+    nothing running.
 
     Raises InputError with sbatch's words, LaunchFailed, or CheckFailed when a host isn't fit.
     """
@@ -79,11 +88,14 @@ def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wa
         return _until_ready(run, show) if wait else run
     except KeyboardInterrupt:
         stop_job(run)
-        raise LaunchFailed(f"{run.name}: interrupted; everything that had been started is gone") from None
+        raise LaunchFailed(
+            f"{run.name}: interrupted; everything that had been started is gone"
+        ) from None
 
 
 def try_job(recipe: Recipe, name: str) -> str:
-    """What Slurm says of a run that isn't submitted. Raises as `launch_job` does before it submits."""
+    """What Slurm says of a run that isn't submitted. Raises as `launch_job` does before it
+    submits."""
     _, script = _prepare(recipe, name, ())
     return try_only(script)
 
@@ -104,7 +116,9 @@ def _submit(run: Run, script: str) -> None:
         info = _ask(run, None, fresh=True)
         if run.state().reason == UNSUBMITTED:
             queue().cancel(job)
-            raise LaunchFailed(f"{run.name}: it was stopped while job {job} was submitted, which is taken back")
+            raise LaunchFailed(
+                f"{run.name}: it was stopped while job {job} was submitted, which is taken back"
+            )
         if info and info.hopeless:
             queue().cancel(job)
             raise InputError(f"job {job} would wait for ever ({info.reason}): {info.hopeless}")
@@ -116,7 +130,8 @@ def _submit(run: Run, script: str) -> None:
 
 
 def _until_ready(run: Run, show: Show) -> Run:
-    """A reason to wait for ever may show only once the scheduler has looked at the job, or change into one."""
+    """A reason to wait for ever may show only once the scheduler has looked at the job, or change
+    into one."""
     state = _watch(run, _is_decided, show)
     if state.phase == "ready":
         return run
@@ -164,16 +179,24 @@ def _job(run: Run) -> Handle:
 
 
 def standings(runs: Iterable[Run]) -> dict[str, State]:
-    """By name: how runs in jobs stand, by one question to Slurm for all of them. What has ended is kept with them."""
+    """By name: how runs in jobs stand, by one question to Slurm for all of them. What has ended is
+    kept with them."""
     jobs = {run.name: (run, _job(run).job, run.job_end()) for run in runs}
     asked = dict(queue().look_up([job for _, job, end in jobs.values() if end is None]))
-    stale = [job for run, job, _ in jobs.values() if job in asked and not asked[job].over and run.state().ended]
-    asked |= queue().look_up(stale, fresh=True)  # told before the supervisor's end: how the job ended isn't in it
+    stale = [
+        job
+        for run, job, _ in jobs.values()
+        if job in asked and not asked[job].over and run.state().ended
+    ]
+    asked |= queue().look_up(
+        stale, fresh=True
+    )  # told before the supervisor's end: how the job ended isn't in it
     for run, job, end in jobs.values():
         if end is None and job in asked and asked[job].over:
             run.save_job_end(asked[job])
     return {
-        name: conclude(run.state(), job, end or asked.get(job), time.time()) for name, (run, job, end) in jobs.items()
+        name: conclude(run.state(), job, end or asked.get(job), time.time())
+        for name, (run, job, end) in jobs.items()
     }
 
 
@@ -184,7 +207,8 @@ def output_of(run: Run) -> Path | None:
 
 
 def stop_job(run: Run) -> tuple[str, ...]:
-    """End a run's job: in order, by its supervisor, or if that takes too long by Slurm. What may be left, in words."""
+    """End a run's job: in order, by its supervisor, or if that takes too long by Slurm. What may be
+    left, in words."""
     job = _job(run).job if run.job() else ""
     info = queue().look_up([job], fresh=True).get(job) if job else None
     if info and not info.over:

@@ -1,6 +1,8 @@
-"""What a batch step becomes: hosts from the allocation, checks, then the supervisor, all in this one process.
+"""What a batch step becomes: hosts from the allocation, checks, then the supervisor, all in this
+one process.
 
-`python -m dsr1.launcher.batch.main [--name RUN] [--no-check] [--skip-check CHECK]... SCRIPT`, the recipe on stdin.
+`python -m dsr1.launcher.batch.main [--name RUN] [--no-check] [--skip-check CHECK]... SCRIPT`, the
+recipe on stdin.
 """
 
 import argparse
@@ -39,11 +41,16 @@ SCRIPT = "job.sh"
 AGAIN_RUN, AGAIN_NUMBER = "DSR1_JOB_RUN", "DSR1_JOB_NUMBER"
 WARNED = "the job's time limit is near"
 CANCELLED = "Slurm told the job to end"
-WHY: dict[int, str] = {signal.SIGTERM: CANCELLED, signal.SIGINT: "asked to stop", signal.SIGUSR1: WARNED}
+WHY: dict[int, str] = {
+    signal.SIGTERM: CANCELLED,
+    signal.SIGINT: "asked to stop",
+    signal.SIGUSR1: WARNED,
+}
 
 
 class Ending:
-    """Signals ask the supervisor to stop, and before there is one they end what is being prepared."""
+    """Signals ask the supervisor to stop, and before there is one they end what is being
+    prepared."""
 
     def __init__(self) -> None:
         self.supervisor: Supervisor | None = None
@@ -66,7 +73,8 @@ class Ending:
 
 
 def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
-    """The run that `launch` has made for this job, or one of its own. InputError: another run has that name."""
+    """The run that `launch` has made for this job, or one of its own. InputError: another run has
+    that name."""
     again = os.environ.get(AGAIN_RUN)
     run = new_run(again or name or f"{recipe.name}-{allocation.job}")
     handle = Handle(allocation.cluster, allocation.job)
@@ -82,7 +90,8 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
 
 
 def _forget_before(run: Run) -> None:
-    """What one before it, or itself before a requeue, had registered on one machine: nobody of those is there."""
+    """What one before it, or itself before a requeue, had registered on one machine: nobody of
+    those is there."""
     shutil.rmtree(run.folder / "discovery")
     (run.folder / "discovery").mkdir()
 
@@ -91,11 +100,15 @@ def _refuse_anothers(run: Run, handle: Handle) -> None:
     """`launch` may not have written down yet which job it got for its run."""
     waiting = run.job()
     whose = f"job {waiting.job}" if waiting else "no job"
-    if (waiting and waiting.job != handle.job) or (waiting is None and run.state().phase != "queued"):
+    if (waiting and waiting.job != handle.job) or (
+        waiting is None and run.state().phase != "queued"
+    ):
         raise InputError(f"--name {run.name}: there is a run of that name, and it is of {whose}")
 
 
-def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> None:
+def serve(
+    run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending
+) -> None:
     """Until the deployment has ended; the run's state then says how."""
     limits, python = recipe.timeouts, recipe.runtime.interpreter
     keeper = Keeper(python, str(make_bundle(run.folder)), limits.lost)
@@ -109,15 +122,22 @@ def serve(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str
         ending.supervisor.supervise()
 
 
-def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]) -> Seen:
-    """The allocation's hosts, less those that fail a check while there are others to take their places."""
+def choose_hosts(
+    recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]
+) -> Seen:
+    """The allocation's hosts, less those that fail a check while there are others to take their
+    places."""
     wanted, left = needed_hosts(recipe), tuple(hosts)
     if len(left) < wanted:
-        raise InputError(f"the job has {len(left)} nodes, the recipe needs {wanted}: --nodes={wanted}")
+        raise InputError(
+            f"the job has {len(left)} nodes, the recipe needs {wanted}: --nodes={wanted}"
+        )
     while True:
         seen = survey_hosts(recipe, left[:wanted], left[wanted:], transport, extras_of(checks))
         failed = (
-            [finding for finding in judge_site(recipe, seen, checks) if finding.verdict == "FAIL"] if checks else []
+            [finding for finding in judge_site(recipe, seen, checks) if finding.verdict == "FAIL"]
+            if checks
+            else []
         )
         if not failed:
             return seen
@@ -130,10 +150,14 @@ def choose_hosts(recipe: Recipe, hosts: Sequence[Access], transport: SrunTranspo
 
 
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:
-    """The same script, as the run's job of that number; what this job was told of itself isn't for the next."""
+    """The same script, as the run's job of that number; what this job was told of itself isn't for
+    the next."""
     run.save(State("queued", time.time(), reason=WARNED))
     script = run.folder / SCRIPT
-    env = submission_environment(os.environ, script.read_text()) | {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
+    env = submission_environment(os.environ, script.read_text()) | {
+        AGAIN_RUN: run.name,
+        AGAIN_NUMBER: str(number),
+    }
     done = call(("sbatch", "--parsable", "--export=ALL", str(script)), env=env)
     if done.returncode != 0:
         reason = f"{WARNED}, and it could not be submitted again: {said(done)}"
@@ -142,7 +166,9 @@ def submit_again(run: Run, allocation: Allocation, number: int) -> None:
     run.save_job(Handle(allocation.cluster, done.stdout.strip().partition(";")[0]))
 
 
-def run_job(run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending) -> int:
+def run_job(
+    run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending
+) -> int:
     """The job's exit code: 0 when it was asked to stop, else that of the error."""
     try:
         serve(run, recipe, allocation, checks, ending)

@@ -17,7 +17,8 @@ from dsr1.slurm.spec import JobSpec, check_time
 class Site:
     """Where the job finds dsr1 and keeps its run, both on a file system that the nodes share.
 
-    `python` is the one that runs dsr1; `state` the folder of all runs; `path` is PYTHONPATH, for a checkout.
+    `python` is the one that runs dsr1; `state` the folder of all runs; `path` is PYTHONPATH, for a
+    checkout.
     """
 
     python: str
@@ -26,11 +27,26 @@ class Site:
 
 
 def render_job(recipe: Recipe, site: Site, name: str = "", options: Sequence[str] = ()) -> str:
-    """`name` is the run's; without it every submission is a run of its own, named by its job. Raises InputError."""
-    argv = (site.python, "-P", "-m", "dsr1.launcher.batch.main", *(("--name", name) if name else ()), *options)
+    """`name` is the run's; without it every submission is a run of its own, named by its job.
+    Raises InputError."""
+    argv = (
+        site.python,
+        "-P",
+        "-m",
+        "dsr1.launcher.batch.main",
+        *(("--name", name) if name else ()),
+        *options,
+    )
     env = {"DSR1_STATE_DIR": site.state} | ({"PYTHONPATH": site.path} if site.path else {})
-    head = (f"Recipe {recipe.name}, rendered by dsr1: submit it with sbatch. It starts the deployment and watches it.",)
-    return render_script(make_spec(recipe, site, name), Batch(argv, env, render_recipe(recipe)), head)
+    head = (
+        (
+            f"Recipe {recipe.name}, rendered by dsr1: submit it with sbatch. It starts the"
+            " deployment and watches it."
+        ),
+    )
+    return render_script(
+        make_spec(recipe, site, name), Batch(argv, env, render_recipe(recipe)), head
+    )
 
 
 def render_recipe(recipe: Recipe) -> str:
@@ -41,7 +57,8 @@ def render_recipe(recipe: Recipe) -> str:
 
 
 def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
-    """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is over at once."""
+    """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is
+    over at once."""
     asked = recipe.slurm
     return JobSpec(
         name=_job_name(name or recipe.name),
@@ -79,24 +96,32 @@ def _default_gpus(recipe: Recipe) -> int | None:
 
 
 def needed_hosts(recipe: Recipe) -> int:
-    """The fewest hosts of 8 GPUs that all engines fit on together; of `slurm.nodes` those that get one, the first."""
+    """The fewest hosts of 8 GPUs that all engines fit on together; of `slurm.nodes` those that get
+    one, the first."""
     if recipe.slurm.nodes:
         return _dealt(recipe, recipe.slurm.nodes)
     greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
     if greedy:
         raise InputError(
-            f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set slurm.nodes=2"
+            f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set"
+            " slurm.nodes=2"
         )
     return _dealt(recipe, wanted_nodes(recipe))
 
 
 def _dealt(recipe: Recipe, count: int) -> int:
     """Of so many hosts, those that have a node of an engine."""
-    topology = make_topology(recipe, [Host(f"node{number}", f"node{number}") for number in range(count)])
+    topology = make_topology(
+        recipe, [Host(f"node{number}", f"node{number}") for number in range(count)]
+    )
     return len({node.host.name for group in topology.groups for node in group.nodes})
 
 
 def unused_spares(recipe: Recipe) -> str:
     """A note: hosts that the recipe names are none of a job's; nothing where it names none."""
     named = ", ".join(recipe.spares)
-    return f"spares: {named}: for hosts over SSH, not used in a job; slurm.spares says how many it has" if named else ""
+    return (
+        f"spares: {named}: for hosts over SSH, not used in a job; slurm.spares says how many it has"
+        if named
+        else ""
+    )

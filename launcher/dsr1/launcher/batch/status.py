@@ -1,4 +1,5 @@
-"""How a run in a job stands: what its supervisor wrote down, and what Slurm knows that a supervisor can't. Pure."""
+"""How a run in a job stands: what its supervisor wrote down, and what Slurm knows that a supervisor
+can't. Pure."""
 
 import datetime
 from dataclasses import replace
@@ -14,12 +15,18 @@ SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes
 
 def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
     """`info` None: Slurm knows nothing of the job, or not yet."""
-    if info is not None and info.waits:  # for the first time, or again: after a requeue the run goes on
+    if (
+        info is not None and info.waits
+    ):  # for the first time, or again: after a requeue the run goes on
         return State("queued", state.since, reason=waiting_for(info))
     if state.ended:
         return _ended(state, info)
     if info is None:
-        return state if state.phase == "queued" and now - state.since < FRESH_S else _forgotten(state, job, now)
+        return (
+            state
+            if state.phase == "queued" and now - state.since < FRESH_S
+            else _forgotten(state, job, now)
+        )
     if info.over:
         return _unwitnessed(state, info, now)
     return _begun(state, info, now) if state.phase == "queued" else state
@@ -29,7 +36,9 @@ def _begun(state: State, info: JobInfo, now: float) -> State:
     """A supervisor's first deed is to say so."""
     silent = info.start is not None and now - info.start > FRESH_S
     return replace(
-        state, phase="starting", reason=f"job {info.job} runs, and nothing is heard of it: {SHARED}" if silent else ""
+        state,
+        phase="starting",
+        reason=f"job {info.job} runs, and nothing is heard of it: {SHARED}" if silent else "",
     )
 
 
@@ -46,21 +55,33 @@ def _clock(seconds: float) -> str:
 
 
 def _ended(state: State, info: JobInfo | None) -> State:
-    """A supervisor sees its processes end, or is told to end them; why, and who began, Slurm knows."""
+    """A supervisor sees its processes end, or is told to end them; why, and who began, Slurm
+    knows."""
     if info is None or state.reason.startswith(_ended_as(info)):  # Slurm's word is in it already
         return state
     if info.state not in (*FAULTS, *ENDED_BY_SLURM) and not info.preempted:
         return state
     phase, code = ("failed", 4) if info.state in FAULTS else ("stopped", 0)
-    return replace(state, phase=phase, exit_code=code, reason=f"{_words(info)}; its supervisor: {state.reason}")
+    return replace(
+        state, phase=phase, exit_code=code, reason=f"{_words(info)}; its supervisor: {state.reason}"
+    )
 
 
 def _unwitnessed(state: State, info: JobInfo, now: float) -> State:
-    """Its supervisor didn't live to tell: Slurm's word and the batch step's real exit code stand."""
+    """Its supervisor didn't live to tell: Slurm's word and the batch step's real exit code
+    stand."""
     if info.state in ENDED_BY_SLURM:
-        return State("stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks)
+        return State(
+            "stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks
+        )
     code = info.code or (128 + info.signal if info.signal else 4)
-    wrote = f"; before that: {state.reason}" if state.reason else f"; {SHARED}" if state.phase == "queued" else ""
+    wrote = (
+        f"; before that: {state.reason}"
+        if state.reason
+        else f"; {SHARED}"
+        if state.phase == "queued"
+        else ""
+    )
     reason = f"{_words(info)} while {state.phase}; its supervisor left no word{wrote}"
     return State("failed", now, reason=reason, exit_code=code, ranks=state.ranks)
 
@@ -77,5 +98,7 @@ def _ended_as(info: JobInfo) -> str:
 
 
 def _forgotten(state: State, job: str, now: float) -> State:
-    reason = f"Slurm knows nothing of job {job} any more; when last heard of the run was {state.phase}"
+    reason = (
+        f"Slurm knows nothing of job {job} any more; when last heard of the run was {state.phase}"
+    )
     return State("failed", now, reason=reason, exit_code=4, ranks=state.ranks)

@@ -1,8 +1,10 @@
-"""Fill the JIT caches of a recipe's engines with one rank on one host, before all hosts are taken for the real start.
+"""Fill the JIT caches of a recipe's engines with one rank on one host, before all hosts are taken
+for the real start.
 
-A kernel's shape follows from the model's dimensions, the experts of a GPU and the tokens of a step, not from the number
-of layers. So one rank with dummy weights, a layer of each kind, and as many experts as a GPU of the real plan holds
-compiles the same kernels. What only several ranks run (all-to-all and its layouts) is left to the first real start.
+A kernel's shape follows from the model's dimensions, the experts of a GPU and the tokens of a step,
+not from the number of layers. So one rank with dummy weights, a layer of each kind, and as many
+experts as a GPU of the real plan holds compiles the same kernels. What only several ranks run
+(all-to-all and its layouts) is left to the first real start.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,8 @@ def engines_of(plan: Plan) -> dict[str, HostCache]:
 
 
 def make_prewarming(recipe: Recipe, name: str, ranks: int, config: Mapping[str, object]) -> Recipe:
-    """The recipe of one rank that compiles for the engine `name` of so many. `config` is the model's config.json."""
+    """The recipe of one rank that compiles for the engine `name` of so many. `config` is the
+    model's config.json."""
     engine = recipe.engines[name]
     overrides = {**shrunk(config, engine, ranks), **engine.overrides}
     args = {**engine.args, **DUMMY}
@@ -45,7 +48,8 @@ def make_prewarming(recipe: Recipe, name: str, ranks: int, config: Mapping[str, 
 
 
 def shrunk(config: Mapping[str, object], engine: Engine, ranks: int) -> dict[str, object]:
-    """Overrides that leave one MoE layer behind the dense ones, and one GPU's share of the experts."""
+    """Overrides that leave one MoE layer behind the dense ones, and one GPU's share of the
+    experts."""
     dense, experts = config.get("first_k_dense_replace"), config.get("n_routed_experts")
     if not isinstance(dense, int) or not isinstance(experts, int):
         return {}
@@ -53,6 +57,8 @@ def shrunk(config: Mapping[str, object], engine: Engine, ranks: int) -> dict[str
     slots = -(-(experts + redundant) // ranks)
     fewer = {"n_routed_experts": slots, "n_group": 1, "topk_group": 1} if slots != experts else {}
     chosen = config.get("num_experts_per_tok")
-    if isinstance(chosen, int) and chosen > slots:  # a router can't choose more experts than there are
+    if (
+        isinstance(chosen, int) and chosen > slots
+    ):  # a router can't choose more experts than there are
         fewer["num_experts_per_tok"] = slots
     return {"num_hidden_layers": dense + 1, **fewer}

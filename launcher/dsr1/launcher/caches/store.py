@@ -1,4 +1,5 @@
-"""JIT caches that this machine keeps: of every key one packed file, and beside it what the pack holds."""
+"""JIT caches that this machine keeps: of every key one packed file, and beside it what the pack
+holds."""
 
 import hashlib
 import json
@@ -12,7 +13,8 @@ from dsr1.hosts.protocol.codec import from_plain
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What is known of a pack: `files` and `bytes` of its contents, its own size `packed`; `changed`: epoch seconds.
+    """What is known of a pack: `files` and `bytes` of its contents, its own size `packed`;
+    `changed`: epoch seconds.
 
     `fills` are the engines that it has been filled for, see JitCache.
     """
@@ -37,7 +39,8 @@ def jit_store() -> "Store":
 
 
 class Store:
-    """A folder of KEY.tar.xz and KEY.json; the JSON comes last, so a pack without it isn't there."""
+    """A folder of KEY.tar.xz and KEY.json; the JSON comes last, so a pack without it isn't
+    there."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,12 +62,16 @@ class Store:
         file = self._file(pack.key, "tar.xz")
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != pack.sha256:
-            raise ValueError(f"{file}: its sha256 is not the one in its .json: `dsr1 cache prune {pack.key}`")
+            raise ValueError(
+                f"{file}: its sha256 is not the one in its .json: `dsr1 cache prune {pack.key}`"
+            )
         return data
 
     def save(self, pack: Pack, data: bytes) -> Pack:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        whole = replace(pack, sha256=hashlib.sha256(data).hexdigest(), packed=len(data), changed=time.time())
+        whole = replace(
+            pack, sha256=hashlib.sha256(data).hexdigest(), packed=len(data), changed=time.time()
+        )
         self._file(pack.key, "json").unlink(missing_ok=True)
         write_file(self._file(pack.key, "tar.xz"), data)
         write_file(self._file(pack.key, "json"), json.dumps(asdict(whole), indent=1).encode())

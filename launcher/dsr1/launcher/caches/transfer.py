@@ -1,4 +1,5 @@
-"""JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache gets it first."""
+"""JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache
+gets it first."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -26,29 +27,42 @@ class Held:
 
 
 def bring(transport: Transport, caches: Iterable[HostCache], store: Store) -> tuple[str, ...]:
-    """Give every host what it lacks, all at once. What was done, in words: failing at it ends nothing."""
+    """Give every host what it lacks, all at once. What was done, in words: failing at it ends
+    nothing."""
     known = tuple(caches)
     return _said([*map(str, give(transport, known, store).values()), *_unfilled(known, store)])
 
 
-def give(transport: Transport, caches: Iterable[HostCache], store: Store) -> dict[str, str | HostError]:
-    """As `bring`, by host and folder: what was done, no words where nothing was, or why it wasn't."""
+def give(
+    transport: Transport, caches: Iterable[HostCache], store: Store
+) -> dict[str, str | HostError]:
+    """As `bring`, by host and folder: what was done, no words where nothing was, or why it
+    wasn't."""
     return at_once(
-        lambda one: _bring_one(transport, one, store), {f"{one.host} {one.cache.folder}": one for one in caches}
+        lambda one: _bring_one(transport, one, store),
+        {f"{one.host} {one.cache.folder}": one for one in caches},
     )
 
 
 def _bring_one(transport: Transport, one: HostCache, store: Store) -> str:
     held = open_cache(transport, one.host, one.cache)
     pack = store.find(one.cache.key)
-    return "" if pack is None or pack.digest == held.digest else push(transport, one.host, pack, store)
+    return (
+        "" if pack is None or pack.digest == held.digest else push(transport, one.host, pack, store)
+    )
 
 
 def _unfilled(caches: Iterable[HostCache], store: Store) -> list[str]:
     """Engines that no start known here has compiled for."""
     packs = {one.engine: (store.find(one.cache.key), one.cache.fill) for one in caches}
-    new = [engine for engine, (pack, fill) in packs.items() if pack is None or fill not in pack.fills]
-    return [f"nothing kept of an engine like {', '.join(new)}: what is missing will be compiled"] if new else []
+    new = [
+        engine for engine, (pack, fill) in packs.items() if pack is None or fill not in pack.fills
+    ]
+    return (
+        [f"nothing kept of an engine like {', '.join(new)}: what is missing will be compiled"]
+        if new
+        else []
+    )
 
 
 def _said(words: Iterable[str]) -> tuple[str, ...]:
@@ -56,31 +70,47 @@ def _said(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
-    """Add to the host's cache what it lacks of a pack; empty words: nothing. HostError names the host."""
+    """Add to the host's cache what it lacks of a pack; empty words: nothing. HostError names the
+    host."""
     root = dict(pack.made_of)["root"]
     try:
         data = store.read(pack)
     except (OSError, ValueError) as error:
         raise HostError(f"{host}: {pack.key} not brought: {error}") from error
-    told = _told(transport, host, Question("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data))
-    return f"{host} got {pack.key}: {told['added']} files, {pack.packed / 1e6:.1f} MB sent" if told["added"] else ""
+    told = _told(
+        transport, host, Question("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
+    )
+    return (
+        f"{host} got {pack.key}: {told['added']} files, {pack.packed / 1e6:.1f} MB sent"
+        if told["added"]
+        else ""
+    )
 
 
-def harvest(transport: Transport, caches: Iterable[HostCache], store: Store, run: str) -> tuple[str, ...]:
-    """Keep what the start has compiled, of each key from the first host that has it. What was done, in words."""
+def harvest(
+    transport: Transport, caches: Iterable[HostCache], store: Store, run: str
+) -> tuple[str, ...]:
+    """Keep what the start has compiled, of each key from the first host that has it. What was done,
+    in words."""
     by_key: dict[str, list[HostCache]] = {}
     for one in caches:
         by_key.setdefault(one.cache.key, []).append(one)
-    return _said(map(str, at_once(lambda ones: _harvest_key(transport, ones, store, run), by_key).values()))
+    return _said(
+        map(str, at_once(lambda ones: _harvest_key(transport, ones, store, run), by_key).values())
+    )
 
 
 def _harvest_key(transport: Transport, ones: Sequence[HostCache], store: Store, run: str) -> str:
     first = ones[0]
     held, known = open_cache(transport, first.host, first.cache), store.find(first.cache.key)
-    fills = tuple(dict.fromkeys((*(known.fills if known else ()), *(one.cache.fill for one in ones))))
+    fills = tuple(
+        dict.fromkeys((*(known.fills if known else ()), *(one.cache.fill for one in ones)))
+    )
     if not held.files or (known and known.fills == fills and known.files >= held.files):
         return ""
-    data = _asked(transport, first.host, Question("cache-pack", (first.cache.root, held.key), PACK_S)).out
+    data = _asked(
+        transport, first.host, Question("cache-pack", (first.cache.root, held.key), PACK_S)
+    ).out
     made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
     kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
     size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB, packed {kept.packed / 1e6:.1f}"
@@ -106,7 +136,9 @@ def _told(transport: Transport, host: str, question: Question) -> Any:
     try:
         return json.loads(answer.out)
     except ValueError as error:
-        raise HostError(f"{host}: {question.verb}: its agent says what this dsr1 doesn't know: {error}") from error
+        raise HostError(
+            f"{host}: {question.verb}: its agent says what this dsr1 doesn't know: {error}"
+        ) from error
 
 
 def _asked(transport: Transport, host: str, question: Question) -> Answer:

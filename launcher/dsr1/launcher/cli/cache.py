@@ -18,15 +18,25 @@ if TYPE_CHECKING:
 
 Aged = TypeVar("Aged", "Pack", "Held")
 
-app = typer.Typer(help="What compilers made for earlier starts.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="What compilers made for earlier starts.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Hosts = Annotated[
-    str | None, typer.Option(metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine's store.")
+    str | None,
+    typer.Option(
+        metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine's store."
+    ),
 ]
 Root = Annotated[
-    str, typer.Option(metavar="FOLDER", help="The recipe's runtime.cache_dir; default: the one in /var/tmp.")
+    str,
+    typer.Option(
+        metavar="FOLDER", help="The recipe's runtime.cache_dir; default: the one in /var/tmp."
+    ),
 ]
-Python = Annotated[str, typer.Option(metavar="PYTHON", help="The Python that runs the agent on the hosts.")]
+Python = Annotated[
+    str, typer.Option(metavar="PYTHON", help="The Python that runs the agent on the hosts.")
+]
 
 
 @app.command("ls")
@@ -51,7 +61,11 @@ def list_(
         told = _told(transport, names, root)
     held = _held(told)
     if as_json:
-        print(json.dumps({host: [asdict(one) for one in found] for host, found in held.items()}, indent=2))
+        print(
+            json.dumps(
+                {host: [asdict(one) for one in found] for host, found in held.items()}, indent=2
+            )
+        )
     elif held:
         lines = "\n".join(_held_line(host, one) for host, found in held.items() for one in found)
         print(lines or "no host holds a cache")
@@ -62,7 +76,8 @@ def list_(
 def push_(
     hosts: TheseHosts,
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them; default: all.")
+        list[str] | None,
+        typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them; default: all."),
     ] = None,
     python: Python = "python3",
     accept_new_keys: AcceptNewKeys = False,
@@ -92,9 +107,12 @@ def push_(
 @app.command()
 def prune(
     hosts: Hosts = None,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them.")
+    ] = None,
     older: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Also what is older than so many days.")
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Also what is older than so many days."),
     ] = None,
     root: Root = "",
     python: Python = "python3",
@@ -123,10 +141,15 @@ def prune(
         told = _told(transport, names, root)
         found = _held(told)
         if found:
-            _refuse_unknown(keys or [], [one for held in found.values() for one in held], "is held by a host")
-        due = {host: [one.key for one in _due(held, keys or [], older)] for host, held in found.items()}
+            _refuse_unknown(
+                keys or [], [one for held in found.values() for one in held], "is held by a host"
+            )
+        due = {
+            host: [one.key for one in _due(held, keys or [], older)] for host, held in found.items()
+        }
         gone = at_once(
-            lambda host: drop_held(transport, host, root, due[host]), {host: host for host in due if due[host]}
+            lambda host: drop_held(transport, host, root, due[host]),
+            {host: host for host in due if due[host]},
         )
     for host, removed in gone.items():
         for key in removed if isinstance(removed, list) else ():

@@ -29,10 +29,14 @@ def check(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="CHECK", help="This check or kind: ibgda.params, gpu; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK", help="This check or kind: ibgda.params, gpu; may be repeated."
+        ),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(metavar="CHECK", help="Not this check or kind; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Not this check or kind; may be repeated."),
     ] = None,
     profile: Profiles = None,
     changes: Changes = None,
@@ -41,7 +45,8 @@ def check(
     rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
     fabric: Annotated[
-        bool, typer.Option("--fabric", help="Measure every way between the hosts, too (net.fabric).")
+        bool,
+        typer.Option("--fabric", help="Measure every way between the hosts, too (net.fabric)."),
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="Show what passed, too.")] = False,
     as_json: AsJson = False,
@@ -57,7 +62,10 @@ def check(
     from dsr1.launcher.preflight.preflight import choose, extras_of, judge_site
     from dsr1.launcher.preflight.survey import survey_any
 
-    ids, loaded = choose(only or (), skip or ()), chosen_recipe(recipe, changes, model, venv, profile)
+    ids, loaded = (
+        choose(only or (), skip or ()),
+        chosen_recipe(recipe, changes, model, venv, profile),
+    )
     loaded = rehearse(loaded) if rehearsed else loaded
     if not ids and not fabric:
         raise InputError("--only and --skip: nothing is left to judge")

@@ -12,7 +12,9 @@ from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_
 def exec_(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after --.")],
     hosts: TheseHosts,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Seconds until a host is given up.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Seconds until a host is given up.")
+    ] = 60.0,
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
 ) -> None:

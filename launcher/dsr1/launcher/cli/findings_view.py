@@ -1,6 +1,8 @@
-"""Findings for a person: hosts by kinds of checks, then a paragraph for each thing amiss; or as JSON.
+"""Findings for a person: hosts by kinds of checks, then a paragraph for each thing amiss; or as
+JSON.
 
-On a terminal lines are folded to its width; elsewhere each thing is a line of its own, so that grep finds it.
+On a terminal lines are folded to its width; elsewhere each thing is a line of its own, so that grep
+finds it.
 """
 
 import json
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
     from dsr1.env.findings import Overview, Row
     from dsr1.hosts.protocol.events import Finding
 
-STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "PASS": "green", "SKIP": "dim"}
+STYLES = {
+    "FAIL": "bold red",
+    "UNKNOWN": "magenta",
+    "WARN": "yellow",
+    "PASS": "green",
+    "SKIP": "dim",
+}
 CELLS = {"UNKNOWN": "?", "PASS": "ok", "SKIP": "-"}
 QUIET = ("PASS", "SKIP")
 MARGIN, MOST_SEEN = 8, 8
@@ -29,7 +37,12 @@ PAGE = "docs/checks.md"
 def show_findings(findings: "Sequence[Finding]", every: bool, as_json: bool) -> None:
     """Print them; exit with 3 when one is a FAIL."""
     if as_json:
-        print(json.dumps([asdict(finding) | {"page": page_of(finding.check)} for finding in findings], indent=2))
+        print(
+            json.dumps(
+                [asdict(finding) | {"page": page_of(finding.check)} for finding in findings],
+                indent=2,
+            )
+        )
     else:
         print_findings(findings, every)
     if any(finding.verdict == "FAIL" for finding in findings):
@@ -63,9 +76,13 @@ def _closing(findings: "Sequence[Finding]", every: bool, width: int | None) -> "
     from rich.text import Text
 
     counts = Counter(finding.verdict for finding in findings)
-    yield Text("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict]))
+    yield Text(
+        "\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict])
+    )
     if mended := mended_by_prep(findings):
-        yield from _lines("", f"dsr1 prep shows what would mend {', '.join(mended)}", 0, width, "dim")
+        yield from _lines(
+            "", f"dsr1 prep shows what would mend {', '.join(mended)}", 0, width, "dim"
+        )
     if not every:
         yield Text(f"--all shows what passed, too; {PAGE} explains each check", "dim")
 
@@ -74,7 +91,9 @@ def mended_by_prep(findings: "Sequence[Finding]") -> list[str]:
     """Checks that found something amiss and that node preparation knows."""
     from dsr1.env.prep.decide import IDS
 
-    return sorted({finding.check for finding in findings if finding.verdict in ("FAIL", "WARN")} & set(IDS))
+    return sorted(
+        {finding.check for finding in findings if finding.verdict in ("FAIL", "WARN")} & set(IDS)
+    )
 
 
 def _hosts_by_kinds(table: "Overview", width: int | None) -> "Iterator[Text]":
@@ -84,10 +103,17 @@ def _hosts_by_kinds(table: "Overview", width: int | None) -> "Iterator[Text]":
     words = [[_cell(verdict, count) for verdict, count in cells] for _, cells in table.rows]
     wide = [max(map(len, column)) + 2 for column in zip(table.kinds, *words, strict=True)]
     if table.kinds:
-        yield Text("".join(kind.ljust(size) for kind, size in zip(table.kinds, wide, strict=True)) + "hosts", "bold")
+        yield Text(
+            "".join(kind.ljust(size) for kind, size in zip(table.kinds, wide, strict=True))
+            + "hosts",
+            "bold",
+        )
     for (hosts, cells), row in zip(table.rows if table.kinds else (), words, strict=False):
         line, *more = _fold(hosts, width and max(MARGIN, width - sum(wide)))
-        styled = [(word.ljust(size), STYLES[cell[0]]) for word, size, cell in zip(row, wide, cells, strict=True)]
+        styled = [
+            (word.ljust(size), STYLES[cell[0]])
+            for word, size, cell in zip(row, wide, cells, strict=True)
+        ]
         yield Text.assemble(*styled, line)
         yield from (Text(" " * sum(wide) + line) for line in more)
     if table.fine:
@@ -102,12 +128,15 @@ def _cell(verdict: str, count: int) -> str:
 
 
 def _paragraph(row: "Row", width: int | None) -> "Iterator[Text]":
-    """The verdict in the margin, then checks and hosts, what was seen, what is wanted, and the remedy."""
+    """The verdict in the margin, then checks and hosts, what was seen, what is wanted, and the
+    remedy."""
     from rich.text import Text
 
     yield Text()
     first, *more = _lines("", f"{', '.join(row.checks)}: {row.hosts}", MARGIN, width, "bold")
-    yield Text.assemble((row.verdict.ljust(MARGIN), STYLES[row.verdict]), (first.plain[MARGIN:], "bold"))
+    yield Text.assemble(
+        (row.verdict.ljust(MARGIN), STYLES[row.verdict]), (first.plain[MARGIN:], "bold")
+    )
     yield from more
     alone = len(row.seen) == 1
     for hosts, words in row.seen[:MOST_SEEN]:
@@ -118,7 +147,9 @@ def _paragraph(row: "Row", width: int | None) -> "Iterator[Text]":
     yield from _lines("fix: ", row.fix, MARGIN, width)
 
 
-def _lines(word: str, text: str, margin: int, width: int | None, style: str = "") -> "Iterator[Text]":
+def _lines(
+    word: str, text: str, margin: int, width: int | None, style: str = ""
+) -> "Iterator[Text]":
     """Nothing, where there is no text."""
     from rich.text import Text
 
@@ -128,7 +159,8 @@ def _lines(word: str, text: str, margin: int, width: int | None, style: str = ""
 
 
 def _fold(text: str, width: int | None) -> list[str]:
-    """At blanks, and after commas, which lists of hosts have; a word that is longer than a line stays whole."""
+    """At blanks, and after commas, which lists of hosts have; a word that is longer than a line
+    stays whole."""
     lines = []
     for whole in text.splitlines():
         lines.append("")

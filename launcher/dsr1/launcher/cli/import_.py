@@ -11,13 +11,25 @@ from dsr1.launcher.cli.options import AsJson
 
 def import_(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A DynamoGraphDeployment of the vLLM backend, as YAML; - is stdin.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="A DynamoGraphDeployment of the vLLM backend, as YAML; - is stdin."
+        ),
     ],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write the recipe to this file.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Which deployment, where the file has several.")] = "",
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Write the recipe to this file.")
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there.")
+    ] = False,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Which deployment, where the file has several.")
+    ] = "",
     keep_unknown: Annotated[
-        bool, typer.Option("--keep-unknown-flags", help="Pass flags on that vLLM 0.31 and Dynamo 1.6.1 don't know.")
+        bool,
+        typer.Option(
+            "--keep-unknown-flags", help="Pass flags on that vLLM 0.31 and Dynamo 1.6.1 don't know."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -28,7 +40,12 @@ def import_(
     from dsr1.launcher.importing.files import read_manifest, write_recipe
     from dsr1.launcher.importing.importer import import_manifest
     from dsr1.launcher.importing.proof import prove
-    from dsr1.launcher.importing.rendering import printable, render_imported_json, render_notes, render_recipe
+    from dsr1.launcher.importing.rendering import (
+        printable,
+        render_imported_json,
+        render_notes,
+        render_recipe,
+    )
 
     imported = import_manifest(read_manifest(file), file, name, keep_unknown)
     recipe = render_recipe(imported, Path(file).name)
@@ -39,6 +56,9 @@ def import_(
         print(render_imported_json(imported))
     elif not output:
         print(recipe, end="")
-    print(f"{file} -> {output or 'a recipe'} for {hosts} host{'s' if hosts > 1 else ''}", file=sys.stderr)
+    print(
+        f"{file} -> {output or 'a recipe'} for {hosts} host{'s' if hosts > 1 else ''}",
+        file=sys.stderr,
+    )
     for line in render_notes(imported.notes):
         print(printable(line), file=sys.stderr)

@@ -33,7 +33,10 @@ def launch(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="The run's name; default: the recipe's and four letters.")
+        str,
+        typer.Option(
+            metavar="NAME", help="The run's name; default: the recipe's and four letters."
+        ),
     ] = "",
     profile: Profiles = None,
     changes: Changes = None,
@@ -41,18 +44,29 @@ def launch(
     venv: Venv = "",
     rehearsed: Rehearse = False,
     accept_new_keys: AcceptNewKeys = False,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Don't judge the hosts first.")] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Don't judge the hosts first.")
+    ] = False,
     skip_check: Annotated[
-        list[str] | None, typer.Option(metavar="CHECK", help="Go on without this check or kind; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Go on without this check or kind; may be repeated."),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Stay: print the logs until it ends.")] = False,
-    slurm: Annotated[bool, typer.Option("--slurm", help="In a job of Slurm's, see the recipe's slurm keys.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay: print the logs until it ends.")
+    ] = False,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="In a job of Slurm's, see the recipe's slurm keys.")
+    ] = False,
     partition: Partition = "",
     account: Account = "",
     time: Time = "",
     nodes: Nodes = None,
-    test_only: Annotated[bool, typer.Option("--test-only", help="Ask Slurm whether and when; submit nothing.")] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the job is submitted.")] = False,
+    test_only: Annotated[
+        bool, typer.Option("--test-only", help="Ask Slurm whether and when; submit nothing.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return once the job is submitted.")
+    ] = False,
 ) -> None:
     """Start a deployment: over SSH, in a job, or here.
 
@@ -81,13 +95,22 @@ def launch(
         if slurm:
             from dsr1.launcher.batch.client import launch_job
 
-            options = ("--no-check",) if no_check else tuple(f"--skip-check={word}" for word in skip_check or ())
+            options = (
+                ("--no-check",)
+                if no_check
+                else tuple(f"--skip-check={word}" for word in skip_check or ())
+            )
             run = launch_job(loaded, name, options, show, wait=not no_wait)
         else:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` and `timeout` roll back as Ctrl-C does
+            signal.signal(
+                signal.SIGTERM, signal.default_int_handler
+            )  # `kill` and `timeout` roll back as Ctrl-C does
             run = launch_run(loaded, name, accesses, show, checks)
     if no_wait:
-        print(f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` tells how it stands")
+        print(
+            f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` tells how it"
+            " stands"
+        )
     else:
         _tell_ready(run)
     if follow:
@@ -98,15 +121,25 @@ def _refuse_mixed(slurm: bool, hosts: str | None, for_slurm: bool, torn: bool) -
     from dsr1.hosts.errors import InputError
 
     if slurm and hosts is not None:
-        raise InputError("--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose them")
+        raise InputError(
+            "--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose"
+            " them"
+        )
     if for_slurm and not slurm:
-        raise InputError("--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm")
+        raise InputError(
+            "--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm"
+        )
     if torn:
-        raise InputError("--no-wait and --follow: a job that nobody waits for has no logs yet; `dsr1 logs -f` later")
+        raise InputError(
+            "--no-wait and --follow: a job that nobody waits for has no logs yet; `dsr1 logs -f`"
+            " later"
+        )
 
 
 def _tell_ready(run: "Run") -> None:
     service = run.plan().service
     print(
-        f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves {service.model}", flush=True
+        f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves"
+        f" {service.model}",
+        flush=True,
     )

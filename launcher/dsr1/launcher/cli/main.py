@@ -36,7 +36,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (recipes, plan, check, prep, prewarm, render, launch, ps, status, logs, smoke, stop, supervise):
+for verb in (
+    recipes,
+    plan,
+    check,
+    prep,
+    prewarm,
+    render,
+    launch,
+    ps,
+    status,
+    logs,
+    smoke,
+    stop,
+    supervise,
+):
     app.command()(verb)
 app.command("exec")(exec_)
 app.command("import")(import_)
@@ -61,7 +75,10 @@ def _print_version(wanted: bool) -> None:
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show an error's traceback.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Show dsr1's version.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show dsr1's version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop."""
@@ -81,7 +98,9 @@ def main() -> None:
     try:
         app(words)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains once more
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else the interpreter complains once more
         sys.exit(1)
     except (Dsr1Error, OSError) as error:
         if words[:1] == ["--debug"]:

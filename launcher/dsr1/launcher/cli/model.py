@@ -8,9 +8,14 @@ import typer
 
 from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, SomeHosts, TheseHosts, chosen_hosts
 
-model = typer.Typer(help="The model's files on the hosts.", no_args_is_help=True, rich_markup_mode=None)
+model = typer.Typer(
+    help="The model's files on the hosts.", no_args_is_help=True, rich_markup_mode=None
+)
 JobVenv = Annotated[
-    str, typer.Option("--venv", metavar="FOLDER", help="An environment on the hosts; default: their python3.")
+    str,
+    typer.Option(
+        "--venv", metavar="FOLDER", help="An environment on the hosts; default: their python3."
+    ),
 ]
 
 
@@ -20,9 +25,13 @@ def python_of(venv: str) -> str:
 
 @model.command()
 def verify(
-    path: Annotated[str, typer.Argument(metavar="MODEL", help="Its folder on every host, or a hub's id.")],
+    path: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Its folder on every host, or a hub's id.")
+    ],
     hosts: SomeHosts = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Hash every shard, too: minutes, at the disk's speed.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Hash every shard, too: minutes, at the disk's speed.")
+    ] = False,
     venv: JobVenv = "",
     accept_new_keys: AcceptNewKeys = False,
     every: Annotated[bool, typer.Option("--all", help="Show what passed, too.")] = False,
@@ -44,8 +53,12 @@ def verify(
 
 @model.command()
 def fetch(
-    repos: Annotated[list[str], typer.Argument(metavar="OWNER/NAME", help="Repositories of the hub.")],
-    to: Annotated[str, typer.Option(metavar="FOLDER", help="The folder above: each comes into TO/NAME.")],
+    repos: Annotated[
+        list[str], typer.Argument(metavar="OWNER/NAME", help="Repositories of the hub.")
+    ],
+    to: Annotated[
+        str, typer.Option(metavar="FOLDER", help="The folder above: each comes into TO/NAME.")
+    ],
     hosts: SomeHosts = None,
     revision: Annotated[
         str | None, typer.Option(metavar="NAME", help="A branch, tag or commit; default: main.")
@@ -64,27 +77,43 @@ def fetch(
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model.fetch import Wish, fetch_model
 
-    wish = Wish(tuple(repos), os.path.abspath(to) if to and hosts is None else to, revision, patience)  # noqa: PTH100
+    target = os.path.abspath(to) if to and hosts is None else to  # noqa: PTH100 - without "..", links as they are
+    wish = Wish(tuple(repos), target, revision, patience)
     accesses = chosen_hosts(hosts, accept_new_keys)
     with make_transfer_view() as show:
         folders = fetch_model(wish, accesses, python_of(venv), os.environ, show)
     if as_json:
         print(json.dumps(folders, indent=2))
     else:
-        print("\n".join(f"{folder}: whole, commit {commit[:12]}" for folder, commit in folders.items()))
+        print(
+            "\n".join(
+                f"{folder}: whole, commit {commit[:12]}" for folder, commit in folders.items()
+            )
+        )
 
 
 @model.command()
 def push(
-    source: Annotated[str, typer.Argument(metavar="FOLDER", help="The model's folder on the host that has it.")],
+    source: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="The model's folder on the host that has it.")
+    ],
     hosts: TheseHosts,
-    to: Annotated[str, typer.Option(metavar="FOLDER", help="The folder on each host; default: as at the source.")] = "",
+    to: Annotated[
+        str,
+        typer.Option(metavar="FOLDER", help="The folder on each host; default: as at the source."),
+    ] = "",
     giver: Annotated[
-        str, typer.Option("--from", metavar="HOST", help="The host that has it; default: the first of --hosts.")
+        str,
+        typer.Option(
+            "--from", metavar="HOST", help="The host that has it; default: the first of --hosts."
+        ),
     ] = "",
     venv: JobVenv = "",
     patience: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Seconds that a host waits for anything from those ahead.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Seconds that a host waits for anything from those ahead."
+        ),
     ] = 120.0,
     accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
@@ -101,9 +130,15 @@ def push(
 
     accesses = chosen_hosts(hosts, accept_new_keys)
     known = {access.name: access for access in accesses}
-    named = (known[giver] if giver in known else chosen_hosts(giver, accept_new_keys)[0]) if giver else None
+    named = (
+        (known[giver] if giver in known else chosen_hosts(giver, accept_new_keys)[0])
+        if giver
+        else None
+    )
     with make_transfer_view() as show:
-        results = push_model(make_wish(source, to, named, accesses, patience), python_of(venv), show)
+        results = push_model(
+            make_wish(source, to, named, accesses, patience), python_of(venv), show
+        )
     came = {host: told["came"] for host, told in results.items() if not isinstance(told, Dsr1Error)}
     lines = (f"{host}: whole, {say_size(count)} came" for host, count in came.items())
     print(json.dumps(came, indent=2) if as_json else "\n".join(lines))

@@ -10,32 +10,66 @@ if TYPE_CHECKING:
     from dsr1.hosts.inventory.access import Access
     from dsr1.launcher.recipe.models import Recipe
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a file.")]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a file.")
+]
 RunName = Annotated[str | None, typer.Argument(metavar="RUN", help="The run; default: the newest.")]
 Profiles = Annotated[
     list[str] | None,
-    typer.Option("--profile", metavar="NAME", help="A profile of the recipe, or a file of keys; may be repeated."),
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="A profile of the recipe, or a file of keys; may be repeated.",
+    ),
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key: engines.main.max_num_seqs=64; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key: engines.main.max_num_seqs=64; may be repeated.",
+    ),
 ]
-ModelPath = Annotated[str, typer.Option("--model", metavar="PATH", help="The model's folder or hub id (model.path).")]
-Venv = Annotated[str, typer.Option("--venv", metavar="FOLDER", help="The environment that has vLLM (runtime.venv).")]
+ModelPath = Annotated[
+    str, typer.Option("--model", metavar="PATH", help="The model's folder or hub id (model.path).")
+]
+Venv = Annotated[
+    str,
+    typer.Option("--venv", metavar="FOLDER", help="The environment that has vLLM (runtime.venv)."),
+]
 Rehearse = Annotated[
-    bool, typer.Option("--rehearse", help="Dynamo's engine simulator in the place of vLLM: no GPU, no weights.")
+    bool,
+    typer.Option(
+        "--rehearse", help="Dynamo's engine simulator in the place of vLLM: no GPU, no weights."
+    ),
 ]
-TheseHosts = Annotated[str, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file.")]
+TheseHosts = Annotated[
+    str, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file.")
+]
 SomeHosts = Annotated[
-    str | None, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine.")
+    str | None,
+    typer.Option(
+        "--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine."
+    ),
 ]
 NoFacts = Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")]
-AcceptNewKeys = Annotated[bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")]
-Partition = Annotated[str, typer.Option("--partition", metavar="NAME", help="Slurm's partition (slurm.partition).")]
-Account = Annotated[str, typer.Option("--account", metavar="NAME", help="The account that pays (slurm.account).")]
-Time = Annotated[str, typer.Option("--time", metavar="TIME", help="The job's time limit: 4:00:00 (slurm.time).")]
+AcceptNewKeys = Annotated[
+    bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")
+]
+Partition = Annotated[
+    str, typer.Option("--partition", metavar="NAME", help="Slurm's partition (slurm.partition).")
+]
+Account = Annotated[
+    str, typer.Option("--account", metavar="NAME", help="The account that pays (slurm.account).")
+]
+Time = Annotated[
+    str, typer.Option("--time", metavar="TIME", help="The job's time limit: 4:00:00 (slurm.time).")
+]
 Nodes = Annotated[
-    int | None, typer.Option("--nodes", metavar="NUMBER", help="Nodes for engines that take all (slurm.nodes).")
+    int | None,
+    typer.Option(
+        "--nodes", metavar="NUMBER", help="Nodes for engines that take all (slurm.nodes)."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -29,7 +29,10 @@ def plan(
     recipe: RecipeName = "dsr1-dep",
     hosts: SomeHosts = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="The run's name: with it, this is what launch --name would run.")
+        str,
+        typer.Option(
+            metavar="NAME", help="The run's name: with it, this is what launch --name would run."
+        ),
     ] = "",
     profile: Profiles = None,
     changes: Changes = None,
@@ -42,8 +45,8 @@ def plan(
 ) -> None:
     """Show what would run on every host, exactly.
 
-    Of each process: its command, its variables, and where every value came from. Hosts that answer are asked for
-    their facts; those that don't are planned by their names.
+    Of each process: its command, its variables, and where every value came from. Hosts that answer
+    are asked for their facts; those that don't are planned by their names.
     """
     from dsr1.launcher.commands.rehearsal import rehearse
     from dsr1.launcher.plan.plan import make_plan
@@ -64,6 +67,8 @@ def see(recipe: "Recipe", hosts: str | None, accept_new_keys: bool, no_facts: bo
     from dsr1.launcher.preflight.survey import survey_any, unasked
 
     seen = (unasked if no_facts else survey_any)(recipe, chosen_hosts(hosts, accept_new_keys))
-    for why in dict.fromkeys(str(told) for told in seen.told.values() if isinstance(told, HostError)):
+    for why in dict.fromkeys(
+        str(told) for told in seen.told.values() if isinstance(told, HostError)
+    ):
         print(f"dsr1: no facts: {why}", file=sys.stderr)
     return seen

@@ -37,7 +37,9 @@ def prep(
     hosts: SomeHosts = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="CHECK", help="Mend this check or kind: ibgda, sys.shm; may be repeated."),
+        typer.Option(
+            metavar="CHECK", help="Mend this check or kind: ibgda, sys.shm; may be repeated."
+        ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
@@ -65,7 +67,11 @@ def prep(
     ids, ports = choose_parts(only or ()), ports_of(loaded, accesses)
     with way_to(accesses, loaded.runtime.interpreter) as (transport, names):
         seen, lost = _apart(look_at_all(transport, names))
-        result = _undo(transport, seen, talk) if undo else _prepare(transport, seen, talk, (ids, ports, apply))
+        result = (
+            _undo(transport, seen, talk)
+            if undo
+            else _prepare(transport, seen, talk, (ids, ports, apply))
+        )
     talk.end(result, lost)
     raise typer.Exit(_code(result, lost))
 
@@ -74,7 +80,9 @@ def _refuse_mixed(only: list[str] | None, apply: bool, undo: bool) -> None:
     from dsr1.hosts.errors import InputError
 
     if undo and (apply or only):
-        raise InputError("--undo takes back all that was done: neither --apply nor --only goes with it")
+        raise InputError(
+            "--undo takes back all that was done: neither --apply nor --only goes with it"
+        )
 
 
 def _apart(told: "Mapping[str, Seen | HostError]") -> "tuple[dict[str, Seen], dict[str, str]]":
@@ -99,14 +107,17 @@ def _code(result: _Result, lost: Mapping[str, str]) -> int:
     from dsr1.hosts.errors import HostError
 
     reports = result.reports.values()
-    states = {outcome.state for one in reports if not isinstance(one, HostError) for outcome in one.bad}
+    states = {
+        outcome.state for one in reports if not isinstance(one, HostError) for outcome in one.bad
+    }
     if lost or states - {"refused"} or any(isinstance(one, HostError) for one in reports):
         return FAILED
     return UNFIT if states or result.hindered else 0
 
 
 class _Talk:
-    """With a person, or in JSON with a program: that is told nothing but the end, and never asked."""
+    """With a person, or in JSON with a program: that is told nothing but the end, and never
+    asked."""
 
     def __init__(self, as_json: bool, yes: bool) -> None:
         self._as_json, self._yes = as_json, yes
@@ -115,7 +126,10 @@ class _Talk:
         from dsr1.hosts.errors import InputError
 
         if not self._yes and (self._as_json or not sys.stdin.isatty()):
-            raise InputError("nobody can be asked here (no terminal, or --json): --yes changes hosts all the same")
+            raise InputError(
+                "nobody can be asked here (no terminal, or --json): --yes changes hosts all the"
+                " same"
+            )
 
     def say(self, lines: "Iterable[Text]") -> None:
         from rich.console import Console
@@ -138,7 +152,10 @@ class _Talk:
 
 
 def _prepare(
-    transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk, wish: tuple[Sequence[str], Sequence[int], bool]
+    transport: "Transport",
+    seen: "Mapping[str, Seen]",
+    talk: _Talk,
+    wish: tuple[Sequence[str], Sequence[int], bool],
 ) -> _Result:
     """`wish`: what to mend, the recipe's ports, and whether to do it."""
     from dsr1.env.prep.decide import decide
@@ -177,7 +194,8 @@ def _undo(transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk) -> _R
     if seen and not changed:
         talk.say([Text("Nothing to take back: dsr1 has changed nothing there.")])
     plain: dict[str, object] = {
-        host: {"journal": asdict(one.journal), "report": _told(reports.get(host))} for host, one in seen.items()
+        host: {"journal": asdict(one.journal), "report": _told(reports.get(host))}
+        for host, one in seen.items()
     }
     return _Result(plain, reports)
 
@@ -195,12 +213,19 @@ def _reported(reports: "Mapping[str, Report | HostError]", verb: str) -> "Iterab
     done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
     for hosts, report in fold(done):
         yield from render_report(hosts, report, verb)
-    yield from (Text(str(one), "bold red") for one in reports.values() if isinstance(one, HostError))
+    yield from (
+        Text(str(one), "bold red") for one in reports.values() if isinstance(one, HostError)
+    )
 
 
 def _plain(made: "Preparation", report: "Report | HostError | None") -> dict[str, object]:
     findings = [asdict(finding) for finding in made.findings]
-    return {"steps": asdict(made.steps), "findings": findings, "reboot": made.reboot, "report": _told(report)}
+    return {
+        "steps": asdict(made.steps),
+        "findings": findings,
+        "reboot": made.reboot,
+        "report": _told(report),
+    }
 
 
 def _told(report: "Report | HostError | None") -> object:

@@ -30,10 +30,16 @@ def prewarm(
     recipe: RecipeName = "dsr1-dep",
     hosts: Annotated[
         str | None,
-        typer.Option(metavar="HOSTS", help="All of the launch to come; the first compiles; default: this machine."),
+        typer.Option(
+            metavar="HOSTS",
+            help="All of the launch to come; the first compiles; default: this machine.",
+        ),
     ] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(metavar="ENGINE", help="This engine; may be repeated; default: all, one by one.")
+        list[str] | None,
+        typer.Option(
+            metavar="ENGINE", help="This engine; may be repeated; default: all, one by one."
+        ),
     ] = None,
     profile: Profiles = None,
     changes: Changes = None,
@@ -59,7 +65,8 @@ def prewarm(
 
 
 def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
-    """InputError: no such engine, or nothing is known of its cache; HostError where hosts didn't tell."""
+    """InputError: no such engine, or nothing is known of its cache; HostError where hosts didn't
+    tell."""
     from dsr1.hosts.errors import InputError
     from dsr1.hosts.transport.parallel import raise_all
     from dsr1.launcher.caches.prewarm import engines_of
@@ -68,15 +75,23 @@ def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str
     caches = engines_of(make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts))
     wanted = list(names or recipe.engines)
     if unknown := [name for name in wanted if name not in recipe.engines]:
-        raise InputError(f"--engine {', '.join(unknown)}: the recipe has {', '.join(recipe.engines)}")
+        raise InputError(
+            f"--engine {', '.join(unknown)}: the recipe has {', '.join(recipe.engines)}"
+        )
     if silent := [name for name in wanted if name not in caches]:
         raise_all(seen.told)
-        what = "stack mocker compiles nothing, or the runtime or the model's config.json isn't there"
-        raise InputError(f"engines {', '.join(silent)}: no JIT cache follows from their hosts ({what})")
+        what = (
+            "stack mocker compiles nothing, or the runtime or the model's config.json isn't there"
+        )
+        raise InputError(
+            f"engines {', '.join(silent)}: no JIT cache follows from their hosts ({what})"
+        )
     return {name: caches[name] for name in wanted}
 
 
-def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str, cache: "HostCache") -> None:
+def _fill(
+    recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str, cache: "HostCache"
+) -> None:
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.hosts.protocol.fact import value_of
     from dsr1.launcher.caches.prewarm import make_prewarming
@@ -89,7 +104,9 @@ def _fill(recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str
 
     config = value_of(seen.facts[cache.host], "model.config")
     one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it has launched, as Ctrl-C does
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # ends what it has launched, as Ctrl-C does
     with make_view() as show:
         run = launch_run(one, f"prewarm-{name}-{secrets.token_hex(2)}", first, show)
     try:

@@ -9,7 +9,9 @@ from dsr1.launcher.cli.options import AsJson, Changes, ModelPath, Profiles, Venv
 
 
 def recipes(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Show this one: a built-in name, or a file.")] = "",
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Show this one: a built-in name, or a file.")
+    ] = "",
     profile: Profiles = None,
     changes: Changes = None,
     model: ModelPath = "",
@@ -36,10 +38,14 @@ def _list(as_json: bool) -> None:
         print("\n".join(f"{name:<18} {description}" for name, description in found.items()))
 
 
-def _show(name: str, profiles: list[str], settings: list[str], model: str, venv: str, as_json: bool) -> None:
+def _show(
+    name: str, profiles: list[str], settings: list[str], model: str, venv: str, as_json: bool
+) -> None:
     from dsr1.launcher.recipe.load import Changes as Changed
     from dsr1.launcher.recipe.load import resolve_recipe
     from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
 
-    resolved = resolve_recipe(name, Changed(tuple(profiles), tuple(settings), model, venv, keep_unset=True))
+    resolved = resolve_recipe(
+        name, Changed(tuple(profiles), tuple(settings), model, venv, keep_unset=True)
+    )
     print(render_resolved_json(resolved) if as_json else render_resolved(resolved))

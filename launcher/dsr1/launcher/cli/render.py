@@ -30,10 +30,17 @@ if TYPE_CHECKING:
 
 def render(
     recipe: RecipeName = "dsr1-dep",
-    sbatch: Annotated[bool, typer.Option("--sbatch", help="A batch script: what launch --slurm submits.")] = False,
-    bash: Annotated[bool, typer.Option("--bash", help="A script that starts the plan's processes by hand.")] = False,
+    sbatch: Annotated[
+        bool, typer.Option("--sbatch", help="A batch script: what launch --slurm submits.")
+    ] = False,
+    bash: Annotated[
+        bool, typer.Option("--bash", help="A script that starts the plan's processes by hand.")
+    ] = False,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="The run's name; default: the recipe's, in a job with its number.")
+        str,
+        typer.Option(
+            metavar="NAME", help="The run's name; default: the recipe's, in a job with its number."
+        ),
     ] = "",
     profile: Profiles = None,
     changes: Changes = None,
@@ -59,7 +66,9 @@ def render(
     if sbatch == bash:
         raise InputError("render: say as what: --sbatch or --bash")
     if sbatch and (hosts is not None or accept_new_keys or no_facts):
-        raise InputError("--hosts, --accept-new-keys and --no-facts are for --bash: Slurm chooses a job's hosts")
+        raise InputError(
+            "--hosts, --accept-new-keys and --no-facts are for --bash: Slurm chooses a job's hosts"
+        )
     if bash and asked:
         raise InputError("--partition, --account, --time and --nodes are for --sbatch")
     loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
@@ -68,7 +77,10 @@ def render(
     if sbatch:
         print(_for_sbatch(loaded, name), end="")
     else:
-        print(_for_bash(loaded, name or loaded.name, see(loaded, hosts, accept_new_keys, no_facts)), end="")
+        print(
+            _for_bash(loaded, name or loaded.name, see(loaded, hosts, accept_new_keys, no_facts)),
+            end="",
+        )
 
 
 def _for_sbatch(recipe: "Recipe", name: str) -> str:

@@ -37,7 +37,9 @@ def _line(run: "Run", phase: str) -> str:
 def status(
     run: RunName = None,
     as_json: AsJson = False,
-    ports: Annotated[bool, typer.Option("--ports", help="What listens where, read from the hosts.")] = False,
+    ports: Annotated[
+        bool, typer.Option("--ports", help="What listens where, read from the hosts.")
+    ] = False,
 ) -> None:
     """Tell how a run stands, from what really runs."""
     from dsr1.launcher.operate.status import find_any, refuse_unplanned
@@ -59,7 +61,9 @@ def _ports(run: "Run", as_json: bool) -> None:
         print(json.dumps({host: _door_rows(doors) for host, doors in seen.items()}, indent=2))
         return
     for host, doors in seen.items():
-        lines = [str(doors)] if isinstance(doors, HostError) else [_door_line(door) for door in doors]
+        lines = (
+            [str(doors)] if isinstance(doors, HostError) else [_door_line(door) for door in doors]
+        )
         print("\n".join(f"{host:<16} {line}" for line in lines or ["nothing listens"]))
 
 
@@ -70,7 +74,10 @@ def _door_rows(doors: "tuple[Door, ...] | HostError") -> object:
 
 
 def _door_line(door: "Door") -> str:
-    return f"{door.process:<16} {door.address}:{door.port}{'  on every address' if door.everywhere else ''}"
+    return (
+        f"{door.process:<16}"
+        f" {door.address}:{door.port}{'  on every address' if door.everywhere else ''}"
+    )
 
 
 def _standing(run: "Run", as_json: bool) -> None:
@@ -83,19 +90,27 @@ def _standing(run: "Run", as_json: bool) -> None:
     state = seen.state
     lacks = _lacks(run) if state.phase == "ready" else ""
     if as_json:
-        told = {"run": run.name, **asdict(state), "supervised": seen.supervised, "alive": list(seen.alive)}
+        told = {
+            "run": run.name,
+            **asdict(state),
+            "supervised": seen.supervised,
+            "alive": list(seen.alive),
+        }
         told["lacks"] = lacks
         print(json.dumps(told | ({"job": str(job), "note": seen.note} if job else {}), indent=2))
         return
     supervised = seen.supervised or state.ended or state.phase in ("queued", "abandoned")
-    print(f"{run.name}: {state.phase}{'' if supervised else ', its supervisor is gone'}{f', {job}' if job else ''}")
+    lost = "" if supervised else ", its supervisor is gone"
+    print(f"{run.name}: {state.phase}{lost}{f', {job}' if job else ''}")
     print(f"alive: {', '.join(seen.alive) or 'nothing'}")
     if lacks:
         print(f"asked from here: {lacks}")
     if seen.note:
         print(seen.note)
     if state.ranks:
-        Console(highlight=False).print(rank_table(state.ranks, "last phase" if state.ended else "phase"))
+        Console(highlight=False).print(
+            rank_table(state.ranks, "last phase" if state.ended else "phase")
+        )
     for note in state.notes:
         print(note)
     if state.reason:
@@ -111,7 +126,8 @@ def _lacks(run: "Run") -> str:
 
 
 def logs(
-    run: RunName = None, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False
+    run: RunName = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
 ) -> None:
     """Print the logs of every process.
 

@@ -37,7 +37,10 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
             httpx.Client(timeout=found.settings().chat_s, trust_env=False) as client,
         ):
             answers = smoke_all(
-                service, client, recipe.model.is_r1 and meant, lambda who: shown.update(f"asking {who}")
+                service,
+                client,
+                recipe.model.is_r1 and meant,
+                lambda who: shown.update(f"asking {who}"),
             )
     except ASKING as error:
         raise LaunchFailed(f"{found.name}: no completion: {describe(error)}") from None
@@ -51,7 +54,8 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
 
 
 def _row(one: "Answers") -> dict[str, object]:
-    """`text` and `tokens` are those of the first question; `replies` all of them, with their times."""
+    """`text` and `tokens` are those of the first question; `replies` all of them, with their
+    times."""
     first = one.fixed[0] if one.fixed else None
     return {
         "name": one.target.name,

@@ -39,7 +39,9 @@ def _bars(bars: Progress, known: dict[str, TaskID]) -> Show:
     def show(host: str, seen: job.Progress) -> None:
         if seen.total:
             task = known[host] if host in known else known.setdefault(host, bars.add_task(host))
-            bars.update(task, description=f"{host} {seen.doing}", completed=seen.done, total=seen.total)
+            bars.update(
+                task, description=f"{host} {seen.doing}", completed=seen.done, total=seen.total
+            )
 
     return show
 

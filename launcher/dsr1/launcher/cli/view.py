@@ -1,4 +1,5 @@
-"""What a person sees of a start: a live table of ranks on a terminal, a line for every change elsewhere."""
+"""What a person sees of a start: a live table of ranks on a terminal, a line for every change
+elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,9 @@ def make_view() -> Iterator[Show]:
     console = Console(highlight=False)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8) as live:
-            yield lambda state: live.update(rank_table(state.ranks) if state.ranks else Text(state.reason))
+            yield lambda state: live.update(
+                rank_table(state.ranks) if state.ranks else Text(state.reason)
+            )
     else:
         yield _plain_lines({})
 
@@ -43,9 +46,13 @@ def _plain_lines(said: dict[tuple[str, int], str]) -> Show:
 
 def rank_table(ranks: Table, phase: str = "phase") -> RichTable:
     """One row a rank. Names are shown as they are: they are no markup."""
-    table = RichTable("engine", "rank", "host", "process", phase, box=None, header_style="bold", pad_edge=False)
+    table = RichTable(
+        "engine", "rank", "host", "process", phase, box=None, header_style="bold", pad_edge=False
+    )
     for row in ranks:
-        table.add_row(Text(row.engine), str(row.rank), Text(row.host), Text(row.process), _phase(row))
+        table.add_row(
+            Text(row.engine), str(row.rank), Text(row.host), Text(row.process), _phase(row)
+        )
     return table
 
 
@@ -54,7 +61,8 @@ def _phase(row: RankRow) -> Text:
 
 
 def print_logs(run: Run, follow: bool) -> None:
-    """Every process's log, each line with its process's name, in its host's colour. Ctrl-C ends the printing alone."""
+    """Every process's log, each line with its process's name, in its host's colour. Ctrl-C ends the
+    printing alone."""
     console = Console(highlight=False, soft_wrap=True)
     colours: dict[str, str] = {}
     with suppress(KeyboardInterrupt):

@@ -1,4 +1,5 @@
-"""A run's own certificate authority, and one certificate of it that every process of the run shows to the others."""
+"""A run's own certificate authority, and one certificate of it that every process of the run shows
+to the others."""
 
 import datetime
 import ipaddress
@@ -15,14 +16,22 @@ VALID_DAYS = 90  # a run ends long before; what leaks of one is soon worth nothi
 
 
 def make_secrets(addresses: Sequence[str]) -> dict[str, str]:
-    """PEM texts by file name. The authority's own key is thrown away: nobody can ever sign another."""
-    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    """PEM texts by file name. The authority's own key is thrown away: nobody can ever sign
+    another."""
+    authority_key, key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     issuer = _name("dsr1 run authority")
     authority = _builder(issuer, issuer, authority_key.public_key())
-    authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    authority = authority.add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
     own = _builder(_name(SERVER_NAME), issuer, key.public_key())
     own = own.add_extension(x509.SubjectAlternativeName(_alternatives(addresses)), critical=False)
-    own = own.add_extension(x509.ExtendedKeyUsage(_BOTH), critical=False)  # server and client: all talk to all
+    own = own.add_extension(
+        x509.ExtendedKeyUsage(_BOTH), critical=False
+    )  # server and client: all talk to all
     return {
         CA: _pem(authority.sign(authority_key, hashes.SHA256())),
         CERT: _pem(own.sign(authority_key, hashes.SHA256())),
@@ -37,7 +46,9 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     """A day of the past is included: clocks of hosts differ."""
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
@@ -49,7 +60,8 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 
 
 def _alternatives(addresses: Sequence[str]) -> list[x509.GeneralName]:
-    """The dialled address must be among them; the name serves those that dial by DYN_TCP_TLS_SERVER_NAME."""
+    """The dialled address must be among them; the name serves those that dial by
+    DYN_TCP_TLS_SERVER_NAME."""
     found: list[x509.GeneralName] = [x509.DNSName(SERVER_NAME)]
     for address in dict.fromkeys(addresses):
         try:
@@ -65,4 +77,6 @@ def _pem(certificate: x509.Certificate) -> str:
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
     form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    return key.private_bytes(
+        serialization.Encoding.PEM, form, serialization.NoEncryption()
+    ).decode()

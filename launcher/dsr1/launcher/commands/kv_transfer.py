@@ -1,7 +1,8 @@
-"""KV caches: how they move between engines and who is told of them, as vLLM's own JSON arguments. Pure.
+"""KV caches: how they move between engines and who is told of them, as vLLM's own JSON arguments.
+Pure.
 
-vLLM adds the global DP index to the port of the KV events and to the NIXL side channel's: every rank of an engine is
-given the same base.
+vLLM adds the global DP index to the port of the KV events and to the NIXL side channel's: every
+rank of an engine is given the same base.
 """
 
 import json
@@ -15,7 +16,11 @@ ROLES = {"aggregated": "kv_both", "prefill": "kv_producer", "decode": "kv_consum
 _KVBM = "kvbm.vllm_integration.connector"
 _PARTS: Mapping[str, Mapping[str, str]] = {
     "lmcache": {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"},
-    "kvbm": {"kv_connector": "DynamoConnector", "kv_connector_module_path": _KVBM, "kv_role": "kv_both"},
+    "kvbm": {
+        "kv_connector": "DynamoConnector",
+        "kv_connector_module_path": _KVBM,
+        "kv_role": "kv_both",
+    },
 }
 
 
@@ -28,7 +33,8 @@ def kv_arguments(engine: Engine, ports: EnginePorts) -> tuple[str, ...]:
 
 
 def transfer_config(engine: Engine) -> dict[str, Any] | None:
-    """What Dynamo 1.6 says that its former --connector words mean; a cache lies before NIXL in prefill alone."""
+    """What Dynamo 1.6 says that its former --connector words mean; a cache lies before NIXL in
+    prefill alone."""
     connector, role = engine.connector, ROLES[engine.role]
     if isinstance(connector, dict):
         return {"kv_role": role, **connector}
@@ -48,10 +54,15 @@ def transfer_config(engine: Engine) -> dict[str, Any] | None:
 
 
 def events_config(engine: Engine, ports: EnginePorts) -> dict[str, Any] | None:
-    """vLLM listens on a wildcard alone, and connects to any other address; its own worker is who reads."""
+    """vLLM listens on a wildcard alone, and connects to any other address; its own worker is who
+    reads."""
     if not engine.kv_events:
         return None
-    return {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": f"tcp://*:{ports.kv_events}"}
+    return {
+        "enable_kv_cache_events": True,
+        "publisher": "zmq",
+        "endpoint": f"tcp://*:{ports.kv_events}",
+    }
 
 
 def _json(value: object) -> str:

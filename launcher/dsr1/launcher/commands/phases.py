@@ -1,4 +1,5 @@
-"""The phases of a start and the log lines that begin them, taken from real logs of vLLM 0.23 and 0.31, Dynamo 1.6."""
+"""The phases of a start and the log lines that begin them, taken from real logs of vLLM 0.23 and
+0.31, Dynamo 1.6."""
 
 from dsr1.hosts.protocol.process import PhaseRule
 
@@ -14,9 +15,11 @@ PHASES = (
     "registering",
     "ready",
 )
-"""In order. `starting` is a process without a log line yet; `ready` is the supervisor's word, not a log's."""
+"""In order. `starting` is a process without a log line yet; `ready` is the supervisor's word, not a
+log's."""
 
-# `(EngineCore_DP1 pid=..)`, `(Worker_DP1_EP1 pid=..)`, `(Worker_DP1_TP0_EP2 pid=..)`; others tell no DP rank.
+# `(EngineCore_DP1 pid=..)`, `(Worker_DP1_EP1 pid=..)`, `(Worker_DP1_TP0_EP2 pid=..)`; others tell
+# no DP rank.
 _RANK = r"(?:\(\w*?_DP(?P<rank>\d+)\w* pid=\d+\).*?)?"
 _BAR = r"\s+\d+%[^|]*\|[^|]*?(?P<done>\d+)/(?P<total>\d+) \["
 _TQDM = r"\s+\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \["

@@ -1,4 +1,5 @@
-"""The stacks: which processes serve an engine and its frontend with Dynamo, with vLLM alone, or simulated. Pure."""
+"""The stacks: which processes serve an engine and its frontend with Dynamo, with vLLM alone, or
+simulated. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,15 +20,18 @@ from dsr1.launcher.recipe.models import Recipe
 
 STAND_IN = "stand-in"  # a rehearsal's model.path
 STAND_IN_FOLDER = "../../stand-in-1"
-"""Where it is put, seen from an agent's folder. One path on all hosts: Dynamo refuses workers whose paths differ."""
+"""Where it is put, seen from an agent's folder. One path on all hosts: Dynamo refuses workers whose
+paths differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`worker` is the command of one process of an engine; `shared` the variables of all processes of a host.
+    """`worker` is the command of one process of an engine; `shared` the variables of all processes
+    of a host.
 
-    `packages` are distributions that the runtime's Python must have. `pins` are (distribution, dependency): the
-    installed dependency must satisfy what the distribution's own metadata asks of it, extras included.
+    `packages` are distributions that the runtime's Python must have. `pins` are (distribution,
+    dependency): the installed dependency must satisfy what the distribution's own metadata asks of
+    it, extras included.
     """
 
     worker: Callable[[Site, Place], Command]
@@ -65,14 +69,22 @@ def _dynamo_frontend(site: Site, front: Front) -> Command:
     asked = site.recipe.frontend
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.frontend"),
-        *("--http-host", front.address, "--http-port", str(front.port), "--router-mode", asked.router_mode),
+        *(
+            "--http-host",
+            front.address,
+            "--http-port",
+            str(front.port),
+            "--router-mode",
+            asked.router_mode,
+        ),
         *router_arguments(site),
         *render_flags(asked.args),
     )
 
 
 def _mocker_worker(site: Site, place: Place) -> Command:
-    """Dynamo's engine simulator: one process a node, no GPU and no torch, registered in half a second."""
+    """Dynamo's engine simulator: one process a node, no GPU and no torch, registered in half a
+    second."""
     group, node, rank = place
     spec, model = group.spec, site.recipe.model
     size = node.local_size if group.layout != "per_gpu" else None
@@ -86,27 +98,47 @@ def _mocker_worker(site: Site, place: Place) -> Command:
     }
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.mocker"),
-        *("--model-path", STAND_IN_FOLDER if model.path == STAND_IN else model.path, "--model-name", model.name),
+        *(
+            "--model-path",
+            STAND_IN_FOLDER if model.path == STAND_IN else model.path,
+            "--model-name",
+            model.name,
+        ),
         *render_flags(known),
         *render_flags(spec.args),
     )
 
 
 def _mocker_ports(site: Site, group: Group, first: int) -> dict[str, object]:
-    """The simulator counts its ranks from 0 in every process, so its ports begin with those of its first rank."""
+    """The simulator counts its ranks from 0 in every process, so its ports begin with those of its
+    first rank."""
     ports = site.ports.engines[group.name]
     return {
         "zmq-kv-events-ports": str(ports.kv_events + first) if publishes_kv_events(group) else None,
-        "bootstrap-ports": str(ports.nixl + first) if transfers_kv(group) and group.spec.role == "prefill" else None,
+        "bootstrap-ports": (
+            str(ports.nixl + first)
+            if transfers_kv(group) and group.spec.role == "prefill"
+            else None
+        ),
     }
 
 
 def _vllm_worker(site: Site, place: Place) -> Command:
     group, node, rank = place
     own = next((front for front in fronts(site) if front.name == name_of(place)), None)
-    listen = ("--host", own.address, "--port", str(own.port), *render_flags(site.recipe.frontend.args)) if own else ()
+    listen = (
+        ("--host", own.address, "--port", str(own.port), *render_flags(site.recipe.frontend.args))
+        if own
+        else ()
+    )
     return (
-        *(site.recipe.runtime.interpreter, "-m", "vllm.entrypoints.cli.main", "serve", site.recipe.model.path),
+        *(
+            site.recipe.runtime.interpreter,
+            "-m",
+            "vllm.entrypoints.cli.main",
+            "serve",
+            site.recipe.model.path,
+        ),
         *("--served-model-name", site.recipe.model.name),
         *listen,
         *placement(group, node, rank, site.ports.engines[group.name]),
@@ -117,22 +149,33 @@ def _vllm_worker(site: Site, place: Place) -> Command:
 
 def _dynamo_variables(site: Site, host: Host) -> tuple[Variable, ...]:
     return (
-        Variable("DYN_NAMESPACE", namespace_of(site.run), "the run's own: stale registrations can't be met"),
+        Variable(
+            "DYN_NAMESPACE",
+            namespace_of(site.run),
+            "the run's own: stale registrations can't be met",
+        ),
         Variable("DYN_REQUEST_PLANE", "tcp", "default"),
         Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
         *(Variable(name, host.address, address_source(host)) for name in _ADVERTISED),
         *_discovery(site),
         *from_mapping(
-            {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if is_secured(site) else {}, "name in the run's certificate"
+            {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if is_secured(site) else {},
+            "name in the run's certificate",
         ),
     )
 
 
-_ADVERTISED = ("DYN_TCP_RPC_HOST", "DYN_TCP_RESPONSE_STREAM_HOST", "DYN_EVENT_PLANE_HOST", "DYN_SYSTEM_HOST")
+_ADVERTISED = (
+    "DYN_TCP_RPC_HOST",
+    "DYN_TCP_RESPONSE_STREAM_HOST",
+    "DYN_EVENT_PLANE_HOST",
+    "DYN_SYSTEM_HOST",
+)
 
 
 def _discovery(site: Site) -> tuple[Variable, ...]:
-    """File discovery watches with inotify, so it is right on one machine alone; several need etcd."""
+    """File discovery watches with inotify, so it is right on one machine alone; several need
+    etcd."""
     if site.topology.machines == 1:
         values = {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": f"{site.folder}/discovery"}
         return from_mapping(values, "one machine: no etcd needed")
@@ -142,7 +185,9 @@ def _discovery(site: Site) -> tuple[Variable, ...]:
         or f"{'https' if is_secured(site) else 'http'}://{site.topology.hosts[0].address}:{site.ports.etcd}"
     )
     values = {"DYN_DISCOVERY_BACKEND": "etcd", "ETCD_ENDPOINTS": url, "ETCD_LEASE_TTL": "6"}
-    return from_mapping(values, "recipe etcd.endpoints" if own else f"etcd on {site.topology.hosts[0].name}")
+    return from_mapping(
+        values, "recipe etcd.endpoints" if own else f"etcd on {site.topology.hosts[0].name}"
+    )
 
 
 def secret_variables(site: Site) -> tuple[SecretVariable, ...]:
@@ -150,10 +195,17 @@ def secret_variables(site: Site) -> tuple[SecretVariable, ...]:
     if not is_secured(site):
         return ()
     texts = () if site.recipe.etcd.endpoints else _ETCD_CLIENT
-    return (*(SecretVariable(*pair) for pair in texts), *(SecretVariable(name, file, True) for name, file in _PLANE))
+    return (
+        *(SecretVariable(*pair) for pair in texts),
+        *(SecretVariable(name, file, True) for name, file in _PLANE),
+    )
 
 
-_ETCD_CLIENT = (("ETCD_AUTH_CA", CA), ("ETCD_AUTH_CLIENT_CERT", CERT), ("ETCD_AUTH_CLIENT_KEY", KEY))
+_ETCD_CLIENT = (
+    ("ETCD_AUTH_CA", CA),
+    ("ETCD_AUTH_CLIENT_CERT", CERT),
+    ("ETCD_AUTH_CLIENT_KEY", KEY),
+)
 _PLANE = (
     ("DYN_TCP_TLS_CERT_PATH", CERT),
     ("DYN_TCP_TLS_KEY_PATH", KEY),

@@ -1,6 +1,8 @@
-"""vLLM's own arguments: the same for every rank of an engine, but for those that place a rank. Pure.
+"""vLLM's own arguments: the same for every rank of an engine, but for those that place a rank.
+Pure.
 
-vLLM hashes the configuration of all DP ranks and compares it at the handshake, so only the placement may differ.
+vLLM hashes the configuration of all DP ranks and compares it at the handshake, so only the
+placement may differ.
 """
 
 import json
@@ -23,9 +25,12 @@ def engine_arguments(engine: Engine, ports: EnginePorts) -> tuple[str, ...]:
 
 
 def _own_keys(engine: Engine) -> tuple[str, ...]:
-    """The budget of the low-latency backends is always said: vLLM 0.31 would take thousands of tokens."""
+    """The budget of the low-latency backends is always said: vLLM 0.31 would take thousands of
+    tokens."""
     known: dict[str, object] = {
-        "tensor-parallel-size": engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None,
+        "tensor-parallel-size": (
+            engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None
+        ),
         "enable-expert-parallel": engine.expert_parallel or None,
         "all2all-backend": engine.all2all_backend,
         "moe-backend": engine.moe_backend,
@@ -40,10 +45,15 @@ def _own_keys(engine: Engine) -> tuple[str, ...]:
 
 
 def shape_arguments(engine: Engine) -> tuple[str, ...]:
-    """Those of an engine's arguments that may change which kernels are compiled: all but the ones known not to."""
+    """Those of an engine's arguments that may change which kernels are compiled: all but the ones
+    known not to."""
     flags: list[tuple[str, ...]] = []
     for word in (*_own_keys(engine), *render_flags(engine.args)):
-        flags = [*flags, (word,)] if word.startswith("--") or not flags else [*flags[:-1], (*flags[-1], word)]
+        flags = (
+            [*flags, (word,)]
+            if word.startswith("--") or not flags
+            else [*flags[:-1], (*flags[-1], word)]
+        )
     return tuple(word for flag in flags if flag[0] not in NOT_SHAPES for word in flag)
 
 
@@ -54,7 +64,8 @@ NOT_SHAPES = (
     "--model-loader-extra-config",
     "--hf-overrides",
 )
-"""How much is kept, loaded or sent, and the overrides of a prewarming, which has fewer layers of the same shapes."""
+"""How much is kept, loaded or sent, and the overrides of a prewarming, which has fewer layers of
+the same shapes."""
 
 
 def _eplb(engine: Engine) -> tuple[str, ...]:
@@ -75,12 +86,18 @@ def _dbo(engine: Engine) -> tuple[str, ...]:
 
 
 def patience(group: Group, ready_s: float) -> tuple[str, ...]:
-    """How long a rank waits for the others, which may still load: as long as the whole start may take.
+    """How long a rank waits for the others, which may still load: as long as the whole start may
+    take.
 
-    Never shorter than vLLM's own, and left to it in an engine of one rank, or where the recipe says it.
+    Never shorter than vLLM's own, and left to it in an engine of one rank, or where the recipe says
+    it.
     """
     said = {name.replace("_", "-") for name in group.spec.args}
-    longer = {name: round(ready_s) for name, least in DISTRIBUTED_S.items() if ready_s > least and name not in said}
+    longer = {
+        name: round(ready_s)
+        for name, least in DISTRIBUTED_S.items()
+        if ready_s > least and name not in said
+    }
     return render_flags(longer) if group.size > 1 else ()
 
 
@@ -89,11 +106,17 @@ DISTRIBUTED_S = {"distributed-timeout-seconds": 600, "cpu-distributed-timeout-se
 
 
 def placement(group: Group, node: Node, rank: int | None, ports: EnginePorts) -> tuple[str, ...]:
-    """Where in the engine a process stands. `rank` is given when a process runs one rank (layout per_gpu)."""
+    """Where in the engine a process stands. `rank` is given when a process runs one rank (layout
+    per_gpu)."""
     if group.size == 1:
         return ()
     size = ("--data-parallel-size", str(group.size))
-    meeting = ("--data-parallel-address", group.leader.host.address, "--data-parallel-rpc-port", str(ports.rpc))
+    meeting = (
+        "--data-parallel-address",
+        group.leader.host.address,
+        "--data-parallel-rpc-port",
+        str(ports.rpc),
+    )
     if rank is not None:
         return (*size, "--data-parallel-rank", str(rank), *meeting)
     if len(group.nodes) == 1:
@@ -102,12 +125,19 @@ def placement(group: Group, node: Node, rank: int | None, ports: EnginePorts) ->
 
 
 def _per_node(node: Node) -> tuple[str, ...]:
-    return ("--data-parallel-hybrid-lb", *_local(node), "--data-parallel-start-rank", str(node.start_rank))
+    return (
+        "--data-parallel-hybrid-lb",
+        *_local(node),
+        "--data-parallel-start-rank",
+        str(node.start_rank),
+    )
 
 
 def _headless(node: Node) -> tuple[str, ...]:
     """The non-leaders have no server; headless with hybrid load balancing is refused by vLLM."""
-    follower = ("--headless", "--data-parallel-start-rank", str(node.start_rank)) if node.rank else ()
+    follower = (
+        ("--headless", "--data-parallel-start-rank", str(node.start_rank)) if node.rank else ()
+    )
     return (*_local(node), *follower)
 
 

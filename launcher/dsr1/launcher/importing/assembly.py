@@ -1,4 +1,5 @@
-"""The parts that were read to one recipe: roles, sizes, the model and the timeouts that its services share."""
+"""The parts that were read to one recipe: roles, sizes, the model and the timeouts that its
+services share."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,11 @@ from dsr1.launcher.commands.kv_transfer import transfer_config
 from dsr1.launcher.importing.manifest.command import short
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.names import recipe_name
-from dsr1.launcher.importing.manifest.probes import grace_seconds, note_shared_memory, startup_seconds
+from dsr1.launcher.importing.manifest.probes import (
+    grace_seconds,
+    note_shared_memory,
+    startup_seconds,
+)
 from dsr1.launcher.importing.manifest.roles import BOTH, DECODE, PREFILL, role_of
 from dsr1.launcher.importing.manifest.services import Service, count_of, gpus_of
 from dsr1.launcher.importing.manifest.tree import Fields, Scalar, Value
@@ -40,7 +45,9 @@ class Parts:
 
     def unknown(self) -> Iterator[tuple[Flag, Known]]:
         yield from ((flag, known_flags("frontend")) for flag in self.front.unknown)
-        yield from ((flag, known_flags("worker")) for worker in self.workers for flag in worker.unknown)
+        yield from (
+            (flag, known_flags("worker")) for worker in self.workers for flag in worker.unknown
+        )
 
     def keep_unknown(self) -> None:
         for args, flags, key in (
@@ -53,12 +60,16 @@ class Parts:
                     self.ledger.ask(text, f"{key}.args", *flag.places)
                     continue
                 args[flag.name] = argument_value(flag)
-                text = f"--{flag.name}: passed on as it stands, but neither vLLM 0.31 nor Dynamo 1.6.1 knows it"
+                text = (
+                    f"--{flag.name}: passed on as it stands, but neither vLLM 0.31 nor Dynamo 1.6.1"
+                    " knows it"
+                )
                 self.ledger.ask(text, f"{key}.args.{flag.name}", *flag.places)
 
 
 def assemble(parts: Parts, deployment: Fields) -> dict[str, Any]:
-    """The recipe as plain data, in the order in which people read one. Raises InputError for what can't be."""
+    """The recipe as plain data, in the order in which people read one. Raises InputError for what
+    can't be."""
     engines = {worker.draft.name: _engine(worker, role, parts) for worker, role in _roles(parts)}
     recipe = {
         "name": _name(deployment, parts.ledger),
@@ -96,7 +107,10 @@ def _roles(parts: Parts) -> list[tuple[Worker, str]]:
             why = (
                 "its flags say so"
                 if role == worker.draft.role
-                else f"no other service {'decodes' if seen == PREFILL else 'prefills'}: it serves whole requests"
+                else (
+                    f"no other service {'decodes' if seen == PREFILL else 'prefills'}: it serves"
+                    " whole requests"
+                )
             )
             text = f"{worker.draft.name}: {role}, though it is called {seen}: {why}"
             parts.ledger.rewrite(text, f"{worker.draft.key}.role")
@@ -117,16 +131,22 @@ def _engine(worker: Worker, role: str, parts: Parts) -> dict[str, Any]:
 
 
 def _settle_transfer(values: dict[str, Any], role: str, draft: Draft) -> None:
-    """A recipe's short word for how caches move, where the manifest's own configuration says the same."""
+    """A recipe's short word for how caches move, where the manifest's own configuration says the
+    same."""
     config = values.get("kv_transfer")
     if config is None:
         values.pop("kv_transfer", None)
         if role != BOTH:
-            text = f"{draft.name}: KV caches move by NIXL; Dynamo no longer chooses it when nobody says so"
+            text = (
+                f"{draft.name}: KV caches move by NIXL; Dynamo no longer chooses it when nobody"
+                " says so"
+            )
             draft.ledger.rewrite(text, f"{draft.key}.kv_transfer")
             values["kv_transfer"] = "nixl"
     elif isinstance(config, dict):
-        values["kv_transfer"] = next((word for word in CONNECTORS if _means(word, role, config)), config)
+        values["kv_transfer"] = next(
+            (word for word in CONNECTORS if _means(word, role, config)), config
+        )
         if role != BOTH and config.get("kv_role") == "kv_both" and values["kv_transfer"] != config:
             text = f"{draft.name}: kv_role kv_both is retired; it follows from the engine's role"
             draft.ledger.rewrite(text, f"{draft.key}.kv_transfer")
@@ -135,7 +155,10 @@ def _settle_transfer(values: dict[str, Any], role: str, draft: Draft) -> None:
 def _means(word: str, role: str, config: dict[str, Any]) -> bool:
     """kv_both, of old, and what follows from an engine's role today, are one for NIXL."""
     full = transfer_config(Engine.model_validate({"role": role, "kv_transfer": word})) or {}
-    either = full.get("kv_connector") == "NixlConnector" and config.get("kv_role", "kv_both") == "kv_both"
+    either = (
+        full.get("kv_connector") == "NixlConnector"
+        and config.get("kv_role", "kv_both") == "kv_both"
+    )
     return full == (full | config if not either else {**full, **config, "kv_role": full["kv_role"]})
 
 
@@ -175,12 +198,17 @@ def _nodes(service: Service, parts: Parts) -> int:
         return 1
     value: Value | None = multinode.get("nodeCount")
     if value is None:
-        parts.ledger.rewrite("multinode without nodeCount: two nodes, as Dynamo takes it", "nodes", multinode.place)
+        parts.ledger.rewrite(
+            "multinode without nodeCount: two nodes, as Dynamo takes it", "nodes", multinode.place
+        )
         return 2
     nodes = count_of(value, "nodeCount", parts.source)
     parts.ledger.use("nodes", value.place)
     if nodes < 1:
-        raise InputError(f"{parts.source}:{value.place.line}: {value.place}: nodeCount is 0; at least 1 is wanted")
+        raise InputError(
+            f"{parts.source}:{value.place.line}: {value.place}: nodeCount is 0; at least 1 is"
+            " wanted"
+        )
     return nodes
 
 
@@ -191,7 +219,9 @@ def _frontend(parts: Parts) -> dict[str, Any]:
     for service in parts.front_services:
         values |= _replicas(service, "frontend", parts)
         if isinstance(service.fields.get("multinode"), Fields):
-            parts.ledger.leave("a frontend is one process", service.fields.values["multinode"].place)
+            parts.ledger.leave(
+                "a frontend is one process", service.fields.values["multinode"].place
+            )
         note_shared_memory(service, parts.source, parts.ledger)
     return values
 
@@ -199,7 +229,9 @@ def _frontend(parts: Parts) -> dict[str, Any]:
 def _model(parts: Parts) -> dict[str, Any]:
     named = [worker for worker in parts.workers if worker.draft.model]
     if not named:
-        parts.ledger.ask(f"no service says --model; Dynamo would take {_DEFAULT_MODEL}", "model.path")
+        parts.ledger.ask(
+            f"no service says --model; Dynamo would take {_DEFAULT_MODEL}", "model.path"
+        )
         return {"path": _DEFAULT_MODEL, "served_name": _DEFAULT_MODEL}
     first = named[0].draft.model
     assert first is not None
@@ -207,7 +239,9 @@ def _model(parts: Parts) -> dict[str, Any]:
         flag = worker.draft.model
         assert flag is not None
         if flag.text != first.text:
-            worker.draft.refuse(flag, f"another service serves {short(first.text)}; a recipe serves one model")
+            worker.draft.refuse(
+                flag, f"another service serves {short(first.text)}; a recipe serves one model"
+            )
         parts.ledger.use("model.path", *flag.places)
     if first.unknown:
         parts.ledger.ask(
@@ -229,23 +263,39 @@ def _served_name(parts: Parts) -> str:
             if name == chosen:
                 parts.ledger.use("model.served_name", *flag.places)
             elif number:
-                parts.ledger.leave(f"served name {short(name)}: a recipe has one, {short(chosen)}", *flag.places)
+                parts.ledger.leave(
+                    f"served name {short(name)}: a recipe has one, {short(chosen)}", *flag.places
+                )
             else:
-                worker.draft.refuse(flag, f"another service serves it as {short(chosen)}; a recipe has one name")
+                worker.draft.refuse(
+                    flag, f"another service serves it as {short(chosen)}; a recipe has one name"
+                )
     return chosen
 
 
 def _timeouts(parts: Parts) -> dict[str, Any]:
     services = [*parts.front_services, *(worker.service for worker in parts.workers)]
-    starts = [seconds for service in services if (seconds := startup_seconds(service, parts.source, parts.ledger))]
-    starts += [_engine_timeout(worker, parts) for worker in parts.workers if READY in worker.taken.special]
-    stops = [seconds for service in services if (seconds := grace_seconds(service, parts.source, parts.ledger))]
+    starts = [
+        seconds
+        for service in services
+        if (seconds := startup_seconds(service, parts.source, parts.ledger))
+    ]
+    starts += [
+        _engine_timeout(worker, parts) for worker in parts.workers if READY in worker.taken.special
+    ]
+    stops = [
+        seconds
+        for service in services
+        if (seconds := grace_seconds(service, parts.source, parts.ledger))
+    ]
     values: dict[str, Any] = {}
     if starts and max(starts) >= _SHORTEST_START:
         values["ready"] = max(starts)
     elif starts:
         parts.ledger.rewrite(
-            f"{max(starts)} s are few for a start on bare hosts; timeouts.ready stays as dsr1 has it", "timeouts.ready"
+            f"{max(starts)} s are few for a start on bare hosts; timeouts.ready stays as dsr1"
+            " has it",
+            "timeouts.ready",
         )
     if stops:
         values["stop"] = max(stops)
@@ -256,7 +306,9 @@ def _engine_timeout(worker: Worker, parts: Parts) -> int:
     setting = worker.taken.special[READY]
     text = setting.value or ""
     if not (text.isascii() and text.isdecimal() and len(text) < 8):
-        worker.draft.refuse_at(setting.places, f"{setting.name} is {short(text)}; seconds are wanted")
+        worker.draft.refuse_at(
+            setting.places, f"{setting.name} is {short(text)}; seconds are wanted"
+        )
     parts.ledger.use("timeouts.ready", *setting.places)
     return int(text)
 
@@ -268,11 +320,21 @@ def _note_mounts(parts: Parts) -> None:
         model = worker.draft.model
         if model and (mount := mount_of(model.text, mounts)):
             _ask_for(
-                mount, f"model.path {short(model.text)}", "give the hosts' own folder with --model", "model.path", parts
+                mount,
+                f"model.path {short(model.text)}",
+                "give the hosts' own folder with --model",
+                "model.path",
+                parts,
             )
         for name, value in worker.taken.env.items():
             if mount := mount_of(value, mounts):
-                _ask_for(mount, f"{name}={short(value)}", "or set another", f"{worker.draft.key}.env.{name}", parts)
+                _ask_for(
+                    mount,
+                    f"{name}={short(value)}",
+                    "or set another",
+                    f"{worker.draft.key}.env.{name}",
+                    parts,
+                )
 
 
 def _ask_for(mount: Mount, what: str, wish: str, key: str, parts: Parts) -> None:
@@ -282,7 +344,14 @@ def _ask_for(mount: Mount, what: str, wish: str, key: str, parts: Parts) -> None
 
 def _note_router(parts: Parts, engines: Mapping[str, Mapping[str, Any]]) -> None:
     """A prompt goes where its beginning is cached: to prefill, where that is apart."""
-    deaf = [name for name, engine in engines.items() if engine.get("role") != DECODE and not engine.get("kv_events")]
+    deaf = [
+        name
+        for name, engine in engines.items()
+        if engine.get("role") != DECODE and not engine.get("kv_events")
+    ]
     if parts.front.values.get("router_mode") == "kv" and deaf:
-        text = "router_mode kv guesses what is cached unless workers tell it; kv_events: true makes them"
+        text = (
+            "router_mode kv guesses what is cached unless workers tell it; kv_events: true makes"
+            " them"
+        )
         parts.ledger.ask(text, f"engines.{deaf[0]}.kv_events")

@@ -10,7 +10,8 @@ _MAX_BYTES = 4 * 2**20
 
 
 def read_manifest(name: str) -> str:
-    """The text of a file, of a pipe, or of stdin (-). Raises InputError for what is no text, or too long."""
+    """The text of a file, of a pipe, or of stdin (-). Raises InputError for what is no text, or too
+    long."""
     try:
         if name == "-":
             data = sys.stdin.buffer.read(_MAX_BYTES + 1)
@@ -18,7 +19,9 @@ def read_manifest(name: str) -> str:
             with Path(name).open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: can't be read: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(
+            f"{name}: can't be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if len(data) > _MAX_BYTES:
         raise InputError(f"{name}: larger than {_MAX_BYTES} bytes, so it is not a manifest")
     try:
@@ -26,7 +29,9 @@ def read_manifest(name: str) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not text: byte {error.start} is no UTF-8") from None
     if "\0" in text:
-        raise InputError(f"{name}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: not text: it has a NUL byte")
+        raise InputError(
+            f"{name}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: not text: it has a NUL byte"
+        )
     return text
 
 
@@ -42,6 +47,8 @@ def write_recipe(file: Path, text: str, force: bool) -> None:
     except FileExistsError:
         raise InputError(f"{file}: is there already; --force writes over it") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: can't be written: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(
+            f"{file}: can't be written: {getattr(error, 'strerror', None) or error}"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
-"""A manifest's text to a recipe and notes: every service read, what they share settled, and what is left reported."""
+"""A manifest's text to a recipe and notes: every service read, what they share settled, and what is
+left reported."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,12 @@ from dsr1.launcher.importing.manifest.documents import (
     report_others,
     report_version,
 )
-from dsr1.launcher.importing.manifest.environment import ConfigMaps, Setting, plain_values, read_settings
+from dsr1.launcher.importing.manifest.environment import (
+    ConfigMaps,
+    Setting,
+    plain_values,
+    read_settings,
+)
 from dsr1.launcher.importing.manifest.ledger import Ledger, Note
 from dsr1.launcher.importing.manifest.left_out import KEYS
 from dsr1.launcher.importing.manifest.names import recipe_name
@@ -29,7 +35,13 @@ from dsr1.launcher.importing.vllm.frontend import FrontendDraft, read_frontend, 
 
 _MOST_NAMED = 20
 WORKER, FRONTEND = "dynamo.vllm", "dynamo.frontend"
-_OTHER_PARTS = ("dynamo.planner", "dynamo.router", "dynamo.global_router", "dynamo.global_planner", "dynamo.profiler")
+_OTHER_PARTS = (
+    "dynamo.planner",
+    "dynamo.router",
+    "dynamo.global_router",
+    "dynamo.global_planner",
+    "dynamo.profiler",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,8 @@ class Imported:
 
 
 def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool = False) -> Imported:
-    """The deployment called `name`, or the only one. Raises InputError that names source, line and key."""
+    """The deployment called `name`, or the only one. Raises InputError that names source, line and
+    key."""
     documents = parse_documents(text, source)
     deployment = choose_deployment(documents, name, source)
     importing = _Importing(source, Ledger(), config_maps(documents, source))
@@ -69,7 +82,10 @@ class _Importing:
         for service in self._running(read_services(spec, self.source, self.ledger)):
             self._read(service, parts, shared, taken)
         if not parts.workers:
-            raise InputError(f"{self.source}:{spec.place.line}: {spec.place}: no service runs vLLM workers ({WORKER})")
+            raise InputError(
+                f"{self.source}:{spec.place.line}: {spec.place}: no service runs vLLM workers"
+                f" ({WORKER})"
+            )
         self._judge_unknown(parts, keep_unknown)
         return parts
 
@@ -78,14 +94,22 @@ class _Importing:
         for service in services:
             place, replicas = service.fields.place, service.fields.get("replicas")
             if service.kind not in ("frontend", "worker"):
-                self.ledger.leave(f"service {short(service.name)} ({service.kind}): dsr1 runs none", place)
+                self.ledger.leave(
+                    f"service {short(service.name)} ({service.kind}): dsr1 runs none", place
+                )
             elif replicas is not None and count_of(replicas, "replicas", self.source) == 0:
-                self.ledger.leave(f"service {short(service.name)}: it has 0 replicas, so it is off", place)
+                self.ledger.leave(
+                    f"service {short(service.name)}: it has 0 replicas, so it is off", place
+                )
             else:
                 yield service
 
-    def _read(self, service: Service, parts: Parts, shared: dict[str, Setting], outer: Taken) -> None:
-        settings = read_settings((service.fields, service.container), self.files, self.ledger, shared)
+    def _read(
+        self, service: Service, parts: Parts, shared: dict[str, Setting], outer: Taken
+    ) -> None:
+        settings = read_settings(
+            (service.fields, service.container), self.files, self.ledger, shared
+        )
         values = plain_values({**shared, **settings})
         wanted = Wanted(FRONTEND if service.kind == "frontend" else WORKER, self.source)
         program = read_program(service.container, values, wanted, self.ledger)
@@ -94,23 +118,34 @@ class _Importing:
             self._front(service, program, settings, parts)
         elif program.name in _OTHER_PARTS:
             self.ledger.leave(
-                f"service {short(service.name)} runs {program.name}: dsr1 runs none", service.fields.place
+                f"service {short(service.name)} runs {program.name}: dsr1 runs none",
+                service.fields.place,
             )
         else:
             self._worker(service, program, settings, parts, outer)
 
-    def _front(self, service: Service, program: Program, settings: dict[str, Setting], parts: Parts) -> None:
+    def _front(
+        self, service: Service, program: Program, settings: dict[str, Setting], parts: Parts
+    ) -> None:
         if parts.front_services:
             text = (
-                f"service {short(service.name)}: a recipe has one frontend; {short(parts.front_services[0].name)} is it"
+                f"service {short(service.name)}: a recipe has one frontend;"
+                f" {short(parts.front_services[0].name)} is it"
             )
             self.ledger.leave(text, service.fields.place)
             return
         parts.front_services.append(service)
-        read_frontend(parts.front, program, sort_settings(settings, "frontend", self.source, self.ledger))
+        read_frontend(
+            parts.front, program, sort_settings(settings, "frontend", self.source, self.ledger)
+        )
 
     def _worker(
-        self, service: Service, program: Program, settings: dict[str, Setting], parts: Parts, outer: Taken
+        self,
+        service: Service,
+        program: Program,
+        settings: dict[str, Setting],
+        parts: Parts,
+        outer: Taken,
     ) -> None:
         place = service.fields.place
         if program.name != WORKER:
@@ -124,7 +159,9 @@ class _Importing:
         taken = Taken(own.env, {**outer.retired, **own.retired}, {**outer.special, **own.special})
         for key, setting in own.special.items():
             if key != READY:
-                self.ledger.leave(f"{setting.name}: of the frontend, and this is a worker", *setting.places)
+                self.ledger.leave(
+                    f"{setting.name}: of the frontend, and this is a worker", *setting.places
+                )
         unknown = read_flags(draft, program, taken)
         parts.workers.append(Worker(service, draft, taken, tuple(unknown)))
 
@@ -135,9 +172,15 @@ class _Importing:
             return
         lines = [self._unknown(flag, known) for flag, known in islice(parts.unknown(), _MOST_NAMED)]
         if lines:
-            wish = "Neither vLLM 0.31 nor Dynamo 1.6.1 knows it; --keep-unknown-flags passes it on as it stands"
+            wish = (
+                "Neither vLLM 0.31 nor Dynamo 1.6.1 knows it; --keep-unknown-flags passes it on as"
+                " it stands"
+            )
             raise InputError("\n".join([*lines, wish]))
 
     def _unknown(self, flag: Flag, known: Known) -> str:
         place = flag.places[0]
-        return f"{self.source}:{place.line}: {place}: unknown flag {short(flag.name)}{known.guess(flag.name)}"
+        return (
+            f"{self.source}:{place.line}: {place}: unknown flag"
+            f" {short(flag.name)}{known.guess(flag.name)}"
+        )

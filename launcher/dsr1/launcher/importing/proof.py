@@ -1,4 +1,5 @@
-"""Whether what was imported is a recipe: it loads, and it can be laid out on as many hosts as it asks for."""
+"""Whether what was imported is a recipe: it loads, and it can be laid out on as many hosts as it
+asks for."""
 
 import re
 
@@ -27,7 +28,8 @@ def prove(imported: Imported, text: str, source: str) -> int:
 
 
 def _fewest_hosts(recipe: Recipe) -> int:
-    """Engines may share hosts: the first number that a plan can be made for, up to one beside the other."""
+    """Engines may share hosts: the first number that a plan can be made for, up to one beside the
+    other."""
     engines = recipe.engines.values()
     beside = [engine.least_nodes for engine in engines]
     gpus = [hosts * _gpus_of(engine) for hosts, engine in zip(beside, engines, strict=True)]
@@ -53,7 +55,9 @@ def _plan_for(recipe: Recipe, count: int) -> None:
 
 def _where(imported: Imported, message: str, source: str) -> str:
     """The place of the manifest whose key the message speaks of, the most exact of several."""
-    known: list[Note] = [note for note in imported.notes if note.key and note.places and note.key in message]
+    known: list[Note] = [
+        note for note in imported.notes if note.key and note.places and note.key in message
+    ]
     if not known:
         return source
     place = max(known, key=lambda note: len(note.key)).places[0]

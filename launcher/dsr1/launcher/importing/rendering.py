@@ -1,6 +1,7 @@
 """An imported recipe as YAML with its notes as comments, as lines for a person, and as JSON. Pure.
 
-Whatever a manifest says stays a value: scalars are quoted by the YAML library, and a comment is one printable line.
+Whatever a manifest says stays a value: scalars are quoted by the YAML library, and a comment is one
+printable line.
 """
 
 import json
@@ -31,7 +32,11 @@ def render_recipe(imported: Imported, source: str) -> str:
         is_beside = note.fate is Fate.REWRITTEN and _holds(imported.recipe, note.key)
         (beside if is_beside else on_top).append(note)
     notes = list(render_notes(on_top))
-    more = [f"{len(notes) - _MOST_COMMENTS} notes more: dsr1 import --json"] if notes[_MOST_COMMENTS:] else []
+    more = (
+        [f"{len(notes) - _MOST_COMMENTS} notes more: dsr1 import --json"]
+        if notes[_MOST_COMMENTS:]
+        else []
+    )
     lines = [f"Imported by dsr1 from {source}.", *notes[:_MOST_COMMENTS], *more]
     comments: dict[str, list[str]] = {}
     for note in beside:
@@ -58,7 +63,9 @@ def _holds(recipe: Mapping[str, Any], key: str) -> bool:
     return bool(key)
 
 
-def _mapping(values: Mapping[str, Any], above: str, depth: int, comments: Mapping[str, list[str]]) -> Iterator[str]:
+def _mapping(
+    values: Mapping[str, Any], above: str, depth: int, comments: Mapping[str, list[str]]
+) -> Iterator[str]:
     indent = "  " * depth
     for name, value in values.items():
         key = f"{above}.{name}" if above else name
@@ -72,7 +79,9 @@ def _mapping(values: Mapping[str, Any], above: str, depth: int, comments: Mappin
 
 def _scalar(value: Any) -> str:
     """On one line, quoted where YAML wants it."""
-    text: str = yaml.dump(value, Dumper=_OneLine, default_flow_style=True, width=2**31, sort_keys=False)
+    text: str = yaml.dump(
+        value, Dumper=_OneLine, default_flow_style=True, width=2**31, sort_keys=False
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -81,7 +90,9 @@ class _OneLine(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    )
 
 
 _OneLine.add_representer(str, _represent_text)
@@ -106,7 +117,9 @@ def _line(text: str, notes: list[Note]) -> str:
     if not places:
         return text
     first, *others = places.values()
-    lines = ", ".join(str(place.line) for place in others[:_MOST_LINES]) + (", ..." if others[_MOST_LINES:] else "")
+    lines = ", ".join(str(place.line) for place in others[:_MOST_LINES]) + (
+        ", ..." if others[_MOST_LINES:] else ""
+    )
     more = f" and line{'s' if len(others) > 1 else ''} {lines}" if others else ""
     return f"{text} (line {first.line}, {first}{more})"
 
@@ -116,13 +129,16 @@ def _sentence(note: Note) -> str:
 
 
 def render_imported_json(imported: Imported) -> str:
-    """The recipe, and every note: what became of it, where it stands, which key of the recipe it concerns."""
+    """The recipe, and every note: what became of it, where it stands, which key of the recipe it
+    concerns."""
     notes = [
         {
             "fate": note.fate.value,
             "text": note.text,
             "key": note.key,
-            "places": [{"document": p.document, "line": p.line, "keys": list(p.path)} for p in note.places],
+            "places": [
+                {"document": p.document, "line": p.line, "keys": list(p.path)} for p in note.places
+            ],
         }
         for note in imported.notes
     ]

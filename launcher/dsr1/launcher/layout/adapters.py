@@ -14,14 +14,20 @@ from dsr1.launcher.recipe.models import Recipe
 NOTHING_KNOWN = Choice((), (), "its facts tell of no adapters")
 
 
-def choose_adapters(recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]) -> dict[str, Choice]:
+def choose_adapters(
+    recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]
+) -> dict[str, Choice]:
     """By host, of those that told facts; none where nothing leaves a machine, or nothing has GPUs.
 
     Raises InputError for an `hca` that fits nothing.
     """
     if topology.machines < 2 or recipe.runtime.device == "cpu" or recipe.stack == "mocker":
         return {}
-    return {host.name: _choose(recipe, host, facts[host.name]) for host in topology.hosts if host.name in facts}
+    return {
+        host.name: _choose(recipe, host, facts[host.name])
+        for host in topology.hosts
+        if host.name in facts
+    }
 
 
 def wanted_adapters(recipe: Recipe, host: Host) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""What every command needs to know of the run: its name, its folder on a host, and the plan so far. Pure."""
+"""What every command needs to know of the run: its name, its folder on a host, and the plan so far.
+Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ Place = tuple[Group, Node, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A recipe on hosts. `facts`, and the adapters chosen from them, are by host, of those that told any."""
+    """A recipe on hosts. `facts`, and the adapters chosen from them, are by host, of those that
+    told any."""
 
     run: str
     folder: str
@@ -29,7 +31,9 @@ class Site:
 def places_of(group: Group) -> Iterator[Place]:
     """One for each process of an engine: a node's, or one of a rank."""
     for node in group.nodes:
-        yield from ((group, node, rank) for rank in (node.ranks if group.layout == "per_gpu" else (None,)))
+        yield from (
+            (group, node, rank) for rank in (node.ranks if group.layout == "per_gpu" else (None,))
+        )
 
 
 def name_of(place: Place) -> str:
@@ -45,4 +49,6 @@ def listen_address(site: Site) -> str:
 
 def is_secured(site: Site) -> bool:
     """Several machines talk over a network: mutual TLS, unless the recipe says off."""
-    return site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"
+    return (
+        site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"
+    )

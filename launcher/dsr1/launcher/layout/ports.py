@@ -1,7 +1,8 @@
 """Every port of a plan: fixed, disjoint and below the kernel's ephemeral range. Pure.
 
-vLLM adds the *global* DP index to the KV-event port and to the NIXL side-channel port by itself, so each engine has one
-base for each and a range as long as its DP size. Blocks of different engines never meet, whichever hosts they share.
+vLLM adds the *global* DP index to the KV-event port and to the NIXL side-channel port by itself, so
+each engine has one base for each and a range as long as its DP size. Blocks of different engines
+never meet, whichever hosts they share.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
 
 @dataclass(frozen=True, slots=True)
 class EnginePorts:
-    """First ports of an engine's blocks. `kv_events` and `nixl` + global DP rank; the others by process of a machine.
+    """First ports of an engine's blocks. `kv_events` and `nixl` + global DP rank; the others by
+    process of a machine.
 
     A process has one `system` port, and two of `kvbm`: see `kvbm_ports`.
     """
@@ -29,7 +31,8 @@ class EnginePorts:
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: several frontends or servers."""
+    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: several
+    frontends or servers."""
 
     frontend: int
     etcd: int
@@ -51,7 +54,8 @@ def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
 
 
 def count_fronts(recipe: Recipe, topology: Topology) -> int:
-    """How many servers clients are dealt to: Dynamo's frontends, or vLLM's own, of which engines have several."""
+    """How many servers clients are dealt to: Dynamo's frontends, or vLLM's own, of which engines
+    have several."""
     if recipe.stack == "vllm":
         return sum(group.registrations for group in topology.groups)
     return recipe.frontend.replicas
@@ -67,12 +71,14 @@ def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
 
 
 def kvbm_ports(ports: EnginePorts, index: int) -> tuple[int, int]:
-    """Dynamo's block manager: where a process's leader publishes and is answered. It takes the first + 1000, too."""
+    """Dynamo's block manager: where a process's leader publishes and is answered. It takes the
+    first + 1000, too."""
     return ports.kvbm + 2 * index, ports.kvbm + 2 * index + 1
 
 
 def ranks_before(group: Group, node: Node) -> int:
-    """Ranks of the engine's earlier nodes on the same machine: several nodes of one machine share its ports."""
+    """Ranks of the engine's earlier nodes on the same machine: several nodes of one machine share
+    its ports."""
     same = (other for other in group.nodes[: node.rank] if other.host.address == node.host.address)
     return sum(other.local_size for other in same)
 
@@ -94,7 +100,11 @@ def _refuse_overlap(recipe: Recipe, end: int) -> None:
     base, frontend = recipe.ports.base, recipe.frontend.port
     if end > EPHEMERAL:
         raise InputError(
-            f"ports.base: {base} leaves no room, ports up to {end - 1} would reach the ephemeral range ({EPHEMERAL} on)"
+            f"ports.base: {base} leaves no room, ports up to {end - 1} would reach the ephemeral"
+            f" range ({EPHEMERAL} on)"
         )
     if base <= frontend < end:
-        raise InputError(f"frontend.port: {frontend} lies among the ports {base}-{end - 1} that follow ports.base")
+        raise InputError(
+            f"frontend.port: {frontend} lies among the ports {base}-{end - 1} that follow"
+            " ports.base"
+        )

@@ -52,13 +52,15 @@ class Group:
 
     @property
     def registrations(self) -> int:
-        """How many `generate` endpoints the frontend lists once all ranks serve (measured with Dynamo 1.6.1)."""
+        """How many `generate` endpoints the frontend lists once all ranks serve (measured with
+        Dynamo 1.6.1)."""
         return {"per_node": len(self.nodes), "per_gpu": self.size, "headless": 1}[self.layout]
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All engines of a deployment; the frontend is on the first host. Several hosts may be one of the `machines`."""
+    """All engines of a deployment; the frontend is on the first host. Several hosts may be one of
+    the `machines`."""
 
     hosts: tuple[Host, ...]
     groups: tuple[Group, ...]
@@ -66,9 +68,11 @@ class Topology:
 
 
 def wanted_nodes(recipe: Recipe) -> int:
-    """The fewest hosts of eight GPUs that hold all engines; `all` counts as one. On a CPU engines share hosts.
+    """The fewest hosts of eight GPUs that hold all engines; `all` counts as one. On a CPU engines
+    share hosts.
 
-    What fits some hosts fits more, but for `all`: it takes hosts that are empty, over which the others spread first.
+    What fits some hosts fits more, but for `all`: it takes hosts that are empty, over which the
+    others spread first.
     """
     engines = recipe.engines.values()
     counts = [engine.least_nodes for engine in engines]
@@ -82,14 +86,17 @@ def wanted_nodes(recipe: Recipe) -> int:
 
 def _fits(recipe: Recipe, count: int) -> bool:
     try:
-        make_topology(recipe, [Host(f"host{number}", f"host{number}", "") for number in range(count)])
+        make_topology(
+            recipe, [Host(f"host{number}", f"host{number}", "") for number in range(count)]
+        )
     except InputError:
         return False
     return True
 
 
 def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
-    """Place every engine. Raises InputError naming the engine, what it wants and what the hosts have.
+    """Place every engine. Raises InputError naming the engine, what it wants and what the hosts
+    have.
 
     Simulated engines take a host without GPUs for one that has eight.
     """
@@ -106,7 +113,8 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
 
 
 def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
-    """With expert load balancing every rank has as many experts as every other: vLLM refuses the rest after loading."""
+    """With expert load balancing every rank has as many experts as every other: vLLM refuses the
+    rest after loading."""
     if group.spec.eplb is None:
         return
     ranks, key = group.size * group.spec.tensor_parallel_size, f"engines.{group.engine}.eplb"
@@ -118,13 +126,14 @@ def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
     above = -(-(experts + redundant) // ranks) * ranks - experts
     fit = " or ".join(str(number) for number in (above - ranks, above) if number >= 0)
     raise InputError(
-        f"{key}.num_redundant_experts: {experts} experts and {redundant} redundant ones can't be dealt evenly to "
-        f"{ranks} ranks; {fit} can"
+        f"{key}.num_redundant_experts: {experts} experts and {redundant} redundant ones can't be"
+        f" dealt evenly to {ranks} ranks; {fit} can"
     )
 
 
 def effective_layout(spec: Engine, nodes: int, local_size: int) -> str:
-    """vLLM turns hybrid load balancing with one local rank into external without a word; dsr1 says what will run."""
+    """vLLM turns hybrid load balancing with one local rank into external without a word; dsr1 says
+    what will run."""
     return "per_gpu" if spec.layout == "per_node" and local_size == 1 and nodes > 1 else spec.layout
 
 
@@ -136,19 +145,21 @@ def local_size(name: str, engine: Engine, nodes: int, on_cpu: bool) -> int:
     size, rest = divmod(engine.data_parallel_size, nodes)
     if rest or size == 0:
         raise InputError(
-            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be dealt evenly to {nodes} hosts"
+            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be dealt evenly"
+            f" to {nodes} hosts"
         )
     if engine.ranks_per_node not in (None, size):
         raise InputError(
-            f"engines.{name}: data_parallel_size {engine.data_parallel_size} over {nodes} hosts is {size} ranks each, "
-            f"but ranks_per_node says {engine.ranks_per_node}"
+            f"engines.{name}: data_parallel_size {engine.data_parallel_size} over {nodes} hosts is"
+            f" {size} ranks each, but ranks_per_node says {engine.ranks_per_node}"
         )
     return size
 
 
 def _refuse_wide_tp(name: str, engine: Engine) -> NoReturn:
     raise InputError(
-        f"engines.{name}.tensor_parallel_size: {engine.tensor_parallel_size} exceeds a host's {GPUS_PER_NODE} GPUs"
+        f"engines.{name}.tensor_parallel_size: {engine.tensor_parallel_size} exceeds a host's"
+        f" {GPUS_PER_NODE} GPUs"
     )
 
 
@@ -165,7 +176,9 @@ class _Placing:
 
     def __init__(self, recipe: Recipe, hosts: tuple[Host, ...]) -> None:
         self._on_cpu = recipe.runtime.device == "cpu"
-        self._by_name = self._on_cpu or recipe.stack == "mocker"  # simulated GPUs are no machine's own
+        self._by_name = (
+            self._on_cpu or recipe.stack == "mocker"
+        )  # simulated GPUs are no machine's own
         self._hosts = hosts
         self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
 
@@ -189,10 +202,15 @@ class _Placing:
             count, rest = divmod(len(free), engine.replicas)
             if rest:
                 raise InputError(
-                    f"engines.{name}.replicas: {len(free)} hosts can't be dealt evenly to {engine.replicas} replicas"
+                    f"engines.{name}.replicas: {len(free)} hosts can't be dealt evenly to"
+                    f" {engine.replicas} replicas"
                 )
             return count or self._refuse(name, 1, 1)
-        return engine.nodes if engine.nodes <= len(self._hosts) else self._refuse(name, engine.nodes, 1)
+        return (
+            engine.nodes
+            if engine.nodes <= len(self._hosts)
+            else self._refuse(name, engine.nodes, 1)
+        )
 
     def _key(self, host: Host) -> str:
         return host.name if self._by_name else host.address
@@ -202,7 +220,9 @@ class _Placing:
         planned: Counter[str] = Counter()
         for host in sorted(self._hosts, key=lambda host: self._used[self._key(host)]):
             key = self._key(host)
-            if len(chosen) < count and (self._on_cpu or self._used[key] + planned[key] + devices <= host.gpus):
+            if len(chosen) < count and (
+                self._on_cpu or self._used[key] + planned[key] + devices <= host.gpus
+            ):
                 chosen.append(host)
                 planned[key] += devices
         return chosen if len(chosen) == count else self._refuse(name, count, devices)

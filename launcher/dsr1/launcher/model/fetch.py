@@ -28,17 +28,23 @@ class Wish:
                 raise InputError(f"{repo!r} is no repository of a hub; wanted: OWNER/NAME")
         names = [repo.partition("/")[2] for repo in self.repos]
         if len(set(names)) < len(names):
-            raise InputError(f"two of {', '.join(self.repos)} would come into one folder: fetch them one by one")
+            raise InputError(
+                f"two of {', '.join(self.repos)} would come into one folder: fetch them one by one"
+            )
         if not self.to.startswith("/"):
-            raise InputError(f"--to {self.to!r}: wanted is a path from the root, the same on every host")
+            raise InputError(
+                f"--to {self.to!r}: wanted is a path from the root, the same on every host"
+            )
 
 
 def fetch_model(
     wish: Wish, accesses: Sequence[Access], python: str, environ: Mapping[str, str], show: Show
 ) -> dict[str, str]:
-    """Commit by folder. `environ` tells the hub and the token, which travel on the agents' stdin alone.
+    """Commit by folder. `environ` tells the hub and the token, which travel on the agents' stdin
+    alone.
 
-    Raises InputError, CheckFailed or LaunchFailed naming every host that could not; the others have it then.
+    Raises InputError, CheckFailed or LaunchFailed naming every host that could not; the others have
+    it then.
     """
     order = {
         "repos": list(wish.repos),

@@ -1,6 +1,8 @@
-"""A model from one host to the disks of many: a chain, in which every host passes on what it gets while it gets it.
+"""A model from one host to the disks of many: a chain, in which every host passes on what it gets
+while it gets it.
 
-Its source sends every byte once, whatever the number of hosts. docs/model.md says why it is no rsync and no torrent.
+Its source sends every byte once, whatever the number of hosts. docs/model.md says why it is no
+rsync and no torrent.
 """
 
 import threading
@@ -38,10 +40,14 @@ class Wish:
             if not path.startswith("/"):
                 raise InputError(f"{path}: wanted is a path from the root, the same on every host")
         if not self.takers:
-            raise InputError(f"--hosts: names none but {self.giver.name}, which has {self.source} already")
+            raise InputError(
+                f"--hosts: names none but {self.giver.name}, which has {self.source} already"
+            )
 
 
-def make_wish(source: str, to: str, giver: Access | None, accesses: Sequence[Access], patience_s: float) -> Wish:
+def make_wish(
+    source: str, to: str, giver: Access | None, accesses: Sequence[Access], patience_s: float
+) -> Wish:
     """The first host gives unless another is named; it takes only into another folder."""
     first = giver or accesses[0]
     into = to or source
@@ -50,7 +56,8 @@ def make_wish(source: str, to: str, giver: Access | None, accesses: Sequence[Acc
 
 
 def push_model(wish: Wish, python: str, show: Show) -> Results:
-    """By taker: what came, or why not. Raises CheckFailed when the source isn't whole, HostError when it is lost."""
+    """By taker: what came, or why not. Raises CheckFailed when the source isn't whole, HostError
+    when it is lost."""
     accesses = {access.name: access for access in (wish.giver, *wish.takers)}
     with over_ssh(tuple(accesses.values()), python) as transport:
         _refuse_broken(wish, transport, show)
@@ -73,12 +80,14 @@ def _refuse_broken(wish: Wish, transport: SshTransport, show: Show) -> None:
 
 
 def find_places(wish: Wish, transport: SshTransport) -> dict[str, str | HostError]:
-    """Where the others reach each host: the address of its route to the source, or the inventory's."""
+    """Where the others reach each host: the address of its route to the source, or the
+    inventory's."""
     accesses = {access.name: access for access in (wish.giver, *wish.takers)}
     source = wish.giver.control_address or transport.see(wish.giver.name, "").address
     if not source or source.startswith("127."):
         raise HostError(
-            f"{wish.giver.name}: its address {source or 'is unknown'}: give control_address in an inventory"
+            f"{wish.giver.name}: its address {source or 'is unknown'}: give control_address in an"
+            " inventory"
         )
 
     def place(access: Access) -> str:
@@ -111,7 +120,8 @@ class Meeting:
 
 
 class Chain:
-    """One push: the source and its takers, each a job in a thread of ours, and two meetings of all."""
+    """One push: the source and its takers, each a job in a thread of ours, and two meetings of
+    all."""
 
     def __init__(self, wish: Wish, addresses: Mapping[str, str], takers: Sequence[str]) -> None:
         self._wish, self._addresses, self._takers = wish, addresses, takers
@@ -119,22 +129,34 @@ class Chain:
         self._ports, self._whole = Meeting((self._giver, *takers)), Meeting((self._giver, *takers))
 
     def run(self, transport: SshTransport, show: Show) -> Results:
-        common = {"secrets": make_secrets(list(self._addresses.values())), "patience_s": self._wish.patience_s}
+        common = {
+            "secrets": make_secrets(list(self._addresses.values())),
+            "patience_s": self._wish.patience_s,
+        }
         address = self._addresses[self._wish.giver.name]
-        orders: dict[str, Order] = {self._giver: common | {"address": address, "source": self._wish.source}}
+        orders: dict[str, Order] = {
+            self._giver: common | {"address": address, "source": self._wish.source}
+        }
         for name in self._takers:
             orders[name] = common | {"address": self._addresses[name], "to": self._wish.to}
         with ThreadPoolExecutor(len(orders)) as pool:
-            running = {key: pool.submit(self._one, transport, key, order, show) for key, order in orders.items()}
+            running = {
+                key: pool.submit(self._one, transport, key, order, show)
+                for key, order in orders.items()
+            }
             try:
                 results = {key: future.result() for key, future in running.items()}
             except KeyboardInterrupt:
                 transport.close()
-                raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
+                raise LaunchFailed(
+                    "interrupted; the same command goes on where it stopped"
+                ) from None
         given = results.pop(self._giver)
         return results if not isinstance(given, Dsr1Error) else results | {self._giver: given}
 
-    def _one(self, transport: SshTransport, key: str, order: Order, show: Show) -> dict[str, Any] | Dsr1Error:
+    def _one(
+        self, transport: SshTransport, key: str, order: Order, show: Show
+    ) -> dict[str, Any] | Dsr1Error:
         host = self._wish.giver.name if key == self._giver else key
         try:
             return transport.work(host, "push", order, self._hear(key, show))
@@ -165,7 +187,8 @@ class Chain:
         return hear
 
     def ahead(self, key: str, told: Mapping[str, Order]) -> list[tuple[str, int]]:
-        """The nearest first: each host's place in the chain is its place in --hosts. The source is the last resort."""
+        """The nearest first: each host's place in the chain is its place in --hosts. The source is
+        the last resort."""
         before = [name for name in self._takers[: self._takers.index(key)] if name in told]
         nearest = [(self._addresses[name], int(told[name]["port"])) for name in reversed(before)]
         return [*nearest, (self._addresses[self._wish.giver.name], int(told[self._giver]["port"]))]

@@ -13,24 +13,45 @@ from dsr1.hosts.protocol.fact import from_wire
 from dsr1.hosts.transport.connect import way_to
 from dsr1.hosts.transport.jobs import Results, Show, work_on_all
 
-CHECKS = ("model.dir", "model.shards", "model.incomplete", "model.tokenizer", "model.same", "model.hash")
+CHECKS = (
+    "model.dir",
+    "model.shards",
+    "model.incomplete",
+    "model.tokenizer",
+    "model.same",
+    "model.hash",
+)
 
 
-def verify_model(model: str, accesses: Sequence[Access], python: str, deep: bool, show: Show) -> list[Finding]:
+def verify_model(
+    model: str, accesses: Sequence[Access], python: str, deep: bool, show: Show
+) -> list[Finding]:
     """Worst first. A host that can't be reached is a finding among the others."""
     if not model:
         raise InputError("MODEL: wanted is its folder on every host, or a hub's id: OWNER/NAME")
     with way_to(accesses, python) as (way, hosts):
-        return judge(work_on_all(way, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show))
+        return judge(
+            work_on_all(
+                way, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show
+            )
+        )
 
 
 def judge(results: Results) -> list[Finding]:
-    lost = [unreached(host, error) for host, error in results.items() if isinstance(error, Dsr1Error)]
-    site = {host: from_wire(told) for host, told in results.items() if not isinstance(told, Dsr1Error)}
-    return [*lost, *(_strict(finding, site) for finding in run_checks(site, Needs(0, len(results)), CHECKS))]
+    lost = [
+        unreached(host, error) for host, error in results.items() if isinstance(error, Dsr1Error)
+    ]
+    site = {
+        host: from_wire(told) for host, told in results.items() if not isinstance(told, Dsr1Error)
+    }
+    return [
+        *lost,
+        *(_strict(finding, site) for finding in run_checks(site, Needs(0, len(results)), CHECKS)),
+    ]
 
 
 def _strict(finding: Finding, site: Site) -> Finding:
-    """A model that would only be downloaded, or can't be told whole, may do for a launch; here that is the question."""
+    """A model that would only be downloaded, or can't be told whole, may do for a launch; here that
+    is the question."""
     absent = finding.check == "model.dir" and site[finding.host]["model.folder"].value is None
     return replace(finding, verdict="FAIL") if absent or finding.verdict == "UNKNOWN" else finding

@@ -18,7 +18,8 @@ MOST_WAITING = 64
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole lines of a process's log, as many as came at once; without a process it is dsr1's own word on a host."""
+    """Whole lines of a process's log, as many as came at once; without a process it is dsr1's own
+    word on a host."""
 
     host: str
     process: str
@@ -30,7 +31,9 @@ def stream_logs(run: Run, follow: bool) -> Iterator[Lines]:
     queue: Queue[Lines | None] = Queue(MOST_WAITING)
     transport, hosts, done = transport_of(run), host_names(run), threading.Event()
     for host in hosts:
-        threading.Thread(target=_read, args=(transport, host, follow, done, queue), daemon=True).start()
+        threading.Thread(
+            target=_read, args=(transport, host, follow, done, queue), daemon=True
+        ).start()
     reading = len(hosts)
     while reading:
         try:
@@ -46,7 +49,8 @@ def stream_logs(run: Run, follow: bool) -> Iterator[Lines]:
 
 
 def _job_is_over(run: Run) -> bool:
-    """A supervisor that was killed with its job writes no end. Slurm is asked every few seconds at most."""
+    """A supervisor that was killed with its job writes no end. Slurm is asked every few seconds at
+    most."""
     if not run.job():
         return False
     from dsr1.launcher.operate.status import stand
@@ -54,9 +58,17 @@ def _job_is_over(run: Run) -> bool:
     return stand(run).state.ended
 
 
-def _read(transport: Transport, host: str, follow: bool, done: threading.Event, queue: "Queue[Lines | None]") -> None:
+def _read(
+    transport: Transport,
+    host: str,
+    follow: bool,
+    done: threading.Event,
+    queue: "Queue[Lines | None]",
+) -> None:
     try:
-        for process, text in transport.logs(host, (lambda: not done.is_set()) if follow else (lambda: False)):
+        for process, text in transport.logs(
+            host, (lambda: not done.is_set()) if follow else (lambda: False)
+        ):
             queue.put(Lines(host, process, text))
     except HostError as error:
         queue.put(Lines(host, "", str(error)))

@@ -1,4 +1,5 @@
-"""How runs stand and how one is stopped, wherever it runs: here, over SSH, or in a job of Slurm's."""
+"""How runs stand and how one is stopped, wherever it runs: here, over SSH, or in a job of
+Slurm's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`alive` are processes by name; on a host that can't tell, its words. `note`: what couldn't be asked."""
+    """`alive` are processes by name; on a host that can't tell, its words. `note`: what couldn't be
+    asked."""
 
     state: State
     supervised: bool
@@ -22,7 +24,8 @@ class Standing:
 
 
 def find_any(name: str | None) -> Run:
-    """By name or handle, or the newest. RunNotFound; of a handle it says what Slurm knows of that job."""
+    """By name or handle, or the newest. RunNotFound; of a handle it says what Slurm knows of that
+    job."""
     try:
         return find_run(name)
     except RunNotFound:
@@ -35,7 +38,8 @@ def find_any(name: str | None) -> Run:
 
 
 def stand(run: Run) -> Standing:
-    """From what really runs. With a job ends its supervisor, and with that all processes: Slurm's word is enough."""
+    """From what really runs. With a job ends its supervisor, and with that all processes: Slurm's
+    word is enough."""
     if not run.job():
         supervised, state = _told(run)
         return Standing(state, supervised, tuple(alive_processes(run)) if run.is_planned() else ())
@@ -54,8 +58,11 @@ def stand(run: Run) -> Standing:
 
 
 def _told(run: Run) -> tuple[bool, State]:
-    """Whether it is supervised, and its own word; ours of a launch that died before there was anything to supervise."""
-    supervised = run.supervisor() is not None  # before its word: its end is written down before it ends
+    """Whether it is supervised, and its own word; ours of a launch that died before there was
+    anything to supervise."""
+    supervised = (
+        run.supervisor() is not None
+    )  # before its word: its end is written down before it ends
     state = run.state()
     if supervised or state.phase != "starting" or run.is_planned() or run.job():
         return supervised, state
@@ -67,18 +74,23 @@ def refuse_unplanned(run: Run) -> None:
     """LaunchFailed for a run that hasn't come so far as to have a plan: it says how it stands."""
     if not run.is_planned():
         state = stand(run).state
-        raise LaunchFailed(f"{run.name}: {state.phase}, and has no processes. {state.reason}".rstrip())
+        raise LaunchFailed(
+            f"{run.name}: {state.phase}, and has no processes. {state.reason}".rstrip()
+        )
 
 
 def refuse_ended(run: Run) -> None:
     """LaunchFailed for a run that can't answer any more: it says why."""
     state = stand(run).state if run.job() else run.state()
     if state.ended:
-        raise LaunchFailed(f"{run.name}: {state.phase}, and answers nothing. {state.reason}".rstrip())
+        raise LaunchFailed(
+            f"{run.name}: {state.phase}, and answers nothing. {state.reason}".rstrip()
+        )
 
 
 def phases(runs: Sequence[Run]) -> dict[str, str]:
-    """By name. Slurm is asked once for all of its runs; where it doesn't answer, what they wrote down stands."""
+    """By name. Slurm is asked once for all of its runs; where it doesn't answer, what they wrote
+    down stands."""
     told = {run.name: _phase(run) for run in runs}
     jobs = [run for run in runs if told[run.name] != UNREADABLE and run.job() and not run.job_end()]
     if not jobs:

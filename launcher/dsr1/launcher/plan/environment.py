@@ -1,4 +1,5 @@
-"""The variables of every process of a plan: defaults, what the stack and the host give, the recipe's. Pure."""
+"""The variables of every process of a plan: defaults, what the stack and the host give, the
+recipe's. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,14 +43,18 @@ class Layers:
     @property
     def all(self) -> tuple[Variable, ...]:
         said = {variable.name for variable in self.recipe}
-        fit = (variable for variable in self.computed if said.isdisjoint(RIVALS.get(variable.name, ())))
+        fit = (
+            variable for variable in self.computed if said.isdisjoint(RIVALS.get(variable.name, ()))
+        )
         return merge(fit, self.recipe)
 
     @property
     def overruled(self) -> Iterator[tuple[Variable, Variable]]:
         """What was worked out, and the recipe's other value for it."""
         own = {variable.name: variable for variable in self.recipe}
-        pairs = ((variable, own[variable.name]) for variable in self.computed if variable.name in own)
+        pairs = (
+            (variable, own[variable.name]) for variable in self.computed if variable.name in own
+        )
         yield from ((variable, other) for variable, other in pairs if variable.value != other.value)
 
 
@@ -66,7 +71,11 @@ def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> Laye
         *visible_devices(devices, node.host.gpus),
         *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
         *(v for one in host_cache(site, group, node.host) for v in cache_variables(one.cache)),
-        Variable("VLLM_ENGINE_READY_TIMEOUT_S", str(round(site.recipe.timeouts.ready)), "recipe timeouts.ready"),
+        Variable(
+            "VLLM_ENGINE_READY_TIMEOUT_S",
+            str(round(site.recipe.timeouts.ready)),
+            "recipe timeouts.ready",
+        ),
         *_port_variables(site, stack, place, index),
         *_adapter_variables(site, place, devices),
     )
@@ -75,13 +84,17 @@ def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> Laye
 
 
 def overruled_notes(site: Site, stack: Stack) -> Iterator[str]:
-    """The recipe's word wins; where the hosts say something else, that is told once for all of them."""
+    """The recipe's word wins; where the hosts say something else, that is told once for all of
+    them."""
     hosts: dict[str, list[str]] = {}
     for group in site.topology.groups:
         for node in group.nodes if site.recipe.runtime.env or group.spec.env else ():
             rank = node.start_rank if group.layout == "per_gpu" else None
             for seen, said in worker_variables(site, stack, (group, node, rank), 0).overruled:
-                line = f"{said.name}={said.value} ({said.source}) goes before {seen.value} ({seen.source})"
+                line = (
+                    f"{said.name}={said.value} ({said.source}) goes before {seen.value}"
+                    f" ({seen.source})"
+                )
                 hosts.setdefault(line, []).append(node.host.name)
     yield from (f"{', '.join(dict.fromkeys(names))}: {line}" for line, names in hosts.items())
 
@@ -90,7 +103,9 @@ def _shared(site: Site, stack: Stack, host: Host) -> tuple[Variable, ...]:
     return merge(from_mapping(COMMON, "default"), stack.shared(site, host), control_plane(host))
 
 
-def _of_recipe(runtime: Mapping[str, str], own: Mapping[str, str], key: str) -> tuple[Variable, ...]:
+def _of_recipe(
+    runtime: Mapping[str, str], own: Mapping[str, str], key: str
+) -> tuple[Variable, ...]:
     return merge(from_mapping(runtime, "recipe runtime.env"), from_mapping(own, f"recipe {key}"))
 
 
@@ -101,11 +116,17 @@ def _port_variables(site: Site, stack: Stack, place: Place, index: int) -> Itera
         port = ports.system + ranks_before(group, node) + index
         yield Variable("DYN_SYSTEM_PORT", str(port), f"ports of engine {group.name}")
     if transfers_kv(group):
-        yield Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank")
+        yield Variable(
+            "VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"
+        )
     if uses_kvbm(group):
-        chosen = zip(("PUB", "ACK"), kvbm_ports(ports, ranks_before(group, node) + index), strict=True)
+        chosen = zip(
+            ("PUB", "ACK"), kvbm_ports(ports, ranks_before(group, node) + index), strict=True
+        )
         source = f"ports of engine {group.name}"
-        yield from (Variable(f"DYN_KVBM_LEADER_ZMQ_{name}_PORT", str(port), source) for name, port in chosen)
+        yield from (
+            Variable(f"DYN_KVBM_LEADER_ZMQ_{name}_PORT", str(port), source) for name, port in chosen
+        )
 
 
 def _adapter_variables(site: Site, place: Place, devices: tuple[int, ...]) -> tuple[Variable, ...]:
@@ -115,16 +136,24 @@ def _adapter_variables(site: Site, place: Place, devices: tuple[int, ...]) -> tu
         return ()
     deepep = group.spec.all2all_backend in WITH_NVSHMEM
     uses = Uses(deepep, _has_nixl(group), devices, one_worker=rank is not None)
-    return (*rdma_variables(choice, uses), *(doorbell(site.facts[node.host.name]) if deepep else ()))
+    return (
+        *rdma_variables(choice, uses),
+        *(doorbell(site.facts[node.host.name]) if deepep else ()),
+    )
 
 
 def _has_nixl(group: Group) -> bool:
     """KV cache travels by it, and vLLM takes it to move experts where it is installed."""
-    return transfers_kv(group) or group.spec.all2all_backend == "nixl_ep" or group.spec.eplb is not None
+    return (
+        transfers_kv(group)
+        or group.spec.all2all_backend == "nixl_ep"
+        or group.spec.eplb is not None
+    )
 
 
 def host_cache(site: Site, group: Group, host: Host) -> tuple[HostCache, ...]:
-    """Where the engine's compilers keep what they make on a host. None: nothing compiles, or too little is known."""
+    """Where the engine's compilers keep what they make on a host. None: nothing compiles, or too
+    little is known."""
     if site.recipe.stack == "mocker":
         return ()
     shapes = Shapes(group.size * group.spec.tensor_parallel_size, shape_arguments(group.spec))

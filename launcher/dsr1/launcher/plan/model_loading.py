@@ -1,7 +1,7 @@
 """How a model is read best from where it lies, by what this vLLM offers: notes of the plan. Pure.
 
-vLLM 0.31 reads ahead by itself from NFS and Lustre alone, and only what fits in 90 % of the available memory
-(vllm/model_executor/model_loader/weight_utils.py).
+vLLM 0.31 reads ahead by itself from NFS and Lustre alone, and only what fits in 90 % of the
+available memory (vllm/model_executor/model_loader/weight_utils.py).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -15,7 +15,13 @@ from dsr1.launcher.recipe.engine import Engine
 
 LARGE = 50 * GB
 STRATEGY, FILTER, FORMAT = "safetensors-load-strategy", "enable-ep-weight-filter", "load-format"
-OWN_READERS = ("fastsafetensors", "instanttensor", "runai_streamer", "runai_streamer_sharded", "ipc_cache")
+OWN_READERS = (
+    "fastsafetensors",
+    "instanttensor",
+    "runai_streamer",
+    "runai_streamer_sharded",
+    "ipc_cache",
+)
 """Load formats that read ahead in their own way."""
 
 
@@ -36,7 +42,11 @@ def find_place(facts: Facts) -> Place | None:
     """None: not known, or too small to matter."""
     try:
         size, memory = size_of(files_of(facts)), known(facts, "memory.available")
-        return Place(str(known(facts, "model.fs")["type"]), size, size <= CACHED * memory) if size > LARGE else None
+        return (
+            Place(str(known(facts, "model.fs")["type"]), size, size <= CACHED * memory)
+            if size > LARGE
+            else None
+        )
     except (Unknown, *NONSENSE):
         return None
 
@@ -52,7 +62,10 @@ def loading_notes(
             places.setdefault(place, []).append(host)
     for place, hosts in places.items():
         for name, engine in engines.items():
-            yield from (f"engines.{name}: {note} ({', '.join(hosts)})" for note in engine_notes(engine, place, flags))
+            yield from (
+                f"engines.{name}: {note} ({', '.join(hosts)})"
+                for note in engine_notes(engine, place, flags)
+            )
 
 
 def engine_notes(engine: Engine, place: Place, flags: Collection[str]) -> Iterator[str]:
@@ -61,8 +74,19 @@ def engine_notes(engine: Engine, place: Place, flags: Collection[str]) -> Iterat
     if said.get(FORMAT) == "dummy":
         return
     if f"--{FILTER}" in flags and engine.expert_parallel and FILTER not in said:
-        yield f"args: {{{FILTER}: true}} reads a rank's own experts alone of {place.size / GB:.0f} GB on {place.kind}"
+        yield (
+            f"args: {{{FILTER}: true}} reads a rank's own experts alone of {place.size / GB:.0f} GB"
+            f" on {place.kind}"
+        )
     if not place.fits:
-        yield f"the page cache can't hold {place.size / GB:.0f} GB: every rank reads {place.kind} anew"
-    elif f"--{STRATEGY}" in flags and not (place.reads_ahead or STRATEGY in said or said.get(FORMAT) in OWN_READERS):
-        yield f"args: {{{STRATEGY}: prefetch}} reads ahead, which vLLM does not by itself from {place.kind}"
+        yield (
+            f"the page cache can't hold {place.size / GB:.0f} GB: every rank reads {place.kind}"
+            " anew"
+        )
+    elif f"--{STRATEGY}" in flags and not (
+        place.reads_ahead or STRATEGY in said or said.get(FORMAT) in OWN_READERS
+    ):
+        yield (
+            f"args: {{{STRATEGY}: prefetch}} reads ahead, which vLLM does not by itself from"
+            f" {place.kind}"
+        )

@@ -1,4 +1,5 @@
-"""The plan: every process of every host, exactly as it will run. Pure data, printable, equal to what runs."""
+"""The plan: every process of every host, exactly as it will run. Pure data, printable, equal to
+what runs."""
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,11 @@ NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that the frontend sends requests to, for these DP ranks; its counters are at `metrics_url`.
+    """A process that the frontend sends requests to, for these DP ranks; its counters are at
+    `metrics_url`.
 
-    Ranks are global; the simulator's begin at 0 in every process, and it doesn't `count` requests by rank. `url` is
-    that of its own server, with stack vllm.
+    Ranks are global; the simulator's begin at 0 in every process, and it doesn't `count` requests
+    by rank. `url` is that of its own server, with stack vllm.
     """
 
     process: str
@@ -41,10 +43,11 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What serving means: the frontend's address, the model's name, and how many endpoints it must list.
+    """What serving means: the frontend's address, the model's name, and how many endpoints it must
+    list.
 
-    `namespace` is the run's own in Dynamo's discovery. `fronts` are the URLs of several frontends behind that address.
-    `registrations` is None where servers are vLLM's own, which list none.
+    `namespace` is the run's own in Dynamo's discovery. `fronts` are the URLs of several frontends
+    behind that address. `registrations` is None where servers are vLLM's own, which list none.
     """
 
     host: str
@@ -88,25 +91,37 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe, hosts: Sequence[Host], run: str, folder: str, facts: Mapping[str, Facts] = NO_FACTS
+    recipe: Recipe,
+    hosts: Sequence[Host],
+    run: str,
+    folder: str,
+    facts: Mapping[str, Facts] = NO_FACTS,
 ) -> Plan:
-    """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid out.
+    """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid
+    out.
 
-    `facts` are by host; what those of a host would give is left out where there are none, and a note says so.
+    `facts` are by host; what those of a host would give is left out where there are none, and a
+    note says so.
     """
     topology = make_topology(recipe, hosts)
     adapters = choose_adapters(recipe, topology, facts)
     site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts, adapters)
     stack = stack_of(recipe)
-    processes, unknown = leave_out(tuple(all_processes(site, stack)), runtime_answers(facts).values())
+    processes, unknown = leave_out(
+        tuple(all_processes(site, stack)), runtime_answers(facts).values()
+    )
     return Plan(
         run=run,
         recipe=recipe.name,
         hosts=tuple(_host_plans(site, processes)),
         service=replace(
-            _service(site, stack), workers=tuple(_workers_of(site, processes)), namespace=namespace_of(run)
+            _service(site, stack),
+            workers=tuple(_workers_of(site, processes)),
+            namespace=namespace_of(run),
         ),
-        ranks=tuple(RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks),
+        ranks=tuple(
+            RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
+        ),
         notes=(*_notes(site, stack), *unknown),
         caches=tuple(_caches(site)),
     )
@@ -140,7 +155,8 @@ def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
 
 
 def _servers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
-    """vLLM's own API servers, each for the ranks of its process; a headless leader's for those of its whole engine."""
+    """vLLM's own API servers, each for the ranks of its process; a headless leader's for those of
+    its whole engine."""
     groups = {group.name: group for group in site.topology.groups}
     named = {process.name: process for process in processes}
     for front in fronts(site):
@@ -164,18 +180,29 @@ def _caches(site: Site) -> Iterator[HostCache]:
 def _notes(site: Site, stack: Stack) -> Iterator[str]:
     for group in site.topology.groups:
         if group.layout != group.spec.layout:
-            yield f"engines.{group.engine}: one rank a node, so {group.spec.layout} runs as {group.layout}"
+            yield (
+                f"engines.{group.engine}: one rank a node, so {group.spec.layout} runs as"
+                f" {group.layout}"
+            )
         if uses_kvbm(group) and group.size > 1:
-            yield f"engines.{group.engine}.kv_transfer: Dynamo's kvbm knows no data parallel ranks yet (1.6)"
+            yield (
+                f"engines.{group.engine}.kv_transfer: Dynamo's kvbm knows no data parallel ranks"
+                " yet (1.6)"
+            )
     if site.recipe.stack == "mocker":
         yield "stack mocker: the engines are simulated, everything else is real"
     silent = [host.name for host in site.topology.hosts if host.name not in site.facts]
     if silent:
-        yield f"{', '.join(silent)}: planned without facts; what follows from their adapters is left out"
+        yield (
+            f"{', '.join(silent)}: planned without facts; what follows from their adapters is"
+            " left out"
+        )
     yield from adapter_notes(site.adapters)
     yield from overruled_notes(site, stack)
     if site.recipe.stack != "mocker":
-        yield from loading_notes(site.recipe.engines, site.facts, runtime_answers(site.facts).values())
+        yield from loading_notes(
+            site.recipe.engines, site.facts, runtime_answers(site.facts).values()
+        )
 
 
 def _host_plans(site: Site, processes: tuple[Process, ...]) -> Iterator[HostPlan]:

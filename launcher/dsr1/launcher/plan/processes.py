@@ -1,20 +1,40 @@
-"""The processes of a plan: etcd, the frontends and their gateway, and every engine's ranks. Pure."""
+"""The processes of a plan: etcd, the frontends and their gateway, and every engine's ranks.
+Pure."""
 
 from collections.abc import Iterator
 
 from dsr1.hosts.protocol.process import Process, SecretVariable
-from dsr1.launcher.commands.frontend import ETCD, FRONTEND, GATEWAY, Front, etcd_command, fronts, gateway_command
+from dsr1.launcher.commands.frontend import (
+    ETCD,
+    FRONTEND,
+    GATEWAY,
+    Front,
+    etcd_command,
+    fronts,
+    gateway_command,
+)
 from dsr1.launcher.commands.secrets import CA, CERT, KEY
 from dsr1.launcher.commands.stacks import Stack, secret_variables
 from dsr1.launcher.layout.context import Place, Site, is_secured, name_of, places_of
-from dsr1.launcher.layout.ports import kvbm_ports, publishes_kv_events, ranks_before, transfers_kv, uses_kvbm
+from dsr1.launcher.layout.ports import (
+    kvbm_ports,
+    publishes_kv_events,
+    ranks_before,
+    transfers_kv,
+    uses_kvbm,
+)
 from dsr1.launcher.layout.topology import Group
-from dsr1.launcher.plan.environment import frontend_variables, is_headless_follower, worker_variables
+from dsr1.launcher.plan.environment import (
+    frontend_variables,
+    is_headless_follower,
+    worker_variables,
+)
 from dsr1.launcher.recipe.models import Runtime
 
 
 def all_processes(site: Site, stack: Stack) -> Iterator[Process]:
-    """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders first."""
+    """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders
+    first."""
     if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:
         yield _etcd(site)
     if stack.frontend:
@@ -26,9 +46,22 @@ def all_processes(site: Site, stack: Stack) -> Iterator[Process]:
 
 
 def _etcd(site: Site) -> Process:
-    files = tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER) if is_secured(site) else ()
+    files = (
+        tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER)
+        if is_secured(site)
+        else ()
+    )
     ports, host = (site.ports.etcd, site.ports.etcd_peer), site.topology.hosts[0].name
-    return Process(ETCD, ETCD, host, etcd_command(site), ports=ports, wave=0, listen_port=ports[0], secrets=files)
+    return Process(
+        ETCD,
+        ETCD,
+        host,
+        etcd_command(site),
+        ports=ports,
+        wave=0,
+        listen_port=ports[0],
+        secrets=files,
+    )
 
 
 def _gateway(site: Site) -> Process:
@@ -87,7 +120,8 @@ def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
 
 
 def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The recipe's setup lines run in a bash that then becomes the command, which is never put into a string."""
+    """The recipe's setup lines run in a bash that then becomes the command, which is never put into
+    a string."""
     if not runtime.setup:
         return argv
     script = "\n".join(("set -e", *runtime.setup, 'exec "$@"'))

@@ -1,4 +1,5 @@
-"""A plan as a bash script, for those who start its processes by hand: it needs neither dsr1 nor agents. Pure."""
+"""A plan as a bash script, for those who start its processes by hand: it needs neither dsr1 nor
+agents. Pure."""
 
 import ipaddress
 import shlex
@@ -15,7 +16,8 @@ _REST = Path(__file__).with_name("by_hand.sh")
 
 
 def render_bash(plan: Plan, folder: str) -> str:
-    """`folder` is the one that the plan was made for: on every host its files and logs lie there."""
+    """`folder` is the one that the plan was made for: on every host its files and logs lie
+    there."""
     names = ",".join(_alternatives(plan)) if _is_secured(plan) else ""
     return "\n".join(
         (
@@ -47,17 +49,29 @@ def _is_secured(plan: Plan) -> bool:
 def _head(plan: Plan, folder: str) -> Iterator[str]:
     """How it is used, as far as this plan has a use for it."""
     hosts, process = [host.host for host in plan.hosts], plan.processes[-1].name
-    yield f"{plan.run}: {len(plan.processes)} processes of the recipe {plan.recipe}, rendered by dsr1."
+    yield (
+        f"{plan.run}: {len(plan.processes)} processes of the recipe {plan.recipe}, rendered by"
+        " dsr1."
+    )
     if _is_secured(plan):
-        yield f"  bash run.sh --certificates    first, on one host; each needs the same {folder}/secrets"
+        yield (
+            "  bash run.sh --certificates    first, on one host; each needs the same"
+            f" {folder}/secrets"
+        )
     if any(process.argv[0] == ETCD_FILE for process in plan.processes):
         yield f"  ETCD=/path/of/etcd            for {hosts[0]}, where etcd isn't on PATH"
     if _is_one_machine(plan):
         yield "  bash run.sh                   all of them"
     else:
-        yield f"  bash run.sh HOST              its part, on each host: {' '.join(hosts)}; default: by its own name"
+        yield (
+            f"  bash run.sh HOST              its part, on each host: {' '.join(hosts)}; default:"
+            " by its own name"
+        )
     yield f"  bash run.sh --process {process:<7} one alone, in sight"
-    yield "Ctrl-C ends all that it started, and so does the end of any of that; of other hosts it sees nothing."
+    yield (
+        "Ctrl-C ends all that it started, and so does the end of any of that; of other hosts it"
+        " sees nothing."
+    )
     yield f"Logs: {folder}/hosts/HOST/PROCESS.log, anew with every start."
     yield f"{plan.service.url}/v1 serves once every worker has registered."
     yield from (f"note: {note}" for note in plan.notes)
@@ -72,23 +86,35 @@ def _become(plan: Plan) -> Iterator[str]:
         yield from (f"        {line}" for line in _environment(process))
         yield f"        exec {_command(process.argv)}"
         yield "        ;;"
-    yield f"    *) fail \"no process '$1', there are: {' '.join(process.name for process in plan.processes)}\" ;;"
+    yield (
+        "    *) fail \"no process '$1', there are:"
+        f' {" ".join(process.name for process in plan.processes)}" ;;'
+    )
     yield "    esac"
     yield "}"
 
 
 def _environment(process: Process) -> Iterator[str]:
     if process.argv[0] == ETCD_FILE:
-        yield 'etcd=$(command -v "${ETCD:-etcd}") || fail "wanted: etcd on PATH, or ETCD=/path/of/etcd"'
+        yield (
+            'etcd=$(command -v "${ETCD:-etcd}") || fail "wanted: etcd on PATH, or'
+            ' ETCD=/path/of/etcd"'
+        )
         yield f'ln -sf "$etcd" {ETCD_FILE}'
-    yield from (f"export {v.name}={_assigned(v.value)} # {in_a_line(v.source)}" for v in process.env)
+    yield from (
+        f"export {v.name}={_assigned(v.value)} # {in_a_line(v.source)}" for v in process.env
+    )
     for secret in process.secrets:
         yield from _secret(secret)
 
 
 def _assigned(value: str) -> str:
     """`A==x` is right, and looks like a slip."""
-    return f"'{value}'" if value.startswith("=") and shlex.quote(value) == value else shlex.quote(value)
+    return (
+        f"'{value}'"
+        if value.startswith("=") and shlex.quote(value) == value
+        else shlex.quote(value)
+    )
 
 
 def _secret(secret: SecretVariable) -> tuple[str, ...]:
@@ -119,7 +145,10 @@ def _begin(plan: Plan) -> Iterator[str]:
         for host in plan.hosts:
             yield f"    {host.host} | {host.host}.*)"
             yield from (f"        {line}" for line in _part(plan, (host,)))
-        yield f"    *) fail \"no host '$1', there are: {' '.join(host.host for host in plan.hosts)}\" ;;"
+        yield (
+            "    *) fail \"no host '$1', there are:"
+            f' {" ".join(host.host for host in plan.hosts)}" ;;'
+        )
     yield "    esac"
     yield "}"
 
@@ -129,7 +158,9 @@ def _part(plan: Plan, hosts: Sequence[HostPlan]) -> Iterator[str]:
     yield from (f"fresh hosts/{host.host}" for host in hosts)
     addresses = {host.host: host.address for host in plan.hosts}
     awaited: set[str] = set()
-    for process in sorted((p for host in hosts for p in host.processes), key=lambda process: process.wave):
+    for process in sorted(
+        (p for host in hosts for p in host.processes), key=lambda process: process.wave
+    ):
         for other in plan.processes:
             if other.listen_port and other.wave < process.wave and other.name not in awaited:
                 awaited.add(other.name)

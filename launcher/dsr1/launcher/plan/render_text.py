@@ -18,7 +18,10 @@ def render_text(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    yield f"# {plan.run}: {len(plan.processes)} processes, {len(plan.ranks)} DP ranks, {plan.service.url}"
+    yield (
+        f"# {plan.run}: {len(plan.processes)} processes, {len(plan.ranks)} DP ranks,"
+        f" {plan.service.url}"
+    )
     yield from (f"# note: {in_a_line(note)}" for note in plan.notes)
     for host in plan.hosts:
         yield f"\n# host {host.host} ({host.address})"
@@ -34,8 +37,11 @@ def in_a_line(text: str) -> str:
 def _process(process: Process) -> Iterator[str]:
     ports = f", ports {', '.join(map(str, process.ports))}" if process.ports else ""
     yield f"\n## {process.name}: start {process.wave}{ports}"
-    yield from (f"export {v.name}={shlex.quote(v.value)}  # {in_a_line(v.source)}" for v in process.env)
     yield from (
-        f"# {s.name} {'is the path of' if s.as_path else 'holds'} the run's secret {s.file}" for s in process.secrets
+        f"export {v.name}={shlex.quote(v.value)}  # {in_a_line(v.source)}" for v in process.env
+    )
+    yield from (
+        f"# {s.name} {'is the path of' if s.as_path else 'holds'} the run's secret {s.file}"
+        for s in process.secrets
     )
     yield shlex.join(process.argv)

@@ -1,4 +1,5 @@
-"""What the runtime of a plan's hosts knows, as a fact of the hosts that were asked, and processes without the rest."""
+"""What the runtime of a plan's hosts knows, as a fact of the hosts that were asked, and processes
+without the rest."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -52,7 +53,8 @@ def is_asked_for(variable: Variable) -> bool:
 def leave_out(
     processes: Sequence[Process], answers: Iterable[RuntimeAnswer]
 ) -> tuple[tuple[Process, ...], tuple[str, ...]]:
-    """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all that it doesn't."""
+    """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all
+    that it doesn't."""
     told = tuple(answers)
     every = {(v.name, is_asked_for(v)): v for process in processes for v in process.env}
     unknown = [v for v in every.values() if not all(knows(answer, v.name) for answer in told)]
@@ -61,7 +63,9 @@ def leave_out(
 
 
 def _without(process: Process, names: Collection[str]) -> Process:
-    return replace(process, env=tuple(v for v in process.env if v.name not in names or is_asked_for(v)))
+    return replace(
+        process, env=tuple(v for v in process.env if v.name not in names or is_asked_for(v))
+    )
 
 
 def _note(variable: Variable) -> str:

@@ -1,4 +1,5 @@
-"""`net.reach`: TCP between the leader and every other host, both ways, on the addresses and ports of the plan."""
+"""`net.reach`: TCP between the leader and every other host, both ways, on the addresses and ports
+of the plan."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -19,11 +20,16 @@ from dsr1.launcher.recipe.models import Recipe
 CHECK = "net.reach"
 WINDOW_S, SLOWER_S = 8.0, 0.05  # more hosts take longer until the last of them listens
 WANTED = "TCP both ways between the leader and every host"
-FIX = "Let all TCP pass between the hosts on the control network: NCCL, gloo and vLLM use ports of the kernel's choice."
+FIX = (
+    "Let all TCP pass between the hosts on the control network: NCCL, gloo and vLLM use ports of"
+    " the kernel's choice."
+)
 PORT_FIX = "Something listens there; see net.ports_free."
 
 
-def begin_reaching(transport: Transport, recipe: Recipe, hosts: Sequence[Host]) -> "Reaching | None":
+def begin_reaching(
+    transport: Transport, recipe: Recipe, hosts: Sequence[Host]
+) -> "Reaching | None":
     """None: there are no two hosts to try."""
     try:
         questions = make_questions(make_plan(recipe, hosts, "asked", "asked"), hosts)
@@ -33,8 +39,13 @@ def begin_reaching(transport: Transport, recipe: Recipe, hosts: Sequence[Host]) 
 
 
 def make_questions(plan: Plan, hosts: Sequence[Host]) -> dict[str, ReachQuestion]:
-    """The first host tries all others, and each of them tries it. Hosts without a known address are left out."""
-    peers = [Peer(host.name, host.address, port) for host in hosts if host.interface and (port := port_of(plan, host))]
+    """The first host tries all others, and each of them tries it. Hosts without a known address are
+    left out."""
+    peers = [
+        Peer(host.name, host.address, port)
+        for host in hosts
+        if host.interface and (port := port_of(plan, host))
+    ]
     if not peers or peers[0].name != hosts[0].name:
         return {}
     leader, *others = peers
@@ -45,17 +56,29 @@ def make_questions(plan: Plan, hosts: Sequence[Host]) -> dict[str, ReachQuestion
 
 def port_of(plan: Plan, host: Host) -> int:
     """One that the plan binds there anyway; 0: it binds none."""
-    return next((port for own in plan.hosts if own.host == host.name for p in own.processes for port in p.ports), 0)
+    return next(
+        (
+            port
+            for own in plan.hosts
+            if own.host == host.name
+            for p in own.processes
+            for port in p.ports
+        ),
+        0,
+    )
 
 
 class Reaching:
-    """On all hosts at once, each in a thread: the one that comes last must still find the others listening.
+    """On all hosts at once, each in a thread: the one that comes last must still find the others
+    listening.
 
     After the facts: what listens here to be tried would be among the ports that are held there.
     """
 
     def __init__(self, transport: Transport, questions: Mapping[str, ReachQuestion]) -> None:
-        self._asks = {host: partial(_ask, transport, host, question) for host, question in questions.items()}
+        self._asks = {
+            host: partial(_ask, transport, host, question) for host, question in questions.items()
+        }
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, with what each host that was asked reached."""
@@ -76,13 +99,22 @@ def _with(facts: Facts | HostError, answer: Fact | None) -> Facts | HostError:
 
 
 def judge_reach(hosts: Sequence[Host], told: Mapping[str, Facts | HostError]) -> Iterator[Finding]:
-    """A finding for each host but the leader, which is named in it, and for each direction that is shut."""
+    """A finding for each host but the leader, which is named in it, and for each direction that is
+    shut."""
     answers = {host: reach_answer(facts) for host, facts in told.items() if was_asked(facts)}
     leader = hosts[0]
     for host in (host for host in hosts[1:] if host.name in answers):
-        rows = [*_row(answers[host.name], leader.name, f"does not reach {leader.name} ({leader.address})")]
-        rows += _row(answers.get(leader.name, ReachAnswer()), host.name, f"is not reached by {leader.name}")
-        yield from (Finding(host.name, CHECK, *row) for row in rows or [("PASS", "both ways", WANTED, "")])
+        rows = [
+            *_row(
+                answers[host.name], leader.name, f"does not reach {leader.name} ({leader.address})"
+            )
+        ]
+        rows += _row(
+            answers.get(leader.name, ReachAnswer()), host.name, f"is not reached by {leader.name}"
+        )
+        yield from (
+            Finding(host.name, CHECK, *row) for row in rows or [("PASS", "both ways", WANTED, "")]
+        )
 
 
 def was_asked(facts: Facts | HostError) -> TypeGuard[Facts]:
@@ -103,6 +135,8 @@ def _row(answer: ReachAnswer, peer: str, what: str) -> Iterator[tuple[str, str, 
     if answer.problem:
         yield ("UNKNOWN", answer.problem, WANTED, PORT_FIX)
         return
-    problem = next((reached.problem for reached in answer.reached if reached.peer == peer), "it was not tried")
+    problem = next(
+        (reached.problem for reached in answer.reached if reached.peer == peer), "it was not tried"
+    )
     if problem:
         yield ("FAIL", f"{what}: {problem}", WANTED, FIX)

@@ -1,4 +1,5 @@
-"""What was measured between hosts: which ways are slow or shut, and all of them as a table. Pure."""
+"""What was measured between hosts: which ways are slow or shut, and all of them as a table.
+Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ FIX = "Look at its cable, port, switch and route; `dsr1 check --only ib` tells o
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From one host to another: Gb/s of all its devices together, microseconds there; or why it wasn't measured."""
+    """From one host to another: Gb/s of all its devices together, microseconds there; or why it
+    wasn't measured."""
 
     sender: str
     receiver: str
@@ -53,7 +55,9 @@ def read_ways(hosts: Sequence[str], results: Results) -> Iterator[Way]:
 def _way(sender: str, receiver: str, lines: Sequence[Mapping[str, Any]], why: str) -> Way:
     if not lines:
         return Way(sender, receiver, problem=why)
-    return Way(sender, receiver, sum(line["gbps"] for line in lines), max(line["us"] for line in lines))
+    return Way(
+        sender, receiver, sum(line["gbps"] for line in lines), max(line["us"] for line in lines)
+    )
 
 
 def _why(results: Results, *hosts: str) -> str:
@@ -69,7 +73,8 @@ def _why(results: Results, *hosts: str) -> str:
 
 
 def doubtful_pairs(fabric: Fabric) -> list[list[int]]:
-    """Pairs of hosts, by number, with a way that isn't as most are: a busy moment may be why. Not all of many."""
+    """Pairs of hosts, by number, with a way that isn't as most are: a busy moment may be why. Not
+    all of many."""
     usual, place = _usual(fabric.ways), {host: number for number, host in enumerate(fabric.hosts)}
     bad = [way for way in fabric.ways if judge_way(way, usual) != "PASS"]
     pairs = {tuple(sorted((place[way.sender], place[way.receiver]))) for way in bad}
@@ -92,7 +97,9 @@ def _better(way: Way, again: Way | None) -> Way:
 def judge_fabric(fabric: Fabric) -> Iterator[Finding]:
     """A host that is slow to most others is one finding; else each slow way is."""
     if not fabric.ways:
-        yield from (Finding(host, CHECK, "SKIP", "one host", "several hosts", "") for host in fabric.hosts)
+        yield from (
+            Finding(host, CHECK, "SKIP", "one host", "several hosts", "") for host in fabric.hosts
+        )
         return
     usual = _usual(fabric.ways)
     bad = {way: verdict for way in fabric.ways if (verdict := judge_way(way, usual)) != "PASS"}
@@ -107,35 +114,57 @@ def _usual(ways: Iterable[Way]) -> Way:
 
 
 def judge_way(way: Way, usual: Way) -> str:
-    if way.problem or way.gbps < FAR_SLOWER * usual.gbps or way.us > max(LATER * usual.us, LATER_US):
+    if (
+        way.problem
+        or way.gbps < FAR_SLOWER * usual.gbps
+        or way.us > max(LATER * usual.us, LATER_US)
+    ):
         return "FAIL"
     return "WARN" if way.gbps < SLOWER * usual.gbps else "PASS"
 
 
 def _is_slow(host: str, fabric: Fabric, bad: Mapping[Way, str]) -> bool:
     """To most of at least two others."""
-    touched = {end for way in bad if host in (way.sender, way.receiver) for end in (way.sender, way.receiver)} - {host}
+    touched = {
+        end
+        for way in bad
+        if host in (way.sender, way.receiver)
+        for end in (way.sender, way.receiver)
+    } - {host}
     return len(touched) > max(1, (len(fabric.hosts) - 1) / 2)
 
 
-def _of_host(host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequence[str]) -> Iterator[Finding]:
-    usual, own = _usual(fabric.ways), [way for way in fabric.ways if host in (way.sender, way.receiver)]
+def _of_host(
+    host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequence[str]
+) -> Iterator[Finding]:
+    usual, own = (
+        _usual(fabric.ways),
+        [way for way in fabric.ways if host in (way.sender, way.receiver)],
+    )
     wanted = f"about {_numbers(usual)}, the median"
     if host in slow_hosts:
         verdict = min((bad[way] for way in own if way in bad), key=("FAIL", "WARN").index)
         seen = f"slow to most hosts: {_summary(host, own)}{_slowest_way(host, own)}{_failures(own)}"
         yield Finding(host, CHECK, verdict, seen, wanted, FIX)
         return
-    rows = [way for way in own if way.sender == host and way in bad and not _is_the_hosts(way, fabric, slow_hosts)]
+    rows = [
+        way
+        for way in own
+        if way.sender == host and way in bad and not _is_the_hosts(way, fabric, slow_hosts)
+    ]
     for way in rows:
-        yield Finding(host, CHECK, bad[way], f"to {way.receiver}: {way.problem or _numbers(way)}", wanted, FIX)
+        yield Finding(
+            host, CHECK, bad[way], f"to {way.receiver}: {way.problem or _numbers(way)}", wanted, FIX
+        )
     if not rows:
         yield Finding(host, CHECK, "PASS", _summary(host, own), wanted, "")
 
 
 def _is_the_hosts(way: Way, fabric: Fabric, slow_hosts: Sequence[str]) -> bool:
     """Whether the receiver's slowness says it all: this way isn't far slower than its others."""
-    others = _usual(other for other in fabric.ways if way.receiver in (other.sender, other.receiver))
+    others = _usual(
+        other for other in fabric.ways if way.receiver in (other.sender, other.receiver)
+    )
     return way.receiver in slow_hosts and not way.gbps < FAR_SLOWER * others.gbps
 
 
@@ -146,7 +175,11 @@ def _summary(host: str, own: Sequence[Way]) -> str:
 
 
 def _slowest_way(host: str, own: Iterable[Way]) -> str:
-    sent = min((way for way in own if way.sender == host and not way.problem), key=lambda way: way.gbps, default=None)
+    sent = min(
+        (way for way in own if way.sender == host and not way.problem),
+        key=lambda way: way.gbps,
+        default=None,
+    )
     return f"; slowest to {sent.receiver}: {_numbers(sent)}" if sent else ""
 
 
@@ -163,11 +196,16 @@ def render_matrix(fabric: Fabric, most: int = 16) -> str:
     """Rows send, columns receive, Gb/s. Of many hosts only the slowest rows are shown."""
     if not fabric.ways:
         return ""
-    cells = {(way.sender, way.receiver): "fail" if way.problem else f"{way.gbps:.3g}" for way in fabric.ways}
+    cells = {
+        (way.sender, way.receiver): "fail" if way.problem else f"{way.gbps:.3g}"
+        for way in fabric.ways
+    }
     rows = fabric.hosts if len(fabric.hosts) <= most else _slowest(fabric, most)
     width = max(map(len, (*rows, *cells.values()))) + 2
     head = f"{'Gb/s':<{width}}" + "".join(f"{host:>{width}}" for host in rows)
-    lines = [f"{a:<{width}}" + "".join(f"{cells.get((a, b), '-'):>{width}}" for b in rows) for a in rows]
+    lines = [
+        f"{a:<{width}}" + "".join(f"{cells.get((a, b), '-'):>{width}}" for b in rows) for a in rows
+    ]
     left = len(fabric.hosts) - len(rows)
     return "\n".join((head, *lines, *([f"and {left} faster hosts"] if left else ())))
 

@@ -19,31 +19,52 @@ from dsr1.launcher.preflight.survey import Seen
 from dsr1.launcher.recipe.models import Recipe
 
 TUNED = ("NCCL_", "GLOO_", "TP_", "UCX_")
-# A rank looks after its pairs itself: torch's watchdog would end it for one that fails, and write a trace to its home.
-OWN_ENV = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "0", "TORCH_NCCL_DUMP_ON_TIMEOUT": "0", "OMP_NUM_THREADS": "1"}
+# A rank looks after its pairs itself: torch's watchdog would end it for one that fails, and write a
+# trace to its home.
+OWN_ENV = {
+    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0",
+    "TORCH_NCCL_DUMP_ON_TIMEOUT": "0",
+    "OMP_NUM_THREADS": "1",
+}
 START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's connecting included
 
 
 def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
-    """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after Ctrl-C."""
-    hosts = [host for host in seen.hosts if host.interface and not isinstance(seen.told.get(host.name), HostError)]
+    """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after
+    Ctrl-C."""
+    hosts = [
+        host
+        for host in seen.hosts
+        if host.interface and not isinstance(seen.told.get(host.name), HostError)
+    ]
     if len(hosts) < 2 or not seen.accesses:
         return Fabric(tuple(host.name for host in hosts), ())
-    orders = make_orders(recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts)
+    orders = make_orders(
+        recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts
+    )
     accesses = [access for access in seen.accesses if access.name in orders]
-    print(f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most", file=sys.stderr)
+    print(
+        f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most",
+        file=sys.stderr,
+    )
     with way_to(accesses, recipe.runtime.interpreter) as (way, _):
         first = _measured(way, orders)
         pairs = doubtful_pairs(first)
         if not pairs:
             return first
-        again = {host: {**order, "pairs": pairs, "limit_s": _limit_s(len(pairs))} for host, order in orders.items()}
+        again = {
+            host: {**order, "pairs": pairs, "limit_s": _limit_s(len(pairs))}
+            for host, order in orders.items()
+        }
         print(f"measuring {len(pairs)} pairs once more, one at a time", file=sys.stderr)
         return better(first, _measured(way, again))
 
 
 def _measured(way: Way, orders: Mapping[str, Order]) -> Fabric:
-    return Fabric(tuple(orders), tuple(read_ways(list(orders), work_on_all(way, "fabric", orders, _show_nothing))))
+    return Fabric(
+        tuple(orders),
+        tuple(read_ways(list(orders), work_on_all(way, "fabric", orders, _show_nothing))),
+    )
 
 
 def _limit_s(hosts: int) -> float:
@@ -55,7 +76,8 @@ def _show_nothing(host: str, progress: Progress) -> None:
 
 
 def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, Order]:
-    """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one a host."""
+    """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one
+    a host."""
     on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
     common = {
         "python": list(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
@@ -66,11 +88,15 @@ def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, 
         "port": port_of(plan, hosts[0]) or recipe.ports.base,
         "limit_s": _limit_s(len(hosts)),
     }
-    return {host.name: {**common, "host": n, "env": environment(plan, host)} for n, host in enumerate(hosts)}
+    return {
+        host.name: {**common, "host": n, "env": environment(plan, host)}
+        for n, host in enumerate(hosts)
+    }
 
 
 def environment(plan: Plan, host: Host) -> dict[str, str]:
-    """What a worker of this host gets to talk with, so that the test goes the ways that it will go."""
+    """What a worker of this host gets to talk with, so that the test goes the ways that it will
+    go."""
     workers = [process for process in plan.processes if process.host == host.name and process.ranks]
     wanted = (variable for process in workers[:1] for variable in _tuned(process))
     return {**{v.name: v.value for v in (*control_plane(host), *wanted)}, **OWN_ENV}

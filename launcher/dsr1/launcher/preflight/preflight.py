@@ -18,7 +18,8 @@ CHECKS = (*IDS, *runtime_checks.IDS, connectivity.CHECK, fabric_report.CHECK)
 
 
 def extras_of(ids: Sequence[str]) -> tuple[str, ...]:
-    """What the checks need beside facts: the runtime's word (at first an import of vLLM), connections tried."""
+    """What the checks need beside facts: the runtime's word (at first an import of vLLM),
+    connections tried."""
     runtime = (RUNTIME,) if any(check in runtime_checks.IDS for check in ids) else ()
     return (*runtime, *(check for check in (connectivity.CHECK, *TAKES_TIME) if check in ids))
 
@@ -60,5 +61,7 @@ def refuse_unfit(recipe: Recipe, seen: Seen, ids: Sequence[str]) -> None:
     raise_all(seen.told_of_hosts)
     failed = [finding for finding in judge_site(recipe, seen, ids) if finding.verdict == "FAIL"]
     if failed:
-        way = "`dsr1 check` shows all; --skip-check CHECK goes on without one, --no-check without any"
+        way = (
+            "`dsr1 check` shows all; --skip-check CHECK goes on without one, --no-check without any"
+        )
         raise CheckFailed("\n".join((*folded(failed), way)))

@@ -1,4 +1,5 @@
-"""What a plan asks of its hosts, for the checks; and what the hosts have to be asked for that. Pure."""
+"""What a plan asks of its hosts, for the checks; and what the hosts have to be asked for that.
+Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -48,7 +49,9 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     )
 
 
-def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collection[str] = ()) -> Ask:
+def make_ask(
+    recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collection[str] = ()
+) -> Ask:
     """One for all hosts. Of the plan's ports, it is told who holds them."""
     plan = make_plan(recipe, fill_up(recipe, hosts), "check", "/nowhere")
     ports = {port for process in plan.processes for port in process.ports}
@@ -65,7 +68,8 @@ def make_ask(recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collect
 
 
 def fill_up(recipe: Recipe, hosts: Sequence[Host]) -> tuple[Host, ...]:
-    """As many hosts as the recipe needs, each with the GPUs that it should have: a check of some must do for some."""
+    """As many hosts as the recipe needs, each with the GPUs that it should have: a check of some
+    must do for some."""
     whole = tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in hosts)
     most = sum(engine.least_nodes for engine in recipe.engines.values())
     while len(whole) < most and not _fits(recipe, whole):
@@ -93,7 +97,10 @@ def is_simulated(recipe: Recipe) -> bool:
 
 
 def reads_weights(recipe: Recipe) -> bool:
-    formats = {engine.args.get("load-format", engine.args.get("load_format")) for engine in recipe.engines.values()}
+    formats = {
+        engine.args.get("load-format", engine.args.get("load_format"))
+        for engine in recipe.engines.values()
+    }
     return recipe.stack != "mocker" and formats != {"dummy"}
 
 
@@ -116,7 +123,9 @@ def engines_of(topology: Topology) -> dict[str, tuple[str, ...]]:
 
 def ports_of(plan: Plan, address: str) -> list[int]:
     """Of all processes on that machine."""
-    processes = [process for host in plan.hosts if host.address == address for process in host.processes]
+    processes = [
+        process for host in plan.hosts if host.address == address for process in host.processes
+    ]
     return [port for process in processes for port in process.ports]
 
 
@@ -150,6 +159,8 @@ def make_share(group: Group, plan: Plan) -> Share:
 
 def _queue_depth(group: str, plan: Plan) -> int | None:
     """What the engine's processes will really have."""
-    values = (v.value for p in plan.processes if p.group == group for v in p.env if v.name == QUEUE_DEPTH)
+    values = (
+        v.value for p in plan.processes if p.group == group for v in p.env if v.name == QUEUE_DEPTH
+    )
     text = next(values, "")
     return int(text) if text.isdigit() else None

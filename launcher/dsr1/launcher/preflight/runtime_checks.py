@@ -1,4 +1,5 @@
-"""A plan against what the runtimes of its hosts told: what they don't know, and what they refuse. Pure."""
+"""A plan against what the runtimes of its hosts told: what they don't know, and what they refuse.
+Pure."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,19 +35,29 @@ SKIP: Row = ("SKIP", "no vLLM in this plan", "", "")
 ASK_FIX = "Run the runtime's Python there by hand: `python -m dynamo.vllm --help`."
 
 
-def judge_runtimes(recipe: Recipe, hosts: Sequence[Host], told: Told, ids: Collection[str]) -> Iterator[Finding]:
+def judge_runtimes(
+    recipe: Recipe, hosts: Sequence[Host], told: Told, ids: Collection[str]
+) -> Iterator[Finding]:
     """Findings of the hosts that were asked; they stand for all hosts of the same runtime."""
-    answers = runtime_answers({host: facts for host, facts in told.items() if not isinstance(facts, HostError)})
+    answers = runtime_answers(
+        {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
+    )
     wanted = [check for check in IDS if check in ids]
     if not answers or not wanted:
         return
     try:
         asked = make_asked(recipe, hosts)
-    except InputError as error:  # these hosts can't hold the plan: there is nothing to hold against the runtime
-        yield from (Finding(host, check, *_unknown(str(error))) for host in answers for check in wanted)
+    except (
+        InputError
+    ) as error:  # these hosts can't hold the plan: there is nothing to hold against the runtime
+        yield from (
+            Finding(host, check, *_unknown(str(error))) for host in answers for check in wanted
+        )
         return
     for host, answer in answers.items():
-        yield from (Finding(host, check, *row) for check in wanted for row in _rows(check, asked, answer))
+        yield from (
+            Finding(host, check, *row) for check in wanted for row in _rows(check, asked, answer)
+        )
 
 
 def make_asked(recipe: Recipe, hosts: Sequence[Host]) -> Asked:
@@ -67,9 +78,13 @@ def judge_variables(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
     if not asked.question.variables:
         yield SKIP
         return
-    named = sorted({v.name for process in asked.plan.processes for v in process.env if is_asked_for(v)})
+    named = sorted(
+        {v.name for process in asked.plan.processes for v in process.env if is_asked_for(v)}
+    )
     rows = [_variable_row(name, asked, answer) for name in named if not knows(answer, name)]
-    yield from rows or [("PASS", f"vLLM {answer.vllm} knows {len(answer.variables)}", "variables that it knows", "")]
+    yield from rows or [
+        ("PASS", f"vLLM {answer.vllm} knows {len(answer.variables)}", "variables that it knows", "")
+    ]
 
 
 def _variable_row(name: str, asked: Asked, answer: RuntimeAnswer) -> Row:
@@ -77,13 +92,20 @@ def _variable_row(name: str, asked: Asked, answer: RuntimeAnswer) -> Row:
     who = f"vLLM {answer.vllm}" if name.startswith("VLLM_") else f"Dynamo {answer.dynamo}"
     fix = retired.advice if retired else f"Did you mean {near[0]}?" if near else "Leave it out."
     verdict = "FAIL" if retired and retired.lost and not _is_said_today(retired, asked) else "WARN"
-    return verdict, f"{name}: {who} does not know it, and goes on without", "variables that it knows", fix
+    return (
+        verdict,
+        f"{name}: {who} does not know it, and goes on without",
+        "variables that it knows",
+        fix,
+    )
 
 
 def _is_said_today(retired: Retired, asked: Asked) -> bool:
     """Whether the recipe says it in today's way, too, so that nothing is lost."""
     flag = f"--{retired.key.removeprefix('args.').replace('_', '-')}"
-    return bool(asked.question.commands) and all(flag in command.argv for command in asked.question.commands)
+    return bool(asked.question.commands) and all(
+        flag in command.argv for command in asked.question.commands
+    )
 
 
 def judge_flags(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
@@ -95,14 +117,23 @@ def judge_flags(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
     for (verdict, seen, *rest), names in found.items():
         yield (verdict, f"{_some(names)}: {seen}", *rest)  # type: ignore[misc]
     if not found:
-        counts = ", ".join(f"{module} knows {len(parser.flags)}" for module, parser in parsers.items())
+        counts = ", ".join(
+            f"{module} knows {len(parser.flags)}" for module, parser in parsers.items()
+        )
         yield ("PASS", counts, "flags that it knows", "")
 
 
-def _command_rows(command: CommandLine, parser: Parser | None, answer: RuntimeAnswer) -> Iterator[Row]:
+def _command_rows(
+    command: CommandLine, parser: Parser | None, answer: RuntimeAnswer
+) -> Iterator[Row]:
     if parser is None or parser.problem:
         problem = parser.problem if parser else "it was not asked"
-        yield ("UNKNOWN", f"python -m {command.module}: {problem}", "a module that can be asked", ASK_FIX)
+        yield (
+            "UNKNOWN",
+            f"python -m {command.module}: {problem}",
+            "a module that can be asked",
+            ASK_FIX,
+        )
         return
     for flag, value in flags_of(command.argv):
         if flag.partition(".")[0] not in parser.flags:
@@ -112,7 +143,12 @@ def _command_rows(command: CommandLine, parser: Parser | None, answer: RuntimeAn
             yield ("FAIL" if retired.lost else "WARN", seen, "values of today", retired.advice)
         elif flag == "--load-format" and answer.load_formats and value not in answer.load_formats:
             fix = "A plugin may add it; else choose one of these."
-            yield ("WARN", f"{flag} {value}: vLLM {answer.vllm} has no such", ", ".join(answer.load_formats), fix)
+            yield (
+                "WARN",
+                f"{flag} {value}: vLLM {answer.vllm} has no such",
+                ", ".join(answer.load_formats),
+                fix,
+            )
 
 
 def flags_of(argv: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -123,8 +159,17 @@ def flags_of(argv: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 def _flag_row(flag: str, module: str, parser: Parser) -> Row:
-    retired, near = FLAGS.get(flag.removeprefix("--")), get_close_matches(flag, parser.flags, n=1, cutoff=0.8)
-    fix = retired.advice if retired else f"Did you mean {near[0]}?" if near else f"See `python -m {module} --help`."
+    retired, near = (
+        FLAGS.get(flag.removeprefix("--")),
+        get_close_matches(flag, parser.flags, n=1, cutoff=0.8),
+    )
+    fix = (
+        retired.advice
+        if retired
+        else f"Did you mean {near[0]}?"
+        if near
+        else f"See `python -m {module} --help`."
+    )
     return "FAIL", f"{flag}: python -m {module} does not know it", "flags that it knows", fix
 
 
@@ -136,7 +181,9 @@ def judge_arguments(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
     engines = {process.name: process.group for process in asked.plan.processes}
     found: dict[tuple[str, str, str], list[str]] = {}
     for said in answer.said:
-        found.setdefault((engines.get(said.name, ""), said.verdict, said.text), []).append(said.name)
+        found.setdefault((engines.get(said.name, ""), said.verdict, said.text), []).append(
+            said.name
+        )
     for (engine, verdict, text), names in found.items():
         yield _arguments_row(engine, verdict, text, names, answer.vllm)
 
@@ -145,8 +192,17 @@ def _arguments_row(engine: str, verdict: str, text: str, names: list[str], vllm:
     wanted = f"arguments that vLLM {vllm} takes"
     if verdict == "accepted":
         return "PASS", f"{engine}: {len(names)} accepted", wanted, ""
-    fix = "See the recipe's engine." if verdict == "refused" else "--skip sw.arguments goes on without."
-    return ("FAIL" if verdict == "refused" else "UNKNOWN"), f"{engine} ({_some(names)}): {text}", wanted, fix
+    fix = (
+        "See the recipe's engine."
+        if verdict == "refused"
+        else "--skip sw.arguments goes on without."
+    )
+    return (
+        ("FAIL" if verdict == "refused" else "UNKNOWN"),
+        f"{engine} ({_some(names)}): {text}",
+        wanted,
+        fix,
+    )
 
 
 def _some(names: list[str], most: int = 4) -> str:

@@ -1,4 +1,5 @@
-"""The runtimes of hosts are asked while their facts are gathered: one host first, then one for each other runtime."""
+"""The runtimes of hosts are asked while their facts are gathered: one host first, then one for each
+other runtime."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,8 +17,11 @@ from dsr1.launcher.recipe.models import Recipe
 DECISIVE = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
 
 
-def begin_asking(transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str) -> "Asking":
-    """About the plan on these hosts; `first` is what the transport calls the one that is asked at once."""
+def begin_asking(
+    transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str
+) -> "Asking":
+    """About the plan on these hosts; `first` is what the transport calls the one that is asked at
+    once."""
     try:
         question = make_question(recipe, make_plan(recipe, hosts, "asked", "asked"))
     except InputError as error:  # a plan says so itself; here it is a reason not to know
@@ -26,16 +30,22 @@ def begin_asking(transport: Transport, recipe: Recipe, hosts: Sequence[Host], fi
 
 
 class Asking:
-    """Begins at once; `join` waits for the answer, and asks on where the facts tell of another runtime."""
+    """Begins at once; `join` waits for the answer, and asks on where the facts tell of another
+    runtime."""
 
-    def __init__(self, transport: Transport, question: RuntimeQuestion | InputError, first: str) -> None:
+    def __init__(
+        self, transport: Transport, question: RuntimeQuestion | InputError, first: str
+    ) -> None:
         self._transport, self._question, self._first = transport, question, first
         self._begun = begin(lambda: self._ask_one(first))
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, and among those of one host for each runtime what that told."""
         others = [host for host in one_of_each(told, self._first) if host != self._first]
-        answers = {**at_once(self._ask_one, {host: host for host in others}), self._first: self._begun.result()}
+        answers = {
+            **at_once(self._ask_one, {host: host for host in others}),
+            self._first: self._begun.result(),
+        }
         return {host: _with(facts, answers.get(host)) for host, facts in told.items()}
 
     def _ask_one(self, host: str) -> Fact:
@@ -48,7 +58,11 @@ class Asking:
 
 
 def _with(facts: Facts | HostError, answer: Fact | HostError | None) -> Facts | HostError:
-    return facts if isinstance(facts, HostError) or not isinstance(answer, Fact) else {**facts, RUNTIME: answer}
+    return (
+        facts
+        if isinstance(facts, HostError) or not isinstance(answer, Fact)
+        else {**facts, RUNTIME: answer}
+    )
 
 
 def one_of_each(told: Mapping[str, Facts | HostError], first: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""What the runtime of a plan's hosts is asked: the flags and variables it knows, and the command of every rank. Pure.
+"""What the runtime of a plan's hosts is asked: the flags and variables it knows, and the command of
+every rank. Pure.
 
-What can't change the answer (addresses, ports, the run's name) is left out or made alike, so that an answer that a
-host has kept is good for the next launch, too.
+What can't change the answer (addresses, ports, the run's name) is left out or made alike, so that
+an answer that a host has kept is good for the next launch, too.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,11 @@ from dsr1.launcher.plan.processes import with_setup
 from dsr1.launcher.recipe.models import Recipe
 
 JUDGED = ("dynamo.vllm", "vllm.entrypoints.cli.main")
-ALIKE = {"--data-parallel-address": "127.0.0.1", "--data-parallel-rpc-port": "29550", "--host": "127.0.0.1"}
+ALIKE = {
+    "--data-parallel-address": "127.0.0.1",
+    "--data-parallel-rpc-port": "29550",
+    "--host": "127.0.0.1",
+}
 LASTING = ("default", "recipe ")
 
 

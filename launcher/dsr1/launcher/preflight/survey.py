@@ -1,4 +1,5 @@
-"""What the hosts of a plan are like before there is one: who answers, their addresses to each other, their facts."""
+"""What the hosts of a plan are like before there is one: who answers, their addresses to each
+other, their facts."""
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Meanwhile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The hosts that a plan may use, the spares that are left, how all of them are reached, and what they told."""
+    """The hosts that a plan may use, the spares that are left, how all of them are reached, and
+    what they told."""
 
     hosts: tuple[Host, ...]
     spares: tuple[Host, ...]
@@ -45,7 +47,9 @@ class Seen:
 
     @property
     def facts(self) -> dict[str, Facts]:
-        return {host: facts for host, facts in self.told.items() if not isinstance(facts, HostError)}
+        return {
+            host: facts for host, facts in self.told.items() if not isinstance(facts, HostError)
+        }
 
     @property
     def told_of_hosts(self) -> dict[str, Facts | HostError]:
@@ -84,10 +88,11 @@ def survey_hosts(
     transport: ShellTransport,
     extras: Extras = (RUNTIME,),
 ) -> Seen:
-    """Every host with its control address and interface: those of its route to the leader, the first host.
+    """Every host with its control address and interface: those of its route to the leader, the
+    first host.
 
-    A host that can't be used gives its place to a spare. Raises HostError naming every host that can't be used when
-    there aren't enough, InputError for one machine under two names.
+    A host that can't be used gives its place to a spare. Raises HostError naming every host that
+    can't be used when there aren't enough, InputError for one machine under two names.
     """
     first = _see_all((*accesses, *spares), transport, "")
     usable = _usable(first)
@@ -96,7 +101,10 @@ def survey_hosts(
         raise_all(first)
     leader = _address(chosen[0], usable)
     if not leader or leader.startswith("127."):
-        raise HostError(f"{chosen[0].name}: its address {leader or 'is unknown'}: give control_address in an inventory")
+        raise HostError(
+            f"{chosen[0].name}: its address {leader or 'is unknown'}: give control_address in an"
+            " inventory"
+        )
     seen = _see_all((*chosen, *left), transport, leader)
     raise_all(seen)
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
@@ -107,9 +115,13 @@ def survey_hosts(
 
 
 def preview_hosts(
-    recipe: Recipe, accesses: Sequence[Access], transport: ShellTransport, extras: Extras = (RUNTIME,)
+    recipe: Recipe,
+    accesses: Sequence[Access],
+    transport: ShellTransport,
+    extras: Extras = (RUNTIME,),
 ) -> Seen:
-    """As `survey_hosts` as far as they answer; one that doesn't stands there by its name. InputError as there."""
+    """As `survey_hosts` as far as they answer; one that doesn't stands there by its name.
+    InputError as there."""
     first = _see_all(accesses, transport, "")
     usable = _usable(first)
     leader = _address(accesses[0], usable)
@@ -117,7 +129,10 @@ def preview_hosts(
     seen = _see_all(answering, transport, leader) if leader else {}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
     asking = begin_extras(transport, recipe, hosts, answering[0].name, extras) if answering else []
-    told: Told = {**_errors(first), **ask(transport, make_ask(recipe, hosts, leader, extras), usable, asking)}
+    told: Told = {
+        **_errors(first),
+        **ask(transport, make_ask(recipe, hosts, leader, extras), usable, asking),
+    }
     return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
 
 
@@ -149,27 +164,42 @@ def ask(
 def begin_extras(
     transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: Extras
 ) -> list[Meanwhile]:
-    """What takes longer than facts goes on beside them; `first` is what the transport calls the first that answers."""
-    begun: list[Meanwhile] = [begin_asking(transport, recipe, hosts, first)] if RUNTIME in extras else []
-    reaching = begin_reaching(transport, recipe, hosts) if connectivity.CHECK in extras and len(hosts) > 1 else None
+    """What takes longer than facts goes on beside them; `first` is what the transport calls the
+    first that answers."""
+    begun: list[Meanwhile] = (
+        [begin_asking(transport, recipe, hosts, first)] if RUNTIME in extras else []
+    )
+    reaching = (
+        begin_reaching(transport, recipe, hosts)
+        if connectivity.CHECK in extras and len(hosts) > 1
+        else None
+    )
     return [*begun, reaching] if reaching else begun
 
 
 def take_places(
     accesses: Sequence[Access], spares: Sequence[Access], usable: Container[str]
 ) -> tuple[tuple[Access, ...], tuple[Access, ...]]:
-    """Who is in, and which spares are left: a spare stands where the host was whose place it takes."""
+    """Who is in, and which spares are left: a spare stands where the host was whose place it
+    takes."""
     free = [spare for spare in spares if spare.name in usable]
-    placed = [access if access.name in usable else (free.pop(0) if free else None) for access in accesses]
+    placed = [
+        access if access.name in usable else (free.pop(0) if free else None) for access in accesses
+    ]
     return tuple(access for access in placed if access is not None), tuple(free)
 
 
-def _see_all(accesses: Iterable[Access], transport: ShellTransport, peer: str) -> dict[str, Sight | HostError]:
-    return at_once(lambda name: transport.see(name, peer), {access.name: access.name for access in accesses})
+def _see_all(
+    accesses: Iterable[Access], transport: ShellTransport, peer: str
+) -> dict[str, Sight | HostError]:
+    return at_once(
+        lambda name: transport.see(name, peer), {access.name: access.name for access in accesses}
+    )
 
 
 def _usable(seen: Mapping[str, Sight | HostError]) -> dict[str, Sight]:
-    """Those that answer. InputError for one machine under two names: the boot id is one of a running kernel."""
+    """Those that answer. InputError for one machine under two names: the boot id is one of a
+    running kernel."""
     usable = {name: sight for name, sight in seen.items() if isinstance(sight, Sight)}
     names: dict[str, list[str]] = {}
     for name, sight in usable.items():
@@ -199,6 +229,8 @@ def _host(access: Access, sight: Sight | HostError) -> Host:
     assert isinstance(sight, Sight)
     address = access.control_address or sight.address
     if not sight.interface:
-        raise HostError(f"{access.name}: no interface owns {address}; give its control_address in an inventory")
+        raise HostError(
+            f"{access.name}: no interface owns {address}; give its control_address in an inventory"
+        )
     gpus = sight.gpus if access.gpus is None else access.gpus
     return Host(access.name, address, sight.interface, gpus, sight.arch, access.hca)

@@ -1,4 +1,5 @@
-"""Node preparation over all hosts: what each told, what was decided for it, and what its agent reports."""
+"""Node preparation over all hosts: what each told, what was decided for it, and what its agent
+reports."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +19,26 @@ from dsr1.launcher.preflight.survey import named_host
 from dsr1.launcher.recipe.models import Recipe
 
 LOOK_S, APPLY_S = 60.0, 1800.0
-ROOT_BY = "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an inventory)"
-JOURNAL_BACK = "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
+ROOT_BY = (
+    "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an"
+    " inventory)"
+)
+JOURNAL_BACK = (
+    "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
+)
 Told = TypeVar("Told")
 
 
 def look_at_all(transport: Transport, hosts: Sequence[str]) -> dict[str, Seen | HostError]:
-    """A host whose journal can't be read is lost: what was done to it can neither be taken back nor gone on from."""
+    """A host whose journal can't be read is lost: what was done to it can neither be taken back nor
+    gone on from."""
 
     def look(host: str) -> Seen:
         seen = _ask(transport, host, Question("prep", ("look",), LOOK_S), parse_seen)
         if seen.journal_problem:
-            raise HostError(f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}")
+            raise HostError(
+                f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}"
+            )
         return seen
 
     return at_once(look, {host: host for host in hosts})
@@ -60,7 +69,9 @@ def _as_root(transport: Transport, host: str, seen: Seen, question: Question) ->
     return _ask(transport, host, replace(question, as_root=seen.session.uid != 0), parse_report)
 
 
-def _ask(transport: Transport, host: str, question: Question, parse: Callable[[object], Told]) -> Told:
+def _ask(
+    transport: Transport, host: str, question: Question, parse: Callable[[object], Told]
+) -> Told:
     answer = transport.ask(host, question)
     try:
         return parse(json.loads(answer.out))
@@ -72,20 +83,27 @@ def _ask(transport: Transport, host: str, question: Question, parse: Callable[[o
 
 
 def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
-    """Parts by the checks that they mend; `ibgda` stands for all of `ibgda.*`. InputError for a word that is none."""
+    """Parts by the checks that they mend; `ibgda` stands for all of `ibgda.*`. InputError for a
+    word that is none."""
 
     def stands_for(word: str, name: str) -> bool:
         return name == word or name.startswith(f"{word.rstrip('.')}.")
 
     for word in only:
         if not any(stands_for(word, name) for name in IDS):
-            raise InputError(f"--only {word!r} is nothing that prep mends; there are: {', '.join(sorted(IDS))}")
+            raise InputError(
+                f"--only {word!r} is nothing that prep mends; there are: {', '.join(sorted(IDS))}"
+            )
     return tuple(name for name in IDS if not only or any(stands_for(word, name) for word in only))
 
 
 def ports_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
-    """Of all hosts together, since any may lead next time; those that the recipe wants beside the given count, too."""
+    """Of all hosts together, since any may lead next time; those that the recipe wants beside the
+    given count, too."""
     given = [named_host(access) for access in accesses]
-    others = (Host(f"other{number}", f"other{number}") for number in range(len(given), wanted_nodes(recipe)))
+    others = (
+        Host(f"other{number}", f"other{number}")
+        for number in range(len(given), wanted_nodes(recipe))
+    )
     plan = make_plan(recipe, (*given, *others), "prep", "/")
     return tuple(sorted({port for process in plan.processes for port in process.ports}))

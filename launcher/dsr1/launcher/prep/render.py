@@ -1,4 +1,5 @@
-"""Node preparation in words: what would change and why, what is left to a person, what was done. Equal hosts fold."""
+"""Node preparation in words: what would change and why, what is left to a person, what was done.
+Equal hosts fold."""
 
 import difflib
 import shlex
@@ -29,7 +30,10 @@ class Card:
 
 def make_cards(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> list[Card]:
     nameless = {
-        host: (systems[host], replace(one, findings=tuple(replace(finding, host="") for finding in one.findings)))
+        host: (
+            systems[host],
+            replace(one, findings=tuple(replace(finding, host="") for finding in one.findings)),
+        )
         for host, one in made.items()
     }
     return [Card(hosts, *alike) for hosts, alike in fold(nameless)]
@@ -52,7 +56,11 @@ def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:
         yield from _render_group(group)
     settle = dict.fromkeys((*(edit.settle for edit in steps.edits if edit.settle), *steps.settle))
     for command in settle:
-        why = "once the files are written" if command not in steps.settle else "due since an earlier change"
+        why = (
+            "once the files are written"
+            if command not in steps.settle
+            else "due since an earlier change"
+        )
         yield Text.assemble("  then ", (shown(shlex.join(command)), "bold"), (f"  {why}", "dim"))
     yield from _render_notes(card.made.findings)
     quiet = _untouched(card.made, ids)
@@ -66,7 +74,8 @@ def _all(steps: Steps) -> tuple[Step, ...]:
 
 
 def grouped(steps: Sequence[Step]) -> list[list[Step]]:
-    """Edits for the same checks stand together, and what else is done for a check with the last edit for it."""
+    """Edits for the same checks stand together, and what else is done for a check with the last
+    edit for it."""
     groups: list[list[Step]] = []
     for step in steps:
         group = next((group for group in reversed(groups) if _belongs(step, group[0])), None)
@@ -78,11 +87,15 @@ def grouped(steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def _belongs(step: Step, first: Step) -> bool:
-    return step.checks == first.checks or (not isinstance(step, Edit) and bool(set(step.checks) & set(first.checks)))
+    return step.checks == first.checks or (
+        not isinstance(step, Edit) and bool(set(step.checks) & set(first.checks))
+    )
 
 
 def _render_group(steps: Sequence[Step]) -> Iterator[Text]:
-    yield Text(f"  {', '.join(dict.fromkeys(check for step in steps for check in step.checks))}", "bold")
+    yield Text(
+        f"  {', '.join(dict.fromkeys(check for step in steps for check in step.checks))}", "bold"
+    )
     for why in dict.fromkeys(line for step in steps for line in step.why.split("\n")):
         yield Text(f"    {why}", "dim")
     for step in steps:
@@ -92,18 +105,25 @@ def _render_group(steps: Sequence[Step]) -> Iterator[Text]:
 def _render_step(step: Step) -> Iterator[Text]:
     if isinstance(step, Setting):
         yield Text.assemble(
-            "    set ", (step.name, "bold"), f": {shown(step.before) or 'empty'} -> {shown(step.after)}"
+            "    set ",
+            (step.name, "bold"),
+            f": {shown(step.before) or 'empty'} -> {shown(step.after)}",
         )
     elif isinstance(step, Command):
         yield Text.assemble("    run ", (shown(shlex.join(step.do)), "bold"))
     else:
-        yield Text.assemble("    file ", (shown(step.path), "bold"), "" if step.before is not None else " (new)")
+        yield Text.assemble(
+            "    file ", (shown(step.path), "bold"), "" if step.before is not None else " (new)"
+        )
         yield from (Text(f"      {line}", MARKS.get(line[:1], "")) for line in diff_of(step))
 
 
 def diff_of(edit: Edit) -> list[str]:
-    """Without the two lines that name the files. What isn't UTF-8, or moves the cursor, is shown escaped."""
-    before, after = (text.removesuffix("\n").split("\n") for text in (edit.before or "", edit.after))
+    """Without the two lines that name the files. What isn't UTF-8, or moves the cursor, is shown
+    escaped."""
+    before, after = (
+        text.removesuffix("\n").split("\n") for text in (edit.before or "", edit.after)
+    )
     if edit.before is None:
         return [f"+{shown(line)}" for line in after]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
@@ -112,7 +132,9 @@ def diff_of(edit: Edit) -> list[str]:
 
 def shown(text: str) -> str:
     plain = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in plain)
+    return "".join(
+        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in plain
+    )
 
 
 def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
@@ -124,20 +146,28 @@ def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
         if finding.fix:
             yield Text(f"    {finding.fix}")
     for seen in dict.fromkeys(finding.seen for finding in findings if finding.verdict == "SKIP"):
-        checks = [finding.check for finding in findings if (finding.verdict, finding.seen) == ("SKIP", seen)]
+        checks = [
+            finding.check
+            for finding in findings
+            if (finding.verdict, finding.seen) == ("SKIP", seen)
+        ]
         yield Text(f"  not needed: {', '.join(checks)}: {seen}", "dim")
 
 
 def _untouched(made: Preparation, ids: Sequence[str]) -> list[str]:
     touched = {check for step in _all(made.steps) for check in step.checks}
-    return [name for name in ids if name not in touched | {finding.check for finding in made.findings}]
+    return [
+        name for name in ids if name not in touched | {finding.check for finding in made.findings}
+    ]
 
 
 def render_journal(host: str, journal: Journal) -> Iterator[Text]:
     yield Text(host, "bold")
     for kept in reversed(journal.edits):
         yield Text(f"  {'restore' if kept.before else 'remove'} {shown(kept.path)}")
-    for command in dict.fromkeys((*(kept.settle for kept in journal.edits if kept.settle), *journal.owed)):
+    for command in dict.fromkeys(
+        (*(kept.settle for kept in journal.edits if kept.settle), *journal.owed)
+    ):
         yield Text(f"  then {shown(shlex.join(command))}")
     for setting in reversed(journal.settings):
         back = f"{setting.name}: {setting.after} -> {setting.before or 'empty'}"
@@ -151,7 +181,9 @@ def render_report(host: str, report: Report, verb: str) -> Iterator[Text]:
     done = sum(outcome.state == "done" for outcome in report.outcomes)
     yield Text.assemble((host, "bold"), f": {done} of {len(report.outcomes)} steps {verb}")
     for outcome in report.bad:
-        yield Text.assemble((f"  {outcome.state} ", "bold red"), f"{shown(outcome.what)}: {shown(outcome.problem)}")
+        yield Text.assemble(
+            (f"  {outcome.state} ", "bold red"), f"{shown(outcome.what)}: {shown(outcome.problem)}"
+        )
 
 
 def render_end(made: Mapping[str, Preparation], applied: bool) -> Iterator[Text]:
@@ -163,4 +195,6 @@ def render_end(made: Mapping[str, Preparation], applied: bool) -> Iterator[Text]
     elif made and not due:
         yield Text("Nothing to change.")
     if reboot := [host for host, one in made.items() if one.reboot]:
-        yield Text.assemble((f"{NodeSet.fromlist(reboot)}: reboot needed", "bold yellow"), "; dsr1 never does that.")
+        yield Text.assemble(
+            (f"{NodeSet.fromlist(reboot)}: reboot needed", "bold yellow"), "; dsr1 never does that."
+        )

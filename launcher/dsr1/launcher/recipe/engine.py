@@ -1,4 +1,5 @@
-"""One engine of a recipe: its role and place, its parallelism, and the sizes that vLLM must accept together."""
+"""One engine of a recipe: its role and place, its parallelism, and the sizes that vLLM must accept
+together."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -6,7 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dsr1.launcher.recipe.flags import flag_name
-from dsr1.launcher.recipe.types import Arguments, Count, Environment, Json, LocalCount, NodeCount, Part, RankCount, Text
+from dsr1.launcher.recipe.types import (
+    Arguments,
+    Count,
+    Environment,
+    Json,
+    LocalCount,
+    NodeCount,
+    Part,
+    RankCount,
+    Text,
+)
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 MICROBATCHING = (*LOW_LATENCY, "deepep_high_throughput")
@@ -16,7 +27,8 @@ QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
 class Eplb(Part):
-    """Expert load balancing; field names are those of vLLM's --eplb-config. What is None is left to vLLM."""
+    """Expert load balancing; field names are those of vLLM's --eplb-config. What is None is left to
+    vLLM."""
 
     window_size: Count = 1000
     step_interval: Count = 3000
@@ -36,10 +48,12 @@ class Dbo(Part):
 
 
 class Engine(Part):
-    """One DEP group: ranks that live and die together, spread over `nodes` hosts; `replicas` of it, each on its own.
+    """One DEP group: ranks that live and die together, spread over `nodes` hosts; `replicas` of it,
+    each on its own.
 
-    `kv_transfer` moves KV caches: nixl, lmcache, kvbm, or vLLM's own --kv-transfer-config as a mapping. Engines with
-    role prefill or decode use nixl unless told otherwise. `kv_events` tells a KV-aware router what is cached.
+    `kv_transfer` moves KV caches: nixl, lmcache, kvbm, or vLLM's own --kv-transfer-config as a
+    mapping. Engines with role prefill or decode use nixl unless told otherwise. `kv_events` tells a
+    KV-aware router what is cached.
     """
 
     role: Literal["aggregated", "prefill", "decode"] = "aggregated"
@@ -74,8 +88,11 @@ class Engine(Part):
 
     @property
     def overrides(self) -> Mapping[str, Any]:
-        """What stands in the place of the model's config.json: vLLM's --hf-overrides as a mapping."""
-        own = next((value for name, value in self.args.items() if flag_name(name) == "hf-overrides"), None)
+        """What stands in the place of the model's config.json: vLLM's --hf-overrides as a
+        mapping."""
+        own = next(
+            (value for name, value in self.args.items() if flag_name(name) == "hf-overrides"), None
+        )
         return own if isinstance(own, dict) else {}
 
     @property
@@ -87,16 +104,22 @@ class Engine(Part):
     def least_ranks(self) -> int:
         """Of all replicas, as far as the recipe says it."""
         said = self.least_nodes * (self.ranks_per_node or 1)
-        return said if self.data_parallel_size == "all" else max(said, self.replicas * self.data_parallel_size)
+        return (
+            said
+            if self.data_parallel_size == "all"
+            else max(said, self.replicas * self.data_parallel_size)
+        )
 
     @property
     def is_one_rank(self) -> bool:
-        """Surely, of each replica: it has nobody to send tokens to, and vLLM then runs no all2all kernels."""
+        """Surely, of each replica: it has nobody to send tokens to, and vLLM then runs no all2all
+        kernels."""
         return self.nodes == 1 and 1 in (self.ranks_per_node, self.data_parallel_size)
 
     @property
     def token_budget(self) -> int | None:
-        """Tokens per step and rank, where it is known. 256 is vLLM's own for the low-latency backends since 0.33."""
+        """Tokens per step and rank, where it is known. 256 is vLLM's own for the low-latency
+        backends since 0.33."""
         low_latency = self.all2all_backend in LOW_LATENCY
         return self.max_num_batched_tokens or (DEFAULT_LOW_LATENCY_TOKENS if low_latency else None)
 
@@ -119,27 +142,39 @@ def _connector_names(connector: str | dict[str, Any] | None, role: str) -> tuple
         return tuple(str(name) for name in (connector.get("kv_connector"), *named))
     if connector is None:
         return ()
-    own = {"nixl": "NixlConnector", "lmcache": "LMCacheConnectorV1", "kvbm": "DynamoConnector"}[connector]
+    own = {"nixl": "NixlConnector", "lmcache": "LMCacheConnectorV1", "kvbm": "DynamoConnector"}[
+        connector
+    ]
     if role == "aggregated":
         return (own,)
-    return (own, "NixlConnector") if role == "prefill" and connector != "nixl" else ("NixlConnector",)
+    return (
+        (own, "NixlConnector") if role == "prefill" and connector != "nixl" else ("NixlConnector",)
+    )
 
 
 def _sequences_fit(engine: Engine) -> str:
     tokens = engine.token_budget
     if engine.max_num_seqs and tokens and tokens < engine.max_num_seqs:
-        return f"max_num_batched_tokens is {tokens}, vLLM wants at least max_num_seqs ({engine.max_num_seqs})"
+        return (
+            f"max_num_batched_tokens is {tokens}, vLLM wants at least max_num_seqs"
+            f" ({engine.max_num_seqs})"
+        )
     return ""
 
 
 def _whole_prompts_fit(engine: Engine) -> str:
     """Without chunks a prompt must fit into one step."""
     args = {name.removeprefix("--").replace("_", "-"): value for name, value in engine.args.items()}
-    chunked = args.get("enable-chunked-prefill") is not False and "no-enable-chunked-prefill" not in args
+    chunked = (
+        args.get("enable-chunked-prefill") is not False and "no-enable-chunked-prefill" not in args
+    )
     tokens, length = engine.token_budget, engine.max_model_len
     if chunked or not tokens or not length or tokens >= length:
         return ""
-    return f"max_num_batched_tokens is {tokens}: without chunked prefill it must reach max_model_len ({length})"
+    return (
+        f"max_num_batched_tokens is {tokens}: without chunked prefill it must reach max_model_len"
+        f" ({length})"
+    )
 
 
 def _eplb_has_experts(engine: Engine) -> str:
@@ -154,13 +189,19 @@ def _dbo_has_backend(engine: Engine) -> str:
 
 
 def _connector_named(engine: Engine) -> str:
-    if not isinstance(engine.kv_transfer, dict) or isinstance(engine.kv_transfer.get("kv_connector"), str):
+    if not isinstance(engine.kv_transfer, dict) or isinstance(
+        engine.kv_transfer.get("kv_connector"), str
+    ):
         return ""
-    return f"kv_transfer: a mapping is vLLM's own and names kv_connector; shorter are {', '.join(CONNECTORS)}"
+    return (
+        "kv_transfer: a mapping is vLLM's own and names kv_connector; shorter are"
+        f" {', '.join(CONNECTORS)}"
+    )
 
 
 def _events_are_read(engine: Engine) -> str:
-    """Dynamo's worker reads its ranks' events on its own host, and a headless node has no worker."""
+    """Dynamo's worker reads its ranks' events on its own host, and a headless node has no
+    worker."""
     several = engine.nodes == "all" or engine.nodes > 1
     if not engine.kv_events or engine.layout != "headless" or not several:
         return ""

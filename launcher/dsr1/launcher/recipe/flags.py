@@ -1,4 +1,5 @@
-"""Command-line flags from a recipe's `args`: which names are dsr1's own, and how a value is written."""
+"""Command-line flags from a recipe's `args`: which names are dsr1's own, and how a value is
+written."""
 
 import json
 from collections.abc import Mapping
@@ -44,7 +45,8 @@ OWNED = {
 
 
 def flag_name(key: str) -> str:
-    """The flag's name without dashes in front: `max_model_len`, `--max-model-len` and `max-model-len` are one."""
+    """The flag's name without dashes in front: `max_model_len`, `--max-model-len` and
+    `max-model-len` are one."""
     return key.removeprefix("--").replace("_", "-")
 
 
@@ -56,14 +58,17 @@ def check_flag_names(args: Mapping[str, T]) -> dict[str, T]:
     for key in args:
         name = flag_name(key)
         if not name or not name.replace("-", "").replace(".", "").isalnum() or name.startswith("-"):
-            raise ValueError(f"{key!r} is not a flag's name; write it as in --help, for example load-format")
+            raise ValueError(
+                f"{key!r} is not a flag's name; write it as in --help, for example load-format"
+            )
         if name in OWNED:
             raise ValueError(f"{key!r} is set by the recipe's own key: {OWNED[name]}")
     return dict(args)
 
 
 def render_flag(name: str, value: object) -> tuple[str, ...]:
-    """One flag: true is the bare flag, false its --no- form, null nothing, lists repeat values, mappings are JSON."""
+    """One flag: true is the bare flag, false its --no- form, null nothing, lists repeat values,
+    mappings are JSON."""
     flag = f"--{flag_name(name)}"
     if value is None:
         return ()
@@ -71,7 +76,10 @@ def render_flag(name: str, value: object) -> tuple[str, ...]:
         return (flag,) if value else (f"--no-{flag_name(name)}",)
     if isinstance(value, list):
         return (flag, *map(str, value))
-    return (flag, json.dumps(value, separators=(",", ":")) if isinstance(value, Mapping) else str(value))
+    return (
+        flag,
+        json.dumps(value, separators=(",", ":")) if isinstance(value, Mapping) else str(value),
+    )
 
 
 def render_flags(args: Mapping[str, object]) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""A recipe's YAML as layers (what it extends, itself, profiles, --set), merged; every value knows its place."""
+"""A recipe's YAML as layers (what it extends, itself, profiles, --set), merged; every value knows
+its place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ import yaml
 
 from dsr1.hosts.errors import InputError
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast, and in every wheel
+_LOADER = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # the C one is ten times as fast, and in every wheel
 _MAX_BYTES = 2**20
 _TEXT = "tag:yaml.org,2002:str"
 _WORDS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp"))
@@ -18,7 +21,8 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Plain values and, for the keys on the way to each of them, where they stand: `recipe.yaml:12`."""
+    """Plain values and, for the keys on the way to each of them, where they stand:
+    `recipe.yaml:12`."""
 
     source: str
     values: Mapping[str, Any]
@@ -44,8 +48,12 @@ def parse_layer(text: str, source: str) -> Layer:
     tree = _compose(text, source)
     values = _constructed(tree, source)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{source}: a recipe is a mapping with keys such as name, model and engines")
-    return Layer(source, values, {keys: f"{source}:{line}" for keys, line in _lines(tree, ()).items()})
+        raise InputError(
+            f"{source}: a recipe is a mapping with keys such as name, model and engines"
+        )
+    return Layer(
+        source, values, {keys: f"{source}:{line}" for keys, line in _lines(tree, ()).items()}
+    )
 
 
 def parse_value(text: str, keys: Keys, source: str) -> Any:
@@ -59,24 +67,34 @@ def parse_value(text: str, keys: Keys, source: str) -> Any:
 
 
 def part_of(layer: Layer, keys: Keys, label: str) -> Layer:
-    """What stands below these keys, as a layer of its own. Raises InputError when that is no mapping."""
+    """What stands below these keys, as a layer of its own. Raises InputError when that is no
+    mapping."""
     values: Any = layer.values
     for key in keys:
         values = values[key]
     if not isinstance(values, Mapping):
-        raise InputError(f"{layer.places[keys]}: {'.'.join(keys)}: is {values!r}, a mapping is wanted")
+        raise InputError(
+            f"{layer.places[keys]}: {'.'.join(keys)}: is {values!r}, a mapping is wanted"
+        )
     depth = len(keys)
-    below = {at[depth:]: f"{place} ({label})" for at, place in layer.places.items() if at[:depth] == keys}
+    below = {
+        at[depth:]: f"{place} ({label})" for at, place in layer.places.items() if at[:depth] == keys
+    }
     return Layer(layer.source, values, {at: place for at, place in below.items() if at})
 
 
 def without(layer: Layer, *names: str) -> Layer:
     values = {key: value for key, value in layer.values.items() if key not in names}
-    return Layer(layer.source, values, {at: place for at, place in layer.places.items() if at[0] not in names})
+    return Layer(
+        layer.source,
+        values,
+        {at: place for at, place in layer.places.items() if at[0] not in names},
+    )
 
 
 def merge_layers(*layers: Layer) -> Layer:
-    """Later ones win. Mappings are merged key by key, everything else is replaced; null takes out what was there."""
+    """Later ones win. Mappings are merged key by key, everything else is replaced; null takes out
+    what was there."""
     merged: dict[str, Any] = {}
     places: dict[Keys, str] = {}
     for layer in layers:
@@ -85,15 +103,17 @@ def merge_layers(*layers: Layer) -> Layer:
 
 
 def assign(layer: Layer, keys: Keys, value: object, place: str) -> Layer:
-    """With this value in the place of whatever is there. Raises InputError where a key on the way has none below it."""
+    """With this value in the place of whatever is there. Raises InputError where a key on the way
+    has none below it."""
     values = _with(layer.values, keys, value, place)
     kept = {at: told for at, told in layer.places.items() if at[: len(keys)] != keys}
     return Layer(layer.source, values, {**kept, **dict.fromkeys(_paths(value, keys), place)})
 
 
 def place_of(layer: Layer, keys: Keys) -> str:
-    """Where a value stands, or the last key on the way to it that stands anywhere, or what is below it; else the
-    layer's name."""
+    """Where a value stands, or the last key on the way to it that stands anywhere, or what is below
+    it; else the layer's name.
+    """
     for depth in range(len(keys), 0, -1):
         if keys[:depth] in layer.places:
             return layer.places[keys[:depth]]
@@ -102,7 +122,11 @@ def place_of(layer: Layer, keys: Keys) -> str:
 
 
 def _merge(
-    into: dict[str, Any], values: Mapping[str, Any], at: Keys, places: dict[Keys, str], new: Mapping[Keys, str]
+    into: dict[str, Any],
+    values: Mapping[str, Any],
+    at: Keys,
+    places: dict[Keys, str],
+    new: Mapping[Keys, str],
 ) -> None:
     for key, value in values.items():
         keys = (*at, key)
@@ -126,7 +150,11 @@ def _forget(places: dict[Keys, str], keys: Keys) -> None:
 
 
 def _copied(value: object) -> object:
-    return {key: _copied(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
+    return (
+        {key: _copied(inner) for key, inner in value.items()}
+        if isinstance(value, Mapping)
+        else value
+    )
 
 
 def _with(values: Mapping[str, Any], keys: Keys, value: object, place: str) -> dict[str, Any]:
@@ -153,9 +181,11 @@ def _constructed(tree: yaml.Node | None, source: str) -> Any:
 
 
 def _compose(text: str, source: str, at: Keys = ()) -> yaml.Node | None:
-    """The node tree with line numbers; refuses what YAML lets pass: aliases (they can explode) and double keys.
+    """The node tree with line numbers; refuses what YAML lets pass: aliases (they can explode) and
+    double keys.
 
-    `at` are the keys that it stands below. Variables are text, as they are written: 010, 1.10 and yes stay that.
+    `at` are the keys that it stands below. Variables are text, as they are written: 010, 1.10 and
+    yes stay that.
     """
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
@@ -164,7 +194,9 @@ def _compose(text: str, source: str, at: Keys = ()) -> yaml.Node | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+        raise InputError(
+            f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}"
+        ) from None
     _refuse_odd_keys(tree, source)
     _keep_text(tree, at)
     return tree

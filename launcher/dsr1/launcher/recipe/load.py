@@ -1,4 +1,5 @@
-"""Read a recipe, built in or a file, with profiles and `--set` changes: a Recipe, or an error that names the line."""
+"""Read a recipe, built in or a file, with profiles and `--set` changes: a Recipe, or an error that
+names the line."""
 
 import json
 import os
@@ -46,15 +47,18 @@ def built_in_recipes() -> dict[str, Path]:
 
 
 def describe(file: Path) -> str:
-    """A recipe's own description, without validating the rest: its paths may need variables that aren't set."""
+    """A recipe's own description, without validating the rest: its paths may need variables that
+    aren't set."""
     return str(read_layer(file, file.name).values.get("description", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model and --venv.
+    """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model
+    and --venv.
 
-    `keep_unset`: $NAME of a variable that isn't set stays as it is, which will do to look at a recipe.
+    `keep_unset`: $NAME of a variable that isn't set stays as it is, which will do to look at a
+    recipe.
     """
 
     profiles: tuple[str, ...] = ()
@@ -65,7 +69,11 @@ class Changes:
 
 
 def load_recipe(
-    name: str, settings: Sequence[str] = (), profiles: Sequence[str] = (), model: str = "", venv: str = ""
+    name: str,
+    settings: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    model: str = "",
+    venv: str = "",
 ) -> Recipe:
     """The recipe of a built-in name or a file, with a user's changes.
 
@@ -86,13 +94,17 @@ def parse_recipe(text: str, source: str, settings: Sequence[str] = ()) -> Recipe
 
 
 def find_recipe(name: str, beside: Path = Path()) -> Path:
-    """A built-in recipe's file by its name, or a file; a relative one lies `beside` the recipe that names it."""
+    """A built-in recipe's file by its name, or a file; a relative one lies `beside` the recipe that
+    names it."""
     known = built_in_recipes()
     if name in known:
         return known[name]
     if _is_file_name(name) or (beside / name).is_file():
         return beside / name
-    raise InputError(f"no recipe {name!r}: built in are {', '.join(known)}{_guess(name, known)}; a file ends in .yaml")
+    raise InputError(
+        f"no recipe {name!r}: built in are {', '.join(known)}{_guess(name, known)}; a file ends in"
+        " .yaml"
+    )
 
 
 def _is_file_name(name: str) -> bool:
@@ -119,7 +131,8 @@ def _resolve(own: Layer, beside: Path, changes: Changes) -> Resolved:
 
 
 def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer], dict[str, Layer]]:
-    """The layers below a recipe and itself, first to last, and the profiles that all of them offer."""
+    """The layers below a recipe and itself, first to last, and the profiles that all of them
+    offer."""
     layers: list[Layer] = []
     offered: dict[str, Layer] = {}
     base = _named(own, _EXTENDS)
@@ -136,7 +149,9 @@ def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer]
         offered[name] = merge_layers(offered[name], mine) if name in offered else mine
     chosen = _named(own, _PROFILE)
     if chosen:
-        layers.append(_chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}", beside))
+        layers.append(
+            _chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}", beside)
+        )
     return [*layers, without(own, _EXTENDS, _PROFILE, _PROFILES)], offered
 
 
@@ -147,20 +162,28 @@ def _named(layer: Layer, key: str) -> str:
     return value or ""
 
 
-def _chosen_profile(name: str, offered: Mapping[str, Layer], where: str, beside: Path = Path()) -> Layer:
-    """One that the recipe offers, or a site's own file with the keys that it changes, beside what names it."""
+def _chosen_profile(
+    name: str, offered: Mapping[str, Layer], where: str, beside: Path = Path()
+) -> Layer:
+    """One that the recipe offers, or a site's own file with the keys that it changes, beside what
+    names it."""
     if name in offered:
         return offered[name]
     if _is_file_name(name):
         return _only_changes(read_layer(beside / name, str(beside / name)))
     known = ", ".join(offered) or "none"
-    raise InputError(f"{where}: no such profile{_guess(name, offered)}; the recipe has {known}; a file ends in .yaml")
+    raise InputError(
+        f"{where}: no such profile{_guess(name, offered)}; the recipe has {known}; a file ends in"
+        " .yaml"
+    )
 
 
 def _only_changes(layer: Layer) -> Layer:
     for key in (_EXTENDS, _PROFILE, _PROFILES):
         if key in layer.values:
-            raise InputError(f"{place_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change")
+            raise InputError(
+                f"{place_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change"
+            )
     return layer
 
 
@@ -168,7 +191,9 @@ def _changed(tree: Layer, change: str) -> Layer:
     path, equals, value = change.partition("=")
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
-        raise InputError(f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256")
+        raise InputError(
+            f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256"
+        )
     place = f"--set {change}"
     return assign(tree, keys, parse_value(value, keys, place), place)
 
@@ -191,24 +216,33 @@ def _with_paths(tree: Layer, keep_unset: bool) -> Layer:
 
 
 def _expanded(value: str, keys: tuple[str, str], place: str, keep_unset: bool) -> str:
-    text = str(Path(os.path.expandvars(value)).expanduser()) if value.startswith("~") else os.path.expandvars(value)
+    text = (
+        str(Path(os.path.expandvars(value)).expanduser())
+        if value.startswith("~")
+        else os.path.expandvars(value)
+    )
     missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
     if missing and keep_unset:
         return value
     if missing:
         name = missing[1] or missing[2]
         option = f" or give {_OPTIONS[keys]}" if keys in _OPTIONS else ""
-        raise InputError(f"{place}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set it{option}")
+        raise InputError(
+            f"{place}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
+            f" it{option}"
+        )
     return str(Path(text).absolute()) if _is_place(text, keys[1]) else text
 
 
 def _is_place(text: str, key: str) -> bool:
-    """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or after a dot."""
+    """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or
+    after a dot."""
     return text.startswith(".") or key == "venv" or (key == "path" and Path(text).is_dir())
 
 
 def _with_experts(tree: Layer) -> Layer:
-    """The model's own word, where its folder is here. Whether the file is sound is for a check to say."""
+    """The model's own word, where its folder is here. Whether the file is sound is for a check to
+    say."""
     file = Path(str(_value(tree, "model", "path") or ""), "config.json")
     try:
         if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:
@@ -216,7 +250,11 @@ def _with_experts(tree: Layer) -> Layer:
         experts = json.loads(file.read_text()).get("n_routed_experts")
     except (OSError, ValueError, AttributeError):
         return tree
-    return assign(tree, ("model", "experts"), experts, str(file)) if isinstance(experts, int) and experts > 0 else tree
+    return (
+        assign(tree, ("model", "experts"), experts, str(file))
+        if isinstance(experts, int) and experts > 0
+        else tree
+    )
 
 
 def _explain(error: ValidationError, tree: Layer) -> Iterator[str]:
@@ -233,7 +271,9 @@ def _reasons(items: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> str:
     """Of one value; several where it may be of several kinds."""
     first, *others = dict.fromkeys(_reason(item, keys) for item in items)
     said = " or ".join((first, *(other.removeprefix("Input should be ") for other in others)))
-    shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(items[0]["input"], dict | list)
+    shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(
+        items[0]["input"], dict | list
+    )
     return f"{said} (seen: {items[0]['input']!r})" if shown else said
 
 
@@ -244,7 +284,14 @@ def _spoken_of(message: str) -> tuple[str, ...]:
 
 def _is_branch(key: str) -> bool:
     """Pydantic adds the name of a union's branch to a location; it isn't a key of the file."""
-    return "[" in key or key in ("int", "str", "float", "bool", "constrained-int", "constrained-str")
+    return "[" in key or key in (
+        "int",
+        "str",
+        "float",
+        "bool",
+        "constrained-int",
+        "constrained-str",
+    )
 
 
 def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:

@@ -1,4 +1,5 @@
-"""The recipe: what to serve, as strict pydantic models of a YAML file. An unknown key is an error that names it."""
+"""The recipe: what to serve, as strict pydantic models of a YAML file. An unknown key is an error
+that names it."""
 
 from typing import Annotated, Literal
 
@@ -26,9 +27,11 @@ R1_EXPERTS = 256
 
 
 class Model(Part):
-    """The weights: a folder on every host, or a hub id. `served_name` is the name that clients ask for.
+    """The weights: a folder on every host, or a hub id. `served_name` is the name that clients ask
+    for.
 
-    `experts` are the routed experts of a layer: read from config.json where that is at hand, known for R1 and V3.
+    `experts` are the routed experts of a layer: read from config.json where that is at hand, known
+    for R1 and V3.
     """
 
     path: Annotated[Text, Field(min_length=1)]
@@ -53,14 +56,21 @@ class Model(Part):
 
     def _is_named(self, word: str) -> bool:
         """By its folder or its served name; the distilled ones are other models."""
-        names = [name.rstrip("/").rsplit("/", 1)[-1].lower() for name in (self.path, self.served_name or "")]
-        return any(name.startswith(word) for name in names) and not any("distill" in name for name in names)
+        names = [
+            name.rstrip("/").rsplit("/", 1)[-1].lower()
+            for name in (self.path, self.served_name or "")
+        ]
+        return any(name.startswith(word) for name in names) and not any(
+            "distill" in name for name in names
+        )
 
 
 class Runtime(Part):
-    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash lines first.
+    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash
+    lines first.
 
-    `cache_dir` is a folder on each host's own disk for what is compiled there; by default one in /var/tmp.
+    `cache_dir` is a folder on each host's own disk for what is compiled there; by default one in
+    /var/tmp.
     """
 
     python: Text | None = None
@@ -82,16 +92,20 @@ class Runtime(Part):
 
 
 class Frontend(Part):
-    """Where clients connect. With stack `vllm` these are the engines' own API servers; `router_mode` has no meaning.
+    """Where clients connect. With stack `vllm` these are the engines' own API servers;
+    `router_mode` has no meaning.
 
-    `host` is the address to listen on; by default the first host's control address, and nothing more. Several
-    `replicas` run on as many hosts and are reached at that one address, as several of vLLM's servers are.
+    `host` is the address to listen on; by default the first host's control address, and nothing
+    more. Several `replicas` run on as many hosts and are reached at that one address, as several of
+    vLLM's servers are.
     """
 
     host: Text | None = None
     port: PortNumber = 8000
     replicas: NodeCount = 1
-    router_mode: Literal["round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"] = "round-robin"
+    router_mode: Literal[
+        "round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"
+    ] = "round-robin"
     args: Arguments = {}
     env: Environment = {}
 
@@ -113,20 +127,23 @@ class Timeouts(Part):
 
 
 class Etcd(Part):
-    """The user's own etcd, as URLs. Without it a run over several hosts starts one of its own on the first."""
+    """The user's own etcd, as URLs. Without it a run over several hosts starts one of its own on
+    the first."""
 
     endpoints: list[Text] = []
 
 
 class Restart(Part):
-    """After an unasked end the whole deployment is started again, `max` times at most, `backoff` seconds later."""
+    """After an unasked end the whole deployment is started again, `max` times at most, `backoff`
+    seconds later."""
 
     max: Annotated[int, Field(ge=0)] = 0
     backoff: Seconds = 10
 
 
 class Ports(Part):
-    """Every port that dsr1 chooses is `base` or a little above it, and below the kernel's ephemeral range."""
+    """Every port that dsr1 chooses is `base` or a little above it, and below the kernel's ephemeral
+    range."""
 
     base: PortNumber = 20000
 
@@ -140,8 +157,9 @@ def _no_number(value: object) -> object:
 class Slurm(Part):
     """How a job is asked for; keys are sbatch's own options, `directives` any further ones.
 
-    `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the time limit the
-    deployment stops cleanly, and is submitted again `resubmit` times. `setup`: bash lines first (modules).
+    `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the
+    time limit the deployment stops cleanly, and is submitted again `resubmit` times. `setup`: bash
+    lines first (modules).
     """
 
     partition: Text | None = None
@@ -169,7 +187,8 @@ class Slurm(Part):
 
 
 class Recipe(Part):
-    """A whole recipe. `hca` names the adapters to use, instead of those that dsr1 would choose: mlx5_0, ibp*."""
+    """A whole recipe. `hca` names the adapters to use, instead of those that dsr1 would choose:
+    mlx5_0, ibp*."""
 
     name: Name
     description: Text = ""
@@ -197,13 +216,21 @@ class Recipe(Part):
     @property
     def is_meaningless(self) -> bool:
         """Whether what it answers means nothing: simulated engines, or random weights."""
-        dummy = [engine.args.get(name) for engine in self.engines.values() for name in ("load-format", "load_format")]
+        dummy = [
+            engine.args.get(name)
+            for engine in self.engines.values()
+            for name in ("load-format", "load_format")
+        ]
         return self.stack == "mocker" or "dummy" in dummy
 
 
 def _hosts_are_dealt(recipe: Recipe) -> str:
     greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
-    return f"engines {', '.join(greedy)} all take nodes: all; give a number to all but one" if len(greedy) > 1 else ""
+    return (
+        f"engines {', '.join(greedy)} all take nodes: all; give a number to all but one"
+        if len(greedy) > 1
+        else ""
+    )
 
 
 def _sizes_are_real(recipe: Recipe) -> str:
@@ -212,17 +239,25 @@ def _sizes_are_real(recipe: Recipe) -> str:
     ranks = sum(engine.least_ranks for engine in recipe.engines.values())
     if nodes > MOST_NODES:
         return f"engines: ask for {nodes} nodes in all; dsr1 places at most {MOST_NODES}"
-    return f"engines: ask for {ranks} ranks in all; dsr1 places at most {MOST_RANKS}" if ranks > MOST_RANKS else ""
+    return (
+        f"engines: ask for {ranks} ranks in all; dsr1 places at most {MOST_RANKS}"
+        if ranks > MOST_RANKS
+        else ""
+    )
 
 
 def _stack_can(recipe: Recipe) -> str:
-    """vLLM's own servers move no KV caches between engines, and each engine has them without being asked."""
+    """vLLM's own servers move no KV caches between engines, and each engine has them without being
+    asked."""
     if recipe.stack != "vllm":
         return ""
     roles = [name for name, engine in recipe.engines.items() if engine.role != "aggregated"]
     if roles:
         return f"engines.{roles[0]}.role: prefill and decode apart need stack dynamo"
-    own = "frontend.replicas: with stack vllm every engine has a server of its own; give the engine replicas"
+    own = (
+        "frontend.replicas: with stack vllm every engine has a server of its own; give the engine"
+        " replicas"
+    )
     return own if recipe.frontend.replicas > 1 else ""
 
 
@@ -230,13 +265,21 @@ def _roles_complete(recipe: Recipe) -> str:
     """Decode alone lists no model and answers 503, prefill alone 404, and both look healthy."""
     there = {engine.role for engine in recipe.engines.values()} - {"aggregated"}
     missing = {"prefill", "decode"} - there
-    return f"engines: role {there.pop()} without role {missing.pop()} can't serve" if there and missing else ""
+    return (
+        f"engines: role {there.pop()} without role {missing.pop()} can't serve"
+        if there and missing
+        else ""
+    )
 
 
 def _replicas_have_names(recipe: Recipe) -> str:
     """A replica's name is its engine's with -rN; no engine may be called so."""
     for name, engine in recipe.engines.items():
-        taken = [f"{name}-r{number}" for number in range(engine.replicas) if f"{name}-r{number}" in recipe.engines]
+        taken = [
+            f"{name}-r{number}"
+            for number in range(engine.replicas)
+            if f"{name}-r{number}" in recipe.engines
+        ]
         if engine.replicas > 1 and taken:
             return f"engines.{taken[0]}: is the name of a replica of {name}; choose another"
     return ""
@@ -245,14 +288,24 @@ def _replicas_have_names(recipe: Recipe) -> str:
 def _queues_are_deep(recipe: Recipe) -> str:
     """DeepEP's low-latency kernels assert that a queue holds two entries a token, and two more."""
     for name, engine in recipe.engines.items():
-        if engine.all2all_backend != "deepep_low_latency" or not engine.token_budget or engine.is_one_rank:
+        if (
+            engine.all2all_backend != "deepep_low_latency"
+            or not engine.token_budget
+            or engine.is_one_rank
+        ):
             continue
-        needed, given = 2 * (engine.token_budget + 1), {**recipe.runtime.env, **engine.env}.get(QUEUE_DEPTH)
+        needed, given = (
+            2 * (engine.token_budget + 1),
+            {**recipe.runtime.env, **engine.env}.get(QUEUE_DEPTH),
+        )
         depth, seen = HIGHEST_QUEUE_DEPTH, f"an adapter's queue holds {HIGHEST_QUEUE_DEPTH}"
         if given and given.isdecimal():
             depth, seen = int(given), f"{QUEUE_DEPTH} is {given}"
         if needed > depth:
-            asked = f"engines.{name}: {engine.token_budget} batched tokens need a DeepEP queue of {needed}"
+            asked = (
+                f"engines.{name}: {engine.token_budget} batched tokens need a DeepEP queue of"
+                f" {needed}"
+            )
             return f"{asked}, and {seen}; max_num_batched_tokens may be {depth // 2 - 1}"
     return ""
 

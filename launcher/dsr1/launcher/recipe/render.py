@@ -1,4 +1,5 @@
-"""A resolved recipe as YAML that reads back as the same recipe, every value with where it came from. Pure."""
+"""A resolved recipe as YAML that reads back as the same recipe, every value with where it came
+from. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,13 +20,17 @@ def render_resolved(resolved: Resolved) -> str:
 
 def render_resolved_json(resolved: Resolved) -> str:
     values = _values(resolved)
-    sources = {".".join(keys): resolved.tree.places.get(keys, DEFAULT) for keys in _leaves(values, ())}
+    sources = {
+        ".".join(keys): resolved.tree.places.get(keys, DEFAULT) for keys in _leaves(values, ())
+    }
     return json.dumps({"recipe": values, "sources": sources}, indent=2)
 
 
 def _values(resolved: Resolved) -> dict[str, Any]:
     """What nobody set and is empty by default isn't shown: the absence of a key says the same."""
-    shown: dict[str, Any] = _shown(resolved.recipe.model_dump(mode="json"), (), resolved.tree.places)
+    shown: dict[str, Any] = _shown(
+        resolved.recipe.model_dump(mode="json"), (), resolved.tree.places
+    )
     return shown
 
 
@@ -56,7 +61,10 @@ def _lines(values: Mapping[str, Any], at: Keys, places: Mapping[Keys, str]) -> I
             yield f"{indent}{_flow(key)}:"
             yield from _lines(value, keys, places)
         else:
-            yield f"{indent}{_flow(key)}: {_flow(value)}".ljust(_COLUMN) + f"  # {_place(places, keys)}"
+            yield (
+                f"{indent}{_flow(key)}: {_flow(value)}".ljust(_COLUMN)
+                + f"  # {_place(places, keys)}"
+            )
 
 
 def _place(places: Mapping[Keys, str], keys: Keys) -> str:

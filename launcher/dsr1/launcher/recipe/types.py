@@ -1,4 +1,5 @@
-"""Types that every part of a recipe is made of: strict, closed and frozen models, and the scalars of YAML."""
+"""Types that every part of a recipe is made of: strict, closed and frozen models, and the scalars
+of YAML."""
 
 import json
 import re

@@ -44,7 +44,9 @@ class Ended:
 class Agents:
     """One thread a host reads; what it reads goes into one queue."""
 
-    def __init__(self, transport: Transport, queue: "SimpleQueue[object]", lost_after_s: float) -> None:
+    def __init__(
+        self, transport: Transport, queue: "SimpleQueue[object]", lost_after_s: float
+    ) -> None:
         self._transport, self._queue, self._lost_after_s = transport, queue, lost_after_s
         self._links: dict[str, Link] = {}
         self._closing = False
@@ -65,7 +67,8 @@ class Agents:
             threading.Thread(target=self._read, args=(host,), daemon=True).start()
 
     def send(self, host: str, command: Command) -> None:
-        """A lost connection is not told here: the reader finds it, and heals it or says that the host is lost."""
+        """A lost connection is not told here: the reader finds it, and heals it or says that the
+        host is lost."""
         with contextlib.suppress(HostError):
             self._links[host].send(command)
 
@@ -77,7 +80,10 @@ class Agents:
         """End everything on the hosts, at once."""
         self._closing = True
         ended = at_once(lambda host: self._transport.end(host), {host: host for host in hosts})
-        told = {host: (str(gone),) if isinstance(gone, HostError) else gone.left for host, gone in ended.items()}
+        told = {
+            host: (str(gone),) if isinstance(gone, HostError) else gone.left
+            for host, gone in ended.items()
+        }
         return Ended(
             left=tuple(line for host in hosts for line in told[host]),
             unreached=tuple(host for host, gone in ended.items() if isinstance(gone, HostError)),
@@ -92,7 +98,8 @@ class Agents:
         return at_once(lambda host: self._transport.doors(host), {host: host for host in hosts})
 
     def _read(self, host: str) -> None:
-        """Attach again after a loss, from the last event heard; nothing is lost, since the agent keeps its events."""
+        """Attach again after a loss, from the last event heard; nothing is lost, since the agent
+        keeps its events."""
         last, deadline = 0, time.monotonic() + self._lost_after_s
         why = "its agent ended"
         while not self._closing and time.monotonic() < deadline:

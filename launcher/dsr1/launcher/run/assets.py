@@ -1,4 +1,5 @@
-"""What a run brings to its hosts before it starts: etcd's binary, and what a rehearsal reads in a model's place."""
+"""What a run brings to its hosts before it starts: etcd's binary, and what a rehearsal reads in a
+model's place."""
 
 import platform
 import shutil

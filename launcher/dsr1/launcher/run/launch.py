@@ -22,10 +22,14 @@ from dsr1.launcher.run.stop import POLL_S, stop_run
 from dsr1.launcher.run.store import Kept, Run, Settings, State, new_run
 
 
-def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> None:
-    """Take the name, judge the hosts, write the run down. What fails or is interrupted here leaves no run.
+def prepare_run(
+    run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]
+) -> None:
+    """Take the name, judge the hosts, write the run down. What fails or is interrupted here leaves
+    no run.
 
-    Until there is a supervisor this process stands for it: `stop` ends a launch that is still asking.
+    Until there is a supervisor this process stands for it: `stop` ends a launch that is still
+    asking.
     """
     with ExitStack() as undo:
         with deferred_interrupt(), run.written_whole():
@@ -42,7 +46,8 @@ def prepare_run(run: Run, recipe: Recipe, accesses: tuple[Access, ...], checks: 
 
 
 def _see_site(recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> Seen:
-    """Reach every host before anything is written down, and bring them what they may need. Judged if checks say so."""
+    """Reach every host before anything is written down, and bring them what they may need. Judged
+    if checks say so."""
     if not accesses:
         site = survey_here(recipe, extras_of(checks))
         _refuse(recipe, site, checks)
@@ -62,16 +67,21 @@ def spares_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[Access, ...]:
     spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key, "spares")
     names = {access.name for access in accesses}
     if doubles := [spare.name for spare in spares if spare.name in names]:
-        raise InputError(f"spares: {', '.join(doubles)}: named in --hosts, too; a spare waits beside them")
+        raise InputError(
+            f"spares: {', '.join(doubles)}: named in --hosts, too; a spare waits beside them"
+        )
     return spares
 
 
 def _start_supervisor(run: Run, *more: str) -> None:
-    """One that can't be recorded is ended: LaunchFailed. It imports nothing (-P) from where the user stands."""
+    """One that can't be recorded is ended: LaunchFailed. It imports nothing (-P) from where the
+    user stands."""
     argv = [sys.executable, "-P", "-m", "dsr1.launcher.run.supervisor", str(run.folder), *more]
     try:
         with (run.folder / "supervisor.log").open("ab") as log, deferred_interrupt():
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
             try:
                 run.record_supervisor(child.pid)
             except OSError:
@@ -79,7 +89,9 @@ def _start_supervisor(run: Run, *more: str) -> None:
                 child.wait()
                 raise
     except OSError as error:
-        raise LaunchFailed(f"{run.folder}: no supervisor can be started: {error.strerror}") from None
+        raise LaunchFailed(
+            f"{run.folder}: no supervisor can be started: {error.strerror}"
+        ) from None
 
 
 def _start_first(run: Run) -> None:
@@ -93,7 +105,8 @@ def _start_first(run: Run) -> None:
 def take_over(run: Run) -> None:
     """A new supervisor for agents that run without one.
 
-    Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is gone at once.
+    Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is
+    gone at once.
     """
     with _one_at_a_time(run):
         _refuse_take_over(run)
@@ -101,7 +114,9 @@ def take_over(run: Run) -> None:
         _start_supervisor(run, "--take-over")
     while run.state().since == before:
         if run.supervisor() is None and run.state().since == before:
-            raise LaunchFailed(f"{run.name}: its new supervisor is gone; {run.folder}/supervisor.log says why")
+            raise LaunchFailed(
+                f"{run.name}: its new supervisor is gone; {run.folder}/supervisor.log says why"
+            )
         time.sleep(POLL_S)
 
 
@@ -117,13 +132,20 @@ def _one_at_a_time(run: Run) -> Iterator[None]:
 
 def _refuse_take_over(run: Run) -> None:
     if run.job():
-        raise InputError(f"{run.name}: its supervisor is its job's batch step, and ends with it; launch it anew")
+        raise InputError(
+            f"{run.name}: its supervisor is its job's batch step, and ends with it; launch it anew"
+        )
     if run.supervisor() is not None:
-        raise InputError(f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take over")
+        raise InputError(
+            f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take"
+            " over"
+        )
     if run.state().ended:
         raise InputError(f"{run.name}: has ended ({run.state().phase}); launch it anew")
     if not run.is_planned():
-        raise InputError(f"{run.name}: its launch ended before anything was started; stop it, and launch it anew")
+        raise InputError(
+            f"{run.name}: its launch ended before anything was started; stop it, and launch it anew"
+        )
 
 
 def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
@@ -166,7 +188,11 @@ def make_settings(recipe: Recipe, site: Seen, checks: Sequence[str]) -> Settings
 
 
 def launch_run(
-    recipe: Recipe, name: str, accesses: tuple[Access, ...], show: Callable[[State], None], checks: Sequence[str] = ()
+    recipe: Recipe,
+    name: str,
+    accesses: tuple[Access, ...],
+    show: Callable[[State], None],
+    checks: Sequence[str] = (),
 ) -> Run:
     """Start a run, on hosts that pass these checks, and show every state until it serves.
 
@@ -183,12 +209,18 @@ def launch_run(
         state = _wait(run, ("ready", "stopped", "failed"), show)
     except KeyboardInterrupt:
         left = stop_run(run)
-        gone = f"interrupted{_say_left(left)}" if left else "interrupted; everything that had been started is gone"
+        gone = (
+            f"interrupted{_say_left(left)}"
+            if left
+            else "interrupted; everything that had been started is gone"
+        )
         raise LaunchFailed(f"{run.name}: {gone}") from None
     if state.phase == "ready":
         return run
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
-    raise kind(f"{run.name}: {state.reason}{_say_left(state.left)}\nlogs: {run.folder}/hosts/*/logs")
+    raise kind(
+        f"{run.name}: {state.reason}{_say_left(state.left)}\nlogs: {run.folder}/hosts/*/logs"
+    )
 
 
 def _say_left(left: Sequence[str]) -> str:

@@ -1,4 +1,5 @@
-"""What a supervisor's own threads, and whoever asks for its end, put into its queue beside the agents' events."""
+"""What a supervisor's own threads, and whoever asks for its end, put into its queue beside the
+agents' events."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
-"""How far every rank has come: one row a rank, moved by the log's phases, and judged by the recipe's limits. Pure."""
+"""How far every rank has come: one row a rank, moved by the log's phases, and judged by the
+recipe's limits. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ from dsr1.launcher.plan.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class RankRow:
-    """One DP rank. `since` is when it last moved, in seconds since the epoch; `done` of `total` counts in its phase."""
+    """One DP rank. `since` is when it last moved, in seconds since the epoch; `done` of `total`
+    counts in its phase."""
 
     engine: str
     rank: int
@@ -45,19 +47,26 @@ def all_ready(table: Table, now: float) -> Table:
 
 
 def overdue(table: Table, limits: Mapping[str, float], now: float) -> str:
-    """The first rank that has stayed in a phase, without progress, for longer than the recipe allows; else nothing."""
+    """The first rank that has stayed in a phase, without progress, for longer than the recipe
+    allows; else nothing."""
     for row in table:
         limit = limits.get(row.phase)
         if limit is not None and now - row.since > limit:
             where = f"rank {row.rank} of engine {row.engine} on {row.host} ({row.process})"
-            return f"{where} has been {row.said} for more than {limit:g} s without progress (recipe timeouts)"
+            return (
+                f"{where} has been {row.said} for more than {limit:g} s without progress (recipe"
+                " timeouts)"
+            )
     return ""
 
 
 def phase_limits(importing_s: float, loading_s: float, compiling_s: float) -> dict[str, float]:
-    """Seconds a rank may stay in each phase. Silent phases (JIT) print nothing, so theirs must be long."""
+    """Seconds a rank may stay in each phase. Silent phases (JIT) print nothing, so theirs must be
+    long."""
     early = dict.fromkeys(("starting", "importing", "initialising"), importing_s)
-    late = dict.fromkeys(("compiling", "profiling", "warming up", "capturing", "registering"), compiling_s)
+    late = dict.fromkeys(
+        ("compiling", "profiling", "warming up", "capturing", "registering"), compiling_s
+    )
     return {**early, "loading": loading_s, **late}
 
 

@@ -1,4 +1,5 @@
-"""What a run is ended by, where its files can't be read whole: another version wrote them, or the disk was full."""
+"""What a run is ended by, where its files can't be read whole: another version wrote them, or the
+disk was full."""
 
 import json
 from dataclasses import dataclass, fields
@@ -12,7 +13,8 @@ from dsr1.launcher.run.store import Run
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """Of the settings, what it takes to reach the agents. Without `hosts` they are on this machine."""
+    """Of the settings, what it takes to reach the agents. Without `hosts` they are on this
+    machine."""
 
     python: str = ""
     hosts: tuple[Access, ...] = ()
@@ -36,7 +38,8 @@ def _known(kind: type, plain: object) -> dict[str, object]:
 
 
 def read_remains(run: Run) -> Remains | None:
-    """None: the settings aren't there, or can't be read at all; the run then counts as one on this machine."""
+    """None: the settings aren't there, or can't be read at all; the run then counts as one on this
+    machine."""
     try:
         return parse_remains((run.folder / "settings.json").read_text())
     except (OSError, ValueError):
@@ -54,7 +57,11 @@ def hosts_to_end(run: Run, remains: Remains) -> tuple[str, ...]:
 def local_hosts(run: Run) -> tuple[str, ...]:
     """From what is on disk, so that a run whose plan can't be read is ended all the same."""
     folder = run.folder / "hosts"
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir())) if folder.is_dir() else ()
+    return (
+        tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+        if folder.is_dir()
+        else ()
+    )
 
 
 def planned_hosts(run: Run) -> tuple[str, ...]:
@@ -66,7 +73,8 @@ def planned_hosts(run: Run) -> tuple[str, ...]:
 
 
 def out_of_reach(run: Run, remains: Remains | None) -> tuple[str, ...]:
-    """In words: hosts of the plan that are other machines, while the settings that tell the way there are lost.
+    """In words: hosts of the plan that are other machines, while the settings that tell the way
+    there are lost.
 
     None where the run's supervisor, who knew the way, has ended it.
     """

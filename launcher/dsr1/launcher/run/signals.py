@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
-    """Hold back what would end this process while something is started and not yet recorded; it comes right after."""
+    """Hold back what would end this process while something is started and not yet recorded; it
+    comes right after."""
     seen: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]

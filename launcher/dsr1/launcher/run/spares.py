@@ -1,4 +1,5 @@
-"""Which spares take the places of hosts that are gone: those that are fit now, whatever they were at the launch."""
+"""Which spares take the places of hosts that are gone: those that are fit now, whatever they were
+at the launch."""
 
 from collections.abc import Sequence
 
@@ -14,8 +15,11 @@ from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import Settings
 
 
-def take_places(recipe: Recipe, settings: Settings, transport: Transport, gone: Sequence[str]) -> tuple[Host, ...]:
-    """The hosts of the next attempt. CheckFailed: too few spares are left that pass the run's checks, and why not."""
+def take_places(
+    recipe: Recipe, settings: Settings, transport: Transport, gone: Sequence[str]
+) -> tuple[Host, ...]:
+    """The hosts of the next attempt. CheckFailed: too few spares are left that pass the run's
+    checks, and why not."""
     unfit: dict[str, str] = {}
     while True:
         hosts = replace_hosts(settings.machines, settings.spares, {*gone, *unfit})
@@ -30,11 +34,21 @@ def take_places(recipe: Recipe, settings: Settings, transport: Transport, gone: 
 
 
 def find_unfit(
-    recipe: Recipe, hosts: Sequence[Host], fresh: Sequence[Host], transport: Transport, checks: Sequence[str]
+    recipe: Recipe,
+    hosts: Sequence[Host],
+    fresh: Sequence[Host],
+    transport: Transport,
+    checks: Sequence[str],
 ) -> dict[str, str]:
-    """By name, of those that are new, what fails there. Nothing is looked at where the launch looked at nothing."""
+    """By name, of those that are new, what fails there. Nothing is looked at where the launch
+    looked at nothing."""
     if not checks:
         return {}
     told = ask(transport, make_ask(recipe, hosts, hosts[0].address), [host.name for host in fresh])
-    failed = [finding for finding in judge(recipe, hosts, told, checks) if finding.verdict == "FAIL"]
-    return {name: "\n".join(folded(f for f in failed if f.host == name)) for name in {f.host for f in failed}}
+    failed = [
+        finding for finding in judge(recipe, hosts, told, checks) if finding.verdict == "FAIL"
+    ]
+    return {
+        name: "\n".join(folded(f for f in failed if f.host == name))
+        for name in {f.host for f in failed}
+    }

@@ -10,7 +10,13 @@ from queue import SimpleQueue
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.transport.base import Door, HostState
 from dsr1.launcher.run.agents import Agents
-from dsr1.launcher.run.recovery import Remains, hosts_to_end, local_hosts, out_of_reach, read_remains
+from dsr1.launcher.run.recovery import (
+    Remains,
+    hosts_to_end,
+    local_hosts,
+    out_of_reach,
+    read_remains,
+)
 from dsr1.launcher.run.store import Run, State
 from dsr1.launcher.run.transport import transport_of, transport_to
 
@@ -18,7 +24,8 @@ POLL_S, STOP_S = 0.05, 60.0
 
 
 def stop_run(run: Run) -> tuple[str, ...]:
-    """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is left, else nothing."""
+    """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is
+    left, else nothing."""
     asked, deadline = 0, time.monotonic() + STOP_S
     while (pid := run.supervisor()) is not None and time.monotonic() < deadline:
         if pid != asked:  # a launch may just have handed its run to a supervisor
@@ -30,10 +37,13 @@ def stop_run(run: Run) -> tuple[str, ...]:
 
 
 def _end_hosts(run: Run) -> tuple[str, ...]:
-    """Also after an orderly stop: this is the proof. It reads the agents' own records, not the run's state."""
+    """Also after an orderly stop: this is the proof. It reads the agents' own records, not the
+    run's state."""
     found = read_remains(run)
     remains = found or Remains()
-    agents = Agents(transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0)
+    agents = Agents(
+        transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0
+    )
     left = (*agents.end(hosts_to_end(run, remains)).left, *out_of_reach(run, found))
     if not left:
         _mark_stopped(run)
@@ -59,7 +69,9 @@ def _mark_stopped(run: Run) -> None:
     except FileNotFoundError:
         return  # a launch that is ended while it still asks discards its run
     except OSError as error:
-        raise LaunchFailed(f"{run.folder}: nothing of it is alive, but can't be written: {error.strerror}") from None
+        raise LaunchFailed(
+            f"{run.folder}: nothing of it is alive, but can't be written: {error.strerror}"
+        ) from None
 
 
 def open_doors(run: Run) -> dict[str, tuple[Door, ...] | HostError]:
@@ -68,9 +80,14 @@ def open_doors(run: Run) -> dict[str, tuple[Door, ...] | HostError]:
 
 
 def alive_processes(run: Run) -> list[str]:
-    """Names of the processes that live, from the agents' records; or the words of a host that can't tell."""
+    """Names of the processes that live, from the agents' records; or the words of a host that can't
+    tell."""
     agents = Agents(transport_of(run), SimpleQueue(), 0)
-    return sorted(name for host, state in agents.look(host_names(run)).items() for name in _living(host, state))
+    return sorted(
+        name
+        for host, state in agents.look(host_names(run)).items()
+        for name in _living(host, state)
+    )
 
 
 def _living(host: str, state: HostState | HostError) -> list[str]:

@@ -1,4 +1,5 @@
-"""Runs: a folder each, with the plan, the state and one folder a host. Written before anything is started."""
+"""Runs: a folder each, with the plan, the state and one folder a host. Written before anything is
+started."""
 
 import contextlib
 import errno
@@ -39,7 +40,8 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 class State:
     """How a run stands. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
 
-    Told, never written: abandoned, whose launch died before it had started anything. `left`: what may still run.
+    Told, never written: abandoned, whose launch died before it had started anything. `left`: what
+    may still run.
     """
 
     phase: str
@@ -59,10 +61,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this machine.
+    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this
+    machine.
 
     `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
-    of those that lost theirs: something of the run may have stayed on them. `checks` are those of the launch.
+    of those that lost theirs: something of the run may have stayed on them. `checks` are those of
+    the launch.
     """
 
     python: str
@@ -89,7 +93,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a run keeps from its beginning: secrets by file name, and the facts that it was planned from, by host."""
+    """What a run keeps from its beginning: secrets by file name, and the facts that it was planned
+    from, by host."""
 
     secrets: Mapping[str, str]
     facts: Mapping[str, Facts]
@@ -136,10 +141,14 @@ class Run:
         try:
             yield
         except FileExistsError:
-            raise InputError(f"--name {self.name}: there is a run of that name{self._way_out()}") from None
+            raise InputError(
+                f"--name {self.name}: there is a run of that name{self._way_out()}"
+            ) from None
         except OSError as error:
             self.discard()
-            raise LaunchFailed(f"{self.folder}: can't be written: {error.strerror}. Nothing was started") from None
+            raise LaunchFailed(
+                f"{self.folder}: can't be written: {error.strerror}. Nothing was started"
+            ) from None
 
     def _way_out(self) -> str:
         """Of a name that is taken."""
@@ -147,7 +156,11 @@ class Run:
             over = self.state().ended
         except LaunchFailed:
             over = False
-        return f", which has ended: remove {self.folder} for another" if over else "; `dsr1 ps` lists them"
+        return (
+            f", which has ended: remove {self.folder} for another"
+            if over
+            else "; `dsr1 ps` lists them"
+        )
 
     def plan(self) -> Plan:
         return self._read("plan.json", Plan)
@@ -197,7 +210,9 @@ class Run:
 
     def job_end(self) -> JobInfo | None:
         """How Slurm says that the job ended; it forgets, the run doesn't."""
-        return self._read("job-end.json", JobInfo) if (self.folder / "job-end.json").exists() else None
+        return (
+            self._read("job-end.json", JobInfo) if (self.folder / "job-end.json").exists() else None
+        )
 
     def save_job_end(self, info: JobInfo) -> None:
         self._write("job-end.json", asdict(info))
@@ -212,7 +227,8 @@ class Run:
         self._write("plan.json", asdict(plan))
 
     def save(self, state: State) -> None:
-        """A state must be told on a full disk too: the reserve that the run began with makes room for it."""
+        """A state must be told on a full disk too: the reserve that the run began with makes room
+        for it."""
         try:
             self._write("state.json", asdict(state))
         except OSError as error:
@@ -228,7 +244,11 @@ class Run:
         """The pid of the supervisor if it lives: same pid, start time and boot."""
         try:
             found = json.loads((self.folder / "supervisor.json").read_text())
-            return int(found["pid"]) if is_alive(found["pid"], found["started"], found["boot"]) else None
+            return (
+                int(found["pid"])
+                if is_alive(found["pid"], found["started"], found["boot"])
+                else None
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -243,7 +263,9 @@ class Run:
         try:
             return parse(json.loads(file.read_text()))
         except (OSError, ValueError) as error:
-            raise LaunchFailed(f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run") from None
+            raise LaunchFailed(
+                f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run"
+            ) from None
 
 
 def _parse_recipe(plain: object) -> Recipe:
@@ -259,12 +281,17 @@ def _parse_facts(plain: object) -> dict[str, Facts]:
 def list_runs() -> list[Run]:
     """All runs, the newest last. What can't be the name of one (lost+found) isn't."""
     folder = state_folder() / "runs"
-    found = [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()] if folder.is_dir() else []
+    found = (
+        [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()]
+        if folder.is_dir()
+        else []
+    )
     return [Run(path) for path in sorted(found, key=_claimed_at)]
 
 
 def _claimed_at(folder: Path) -> int:
-    """In ns. The recipe is written with the claim and never again; a run may be discarded while one looks."""
+    """In ns. The recipe is written with the claim and never again; a run may be discarded while one
+    looks."""
     for path in (folder / "recipe.json", folder):
         with contextlib.suppress(OSError):
             return path.stat().st_mtime_ns
@@ -273,7 +300,9 @@ def _claimed_at(folder: Path) -> int:
 
 def new_run(name: str) -> Run:
     if not _NAME.match(name):
-        raise InputError(f"--name {name!r}: wanted letters, digits, - and _, at most 63, for example r1-prod")
+        raise InputError(
+            f"--name {name!r}: wanted letters, digits, - and _, at most 63, for example r1-prod"
+        )
     return Run(state_folder() / "runs" / name)
 
 

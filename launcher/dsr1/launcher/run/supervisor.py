@@ -1,4 +1,5 @@
-"""The supervisor: one per run. It starts the agents, gates the start, watches, fails fast, and ends everything."""
+"""The supervisor: one per run. It starts the agents, gates the start, watches, fails fast, and ends
+everything."""
 
 import contextlib
 import signal
@@ -33,11 +34,17 @@ Item = Event | Lost | Ready | Lacking | Noted | StopRequested
 
 
 class Supervisor:
-    """Runs in the main thread of its own process. Threads only read: one per agent, one for the frontend."""
+    """Runs in the main thread of its own process. Threads only read: one per agent, one for the
+    frontend."""
 
     def __init__(self, run: Run, transport: Transport | None = None) -> None:
         """`transport`: one that is there already, to be used on; else the run's own."""
-        self._run, self._plan, self._settings, self._transport = run, run.plan(), run.settings(), transport
+        self._run, self._plan, self._settings, self._transport = (
+            run,
+            run.plan(),
+            run.settings(),
+            transport,
+        )
         self._queue: SimpleQueue[object] = SimpleQueue()
         self._asked: StopRequested | None = None
         self._agents = self._make_agents()
@@ -55,7 +62,8 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[Transport]:
-        """For what is done beside the agents: an idle supervisor keeps no second connection to its hosts."""
+        """For what is done beside the agents: an idle supervisor keeps no second connection to its
+        hosts."""
         transport = self._reach()
         try:
             yield transport
@@ -68,7 +76,8 @@ class Supervisor:
         self._queue.put(self._asked)
 
     def supervise(self, take_over: bool = False) -> None:
-        """From the first agent, or from those that already run, to the proof that nothing is left."""
+        """From the first agent, or from those that already run, to the proof that nothing is
+        left."""
         try:
             self._serve(self._take_up if take_over else self._bring_up)
             while self._state.restarts < self._settings.restarts:
@@ -87,7 +96,9 @@ class Supervisor:
         try:
             begin(began + self._settings.ready_s)
             seconds = self._state.ready_after or round(time.monotonic() - began, 2)
-            self._save(phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time()))
+            self._save(
+                phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time())
+            )
             self._agents.send_all(Quiet())
             threading.Thread(target=self._harvest, daemon=True).start()
             while True:
@@ -98,12 +109,15 @@ class Supervisor:
             self._save(reason=str(error))
 
     def _start_again(self) -> None:
-        """End all that is left, wait, and bring it up anew. What can't be ended is not started over."""
+        """End all that is left, wait, and bring it up anew. What can't be ended is not started
+        over."""
         self._done.set()
         ended = self._agents.end(self._hosts)
         left = "; ".join(ended.left)
         if ended.left and not ended.unreached:
-            raise CheckFailed(f"{self._state.reason}\nnot started again, since something may still run: {left}")
+            raise CheckFailed(
+                f"{self._state.reason}\nnot started again, since something may still run: {left}"
+            )
         plan = self._plan_without(ended.unreached)
         self._wait(self._settings.backoff_s)
         self._queue, self._done, self._lacks = SimpleQueue(), threading.Event(), ""
@@ -117,10 +131,13 @@ class Supervisor:
         self._serve(self._bring_up)
 
     def _plan_without(self, gone: tuple[str, ...]) -> Plan:
-        """The plan with fit spares in the place of hosts that are gone. CheckFailed where there are too few."""
+        """The plan with fit spares in the place of hosts that are gone. CheckFailed where there are
+        too few."""
         if not gone:
             return self._plan
-        from dsr1.launcher.run.spares import take_places  # it judges hosts: what an idle supervisor needn't hold
+        from dsr1.launcher.run.spares import (
+            take_places,
+        )  # it judges hosts: what an idle supervisor needn't hold
 
         try:
             with self._beside() as transport:
@@ -132,7 +149,9 @@ class Supervisor:
         replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
         self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)
         self._run.save_settings(self._settings)
-        return make_plan(self._run.recipe(), hosts, self._run.name, str(self._run.folder), self._run.facts())
+        return make_plan(
+            self._run.recipe(), hosts, self._run.name, str(self._run.folder), self._run.facts()
+        )
 
     def _use(self, plan: Plan) -> None:
         self._plan, self._hosts = plan, tuple(host.host for host in plan.hosts)
@@ -156,10 +175,17 @@ class Supervisor:
         self._spawn_all(frozenset(), deadline)
 
     def _take_up(self, deadline: float) -> None:
-        """Agents keep their processes and their events: all that was told is heard again, an unasked end too."""
+        """Agents keep their processes and their events: all that was told is heard again, an
+        unasked end too."""
         seen = self._agents.look(self._hosts)
         raise_all(seen)
-        spawned = {p.name for state in seen.values() if isinstance(state, HostState) for p in state.processes if p.pid}
+        spawned = {
+            p.name
+            for state in seen.values()
+            if isinstance(state, HostState)
+            for p in state.processes
+            if p.pid
+        }
         self._agents.attach(self._hosts)
         self._look_at = time.monotonic() + LOOK_S  # nobody is late who hasn't been heard again
         self._spawn_all(frozenset(spawned), deadline)
@@ -167,7 +193,10 @@ class Supervisor:
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
         """Wave after wave, what isn't yet; then wait until it serves."""
         for wave in sorted({process.wave for process in self._plan.processes}):
-            self._spawn([p for p in self._plan.processes if p.wave == wave and p.name not in spawned], deadline)
+            self._spawn(
+                [p for p in self._plan.processes if p.wave == wave and p.name not in spawned],
+                deadline,
+            )
         threading.Thread(target=self._probe, daemon=True).start()
         self._until(lambda item: isinstance(item, Ready), deadline, "serve")
 
@@ -176,7 +205,9 @@ class Supervisor:
         deadline = time.monotonic() + self._settings.prepare_s
         failed = []
         for _ in self._plan.hosts:
-            found = self._until(lambda item: isinstance(item, Prepared), deadline, "look at the hosts")
+            found = self._until(
+                lambda item: isinstance(item, Prepared), deadline, "look at the hosts"
+            )
             assert isinstance(found, Prepared)
             failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
         if failed:
@@ -188,13 +219,17 @@ class Supervisor:
         waiting: set[tuple[type, str]] = {(Spawned, process.name) for process in processes}
         waiting |= {(Listening, process.name) for process in processes if process.listen_port}
         while waiting:
-            item = self._until(lambda item: isinstance(item, Spawned | Listening), deadline, "start")
+            item = self._until(
+                lambda item: isinstance(item, Spawned | Listening), deadline, "start"
+            )
             waiting.discard((type(item), getattr(item, "process", "")))
 
     def _harvest(self) -> None:
         """What this start has compiled, for the next one."""
         with self._beside() as transport:
-            self._queue.put(Noted(harvest(transport, self._plan.caches, jit_store(), self._run.name)))
+            self._queue.put(
+                Noted(harvest(transport, self._plan.caches, jit_store(), self._run.name))
+            )
 
     def _note(self, words: tuple[str, ...]) -> None:
         if words:
@@ -202,7 +237,9 @@ class Supervisor:
 
     def _probe(self) -> None:
         queue = self._queue  # of this attempt, whatever comes after it
-        if await_answer(self._plan.service, self._settings.chat_s, self._done, lambda it: queue.put(Lacking(it))):
+        if await_answer(
+            self._plan.service, self._settings.chat_s, self._done, lambda it: queue.put(Lacking(it))
+        ):
             queue.put(Ready())
 
     def _until(self, wanted: Callable[[Item], bool], deadline: float, doing: str) -> Item:
@@ -219,7 +256,9 @@ class Supervisor:
         if isinstance(item, Lost):
             raise HostError(f"{item.host} is lost: {item.why}")
         if isinstance(item, Exited) and item.requested:
-            raise StopRequested("its agents were told to stop")  # by a `stop` elsewhere, or by Slurm
+            raise StopRequested(
+                "its agents were told to stop"
+            )  # by a `stop` elsewhere, or by Slurm
         if isinstance(item, Exited):
             raise LaunchFailed(item.words)
         if isinstance(item, Noted):
@@ -232,7 +271,8 @@ class Supervisor:
         return item
 
     def _next(self, deadline: float | None, doing: str) -> Item:
-        """Wait for an item; while the deployment starts, look once a second whether a rank is late."""
+        """Wait for an item; while the deployment starts, look once a second whether a rank is
+        late."""
         while True:
             if self._unsaved and (self._queue.empty() or time.monotonic() >= self._save_at):
                 self._save()
@@ -252,11 +292,14 @@ class Supervisor:
             raise LaunchFailed("; ".join(filter(None, (late, self._lacks))))
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
-        """End everything on every host, then say how it ended. `end` proves absence, host by host."""
+        """End everything on every host, then say how it ended. `end` proves absence, host by
+        host."""
         self._done.set()
         self._save(phase="stopping", reason=reason)
         left = self._agents.end((*self._hosts, *self._settings.replaced)).left
-        self._save(phase="failed" if left else phase, left=left, exit_code=exit_code or (4 if left else 0))
+        self._save(
+            phase="failed" if left else phase, left=left, exit_code=exit_code or (4 if left else 0)
+        )
 
     def _save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""

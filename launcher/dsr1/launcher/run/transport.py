@@ -11,7 +11,8 @@ from dsr1.launcher.run.store import Run
 
 
 def transport_of(run: Run, python: str = "") -> Transport:
-    """The run's own. Locally any Python ends and looks; `python` is the runtime's, which agents are started with."""
+    """The run's own. Locally any Python ends and looks; `python` is the runtime's, which agents are
+    started with."""
     if run.job():
         return _steps_of(run)
     settings = run.settings() if run.is_remote() or not python else None

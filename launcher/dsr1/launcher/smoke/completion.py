@@ -15,10 +15,11 @@ RANK = "X-data-parallel-rank"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a question is put to: Dynamo's worker ids and global DP ranks; None where the server chooses.
+    """Whom a question is put to: Dynamo's worker ids and global DP ranks; None where the server
+    chooses.
 
-    With prefill and decode apart `worker` writes the answer, and `prefill` reads the question. With stack vllm `url`
-    is that of the server, which knows the rank as its `index`-th.
+    With prefill and decode apart `worker` writes the answer, and `prefill` reads the question. With
+    stack vllm `url` is that of the server, which knows the rank as its `index`-th.
     """
 
     name: str = ""
@@ -32,7 +33,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`pieces` are the tokens' texts as they came, `thoughts` those kept apart as reasoning. Seconds."""
+    """`pieces` are the tokens' texts as they came, `thoughts` those kept apart as reasoning.
+    Seconds."""
 
     question: str
     pieces: tuple[str, ...]
@@ -62,7 +64,8 @@ class Reply:
 
 
 class _Delta(BaseModel):
-    """vLLM 0.31 calls reasoning `reasoning`, Dynamo 1.6.1 `reasoning_content` unless its frontend is told otherwise."""
+    """vLLM 0.31 calls reasoning `reasoning`, Dynamo 1.6.1 `reasoning_content` unless its frontend
+    is told otherwise."""
 
     content: str | None = None
     reasoning: str | None = None
@@ -95,13 +98,17 @@ class _Chunk(BaseModel):
     error: object = None
 
 
-def ask(service: Service, client: httpx.Client, target: Target, question: str, tokens: int) -> Reply:
+def ask(
+    service: Service, client: httpx.Client, target: Target, question: str, tokens: int
+) -> Reply:
     """Greedy. Raises httpx.HTTPError, or ValueError when the answer is malformed or another's."""
     began, first, counted = time.monotonic(), 0.0, 0
     deltas: list[_Delta] = []
     url = f"{target.url or service.url}/v1/chat/completions"
     rank = {} if target.index is None else {RANK: str(target.index)}
-    with client.stream("POST", url, json=_asked(service, target, question, tokens), headers=rank) as got:
+    with client.stream(
+        "POST", url, json=_asked(service, target, question, tokens), headers=rank
+    ) as got:
         if got.is_error:
             got.read()
         got.raise_for_status()
@@ -115,7 +122,12 @@ def ask(service: Service, client: httpx.Client, target: Target, question: str, t
     pieces = (delta.content for delta in deltas)
     thoughts = (text for delta in deltas for text in (delta.reasoning, delta.reasoning_content))
     return Reply(
-        question, tuple(filter(None, pieces)), counted, first or seconds, seconds, tuple(filter(None, thoughts))
+        question,
+        tuple(filter(None, pieces)),
+        counted,
+        first or seconds,
+        seconds,
+        tuple(filter(None, thoughts)),
     )
 
 
@@ -133,7 +145,8 @@ def _asked(service: Service, target: Target, question: str, tokens: int) -> dict
 
 
 def _choice(target: Target) -> dict[str, int]:
-    """Dynamo's `nvext` chooses, and has the answer say who it was. Prefill and decode apart have names of their own."""
+    """Dynamo's `nvext` chooses, and has the answer say who it was. Prefill and decode apart have
+    names of their own."""
     names = {
         "backend_instance_id" if target.prefill is None else "decode_worker_id": target.worker,
         "dp_rank": target.rank,
@@ -144,7 +157,8 @@ def _choice(target: Target) -> dict[str, int]:
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[_Chunk]:
-    """Of server-sent events. ValueError for what is none of a completion, or says that something went wrong."""
+    """Of server-sent events. ValueError for what is none of a completion, or says that something
+    went wrong."""
     for line in lines:
         name, _, data = line.partition(":")
         if name != "data" or data.strip() == "[DONE]":

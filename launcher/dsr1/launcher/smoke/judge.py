@@ -1,6 +1,7 @@
 """What is wrong with the answers of a deployment's ranks. Pure.
 
-DeepSeek-R1 over 16 ranks answered gibberish in vLLM 0.12 with every process healthy: only answers tell.
+DeepSeek-R1 over 16 ranks answered gibberish in vLLM 0.12 with every process healthy: only answers
+tell.
 """
 
 import re
@@ -21,7 +22,8 @@ CLOSED = "</think>"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Of one target, to the fixed questions and to those with known answers (none: they weren't asked).
+    """Of one target, to the fixed questions and to those with known answers (none: they weren't
+    asked).
 
     `error`: it did not answer, and why.
     """
@@ -33,7 +35,8 @@ class Answers:
 
 
 def problems(answers: Sequence[Answers], meant: bool = True) -> list[str]:
-    """One line each, beginning with the rank; none when all is well. What isn't `meant` only has to be there."""
+    """One line each, beginning with the rank; none when all is well. What isn't `meant` only has to
+    be there."""
     meaning = [_stuck(answers), _differ(answers), _wrong(answers)] if meant else []
     looks = [_failed(answers), _empty(answers, meant), *meaning]
     return [line for look in looks for line in look]
@@ -44,7 +47,8 @@ def _failed(answers: Sequence[Answers]) -> Iterator[str]:
 
 
 def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
-    """No token, or no text in any answer: single tokens may stand for none, and a simulated engine's all may."""
+    """No token, or no text in any answer: single tokens may stand for none, and a simulated
+    engine's all may."""
     for one in answers:
         replies = (*one.fixed, *one.known)
         silent = meant and not any("".join(reply.said) for reply in replies)
@@ -58,21 +62,35 @@ def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
 def _stuck(answers: Sequence[Answers]) -> Iterator[str]:
     """One token over and over, whatever is asked, is what broken weights or kernels say."""
     for one in answers:
-        if one.fixed and all(len(reply.said) > 1 and len(set(reply.said)) == 1 for reply in one.fixed):
-            yield f"{one.target.name}: repeats one token, {one.fixed[0].said[0]!r}, whatever it is asked"
+        if one.fixed and all(
+            len(reply.said) > 1 and len(set(reply.said)) == 1 for reply in one.fixed
+        ):
+            yield (
+                f"{one.target.name}: repeats one token, {one.fixed[0].said[0]!r}, whatever it is"
+                " asked"
+            )
 
 
 def _differ(answers: Sequence[Answers]) -> Iterator[str]:
-    """Greedy answers of equal ranks are equal. The few that differ from the most are named; with no majority, all."""
+    """Greedy answers of equal ranks are equal. The few that differ from the most are named; with no
+    majority, all."""
     for number, question in enumerate(FIXED):
-        texts = {one.target.name: "".join(one.fixed[number].said) for one in answers if len(one.fixed) > number}
+        texts = {
+            one.target.name: "".join(one.fixed[number].said)
+            for one in answers
+            if len(one.fixed) > number
+        }
         counts = Counter(texts.values())
         if len(counts) < 2:
             continue
         usual, count = counts.most_common(1)[0]
-        odd = {name: text for name, text in texts.items() if text != usual or 2 * count <= len(texts)}
+        odd = {
+            name: text for name, text in texts.items() if text != usual or 2 * count <= len(texts)
+        }
         others = f"the others {usual!r}" if 2 * count > len(texts) else "the ranks disagree"
-        yield from (f"{name}: answers {text!r} to {question!r}, {others}" for name, text in odd.items())
+        yield from (
+            f"{name}: answers {text!r} to {question!r}, {others}" for name, text in odd.items()
+        )
 
 
 def _wrong(answers: Sequence[Answers]) -> Iterator[str]:

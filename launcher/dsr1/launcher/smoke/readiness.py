@@ -1,4 +1,5 @@
-"""Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with no workers at all."""
+"""Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with
+no workers at all."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,8 +15,11 @@ MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but no
 READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
 
 
-def await_answer(service: Service, chat_s: float, done: threading.Event, tell: Callable[[str], None]) -> bool:
-    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before that came.
+def await_answer(
+    service: Service, chat_s: float, done: threading.Event, tell: Callable[[str], None]
+) -> bool:
+    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before
+    that came.
 
     `tell` hears what stands between, whenever that changes.
     """
@@ -31,7 +35,8 @@ def await_answer(service: Service, chat_s: float, done: threading.Event, tell: C
 
 
 def look(service: Service) -> str:
-    """What a deployment that was ready lacks by now, empty when nothing; within a few seconds, and without a chat."""
+    """What a deployment that was ready lacks by now, empty when nothing; within a few seconds, and
+    without a chat."""
     with httpx.Client(timeout=LOOK_S, trust_env=False) as client:
         return missing(service, client)
 
@@ -54,15 +59,24 @@ def describe(error: Exception) -> str:
 
 
 def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str]:
-    """The run's own workers by instance id, with their component; /health lists every namespace's, and the dead too."""
-    found = (instance for instance in health.get("instances") or () if instance.get("endpoint") == "generate")
+    """The run's own workers by instance id, with their component; /health lists every namespace's,
+    and the dead too."""
+    found = (
+        instance
+        for instance in health.get("instances") or ()
+        if instance.get("endpoint") == "generate"
+    )
     found = (instance for instance in found if instance.get("namespace") == namespace)
     return {int(instance["instance_id"]): str(instance.get("component")) for instance in found}
 
 
 def missing(service: Service, client: httpx.Client) -> str:
-    """What still stands between now and a completion, at every frontend; empty when nothing does."""
-    return next(filter(None, (_missing(service, url, client) for url in service.fronts or (service.url,))), "")
+    """What still stands between now and a completion, at every frontend; empty when nothing
+    does."""
+    return next(
+        filter(None, (_missing(service, url, client) for url in service.fronts or (service.url,))),
+        "",
+    )
 
 
 def _missing(service: Service, url: str, client: httpx.Client) -> str:
@@ -83,7 +97,11 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
 
 def chat(service: Service, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
     """Ask whoever the frontend chooses. Raises httpx.HTTPError, or one of MALFORMED."""
-    asked = {"model": service.model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": tokens}
+    asked = {
+        "model": service.model,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "max_tokens": tokens,
+    }
     reply = client.post(f"{service.url}/v1/chat/completions", json={**asked, "temperature": 0})
     reply.raise_for_status()
     return str(reply.json()["choices"][0]["message"]["content"])

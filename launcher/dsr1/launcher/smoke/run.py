@@ -1,4 +1,5 @@
-"""The known-answer check: the same greedy questions to every rank, and the proof that each of them answered."""
+"""The known-answer check: the same greedy questions to every rank, and the proof that each of them
+answered."""
 
 import re
 from collections import Counter
@@ -31,12 +32,17 @@ class Seat:
 
 
 def smoke_all(
-    service: Service, client: httpx.Client, known: bool, tell: Callable[[str], None] = lambda _: None
+    service: Service,
+    client: httpx.Client,
+    known: bool,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Answers, ...]:
-    """Answers of every rank; of the server, where ranks can't be asked one by one. `tell` is told who is asked.
+    """Answers of every rank; of the server, where ranks can't be asked one by one. `tell` is told
+    who is asked.
 
-    The fixed questions one after the other, so that each rank computes the same; then all ranks those with `known`
-    answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't be told whom to ask.
+    The fixed questions one after the other, so that each rank computes the same; then all ranks
+    those with `known` answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't
+    be told whom to ask.
     """
     before = _counts(service, client)
     answers = []
@@ -55,7 +61,10 @@ def smoke_all(
 
 def _ask_fixed(service: Service, client: httpx.Client, target: Target) -> Answers:
     try:
-        return Answers(target, tuple(ask(service, client, target, question, FIXED_TOKENS) for question in FIXED))
+        return Answers(
+            target,
+            tuple(ask(service, client, target, question, FIXED_TOKENS) for question in FIXED),
+        )
     except ASKING as error:
         return Answers(target, error=describe(error))
 
@@ -64,7 +73,9 @@ def _with_known(service: Service, client: httpx.Client, one: Answers) -> Answers
     if one.error:
         return one
     try:
-        known = tuple(ask(service, client, one.target, question, KNOWN_TOKENS) for question in KNOWN)
+        known = tuple(
+            ask(service, client, one.target, question, KNOWN_TOKENS) for question in KNOWN
+        )
         return replace(one, known=known)
     except ASKING as error:
         return replace(one, error=describe(error))
@@ -90,7 +101,11 @@ def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
     targets = []
     for number in range(max(len(answering), len(prefill))):
         one, first = answering[number % len(answering)], prefill[number % len(prefill)]
-        targets.append(Target(f"{one.name} (after {first.name})", one.worker, one.rank, first.worker, first.rank))
+        targets.append(
+            Target(
+                f"{one.name} (after {first.name})", one.worker, one.rank, first.worker, first.rank
+            )
+        )
     return targets
 
 
@@ -99,7 +114,9 @@ def _seats(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Sea
     seats: dict[bool, list[Seat]] = {True: [], False: []}
     for worker in service.workers:
         number = worker_id(_metrics(worker, client))
-        seats[worker.role == PREFILL] += [Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks]
+        seats[worker.role == PREFILL] += [
+            Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks
+        ]
     return seats[False], seats[True]
 
 
@@ -111,7 +128,8 @@ Counts = dict[str, Counter[int]]
 
 
 def _counts(service: Service, client: httpx.Client) -> Counts:
-    """A wrong rank is answered by another, without a word: the workers' own counters prove who answered."""
+    """A wrong rank is answered by another, without a word: the workers' own counters prove who
+    answered."""
     return {worker.process: finished(_metrics(worker, client)) for worker in service.workers}
 
 
@@ -120,7 +138,9 @@ def _metrics(worker: Worker, client: httpx.Client) -> str:
     try:
         return client.get(worker.metrics_url).raise_for_status().text
     except httpx.HTTPError as error:
-        raise ValueError(f"{worker.process} tells nothing at {worker.metrics_url}: {describe(error)}") from None
+        raise ValueError(
+            f"{worker.process} tells nothing at {worker.metrics_url}: {describe(error)}"
+        ) from None
 
 
 def _silent(service: Service, before: Counts, after: Counts) -> list[str]:

@@ -1,11 +1,13 @@
-"""A Slurm of one machine for tests, yours too: sbatch, squeue, sacct, scancel, scontrol, srun as programs, no daemon.
+"""A Slurm of one machine for tests, yours too: sbatch, squeue, sacct, scancel, scontrol, srun as
+programs, no daemon.
 
     fake = FakeSlurm(folder, nodes=("node1",))
     env["PATH"] = f"{fake.install()}:{env['PATH']}"
 
-A submitted script runs at once, as this user, unless `fake.hold(reason)` keeps the queue shut. Steps run here, whatever
-node they are for. What a program says is what Slurm 22.05 says; with version="24.11" the JSON has that one's shapes,
-and `fake.configure(json=False)` has none. `fake.configure(accounting="disabled")`, or "down": sacct knows nothing.
+A submitted script runs at once, as this user, unless `fake.hold(reason)` keeps the queue shut.
+Steps run here, whatever node they are for. What a program says is what Slurm 22.05 says; with
+version="24.11" the JSON has that one's shapes, and `fake.configure(json=False)` has none.
+`fake.configure(accounting="disabled")`, or "down": sacct knows nothing.
 """
 
 import argparse
@@ -32,9 +34,15 @@ Job = dict[str, Any]
 class FakeSlurm:
     """All of its state are JSON files in a folder."""
 
-    def __init__(self, folder: Path, nodes: Sequence[str] = ("node1",), version: str = "22.05") -> None:
+    def __init__(
+        self, folder: Path, nodes: Sequence[str] = ("node1",), version: str = "22.05"
+    ) -> None:
         self.folder = folder.absolute()
-        self._defaults: dict[str, object] = {"nodes": list(nodes), "version": version, "partitions": ["gpu"]}
+        self._defaults: dict[str, object] = {
+            "nodes": list(nodes),
+            "version": version,
+            "partitions": ["gpu"],
+        }
         self._defaults |= {"held": "", "refusal": "", "json": True, "accounting": ""}
 
     def install(self) -> Path:
@@ -46,7 +54,9 @@ class FakeSlurm:
         for tool in TOOLS:
             program = self.folder / "bin" / tool
             argv = (sys.executable, "-m", "dsr1.slurm.testing.fake", str(self.folder), tool)
-            program.write_text(f'#!/bin/sh\nexec env PYTHONPATH={shlex.quote(path)} {shlex.join(argv)} "$@"\n')
+            program.write_text(
+                f'#!/bin/sh\nexec env PYTHONPATH={shlex.quote(path)} {shlex.join(argv)} "$@"\n'
+            )
             program.chmod(0o755)
         return self.folder / "bin"
 
@@ -106,7 +116,14 @@ def sbatch(fake: FakeSlurm, argv: Sequence[str]) -> int:
         return 0
     reason = config["held"] or ("PartitionNodeLimit" if nodes > len(config["nodes"]) else "")
     number = fake.add(
-        {"state": "PENDING", "reason": reason, "options": options, "code": 0, "signal": 0, "nodes": nodes}
+        {
+            "state": "PENDING",
+            "reason": reason,
+            "options": options,
+            "code": 0,
+            "signal": 0,
+            "nodes": nodes,
+        }
     )
     (fake.folder / f"script-{number}").write_text(script)
     if not reason:
@@ -119,9 +136,14 @@ def _asked(argv: Sequence[str]) -> tuple[dict[str, str], str]:
     """Options, those of the command line first, and the script."""
     files = [word for word in argv if not word.startswith("-")]
     script = Path(files[0]).read_text() if files else sys.stdin.read()
-    lines = [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
+    lines = [
+        line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")
+    ]
     words = [word for line in lines for word in shlex.split(line)]
-    pairs = [word.lstrip("-").partition("=") for word in (*words, *(word for word in argv if word.startswith("-")))]
+    pairs = [
+        word.lstrip("-").partition("=")
+        for word in (*words, *(word for word in argv if word.startswith("-")))
+    ]
     return {name: value for name, _, value in pairs}, script
 
 
@@ -143,10 +165,16 @@ def run(fake: FakeSlurm, argv: Sequence[str]) -> int:
     number, job = argv[0], fake.job(argv[0])
     hosts = fake.config()["nodes"][: job["nodes"]]
     output = job["options"].get("output", "slurm-%j.out").replace("%j", number)
-    told = {"SLURM_JOB_ID": number, "SLURM_JOB_NODELIST": ",".join(hosts), "SLURM_CLUSTER_NAME": "fake"}
+    told = {
+        "SLURM_JOB_ID": number,
+        "SLURM_JOB_NODELIST": ",".join(hosts),
+        "SLURM_CLUSTER_NAME": "fake",
+    }
     with Path(output.replace("%x", job["options"].get("job-name", "sbatch"))).open("ab") as log:
         command = ("bash", str(fake.folder / f"script-{number}"))
-        child = subprocess.Popen(command, env=os.environ | told, stdout=log, stderr=log, start_new_session=True)
+        child = subprocess.Popen(
+            command, env=os.environ | told, stdout=log, stderr=log, start_new_session=True
+        )
         fake.change(number, state="RUNNING", pid=child.pid, start=time.time(), hosts=hosts)
         code = child.wait()
     cancelled = fake.job(number).get("cancelled")
@@ -169,8 +197,19 @@ def squeue(fake: FakeSlurm, argv: Sequence[str]) -> int:
 
 def _line(job: Job) -> str:
     """As LINE of dsr1.slurm.states is asked for."""
-    begun = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job["start"])) if "start" in job else "N/A"
-    fields = (job["job"], job["state"], job["reason"] or "None", begun, _owner(job), ",".join(job.get("hosts", ())))
+    begun = (
+        time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job["start"]))
+        if "start" in job
+        else "N/A"
+    )
+    fields = (
+        job["job"],
+        job["state"],
+        job["reason"] or "None",
+        begun,
+        _owner(job),
+        ",".join(job.get("hosts", ())),
+    )
     return "|".join(fields)
 
 
@@ -189,7 +228,10 @@ def _newer(job: Job) -> dict[str, Any]:
 
     return _common(job) | {
         "job_state": [job["state"]],
-        "exit_code": {"return_code": number(job["code"]), "signal": {"id": number(job["signal"]), "name": ""}},
+        "exit_code": {
+            "return_code": number(job["code"]),
+            "signal": {"id": number(job["signal"]), "name": ""},
+        },
         "start_time": number(job.get("start", 0)),
         "preempt_time": number(0),
     }
@@ -212,13 +254,23 @@ def _owner(job: Job) -> str:
 def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
     """As FIELDS of dsr1.slurm.states are asked for."""
     if state := fake.config()["accounting"]:
-        words = "Slurm accounting storage is disabled" if state == "disabled" else "Problem talking to the database"
+        words = (
+            "Slurm accounting storage is disabled"
+            if state == "disabled"
+            else "Problem talking to the database"
+        )
         print(f"sacct: error: {words}", file=sys.stderr)
         return 1
     wanted = next(word.partition("=")[2] for word in argv if word.startswith("--jobs=")).split(",")
     for job in fake.jobs():
         if job["job"] in wanted:
-            fields = (job["job"], job["state"], f"{job['code']}:{job['signal']}", job["reason"], _owner(job))
+            fields = (
+                job["job"],
+                job["state"],
+                f"{job['code']}:{job['signal']}",
+                job["reason"],
+                _owner(job),
+            )
             print("|".join((*fields, ",".join(job.get("hosts", ())), "fake")))
     return 0
 
@@ -250,7 +302,16 @@ def scontrol(fake: FakeSlurm, argv: Sequence[str]) -> int:
 def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     """A step becomes its command, with what slurmd tells a task."""
     parser = argparse.ArgumentParser()
-    for option in ("--jobid", "--mem", "--nodes", "--ntasks", "--nodelist", "--cpu-bind", "--mpi", "--export"):
+    for option in (
+        "--jobid",
+        "--mem",
+        "--nodes",
+        "--ntasks",
+        "--nodelist",
+        "--cpu-bind",
+        "--mpi",
+        "--export",
+    ):
         parser.add_argument(option)
     for option in ("--kill-on-bad-exit", "--job-name", "--het-group"):
         parser.add_argument(option)
@@ -259,9 +320,15 @@ def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     asked = parser.parse_args(argv)
     if asked.nodelist not in fake.config()["nodes"]:
-        print(f"srun: error: Unable to create step for job {asked.jobid}: Invalid node name", file=sys.stderr)
+        print(
+            f"srun: error: Unable to create step for job {asked.jobid}: Invalid node name",
+            file=sys.stderr,
+        )
         return 1
-    env = os.environ | {"SLURM_LAUNCH_NODE_IPADDR": first_address(), "SLURMD_NODENAME": asked.nodelist}
+    env = os.environ | {
+        "SLURM_LAUNCH_NODE_IPADDR": first_address(),
+        "SLURMD_NODENAME": asked.nodelist,
+    }
     os.execvpe(asked.command[0], asked.command, env)
     return 127
 
@@ -273,7 +340,9 @@ def first_address() -> str:
     return next(address for address in addresses if not address.startswith("127."))
 
 
-PROGRAMS = {"run": run} | {tool.__name__: tool for tool in (sbatch, squeue, sacct, scancel, scontrol, srun)}
+PROGRAMS = {"run": run} | {
+    tool.__name__: tool for tool in (sbatch, squeue, sacct, scancel, scontrol, srun)
+}
 
 
 def main(argv: Sequence[str]) -> int:

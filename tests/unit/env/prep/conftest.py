@@ -1,4 +1,5 @@
-"""Trees of hosts lie in memory: what prepares a host waits for the disk after every step, and a disk may be busy."""
+"""Trees of hosts lie in memory: what prepares a host waits for the disk after every step, and a
+disk may be busy."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
-"""A host's file tree below a folder, as its agent finds it: a Debian or a RHEL form, with GPUs and adapters or without.
+"""A host's file tree below a folder, as its agent finds it: a Debian or a RHEL form, with GPUs and
+adapters or without.
 
-Nothing of this machine is looked at or touched but its own limits; commands are noted, and what they do is played.
+Nothing of this machine is looked at or touched but its own limits; commands are noted, and what
+they do is played.
 """
 
 import stat
@@ -24,17 +26,25 @@ RELEASES = {
 }
 TOOLS = {"debian": "usr/sbin/update-initramfs", "rhel": "usr/bin/dracut"}
 SSHD = {"debian": "ssh", "rhel": "sshd"}
-PERSISTENCED = "/usr/bin/nvidia-persistenced --user nvidia-persistenced --no-persistence-mode --verbose"
+PERSISTENCED = (
+    "/usr/bin/nvidia-persistenced --user nvidia-persistenced --no-persistence-mode --verbose"
+)
 FILES = {
     "etc/modprobe.d/blacklist.conf": "blacklist nouveau\n",
-    "etc/modprobe.d/nvidia.conf": '# site\noptions nvidia NVreg_RegistryDwords="RMConnectToNbr=1;" NVreg_X=2',
+    "etc/modprobe.d/nvidia.conf": (
+        '# site\noptions nvidia NVreg_RegistryDwords="RMConnectToNbr=1;" NVreg_X=2'
+    ),
     "etc/modules-load.d/site.conf": "# none\nlustre\n",
     "etc/security/limits.conf": "# nothing\n*   soft   core   0\n",
     "etc/sysctl.conf": "",
     "etc/sysctl.d/50-site.conf": "kernel.numa_balancing=1\nvm.swappiness = 1\n",
-    "etc/fstab": "/dev/sda1 / ext4 defaults 0 1\ntmpfs /dev/shm tmpfs defaults,size=8G,nosuid 0 0\n",
+    "etc/fstab": (
+        "/dev/sda1 / ext4 defaults 0 1\ntmpfs /dev/shm tmpfs defaults,size=8G,nosuid 0 0\n"
+    ),
     "etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n",
-    "usr/lib/systemd/system/nvidia-persistenced.service": f"[Service]\nType=forking\nExecStart={PERSISTENCED}\n",
+    "usr/lib/systemd/system/nvidia-persistenced.service": (
+        f"[Service]\nType=forking\nExecStart={PERSISTENCED}\n"
+    ),
     "proc/sys/kernel/osrelease": f"{KERNEL}\n",
     "proc/sys/kernel/numa_balancing": "1\n",
     "proc/sys/net/ipv4/ip_local_port_range": "1024\t65535\n",
@@ -43,11 +53,16 @@ FILES = {
     "proc/sys/kernel/pid_max": "32768\n",
     "proc/sys/kernel/threads-max": "16507680\n",
     "proc/meminfo": "MemTotal: 2113458176 kB\n",
-    "proc/modules": "".join(f"{name} 9 0 - Live 0x0\n" for name in ("nvidia", "nvidia_uvm", "mlx5_ib", "ib_uverbs")),
-    "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Release\n",
+    "proc/modules": "".join(
+        f"{name} 9 0 - Live 0x0\n" for name in ("nvidia", "nvidia_uvm", "mlx5_ib", "ib_uverbs")
+    ),
+    "proc/driver/nvidia/version": (
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Release\n"
+    ),
     "proc/driver/nvidia/params": 'EnableStreamMemOPs: 0\nRegistryDwords: "RMConnectToNbr=1;"\n',
     f"lib/modules/{KERNEL}/modules.dep": (
-        "updates/dkms/gdrdrv.ko.zst: updates/dkms/nvidia.ko.zst\nupdates/dkms/nvidia-peermem.ko.zst:\n"
+        "updates/dkms/gdrdrv.ko.zst:"
+        " updates/dkms/nvidia.ko.zst\nupdates/dkms/nvidia-peermem.ko.zst:\n"
         "kernel/drivers/infiniband/core/rdma_ucm.ko.zst:\n"
     ),
     f"lib/modules/{KERNEL}/modules.builtin": "kernel/fs/ext4.ko\n",
@@ -71,7 +86,8 @@ NEEDY = Session("ml", 1000, ("ml",), "ssh", 65536, 1024, 4096)
 
 @dataclass
 class FakeHost:
-    """`ran` notes the commands; `broken` are programs that fail; limits are those of a session that needs more."""
+    """`ran` notes the commands; `broken` are programs that fail; limits are those of a session that
+    needs more."""
 
     root: Path
     family: str = "debian"
@@ -100,7 +116,11 @@ class FakeHost:
         elif argv[:2] == ("systemctl", "stop"):
             self.persistence = 0
         elif argv[0] == "mount":
-            self.shm = 1000 * GIB if "50%" in argv[2] else int(argv[2].rpartition("=")[2].rstrip("k")) * 1024
+            self.shm = (
+                1000 * GIB
+                if "50%" in argv[2]
+                else int(argv[2].rpartition("=")[2].rstrip("k")) * 1024
+            )
 
     def nvml(self) -> Iterable[Any]:
         return [{"count": 1}, {"persistence": self.persistence, "processes": []}]
@@ -124,7 +144,11 @@ def make_host(root: Path, family: str = "debian") -> FakeHost:
         write(root, path, text)
     (root / "etc/modprobe.d/nvidia.conf").chmod(0o640)
     write(root, "etc/os-release", RELEASES[family])
-    write(root, f"usr/lib/systemd/system/{SSHD[family]}.service", "[Service]\nExecStart=/usr/sbin/sshd -D\n")
+    write(
+        root,
+        f"usr/lib/systemd/system/{SSHD[family]}.service",
+        "[Service]\nExecStart=/usr/sbin/sshd -D\n",
+    )
     for tool in (TOOLS[family], "usr/bin/systemctl", "usr/bin/mount", "usr/sbin/modprobe"):
         write(root, tool, "", 0o755)
     (root / "dev/shm").mkdir(parents=True)
@@ -134,7 +158,11 @@ def make_host(root: Path, family: str = "debian") -> FakeHost:
 
 def snapshot(root: Path, *but: str) -> dict[str, tuple[object, ...]]:
     """Everything that can be told of every file; of folders all but their times."""
-    return {str(path.relative_to(root)): _tell(path) for path in sorted(root.rglob("*")) if not _below(path, root, but)}
+    return {
+        str(path.relative_to(root)): _tell(path)
+        for path in sorted(root.rglob("*"))
+        if not _below(path, root, but)
+    }
 
 
 def _below(path: Path, root: Path, but: Sequence[str]) -> bool:

@@ -18,7 +18,9 @@ FIT = Seen(
     adapters=8,
     loaded=("nvidia", "nvidia_uvm", "gdrdrv", "mlx5_ib", "ib_uverbs", "rdma_ucm"),
     available=("gdrdrv", "nvidia_peermem"),
-    files=(File("/etc/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=1\n"),),
+    files=(
+        File("/etc/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=1\n"),
+    ),
     sysctls=(
         ("kernel.numa_balancing", "0"),
         ("kernel.pid_max", "4194304"),
@@ -47,7 +49,9 @@ def after(seen: Seen, *ids: str, ports: Sequence[int] = (8000, 20003)) -> dict[s
 
 
 def notes(made: Preparation, *verdicts: str) -> list[tuple[str, str]]:
-    return [(finding.check, finding.seen) for finding in made.findings if finding.verdict in verdicts]
+    return [
+        (finding.check, finding.seen) for finding in made.findings if finding.verdict in verdicts
+    ]
 
 
 def commands(made: Preparation) -> list[str]:

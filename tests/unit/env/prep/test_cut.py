@@ -1,4 +1,5 @@
-"""Applied on a host's file tree and cut anywhere: it goes on, and a journal that is spoilt hides nothing."""
+"""Applied on a host's file tree and cut anywhere: it goes on, and a journal that is spoilt hides
+nothing."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,9 @@ def test_cut_anywhere_a_second_apply_goes_on(tmp_path: Path, place: int) -> None
     assert host.apply().bad == ()
     whole.apply()
     etc = "proc/", "var/"
-    plain = [{path: told[:4] for path, told in snapshot(one.root, *etc).items()} for one in (host, whole)]
+    plain = [
+        {path: told[:4] for path, told in snapshot(one.root, *etc).items()} for one in (host, whole)
+    ]
     assert plain[0] == plain[1]
     assert set(host.ran) == set(whole.ran)
     assert host.undo().bad == ()
@@ -76,7 +79,9 @@ def test_a_spoilt_journal_is_not_written_over(tmp_path: Path) -> None:
     write(tmp_path, "var/lib/dsr1/prep/journal.json", "{")
     then = snapshot(tmp_path)
     assert [outcome.state for outcome in host.undo().outcomes] == ["failed"]
-    assert [outcome.state for outcome in apply(host.decide().steps, tmp_path, host.run).outcomes] == ["failed"]
+    assert [
+        outcome.state for outcome in apply(host.decide().steps, tmp_path, host.run).outcomes
+    ] == ["failed"]
     assert snapshot(tmp_path) == then
 
 
@@ -88,7 +93,9 @@ def test_a_journal_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     assert host.look().journal_problem == ""
     write(tmp_path, "var/lib/dsr1/prep/journal.json", text)
     then = snapshot(tmp_path)
-    assert host.look().journal_problem.startswith(f"{tmp_path}/var/lib/dsr1/prep/journal.json is no journal of dsr1's")
+    assert host.look().journal_problem.startswith(
+        f"{tmp_path}/var/lib/dsr1/prep/journal.json is no journal of dsr1's"
+    )
     assert [outcome.state for outcome in host.undo().outcomes] == ["failed"]
     assert snapshot(tmp_path) == then
 
@@ -102,5 +109,7 @@ def test_a_journal_that_breaks_off_hides_nothing_of_what_was_done(tmp_path: Path
         return host.run(argv)
 
     report = apply(steps, tmp_path, run)
-    assert [outcome.state for outcome in report.outcomes] == ["done"] * len(steps.edits) + ["failed"]
+    assert [outcome.state for outcome in report.outcomes] == ["done"] * len(steps.edits) + [
+        "failed"
+    ]
     assert (tmp_path / "proc/sys/kernel/numa_balancing").read_text() == "1\n"

@@ -1,4 +1,5 @@
-"""What is decided of what a host told: the driver's options, nothing asked for twice, and what is left to a person."""
+"""What is decided of what a host told: the driver's options, nothing asked for twice, and what is
+left to a person."""
 
 from dataclasses import replace
 from functools import reduce
@@ -20,7 +21,11 @@ def test_a_fit_host_needs_nothing() -> None:
 
 
 def test_every_part_is_named_by_a_check() -> None:
-    headings = [line[3:] for line in (ROOT / "docs" / "checks.md").read_text().splitlines() if line.startswith("## ")]
+    headings = [
+        line[3:]
+        for line in (ROOT / "docs" / "checks.md").read_text().splitlines()
+        if line.startswith("## ")
+    ]
     assert set(IDS) - set(headings) == set()
 
 
@@ -37,12 +42,27 @@ MODPROBE: list[tuple[dict[str, str], dict[str, str]]] = [
         },
     ),
     (
-        {"a": 'options nvidia "NVreg_RegistryDwords=A=0x1;PeerMappingOverride=0" NVreg_EnableStreamMemOPs=1\n'},
-        {"a": 'options nvidia NVreg_RegistryDwords="A=0x1;PeerMappingOverride=1;" NVreg_EnableStreamMemOPs=1\n'},
+        {
+            "a": (
+                'options nvidia "NVreg_RegistryDwords=A=0x1;PeerMappingOverride=0"'
+                " NVreg_EnableStreamMemOPs=1\n"
+            )
+        },
+        {
+            "a": (
+                'options nvidia NVreg_RegistryDwords="A=0x1;PeerMappingOverride=1;"'
+                " NVreg_EnableStreamMemOPs=1\n"
+            )
+        },
     ),
     (
         {"a": "options nvidia NVreg_RegistryDwords=B=2; \\\n  NVreg_EnableStreamMemOPs=0\n"},
-        {"a": 'options nvidia NVreg_RegistryDwords="B=2;PeerMappingOverride=1;" \\\n  NVreg_EnableStreamMemOPs=1\n'},
+        {
+            "a": (
+                'options nvidia NVreg_RegistryDwords="B=2;PeerMappingOverride=1;" \\\n '
+                " NVreg_EnableStreamMemOPs=1\n"
+            )
+        },
     ),
     (
         {"a": READY, "b": 'options nvidia NVreg_RegistryDwords=""\n'},
@@ -53,11 +73,24 @@ MODPROBE: list[tuple[dict[str, str], dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("there", "wanted"), MODPROBE)
-def test_keys_are_put_where_they_are_read_last(there: dict[str, str], wanted: dict[str, str]) -> None:
-    seen = replace(FIT, files=tuple(File(f"/etc/modprobe.d/{name}.conf", "file", text) for name, text in there.items()))
+def test_keys_are_put_where_they_are_read_last(
+    there: dict[str, str], wanted: dict[str, str]
+) -> None:
+    seen = replace(
+        FIT,
+        files=tuple(
+            File(f"/etc/modprobe.d/{name}.conf", "file", text) for name, text in there.items()
+        ),
+    )
     told = after(seen, "ibgda.params")
-    assert {path.split("/")[-1][:-5]: text.split("take it back.\n")[-1] for path, text in told.items()} == {
-        name: (text if name in there else "# Written by `dsr1 prep`; `dsr1 prep --undo` takes it back.\n" + text)
+    assert {
+        path.split("/")[-1][:-5]: text.split("take it back.\n")[-1] for path, text in told.items()
+    } == {
+        name: (
+            text
+            if name in there
+            else "# Written by `dsr1 prep`; `dsr1 prep --undo` takes it back.\n" + text
+        )
         for name, text in wanted.items()
     }
     again = reduce(lambda seen, item: with_file(seen, *item), told.items(), seen)
@@ -68,11 +101,16 @@ def test_a_packages_file_is_overruled_not_changed() -> None:
     text = 'options nvidia NVreg_RegistryDwords="A=1"\n'
     seen = replace(FIT, files=(File("/usr/lib/modprobe.d/nvidia.conf", "file", text),))
     assert list(after(seen, "ibgda.params")) == ["/etc/modprobe.d/zz-dsr1.conf"]
-    assert 'NVreg_RegistryDwords="A=1;PeerMappingOverride=1;"' in after(seen, "ibgda.params").popitem()[1]
+    assert (
+        'NVreg_RegistryDwords="A=1;PeerMappingOverride=1;"'
+        in after(seen, "ibgda.params").popitem()[1]
+    )
 
 
 def test_a_file_in_etc_hides_its_namesake() -> None:
-    hidden = File("/usr/lib/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=0\n")
+    hidden = File(
+        "/usr/lib/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=0\n"
+    )
     assert after(replace(FIT, files=(*FIT.files, hidden)), "ibgda.params") == {}
 
 
@@ -103,7 +141,11 @@ def test_the_last_value_counts() -> None:
 
 
 def test_a_reboot_is_due_when_the_loaded_module_differs_from_the_file() -> None:
-    made = decide("h", replace(FIT, driver=Driver((("EnableStreamMemOPs", "0"), ("RegistryDwords", "")), True)), ())
+    made = decide(
+        "h",
+        replace(FIT, driver=Driver((("EnableStreamMemOPs", "0"), ("RegistryDwords", "")), True)),
+        (),
+    )
     assert made.reboot
     assert notes(made, "WARN")[0][1].startswith('the loaded driver has EnableStreamMemOPs "0"')
     assert made.findings[0].fix.startswith("Reboot it: the files have the keys")
@@ -115,7 +157,13 @@ def test_a_reboot_is_due_when_the_loaded_module_differs_from_the_file() -> None:
     [
         ("quiet nvidia.NVreg_EnableStreamMemOPs=0", True),
         ('nvidia.NVreg_RegistryDwords="A=1;" quiet', True),
-        ('"nvidia.NVreg_RegistryDwords=A=1;PeerMappingOverride=1" nvidia.NVreg_EnableStreamMemOPs=1', False),
+        (
+            (
+                '"nvidia.NVreg_RegistryDwords=A=1;PeerMappingOverride=1"'
+                " nvidia.NVreg_EnableStreamMemOPs=1"
+            ),
+            False,
+        ),
         ("xnvidia.NVreg_EnableStreamMemOPs=0 nvidia.NVreg_X=0", False),
     ],
 )
@@ -124,8 +172,12 @@ def test_the_kernels_command_line_beats_every_file(line: str, hindered: bool) ->
     assert (made.hindered, bool(made.steps)) == (hindered, False)
 
 
-@pytest.mark.parametrize(("tools", "rebuild"), [(("dracut",), ("dracut", "-f", "--regenerate-all")), ((), ())])
-def test_the_initramfs_is_made_anew_by_whoever_makes_it(tools: tuple[str, ...], rebuild: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("tools", "rebuild"), [(("dracut",), ("dracut", "-f", "--regenerate-all")), ((), ())]
+)
+def test_the_initramfs_is_made_anew_by_whoever_makes_it(
+    tools: tuple[str, ...], rebuild: tuple[str, ...]
+) -> None:
     made = decide("h", replace(FIT, files=(), tools=tools), (), ["ibgda.params"])
     assert {edit.settle for edit in made.steps.edits} == {rebuild}
     assert bool(notes(made, "WARN")) == (not rebuild)
@@ -137,9 +189,18 @@ def test_owed_from_before_is_done_without_any_edit() -> None:
 
 
 def test_hosts_without_gpus_or_adapters_say_so() -> None:
-    bare = decide("h", replace(FIT, gpus=Gpus(0), driver=Driver(), adapters=0, loaded=(), files=()), ())
+    bare = decide(
+        "h", replace(FIT, gpus=Gpus(0), driver=Driver(), adapters=0, loaded=(), files=()), ()
+    )
     skipped = {check for check, _ in notes(bare, "SKIP")}
-    assert skipped == {"sys.modules", "ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg", "ib.uverbs", "gpu.persistence"}
+    assert skipped == {
+        "sys.modules",
+        "ibgda.params",
+        "ibgda.gdrcopy",
+        "ibgda.mem_reg",
+        "ib.uverbs",
+        "gpu.persistence",
+    }
     assert not bare.steps
 
 
@@ -156,7 +217,9 @@ def test_what_cannot_be_read_is_not_overruled(path: str, checks: list[str]) -> N
     shut = File(path, "file", problem="Permission denied")
     made = decide("h", replace(FIT, files=(*FIT.files, shut)), (8000,))
     assert [check for check, _ in notes(made, "UNKNOWN")] == checks
-    assert all(f"{path} can't be read: Permission denied" in seen for _, seen in notes(made, "UNKNOWN"))
+    assert all(
+        f"{path} can't be read: Permission denied" in seen for _, seen in notes(made, "UNKNOWN")
+    )
     assert not made.steps
 
 

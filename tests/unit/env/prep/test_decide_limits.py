@@ -27,7 +27,8 @@ def test_one_that_is_configured_is_only_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "package"), [("debian", "gdrdrv-dkms"), ("rhel", "gdrcopy-kmod"), ("", "gdrdrv-dkms or")]
+    ("family", "package"),
+    [("debian", "gdrdrv-dkms"), ("rhel", "gdrcopy-kmod"), ("", "gdrdrv-dkms or")],
 )
 def test_one_that_is_not_installed_names_its_package(family: str, package: str) -> None:
     made = decide("h", replace(without(FIT, "gdrdrv"), available=(), family=family), ())
@@ -59,14 +60,20 @@ def test_limits_are_written_once_for_all_and_for_root() -> None:
 def test_nofile_is_never_above_what_the_kernel_allows() -> None:
     """PAM would refuse every login."""
     seen = replace(
-        NEEDY, sysctls=(*(pair for pair in NEEDY.sysctls if pair[0] != "fs.nr_open"), ("fs.nr_open", "70000"))
+        NEEDY,
+        sysctls=(
+            *(pair for pair in NEEDY.sysctls if pair[0] != "fs.nr_open"),
+            ("fs.nr_open", "70000"),
+        ),
     )
     assert "* - nofile 70000\n" in after(seen)["/etc/security/limits.d/zz-dsr1.conf"]
 
 
 @pytest.mark.parametrize("line", ["ml hard memlock 64", "@gpu - memlock 64\n* - memlock unlimited"])
 def test_a_line_that_beats_ours_is_named(line: str) -> None:
-    made = decide("h", with_file(NEEDY, "/etc/security/limits.conf", f"{line}\n"), (), ["sys.memlock"])
+    made = decide(
+        "h", with_file(NEEDY, "/etc/security/limits.conf", f"{line}\n"), (), ["sys.memlock"]
+    )
     assert not made.steps
     assert made.hindered
     assert line.split()[0] in made.findings[0].seen
@@ -102,7 +109,11 @@ def test_sshd_without_pam_gets_a_drop_in_and_is_not_restarted() -> None:
     made = decide("h", seen, ())
     (edit,) = made.steps.edits
     assert edit.path == "/etc/systemd/system/sshd.service.d/dsr1.conf"
-    assert edit.after.splitlines()[1:] == ["[Service]", "LimitMEMLOCK=infinity", "LimitNOFILE=1048576"]
+    assert edit.after.splitlines()[1:] == [
+        "[Service]",
+        "LimitMEMLOCK=infinity",
+        "LimitNOFILE=1048576",
+    ]
     assert edit.settle == ("systemctl", "daemon-reload")
     assert made.steps.commands == ()
     assert "systemctl restart sshd" in made.findings[0].fix
@@ -123,7 +134,9 @@ UNIT = "/usr/lib/systemd/system/slurmd.service"
 )
 def test_slurmd_hands_its_limits_on(unit: str, written: list[str]) -> None:
     seen = replace(with_file(FIT, UNIT, unit), services=(Service("slurmd", True, True),))
-    assert [text.splitlines()[2:] for text in after(seen).values()] == ([written] if written else [])
+    assert [text.splitlines()[2:] for text in after(seen).values()] == (
+        [written] if written else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +158,9 @@ def test_slurm_conf_is_left_to_a_person(conf: str, warned: int) -> None:
 
 def test_drop_ins_have_the_last_word() -> None:
     seen = with_file(
-        with_file(FIT, UNIT, "LimitNOFILE=1\n"), "/run/systemd/system/slurmd.service.d/a.conf", "LimitNOFILE=2\n"
+        with_file(FIT, UNIT, "LimitNOFILE=1\n"),
+        "/run/systemd/system/slurmd.service.d/a.conf",
+        "LimitNOFILE=2\n",
     )
     assert of_unit(seen, "slurmd", "LimitNOFILE", "") == "2"
     assert of_unit(seen, "slurmd", "LimitCORE", "none") == "none"

@@ -17,7 +17,10 @@ from dsr1.hosts.protocol.prep import Gpus, Memory, Service
 
 WIDE = replace(
     FIT,
-    sysctls=(*(pair for pair in FIT.sysctls if "port" not in pair[0]), ("net.ipv4.ip_local_port_range", "1024 65000")),
+    sysctls=(
+        *(pair for pair in FIT.sysctls if "port" not in pair[0]),
+        ("net.ipv4.ip_local_port_range", "1024 65000"),
+    ),
 )
 OURS = "/etc/sysctl.d/99-zz-dsr1.conf"
 PORTS_KEY = "net.ipv4.ip_local_reserved_ports"
@@ -30,13 +33,25 @@ PORTS_KEY = "net.ipv4.ip_local_reserved_ports"
         ("9000-9002", {}, "8000,9000-9002,20003", "8000,9000-9002,20003"),
         ("8000-30000", {}, None, None),
         ("", {"/etc/sysctl.d/50-a.conf": f"{PORTS_KEY}=20003,8000\n"}, None, "8000,20003"),
-        ("", {"/etc/sysctl.d/50-a.conf": f"{PORTS_KEY} = 7000\n"}, "7000,8000,20003", "7000,8000,20003"),
+        (
+            "",
+            {"/etc/sysctl.d/50-a.conf": f"{PORTS_KEY} = 7000\n"},
+            "7000,8000,20003",
+            "7000,8000,20003",
+        ),
         ("8000,20003", {"/etc/sysctl.conf": f"{PORTS_KEY}=7000\n"}, "7000,8000,20003", None),
     ],
 )
-def test_reserved_ports_are_added_to(now: str, files: dict[str, str], written: str | None, value: str | None) -> None:
+def test_reserved_ports_are_added_to(
+    now: str, files: dict[str, str], written: str | None, value: str | None
+) -> None:
     seen = reduce(lambda seen, item: with_file(seen, *item), files.items(), WIDE)
-    made = decide("h", replace(seen, sysctls=(*seen.sysctls, (PORTS_KEY, now))), (8000, 20003), ["net.ephemeral"])
+    made = decide(
+        "h",
+        replace(seen, sysctls=(*seen.sysctls, (PORTS_KEY, now))),
+        (8000, 20003),
+        ["net.ephemeral"],
+    )
     assert [edit.after.splitlines()[-1] for edit in made.steps.edits] == (
         [f"{PORTS_KEY} = {written}"] if written else []
     )
@@ -53,9 +68,13 @@ def test_reserved_ports_are_added_to(now: str, files: dict[str, str], written: s
         ("1", {OURS: "kernel.numa_balancing = 1\n# mine\n"}, True, True),
     ],
 )
-def test_numa_balancing_is_off_now_and_at_boot(now: str, files: dict[str, str], written: bool, set_: bool) -> None:
+def test_numa_balancing_is_off_now_and_at_boot(
+    now: str, files: dict[str, str], written: bool, set_: bool
+) -> None:
     seen = reduce(lambda seen, item: with_file(seen, *item), files.items(), FIT)
-    made = decide("h", replace(seen, sysctls=(("kernel.numa_balancing", now),)), (), ["sys.numa_balancing"])
+    made = decide(
+        "h", replace(seen, sysctls=(("kernel.numa_balancing", now),)), (), ["sys.numa_balancing"]
+    )
     assert [OURS] * written == [edit.path for edit in made.steps.edits]
     assert ["0"] * set_ == [setting.after for setting in made.steps.settings]
     if "# mine" in files.get(OURS, ""):
@@ -63,12 +82,18 @@ def test_numa_balancing_is_off_now_and_at_boot(now: str, files: dict[str, str], 
 
 
 def test_nonsense_in_the_kernel_is_unknown() -> None:
-    seen = replace(FIT, sysctls=(("net.ipv4.ip_local_port_range", "low high"), ("kernel.pid_max", "many")))
-    assert [check for check, _ in notes(decide("h", seen, (8000,)), "UNKNOWN")] == ["sys.nproc", "net.ephemeral"]
+    seen = replace(
+        FIT, sysctls=(("net.ipv4.ip_local_port_range", "low high"), ("kernel.pid_max", "many"))
+    )
+    assert [check for check, _ in notes(decide("h", seen, (8000,)), "UNKNOWN")] == [
+        "sys.nproc",
+        "net.ephemeral",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("ports", "told"), [(set(), ""), ({1}, "1"), ({3, 1, 2, 9}, "1-3,9"), ({8000, 20003, 20004}, "8000,20003-20004")]
+    ("ports", "told"),
+    [(set(), ""), ({1}, "1"), ({3, 1, 2, 9}, "1-3,9"), ({8000, 20003, 20004}, "8000,20003-20004")],
 )
 def test_ports_as_the_kernel_tells_them(ports: set[int], told: str) -> None:
     assert render_ports(ports) == told
@@ -89,14 +114,21 @@ def test_ports_as_the_kernel_tells_them(ports: set[int], told: str) -> None:
     ],
 )
 def test_shm(total: int, size: int, fstab: str, edited: bool, remounted: bool) -> None:
-    made = decide("h", replace(with_file(FIT, "/etc/fstab", fstab), memory=Memory(total * GIB, size * GIB)), ())
-    assert [edit.after for edit in made.steps.edits] == [fstab.replace("8G", "50%").replace("8388608k", "50%")] * edited
+    made = decide(
+        "h",
+        replace(with_file(FIT, "/etc/fstab", fstab), memory=Memory(total * GIB, size * GIB)),
+        (),
+    )
+    assert [edit.after for edit in made.steps.edits] == [
+        fstab.replace("8G", "50%").replace("8388608k", "50%")
+    ] * edited
     assert commands(made) == ["mount -o remount,size=50% /dev/shm"] * remounted
     assert bool(notes(made, "WARN")) == (total == 24)
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("8G", 8 * GIB), ("50%", 50.0), ("1024", 1024), ("", 0), ("8 G", 0), ("';id", 0)]
+    ("text", "size"),
+    [("8G", 8 * GIB), ("50%", 50.0), ("1024", 1024), ("", 0), ("8 G", 0), ("';id", 0)],
 )
 def test_sizes_of_tmpfs(text: str, size: float) -> None:
     assert size_of(text, 100) == size
@@ -108,9 +140,14 @@ DAEMON = "/lib/systemd/system/nvidia-persistenced.service"
 
 def test_persistence_by_the_daemon() -> None:
     seen = replace(OFF, services=(Service("nvidia-persistenced", False, False),))
-    made = decide("h", with_file(seen, DAEMON, "ExecStart=/usr/bin/nvidia-persistenced --user a\n"), ())
+    made = decide(
+        "h", with_file(seen, DAEMON, "ExecStart=/usr/bin/nvidia-persistenced --user a\n"), ()
+    )
     assert made.steps.edits == ()
-    assert commands(made) == ["systemctl enable nvidia-persistenced", "systemctl restart nvidia-persistenced"]
+    assert commands(made) == [
+        "systemctl enable nvidia-persistenced",
+        "systemctl restart nvidia-persistenced",
+    ]
     assert [" ".join(step.undo) for step in made.steps.commands] == [
         "systemctl disable nvidia-persistenced",
         "systemctl stop nvidia-persistenced",

@@ -13,7 +13,10 @@ from dsr1.hosts.agent.prep.journal import Store
 from dsr1.hosts.protocol.prep import Report, Steps
 
 FAMILIES = pytest.mark.parametrize("family", ["debian", "rhel"])
-REBUILD = {"debian": ("update-initramfs", "-u", "-k", "all"), "rhel": ("dracut", "-f", "--regenerate-all")}
+REBUILD = {
+    "debian": ("update-initramfs", "-u", "-k", "all"),
+    "rhel": ("dracut", "-f", "--regenerate-all"),
+}
 # The kernel's own: their times mean nothing, and a module stays loaded.
 VOLATILE = ("proc/",)
 
@@ -36,8 +39,13 @@ def test_twice_is_once(tmp_path: Path, family: str) -> None:
 @FAMILIES
 def test_undone_is_as_before_byte_for_byte(tmp_path: Path, family: str) -> None:
     host = make_host(tmp_path, family)
-    os.chown(tmp_path / "etc/fstab", 0 if os.geteuid() == 0 else -1, 12 if os.geteuid() == 0 else -1)
-    before, kernel = snapshot(tmp_path, *VOLATILE), (tmp_path / "proc/sys/kernel/numa_balancing").read_bytes()
+    os.chown(
+        tmp_path / "etc/fstab", 0 if os.geteuid() == 0 else -1, 12 if os.geteuid() == 0 else -1
+    )
+    before, kernel = (
+        snapshot(tmp_path, *VOLATILE),
+        (tmp_path / "proc/sys/kernel/numa_balancing").read_bytes(),
+    )
     host.apply()
     assert snapshot(tmp_path, *VOLATILE) != before
     assert host.undo().bad == ()
@@ -53,14 +61,21 @@ def test_what_is_done(tmp_path: Path, family: str) -> None:
     host = make_host(tmp_path, family)
     host.apply()
     assert (
-        (tmp_path / "etc/modprobe.d/zz-dsr1.conf").read_text().endswith("\noptions nvidia NVreg_EnableStreamMemOPs=1\n")
+        (tmp_path / "etc/modprobe.d/zz-dsr1.conf")
+        .read_text()
+        .endswith("\noptions nvidia NVreg_EnableStreamMemOPs=1\n")
     )
-    assert (tmp_path / "etc/modprobe.d/nvidia.conf").read_text() == (
-        '# site\noptions nvidia NVreg_RegistryDwords="RMConnectToNbr=1;PeerMappingOverride=1;" NVreg_X=2'
+    assert (
+        (tmp_path / "etc/modprobe.d/nvidia.conf").read_text()
+        == '# site\noptions nvidia NVreg_RegistryDwords="RMConnectToNbr=1;PeerMappingOverride=1;" NVreg_X=2'
     )
-    assert "* - memlock unlimited\n" in (tmp_path / "etc/security/limits.d/zz-dsr1.conf").read_text()
+    assert (
+        "* - memlock unlimited\n" in (tmp_path / "etc/security/limits.d/zz-dsr1.conf").read_text()
+    )
     assert "size=50%" in (tmp_path / "etc/fstab").read_text()
-    assert (tmp_path / "proc/sys/net/ipv4/ip_local_reserved_ports").read_text() == "8000,9000,20003\n"
+    assert (
+        tmp_path / "proc/sys/net/ipv4/ip_local_reserved_ports"
+    ).read_text() == "8000,9000,20003\n"
     assert host.ran[0] == REBUILD[family]
     assert set(host.ran[1:]) == {
         ("systemctl", "daemon-reload"),
@@ -78,7 +93,10 @@ def test_new_files_are_for_all_to_read_whatever_the_umask(tmp_path: Path) -> Non
         host.apply()
     finally:
         os.umask(old)
-    made = ("etc/security/limits.d/zz-dsr1.conf", "etc/systemd/system/nvidia-persistenced.service.d/dsr1.conf")
+    made = (
+        "etc/security/limits.d/zz-dsr1.conf",
+        "etc/systemd/system/nvidia-persistenced.service.d/dsr1.conf",
+    )
     assert [oct((tmp_path / path).stat().st_mode & 0o777) for path in made] == ["0o644", "0o644"]
     assert oct((tmp_path / made[1]).parent.stat().st_mode & 0o777) == "0o755"
     assert oct((tmp_path / "etc/modprobe.d/nvidia.conf").stat().st_mode & 0o777) == "0o640"
@@ -120,7 +138,9 @@ def test_a_broken_tool_stops_nothing_else_and_is_made_up_for(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "link", "folder"])
-def test_what_somebody_changed_since_is_named_and_nothing_undone(tmp_path: Path, change: str) -> None:
+def test_what_somebody_changed_since_is_named_and_nothing_undone(
+    tmp_path: Path, change: str
+) -> None:
     host = make_host(tmp_path)
     host.apply()
     file = tmp_path / "etc/modprobe.d/nvidia.conf"
@@ -157,7 +177,10 @@ def test_ours_then_theirs_then_ours_again(tmp_path: Path) -> None:
     file = tmp_path / "etc/modprobe.d/nvidia.conf"
     file.write_text('options nvidia NVreg_RegistryDwords="Theirs=1;"\n')
     host.apply(["ibgda.params"])
-    assert file.read_text() == 'options nvidia NVreg_RegistryDwords="Theirs=1;PeerMappingOverride=1;"\n'
+    assert (
+        file.read_text()
+        == 'options nvidia NVreg_RegistryDwords="Theirs=1;PeerMappingOverride=1;"\n'
+    )
     assert [outcome.state for outcome in host.undo().outcomes] == ["refused"]
 
 
@@ -209,7 +232,9 @@ def test_what_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
     host = make_host(tmp_path)
     place = tmp_path / "etc/sysctl.d/99-zz-dsr1.conf"
     if kind in ("link", "dangling"):
-        place.symlink_to(write(tmp_path, "opt/site.conf", "vm.x = 1\n") if kind == "link" else "/none")
+        place.symlink_to(
+            write(tmp_path, "opt/site.conf", "vm.x = 1\n") if kind == "link" else "/none"
+        )
     elif kind == "folder":
         place.mkdir()
     else:
@@ -227,7 +252,11 @@ def test_what_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
 
 def test_bytes_that_are_no_utf8_stay(tmp_path: Path) -> None:
     host = make_host(tmp_path)
-    file = write(tmp_path, "etc/modprobe.d/nvidia.conf", b"# caf\xe9 \xff\noptions nvidia NVreg_EnableStreamMemOPs=0")
+    file = write(
+        tmp_path,
+        "etc/modprobe.d/nvidia.conf",
+        b"# caf\xe9 \xff\noptions nvidia NVreg_EnableStreamMemOPs=0",
+    )
     host.apply()
     assert file.read_bytes() == b"# caf\xe9 \xff\noptions nvidia NVreg_EnableStreamMemOPs=1"
     assert host.undo().bad == ()

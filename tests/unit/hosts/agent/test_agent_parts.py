@@ -72,7 +72,9 @@ def test_a_log_that_changes_phase_on_every_line_makes_few_events() -> None:
 def test_the_tail(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     assert read_tail(log) == ()
-    log.write_bytes(b"x" * 200_000 + b"\n\n" + b"".join(b"bar %d\r" % place for place in range(30)) + b"\xff\n")
+    log.write_bytes(
+        b"x" * 200_000 + b"\n\n" + b"".join(b"bar %d\r" % place for place in range(30)) + b"\xff\n"
+    )
     assert len(read_tail(log)) == 20
     assert read_tail(log)[-2:] == ("bar 29", "\ufffd")
     log.write_text("y" * 1000)
@@ -80,7 +82,9 @@ def test_the_tail(tmp_path: Path) -> None:
 
 
 def test_the_marks_win(tmp_path: Path) -> None:
-    process = Process("a", "g", "h", (), (Variable("DSR1_RUN", "other", "user"), Variable("X", "1", "user")))
+    process = Process(
+        "a", "g", "h", (), (Variable("DSR1_RUN", "other", "user"), Variable("X", "1", "user"))
+    )
     assert make_environment({"X": "0", "Y": "2"}, "r", "m", process, tmp_path) == {
         "X": "1",
         "Y": "2",

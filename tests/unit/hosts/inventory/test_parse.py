@@ -38,16 +38,29 @@ def test_file_of_names(tmp_path: Path) -> None:
 
 def test_inventory(tmp_path: Path) -> None:
     file = tmp_path / "hosts.yaml"
-    file.write_text("defaults: {user: me, labels: {rack: a}}\nhosts:\n  n[1-2]: {port: 2222}\n  n3: {user: you}\n")
+    file.write_text(
+        "defaults: {user: me, labels: {rack: a}}\nhosts:\n  n[1-2]: {port: 2222}\n  n3: {user:"
+        " you}\n"
+    )
     found = parse_hosts(f"@{file}")
-    assert [(a.name, a.user, a.port) for a in found] == [("n1", "me", 2222), ("n2", "me", 2222), ("n3", "you", None)]
+    assert [(a.name, a.user, a.port) for a in found] == [
+        ("n1", "me", 2222),
+        ("n2", "me", 2222),
+        ("n3", "you", None),
+    ]
     assert found[0].labels == ("rack=a",)
 
 
 def test_a_relative_key_lies_beside_its_inventory(tmp_path: Path) -> None:
     file = tmp_path / "hosts.yaml"
-    file.write_text("defaults: {key: keys/ours}\nhosts:\n  a: {}\n  b: {key: ~/.ssh/own}\n  c: {key: /etc/k}\n")
-    assert [access.key for access in parse_hosts(f"@{file}")] == [str(tmp_path / "keys/ours"), "~/.ssh/own", "/etc/k"]
+    file.write_text(
+        "defaults: {key: keys/ours}\nhosts:\n  a: {}\n  b: {key: ~/.ssh/own}\n  c: {key: /etc/k}\n"
+    )
+    assert [access.key for access in parse_hosts(f"@{file}")] == [
+        str(tmp_path / "keys/ours"),
+        "~/.ssh/own",
+        "/etc/k",
+    ]
 
 
 @pytest.mark.parametrize(

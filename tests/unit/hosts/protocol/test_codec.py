@@ -14,7 +14,17 @@ from dsr1.hosts.protocol.codec import (
     render_plan,
 )
 from dsr1.hosts.protocol.commands import Command, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
-from dsr1.hosts.protocol.events import AgentUp, Event, Exited, Finding, Gone, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.events import (
+    AgentUp,
+    Event,
+    Exited,
+    Finding,
+    Gone,
+    Listening,
+    Prepared,
+    Progress,
+    Spawned,
+)
 from dsr1.hosts.protocol.process import HostPlan, PhaseRule, Process, Variable
 
 HOSTILE = ("a b", "';id", "x,y", '{"a": 1}\n', "ü", "\udcff", "")
@@ -22,14 +32,17 @@ HOSTILE = ("a b", "';id", "x,y", '{"a": 1}\n', "ü", "\udcff", "")
 
 def test_a_plan() -> None:
     env = tuple(Variable(f"V{place}", value, "test") for place, value in enumerate(HOSTILE))
-    process = Process("a", "g", "h", HOSTILE, env, (0, 1), (8000,), (PhaseRule("load", "x"),), 1, 8000, 0.5)
+    process = Process(
+        "a", "g", "h", HOSTILE, env, (0, 1), (8000,), (PhaseRule("load", "x"),), 1, 8000, 0.5
+    )
     plan = HostPlan("run", "h", "10.0.0.1", (process,), 5)
     assert parse_plan(render_plan(plan)) == plan
     assert render_plan(plan).count(b"\n") == 1
 
 
 @pytest.mark.parametrize(
-    "command", [Prepare(), Spawn(HOSTILE), Stop(), Stop(()), Stop(("a",)), Quiet(), Quit(), Subscribe(3)]
+    "command",
+    [Prepare(), Spawn(HOSTILE), Stop(), Stop(()), Stop(("a",)), Quiet(), Quit(), Subscribe(3)],
 )
 def test_commands(command: Command) -> None:
     assert parse_command(render_command(command)) == command

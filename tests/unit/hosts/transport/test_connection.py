@@ -1,4 +1,5 @@
-"""A host's door: what answers there without being SSH is told in a line, and what answers without end is left."""
+"""A host's door: what answers there without being SSH is told in a line, and what answers without
+end is left."""
 
 import contextlib
 import socket
@@ -92,7 +93,9 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
 
         threading.Thread(target=accept, daemon=True).start()
         port = door.getsockname()[1]
-        remote = Remote(Access("n", "127.0.0.1", "me", port, str(tmp_path / "key"), accept_new_key=True))
+        remote = Remote(
+            Access("n", "127.0.0.1", "me", port, str(tmp_path / "key"), accept_new_key=True)
+        )
         yield remote
         remote.drop()
 

@@ -47,17 +47,23 @@ def test_a_job_that_comes_to_wait_for_ever_is_taken_back(fake: FakeSlurm) -> Non
         if "(Priority)" in state.reason:
             fake.change("1", reason="QOSMaxNodePerJobLimit")
 
-    with pytest.raises(LaunchFailed, match=r"waits \(QOSMaxNodePerJobLimit\), and for ever: .*; it was taken back"):
+    with pytest.raises(
+        LaunchFailed, match=r"waits \(QOSMaxNodePerJobLimit\), and for ever: .*; it was taken back"
+    ):
         launch_job(RECIPE, "r", (), then_it_changes, wait=True)
     assert fake.job("1")["state"] == "CANCELLED"
     assert list_runs()[0].state().phase == "stopped"
 
 
-def test_a_job_that_began_before_it_was_written_down_keeps_its_word(fake: FakeSlurm, tmp_path: Path) -> None:
+def test_a_job_that_began_before_it_was_written_down_keeps_its_word(
+    fake: FakeSlurm, tmp_path: Path
+) -> None:
     """The program stands for a quick slurmctld: when sbatch returns the job has entered its run."""
     sbatch, handle = tmp_path / "slurm" / "bin" / "sbatch", '{"cluster": "lab", "job": "1"}'
     begin = f"printf '%s' {handle!r} > {tmp_path}/state/runs/r/job.json"
-    sbatch.write_text(sbatch.read_text().replace("\nexec", f"\n[ -d {tmp_path}/state/runs/r ] && {begin}\nexec"))
+    sbatch.write_text(
+        sbatch.read_text().replace("\nexec", f"\n[ -d {tmp_path}/state/runs/r ] && {begin}\nexec")
+    )
     fake.hold("Priority")
     launch_job(RECIPE, "r", (), lambda _: None, wait=False)
     assert list_runs()[0].job() == Handle("lab", "1")
@@ -68,22 +74,50 @@ def test_what_a_user_sets_for_sbatch_doesnt_win_over_the_recipe(
 ) -> None:
     sbatch = tmp_path / "slurm" / "bin" / "sbatch"
     sbatch.write_text(sbatch.read_text().replace("\nexec", f"\nenv > {tmp_path}/told\nexec"))
-    for name in ("SBATCH_REQUEUE", "SBATCH_WAIT", "SBATCH_ACCOUNT", "SLURM_JOB_NODELIST_HET_GROUP_0"):
+    for name in (
+        "SBATCH_REQUEUE",
+        "SBATCH_WAIT",
+        "SBATCH_ACCOUNT",
+        "SLURM_JOB_NODELIST_HET_GROUP_0",
+    ):
         monkeypatch.setenv(name, "1")
     fake.hold("Priority")
     launch_job(RECIPE, "r", (), lambda _: None, wait=False)
-    told = [line for line in (tmp_path / "told").read_text().splitlines() if line.startswith(("SBATCH", "SLURM"))]
+    told = [
+        line
+        for line in (tmp_path / "told").read_text().splitlines()
+        if line.startswith(("SBATCH", "SLURM"))
+    ]
     assert (told, os.environ["SBATCH_WAIT"]) == (["SBATCH_ACCOUNT=1"], "1")
 
 
 def test_a_handle_of_another_cluster_is_not_answered_by_this_ones_job(fake: FakeSlurm) -> None:
-    fake.add({"state": "PENDING", "reason": "Priority", "code": 0, "signal": 0, "nodes": 1, "options": {}})
+    fake.add(
+        {
+            "state": "PENDING",
+            "reason": "Priority",
+            "code": 0,
+            "signal": 0,
+            "nodes": 1,
+            "options": {},
+        }
+    )
     assert "job 1 waits (Priority)" in describe(Handle("fake", "1"))
     assert "Slurm here is of the cluster fake" in describe(Handle("other", "1"))
 
 
 def test_a_job_of_another_user_is_not_called_a_run_of_ours_though_it_waits(fake: FakeSlurm) -> None:
-    fake.add({"user": "root-x", "state": "PENDING", "reason": "", "code": 0, "signal": 0, "nodes": 1, "options": {}})
+    fake.add(
+        {
+            "user": "root-x",
+            "state": "PENDING",
+            "reason": "",
+            "code": 0,
+            "signal": 0,
+            "nodes": 1,
+            "options": {},
+        }
+    )
     told = describe(Handle("fake", "1"))
     assert "job 1 of root-x (PENDING) is no run that is kept in" in told
     assert "appears" not in told

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.batch.main import AGAIN_NUMBER, AGAIN_RUN, SCRIPT, Ending, enter_run, goes_on, submit_again
+from dsr1.launcher.batch.main import (
+    AGAIN_NUMBER,
+    AGAIN_RUN,
+    SCRIPT,
+    Ending,
+    enter_run,
+    goes_on,
+    submit_again,
+)
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.messages import StopRequested
 from dsr1.launcher.run.store import State, list_runs, new_run
@@ -28,7 +36,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_script_without_a_name_is_a_run_of_its_jobs() -> None:
     run = enter_run("", RECIPE, JOB)
-    assert (run.name, run.job(), run.state().phase) == ("dsr1-dep-7", Handle("lab", "7"), "starting")
+    assert (run.name, run.job(), run.state().phase) == (
+        "dsr1-dep-7",
+        Handle("lab", "7"),
+        "starting",
+    )
     assert run.allocation() == JOB
 
 
@@ -76,12 +88,18 @@ def test_what_is_asked_to_stop_after_the_warning_isnt_submitted_again(ending: En
 
 def test_so_often_and_not_after_a_failure() -> None:
     twice = load_recipe("dsr1-dep", ("slurm.nodes=1", "slurm.resubmit=2"))
-    assert [goes_on(State("stopped", 1.0), number, twice) for number in (1, 2, 3)] == [True, True, False]
+    assert [goes_on(State("stopped", 1.0), number, twice) for number in (1, 2, 3)] == [
+        True,
+        True,
+        False,
+    ]
     assert not goes_on(State("failed", 1.0), 1, twice)
     assert not goes_on(State("stopped", 1.0), 1, RECIPE)
 
 
-def test_the_next_job_is_told_of_its_run_and_not_of_this_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_job_is_told_of_its_run_and_not_of_this_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = FakeSlurm(tmp_path / "slurm")
     monkeypatch.setenv("PATH", f"{fake.install()}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")

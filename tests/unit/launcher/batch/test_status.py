@@ -6,7 +6,11 @@ from dsr1.launcher.batch.status import conclude
 from dsr1.launcher.run.store import State
 from dsr1.slurm.states import JobInfo
 
-READY, QUEUED, STOPPED = State("ready", 100.0), State("queued", 100.0), State("stopped", 100.0, reason="asked to stop")
+READY, QUEUED, STOPPED = (
+    State("ready", 100.0),
+    State("queued", 100.0),
+    State("stopped", 100.0, reason="asked to stop"),
+)
 
 
 def concluded(state: State, info: JobInfo | None, now: float = 110.0) -> tuple[str, str, int]:

@@ -20,7 +20,8 @@ def test_one_rank_has_all_experts() -> None:
 
 def test_a_token_goes_to_no_more_experts_than_one_gpu_has() -> None:
     chosen = [
-        shrunk({**R1, "num_experts_per_tok": 8}, Engine(), ranks).get("num_experts_per_tok") for ranks in (32, 64)
+        shrunk({**R1, "num_experts_per_tok": 8}, Engine(), ranks).get("num_experts_per_tok")
+        for ranks in (32, 64)
     ]
     assert chosen == [None, 4]
 
@@ -33,13 +34,24 @@ def test_another_kind_of_model_is_left_as_it_is() -> None:
 def test_the_recipe_of_one_rank() -> None:
     one = make_prewarming(load_recipe("dsr1-dep"), "main", 16, R1)
     engine = one.engines["main"]
-    assert (one.stack, engine.nodes, engine.ranks_per_node, engine.all2all_backend) == ("vllm", 1, 1, None)
+    assert (one.stack, engine.nodes, engine.ranks_per_node, engine.all2all_backend) == (
+        "vllm",
+        1,
+        1,
+        None,
+    )
     assert engine.args["load-format"] == "dummy"
-    assert engine.max_num_batched_tokens == load_recipe("dsr1-dep").engines["main"].max_num_batched_tokens
+    assert (
+        engine.max_num_batched_tokens
+        == load_recipe("dsr1-dep").engines["main"].max_num_batched_tokens
+    )
 
 
 def test_the_users_own_overrides_win() -> None:
-    text = "{name: x, model: {path: /m}, engines: {main: {args: {hf-overrides: {num_hidden_layers: 5}}}}}"
+    text = (
+        "{name: x, model: {path: /m}, engines: {main: {args: {hf-overrides: {num_hidden_layers:"
+        " 5}}}}}"
+    )
     one = make_prewarming(parse_recipe(text, "x"), "main", 16, R1)
     assert one.engines["main"].args["hf-overrides"] == {
         "num_hidden_layers": 5,
@@ -52,4 +64,8 @@ def test_the_users_own_overrides_win() -> None:
 def test_what_is_sent_between_engines_is_left_out() -> None:
     recipe = load_recipe("dsr1-disagg-h200", ["engines.prefill.args={seed: 1}"])
     one = make_prewarming(recipe, "prefill", 16, {}).engines["prefill"]
-    assert (one.connectors, one.kv_events, one.args) == ((), False, {"seed": 1, "load-format": "dummy"})
+    assert (one.connectors, one.kv_events, one.args) == (
+        (),
+        False,
+        {"seed": 1, "load-format": "dummy"},
+    )

@@ -1,4 +1,5 @@
-"""Between the store and hosts: real agents' verbs, on folders of this machine that stand for hosts."""
+"""Between the store and hosts: real agents' verbs, on folders of this machine that stand for
+hosts."""
 
 import sys
 from pathlib import Path
@@ -20,10 +21,14 @@ def transport(tmp_path: Path) -> LocalTransport:
 
 
 def cache(root: Path, host: str, fill: str = "f") -> HostCache:
-    return HostCache(host, "main", 2, JitCache(str(root), KEY, (("gpu", "cpu"), ("root", str(root))), fill))
+    return HostCache(
+        host, "main", 2, JitCache(str(root), KEY, (("gpu", "cpu"), ("root", str(root))), fill)
+    )
 
 
-def test_harvested_once_and_brought_where_it_lacks(tmp_path: Path, transport: LocalTransport) -> None:
+def test_harvested_once_and_brought_where_it_lacks(
+    tmp_path: Path, transport: LocalTransport
+) -> None:
     store, one = Store(tmp_path / "store"), cache(tmp_path / "disk", "one")
     assert "nothing kept" in bring(transport, (one,), store)[0]
     kernel = tmp_path / "disk" / KEY / "deep_gemm" / "kernel.cubin"
@@ -51,8 +56,14 @@ def test_a_host_that_has_more_keeps_it(tmp_path: Path, transport: LocalTransport
     assert "2 files" in harvest(transport, (one,), store, "r2")[0]
 
 
-def test_another_engine_is_said_to_be_new_until_it_was_compiled(tmp_path: Path, transport: LocalTransport) -> None:
-    store, one, two = Store(tmp_path / "store"), cache(tmp_path / "d", "one"), cache(tmp_path / "d", "one", "other")
+def test_another_engine_is_said_to_be_new_until_it_was_compiled(
+    tmp_path: Path, transport: LocalTransport
+) -> None:
+    store, one, two = (
+        Store(tmp_path / "store"),
+        cache(tmp_path / "d", "one"),
+        cache(tmp_path / "d", "one", "other"),
+    )
     open_cache(transport, "one", one.cache)
     (tmp_path / "d" / KEY / "a").write_text("1")
     harvest(transport, (one,), store, "r1")
@@ -77,7 +88,9 @@ def test_a_broken_pack_is_told_and_ends_nothing(tmp_path: Path, transport: Local
     assert store.list() == []
 
 
-def test_a_root_that_can_t_be_used_is_told_and_ends_nothing(tmp_path: Path, transport: LocalTransport) -> None:
+def test_a_root_that_can_t_be_used_is_told_and_ends_nothing(
+    tmp_path: Path, transport: LocalTransport
+) -> None:
     (tmp_path / "file").write_text("")
     one = cache(tmp_path / "file", "one")
     assert "one: cache-open" in bring(transport, (one,), Store(tmp_path / "store"))[0]

@@ -1,4 +1,5 @@
-"""What the command itself decides: its own options, what it refuses before any host is asked, words for nothing."""
+"""What the command itself decides: its own options, what it refuses before any host is asked, words
+for nothing."""
 
 import sys
 from pathlib import Path
@@ -63,7 +64,11 @@ def test_debug_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch, words: st
     ],
 )
 def test_what_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, code: int, said: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    code: int,
+    said: str,
 ) -> None:
     assert run(monkeypatch, words) == code
     captured = capsys.readouterr()
@@ -77,7 +82,12 @@ def test_a_key_that_no_host_holds_is_named() -> None:
 
 def test_prewarming_hosts_that_did_not_tell_says_why() -> None:
     recipe = load_recipe("dsr1-dep")
-    seen = Seen((Host("a", "a", ""), Host("b", "b", "")), (), (), {name: HostError(f"{name}: no way") for name in "ab"})
+    seen = Seen(
+        (Host("a", "a", ""), Host("b", "b", "")),
+        (),
+        (),
+        {name: HostError(f"{name}: no way") for name in "ab"},
+    )
     with pytest.raises(HostError, match="a: no way\\nb: no way"):
         prewarm._chosen(recipe, seen, [])
     with pytest.raises(InputError, match="--engine typo"):

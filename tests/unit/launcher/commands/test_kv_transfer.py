@@ -20,7 +20,10 @@ def engine(role: str, transfer: object) -> Engine:
 
 @pytest.mark.parametrize("role", NIXL)
 def test_nixl_by_role(role: str) -> None:
-    assert transfer_config(engine(role, "nixl")) == {"kv_connector": "NixlConnector", "kv_role": NIXL[role]}
+    assert transfer_config(engine(role, "nixl")) == {
+        "kv_connector": "NixlConnector",
+        "kv_role": NIXL[role],
+    }
 
 
 def test_apart_without_a_word_is_nixl_and_aggregated_is_nothing() -> None:
@@ -28,9 +31,13 @@ def test_apart_without_a_word_is_nixl_and_aggregated_is_nothing() -> None:
     assert transfer_config(engine("aggregated", None)) is None
 
 
-@pytest.mark.parametrize(("name", "connector"), [("lmcache", "LMCacheConnectorV1"), ("kvbm", "DynamoConnector")])
+@pytest.mark.parametrize(
+    ("name", "connector"), [("lmcache", "LMCacheConnectorV1"), ("kvbm", "DynamoConnector")]
+)
 def test_a_cache_lies_before_nixl_in_prefill_alone(name: str, connector: str) -> None:
-    prefill, decode, whole = (transfer_config(engine(role, name)) for role in ("prefill", "decode", "aggregated"))
+    prefill, decode, whole = (
+        transfer_config(engine(role, name)) for role in ("prefill", "decode", "aggregated")
+    )
     assert prefill is not None
     inner = prefill["kv_connector_extra_config"]["connectors"]
     assert [part["kv_connector"] for part in inner] == [connector, "NixlConnector"]
@@ -40,9 +47,15 @@ def test_a_cache_lies_before_nixl_in_prefill_alone(name: str, connector: str) ->
 
 
 def test_a_raw_configuration_is_passed_on() -> None:
-    raw = {"kv_connector": "MooncakeConnector", "kv_connector_extra_config": {"a b": "';id", "x": [1, None]}}
+    raw = {
+        "kv_connector": "MooncakeConnector",
+        "kv_connector_extra_config": {"a b": "';id", "x": [1, None]},
+    }
     assert transfer_config(engine("prefill", raw)) == {"kv_role": "kv_producer", **raw}
-    assert transfer_config(engine("prefill", {**raw, "kv_role": "kv_both"})) == {**raw, "kv_role": "kv_both"}
+    assert transfer_config(engine("prefill", {**raw, "kv_role": "kv_both"})) == {
+        **raw,
+        "kv_role": "kv_both",
+    }
 
 
 def value(plan: Plan, process: str, flag: str) -> dict[str, object]:
@@ -61,10 +74,18 @@ def test_every_rank_of_an_engine_has_the_same_base() -> None:
     ports = {p.name: p.ports for p in plan.processes}
     events = value(plan, "prefill-0", "--kv-events-config")
     assert events == value(plan, "prefill-1", "--kv-events-config")
-    assert events == {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": "tcp://*:20011"}
+    assert events == {
+        "enable_kv_cache_events": True,
+        "publisher": "zmq",
+        "endpoint": "tcp://*:20011",
+    }
     assert set(range(20011, 20019)) <= set(ports["prefill-0"])
     assert set(range(20019, 20027)) <= set(ports["prefill-1"])
-    sides = {name: env(plan, name)["VLLM_NIXL_SIDE_CHANNEL_PORT"] for name in ports if name[-2:] in ("-0", "-1")}
+    sides = {
+        name: env(plan, name)["VLLM_NIXL_SIDE_CHANNEL_PORT"]
+        for name in ports
+        if name[-2:] in ("-0", "-1")
+    }
     assert (sides["prefill-0"], sides["decode-0"]) == (sides["prefill-1"], sides["decode-1"])
     assert sides["prefill-0"] != sides["decode-0"]
     hosts = {name: env(plan, name)["VLLM_NIXL_SIDE_CHANNEL_HOST"] for name in sides}
@@ -72,8 +93,12 @@ def test_every_rank_of_an_engine_has_the_same_base() -> None:
 
 
 def test_a_router_that_nobody_tells_anything_is_told_so() -> None:
-    silent = make_plan(load_recipe("dsr1-dep", ["engines.main.kv_events=false"]), FOUR, "r", "/run/r")
+    silent = make_plan(
+        load_recipe("dsr1-dep", ["engines.main.kv_events=false"]), FOUR, "r", "/run/r"
+    )
     told = make_plan(load_recipe("dsr1-dep", ["frontend.replicas=2"]), FOUR, "r", "/run/r")
-    frontends = [p.argv for plan in (silent, told) for p in plan.processes if p.name.startswith("frontend")]
+    frontends = [
+        p.argv for plan in (silent, told) for p in plan.processes if p.name.startswith("frontend")
+    ]
     assert ["--no-router-kv-events" in argv for argv in frontends] == [True, False, False]
     assert ["--router-replica-sync" in argv for argv in frontends] == [False, True, True]

@@ -1,4 +1,5 @@
-"""The phase rules against captures of real starts: the exact order of phases, and their counters."""
+"""The phase rules against captures of real starts: the exact order of phases, and their
+counters."""
 
 import re
 from pathlib import Path
@@ -24,9 +25,17 @@ STUCK = [(None, "importing")]
 
 
 def cpu(rank: int) -> list[tuple[int | None, str]]:
-    """An eager start on CPU: the EngineCore and the Worker tell their rank, rank 0's bar and Dynamo's line none."""
+    """An eager start on CPU: the EngineCore and the Worker tell their rank, rank 0's bar and
+    Dynamo's line none."""
     bar: list[tuple[int | None, str]] = [(None, "loading")] if rank == 0 else []
-    return [*STUCK, (rank, "initialising"), (rank, "loading"), *bar, (rank, "registering"), (None, "registering")]
+    return [
+        *STUCK,
+        (rank, "initialising"),
+        (rank, "loading"),
+        *bar,
+        (rank, "registering"),
+        (None, "registering"),
+    ]
 
 
 EXPECTED = {
@@ -62,7 +71,9 @@ def counters(steps: list[Step], phase: str) -> list[tuple[int | None, int | None
 
 
 def test_every_capture_is_expected() -> None:
-    assert {str(path.relative_to(LOGS).with_suffix("")) for path in LOGS.rglob("*.log")} == set(EXPECTED)
+    assert {str(path.relative_to(LOGS).with_suffix("")) for path in LOGS.rglob("*.log")} == set(
+        EXPECTED
+    )
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -109,7 +120,9 @@ def test_vllm_alone_registers_with_its_own_line() -> None:
     ],
 )
 def test_rank_of_a_prefix(prefix: str, rank: int | None) -> None:
-    assert read(f"{prefix}INFO Starting to load model /m\n".encode()) == [Step("loading", rank, None, None)]
+    assert read(f"{prefix}INFO Starting to load model /m\n".encode()) == [
+        Step("loading", rank, None, None)
+    ]
 
 
 @pytest.mark.parametrize("rules", [VLLM_PHASES, DYNAMO_PHASES, MOCKER_PHASES])
@@ -122,5 +135,8 @@ def test_rules_keep_to_the_order_of_phases(rules: tuple[PhaseRule, ...]) -> None
 
 def test_a_mocker_registers() -> None:
     """Its lines are coloured; this one is from Dynamo 1.6.1."""
-    log = b"\x1b[32m INFO\x1b[0m \x1b[2mshared_tcp_endpoint\x1b[0m: Registered endpoint 'demo.backend.generate' with\n"
+    log = (
+        b"\x1b[32m INFO\x1b[0m \x1b[2mshared_tcp_endpoint\x1b[0m: Registered endpoint"
+        b" 'demo.backend.generate' with\n"
+    )
     assert phases(read(log, rules=MOCKER_PHASES)) == [(None, "registering")]

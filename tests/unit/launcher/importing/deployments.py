@@ -28,9 +28,17 @@ def scripted(script: str) -> Imported:
 
 
 def worker(*args: str, **more: Any) -> dict[str, Any]:
-    return {"componentType": "worker", **more, "extraPodSpec": {"mainContainer": {"args": ["--model", "m", *args]}}}
+    return {
+        "componentType": "worker",
+        **more,
+        "extraPodSpec": {"mainContainer": {"args": ["--model", "m", *args]}},
+    }
 
 
 def deployed(**services: dict[str, Any]) -> Imported:
-    head = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment", "metadata": {"name": "a"}}
+    head = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "a"},
+    }
     return import_manifest(json.dumps({**head, "spec": {"services": services}}), "f.yaml")

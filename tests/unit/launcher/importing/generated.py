@@ -1,10 +1,19 @@
-"""Manifests made at random, with a value of its own in every place: what became of each can then be told."""
+"""Manifests made at random, with a value of its own in every place: what became of each can then be
+told."""
 
 import random
 from collections.abc import Callable
 from typing import Any
 
-FLAGS = ("load-format", "kv-cache-dtype", "tokenizer-mode", "dtype", "revision", "moe-backend", "download-dir")
+FLAGS = (
+    "load-format",
+    "kv-cache-dtype",
+    "tokenizer-mode",
+    "dtype",
+    "revision",
+    "moe-backend",
+    "download-dir",
+)
 POD_KEYS = (
     "tolerations",
     "affinity",
@@ -15,7 +24,15 @@ POD_KEYS = (
     "volumes",
     "dnsPolicy",
 )
-SERVICE_KEYS = ("dynamoNamespace", "annotations", "labels", "ingress", "scalingAdapter", "autoscaling", "surprise")
+SERVICE_KEYS = (
+    "dynamoNamespace",
+    "annotations",
+    "labels",
+    "ingress",
+    "scalingAdapter",
+    "autoscaling",
+    "surprise",
+)
 CONTAINER_KEYS = (
     "image",
     "workingDir",
@@ -44,7 +61,11 @@ class Maker:
         is_new = self._chance.random() < 0.5
         services = [self._frontend(is_new), *(self._worker(is_new, role) for role in self._roles())]
         spec: dict[str, Any] = {"backendFramework": "vllm", "envs": [self._variable()]}
-        spec |= {"components": services} if is_new else {"services": {s.pop("name"): s for s in services}}
+        spec |= (
+            {"components": services}
+            if is_new
+            else {"services": {s.pop("name"): s for s in services}}
+        )
         spec |= self._some(("pvcs", "annotations", "priorityClassName", "enigma"))
         deployment = {
             "apiVersion": f"nvidia.com/{'v1beta1' if is_new else 'v1alpha1'}",
@@ -52,7 +73,12 @@ class Maker:
             "metadata": {"name": self.unique(), **self._some(("labels", "namespace", "riddle"))},
             "spec": spec,
         }
-        beside = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self.unique()}, "data": self._any()}
+        beside = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self.unique()},
+            "data": self._any(),
+        }
         return self._chance.choice(([deployment], [beside, deployment], [deployment, beside]))
 
     def _roles(self) -> tuple[str, ...]:
@@ -90,9 +116,17 @@ class Maker:
         container |= {"env": [self._variable() for _ in range(3)], **self._some(CONTAINER_KEYS)}
         return self._service(f"Worker{self.unique()}", "worker", container, is_new)
 
-    def _service(self, name: str, kind: str, container: dict[str, Any], is_new: bool) -> dict[str, Any]:
-        service = {"name": name, "type" if is_new else "componentType": kind, **self._some(SERVICE_KEYS)}
+    def _service(
+        self, name: str, kind: str, container: dict[str, Any], is_new: bool
+    ) -> dict[str, Any]:
+        service = {
+            "name": name,
+            "type" if is_new else "componentType": kind,
+            **self._some(SERVICE_KEYS),
+        }
         pod = self._some(POD_KEYS)
         if is_new:
-            return service | {"podTemplate": {"spec": {**pod, "containers": [{"name": "main", **container}]}}}
+            return service | {
+                "podTemplate": {"spec": {**pod, "containers": [{"name": "main", **container}]}}
+            }
         return service | {"extraPodSpec": {**pod, "mainContainer": container}}

@@ -1,4 +1,5 @@
-"""Manifests turned into others, at random but repeatably: as text, and as trees with hostile values put in."""
+"""Manifests turned into others, at random but repeatably: as text, and as trees with hostile values
+put in."""
 
 import random
 from typing import Any
@@ -50,7 +51,19 @@ HOSTILE: tuple[Any, ...] = (
     {"name": {"deep": ["er"]}},
     [None, 1, "a", {"name": "a", "value": "b"}],
 )
-_STRANGE_KEYS = ("strange", "", "a b", "a.b", "$(id)", "line\nbreak", "env", "args", "services", "name", "replicas")
+_STRANGE_KEYS = (
+    "strange",
+    "",
+    "a b",
+    "a.b",
+    "$(id)",
+    "line\nbreak",
+    "env",
+    "args",
+    "services",
+    "name",
+    "replicas",
+)
 
 
 def mutate_tree(tree: Any, chance: random.Random) -> Any:
@@ -71,7 +84,9 @@ def mutate_tree(tree: Any, chance: random.Random) -> Any:
         other, place = chance.choice(places)
         value = chance.choice(HOSTILE)
         if isinstance(holder[key], str) and isinstance(value, str):
-            holder[key] = chance.choice((f"{value}{holder[key]}", f"{holder[key]}{value}", f"{holder[key]} {value}"))
+            holder[key] = chance.choice(
+                (f"{value}{holder[key]}", f"{holder[key]}{value}", f"{holder[key]} {value}")
+            )
         elif not isinstance(other.get(place) if isinstance(other, dict) else None, dict | list):
             _put(holder, chance.choice(_STRANGE_KEYS), value)
     return tree
@@ -90,7 +105,9 @@ def mutate_text(text: str, chance: random.Random) -> str:
         lines[at], lines[other] = lines[other], lines[at]
     elif action == 3:
         spot = chance.randrange(len(lines[at]))
-        lines[at] = lines[at][:spot] + chance.choice("'\"\\{}[]:,#&*!|>%@` \t-=$()") + lines[at][spot:]
+        lines[at] = (
+            lines[at][:spot] + chance.choice("'\"\\{}[]:,#&*!|>%@` \t-=$()") + lines[at][spot:]
+        )
     elif action == 4:
         spot = chance.randrange(len(lines[at]))
         lines[at] = lines[at][:spot] + lines[at][spot + 1 :]
@@ -102,7 +119,13 @@ def mutate_text(text: str, chance: random.Random) -> str:
 
 
 def _places(value: Any) -> Any:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, child in items:
         yield value, key
         yield from _places(child)

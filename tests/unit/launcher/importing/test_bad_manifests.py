@@ -1,4 +1,5 @@
-"""What is no manifest, or another's, ends with a message that names file, line and key, and exit code 2."""
+"""What is no manifest, or another's, ends with a message that names file, line and key, and exit
+code 2."""
 
 import os
 import sys
@@ -18,7 +19,9 @@ HEAD = "apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: 
 
 def manifest(args: str, more: str = "", command: str = "[python3, -m, dynamo.vllm]") -> str:
     container = f"{{command: {command}, args: {args}}}"
-    return f"{HEAD}  services:\n    Worker: {{{more}extraPodSpec: {{mainContainer: {container}}}}}\n"
+    return (
+        f"{HEAD}  services:\n    Worker: {{{more}extraPodSpec: {{mainContainer: {container}}}}}\n"
+    )
 
 
 def proven(text: str) -> int:
@@ -28,12 +31,15 @@ def proven(text: str) -> int:
 
 def growing(item: str) -> str:
     """Variables of which each is twice the one before."""
-    items = ", ".join(["{name: V0, value: 12345678}", *(item % (n, n - 1, n - 1) for n in range(1, 60))])
+    items = ", ".join(
+        ["{name: V0, value: 12345678}", *(item % (n, n - 1, n - 1) for n in range(1, 60))]
+    )
     return manifest("[--model, m]", f"envs: [{items}], ")
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
+    for old, new in zip("abcdefg", "bcdefgh", strict=True)
 )
 
 
@@ -44,13 +50,22 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: [\n", r"f\.yaml:\d+: not YAML"),
         ("a: 1\n", "holds line 1 no kind"),
         ("apiVersion: apps/v1\nkind: Deployment\n", "holds line 1 apps/v1 Deployment"),
-        ("apiVersion: other.io/v1\nkind: DynamoGraphDeployment\n", "holds line 1 other.io/v1 DynamoGraphDeployment"),
-        (HEAD + "  backendFramework: sglang\n", r"f\.yaml:5: spec\.backendFramework: backend is 'sglang'"),
+        (
+            "apiVersion: other.io/v1\nkind: DynamoGraphDeployment\n",
+            "holds line 1 other.io/v1 DynamoGraphDeployment",
+        ),
+        (
+            HEAD + "  backendFramework: sglang\n",
+            r"f\.yaml:5: spec\.backendFramework: backend is 'sglang'",
+        ),
         (HEAD + "  backendFramework: [vllm]\n", "backend is no text"),
         (HEAD + "  x: 1\n", "has neither services nor components"),
         (HEAD + "  services: {F: {componentType: frontend}}\n", "no service runs vLLM workers"),
         (f"{HEAD}  a: 1\n{HEAD}", "f.yaml:6: key 'apiVersion' stands twice"),
-        (f"{HEAD}  a: 1\n---\n{HEAD}  a: 1\n", "2 of kind DynamoGraphDeployment: 'a', 'a'; choose one with --name"),
+        (
+            f"{HEAD}  a: 1\n---\n{HEAD}  a: 1\n",
+            "2 of kind DynamoGraphDeployment: 'a', 'a'; choose one with --name",
+        ),
         (
             manifest("[--model, m]", command="[python3, -m, dynamo.sglang]"),
             r"f\.yaml:6: .*Worker: runs 'dynamo.sglang'",
@@ -60,12 +75,24 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
             manifest("[--model, m, --max-modl-len, '1']"),
             r"args\[2\]: unknown flag 'max-modl-len' .did you mean --max-mod",
         ),
-        (manifest("[--model, m, --tensor-parallel-size, two]"), "--tensor-parallel-size 'two': a whole number"),
+        (
+            manifest("[--model, m, --tensor-parallel-size, two]"),
+            "--tensor-parallel-size 'two': a whole number",
+        ),
         (manifest("[--model, m, --tensor-parallel-size, '16']"), "exceeds a host's 8 GPUs"),
-        (manifest("[--model, m, --tensor-parallel-size, '${TP}']"), "what .* stands for is not in the manifest"),
+        (
+            manifest("[--model, m, --tensor-parallel-size, '${TP}']"),
+            "what .* stands for is not in the manifest",
+        ),
         (manifest("[--model, m, --pipeline-parallel-size, '2']"), "no pipeline parallelism"),
-        (manifest("[--model, m, -dp, '3']", "multinode: {nodeCount: 2}, "), "3 can't be dealt evenly to 2 nodes"),
-        (manifest("[--model, m, -dp, '8']", "resources: {limits: {gpu: '4'}}, "), "need 8 on each node, which has 4"),
+        (
+            manifest("[--model, m, -dp, '3']", "multinode: {nodeCount: 2}, "),
+            "3 can't be dealt evenly to 2 nodes",
+        ),
+        (
+            manifest("[--model, m, -dp, '8']", "resources: {limits: {gpu: '4'}}, "),
+            "need 8 on each node, which has 4",
+        ),
         (manifest("[--model, m, -dp, '16']"), "need 16 on each node; dsr1's hosts have 8"),
         (manifest("[--model, m]", "replicas: 999999, "), "replicas: .* less than or equal to 1024"),
         (
@@ -74,18 +101,30 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ),
         (manifest("[--model, m, -dp, '8', -dpl, '4']"), "is 8 each, not 4"),
         (manifest("[--model, m]", "replicas: many, "), "replicas is 'many'; a whole number"),
-        (manifest("[--model, m, --max-num-seqs, '9', --max-num-batched-tokens, '8']"), "at least max_num_seqs"),
+        (
+            manifest("[--model, m, --max-num-seqs, '9', --max-num-batched-tokens, '8']"),
+            "at least max_num_seqs",
+        ),
         (manifest("[--model, m, --eplb-config, '{']"), "JSON of the form"),
         (manifest("[--model, m, stray]"), "argument 'stray' belongs to no flag"),
         (manifest('["--model", "a\\0b"]'), "a NUL byte"),
-        (manifest('["python3 -m dynamo.vllm --model \'a"]', command="[sh, -c]"), "the script can't be read: a ' is"),
+        (
+            manifest('["python3 -m dynamo.vllm --model \'a"]', command="[sh, -c]"),
+            "the script can't be read: a ' is",
+        ),
         (BOMB, "more than 50000 values once aliases are followed"),
         (growing("{name: V%d, value: '$(V%d)$(V%d)'}"), "'V15': it grows beyond 131072 bytes"),
         (
-            manifest("['A=12345678; " + "A=$A$A; " * 40 + "python3 -m dynamo.vllm --model $A']", command="[sh, -c]"),
+            manifest(
+                "['A=12345678; " + "A=$A$A; " * 40 + "python3 -m dynamo.vllm --model $A']",
+                command="[sh, -c]",
+            ),
             "grows",
         ),
-        (manifest("[--model, " + "m" * 140000 + "]"), "more than 131072 bytes, which no process can be given"),
+        (
+            manifest("[--model, " + "m" * 140000 + "]"),
+            "more than 131072 bytes, which no process can be given",
+        ),
         ("[" * 100, "nested deeper than 60 levels"),
         ("a: &a [*a]\n", r"alias \*a has no anchor"),
         ("a: !!python/object/apply:os.system [id]\n", "tag .*only YAML's own"),
@@ -113,9 +152,14 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     return ended.value.code
 
 
-@pytest.mark.parametrize("content", [b"\x7fELF\x02\x01\xff\xfe", b"a: 1\0", b"\xff\xfea\0", b"x" * (2**22 + 1)])
+@pytest.mark.parametrize(
+    "content", [b"\x7fELF\x02\x01\xff\xfe", b"a: 1\0", b"\xff\xfea\0", b"x" * (2**22 + 1)]
+)
 def test_files_that_are_no_text(
-    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    content: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "m.yaml"
     file.write_bytes(content)
@@ -128,7 +172,9 @@ def test_files_that_are_no_text(
 def test_no_such_file_a_folder_and_an_endless_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [run(monkeypatch, name) for name in (str(tmp_path / "none"), str(tmp_path), "/dev/zero")] == [2, 2, 2]
+    assert [
+        run(monkeypatch, name) for name in (str(tmp_path / "none"), str(tmp_path), "/dev/zero")
+    ] == [2, 2, 2]
     error = capsys.readouterr().err
     assert "No such file" in error
     assert "Is a directory" in error

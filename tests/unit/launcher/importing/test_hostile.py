@@ -1,4 +1,5 @@
-"""Hostile values of a manifest reach the recipe as they are, and no shell, comment or terminal on the way."""
+"""Hostile values of a manifest reach the recipe as they are, and no shell, comment or terminal on
+the way."""
 
 import sys
 from pathlib import Path
@@ -41,8 +42,15 @@ def manifest(value: str, as_script: bool = False) -> str:
         "args": words,
     }
     if as_script:
-        container |= {"command": ["sh", "-c"], "args": ['python3 -m dynamo.vllm --model /m --load-format "$A"']}
-    spec = {"services": {f"W{value}": {"componentType": "worker", "extraPodSpec": {"mainContainer": container}}}}
+        container |= {
+            "command": ["sh", "-c"],
+            "args": ['python3 -m dynamo.vllm --model /m --load-format "$A"'],
+        }
+    spec = {
+        "services": {
+            f"W{value}": {"componentType": "worker", "extraPodSpec": {"mainContainer": container}}
+        }
+    }
     head = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment"}
     metadata = {"name": value, "annotations": {value: value}}
     return yaml.safe_dump({**head, "metadata": metadata, "spec": spec, value: value})

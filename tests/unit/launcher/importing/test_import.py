@@ -4,7 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.launcher.importing.deployments import ALL, MANIFESTS, deployed, imported, said, worker
+from tests.unit.launcher.importing.deployments import (
+    ALL,
+    MANIFESTS,
+    deployed,
+    imported,
+    said,
+    worker,
+)
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.manifest.ledger import Fate
@@ -31,7 +38,9 @@ def test_it_loads_as_what_was_imported_and_plans(name: str) -> None:
 def test_every_value_has_its_note(name: str) -> None:
     """Found by walking the file anew, and asking the JSON that users see."""
     notes = json.loads(render_imported_json(imported(name)))["notes"]
-    spoken_of = {(place["document"], tuple(place["keys"])) for note in notes for place in note["places"]}
+    spoken_of = {
+        (place["document"], tuple(place["keys"])) for note in notes for place in note["places"]
+    }
     for document, path in _leaves(name):
         assert any((document, path[:end]) in spoken_of for end in range(len(path) + 1)), path
 
@@ -44,7 +53,13 @@ def _leaves(name: str) -> list[tuple[int, tuple[Any, ...]]]:
 
 
 def _paths(value: Any) -> list[tuple[Any, ...]]:
-    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    below = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [(key, *path) for key, child in below for path in _paths(child)] or [()]
 
 
@@ -53,7 +68,10 @@ def test_prefill_and_decode_over_two_nodes_each() -> None:
     decode, prefill = result.recipe["engines"]["decode"], result.recipe["engines"]["prefill"]
     assert (decode["role"], prefill["role"]) == ("decode", "prefill")
     assert (decode["nodes"], decode["ranks_per_node"]) == (2, 8)
-    assert (decode["all2all_backend"], prefill["all2all_backend"]) == ("deepep_low_latency", "deepep_high_throughput")
+    assert (decode["all2all_backend"], prefill["all2all_backend"]) == (
+        "deepep_low_latency",
+        "deepep_high_throughput",
+    )
     assert decode["eplb"] == {
         "window_size": 1000,
         "step_interval": 3000,
@@ -63,7 +81,10 @@ def test_prefill_and_decode_over_two_nodes_each() -> None:
     assert decode["dbo"] == {"decode_token_threshold": 32}
     assert decode["env"] == {"VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1"}
     assert result.recipe["timeouts"] == {"ready": 6000, "stop": 45}
-    assert result.recipe["model"] == {"path": "/weights/r1", "served_name": "deepseek-ai/DeepSeek-R1"}
+    assert result.recipe["model"] == {
+        "path": "/weights/r1",
+        "served_name": "deepseek-ai/DeepSeek-R1",
+    }
 
 
 def test_the_old_chunk_bounds_tokens_and_so_sequences() -> None:
@@ -75,10 +96,13 @@ def test_the_old_chunk_bounds_tokens_and_so_sequences() -> None:
 
 
 def test_what_only_a_cluster_knows_is_the_users_to_set() -> None:
-    assert "HF_TOKEN: set it on the hosts; its value is key 'HF_TOKEN' of secret 'hub-token'" in said(
+    assert (
+        "HF_TOKEN: set it on the hosts; its value is key 'HF_TOKEN' of secret 'hub-token'"
+        in said(imported("disagg-16.yaml"), Fate.TO_SET)
+    )
+    assert "model.path '/weights/r1' lies in volume 'weights'" in said(
         imported("disagg-16.yaml"), Fate.TO_SET
     )
-    assert "model.path '/weights/r1' lies in volume 'weights'" in said(imported("disagg-16.yaml"), Fate.TO_SET)
     assert "hf_not_a_real_one" not in render_imported_json(imported("disagg-shell.yaml"))
 
 
@@ -99,7 +123,10 @@ def test_interfaces_are_left_to_the_facts() -> None:
             {"startupProbe": {"periodSeconds": "x"}},
             r"startupProbe\.periodSeconds: periodSeconds is 'x'; a whole",
         ),
-        ({"sharedMemory": {"size": "80Zi"}}, r"sharedMemory\.size: shared memory is '80Zi'; a size such as 80Gi"),
+        (
+            {"sharedMemory": {"size": "80Zi"}},
+            r"sharedMemory\.size: shared memory is '80Zi'; a size such as 80Gi",
+        ),
     ],
 )
 def test_a_number_that_is_none_is_refused(more: dict[str, Any], wanted: str) -> None:
@@ -117,17 +144,28 @@ def test_a_lonely_decode_worker_serves_whole_requests() -> None:
     ("services", "roles"),
     [
         ({"decode": worker(), "prefill": worker()}, ["decode", "prefill"]),
-        ({"A": worker(subComponentType="decode"), "B": worker("--is-prefill-worker")}, ["decode", "prefill"]),
+        (
+            {"A": worker(subComponentType="decode"), "B": worker("--is-prefill-worker")},
+            ["decode", "prefill"],
+        ),
         ({"A": worker(), "B": worker("--disaggregation-mode", "prefill")}, ["decode", "prefill"]),
-        ({"prefill": worker("--is-decode-worker"), "decode": worker("--is-prefill-worker")}, ["decode", "prefill"]),
+        (
+            {"prefill": worker("--is-decode-worker"), "decode": worker("--is-prefill-worker")},
+            ["decode", "prefill"],
+        ),
         ({"A": worker("--is-decode-worker")}, [None]),
         ({"VllmPrefillWorker": worker()}, [None]),
-        ({"prefill": worker(), "B": worker("--is-prefill-worker"), "C": worker()}, ["prefill", "prefill", "decode"]),
+        (
+            {"prefill": worker(), "B": worker("--is-prefill-worker"), "C": worker()},
+            ["prefill", "prefill", "decode"],
+        ),
         ({"A": worker(), "B": worker()}, [None, None]),
     ],
 )
 def test_roles(services: dict[str, Any], roles: list[str | None]) -> None:
-    assert [engine.get("role") for engine in deployed(**services).recipe["engines"].values()] == roles
+    assert [
+        engine.get("role") for engine in deployed(**services).recipe["engines"].values()
+    ] == roles
 
 
 def test_a_rank_over_small_nodes_comes_to_one_host() -> None:
@@ -137,25 +175,46 @@ def test_a_rank_over_small_nodes_comes_to_one_host() -> None:
 
 
 def test_a_frontend_of_the_first_api_is_one() -> None:
-    front = {"componentType": "main", "extraPodSpec": {"mainContainer": {"args": ["--router-mode", "kv"]}}}
+    front = {
+        "componentType": "main",
+        "extraPodSpec": {"mainContainer": {"args": ["--router-mode", "kv"]}},
+    }
     assert deployed(Frontend=front, A=worker()).recipe["frontend"] == {"router_mode": "kv"}
 
 
 def test_what_dynamo_kept_in_nats_is_told() -> None:
-    flags = ["--no-router-reset-states", "--router-durable-kv-events", "--router-snapshot-threshold", "5"]
+    flags = [
+        "--no-router-reset-states",
+        "--router-durable-kv-events",
+        "--router-snapshot-threshold",
+        "5",
+    ]
     result = deployed(Frontend={"extraPodSpec": {"mainContainer": {"args": flags}}}, A=worker())
     assert "frontend" not in result.recipe
-    assert all(name in said(result, Fate.LEFT_OUT) for name in ("reset-states", "durable-kv", "snapshot"))
+    assert all(
+        name in said(result, Fate.LEFT_OUT) for name in ("reset-states", "durable-kv", "snapshot")
+    )
 
 
 def test_one_rank_has_nobody_to_send_tokens_to() -> None:
-    """vLLM runs no all2all kernels then, so a batch has no queue to fit, and an old chunk bounded nothing."""
-    flags = ["--all2all-backend", "deepep_low_latency", "--max-num-batched-tokens", "65536", "-tp", "4", "-ep"]
-    engine = deployed(A=worker(*flags, envs=[{"name": "VLLM_MOE_DP_CHUNK_SIZE", "value": "256"}])).recipe["engines"][
-        "a"
+    """vLLM runs no all2all kernels then, so a batch has no queue to fit, and an old chunk bounded
+    nothing."""
+    flags = [
+        "--all2all-backend",
+        "deepep_low_latency",
+        "--max-num-batched-tokens",
+        "65536",
+        "-tp",
+        "4",
+        "-ep",
     ]
+    engine = deployed(
+        A=worker(*flags, envs=[{"name": "VLLM_MOE_DP_CHUNK_SIZE", "value": "256"}])
+    ).recipe["engines"]["a"]
     assert engine["max_num_batched_tokens"] == 65536
-    parse_recipe(json.dumps({"name": "a", "model": {"path": "/m"}, "engines": {"a": engine}}), "r.yaml")
+    parse_recipe(
+        json.dumps({"name": "a", "model": {"path": "/m"}, "engines": {"a": engine}}), "r.yaml"
+    )
 
 
 def test_compilers_write_where_dsr1_looks_for_it() -> None:
@@ -165,7 +224,9 @@ def test_compilers_write_where_dsr1_looks_for_it() -> None:
 
 
 def test_gpus_that_a_device_asks_for_are_counted() -> None:
-    result = deployed(A=worker("-tp", "2", device={"resources": {"nvidia.com/gpu": "4"}, "schedulerName": "s"}))
+    result = deployed(
+        A=worker("-tp", "2", device={"resources": {"nvidia.com/gpu": "4"}, "schedulerName": "s"})
+    )
     assert "4 GPUs on each node, and the engine takes 2" in said(result, Fate.REWRITTEN)
     assert not said(result, Fate.NOT_KNOWN)
 
@@ -183,16 +244,27 @@ def test_placeholders_are_the_users_to_fill_in() -> None:
     [
         ('{"kv_connector":"NixlConnector","kv_role":"kv_both"}', "nixl"),
         ('{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}', "lmcache"),
-        ('{"kv_connector":"Other","kv_role":"kv_both"}', {"kv_connector": "Other", "kv_role": "kv_both"}),
+        (
+            '{"kv_connector":"Other","kv_role":"kv_both"}',
+            {"kv_connector": "Other", "kv_role": "kv_both"},
+        ),
     ],
 )
 def test_how_caches_move(written: str, wanted: Any) -> None:
-    assert deployed(A=worker("--kv-transfer-config", written)).recipe["engines"]["a"]["kv_transfer"] == wanted
+    assert (
+        deployed(A=worker("--kv-transfer-config", written)).recipe["engines"]["a"]["kv_transfer"]
+        == wanted
+    )
 
 
 def test_the_old_connectors() -> None:
-    result = deployed(decode=worker("--connector", "nixl"), prefill=worker("--connector", "kvbm", "nixl"))
-    assert [engine["kv_transfer"] for engine in result.recipe["engines"].values()] == ["nixl", "kvbm"]
+    result = deployed(
+        decode=worker("--connector", "nixl"), prefill=worker("--connector", "kvbm", "nixl")
+    )
+    assert [engine["kv_transfer"] for engine in result.recipe["engines"].values()] == [
+        "nixl",
+        "kvbm",
+    ]
 
 
 def test_a_short_start_leaves_dsr1s_own_timeout() -> None:
@@ -209,7 +281,11 @@ def test_two_models_are_two_recipes() -> None:
 def test_the_newer_api_and_kubectls_lists() -> None:
     result = imported("components.yaml")
     worker = result.recipe["engines"]["worker"]
-    assert (worker["nodes"], worker["ranks_per_node"], worker["max_num_batched_tokens"]) == (2, 8, 256)
+    assert (worker["nodes"], worker["ranks_per_node"], worker["max_num_batched_tokens"]) == (
+        2,
+        8,
+        256,
+    )
     assert worker["env"]["NCCL_NVLS_ENABLE"] == "0"
     assert result.recipe["runtime"]["env"] == {"HF_HUB_OFFLINE": "1"}
     assert "service 'Planner' (planner): dsr1 runs none" in said(result, Fate.LEFT_OUT)

@@ -1,4 +1,5 @@
-"""Whatever a file holds, it is refused with a message, or imported whole: no traceback, and nothing dropped unsaid."""
+"""Whatever a file holds, it is refused with a message, or imported whole: no traceback, and nothing
+dropped unsaid."""
 
 import random
 from pathlib import Path
@@ -11,7 +12,12 @@ from tests.unit.launcher.importing.mutation import mutate_text, mutate_tree
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.proof import prove
-from dsr1.launcher.importing.rendering import printable, render_imported_json, render_notes, render_recipe
+from dsr1.launcher.importing.rendering import (
+    printable,
+    render_imported_json,
+    render_notes,
+    render_recipe,
+)
 
 MANIFESTS = sorted((Path(__file__).parents[3] / "data" / "manifests").glob("*.yaml"))
 ROUNDS = 30

@@ -13,7 +13,13 @@ from dsr1.launcher.importing.rendering import render_imported_json, render_recip
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:
-    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    below = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [leaf for key, child in below for leaf in leaves(child, (*path, key))] or [(path, value)]
 
 
@@ -31,7 +37,11 @@ def test_generated_manifests(seed: int) -> None:
         for path, value in leaves(document):
             said = [fates.get((number, path[:end])) for end in range(len(path) + 1)]
             assert any(said), f"{path}: {value} is dropped"
-            if "unique" in str(value) and set(said) <= {None, Fate.USED.value} and len(str(value)) < 40:
+            if (
+                "unique" in str(value)
+                and set(said) <= {None, Fate.USED.value}
+                and len(str(value)) < 40
+            ):
                 assert str(value).lower() in recipe.lower(), f"{path}: {value} is said to be used"
 
 
@@ -42,7 +52,9 @@ def test_a_value_in_a_script_is_in_the_recipe() -> None:
         result = import_manifest(text, "f.yaml")
         for path, value in leaves(documents):
             if "args" in path:
-                words = [word for word in str(value).replace("\\\n", " ").split() if "unique" in word]
+                words = [
+                    word for word in str(value).replace("\\\n", " ").split() if "unique" in word
+                ]
                 assert all(word in json.dumps(result.recipe) for word in words)
 
 
@@ -57,12 +69,16 @@ def test_unknown_keys_are_called_so() -> None:
                     "services": {
                         "Worker": {
                             "replica": 2,
-                            "extraPodSpec": {"mainContainer": {"args": ["--model", "m"], "envv": [{"name": "A"}]}},
+                            "extraPodSpec": {
+                                "mainContainer": {"args": ["--model", "m"], "envv": [{"name": "A"}]}
+                            },
                         }
                     }
                 },
             }
         ]
     )
-    unknown = [note for note in import_manifest(text, "f.yaml").notes if note.fate is Fate.NOT_KNOWN]
+    unknown = [
+        note for note in import_manifest(text, "f.yaml").notes if note.fate is Fate.NOT_KNOWN
+    ]
     assert [note.places[0].path[-1] for note in unknown] == ["envv", "replica"]

@@ -14,8 +14,14 @@ SECRET = "hf_SECRETVALUE"
 
 def imported(keep_unknown: bool = False, **container: Any) -> Imported:
     worker = {"componentType": "worker", "extraPodSpec": {"mainContainer": container}}
-    head = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment", "metadata": {"name": "a"}}
-    return import_manifest(json.dumps({**head, "spec": {"services": {"decode": worker}}}), "f.yaml", "", keep_unknown)
+    head = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "a"},
+    }
+    return import_manifest(
+        json.dumps({**head, "spec": {"services": {"decode": worker}}}), "f.yaml", "", keep_unknown
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +77,9 @@ def test_a_secret_variable_is_asked_for(name: str, value: str) -> None:
     assert "ekrit2" not in text
 
 
-@pytest.mark.parametrize("flag", [["--api-key", "sekrit2"], ["--hub-token=sekrit2"], ["--odd", "hf_sekrit2"]])
+@pytest.mark.parametrize(
+    "flag", [["--api-key", "sekrit2"], ["--hub-token=sekrit2"], ["--odd", "hf_sekrit2"]]
+)
 def test_a_secret_flag_is_not_passed_on(flag: list[str]) -> None:
     result = imported(keep_unknown=True, args=["--model", "m", *flag])
     text = render_recipe(result, "d.yaml")
@@ -79,11 +87,15 @@ def test_a_secret_flag_is_not_passed_on(flag: list[str]) -> None:
     assert "sekrit2" not in text
 
 
-@pytest.mark.parametrize("name", ["PATH", "VLLM_COMPASS", "MAX_TOKENS", "KEY_PATH", "TOKENIZERS_PARALLELISM"])
+@pytest.mark.parametrize(
+    "name", ["PATH", "VLLM_COMPASS", "MAX_TOKENS", "KEY_PATH", "TOKENIZERS_PARALLELISM"]
+)
 def test_other_names_are_none(name: str) -> None:
     assert not is_secret(name, "hf_transfer")
 
 
-@pytest.mark.parametrize("text", ["pip install hf_transfer", "a --max-num-tokens 8", "disk-cache-folder", "X=1"])
+@pytest.mark.parametrize(
+    "text", ["pip install hf_transfer", "a --max-num-tokens 8", "disk-cache-folder", "X=1"]
+)
 def test_other_texts_stay(text: str) -> None:
     assert conceal(text) == text

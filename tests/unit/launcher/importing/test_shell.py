@@ -9,7 +9,10 @@ from dsr1.launcher.importing.shell.shell import read_script
 
 
 def words(script: str, arguments: tuple[str, ...] = (), **variables: str) -> list[list[str]]:
-    return [[word.text for word in command.words] for command in read_script(script, variables, arguments)]
+    return [
+        [word.text for word in command.words]
+        for command in read_script(script, variables, arguments)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,9 @@ def test_words(script: str, wanted: list[list[str]]) -> None:
     assert words(script) == wanted
 
 
-@pytest.mark.parametrize("text", ["a b", "';id", '"', "$(id)", "`id`", "\\", "x\ny", "#", "${A}", "&&", "é"])
+@pytest.mark.parametrize(
+    "text", ["a b", "';id", '"', "$(id)", "`id`", "\\", "x\ny", "#", "${A}", "&&", "é"]
+)
 def test_what_shlex_quotes_is_one_word(text: str) -> None:
     assert words(f"run {shlex.quote(text)} end") == [["run", text, "end"]]
 
@@ -132,7 +137,7 @@ def test_only_a_shell_knows(text: str) -> None:
 
 
 def test_lines_are_counted() -> None:
-    (first, second) = read_script("a \\\n  b\n\nc", {})
+    first, second = read_script("a \\\n  b\n\nc", {})
     assert [word.line for word in (*first.words, *second.words)] == [0, 1, 3]
 
 

@@ -1,4 +1,5 @@
-"""Variables: which there are and where they are explained, who wins, and what adapters make of them."""
+"""Variables: which there are and where they are explained, who wins, and what adapters make of
+them."""
 
 import re
 from collections.abc import Iterator
@@ -45,8 +46,12 @@ def plans(tmp_path: Path) -> Iterator[Plan]:
     facts = facts_of(tmp_path / "dgx", load_platform("dgx-h100")) | KEYLESS
     both = {"a": facts, "b": facts}
     yield make_plan(load_recipe("dsr1-dep"), HOSTS, "r", "/r", both)
-    yield make_plan(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=4"]), HOSTS[:1], "r", "/r")
-    kvbm = parse_recipe("name: t\nmodel: {path: /m}\nengines: {main: {kv_transfer: kvbm, ranks_per_node: 1}}", "t")
+    yield make_plan(
+        load_recipe("dsr1-dep", ["engines.main.ranks_per_node=4"]), HOSTS[:1], "r", "/r"
+    )
+    kvbm = parse_recipe(
+        "name: t\nmodel: {path: /m}\nengines: {main: {kv_transfer: kvbm, ranks_per_node: 1}}", "t"
+    )
     yield make_plan(kvbm, HOSTS[:1], "r", "/r")
     yield plan_of(tmp_path / "roce", odd_gids(load_platform("rocep")), DISAGGREGATED)
     yield plan_of(tmp_path / "gpu", load_platform("dgx-h100"), PER_GPU)
@@ -54,7 +59,9 @@ def plans(tmp_path: Path) -> Iterator[Plan]:
 
 def test_every_variable_is_explained(tmp_path: Path) -> None:
     processes = [process for plan in plans(tmp_path) for process in plan.processes]
-    names = {v.name for p in processes for v in p.env} | {s.name for p in processes for s in p.secrets}
+    names = {v.name for p in processes for v in p.env} | {
+        s.name for p in processes for s in p.secrets
+    }
     explained = set(re.findall(r"`([A-Z][A-Z0-9_]+)(?:=[^`]*)?`", PAGE.read_text()))
     assert names - explained == set()
     assert explained - names == {"VLLM_USE_DEEP_GEMM", "VLLM_MOE_USE_DEEP_GEMM"}
@@ -72,13 +79,21 @@ def test_a_rank_of_its_own_process_gets_its_own_adapter(tmp_path: Path) -> None:
 
 def test_two_engines_on_a_host_map_their_own_gpus(tmp_path: Path) -> None:
     halves = "{role: %s, nodes: 2, ranks_per_node: 4}"
-    plan = plan_of(tmp_path, load_platform("dgx-h100"), f"p: {halves % 'prefill'}, d: {halves % 'decode'}")
-    assert of_adapters(plan, "p-0")["VLLM_GPU_NIC_PCIE_MAPPING"].startswith("0000:1b:00.0=0000:18:00.0,")
-    assert of_adapters(plan, "d-1")["VLLM_GPU_NIC_PCIE_MAPPING"].startswith("0000:9d:00.0=0000:9a:00.0,")
+    plan = plan_of(
+        tmp_path, load_platform("dgx-h100"), f"p: {halves % 'prefill'}, d: {halves % 'decode'}"
+    )
+    assert of_adapters(plan, "p-0")["VLLM_GPU_NIC_PCIE_MAPPING"].startswith(
+        "0000:1b:00.0=0000:18:00.0,"
+    )
+    assert of_adapters(plan, "d-1")["VLLM_GPU_NIC_PCIE_MAPPING"].startswith(
+        "0000:9d:00.0=0000:9a:00.0,"
+    )
 
 
 def test_an_index_is_forced_where_the_automatic_one_has_no_address(tmp_path: Path) -> None:
-    found = of_adapters(plan_of(tmp_path, odd_gids(load_platform("rocep")), DISAGGREGATED), "decode-0")
+    found = of_adapters(
+        plan_of(tmp_path, odd_gids(load_platform("rocep")), DISAGGREGATED), "decode-0"
+    )
     assert {found[f"{user}_IB_GID_INDEX"] for user in ("NCCL", "NVSHMEM", "UCX")} == {"3"}
 
 
@@ -96,23 +111,34 @@ def test_adapters_of_the_users_own_choice(tmp_path: Path) -> None:
     assert of_adapters(plan, "main-0")["NCCL_IB_HCA"] == "=mlx5_10:1,mlx5_0:1,mlx5_3:1"
     facts = facts_of(tmp_path / "2", platform)
     hosts = (Host("a", "10.0.0.1", "e", hca=("mlx5_4",)), HOSTS[1])
-    recipe = parse_recipe(f"name: t\nmodel: {{path: /m}}\nengines: {{{AGGREGATED}}}\nhca: [mlx5_5]\n", "t")
+    recipe = parse_recipe(
+        f"name: t\nmodel: {{path: /m}}\nengines: {{{AGGREGATED}}}\nhca: [mlx5_5]\n", "t"
+    )
     plan = make_plan(recipe, hosts, "r", "/r", {"a": facts, "b": facts})
-    assert [of_adapters(plan, f"main-{n}")["NCCL_IB_HCA"] for n in (0, 1)] == ["=mlx5_4:1", "=mlx5_5:1"]
-    with pytest.raises(InputError, match=r"hca: 'mlx5_99' is no adapter of a; there are: mlx5_0:1, mlx5_1:1"):
+    assert [of_adapters(plan, f"main-{n}")["NCCL_IB_HCA"] for n in (0, 1)] == [
+        "=mlx5_4:1",
+        "=mlx5_5:1",
+    ]
+    with pytest.raises(
+        InputError, match=r"hca: 'mlx5_99' is no adapter of a; there are: mlx5_0:1, mlx5_1:1"
+    ):
         plan_of(tmp_path / "3", platform, AGGREGATED, "hca: [mlx5_99]\n")
 
 
 @pytest.mark.parametrize("word", ["", "a b", "';id", "x,y", "=mlx5_0", "mlx5_0:x", "[1]\n"])
 def test_what_is_no_adapters_name(word: str) -> None:
     with pytest.raises(InputError, match="hca"):
-        parse_recipe(f"name: t\nmodel: {{path: /m}}\nengines: {{{AGGREGATED}}}\nhca: [{word!r}]\n", "t")
+        parse_recipe(
+            f"name: t\nmodel: {{path: /m}}\nengines: {{{AGGREGATED}}}\nhca: [{word!r}]\n", "t"
+        )
 
 
 def test_hostile_names_reach_no_variable(tmp_path: Path) -> None:
     platform = load_platform("dgx-h100")
     before, _, _ = platform["adapters"]["mlx5_0"]["at"].rpartition("18:00.0")
-    for number, name in enumerate(("a b", "';id", "x,y", "=z", "^q", "n\nm", '{"a": 1}', "\udcff", "-x", "é")):
+    for number, name in enumerate(
+        ("a b", "';id", "x,y", "=z", "^q", "n\nm", '{"a": 1}', "\udcff", "-x", "é")
+    ):
         platform["adapters"][name] = {"at": f"{before}18:{number:02x}.1"}
     value = of_adapters(plan_of(tmp_path, platform, AGGREGATED), "main-0")["NCCL_IB_HCA"]
     assert re.fullmatch(r"=(mlx5_\d+:1,?){8}", value)
@@ -128,7 +154,9 @@ def test_a_hostile_name_stays_within_a_comment(tmp_path: Path) -> None:
 
 
 def test_the_recipes_word_wins_and_a_note_says_over_what(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, load_platform("dgx-h100"), AGGREGATED, "runtime: {env: {NCCL_IB_HCA: mlx5}}\n")
+    plan = plan_of(
+        tmp_path, load_platform("dgx-h100"), AGGREGATED, "runtime: {env: {NCCL_IB_HCA: mlx5}}\n"
+    )
     assert of_adapters(plan, "main-1")["NCCL_IB_HCA"] == "mlx5"
     (note,) = plan.notes
     assert note.startswith("a, b: NCCL_IB_HCA=mlx5 (recipe runtime.env) goes before =mlx5_0:1,")
@@ -141,7 +169,9 @@ def test_the_recipes_word_wins_and_a_note_says_over_what(tmp_path: Path) -> None
         ("NVSHMEM_HCA_PE_MAPPING", {"NVSHMEM_HCA_LIST"}),
     ],
 )
-def test_the_recipes_other_way_to_say_it_is_not_meddled_with(tmp_path: Path, own: str, gone: set[str]) -> None:
+def test_the_recipes_other_way_to_say_it_is_not_meddled_with(
+    tmp_path: Path, own: str, gone: set[str]
+) -> None:
     platform = load_platform("dgx-h100")
     before = of_adapters(plan_of(tmp_path / "1", platform, DISAGGREGATED), "decode-0")
     env = f"runtime: {{env: {{{own}: 'mlx5_0:1'}}}}\n"
@@ -152,7 +182,9 @@ def test_the_recipes_other_way_to_say_it_is_not_meddled_with(tmp_path: Path, own
 def test_adapters_that_make_no_sense_are_left_out_with_a_note() -> None:
     facts = {"ib.devices": Fact([{"name": 1}], "a liar")}
     plan = make_plan(load_recipe("dsr1-dep"), HOSTS, "r", "/r", {"a": facts, "b": facts})
-    assert plan.notes[0].startswith("a, b: no adapters are set: its facts make no sense: ib.devices[0]")
+    assert plan.notes[0].startswith(
+        "a, b: no adapters are set: its facts make no sense: ib.devices[0]"
+    )
     assert of_adapters(plan, "main-0") == {}
 
 
@@ -161,19 +193,38 @@ def test_lies_leave_a_plan_or_a_note_and_no_odd_value(tmp_path: Path) -> None:
     recipe = load_recipe("dsr1-dep")
     topology = make_topology(recipe, HOSTS)
     lies: tuple[Value, ...] = (None, -1, "x,y\n", {"a": [1]}, float("nan"))
-    for fact in ("ib.devices", "pci.gpus", "net.interfaces", "net.default", "net.control", "gpu.devices"):
-        for value in (twin for lie in lies for twin in twisted(honest[fact].value if fact in honest else [{}], lie)):
-            choices = choose_adapters(recipe, topology, {"a": honest | {fact: Fact(value, "a liar")}})
-            for variable in rdma_variables(choices["a"], Uses(deepep=True, nixl=True, devices=tuple(range(8)))):
+    for fact in (
+        "ib.devices",
+        "pci.gpus",
+        "net.interfaces",
+        "net.default",
+        "net.control",
+        "gpu.devices",
+    ):
+        for value in (
+            twin
+            for lie in lies
+            for twin in twisted(honest[fact].value if fact in honest else [{}], lie)
+        ):
+            choices = choose_adapters(
+                recipe, topology, {"a": honest | {fact: Fact(value, "a liar")}}
+            )
+            for variable in rdma_variables(
+                choices["a"], Uses(deepep=True, nixl=True, devices=tuple(range(8)))
+            ):
                 assert re.fullmatch(r"[A-Za-z0-9_:=,.]*", variable.value), (fact, value)
 
 
 def test_waiting_for_others_takes_as_long_as_the_start_may() -> None:
     def argv(*changes: str) -> str:
-        return " ".join(make_plan(load_recipe("dsr1-dep", list(changes)), HOSTS, "r", "/r").processes[-1].argv)
+        return " ".join(
+            make_plan(load_recipe("dsr1-dep", list(changes)), HOSTS, "r", "/r").processes[-1].argv
+        )
 
     assert "--distributed-timeout-seconds 5400 --cpu-distributed-timeout-seconds 5400" in argv()
     assert "--cpu-distributed-timeout-seconds" not in argv("timeouts.ready=900")
     assert "distributed-timeout" not in argv("timeouts.ready=500")
     own = argv("engines.main.args={distributed_timeout_seconds: 60}")
-    assert re.findall(r"--distributed[-_]timeout[-_]seconds \d+", own) == ["--distributed-timeout-seconds 60"]
+    assert re.findall(r"--distributed[-_]timeout[-_]seconds \d+", own) == [
+        "--distributed-timeout-seconds 60"
+    ]

@@ -15,7 +15,11 @@ from dsr1.launcher.recipe.load import Changes, resolve_recipe
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "plans"
 HOSTS = tuple(Host(f"node{n}", f"10.0.0.{n}", f"eth{n}") for n in range(1, 7))
-KVBM = ("engines.prefill.kv_transfer=kvbm", "engines.prefill.ranks_per_node=1", "engines.prefill.eplb=null")
+KVBM = (
+    "engines.prefill.kv_transfer=kvbm",
+    "engines.prefill.ranks_per_node=1",
+    "engines.prefill.eplb=null",
+)
 MANY = ("frontend.replicas=2", "engines.decode.replicas=2")
 CASES = {
     "dsr1-dep": ("dsr1-dep", 2, Changes()),
@@ -32,7 +36,14 @@ WHOLE = ("dsr1-dep", "dsr1-vllm", "dsr1-disagg-h200", "dsr1-disagg-8gpu")
 
 def rendered(case: str) -> str:
     recipe, hosts, changes = CASES[case]
-    return render_text(make_plan(resolve_recipe(recipe, changes).recipe, HOSTS[:hosts], "golden", "/run/golden")) + "\n"
+    return (
+        render_text(
+            make_plan(
+                resolve_recipe(recipe, changes).recipe, HOSTS[:hosts], "golden", "/run/golden"
+            )
+        )
+        + "\n"
+    )
 
 
 @pytest.mark.parametrize("case", WHOLE)
@@ -43,7 +54,9 @@ def test_plan_is_as_it_was(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_no_two_processes_of_a_host_share_a_port(case: str) -> None:
     recipe, hosts, changes = CASES[case]
-    for host in make_plan(resolve_recipe(recipe, changes).recipe, HOSTS[:hosts], "golden", "/run/golden").hosts:
+    for host in make_plan(
+        resolve_recipe(recipe, changes).recipe, HOSTS[:hosts], "golden", "/run/golden"
+    ).hosts:
         ports = [port for process in host.processes for port in process.ports]
         assert len(ports) == len(set(ports))
 
@@ -54,8 +67,12 @@ def test_a_rehearsal_keeps_hosts_ports_and_order(case: str) -> None:
     recipe = resolve_recipe(name, changes).recipe
     real = make_plan(recipe, HOSTS[:hosts], "r", "/run/r")
     rehearsed = make_plan(rehearse(recipe), HOSTS[:hosts], "r", "/run/r")
-    engines = [(p.name, p.host, p.wave, p.ranks, set(p.ports) - {8000}) for p in real.processes if p.ranks]
-    assert [(p.name, p.host, p.wave, p.ranks) for p in rehearsed.processes if p.ranks] == [row[:4] for row in engines]
+    engines = [
+        (p.name, p.host, p.wave, p.ranks, set(p.ports) - {8000}) for p in real.processes if p.ranks
+    ]
+    assert [(p.name, p.host, p.wave, p.ranks) for p in rehearsed.processes if p.ranks] == [
+        row[:4] for row in engines
+    ]
     if recipe.stack == "dynamo":
         assert [set(p.ports) for p in rehearsed.processes if p.ranks] == [row[4] for row in engines]
 

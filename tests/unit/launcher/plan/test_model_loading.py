@@ -30,7 +30,9 @@ def notes(site: Mapping[str, Facts], answer: RuntimeAnswer = VLLM, *changes: str
     ("kind", "memory", "ahead"),
     [("xfs", MUCH, True), ("nfs4", MUCH, False), ("xfs", LITTLE, False), ("ceph", MUCH, True)],
 )
-def test_reading_ahead_is_advised_where_vllm_does_not_by_itself(kind: str, memory: int, ahead: bool) -> None:
+def test_reading_ahead_is_advised_where_vllm_does_not_by_itself(
+    kind: str, memory: int, ahead: bool
+) -> None:
     found = notes({"a": told(kind, memory), "b": told(kind, memory)})
     assert any("safetensors-load-strategy: prefetch" in note for note in found) == ahead
     assert all(note.endswith(" (a, b)") for note in found)
@@ -39,7 +41,8 @@ def test_reading_ahead_is_advised_where_vllm_does_not_by_itself(kind: str, memor
 
 def test_a_page_cache_that_cannot_hold_the_model_is_told() -> None:
     assert any(
-        "the page cache can't hold 689 GB: every rank reads nfs4 anew" in n for n in notes({"a": told("nfs4", LITTLE)})
+        "the page cache can't hold 689 GB: every rank reads nfs4 anew" in n
+        for n in notes({"a": told("nfs4", LITTLE)})
     )
 
 
@@ -48,14 +51,17 @@ def test_what_this_vllm_does_not_know_is_not_advised() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", ["{load-format: dummy}", "{safetensors_load_strategy: eager, enable_ep_weight_filter: false}"]
+    "args",
+    ["{load-format: dummy}", "{safetensors_load_strategy: eager, enable_ep_weight_filter: false}"],
 )
 def test_what_the_recipe_says_it_means(args: str) -> None:
     assert notes({"a": told("xfs", MUCH)}, VLLM, f"engines.main.args={args}") == []
 
 
 def test_a_loader_that_reads_ahead_itself() -> None:
-    (only,) = notes({"a": told("xfs", MUCH)}, VLLM, "engines.main.args={load-format: fastsafetensors}")
+    (only,) = notes(
+        {"a": told("xfs", MUCH)}, VLLM, "engines.main.args={load-format: fastsafetensors}"
+    )
     assert "enable-ep-weight-filter" in only
 
 

@@ -13,7 +13,9 @@ from dsr1.launcher.recipe.load import load_recipe, parse_recipe
 TWO = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth1"))
 
 
-def planned(engines: str, hosts: tuple[Host, ...] = TWO, stack: str = "dynamo", more: str = "") -> Plan:
+def planned(
+    engines: str, hosts: tuple[Host, ...] = TWO, stack: str = "dynamo", more: str = ""
+) -> Plan:
     text = f"name: t\nmodel: {{path: /m}}\nstack: {stack}\nengines: {{{engines}}}\n{more}"
     return make_plan(parse_recipe(text, "t.yaml"), hosts, "t-1", "/run/t-1")
 
@@ -28,9 +30,10 @@ def test_dsr1_dep_over_two_hosts() -> None:
     assert [rank.rank for rank in plan.ranks] == list(range(16))
     assert plan.service.registrations == 2
     assert (
-        "--data-parallel-size 16 --data-parallel-hybrid-lb --data-parallel-size-local 8 --data-parallel-start-rank 8 "
-        "--data-parallel-address 10.0.0.1 --data-parallel-rpc-port 20002 --enable-expert-parallel "
-        "--all2all-backend deepep_low_latency" in argv(plan, "main-1")
+        "--data-parallel-size 16 --data-parallel-hybrid-lb --data-parallel-size-local 8"
+        " --data-parallel-start-rank 8 --data-parallel-address 10.0.0.1 --data-parallel-rpc-port"
+        " 20002 --enable-expert-parallel --all2all-backend deepep_low_latency"
+        in argv(plan, "main-1")
     )
 
 
@@ -51,7 +54,9 @@ def test_headless_registers_the_leader_alone() -> None:
 def test_two_engines_split_one_host() -> None:
     engine = "{role: %s, nodes: 1, ranks_per_node: 4}"
     plan = planned(f"p: {engine % 'prefill'}, d: {engine % 'decode'}", TWO[:1])
-    seen = {p.name: {v.name: v.value for v in p.env}.get("CUDA_VISIBLE_DEVICES") for p in plan.processes}
+    seen = {
+        p.name: {v.name: v.value for v in p.env}.get("CUDA_VISIBLE_DEVICES") for p in plan.processes
+    }
     assert (seen["p-0"], seen["d-0"]) == ("0,1,2,3", "4,5,6,7")
     ports = [port for process in plan.processes for port in process.ports]
     assert len(ports) == len(set(ports))
@@ -102,12 +107,15 @@ def test_what_cannot_be_laid_out_is_refused(engines: str, more: str, wanted: str
 
 
 def test_vllms_servers_stand_behind_one_address() -> None:
-    """Each replica has its own, on its leader's host; etcd's gateway deals connections out to them."""
+    """Each replica has its own, on its leader's host; etcd's gateway deals connections out to
+    them."""
     plan = planned("main: {nodes: 1, replicas: 2, ranks_per_node: 2}", stack="vllm")
     assert [p.name for p in plan.processes] == ["gateway", "main-r0-0", "main-r1-0"]
     assert "--host 10.0.0.1 --port 20002" in argv(plan, "main-r0-0")
     assert "--host 10.0.0.2 --port 20003" in argv(plan, "main-r1-0")
-    assert argv(plan, "gateway").endswith("--endpoints 10.0.0.1:20002,10.0.0.2:20003 --retry-delay 1s")
+    assert argv(plan, "gateway").endswith(
+        "--endpoints 10.0.0.1:20002,10.0.0.2:20003 --retry-delay 1s"
+    )
     assert plan.service.fronts == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
     assert (plan.service.url, plan.service.registrations) == ("http://10.0.0.1:8000", None)
     assert [(w.process, w.ranks, w.url) for w in plan.service.workers] == [
@@ -124,7 +132,9 @@ def test_vllms_servers_stand_behind_one_address() -> None:
         ("layout: per_gpu, ranks_per_node: 2", [(0,), (1,), (2,), (3,)]),
     ],
 )
-def test_a_server_of_vllms_has_the_ranks_of_its_process(engine: str, ranks: list[tuple[int, ...]]) -> None:
+def test_a_server_of_vllms_has_the_ranks_of_its_process(
+    engine: str, ranks: list[tuple[int, ...]]
+) -> None:
     plan = planned(f"main: {{{engine}}}", stack="vllm")
     assert [worker.ranks for worker in plan.service.workers] == ranks
     ports = [port for process in plan.processes for port in process.ports]
@@ -136,10 +146,17 @@ def test_a_server_of_vllms_has_the_ranks_of_its_process(engine: str, ranks: list
 def test_hostile_values_stay_one_argument(value: str) -> None:
     plan = planned(f"main: {{args: {{load-format: {json.dumps(value)}}}}}", this_machine(1, 8))
     assert value in plan.processes[-1].argv
-    assert json.loads(render_json(plan))["hosts"][0]["processes"][-1]["argv"] == list(plan.processes[-1].argv)
+    assert json.loads(render_json(plan))["hosts"][0]["processes"][-1]["argv"] == list(
+        plan.processes[-1].argv
+    )
     assert render_text(plan)
 
 
 def test_setup_lines_never_touch_the_command() -> None:
     plan = planned("main: {}", more="runtime: {setup: [module load cuda]}")
-    assert plan.processes[-1].argv[:4] == ("bash", "-c", 'set -e\nmodule load cuda\nexec "$@"', "dsr1")
+    assert plan.processes[-1].argv[:4] == (
+        "bash",
+        "-c",
+        'set -e\nmodule load cuda\nexec "$@"',
+        "dsr1",
+    )

@@ -1,4 +1,5 @@
-"""The environment that a plan gives to hosts as they are sold: which adapters, and the variables that follow."""
+"""The environment that a plan gives to hosts as they are sold: which adapters, and the variables
+that follow."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ DISAGGREGATED = (
     "prefill: {role: prefill, nodes: 1, all2all_backend: deepep_high_throughput}, "
     "decode: {role: decode, nodes: 1, all2all_backend: deepep_low_latency}"
 )
-OF_ADAPTERS = ("NCCL_IB", "NVSHMEM_HCA", "NVSHMEM_IB", "NVSHMEM_IBGDA", "UCX_", "VLLM_GPU_NIC", "VLLM_NIC")
+OF_ADAPTERS = (
+    "NCCL_IB",
+    "NVSHMEM_HCA",
+    "NVSHMEM_IB",
+    "NVSHMEM_IBGDA",
+    "UCX_",
+    "VLLM_GPU_NIC",
+    "VLLM_NIC",
+)
 
 
 def plan_of(root: Path, platform: dict[str, Any], engines: str, more: str = "") -> Plan:

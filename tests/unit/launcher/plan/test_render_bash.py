@@ -54,7 +54,9 @@ def test_golden(case: str) -> None:
 @pytest.mark.parametrize("case", ["dsr1-dep", "dsr1-vllm"])
 def test_clean_for_shellcheck(case: str) -> None:
     tool = Path(sys.executable).with_name("shellcheck")
-    checked = subprocess.run((tool, "-"), input=rendered(case), capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        (tool, "-"), input=rendered(case), capture_output=True, text=True, check=False
+    )
     assert checked.stdout == ""
 
 
@@ -66,12 +68,16 @@ def test_of_a_secret_there_is_only_its_place() -> None:
 
 def a_plan(*processes: Process, addresses: tuple[str, ...] = ("127.0.0.1",)) -> Plan:
     hosts = dict(zip(("a", "b"), addresses, strict=False))
-    parts = (HostPlan("r", name, at, tuple(p for p in processes if p.host == name)) for name, at in hosts.items())
+    parts = (
+        HostPlan("r", name, at, tuple(p for p in processes if p.host == name))
+        for name, at in hosts.items()
+    )
     return Plan("r", "t", tuple(parts), Service("127.0.0.1", 1, "m", None), ())
 
 
 def a_process(name: str, argv: tuple[str, ...], **more: object) -> Process:
-    return Process(**{"name": name, "group": name, "host": "a", "argv": argv, "grace_s": 1.0} | more)  # type: ignore[arg-type]
+    values = {"name": name, "group": name, "host": "a", "argv": argv, "grace_s": 1.0} | more
+    return Process(**values)  # type: ignore[arg-type]
 
 
 def write(plan: Plan, folder: Path) -> Path:
@@ -83,7 +89,9 @@ def write(plan: Plan, folder: Path) -> Path:
 @contextmanager
 def running(plan: Plan, folder: Path, host: str = "a") -> Iterator["subprocess.Popen[str]"]:
     argv = ("bash", str(write(plan, folder)), host)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as script:
         try:
             yield script
         finally:
@@ -120,18 +128,30 @@ def marked(folder: Path) -> tuple[Variable, ...]:
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_values_reach_the_process_as_they_are(value: str, tmp_path: Path) -> None:
-    process = a_process("p", ("printf", r"%s\n", value, "--x", value), env=(Variable("V", value, f"a\n{value}"),))
+    process = a_process(
+        "p", ("printf", r"%s\n", value, "--x", value), env=(Variable("V", value, f"a\n{value}"),)
+    )
     script = write(a_plan(process), tmp_path)
-    ran = subprocess.run(("bash", script, "--process", "p"), capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        ("bash", script, "--process", "p"), capture_output=True, text=True, check=True
+    )
     assert ran.stdout == f"{value}\n--x\n{value}\n"
-    env = write(a_plan(a_process("p", ("printenv", "V"), env=(Variable("V", value, ""),))), tmp_path)
-    assert subprocess.run(("bash", env, "--process", "p"), capture_output=True, text=True).stdout == f"{value}\n"
+    env = write(
+        a_plan(a_process("p", ("printenv", "V"), env=(Variable("V", value, ""),))), tmp_path
+    )
+    assert (
+        subprocess.run(("bash", env, "--process", "p"), capture_output=True, text=True).stdout
+        == f"{value}\n"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_of_it(number: signal.Signals, tmp_path: Path) -> None:
     """One that won't go by TERM goes by KILL, and the children of each with it."""
-    both = (a_process(name, argv, env=marked(tmp_path)) for name, argv in (("p", STAYS), ("q", STUBBORN)))
+    both = (
+        a_process(name, argv, env=marked(tmp_path))
+        for name, argv in (("p", STAYS), ("q", STUBBORN))
+    )
     with running(a_plan(*both), tmp_path) as script:
         until(lambda: log(tmp_path, "p") == log(tmp_path, "q") == "up\n")
         script.send_signal(number)
@@ -145,16 +165,25 @@ def test_the_end_of_one_ends_all_and_is_told(tmp_path: Path) -> None:
         assert script.wait(20) == 1
         assert script.stderr is not None
         told = script.stderr.read()
-    assert (f"q ended with exit code 7: {tmp_path}" in told, told.endswith("last words\n")) == (True, True)
+    assert (f"q ended with exit code 7: {tmp_path}" in told, told.endswith("last words\n")) == (
+        True,
+        True,
+    )
     assert alive(str(tmp_path)) == []
 
 
 def test_it_is_started_once_at_a_time_and_anew_afterwards(tmp_path: Path) -> None:
-    plan = a_plan(a_process("p", ("bash", "-c", "[ ! -e old ] && touch old && echo up $PPID && exec sleep 60")))
+    plan = a_plan(
+        a_process(
+            "p", ("bash", "-c", "[ ! -e old ] && touch old && echo up $PPID && exec sleep 60")
+        )
+    )
     for _ in range(2):
         with running(plan, tmp_path) as script:
             until(lambda: log(tmp_path, "p") == f"up {script.pid}\n")
-            again = subprocess.run(("bash", tmp_path / "run.sh", "a"), capture_output=True, text=True, check=False)
+            again = subprocess.run(
+                ("bash", tmp_path / "run.sh", "a"), capture_output=True, text=True, check=False
+            )
             assert (again.returncode, "runs already" in again.stderr) == (2, True)
             script.terminate()
             assert script.wait(20) == 143
@@ -192,7 +221,9 @@ def test_what_it_refuses(argv: tuple[str, ...], words: str, tmp_path: Path) -> N
         (tmp_path / "it's r" / "secrets").mkdir(parents=True)
         (tmp_path / "it's r" / "secrets" / "tls.key").touch()
     env = {"PATH": os.environ["PATH"]}
-    ran = subprocess.run(("bash", write(plan, tmp_path), *argv), capture_output=True, text=True, check=False, env=env)
+    ran = subprocess.run(
+        ("bash", write(plan, tmp_path), *argv), capture_output=True, text=True, check=False, env=env
+    )
     assert (ran.returncode, words in ran.stderr) == (2, True), ran.stderr
 
 

@@ -10,7 +10,9 @@ def test_only_the_namespace_differs() -> None:
     recipe = parse_recipe("name: t\nmodel: {path: /m}\nengines: {main: {}}\n", "t")
     plan = make_plan(recipe, this_machine(1, 8), "my-run", "/run")
     again = plan_again(plan, 2)
-    assert [process.argv for process in again.processes] == [process.argv for process in plan.processes]
+    assert [process.argv for process in again.processes] == [
+        process.argv for process in plan.processes
+    ]
     for before, after in zip(plan.processes, again.processes, strict=True):
         changed = {v.name: v.value for v in set(after.env) - set(before.env)}
         assert changed == {"DYN_NAMESPACE": "my_run_2"}

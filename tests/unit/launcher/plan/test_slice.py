@@ -1,4 +1,5 @@
-"""Launches of dsr1-slice on real H100s, recorded: cold, again, and on a machine that was given the caches."""
+"""Launches of dsr1-slice on real H100s, recorded: cold, again, and on a machine that was given the
+caches."""
 
 import json
 import re
@@ -60,13 +61,18 @@ def test_what_was_compiled_once_is_not_compiled_again() -> None:
 def seconds_in(start: str, *phases: str) -> float:
     told = [(time, event) for time, event in events(start) if isinstance(event, Progress | Spawned)]
     spans = [(after[0] - before[0], before[1]) for before, after in pairwise(told)]
-    return sum(span for span, event in spans if isinstance(event, Progress) and event.phase in phases)
+    return sum(
+        span for span, event in spans if isinstance(event, Progress) and event.phase in phases
+    )
 
 
 def test_the_host_is_fit_for_it() -> None:
     hosts = this_machine(1, 1)
     needs = make_needs(recipe(), hosts)
-    found = {finding.check: finding for finding in run_checks({"localhost": captured_facts("facts")}, needs)}
+    found = {
+        finding.check: finding
+        for finding in run_checks({"localhost": captured_facts("facts")}, needs)
+    }
     assert [check for check, finding in found.items() if finding.verdict == "FAIL"] == []
     assert {found[check].verdict for check in ("gpu.model", "gpu.count", "cfg.memory")} == {"PASS"}
 
@@ -74,8 +80,14 @@ def test_the_host_is_fit_for_it() -> None:
 def test_two_gpus_of_one_host() -> None:
     """Whether the errors of their links grow can't be told from one look."""
     needs = make_needs(recipe("engines.main.ranks_per_node=2"), this_machine(1, 2))
-    found = {f.check: f.verdict for f in run_checks({"localhost": captured_facts("facts-2-gpus")}, needs)}
-    assert (found["nvl.links"], found["nvl.p2p"], found["nvl.errors"]) == ("PASS", "PASS", "UNKNOWN")
+    found = {
+        f.check: f.verdict for f in run_checks({"localhost": captured_facts("facts-2-gpus")}, needs)
+    }
+    assert (found["nvl.links"], found["nvl.p2p"], found["nvl.errors"]) == (
+        "PASS",
+        "PASS",
+        "UNKNOWN",
+    )
     assert "FAIL" not in found.values()
 
 
@@ -83,19 +95,28 @@ def test_the_room_for_the_cache_is_what_vllm_found() -> None:
     log = (DATA / "second" / "main-0.log").read_text()
     measured = float(re.findall(r"Available KV cache memory: ([\d.]+) GiB", log)[0])
     site = {"localhost": captured_facts("facts")}
-    (found,) = (f for f in run_checks(site, make_needs(recipe(), this_machine(1, 1))) if f.check == "cfg.memory")
+    (found,) = (
+        f
+        for f in run_checks(site, make_needs(recipe(), this_machine(1, 1)))
+        if f.check == "cfg.memory"
+    )
     (room,) = re.findall(r"([\d.]+) GiB for the KV cache", found.seen)
     assert float(room) == pytest.approx(measured, rel=0.1)
 
 
 def test_layers_that_the_recipe_leaves_out_need_no_memory() -> None:
-    """R1's own config.json has 61 of them, far more than a GPU holds; the recipe's hf-overrides say 5."""
+    """R1's own config.json has 61 of them, far more than a GPU holds; the recipe's hf-overrides say
+    5."""
     told = dict(captured_facts("facts"))
     config = told["model.config"].value
     assert isinstance(config, dict)
     config["num_hidden_layers"] = 61
     few, all_ = (
-        next(f for f in run_checks({"localhost": told}, make_needs(one, this_machine(1, 1))) if f.check == "cfg.memory")
+        next(
+            f
+            for f in run_checks({"localhost": told}, make_needs(one, this_machine(1, 1)))
+            if f.check == "cfg.memory"
+        )
         for one in (recipe(), recipe("engines.main.args={load-format: dummy}"))
     )
     assert (few.verdict, all_.verdict) == ("PASS", "FAIL")
@@ -106,5 +127,9 @@ def test_the_plan_of_today_is_the_one_that_ran() -> None:
     ran = json.loads((DATA / "fresh" / "plan.json").read_text())["hosts"][0]["processes"][0]
     told, one = {"localhost": captured_facts("facts")}, recipe("engines.main.moe_backend=null")
     process = make_plan(one, this_machine(1, 2), "fresh", "/tmp", told).processes[0]
-    assert {variable["name"] for variable in ran["env"]} <= {variable.name for variable in process.env}
-    assert [word for word in ran["argv"] if word.startswith("--")] == [w for w in process.argv if w.startswith("--")]
+    assert {variable["name"] for variable in ran["env"]} <= {
+        variable.name for variable in process.env
+    }
+    assert [word for word in ran["argv"] if word.startswith("--")] == [
+        w for w in process.argv if w.startswith("--")
+    ]

@@ -26,7 +26,10 @@ def told(**answers: ReachAnswer | HostError | None) -> dict[str, Facts | HostErr
 
 
 def found(**answers: ReachAnswer | HostError | None) -> list[tuple[str, str, str]]:
-    return [(finding.host, finding.verdict, finding.seen) for finding in judge_reach(HOSTS, told(**answers))]
+    return [
+        (finding.host, finding.verdict, finding.seen)
+        for finding in judge_reach(HOSTS, told(**answers))
+    ]
 
 
 def test_the_leader_tries_all_and_all_try_the_leader_on_ports_of_the_plan() -> None:
@@ -34,11 +37,16 @@ def test_the_leader_tries_all_and_all_try_the_leader_on_ports_of_the_plan() -> N
     questions = make_questions(plan, HOSTS)
     assert [peer.name for peer in questions["a"].peers] == ["b", "c"]
     assert [peer.name for peer in questions["c"].peers] == ["a"]
-    bound = {host.host: {port for process in host.processes for port in process.ports} for host in plan.hosts}
+    bound = {
+        host.host: {port for process in host.processes for port in process.ports}
+        for host in plan.hosts
+    }
     assert all(question.own.port in bound[host] for host, question in questions.items())
 
 
-def test_a_host_whose_address_is_not_known_is_left_out_and_without_a_leader_nobody_is_tried() -> None:
+def test_a_host_whose_address_is_not_known_is_left_out_and_without_a_leader_nobody_is_tried() -> (
+    None
+):
     plan = make_plan(load_recipe("dsr1-dep"), HOSTS, "r", "/f")
     assert list(make_questions(plan, [*HOSTS[:2], Host("c", "c")])) == ["a", "b"]
     assert make_questions(plan, [Host("a", "a"), *HOSTS[1:]]) == {}
@@ -54,7 +62,11 @@ def test_each_direction_that_is_shut_is_told_of_its_host() -> None:
 
 
 def test_both_ways_is_a_pass() -> None:
-    assert found(a=ReachAnswer((Reached("b"), Reached("c"))), b=FINE, c=FINE)[0] == ("b", "PASS", "both ways")
+    assert found(a=ReachAnswer((Reached("b"), Reached("c"))), b=FINE, c=FINE)[0] == (
+        "b",
+        "PASS",
+        "both ways",
+    )
 
 
 @pytest.mark.parametrize("answer", [None, ReachAnswer(problem="port 1: in use")])

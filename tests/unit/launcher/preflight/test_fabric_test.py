@@ -29,7 +29,9 @@ HOSTS = ["a", "b", "c", "d"]
 def test_every_pair_has_its_turn_once_and_no_host_two_at_a_time(count: int) -> None:
     made = [*rounds(list(range(count)))]
     assert len(made) == count - 1 + count % 2
-    assert sorted(tuple(sorted(pair)) for pairs in made for pair in pairs) == [*itertools.combinations(range(count), 2)]
+    assert sorted(tuple(sorted(pair)) for pairs in made for pair in pairs) == [
+        *itertools.combinations(range(count), 2)
+    ]
     assert all(len({host for pair in pairs for host in pair}) == 2 * len(pairs) for pairs in made)
 
 
@@ -47,7 +49,10 @@ def test_one_host_has_nobody_to_measure_with() -> None:
 def told(host: int, **changed: Mapping[str, object]) -> dict[str, object]:
     """10 Gb/s to everybody, or what the test says of a way."""
     others = [n for n in range(4) if n != host]
-    lines = [{"local": 0, "other": n, "us": 50.0, "gbps": 10.0, **changed.get(f"to{n}", {})} for n in others]
+    lines = [
+        {"local": 0, "other": n, "us": 50.0, "gbps": 10.0, **changed.get(f"to{n}", {})}
+        for n in others
+    ]
     return {"told": lines, "errors": []}
 
 
@@ -56,7 +61,11 @@ def fabric(results: Results) -> Fabric:
 
 
 def found(results: Results) -> list[tuple[str, str, str]]:
-    return [(one.host, one.verdict, one.seen) for one in judge_fabric(fabric(results)) if one.verdict != "PASS"]
+    return [
+        (one.host, one.verdict, one.seen)
+        for one in judge_fabric(fabric(results))
+        if one.verdict != "PASS"
+    ]
 
 
 def test_equal_ways_pass() -> None:
@@ -66,7 +75,9 @@ def test_equal_ways_pass() -> None:
 
 
 def test_a_slow_way_is_named_in_its_direction() -> None:
-    results: Results = {host: told(n, **({"to2": {"gbps": 1.0}} if n == 1 else {})) for n, host in enumerate(HOSTS)}
+    results: Results = {
+        host: told(n, **({"to2": {"gbps": 1.0}} if n == 1 else {})) for n, host in enumerate(HOSTS)
+    }
     assert found(results) == [("b", "FAIL", "to c: 1 Gb/s in 50 us")]
     results["b"] = told(1, to2={"gbps": 4.0})
     assert found(results) == [("b", "WARN", "to c: 4 Gb/s in 50 us")]
@@ -76,19 +87,26 @@ def test_a_slow_way_is_named_in_its_direction() -> None:
 
 def test_a_host_that_is_slow_to_most_is_named_once() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
-    results: Results = {host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)}
+    results: Results = {
+        host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)
+    }
     assert found(results) == [
         (
             "d",
             "FAIL",
-            "slow to most hosts: sends 1 Gb/s in 50 us, receives 10 Gb/s in 50 us; slowest to a: 1 Gb/s in 50 us",
+            (
+                "slow to most hosts: sends 1 Gb/s in 50 us, receives 10 Gb/s in 50 us; slowest to"
+                " a: 1 Gb/s in 50 us"
+            ),
         )
     ]
 
 
 def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
-    results: Results = {host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)}
+    results: Results = {
+        host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)
+    }
     results["b"] = told(1, to3={"gbps": 0.01})
     assert [row[:2] for row in found(results)] == [("b", "FAIL"), ("d", "FAIL")]
 
@@ -97,7 +115,8 @@ def test_what_is_doubtful_is_measured_again_and_the_better_counts() -> None:
     results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
     assert doubtful_pairs(fabric(results)) == []
     results["c"] = told(2, to1={"gbps": 1.0})
-    results["a"] = {"told": [{"local": 0, "other": 3, "error": "shut"}, *told(0)["told"][:2]], "errors": []}  # type: ignore[index]
+    others = told(0)["told"][:2]  # type: ignore[index]
+    results["a"] = {"told": [{"local": 0, "other": 3, "error": "shut"}, *others], "errors": []}
     first = fabric(results)
     assert doubtful_pairs(first) == [[0, 3], [1, 2]]
     lines = {
@@ -123,13 +142,19 @@ def test_a_host_that_was_lost_and_a_pair_that_could_not_meet() -> None:
 
 
 def test_nothing_measured_at_all_is_no_pass() -> None:
-    results: Results = {host: {"told": [{"local": 0, "problem": "no torch"}], "errors": []} for host in HOSTS}
-    assert {(verdict, "6 ways failed: a: no torch" in seen) for _, verdict, seen in found(results)} == {("FAIL", True)}
+    results: Results = {
+        host: {"told": [{"local": 0, "problem": "no torch"}], "errors": []} for host in HOSTS
+    }
+    assert {
+        (verdict, "6 ways failed: a: no torch" in seen) for _, verdict, seen in found(results)
+    } == {("FAIL", True)}
 
 
 def test_the_devices_of_a_host_go_together() -> None:
     both = [{"local": n, "other": 1, "us": 5.0 + n, "gbps": 3.0} for n in (0, 1)]
-    (way, *_) = read_ways(["a", "b"], {"a": {"told": both, "errors": []}, "b": {"told": [], "errors": []}})
+    way, *_ = read_ways(
+        ["a", "b"], {"a": {"told": both, "errors": []}, "b": {"told": [], "errors": []}}
+    )
     assert way == Way("a", "b", 6.0, 6.0)
 
 
@@ -140,10 +165,15 @@ def test_one_host_is_skipped() -> None:
 def test_the_table_shows_all_of_few_and_the_slowest_of_many() -> None:
     results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
     rows = render_matrix(fabric(results)).splitlines()
-    assert [row.split() for row in rows[:2]] == [["Gb/s", "a", "b", "c", "d"], ["a", "-", "10", "10", "10"]]
+    assert [row.split() for row in rows[:2]] == [
+        ["Gb/s", "a", "b", "c", "d"],
+        ["a", "-", "10", "10", "10"],
+    ]
     names = [f"n{n}" for n in range(40)]
     speeds = {name: 1.0 if name == "n39" else 9.0 for name in names}
-    many = Fabric(tuple(names), tuple(Way(a, b, speeds[a], 5) for a in names for b in names if a != b))
+    many = Fabric(
+        tuple(names), tuple(Way(a, b, speeds[a], 5) for a in names for b in names if a != b)
+    )
     shown = render_matrix(many).splitlines()
     assert len(shown) == 18
     assert shown[-1] == "and 24 faster hosts"
@@ -155,7 +185,10 @@ def test_orders_carry_what_the_workers_talk_with() -> None:
     recipe = load_recipe("dsr1-dep", ["engines.main.env={NCCL_DEBUG: INFO}"])
     orders = make_orders(recipe, make_plan(recipe, hosts, "r", "/f"), hosts)
     assert (orders["a"]["device"], orders["a"]["locals"], orders["b"]["host"]) == ("cuda", 8, 1)
-    assert (orders["b"]["env"]["GLOO_SOCKET_IFNAME"], orders["b"]["env"]["NCCL_DEBUG"]) == ("ens7", "INFO")
+    assert (orders["b"]["env"]["GLOO_SOCKET_IFNAME"], orders["b"]["env"]["NCCL_DEBUG"]) == (
+        "ens7",
+        "INFO",
+    )
     assert orders["b"]["address"] == "10.0.0.1"
     mocked = load_recipe("dsr1-dep", ["stack=mocker", "engines.main.args={}"])
     assert make_orders(mocked, make_plan(mocked, hosts, "r", "/f"), hosts)["a"]["locals"] == 1

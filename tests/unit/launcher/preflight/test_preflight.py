@@ -22,12 +22,16 @@ PAGE = Path(__file__).parents[4] / "docs" / "checks.md"
 
 
 def test_every_check_has_its_place_in_the_docs() -> None:
-    assert sorted(re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE)) == sorted({REACH, *CHECKS})
+    assert sorted(re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE)) == sorted(
+        {REACH, *CHECKS}
+    )
 
 
 def test_a_kind_stands_for_its_checks() -> None:
     assert set(choose(("ibgda",), ())) == {"ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg"}
-    assert set(choose((), ("gpu", "ib"))) == {name for name in CHECKS if not name.startswith(("gpu.", "ib."))}
+    assert set(choose((), ("gpu", "ib"))) == {
+        name for name in CHECKS if not name.startswith(("gpu.", "ib."))
+    }
     assert choose((), ()) == tuple(check for check in CHECKS if check not in TAKES_TIME)
     assert choose(("ib.growth",), ()) == ("ib.growth",)
 
@@ -54,12 +58,15 @@ def test_what_r1_over_two_hosts_needs() -> None:
 
 
 def test_a_host_needs_the_gpus_that_the_plan_takes_not_eight() -> None:
-    assert make_needs(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), hosts("a")).gpus == 1
+    assert (
+        make_needs(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), hosts("a")).gpus == 1
+    )
 
 
 def test_engines_that_share_a_host_add_up() -> None:
     engines = (
-        "engines={p: {nodes: 1, ranks_per_node: 2, role: prefill}, d: {nodes: 1, ranks_per_node: 4, role: decode}}"
+        "engines={p: {nodes: 1, ranks_per_node: 2, role: prefill}, d: {nodes: 1, ranks_per_node: 4,"
+        " role: decode}}"
     )
     needs = make_needs(load_recipe("dsr1-dep", [engines]), hosts("a"))
     assert (needs.on("a").gpus, needs.gpus, needs.transfers_kv) == (6, 6, True)
@@ -82,7 +89,10 @@ def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
         "engines.decode.all2all_backend=deepep_low_latency",
     ]
     few = ["engines.decode.max_num_batched_tokens=256", "engines.decode.max_num_seqs=256"]
-    needs = make_needs(load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few]), hosts("a", "b"))
+    needs = make_needs(
+        load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few]),
+        hosts("a", "b"),
+    )
     assert needs.backends == ("deepep_high_throughput", "deepep_low_latency")
     assert (needs.ibgda, needs.rdma) == (False, True)
     twice = load_recipe("dsr1-dep", ["engines.main.nodes=1", "engines.main.replicas=2"])
@@ -120,7 +130,9 @@ def seen(told: Told) -> Seen:
 def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
     recipe = load_recipe("dsr1-dep", [])
     few = {"limit.nofile": Fact(1024, "getrlimit")}
-    with pytest.raises(CheckFailed, match=r"a,b: sys.nofile: at most 1024 files.*\n`dsr1 check` shows all"):
+    with pytest.raises(
+        CheckFailed, match=r"a,b: sys.nofile: at most 1024 files.*\n`dsr1 check` shows all"
+    ):
         refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):
         refuse_unfit(recipe, seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))
@@ -128,13 +140,21 @@ def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
 
 
 def test_equal_findings_share_a_row() -> None:
-    findings = [Finding(host, check, "FAIL", "0", "8", "fix") for check in ("x", "y") for host in ("n1", "n2", "n3")]
-    assert fold_rows(findings) == [Row("FAIL", ("x", "y"), "n[1-3]", (("n[1-3]", "0"),), "8", "fix")]
+    findings = [
+        Finding(host, check, "FAIL", "0", "8", "fix")
+        for check in ("x", "y")
+        for host in ("n1", "n2", "n3")
+    ]
+    assert fold_rows(findings) == [
+        Row("FAIL", ("x", "y"), "n[1-3]", (("n[1-3]", "0"),), "8", "fix")
+    ]
 
 
 def test_what_differs_by_host_shares_a_paragraph() -> None:
     """As clocks do, each by its own fraction of a second."""
-    findings = [Finding(f"n{number:03}", "x", "WARN", f"{number} s", "0", "fix") for number in range(1, 129)]
+    findings = [
+        Finding(f"n{number:03}", "x", "WARN", f"{number} s", "0", "fix") for number in range(1, 129)
+    ]
     (row,) = fold_rows(findings)
     assert (row.hosts, row.seen[:2]) == ("n[001-128]", (("n001", "1 s"), ("n002", "2 s")))
 
@@ -142,8 +162,14 @@ def test_what_differs_by_host_shares_a_paragraph() -> None:
 def many(hosts: int) -> list[Finding]:
     """One host is sick, and one check is for nobody."""
     names = [f"node{number:03}" for number in range(hosts)]
-    passed = [Finding(name, check, "PASS", "8", "8", "") for name in names[1:] for check in ("gpu.count", "sys.shm")]
-    sick = [Finding(names[0], check, "FAIL", "7", "8", "fix") for check in ("gpu.count", "gpu.model")]
+    passed = [
+        Finding(name, check, "PASS", "8", "8", "")
+        for name in names[1:]
+        for check in ("gpu.count", "sys.shm")
+    ]
+    sick = [
+        Finding(names[0], check, "FAIL", "7", "8", "fix") for check in ("gpu.count", "gpu.model")
+    ]
     return [
         *sick,
         Finding(names[0], "sys.shm", "WARN", "1", "16", "fix"),
@@ -163,11 +189,16 @@ def test_hosts_by_kinds_of_checks() -> None:
 def sick_everywhere(hosts: int) -> list[Finding]:
     """Every other host, each in its own way."""
     odd = [f"node{number:03}" for number in range(1, hosts, 2)]
-    return [Finding(host, "sys.clock", "WARN", f"{host} is {'very ' * 20}late", "time", "fix") for host in odd]
+    return [
+        Finding(host, "sys.clock", "WARN", f"{host} is {'very ' * 20}late", "time", "fix")
+        for host in odd
+    ]
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 16, 128])
-def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hosts: int) -> None:
+def test_what_a_person_sees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hosts: int
+) -> None:
     """No name is cut off, whatever the width."""
     for name, value in (("COLUMNS", "80"), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
@@ -175,7 +206,10 @@ def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(map(len, shown)) <= 80
     assert len(shown) < 60
-    assert [line.split() for line in shown[:2]] == [["gpu", "sys", "hosts"], ["2", "FAIL", "1", "WARN", "node000"]]
+    assert [line.split() for line in shown[:2]] == [
+        ["gpu", "sys", "hosts"],
+        ["2", "FAIL", "1", "WARN", "node000"],
+    ]
     assert "FAIL    gpu.count, gpu.model: node000" in shown
     assert not [line for line in shown if "…" in line or line.endswith(" ")]
 

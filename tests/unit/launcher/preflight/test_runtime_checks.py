@@ -1,4 +1,5 @@
-"""What the runtime told against a plan: findings with today's spelling, and what dsr1 itself adds left out."""
+"""What the runtime told against a plan: findings with today's spelling, and what dsr1 itself adds
+left out."""
 
 from dataclasses import replace
 
@@ -28,7 +29,11 @@ TOLD = RuntimeAnswer("0.31.0", "1.6.1", KNOWN, (WORKER, FRONTEND), ("auto", "fas
 def rows(answer: RuntimeAnswer, *changes: str) -> list[tuple[str, str, str, str]]:
     told: dict[str, Facts | HostError] = {"a": {RUNTIME: runtime_fact(answer)}, "b": {}}
     found = judge_runtimes(load_recipe("dsr1-dep", changes), HOSTS, told, IDS)
-    return [(finding.check, finding.verdict, finding.seen, finding.fix) for finding in found if finding.host == "a"]
+    return [
+        (finding.check, finding.verdict, finding.seen, finding.fix)
+        for finding in found
+        if finding.host == "a"
+    ]
 
 
 def one(answer: RuntimeAnswer, check: str, *changes: str) -> tuple[str, str, str]:
@@ -38,14 +43,20 @@ def one(answer: RuntimeAnswer, check: str, *changes: str) -> tuple[str, str, str
 
 def test_what_is_known_passes() -> None:
     told = replace(TOLD, said=(Said("main-0", "accepted"), Said("main-1", "accepted")))
-    assert [(check, verdict) for check, verdict, *_ in rows(told)] == [(check, "PASS") for check in IDS]
+    assert [(check, verdict) for check, verdict, *_ in rows(told)] == [
+        (check, "PASS") for check in IDS
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "verdict", "fix"),
     [
         ("VLLM_ATTENTION_BACKEND", "FAIL", "attention-backend"),
-        ("VLLM_ALL2ALL_BACKEND", "WARN", "all2all_backend"),  # the recipe has the key, too: nothing is lost
+        (
+            "VLLM_ALL2ALL_BACKEND",
+            "WARN",
+            "all2all_backend",
+        ),  # the recipe has the key, too: nothing is lost
         ("VLLM_USE_DEEPGEMM", "WARN", "Did you mean VLLM_USE_DEEP_GEMM?"),
         ("VLLM_SOMETHING_ELSE", "WARN", "Leave it out."),
         ("DYN_VLLM_KV_EVENT_PORT", "FAIL", "kv-events-config"),
@@ -85,7 +96,9 @@ def test_a_flag_that_is_not_known(change: str, verdict: str, fix: str) -> None:
 
 
 def test_the_frontends_flags_are_its_own() -> None:
-    assert one(TOLD, "sw.flags", "frontend.args={block-size: 3}")[1].startswith("frontend: --block-size")
+    assert one(TOLD, "sw.flags", "frontend.args={block-size: 3}")[1].startswith(
+        "frontend: --block-size"
+    )
 
 
 def test_what_vllm_refuses_is_told_in_its_words_once_for_all_ranks() -> None:
@@ -95,12 +108,16 @@ def test_what_vllm_refuses_is_told_in_its_words_once_for_all_ranks() -> None:
 
 
 def test_a_runtime_that_tells_nothing_is_unknown_with_the_reason() -> None:
-    assert [row[:3] for row in rows(RuntimeAnswer(problem="no vllm"))] == [(c, "UNKNOWN", "no vllm") for c in IDS]
+    assert [row[:3] for row in rows(RuntimeAnswer(problem="no vllm"))] == [
+        (c, "UNKNOWN", "no vllm") for c in IDS
+    ]
     lost = {"a": {RUNTIME: runtime_fact(HostError("a: gone"))}}
     found = judge_runtimes(load_recipe("dsr1-dep"), HOSTS, lost, IDS)
     assert {(finding.verdict, finding.seen) for finding in found} == {("UNKNOWN", "a: gone")}
     spoilt = {"a": {RUNTIME: Fact({"vllm": 3}, "")}}
-    assert {f.verdict for f in judge_runtimes(load_recipe("dsr1-dep"), HOSTS, spoilt, IDS)} == {"UNKNOWN"}
+    assert {f.verdict for f in judge_runtimes(load_recipe("dsr1-dep"), HOSTS, spoilt, IDS)} == {
+        "UNKNOWN"
+    }
 
 
 def test_hosts_that_can_not_hold_the_plan() -> None:
@@ -111,10 +128,19 @@ def test_hosts_that_can_not_hold_the_plan() -> None:
 
 
 def test_the_simulator_has_no_vllm_to_ask() -> None:
-    sizes = ("--data-parallel-size", "--max-model-len", "--max-num-seqs", "--max-num-batched-tokens")
-    mocker = Parser("dynamo.mocker", ("--model-path", "--model-name", "--zmq-kv-events-ports", *sizes))
+    sizes = (
+        "--data-parallel-size",
+        "--max-model-len",
+        "--max-num-seqs",
+        "--max-num-batched-tokens",
+    )
+    mocker = Parser(
+        "dynamo.mocker", ("--model-path", "--model-name", "--zmq-kv-events-ports", *sizes)
+    )
     told = RuntimeAnswer("", "1.6.1", (), (mocker, FRONTEND))
-    found = {check: verdict for check, verdict, *_ in rows(told, "stack=mocker", "engines.main.args={}")}
+    found = {
+        check: verdict for check, verdict, *_ in rows(told, "stack=mocker", "engines.main.args={}")
+    }
     assert found == {"sw.variables": "SKIP", "sw.flags": "PASS", "sw.arguments": "SKIP"}
 
 
@@ -123,9 +149,15 @@ def test_what_dsr1_adds_and_the_runtime_does_not_know_is_left_out() -> None:
     recipe = load_recipe("dsr1-dep", ["engines.main.env.VLLM_OF_THE_RECIPE=1"])
     plan = make_plan(recipe, HOSTS, "r", "/f", facts)
     names = {variable.name for process in plan.processes for variable in process.env}
-    assert {name for name in names if name.startswith("VLLM_")} == {*KNOWN[:2], "VLLM_OF_THE_RECIPE"}
+    assert {name for name in names if name.startswith("VLLM_")} == {
+        *KNOWN[:2],
+        "VLLM_OF_THE_RECIPE",
+    }
     assert "VLLM_NO_USAGE_STATS (default): the runtime does not know it, left out" in plan.notes
-    told = "VLLM_OF_THE_RECIPE (recipe engines.main.env): the runtime does not know it, `dsr1 check --only sw` says"
+    told = (
+        "VLLM_OF_THE_RECIPE (recipe engines.main.env): the runtime does not know it, `dsr1 check"
+        " --only sw` says"
+    )
     assert any(note.startswith(told) for note in plan.notes)
     assert runtime_answers(facts)["a"] == TOLD
 
@@ -134,14 +166,20 @@ def test_what_one_engine_asks_for_stays_there_alone() -> None:
     facts = {"a": {RUNTIME: runtime_fact(TOLD)}, "b": {}}
     changes = ("engines={p: {nodes: 1, env: {VLLM_NO_USAGE_STATS: 1}}, q: {nodes: 1}}",)
     plan = make_plan(load_recipe("dsr1-dep", changes), HOSTS, "r", "/f", facts)
-    having = [process.name for process in plan.processes if "VLLM_NO_USAGE_STATS" in {v.name for v in process.env}]
+    having = [
+        process.name
+        for process in plan.processes
+        if "VLLM_NO_USAGE_STATS" in {v.name for v in process.env}
+    ]
     assert {name.partition("-")[0] for name in having} == {"p"}
 
 
 def test_nothing_is_left_out_for_a_runtime_that_could_not_be_asked() -> None:
     facts: dict[str, Facts] = {"a": {RUNTIME: runtime_fact(RuntimeAnswer(problem="x"))}, "b": {}}
     recipe = load_recipe("dsr1-dep")
-    assert make_plan(recipe, HOSTS, "r", "/f", facts) == make_plan(recipe, HOSTS, "r", "/f", {"a": {}, "b": {}})
+    assert make_plan(recipe, HOSTS, "r", "/f", facts) == make_plan(
+        recipe, HOSTS, "r", "/f", {"a": {}, "b": {}}
+    )
 
 
 def test_a_question_is_the_same_for_the_next_run_on_other_addresses() -> None:
@@ -162,7 +200,12 @@ SOFTWARE = [{"software": Fact({"vllm": version}, "")} for version in ("0.31", "0
 
 def test_one_host_of_each_runtime_is_asked() -> None:
     lost = HostError("d: gone")
-    told: dict[str, Facts | HostError] = {"c": SOFTWARE[2], "b": SOFTWARE[1], "a": SOFTWARE[0], "d": lost}
+    told: dict[str, Facts | HostError] = {
+        "c": SOFTWARE[2],
+        "b": SOFTWARE[1],
+        "a": SOFTWARE[0],
+        "d": lost,
+    }
     assert one_of_each(told, "a") == ["a", "c"]
     teller = Teller(TOLD)
     asking = Asking(teller, RuntimeQuestion(("python",), "m", ()), "a")

@@ -1,4 +1,5 @@
-"""dsr1 prep on this side: hosts folded, texts shown safely, agents asked as root only where it is needed."""
+"""dsr1 prep on this side: hosts folded, texts shown safely, agents asked as root only where it is
+needed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +31,10 @@ PORTS = (8000, 20003)
 
 
 def card_lines(made: dict[str, Seen]) -> list[str]:
-    cards = make_cards({host: decide(host, seen, PORTS) for host, seen in made.items()}, dict.fromkeys(made, "Ubuntu"))
+    cards = make_cards(
+        {host: decide(host, seen, PORTS) for host, seen in made.items()},
+        dict.fromkeys(made, "Ubuntu"),
+    )
     return [line.plain for card in cards for line in render_card(card, IDS)]
 
 
@@ -76,7 +80,11 @@ def test_steps_stand_with_their_files() -> None:
         Command(("a",), "", ("m",)),
         Command(("d",), "", ("n",)),
     )
-    assert grouped([limits, variables, setting, command, other]) == [[limits, command], [variables, setting], [other]]
+    assert grouped([limits, variables, setting, command, other]) == [
+        [limits, command],
+        [variables, setting],
+        [other],
+    ]
 
 
 def test_the_end_says_what_is_next() -> None:
@@ -91,9 +99,15 @@ def test_the_end_says_what_is_next() -> None:
 
 
 def test_what_would_be_taken_back() -> None:
-    kept = Kept("/etc/a", "", ("x",), settle=("systemctl", "daemon-reload")), Kept("/etc/b", "y", ("x",), "b")
+    kept = (
+        Kept("/etc/a", "", ("x",), settle=("systemctl", "daemon-reload")),
+        Kept("/etc/b", "y", ("x",), "b"),
+    )
     done = Command((), "", ("mount", "-o", "a b"), ("umount", "a b"))
-    lines = [line.plain for line in render_journal("n1", Journal(kept, (Setting((), "", "k", "", "1"),), (done,)))]
+    lines = [
+        line.plain
+        for line in render_journal("n1", Journal(kept, (Setting((), "", "k", "", "1"),), (done,)))
+    ]
     assert lines[1:-1] == [
         "  restore /etc/b",
         "  remove /etc/a",
@@ -133,9 +147,13 @@ def test_a_look_travels_as_it_is() -> None:
 
 
 def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
-    told = look_at_all(saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"])
+    told = look_at_all(
+        saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"]
+    )
     assert isinstance(told["a"], HostError)
-    assert str(told["a"]).startswith("a: what dsr1 did to it can't be told: /j is no journal of dsr1's: x. Nothing is")
+    assert str(told["a"]).startswith(
+        "a: what dsr1 did to it can't be told: /j is no journal of dsr1's: x. Nothing is"
+    )
 
 
 @pytest.mark.parametrize(("uid", "as_root"), [(0, False), (1000, True)])
@@ -145,7 +163,9 @@ def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) ->
     steps = {host: decide(host, one, PORTS).steps for host, one in seen.items()}
     assert list(apply_to_all(transport, seen, steps)) == ["a"]
     assert undo_on_all(transport, seen) == {}
-    assert [(question.values, question.as_root) for question in transport.asked] == [(("apply",), as_root)]
+    assert [(question.values, question.as_root) for question in transport.asked] == [
+        (("apply",), as_root)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +186,10 @@ def test_how_sudo_fails(words: bytes, told: str) -> None:
 @pytest.mark.parametrize("recipe", ["dsr1-dep", "dsr1-disagg-h100"])
 def test_ports_are_those_of_the_whole_deployment_whatever_hosts_are_prepared(recipe: str) -> None:
     loaded = load_recipe(recipe, [])
-    one, four = (ports_of(loaded, [Access(f"n{number}", f"n{number}") for number in range(count)]) for count in (1, 4))
+    one, four = (
+        ports_of(loaded, [Access(f"n{number}", f"n{number}") for number in range(count)])
+        for count in (1, 4)
+    )
     assert set(one) <= set(four)
     assert loaded.frontend.port in one
     assert (one == four) == (recipe == "dsr1-disagg-h100")
@@ -175,7 +198,12 @@ def test_ports_are_those_of_the_whole_deployment_whatever_hosts_are_prepared(rec
 
 def test_parts_are_chosen_like_checks() -> None:
     assert choose_parts([]) == IDS
-    assert choose_parts(["ibgda", "sys.shm"]) == ("ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg", "sys.shm")
+    assert choose_parts(["ibgda", "sys.shm"]) == (
+        "ibgda.params",
+        "ibgda.gdrcopy",
+        "ibgda.mem_reg",
+        "sys.shm",
+    )
     assert choose_parts(["gpu."]) == ("gpu.persistence",)
     with pytest.raises(InputError, match="nothing that prep mends"):
         choose_parts(["gpu.count"])

@@ -1,4 +1,5 @@
-"""Recipes in layers: extends, profiles, --set; which value wins and where it is said to come from."""
+"""Recipes in layers: extends, profiles, --set; which value wins and where it is said to come
+from."""
 
 from pathlib import Path
 
@@ -45,12 +46,17 @@ def test_a_recipe_keeps_what_it_extends(folder: Path) -> None:
 
 
 def test_profile_then_setting_then_option(folder: Path) -> None:
-    changes = Changes(("small",), ("engines.main.env.A=z", "runtime.venv=/x"), model="/n: 1", venv="/v")
+    changes = Changes(
+        ("small",), ("engines.main.env.A=z", "runtime.venv=/x"), model="/n: 1", venv="/v"
+    )
     found = resolve_recipe(str(folder / "own.yaml"), changes)
     main = found.recipe.engines["main"]
     assert (main.max_num_seqs, main.env["A"], found.recipe.model.path) == (8, "z", "/n: 1")
     assert found.recipe.runtime.venv == "/v"
-    assert place_of(found.tree, ("engines", "main", "max_num_seqs")) == f"{folder}/base.yaml:11 (profile small)"
+    assert (
+        place_of(found.tree, ("engines", "main", "max_num_seqs"))
+        == f"{folder}/base.yaml:11 (profile small)"
+    )
     assert place_of(found.tree, ("engines", "main", "env", "A")) == "--set engines.main.env.A=z"
     assert place_of(found.tree, ("runtime", "venv")) == "--venv"
     assert place_of(found.tree, ("frontend", "port")) == f"{folder}/own.yaml"
@@ -76,7 +82,12 @@ def test_the_models_own_config_tells_its_experts(folder: Path) -> None:
     found = resolve_recipe(str(folder / "own.yaml"), Changes(model=str(model)))
     assert found.recipe.model.routed_experts == 16
     (model / "config.json").write_bytes(b"\xff[")
-    assert resolve_recipe(str(folder / "own.yaml"), Changes(model=str(model))).recipe.model.routed_experts is None
+    assert (
+        resolve_recipe(
+            str(folder / "own.yaml"), Changes(model=str(model))
+        ).recipe.model.routed_experts
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,15 +96,24 @@ def test_the_models_own_config_tells_its_experts(folder: Path) -> None:
         ("name: a\nextends: own.yaml\n", r"own.yaml:2: extends: .* extends what extends it"),
         ("name: a\nextends: nowhere\n", "no recipe 'nowhere'"),
         ("name: a\nextends: [base.yaml]\n", "own.yaml:2: extends: is"),
-        ("name: a\nextends: base.yaml\nprofile: smal\n", r"own.yaml:3: profile: no such profile \(did you mean small"),
+        (
+            "name: a\nextends: base.yaml\nprofile: smal\n",
+            r"own.yaml:3: profile: no such profile \(did you mean small",
+        ),
         ("name: a\nextends: base.yaml\nprofiles: {x: 3}\n", "own.yaml:3: profiles.x: is 3"),
         ("name: a\nextends: base.yaml\nprofiles: 3\n", "own.yaml:3: profiles: is 3"),
         (
-            "name: a\nextends: base.yaml\nprofile: x\nprofiles: {x: {engines: {main: {nods: 3}}}}\n",
+            (
+                "name: a\nextends: base.yaml\nprofile: x\nprofiles: {x: {engines: {main: {nods:"
+                " 3}}}}\n"
+            ),
             r"own.yaml:4 \(profile x\): engines.main.nods: unknown key \(did you mean nodes",
         ),
         ("name: a\nextends: base.yaml\nengines: {main: 3}\n", "own.yaml:3: engines.main: "),
-        ("name: a\nextends: base.yaml\nprofile: own.yaml\n", "own.yaml:2: extends: is for a recipe"),
+        (
+            "name: a\nextends: base.yaml\nprofile: own.yaml\n",
+            "own.yaml:2: extends: is for a recipe",
+        ),
     ],
 )
 def test_layers_that_are_none(folder: Path, text: str, wanted: str) -> None:
@@ -111,7 +131,9 @@ def test_settings_that_are_none(folder: Path, setting: str) -> None:
 def test_a_chain_of_recipes_has_an_end(folder: Path) -> None:
     for number in range(40):
         (folder / f"c{number}.yaml").write_text(f"name: c\nextends: c{number + 1}.yaml\n")
-    with pytest.raises(InputError, match=r"c33\.yaml:2: extends: c34\.yaml is more than 32 recipes below"):
+    with pytest.raises(
+        InputError, match=r"c33\.yaml:2: extends: c34\.yaml is more than 32 recipes below"
+    ):
         resolve_recipe(str(folder / "c0.yaml"), Changes())
 
 
@@ -132,11 +154,16 @@ def test_yaml_that_is_too_deep_is_an_error_like_any_other(folder: Path) -> None:
         resolve_recipe(str(folder / "own.yaml"), Changes())
 
 
-@pytest.mark.parametrize("written", ["010", "1.10", "yes", "0x10", "1_000", "2024-01-01", "1e3", '"010"'])
+@pytest.mark.parametrize(
+    "written", ["010", "1.10", "yes", "0x10", "1_000", "2024-01-01", "1e3", '"010"']
+)
 def test_a_variable_is_text_as_it_is_written(folder: Path, written: str) -> None:
     wanted = written.strip('"')
     (folder / "own.yaml").write_text(OWN.replace("B: c", f"B: {written}"))
-    assert resolve_recipe(str(folder / "own.yaml"), Changes()).recipe.engines["main"].env["B"] == wanted
+    assert (
+        resolve_recipe(str(folder / "own.yaml"), Changes()).recipe.engines["main"].env["B"]
+        == wanted
+    )
     for setting in (f"engines.main.env.A={written}", f"engines.main.env={{A: {written}}}"):
         found = resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
         assert found.recipe.engines["main"].env["A"] == wanted

@@ -25,7 +25,9 @@ def judged(recipe: str, hosts: int, gpu: int, profile: str = "") -> dict[str, tu
     places = [Host(f"n{number}", f"10.0.0.{number}", "eth0") for number in range(hosts)]
     plan, shape = make_plan(chosen, places, "r", "/run/r"), parse_shape(R1)
     shares = [make_share(group, plan) for group in make_topology(chosen, places).groups]
-    verdicts = {share.engine: fit(shape, share, make_batch(share, shape, "0.31.0"), gpu) for share in shares}
+    verdicts = {
+        share.engine: fit(shape, share, make_batch(share, shape, "0.31.0"), gpu) for share in shares
+    }
     return {engine: (verdict.verdict, verdict.seen) for engine, verdict in verdicts.items()}
 
 

@@ -32,7 +32,10 @@ def test_it_reads_back_as_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_values_read_back_too(value: str) -> None:
-    settings = (f"engines.main.env.A={json.dumps(value)}", f"engines.main.args={{load-format: {json.dumps(value)}}}")
+    settings = (
+        f"engines.main.env.A={json.dumps(value)}",
+        f"engines.main.args={{load-format: {json.dumps(value)}}}",
+    )
     resolved = resolve_recipe("dsr1-dep", Changes(settings=settings))
     assert resolved.recipe.engines["main"].env == {"A": value}
     assert parse_recipe(render_resolved(resolved), "again") == resolved.recipe

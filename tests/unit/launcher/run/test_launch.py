@@ -1,4 +1,5 @@
-"""What a launch does to runs before it has started anything: its own, and another of the same name."""
+"""What a launch does to runs before it has started anything: its own, and another of the same
+name."""
 
 import os
 import signal
@@ -41,7 +42,8 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def surveyed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
-    """This machine isn't asked; the given takes the survey's place, and no launch goes on after it."""
+    """This machine isn't asked; the given takes the survey's place, and no launch goes on after
+    it."""
 
     def use(instead: Callable[[], None]) -> None:
         def survey(*_: object) -> Seen:
@@ -83,18 +85,24 @@ def test_a_taken_name_is_refused_before_anything_is_asked(
 def test_a_spare_that_is_a_host_already_is_refused_before_anything_is_asked(recipe: Recipe) -> None:
     spared = recipe.model_copy(update={"spares": ["b", "c"]})
     with pytest.raises(InputError, match="spares: b: named in --hosts, too"):
-        launch_run(spared, "r1", (Access("a", "192.0.2.1"), Access("b", "192.0.2.2")), lambda _: None)
+        launch_run(
+            spared, "r1", (Access("a", "192.0.2.1"), Access("b", "192.0.2.2")), lambda _: None
+        )
     assert list_runs() == []
 
 
-def test_an_interrupted_survey_leaves_no_run(recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]) -> None:
+def test_an_interrupted_survey_leaves_no_run(
+    recipe: Recipe, surveyed: Callable[[Callable[[], None]], None]
+) -> None:
     surveyed(interrupt)
     with pytest.raises(LaunchFailed, match="r1: interrupted; nothing was started"):
         launch(recipe)
     assert list_runs() == []
 
 
-@pytest.mark.parametrize("error", [CheckFailed("unfit"), HostError("a: silent"), InputError("no"), OSError("full")])
+@pytest.mark.parametrize(
+    "error", [CheckFailed("unfit"), HostError("a: silent"), InputError("no"), OSError("full")]
+)
 def test_a_failed_survey_leaves_no_run(
     recipe: Recipe, surveyed: Callable[[Callable[[], None]], None], error: Exception
 ) -> None:
@@ -125,7 +133,9 @@ def test_a_run_whose_launch_died_asking_is_abandoned_and_can_be_stopped(recipe: 
     run = new_run("r1")
     run.claim(recipe, "starting")
     assert phases([run]) == {"r1": "abandoned"}
-    with pytest.raises(LaunchFailed, match=r"r1: abandoned, .* its launch died before anything .* `dsr1 stop r1`"):
+    with pytest.raises(
+        LaunchFailed, match=r"r1: abandoned, .* its launch died before anything .* `dsr1 stop r1`"
+    ):
         refuse_unplanned(run)
     with pytest.raises(InputError, match="before anything was started"):
         take_over(run)

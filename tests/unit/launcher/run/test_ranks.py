@@ -27,8 +27,11 @@ def test_the_late_rank_is_named_and_progress_gives_it_more_time() -> None:
     limits = phase_limits(1000, 10, 1000)
     stuck = advance(TABLE, Progress("main-0", "loading", 1, 3, 163), 5.0)
     assert overdue(stuck, limits, 14.0) == ""
-    assert "rank 1 of engine main on a (main-0) has been loading 3/163 for more than 10 s" in overdue(
-        stuck, limits, 16.0
+    assert (
+        "rank 1 of engine main on a (main-0) has been loading 3/163 for more than 10 s"
+        in overdue(stuck, limits, 16.0)
     )
-    assert overdue(advance(stuck, Progress("main-0", "loading", 1, 4, 163), 15.0), limits, 16.0) == ""
+    assert (
+        overdue(advance(stuck, Progress("main-0", "loading", 1, 4, 163), 15.0), limits, 16.0) == ""
+    )
     assert overdue(all_ready(stuck, 5.0), limits, 1e9) == ""

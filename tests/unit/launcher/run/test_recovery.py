@@ -15,7 +15,16 @@ from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run, State
 
 WAYS = (Access("a", "a.example"), Access("b", "b.example", port=22))
-UNREADABLE = ["", "{", "[]", "7", '{"hosts": 5}', '{"hosts": ["a"]}', '{"hosts": [{"name": "a"}]}', "\udcff"]
+UNREADABLE = [
+    "",
+    "{",
+    "[]",
+    "7",
+    '{"hosts": 5}',
+    '{"hosts": ["a"]}',
+    '{"hosts": [{"name": "a"}]}',
+    "\udcff",
+]
 
 
 @pytest.fixture

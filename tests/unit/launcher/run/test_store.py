@@ -57,7 +57,9 @@ def test_a_run_without_a_recipe_goes_by_its_folder(three: list[Run]) -> None:
     assert [run.name for run in list_runs()] == ["c", "b", "a"]
 
 
-def test_a_run_that_goes_while_one_looks_is_no_error(three: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_while_one_looks_is_no_error(
+    three: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     is_dir = Path.is_dir
 
     def vanishing(path: Path) -> bool:

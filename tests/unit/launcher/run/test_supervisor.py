@@ -58,7 +58,9 @@ class Talk:
         pass
 
     def events(self) -> Iterator[Numbered]:
-        yield from (Numbered(seq, 0.0, self._host, event) for seq, event in enumerate(self._told, 1))
+        yield from (
+            Numbered(seq, 0.0, self._host, event) for seq, event in enumerate(self._told, 1)
+        )
 
     def close(self) -> None:
         pass
@@ -90,6 +92,8 @@ def test_a_rank_is_late_however_much_the_others_say(run: Run) -> None:
     over.set()
     state = run.state()
     assert (state.phase, state.exit_code) == ("failed", 4)
-    assert state.reason.startswith("rank 0 of engine main on localhost (main-0) has been starting for more than 2 s")
+    assert state.reason.startswith(
+        "rank 0 of engine main on localhost (main-0) has been starting for more than 2 s"
+    )
     assert state.reason.endswith("; the frontend doesn't answer (ConnectError)")
     assert state.ranks[1].phase == "loading"

@@ -1,4 +1,5 @@
-"""What answers must be: there, not one token over and over, alike on every rank, and right where that is known."""
+"""What answers must be: there, not one token over and over, alike on every rank, and right where
+that is known."""
 
 from dataclasses import replace
 
@@ -39,7 +40,12 @@ def test_without_a_majority_all_are_named() -> None:
 
 
 def test_an_error_and_an_empty_answer() -> None:
-    told = problems([Answers(Target("rank 0"), error="HTTP 503: x"), Answers(Target("rank 1"), (reply(FIXED[0]),))])
+    told = problems(
+        [
+            Answers(Target("rank 0"), error="HTTP 503: x"),
+            Answers(Target("rank 1"), (reply(FIXED[0]),)),
+        ]
+    )
     assert told == ["rank 0: HTTP 503: x", f"rank 1: answered {FIXED[0]!r} without a word"]
 
 
@@ -47,7 +53,9 @@ def test_tokens_without_a_text_in_one_answer_of_several() -> None:
     """As random weights give them."""
     mute = replace(reply(FIXED[0], "a"), pieces=())
     assert problems([Answers(Target("rank 0"), (mute, reply(FIXED[1], "b")))]) == []
-    assert problems([Answers(Target("rank 0"), (mute,))]) == [f"rank 0: answered {FIXED[0]!r} without a word"]
+    assert problems([Answers(Target("rank 0"), (mute,))]) == [
+        f"rank 0: answered {FIXED[0]!r} without a word"
+    ]
 
 
 def test_one_token_over_and_over() -> None:
@@ -58,14 +66,20 @@ def test_one_token_over_and_over() -> None:
 
 
 def test_reasoning_that_the_server_keeps_apart_counts_as_said() -> None:
-    """All 16 tokens of a fixed question are R1's reasoning: what differs or sticks there is wrong."""
+    """All 16 tokens of a fixed question are R1's reasoning: what differs or sticks there is
+    wrong."""
 
     def thinking(name: str, *thoughts: str) -> Answers:
-        return Answers(Target(name), tuple(replace(reply(question), tokens=2, thoughts=thoughts) for question in FIXED))
+        return Answers(
+            Target(name),
+            tuple(replace(reply(question), tokens=2, thoughts=thoughts) for question in FIXED),
+        )
 
     assert problems([thinking("rank 0", "Hm", "."), thinking("rank 1", "Hm", ".")]) == []
     assert "repeats one token" in problems([thinking("rank 0", "!", "!")])[0]
-    assert len(problems([thinking("rank 0", "Hm", "."), thinking("rank 1", "Oh", ".")])) == 2 * len(FIXED)
+    assert len(problems([thinking("rank 0", "Hm", "."), thinking("rank 1", "Oh", ".")])) == 2 * len(
+        FIXED
+    )
 
 
 def test_simulated_words_need_not_mean_anything() -> None:

@@ -15,7 +15,8 @@ CHATTED = {"choices": [{"message": {"content": "hello"}}]}
 
 
 class Front(BaseHTTPRequestHandler):
-    """A frontend that gives, of each path, one answer after the other, and the last of them for ever."""
+    """A frontend that gives, of each path, one answer after the other, and the last of them for
+    ever."""
 
     answers: dict[str, list[tuple[int, object]]]
 
@@ -44,7 +45,11 @@ def service() -> Iterator[Service]:
 
 
 def health(*ids: int) -> tuple[int, object]:
-    return 200, {"instances": [{"endpoint": "generate", "namespace": "mine", "instance_id": one} for one in ids]}
+    return 200, {
+        "instances": [
+            {"endpoint": "generate", "namespace": "mine", "instance_id": one} for one in ids
+        ]
+    }
 
 
 def test_other_namespaces_and_endpoints_do_not_count() -> None:
@@ -62,7 +67,12 @@ def test_what_stands_between_is_told_once(service: Service) -> None:
     Front.answers = {
         "/health": [health(), health(), health(7)],
         "/v1/models": [(200, {}), (200, LISTED)],
-        "/v1/chat/completions": [(500, "no endpoints"), (500, "no endpoints"), (200, {}), (200, CHATTED)],
+        "/v1/chat/completions": [
+            (500, "no endpoints"),
+            (500, "no endpoints"),
+            (200, {}),
+            (200, CHATTED),
+        ],
     }
     told: list[str] = []
     assert await_answer(service, 5, threading.Event(), told.append)

@@ -20,7 +20,9 @@ SERVICE = Service("h", 8000, "m", 1, (Worker("main-0", (0, 1), "http://h:1/metri
 
 
 def stream(*chunks: Mapping[str, object] | str) -> str:
-    return "".join(f"data: {chunk if isinstance(chunk, str) else json.dumps(chunk)}\n\n" for chunk in chunks)
+    return "".join(
+        f"data: {chunk if isinstance(chunk, str) else json.dumps(chunk)}\n\n" for chunk in chunks
+    )
 
 
 def said(text: str, **more: object) -> dict[str, object]:
@@ -33,7 +35,9 @@ USAGE = {"choices": [], "usage": {"completion_tokens": 2}}
 
 def asked_of(answer: str, target: Target) -> Reply | Exception:
     """The reply to an answer of the server, or the error."""
-    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, text=answer))) as client:
+    with httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, text=answer))
+    ) as client:
         try:
             return ask(SERVICE, client, target, "Why?", 4)
         except ValueError as error:
@@ -105,20 +109,34 @@ def test_each_rank_of_vllms_own_servers_is_asked() -> None:
         if request.url.path == "/metrics":
             done = sum(url == request.url.host for url, *_ in asked)
             first = {"a": 0, "b": 2}[request.url.host]
-            lines = (f'vllm:request_success_total{{engine="{first + n}"}} {done}.0' for n in range(2))
+            lines = (
+                f'vllm:request_success_total{{engine="{first + n}"}} {done}.0' for n in range(2)
+            )
             return httpx.Response(200, text="\n".join(lines))
         asked.append(
-            (request.url.host, request.headers["X-data-parallel-rank"], "nvext" in json.loads(request.content))
+            (
+                request.url.host,
+                request.headers["X-data-parallel-rank"],
+                "nvext" in json.loads(request.content),
+            )
         )
         return httpx.Response(200, text=stream(said("a"), USAGE))
 
     workers = tuple(
-        Worker(f"m-{h}", r, f"http://{h}/metrics", url=f"http://{h}") for h, r in (("a", (0, 1)), ("b", (2, 3)))
+        Worker(f"m-{h}", r, f"http://{h}/metrics", url=f"http://{h}")
+        for h, r in (("a", (0, 1)), ("b", (2, 3)))
     )
     with httpx.Client(transport=httpx.MockTransport(serve)) as client:
         answers = smoke_all(Service("h", 8000, "m", None, workers), client, known=False)
-    assert [one.target.name for one in answers] == [f"rank {n} of m-{h}" for n, h in enumerate("aabb")]
-    assert asked[::3] == [("a", "0", False), ("a", "1", False), ("b", "0", False), ("b", "1", False)]
+    assert [one.target.name for one in answers] == [
+        f"rank {n} of m-{h}" for n, h in enumerate("aabb")
+    ]
+    assert asked[::3] == [
+        ("a", "0", False),
+        ("a", "1", False),
+        ("b", "0", False),
+        ("b", "1", False),
+    ]
 
 
 def test_silence_is_told_with_its_length_and_a_mute_worker_by_name() -> None:
@@ -131,14 +149,19 @@ def test_silence_is_told_with_its_length_and_a_mute_worker_by_name() -> None:
         one, *_ = smoke_all(SERVICE, client, known=False)
     assert one.error == "nothing came for 7 s (timeouts.chat)"
     with (
-        httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(503, text="no"))) as client,
+        httpx.Client(
+            transport=httpx.MockTransport(lambda _: httpx.Response(503, text="no"))
+        ) as client,
         pytest.raises(ValueError, match="main-0 tells nothing at http://h:1/metrics: HTTP 503: no"),
     ):
         smoke_all(SERVICE, client, known=False)
 
 
 def test_every_seat_is_asked() -> None:
-    decode, prefill = [Seat(f"d{n}", n, n) for n in range(2)], [Seat(f"p{n}", 10 + n, n) for n in range(3)]
+    decode, prefill = (
+        [Seat(f"d{n}", n, n) for n in range(2)],
+        [Seat(f"p{n}", 10 + n, n) for n in range(3)],
+    )
     targets = pair(decode, prefill)
     assert [(target.worker, target.prefill) for target in targets] == [(0, 10), (1, 11), (0, 12)]
     assert pair(decode, []) == [Target("d0", 0, 0), Target("d1", 1, 1)]
@@ -149,7 +172,11 @@ def test_a_rank_that_fails_is_named_and_the_others_are_asked() -> None:
         if request.url.path == "/metrics":
             return httpx.Response(200, text=METRICS)
         rank = json.loads(request.content)["nvext"]["dp_rank"]
-        return httpx.Response(200, text=stream(said("a"), USAGE)) if rank else httpx.Response(503, text="no instance")
+        return (
+            httpx.Response(200, text=stream(said("a"), USAGE))
+            if rank
+            else httpx.Response(503, text="no instance")
+        )
 
     with httpx.Client(transport=httpx.MockTransport(serve)) as client:
         first, second = smoke_all(SERVICE, client, known=False)
@@ -159,7 +186,9 @@ def test_a_rank_that_fails_is_named_and_the_others_are_asked() -> None:
 
 def test_a_rank_that_counted_nothing_did_not_answer() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text=METRICS if request.url.path == "/metrics" else stream(said("a"), USAGE))
+        return httpx.Response(
+            200, text=METRICS if request.url.path == "/metrics" else stream(said("a"), USAGE)
+        )
 
     with (
         httpx.Client(transport=httpx.MockTransport(serve)) as client,

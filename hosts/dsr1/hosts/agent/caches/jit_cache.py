@@ -1,7 +1,8 @@
-"""JIT caches on a host: a folder a key below one root, listed, packed into one file, and completed from such a file.
+"""JIT caches on a host: a folder a key below one root, listed, packed into one file, and completed
+from such a file.
 
-What compilers made is named by content or by hash, so completing a cache is adding the files that it lacks: nothing
-that is there is ever written over, and each file appears whole, by rename.
+What compilers made is named by content or by hash, so completing a cache is adding the files that
+it lacks: nothing that is there is ever written over, and each file appears whole, by rename.
 """
 
 import hashlib
@@ -28,10 +29,15 @@ class CacheError(Exception):
 
 
 def list_caches(root: Path) -> list[dict[str, object]]:
-    """Every key with its files, bytes, what it holds (a digest of names and sizes), and when it was last added to."""
+    """Every key with its files, bytes, what it holds (a digest of names and sizes), and when it was
+    last added to."""
     if not root.is_dir():
         return []
-    return [_describe(folder) for folder in sorted(_own(root).iterdir()) if KEY.match(folder.name) and folder.is_dir()]
+    return [
+        _describe(folder)
+        for folder in sorted(_own(root).iterdir())
+        if KEY.match(folder.name) and folder.is_dir()
+    ]
 
 
 def open_cache(root: Path, key: str) -> dict[str, object]:
@@ -110,7 +116,9 @@ def _extract(data: bytes, draft: Path) -> None:
 
 def _extract_one(archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, room: int) -> None:
     parts = PurePosixPath(entry.name).parts
-    inside = parts and not entry.name.startswith("/") and not any(part in ("..", "/") for part in parts)
+    inside = (
+        parts and not entry.name.startswith("/") and not any(part in ("..", "/") for part in parts)
+    )
     if not entry.isreg() or not inside or room < 0:
         raise CacheError(f"not a pack: {entry.name!r} is no file that belongs into a cache")
     source, path = archive.extractfile(entry), draft.joinpath(*parts)
@@ -122,7 +130,9 @@ def _extract_one(archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, 
 
 def _as_built_now(draft: Path, now_ns: int) -> None:
     for log in draft.rglob(".ninja_log"):
-        log.write_text(refresh_log(log.read_text(errors="surrogateescape"), now_ns), errors="surrogateescape")
+        log.write_text(
+            refresh_log(log.read_text(errors="surrogateescape"), now_ns), errors="surrogateescape"
+        )
     for deps in draft.rglob(".ninja_deps"):
         deps.write_bytes(refresh_deps(deps.read_bytes(), now_ns))
     for _, path in _files(draft):
@@ -165,5 +175,8 @@ def _own(root: Path) -> Path:
     """What is loaded from a cache runs as us: nobody else may write there, or swap it by a link."""
     for seen in (root.lstat(), root.stat()) if os.path.lexists(root) else ():
         if seen.st_uid != os.geteuid() or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & 0o022):
-            raise CacheError(f"{root} belongs to uid {seen.st_uid} with mode {seen.st_mode & 0o777:o}, not to us alone")
+            raise CacheError(
+                f"{root} belongs to uid {seen.st_uid} with mode {seen.st_mode & 0o777:o}, not to us"
+                " alone"
+            )
     return root

@@ -1,8 +1,9 @@
 """What ninja remembers of a build, moved to another time.
 
-FlashInfer runs ninja at every start. An object that travelled is older than headers that were installed on its new
-host later, so ninja would build it again (minutes of nvcc) although nothing has changed. Sources of the formats:
-ninja's build_log.cc (version 5 to 7) and deps_log.cc (version 4).
+FlashInfer runs ninja at every start. An object that travelled is older than headers that were
+installed on its new host later, so ninja would build it again (minutes of nvcc) although nothing
+has changed. Sources of the formats: ninja's build_log.cc (version 5 to 7) and deps_log.cc (version
+4).
 """
 
 import struct
@@ -13,7 +14,8 @@ IS_DEPS = 1 << 31
 
 
 def refresh_log(text: str, now_ns: int) -> str:
-    """.ninja_log with every entry as old as `now_ns`: start, end, mtime, output, hash, apart by tabs."""
+    """.ninja_log with every entry as old as `now_ns`: start, end, mtime, output, hash, apart by
+    tabs."""
     return "".join(_refresh_entry(line, now_ns) for line in text.splitlines(keepends=True))
 
 
@@ -25,7 +27,8 @@ def _refresh_entry(line: str, now_ns: int) -> str:
 
 
 def refresh_deps(data: bytes, now_ns: int) -> bytes:
-    """.ninja_deps with every record as old as `now_ns`. Of another version, or broken: as it is; ninja then builds."""
+    """.ninja_deps with every record as old as `now_ns`. Of another version, or broken: as it is;
+    ninja then builds."""
     start = len(DEPS) + 4
     if not data.startswith(DEPS) or data[len(DEPS) : start] != struct.pack("<i", DEPS_VERSION):
         return data

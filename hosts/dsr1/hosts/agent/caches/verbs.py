@@ -1,11 +1,19 @@
-"""The agent's verbs for JIT caches: VERB ROOT [KEY ...]; an empty ROOT is the default. They tell JSON or a pack."""
+"""The agent's verbs for JIT caches: VERB ROOT [KEY ...]; an empty ROOT is the default. They tell
+JSON or a pack."""
 
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dsr1.hosts.agent.caches.jit_cache import CacheError, drop, list_caches, open_cache, pack, unpack
+from dsr1.hosts.agent.caches.jit_cache import (
+    CacheError,
+    drop,
+    list_caches,
+    open_cache,
+    pack,
+    unpack,
+)
 from dsr1.hosts.agent.facts.jit_cache import cache_root
 
 

@@ -1,4 +1,5 @@
-"""Access control (ACS) of PCI bridges, from their configuration space: only root may read that far."""
+"""Access control (ACS) of PCI bridges, from their configuration space: only root may read that
+far."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from dsr1.hosts.agent.facts.files import read
 from dsr1.hosts.protocol.fact import Reader, Value
 
 BRIDGE = "0x0604"
-# PCI Express base specification: extended capabilities begin at 0x100; each has its id, then where the next one is.
+# PCI Express base specification: extended capabilities begin at 0x100; each has its id, then where
+# the next one is.
 EXTENDED, ACS, CONTROL, SOURCE_VALIDATION = 0x100, 0x0D, 6, 0x1
 
 
@@ -42,5 +44,7 @@ def acs_readers(root: Path) -> Iterator[Reader]:
 
 def _validating(devices: Path) -> list[Value]:
     """The bridges that do."""
-    bridges = [device for device in sorted(devices.iterdir()) if read(device / "class").startswith(BRIDGE)]
+    bridges = [
+        device for device in sorted(devices.iterdir()) if read(device / "class").startswith(BRIDGE)
+    ]
     return [device.name for device in bridges if parse_acs((device / "config").read_bytes())]

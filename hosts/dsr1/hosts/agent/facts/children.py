@@ -1,6 +1,8 @@
-"""What may never come back (a sick driver, a dead network mount, a command) runs in a child, for a bounded time.
+"""What may never come back (a sick driver, a dead network mount, a command) runs in a child, for a
+bounded time.
 
-Children are forked, not started anew: they begin within a millisecond, and several run side by side.
+Children are forked, not started anew: they begin within a millisecond, and several run side by
+side.
 """
 
 import contextlib
@@ -11,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from dsr1.hosts.protocol.fact import Reader, Value, from_wire, observe, to_plain
@@ -33,7 +36,8 @@ class Child:
         os.close(write)
 
     def wait(self) -> int:
-        """Its exit code, negative for a signal. TimeoutError: it had to be given up. ValueError: it said too much."""
+        """Its exit code, negative for a signal. TimeoutError: it had to be given up. ValueError: it
+        said too much."""
         try:
             whole = self._read()
         finally:
@@ -48,7 +52,9 @@ class Child:
     def _read(self) -> bool:
         """True: it has said all."""
         while len(self.said) < MOST_BYTES:
-            if not select.select([self._pipe], [], [], max(0.0, self._deadline - time.monotonic()))[0]:
+            if not select.select([self._pipe], [], [], max(0.0, self._deadline - time.monotonic()))[
+                0
+            ]:
                 return False
             if not (piece := os.read(self._pipe, PIECE)):
                 return True
@@ -80,7 +86,8 @@ def _become(work: Callable[[], object], pipe: int) -> NoReturn:
 
 
 def begin_command(argv: Sequence[str], timeout_s: float = COMMAND_S) -> Callable[[], str]:
-    """Starts it; what comes back waits for its output. OSError: absent, failed or hanging, with its last line."""
+    """Starts it; what comes back waits for its output. OSError: absent, failed or hanging, with its
+    last line."""
     child = Child(lambda: _execute(argv), timeout_s)
 
     def told() -> str:
@@ -102,8 +109,11 @@ def _execute(argv: Sequence[str]) -> None:
         raise
 
 
-def begin(work: Callable[[], Iterable[Value]], timeout_s: float) -> Callable[[], tuple[list[Value], str]]:
-    """Starts it; what comes back waits, and gives the values that it came to, and why there aren't more."""
+def begin(
+    work: Callable[[], Iterable[Value]], timeout_s: float
+) -> Callable[[], tuple[list[Value], str]]:
+    """Starts it; what comes back waits, and gives the values that it came to, and why there aren't
+    more."""
     child = Child(lambda: _tell(work), timeout_s)
 
     def told() -> tuple[list[Value], str]:
@@ -128,7 +138,8 @@ def only(told: tuple[list[Value], str]) -> Value:
 
 
 def aside(readers: Iterable[Reader], timeout_s: float) -> list[Reader]:
-    """The same readers, for sources that may hang: read in one child, in their order, each while there is time."""
+    """The same readers, for sources that may hang: read in one child, in their order, each while
+    there is time."""
     listed = list(readers)
     told = functools.cache(begin(lambda: map(_plain, listed), timeout_s))
 
@@ -141,7 +152,7 @@ def aside(readers: Iterable[Reader], timeout_s: float) -> list[Reader]:
             raise OSError(fact.problem)
         return fact.value
 
-    return [(name, source, lambda index=index: value(index)) for index, (name, source, _) in enumerate(listed)]  # type: ignore[misc]
+    return [(name, source, partial(value, index)) for index, (name, source, _) in enumerate(listed)]
 
 
 def _plain(reader: Reader) -> Value:

@@ -1,10 +1,12 @@
-"""Facts of the folders that a run writes to: file system, room, and whether what is written there may run.
+"""Facts of the folders that a run writes to: file system, room, and whether what is written there
+may run.
 
 Each is looked at in a child: statvfs of a dead network mount never returns.
 """
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.children import begin, only
@@ -16,9 +18,10 @@ STALE = ("nccl-*", "psm_*", "sem.*", "vllm*", "torch_*")
 
 
 def disk_readers(root: Path, folders: Sequence[str]) -> list[Reader]:
-    """They begin here. One that hangs takes nothing from the others: each has a child of its own."""
+    """They begin here. One that hangs takes nothing from the others: each has a child of its
+    own."""
     info, shm = root / "proc/self/mountinfo", root / "dev/shm"
-    looks = {path: begin(lambda path=path: look_at(path, info), DISK_S) for path in dict.fromkeys(folders)}  # type: ignore[misc]
+    looks = {path: begin(partial(look_at, path, info), DISK_S) for path in dict.fromkeys(folders)}
     free = begin(lambda: iter([free_bytes(shm)]), DISK_S)
     stale = begin(lambda: iter([find_stale(shm)]), DISK_S)
     return [
@@ -34,7 +37,8 @@ def _result(told: tuple[list[Value], str]) -> Value:
 
 
 def look_at(path: str, info: Path) -> Iterator[Value]:
-    """`path` may begin with `~`. Where it isn't yet, the folder above it is told of: it will be made there."""
+    """`path` may begin with `~`. Where it isn't yet, the folder above it is told of: it will be
+    made there."""
     folder = Path(path).expanduser().absolute()
     there = nearest(folder)
     seen = os.statvfs(there)
@@ -55,7 +59,8 @@ def free_bytes(path: Path) -> int:
 def find_stale(shm: Path) -> Value:
     """Files of this user that runs left: no process, as far as we may see, still maps them."""
     mine = {str(file): _size_if_ours(file) for kind in STALE for file in shm.glob(kind)}
-    used = {path for pid in (os.listdir("/proc") if mine else ()) if pid.isdigit() for path in _mapped(pid)}  # noqa: PTH208
+    pids = os.listdir("/proc") if mine else ()  # noqa: PTH208 - thousands of Paths
+    used = {path for pid in pids if pid.isdigit() for path in _mapped(pid)}
     left = [size for path, size in mine.items() if size is not None and path not in used]
     return {"files": len(left), "bytes": sum(left)}
 

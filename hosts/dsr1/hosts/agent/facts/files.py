@@ -1,4 +1,5 @@
-"""Small text files of the kernel, read whole; never more than a bound, whatever they claim to be."""
+"""Small text files of the kernel, read whole; never more than a bound, whatever they claim to
+be."""
 
 from pathlib import Path
 
@@ -6,7 +7,8 @@ MOST_BYTES, PIECE = 4 * 2**20, 65536
 
 
 def read(file: Path) -> str:
-    """OSError: not there, or not ours to read. ValueError: not UTF-8, or larger than any such file is."""
+    """OSError: not there, or not ours to read. ValueError: not UTF-8, or larger than any such file
+    is."""
     data = bytearray()
     with file.open("rb", buffering=0) as opened:
         while piece := opened.read(PIECE):  # /proc/sys sets aside as much memory as is asked for

@@ -1,4 +1,5 @@
-"""Facts of GPUs: by NVML, and by what the kernel shows without it; who uses them; whether CUDA starts."""
+"""Facts of GPUs: by NVML, and by what the kernel shows without it; who uses them; whether CUDA
+starts."""
 
 import functools
 import re
@@ -23,7 +24,11 @@ def gpu_readers(root: Path, nvml: Work = ask_nvml, timeout_s: float = NVML_S) ->
         ("gpu.system", "NVML", lambda: system_of(told())),
         ("gpu.devices", "NVML", lambda: gpus_of(told())),
         ("gpu.processes", "NVML", lambda: [describe_process(pid) for pid in pids_of(told())]),
-        ("gpu.kernel", str(folder), lambda: [parse_gpu(file.read_text()) for file in _information(folder)]),
+        (
+            "gpu.kernel",
+            str(folder),
+            lambda: [parse_gpu(file.read_text()) for file in _information(folder)],
+        ),
         ("gpu.cuda", "cuInit, cuDeviceGetCount", lambda: only(cuda())),
     ]
 
@@ -40,7 +45,11 @@ def gpus_of(told: tuple[list[Any], str]) -> list[Value]:
     count, problem = system["count"], told[1] or "not told"
     found, grown = told[0][1 : count + 1], [*(told[0][count + 1 :] or [[]])[0]]
     told_of = [gpu | {"grown": more} for gpu, more in zip(found, grown, strict=False)]
-    return [*told_of, *found[len(told_of) :], *(unknown_gpu(problem) for _ in range(count - len(found)))]
+    return [
+        *told_of,
+        *found[len(told_of) :],
+        *(unknown_gpu(problem) for _ in range(count - len(found))),
+    ]
 
 
 def pids_of(told: tuple[list[Any], str]) -> list[int]:
@@ -61,7 +70,8 @@ def describe_process(pid: int) -> Value:
 
 
 def start_cuda() -> Iterator[Value]:
-    """What every worker does first; it needs the driver, its device nodes and the fabric, not a kernel of ours."""
+    """What every worker does first; it needs the driver, its device nodes and the fabric, not a
+    kernel of ours."""
     from ctypes import CDLL, byref, c_int
 
     cuda = CDLL("libcuda.so.1")
@@ -76,7 +86,8 @@ def _information(folder: Path) -> list[Path]:
 
 
 def parse_gpu(text: str) -> dict[str, Value]:
-    """/proc/driver/nvidia/gpus/BDF/information: `Model: \t NVIDIA H100 80GB HBM3`. ValueError: it names no GPU."""
+    """/proc/driver/nvidia/gpus/BDF/information: `Model: \t NVIDIA H100 80GB HBM3`. ValueError: it
+    names no GPU."""
     rows = dict(re.findall(r"^([A-Za-z ]+):[ \t]*(.*?)[ \t]*$", text, re.MULTILINE))
     if "Bus Location" not in rows:
         raise ValueError(f"no GPU in {text[:100]!r}")

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.nvidia import openable
 from dsr1.hosts.agent.facts.pci import read_link, read_place
-from dsr1.hosts.agent.facts.sysfs import link_target, names_in, parse_leading, parse_whole, printable, read_text
+from dsr1.hosts.agent.facts.sysfs import (
+    link_target,
+    names_in,
+    parse_leading,
+    parse_whole,
+    printable,
+    read_text,
+)
 from dsr1.hosts.protocol.adapters import Adapter, Gid, Port, to_value
 from dsr1.hosts.protocol.fact import Reader, Value
 
@@ -47,7 +54,11 @@ def growth_readers(root: Path, seconds: float) -> list[Reader]:
 
 
 def _all_counters(root: Path) -> dict[str, dict[str, int]]:
-    return {f"{a.name}:{port.number}": dict(port.counters) for a in read_adapters(root) for port in a.ports}
+    return {
+        f"{a.name}:{port.number}": dict(port.counters)
+        for a in read_adapters(root)
+        for port in a.ports
+    }
 
 
 def _grown(before: dict[str, int], after: dict[str, int]) -> Value:
@@ -68,7 +79,8 @@ def read_adapters(root: Path) -> list[Adapter]:
 
 
 def _has_physical(pci: Path, devices: Path) -> bool:
-    """A virtual function whose physical one is among the adapters; a container may have been given the former alone."""
+    """A virtual function whose physical one is among the adapters; a container may have been given
+    the former alone."""
     return not {*names_in(pci / "physfn/infiniband")}.isdisjoint(names_in(devices))
 
 
@@ -84,7 +96,9 @@ def _adapter(device: Path, verbs: str) -> Adapter:
         is_vf=_has_physical(pci, device.parent),
         verbs=printable(verbs),
         netdevs=tuple(map(printable, names_in(pci / "net"))),
-        ports=tuple(_port(ports / name, number) for name in names_in(ports) if (number := parse_whole(name))),
+        ports=tuple(
+            _port(ports / name, number) for name in names_in(ports) if (number := parse_whole(name))
+        ),
     )
 
 
@@ -105,10 +119,14 @@ def _port(port: Path, number: int) -> Port:
 def _gids(port: Path) -> Iterator[Gid]:
     """Those that are set: the table is long, and an empty entry's attributes can't be read."""
     attributes = port / "gid_attrs"
-    for index in sorted(int(name) for name in names_in(port / "gids") if name.isascii() and name.isdigit())[:MOST_GIDS]:
+    for index in sorted(
+        int(name) for name in names_in(port / "gids") if name.isascii() and name.isdigit()
+    )[:MOST_GIDS]:
         gid = read_text(port / "gids" / str(index))
         if gid.strip("0:"):
-            kind, netdev = (read_text(attributes / part / str(index)) for part in ("types", "ndevs"))
+            kind, netdev = (
+                read_text(attributes / part / str(index)) for part in ("types", "ndevs")
+            )
             yield Gid(index, gid, kind, netdev)
 
 

@@ -7,7 +7,8 @@ from dsr1.hosts.protocol.fact import Reader
 
 
 def cache_root() -> str:
-    """One folder of the user's own directly in /var/tmp: what lies deeper could be another user's to swap."""
+    """One folder of the user's own directly in /var/tmp: what lies deeper could be another user's
+    to swap."""
     return f"/var/tmp/dsr1-jit-{os.geteuid()}"
 
 

@@ -1,4 +1,5 @@
-"""Xids, the NVIDIA driver's errors, from the kernel's log: /dev/kmsg, or the journal where that is closed."""
+"""Xids, the NVIDIA driver's errors, from the kernel's log: /dev/kmsg, or the journal where that is
+closed."""
 
 import os
 import re
@@ -10,7 +11,15 @@ from dsr1.hosts.agent.facts.files import read
 from dsr1.hosts.protocol.fact import Reader, Value
 
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)[^)]*\): (\d+)")
-JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic", "--lines=20000")
+JOURNAL = (
+    "journalctl",
+    "--dmesg",
+    "--boot",
+    "--no-pager",
+    "--quiet",
+    "--output=short-monotonic",
+    "--lines=20000",
+)
 RECORD, LOG_S, MOST = 8192, 10.0, 200
 
 
@@ -43,7 +52,8 @@ def _uptime(root: Path) -> float:
 
 
 def read_kmsg(kmsg: Path) -> str:
-    """One record a read; the last one that there is ends it. EPIPE: a record was overwritten meanwhile."""
+    """One record a read; the last one that there is ends it. EPIPE: a record was overwritten
+    meanwhile."""
     ring = os.open(kmsg, os.O_RDONLY | os.O_NONBLOCK)
     records = []
     try:
@@ -65,7 +75,8 @@ def _next(ring: int) -> bytes:
 
 
 def time_of_record(line: str) -> float | None:
-    """`4,1234,98765432,-;text`: seconds after boot; None for a line that isn't the head of a record."""
+    """`4,1234,98765432,-;text`: seconds after boot; None for a line that isn't the head of a
+    record."""
     found = re.match(r"\d+,\d+,(\d+),", line)
     return int(found[1]) / 1e6 if found else None
 
@@ -77,7 +88,8 @@ def time_of_line(line: str) -> float | None:
 
 
 def find_xids(text: str, when: Callable[[str], float | None], uptime_s: float) -> list[Value]:
-    """The newest last: which, on which GPU, and how many seconds ago; None where the line doesn't say when."""
+    """The newest last: which, on which GPU, and how many seconds ago; None where the line doesn't
+    say when."""
     return list(_xids(text, when, uptime_s))[-MOST:]
 
 

@@ -1,8 +1,10 @@
-"""Limits as the workers will have them: the agent that reads them starts the workers, and they inherit."""
+"""Limits as the workers will have them: the agent that reads them starts the workers, and they
+inherit."""
 
 import re
 import resource
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.files import read, read_int, read_or
@@ -15,23 +17,33 @@ KINDS = {
     "limit.core": (resource.RLIMIT_CORE, "soft"),
 }
 UNIFIED = "0::"
-IPC_LOCK, ALL_USERS = 14, 4294967295  # CAP_IPC_LOCK of linux/capability.h; a user namespace of everybody
+IPC_LOCK = 14  # CAP_IPC_LOCK of linux/capability.h
+ALL_USERS = 4294967295  # a user namespace of everybody
 Parse = Callable[[str], float | None]
 
 
 def limit_readers(root: Path) -> Iterator[Reader]:
     for name, (kind, side) in KINDS.items():
-        yield name, f"getrlimit, {side}", lambda kind=kind, side=side: resource.getrlimit(kind)[side == "hard"]  # type: ignore[misc]
+        yield name, f"getrlimit, {side}", partial(_limit, kind, side == "hard")
     own, kernel, groups = root / "proc/self", root / "proc/sys/kernel", root / "proc/self/cgroup"
     yield "limit.none_on_locks", f"{own}/status, uid_map", lambda: _is_free_to_lock(own)
-    yield "limit.threads", str(kernel), lambda: min(read_int(kernel / "threads-max"), read_int(kernel / "pid_max"))
+    yield (
+        "limit.threads",
+        str(kernel),
+        lambda: min(read_int(kernel / "threads-max"), read_int(kernel / "pid_max")),
+    )
     yield "cgroup.pids", "cgroup pids.max", lambda: _tightest(root, groups, "pids.max", parse_most)
     yield "cgroup.cpus", "cgroup cpu.max", lambda: _tightest(root, groups, "cpu.max", parse_cpu_max)
-    yield "cgroup.memory", "cgroup memory.max", lambda: _tightest(root, groups, "memory.max", parse_most)
+    yield (
+        "cgroup.memory",
+        "cgroup memory.max",
+        lambda: _tightest(root, groups, "memory.max", parse_most),
+    )
 
 
 def parse_cgroup(text: str) -> str:
-    """/proc/self/cgroup, the unified hierarchy's path: `0::/user.slice/...`. ValueError: there is only a legacy one."""
+    """/proc/self/cgroup, the unified hierarchy's path: `0::/user.slice/...`. ValueError: there is
+    only a legacy one."""
     for line in text.splitlines():
         if line.startswith(UNIFIED):
             return line.removeprefix(UNIFIED)
@@ -47,7 +59,8 @@ def parse_capabilities(text: str) -> int:
 
 
 def _is_free_to_lock(own: Path) -> bool:
-    """No limit on pinned memory holds for CAP_IPC_LOCK, as root has it; one within a namespace of users is none."""
+    """No limit on pinned memory holds for CAP_IPC_LOCK, as root has it; one within a namespace of
+    users is none."""
     everybody = read(own / "uid_map").split()[2:3] == [str(ALL_USERS)]
     return everybody and bool(parse_capabilities(read(own / "status")) >> IPC_LOCK & 1)
 
@@ -70,3 +83,7 @@ def _tightest(root: Path, groups: Path, name: str, parse: Parse) -> Value:
     folders = [own, *own.parents][: len(own.relative_to(root / "sys/fs/cgroup").parts) + 1]
     told = [parse(text) for folder in folders if (text := read_or(folder / name))]
     return min((limit for limit in told if limit is not None), default=-1)
+
+
+def _limit(kind: int, hard: bool) -> int:
+    return resource.getrlimit(kind)[hard]

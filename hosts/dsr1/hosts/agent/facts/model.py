@@ -1,4 +1,5 @@
-"""Facts of the model on this host: its files, what downloads left, and the file system that it is read from."""
+"""Facts of the model on this host: its files, what downloads left, and the file system that it is
+read from."""
 
 import json
 import os
@@ -15,7 +16,11 @@ def model_readers(model: str, root: Path) -> Iterator[Reader]:
     """`model` is a folder or a hub's id, which is looked up in the hub's cache."""
     mounts, cache = root / "proc/self/mountinfo", hub_cache(os.environ)
     yield "model.folder", model, lambda: str(_folder(model))
-    yield "model.config", f"{model}/config.json", lambda: json.loads((_folder(model) / "config.json").read_text())
+    yield (
+        "model.config",
+        f"{model}/config.json",
+        lambda: json.loads((_folder(model) / "config.json").read_text()),
+    )
     yield "model.files", model, lambda: _files(_folder(model))
     yield "model.leftovers", model, lambda: list[Value](leftovers(_folder(model)))
     yield "model.fs", str(mounts), lambda: file_system(_folder(model), mounts)

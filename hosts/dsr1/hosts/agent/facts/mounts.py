@@ -8,7 +8,8 @@ from dsr1.hosts.protocol.fact import Value
 
 
 def parse_mounts(text: str) -> dict[str, tuple[str, str]]:
-    """/proc/self/mountinfo (proc(5)): type and source by mount point. A later mount covers an earlier one."""
+    """/proc/self/mountinfo (proc(5)): type and source by mount point. A later mount covers an
+    earlier one."""
     found = {}
     for line in text.splitlines():
         before, _, after = line.partition(" - ")
@@ -35,7 +36,8 @@ def nearest(path: Path) -> Path:
 
 
 def file_system(path: Path, mountinfo: Path) -> dict[str, Value]:
-    """Of the path, or of where it would be made: type, mount point, source, and bytes that this user may still use."""
+    """Of the path, or of where it would be made: type, mount point, source, and bytes that this
+    user may still use."""
     there = nearest(path.absolute()).resolve()
     mounts = parse_mounts(mountinfo.read_text())
     point, room = mount_of(there, mounts), os.statvfs(there)

@@ -1,4 +1,5 @@
-"""Facts of network interfaces: what they are and stand on, their addresses, and which carries the default route."""
+"""Facts of network interfaces: what they are and stand on, their addresses, and which carries the
+default route."""
 
 import socket
 from collections.abc import Iterator
@@ -15,7 +16,11 @@ LOWER = "lower_"
 
 def netdev_readers(root: Path) -> Iterator[Reader]:
     folder, net = root / "sys/class/net", root / "proc/net"
-    yield "net.interfaces", str(folder), lambda: {dev.name: to_value(dev) for dev in read_netdevs(folder)}
+    yield (
+        "net.interfaces",
+        str(folder),
+        lambda: {dev.name: to_value(dev) for dev in read_netdevs(folder)},
+    )
     yield "net.addresses", "psutil", addresses
     yield "net.default", f"{net}/route, ipv6_route", lambda: read_default(net)
 
@@ -57,12 +62,20 @@ def read_default(net: Path) -> str:
 def parse_default(text: str) -> str:
     """/proc/net/route: of the routes to anywhere the one of the lowest metric."""
     rows = [line.split() for line in text.splitlines()[1:]]
-    routes = [(int(row[6]), row[0]) for row in rows if row[1] == row[7] == ANYWHERE and int(row[3], 16) & UP]
+    routes = [
+        (int(row[6]), row[0])
+        for row in rows
+        if row[1] == row[7] == ANYWHERE and int(row[3], 16) & UP
+    ]
     return min(routes)[1] if routes else ""
 
 
 def parse_default_6(text: str) -> str:
     """/proc/net/ipv6_route. One by `lo` says that there is none."""
     rows = [line.split() for line in text.splitlines()]
-    routes = [(int(row[5], 16), row[9]) for row in rows if (row[0], row[1]) == (ANYWHERE_6, "00") and row[9] != "lo"]
+    routes = [
+        (int(row[5], 16), row[9])
+        for row in rows
+        if (row[0], row[1]) == (ANYWHERE_6, "00") and row[9] != "lo"
+    ]
     return min(routes)[1] if routes else ""

@@ -1,4 +1,5 @@
-"""Facts of the network: ports in use, ports that outgoing connections take, names, the route to the leader."""
+"""Facts of the network: ports in use, ports that outgoing connections take, names, the route to the
+leader."""
 
 import re
 import socket
@@ -27,14 +28,25 @@ def parse_listening(text: str) -> list[tuple[int, int]]:
 def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
     net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
     yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
-    yield "net.ephemeral", str(settings), lambda: [*parse_range(read(settings / "ip_local_port_range"))]
+    yield (
+        "net.ephemeral",
+        str(settings),
+        lambda: [*parse_range(read(settings / "ip_local_port_range"))],
+    )
     yield "net.reserved", str(settings), lambda: _reserved(settings / "ip_local_reserved_ports")
-    yield "net.unprivileged", str(settings), lambda: read_int(settings / "ip_unprivileged_port_start")
+    yield (
+        "net.unprivileged",
+        str(settings),
+        lambda: read_int(settings / "ip_unprivileged_port_start"),
+    )
 
 
 def resolver_readers(ask: Ask) -> list[Reader]:
     """They begin here: a name server that is gone makes each name wait for it."""
-    readers = aside([("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))], RESOLVE_S)
+    readers = aside(
+        [("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))],
+        RESOLVE_S,
+    )
     if ask.peers:
         names = begin(lambda: resolve(ask.peers), RESOLVE_S)
         readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(ask.peers, names())))
@@ -48,7 +60,9 @@ def etcd_problem(url: str) -> str:
     """Empty: it is healthy. One that wants a certificate of who asks is only connected to."""
     try:
         place = urlsplit(url if "://" in url else f"http://{url}")
-        with socket.create_connection((place.hostname or "", place.port or ETCD_PORT), timeout=ETCD_S) as line:
+        with socket.create_connection(
+            (place.hostname or "", place.port or ETCD_PORT), timeout=ETCD_S
+        ) as line:
             if place.scheme == "https":
                 return ""
             line.sendall(b"GET /health HTTP/1.0\r\n\r\n")
@@ -56,7 +70,11 @@ def etcd_problem(url: str) -> str:
                 answer = told.read(MOST_ANSWER).decode(errors="replace")
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "" if HEALTHY.search(answer) else f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
+    return (
+        ""
+        if HEALTHY.search(answer)
+        else f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
+    )
 
 
 def _by_name(names: Sequence[str], told: tuple[list[Value], str]) -> Value:
@@ -91,7 +109,8 @@ def _reserved(file: Path) -> Value:
 
 
 def control(leader: str) -> Value:
-    """On the leader itself the route is by `lo`; what counts is the interface that owns the address."""
+    """On the leader itself the route is by `lo`; what counts is the interface that owns the
+    address."""
     from dsr1.hosts.agent.network.seen import interface_of, source_address
 
     if not leader:

@@ -1,4 +1,5 @@
-"""Facts of NVIDIA's kernel modules and device nodes, from /proc, /sys and /dev; no library is needed."""
+"""Facts of NVIDIA's kernel modules and device nodes, from /proc, /sys and /dev; no library is
+needed."""
 
 import os
 import re
@@ -18,13 +19,15 @@ PEERMEM = (
 
 
 def parse_params(text: str) -> dict[str, str]:
-    """/proc/driver/nvidia/params (kernel-open/nvidia/nv-procfs.c): the values of the loaded module, without quotes."""
+    """/proc/driver/nvidia/params (kernel-open/nvidia/nv-procfs.c): the values of the loaded module,
+    without quotes."""
     rows = (line.partition(":") for line in text.splitlines() if ":" in line)
     return {name.strip(): value.strip().strip('"') for name, _, value in rows}
 
 
 def parse_driver(text: str) -> dict[str, Value]:
-    """/proc/driver/nvidia/version: `... Open Kernel Module for x86_64  580.159.04  Release Build ...`."""
+    """/proc/driver/nvidia/version: `... Open Kernel Module for x86_64  580.159.04  Release Build
+    ...`."""
     first = text.splitlines()[0]
     found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", first)
     if found is None:
@@ -38,7 +41,11 @@ def nvidia_readers(root: Path) -> Iterator[Reader]:
     yield "nvidia.params", str(driver / "params"), lambda: _wanted_params(driver / "params")
     yield "nvidia.configured", str(modprobe), lambda: _configured(modprobe)
     yield "nvidia.nodes", str(root / "dev"), lambda: _nodes(root / "dev")
-    yield "nvidia.on_bus", str(root / "sys/bus/pci/devices"), lambda: _on_bus(root / "sys/bus/pci/devices")
+    yield (
+        "nvidia.on_bus",
+        str(root / "sys/bus/pci/devices"),
+        lambda: _on_bus(root / "sys/bus/pci/devices"),
+    )
     yield "gdrcopy.usable", str(root / "dev/gdrdrv"), lambda: openable(root / "dev/gdrdrv")
     yield "nvidia.peermem", "memory_peers, /sys/module", lambda: has_peermem(root)
 

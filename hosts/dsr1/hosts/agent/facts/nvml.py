@@ -1,6 +1,8 @@
-"""What NVML knows of the GPUs. Runs in a child (see children.py): a call into a sick driver may never return.
+"""What NVML knows of the GPUs. Runs in a child (see children.py): a call into a sick driver may
+never return.
 
-A call that fails leaves None, and its reason among the object's `problems`: "Not Supported" is no health.
+A call that fails leaves None, and its reason among the object's `problems`: "Not Supported" is no
+health.
 """
 
 import importlib
@@ -9,14 +11,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import byref
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.protocol.fact import Value
 
 LINKS, GROWTH_S, INVALID_ARGUMENT = 18, 1.0, 2
-RECOVERY_ACTION, LINK_SPEED = 230, 164  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, NVML_FI_DEV_NVLINK_GET_SPEED
-NVLINK, SLOWDOWN, TARGET_CLOCK = 2, 1, 1  # NVML_P2P_CAPS_INDEX_, NVML_TEMPERATURE_THRESHOLD_, NVML_CLOCK_ID_
+RECOVERY_ACTION, LINK_SPEED = (
+    230,
+    164,
+)  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, NVML_FI_DEV_NVLINK_GET_SPEED
+NVLINK, SLOWDOWN, TARGET_CLOCK = (
+    2,
+    1,
+    1,
+)  # NVML_P2P_CAPS_INDEX_, NVML_TEMPERATURE_THRESHOLD_, NVML_CLOCK_ID_
 SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
 CORRECTED, UNCORRECTED, VOLATILE, AGGREGATE = 0, 1, 0, 1
 SRAM, DRAM = 7, 2  # NVML_MEMORY_LOCATION_
@@ -37,7 +47,11 @@ GPU: Mapping[str, Reading] = {
     "capability": ("nvmlDeviceGetCudaComputeCapability", (), list),
     "memory": ("nvmlDeviceGetMemoryInfo", (), lambda told: told.total),
     "memory_used": ("nvmlDeviceGetMemoryInfo", (), lambda told: told.used),
-    "processes": ("nvmlDeviceGetComputeRunningProcesses", (), lambda told: [process.pid for process in told]),
+    "processes": (
+        "nvmlDeviceGetComputeRunningProcesses",
+        (),
+        lambda told: [process.pid for process in told],
+    ),
     "mig": ("nvmlDeviceGetMigMode", (), list),
     "compute_mode": ("nvmlDeviceGetComputeMode", (), _same),
     "persistence": ("nvmlDeviceGetPersistenceMode", (), _same),
@@ -45,7 +59,11 @@ GPU: Mapping[str, Reading] = {
     "ecc_uncorrected": ("nvmlDeviceGetTotalEccErrors", (UNCORRECTED, VOLATILE), _same),
     "ecc_sram_corrected": ("nvmlDeviceGetMemoryErrorCounter", (CORRECTED, VOLATILE, SRAM), _same),
     "ecc_dram_corrected": ("nvmlDeviceGetMemoryErrorCounter", (CORRECTED, VOLATILE, DRAM), _same),
-    "ecc_sram_uncorrected": ("nvmlDeviceGetMemoryErrorCounter", (UNCORRECTED, AGGREGATE, SRAM), _same),
+    "ecc_sram_uncorrected": (
+        "nvmlDeviceGetMemoryErrorCounter",
+        (UNCORRECTED, AGGREGATE, SRAM),
+        _same,
+    ),
     "remapped": ("nvmlDeviceGetRemappedRows", (), list),
     "throttle": ("nvmlDeviceGetCurrentClocksEventReasons", (), _same),
     "temperature": ("nvmlDeviceGetTemperature", (SENSOR,), _same),
@@ -78,7 +96,8 @@ class Asking:
         self.problems: dict[str, Value] = {}
 
     def of(self, name: str, ask: Callable[[], Value]) -> Value:
-        """An older library lacks a call; a binding of another version disagrees about its arguments."""
+        """An older library lacks a call; a binding of another version disagrees about its
+        arguments."""
         try:
             return ask()
         except (self._nvml.NVMLError, AttributeError, TypeError, ValueError, LookupError) as error:
@@ -89,11 +108,12 @@ class Asking:
         def ask(call: str, more: tuple[object, ...], read: Callable[[Any], Value]) -> Value:
             return read(getattr(self._nvml, call)(*about, *more))
 
-        return {name: self.of(name, lambda reading=reading: ask(*reading)) for name, reading in readings.items()}  # type: ignore[misc]
+        return {name: self.of(name, partial(ask, *reading)) for name, reading in readings.items()}
 
 
 def ask_nvml() -> Iterator[Value]:
-    """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what was told before."""
+    """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what
+    was told before."""
     nvml = _binding()
     nvml.nvmlInit()
     count = nvml.nvmlDeviceGetCount()
@@ -106,7 +126,8 @@ def ask_nvml() -> Iterator[Value]:
 
 
 def _binding() -> Any:
-    """nvidia-ml-py, or the copy of it that vLLM carries; vLLM itself, which takes seconds, isn't imported."""
+    """nvidia-ml-py, or the copy of it that vLLM carries; vLLM itself, which takes seconds, isn't
+    imported."""
     try:
         return importlib.import_module("pynvml")
     except ImportError:
@@ -136,7 +157,9 @@ def describe_system(nvml: Any, count: int) -> dict[str, Value]:
 def _pairs(nvml: Any, count: int) -> Value:
     """By GPU, the P2P status over NVLink to every GPU: 0 is OK; on the diagonal, None."""
     gpus = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-    return [[None if a is b else nvml.nvmlDeviceGetP2PStatus(a, b, NVLINK) for b in gpus] for a in gpus]
+    return [
+        [None if a is b else nvml.nvmlDeviceGetP2PStatus(a, b, NVLINK) for b in gpus] for a in gpus
+    ]
 
 
 def describe_gpu(nvml: Any, index: int) -> dict[str, Value]:
@@ -161,13 +184,19 @@ def count_errors(gpu: Mapping[str, Any]) -> dict[str, int]:
     return {"pcie_replays": gpu["pcie_replays"] or 0, "links": sum(error or 0 for error in errors)}
 
 
-def measure_growth(nvml: Any, before: list[dict[str, int]], wait_s: float = GROWTH_S) -> list[Value]:
-    """By GPU, how many more there are a moment later. Nobody waits for counters that are all at zero."""
+def measure_growth(
+    nvml: Any, before: list[dict[str, int]], wait_s: float = GROWTH_S
+) -> list[Value]:
+    """By GPU, how many more there are a moment later. Nobody waits for counters that are all at
+    zero."""
     if not any(any(counted.values()) for counted in before):
         return [{**counted} for counted in before]
     time.sleep(wait_s)
     after = [count_errors(describe_gpu(nvml, index)) for index in range(len(before))]
-    return [{name: max(0, now[name] - then[name]) for name in then} for then, now in zip(before, after, strict=True)]
+    return [
+        {name: max(0, now[name] - then[name]) for name in then}
+        for then, now in zip(before, after, strict=True)
+    ]
 
 
 def unknown_gpu(why: str) -> dict[str, Value]:
@@ -197,7 +226,8 @@ def _fabric(nvml: Any, gpu: Any) -> dict[str, Value]:
 
 
 def _links(nvml: Any, gpu: Any) -> Value:
-    """Those that it has: some Hoppers have fewer, and NVML calls the first that isn't there an invalid argument."""
+    """Those that it has: some Hoppers have fewer, and NVML calls the first that isn't there an
+    invalid argument."""
     found: list[Value] = []
     for link in range(LINKS):
         try:
@@ -215,8 +245,13 @@ def _link(nvml: Any, gpu: Any, link: int) -> dict[str, Value]:
         return {"active": False}
     asking = Asking(nvml)
     errors = {
-        name: asking.of(name, lambda code=code: nvml.nvmlDeviceGetNvLinkErrorCounter(gpu, link, code))  # type: ignore[misc]
+        name: asking.of(name, partial(_link_errors, nvml, gpu, link, code))
         for name, code in LINK_ERRORS.items()
     }
     speed = asking.of("speed", lambda: _field(nvml, gpu, LINK_SPEED, link))
     return {"active": True, "speed": speed, "errors": errors, "problems": asking.problems}
+
+
+def _link_errors(nvml: Any, gpu: Any, link: int, code: int) -> Any:
+    """Looked up when it is asked, since an old pynvml lacks it."""
+    return nvml.nvmlDeviceGetNvLinkErrorCounter(gpu, link, code)

@@ -25,7 +25,9 @@ def _gpus(devices: Path) -> Value:
 
 
 def is_gpu(device: Path) -> bool:
-    return read_text(device / "vendor") == NVIDIA_VENDOR and read_text(device / "class").startswith(THREE_D_CONTROLLER)
+    return read_text(device / "vendor") == NVIDIA_VENDOR and read_text(device / "class").startswith(
+        THREE_D_CONTROLLER
+    )
 
 
 def read_place(device: Path) -> Place:
@@ -35,7 +37,8 @@ def read_place(device: Path) -> Place:
 
 
 def chain(parts: Sequence[str]) -> tuple[str, ...]:
-    """From the last root complex on; a virtual machine's lies below that of its bus. Empty: this is not on PCI."""
+    """From the last root complex on; a virtual machine's lies below that of its bus. Empty: this is
+    not on PCI."""
     roots = [index for index, part in enumerate(parts) if ROOT_COMPLEX.fullmatch(part)]
     return tuple(map(printable, parts[roots[-1] :])) if roots else ()
 

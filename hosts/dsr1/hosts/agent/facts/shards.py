@@ -1,4 +1,5 @@
-"""A model's files as they lie there, beside what its index and the headers of its shards promise."""
+"""A model's files as they lie there, beside what its index and the headers of its shards
+promise."""
 
 import hashlib
 import json
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INDEX, SUMS = "model.safetensors.index.json", "SHA256SUMS"
-WORK, UNFINISHED = ".dsr1", (".incomplete", ".part")  # WORK: where `fetch` and `push` keep what isn't whole yet
+WORK, UNFINISHED = (
+    ".dsr1",
+    (".incomplete", ".part"),
+)  # WORK: where `fetch` and `push` keep what isn't whole yet
 LFS, POINTER_BYTES = b"version https://git-lfs", 1024
 LONGEST_HEADER = 100_000_000  # safetensors takes no longer one
 SMALL_BYTES = 64 << 20
@@ -20,7 +24,8 @@ AT_ONCE = 16  # a network's file system answers many as quickly as one
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One file. `wanted`: the size that a shard's own header tells. `digest`: of files that are no shards.
+    """One file. `wanted`: the size that a shard's own header tells. `digest`: of files that are no
+    shards.
 
     `problem` is what was seen in place of a file that can be read.
     """
@@ -32,12 +37,14 @@ class Seen:
 
 
 def look_at(folder: Path) -> dict[str, Seen]:
-    """Every file of the folder, and every shard that its index names, by name. OSError: the folder can't be read."""
+    """Every file of the folder, and every shard that its index names, by name. OSError: the folder
+    can't be read."""
     listed = {entry.name for entry in os.scandir(folder) if _counts(entry)}
     index, problem = _index(folder)
     names = sorted(listed | set(index))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        seen = dict(zip(names, pool.map(lambda name: _see(folder, name, index.get(name, ())), names)))  # noqa: B905
+        looks = pool.map(lambda name: _see(folder, name, index.get(name, ())), names)
+        seen = dict(zip(names, looks))  # noqa: B905
     return seen | ({INDEX: Seen(problem=problem)} if problem else {})
 
 
@@ -101,7 +108,9 @@ def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> Seen:
             return Seen(size, problem="a Git LFS pointer, not the file itself")
         file.seek(0)
         if path.suffix != ".safetensors":
-            return Seen(size, digest=hashlib.sha256(file.read()).hexdigest() if size <= SMALL_BYTES else "")
+            return Seen(
+                size, digest=hashlib.sha256(file.read()).hexdigest() if size <= SMALL_BYTES else ""
+            )
         length = file.read(8)
         header = file.read(min(_length(length), LONGEST_HEADER))
     try:
@@ -114,36 +123,53 @@ def _length(data: bytes) -> int:
     return int(struct.unpack("<Q", data)[0]) if len(data) == 8 else 0
 
 
-def _judge_header(length: bytes, data: bytes, tensors: "list[str] | tuple[()]") -> tuple[int, str, str]:
+def _judge_header(
+    length: bytes, data: bytes, tensors: "list[str] | tuple[()]"
+) -> tuple[int, str, str]:
     """Wanted size, no digest, and a problem. ValueError: this is no header."""
     size = _length(length)
     if size != len(data) or not data:
-        raise ValueError(f"no safetensors header: {size} bytes of it are announced, {len(data)} are there")
+        raise ValueError(
+            f"no safetensors header: {size} bytes of it are announced, {len(data)} are there"
+        )
     ends = parse_header(data)
     lacking = sorted(set(tensors) - set(ends))
-    problem = f"lacks {len(lacking)} tensors of the index: {', '.join(lacking[:3])}" if lacking else ""
+    problem = (
+        f"lacks {len(lacking)} tensors of the index: {', '.join(lacking[:3])}" if lacking else ""
+    )
     return 8 + size + max(ends.values(), default=0), "", problem
 
 
 def parse_header(data: bytes) -> dict[str, int]:
-    """Where each tensor's bytes end, counted from the end of the header. ValueError: this is no header."""
+    """Where each tensor's bytes end, counted from the end of the header. ValueError: this is no
+    header."""
     try:
         told = json.loads(data)
-        return {name: int(entry["data_offsets"][1]) for name, entry in told.items() if name != "__metadata__"}
+        return {
+            name: int(entry["data_offsets"][1])
+            for name, entry in told.items()
+            if name != "__metadata__"
+        }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no safetensors header: {error}") from error
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What downloads have not finished: here, in the hub's notes beside it, and, in its cache, where the blobs lie."""
-    found = [*folder.glob("*"), *(folder / ".cache/huggingface/download").rglob("*"), *(folder / WORK).rglob("*")]
+    """What downloads have not finished: here, in the hub's notes beside it, and, in its cache,
+    where the blobs lie."""
+    found = [
+        *folder.glob("*"),
+        *(folder / ".cache/huggingface/download").rglob("*"),
+        *(folder / WORK).rglob("*"),
+    ]
     if folder.parent.name == "snapshots":
         found += (folder.parent.parent / "blobs").glob("*")
     return sorted(str(path) for path in found if path.suffix in UNFINISHED)
 
 
 def find_folder(model: str, environ: Mapping[str, str]) -> Path:
-    """A folder as it is; of a hub's id, the snapshot of `main` in the hub's cache. FileNotFoundError says where."""
+    """A folder as it is; of a hub's id, the snapshot of `main` in the hub's cache.
+    FileNotFoundError says where."""
     folder = Path(model).expanduser()
     if folder.is_dir() or model.startswith(("/", ".", "~")) or model.count("/") != 1:
         return folder

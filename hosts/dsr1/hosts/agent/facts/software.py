@@ -1,4 +1,5 @@
-"""Facts of the runtime: packages, what they ask of each other, libraries that can be loaded, compilers."""
+"""Facts of the runtime: packages, what they ask of each other, libraries that can be loaded,
+compilers."""
 
 import importlib.metadata
 import importlib.util
@@ -36,16 +37,34 @@ PACKAGES = (
     "numpy",
 )
 MODULES = ("deep_ep", "deep_gemm", "nixl", "pplx_kernels")
-LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1", "libibverbs.so.1", "libmlx5.so.1", "librdmacm.so.1")
+LIBRARIES = (
+    "libcuda.so.1",
+    "libnvidia-ml.so.1",
+    "libibverbs.so.1",
+    "libmlx5.so.1",
+    "librdmacm.so.1",
+)
 TOOLS = ("nvcc", "g++", "ninja")
 LOAD_S = 10.0
 
 
 def software_readers(pins: Sequence[str]) -> Iterator[Reader]:
     yield "software", "the runtime's packages", lambda: dict(_versions(PACKAGES))
-    yield "software.wishes", "the packages' metadata", lambda: {name: _wishes(name) for name in pins}
-    yield "software.modules", "the runtime's import path", lambda: [name for name in MODULES if _is_there(name)]
-    yield "software.python", sys.executable, lambda: {"version": sys.version.split()[0], "path": sys.executable}
+    yield (
+        "software.wishes",
+        "the packages' metadata",
+        lambda: {name: _wishes(name) for name in pins},
+    )
+    yield (
+        "software.modules",
+        "the runtime's import path",
+        lambda: [name for name in MODULES if _is_there(name)],
+    )
+    yield (
+        "software.python",
+        sys.executable,
+        lambda: {"version": sys.version.split()[0], "path": sys.executable},
+    )
     yield (
         "software.tools",
         "$CUDA_HOME/bin, the runtime's bin, $PATH",
@@ -84,7 +103,8 @@ def _versions(names: Sequence[str]) -> Iterator[tuple[str, Value]]:
 
 
 def _wishes(name: str) -> Value:
-    """What the distribution asks of others, as PEP 508 lines, and its extras; None: it is not there."""
+    """What the distribution asks of others, as PEP 508 lines, and its extras; None: it is not
+    there."""
     try:
         extras = importlib.metadata.metadata(name).get_all("Provides-Extra") or []
         return {"requires": [*(importlib.metadata.requires(name) or [])], "extras": list(extras)}
@@ -98,8 +118,13 @@ def _is_there(module: str) -> bool:
 
 def find_tool(name: str) -> str | None:
     """As JIT compilers look for it: CUDA's home, the environment's own, then the path."""
-    homes = (os.environ.get("CUDA_HOME", "/usr/local/cuda"), str(Path(sys.executable).parent.parent))
-    return shutil.which(name, path=os.pathsep.join([*(f"{home}/bin" for home in homes), os.environ.get("PATH", "")]))
+    homes = (
+        os.environ.get("CUDA_HOME", "/usr/local/cuda"),
+        str(Path(sys.executable).parent.parent),
+    )
+    return shutil.which(
+        name, path=os.pathsep.join([*(f"{home}/bin" for home in homes), os.environ.get("PATH", "")])
+    )
 
 
 def parse_nvcc(text: str) -> str:

@@ -28,7 +28,12 @@ SUSPECT = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES", *PROXIES, *(name.upper() for na
 STACKS = ("VLLM_", "NCCL_", "UCX_", "NVSHMEM_", "DYN_", "GLOO_")
 SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES", "SLURM_HET_SIZE")
 UNSYNCED = 5  # TIME_ERROR of adjtimex(2)
-FABRIC_MANAGER = ("systemctl", "show", "nvidia-fabricmanager", "--property=LoadState,ActiveState,SubState,NRestarts")
+FABRIC_MANAGER = (
+    "systemctl",
+    "show",
+    "nvidia-fabricmanager",
+    "--property=LoadState,ActiveState,SubState,NRestarts",
+)
 
 
 def parse_meminfo(text: str) -> dict[str, int]:
@@ -64,11 +69,16 @@ def parse_os(text: str) -> str:
 
 
 def parse_cores(text: str) -> int:
-    """Physical cores in /proc/cpuinfo; where it names none (virtual machines, ARM), its processors."""
+    """Physical cores in /proc/cpuinfo; where it names none (virtual machines, ARM), its
+    processors."""
     processors = [_rows(block) for block in text.split("\n\n") if block.startswith("processor")]
     if not processors:
         raise ValueError("no processor")
-    cores = {(rows["physical id"], rows["core id"]) for rows in processors if {"physical id", "core id"} <= rows.keys()}
+    cores = {
+        (rows["physical id"], rows["core id"])
+        for rows in processors
+        if {"physical id", "core id"} <= rows.keys()
+    }
     return len(cores) or len(processors)
 
 
@@ -93,7 +103,8 @@ def parse_properties(text: str) -> dict[str, Value]:
 
 
 def parse_tracking(text: str) -> dict[str, Value]:
-    """`chronyc -c tracking`: comma separated; the name of the source second, the stratum third, the offset fifth."""
+    """`chronyc -c tracking`: comma separated; the name of the source second, the stratum third, the
+    offset fifth."""
     fields = text.strip().split(",")
     return {"source": fields[1], "stratum": int(fields[2]), "offset_s": float(fields[4])}
 
@@ -105,9 +116,21 @@ def system_readers(root: Path) -> Iterator[Reader]:
     yield "user", "uid", lambda: pwd.getpwuid(os.geteuid()).pw_name
     yield "clock.now", "time", time.time
     yield "clock.synchronized", "adjtimex", synchronized
-    yield "environment", "environ", lambda: {name: os.environ[name] for name in SUSPECT if name in os.environ}
-    yield "environment.stacks", "environ", lambda: {k: v for k, v in sorted(os.environ.items()) if k.startswith(STACKS)}
-    yield "environment.slurm", "environ", lambda: {name: os.environ[name] for name in SLURM if name in os.environ}
+    yield (
+        "environment",
+        "environ",
+        lambda: {name: os.environ[name] for name in SUSPECT if name in os.environ},
+    )
+    yield (
+        "environment.stacks",
+        "environ",
+        lambda: {k: v for k, v in sorted(os.environ.items()) if k.startswith(STACKS)},
+    )
+    yield (
+        "environment.slurm",
+        "environ",
+        lambda: {name: os.environ[name] for name in SLURM if name in os.environ},
+    )
 
 
 def command_readers() -> list[Reader]:
@@ -172,8 +195,11 @@ def _modules(root: Path) -> list[Value]:
 
 
 def _iommu_types(groups: Path) -> list[Value]:
-    """How devices are mapped: `identity` is passthrough. Empty: the IOMMU is off, or the host's own."""
-    return [*sorted({read(file).strip() for file in groups.glob("*/type")})] if groups.is_dir() else []
+    """How devices are mapped: `identity` is passthrough. Empty: the IOMMU is off, or the host's
+    own."""
+    return (
+        [*sorted({read(file).strip() for file in groups.glob("*/type")})] if groups.is_dir() else []
+    )
 
 
 def _meminfo(proc: Path) -> dict[str, int]:
@@ -186,7 +212,8 @@ def _huge_pages(told: dict[str, int]) -> int:
 
 
 def synchronized() -> bool:
-    """Whether the kernel holds the clock for synchronized, as timedatectl would say; nobody need be asked."""
+    """Whether the kernel holds the clock for synchronized, as timedatectl would say; nobody need be
+    asked."""
     from ctypes import CDLL, create_string_buffer
 
     state = CDLL(None, use_errno=True).adjtimex(create_string_buffer(512))

@@ -1,6 +1,7 @@
 """The job behind `dsr1 model push`, on the source and on every host that receives.
 
-It tells its port, is told the hosts ahead, and goes on serving when it has everything until it is told to end.
+It tells its port, is told the hosts ahead, and goes on serving when it has everything until it is
+told to end.
 """
 
 import os
@@ -23,7 +24,8 @@ HASHING = 4
 
 
 def push(order: Order, desk: Desk) -> Mapping[str, Any]:
-    """Order: `address`, `secrets`, `patience_s`, and `source`, a folder to serve, or `to`, a folder to fill."""
+    """Order: `address`, `secrets`, `patience_s`, and `source`, a folder to serve, or `to`, a folder
+    to fill."""
     try:
         server = Server(order["address"], order["secrets"])
     except OSError as error:
@@ -36,9 +38,16 @@ def serve(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
     stock = Stock(list_folder(folder))
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
-    threading.Thread(target=_hash_or_end, args=(stock, read_sums(folder), desk), daemon=True).start()
+    threading.Thread(
+        target=_hash_or_end, args=(stock, read_sums(folder), desk), daemon=True
+    ).start()
     server.begin(stock)
-    desk.ask({"port": server.port, "items": [[item.name, item.size, item.changed] for item in stock.items]})
+    desk.ask(
+        {
+            "port": server.port,
+            "items": [[item.name, item.size, item.changed] for item in stock.items],
+        }
+    )
     return {}
 
 
@@ -53,7 +62,11 @@ def receive(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
         receiver.take_there()
         before = stock.have()
         refuse_without_room(folder, stock.total - before)
-        desk.meter.total, desk.meter.doing, desk.meter.measure = stock.total, "receiving", stock.have
+        desk.meter.total, desk.meter.doing, desk.meter.measure = (
+            stock.total,
+            "receiving",
+            stock.have,
+        )
         server.begin(stock)
         receiver.run()
         for left in work.glob("*.part"):  # of sources that have changed since
@@ -67,12 +80,20 @@ def _hash_or_end(stock: Stock, recorded: Mapping[str, str], desk: Desk) -> None:
     try:
         hash_all(stock, recorded)
     except OSError as error:
-        desk.say({"refused": ["work", f"{error.filename}: can't be read at the source: {error.strerror}"]})
+        desk.say(
+            {
+                "refused": [
+                    "work",
+                    f"{error.filename}: can't be read at the source: {error.strerror}",
+                ]
+            }
+        )
         os._exit(1)
 
 
 def hash_all(stock: Stock, recorded: Mapping[str, str]) -> None:
-    """The source's hashes, each told as soon as it is known. Those of shards on record are taken from there.
+    """The source's hashes, each told as soon as it is known. Those of shards on record are taken
+    from there.
 
     The rest is small, and people change a config.json.
     """

@@ -1,4 +1,5 @@
-"""Takes a model in from the hosts ahead: the nearest that answers, and another one when that falls silent."""
+"""Takes a model in from the hosts ahead: the nearest that answers, and another one when that falls
+silent."""
 
 import errno
 import hashlib
@@ -27,9 +28,12 @@ Address = tuple[str, int]
 
 
 class Upstreams:
-    """The hosts ahead, the nearest first and the source last. One that failed is left alone for a while."""
+    """The hosts ahead, the nearest first and the source last. One that failed is left alone for a
+    while."""
 
-    def __init__(self, addresses: Sequence[Address], context: ssl.SSLContext, patience_s: float) -> None:
+    def __init__(
+        self, addresses: Sequence[Address], context: ssl.SSLContext, patience_s: float
+    ) -> None:
         self._addresses, self._context, self._patience_s = addresses, context, patience_s
         self._rested = dict.fromkeys(addresses, 0.0)
         self._last = time.monotonic()
@@ -43,7 +47,10 @@ class Upstreams:
         while True:
             now = time.monotonic()
             if now - self._last > self._patience_s:
-                raise Refused("work", f"none of the {len(self._addresses)} hosts ahead has given anything for long")
+                raise Refused(
+                    "work",
+                    f"none of the {len(self._addresses)} hosts ahead has given anything for long",
+                )
             address = next((one for one in self._addresses if self._rested[one] <= now), None)
             if address is None:
                 time.sleep(PAUSE_S)
@@ -55,7 +62,9 @@ class Upstreams:
 
     def rest(self, address: Address) -> None:
         """The source too, but not for long: there is none behind it."""
-        self._rested[address] = time.monotonic() + (REST_S if address != self._addresses[-1] else PAUSE_S)
+        self._rested[address] = time.monotonic() + (
+            REST_S if address != self._addresses[-1] else PAUSE_S
+        )
 
 
 class Supply:
@@ -104,7 +113,8 @@ class Receiver:
                 stream.result()
 
     def _part(self, item: Item) -> Path:
-        """Of this very content: one of a source that has changed meanwhile is never gone on with."""
+        """Of this very content: one of a source that has changed meanwhile is never gone on
+        with."""
         return part_of(self._work, f"{item.name}.{item.size}-{item.changed}")
 
     def _stream(self) -> None:
@@ -142,7 +152,9 @@ class Receiver:
             self._stock.put(index, self._part(item), 0)
             self._part(item).unlink()
         raise Refused(
-            "work", f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its record's"
+            "work",
+            f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its"
+            " record's",
         )
 
     def _is_it(self, index: int, item: Item, final: Path, line: Source) -> bool:

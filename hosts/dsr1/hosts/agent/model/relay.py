@@ -1,8 +1,9 @@
 """Hosts that pass a model on: each serves what it has, while it still comes in, to those behind it.
 
-A request is a line of JSON: `[index, offset]` asks for a file from there on, `[index, -1]` for its hash. The answer
-comes in frames, a length of four bytes before each. An empty frame says: alive, nothing new yet. So only the host right
-behind a dead one notices the silence, and not all hosts behind it turn to the source at once.
+A request is a line of JSON: `[index, offset]` asks for a file from there on, `[index, -1]` for its
+hash. The answer comes in frames, a length of four bytes before each. An empty frame says: alive,
+nothing new yet. So only the host right behind a dead one notices the silence, and not all hosts
+behind it turn to the source at once.
 """
 
 import json
@@ -26,7 +27,8 @@ HASH = -1
 
 
 def make_context(purpose: int, secrets: Mapping[str, str]) -> ssl.SSLContext:
-    """Both sides show the push's own certificate, and take nothing else. OpenSSL reads it from a file alone."""
+    """Both sides show the push's own certificate, and take nothing else. OpenSSL reads it from a
+    file alone."""
     context = ssl.SSLContext(purpose)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
@@ -39,7 +41,8 @@ def make_context(purpose: int, secrets: Mapping[str, str]) -> ssl.SSLContext:
 
 
 class Server:
-    """Serves a stock to whoever has the certificate, on one address, a thread for each connection."""
+    """Serves a stock to whoever has the certificate, on one address, a thread for each
+    connection."""
 
     def __init__(self, address: str, secrets: Mapping[str, str]) -> None:
         self._context = make_context(ssl.PROTOCOL_TLS_SERVER, secrets)
@@ -68,9 +71,16 @@ class Server:
             self._answer(line, stock)
 
     def _answer(self, line: socket.socket, stock: Stock) -> None:
-        with self._context.wrap_socket(line, server_side=True) as secure, secure.makefile("rb") as lines:
+        with (
+            self._context.wrap_socket(line, server_side=True) as secure,
+            secure.makefile("rb") as lines,
+        ):
             for index, offset in _requests(lines):
-                send_hash(secure, stock, index) if offset == HASH else send_file(secure, stock, index, offset)
+                (
+                    send_hash(secure, stock, index)
+                    if offset == HASH
+                    else send_file(secure, stock, index, offset)
+                )
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -110,7 +120,8 @@ def send_hash(line: socket.socket, stock: Stock, index: int) -> None:
 
 
 class Source:
-    """A connection to a host that is ahead. Every method raises OSError when it is lost or falls silent."""
+    """A connection to a host that is ahead. Every method raises OSError when it is lost or falls
+    silent."""
 
     def __init__(self, address: str, port: int, context: ssl.SSLContext) -> None:
         plain = socket.create_connection((address, port), timeout=SILENT_S)

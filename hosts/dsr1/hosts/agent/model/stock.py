@@ -15,7 +15,8 @@ LARGE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file of the model. `changed` is its modification time at the source, in nanoseconds since the epoch."""
+    """A file of the model. `changed` is its modification time at the source, in nanoseconds since
+    the epoch."""
 
     name: str
     size: int
@@ -25,7 +26,8 @@ class Item:
 def list_folder(folder: Path) -> tuple[Item, ...]:
     """Every regular file below, nothing hidden: small ones first, so that what is wrong shows soon.
 
-    Links to files count as what they point at: a hub's cache is made of them. Links to folders are not followed.
+    Links to files count as what they point at: a hub's cache is made of them. Links to folders are
+    not followed.
     """
     items = [_item(folder, path) for path in _files(folder) if path.is_file()]
     return tuple(sorted(items, key=lambda item: (item.size > LARGE, item.name)))
@@ -53,11 +55,14 @@ def parse_items(plain: Sequence[Sequence[Any]]) -> tuple[Item, ...]:
 
 def is_safe_name(name: str) -> bool:
     """A path below the folder, of plain names."""
-    return all(part not in ("", ".", "..") for part in name.split("/")) and not re.search(r"[\0\n\r\\]", name)
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not re.search(
+        r"[\0\n\r\\]", name
+    )
 
 
 class Stock:
-    """By index of the item: where it lies, how much of it is there, and its hash once it is known."""
+    """By index of the item: where it lies, how much of it is there, and its hash once it is
+    known."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items

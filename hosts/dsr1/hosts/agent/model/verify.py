@@ -1,4 +1,5 @@
-"""The job behind `dsr1 model verify`: the model's facts, and its shards' hashes when they are asked for."""
+"""The job behind `dsr1 model verify`: the model's facts, and its shards' hashes when they are asked
+for."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,12 +23,24 @@ def verify(order: Order, desk: Desk) -> Mapping[str, Any]:
 
 
 def hash_readers(facts: Mapping[str, Fact], meter: Meter) -> Iterator[Reader]:
-    """Of the files that can be read and were not hashed yet, and what the record beside them says."""
+    """Of the files that can be read and were not hashed yet, and what the record beside them
+    says."""
     folder, files = Path(str(facts["model.folder"].value)), facts["model.files"].value
     assert isinstance(files, dict)
-    sizes = {name: file["size"] for name, file in files.items() if isinstance(file, dict) and _to_hash(file)}
-    meter.total, meter.doing = sum(size for size in sizes.values() if isinstance(size, int)), "hashing"
-    small = {name: file["digest"] for name, file in files.items() if isinstance(file, dict) and file["digest"]}
+    sizes = {
+        name: file["size"]
+        for name, file in files.items()
+        if isinstance(file, dict) and _to_hash(file)
+    }
+    meter.total, meter.doing = (
+        sum(size for size in sizes.values() if isinstance(size, int)),
+        "hashing",
+    )
+    small = {
+        name: file["digest"]
+        for name, file in files.items()
+        if isinstance(file, dict) and file["digest"]
+    }
     yield "model.hashes", str(folder), lambda: {**small, **hash_files(folder, sizes, meter)}
     yield "model.sums", str(folder / "SHA256SUMS"), lambda: _sums(folder)
 

@@ -1,4 +1,5 @@
-"""A folder that a model comes into: what isn't whole yet lies in a folder within, and one job at a time works there.
+"""A folder that a model comes into: what isn't whole yet lies in a folder within, and one job at a
+time works there.
 
 A file gets its final name by rename, when it is whole and its hash is right.
 """
@@ -19,17 +20,22 @@ SPARE = 1.01  # of what is wanted: directories and the file system's own tables 
 
 @contextlib.contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
-    """The folder for what isn't whole. Refused: another job works there, or it can't be written to."""
+    """The folder for what isn't whole. Refused: another job works there, or it can't be written
+    to."""
     work = folder / WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
         lock = (work / "lock").open("a+")
     except OSError as error:
-        raise Refused("check", f"{folder}: can't be written to by uid {os.geteuid()}: {error.strerror}") from None
+        raise Refused(
+            "check", f"{folder}: can't be written to by uid {os.geteuid()}: {error.strerror}"
+        ) from None
     with lock:
         _take(lock.fileno(), work / "lock", folder)
         yield work
-        with contextlib.suppress(OSError):  # parts that a later job goes on with may still lie there
+        with contextlib.suppress(
+            OSError
+        ):  # parts that a later job goes on with may still lie there
             (work / "lock").unlink()
             work.rmdir()
 
@@ -39,7 +45,9 @@ def _take(lock: int, file: Path, folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = file.read_text(errors="replace").strip() or "somebody"
-        raise Refused("work", f"{folder}: {holder} puts a model there now; wait for it, or end it") from None
+        raise Refused(
+            "work", f"{folder}: {holder} puts a model there now; wait for it, or end it"
+        ) from None
     except OSError:  # Lustre without -o flock: then nobody watches over it
         return
     os.ftruncate(lock, 0)

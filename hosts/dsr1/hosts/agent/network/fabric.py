@@ -1,4 +1,5 @@
-"""The fabric's test on this host: a child for each device, all ended with the job, and what they told."""
+"""The fabric's test on this host: a child for each device, all ended with the job, and what they
+told."""
 
 import json
 import pkgutil
@@ -10,7 +11,8 @@ from dsr1.hosts.protocol.job import Desk, Order
 
 
 def measure_fabric(order: Order, desk: Desk) -> dict[str, Any]:
-    """`told` is every line of every child; `errors` are the last words of those that ended badly or were ended."""
+    """`told` is every line of every child; `errors` are the last words of those that ended badly or
+    were ended."""
     with ExitStack() as stack:
         ranks = [stack.enter_context(_begin(order, local)) for local in range(int(order["locals"]))]
         desk.meter.total, desk.meter.doing = int(order["hosts"]) - 1, "pairs"
@@ -18,14 +20,20 @@ def measure_fabric(order: Order, desk: Desk) -> dict[str, Any]:
         over = wait(ranks, float(order["limit_s"]), is_abandoned)
         desk.meter.measure = None
         told = [line for rank in ranks for line in rank.lines()]
-        errors = [_why(rank, ended) for rank, ended in zip(ranks, over) if not ended or rank.process.returncode]  # noqa: B905
+        errors = [
+            _why(rank, ended)
+            for rank, ended in zip(ranks, over)  # noqa: B905
+            if not ended or rank.process.returncode
+        ]
     return {"told": told, "errors": errors}
 
 
 def _begin(order: Order, local: int) -> AbstractContextManager[Tied]:
     """By its source, so that it needs nothing but torch; also from within the bundle."""
     source = (pkgutil.get_data("dsr1.hosts.agent.network", "fabric_rank.py") or b"").decode()
-    asked = json.dumps({**{key: value for key, value in order.items() if key != "env"}, "local": local})
+    asked = json.dumps(
+        {**{key: value for key, value in order.items() if key != "env"}, "local": local}
+    )
     return tie((*order["python"], "-c", source, asked), order["env"])
 
 

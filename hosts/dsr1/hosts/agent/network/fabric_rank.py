@@ -1,7 +1,9 @@
-"""One rank of the fabric's test: with every other host in turn it measures the way there, by torch.distributed.
+"""One rank of the fabric's test: with every other host in turn it measures the way there, by
+torch.distributed.
 
-It runs in a child of its own, by its source alone: nothing of dsr1 is imported. Each pair is a process group by itself,
-so that one that can't be formed says so and the others go on. What is measured is told at once, a JSON line each.
+It runs in a child of its own, by its source alone: nothing of dsr1 is imported. Each pair is a
+process group by itself, so that one that can't be formed says so and the others go on. What is
+measured is told at once, a JSON line each.
 """
 
 import contextlib
@@ -43,7 +45,8 @@ def seconds(number: float) -> datetime.timedelta:
 
 
 class Rank:
-    """`order` says which of the hosts this is, which of its devices, and where the first host's store listens."""
+    """`order` says which of the hosts this is, which of its devices, and where the first host's
+    store listens."""
 
     def __init__(self, order: dict[str, Any], tell: Tell) -> None:
         import torch
@@ -84,7 +87,11 @@ class Rank:
         if (self._host, self._local) == (0, 0):
             with contextlib.suppress(RuntimeError):
                 self._store.wait(mine, seconds(JOIN_S))
-            came = [h for h in range(hosts) if all(self._store.check([f"here{h}.{i}"]) for i in range(self._locals))]
+            came = [
+                h
+                for h in range(hosts)
+                if all(self._store.check([f"here{h}.{i}"]) for i in range(self._locals))
+            ]
             self._store.set("present", json.dumps(came))
         self._store.wait(["present"], seconds(2 * JOIN_S))
         present: list[int] = json.loads(self._store.get("present"))
@@ -105,7 +112,11 @@ class Rank:
         try:
             store = self._dist.PrefixStore(name, self._store)
             self._dist.init_process_group(
-                BACKEND[self._device], store=store, rank=0 if first else 1, world_size=2, timeout=seconds(PAIR_S)
+                BACKEND[self._device],
+                store=store,
+                rank=0 if first else 1,
+                world_size=2,
+                timeout=seconds(PAIR_S),
             )
             self._measure(first, other)
             self._leave(self._dist.destroy_process_group)
@@ -114,7 +125,8 @@ class Rank:
             self._leave(self._abort if self._device == "cuda" else self._dist.destroy_process_group)
 
     def _abort(self) -> None:
-        """In order NCCL ends a group when its kernels have ended, which those of a broken one never do."""
+        """In order NCCL ends a group when its kernels have ended, which those of a broken one never
+        do."""
         self._dist.distributed_c10d._abort_process_group()
 
     def _leave(self, end: Callable[[], None]) -> None:
@@ -139,14 +151,16 @@ class Rank:
         self._settle()
 
     def _settle(self) -> None:
-        """With NCCL what was begun is only queued. torch's own blocking wait sleeps a millisecond at a time."""
+        """With NCCL what was begun is only queued. torch's own blocking wait sleeps a millisecond
+        at a time."""
         if self._device == "cuda":
             done = self._torch.cuda.Event()
             done.record()
             wait_for(done.query, PAIR_S)
 
     def _ping(self, peer: int) -> float:
-        """Half of the fastest round trip, in microseconds: what a busy host adds is not the fabric's."""
+        """Half of the fastest round trip, in microseconds: what a busy host adds is not the
+        fabric's."""
         trips = []
         for _ in range(PINGS):
             began = time.perf_counter()
@@ -156,7 +170,8 @@ class Rank:
         return float(min(trips) / 2 * 1e6)
 
     def _push(self, peer: int) -> float:
-        """Gb/s, by as many chunks as take a tenth of a second, judged by the second: the first one connects."""
+        """Gb/s, by as many chunks as take a tenth of a second, judged by the second: the first one
+        connects."""
         self._timed(peer, 1)
         count = min(MOST_CHUNKS, max(1, int(BUDGET_S / self._timed(peer, 1))))
         self._small.fill_(count)

@@ -1,4 +1,5 @@
-"""Reserves TCP ports among the agents of one user: two launches at once can't both find the same port free."""
+"""Reserves TCP ports among the agents of one user: two launches at once can't both find the same
+port free."""
 
 import contextlib
 import errno
@@ -10,7 +11,8 @@ from pathlib import Path
 
 
 def ports_folder() -> Path:
-    """Not below XDG_RUNTIME_DIR: it is set in some of a user's sessions and not in others (srun, ssh COMMAND)."""
+    """Not below XDG_RUNTIME_DIR: it is set in some of a user's sessions and not in others (srun,
+    ssh COMMAND)."""
     return Path(f"/tmp/dsr1-ports-{os.geteuid()}")
 
 
@@ -22,7 +24,9 @@ def open_folder(path: Path) -> int:
     seen = os.fstat(handle)
     if seen.st_uid != os.geteuid() or stat.S_IMODE(seen.st_mode) & 0o077:
         os.close(handle)
-        raise PermissionError(errno.EPERM, "it is not a folder that only this user can write", str(path))
+        raise PermissionError(
+            errno.EPERM, "it is not a folder that only this user can write", str(path)
+        )
     return handle
 
 
@@ -35,7 +39,8 @@ class PortLocks:
         self._held: dict[int, int] = {}
 
     def take(self, port: int) -> str:
-        """Empty: the port is reserved for this agent. Otherwise the run that has it. OSError: it can't be told."""
+        """Empty: the port is reserved for this agent. Otherwise the run that has it. OSError: it
+        can't be told."""
         if port in self._held:
             return ""
         folder = open_folder(self._folder)
@@ -59,7 +64,8 @@ class PortLocks:
 
 
 def reserved_by(port: int, folder: Path | None = None) -> str:
-    """The run of this user that has it; empty: none. Asked only of a port in use: it disturbs who would reserve it."""
+    """The run of this user that has it; empty: none. Asked only of a port in use: it disturbs who
+    would reserve it."""
     try:
         file = os.open((folder or ports_folder()) / str(port), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -76,11 +82,13 @@ def reserved_by(port: int, folder: Path | None = None) -> str:
 def bind_error(address: str, port: int) -> OSError | None:
     """Why the port can't be bound now.
 
-    With SO_REUSEADDR, as Dynamo's and vLLM's servers bind: a listener still refuses, while connections of a run that
-    was just stopped, which the kernel keeps for a minute, do not.
+    With SO_REUSEADDR, as Dynamo's and vLLM's servers bind: a listener still refuses, while
+    connections of a run that was just stopped, which the kernel keeps for a minute, do not.
     """
     try:
-        family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
@@ -96,7 +104,9 @@ def holder_of(port: int) -> str:
     except ImportError:
         return "a process that only psutil could name, which this Python lacks"
     try:
-        lines = [line for line in psutil.net_connections("tcp") if line.laddr and line.laddr.port == port]
+        lines = [
+            line for line in psutil.net_connections("tcp") if line.laddr and line.laddr.port == port
+        ]
         pids = sorted({line.pid for line in lines if line.pid}, key=lambda pid: pid or 0)
         names = [f"pid {pid} ({psutil.Process(pid).name()})" for pid in pids]
     except (psutil.Error, OSError):

@@ -1,4 +1,5 @@
-"""Tries TCP to other hosts and lets them try it back, all at once, for some seconds at most; then nothing listens."""
+"""Tries TCP to other hosts and lets them try it back, all at once, for some seconds at most; then
+nothing listens."""
 
 import contextlib
 import errno
@@ -12,14 +13,18 @@ from collections.abc import Iterator
 from dsr1.hosts.protocol.reach import Peer, ReachAnswer, Reached, ReachQuestion
 
 AGAIN_S = 0.1
-AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing leaves no TIME_WAIT on a port that the run wants next
+AT_ONCE = struct.pack(
+    "ii", 1, 0
+)  # SO_LINGER: closing leaves no TIME_WAIT on a port that the run wants next
 
 
 def try_peers(question: ReachQuestion) -> ReachAnswer:
     try:
         door = _listen(question.own)
     except OSError as error:
-        return ReachAnswer(problem=f"{question.own.address} port {question.own.port}: {error.strerror or error}")
+        return ReachAnswer(
+            problem=f"{question.own.address} port {question.own.port}: {error.strerror or error}"
+        )
     with contextlib.closing(Attempt(question, door)) as attempt:
         return ReachAnswer(tuple(attempt.run()))
 
@@ -39,7 +44,8 @@ def _listen(own: Peer) -> socket.socket:
 
 
 class Attempt:
-    """One loop over all connections. It ends early once everybody was reached and has come in turn."""
+    """One loop over all connections. It ends early once everybody was reached and has come in
+    turn."""
 
     def __init__(self, question: ReachQuestion, door: socket.socket) -> None:
         self._question, self._door = question, door
@@ -55,12 +61,17 @@ class Attempt:
 
     def run(self) -> Iterator[Reached]:
         question, until = self._question, time.monotonic() + self._question.window_s
-        while (self._absent or len(self._result) < len(question.peers)) and time.monotonic() < until:
+        while (
+            self._absent or len(self._result) < len(question.peers)
+        ) and time.monotonic() < until:
             self._begin()
             for key, _ in self._selector.select(AGAIN_S):
                 self._accept() if key.fileobj is self._door else self._finish(key.fileobj)  # type: ignore[arg-type]
             self._give_up(time.monotonic())
-        yield from (Reached(peer.name, self._result.get(peer.name, self._undecided(peer))) for peer in question.peers)
+        yield from (
+            Reached(peer.name, self._result.get(peer.name, self._undecided(peer)))
+            for peer in question.peers
+        )
 
     def _undecided(self, peer: Peer) -> str:
         return self._refusal if peer.name in self._refused else self._no_answer
@@ -71,7 +82,8 @@ class Attempt:
             line.close()
 
     def _begin(self) -> None:
-        """Those that are neither decided nor under way: at first all, later those that weren't listening yet."""
+        """Those that are neither decided nor under way: at first all, later those that weren't
+        listening yet."""
         now, busy = time.monotonic(), {peer.name for peer, _ in self._trying.values()}
         for peer in self._question.peers:
             if peer.name not in {*self._result, *busy} and self._refused.get(peer.name, now) <= now:
@@ -104,7 +116,8 @@ class Attempt:
         self._decide(peer, failed)
 
     def _decide(self, peer: Peer, failed: int) -> None:
-        """A refusal may only mean that the peer doesn't listen yet; a reset, that it was reached and is through."""
+        """A refusal may only mean that the peer doesn't listen yet; a reset, that it was reached
+        and is through."""
         if failed == errno.ECONNREFUSED:
             self._refused[peer.name] = time.monotonic() + AGAIN_S
         else:

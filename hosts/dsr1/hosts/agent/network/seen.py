@@ -1,4 +1,5 @@
-"""What an agent sees of its host before a plan exists: who the machine is, and its address and interface to a peer.
+"""What an agent sees of its host before a plan exists: who the machine is, and its address and
+interface to a peer.
 
 Every launch begins with it on every host, so it imports little.
 """
@@ -15,7 +16,8 @@ SIOCGIFADDR = 0x8915  # linux/sockios.h, netdevice(7): an interface's first IPv4
 
 
 def look_around(peer: str) -> dict[str, object]:
-    """JSON's values. `peer` is where the leader is reached; empty: this host is it, and tells how it was reached."""
+    """JSON's values. `peer` is where the leader is reached; empty: this host is it, and tells how
+    it was reached."""
     address = source_address(peer) if peer else reached_at(os.environ)
     return {
         "boot_id": boot_id(),
@@ -29,12 +31,16 @@ def look_around(peer: str) -> dict[str, object]:
 
 
 def reached_at(env: Mapping[str, str]) -> str:
-    """A step of Slurm's is told where it was launched from, which is the leader; what SSH says came along with it."""
-    return env.get("SLURM_LAUNCH_NODE_IPADDR") or (env.get("SSH_CONNECTION", "").split() + [""] * 3)[2]
+    """A step of Slurm's is told where it was launched from, which is the leader; what SSH says came
+    along with it."""
+    return (
+        env.get("SLURM_LAUNCH_NODE_IPADDR") or (env.get("SSH_CONNECTION", "").split() + [""] * 3)[2]
+    )
 
 
 def source_address(peer: str) -> str:
-    """Which of our addresses the kernel would send from. Connecting a datagram socket sends nothing."""
+    """Which of our addresses the kernel would send from. Connecting a datagram socket sends
+    nothing."""
     family, kind, protocol, _, target = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.connect(target)
@@ -42,7 +48,8 @@ def source_address(peer: str) -> str:
 
 
 def interface_of(address: str) -> str:
-    """The interface that owns an address: on the leader itself the route is by `lo`, which its peers can't reach."""
+    """The interface that owns an address: on the leader itself the route is by `lo`, which its
+    peers can't reach."""
     return first_addresses().get(address) or addresses().get(address, "")
 
 
@@ -67,4 +74,6 @@ def addresses() -> dict[str, str]:
     """Every address of this host, and the interface that owns it."""
     import psutil
 
-    return {entry.address: name for name, entries in psutil.net_if_addrs().items() for entry in entries}
+    return {
+        entry.address: name for name, entries in psutil.net_if_addrs().items() for entry in entries
+    }

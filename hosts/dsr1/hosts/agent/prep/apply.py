@@ -1,11 +1,20 @@
-"""Does the steps that a host's preparation was decided to be, each written down before it is done."""
+"""Does the steps that a host's preparation was decided to be, each written down before it is
+done."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.agent.prep.command import Run, run_command
-from dsr1.hosts.agent.prep.files import describe, make_folders, read_whole, state_of, to_bytes, to_text, write_whole
+from dsr1.hosts.agent.prep.files import (
+    describe,
+    make_folders,
+    read_whole,
+    state_of,
+    to_bytes,
+    to_text,
+    write_whole,
+)
 from dsr1.hosts.agent.prep.journal import Busy, Store
 from dsr1.hosts.protocol.prep import Command, Edit, Kept, Outcome, Report, Setting, Steps
 
@@ -41,7 +50,13 @@ def _all(steps: Steps, store: Store, root: Path, run: Run) -> Iterator[Outcome]:
         if failed.intersection(step.checks):
             yield Outcome(what(step), "skipped", "what it stands on failed")
             continue
-        yield (outcome := set_value(step, store, root) if isinstance(step, Setting) else _command(step, store, run))
+        yield (
+            outcome := (
+                set_value(step, store, root)
+                if isinstance(step, Setting)
+                else _command(step, store, run)
+            )
+        )
         failed |= set(step.checks) if outcome.state != "done" else set()
 
 
@@ -54,7 +69,9 @@ def _edit(edit: Edit, store: Store, root: Path) -> Outcome:
     try:
         data = read_whole(path)
         if (None if data is None else to_text(data)) != edit.before:
-            return Outcome(edit.path, "refused", "it has changed since it was looked at: look again")
+            return Outcome(
+                edit.path, "refused", "it has changed since it was looked at: look again"
+            )
         _write(edit, path, store)
     except OSError as error:
         return Outcome(edit.path, "failed", error.strerror or str(error))
@@ -62,7 +79,8 @@ def _edit(edit: Edit, store: Store, root: Path) -> Outcome:
 
 
 def _write(edit: Edit, path: Path, store: Store) -> None:
-    """The journal first, with both states that a cut can leave; then the file; then the journal's word that it is."""
+    """The journal first, with both states that a cut can leave; then the file; then the journal's
+    word that it is."""
     journal, data = store.read(), to_bytes(edit.after)
     before, like = state_of(path), path if edit.before is not None else None
     after = describe(data, like)
@@ -71,7 +89,11 @@ def _write(edit: Edit, path: Path, store: Store) -> None:
         missing = [step for step in path.parents if not step.exists()][::-1]
         folders = tuple(f"/{step.relative_to(store.root)}" for step in missing)
         kept = Kept(edit.path, before, (), store.keep(path), folders, edit.settle)
-    owed = journal.owed if not edit.settle or edit.settle in journal.owed else (*journal.owed, edit.settle)
+    owed = (
+        journal.owed
+        if not edit.settle or edit.settle in journal.owed
+        else (*journal.owed, edit.settle)
+    )
     begun = replace(kept, after=tuple(dict.fromkeys((*kept.after, after))))
     store.write(replace(journal, edits=(*rest, begun), owed=owed))
     make_folders(path.parent)
@@ -80,7 +102,8 @@ def _write(edit: Edit, path: Path, store: Store) -> None:
 
 
 def _begun(edits: tuple[Kept, ...], path: str, now: str) -> tuple[Kept | None, tuple[Kept, ...]]:
-    """An edit of ours that this one goes on from, and all others. Not ours any more: both are kept."""
+    """An edit of ours that this one goes on from, and all others. Not ours any more: both are
+    kept."""
     last = next((kept for kept in reversed(edits) if kept.path == path), None)
     if last is None or now not in (*last.after, last.before):
         return None, edits
@@ -93,7 +116,9 @@ def settle(store: Store, run: Run) -> Iterator[Outcome]:
         problem = run(command)
         if not problem:
             journal = store.read()
-            store.write(replace(journal, owed=tuple(other for other in journal.owed if other != command)))
+            store.write(
+                replace(journal, owed=tuple(other for other in journal.owed if other != command))
+            )
         yield Outcome(" ".join(command), "failed" if problem else "done", problem)
 
 

@@ -1,4 +1,5 @@
-"""Commands that prepare a host: found where root's tools lie, bounded in time, ended with all that they started."""
+"""Commands that prepare a host: found where root's tools lie, bounded in time, ended with all that
+they started."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,5 @@
-"""Files of a host's configuration: what state they are in, and a new text for them, whole or not at all."""
+"""Files of a host's configuration: what state they are in, and a new text for them, whole or not at
+all."""
 
 import contextlib
 import hashlib
@@ -37,9 +38,12 @@ def state_of(path: Path) -> str:
 
 
 def describe(data: bytes, like: Path | None) -> str:
-    """The state of a file with this content and the mode and owner of `like`, or those of a new one."""
+    """The state of a file with this content and the mode and owner of `like`, or those of a new
+    one."""
     seen = like.stat() if like else None
-    mode, uid, gid = (seen.st_mode, seen.st_uid, seen.st_gid) if seen else (MODE, os.geteuid(), os.getegid())
+    mode, uid, gid = (
+        (seen.st_mode, seen.st_uid, seen.st_gid) if seen else (MODE, os.geteuid(), os.getegid())
+    )
     return f"{hashlib.sha256(data).hexdigest()} {stat.S_IMODE(mode):o} {uid}:{gid}"
 
 
@@ -60,7 +64,9 @@ def write_whole(path: Path, data: bytes, like: Path | None = None, same_time: bo
 
 
 def _write(draft: Path, data: bytes, like: Path | None) -> None:
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb"
+    ) as file:
         file.write(data)
         file.flush()  # or else the file's time would be that of the last write
         if like is None:

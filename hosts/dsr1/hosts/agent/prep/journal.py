@@ -1,4 +1,5 @@
-"""What dsr1 did to a host, with what was there before: written down ahead of every step, so that no cut loses it."""
+"""What dsr1 did to a host, with what was there before: written down ahead of every step, so that no
+cut loses it."""
 
 import contextlib
 import fcntl
@@ -46,7 +47,9 @@ class Store:
             raise ValueError(f"{path} is no journal of dsr1's: {error}") from error
 
     def write(self, journal: Journal) -> None:
-        write_whole(self.folder / "journal.json", json.dumps(asdict(journal), indent=1).encode() + b"\n")
+        write_whole(
+            self.folder / "journal.json", json.dumps(asdict(journal), indent=1).encode() + b"\n"
+        )
 
     def keep(self, path: Path) -> str:
         """A copy of a file as it is, times and owner too; its name here."""
@@ -62,7 +65,8 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Raises Busy. The kernel drops the lock with its holder. A journal without a word in it is removed."""
+        """Raises Busy. The kernel drops the lock with its holder. A journal without a word in it is
+        removed."""
         make_folders(self._originals)
         self._originals.chmod(0o700)
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -77,7 +81,11 @@ class Store:
             os.close(handle)
 
     def _remove(self) -> None:
-        for file in (*self._originals.iterdir(), self.folder / "journal.json", self.folder / "lock"):
+        for file in (
+            *self._originals.iterdir(),
+            self.folder / "journal.json",
+            self.folder / "lock",
+        ):
             file.unlink(missing_ok=True)
         for folder in (self._originals, self.folder, self.folder.parent):
             with contextlib.suppress(OSError):  # dsr1's own folder may hold what isn't ours

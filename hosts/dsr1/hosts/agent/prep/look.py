@@ -57,7 +57,9 @@ def run_quick(argv: Sequence[str]) -> str:
 
 
 def prep_look(root: Path = ROOT, run: Run = run_quick, nvml: AskGpus = ask_nvml) -> Seen:
-    system, family = parse_release(_text(root / "etc/os-release") or _text(root / "usr/lib/os-release"))
+    system, family = parse_release(
+        _text(root / "etc/os-release") or _text(root / "usr/lib/os-release")
+    )
     release = _text(root / "proc/sys/kernel/osrelease").strip()
     loaded, available = _modules(root, release)
     journal, problem = _journal(root)
@@ -86,7 +88,13 @@ def parse_release(text: str) -> tuple[str, str]:
     pairs = (line.partition("=") for line in text.splitlines())
     told = {name: value.strip("\"'") for name, _, value in pairs}
     kin = {told.get("ID", ""), *told.get("ID_LIKE", "").split()}
-    family = "debian" if kin & {"debian", "ubuntu"} else "rhel" if kin & {"rhel", "fedora", "centos"} else ""
+    family = (
+        "debian"
+        if kin & {"debian", "ubuntu"}
+        else "rhel"
+        if kin & {"rhel", "fedora", "centos"}
+        else ""
+    )
     return told.get("PRETTY_NAME") or told.get("ID") or "an unknown system", family
 
 
@@ -136,13 +144,18 @@ def _gpus(root: Path, nvml: AskGpus) -> Gpus:
 
 def _on_bus(root: Path, vendor: str, classes: tuple[str, ...]) -> int:
     devices = root.glob("sys/bus/pci/devices/*")
-    return sum(_text(one / "vendor").strip() == vendor and _text(one / "class").startswith(classes) for one in devices)
+    return sum(
+        _text(one / "vendor").strip() == vendor and _text(one / "class").startswith(classes)
+        for one in devices
+    )
 
 
 def _driver(root: Path) -> Driver:
     driver = root / "proc/driver/nvidia"
     params = parse_params(_text(driver / "params"))
-    wanted = tuple((name, params[name]) for name in ("EnableStreamMemOPs", "RegistryDwords") if name in params)
+    wanted = tuple(
+        (name, params[name]) for name in ("EnableStreamMemOPs", "RegistryDwords") if name in params
+    )
     try:
         is_open = parse_driver(_text(driver / "version"))["open"] is True
     except (ValueError, LookupError):
@@ -157,7 +170,15 @@ def _modules(root: Path, release: str) -> tuple[tuple[str, ...], tuple[str, ...]
     built_in = set(_module_names(_text(folder / "modules.builtin")))
     there = {path.name for path in root.glob("sys/module/*")}
     loaded = built_in | there | set(parse_modules(_text(root / "proc/modules")))
-    wanted = ("nvidia", "nvidia_uvm", "gdrdrv", "nvidia_peermem", "mlx5_ib", "ib_uverbs", "rdma_ucm")
+    wanted = (
+        "nvidia",
+        "nvidia_uvm",
+        "gdrdrv",
+        "nvidia_peermem",
+        "mlx5_ib",
+        "ib_uverbs",
+        "rdma_ucm",
+    )
     available = set(_module_names(_text(folder / "modules.dep", 2**24)))
     return tuple(n for n in wanted if n in loaded), tuple(n for n in wanted if n in available)
 
@@ -169,9 +190,12 @@ def _module_names(text: str) -> Iterator[str]:
 
 
 def _files(root: Path) -> Iterator[File]:
-    """Every file that says something of what is prepared, and those that aren't there where it could be said."""
+    """Every file that says something of what is prepared, and those that aren't there where it
+    could be said."""
     named = [root / path for path in SINGLE]
-    folders = [root / above / name for above in READ_IN for name in DROP_INS] + [root / path for path in FOLDERS]
+    folders = [root / above / name for above in READ_IN for name in DROP_INS] + [
+        root / path for path in FOLDERS
+    ]
     for unit in UNITS:
         named += [root / above / f"systemd/system/{unit}.service" for above in READ_IN]
         folders += [root / above / f"systemd/system/{unit}.service.d" for above in READ_IN]
@@ -215,7 +239,10 @@ def _sysctls(root: Path) -> Iterator[tuple[str, str]]:
 def _services(root: Path, run: Run) -> Iterator[Service]:
     for unit in UNITS:
         if any((root / above / f"systemd/system/{unit}.service").exists() for above in READ_IN):
-            enabled, active = (not run(("systemctl", word, f"{unit}.service")) for word in ("is-enabled", "is-active"))
+            enabled, active = (
+                not run(("systemctl", word, f"{unit}.service"))
+                for word in ("is-enabled", "is-active")
+            )
             yield Service(unit, enabled, active)
 
 

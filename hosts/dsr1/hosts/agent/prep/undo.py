@@ -1,4 +1,5 @@
-"""Takes back what the journal says was done to a host: files byte for byte, unless somebody has changed one since."""
+"""Takes back what the journal says was done to a host: files byte for byte, unless somebody has
+changed one since."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,8 +27,14 @@ def _changed(store: Store, root: Path) -> Iterator[Outcome]:
     for kept in reversed(store.read().edits):
         state = now.get(kept.path) if kept.path in now else _state(root / kept.path.lstrip("/"))
         if state not in (*kept.after, kept.before):
-            way = f"put its original there, {store.original(kept.backup)}," if kept.backup else "remove it, as before,"
-            yield Outcome(kept.path, "refused", f"somebody has changed it since: {way} and undo again")
+            way = (
+                f"put its original there, {store.original(kept.backup)},"
+                if kept.backup
+                else "remove it, as before,"
+            )
+            yield Outcome(
+                kept.path, "refused", f"somebody has changed it since: {way} and undo again"
+            )
         now[kept.path] = kept.before
 
 
@@ -51,15 +58,25 @@ def _all(store: Store, root: Path, run: Run) -> Iterator[Outcome]:
 def _restore(kept: Kept, store: Store, root: Path) -> Outcome:
     """What is owed for it is written down before it is done."""
     journal, path = store.read(), root / kept.path.lstrip("/")
-    owed = journal.owed if not kept.settle or kept.settle in journal.owed else (*journal.owed, kept.settle)
+    owed = (
+        journal.owed
+        if not kept.settle or kept.settle in journal.owed
+        else (*journal.owed, kept.settle)
+    )
     try:
         store.write(replace(journal, owed=owed))
         if state_of(path) != kept.before:
             _put_back(kept, store, path)
         for folder in reversed(kept.folders):
-            with contextlib.suppress(OSError):  # somebody else's file may be in it by now, or it was never made
+            with contextlib.suppress(
+                OSError
+            ):  # somebody else's file may be in it by now, or it was never made
                 (root / folder.lstrip("/")).rmdir()
-        store.write(replace(journal, owed=owed, edits=tuple(other for other in journal.edits if other != kept)))
+        store.write(
+            replace(
+                journal, owed=owed, edits=tuple(other for other in journal.edits if other != kept)
+            )
+        )
     except OSError as error:
         return Outcome(kept.path, "failed", error.strerror or str(error))
     return Outcome(kept.path, "done")
@@ -84,10 +101,16 @@ def _reset(setting: Setting, store: Store, root: Path) -> Outcome:
         mine = path.read_text().strip() == setting.after
     except OSError as error:
         return Outcome(what(back), "failed", error.strerror or str(error))
-    outcome = write_value(back, root) if mine else Outcome(f"{setting.name} is left as it is", "done")
+    outcome = (
+        write_value(back, root) if mine else Outcome(f"{setting.name} is left as it is", "done")
+    )
     if outcome.state == "done":
         journal = store.read()
-        store.write(replace(journal, settings=tuple(other for other in journal.settings if other != setting)))
+        store.write(
+            replace(
+                journal, settings=tuple(other for other in journal.settings if other != setting)
+            )
+        )
     return outcome
 
 
@@ -96,5 +119,9 @@ def _commands(store: Store, run: Run) -> Iterator[Outcome]:
         problem = run(command.undo)
         if not problem:
             journal = store.read()
-            store.write(replace(journal, commands=tuple(other for other in journal.commands if other != command)))
+            store.write(
+                replace(
+                    journal, commands=tuple(other for other in journal.commands if other != command)
+                )
+            )
         yield Outcome(" ".join(command.undo), "failed" if problem else "done", problem)

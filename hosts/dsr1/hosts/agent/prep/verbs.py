@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 
 def run(verb: str) -> dict[str, object]:
-    """As JSON carries it. An apply goes on without who asked for it: nothing is told before its end."""
+    """As JSON carries it. An apply goes on without who asked for it: nothing is told before its
+    end."""
     if verb == "look":
         from dsr1.hosts.agent.prep.look import prep_look
 

@@ -1,7 +1,8 @@
-"""A child for a while: it dies with us whatever it is, ends in time, and what it says is kept in files.
+"""A child for a while: it dies with us whatever it is, ends in time, and what it says is kept in
+files.
 
-Its session is its own. It is reaped only once its whole group was killed: until then the group's number can be nobody
-else's.
+Its session is its own. It is reaped only once its whole group was killed: until then the group's
+number can be nobody else's.
 """
 
 import contextlib
@@ -19,8 +20,8 @@ from typing import IO, Any
 
 POLL_S = 0.02
 PR_SET_PDEATHSIG = 1
-# A Python between us and the command, since what a dying parent sends reaches its direct child alone: it leads the
-# session, ends all of its group with us, and else ends as the command did.
+# A Python between us and the command, since what a dying parent sends reaches its direct child
+# alone: it leads the session, ends all of its group with us, and else ends as the command did.
 TIE = f"""import ctypes, os, resource, signal, sys
 tie = ctypes.CDLL(None).prctl
 signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
@@ -79,7 +80,8 @@ def _all_of(file: IO[bytes]) -> bytes:
 
 @contextlib.contextmanager
 def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iterator[Tied]:
-    """At the end of the block nothing of it is alive, and nothing is left of what it put into its TMPDIR."""
+    """At the end of the block nothing of it is alive, and nothing is left of what it put into its
+    TMPDIR."""
     with (
         tempfile.TemporaryDirectory(prefix="dsr1-", ignore_cleanup_errors=True) as scratch,
         tempfile.TemporaryFile() as stdin,
@@ -112,9 +114,13 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def wait(children: Sequence[Tied], timeout_s: float, leave: Callable[[], bool]) -> list[bool]:
-    """Whether each had ended by itself, before the time was up or there was a reason to leave; then all are ended."""
+    """Whether each had ended by itself, before the time was up or there was a reason to leave; then
+    all are ended."""
     until = time.monotonic() + timeout_s
-    while not all(over := [has_ended(child.process.pid) for child in children]) and time.monotonic() < until:
+    while (
+        not all(over := [has_ended(child.process.pid) for child in children])
+        and time.monotonic() < until
+    ):
         if leave():
             break
         time.sleep(POLL_S)

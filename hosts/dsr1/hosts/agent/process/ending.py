@@ -1,4 +1,5 @@
-"""Ends processes and proves it: SIGTERM, their grace, SIGKILL, until nothing of them is alive or can't be killed."""
+"""Ends processes and proves it: SIGTERM, their grace, SIGKILL, until nothing of them is alive or
+can't be killed."""
 
 import contextlib
 import os
@@ -10,12 +11,14 @@ from dsr1.hosts.agent.process.procfs import STRAYS, Target, find_members
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import Stat, start_time
 
-# A process in state D ends when its device or file system answers; longer than this is worth telling.
+# A process in state D ends when its device or file system answers; longer than this is worth
+# telling.
 AFTER_KILL_S = 5.0
 
 
 def _signal(stat: Stat, number: signal.Signals) -> None:
-    """To the very process that was seen; one that has ended since, or isn't ours to signal, is the proof's business."""
+    """To the very process that was seen; one that has ended since, or isn't ours to signal, is the
+    proof's business."""
     if start_time(stat.pid) == stat.start_time:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(stat.pid, number)
@@ -26,7 +29,8 @@ def never() -> bool:
 
 
 class Ending:
-    """The end of some processes; `names` are told as gone. `alone`: whether nothing else of the agent's runs now."""
+    """The end of some processes; `names` are told as gone. `alone`: whether nothing else of the
+    agent's runs now."""
 
     def __init__(
         self,
@@ -59,7 +63,11 @@ class Ending:
                 _signal(stat, signal.SIGKILL)
         if found and now < self._give_up_at:
             return None
-        left = (f"{name} pid {stat.pid} state {stat.state}" for name, stats in found.items() for stat in stats)
+        left = (
+            f"{name} pid {stat.pid} state {stat.state}"
+            for name, stats in found.items()
+            for stat in stats
+        )
         return Gone(self._names, tuple(left))
 
     def _find(self) -> dict[str, list[Stat]]:

@@ -1,4 +1,5 @@
-"""Reads a process's log in small pieces: its progress while it starts, its last lines when it has ended."""
+"""Reads a process's log in small pieces: its progress while it starts, its last lines when it has
+ended."""
 
 import os
 import re
@@ -35,7 +36,8 @@ def log_size(path: Path) -> int:
 
 
 class Pace:
-    """Thins the steps of one process: a phase's first and last value at once, its counter at most once a second."""
+    """Thins the steps of one process: a phase's first and last value at once, its counter at most
+    once a second."""
 
     def __init__(self, process: str) -> None:
         self._process = process

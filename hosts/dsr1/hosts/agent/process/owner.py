@@ -1,4 +1,5 @@
-"""Owns a host's processes: starts them, watches them, ends a whole group when one of it ends, and proves it gone."""
+"""Owns a host's processes: starts them, watches them, ends a whole group when one of it ends, and
+proves it gone."""
 
 import contextlib
 import os
@@ -35,9 +36,11 @@ class Child:
 
 
 def answers(address: str, port: int) -> bool:
-    """Whether what listens there serves: etcd listens before it leads itself, and until then says nothing.
+    """Whether what listens there serves: etcd listens before it leads itself, and until then says
+    nothing.
 
-    A connection to one's own free port can meet itself (TCP's simultaneous open); that is nobody listening.
+    A connection to one's own free port can meet itself (TCP's simultaneous open); that is nobody
+    listening.
     """
     try:
         with socket.create_connection((address, port), timeout=ANSWER_S) as line:
@@ -47,7 +50,8 @@ def answers(address: str, port: int) -> bool:
 
 
 def _is_healthy(line: socket.socket) -> bool:
-    """One that speaks TLS, and would want a certificate, says that this is none, or hangs up: it serves, too."""
+    """One that speaks TLS, and would want a certificate, says that this is none, or hangs up: it
+    serves, too."""
     try:
         line.sendall(HEALTH)
         return UNWELL not in line.recv(64)
@@ -58,7 +62,9 @@ def _is_healthy(line: socket.socket) -> bool:
 class Owner:
     """`closing`: nothing more may be started. `idle`: nothing runs and nothing is being ended."""
 
-    def __init__(self, plan: HostPlan, folder: Path, tell: Callable[[Event], None], timers: Timers) -> None:
+    def __init__(
+        self, plan: HostPlan, folder: Path, tell: Callable[[Event], None], timers: Timers
+    ) -> None:
         self._plan = plan
         self._folder = folder
         self._mark = make_mark(make_record(os.getpid()))
@@ -117,7 +123,9 @@ class Owner:
         if group in failed:
             return f"another process of its group {group} could not be started"
         mates = (child for child in self._children.values() if child.process.group == group)
-        return f"its group {group} is being stopped" if any(child.stopping for child in mates) else ""
+        return (
+            f"its group {group} is being stopped" if any(child.stopping for child in mates) else ""
+        )
 
     def _spawn(self, process: Process) -> bool:
         try:
@@ -160,7 +168,9 @@ class Owner:
             self._tell(event)
 
     def _ended(self, pid: int, code: int) -> None:
-        child = next((child for child in self._children.values() if child.pid == pid and child.running), None)
+        child = next(
+            (child for child in self._children.values() if child.pid == pid and child.running), None
+        )
         if child is None:
             return
         child.running = False
@@ -173,7 +183,9 @@ class Owner:
 
     def _fail(self, process: Process) -> None:
         """One of a group is down: all of it is, and what a dead main leaves behind too."""
-        mates = (name for name, child in self._children.items() if child.process.group == process.group)
+        mates = (
+            name for name, child in self._children.items() if child.process.group == process.group
+        )
         self.stop(tuple(dict.fromkeys((process.name, *mates))))
 
     def _target(self, child: Child) -> Target:
@@ -195,4 +207,6 @@ class Owner:
 
     def _unreaped(self, gone: Gone) -> bool:
         """Its Exited comes before its Gone."""
-        return any(self._children[name].running for name in gone.processes if name in self._children)
+        return any(
+            self._children[name].running for name in gone.processes if name in self._children
+        )

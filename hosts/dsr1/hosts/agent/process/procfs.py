@@ -1,4 +1,5 @@
-"""Finds what is alive of a process: its group, and what left it. Scans /proc, so only while stopping."""
+"""Finds what is alive of a process: its group, and what left it. Scans /proc, so only while
+stopping."""
 
 import os
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def _is_main(stat: Stat, target: Target) -> bool:
 
 
 def _is_seed(stat: Stat, target: Target, family: set[int], look_everywhere: bool) -> bool:
-    """Ours by evidence: the recorded start time; or the group and our marker or descent; or both markers."""
+    """Ours by evidence: the recorded start time; or the group and our marker or descent; or both
+    markers."""
     leader = target.record.pid
     if stat.pid == leader:
         return _is_main(stat, target)
@@ -67,12 +69,15 @@ def _is_seed(stat: Stat, target: Target, family: set[int], look_everywhere: bool
     return (look_everywhere or stat.pid in family) and {mark, name} <= _marks(stat.pid)
 
 
-def find_members(targets: tuple[Target, ...], agent: int | None, *, strays: bool) -> dict[str, list[Stat]]:
+def find_members(
+    targets: tuple[Target, ...], agent: int | None, *, strays: bool
+) -> dict[str, list[Stat]]:
     """What is alive, by process name.
 
-    `agent` is the pid of the living agent, to which every orphan comes back (it is their subreaper); None: it is dead,
-    and what left its group is found by its markers alone. `strays`: what came back to the agent and bears no mark of
-    any process counts too; sensible when everything of the agent is being ended.
+    `agent` is the pid of the living agent, to which every orphan comes back (it is their
+    subreaper); None: it is dead, and what left its group is found by its markers alone. `strays`:
+    what came back to the agent and bears no mark of any process counts too; sensible when
+    everything of the agent is being ended.
     """
     census, boot = take_census(), boot_id()
     family = descendants(census, {agent}) if agent else set[int]()

@@ -1,4 +1,5 @@
-"""How far a start has come, read from a process's log as it grows: bytes in, changes of phase and counter out."""
+"""How far a start has come, read from a process's log as it grows: bytes in, changes of phase and
+counter out."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +14,8 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A change: `rank` (global DP rank; None: all ranks of the process) is in `phase`, at `done` of `total`."""
+    """A change: `rank` (global DP rank; None: all ranks of the process) is in `phase`, at `done` of
+    `total`."""
 
     phase: str
     rank: int | None
@@ -29,11 +31,12 @@ class _Rule:
 
 
 class ProgressReader:
-    """Applies ordered phase rules to a log, fed in chunks that may end anywhere, even within a character.
+    """Applies ordered phase rules to a log, fed in chunks that may end anywhere, even within a
+    character.
 
-    A rank never goes back to an earlier phase, and a line of all ranks never back behind the foremost rank: bars
-    carry no rank, and vLLM prints some lines of its start again later. Of a line longer than `LINE_LIMIT` bytes
-    the beginning is read.
+    A rank never goes back to an earlier phase, and a line of all ranks never back behind the
+    foremost rank: bars carry no rank, and vLLM prints some lines of its start again later. Of a
+    line longer than `LINE_LIMIT` bytes the beginning is read.
     """
 
     def __init__(self, rules: tuple[PhaseRule, ...]) -> None:
@@ -42,7 +45,8 @@ class ProgressReader:
         self._at: dict[int | None, tuple[int, Step]] = {}
 
     def feed(self, data: bytes) -> list[Step]:
-        """The changes that `data`, the next bytes of the log, brings. A last line without its end is kept."""
+        """The changes that `data`, the next bytes of the log, brings. A last line without its end
+        is kept."""
         *lines, rest = _ENDS.split(self._partial + data)
         self._partial = rest[:LINE_LIMIT]
         return [step for line in lines if line and (step := self._read(_text(line[:LINE_LIMIT])))]
@@ -86,7 +90,9 @@ class ProgressReader:
 
 
 def _latest_first(rules: tuple[PhaseRule, ...]) -> tuple[_Rule, ...]:
-    orders = {phase: order for order, phase in enumerate(dict.fromkeys(rule.phase for rule in rules))}
+    orders = {
+        phase: order for order, phase in enumerate(dict.fromkeys(rule.phase for rule in rules))
+    }
     made = (_Rule(orders[rule.phase], rule.phase, re.compile(rule.pattern)) for rule in rules)
     return tuple(sorted(made, key=lambda rule: -rule.order))
 

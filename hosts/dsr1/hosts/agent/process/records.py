@@ -15,7 +15,8 @@ from dsr1.hosts.protocol.process import HostPlan
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One process, or the agent. `pid` None: about to be spawned; nothing runs before its pid is recorded."""
+    """One process, or the agent. `pid` None: about to be spawned; nothing runs before its pid is
+    recorded."""
 
     pid: int | None
     start_time: float
@@ -30,7 +31,8 @@ def make_record(pid: int) -> Record:
 
 
 def make_mark(agent: Record) -> str:
-    """What marks the processes of one agent. A run's id is not enough: another folder may have a run of that name."""
+    """What marks the processes of one agent. A run's id is not enough: another folder may have a
+    run of that name."""
     return f"{agent.boot_id}/{agent.pid}/{agent.start_time:.0f}"
 
 
@@ -88,7 +90,9 @@ def write_plan(folder: Path, plan: HostPlan) -> None:
 def _make_logs(folder: Path) -> None:
     """A restart keeps what its predecessor logged, under another name."""
     if folder.exists():
-        folder.rename(next(name for n in itertools.count(1) if not (name := old_folder(folder, n)).exists()))
+        folder.rename(
+            next(name for n in itertools.count(1) if not (name := old_folder(folder, n)).exists())
+        )
     folder.mkdir(mode=0o700, parents=True)
 
 

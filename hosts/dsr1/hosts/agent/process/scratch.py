@@ -1,6 +1,8 @@
-"""The TMPDIR of an agent's processes: what they leave there (vLLM its sockets, Dynamo its files) goes with the run.
+"""The TMPDIR of an agent's processes: what they leave there (vLLM its sockets, Dynamo its files)
+goes with the run.
 
-It lies in the host's own temporary folder, not in the agent's: a Unix socket's path holds 107 characters at most.
+It lies in the host's own temporary folder, not in the agent's: a Unix socket's path holds 107
+characters at most.
 """
 
 import contextlib

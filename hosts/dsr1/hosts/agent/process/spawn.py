@@ -1,4 +1,5 @@
-"""Starts one process so that it can't be lost: it runs its command only once its pid is on record."""
+"""Starts one process so that it can't be lost: it runs its command only once its pid is on
+record."""
 
 import contextlib
 import os
@@ -31,12 +32,21 @@ class Born:
     pid: int
 
 
-def make_environment(base: dict[str, str], run: str, mark: str, process: Process, folder: Path) -> dict[str, str]:
+def make_environment(
+    base: dict[str, str], run: str, mark: str, process: Process, folder: Path
+) -> dict[str, str]:
     """The markers come last: they prove later that a process is ours."""
     own = {variable.name: variable.value for variable in process.env}
     own |= {secret.name: _secret(secret, folder) for secret in process.secrets}
     scratch = {"TMPDIR": path} if (path := read_scratch(folder)) else {}
-    return {**base, **scratch, **own, "DSR1_RUN": run, "DSR1_PROCESS": process.name, "DSR1_AGENT": mark}
+    return {
+        **base,
+        **scratch,
+        **own,
+        "DSR1_RUN": run,
+        "DSR1_PROCESS": process.name,
+        "DSR1_AGENT": mark,
+    }
 
 
 def _secret(secret: SecretVariable, folder: Path) -> str:
@@ -45,30 +55,40 @@ def _secret(secret: SecretVariable, folder: Path) -> str:
 
 
 def _restore_signals() -> None:
-    """An ignored signal stays ignored through exec. Python ignores two, and a shell two of a background job's."""
+    """An ignored signal stays ignored through exec. Python ignores two, and a shell two of a
+    background job's."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _become(process: Process, env: dict[str, str], folder: Path, log: int, gate: int, errors: int) -> NoReturn:
+def _become(
+    process: Process, env: dict[str, str], folder: Path, log: int, gate: int, errors: int
+) -> NoReturn:
     """In the child. Its end of every other file closes on exec."""
     try:
-        # A group, no session: sessions are the scheduler's autogroups (sched(7)), and on Linux 6.18 one of them that
-        # polls, as NIXL's progress thread does, kept the others from running for 30 s.
+        # A group, no session: sessions are the scheduler's autogroups (sched(7)), and on Linux 6.18
+        # one of them that polls, as NIXL's progress thread does, kept the others from running for
+        # 30 s.
         os.setpgid(0, 0)
         _restore_signals()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(folder)
-        # End of file: the agent died or couldn't record the pid, so nobody would know of this process.
+        # End of file: the agent died or couldn't record the pid, so nobody would know of this
+        # process.
         if os.read(gate, 1):
             os.execvpe(process.argv[0], process.argv, env)
     except BaseException as error:  # noqa: BLE001 - whatever it is, a fork of the agent must not go on as the agent
         with contextlib.suppress(OSError):
-            os.write(errors, f"{process.argv[0] if process.argv else None!r}: {error}".encode(errors="replace")[:2000])
+            os.write(
+                errors,
+                f"{process.argv[0] if process.argv else None!r}: {error}".encode(errors="replace")[
+                    :2000
+                ],
+            )
     os._exit(127)
 
 
@@ -100,7 +120,8 @@ def _let_go(pid: int, gate: int, path: Path) -> Born:
 
 
 def _await_exec(pid: int, errors: int) -> None:
-    """The pipe closes on exec. Waits a bounded time: exec may hang on a dead network file system."""
+    """The pipe closes on exec. Waits a bounded time: exec may hang on a dead network file
+    system."""
     ready = select.select([errors], [], [], EXEC_WAIT_S)[0]
     if ready and (text := os.read(errors, 4096).decode(errors="replace")):
         os.waitpid(pid, 0)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 
 class Timers:
-    """Callbacks in the order they are due. Nothing due: `wait` is None, and the loop sleeps until it is woken."""
+    """Callbacks in the order they are due. Nothing due: `wait` is None, and the loop sleeps until
+    it is woken."""
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []

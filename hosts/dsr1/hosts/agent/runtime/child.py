@@ -1,7 +1,9 @@
-"""In a child of the agent: imports vLLM and Dynamo and tells, a JSON line each, what they know and what they refuse.
+"""In a child of the agent: imports vLLM and Dynamo and tells, a JSON line each, what they know and
+what they refuse.
 
-Every module is run as `python -m` would, until it wants to parse its command line: so the flags are the installed
-version's own, whatever they are called inside. Nothing is started: what follows the parsing is never reached.
+Every module is run as `python -m` would, until it wants to parse its command line: so the flags are
+the installed version's own, whatever they are called inside. Nothing is started: what follows the
+parsing is never reached.
 """
 
 import argparse
@@ -21,14 +23,17 @@ from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 SERVE = "vllm.entrypoints.cli.main"
 Tell = Callable[[str, object], None]
-# What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime that can't tell, or one
-# whose functions are called another way than here.
+# What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime
+# that can't tell, or one whose functions are called another way than here.
 REFUSALS = (ValueError, KeyError, AssertionError, NotImplementedError, argparse.ArgumentError)
-PYDANTIC = re.compile(r" \[type=.*?, input_type=.*?\]$|^ *For further information visit .*$", re.MULTILINE)
+PYDANTIC = re.compile(
+    r" \[type=.*?, input_type=.*?\]$|^ *For further information visit .*$", re.MULTILINE
+)
 
 
 class Caught(BaseException):
-    """A module has come to parse its command line. Not an Exception: nothing on the way may take it for its own."""
+    """A module has come to parse its command line. Not an Exception: nothing on the way may take it
+    for its own."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
@@ -95,7 +100,8 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def parser_of(module: str) -> argparse.ArgumentParser:
-    """`--help` is for a module that parses some other way: it ends there, too, and starts nothing."""
+    """`--help` is for a module that parses some other way: it ends there, too, and starts
+    nothing."""
 
     def catch(self: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
         raise Caught(self)
@@ -108,7 +114,9 @@ def parser_of(module: str) -> argparse.ArgumentParser:
     except Caught as caught:
         return caught.parser
     except SystemExit as end:
-        raise ValueError(f"python -m {module} ended with {end.code} before it parsed its flags") from None
+        raise ValueError(
+            f"python -m {module} ended with {end.code} before it parsed its flags"
+        ) from None
     finally:
         argparse.ArgumentParser.parse_known_args, sys.argv = before, argv  # type: ignore[method-assign]
     raise ValueError(f"python -m {module} has no argparse")
@@ -134,13 +142,20 @@ def _serve() -> tuple[Any, argparse.ArgumentParser, argparse.ArgumentParser]:
 
 
 def judge_command(command: CommandLine, model: str) -> tuple[str, str]:
-    """Parsed as the process itself will, then made into vLLM's own configuration, which is where it checks it."""
+    """Parsed as the process itself will, then made into vLLM's own configuration, which is where it
+    checks it."""
     errors = io.StringIO()
     with surroundings(command.env), contextlib.redirect_stderr(errors):
         try:
             engine = ENGINES[command.module](list(command.argv))
             if lacks_config(model):
-                return "unknown", f"its flags are understood; the rest needs {model}/config.json, which isn't there"
+                return (
+                    "unknown",
+                    (
+                        f"its flags are understood; the rest needs {model}/config.json, which isn't"
+                        " there"
+                    ),
+                )
             engine.create_engine_config(_usage())
         except SystemExit:
             return "refused", shorten(errors.getvalue().rpartition("error: ")[2])
@@ -207,4 +222,7 @@ def serve_engine(argv: list[str]) -> Any:
     return AsyncEngineArgs.from_cli_args(args)
 
 
-ENGINES: Mapping[str, Callable[[list[str]], Any]] = {"dynamo.vllm": dynamo_engine, SERVE: serve_engine}
+ENGINES: Mapping[str, Callable[[list[str]], Any]] = {
+    "dynamo.vllm": dynamo_engine,
+    SERVE: serve_engine,
+}

@@ -1,4 +1,5 @@
-"""Asks this host's runtime, in a child that always ends, and keeps what it told: an import of vLLM takes seconds."""
+"""Asks this host's runtime, in a child that always ends, and keeps what it told: an import of vLLM
+takes seconds."""
 
 import contextlib
 import hashlib
@@ -19,9 +20,15 @@ from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
 
 MODULES_FROM = str(Path(__file__).parents[4])  # the bundle, or the folder of the sources
-CHILD = f"import sys; sys.path[:0] = [{MODULES_FROM!r}]; from dsr1.hosts.agent.runtime.child import main; main()"
+CHILD = (
+    f"import sys; sys.path[:0] = [{MODULES_FROM!r}]; from dsr1.hosts.agent.runtime.child import"
+    " main; main()"
+)
 # An update in place changes one of these at least; a whole new version also changes its number.
-WITNESSES = {"vllm": ("envs.py", "engine/arg_utils.py"), "dynamo": ("vllm/args.py", "frontend/frontend_args.py")}
+WITNESSES = {
+    "vllm": ("envs.py", "engine/arg_utils.py"),
+    "dynamo": ("vllm/args.py", "frontend/frontend_args.py"),
+}
 PACKAGES = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
 MOST_FILES, MOST_SAID = 16, 1024
 
@@ -38,24 +45,31 @@ def ask_runtime(question: RuntimeQuestion, base: Path) -> RuntimeAnswer:
     if kept.knowledge is None or fresh:
         modules = question.modules if kept.knowledge is None else ()
         variables = question.variables and kept.knowledge is None
-        told = ask_child(replace(question, commands=tuple(fresh), modules=modules, variables=variables))
+        told = ask_child(
+            replace(question, commands=tuple(fresh), modules=modules, variables=variables)
+        )
         kept.learn(told, fresh)
         return _joined(kept, told, question)
     return _joined(kept, RuntimeAnswer(), question)
 
 
 def _joined(kept: "Kept", told: RuntimeAnswer, question: RuntimeQuestion) -> RuntimeAnswer:
-    """What was kept and what was just told, in the order that was asked; nothing told is unknown, with the reason."""
+    """What was kept and what was just told, in the order that was asked; nothing told is unknown,
+    with the reason."""
     fresh = {said.name: said for said in told.said}
     missing = told.problem or "the runtime's child ended before it came to this"
-    said = (kept.said(one) or fresh.get(one.name) or Said(one.name, "unknown", missing) for one in question.commands)
+    said = (
+        kept.said(one) or fresh.get(one.name) or Said(one.name, "unknown", missing)
+        for one in question.commands
+    )
     known = kept.knowledge or told
     vllm, dynamo = _version("vllm"), _version("ai-dynamo")
     return replace(known, said=tuple(said), problem=told.problem, vllm=vllm, dynamo=dynamo)
 
 
 class Kept:
-    """A file for each runtime, in a folder of ours alone; one that can't be read or written is as good as none."""
+    """A file for each runtime, in a folder of ours alone; one that can't be read or written is as
+    good as none."""
 
     def __init__(self, base: Path, question: RuntimeQuestion) -> None:
         self._folder = base / "runtime"
@@ -68,18 +82,29 @@ class Kept:
 
     def said(self, command: CommandLine) -> Said | None:
         found = self._said.get(self._key(command))
-        return Said(command.name, str(found[0]), str(found[1])) if isinstance(found, list) and len(found) == 2 else None
+        return (
+            Said(command.name, str(found[0]), str(found[1]))
+            if isinstance(found, list) and len(found) == 2
+            else None
+        )
 
     def learn(self, told: RuntimeAnswer, asked: list[CommandLine]) -> None:
-        """Only what lasts: a refusal may be of a host that is mended the next time, and who meets one has the time."""
-        verdicts = {said.name: [said.verdict, said.text] for said in told.said if said.verdict == "accepted"}
+        """Only what lasts: a refusal may be of a host that is mended the next time, and who meets
+        one has the time."""
+        verdicts = {
+            said.name: [said.verdict, said.text] for said in told.said if said.verdict == "accepted"
+        }
         self._said |= {self._key(one): verdicts[one.name] for one in asked if one.name in verdicts}
-        whole = not told.problem and told.parsers and not any(parser.problem for parser in told.parsers)
+        whole = (
+            not told.problem and told.parsers and not any(parser.problem for parser in told.parsers)
+        )
         self.knowledge = self.knowledge or (replace(told, said=()) if whole else None)
         known = asdict(self.knowledge) if self.knowledge else None
         if self._ours:
             with contextlib.suppress(OSError):
-                self._write({"knowledge": known, "said": dict(list(self._said.items())[-MOST_SAID:])})
+                self._write(
+                    {"knowledge": known, "said": dict(list(self._said.items())[-MOST_SAID:])}
+                )
 
     def _key(self, command: CommandLine) -> str:
         return _digest([self._config, command.module, command.argv, command.env])
@@ -93,12 +118,15 @@ class Kept:
 
     def _write(self, plain: object) -> None:
         write_file(self._file, json.dumps(plain).encode())
-        for old in sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-MOST_FILES]:
+        for old in sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[
+            :-MOST_FILES
+        ]:
             old.unlink(missing_ok=True)
 
 
 def _is_ours(folder: Path) -> bool:
-    """It is made when it isn't there. What somebody else could have put into it is neither read nor added to."""
+    """It is made when it isn't there. What somebody else could have put into it is neither read nor
+    added to."""
     try:
         os.close(open_folder(folder))
     except OSError:
@@ -115,11 +143,20 @@ def _knowledge(plain: object) -> RuntimeAnswer | None:
 
 
 def identity(question: RuntimeQuestion) -> list[object]:
-    """What makes a runtime this one: its Python, its versions, where they lie and when they were put there."""
+    """What makes a runtime this one: its Python, its versions, where they lie and when they were
+    put there."""
     versions = [(name, _version(name)) for name in PACKAGES]
     places = [(str(file), _stamp(file)) for file in witnesses()]
     asker = Path(MODULES_FROM).name  # the bundle's name says its content, wherever it lies
-    return [asker, sys.version, question.python, question.modules, question.variables, versions, places]
+    return [
+        asker,
+        sys.version,
+        question.python,
+        question.modules,
+        question.variables,
+        versions,
+        places,
+    ]
 
 
 def witnesses() -> Iterator[Path]:
@@ -158,7 +195,10 @@ def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
         return collect(child.lines(), child.last_line() if child.process.returncode else "")
 
 
-OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}  # nothing is fetched to be judged
+OFFLINE: Mapping[str, str] = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+}  # nothing is fetched to be judged
 
 
 def collect(lines: list[dict[str, Any]], problem: str) -> RuntimeAnswer:

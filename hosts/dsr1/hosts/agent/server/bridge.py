@@ -1,4 +1,5 @@
-"""Joins stdin and stdout to an agent's socket, so that any byte stream (SSH, srun) can carry events and commands."""
+"""Joins stdin and stdout to an agent's socket, so that any byte stream (SSH, srun) can carry events
+and commands."""
 
 import os
 import select

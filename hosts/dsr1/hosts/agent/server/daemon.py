@@ -1,4 +1,5 @@
-"""Turns the starter into an agent: a process of its own session, on record before anybody is told of it."""
+"""Turns the starter into an agent: a process of its own session, on record before anybody is told
+of it."""
 
 import contextlib
 import ctypes
@@ -34,11 +35,14 @@ class StartError(Exception):
 
 
 def make_way(folder: Path) -> None:
-    """A restart finds its predecessor's folder: once nothing of it is alive it is kept under another name."""
+    """A restart finds its predecessor's folder: once nothing of it is alive it is kept under
+    another name."""
     seen = look(folder)
     processes = seen["processes"]
     assert isinstance(processes, dict)
-    if seen["agent"] == "alive" or any(process["state"] == "running" for process in processes.values()):
+    if seen["agent"] == "alive" or any(
+        process["state"] == "running" for process in processes.values()
+    ):
         return
     number = next(n for n in itertools.count(1) if not old_folder(folder, n).exists())
     with contextlib.suppress(OSError):  # another starter was quicker: mkdir decides
@@ -53,7 +57,9 @@ def claim(folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        raise StartError(f"an agent was already started in {folder}; use another folder, or `end` it") from None
+        raise StartError(
+            f"an agent was already started in {folder}; use another folder, or `end` it"
+        ) from None
     except OSError as error:
         raise StartError(f"cannot create {folder}: {error}") from error
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from dsr1.hosts.protocol.codec import Numbered, render_event
 from dsr1.hosts.protocol.events import Event, Progress
 
-# A rank reports each phase under one key, so this is for hundreds of ranks; beyond it the oldest progress is forgotten.
+# A rank reports each phase under one key, so this is for hundreds of ranks; beyond it the oldest
+# progress is forgotten.
 MOST_PROGRESS = 4096
 
 
 class Journal:
-    """Only the newest Progress of a process, phase and rank is kept, so memory doesn't grow with time."""
+    """Only the newest Progress of a process, phase and rank is kept, so memory doesn't grow with
+    time."""
 
     def __init__(self, host: str, path: Path) -> None:
         self._host = host
@@ -31,7 +33,8 @@ class Journal:
         self._write(render_event(numbered))
 
     def after(self, since: int, most: int) -> list[Numbered]:
-        """At most `most` events, oldest first. Reads back from the newest: a follower is almost always at the end."""
+        """At most `most` events, oldest first. Reads back from the newest: a follower is almost
+        always at the end."""
         newer: list[Numbered] = []
         for seq in reversed(self._events):
             if seq <= since:

@@ -1,11 +1,14 @@
-"""Runs the agent's commands for a launching side that reaches this host by one stream alone, as a step of srun has it.
+"""Runs the agent's commands for a launching side that reaches this host by one stream alone, as a
+step of srun has it.
 
-One JSON object a line, both ways; bytes travel as Latin-1 text. Asked: `{"call": 1, "argv": [...]}` starts a command,
-`{"call": 1, "in": "..."}` is for its stdin, `{"call": 1, "end": true}` closes that, `{}` is a sign of life. Told:
-`out`, `err` and at last `code` of a call, and `{}` to every sign of life.
+One JSON object a line, both ways; bytes travel as Latin-1 text. Asked: `{"call": 1, "argv": [...]}`
+starts a command, `{"call": 1, "in": "..."}` is for its stdin, `{"call": 1, "end": true}` closes
+that, `{}` is a sign of life. Told: `out`, `err` and at last `code` of a call, and `{}` to every
+sign of life.
 
-Agents are its children, so a step holds all of a host's processes. When the stream ends or falls silent nobody owns
-them any more: it ends them, however the other side, the network or Slurm's own daemon was lost.
+Agents are its children, so a step holds all of a host's processes. When the stream ends or falls
+silent nobody owns them any more: it ends them, however the other side, the network or Slurm's own
+daemon was lost.
 """
 
 import contextlib
@@ -45,7 +48,10 @@ class Keeper:
 
     def tell(self, what: "dict[str, Any]") -> None:
         data = json.dumps(what, separators=(",", ":")).encode() + b"\n"
-        with self._writing, contextlib.suppress(OSError):  # nobody listens: the reader finds that, and ends all
+        with (
+            self._writing,
+            contextlib.suppress(OSError),
+        ):  # nobody listens: the reader finds that, and ends all
             while data:
                 data = data[os.write(self._sink, data) :]
 
@@ -61,7 +67,9 @@ class Keeper:
         threading.Thread(target=self._serve, args=(call, child), daemon=True).start()
 
     def _serve(self, call: int, child: "subprocess.Popen[bytes]") -> None:
-        errors = threading.Thread(target=self._pass_on, args=(call, "err", child.stderr), daemon=True)
+        errors = threading.Thread(
+            target=self._pass_on, args=(call, "err", child.stderr), daemon=True
+        )
         errors.start()
         self._pass_on(call, "out", child.stdout)
         code = child.wait()
@@ -84,7 +92,8 @@ class Keeper:
 
 
 def keep(silence_s: float, source: int = 0) -> int:
-    """Until the stream ends, or nothing has come for so long; then until nothing that was started here is left."""
+    """Until the stream ends, or nothing has come for so long; then until nothing that was started
+    here is left."""
     for number in KEPT:
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which every command would inherit
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -100,7 +109,8 @@ def keep(silence_s: float, source: int = 0) -> int:
 
 
 def end_children(patience_s: float = END_S) -> bool:
-    """SIGTERM to the agents, which end what is theirs; after that SIGKILL to whatever is left. Whether all is gone."""
+    """SIGTERM to the agents, which end what is theirs; after that SIGKILL to whatever is left.
+    Whether all is gone."""
     deadline = time.monotonic() + patience_s
     children = {pid for pid, stat in take_census().items() if stat.ppid == os.getpid()}
     _signal_all(children, signal.SIGTERM)
@@ -114,7 +124,8 @@ def end_children(patience_s: float = END_S) -> bool:
 
 
 def living() -> "set[int]":
-    """What is alive of all that was started here, the children of the dead included: they came back to us."""
+    """What is alive of all that was started here, the children of the dead included: they came back
+    to us."""
     return descendants(take_census(), {os.getpid()})
 
 

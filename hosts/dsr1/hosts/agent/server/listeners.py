@@ -8,7 +8,8 @@ from dsr1.hosts.agent.server.offline import read_targets
 
 
 def open_doors(folder: Path) -> list[tuple[str, str, int]]:
-    """(process, address, port) of every TCP socket that a live member of the run's processes listens on."""
+    """(process, address, port) of every TCP socket that a live member of the run's processes
+    listens on."""
     import psutil
 
     plan = read_plan(folder)

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
 from dsr1.hosts.agent.process.procfs import Target, find_members
-from dsr1.hosts.agent.process.records import Record, agent_path, make_mark, process_path, read_plan, read_record
+from dsr1.hosts.agent.process.records import (
+    Record,
+    agent_path,
+    make_mark,
+    process_path,
+    read_plan,
+    read_record,
+)
 from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.codec import render_command
@@ -24,11 +31,14 @@ MARGIN_S = 5.0
 
 
 def read_targets(folder: Path, plan: HostPlan) -> tuple[Target, ...]:
-    """The processes that were spawned. Without an agent's record there are none: it is written first."""
+    """The processes that were spawned. Without an agent's record there are none: it is written
+    first."""
     agent = read_record(agent_path(folder))
     if agent is None:
         return ()
-    records = ((process, read_record(process_path(folder, process.name))) for process in plan.processes)
+    records = (
+        (process, read_record(process_path(folder, process.name))) for process in plan.processes
+    )
     return tuple(
         Target(process.name, make_mark(agent), record, process.grace_s)
         for process, record in records
@@ -48,7 +58,8 @@ def end_records(folder: Path) -> Gone:
 
 
 def end(folder: Path) -> Gone:
-    """The agent and all it started. The proof is always made here, also when the agent has ended them itself."""
+    """The agent and all it started. The proof is always made here, also when the agent has ended
+    them itself."""
     agent = _await_record(folder) if folder.is_dir() else None
     if agent and _alive(agent):
         _ask_to_quit(folder, agent)
@@ -65,7 +76,8 @@ def look(folder: Path) -> dict[str, object]:
     return {
         "agent": "alive" if agent and _alive(agent) else "dead",
         "processes": {
-            name: {"state": "running" if name in living else "gone", "pid": pids.get(name)} for name in names
+            name: {"state": "running" if name in living else "gone", "pid": pids.get(name)}
+            for name in names
         },
     }
 
@@ -87,7 +99,8 @@ def _await_record(folder: Path) -> Record | None:
 
 
 def _ask_to_quit(folder: Path, agent: Record) -> None:
-    """An agent that doesn't quit in time is killed; its processes are then ended from its records."""
+    """An agent that doesn't quit in time is killed; its processes are then ended from its
+    records."""
     with contextlib.suppress(OSError):
         line = control.connect(folder)
         if line is not None:
@@ -95,7 +108,10 @@ def _ask_to_quit(folder: Path, agent: Record) -> None:
                 line.sendall(render_command(Stop()) + render_command(Quit()))
     plan = read_plan(folder)
     grace = max((process.grace_s for process in plan.processes), default=0.0) if plan else 0.0
-    if not _wait(grace + AFTER_KILL_S + MARGIN_S, lambda: not _alive(agent)) and agent.pid is not None:
+    if (
+        not _wait(grace + AFTER_KILL_S + MARGIN_S, lambda: not _alive(agent))
+        and agent.pid is not None
+    ):
         with contextlib.suppress(ProcessLookupError):
             os.kill(agent.pid, signal.SIGKILL)
         _wait(MARGIN_S, lambda: not _alive(agent))

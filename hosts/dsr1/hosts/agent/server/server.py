@@ -1,4 +1,5 @@
-"""The agent's loop: one thread that waits for commands, for the ends of its children and for what is due."""
+"""The agent's loop: one thread that waits for commands, for the ends of its children and for what
+is due."""
 
 import contextlib
 import os
@@ -32,7 +33,8 @@ def say(text: str) -> None:
 
 
 class Peer:
-    """A connection. It keeps its place in the journal and one batch of bytes, so a slow reader costs no memory."""
+    """A connection. It keeps its place in the journal and one batch of bytes, so a slow reader
+    costs no memory."""
 
     def __init__(self, line: socket.socket) -> None:
         line.setblocking(False)
@@ -62,7 +64,9 @@ class Peer:
         return False
 
     def _fill(self, journal: Journal) -> bool:
-        batch = journal.after(self.since, REPLAY) if self.since is not None and not self._out else []
+        batch = (
+            journal.after(self.since, REPLAY) if self.since is not None and not self._out else []
+        )
         if batch:
             self.since = batch[-1].seq
             self._out = b"".join(map(render_event, batch))
@@ -70,12 +74,15 @@ class Peer:
 
 
 class Server:
-    """Runs until it was asked to quit and everything is gone, or until nobody has listened and nothing run for long.
+    """Runs until it was asked to quit and everything is gone, or until nobody has listened and
+    nothing run for long.
 
     Then its supervisor is gone for good; whoever comes later finds everything on record.
     """
 
-    def __init__(self, plan: HostPlan, folder: Path, door: socket.socket, lonely_s: float = LONELY_S) -> None:
+    def __init__(
+        self, plan: HostPlan, folder: Path, door: socket.socket, lonely_s: float = LONELY_S
+    ) -> None:
         self._plan = plan
         self._folder = folder
         self._journal = Journal(plan.host, folder / "events.jsonl")

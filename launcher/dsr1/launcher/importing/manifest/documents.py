@@ -16,7 +16,8 @@ _LISTS = ("List", f"{KIND}List")
 
 
 def choose_deployment(documents: Sequence[Value], name: str, source: str) -> Fields:
-    """The deployment of that name, or the only one. Raises InputError that says what the file has instead."""
+    """The deployment of that name, or the only one. Raises InputError that says what the file has
+    instead."""
     found = [item for item in _objects(documents) if item.text("kind") == KIND and _is_ours(item)]
     chosen = [item for item in found if not name or item.text("metadata", "name") == name]
     names = ", ".join(sorted(repr(item.text("metadata", "name")) for item in found))
@@ -25,7 +26,9 @@ def choose_deployment(documents: Sequence[Value], name: str, source: str) -> Fie
     if found:
         wish = f"none is called {name!r}" if name and not chosen else "choose one with --name"
         raise InputError(f"{source}: {len(found)} of kind {KIND}: {names}; {wish}")
-    raise InputError(f"{source}: {_instead(documents)}; wanted is one of kind {KIND} ({' or '.join(_VERSIONS)})")
+    raise InputError(
+        f"{source}: {_instead(documents)}; wanted is one of kind {KIND} ({' or '.join(_VERSIONS)})"
+    )
 
 
 def _objects(documents: Sequence[Value]) -> Iterator[Fields]:
@@ -45,7 +48,11 @@ def _instead(documents: Sequence[Value]) -> str:
     seen = []
     for item in documents:
         kind = item.text("kind") if isinstance(item, Fields) else ""
-        what = f"{item.text('apiVersion')} {kind}".strip() if isinstance(item, Fields) and kind else "no kind"
+        what = (
+            f"{item.text('apiVersion')} {kind}".strip()
+            if isinstance(item, Fields) and kind
+            else "no kind"
+        )
         seen.append(f"line {item.place.line} {what}")
     return f"holds {', '.join(seen[:8])}{', ...' if len(seen) > 8 else ''}" if seen else "is empty"
 
@@ -55,7 +62,11 @@ def config_maps(documents: Sequence[Value], source: str) -> ConfigMaps:
     objects = [item for item in _objects(documents) if item.text("metadata", "name")]
     return ConfigMaps(
         source,
-        {item.text("metadata", "name"): item for item in objects if item.text("kind") == "ConfigMap"},
+        {
+            item.text("metadata", "name"): item
+            for item in objects
+            if item.text("kind") == "ConfigMap"
+        },
         {item.text("metadata", "name"): item for item in objects if item.text("kind") == "Secret"},
     )
 
@@ -85,13 +96,18 @@ def _around(listing: Fields, ledger: Ledger) -> None:
 
 
 def report_version(deployment: Fields, ledger: Ledger) -> None:
-    """A version that nobody here has read is read as if it were one of those that are known, which a user must hear."""
+    """A version that nobody here has read is read as if it were one of those that are known, which
+    a user must hear."""
     version = deployment.values["apiVersion"]
     text = deployment.text("apiVersion")
     if text in _VERSIONS:
         ledger.use("stack", version.place)
     else:
-        ledger.ask(f"apiVersion {short(text)}: dsr1 knows {' and '.join(_VERSIONS)}; read it over", "", version.place)
+        ledger.ask(
+            f"apiVersion {short(text)}: dsr1 knows {' and '.join(_VERSIONS)}; read it over",
+            "",
+            version.place,
+        )
 
 
 def check_backend(spec: Fields, source: str, ledger: Ledger) -> None:
@@ -102,6 +118,7 @@ def check_backend(spec: Fields, source: str, ledger: Ledger) -> None:
     if not isinstance(backend, Scalar) or backend.text != "vllm":
         seen = repr(backend.text) if isinstance(backend, Scalar) else "no text"
         raise InputError(
-            f"{source}:{backend.place.line}: {backend.place}: backend is {seen}; dsr1 launches vllm and nothing else"
+            f"{source}:{backend.place.line}: {backend.place}: backend is {seen}; dsr1 launches vllm"
+            " and nothing else"
         )
     ledger.use("stack", backend.place)

@@ -1,4 +1,5 @@
-"""The variables of a container, through all of Kubernetes' layers; what only the cluster knows has no value."""
+"""The variables of a container, through all of Kubernetes' layers; what only the cluster knows has
+no value."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ _MOST = 2**20  # bytes of one process's variables; Linux takes two mebibytes wit
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One variable. `value` is None where only the cluster knows it, and `origin` says from where."""
+    """One variable. `value` is None where only the cluster knows it, and `origin` says from
+    where."""
 
     name: str
     value: str | None
@@ -33,10 +35,14 @@ class ConfigMaps:
 
 
 def read_settings(
-    layers: Iterable[Fields], files: ConfigMaps, ledger: Ledger, outer: Mapping[str, Setting] | None = None
+    layers: Iterable[Fields],
+    files: ConfigMaps,
+    ledger: Ledger,
+    outer: Mapping[str, Setting] | None = None,
 ) -> dict[str, Setting]:
-    """All variables of the layers; a later one of the same name wins, and the earlier is noted. `outer` are those of
-    the whole deployment, which values may speak of."""
+    """All variables of the layers; a later one of the same name wins, and the earlier is noted.
+    `outer` are those of the whole deployment, which values may speak of.
+    """
     found: dict[str, Setting] = {}
     plain, room = plain_values(outer or {}), _MOST
     for layer in layers:
@@ -49,7 +55,9 @@ def read_settings(
             room -= len(found[setting.name].value or "")
             if room < 0:
                 _refuse(
-                    setting, f"the variables up to {short(setting.name)} take more than {_MOST} bytes", files.source
+                    setting,
+                    f"the variables up to {short(setting.name)} take more than {_MOST} bytes",
+                    files.source,
                 )
     return found
 
@@ -88,7 +96,9 @@ def _listed(value: Value | None, files: ConfigMaps, ledger: Ledger) -> Iterator[
     """A list of name and value; a mapping of them is read too."""
     if isinstance(value, Fields):
         pairs = ((name, item) for name, item in value.values.items() if isinstance(item, Scalar))
-        yield from (Setting(name, "" if item.is_null else item.text, (item.place,)) for name, item in pairs)
+        yield from (
+            Setting(name, "" if item.is_null else item.text, (item.place,)) for name, item in pairs
+        )
         return
     for item in getattr(value, "values", ()):
         called = item.get("name") if isinstance(item, Fields) else None
@@ -104,7 +114,9 @@ def _variable(name: Scalar, item: Fields, files: ConfigMaps, ledger: Ledger) -> 
             return Setting(name.text, "", (name.place,))
         return Setting(name.text, "" if value.is_null else value.text, (name.place, value.place))
     places = (name.place, source.place)
-    reference = source.fields("configMapKeyRef") if isinstance(source, Fields) else Fields(source.place, {})
+    reference = (
+        source.fields("configMapKeyRef") if isinstance(source, Fields) else Fields(source.place, {})
+    )
     found = files.maps.get(reference.text("name"))
     data = found.get("data", reference.text("key")) if found else None
     if isinstance(data, Scalar):
@@ -122,7 +134,9 @@ def _origin(source: Value) -> str:
         if reference.values:
             return f"key {short(reference.text('key'))} of {what} {short(reference.text('name'))}"
     field_path = source.text("fieldRef", "fieldPath") or source.text("resourceFieldRef", "resource")
-    return f"the pod's {field_path}" if field_path else ", ".join(source.values) or "an unknown source"
+    return (
+        f"the pod's {field_path}" if field_path else ", ".join(source.values) or "an unknown source"
+    )
 
 
 def _from_source(item: Fields, files: ConfigMaps, ledger: Ledger) -> Iterator[Setting]:
@@ -143,6 +157,8 @@ def _ask_for_secret(name: str, place: Place, files: ConfigMaps, ledger: Ledger) 
     secret = files.secrets.get(name)
     keys = [*secret.fields("stringData").values, *secret.fields("data").values] if secret else []
     known = f" ({', '.join(map(short, keys))})" if keys else ""
-    known = known or (" (HF_TOKEN, for models of the hub that are not open)" if "hf" in name.lower() else "")
+    known = known or (
+        " (HF_TOKEN, for models of the hub that are not open)" if "hf" in name.lower() else ""
+    )
     wish = "set them on the hosts, for example from a file that runtime.setup reads"
     ledger.ask(f"the variables of secret {short(name)}{known}: {wish}", "env", place)

@@ -1,4 +1,5 @@
-"""What Kubernetes puts into a text before a process gets it, and what others fill in before Kubernetes. Pure."""
+"""What Kubernetes puts into a text before a process gets it, and what others fill in before
+Kubernetes. Pure."""
 
 import re
 from collections.abc import Mapping

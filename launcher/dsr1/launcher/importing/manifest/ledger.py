@@ -1,4 +1,5 @@
-"""What became of every value of a manifest: used, rewritten, left out, to be set by the user, or not known."""
+"""What became of every value of a manifest: used, rewritten, left out, to be set by the user, or
+not known."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing said of one or several places. `key` is the recipe's key that it concerns, if there is one."""
+    """One thing said of one or several places. `key` is the recipe's key that it concerns, if there
+    is one."""
 
     fate: Fate
     places: tuple[Place, ...]
@@ -29,7 +31,8 @@ class Note:
 
 @dataclass(slots=True)
 class Ledger:
-    """Collects notes; a value that nothing was said of, nor of anything around it, is found by `sweep`."""
+    """Collects notes; a value that nothing was said of, nor of anything around it, is found by
+    `sweep`."""
 
     notes: list[Note] = field(default_factory=list)
 
@@ -47,14 +50,17 @@ class Ledger:
         self._add(Fate.TO_SET, places, text, key)
 
     def sweep(self, root: Value, reasons: Mapping[str, str]) -> None:
-        """Report what nothing was said of, at the highest value of which no part was: with the reason of the nearest
-        key around it that has one, or as not known."""
+        """Report what nothing was said of, at the highest value of which no part was: with the
+        reason of the nearest key around it that has one, or as not known.
+        """
         covered = {(place.document, place.path) for note in self.notes for place in note.places}
         for value in _untouched(root, covered, _touched(covered)):
             for part in _parts(value, reasons):
                 key = _reasoned_key(part, reasons)
                 if _is_empty(part):
-                    self._add(Fate.LEFT_OUT, (part.place,), f"{part.place.path[-1]}: nothing is in it")
+                    self._add(
+                        Fate.LEFT_OUT, (part.place,), f"{part.place.path[-1]}: nothing is in it"
+                    )
                 elif key:
                     self._add(Fate.LEFT_OUT, (part.place,), f"{key}: {reasons[key]}")
                 else:
@@ -90,7 +96,9 @@ def _untouched(value: Value, covered: _Covered, touched: _Covered) -> Iterator[V
 
 def _reasoned_key(value: Value, reasons: Mapping[str, str]) -> str:
     """The nearest key around a value, its own first, that has a reason."""
-    return next((key for key in reversed(value.place.path) if isinstance(key, str) and key in reasons), "")
+    return next(
+        (key for key in reversed(value.place.path) if isinstance(key, str) and key in reasons), ""
+    )
 
 
 def _parts(value: Value, reasons: Mapping[str, str]) -> Iterator[Value]:

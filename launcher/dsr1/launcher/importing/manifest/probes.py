@@ -1,4 +1,5 @@
-"""Probes, grace periods and shared memory of a service: what they mean in seconds and bytes. Pure."""
+"""Probes, grace periods and shared memory of a service: what they mean in seconds and bytes.
+Pure."""
 
 import re
 
@@ -17,9 +18,14 @@ def startup_seconds(service: Service, source: str, ledger: Ledger) -> int | None
     for holder in (service.container, service.fields):
         probe = holder.get("startupProbe")
         if isinstance(probe, Fields):
-            ledger.use("timeouts.ready", *(probe.values[k].place for k in _TIMES if isinstance(probe.get(k), Scalar)))
+            ledger.use(
+                "timeouts.ready",
+                *(probe.values[k].place for k in _TIMES if isinstance(probe.get(k), Scalar)),
+            )
             delay, period, failures = (_number(probe, key, source) for key in _TIMES)
-            return (delay or 0) + (10 if period is None else period) * (3 if failures is None else failures)
+            return (delay or 0) + (10 if period is None else period) * (
+                3 if failures is None else failures
+            )
     return None
 
 
@@ -41,8 +47,13 @@ def note_shared_memory(service: Service, source: str, ledger: Ledger) -> None:
         if isinstance(size, Scalar):
             if not _QUANTITY.fullmatch(size.text) and not placeholders(size.text):
                 where = f"{source}:{size.place.line}: {size.place}"
-                raise InputError(f"{where}: shared memory is {size.text!r}; a size such as 80Gi is wanted")
-            text = f"{size.text!r} of shared memory: /dev/shm of the hosts must have it; dsr1 check reads it (sys.shm)"
+                raise InputError(
+                    f"{where}: shared memory is {size.text!r}; a size such as 80Gi is wanted"
+                )
+            text = (
+                f"{size.text!r} of shared memory: /dev/shm of the hosts must have it; dsr1 check"
+                " reads it (sys.shm)"
+            )
             ledger.leave(text, size.place)
     disabled = service.fields.get("sharedMemory", "disabled")
     if isinstance(disabled, Scalar):
@@ -50,7 +61,8 @@ def note_shared_memory(service: Service, source: str, ledger: Ledger) -> None:
 
 
 def _number(fields: Fields, key: str, source: str) -> int | None:
-    """None where nothing stands, or what something else fills in. Raises InputError that names the place."""
+    """None where nothing stands, or what something else fills in. Raises InputError that names the
+    place."""
     found = fields.get(key)
     if found is None or (isinstance(found, Scalar) and placeholders(found.text)):
         return None

@@ -1,4 +1,5 @@
-"""Which workers prefill, which decode, and which do both: by their flags, their types and their names. Pure."""
+"""Which workers prefill, which decode, and which do both: by their flags, their types and their
+names. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,10 +7,12 @@ PREFILL, DECODE, BOTH = "prefill", "decode", "aggregated"
 
 
 def role_of(by_flag: str, said: str, firsts: Sequence[str]) -> str:
-    """A worker's role, of what its flags and its type or name say; `firsts` has PREFILL for each that is to prefill.
+    """A worker's role, of what its flags and its type or name say; `firsts` has PREFILL for each
+    that is to prefill.
 
-    A flag is what runs, so it wins. In Dynamo a worker without one serves whole requests, whatever it is called; it
-    decodes alone only where another worker prefills, and prefills alone only where another does not.
+    A flag is what runs, so it wins. In Dynamo a worker without one serves whole requests, whatever
+    it is called; it decodes alone only where another worker prefills, and prefills alone only where
+    another does not.
     """
     if by_flag in (PREFILL, BOTH):
         return by_flag

@@ -1,4 +1,5 @@
-"""The services of a deployment, in either shape of the API: v1alpha1's `services` and v1beta1's `components`."""
+"""The services of a deployment, in either shape of the API: v1alpha1's `services` and v1beta1's
+`components`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ _MOST = 25
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`kind` is frontend, worker, or the manifest's word for what dsr1 doesn't run; `role` what it says of itself."""
+    """`kind` is frontend, worker, or the manifest's word for what dsr1 doesn't run; `role` what it
+    says of itself."""
 
     name: str
     kind: str
@@ -27,14 +29,20 @@ class Service:
 def read_services(spec: Fields, source: str, ledger: Ledger) -> tuple[Service, ...]:
     """Raises InputError where there is none."""
     found = tuple(
-        _service(name, fields, ledger) for key in ("services", "components") for name, fields in _named(spec.get(key))
+        _service(name, fields, ledger)
+        for key in ("services", "components")
+        for name, fields in _named(spec.get(key))
     )
     if not found:
         place = spec.place
-        raise InputError(f"{source}:{place.line}: {place}: has neither services nor components: nothing to serve")
+        raise InputError(
+            f"{source}:{place.line}: {place}: has neither services nor components: nothing to serve"
+        )
     if len(found) > _MOST:
         place = found[_MOST].fields.place
-        raise InputError(f"{source}:{place.line}: {place}: {len(found)} services; Dynamo's API allows {_MOST}")
+        raise InputError(
+            f"{source}:{place.line}: {place}: {len(found)} services; Dynamo's API allows {_MOST}"
+        )
     return found
 
 
@@ -45,7 +53,10 @@ def _named(value: Value | None) -> Iterator[tuple[str, Fields]]:
                 yield name, fields
     for item in value.values if isinstance(value, Items) else ():
         if isinstance(item, Fields):
-            yield item.text("name") or item.text("serviceName") or f"service-{item.place.path[-1]}", item
+            yield (
+                item.text("name") or item.text("serviceName") or f"service-{item.place.path[-1]}",
+                item,
+            )
 
 
 def _service(name: str, fields: Fields, ledger: Ledger) -> Service:
@@ -61,7 +72,8 @@ def _service(name: str, fields: Fields, ledger: Ledger) -> Service:
 
 
 def _use_names(name: str, kind: str, fields: Fields, container: Fields, ledger: Ledger) -> None:
-    """What tells a service's kind and the container that counts; a frontend's own name says nothing more."""
+    """What tells a service's kind and the container that counts; a frontend's own name says nothing
+    more."""
     key = "frontend" if kind == "frontend" else f"engines ({name})"
     told = [fields.get(word) for word in ("componentType", "type", "subComponentType")]
     told += [container.get("name")] + ([fields.get("name")] if kind != "frontend" else [])
@@ -90,7 +102,8 @@ def _kind(name: str, fields: Fields) -> tuple[str, str]:
 
 
 def gpus_of(service: Service, source: str, ledger: Ledger) -> int | None:
-    """GPUs of one node, from limits or requests, in any spelling; None where none stands. Raises InputError."""
+    """GPUs of one node, from limits or requests, in any spelling; None where none stands. Raises
+    InputError."""
     parts = [service.fields.fields("device", "resources")]
     for resources in (service.fields.fields("resources"), service.container.fields("resources")):
         parts += [resources.fields("limits"), resources.fields("requests")]

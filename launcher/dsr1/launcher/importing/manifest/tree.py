@@ -1,4 +1,5 @@
-"""A YAML text as trees that know their lines, bounded in depth, size and what aliases make of it. Pure."""
+"""A YAML text as trees that know their lines, bounded in depth, size and what aliases make of it.
+Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +12,17 @@ from dsr1.hosts.errors import InputError
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 60
 _MOST_VALUES = 50_000
-_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
+_TAGS = {
+    f"tag:yaml.org,2002:{name}"
+    for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
+}
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: its document (from 1), its line (from 1) and the keys that lead to it."""
+    """Where a value stands: its document (from 1), its line (from 1) and the keys that lead to
+    it."""
 
     document: int
     line: int
@@ -40,7 +45,8 @@ def _step(key: str | int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """Text, as written. `plain` is without quotes; `first_line` is the line of its first character."""
+    """Text, as written. `plain` is without quotes; `first_line` is the line of its first
+    character."""
 
     place: Place
     text: str
@@ -111,7 +117,9 @@ def parse_documents(text: str, source: str) -> tuple[Value, ...]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+        raise InputError(
+            f"{source}{line}: not YAML: {getattr(error, 'problem', None) or error}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,8 @@ class _Node:
 
 
 class _Builder:
-    """From the parser's events, one by one, so that no depth or size of the file is met unguarded."""
+    """From the parser's events, one by one, so that no depth or size of the file is met
+    unguarded."""
 
     def __init__(self, text: str, source: str) -> None:
         self._events = yaml.parse(text, Loader=_LOADER)
@@ -147,13 +156,20 @@ class _Builder:
     def _node(self, event: yaml.Event, depth: int) -> _Node:
         line = (event.start_mark.line if event.start_mark else 0) + 1
         if depth > _DEEPEST:
-            raise InputError(f"{self._source}:{line}: nested deeper than {_DEEPEST} levels, so it is not a manifest")
+            raise InputError(
+                f"{self._source}:{line}: nested deeper than {_DEEPEST} levels, so it is not a"
+                " manifest"
+            )
         if isinstance(event, yaml.AliasEvent):
             known = self._anchors.get(str(event.anchor))
             return known or self._refuse(line, f"alias *{event.anchor} has no anchor before it")
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.tag not in (None, "!", *_TAGS):
-            self._refuse(line, f"tag {event.tag!r}: only YAML's own for texts, numbers, lists and mappings are allowed")
+            self._refuse(
+                line,
+                f"tag {event.tag!r}: only YAML's own for texts, numbers, lists and mappings are"
+                " allowed",
+            )
         node = self._content(event, line, depth)
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -161,7 +177,9 @@ class _Builder:
 
     def _content(self, event: yaml.Event, line: int, depth: int) -> _Node:
         if isinstance(event, yaml.ScalarEvent):
-            if not event.value.isascii() and any("\ud800" <= char <= "\udfff" for char in event.value):
+            if not event.value.isascii() and any(
+                "\ud800" <= char <= "\udfff" for char in event.value
+            ):
                 self._refuse(line, "half of a surrogate pair is no text")
             return _Node(line, event.value, event.style or "")
         if isinstance(event, yaml.SequenceStartEvent):
@@ -203,7 +221,9 @@ class _Builder:
         self._left -= 1
         if self._left < 0:
             self._refuse(
-                node.line, f"more than {_MOST_VALUES} values once aliases are followed, so it is not a manifest"
+                node.line,
+                f"more than {_MOST_VALUES} values once aliases are followed, so it is not a"
+                " manifest",
             )
         if node.text is not None:
             first = node.line + (node.style in ("|", ">"))

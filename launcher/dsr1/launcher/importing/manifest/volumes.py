@@ -27,5 +27,9 @@ def mounts_of(service: Service) -> tuple[Mount, ...]:
 
 def mount_of(path: str, mounts: Iterable[Mount]) -> Mount | None:
     """The mount that a path lies in, the deepest of several."""
-    around = [mount for mount in mounts if mount.path and (path == mount.path or path.startswith(f"{mount.path}/"))]
+    around = [
+        mount
+        for mount in mounts
+        if mount.path and (path == mount.path or path.startswith(f"{mount.path}/"))
+    ]
     return max(around, key=lambda mount: len(mount.path), default=None)

@@ -12,7 +12,8 @@ BRANCH = "a branch"
 
 @dataclass(slots=True)
 class Conditions:
-    """Follows a script command by command. `doubtful` are the variables that a condition may have set."""
+    """Follows a script command by command. `doubtful` are the variables that a condition may have
+    set."""
 
     doubtful: set[str] = field(default_factory=set)
     _depth: int = 0
@@ -20,7 +21,8 @@ class Conditions:
     _in_list: set[str] = field(default_factory=set)
 
     def enter(self, words: Sequence[str]) -> str:
-        """What the next command hangs on: nothing, the && or || before it, or the branch that it stands in."""
+        """What the next command hangs on: nothing, the && or || before it, or the branch that it
+        stands in."""
         begins = bare(words)
         for word in words[: begins + 1]:
             self._depth = max(0, self._depth + (word in _OPEN) - (word in _CLOSE))
@@ -29,7 +31,8 @@ class Conditions:
         return BRANCH if self._depth else self._before
 
     def assign(self, name: str, condition: str) -> None:
-        """After && a variable is known as long as the list goes on; after || and in a branch it isn't."""
+        """After && a variable is known as long as the list goes on; after || and in a branch it
+        isn't."""
         self.doubtful.discard(name)
         self._in_list.discard(name)
         if condition == "&&":

@@ -1,4 +1,5 @@
-"""What a $ of a script stands for: a variable, an argument, an array, or something that only a shell can make. Pure."""
+"""What a $ of a script stands for: a variable, an argument, an array, or something that only a
+shell can make. Pure."""
 
 import re
 

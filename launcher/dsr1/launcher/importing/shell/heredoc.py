@@ -1,4 +1,5 @@
-"""Here-documents of a script: the lines that a command gets as a file, which are not commands. Pure."""
+"""Here-documents of a script: the lines that a command gets as a file, which are not commands.
+Pure."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ def is_heredoc(redirection: str) -> bool:
 
 
 def end_of_bodies(script: str, at: int, redirections: Sequence[str]) -> int:
-    """Where the script goes on after the bodies of these; one that is never closed takes the rest, as in a shell."""
+    """Where the script goes on after the bodies of these; one that is never closed takes the rest,
+    as in a shell."""
     for redirection in redirections:
         start = _START.match(redirection)
         if start and is_heredoc(redirection):

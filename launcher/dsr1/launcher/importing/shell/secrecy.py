@@ -1,4 +1,5 @@
-"""Secrets of a manifest: which variables and values are some, and texts with the secrets put out. Pure."""
+"""Secrets of a manifest: which variables and values are some, and texts with the secrets put out.
+Pure."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,9 @@ _TOKEN = re.compile(
     r"(?<![A-Za-z0-9_])(hf_(?=[a-z]*[A-Z0-9])|sk-|gh[oprsu]_|github_pat_|glpat-|nvapi-|AKIA|xox[abp]-)[A-Za-z0-9_-]{6,}"
 )
 _IN_URL = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
-_HEADER = re.compile(r"((?:Authorization|X-[\w-]*(?:Token|Key)|Api-Key)\s*:\s*)[^\s\"'][^\"'\n]*", re.IGNORECASE)
+_HEADER = re.compile(
+    r"((?:Authorization|X-[\w-]*(?:Token|Key)|Api-Key)\s*:\s*)[^\s\"'][^\"'\n]*", re.IGNORECASE
+)
 _VALUE = r"(\"[^\"]*\"|'[^']*'|[^\s;&|]+)"
 _GIVEN = (
     re.compile(rf"(?<![\w-])(-{{0,2}}[A-Za-z_][\w-]*)(=){_VALUE}"),
@@ -23,7 +26,8 @@ _HIDDEN = "***"
 
 
 def is_secret(name: str, value: str = "") -> bool:
-    """By the name of a variable or a flag, or by a value that looks like a token or a URL with a password."""
+    """By the name of a variable or a flag, or by a value that looks like a token or a URL with a
+    password."""
     return bool(_names_secret(name) or _TOKEN.search(value) or _IN_URL.search(value))
 
 
@@ -32,7 +36,8 @@ def _names_secret(name: str) -> bool:
 
 
 def conceal(text: str) -> str:
-    """The text without secrets: assignments and flags of secret names, headers, tokens, passwords in URLs."""
+    """The text without secrets: assignments and flags of secret names, headers, tokens, passwords
+    in URLs."""
     for pattern in _GIVEN:
         text = pattern.sub(_without_value, text)
     text = _HEADER.sub(rf"\1{_HIDDEN}", text)
@@ -51,7 +56,9 @@ def conceal_words(words: Sequence[str]) -> str:
 def _concealed(words: Sequence[str]) -> Iterator[str]:
     for before, word in pairwise(("", *words)):
         name, equals, _ = word.partition("=")
-        if (before.startswith("-") and _names_secret(before)) or (before in _USER_FLAGS and ":" in word):
+        if (before.startswith("-") and _names_secret(before)) or (
+            before in _USER_FLAGS and ":" in word
+        ):
             yield _HIDDEN
         elif equals and _names_secret(name):
             yield f"{name}={_HIDDEN}"

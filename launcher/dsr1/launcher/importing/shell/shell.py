@@ -1,6 +1,8 @@
-"""A shell script read, never run: its simple commands, word by word, with the variables that are known put in. Pure.
+"""A shell script read, never run: its simple commands, word by word, with the variables that are
+known put in. Pure.
 
-What only a shell can know ($(command), a variable that nobody sets) stays as it was written, and the word says so.
+What only a shell can know ($(command), a variable that nobody sets) stays as it was written, and
+the word says so.
 """
 
 import re
@@ -14,7 +16,9 @@ from dsr1.launcher.importing.shell.secrecy import is_secret
 from dsr1.launcher.importing.shell.words import Command, Word, assignment
 
 _OPERATORS = ("&&", "||", ";;", ";", "|", "&", "(", ")", "\n")
-_REDIRECTION = re.compile(r"(?:\d*|&)(?:>>|>&|>\||>|<&|<<<|<<-?|<)[ \t]*(?:[^\s;&|<>()'\"]+|'[^']*'|\"[^\"]*\")?")
+_REDIRECTION = re.compile(
+    r"(?:\d*|&)(?:>>|>&|>\||>|<&|<<<|<<-?|<)[ \t]*(?:[^\s;&|<>()'\"]+|'[^']*'|\"[^\"]*\")?"
+)
 LONGEST_TEXT = 131072
 """Bytes of an argument or a variable, with the one that ends it: MAX_ARG_STRLEN of Linux."""
 _MOST_WORDS, _MOST_TEXT = 50_000, 2**22
@@ -22,7 +26,9 @@ _GROWS = f"it grows beyond {LONGEST_TEXT} bytes"
 _SPLITS = " \t\n"
 
 
-def read_script(script: str, variables: Mapping[str, str], arguments: tuple[str, ...] = ()) -> tuple[Command, ...]:
+def read_script(
+    script: str, variables: Mapping[str, str], arguments: tuple[str, ...] = ()
+) -> tuple[Command, ...]:
     """The commands of a script. Assignments on their own are followed, but for secrets.
 
     Raises ValueError for an open quote, and for what grows without end.
@@ -93,12 +99,18 @@ class _Reader:
     def _remember(self, command: Command) -> None:
         """Assignments that last: of a command of nothing else, and of `export`."""
         words = command.own
-        rest = words[1:] if words and words[0].text in ("export", "local", "readonly", "declare") else words
+        rest = (
+            words[1:]
+            if words and words[0].text in ("export", "local", "readonly", "declare")
+            else words
+        )
         pairs = [assignment(word) for word in rest]
         if all(pairs):
             for name, _ in filter(None, pairs):
                 self._conditions.assign(name, command.condition)
-            known = [pair for pair, word in zip(pairs, rest, strict=True) if pair and not word.unknown]
+            known = [
+                pair for pair, word in zip(pairs, rest, strict=True) if pair and not word.unknown
+            ]
             self._variables.update(pair for pair in known if not is_secret(*pair))
 
     def _redirects(self) -> bool:
@@ -112,7 +124,8 @@ class _Reader:
         return True
 
     def _fills_array(self) -> bool:
-        """NAME=( words ) and NAME+=( words ), over several lines too: what ${NAME[@]} stands for."""
+        """NAME=( words ) and NAME+=( words ), over several lines too: what ${NAME[@]} stands
+        for."""
         array = ARRAY.fullmatch(self._part.text) if self._script.startswith("(", self._at) else None
         if not array:
             return False
@@ -219,7 +232,10 @@ class _Reader:
         if match["array"]:
             self._put_array(match["array"], match[0])
             return
-        name, default = match["name"] or match["braced"], match["default"] if match["when"] else None
+        name, default = (
+            match["name"] or match["braced"],
+            match["default"] if match["when"] else None,
+        )
         if name in self._conditions.doubtful:
             self._put(None, match[0], quoted)
             return
@@ -269,7 +285,8 @@ class _Reader:
             self._part.unknown.extend(word.unknown)
 
     def _leave_unknown(self) -> None:
-        """A command substitution, arithmetic, or a form of ${} that needs a shell; a lone $ is just that."""
+        """A command substitution, arithmetic, or a form of ${} that needs a shell; a lone $ is just
+        that."""
         rest = self._script[self._at :]
         end = end_of_substitution(rest)
         if end > 1:

@@ -9,7 +9,8 @@ from dsr1.launcher.importing.shell.secrecy import conceal_words
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One argument. `unknown` are expansions that only a shell could make; `line` counts from 0 in the script."""
+    """One argument. `unknown` are expansions that only a shell could make; `line` counts from 0 in
+    the script."""
 
     text: str
     line: int = 0
@@ -18,7 +19,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Words up to an operator, which is "" at the end of the script. `condition` is what decides whether it runs."""
+    """Words up to an operator, which is "" at the end of the script. `condition` is what decides
+    whether it runs."""
 
     words: tuple[Word, ...]
     operator: str = ""

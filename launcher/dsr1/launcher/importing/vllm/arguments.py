@@ -1,4 +1,5 @@
-"""A program's arguments to flags: by their long names, joined where dots spread them, each with its places. Pure."""
+"""A program's arguments to flags: by their long names, joined where dots spread them, each with its
+places. Pure."""
 
 import json
 import re
@@ -18,7 +19,8 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """`name` is long, with dashes and without those in front. `off` is its --no- form. `path`: --name.path.path VALUE.
+    """`name` is long, with dashes and without those in front. `off` is its --no- form. `path`:
+    --name.path.path VALUE.
 
     `unknown` are expansions in its values that only a shell could make.
     """
@@ -51,9 +53,13 @@ class Known:
 @cache
 def known_flags(program: str) -> Known:
     """Of `worker` (vLLM 0.31 with Dynamo 1.6.1) or `frontend`."""
-    lines = Path(__file__).with_name(f"{program}_flags.txt").read_text(encoding="utf-8").splitlines()
+    lines = (
+        Path(__file__).with_name(f"{program}_flags.txt").read_text(encoding="utf-8").splitlines()
+    )
     rows = [line.split() for line in lines]
-    return Known({row[0]: row[1] for row in rows}, {alias: row[0] for row in rows for alias in row[2:]})
+    return Known(
+        {row[0]: row[1] for row in rows}, {alias: row[0] for row in rows for alias in row[2:]}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,11 @@ def _named(argument: Argument, known: Known) -> tuple[Flag, str | None]:
     adds = written.endswith("+")
     first, *path = written.removesuffix("+").split(".")
     name = known.shorts.get(first) or first.lstrip("-").replace("_", "-")
-    if name.startswith("no-") and name not in known.kinds and (name[3:] in known.kinds or name[3:] in LEFT_OUT):
+    if (
+        name.startswith("no-")
+        and name not in known.kinds
+        and (name[3:] in known.kinds or name[3:] in LEFT_OUT)
+    ):
         return Flag(name[3:], off=True), value if equals else None
     if re.fullmatch(r"-O\d", first):
         return Flag("optimization-level"), first[2:]
@@ -122,7 +132,8 @@ def _most(flag: Flag, known: Known) -> int:
 
 
 def joined(flags: Sequence[Flag]) -> tuple[Flag, ...]:
-    """--config.a.b 1 and --config '{...}' become one flag of JSON, as vLLM joins them; the last of a kind counts."""
+    """--config.a.b 1 and --config '{...}' become one flag of JSON, as vLLM joins them; the last of
+    a kind counts."""
     found: dict[str, Flag] = {}
     for flag in flags:
         before = found.pop(flag.name, None)
@@ -142,7 +153,9 @@ def repeated(flags: Sequence[Flag]) -> Iterator[Flag]:
 def _merged(before: Flag, flag: Flag) -> Flag:
     whole = _deep(_mapping(before) or {}, _spread(flag) if flag.path else _mapping(flag) or {})
     text = json.dumps(whole, separators=(",", ":"))
-    return Flag(flag.name, (text,), (*before.places, *flag.places), (*before.unknown, *flag.unknown))
+    return Flag(
+        flag.name, (text,), (*before.places, *flag.places), (*before.unknown, *flag.unknown)
+    )
 
 
 def _spread(flag: Flag) -> dict[str, Any]:

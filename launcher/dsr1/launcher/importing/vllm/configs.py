@@ -1,4 +1,5 @@
-"""vLLM's configurations in JSON: keys of yesterday in today's spelling, numbers without quotes. Pure."""
+"""vLLM's configurations in JSON: keys of yesterday in today's spelling, numbers without quotes.
+Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -41,8 +42,9 @@ def modern_attention(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
 
 
 def modernised(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A compilation config as today's vLLM knows it, and what was changed. A key that stands in both spellings keeps
-    today's value."""
+    """A compilation config as today's vLLM knows it, and what was changed. A key that stands in
+    both spellings keeps today's value.
+    """
     changes: list[str] = []
     result = _renamed(config, COMPILATION, changes)
     for key in GONE:
@@ -57,7 +59,9 @@ def modernised(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return result, changes
 
 
-def _renamed(config: Mapping[str, Any], names: Mapping[str, str], changes: list[str]) -> dict[str, Any]:
+def _renamed(
+    config: Mapping[str, Any], names: Mapping[str, str], changes: list[str]
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in config.items():
         today = names.get(key, key)
@@ -69,7 +73,8 @@ def _renamed(config: Mapping[str, Any], names: Mapping[str, str], changes: list[
 
 
 def unquoted(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Key, value, and whether it is another: "32" is 32 and "False" is false, where a number or a switch is meant."""
+    """Key, value, and whether it is another: "32" is 32 and "False" is false, where a number or a
+    switch is meant."""
     for key, value in config.items():
         plain = _plain(value) if isinstance(value, str) else value
         yield key, plain, plain is not value
@@ -79,4 +84,8 @@ def _plain(text: str) -> Any:
     lower = text.strip().lower()
     if lower in ("true", "false"):
         return lower == "true"
-    return int(text) if text.strip().isascii() and text.strip().isdecimal() and len(text) < 16 else text
+    return (
+        int(text)
+        if text.strip().isascii() and text.strip().isdecimal() and len(text) < 16
+        else text
+    )

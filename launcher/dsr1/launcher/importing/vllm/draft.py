@@ -14,7 +14,8 @@ from dsr1.launcher.importing.vllm.arguments import Flag
 
 @dataclass(slots=True)
 class Draft:
-    """`values` are keys of the recipe's engine, `sizes` its parallel sizes, `role` what its flags say of it."""
+    """`values` are keys of the recipe's engine, `sizes` its parallel sizes, `role` what its flags
+    say of it."""
 
     name: str
     source: str

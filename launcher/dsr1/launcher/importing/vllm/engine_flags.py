@@ -1,4 +1,5 @@
-"""A worker's flags, each to the key of a recipe's engine that says it today; what has none goes to `args`."""
+"""A worker's flags, each to the key of a recipe's engine that says it today; what has none goes to
+`args`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,15 +15,24 @@ from dsr1.launcher.importing.vllm.draft import Draft
 from dsr1.launcher.importing.vllm.numbers import parse_count, parse_number, parse_switch
 from dsr1.launcher.recipe.engine import CONNECTORS, Eplb
 
-_PLACING = ("tensor-parallel-size", "data-parallel-size", "data-parallel-size-local", "pipeline-parallel-size")
+_PLACING = (
+    "tensor-parallel-size",
+    "data-parallel-size",
+    "data-parallel-size-local",
+    "pipeline-parallel-size",
+)
 
 
 def take_flag(draft: Draft, flag: Flag, known: Known) -> bool:
-    """False for a flag that nobody knows. Raises InputError that names the place of a value that can't be."""
+    """False for a flag that nobody knows. Raises InputError that names the place of a value that
+    can't be."""
     if flag.name in ("model", "served-model-name"):
         _take_name(draft, flag)
     elif flag.unknown and flag.name in _PLACING:
-        draft.refuse(flag, f"what {', '.join(flag.unknown)} stands for is not in the manifest; write the number")
+        draft.refuse(
+            flag,
+            f"what {', '.join(flag.unknown)} stands for is not in the manifest; write the number",
+        )
     elif flag.unknown:
         text = f"--{flag.name} {short(flag.text)}: what it stands for is not in the manifest"
         draft.ledger.ask(text, draft.key, *flag.places)
@@ -38,7 +48,8 @@ def take_flag(draft: Draft, flag: Flag, known: Known) -> bool:
 
 
 def retire(draft: Draft, flag: Flag, successor: Retired) -> None:
-    """An old spelling, of a flag or a variable, to the key that took its place, unless that is given."""
+    """An old spelling, of a flag or a variable, to the key that took its place, unless that is
+    given."""
     written = f"{flag.name}={flag.text}" if flag.name.isupper() else f"--{flag.name}"
     section, _, inner = successor.key.partition(".")
     if not successor.key:
@@ -54,7 +65,11 @@ def retire(draft: Draft, flag: Flag, successor: Retired) -> None:
     if name in holder:
         draft.ledger.leave(f"{written} is gone, and {successor.key} says it already", *flag.places)
         return
-    draft.ledger.rewrite(f"{written} is gone; today: {successor.advice}", f"{draft.key}.{successor.key}", *flag.places)
+    draft.ledger.rewrite(
+        f"{written} is gone; today: {successor.advice}",
+        f"{draft.key}.{successor.key}",
+        *flag.places,
+    )
     _set(draft, flag, successor.key, value)
 
 
@@ -99,7 +114,8 @@ def _count(draft: Draft, flag: Flag) -> None:
     count = parse_count(flag.text)
     if count is None and flag.name == "max-model-len" and flag.text in ("auto", "-1"):
         draft.ledger.ask(
-            f"--max-model-len {flag.text}: vLLM takes what fits; a recipe's max_model_len is a number",
+            f"--max-model-len {flag.text}: vLLM takes what fits; a recipe's max_model_len is a"
+            " number",
             f"{draft.key}.max_model_len",
             *flag.places,
         )
@@ -162,13 +178,20 @@ def _size(draft: Draft, flag: Flag) -> None:
     if size is None:
         draft.refuse(flag, "a whole number above 0 is wanted")
     if flag.name == "pipeline-parallel-size" and size > 1:
-        draft.refuse(flag, "dsr1 has no pipeline parallelism: it deals ranks to hosts by data parallelism")
+        draft.refuse(
+            flag, "dsr1 has no pipeline parallelism: it deals ranks to hosts by data parallelism"
+        )
     draft.sizes[flag.name] = size
     draft.ledger.use(f"{draft.key}.ranks_per_node", *flag.places)
 
 
 def _role(draft: Draft, flag: Flag) -> None:
-    roles = {"prefill": "prefill", "decode": "decode", "agg": "aggregated", "aggregated": "aggregated"}
+    roles = {
+        "prefill": "prefill",
+        "decode": "decode",
+        "agg": "aggregated",
+        "aggregated": "aggregated",
+    }
     if flag.text not in roles:
         draft.refuse(flag, f"dsr1 knows {', '.join(roles)}")
     draft.role = roles[flag.text]
@@ -184,7 +207,11 @@ def _eplb(draft: Draft, flag: Flag) -> None:
     quoted = []
     for key, value, changed in unquoted(_mapping(draft, flag)):
         if key not in Eplb.model_fields:
-            draft.ledger.ask(f"--eplb-config: a recipe's eplb has no {short(key)}", f"{draft.key}.eplb", *flag.places)
+            draft.ledger.ask(
+                f"--eplb-config: a recipe's eplb has no {short(key)}",
+                f"{draft.key}.eplb",
+                *flag.places,
+            )
             continue
         draft.eplb[key] = value
         quoted += [key] if changed else []
@@ -200,13 +227,17 @@ def _dbo(draft: Draft, flag: Flag) -> None:
             draft.dbo[""] = True
     else:
         name = flag.name.removeprefix("dbo-").replace("-", "_")
-        draft.dbo[name] = parse_count(flag.text) or draft.refuse(flag, "a whole number above 0 is wanted")
+        draft.dbo[name] = parse_count(flag.text) or draft.refuse(
+            flag, "a whole number above 0 is wanted"
+        )
     draft.ledger.use(f"{draft.key}.dbo", *flag.places)
 
 
 def _mapping(draft: Draft, flag: Flag) -> dict[str, Any]:
     value = parsed_json(flag.text, None)
-    return value if isinstance(value, dict) else draft.refuse(flag, "JSON of the form {...} is wanted")
+    return (
+        value if isinstance(value, dict) else draft.refuse(flag, "JSON of the form {...} is wanted")
+    )
 
 
 def _kv_transfer(draft: Draft, flag: Flag) -> None:
@@ -215,8 +246,16 @@ def _kv_transfer(draft: Draft, flag: Flag) -> None:
 
 def _kv_events(draft: Draft, flag: Flag) -> None:
     config = _mapping(draft, flag)
-    on = config.get("enable_kv_cache_events") is not False and config.get("publisher", "zmq") == "zmq"
-    draft.rewrite("kv_events", on, "--kv-events-config: dsr1 chooses its ports and topics itself", *flag.places)
+    on = (
+        config.get("enable_kv_cache_events") is not False
+        and config.get("publisher", "zmq") == "zmq"
+    )
+    draft.rewrite(
+        "kv_events",
+        on,
+        "--kv-events-config: dsr1 chooses its ports and topics itself",
+        *flag.places,
+    )
 
 
 def _compilation(draft: Draft, flag: Flag) -> None:
@@ -248,7 +287,8 @@ def _argument(draft: Draft, flag: Flag) -> None:
 
 
 def argument_value(flag: Flag) -> Any:
-    """As the recipe's `args` writes it: true for the bare flag, false for its --no- form, a list for several values."""
+    """As the recipe's `args` writes it: true for the bare flag, false for its --no- form, a list
+    for several values."""
     if not flag.values:
         return not flag.off
     values = [exact_value(value) for value in flag.values]
@@ -256,10 +296,16 @@ def argument_value(flag: Flag) -> Any:
 
 
 _HANDLERS: Mapping[str, Callable[[Draft, Flag], None]] = {
-    **dict.fromkeys(("max-model-len", "max-num-seqs", "max-num-batched-tokens", "tensor-parallel-size"), _count),
-    **dict.fromkeys(("data-parallel-size", "data-parallel-size-local", "pipeline-parallel-size"), _size),
+    **dict.fromkeys(
+        ("max-model-len", "max-num-seqs", "max-num-batched-tokens", "tensor-parallel-size"), _count
+    ),
+    **dict.fromkeys(
+        ("data-parallel-size", "data-parallel-size-local", "pipeline-parallel-size"), _size
+    ),
     **dict.fromkeys(("enable-eplb", "eplb-config"), _eplb),
-    **dict.fromkeys(("enable-dbo", "dbo-decode-token-threshold", "dbo-prefill-token-threshold"), _dbo),
+    **dict.fromkeys(
+        ("enable-dbo", "dbo-decode-token-threshold", "dbo-prefill-token-threshold"), _dbo
+    ),
     **dict.fromkeys(("data-parallel-rank", "data-parallel-external-lb"), _layout("per_gpu")),
     "data-parallel-hybrid-lb": _layout("per_node"),
     "headless": _layout("headless"),

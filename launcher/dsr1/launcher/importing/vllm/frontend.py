@@ -11,7 +11,14 @@ from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.manifest.tree import Place
 from dsr1.launcher.importing.manifest.variables import READY, Taken
-from dsr1.launcher.importing.vllm.arguments import Flag, Known, joined, known_flags, parse_flags, repeated
+from dsr1.launcher.importing.vllm.arguments import (
+    Flag,
+    Known,
+    joined,
+    known_flags,
+    parse_flags,
+    repeated,
+)
 from dsr1.launcher.importing.vllm.engine_flags import argument_value
 from dsr1.launcher.importing.vllm.numbers import parse_count
 
@@ -32,7 +39,9 @@ class FrontendDraft:
         count = parse_count(text) if key == "port" else None
         if key == "port" and count is None:
             place = places[0]
-            raise InputError(f"{self.source}:{place.line}: {place}: port {short(text)}: a number is wanted")
+            raise InputError(
+                f"{self.source}:{place.line}: {place}: port {short(text)}: a number is wanted"
+            )
         self.values[key] = count or text
         self.ledger.use(f"frontend.{key}", *places)
 
@@ -43,11 +52,17 @@ def read_frontend(draft: FrontendDraft, program: Program, taken: Taken) -> None:
     parsed = parse_flags(program.arguments, known)
     _take_variables(draft, taken)
     for flag in repeated(parsed.flags):
-        draft.ledger.leave(f"--{flag.name} {short(flag.text)}: given again later, which counts", *flag.places)
+        draft.ledger.leave(
+            f"--{flag.name} {short(flag.text)}: given again later, which counts", *flag.places
+        )
     for flag in joined(parsed.flags):
         _take(draft, flag, known)
     for stray in parsed.strays:
-        draft.ledger.ask(f"{short(stray.text)}: belongs to no flag of the frontend", "frontend.args", *stray.places)
+        draft.ledger.ask(
+            f"{short(stray.text)}: belongs to no flag of the frontend",
+            "frontend.args",
+            *stray.places,
+        )
 
 
 def take_special(draft: FrontendDraft, special: Mapping[str, Setting]) -> None:

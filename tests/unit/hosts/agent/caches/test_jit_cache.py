@@ -1,4 +1,5 @@
-"""Caches on a host: packed, unpacked where they lack, never written over, and never trusted to be a pack of ours."""
+"""Caches on a host: packed, unpacked where they lack, never written over, and never trusted to be a
+pack of ours."""
 
 import hashlib
 import io
@@ -9,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.caches.jit_cache import CacheError, drop, list_caches, open_cache, pack, unpack
+from dsr1.hosts.agent.caches.jit_cache import (
+    CacheError,
+    drop,
+    list_caches,
+    open_cache,
+    pack,
+    unpack,
+)
 from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
 
 KEY = "h100-80gb-hbm3-vllm0.23.0-0123456789ab"
@@ -24,7 +32,11 @@ def fill(root: Path, key: str, files: dict[str, str]) -> None:
 
 def contents(root: Path, key: str) -> dict[str, str]:
     folder = root / key
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def sha256(data: bytes) -> str:
@@ -123,9 +135,14 @@ def test_ninja_finds_nothing_to_do_after_the_journey(tmp_path: Path) -> None:
     header.parent.mkdir()
     header.write_text("#define X 1\n")
     rule = (
-        f"rule c\n  command = gcc -MD -MF $out.d -I{header.parent} -c $in -o $out\n  depfile = $out.d\n  deps = gcc\n"
+        f"rule c\n  command = gcc -MD -MF $out.d -I{header.parent} -c $in -o $out\n  depfile ="
+        " $out.d\n  deps = gcc\n"
     )
-    fill(home, KEY, {"build.ninja": f"{rule}build a.o: c a.c\n", "a.c": '#include "head.h"\nint x = X;\n'})
+    fill(
+        home,
+        KEY,
+        {"build.ninja": f"{rule}build a.o: c a.c\n", "a.c": '#include "head.h"\nint x = X;\n'},
+    )
     ninja(home / KEY)
     header.touch()
     data = pack(home, KEY)
@@ -141,7 +158,13 @@ def ninja(folder: Path, *flags: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"# ninjadeps\n", b"# ninjadeps\n\x03\0\0\0rest", b"# ninjadeps\n\x04\0\0\0\xff\xff\xff\xff12"]
+    "data",
+    [
+        b"",
+        b"# ninjadeps\n",
+        b"# ninjadeps\n\x03\0\0\0rest",
+        b"# ninjadeps\n\x04\0\0\0\xff\xff\xff\xff12",
+    ],
 )
 def test_deps_of_another_kind_are_left_alone(data: bytes) -> None:
     assert refresh_deps(data, 1) == data

@@ -14,7 +14,9 @@ def config(*capabilities: tuple[int, int, int, int]) -> bytes:
     """(place, id, next, control register) of each extended capability."""
     space = bytearray(4096)
     for place, kind, following, control in capabilities:
-        space[place : place + 4] = kind.to_bytes(2, "little") + (following << 4 | 1).to_bytes(2, "little")
+        space[place : place + 4] = kind.to_bytes(2, "little") + (following << 4 | 1).to_bytes(
+            2, "little"
+        )
         space[place + 6] = control
     return bytes(space)
 

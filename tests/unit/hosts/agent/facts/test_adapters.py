@@ -6,7 +6,12 @@ import pytest
 from tests.fake_sysfs import build, load_platform, make_device, observed
 
 from dsr1.hosts.agent.facts.infiniband import growth_readers, parse_state, read_adapters
-from dsr1.hosts.agent.facts.netdevs import parse_default, parse_default_6, read_default, read_netdevs
+from dsr1.hosts.agent.facts.netdevs import (
+    parse_default,
+    parse_default_6,
+    read_default,
+    read_netdevs,
+)
 from dsr1.hosts.agent.facts.pci import chain, read_place
 from dsr1.hosts.agent.facts.sysfs import parse_leading, parse_whole, read_text
 from dsr1.hosts.protocol.fact import observe
@@ -14,7 +19,16 @@ from dsr1.hosts.protocol.fact import observe
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("16", 16), ("-1", -1), ("0x1A", 26), ("", None), ("x", None), ("1 2", None), ("9" * 5000, None), ("1.5", None)],
+    [
+        ("16", 16),
+        ("-1", -1),
+        ("0x1A", 26),
+        ("", None),
+        ("x", None),
+        ("1 2", None),
+        ("9" * 5000, None),
+        ("1.5", None),
+    ],
 )
 def test_whole_numbers(text: str, value: int | None) -> None:
     assert parse_whole(text) == value
@@ -36,7 +50,9 @@ def test_numbers_with_a_unit(text: str, value: float | None) -> None:
     assert parse_leading(text) == value
 
 
-@pytest.mark.parametrize(("text", "state"), [("4: ACTIVE", "ACTIVE"), ("5: LinkUp", "LinkUp"), ("4", ""), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "state"), [("4: ACTIVE", "ACTIVE"), ("5: LinkUp", "LinkUp"), ("4", ""), ("", "")]
+)
 def test_states(text: str, state: str) -> None:
     assert parse_state(text) == state
 
@@ -44,8 +60,14 @@ def test_states(text: str, state: str) -> None:
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        ("/sys/devices/pci0000:15/0000:15:01.0/0000:1b:00.0", ("pci0000:15", "0000:15:01.0", "0000:1b:00.0")),
-        ("/sys/devices/LNXSYSTM:00/VMBUS:00/4711/pci0101:00/0101:00:00.0", ("pci0101:00", "0101:00:00.0")),
+        (
+            "/sys/devices/pci0000:15/0000:15:01.0/0000:1b:00.0",
+            ("pci0000:15", "0000:15:01.0", "0000:1b:00.0"),
+        ),
+        (
+            "/sys/devices/LNXSYSTM:00/VMBUS:00/4711/pci0101:00/0101:00:00.0",
+            ("pci0101:00", "0101:00:00.0"),
+        ),
         ("/sys/devices/pci10000:e0/10000:e0:06.0", ("pci10000:e0", "10000:e0:06.0")),
         ("/sys/devices/virtual/rxe0", ()),
         ("/", ()),
@@ -65,7 +87,12 @@ def test_one_adapter_in_full(tmp_path: Path) -> None:
         "uverbs0",
         ("rdma0",),
     )
-    assert (adapter.place.pci, adapter.place.numa, adapter.link.width, adapter.is_vf) == ("0000:15:00.0", 0, 16, False)
+    assert (adapter.place.pci, adapter.place.numa, adapter.link.width, adapter.is_vf) == (
+        "0000:15:00.0",
+        0,
+        16,
+        False,
+    )
     assert (port.rate_gb, port.lid, port.state) == (400.0, 0, "ACTIVE")
     assert [(gid.index, gid.kind, gid.netdev) for gid in port.gids][-1] == (3, "RoCE v2", "rdma0")
     assert dict(port.counters) == {"link_downed": 0, "link_error_recovery": 0}
@@ -74,7 +101,8 @@ def test_one_adapter_in_full(tmp_path: Path) -> None:
 def test_a_virtual_function_and_an_adapter_without_pci(tmp_path: Path) -> None:
     """A container that was given virtual functions alone doesn't see the physical one."""
     functions = {
-        f"mlx5_{n}": {"at": f"0 10 10:0{n}.0", "vf": physical} for n, physical in ((7, "mlx5_1"), (8, "mlx5_9"))
+        f"mlx5_{n}": {"at": f"0 10 10:0{n}.0", "vf": physical}
+        for n, physical in ((7, "mlx5_1"), (8, "mlx5_9"))
     }
     build(tmp_path, {"adapters": {**functions, "mlx5_9": {"at": "0 10 10:09.0"}}})
     (tmp_path / "sys/class/infiniband/rxe0/ports/1").mkdir(parents=True)
@@ -95,8 +123,14 @@ def test_links_that_lead_nowhere_or_in_circles(tmp_path: Path) -> None:
 def test_names_of_any_bytes_can_be_told(tmp_path: Path) -> None:
     for name in (b"\xff\xfe", b"a b", b"x,y"):
         (tmp_path / "sys/class/infiniband").mkdir(parents=True, exist_ok=True)
-        Path(tmp_path.as_posix(), "sys/class/infiniband").joinpath(name.decode(errors="surrogateescape")).mkdir()
-    assert {adapter.name.encode().decode() for adapter in read_adapters(tmp_path)} == {"a b", "x,y", "\ufffd\ufffd"}
+        Path(tmp_path.as_posix(), "sys/class/infiniband").joinpath(
+            name.decode(errors="surrogateescape")
+        ).mkdir()
+    assert {adapter.name.encode().decode() for adapter in read_adapters(tmp_path)} == {
+        "a b",
+        "x,y",
+        "\ufffd\ufffd",
+    }
 
 
 def test_without_any_sysfs(tmp_path: Path) -> None:
@@ -131,7 +165,10 @@ def test_numa_of_a_place(tmp_path: Path) -> None:
 
 
 def test_interfaces_and_what_they_stand_on(tmp_path: Path) -> None:
-    build(tmp_path, {"interfaces": {"bond0": {"lowers": ["eth1", "eth2"]}, "eth1": {"files": {"speed": -1}}}})
+    build(
+        tmp_path,
+        {"interfaces": {"bond0": {"lowers": ["eth1", "eth2"]}, "eth1": {"files": {"speed": -1}}}},
+    )
     (tmp_path / "sys/class/net/bonding_masters").write_text("bond0\n")
     bond, eth1 = read_netdevs(tmp_path / "sys/class/net")
     assert (bond.lowers, bond.mtu, eth1.speed_mb) == (("eth1", "eth2"), 9000, -1)
@@ -151,7 +188,11 @@ def test_the_default_route_of_the_lowest_metric_that_is_up() -> None:
 def test_the_default_route_of_ipv6_alone(tmp_path: Path) -> None:
     nothing = "0" * 32
     row = f"{nothing} 00 {nothing} 00 fd{'0' * 30} {{}} 00000001 00000000 00000003 {{}}\n"
-    text = row.format("ffffffff", "lo") + row.format("00000400", "eth0") + row.format("00000800", "eth1")
+    text = (
+        row.format("ffffffff", "lo")
+        + row.format("00000400", "eth0")
+        + row.format("00000800", "eth1")
+    )
     assert parse_default_6(text) == "eth0"
     (tmp_path / "route").write_text(HEAD)
     (tmp_path / "ipv6_route").write_text(text)

@@ -1,4 +1,5 @@
-"""The parsers of facts, on captures as data files (tests/data/facts), and on whatever a file can turn out to hold."""
+"""The parsers of facts, on captures as data files (tests/data/facts), and on whatever a file can
+turn out to hold."""
 
 import importlib
 import json
@@ -52,11 +53,26 @@ def test_a_parser_on_what_was_captured(name: str, case: dict[str, Any]) -> None:
 
 def mangled(text: str, chance: random.Random) -> Iterator[str]:
     """Cut short, repeated, with lines and words lost, and with what no such file holds."""
-    yield from ("", "\n", " ", "\0", "\udcff", ": : :\n", "=\n", "-", "9" * 5000, "a\n" * 10_000, "\t" * 10_000, "é []")
+    yield from (
+        "",
+        "\n",
+        " ",
+        "\0",
+        "\udcff",
+        ": : :\n",
+        "=\n",
+        "-",
+        "9" * 5000,
+        "a\n" * 10_000,
+        "\t" * 10_000,
+        "é []",
+    )
     yield text * 1000
     for _ in range(60):
         place = chance.randrange(len(text) + 1)
-        junk = chance.choice(("", "\0", "\udcff", ":", "\n", "-1", "1e999", "\ud800", "[", '"', ",", "9" * 4400))
+        junk = chance.choice(
+            ("", "\0", "\udcff", ":", "\n", "-1", "1e999", "\ud800", "[", '"', ",", "9" * 4400)
+        )
         yield text[:place]
         yield text[:place] + junk + text[place + chance.randrange(4) :]
         lines = text.splitlines(keepends=True)
@@ -66,7 +82,8 @@ def mangled(text: str, chance: random.Random) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_parser_on_anything(name: str) -> None:
-    """A value that JSON carries, or an error that makes it a fact without one; never anything else."""
+    """A value that JSON carries, or an error that makes it a fact without one; never anything
+    else."""
     chance = random.Random(name)
     for case in yaml.safe_load((DATA / f"{name}.yaml").read_text()):
         for text in mangled(case["text"], chance):
@@ -76,7 +93,9 @@ def test_a_parser_on_anything(name: str) -> None:
                 continue
 
 
-@pytest.mark.parametrize(("code", "version"), [(23004, "2.30.4"), (21903, "2.19.3"), (2804, "2.8.4")])
+@pytest.mark.parametrize(
+    ("code", "version"), [(23004, "2.30.4"), (21903, "2.19.3"), (2804, "2.8.4")]
+)
 def test_nccl_says_its_version_as_a_number(code: int, version: str) -> None:
     assert parse_nccl(code) == version
 
@@ -105,6 +124,8 @@ def test_an_etcd_is_asked_for_its_health(answer: bytes, problem: str) -> None:
     assert "refused" in etcd_problem(place)
 
 
-@pytest.mark.parametrize("url", ["http://none.invalid", "http://[", "", "http://h:port", "http://h:99999"])
+@pytest.mark.parametrize(
+    "url", ["http://none.invalid", "http://[", "", "http://h:port", "http://h:99999"]
+)
 def test_what_is_no_etcd_is_a_problem(url: str) -> None:
     assert etcd_problem(url)

@@ -13,10 +13,17 @@ import pytest
 
 from dsr1.hosts.agent.facts.children import begin
 from dsr1.hosts.agent.facts.gpus import describe_process, gpu_readers, parse_gpu
-from dsr1.hosts.agent.facts.nvml import GPU, count_errors, describe_gpu, describe_system, measure_growth
+from dsr1.hosts.agent.facts.nvml import (
+    GPU,
+    count_errors,
+    describe_gpu,
+    describe_system,
+    measure_growth,
+)
 from dsr1.hosts.protocol.fact import Fact, Value, observe
 
-# Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's has one.
+# Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
+# has one.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
@@ -26,7 +33,9 @@ class NVMLError(Exception):
     value = 0
 
 
-def facts(tmp_path: Path, nvml: Callable[[], Iterator[Value]], timeout_s: float = 10) -> dict[str, Fact]:
+def facts(
+    tmp_path: Path, nvml: Callable[[], Iterator[Value]], timeout_s: float = 10
+) -> dict[str, Fact]:
     return observe(gpu_readers(tmp_path, nvml, timeout_s))
 
 
@@ -59,7 +68,9 @@ def talk_too_much() -> Iterator[Value]:
         (lambda: iter(()), "nothing was told"),
     ],
 )
-def test_a_sick_nvml_is_a_fact_without_value(tmp_path: Path, nvml: Callable[[], Iterator[Value]], problem: str) -> None:
+def test_a_sick_nvml_is_a_fact_without_value(
+    tmp_path: Path, nvml: Callable[[], Iterator[Value]], problem: str
+) -> None:
     found = facts(tmp_path, nvml, 0.2 if nvml is hang else 10)
     for name in ("gpu.devices", "gpu.system", "gpu.processes"):
         assert found[name].value is None
@@ -85,7 +96,9 @@ def test_a_child_that_never_stops_talking_is_stopped() -> None:
 
 
 def fake(**calls: Callable[..., object]) -> Any:
-    return SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetHandleByIndex=lambda index: index, **calls)
+    return SimpleNamespace(
+        NVMLError=NVMLError, nvmlDeviceGetHandleByIndex=lambda index: index, **calls
+    )
 
 
 def test_what_one_gpu_does_not_support_is_none_with_its_reason() -> None:
@@ -118,7 +131,9 @@ def test_links_and_pairs() -> None:
         nvmlDeviceGetNvLinkState=lambda gpu, link: link != 3,
         nvmlDeviceGetNvLinkErrorCounter=lambda gpu, link, kind: link + kind,
         nvmlDeviceGetFieldValues=lambda gpu, fields: [
-            SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=26562 if fields[0] != 230 else 0))
+            SimpleNamespace(
+                nvmlReturn=0, value=SimpleNamespace(uiVal=26562 if fields[0] != 230 else 0)
+            )
         ],
     )
     told: Any = describe_gpu(nvml, 0)
@@ -156,8 +171,17 @@ def test_no_driver_is_no_list_of_gpus(tmp_path: Path) -> None:
 
 
 def test_a_gpu_as_the_kernel_shows_it() -> None:
-    text = "Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-1\nBus Location: \t 0000:00:06.0\nDevice Minor: \t 0\n"
-    assert parse_gpu(text) == {"name": "NVIDIA H100", "uuid": "GPU-1", "pci": "0000:00:06.0", "minor": 0, "vbios": None}
+    text = (
+        "Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-1\nBus Location: \t 0000:00:06.0\nDevice Minor:"
+        " \t 0\n"
+    )
+    assert parse_gpu(text) == {
+        "name": "NVIDIA H100",
+        "uuid": "GPU-1",
+        "pci": "0000:00:06.0",
+        "minor": 0,
+        "vbios": None,
+    }
     with pytest.raises(ValueError, match="no GPU"):
         parse_gpu("nonsense")
 
@@ -167,9 +191,14 @@ def test_counters_that_still_grow() -> None:
     looks = iter([5, 0, 7, 0])
     nvml = fake(nvmlDeviceGetPcieReplayCounter=lambda _: next(looks))
     before = [count_errors(describe_gpu(nvml, index)) for index in range(2)]
-    assert measure_growth(nvml, before, 0) == [{"pcie_replays": 2, "links": 0}, {"pcie_replays": 0, "links": 0}]
+    assert measure_growth(nvml, before, 0) == [
+        {"pcie_replays": 2, "links": 0},
+        {"pcie_replays": 0, "links": 0},
+    ]
     assert next(looks, None) is None
-    assert measure_growth(nvml, [{"pcie_replays": 0, "links": 0}], 60) == [{"pcie_replays": 0, "links": 0}]
+    assert measure_growth(nvml, [{"pcie_replays": 0, "links": 0}], 60) == [
+        {"pcie_replays": 0, "links": 0}
+    ]
 
 
 def test_what_grew_is_told_of_its_gpu(tmp_path: Path) -> None:
@@ -180,12 +209,16 @@ def test_what_grew_is_told_of_its_gpu(tmp_path: Path) -> None:
     ]
 
 
-def test_without_nvidia_ml_py_the_copy_that_vllm_carries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvidia_ml_py_the_copy_that_vllm_carries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """vLLM itself is not imported: that takes seconds."""
     carried = tmp_path / "vllm" / "third_party"
     carried.mkdir(parents=True)
     (tmp_path / "vllm" / "__init__.py").write_text("raise AssertionError('imported')")
-    (carried / "pynvml.py").write_text("NVMLError = OSError\ndef nvmlInit(): raise NVMLError('carried')")
+    (carried / "pynvml.py").write_text(
+        "NVMLError = OSError\ndef nvmlInit(): raise NVMLError('carried')"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert "carried" in observe(gpu_readers(tmp_path))["gpu.devices"].problem

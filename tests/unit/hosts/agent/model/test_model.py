@@ -21,13 +21,17 @@ from dsr1.hosts.agent.facts.shards import (
 )
 from dsr1.hosts.protocol.fact import observe
 
-SHARDS = {"model-00001-of-000002.safetensors": ("a", "b"), "model-00002-of-000002.safetensors": ("c",)}
+SHARDS = {
+    "model-00001-of-000002.safetensors": ("a", "b"),
+    "model-00002-of-000002.safetensors": ("c",),
+}
 HOSTILE = ("a b", "';id", "x,y", '{"a": 1}', "\u00e9\n", "-rf")
 
 
 def header_of(tensors: tuple[str, ...], each: int = 64) -> bytes:
     told = {
-        t: {"dtype": "U8", "shape": [each], "data_offsets": [n * each, n * each + each]} for n, t in enumerate(tensors)
+        t: {"dtype": "U8", "shape": [each], "data_offsets": [n * each, n * each + each]}
+        for n, t in enumerate(tensors)
     }
     data = json.dumps({"__metadata__": {"format": "pt"}, **told}).encode()
     return struct.pack("<Q", len(data)) + data
@@ -91,10 +95,19 @@ def to_pointer(path: Path) -> None:
         (to_pointer, "a Git LFS pointer"),
         (lambda path: path.write_bytes(b""), "no safetensors header: 0 bytes"),
         (lambda path: path.write_bytes(b"\0" * 5000), "no safetensors header: 0 bytes"),
-        (lambda path: path.write_bytes(b"\xff" * 5000), "no safetensors header: 18446744073709551615 bytes"),
+        (
+            lambda path: path.write_bytes(b"\xff" * 5000),
+            "no safetensors header: 18446744073709551615 bytes",
+        ),
         (lambda path: path.write_bytes(struct.pack("<Q", 4) + b"nope"), "no safetensors header: "),
-        (lambda path: path.write_bytes(struct.pack("<Q", 7) + b'{"a":1}'), "no safetensors header: "),
-        (lambda path: path.write_bytes(header_of(("a",)) + b"\1" * 64), "lacks 1 tensors of the index: b"),
+        (
+            lambda path: path.write_bytes(struct.pack("<Q", 7) + b'{"a":1}'),
+            "no safetensors header: ",
+        ),
+        (
+            lambda path: path.write_bytes(header_of(("a",)) + b"\1" * 64),
+            "lacks 1 tensors of the index: b",
+        ),
     ],
 )
 def test_a_broken_shard_is_named(model: Path, harm: object, said: str) -> None:
@@ -115,7 +128,9 @@ def test_an_index_names_files_beside_it(model: Path, name: object) -> None:
     assert "is not the name of a file" in look_at(model)[INDEX].problem
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b'{"weight_map": 3}', b"\xff\xfe", b"[" * 5000])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"{}", b'{"weight_map": 3}', b"\xff\xfe", b"[" * 5000]
+)
 def test_garbage_is_no_index_and_no_header(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_index(text)
@@ -133,7 +148,9 @@ def test_names_are_only_names(model: Path, name: str) -> None:
 def test_a_pipe_and_a_device_are_not_opened(model: Path) -> None:
     os.mkfifo(model / "pipe.safetensors")
     (model / "zero.json").symlink_to("/dev/zero")
-    assert {look_at(model)[name].problem for name in ("pipe.safetensors", "zero.json")} == {"no regular file"}
+    assert {look_at(model)[name].problem for name in ("pipe.safetensors", "zero.json")} == {
+        "no regular file"
+    }
 
 
 def test_what_downloads_left(model: Path) -> None:
@@ -141,7 +158,11 @@ def test_what_downloads_left(model: Path) -> None:
     for left in (".cache/huggingface/download/x.incomplete", ".dsr1/y.part", "z.incomplete"):
         (model / left).parent.mkdir(parents=True, exist_ok=True)
         (model / left).touch()
-    assert [Path(path).name for path in leftovers(model)] == ["x.incomplete", "y.part", "z.incomplete"]
+    assert [Path(path).name for path in leftovers(model)] == [
+        "x.incomplete",
+        "y.part",
+        "z.incomplete",
+    ]
 
 
 def test_a_hub_id_is_its_snapshot_in_the_cache(tmp_path: Path) -> None:
@@ -164,7 +185,9 @@ def test_facts_of_a_model_and_of_none(model: Path) -> None:
     assert facts["model.fs"].value["free"] > 0  # type: ignore[index,call-overload,operator]
     for nothing in ("", "/not/there", "some/model"):
         facts = observe(model_readers(nothing, Path("/")))
-        assert {facts[name].value for name in ("model.folder", "model.config", "model.fs")} <= {None} or nothing
+        assert {facts[name].value for name in ("model.folder", "model.config", "model.fs")} <= {
+            None
+        } or nothing
         assert facts["model.files"].problem
 
 
@@ -179,7 +202,8 @@ def test_the_mount_that_serves_a_path() -> None:
     mounts = parse_mounts(MOUNTS)
     assert mounts["/models of\\us"] == ("nfs4", "filer:/export a")
     found = {
-        path: mounts[mount_of(Path(path), mounts)][0] for path in ("/models/R1", "/models/local/x", "/modelsx", "/")
+        path: mounts[mount_of(Path(path), mounts)][0]
+        for path in ("/models/R1", "/models/local/x", "/modelsx", "/")
     }
     assert list(found.values()) == ["lustre", "xfs", "ext4", "ext4"]
 

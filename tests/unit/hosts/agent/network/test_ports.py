@@ -18,7 +18,8 @@ def test_a_listener_holds_its_port() -> None:
 
 
 def test_closed_connections_of_a_stopped_server_do_not() -> None:
-    """The side that closes first keeps the pair in TIME_WAIT: here the server, as a stopped run does."""
+    """The side that closes first keeps the pair in TIME_WAIT: here the server, as a stopped run
+    does."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -28,7 +29,9 @@ def test_closed_connections_of_a_stopped_server_do_not() -> None:
     assert bind_error("127.0.0.1", port) is None
 
 
-def test_a_python_without_psutil_cannot_name_who_holds_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_psutil_cannot_name_who_holds_a_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """`dsr1 plan` without a runtime asks this machine's own python3."""
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert "psutil" in holder_of(1)

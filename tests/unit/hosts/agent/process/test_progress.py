@@ -13,7 +13,8 @@ RULES = (
     PhaseRule("third", RANK + r"done"),
 )
 LOG = (
-    "\x1b[32mhé\x1b[0m\n(Core_DP1) load\nbar █ \rbar 1/3\rbar 1/3\rbar 3/3\n(Core_DP1) done\r\nload\nbar 2/3\ndone\n"
+    "\x1b[32mhé\x1b[0m\n(Core_DP1) load\nbar █ \rbar 1/3\rbar 1/3\rbar 3/3\n(Core_DP1)"
+    " done\r\nload\nbar 2/3\ndone\n"
 ).encode()
 STEPS = [
     Step("first", None, None, None),
@@ -50,7 +51,9 @@ def test_a_partial_line_waits_for_its_end() -> None:
 
 
 def test_ranks_advance_apart() -> None:
-    assert read(b"(Core_DP0) load\n(Core_DP1) load\n(Core_DP0) load\n(Core_DP0) done\n(Core_DP0) load\n") == [
+    assert read(
+        b"(Core_DP0) load\n(Core_DP1) load\n(Core_DP0) load\n(Core_DP0) done\n(Core_DP0) load\n"
+    ) == [
         Step("second", 0, None, None),
         Step("second", 1, None, None),
         Step("third", 0, None, None),
@@ -81,7 +84,10 @@ def test_colour_inside_a_word() -> None:
 def test_an_endless_line_is_bounded_and_its_end_not_read(size: int) -> None:
     long = b"x" * (LINE_LIMIT + 1) + b" done"
     chunks = [long[at : at + size] for at in range(0, len(long), size)]
-    assert read(*chunks, b"\nload\n") == [Step("first", None, None, None), Step("second", None, None, None)]
+    assert read(*chunks, b"\nload\n") == [
+        Step("first", None, None, None),
+        Step("second", None, None, None),
+    ]
 
 
 def test_no_rules_no_steps() -> None:
