@@ -21,10 +21,10 @@ HOSTS = 128
 def look(bundle: Path) -> tuple[float, float, int]:
     """Wall seconds, seconds of this host's CPU (the agent's children included), and how many
     facts."""
-    from dsr1.hosts.protocol.facts_request import Ask, render_ask
+    from dsr1.hosts.protocol.facts_request import FactsRequest, render_facts_request
 
     names = tuple(f"host{number}" for number in range(2))
-    ask = Ask(
+    ask = FactsRequest(
         leader="127.0.0.1",
         peers=names,
         ports=(8000, 20000),
@@ -33,7 +33,9 @@ def look(bundle: Path) -> tuple[float, float, int]:
     )
     before, began = os.times(), time.monotonic()
     done = subprocess.run(
-        (str(PYTHON), str(bundle), "facts", render_ask(ask)), check=True, capture_output=True
+        (str(PYTHON), str(bundle), "facts", render_facts_request(ask)),
+        check=True,
+        capture_output=True,
     )
     wall, after = time.monotonic() - began, os.times()
     spent = (

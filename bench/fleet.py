@@ -99,7 +99,7 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
     from dsr1.hosts.inventory.parse import parse_hosts
     from dsr1.hosts.protocol.commands import Prepare, Spawn
     from dsr1.hosts.protocol.process import HostPlan, Process
-    from dsr1.hosts.transport.parallel import at_once
+    from dsr1.hosts.transport.parallel import run_parallel
     from dsr1.hosts.transport.ssh import SshTransport
 
     python = str(RUNTIME / "bin" / "python")
@@ -110,7 +110,7 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
         )
         for host in hosts
     }
-    at_once(transport.start, plans)
+    run_parallel(transport.start, plans)
     counts = dict.fromkeys(hosts, 0)
     done, sizes = threading.Event(), dict.fromkeys(hosts, 0)
 
@@ -137,7 +137,7 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
         seconds = time.monotonic() - began
     finally:
         done.set()
-        at_once(transport.end, {host: host for host in hosts})
+        run_parallel(transport.end, {host: host for host in hosts})
         transport.close()
     total, size = sum(counts.values()), sum(sizes.values()) / MIB
     lost = lines * len(hosts) - total

@@ -23,7 +23,7 @@ import psutil
 
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.log_lines import LogFile
-from dsr1.launcher.plan.plan import Service, make_plan
+from dsr1.launcher.plan.plan import ServiceTarget, make_plan
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.readiness import chat
@@ -125,7 +125,7 @@ def deployment() -> Iterator[Row]:
 def first_completion(launch: "subprocess.Popen[bytes]") -> float:
     """When a chat that somebody else tries all the time is first answered, in seconds since the
     epoch."""
-    service = Service("127.0.0.1", 29999, "tiny", None)
+    service = ServiceTarget("127.0.0.1", 29999, "tiny", None)
     with httpx.Client(timeout=5, trust_env=False) as client:
         while launch.poll() is None:
             with contextlib.suppress(httpx.HTTPError):

@@ -17,7 +17,7 @@ import yaml
 from dsr1.hosts.agent.facts.infiniband import infiniband_readers
 from dsr1.hosts.agent.facts.netdevs import netdev_readers
 from dsr1.hosts.agent.facts.pci import pci_readers
-from dsr1.hosts.protocol.fact import Fact, Value, observe
+from dsr1.hosts.protocol.fact import Fact, FactValue, observe
 
 PLATFORMS = Path(__file__).parent / "data" / "platforms"
 ADAPTER = {
@@ -41,10 +41,10 @@ def facts_of(root: Path, platform: Mapping[str, Any]) -> dict[str, Fact]:
     build(root, platform)
     facts = observed(root)
     verbs = {f"uverbs{number}": True for number in range(len(platform.get("adapters", {})))}
-    route: Value = (
+    route: FactValue = (
         {"interface": platform["control"], "address": "10.0.0.1"} if "control" in platform else None
     )
-    told: dict[str, Value] = {
+    told: dict[str, FactValue] = {
         "ib.verbs": {**verbs, "rdma_cm": True},
         "net.control": route,
         "kernel.uptime_s": 86400.0,

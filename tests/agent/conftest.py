@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone
 from dsr1.hosts.protocol.identity import read_stat
 from dsr1.hosts.protocol.process import HostPlan, Process
@@ -32,7 +32,7 @@ class Talk:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def send(self, *commands: Command) -> None:
+    def send(self, *commands: AgentCommand) -> None:
         for command in commands:
             self.link.send(command)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.protocol.facts_request import FactsRequest
 from dsr1.hosts.transport.local import LocalTransport
 
 NVMLS = {
@@ -34,7 +34,7 @@ def test_a_sick_nvml_takes_nothing_else_with_it(
     (tmp_path / "pynvml.py").write_text(NVMLS[nvml])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     facts = LocalTransport(tmp_path / "hosts", (sys.executable,)).facts(
-        "h", Ask(ports=(8000,), folders=("/tmp",))
+        "h", FactsRequest(ports=(8000,), folders=("/tmp",))
     )
     assert facts["gpu.devices"].value is None
     assert problem in facts["gpu.devices"].problem

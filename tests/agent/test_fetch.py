@@ -16,8 +16,8 @@ from tests.unit.hosts.agent.model.test_model import FIRST, SECOND, make_model
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.identity import is_alive, start_time
-from dsr1.hosts.protocol.job import Progress
-from dsr1.launcher.model.fetch import Wish, fetch_model
+from dsr1.hosts.protocol.job import JobProgress
+from dsr1.launcher.model.fetch import FetchRequest, fetch_model
 from dsr1.launcher.model.verify import verify_model
 
 REPO, TOKEN = "deepseek-ai/DeepSeek-R1", "hf_secret"
@@ -33,13 +33,13 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield hub
 
 
-def silent(host: str, progress: Progress) -> None:
+def silent(host: str, progress: JobProgress) -> None:
     pass
 
 
 def fetch(hub: Hub, to: Path, patience_s: float = 20.0, **environ: str) -> dict[str, str]:
     return fetch_model(
-        Wish((REPO,), str(to), None, patience_s),
+        FetchRequest((REPO,), str(to), None, patience_s),
         (),
         "",
         {"HF_ENDPOINT": hub.url, **environ},
@@ -163,7 +163,7 @@ def test_what_is_not_there(
 ) -> None:
     with pytest.raises(kind, match=said):
         fetch_model(
-            Wish((repo,), str(tmp_path), revision), (), "", {"HF_ENDPOINT": hub.url}, silent
+            FetchRequest((repo,), str(tmp_path), revision), (), "", {"HF_ENDPOINT": hub.url}, silent
         )
 
 
@@ -177,13 +177,17 @@ def test_what_is_not_there(
 )
 def test_wishes_that_cannot_be_met(repos: tuple[str, ...], to: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        Wish(repos, to)
+        FetchRequest(repos, to)
 
 
 def test_no_hub_at_all(tmp_path: Path) -> None:
     with pytest.raises(LaunchFailed, match="does not answer as a hub"):
         fetch_model(
-            Wish((REPO,), str(tmp_path)), (), "", {"HF_ENDPOINT": "http://127.0.0.1:9"}, silent
+            FetchRequest((REPO,), str(tmp_path)),
+            (),
+            "",
+            {"HF_ENDPOINT": "http://127.0.0.1:9"},
+            silent,
         )
 
 

@@ -11,13 +11,13 @@ from tests.unit.hosts.agent.model.test_model import FIRST, make_model
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.fact import from_wire
-from dsr1.hosts.protocol.job import Progress, render_order
+from dsr1.hosts.protocol.job import JobProgress, render_order
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.launcher.model.verify import verify_model
 
 
-def silent(host: str, progress: Progress) -> None:
+def silent(host: str, progress: JobProgress) -> None:
     pass
 
 

@@ -16,26 +16,28 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import render_start
 from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.hosts.transport.bundle import make_bundle
-from dsr1.slurm.allocation import Place
-from dsr1.slurm.step import Keeper, StepShell
+from dsr1.slurm.allocation import AllocatedHost
+from dsr1.slurm.step import StepProgram, StepShell
 
 SLEEP = Process("p", "g", "h", ("sleep", "1000"))
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Keeper:
-    return Keeper(sys.executable, str(make_bundle(tmp_path)), 2)
+def keeper(tmp_path: Path) -> StepProgram:
+    return StepProgram(sys.executable, str(make_bundle(tmp_path)), 2)
 
 
 @pytest.fixture
-def shell(keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepShell]:
+def shell(
+    keeper: StepProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StepShell]:
     """A step without Slurm: `srun` runs its command here."""
     program = tmp_path / "bin" / "srun"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    made = StepShell(Place("h"), "1", keeper)
+    made = StepShell(AllocatedHost("h"), "1", keeper)
     yield made
     made.drop()
     made.wait_dropped(20)
@@ -64,7 +66,7 @@ def test_a_step_that_cannot_start_says_why(tmp_path: Path, shell: StepShell) -> 
         shell.run(("true",), 10)
 
 
-def begin(keeper: Keeper, folder: Path) -> "subprocess.Popen[bytes]":
+def begin(keeper: StepProgram, folder: Path) -> "subprocess.Popen[bytes]":
     """A keeper with an agent in it that has a process."""
     pipe = subprocess.PIPE
     child = subprocess.Popen(
@@ -86,7 +88,7 @@ def begin(keeper: Keeper, folder: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.parametrize("how", ["end of the stream", "silence", "told to end, then silence"])
 def test_a_lost_stream_ends_the_agent_and_all_it_has(
-    how: str, keeper: Keeper, tmp_path: Path, lives: Callable[[int], bool]
+    how: str, keeper: StepProgram, tmp_path: Path, lives: Callable[[int], bool]
 ) -> None:
     with begin(keeper, tmp_path / "h") as child:
         agent = read_record(agent_path(tmp_path / "h"))

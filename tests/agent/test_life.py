@@ -197,13 +197,13 @@ def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(
     code = (
         "import sys; from pathlib import Path; from dsr1.hosts.protocol import control; from"
         " dsr1.hosts.agent.server import server; from dsr1.hosts.protocol.process import HostPlan;"
-        " folder = Path(sys.argv[1]); server.Server(HostPlan('r', 'h', '127.0.0.1', ()), folder,"
-        " control.listen(folder), 1.0).run()"
+        " folder = Path(sys.argv[1]); server.AgentServer(HostPlan('r', 'h', '127.0.0.1', ()), folder,"
+        " control.listen_on_socket(folder), 1.0).run()"
     )
     with subprocess.Popen((sys.executable, "-c", code, str(tmp_path))) as agent:
         try:
             eventually((tmp_path / "control.sock").exists)
-            line = control.connect(tmp_path)
+            line = control.connect_to_socket(tmp_path)
             assert line is not None
             with line, pytest.raises(subprocess.TimeoutExpired):
                 agent.wait(1.5)

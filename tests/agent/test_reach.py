@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dsr1.hosts.agent.network.reach import try_peers
-from dsr1.hosts.protocol.reach import Peer, ReachAnswer, Reached, ReachQuestion
+from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion, ReachResult
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def port() -> Iterator[int]:
         yield keeper.getsockname()[1]
 
 
-def peers(port: int, count: int) -> list[Peer]:
-    return [Peer(f"n{number}", f"127.7.0.{number}", port) for number in range(1, count + 1)]
+def peers(port: int, count: int) -> list[ReachPeer]:
+    return [ReachPeer(f"n{number}", f"127.7.0.{number}", port) for number in range(1, count + 1)]
 
 
 def ask_all(questions: list[ReachQuestion]) -> list[ReachAnswer]:
@@ -36,8 +36,8 @@ def test_all_reach_each_other_and_nothing_listens_afterwards(port: int) -> None:
         *(ReachQuestion(other, (leader,)) for other in others),
     ]
     told = ask_all(questions)
-    assert told[0] == ReachAnswer(tuple(Reached(other.name) for other in others))
-    assert set(told[1:]) == {ReachAnswer((Reached("n1"),))}
+    assert told[0] == ReachAnswer(tuple(ReachResult(other.name) for other in others))
+    assert set(told[1:]) == {ReachAnswer((ReachResult("n1"),))}
     assert ask_all(questions) == told  # the ports are free again at once
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((leader.address, port), timeout=1)
@@ -46,7 +46,7 @@ def test_all_reach_each_other_and_nothing_listens_afterwards(port: int) -> None:
 def test_a_peer_that_never_listens(port: int) -> None:
     leader, other = peers(port, 2)
     told = try_peers(ReachQuestion(leader, (other,), window_s=0.3))
-    assert told == ReachAnswer((Reached("n2", "Connection refused, for 0.3 s"),))
+    assert told == ReachAnswer((ReachResult("n2", "Connection refused, for 0.3 s"),))
 
 
 def test_a_peer_that_listens_late(port: int) -> None:
@@ -55,8 +55,10 @@ def test_a_peer_that_listens_late(port: int) -> None:
     with ThreadPoolExecutor(1) as pool, socket.create_server((other.address, port)) as door:
         door.close()
         early = pool.submit(try_peers, ReachQuestion(leader, (other,), window_s=20))
-        assert try_peers(ReachQuestion(other, (leader,), window_s=20)).reached == (Reached("n1"),)
-        assert early.result().reached == (Reached("n2"),)
+        assert try_peers(ReachQuestion(other, (leader,), window_s=20)).reached == (
+            ReachResult("n1"),
+        )
+        assert early.result().reached == (ReachResult("n2"),)
 
 
 def test_a_peer_that_answers_nothing(port: int) -> None:
@@ -67,7 +69,7 @@ def test_a_peer_that_answers_nothing(port: int) -> None:
         socket.create_connection(door.getsockname()),
     ):
         told = try_peers(ReachQuestion(leader, (other,), timeout_s=0.3, window_s=0.6))
-    assert told == ReachAnswer((Reached("n2", "no answer in 0.3 s"),))
+    assert told == ReachAnswer((ReachResult("n2", "no answer in 0.3 s"),))
 
 
 def test_a_port_that_somebody_holds(port: int) -> None:
@@ -78,4 +80,6 @@ def test_a_port_that_somebody_holds(port: int) -> None:
 
 
 def test_an_address_that_is_not_ours(port: int) -> None:
-    assert "Cannot assign" in try_peers(ReachQuestion(Peer("a", "192.0.2.1", port), ())).problem
+    assert (
+        "Cannot assign" in try_peers(ReachQuestion(ReachPeer("a", "192.0.2.1", port), ())).problem
+    )

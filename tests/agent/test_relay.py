@@ -15,13 +15,13 @@ from tests.unit.hosts.agent.model.test_model import HOSTILE
 from dsr1.hosts.agent.facts.shards import WORK
 from dsr1.hosts.agent.model.push import hash_all
 from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
-from dsr1.hosts.agent.model.relay import FRAME, Server, Source, make_context
-from dsr1.hosts.agent.model.stock import Stock, list_folder, parse_items
-from dsr1.hosts.protocol.job import Refused
+from dsr1.hosts.agent.model.relay import FRAME, RelayConnection, RelayServer, make_context
+from dsr1.hosts.agent.model.stock import ModelStore, list_folder, parse_items
+from dsr1.hosts.protocol.job import JobRefused
 from dsr1.launcher.commands.certificates import make_secrets
 
 HERE = "127.0.0.1"
-SERVERS: list[Server] = []
+SERVERS: list[RelayServer] = []
 FILES = {
     "config.json": b"{}",
     "empty.json": b"",
@@ -45,7 +45,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def servers() -> Iterator[list[Server]]:
+def servers() -> Iterator[list[RelayServer]]:
     """All of a test's, closed after it."""
     SERVERS.clear()
     yield SERVERS
@@ -53,8 +53,8 @@ def servers() -> Iterator[list[Server]]:
         server.close()
 
 
-def serve(secrets: Mapping[str, str], stock: Stock) -> Address:
-    server = Server(HERE, secrets)
+def serve(secrets: Mapping[str, str], stock: ModelStore) -> Address:
+    server = RelayServer(HERE, secrets)
     SERVERS.append(server)
     server.begin(stock)
     return HERE, server.port
@@ -62,8 +62,8 @@ def serve(secrets: Mapping[str, str], stock: Stock) -> Address:
 
 def offer(
     folder: Path, secrets: Mapping[str, str], sums: Mapping[str, str] | None = None
-) -> tuple[Stock, Address]:
-    stock = Stock(list_folder(folder))
+) -> tuple[ModelStore, Address]:
+    stock = ModelStore(list_folder(folder))
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
     hash_all(stock, dict(sums or {}))
@@ -72,7 +72,7 @@ def offer(
 
 def take(
     folder: Path,
-    stock: Stock,
+    stock: ModelStore,
     ahead: Sequence[Address],
     secrets: Mapping[str, str],
     patience_s: float = 10.0,
@@ -105,7 +105,7 @@ def test_a_chain_brings_the_same_to_all(
     first, address = offer(source, secrets)
     ahead, threads = [address], []
     for number in range(3):
-        stock = Stock(first.items)
+        stock = ModelStore(first.items)
         receiver = take(tmp_path / f"host{number}", stock, ahead[:1], secrets)
         threads.append(threading.Thread(target=receiver.run))
         ahead.insert(0, serve(secrets, stock))
@@ -118,7 +118,7 @@ def test_a_chain_brings_the_same_to_all(
 
 def test_a_dead_host_is_passed_over(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
     stock, address = offer(source, secrets)
-    take(tmp_path / "host", Stock(stock.items), [dead_address(), address], secrets).run()
+    take(tmp_path / "host", ModelStore(stock.items), [dead_address(), address], secrets).run()
     assert contents(tmp_path / "host") == FILES
 
 
@@ -131,7 +131,7 @@ def test_a_silent_host_is_passed_over(
     with socket.create_server((HERE, 0)) as silent:
         take(
             tmp_path / "host",
-            Stock(stock.items),
+            ModelStore(stock.items),
             [(HERE, silent.getsockname()[1]), address],
             secrets,
         ).run()
@@ -140,9 +140,13 @@ def test_a_silent_host_is_passed_over(
 
 def test_nobody_ahead_is_told(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
     receiver = take(
-        tmp_path / "host", Stock(list_folder(source)), [dead_address()], secrets, patience_s=0.3
+        tmp_path / "host",
+        ModelStore(list_folder(source)),
+        [dead_address()],
+        secrets,
+        patience_s=0.3,
     )
-    with pytest.raises(Refused, match="none of the 1 hosts ahead has given anything"):
+    with pytest.raises(JobRefused, match="none of the 1 hosts ahead has given anything"):
         receiver.run()
     assert contents(tmp_path / "host") == {}
 
@@ -157,7 +161,7 @@ def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str,
         )
         part.parent.mkdir(parents=True)
         part.write_bytes(start)
-        own = Stock(stock.items)
+        own = ModelStore(stock.items)
         receiver = take(tmp_path / f"host{number}", own, [address], secrets)
         assert own.have() == 100_000
         receiver.run()
@@ -171,7 +175,7 @@ def test_a_part_of_a_source_that_has_changed_is_not(
     part.parent.mkdir(parents=True)
     part.write_bytes(b"old")
     stock, address = offer(source, secrets)
-    take(tmp_path / "host", Stock(stock.items), [address], secrets).run()
+    take(tmp_path / "host", ModelStore(stock.items), [address], secrets).run()
     assert contents(tmp_path / "host") == FILES | {f"{WORK}/{part.name}": b"old"}
 
 
@@ -184,7 +188,7 @@ def test_what_came_another_way_is_kept_if_it_is_the_same(
     (host / "config.json").write_bytes(b"[]")
     before = (host / "large.safetensors").stat().st_ino
     stock, address = offer(source, secrets)
-    take(host, Stock(stock.items), [address], secrets).run()
+    take(host, ModelStore(stock.items), [address], secrets).run()
     assert contents(host) == FILES
     assert (host / "large.safetensors").stat().st_ino == before
 
@@ -195,8 +199,10 @@ def test_a_source_that_is_not_as_recorded_gives_nothing_a_final_name(
     stock, address = offer(
         source, secrets, {"large.safetensors": "0" * 64, "config.json": "1" * 64}
     )
-    with pytest.raises(Refused, match=r"large\.safetensors: came twice with the hash .*, and 0000"):
-        take(tmp_path / "host", Stock(stock.items), [address], secrets).run()
+    with pytest.raises(
+        JobRefused, match=r"large\.safetensors: came twice with the hash .*, and 0000"
+    ):
+        take(tmp_path / "host", ModelStore(stock.items), [address], secrets).run()
     assert "large.safetensors" not in contents(tmp_path / "host")
 
 
@@ -205,7 +211,7 @@ def test_only_the_pushs_own_certificate_opens_the_door(
 ) -> None:
     _, address = offer(source, secrets)
     with pytest.raises(OSError, match="certificate verify failed"):
-        Source(*address, make_context(ssl.PROTOCOL_TLS_CLIENT, make_secrets([HERE])))
+        RelayConnection(*address, make_context(ssl.PROTOCOL_TLS_CLIENT, make_secrets([HERE])))
     anybody = ssl.create_default_context(cadata=secrets["ca.pem"])
     with socket.create_connection(address, timeout=5) as plain:
         assert _answer_to(plain, anybody) == b""
@@ -247,7 +253,7 @@ def test_a_peer_that_asks_nonsense_ends_its_own_line_alone(
     ):
         line.sendall(request_)
         assert line.recv(1) == b""
-    good = Source(*address, context)
+    good = RelayConnection(*address, context)
     assert good.hash(0) == hashlib.sha256(FILES[stock.items[0].name]).hexdigest()
     good.close()
 
@@ -265,7 +271,9 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
 
         liar = threading.Thread(target=answer)
         liar.start()
-        line = Source(HERE, door.getsockname()[1], make_context(ssl.PROTOCOL_TLS_CLIENT, secrets))
+        line = RelayConnection(
+            HERE, door.getsockname()[1], make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
+        )
         with pytest.raises(OSError, match="another language"):
             line.hash(0)
         line.close()
@@ -276,7 +284,7 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
     "name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\nb", "a\0b", ".."]
 )
 def test_a_name_that_leads_out_is_refused(name: str) -> None:
-    with pytest.raises(Refused, match="is not the name of a file"):
+    with pytest.raises(JobRefused, match="is not the name of a file"):
         parse_items([[name, 1, 1]])
 
 
@@ -297,5 +305,5 @@ def test_names_are_only_names(tmp_path: Path, secrets: dict[str, str], name: str
     travelled = json.loads(
         json.dumps([[item.name, item.size, item.changed] for item in stock.items])
     )
-    take(tmp_path / "host", Stock(parse_items(travelled)), [address], secrets).run()
+    take(tmp_path / "host", ModelStore(parse_items(travelled)), [address], secrets).run()
     assert contents(tmp_path / "host") == {name: b"1"}

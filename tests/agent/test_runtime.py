@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.agent.process.bounded_child import is_abandoned
-from dsr1.hosts.agent.runtime.child import shorten
+from dsr1.hosts.agent.runtime.child import shorten_words
 from dsr1.hosts.agent.runtime.runtime import ask_runtime, collect
 from dsr1.hosts.protocol.identity import read_stat
-from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion, Said
+from dsr1.hosts.protocol.runtime import CommandLine, CommandVerdict, RuntimeQuestion
 
 HOSTILE = 'a b\';id\n{"x": "\xe9,y"}'
 FILES = {
@@ -95,9 +95,9 @@ def test_refusals_are_told_in_its_own_words(runtime: Path) -> None:
     told = ask_runtime(asking("", "value", "type", "run", "none", text=HOSTILE), runtime / "base")
     words = " ".join(HOSTILE.split("\n"))
     assert told.said[:3] == (
-        Said("good", "accepted"),
-        Said("value", "refused", words),
-        Said("type", "unknown", f"TypeError: {words}"),
+        CommandVerdict("good", "accepted"),
+        CommandVerdict("value", "refused", words),
+        CommandVerdict("type", "unknown", f"TypeError: {words}"),
     )
     assert [said.verdict for said in told.said[3:]] == ["unknown", "refused"]
     assert told.said[4].text.startswith("KeyError: ")
@@ -161,7 +161,7 @@ def test_one_that_hangs_is_ended_and_what_it_told_before_counts(runtime: Path) -
     began = time.monotonic()
     told = ask_runtime(replace(asking("", "hang", "value"), timeout_s=2), runtime / "base")
     assert time.monotonic() - began < 15
-    assert told.said[0] == Said("good", "accepted")
+    assert told.said[0] == CommandVerdict("good", "accepted")
     assert [said.verdict for said in told.said[1:]] == ["unknown", "unknown"]
     assert told.variables
 
@@ -176,7 +176,7 @@ def test_without_vllm_the_reason_is_told(tmp_path: Path) -> None:
     told = ask_runtime(asking("value"), tmp_path)
     assert (told.parsers, told.said) == (
         (),
-        (Said("value", "unknown", "ModuleNotFoundError: No module named 'vllm'"),),
+        (CommandVerdict("value", "unknown", "ModuleNotFoundError: No module named 'vllm'"),),
     )
     assert ask_runtime(
         replace(asking("value"), python=("/none/python",)), tmp_path
@@ -222,7 +222,7 @@ def test_pydantics_words_for_programmers_are_cut() -> None:
         " input_value=ArgsKwargs((), {'a': 1}), input_type=ArgsKwargs]\n    For further information"
         " visit https://errors.pydantic.dev/2.13/v/value_error"
     )
-    assert shorten(text) == "1 validation error for X a [1] is not b."
+    assert shorten_words(text) == "1 validation error for X a [1] is not b."
 
 
 def test_it_ends_with_who_asked(runtime: Path) -> None:

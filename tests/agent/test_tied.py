@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.process.bounded_child import tie, wait
+from dsr1.hosts.agent.process.bounded_child import start_bounded, wait_bounded
 from dsr1.hosts.protocol.identity import read_stat
 
 HOLD = """import sys
-from dsr1.hosts.agent.process.bounded_child import tie, wait
-with tie(("/bin/sh", "-c", f"sleep 600 & echo $$ $! > {sys.argv[1]}; wait"), {}) as child:
-    wait([child], 600, lambda: False)
+from dsr1.hosts.agent.process.bounded_child import start_bounded, wait_bounded
+with start_bounded(("/bin/sh", "-c", f"sleep 600 & echo $$ $! > {sys.argv[1]}; wait"), {}) as child:
+    wait_bounded([child], 600, lambda: False)
 """
 
 
@@ -24,8 +24,8 @@ with tie(("/bin/sh", "-c", f"sleep 600 & echo $$ $! > {sys.argv[1]}; wait"), {})
     [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", -9), ("kill -TERM $$", -15)],
 )
 def test_it_ends_as_its_command_did(script: str, code: int) -> None:
-    with tie(("/bin/sh", "-c", script), {}) as child:
-        assert wait([child], 30, lambda: False) == [True]
+    with start_bounded(("/bin/sh", "-c", script), {}) as child:
+        assert wait_bounded([child], 30, lambda: False) == [True]
         assert child.process.returncode == code
 
 

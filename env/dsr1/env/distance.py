@@ -3,7 +3,7 @@ paths in sysfs."""
 
 from enum import IntEnum
 
-from dsr1.hosts.protocol.adapters import Place
+from dsr1.hosts.protocol.adapters import PciPlace
 
 
 class Distance(IntEnum):
@@ -17,7 +17,7 @@ class Distance(IntEnum):
     SYS = 4
 
 
-def distance(one: Place, other: Place) -> Distance:
+def distance(one: PciPlace, other: PciPlace) -> Distance:
     """SYS also where nothing is known."""
     shared = _shared(one.path, other.path)
     if shared > 1:

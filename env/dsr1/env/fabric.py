@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsr1.hosts.protocol.adapters import Adapter, Netdev, Place, Port
+from dsr1.hosts.protocol.adapters import Adapter, Netdev, PciPlace, Port
 from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.fact import Facts, value_of
 
@@ -14,12 +14,12 @@ PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F
 
 
 @dataclass(frozen=True, slots=True)
-class Fabric:
+class FabricFacts:
     """`gpus` are in NVML's order where NVML told. `busy` are interfaces that the host itself is
     reached by."""
 
     adapters: tuple[Adapter, ...]
-    gpus: tuple[Place, ...]
+    gpus: tuple[PciPlace, ...]
     netdevs: Mapping[str, Netdev]
     busy: frozenset[str]
 
@@ -28,7 +28,7 @@ class Fabric:
         return not self.busy.isdisjoint((*adapter.netdevs, *(gid.netdev for gid in port.gids)))
 
 
-def parse_fabric(facts: Facts) -> Fabric | None:
+def parse_fabric(facts: Facts) -> FabricFacts | None:
     """None: what adapters the host has isn't known. ValueError: a fact is not what an agent
     tells."""
     told = value_of(facts, "ib.devices")
@@ -40,7 +40,7 @@ def parse_fabric(facts: Facts) -> Fabric | None:
     netdevs = _parse_netdevs(value_of(facts, "net.interfaces"))
     roots = (_control(facts), value_of(facts, "net.default"))
     busy = frozenset(_standing(netdevs, [name for name in roots if isinstance(name, str) and name]))
-    return Fabric(adapters, parse_gpus(facts), netdevs, busy)
+    return FabricFacts(adapters, parse_gpus(facts), netdevs, busy)
 
 
 def _refuse_odd(adapter: Adapter) -> None:
@@ -79,11 +79,11 @@ def _standing(netdevs: Mapping[str, Netdev], names: Iterable[str]) -> set[str]:
     return found
 
 
-def parse_gpus(facts: Facts) -> tuple[Place, ...]:
+def parse_gpus(facts: Facts) -> tuple[PciPlace, ...]:
     """In NVML's order, which the workers' indices mean; without NVML in that of PCI, which is the
     same mostly."""
-    seen: tuple[Place, ...] = from_plain(
-        tuple[Place, ...], value_of(facts, "pci.gpus") or (), "pci.gpus"
+    seen: tuple[PciPlace, ...] = from_plain(
+        tuple[PciPlace, ...], value_of(facts, "pci.gpus") or (), "pci.gpus"
     )
     places = {parse_pci(place.pci): place for place in seen if place.pci}
     gpus: Any = value_of(facts, "gpu.devices") or ()
@@ -91,7 +91,7 @@ def parse_gpus(facts: Facts) -> tuple[Place, ...]:
     return (
         seen
         if None in order or not order
-        else tuple(places.get(pci, Place(pci)) for pci in map(parse_pci, order))
+        else tuple(places.get(pci, PciPlace(pci)) for pci in map(parse_pci, order))
     )
 
 

@@ -12,7 +12,7 @@ AMISS = WORST[:3]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FindingRow:
     """What one or several checks find of some hosts, which are folded (`node[01-15]`): `seen` pairs
     hosts and words."""
 
@@ -57,7 +57,7 @@ def folded(findings: Iterable[Finding]) -> Iterator[str]:
     yield from (f"{fold_names(names)}: {line}" for line, names in sorted(hosts.items()))
 
 
-def fold_rows(findings: Sequence[Finding]) -> list[Row]:
+def fold_rows(findings: Sequence[Finding]) -> list[FindingRow]:
     """One row for a check's findings of one remedy, whatever it saw, and for checks that say the
     same throughout."""
     hosts: dict[tuple[str, ...], dict[str, list[str]]] = {}
@@ -70,7 +70,7 @@ def fold_rows(findings: Sequence[Finding]) -> list[Row]:
         pairs = tuple((fold_names(names), words) for words, names in seen.items())
         everyone = fold_names(name for names in seen.values() for name in names)
         checks.setdefault((verdict, everyone, pairs, *rest), []).append(check)
-    return [Row(verdict, tuple(names), *rest) for (verdict, *rest), names in checks.items()]  # type: ignore[arg-type]
+    return [FindingRow(verdict, tuple(names), *rest) for (verdict, *rest), names in checks.items()]  # type: ignore[arg-type]
 
 
 def fold_names(names: Iterable[str]) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from dsr1.env.distance import Distance, distance
-from dsr1.env.fabric import Fabric
-from dsr1.hosts.protocol.adapters import Adapter, Place, Port
+from dsr1.env.fabric import FabricFacts
+from dsr1.hosts.protocol.adapters import Adapter, PciPlace, Port
 
 MLX5, EFA = "mlx5_core", "efa"
 SHOWN = 4
@@ -39,23 +39,23 @@ class Hca:
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class NearestHca:
     """A GPU, the HCA that is its own, and how far that is."""
 
-    gpu: Place
+    gpu: PciPlace
     hca: Hca
     distance: Distance
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class HcaChoice:
     """`hcas` in the order of the GPUs that they are nearest to. `why` says what made the choice.
 
     `passed_over` are the other ports, each with its reason.
     """
 
     hcas: tuple[Hca, ...]
-    near: tuple[Near, ...]
+    near: tuple[NearestHca, ...]
     why: str
     passed_over: tuple[tuple[Hca, str], ...] = ()
 
@@ -73,7 +73,7 @@ def _few(names: Sequence[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{more}"
 
 
-def choose(fabric: Fabric, wanted: Sequence[str] = ()) -> Choice:
+def choose_hcas(fabric: FabricFacts, wanted: Sequence[str] = ()) -> HcaChoice:
     """`wanted` is the user's own list: `mlx5_0`, `mlx5_0:1` or a pattern, `ibp*`. Nothing fits: no
     HCAs."""
     ports = all_ports(fabric)
@@ -94,7 +94,7 @@ def choose(fabric: Fabric, wanted: Sequence[str] = ()) -> Choice:
     return _make_choice(fabric, chosen, ports, _describe(chosen), reasons)
 
 
-def all_ports(fabric: Fabric) -> list[Hca]:
+def all_ports(fabric: FabricFacts) -> list[Hca]:
     """In the order that people count: mlx5_2 before mlx5_10."""
     adapters = sorted(fabric.adapters, key=lambda adapter: natural(adapter.name))
     return [Hca(adapter, port) for adapter in adapters for port in adapter.ports]
@@ -111,7 +111,7 @@ def matches(hca: Hca, word: str) -> bool:
     return fnmatchcase(hca.adapter.name, word) or fnmatchcase(hca.name, word)
 
 
-def _rules(fabric: Fabric) -> Mapping[str, Callable[[Hca], bool]]:
+def _rules(fabric: FabricFacts) -> Mapping[str, Callable[[Hca], bool]]:
     """By reason: whether it speaks against a port."""
     has_mlx5 = any(adapter.driver == MLX5 for adapter in fabric.adapters)
     return {
@@ -148,7 +148,7 @@ def _fastest(ports: Sequence[Hca]) -> list[Hca]:
     return [hca for hca in ports if (hca.port.rate_gb, hca.port.link_layer) == best]
 
 
-def _without_busy(fabric: Fabric, ports: Sequence[Hca]) -> list[Hca]:
+def _without_busy(fabric: FabricFacts, ports: Sequence[Hca]) -> list[Hca]:
     """One that a GPU has nothing as near as stays: where each GPU has its own, the control network
     shares one."""
     free = [hca for hca in ports if not fabric.is_busy(hca.adapter, hca.port)]
@@ -159,27 +159,27 @@ def _without_busy(fabric: Fabric, ports: Sequence[Hca]) -> list[Hca]:
     return [hca for hca in ports if hca in free or hca in needed]
 
 
-def _nearest_to_any(gpus: Sequence[Place], ports: Sequence[Hca]) -> list[Hca]:
+def _nearest_to_any(gpus: Sequence[PciPlace], ports: Sequence[Hca]) -> list[Hca]:
     """GPU by GPU all that are as near as the nearest. Without GPUs that are known: all."""
     if not gpus or not ports:
         return list(ports)
     return list(dict.fromkeys(hca for gpu in gpus for hca in _nearest(gpu, ports)))
 
 
-def _nearest(gpu: Place, ports: Sequence[Hca]) -> list[Hca]:
+def _nearest(gpu: PciPlace, ports: Sequence[Hca]) -> list[Hca]:
     away = [distance(gpu, hca.adapter.place) for hca in ports]
     return [hca for hca, far in zip(ports, away, strict=True) if far == min(away)]
 
 
-def deal(gpus: Sequence[Place], ports: Sequence[Hca]) -> tuple[Near, ...]:
+def deal(gpus: Sequence[PciPlace], ports: Sequence[Hca]) -> tuple[NearestHca, ...]:
     """To each GPU a nearest one, of those that which fewest have."""
     used = dict.fromkeys(ports, 0)
-    dealt: list[Near] = []
+    dealt: list[NearestHca] = []
     for gpu in gpus if ports else ():
         offers = ((distance(gpu, hca.adapter.place), used[hca], hca) for hca in ports)
         far, _, hca = min(offers, key=lambda offer: offer[:2])
         used[hca] += 1
-        dealt.append(Near(gpu, hca, far))
+        dealt.append(NearestHca(gpu, hca, far))
     return tuple(dealt)
 
 
@@ -191,13 +191,13 @@ def _describe(chosen: Sequence[Hca]) -> str:
 
 
 def _make_choice(
-    fabric: Fabric,
+    fabric: FabricFacts,
     chosen: Sequence[Hca],
     ports: Sequence[Hca],
     why: str,
     reasons: Mapping[Hca, str] | None = None,
-) -> Choice:
+) -> HcaChoice:
     others = tuple(
         (hca, (reasons or {}).get(hca, "not given")) for hca in ports if hca not in chosen
     )
-    return Choice(tuple(chosen), deal(fabric.gpus, chosen), why, others)
+    return HcaChoice(tuple(chosen), deal(fabric.gpus, chosen), why, others)

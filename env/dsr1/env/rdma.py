@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsr1.env.gids import forced_index
-from dsr1.env.hcas import Choice, Hca, Near
+from dsr1.env.hcas import Hca, HcaChoice, NearestHca
 from dsr1.hosts.protocol.process import Variable
 
 NVSHMEM_PREFIX = "mlx5"
@@ -13,7 +13,7 @@ MOST_NCCL = 32  # NCCL's MAX_IB_DEVS
 
 
 @dataclass(frozen=True, slots=True)
-class Uses:
+class RdmaUses:
     """What a process sends over adapters besides NCCL's traffic, from these GPUs of its host.
 
     `one_worker`: vLLM starts no further process that would take an adapter of its own.
@@ -25,7 +25,7 @@ class Uses:
     one_worker: bool = False
 
 
-def rdma_variables(choice: Choice, uses: Uses) -> tuple[Variable, ...]:
+def rdma_variables(choice: HcaChoice, uses: RdmaUses) -> tuple[Variable, ...]:
     """None where no adapter was chosen: each library then looks for itself."""
     if not choice.hcas:
         return ()
@@ -40,7 +40,7 @@ def names(hcas: Sequence[Hca]) -> str:
     return ",".join(hca.name for hca in hcas)
 
 
-def _nvshmem(choice: Choice, source: str) -> tuple[Variable, ...]:
+def _nvshmem(choice: HcaChoice, source: str) -> tuple[Variable, ...]:
     """NVSHMEM sees devices whose name has the prefix in it, and gives each GPU the nearest of
     those.
 
@@ -87,7 +87,7 @@ def shared_prefix(devices: Sequence[str]) -> str:
     return first[:length].rstrip("0123456789")
 
 
-def _ucx(choice: Choice, uses: Uses, source: str) -> tuple[Variable, ...]:
+def _ucx(choice: HcaChoice, uses: RdmaUses, source: str) -> tuple[Variable, ...]:
     """Each worker its own adapter: by itself UCX may put all onto one (vLLM's PR 42083: 0.8 instead
     of 20 GB/s)."""
     near = [choice.near[index] for index in uses.devices if index < len(choice.near)]
@@ -108,7 +108,7 @@ def _ucx(choice: Choice, uses: Uses, source: str) -> tuple[Variable, ...]:
     )
 
 
-def can_map(choice: Choice, near: Sequence[Near]) -> bool:
+def can_map(choice: HcaChoice, near: Sequence[NearestHca]) -> bool:
     """vLLM finds an adapter by its PCI address alone, and gives all the same port number."""
     addresses = {
         hca.adapter.name: hca.adapter.place.pci
@@ -119,7 +119,7 @@ def can_map(choice: Choice, near: Sequence[Near]) -> bool:
     return alone and all(mapped) and all(known) and len({one.hca.port.number for one in near}) == 1
 
 
-def _gid(choice: Choice, uses: Uses) -> tuple[Variable, ...]:
+def _gid(choice: HcaChoice, uses: RdmaUses) -> tuple[Variable, ...]:
     index = forced_index(choice.hcas)
     if index is None:
         return ()

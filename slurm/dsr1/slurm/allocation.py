@@ -8,7 +8,7 @@ from dsr1.hosts.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AllocatedHost:
     """A host of an allocation, and its group in a heterogeneous job."""
 
     host: str
@@ -21,7 +21,7 @@ class Allocation:
 
     job: str
     cluster: str
-    places: tuple[Place, ...]
+    places: tuple[AllocatedHost, ...]
 
 
 def parse_allocation(env: Mapping[str, str]) -> Allocation:
@@ -29,16 +29,18 @@ def parse_allocation(env: Mapping[str, str]) -> Allocation:
     if "SLURM_JOB_ID" not in env or "SLURM_JOB_NODELIST" not in env:
         raise InputError("not inside a job of Slurm (no SLURM_JOB_ID): submit this with sbatch")
     job = env.get("SLURM_HET_JOB_ID") or env["SLURM_JOB_ID"]
-    places = tuple(_groups(env)) or tuple(Place(host) for host in expand(env["SLURM_JOB_NODELIST"]))
+    places = tuple(_groups(env)) or tuple(
+        AllocatedHost(host) for host in expand(env["SLURM_JOB_NODELIST"])
+    )
     return Allocation(job, env.get("SLURM_CLUSTER_NAME", "cluster"), places)
 
 
-def _groups(env: Mapping[str, str]) -> Iterator[Place]:
+def _groups(env: Mapping[str, str]) -> Iterator[AllocatedHost]:
     for group in itertools.count():
         hosts = env.get(f"SLURM_JOB_NODELIST_HET_GROUP_{group}")
         if hosts is None:
             return
-        yield from (Place(host, group) for host in expand(hosts))
+        yield from (AllocatedHost(host, group) for host in expand(hosts))
 
 
 def expand(hosts: str) -> list[str]:

@@ -55,7 +55,7 @@ def require(tool: str) -> None:
         raise InputError(f"{NONE_HERE} ({tool} is not there)")
 
 
-def said(done: "subprocess.CompletedProcess[str]") -> str:
+def output_or_error(done: "subprocess.CompletedProcess[str]") -> str:
     """Slurm's own words, less its prefixes."""
     lines = [
         line.partition("error: ")[2] or line
@@ -104,7 +104,7 @@ class Queue:
             and "already complet" not in done.stderr
             and "Invalid job id" not in done.stderr
         ):
-            raise HostError(f"job {job}: scancel: {said(done)}")
+            raise HostError(f"job {job}: scancel: {output_or_error(done)}")
         self._shared.unlink(missing_ok=True)
 
     def _mine(self, fresh: bool) -> dict[str, JobInfo]:
@@ -133,7 +133,7 @@ def ask_queue(whose: str, timeout: float = LOOK_S) -> str:
     except ValueError:
         silent = True
     if silent:  # squeue tells no jobs, in good JSON, when slurmctld is down
-        raise HostError(f"Slurm does not answer: squeue: {said(done)}")
+        raise HostError(f"Slurm does not answer: squeue: {output_or_error(done)}")
     return done.stdout
 
 
@@ -162,7 +162,7 @@ def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
         return parse_sacct(done.stdout)
     if "disabled" in done.stderr:
         return {}
-    raise HostError(f"Slurm does not answer: sacct: {said(done)}")
+    raise HostError(f"Slurm does not answer: sacct: {output_or_error(done)}")
 
 
 def shrink(job: str, kept: Sequence[str], folder: Path) -> None:
@@ -170,4 +170,4 @@ def shrink(job: str, kept: Sequence[str], folder: Path) -> None:
     nobody needs."""
     done = call(("scontrol", "update", f"JobId={job}", f"NodeList={','.join(kept)}"), cwd=folder)
     if done.returncode != 0:
-        raise HostError(f"scontrol: {said(done)}")
+        raise HostError(f"scontrol: {output_or_error(done)}")

@@ -7,7 +7,7 @@ _HANDLE = re.compile(r"^slurm://([A-Za-z0-9_.-]+)/(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Handle:
+class JobHandle:
     """A job of a cluster."""
 
     cluster: str
@@ -17,7 +17,7 @@ class Handle:
         return f"slurm://{self.cluster}/{self.job}"
 
 
-def parse_handle(text: str) -> Handle | None:
+def parse_handle(text: str) -> JobHandle | None:
     """None: it is no handle."""
     found = _HANDLE.match(text)
-    return Handle(found[1], found[2]) if found else None
+    return JobHandle(found[1], found[2]) if found else None

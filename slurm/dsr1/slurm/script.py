@@ -11,7 +11,7 @@ _END = "RECIPE"
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchCommand:
     """What the batch step becomes: a command with its variables, and the text on its stdin."""
 
     argv: Sequence[str]
@@ -19,7 +19,7 @@ class Batch:
     given: str
 
 
-def render_script(spec: JobSpec, batch: Batch, head: Sequence[str] = ()) -> str:
+def render_script(spec: JobSpec, batch: BatchCommand, head: Sequence[str] = ()) -> str:
     """`exec`, so that a signal to the batch shell reaches the command. `head` are lines that say
     what this is."""
     if _END in batch.given.splitlines():

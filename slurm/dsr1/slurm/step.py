@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.transport.base import Answer
-from dsr1.slurm.allocation import Place
-from dsr1.slurm.surroundings import step_environment
+from dsr1.hosts.transport.base import CommandResult
+from dsr1.slurm.allocation import AllocatedHost
+from dsr1.slurm.surroundings import step_variables
 
 BEAT_S, LAST_WORDS_S = 2.0, 2.0
 # A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not
@@ -26,7 +26,7 @@ START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class StepProgram:
     """What a step runs: the agent's file on the shared file system, by the runtime's Python.
 
     After so many seconds of silence each side takes the other for lost.
@@ -41,7 +41,7 @@ class Keeper:
         return (self.python, self.bundle, "keep", f"{self.silent_s:g}")
 
 
-def step_command(place: Place, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
+def step_command(place: AllocatedHost, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
     """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a
     second step waits."""
     group = () if place.group is None else (f"--het-group={place.group}",)
@@ -109,7 +109,7 @@ class _Step:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=step_environment(os.environ),
+            env=step_variables(os.environ),
             bufsize=0,
             start_new_session=True,
         )
@@ -228,7 +228,7 @@ class StepShell:
     """One host's. The step begins with the first command; when it is lost the next command begins
     another."""
 
-    def __init__(self, place: Place, job: str, keeper: Keeper) -> None:
+    def __init__(self, place: AllocatedHost, job: str, keeper: StepProgram) -> None:
         self._name, self._argv = place.host, step_command(place, job, keeper.argv)
         self._silent_s = keeper.silent_s
         self._given_up = -PAUSE_S
@@ -236,7 +236,7 @@ class StepShell:
         self._dropped: _Step | None = None
         self._opening = threading.Lock()
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> CommandResult:
         channel = self.open(argv)
         channel.settimeout(timeout)
         out: list[bytes] = []
@@ -253,7 +253,7 @@ class StepShell:
             raise self._lost(error) from error
         if channel.code is None:
             raise self._lost("it ended")
-        return Answer(channel.code, b"".join(out), channel.errors)
+        return CommandResult(channel.code, b"".join(out), channel.errors)
 
     def open(self, argv: Sequence[str]) -> StepChannel:
         try:
@@ -292,6 +292,8 @@ class StepShell:
         return HostError(f"{self._name}: its step is lost: {words or why}")
 
 
-def make_shells(places: Sequence[Place], job: str, keeper: Keeper) -> dict[str, StepShell]:
+def make_shells(
+    places: Sequence[AllocatedHost], job: str, keeper: StepProgram
+) -> dict[str, StepShell]:
     """By host."""
     return {place.host: StepShell(place, job, keeper) for place in places}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
-from dsr1.slurm.client import call, require, said
+from dsr1.slurm.client import call, output_or_error, require
 from dsr1.slurm.surroundings import submission_environment
 
 ADVICE = (
@@ -49,8 +49,8 @@ def try_only(script: str) -> str:
         ("sbatch", "--test-only"), given=script, env=submission_environment(os.environ, script)
     )
     if done.returncode != 0:
-        raise InputError(refusal(said(done)))
-    return said(done)
+        raise InputError(refusal(output_or_error(done)))
+    return output_or_error(done)
 
 
 def refusal(words: str) -> str:

@@ -34,7 +34,7 @@ def plain_environment(env: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def step_environment(env: Mapping[str, str]) -> dict[str, str]:
+def step_variables(env: Mapping[str, str]) -> dict[str, str]:
     """For a step, which has a node as it is. How many nodes its job has, and which, its processes
     may want to know."""
     of_job = {

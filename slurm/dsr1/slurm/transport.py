@@ -13,7 +13,7 @@ from dsr1.hosts.transport.base import NO_SECRETS
 from dsr1.hosts.transport.ssh import ENTER, SEND_S, ShellTransport
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.client import shrink
-from dsr1.slurm.step import Keeper, make_shells
+from dsr1.slurm.step import StepProgram, make_shells
 
 _COPY = (
     f'{ENTER}[ -O "$d/$2" ] || {{ t=$d/$2.$$; cp -- "$1" "$t" && chmod 700 "$t" && mv -f "$t"'
@@ -29,7 +29,7 @@ class SrunTransport(ShellTransport):
     They outlive the job there.
     """
 
-    def __init__(self, allocation: Allocation, keeper: Keeper, run: str, logs: Path) -> None:
+    def __init__(self, allocation: Allocation, keeper: StepProgram, run: str, logs: Path) -> None:
         self._steps = make_shells(allocation.places, allocation.job, keeper)
         super().__init__(self._steps, run, keeper.python)
         self._allocation, self._logs = allocation, logs

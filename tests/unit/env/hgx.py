@@ -7,18 +7,18 @@ from typing import Any
 
 from tests.unit.env.test_model_memory import R1
 
-from dsr1.env.checks.judging import Needs, Own, Share
-from dsr1.hosts.protocol.fact import Fact, Facts, Value, from_wire
+from dsr1.env.checks.judging import EngineShape, HostRequirements, Requirements
+from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire
 
 GIB = 2**30
 CAPTURES = Path(__file__).parents[2] / "data" / "h100-slice"
-LINK: dict[str, Value] = {
+LINK: dict[str, FactValue] = {
     "active": True,
     "speed": 26562,
     "errors": {"replay": 0, "recovery": 0, "crc_flit": 0, "crc_data": 0},
     "problems": {},
 }
-GPU: dict[str, Value] = {
+GPU: dict[str, FactValue] = {
     "name": "NVIDIA H100 80GB HBM3",
     "uuid": "GPU-1",
     "pci": "00000000:1B:00.0",
@@ -57,15 +57,20 @@ GPU: dict[str, Value] = {
     "grown": {"pcie_replays": 0, "links": 0},
     "problems": {},
 }
-ROOM: dict[str, Value] = {"type": "xfs", "mount": "/", "source": "/dev/nvme0n1", "free": 900 * GIB}
-DISK: dict[str, Value] = {
+ROOM: dict[str, FactValue] = {
+    "type": "xfs",
+    "mount": "/",
+    "source": "/dev/nvme0n1",
+    "free": 900 * GIB,
+}
+DISK: dict[str, FactValue] = {
     **ROOM,
     "inodes_free": 10**7,
     "inodes": 10**8,
     "writable": True,
     "exec": True,
 }
-SYSTEM: dict[str, Value] = {
+SYSTEM: dict[str, FactValue] = {
     "driver": "580.159.04",
     "nvml": "13.580.159.04",
     "cuda": 13000,
@@ -73,7 +78,7 @@ SYSTEM: dict[str, Value] = {
     "nvlink": [[None if a == b else 0 for b in range(8)] for a in range(8)],
     "problems": {},
 }
-ETH0: dict[str, Value] = {
+ETH0: dict[str, FactValue] = {
     "name": "eth0",
     "state": "up",
     "kind": 1,
@@ -82,10 +87,10 @@ ETH0: dict[str, Value] = {
     "carrier_changes": 2,
     "lowers": [],
 }
-LIBRARIES: list[Value] = [
+LIBRARIES: list[FactValue] = [
     {"name": name, "problem": ""} for name in ("libcuda.so.1", "libibverbs.so.1")
 ]
-HEALTHY: dict[str, Value] = {
+HEALTHY: dict[str, FactValue] = {
     "gpu.devices": [GPU] * 8,
     "gpu.system": SYSTEM,
     "gpu.processes": [],
@@ -189,17 +194,17 @@ HEALTHY: dict[str, Value] = {
     "software.libraries": LIBRARIES,
     "model.config": {**R1, "model_type": "deepseek_v3"},
 }
-LOW_LATENCY = Share(
+LOW_LATENCY = EngineShape(
     "main", 16, context=4096, backend="deepep_low_latency", tokens=256, sequences=256, hosts=2
 )
-NEEDS = Needs(
+NEEDS = Requirements(
     8,
     2,
     (LOW_LATENCY,),
     packages=("ai-dynamo", "vllm"),
     pins=(("ai-dynamo", "vllm"),),
     folders={"/var/tmp": 50 * GIB, "/tmp": 10 * GIB},
-    own={host: Own(8, (8000, 20000, 20001)) for host in "ab"},
+    own={host: HostRequirements(8, (8000, 20000, 20001)) for host in "ab"},
 )
 
 
@@ -208,19 +213,19 @@ def captured_facts(name: str) -> Facts:
     return from_wire(json.loads((CAPTURES / f"{name}.json").read_text()))
 
 
-def make_facts(**changes: Value) -> dict[str, Fact]:
+def make_facts(**changes: FactValue) -> dict[str, Fact]:
     """Healthy but for the changes; a name's first underscore stands for its dot. Host `b` is the
     next address."""
     changed = {name.replace("_", ".", 1): value for name, value in changes.items()}
     return {name: Fact(value, "made up") for name, value in (HEALTHY | changed).items()}
 
 
-def with_gpu(index: int, **changes: Value) -> list[Value]:
+def with_gpu(index: int, **changes: FactValue) -> list[FactValue]:
     """Eight GPUs, of which one is changed."""
     return [GPU | changes if place == index else GPU for place in range(8)]
 
 
-def two_hosts(**changes: Value) -> dict[str, Facts]:
+def two_hosts(**changes: FactValue) -> dict[str, Facts]:
     """`a` is healthy, `b` is changed."""
     own: dict[str, Any] = {
         "net_control": {"address": "10.0.0.2", "interface": "eth0"},

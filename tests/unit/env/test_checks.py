@@ -20,17 +20,17 @@ from tests.unit.env.hgx import (
 )
 
 from dsr1.env.checks.all import IDS, run_checks
-from dsr1.env.checks.judging import Needs
+from dsr1.env.checks.judging import Requirements
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.ibgda import OVERRIDE, handler
 from dsr1.hosts.agent.facts.nvidia import nvidia_readers, parse_driver, parse_params
 from dsr1.hosts.agent.facts.system import parse_meminfo
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Facts, Value, from_wire, observe, to_plain
+from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire, observe, to_plain
 from dsr1.hosts.transport.base import parse_facts
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
-TWO_HOSTS = Needs(1, 2, (LOW_LATENCY,))
+TWO_HOSTS = Requirements(1, 2, (LOW_LATENCY,))
 GPU_FIELDS = {
     "name": "nvmlDeviceGetName",
     "capability": "nvmlDeviceGetCudaComputeCapability",
@@ -56,11 +56,11 @@ def captured(heading: str) -> str:
     )[0]
 
 
-def captured_gpu() -> dict[str, Value]:
+def captured_gpu() -> dict[str, FactValue]:
     lines = (CAPTURE / "nvml.txt").read_text().splitlines()
     told = {words[1]: words[2] for line in lines if len(words := line.split(" ", 2)) == 3}
 
-    def literal(text: str) -> Value:
+    def literal(text: str) -> FactValue:
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError):
@@ -97,7 +97,7 @@ def root_of_capture(tmp_path: Path) -> Path:
 @pytest.fixture
 def h100(tmp_path: Path) -> dict[str, Fact]:
     facts = observe(nvidia_readers(root_of_capture(tmp_path)))
-    more: dict[str, Value] = {
+    more: dict[str, FactValue] = {
         "gpu.devices": [captured_gpu()],
         "nvidia.nodes": {"nvidia0": True},
         "ib.devices": [],
@@ -109,7 +109,7 @@ def h100(tmp_path: Path) -> dict[str, Fact]:
     return facts | {name: Fact(value, "capture") for name, value in more.items()}
 
 
-def finding(facts: Facts, check: str, needs: Needs = TWO_HOSTS) -> Finding:
+def finding(facts: Facts, check: str, needs: Requirements = TWO_HOSTS) -> Finding:
     (found,) = run_checks({"h": facts}, needs, (check,))
     return found
 
@@ -196,7 +196,7 @@ def test_what_lets_adapters_reach_a_gpu(kernel: str, peermem: bool | None, verdi
 
 
 def test_a_plan_without_gpus_judges_none() -> None:
-    found = run_checks({"h": {}}, Needs(0, 2))
+    found = run_checks({"h": {}}, Requirements(0, 2))
     assert {f.verdict for f in found if f.check.startswith(("gpu.", "ib"))} == {"SKIP"}
 
 
@@ -247,7 +247,7 @@ def test_facts_that_an_agent_told_of_a_real_h100() -> None:
 
 def test_what_others_chose_does_no_harm_to_a_terminal() -> None:
     """Names of processes and files, and variables, may be any bytes."""
-    told: dict[str, Value] = {
+    told: dict[str, FactValue] = {
         "clock.now": 1.0,
         "environment": {"\x1b[2J": "\udcff", "b": "é\x9b\n"},
         "kernel.modules": ["a\x00\tb"],
@@ -258,7 +258,7 @@ def test_what_others_chose_does_no_harm_to_a_terminal() -> None:
     assert facts["kernel.modules"].value == ["a\ufffd\tb"]
 
 
-LIES: tuple[Value, ...] = (
+LIES: tuple[FactValue, ...] = (
     None,
     True,
     -1,

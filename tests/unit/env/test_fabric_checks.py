@@ -12,16 +12,16 @@ from tests.unit.env.hgx import LOW_LATENCY
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.fabric import EQUAL, JUDGES
-from dsr1.env.checks.judging import Needs, Own
+from dsr1.env.checks.judging import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Facts, Value
+from dsr1.hosts.protocol.fact import Fact, Facts, FactValue
 
-NEEDS = Needs(8, 2, (LOW_LATENCY,))
+NEEDS = Requirements(8, 2, (LOW_LATENCY,))
 IDS = (*JUDGES, *EQUAL)
 NAMES = sorted(file.stem for file in PLATFORMS.glob("*.yaml"))
 
 
-def found(facts: Facts, needs: Needs = NEEDS) -> dict[str, Finding]:
+def found(facts: Facts, needs: Requirements = NEEDS) -> dict[str, Finding]:
     return {finding.check: finding for finding in run_checks({"a": facts, "b": facts}, needs, IDS)}
 
 
@@ -149,7 +149,7 @@ def test_small_frames_of_the_bond_over_the_ports(tmp_path: Path) -> None:
 
 def test_verbs_of_the_chosen_adapters_alone(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
-    shut: dict[str, Value] = {
+    shut: dict[str, FactValue] = {
         f"uverbs{number}": number != 8 for number in range(12)
     }  # mlx5_1, for storage
     assert (
@@ -163,7 +163,7 @@ def test_verbs_of_the_chosen_adapters_alone(tmp_path: Path) -> None:
 
 
 def grown(**more: int) -> Fact:
-    still: dict[str, Value] = {
+    still: dict[str, FactValue] = {
         f"mlx5_{n}:1": {"link_downed": 0, "symbol_error": 0} for n in range(12)
     }
     return Fact(
@@ -194,13 +194,13 @@ def test_counters_that_grow(tmp_path: Path, more: dict[str, int], verdict: str, 
 @pytest.mark.parametrize(
     "lie", [None, {}, {"seconds": 0, "ports": {}}, {"seconds": "x"}, {"seconds": 1, "ports": []}]
 )
-def test_counters_that_lie_are_unknown(tmp_path: Path, lie: Value) -> None:
+def test_counters_that_lie_are_unknown(tmp_path: Path, lie: FactValue) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
     assert found(facts | {"ib.growth": Fact(lie, "a liar")})["ib.growth"].verdict == "UNKNOWN"
 
 
 def test_a_second_that_was_none_is_unknown(tmp_path: Path) -> None:
-    ports: dict[str, Value] = {f"mlx5_{n}:1": {"link_downed": 1} for n in range(12)}
+    ports: dict[str, FactValue] = {f"mlx5_{n}:1": {"link_downed": 1} for n in range(12)}
     fact = Fact({"seconds": 0.0, "ports": ports}, "a liar")
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
     assert found(facts | {"ib.growth": fact})["ib.growth"].verdict == "UNKNOWN"
@@ -220,7 +220,11 @@ def test_hosts_with_other_adapters_and_firmware(tmp_path: Path) -> None:
 def test_the_users_own_choice_is_judged(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
     needs = replace(
-        NEEDS, own={"a": Own(8, hca=("mlx5_[08]",)), "b": Own(8, hca=("mlx5_0", "mlx5_2"))}
+        NEEDS,
+        own={
+            "a": HostRequirements(8, hca=("mlx5_[08]",)),
+            "b": HostRequirements(8, hca=("mlx5_0", "mlx5_2")),
+        },
     )
     said = {(f.check, f.host): f for f in run_checks({"a": facts, "b": facts}, needs, IDS)}
     assert said["ib.state", "a"].verdict == "FAIL"
@@ -228,10 +232,10 @@ def test_the_users_own_choice_is_judged(tmp_path: Path) -> None:
     assert "has 4 GPUs" in said["ib.gpu_affinity", "b"].seen
 
 
-LIES: tuple[Value, ...] = (None, -1, "\udcff", [], {"a": [1]})
+LIES: tuple[FactValue, ...] = (None, -1, "\udcff", [], {"a": [1]})
 
 
-def twisted(value: Value, lie: Value) -> list[Value]:
+def twisted(value: FactValue, lie: FactValue) -> list[FactValue]:
     """The value with a lie in the place of each of its parts, one at a time; of lists the first
     item stands for all."""
     if isinstance(value, dict):

@@ -16,7 +16,7 @@ from dsr1.env.fabric import parse_fabric
 from dsr1.hosts.agent.facts.gather import gather_facts
 from dsr1.hosts.agent.facts.nvml import unknown_gpu
 from dsr1.hosts.protocol.fact import Fact, from_wire, to_plain
-from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.protocol.facts_request import FactsRequest
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
 # has one.
@@ -80,7 +80,8 @@ GARBAGE: dict[str, Make] = {
 
 def gathered(root: Path) -> dict[str, Fact]:
     told = gather_facts(
-        Ask(model="/nowhere", peers=("localhost",), folders=("/tmp",), pins=("nothing",)), root
+        FactsRequest(model="/nowhere", peers=("localhost",), folders=("/tmp",), pins=("nothing",)),
+        root,
     )
     return from_wire(json.loads(json.dumps(to_plain(told))))
 

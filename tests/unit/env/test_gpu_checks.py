@@ -6,16 +6,16 @@ import pytest
 from tests.unit.env.hgx import GPU, HEALTHY, LINK, LOW_LATENCY, NEEDS, SYSTEM, make_facts, with_gpu
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.gpu import fold, ranges
-from dsr1.env.checks.judging import Own
+from dsr1.env.checks.gpu import fold_gpus, ranges
+from dsr1.env.checks.judging import HostRequirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Value
+from dsr1.hosts.protocol.fact import Fact, FactValue
 
-OLD: Value = {"version": "570.1", "open": True}
+OLD: FactValue = {"version": "570.1", "open": True}
 KINDS = ("gpu.", "nvl.", "sys.cgroup_devices")
 
 
-def finding(check: str, **changes: Value) -> Finding:
+def finding(check: str, **changes: FactValue) -> Finding:
     (found,) = run_checks({"a": make_facts(**changes)}, NEEDS, (check,))
     return found
 
@@ -150,7 +150,7 @@ def test_a_healthy_host_passes() -> None:
     ],
 )
 def test_one_sick_gpu_is_named(
-    check: str, change: dict[str, Value], verdict: str, said: str
+    check: str, change: dict[str, FactValue], verdict: str, said: str
 ) -> None:
     found = finding(check, gpu_devices=with_gpu(2, **change))
     assert found.verdict == verdict, found
@@ -244,7 +244,7 @@ def test_one_sick_gpu_is_named(
         ),
     ],
 )
-def test_a_sick_host(check: str, changes: dict[str, Value], verdict: str, said: str) -> None:
+def test_a_sick_host(check: str, changes: dict[str, FactValue], verdict: str, said: str) -> None:
     found = finding(check, **changes)
     assert found.verdict == verdict, found
     assert said in found.seen
@@ -263,8 +263,8 @@ def test_a_sick_host(check: str, changes: dict[str, Value], verdict: str, said: 
     ],
 )
 def test_links_by_the_kind_of_hopper(name: str, active: int, verdict: str) -> None:
-    links: list[Value] = [LINK if place < active else {"active": False} for place in range(18)]
-    gpu: Value = GPU | {"name": name, "links": links}
+    links: list[FactValue] = [LINK if place < active else {"active": False} for place in range(18)]
+    gpu: FactValue = GPU | {"name": name, "links": links}
     assert finding("nvl.links", gpu_devices=[gpu] * 8).verdict == verdict
 
 
@@ -276,11 +276,11 @@ def test_cards_without_a_bridge_do_for_nccl() -> None:
 
 
 def test_who_else_is_on_gpus_that_the_plan_leaves_alone() -> None:
-    people: list[Value] = [{"pid": 42, "user": "bob", "command": "", "alive": True}]
+    people: list[FactValue] = [{"pid": 42, "user": "bob", "command": "", "alive": True}]
     facts = make_facts(
         gpu_devices=with_gpu(7, processes=[42], memory_used=2**35), gpu_processes=people
     )
-    needs = replace(NEEDS, own={"a": Own(4)})
+    needs = replace(NEEDS, own={"a": HostRequirements(4)})
     assert run_checks({"a": facts}, needs, ("gpu.idle_procs",))[0].verdict == "PASS"
 
 
@@ -289,7 +289,9 @@ def test_who_else_is_on_gpus_that_the_plan_leaves_alone() -> None:
     [("ada", True, "WARN"), ("bob", True, "FAIL"), ("", False, "PASS")],
 )
 def test_who_is_on_a_gpu(user: str, alive: bool, verdict: str) -> None:
-    people: list[Value] = [{"pid": 42, "user": user, "command": "python train.py", "alive": alive}]
+    people: list[FactValue] = [
+        {"pid": 42, "user": user, "command": "python train.py", "alive": alive}
+    ]
     found = finding("gpu.idle_procs", gpu_devices=with_gpu(1, processes=[42]), gpu_processes=people)
     assert found.verdict == verdict
     if alive:
@@ -314,7 +316,7 @@ def test_gpus_that_the_plan_leaves_alone_are_not_judged() -> None:
 def test_what_nvml_does_not_tell_is_unknown_with_its_reason(reason: str) -> None:
     """Whatever it is, and however few GPUs it is of."""
     for name in GPU:
-        missing: dict[str, Value] = {name: None, "problems": {name: reason}}
+        missing: dict[str, FactValue] = {name: None, "problems": {name: reason}}
         mute = with_gpu(3, **missing)
         for found in run_checks({"a": make_facts(gpu_devices=mute)}, NEEDS):
             reads = found.check in READERS and name in READERS[found.check]
@@ -381,4 +383,4 @@ def test_a_cuda_that_hangs_fails() -> None:
 
 def test_folding() -> None:
     assert ranges([0, 1, 2, 3, 5, 7]) == "0-3,5,7"
-    assert fold({0: "is hot", 1: "is hot", 4: "is cold"}) == "GPU 0-1 is hot; GPU 4 is cold"
+    assert fold_gpus({0: "is hot", 1: "is hot", 4: "is cold"}) == "GPU 0-1 is hot; GPU 4 is cold"

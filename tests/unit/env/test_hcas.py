@@ -5,35 +5,35 @@ from dataclasses import replace
 import pytest
 
 from dsr1.env.distance import Distance, distance
-from dsr1.env.fabric import Fabric, parse_fabric, parse_pci
+from dsr1.env.fabric import FabricFacts, parse_fabric, parse_pci
 from dsr1.env.gids import automatic, forced_index, routable
-from dsr1.env.hcas import Choice, choose, natural
-from dsr1.env.rdma import Uses, rdma_variables, shared_prefix
-from dsr1.hosts.protocol.adapters import Adapter, Gid, Link, Place, Port, to_value
+from dsr1.env.hcas import HcaChoice, choose_hcas, natural
+from dsr1.env.rdma import RdmaUses, rdma_variables, shared_prefix
+from dsr1.hosts.protocol.adapters import Adapter, Gid, PciLink, PciPlace, Port, to_value
 from dsr1.hosts.protocol.fact import Fact
 
 UP = Port(1, "ACTIVE", "LinkUp", "InfiniBand", 400.0)
 
 
-def place(text: str, numa: int | None = 0) -> Place:
+def place(text: str, numa: int | None = 0) -> PciPlace:
     path = tuple(text.split())
-    return Place(path[-1], path, numa)
+    return PciPlace(path[-1], path, numa)
 
 
 def adapter(
-    name: str, where: Place, port: Port = UP, driver: str = "mlx5_core", is_vf: bool = False
+    name: str, where: PciPlace, port: Port = UP, driver: str = "mlx5_core", is_vf: bool = False
 ) -> Adapter:
     return Adapter(
-        name, where, Link(), driver, "MT4129", "28", is_vf, "uverbs0", (f"net-{name}",), (port,)
+        name, where, PciLink(), driver, "MT4129", "28", is_vf, "uverbs0", (f"net-{name}",), (port,)
     )
 
 
-def fabric(*adapters: Adapter, gpus: tuple[Place, ...] = (), busy: str = "") -> Fabric:
-    return Fabric(adapters, gpus, {}, frozenset({busy} - {""}))
+def fabric(*adapters: Adapter, gpus: tuple[PciPlace, ...] = (), busy: str = "") -> FabricFacts:
+    return FabricFacts(adapters, gpus, {}, frozenset({busy} - {""}))
 
 
-def chosen(seen: Fabric, *wanted: str) -> list[str]:
-    return [hca.adapter.name for hca in choose(seen, wanted).hcas]
+def chosen(seen: FabricFacts, *wanted: str) -> list[str]:
+    return [hca.adapter.name for hca in choose_hcas(seen, wanted).hcas]
 
 
 GPU = place("r s up d1 gpu")
@@ -48,10 +48,10 @@ GPU = place("r s up d1 gpu")
         (place("q s nic", 0), Distance.NODE),
         (place("q s nic", 1), Distance.SYS),
         (place("q s nic", -1), Distance.SYS),
-        (Place("nic", (), None), Distance.SYS),
+        (PciPlace("nic", (), None), Distance.SYS),
     ],
 )
-def test_distances(other: Place, expected: Distance) -> None:
+def test_distances(other: PciPlace, expected: Distance) -> None:
     assert (distance(GPU, other), distance(other, GPU)) == (expected, expected)
 
 
@@ -81,7 +81,7 @@ def test_what_is_passed_over_and_why() -> None:
         adapter("mlx5_5", here),
         busy="net-mlx5_5",
     )
-    choice = choose(seen)
+    choice = choose_hcas(seen)
     assert [hca.name for hca in choice.hcas] == ["mlx5_0:1"]
     reasons = {hca.adapter.name: reason for hca, reason in choice.passed_over}
     assert {name: words.split(",")[0] for name, words in reasons.items()} == {
@@ -131,8 +131,10 @@ def test_two_gpus_behind_one_switch_share_its_adapter() -> None:
 
 
 def test_gpus_without_a_place_take_turns() -> None:
-    gpus = tuple(Place(f"g{n}") for n in range(4))
-    choice = choose(fabric(*(adapter(f"mlx5_{n}", Place(f"n{n}")) for n in range(2)), gpus=gpus))
+    gpus = tuple(PciPlace(f"g{n}") for n in range(4))
+    choice = choose_hcas(
+        fabric(*(adapter(f"mlx5_{n}", PciPlace(f"n{n}")) for n in range(2)), gpus=gpus)
+    )
     assert [near.hca.adapter.name for near in choice.near] == [
         "mlx5_0",
         "mlx5_1",
@@ -143,8 +145,8 @@ def test_gpus_without_a_place_take_turns() -> None:
 
 def test_two_ports_of_one_adapter() -> None:
     both = replace(adapter("mlx5_0", place("r s")), ports=(UP, replace(UP, number=2)))
-    assert [hca.name for hca in choose(fabric(both)).hcas] == ["mlx5_0:1", "mlx5_0:2"]
-    assert [hca.name for hca in choose(fabric(both), ("mlx5_0:2",)).hcas] == ["mlx5_0:2"]
+    assert [hca.name for hca in choose_hcas(fabric(both)).hcas] == ["mlx5_0:1", "mlx5_0:2"]
+    assert [hca.name for hca in choose_hcas(fabric(both), ("mlx5_0:2",)).hcas] == ["mlx5_0:2"]
 
 
 def test_addresses_of_nvml_and_sysfs() -> None:
@@ -204,8 +206,8 @@ def test_entries_of_the_gid_table(table: tuple[Gid, ...], index: int, routed: li
     assert (automatic(table), [gid.index for gid in routable(table)]) == (index, routed)
 
 
-def ports(*tables: tuple[Gid, ...]) -> Choice:
-    return choose(
+def ports(*tables: tuple[Gid, ...]) -> HcaChoice:
+    return choose_hcas(
         fabric(
             *(
                 adapter(f"mlx5_{n}", place("r s"), replace(UP, link_layer="Ethernet", gids=table))
@@ -241,18 +243,23 @@ def test_adapters_that_vllm_could_not_tell_apart_are_listed_not_mapped() -> None
     twins = fabric(adapter("mlx5_0", place("r s n")), adapter("mlx5_1", place("r s n")), gpus=gpus)
     found = {
         v.name: v.value
-        for v in rdma_variables(choose(twins), Uses(deepep=False, nixl=True, devices=(0, 1)))
+        for v in rdma_variables(
+            choose_hcas(twins), RdmaUses(deepep=False, nixl=True, devices=(0, 1))
+        )
     }
     assert found["UCX_NET_DEVICES"] == "mlx5_0:1,mlx5_1:1"
 
 
 def test_a_gpu_that_nobody_knows_is_not_mapped() -> None:
-    seen = choose(fabric(adapter("mlx5_0", place("r s n")), gpus=(place("r s g0"),)))
+    seen = choose_hcas(fabric(adapter("mlx5_0", place("r s n")), gpus=(place("r s g0"),)))
     found = {
-        v.name: v.value for v in rdma_variables(seen, Uses(deepep=False, nixl=True, devices=(0, 1)))
+        v.name: v.value
+        for v in rdma_variables(seen, RdmaUses(deepep=False, nixl=True, devices=(0, 1)))
     }
     assert found["UCX_NET_DEVICES"] == "mlx5_0:1"
 
 
 def test_no_adapter_gives_no_variable() -> None:
-    assert rdma_variables(choose(fabric()), Uses(deepep=True, nixl=True, devices=(0,))) == ()
+    assert (
+        rdma_variables(choose_hcas(fabric()), RdmaUses(deepep=True, nixl=True, devices=(0,))) == ()
+    )

@@ -18,16 +18,16 @@ from tests.unit.env.hgx import (
 )
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.judging import Needs, Own
+from dsr1.env.checks.judging import HostRequirements, Requirements
 from dsr1.env.checks.software import asked
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Value
+from dsr1.hosts.protocol.fact import Fact, FactValue
 
 SOFTWARE: Any = HEALTHY["software"]
 OTHERS = ("sys.", "net.", "sw.", "disk.", "cfg.")
 
 
-def finding(check: str, needs: Needs = NEEDS, /, **changes: Value) -> Finding:
+def finding(check: str, needs: Requirements = NEEDS, /, **changes: FactValue) -> Finding:
     (found,) = run_checks({"a": make_facts(**changes)}, needs, (check,))
     return found
 
@@ -245,7 +245,9 @@ def test_a_healthy_pair_passes() -> None:
         ),
     ],
 )
-def test_one_thing_amiss(check: str, changes: dict[str, Value], verdict: str, said: str) -> None:
+def test_one_thing_amiss(
+    check: str, changes: dict[str, FactValue], verdict: str, said: str
+) -> None:
     found = finding(check, NEEDS, **changes)
     assert found.verdict == verdict, found
     assert said in found.seen
@@ -253,7 +255,7 @@ def test_one_thing_amiss(check: str, changes: dict[str, Value], verdict: str, sa
 
 
 def test_ports_that_meet_are_named() -> None:
-    needs = replace(NEEDS, own={"a": Own(8, (20000, 20001, 20001))})
+    needs = replace(NEEDS, own={"a": HostRequirements(8, (20000, 20001, 20001))})
     found = finding("net.port_overlap", needs)
     assert (found.verdict, found.seen) == ("FAIL", "20001 (2 times)")
 
@@ -362,7 +364,9 @@ def test_prefill_apart_from_decode_needs_nixl() -> None:
         ("net.resolve", {"net_resolved": None}, "UNKNOWN", "names were not resolved"),
     ],
 )
-def test_hosts_that_differ(check: str, changes: dict[str, Value], verdict: str, said: str) -> None:
+def test_hosts_that_differ(
+    check: str, changes: dict[str, FactValue], verdict: str, said: str
+) -> None:
     found = {f.host: f for f in run_checks(two_hosts(**changes), NEEDS, (check,))}
     assert found["b"].verdict == verdict, found
     assert said in found["b"].seen
@@ -377,7 +381,7 @@ def test_the_one_that_differs_from_most_is_named() -> None:
 
 def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
     """Prefill may have other GPUs than decode."""
-    h200: list[Value] = [GPU | {"name": "NVIDIA H200", "memory": 140 * GIB}] * 8
+    h200: list[FactValue] = [GPU | {"name": "NVIDIA H200", "memory": 140 * GIB}] * 8
     site = {"a": make_facts(), "b": make_facts(gpu_devices=h200), "c": make_facts(gpu_devices=h200)}
     for parts, odd in (
         (("p", "p", "p"), "a"),
@@ -385,7 +389,10 @@ def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
         (("p", "pd", "d"), "a"),
         (("", "", ""), "a"),
     ):
-        own = {host: Own(8, engines=tuple(mine)) for host, mine in zip("abc", parts, strict=True)}
+        own = {
+            host: HostRequirements(8, engines=tuple(mine))
+            for host, mine in zip("abc", parts, strict=True)
+        }
         needs = replace(NEEDS, hosts=3, own=own)
         found = run_checks(site, needs, ("gpu.same",))
         assert "".join(f.host for f in found if f.verdict == "FAIL") == odd
@@ -421,7 +428,11 @@ def test_experts_that_the_kernels_do_not_know() -> None:
 
 
 def test_what_a_distribution_asks() -> None:
-    lines: list[Value] = ['vLLM[x]==0.31; extra == "vllm"', 'vllm==0.30; extra == "other"', "numpy"]
+    lines: list[FactValue] = [
+        'vLLM[x]==0.31; extra == "vllm"',
+        'vllm==0.30; extra == "other"',
+        "numpy",
+    ]
     wishes = {"requires": lines, "extras": ["vllm", "other"]}
     assert asked(wishes, "v_l-lm".replace("_", "").replace("-", "")) == ["==0.31"]
     assert asked(wishes, "numpy") == []
@@ -431,7 +442,7 @@ def test_what_a_distribution_asks() -> None:
 def test_a_plan_without_gpus_needs_little() -> None:
     found = {
         f.check: f.verdict
-        for f in run_checks({"a": {n: Fact(None, "s", "p") for n in HEALTHY}}, Needs(0, 1))
+        for f in run_checks({"a": {n: Fact(None, "s", "p") for n in HEALTHY}}, Requirements(0, 1))
     }
     assert {
         found[check]

@@ -6,28 +6,28 @@ from pathlib import Path
 import pytest
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.judging import Needs
+from dsr1.env.checks.judging import Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Value, to_plain
-from dsr1.launcher.model.verify import judge as verified
+from dsr1.hosts.protocol.fact import Fact, FactValue, to_plain
+from dsr1.launcher.model.verify import judge_model as verified
 
-NEEDS = Needs(8, 2)
+NEEDS = Requirements(8, 2)
 NAMES = [f"model-{n:05}-of-000163.safetensors" for n in range(1, 164)]
 SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
-SHARD: dict[str, Value] = {
+SHARD: dict[str, FactValue] = {
     "size": 4_225_000_000,
     "wanted": 4_225_000_000,
     "digest": "",
     "problem": "",
 }
-R1: dict[str, dict[str, Value]] = {
+R1: dict[str, dict[str, FactValue]] = {
     **{name: dict(SHARD) for name in NAMES},
     **{name: {"size": 10, "wanted": None, "digest": "ab" * 32, "problem": ""} for name in SMALL},
 }
 
 
-def facts(files: Mapping[str, Value] = R1, **more: Value) -> dict[str, Fact]:
-    told: dict[str, Value] = {
+def facts(files: Mapping[str, FactValue] = R1, **more: FactValue) -> dict[str, Fact]:
+    told: dict[str, FactValue] = {
         "model.folder": "/models/R1",
         "model.config": {"model_type": "deepseek_v3"},
         "model.files": dict(files),
@@ -51,7 +51,7 @@ def absent(model: str) -> dict[str, Fact]:
     return facts() | {name: Fact(None, model, "No such file or directory") for name in names}
 
 
-def judge(of: Mapping[str, Fact], check: str, needs: Needs = NEEDS) -> Finding:
+def judge(of: Mapping[str, Fact], check: str, needs: Requirements = NEEDS) -> Finding:
     (found,) = run_checks({"h": of}, needs, (check,))
     return found
 
@@ -73,7 +73,7 @@ def test_a_whole_r1_passes() -> None:
         ({"size": 12}, "model-00007-of-000163.safetensors: 12 bytes of 4225000000"),
     ],
 )
-def test_a_broken_shard_fails_and_is_named(change: dict[str, Value], said: str) -> None:
+def test_a_broken_shard_fails_and_is_named(change: dict[str, FactValue], said: str) -> None:
     found = judge(facts({**R1, NAMES[6]: SHARD | change}), "model.shards")
     assert (found.verdict, found.seen) == ("FAIL", said)
 
@@ -94,7 +94,7 @@ def test_of_many_a_few_are_named() -> None:
 
 
 def test_shards_that_nobody_indexed_must_count_up() -> None:
-    few: dict[str, Value] = dict.fromkeys(NAMES[:100], SHARD)
+    few: dict[str, FactValue] = dict.fromkeys(NAMES[:100], SHARD)
     assert judge(facts(few), "model.shards").seen == "100 shards of 163 by their names"
     assert (
         judge(facts({"config.json": R1["config.json"]}), "model.shards").seen
@@ -123,7 +123,7 @@ def test_another_model_is_told() -> None:
 @pytest.mark.parametrize(
     "config", [[1], {}, "deepseek_v3", {"model_type": None}, {"model_type": ["deepseek_v3"]}]
 )
-def test_a_config_that_is_none_fails(config: Value) -> None:
+def test_a_config_that_is_none_fails(config: FactValue) -> None:
     found = judge(facts(model_config=config), "model.dir")
     assert (found.verdict, found.seen) == (
         "FAIL",
@@ -181,7 +181,7 @@ def test_a_model_that_the_page_cache_cannot_hold() -> None:
 
 
 def test_weights_that_are_not_read_are_not_judged() -> None:
-    found = run_checks({"h": absent("/models/R1")}, Needs(0, 1, weights=False))
+    found = run_checks({"h": absent("/models/R1")}, Requirements(0, 1, weights=False))
     assert {f.verdict for f in found if f.check in ("model.shards", "model.cache", "model.fs")} == {
         "SKIP"
     }
@@ -208,8 +208,8 @@ def test_hosts_that_differ_are_told_by_file() -> None:
 
 
 def test_hashes_against_the_record_and_among_hosts() -> None:
-    good: dict[str, Value] = dict.fromkeys(NAMES, "a" * 64)
-    bad: dict[str, Value] = {**good, NAMES[1]: "b" * 64}
+    good: dict[str, FactValue] = dict.fromkeys(NAMES, "a" * 64)
+    bad: dict[str, FactValue] = {**good, NAMES[1]: "b" * 64}
     one, two = facts(model_hashes=good, model_sums=good), facts(model_hashes=bad, model_sums=good)
     found = {(f.check, f.host): f for f in run_checks({"a": one, "b": one, "c": two}, NEEDS)}
     assert (found["model.hash", "a"].verdict, found["model.hash", "c"].verdict) == ("PASS", "FAIL")

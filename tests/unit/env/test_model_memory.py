@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dsr1.env.checks.judging import Share
-from dsr1.env.checks.memory import Batch, fit, make_batch, terms_of
+from dsr1.env.checks.judging import EngineShape
+from dsr1.env.checks.memory import BatchLimits, fit, make_batch, terms_of
 from dsr1.env.model_memory import (
     GIB,
     captured_graphs,
@@ -86,7 +86,9 @@ def reported(log: str, pattern: str) -> float:
 def test_what_vllm_left_for_the_kv_cache(log: str, tokens: int, sequences: int) -> None:
     """Within 10 %, and so is what isn't weights: activations, workspaces and graphs."""
     shape = parse_shape({**R1, "num_hidden_layers": 5})
-    share = Share("main", 1, utilization=0.9, context=2048, tokens=tokens, sequences=sequences)
+    share = EngineShape(
+        "main", 1, utilization=0.9, context=2048, tokens=tokens, sequences=sequences
+    )
     terms = terms_of(shape, share, make_batch(share, shape, "0.23.0"))
     left = (H100 * 0.9 - sum(terms.values())) / GIB
     assert left == pytest.approx(reported(log, r"Available KV cache memory: ([\d.]+) GiB"), rel=0.1)
@@ -133,7 +135,7 @@ def test_r1_on_hosts_of_eight(
 ) -> None:
     """Without max_model_len vLLM wants room for all 163840 positions."""
     shape = parse_shape(R1)
-    share = Share(
+    share = EngineShape(
         "main", 8 * hosts, 1, redundant, context=context, backend="deepep_low_latency", hosts=hosts
     )
     found = fit(shape, share, make_batch(share, shape, "0.31.0"), gpu)
@@ -142,17 +144,17 @@ def test_r1_on_hosts_of_eight(
 
 
 def test_what_the_recipe_leaves_to_vllm() -> None:
-    shape, share = parse_shape(R1), Share("main", 8)
-    assert make_batch(share, shape, "0.31.0+cpu") == Batch(8192, 1024, 163840, 0.92)
+    shape, share = parse_shape(R1), EngineShape("main", 8)
+    assert make_batch(share, shape, "0.31.0+cpu") == BatchLimits(8192, 1024, 163840, 0.92)
     assert make_batch(share, shape, "0.23.0").utilization == 0.9
-    assert make_batch(Share("main", 8, backend="deepep_low_latency"), shape, "").tokens == 256
+    assert make_batch(EngineShape("main", 8, backend="deepep_low_latency"), shape, "").tokens == 256
 
 
 def test_what_is_not_there_takes_nothing() -> None:
     shape = parse_shape(R1)
     eager, high = (
-        Share("main", 16, eager=True),
-        Share("main", 16, backend="deepep_high_throughput", hosts=2),
+        EngineShape("main", 16, eager=True),
+        EngineShape("main", 16, backend="deepep_high_throughput", hosts=2),
     )
     assert not any(
         "graphs" in name

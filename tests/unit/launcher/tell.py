@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
-from dsr1.hosts.transport.base import Answer, Link, Question, Transport
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, Transport
 
 
 class Teller(Transport):
@@ -13,11 +13,11 @@ class Teller(Transport):
         self._told = told
         self.asked: list[str] = []
 
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         self.asked.append(host)
-        return Answer(0, json.dumps(asdict(self._told)).encode(), b"")
+        return CommandResult(0, json.dumps(asdict(self._told)).encode(), b"")
 
-    def attach(self, host: str, since: int) -> Link:
+    def attach(self, host: str, since: int) -> AgentLink:
         raise NotImplementedError
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:

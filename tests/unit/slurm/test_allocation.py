@@ -3,8 +3,8 @@
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.slurm.allocation import Place, expand, parse_allocation
-from dsr1.slurm.handle import Handle, parse_handle
+from dsr1.slurm.allocation import AllocatedHost, expand, parse_allocation
+from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.step import step_command
 
 JOB = {"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "lab", "SLURM_JOB_NODELIST": "node[1,2]"}
@@ -22,7 +22,11 @@ def test_groups_of_a_heterogeneous_job_are_one_allocation() -> None:
     }
     allocation = parse_allocation({**JOB, **groups, "SLURM_HET_JOB_ID": "16"})
     assert allocation.job == "16"
-    assert allocation.places == (Place("node1", 0), Place("node2", 1), Place("node3", 1))
+    assert allocation.places == (
+        AllocatedHost("node1", 0),
+        AllocatedHost("node2", 1),
+        AllocatedHost("node3", 1),
+    )
     assert step_command(allocation.places[2], "16", ("true",))[1:3] == (
         "--jobid=16",
         "--het-group=1",
@@ -47,5 +51,5 @@ def test_what_is_no_handle(text: str) -> None:
 
 
 def test_a_handle() -> None:
-    assert parse_handle("slurm://lab/17") == Handle("lab", "17")
-    assert str(Handle("lab", "17")) == "slurm://lab/17"
+    assert parse_handle("slurm://lab/17") == JobHandle("lab", "17")
+    assert str(JobHandle("lab", "17")) == "slurm://lab/17"

@@ -8,9 +8,9 @@ import pytest
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.events import Gone
-from dsr1.slurm.allocation import Allocation, Place
+from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.client import Queue
-from dsr1.slurm.step import Keeper
+from dsr1.slurm.step import StepProgram
 from dsr1.slurm.testing.fake import FakeSlurm
 from dsr1.slurm.transport import SrunTransport
 
@@ -103,8 +103,10 @@ def test_a_shared_answer_is_an_own_and_a_recent_one(
 
 def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) -> None:
     job = fake.add(FAILED | {"state": "RUNNING", "hosts": ["a", "b", "c"]})
-    allocation = Allocation(job, "fake", (Place("a"), Place("b"), Place("c")))
-    transport = SrunTransport(allocation, Keeper("python3", "/bundle", 1.0), "r", tmp_path)
+    allocation = Allocation(
+        job, "fake", (AllocatedHost("a"), AllocatedHost("b"), AllocatedHost("c"))
+    )
+    transport = SrunTransport(allocation, StepProgram("python3", "/bundle", 1.0), "r", tmp_path)
     assert transport.give_up(("b",)) == ("b: left the job",)
     assert fake.job(job)["hosts"] == ["a", "c"]
     assert transport.end("b") == Gone(())
@@ -116,8 +118,8 @@ def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) 
 
 
 def test_nor_do_they_leave_a_heterogeneous_one(fake: FakeSlurm, tmp_path: Path) -> None:
-    allocation = Allocation("1", "fake", (Place("a", 0), Place("b", 1)))
-    transport = SrunTransport(allocation, Keeper("python3", "/bundle", 1.0), "r", tmp_path)
+    allocation = Allocation("1", "fake", (AllocatedHost("a", 0), AllocatedHost("b", 1)))
+    transport = SrunTransport(allocation, StepProgram("python3", "/bundle", 1.0), "r", tmp_path)
     assert "can't leave a heterogeneous job" in transport.give_up(("b",))[0]
     assert fake.calls("scontrol") == []
 

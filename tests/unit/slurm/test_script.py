@@ -9,20 +9,20 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.script import (
-    Site,
+    BatchSite,
     make_spec,
     needed_hosts,
     render_job,
-    render_recipe,
+    render_job_recipe,
     unused_spares,
 )
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.slurm.script import Batch, render_script
+from dsr1.slurm.script import BatchCommand, render_script
 from dsr1.slurm.spec import JobSpec, check_time, render_directives
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "slurm"
-SITE = Site("/opt/dsr1/bin/python", "/home/u/.local/state/dsr1")
+SITE = BatchSite("/opt/dsr1/bin/python", "/home/u/.local/state/dsr1")
 FULL = (
     "slurm.account=phys", "slurm.partition=h100", "slurm.qos=high", "slurm.reservation=r1", "slurm.nodes=2",
     "slurm.spares=1", 'slurm.time="1-12"', "slurm.constraint=h100&ib", "slurm.exclude=node[01-03,7]",
@@ -52,7 +52,7 @@ def test_golden(golden: str, changes: tuple[str, ...]) -> None:
 def test_hostile_values_reach_the_job_as_they_are(value: str, tmp_path: Path) -> None:
     """The script is run, with `cat` in the supervisor's place: stdin and the variable are what they
     were."""
-    batch = Batch(
+    batch = BatchCommand(
         ("bash", "-c", 'printf "%s\\n" "$V"; cat; :'), {"V": value}, f"{value}\n$V `id` \\\n"
     )
     script = tmp_path / "job.sh"
@@ -67,7 +67,9 @@ def test_hostile_values_reach_the_job_as_they_are(value: str, tmp_path: Path) ->
 def test_setup_may_read_what_is_not_set_and_dsr1_may_not(tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text(
-        render_script(JobSpec("n", 1, setup=('echo "[$NOT_SET]"',)), Batch(("echo", "$-"), {}, ""))
+        render_script(
+            JobSpec("n", 1, setup=('echo "[$NOT_SET]"',)), BatchCommand(("echo", "$-"), {}, "")
+        )
     )
     ran = subprocess.run(
         ("bash", script),
@@ -149,7 +151,7 @@ def test_the_recipe_in_a_script_reads_back_the_same() -> None:
         ("dsr1-dep", ("engines.main.env={A: 'x,y', B: \"';id\"}",)),
     ):
         recipe = load_recipe(name, changes)
-        assert parse_recipe(render_recipe(recipe), "t") == recipe
+        assert parse_recipe(render_job_recipe(recipe), "t") == recipe
 
 
 def test_a_recipe_that_would_end_the_text_doesnt() -> None:

@@ -1,7 +1,7 @@
 """What users have in their environment for Slurm's commands doesn't change what dsr1 asks of
 them."""
 
-from dsr1.slurm.surroundings import plain_environment, step_environment, submission_environment
+from dsr1.slurm.surroundings import plain_environment, step_variables, submission_environment
 
 OWN = {"PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf", "SLURM_JWT": "token", "NCCL_DEBUG": "INFO"}
 SET = {
@@ -41,4 +41,4 @@ def test_a_step_knows_its_job_and_no_other_setting() -> None:
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_HET_SIZE": "2",
     }
-    assert step_environment(OWN | SET | USUAL | job | {"SLURM_NTASKS": "2"}) == OWN | job
+    assert step_variables(OWN | SET | USUAL | job | {"SLURM_NTASKS": "2"}) == OWN | job

@@ -19,9 +19,9 @@ from dsr1.env.checks import (
 )
 from dsr1.env.checks.judging import (
     ORDER,
-    Equal,
-    Needs,
-    Site,
+    EqualOnAll,
+    FactsOfHosts,
+    Requirements,
     circles,
     judge_across,
     judge_equal,
@@ -70,39 +70,41 @@ def one(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
 
 
 EQUAL = {
-    "gpu.same": Equal(
+    "gpu.same": EqualOnAll(
         gpu_kind,
         "FAIL",
         "Expert parallel ranks wait for the smallest GPU: use equal hosts.",
         gpus=True,
     ),
-    "gpu.same_driver": Equal(
+    "gpu.same_driver": EqualOnAll(
         driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True
     ),
-    "gpu.same_power": Equal(
+    "gpu.same_power": EqualOnAll(
         power_limits,
         "WARN",
         "nvidia-smi -pl WATTS, the same on all: the slowest sets the pace.",
         gpus=True,
     ),
-    "sw.versions": Equal(software.key_versions, "FAIL", "Use the same environment on all hosts."),
-    "sw.versions_other": Equal(
+    "sw.versions": EqualOnAll(
+        software.key_versions, "FAIL", "Use the same environment on all hosts."
+    ),
+    "sw.versions_other": EqualOnAll(
         software.other_versions, "WARN", "Use the same environment on all hosts."
     ),
-    "sys.kernel": Equal(
+    "sys.kernel": EqualOnAll(
         one("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."
     ),
-    "sys.os": Equal(one("system", "os.name"), "WARN", "Use the same system on all hosts."),
-    "net.speed": Equal(
+    "sys.os": EqualOnAll(one("system", "os.name"), "WARN", "Use the same system on all hosts."),
+    "net.speed": EqualOnAll(
         network.control_speed,
         "WARN",
         "Look at the cable and the switch port of its control interface.",
     ),
-    "net.mtu": Equal(
+    "net.mtu": EqualOnAll(
         network.control_mtu, "WARN", "Set the same MTU on the control interface of all hosts."
     ),
 }
-ACROSS: dict[str, Callable[[str, Site], Iterator[Finding]]] = {
+ACROSS: dict[str, Callable[[str, FactsOfHosts], Iterator[Finding]]] = {
     "net.resolve": network.same_names,
     "net.unique": network.unique_addresses,
     **{check: lambda _, site, judge=judge: judge(site) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
@@ -112,7 +114,9 @@ TAKES_TIME = (fabric.GROWTH,)
 """Looked at only by those who name them."""
 
 
-def run_checks(site: Site, needs: Needs, ids: Collection[str] = IDS) -> tuple[Finding, ...]:
+def run_checks(
+    site: FactsOfHosts, needs: Requirements, ids: Collection[str] = IDS
+) -> tuple[Finding, ...]:
     """Worst first; within a verdict by check, then host."""
     several = len(site) > 1 and needs.hosts > 1  # one machine may stand in for several hosts
     own = {host: select(needs.on(host), facts) for host, facts in site.items()}
@@ -126,14 +130,16 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
-def _each_host(site: Site, own: Mapping[str, Needs], ids: Collection[str]) -> Iterator[Finding]:
+def _each_host(
+    site: FactsOfHosts, own: Mapping[str, Requirements], ids: Collection[str]
+) -> Iterator[Finding]:
     chosen = [(check, judge) for check, judge in HOST_JUDGES.items() if check in ids]
     for host, facts in site.items():
         yield from (judge_host(check, judge, host, facts, own[host]) for check, judge in chosen)
 
 
 def _across(
-    site: Site, needs: Needs, own: Mapping[str, Needs], ids: Collection[str]
+    site: FactsOfHosts, needs: Requirements, own: Mapping[str, Requirements], ids: Collection[str]
 ) -> Iterator[Finding]:
     on_gpus = circles(site, needs) if any(needs.gpus for needs in own.values()) else []
     for check, equal in EQUAL.items():

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterator
 
-from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, skipped
+from dsr1.env.checks.judging import (
+    CheckFunction,
+    Requirements,
+    UnknownFact,
+    Verdict,
+    known,
+    skipped,
+)
 from dsr1.hosts.protocol.fact import Facts
 
 GIB = 2**30
@@ -13,7 +20,7 @@ FEW_INODES = 10_000
 REMOTE = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "fuse", "wekafs", "cifs", "9p", "afs")
 
 
-def folders(facts: Facts, needs: Needs) -> Verdict:
+def folders(facts: Facts, needs: Requirements) -> Verdict:
     """The worst of all: caches of compiled kernels, the temporary folder, the run's own."""
     disks = known(facts, "disks")
     if not needs.folders:
@@ -35,7 +42,7 @@ def folders(facts: Facts, needs: Needs) -> Verdict:
         )
     unread = [text for verdict, text in bad if verdict == "UNKNOWN"]
     if len(unread) == len(bad):
-        raise Unknown("; ".join(unread))
+        raise UnknownFact("; ".join(unread))
     worst = "FAIL" if any(verdict == "FAIL" for verdict, _ in bad) else "WARN"
     return Verdict(worst, "; ".join(text for _, text in bad), wanted, fix)
 
@@ -65,4 +72,4 @@ def _troubles(disk: dict[str, object], wanted: int) -> Iterator[tuple[str, str]]
         yield "WARN", f"is on {disk['type']}: ranks wait for each other's locks there"
 
 
-JUDGES: dict[str, Judge] = {"disk.cache": folders}
+JUDGES: dict[str, CheckFunction] = {"disk.cache": folders}

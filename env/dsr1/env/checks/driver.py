@@ -4,8 +4,17 @@ starts."""
 import re
 from typing import Any
 
-from dsr1.env.checks.gpu import GIB, Gpu, fold, gpus_of
-from dsr1.env.checks.judging import Judge, Needs, Unknown, Verdict, known, known_or, on_gpus, passed
+from dsr1.env.checks.gpu import GIB, GpuFact, fold_gpus, gpu_facts
+from dsr1.env.checks.judging import (
+    CheckFunction,
+    Requirements,
+    UnknownFact,
+    Verdict,
+    known,
+    known_or,
+    on_gpus,
+    passed,
+)
 from dsr1.hosts.protocol.fact import Facts
 
 BUSY_BYTES = GIB
@@ -40,7 +49,7 @@ DRIVERS = {
 }  # and the CUDA that each comes with
 
 
-def count(facts: Facts, needs: Needs) -> Verdict:
+def gpu_count(facts: Facts, needs: Requirements) -> Verdict:
     """NVML must see as many as the plan takes, and as the bus has. One that hangs is itself a
     failure."""
     bus, wanted = known(facts, "nvidia.on_bus"), f"{needs.gpus} GPUs by NVML"
@@ -60,7 +69,7 @@ def count(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def _count_without_nvml(facts: Facts, needs: Needs, wanted: str) -> Verdict:
+def _count_without_nvml(facts: Facts, needs: Requirements, wanted: str) -> Verdict:
     """By the driver's own list, or the bus; they can tell that there are too few, not that all is
     well."""
     found = len(known_or(facts, "gpu.kernel", ())) or known(facts, "nvidia.on_bus")
@@ -72,10 +81,10 @@ def _count_without_nvml(facts: Facts, needs: Needs, wanted: str) -> Verdict:
             " GPUs."
         )
         return Verdict("FAIL", f"NVML: {why}; {found} GPUs by the kernel", wanted, fix)
-    raise Unknown(f"NVML: {why}; {found} GPUs by the kernel")
+    raise UnknownFact(f"NVML: {why}; {found} GPUs by the kernel")
 
 
-def usable_nodes(facts: Facts, needs: Needs) -> Verdict:
+def usable_nodes(facts: Facts, needs: Requirements) -> Verdict:
     """In a job that has some of a host's GPUs the others are shut."""
     nodes: dict[str, bool] = known(facts, "nvidia.nodes")
     shut = [name for name, can in nodes.items() if not can]
@@ -85,10 +94,10 @@ def usable_nodes(facts: Facts, needs: Needs) -> Verdict:
     return passed(enough, "FAIL", seen, f"{needs.gpus} that can be opened", fix)
 
 
-def idle(facts: Facts, needs: Needs) -> Verdict:
+def idle(facts: Facts, needs: Requirements) -> Verdict:
     """A process of our own may be a run of ours: a warning, since `launch` will find its ports
     taken anyway."""
-    gpus, me = [Gpu(gpu) for gpu in gpus_of(facts, needs)], known_or(facts, "user", "")
+    gpus, me = [GpuFact(gpu) for gpu in gpu_facts(facts, needs)], known_or(facts, "user", "")
     people = {one["pid"]: one for one in known(facts, "gpu.processes") if one["alive"]}
     users = {
         index: [people[pid] for pid in gpu["processes"] if pid in people]
@@ -112,7 +121,7 @@ def idle(facts: Facts, needs: Needs) -> Verdict:
     return passed(
         not busy | left,
         "FAIL" if foreign else "WARN",
-        fold(busy | left) or "idle",
+        fold_gpus(busy | left) or "idle",
         "nothing on it",
         fix,
     )
@@ -130,7 +139,7 @@ def _by_nobody(pids: list[int]) -> str:
     )
 
 
-def xids(facts: Facts, needs: Needs) -> Verdict:
+def xids(facts: Facts, needs: Requirements) -> Verdict:
     found: list[dict[str, Any]] = known(facts, "kernel.xids")
     numbers = [one["xid"] for one in found if one["ago_s"] is None or one["ago_s"] < RECENT_S]
     fatal = sorted({n for n in numbers if n in FATAL or (n in REPEATED and numbers.count(n) > 1)})
@@ -148,14 +157,14 @@ def _xid(one: dict[str, Any]) -> str:
     return f"{one['xid']}{f' ({meaning})' if meaning else ''} on {one['pci']}{ago}"
 
 
-def version(facts: Facts, needs: Needs) -> Verdict:
+def version(facts: Facts, needs: Requirements) -> Verdict:
     """The packages of the runtime say which CUDA it was built for."""
     driver, packages = known(facts, "nvidia.driver")["version"], known(facts, "software")
     built = next(
         (kind for kind in DRIVERS if any(name.endswith(f"-{kind}") for name in packages)), None
     )
     if built is None:
-        raise Unknown(
+        raise UnknownFact(
             f"driver {driver}; which CUDA the runtime was built for can't be told by its packages"
         )
     least, cuda, verdict = DRIVERS[built]
@@ -176,7 +185,7 @@ def _cuda_of(facts: Facts) -> int:
     return told if isinstance(told, int) else 0
 
 
-def cuda(facts: Facts, needs: Needs) -> Verdict:
+def cuda(facts: Facts, needs: Requirements) -> Verdict:
     """In a child, as every worker will. One that hangs is itself a failure."""
     fact, wanted = facts.get("gpu.cuda"), f"cuInit 0, {needs.gpus} GPUs"
     if fact is not None and HANGS in fact.problem:
@@ -196,8 +205,8 @@ def cuda(facts: Facts, needs: Needs) -> Verdict:
     return passed(code == 0 and found >= needs.gpus, "FAIL", seen, wanted, fix)
 
 
-def confidential(facts: Facts, needs: Needs) -> Verdict:
-    mode = Gpu(known(facts, "gpu.system"))["confidential"]
+def confidential(facts: Facts, needs: Requirements) -> Verdict:
+    mode = GpuFact(known(facts, "gpu.system"))["confidential"]
     return passed(
         mode == 0,
         "WARN",
@@ -207,8 +216,8 @@ def confidential(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-JUDGES: dict[str, Judge] = {
-    "gpu.count": on_gpus(count),
+JUDGES: dict[str, CheckFunction] = {
+    "gpu.count": on_gpus(gpu_count),
     "sys.cgroup_devices": on_gpus(usable_nodes),
     "gpu.idle_procs": on_gpus(idle),
     "gpu.xid": on_gpus(xids),

@@ -4,7 +4,15 @@ has."""
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from dsr1.env.checks.judging import Equal, Judge, Needs, Unknown, Verdict, known, passed
+from dsr1.env.checks.judging import (
+    CheckFunction,
+    EqualOnAll,
+    Requirements,
+    UnknownFact,
+    Verdict,
+    known,
+    passed,
+)
 from dsr1.env.checks.selection import Selection, selected
 from dsr1.env.distance import Distance
 from dsr1.env.gids import automatic, forced_index, is_ethernet, routable
@@ -31,13 +39,13 @@ A_SECOND = {
     "roce_slow_restart": 10,
 }
 OTHER_BACKEND = "--set engines.ENGINE.all2all_backend=allgather_reducescatter"
-OfAdapters = Callable[[Selection, Needs, Facts], Verdict]
+AdapterCheck = Callable[[Selection, Requirements, Facts], Verdict]
 
 
-def of_adapters(judge: OfAdapters) -> Judge:
+def of_adapters(judge: AdapterCheck) -> CheckFunction:
     """Where traffic leaves the host and adapters carry it."""
 
-    def judged(facts: Facts, needs: Needs) -> Verdict:
+    def judged(facts: Facts, needs: Requirements) -> Verdict:
         if not needs.rdma:
             return Verdict("SKIP", "nothing of the model's leaves a host", "")
         chosen = selected(needs)
@@ -46,8 +54,8 @@ def of_adapters(judge: OfAdapters) -> Judge:
     return judged
 
 
-def of_ethernet(judge: Callable[[Sequence[Hca], Selection], Verdict]) -> Judge:
-    def judged(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def of_ethernet(judge: Callable[[Sequence[Hca], Selection], Verdict]) -> CheckFunction:
+    def judged(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
         ports = [hca for hca in chosen.choice.hcas if is_ethernet(hca)]
         return judge(ports, chosen) if ports else Verdict("SKIP", "InfiniBand", "")
 
@@ -57,10 +65,10 @@ def of_ethernet(judge: Callable[[Sequence[Hca], Selection], Verdict]) -> Judge:
 def must_know(values: Iterable[object], what: str) -> None:
     """Of a reading that isn't there nothing can be said."""
     if any(value is None or value == "" for value in values):
-        raise Unknown(f"{what} can't be read")
+        raise UnknownFact(f"{what} can't be read")
 
 
-def present(facts: Facts, needs: Needs) -> Verdict:
+def present(facts: Facts, needs: Requirements) -> Verdict:
     if not needs.rdma:
         return Verdict("SKIP", "nothing of the model's leaves a host", "")
     choice = selected(needs).choice
@@ -81,7 +89,7 @@ def present(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def driver(facts: Facts, needs: Needs) -> Verdict:
+def adapter_driver(facts: Facts, needs: Requirements) -> Verdict:
     """NVSHMEM's IBGDA speaks to ConnectX hardware itself."""
     if not needs.ibgda:
         return Verdict("SKIP", "no DeepEP by NVSHMEM between hosts", "")
@@ -97,7 +105,7 @@ def driver(facts: Facts, needs: Needs) -> Verdict:
     return passed(drivers == {MLX5}, "FAIL", ", ".join(sorted(drivers)), MLX5, fix)
 
 
-def state(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def state(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     down = [hca for hca in (*chosen.choice.hcas, *chosen.lagging) if not hca.is_up]
     for hca in down:
         must_know((hca.port.state, hca.port.phys_state), f"the state of {hca.name}")
@@ -113,7 +121,7 @@ def state(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     )
 
 
-def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def rate(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     """A port that came up slowly is passed over for its faster like; one that the control network
     needs is not slow."""
     rates, lagging = (
@@ -132,7 +140,7 @@ def rate(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     return passed(good, "WARN", seen, f"one rate, {NDR_GB} Gb/s for each GPU", fix)
 
 
-def mixed(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def mixed(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     layers = sorted({hca.port.link_layer for hca in chosen.choice.hcas})
     must_know(layers, "a link layer")
     return passed(
@@ -167,7 +175,7 @@ def gid(ports: Sequence[Hca], chosen: Selection) -> Verdict:
     return Verdict("PASS", said, "a RoCE v2 GID of an address")
 
 
-def subnet_manager(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def subnet_manager(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     ports = [hca for hca in chosen.choice.hcas if not is_ethernet(hca)]
     if not ports:
         return Verdict("SKIP", "RoCE has none", "")
@@ -191,12 +199,12 @@ def _is_lid(lid: int | None) -> bool:
     return lid is not None and 0 < lid < 0xC000
 
 
-def counters(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def counters(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     """Since the driver was loaded: one look can't tell when."""
     counted = [(hca, dict(hca.port.counters)) for hca in chosen.choice.hcas]
     silent = [hca.name for hca, counts in counted if not counts]
     if silent:
-        raise Unknown(f"{', '.join(silent)}: no counter can be read")
+        raise UnknownFact(f"{', '.join(silent)}: no counter can be read")
     bad = [
         f"{h.name} {name} {counts[name]}"
         for h, counts in counted
@@ -212,7 +220,7 @@ def counters(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     )
 
 
-def flap(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def flap(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     """Since boot; a port and its interfaces count for themselves, and a loss and a return are two
     changes."""
     days = known(facts, "kernel.uptime_s") / 86400
@@ -236,7 +244,7 @@ def _losses(hca: Hca, chosen: Selection) -> int | None:
     return max((count for count in counts if count is not None), default=None)
 
 
-def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def growth(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     """NVSentinel's limits: some counters may never grow, others so much a second."""
     if GROWTH not in facts:
         return Verdict("SKIP", f"looked at only once; --only {GROWTH} looks twice", "")
@@ -246,7 +254,7 @@ def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
         {hca.name: told["ports"][hca.name] for hca in chosen.choice.hcas},
     )
     if not all(ports.values()):
-        raise Unknown("no counter can be read")
+        raise UnknownFact("no counter can be read")
     rates = {
         f"{port} {name}": (name, counts[name] / seconds)
         for port, counts in ports.items()
@@ -264,7 +272,7 @@ def growth(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     )
 
 
-def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def verbs(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     nodes: dict[str, bool] = known(facts, "ib.verbs")
     wanted = {hca.adapter.verbs: hca.adapter.name for hca in chosen.choice.hcas}
     must_know(wanted, "an adapter's verbs node")
@@ -277,10 +285,10 @@ def verbs(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     return passed(not shut, "FAIL", seen, "each adapter's node, openable", fix)
 
 
-def affinity(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def affinity(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     near = chosen.choice.near
     if not near or not all(one.gpu.path for one in near):
-        raise Unknown("where the GPUs sit on PCI can't be read")
+        raise UnknownFact("where the GPUs sit on PCI can't be read")
     far = [
         f"{one.gpu.pci} {one.distance.name} {one.hca.name}"
         for one in near
@@ -297,7 +305,7 @@ def affinity(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
     )
 
 
-def lanes(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
+def lanes(chosen: Selection, needs: Requirements, facts: Facts) -> Verdict:
     links = [(hca.adapter.name, hca.adapter.link) for hca in chosen.choice.hcas]
     dark = [
         name
@@ -305,7 +313,7 @@ def lanes(chosen: Selection, needs: Needs, facts: Facts) -> Verdict:
         if not (link.width and link.width_max and link.speed and link.speed_max)
     ]
     if dark or any((link.width or 0) > 64 for _, link in links):
-        raise Unknown(
+        raise UnknownFact(
             f"{', '.join(dark) or 'an adapter'}: its PCI link is not told, as in virtual machines"
         )
     narrow = [
@@ -334,7 +342,7 @@ def mtu(ports: Sequence[Hca], chosen: Selection) -> Verdict:
     seen = {name: chosen.fabric.netdevs.get(name) for hca in ports for name in _interfaces(hca)}
     sizes = {name: netdev and netdev.mtu for name, netdev in seen.items()}
     if not sizes or None in sizes.values():
-        raise Unknown("the MTU of an adapter's interface can't be read")
+        raise UnknownFact("the MTU of an adapter's interface can't be read")
     small = [f"{name} {size}" for name, size in sizes.items() if (size or 0) < JUMBO]
     said = ", ".join(small) or ", ".join(sorted({str(size) for size in sizes.values()}))
     good = not small and len(set(sizes.values())) == 1
@@ -347,9 +355,9 @@ def _interfaces(hca: Hca) -> Iterable[str]:
     return dict.fromkeys(gid.netdev for gid in routable(hca.port.gids)) or hca.adapter.netdevs
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "ib.present": present,
-    "ib.driver": driver,
+    "ib.driver": adapter_driver,
     "ib.state": of_adapters(state),
     "ib.rate": of_adapters(rate),
     "ib.mixed": of_adapters(mixed),
@@ -365,7 +373,7 @@ JUDGES: dict[str, Judge] = {
 }
 
 
-def firmware(needs: Needs) -> dict[str, str]:
+def firmware(needs: Requirements) -> dict[str, str]:
     """By model, of the adapters that are chosen."""
     found: dict[str, set[str]] = {}
     for hca in selected(needs).choice.hcas:
@@ -373,7 +381,7 @@ def firmware(needs: Needs) -> dict[str, str]:
     return {model: ", ".join(sorted(versions)) for model, versions in sorted(found.items())}
 
 
-def kind(needs: Needs) -> dict[str, str]:
+def kind(needs: Requirements) -> dict[str, str]:
     ports = [hca.port for hca in selected(needs).choice.hcas]
     counts = Counter(f"{port.link_layer} {port.rate_gb or 0:g} Gb/s" for port in ports)
     return {
@@ -383,11 +391,11 @@ def kind(needs: Needs) -> dict[str, str]:
     }
 
 
-EQUAL: dict[str, Equal[Needs]] = {
-    "ib.same": Equal(
+EQUAL: dict[str, EqualOnAll[Requirements]] = {
+    "ib.same": EqualOnAll(
         kind,
         "FAIL",
         "NCCL mixes no link layers, and the slowest host sets the pace: use equal hosts.",
     ),
-    "ib.fw": Equal(firmware, "WARN", "Bring the adapters to one firmware."),
+    "ib.fw": EqualOnAll(firmware, "WARN", "Bring the adapters to one firmware."),
 }

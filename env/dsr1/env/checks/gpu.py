@@ -7,9 +7,9 @@ from typing import Any
 from dsr1.env.checks.judging import (
     NONSENSE,
     ORDER,
-    Judge,
-    Needs,
-    Unknown,
+    CheckFunction,
+    Requirements,
+    UnknownFact,
     Verdict,
     known,
     on_gpus,
@@ -36,11 +36,11 @@ RECOVERY = {
     4: "a drain and a reset",
 }
 
-Said = tuple[str, str] | None
+Reported = tuple[str, str] | None
 """A verdict and what is wrong with one GPU; None: nothing is."""
 
 
-class Gpu:
+class GpuFact:
     """One GPU as NVML told it; what it didn't tell raises Unknown, with NVML's own reason."""
 
     def __init__(self, told: dict[str, Any]) -> None:
@@ -49,58 +49,60 @@ class Gpu:
     def __getitem__(self, name: str) -> Any:
         value = self._told.get(name)
         if value is None:
-            raise Unknown(f"{name}: {self._told.get('problems', {}).get(name, 'not told')}")
+            raise UnknownFact(f"{name}: {self._told.get('problems', {}).get(name, 'not told')}")
         if name in GPU_KINDS and not GPU_KINDS[name](value):
-            raise Unknown(f"{name}: makes no sense: {str(value)[:80]}")
+            raise UnknownFact(f"{name}: makes no sense: {str(value)[:80]}")
         return value
 
 
-def gpus_of(facts: Facts, needs: Needs) -> list[dict[str, Any]]:
+def gpu_facts(facts: Facts, needs: Requirements) -> list[dict[str, Any]]:
     """Those that the plan takes; that there are too few is gpu.count's to say. Unknown: NVML tells
     of none."""
     gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
     if not gpus:
-        raise Unknown("NVML tells of no GPU")
+        raise UnknownFact("NVML tells of no GPU")
     return gpus[: needs.gpus]
 
 
-def fail(text: str) -> Said:
+def fail(text: str) -> Reported:
     return "FAIL", text
 
 
-def warn(text: str) -> Said:
+def warn(text: str) -> Reported:
     return "WARN", text
 
 
-def each_gpu(look: Callable[[Gpu], Said], wanted: str, fix: str) -> Judge:
+def each_gpu(look: Callable[[GpuFact], Reported], wanted: str, fix: str) -> CheckFunction:
     """The worst of all; without any that is bad, one that is not known leaves the check UNKNOWN."""
 
-    def judge(facts: Facts, needs: Needs) -> Verdict:
-        said = [_look(look, gpu) for gpu in gpus_of(facts, needs)]
+    def judge(facts: Facts, needs: Requirements) -> Verdict:
+        said = [_look(look, gpu) for gpu in gpu_facts(facts, needs)]
         bad = {index: trouble for index, trouble in enumerate(said) if isinstance(trouble, tuple)}
         if bad:
             worst = min((verdict for verdict, _ in bad.values()), key=ORDER.index)
             return Verdict(
-                worst, fold({index: text for index, (_, text) in bad.items()}), wanted, fix
+                worst, fold_gpus({index: text for index, (_, text) in bad.items()}), wanted, fix
             )
-        unknown = {index: str(why) for index, why in enumerate(said) if isinstance(why, Unknown)}
+        unknown = {
+            index: str(why) for index, why in enumerate(said) if isinstance(why, UnknownFact)
+        }
         if unknown:
-            raise Unknown(fold(unknown))
+            raise UnknownFact(fold_gpus(unknown))
         return Verdict("PASS", wanted, wanted)
 
     return on_gpus(judge)
 
 
-def _look(look: Callable[[Gpu], Said], told: dict[str, Any]) -> Said | Unknown:
+def _look(look: Callable[[GpuFact], Reported], told: dict[str, Any]) -> Reported | UnknownFact:
     try:
-        return look(Gpu(told))
-    except Unknown as unknown:
+        return look(GpuFact(told))
+    except UnknownFact as unknown:
         return unknown
     except NONSENSE as error:
-        return Unknown(f"makes no sense: {error!r}")
+        return UnknownFact(f"makes no sense: {error!r}")
 
 
-def fold(texts: dict[int, str]) -> str:
+def fold_gpus(texts: dict[int, str]) -> str:
     """`GPU 0-3,7 has ...; GPU 5 is ...`: those that say the same once."""
     same: dict[str, list[int]] = {}
     for index, text in texts.items():
@@ -123,13 +125,13 @@ def _ranges(numbers: list[int]) -> Iterator[str]:
         first = last = number
 
 
-def model(gpu: Gpu) -> Said:
+def model(gpu: GpuFact) -> Reported:
     name, capability = gpu["name"], gpu["capability"]
     return None if capability == HOPPER else fail(f"is {name}, compute capability {capability}")
 
 
-def memory_of(facts: Facts, needs: Needs) -> Verdict:
-    sizes = sorted({round(Gpu(gpu)["memory"] / GIB) for gpu in gpus_of(facts, needs)})
+def memory_of(facts: Facts, needs: Requirements) -> Verdict:
+    sizes = sorted({round(GpuFact(gpu)["memory"] / GIB) for gpu in gpu_facts(facts, needs)})
     seen = ", ".join(f"{size} GiB" for size in sizes)
     return passed(
         len(sizes) == 1,
@@ -140,12 +142,12 @@ def memory_of(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def mig(gpu: Gpu) -> Said:
+def mig(gpu: GpuFact) -> Reported:
     current, pending = gpu["mig"]
     return fail(f"has MIG {current}, after a reset {pending}") if current or pending else None
 
 
-def compute_mode(gpu: Gpu) -> Said:
+def compute_mode(gpu: GpuFact) -> Reported:
     mode = gpu["compute_mode"]
     if mode == 0:
         return None
@@ -156,16 +158,16 @@ def compute_mode(gpu: Gpu) -> Said:
     )
 
 
-def persistence(gpu: Gpu) -> Said:
+def persistence(gpu: GpuFact) -> Reported:
     return None if gpu["persistence"] == 1 else warn("has it off")
 
 
-def ecc(gpu: Gpu) -> Said:
+def ecc(gpu: GpuFact) -> Reported:
     current, pending = gpu["ecc"]
     return None if current and pending else warn(f"has ECC {current}, after a reset {pending}")
 
 
-def uncorrected(gpu: Gpu) -> Said:
+def uncorrected(gpu: GpuFact) -> Reported:
     if found := gpu["ecc_uncorrected"]:
         return fail(f"had {found} since the driver was loaded")
     if (found := gpu["ecc_sram_uncorrected"]) > SRAM_UNCORRECTED_MOST:
@@ -177,13 +179,13 @@ def uncorrected(gpu: Gpu) -> Said:
     )
 
 
-def corrected(gpu: Gpu) -> Said:
+def corrected(gpu: GpuFact) -> Reported:
     sram, dram = gpu["ecc_sram_corrected"], gpu["ecc_dram_corrected"]
     good = sram < SRAM_CORRECTED_MOST and dram < DRAM_CORRECTED_MOST
     return None if good else warn(f"had {sram} in its SRAM, {dram} in its memory")
 
 
-def remapped(gpu: Gpu) -> Said:
+def remapped(gpu: GpuFact) -> Reported:
     """(correctable, uncorrectable, pending, failure)."""
     _, rows, pending, failure = gpu["remapped"]
     words = [
@@ -195,12 +197,12 @@ def remapped(gpu: Gpu) -> Said:
     return warn(f"has {rows} rows remapped after uncorrectable errors") if rows else None
 
 
-def recovery(gpu: Gpu) -> Said:
+def recovery(gpu: GpuFact) -> Reported:
     action = gpu["recovery_action"]
     return fail(f"wants {RECOVERY.get(action, f'action {action}')}") if action else None
 
 
-def throttled(gpu: Gpu) -> Said:
+def throttled(gpu: GpuFact) -> Reported:
     reasons = gpu["throttle"]
     hard = [word for bit, word in HARD_THROTTLE.items() if reasons & bit]
     if hard:
@@ -208,7 +210,7 @@ def throttled(gpu: Gpu) -> Said:
     return warn("is slowed by its temperature") if reasons & SOFT_THROTTLE else None
 
 
-def temperature(gpu: Gpu) -> Said:
+def temperature(gpu: GpuFact) -> Reported:
     celsius, slowdown = gpu["temperature"], gpu["temperature_slowdown"]
     return (
         warn(f"has {celsius} C, slows down at {slowdown}")
@@ -217,7 +219,7 @@ def temperature(gpu: Gpu) -> Said:
     )
 
 
-def power(gpu: Gpu) -> Said:
+def power(gpu: GpuFact) -> Reported:
     limit, default = gpu["power_limit"], gpu["power_default"]
     return (
         warn(f"is limited to {limit / 1000:.0f} W of {default / 1000:.0f}")
@@ -226,12 +228,12 @@ def power(gpu: Gpu) -> Said:
     )
 
 
-def clocks(gpu: Gpu) -> Said:
+def clocks(gpu: GpuFact) -> Reported:
     target, most = gpu["clock_target"], gpu["clock_max"]
     return warn(f"is set to {target} MHz of {most}") if 0 < target < most else None
 
 
-def pcie(gpu: Gpu) -> Said:
+def pcie(gpu: GpuFact) -> Reported:
     """A link that idles runs at a lower generation."""
     width, widest = gpu["pcie_width"], gpu["pcie_width_max"]
     if width < widest:
@@ -240,29 +242,29 @@ def pcie(gpu: Gpu) -> Said:
     return warn(f"has generation {now} of {best}") if now < best else None
 
 
-def replays(gpu: Gpu) -> Said:
+def replays(gpu: GpuFact) -> Reported:
     found, grown = gpu["pcie_replays"], gpu["grown"]["pcie_replays"]
     return warn(f"had {found}, {grown} in the last second") if grown else None
 
 
-def inforom(gpu: Gpu) -> Said:
+def inforom(gpu: GpuFact) -> Reported:
     try:
         gpu["inforom"]
-    except Unknown as unknown:
+    except UnknownFact as unknown:
         if "orrupt" in str(unknown):
             return fail("has a corrupted one")
         raise
     return None
 
 
-def vbios(facts: Facts, needs: Needs) -> Verdict:
-    versions = sorted({str(Gpu(gpu)["vbios"]) for gpu in gpus_of(facts, needs)})
+def vbios(facts: Facts, needs: Requirements) -> Verdict:
+    versions = sorted({str(GpuFact(gpu)["vbios"]) for gpu in gpu_facts(facts, needs)})
     return passed(
         len(versions) == 1, "WARN", ", ".join(versions), "one version", "Have the odd ones flashed."
     )
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "gpu.model": each_gpu(
         model, "Hopper, compute capability 9.0", "The kernels here are Hopper's: use H100s."
     ),

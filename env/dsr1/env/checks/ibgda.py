@@ -1,7 +1,7 @@
 """Checks of what IBGDA (NVSHMEM's transport that GPUs drive) needs of a host; DeepEP between hosts
 goes by it."""
 
-from dsr1.env.checks.judging import Judge, Needs, Verdict, known, known_or, passed
+from dsr1.env.checks.judging import CheckFunction, Requirements, Verdict, known, known_or, passed
 from dsr1.env.ibgda import handler, has_regkeys, nvshmem_version
 from dsr1.hosts.protocol.adapters import has_dma_buf
 from dsr1.hosts.protocol.fact import Facts
@@ -18,13 +18,13 @@ REBOOT = (
 WAYS = {"cpu": "GDRCopy", "cpu_host_memory": "host memory"}
 
 
-def for_deepep(judge: Judge) -> Judge:
+def for_deepep(judge: CheckFunction) -> CheckFunction:
     return lambda facts, needs: (
         judge(facts, needs) if needs.ibgda else Verdict("SKIP", "no DeepEP between hosts", "")
     )
 
 
-def registrable(facts: Facts, needs: Needs) -> Verdict:
+def registrable(facts: Facts, needs: Requirements) -> Verdict:
     driver, kernel = known(facts, "nvidia.driver"), known(facts, "kernel.release")
     kind, wanted = (
         "open" if driver["open"] else "closed",
@@ -37,7 +37,7 @@ def registrable(facts: Facts, needs: Needs) -> Verdict:
     return passed(peermem, "FAIL", seen, wanted, "modprobe nvidia_peermem")
 
 
-def driver_kind(facts: Facts, needs: Needs) -> Verdict:
+def driver_kind(facts: Facts, needs: Requirements) -> Verdict:
     driver = known(facts, "nvidia.driver")
     fix = (
         "Install the open kernel modules of this version: with them adapters reach GPU memory by"
@@ -52,7 +52,7 @@ def driver_kind(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def params(facts: Facts, needs: Needs) -> Verdict:
+def params(facts: Facts, needs: Requirements) -> Verdict:
     """The keys of the loaded module; without them, whether this NVSHMEM can let the CPU ring the
     doorbell."""
     loaded = known(facts, "nvidia.params")
@@ -80,7 +80,7 @@ def params(facts: Facts, needs: Needs) -> Verdict:
     return Verdict("FAIL", f"{seen}; this NVSHMEM has no way around", wanted, fix)
 
 
-def gdrcopy(facts: Facts, needs: Needs) -> Verdict:
+def gdrcopy(facts: Facts, needs: Requirements) -> Verdict:
     usable = known(facts, "gdrcopy.usable") is True
     fix = "Install gdrcopy's gdrdrv-dkms (2.5.2 or newer on kernels from 6.15 on), modprobe gdrdrv."
     return passed(
@@ -92,7 +92,7 @@ def gdrcopy(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "ibgda.params": for_deepep(params),
     "ibgda.gdrcopy": for_deepep(gdrcopy),
     "ibgda.mem_reg": for_deepep(registrable),

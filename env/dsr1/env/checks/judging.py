@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from dsr1.env.checks.selection import Selection
 
 ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
-Told = TypeVar("Told")
+ValueT = TypeVar("ValueT")
 
-Site = Mapping[str, Facts]
+FactsOfHosts = Mapping[str, Facts]
 """The facts of every host, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class EngineShape:
     """How an engine deals the model to its GPUs. `expert_ranks` counts all that experts are dealt
     over.
 
@@ -54,7 +54,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class HostRequirements:
     """What the plan takes of one host: GPUs, every port that its processes bind there, and the
     user's own adapters.
 
@@ -68,7 +68,7 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Requirements:
     """What the plan asks of its hosts. `gpus` is per host; 0: it runs without. `weights`: it reads
     the model's.
 
@@ -81,18 +81,18 @@ class Needs:
 
     gpus: int
     hosts: int
-    shares: tuple[Share, ...] = ()
+    shares: tuple[EngineShape, ...] = ()
     weights: bool = True
     ports: tuple[int, ...] = ()
     etcd: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
     folders: Mapping[str, int] = field(default_factory=dict)
-    own: Mapping[str, Own] = field(default_factory=dict)
+    own: Mapping[str, HostRequirements] = field(default_factory=dict)
     hca: tuple[str, ...] = ()
     selection: "Selection | str | None" = None
 
-    def on(self, host: str) -> "Needs":
+    def on(self, host: str) -> "Requirements":
         own = self.own.get(host)
         return self if own is None else replace(self, gpus=own.gpus, ports=own.ports, hca=own.hca)
 
@@ -126,14 +126,14 @@ class Verdict:
     fix: str = ""
 
 
-class Unknown(Exception):
+class UnknownFact(Exception):
     """The fact that a judge needs could not be read."""
 
 
 NONSENSE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What a judge raises on a fact that lies about its shape: drivers and file systems do."""
 
-Judge = Callable[[Facts, Needs], Verdict]
+CheckFunction = Callable[[Facts, Requirements], Verdict]
 
 
 def known(facts: Facts, name: str) -> Any:
@@ -141,9 +141,9 @@ def known(facts: Facts, name: str) -> Any:
     kind."""
     fact = facts.get(name)
     if fact is None or fact.value is None:
-        raise Unknown(f"{fact.source}: {fact.problem}" if fact else f"{name} was not gathered")
+        raise UnknownFact(f"{fact.source}: {fact.problem}" if fact else f"{name} was not gathered")
     if name in KINDS and not KINDS[name](fact.value):
-        raise Unknown(f"{fact.source}: makes no sense: {str(fact.value)[:80]}")
+        raise UnknownFact(f"{fact.source}: makes no sense: {str(fact.value)[:80]}")
     return fact.value
 
 
@@ -162,10 +162,12 @@ def not_known(why: str) -> Verdict:
     )
 
 
-def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) -> Finding:
+def judge_host(
+    check: str, judge: CheckFunction, host: str, facts: Facts, needs: Requirements
+) -> Finding:
     try:
         said = judge(facts, needs)
-    except Unknown as unknown:
+    except UnknownFact as unknown:
         said = not_known(str(unknown))
     except NONSENSE as error:
         said = not_known(f"a fact that makes no sense: {error!r}")
@@ -173,17 +175,19 @@ def judge_host(check: str, judge: Judge, host: str, facts: Facts, needs: Needs) 
 
 
 @dataclass(frozen=True, slots=True)
-class Equal(Generic[Told]):
+class EqualOnAll(Generic[ValueT]):
     """What must be the same on all hosts, by name. `gpus`: where the plan takes GPUs, among the
     hosts of an engine."""
 
-    read: Callable[[Told], Mapping[str, str]]
+    read: Callable[[ValueT], Mapping[str, str]]
     verdict: str
     fix: str
     gpus: bool = False
 
 
-def judge_equal(check: str, equal: Equal[Told], site: Mapping[str, Told]) -> Iterator[Finding]:
+def judge_equal(
+    check: str, equal: EqualOnAll[ValueT], site: Mapping[str, ValueT]
+) -> Iterator[Finding]:
     """Hosts that differ from most are named, with what they differ in; without a majority, all
     are."""
     seen = {host: _read(equal.read, facts) for host, facts in site.items()}
@@ -227,38 +231,38 @@ def _difference(name: str, here: str, usual: str | None) -> str:
     )
 
 
-def _read(read: Callable[[Told], Mapping[str, str]], told: Told) -> Mapping[str, str] | str:
+def _read(read: Callable[[ValueT], Mapping[str, str]], told: ValueT) -> Mapping[str, str] | str:
     """As text: why it can't be read."""
     try:
         values = read(told)
         if not all(isinstance(text, str) for pair in values.items() for text in pair):
             raise TypeError(values)
         return values
-    except Unknown as unknown:
+    except UnknownFact as unknown:
         return str(unknown)
     except NONSENSE as error:
         return f"a fact that makes no sense: {error!r}"
 
 
 def judge_across(
-    check: str, judge: Callable[[str, Site], Iterator[Finding]], site: Site
+    check: str, judge: Callable[[str, FactsOfHosts], Iterator[Finding]], site: FactsOfHosts
 ) -> list[Finding]:
     """A fact that makes no sense leaves the check unknown on every host: they were compared with
     it."""
     try:
         return list(judge(check, site))
-    except (Unknown, *NONSENSE) as error:
+    except (UnknownFact, *NONSENSE) as error:
         said = not_known(f"a fact that makes no sense: {error!r}")
         return [
             Finding(host, check, said.verdict, said.seen, said.wanted, said.fix) for host in site
         ]
 
 
-def circles(hosts: Iterable[str], needs: Needs) -> list[list[str]]:
+def circles(hosts: Iterable[str], needs: Requirements) -> list[list[str]]:
     """Hosts that have an engine in common, also by way of others. Those of none are one circle."""
     found: list[tuple[set[str], list[str]]] = []
     for host in hosts:
-        mine = {*needs.own.get(host, Own()).engines} or {""}
+        mine = {*needs.own.get(host, HostRequirements()).engines} or {""}
         touched = [circle for circle in found if circle[0] & mine]
         joined = (
             mine.union(*(engines for engines, _ in touched)),
@@ -268,12 +272,12 @@ def circles(hosts: Iterable[str], needs: Needs) -> list[list[str]]:
     return [names for _, names in found]
 
 
-def across(site: Site, name: str) -> Iterator[tuple[str, Any]]:
+def across(site: FactsOfHosts, name: str) -> Iterator[tuple[str, Any]]:
     """A fact of every host; None where it could not be read."""
     yield from ((host, known_or(facts, name, None)) for host, facts in site.items())
 
 
-def told(seen: str) -> Verdict:
+def readable_values(seen: str) -> Verdict:
     """What is worth knowing, and no reason to worry."""
     return Verdict("PASS", seen, "nothing: for information")
 
@@ -282,7 +286,7 @@ def skipped(why: str) -> Verdict:
     return Verdict("SKIP", why, "")
 
 
-def on_gpus(judge: Judge, least: int = 1) -> Judge:
+def on_gpus(judge: CheckFunction, least: int = 1) -> CheckFunction:
     """A plan that takes fewer GPUs of a host has nothing to judge there."""
     why = "a plan without GPUs" if least == 1 else f"fewer than {least} GPUs of this host"
     return lambda facts, needs: judge(facts, needs) if needs.gpus >= least else skipped(why)

@@ -3,7 +3,7 @@ it UNKNOWN."""
 
 from collections.abc import Callable, Mapping
 
-Kind = Callable[[object], bool]
+ValueKind = Callable[[object], bool]
 
 
 def count(value: object) -> bool:
@@ -47,7 +47,7 @@ def flags(value: object) -> bool:
     return isinstance(value, Mapping) and all(type(word) is bool for word in value.values())
 
 
-def counts(length: int) -> Kind:
+def counts(length: int) -> ValueKind:
     return lambda value: isinstance(value, list) and len(value) == length and all(map(count, value))
 
 
@@ -55,7 +55,7 @@ def pairs(value: object) -> bool:
     return isinstance(value, list) and all(map(counts(2), value))
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, ValueKind] = {
     "cgroup.cpus": limit,
     "cgroup.memory": limit,
     "cgroup.pids": limit,
@@ -129,7 +129,7 @@ KINDS: Mapping[str, Kind] = {
     "software.wishes": table,
     "user": text,
 }
-GPU_KINDS: Mapping[str, Kind] = {
+GPU_KINDS: Mapping[str, ValueKind] = {
     **dict.fromkeys(("name", "vbios", "inforom"), text),
     **dict.fromkeys(("capability", "mig", "ecc"), counts(2)),
     **dict.fromkeys(

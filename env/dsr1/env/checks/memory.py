@@ -2,8 +2,17 @@
 
 from dataclasses import dataclass
 
-from dsr1.env.checks.gpu import Gpu, gpus_of
-from dsr1.env.checks.judging import ORDER, Judge, Needs, Share, Verdict, known, known_or, on_gpus
+from dsr1.env.checks.gpu import GpuFact, gpu_facts
+from dsr1.env.checks.judging import (
+    ORDER,
+    CheckFunction,
+    EngineShape,
+    Requirements,
+    Verdict,
+    known,
+    known_or,
+    on_gpus,
+)
 from dsr1.env.checks.software import numbers
 from dsr1.env.model_memory import (
     COMMUNICATORS,
@@ -33,7 +42,7 @@ FIX = (
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchLimits:
     """What the recipe says, and vLLM's defaults for the rest."""
 
     tokens: int
@@ -42,10 +51,10 @@ class Batch:
     utilization: float
 
 
-def make_batch(share: Share, shape: ModelShape, vllm: str) -> Batch:
+def make_batch(share: EngineShape, shape: ModelShape, vllm: str) -> BatchLimits:
     """`vllm` is the installed version; empty: not known."""
     tokens = share.tokens or (LOW_LATENCY_TOKENS if share.backend in LOW_LATENCY else TOKENS)
-    return Batch(
+    return BatchLimits(
         tokens,
         share.sequences or min(SEQUENCES, tokens),
         share.context or shape.max_position_embeddings,
@@ -53,9 +62,9 @@ def make_batch(share: Share, shape: ModelShape, vllm: str) -> Batch:
     )
 
 
-def memory(facts: Facts, needs: Needs) -> Verdict:
+def memory(facts: Facts, needs: Requirements) -> Verdict:
     """The worst of the plan's engines, on the smallest GPU."""
-    smallest = min(Gpu(gpu)["memory"] for gpu in gpus_of(facts, needs))
+    smallest = min(GpuFact(gpu)["memory"] for gpu in gpu_facts(facts, needs))
     model, vllm = known(facts, "model.config"), known_or(facts, "software", {}).get("vllm", "")
     shapes = [(share, parse_shape(share.config_of(model))) for share in needs.shares]
     verdicts = [
@@ -64,7 +73,7 @@ def memory(facts: Facts, needs: Needs) -> Verdict:
     return min(verdicts, key=lambda verdict: ORDER.index(verdict.verdict))
 
 
-def terms_of(shape: ModelShape, share: Share, batch: Batch) -> dict[str, int]:
+def terms_of(shape: ModelShape, share: EngineShape, batch: BatchLimits) -> dict[str, int]:
     """Bytes on each GPU, by what takes them."""
     experts = shape.n_routed_experts + share.redundant_experts
     graphs = (
@@ -82,12 +91,12 @@ def terms_of(shape: ModelShape, share: Share, batch: Batch) -> dict[str, int]:
     return {name: size for name, size in terms.items() if size}
 
 
-def _without_graphs(share: Share) -> bool:
+def _without_graphs(share: EngineShape) -> bool:
     """vLLM turns them off for these kernels."""
     return share.backend == "deepep_high_throughput" and share.expert_ranks > share.tensor_ranks
 
 
-def deepep_buffers(shape: ModelShape, share: Share, experts: int, tokens: int) -> int:
+def deepep_buffers(shape: ModelShape, share: EngineShape, experts: int, tokens: int) -> int:
     """As vLLM asks for them (device_communicators/all2all.py)."""
     if share.backend == "deepep_low_latency":
         return DEEPEP_BUFFER + deepep_low_latency(shape, experts, tokens)
@@ -96,7 +105,7 @@ def deepep_buffers(shape: ModelShape, share: Share, experts: int, tokens: int) -
     return 0
 
 
-def fit(shape: ModelShape, share: Share, batch: Batch, gpu_bytes: int) -> Verdict:
+def fit(shape: ModelShape, share: EngineShape, batch: BatchLimits, gpu_bytes: int) -> Verdict:
     """All of it in one line, so that it can be checked by hand."""
     terms = terms_of(shape, share, batch)
     budget = int(gpu_bytes * batch.utilization)
@@ -116,4 +125,4 @@ def fit(shape: ModelShape, share: Share, batch: Batch, gpu_bytes: int) -> Verdic
     )
 
 
-JUDGES: dict[str, Judge] = {"cfg.memory": on_gpus(memory)}
+JUDGES: dict[str, CheckFunction] = {"cfg.memory": on_gpus(memory)}

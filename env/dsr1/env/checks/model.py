@@ -7,10 +7,10 @@ from typing import Any
 
 from dsr1.env.checks.judging import (
     NONSENSE,
-    Judge,
-    Needs,
-    Site,
-    Unknown,
+    CheckFunction,
+    FactsOfHosts,
+    Requirements,
+    UnknownFact,
     Verdict,
     known,
     known_or,
@@ -50,7 +50,7 @@ def shards_of(files: Mapping[str, Any]) -> dict[str, Any]:
     return {name: file for name, file in files.items() if name.endswith(".safetensors")}
 
 
-def size_of(files: Mapping[str, dict[str, Any]]) -> int:
+def file_size(files: Mapping[str, dict[str, Any]]) -> int:
     return sum(file["size"] or 0 for file in files.values())
 
 
@@ -74,10 +74,10 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def on_host(judge: Judge) -> Judge:
+def on_host(judge: CheckFunction) -> CheckFunction:
     """What is still to be downloaded can't be judged yet, and what is never read need not be."""
 
-    def judged(facts: Facts, needs: Needs) -> Verdict:
+    def judged(facts: Facts, needs: Requirements) -> Verdict:
         if not needs.weights:
             return Verdict("SKIP", "the plan reads no weights", "")
         return Verdict("SKIP", "not on this host", "") if is_absent(facts) else judge(facts, needs)
@@ -85,7 +85,7 @@ def on_host(judge: Judge) -> Judge:
     return judged
 
 
-def folder(facts: Facts, needs: Needs) -> Verdict:
+def folder(facts: Facts, needs: Requirements) -> Verdict:
     if is_absent(facts) and not facts["model.folder"].source:
         return Verdict("SKIP", "the plan needs none", "")
     if hub_id := to_download(facts):
@@ -116,13 +116,15 @@ def _kind(config: object) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def shards(facts: Facts, needs: Needs) -> Verdict:
+def shards(facts: Facts, needs: Requirements) -> Verdict:
     files = files_of(facts)
     wrong = [f"{name}: {what}" for name, file in files.items() if (what := problem_of(file))]
     wrong += uncounted(list(shards_of(files)))
     if not shards_of(files):
         wrong.append("no *.safetensors at all")
-    seen = some(wrong) if wrong else f"{len(shards_of(files))} shards, {size_of(files) / GB:.1f} GB"
+    seen = (
+        some(wrong) if wrong else f"{len(shards_of(files))} shards, {file_size(files) / GB:.1f} GB"
+    )
     wanted = "every shard of the index, of the size that its header tells"
     shut = all(line.endswith(SHUT) for line in wrong)
     fix = (
@@ -151,7 +153,7 @@ def uncounted(names: list[str]) -> list[str]:
     )
 
 
-def incomplete(facts: Facts, needs: Needs) -> Verdict:
+def incomplete(facts: Facts, needs: Requirements) -> Verdict:
     left = known(facts, "model.leftovers")
     fix = (
         "Wait for the download that goes on; after one that was broken off, fetch again or delete"
@@ -160,7 +162,7 @@ def incomplete(facts: Facts, needs: Needs) -> Verdict:
     return passed(not left, "FAIL", some(left) or "none", "no unfinished download", fix)
 
 
-def tokenizer(facts: Facts, needs: Needs) -> Verdict:
+def tokenizer(facts: Facts, needs: Requirements) -> Verdict:
     files = files_of(facts)
     lacking = [
         name for name in ("tokenizer_config.json", "generation_config.json") if name not in files
@@ -182,10 +184,10 @@ def tokenizer(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def file_system(facts: Facts, needs: Needs) -> Verdict:
+def model_file_system(facts: Facts, needs: Requirements) -> Verdict:
     """vLLM reads ahead by itself from NFS and Lustre alone, and only what 90 % of the memory can
     hold."""
-    fs, size = known(facts, "model.fs"), size_of(files_of(facts))
+    fs, size = known(facts, "model.fs"), file_size(files_of(facts))
     far = fs["type"] in NETWORK or fs["type"].startswith(
         ("fuse", "beegfs", "gpfs", "ceph", "wekafs")
     )
@@ -205,10 +207,10 @@ def file_system(facts: Facts, needs: Needs) -> Verdict:
     return passed(not big, "WARN", seen, "a disk of this host, for a model of this size", fix)
 
 
-def page_cache(facts: Facts, needs: Needs) -> Verdict:
+def page_cache(facts: Facts, needs: Requirements) -> Verdict:
     """Every rank of a host reads the same files: the first from the disk, the others from memory if
     that holds them."""
-    size, memory = size_of(files_of(facts)), known(facts, "memory.available")
+    size, memory = file_size(files_of(facts)), known(facts, "memory.available")
     seen = f"{size / GB:.1f} GB of model, {memory / GB:.1f} GB of memory available"
     fix = (
         "Each rank will read the disk anew, and vLLM won't prefetch: args:"
@@ -220,7 +222,7 @@ def page_cache(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def download(facts: Facts, needs: Needs) -> Verdict:
+def download(facts: Facts, needs: Requirements) -> Verdict:
     hub_id = to_download(facts)
     size = HUB_BYTES.get(hub_id)
     if not hub_id or size is None:
@@ -236,7 +238,7 @@ def download(facts: Facts, needs: Needs) -> Verdict:
     return passed(cache["free"] >= 1.1 * size, "FAIL", seen, wanted, fix)
 
 
-def hashes(facts: Facts, needs: Needs) -> Verdict:
+def hashes(facts: Facts, needs: Requirements) -> Verdict:
     """Against the record that `fetch` writes beside the model: the hub's own. People do change a
     config.json."""
     found, recorded = known_or(facts, "model.hashes", None), known_or(facts, "model.sums", {})
@@ -257,7 +259,7 @@ def hashes(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def same(site: Site) -> Iterator[Finding]:
+def same(site: FactsOfHosts) -> Iterator[Finding]:
     """Names, sizes and the small files' contents, and the shards' too where they were hashed."""
     seen = {host: _signatures(facts) for host, facts in site.items()}
     told = {host: signatures for host, signatures in seen.items() if signatures is not None}
@@ -288,7 +290,7 @@ def _signatures(facts: Facts) -> dict[str, str] | None:
     try:
         files, hashed = files_of(facts), known_or(facts, "model.hashes", {})
         return {name: _signature(file, hashed.get(name, "")) for name, file in files.items()}
-    except (Unknown, *NONSENSE):
+    except (UnknownFact, *NONSENSE):
         return None
 
 
@@ -322,14 +324,14 @@ def _short(signatures: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "model.dir": folder,
     "model.shards": on_host(shards),
     "model.incomplete": on_host(incomplete),
     "model.tokenizer": on_host(tokenizer),
-    "model.fs": on_host(file_system),
+    "model.fs": on_host(model_file_system),
     "model.cache": on_host(page_cache),
     "model.hash": on_host(hashes),
     "disk.download": download,
 }
-ACROSS: dict[str, Callable[[Site], Iterator[Finding]]] = {"model.same": same}
+ACROSS: dict[str, Callable[[FactsOfHosts], Iterator[Finding]]] = {"model.same": same}

@@ -6,10 +6,10 @@ from fnmatch import fnmatch
 from typing import Any
 
 from dsr1.env.checks.judging import (
-    Judge,
-    Needs,
-    Site,
-    Unknown,
+    CheckFunction,
+    FactsOfHosts,
+    Requirements,
+    UnknownFact,
     Verdict,
     across,
     known,
@@ -26,11 +26,11 @@ VIRTUAL = ("docker*", "virbr*", "cni*", "veth*", "tailscale*", "wg*", "flannel*"
 MOST = 12
 
 
-def shorten(words: list[str]) -> str:
+def first_words(words: list[str]) -> str:
     return ", ".join(words[:MOST]) + (", ..." if len(words) > MOST else "")
 
 
-def route(facts: Facts, needs: Needs) -> Verdict:
+def route(facts: Facts, needs: Requirements) -> Verdict:
     control = known_or(facts, "net.control", None)
     if control is None and "net.control" in facts and not facts["net.control"].problem:
         return skipped("nobody to talk to")
@@ -53,17 +53,17 @@ def route(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def ports_free(facts: Facts, needs: Needs) -> Verdict:
+def ports_free(facts: Facts, needs: Requirements) -> Verdict:
     """The agent reserves them later, and tries to bind them; this finds the foreign ones before
     anything starts."""
     held, wanted = known(facts, "net.listening"), sorted(set(needs.ports))
     taken = [f"{port} is held by {held[str(port)]}" for port in wanted if str(port) in held]
-    seen = shorten(taken) or f"{len(wanted)} free"
+    seen = first_words(taken) or f"{len(wanted)} free"
     fix = "End that process, or choose another port in the recipe (`dsr1 ps` lists your runs)."
     return passed(not taken, "FAIL", seen, "the plan's ports, free", fix)
 
 
-def overlap(facts: Facts, needs: Needs) -> Verdict:
+def overlap(facts: Facts, needs: Requirements) -> Verdict:
     """Ranges such as vLLM's [base, base + ranks) for NIXL and KV events must not meet."""
     doubles = [
         f"{port} ({count} times)"
@@ -71,10 +71,10 @@ def overlap(facts: Facts, needs: Needs) -> Verdict:
         if count > 1
     ]
     fix = "Move ports.base, or the port that the recipe names, away from the others."
-    return passed(not doubles, "FAIL", shorten(doubles) or "disjoint", "every port once", fix)
+    return passed(not doubles, "FAIL", first_words(doubles) or "disjoint", "every port once", fix)
 
 
-def ephemeral(facts: Facts, needs: Needs) -> Verdict:
+def ephemeral(facts: Facts, needs: Requirements) -> Verdict:
     """A port in the range of outgoing connections can be taken by any of them, before its process
     binds it."""
     (low, high), reserved = known(facts, "net.ephemeral"), known(facts, "net.reserved")
@@ -85,20 +85,24 @@ def ephemeral(facts: Facts, needs: Needs) -> Verdict:
     ranges = [f"{first}-{last}" for first, last in reserved]
     setting = f"sysctl -w net.ipv4.ip_local_reserved_ports={','.join((*ranges, *risky))}"
     fix = f"Choose ports outside {low}-{high}, or reserve them as root: {setting}"
-    seen = f"{shorten(risky)} in {low}-{high}" if risky else f"none in {low}-{high}"
+    seen = f"{first_words(risky)} in {low}-{high}" if risky else f"none in {low}-{high}"
     return passed(not risky, "WARN", seen, "ports that no outgoing connection takes", fix)
 
 
-def privileged(facts: Facts, needs: Needs) -> Verdict:
+def privileged(facts: Facts, needs: Requirements) -> Verdict:
     first = known(facts, "net.unprivileged")
     low = [str(port) for port in sorted(set(needs.ports)) if port < first]
     fix = f"Choose ports of {first} or above in the recipe."
     return passed(
-        not low, "FAIL", shorten(low) or f"none below {first}", "ports that any user may bind", fix
+        not low,
+        "FAIL",
+        first_words(low) or f"none below {first}",
+        "ports that any user may bind",
+        fix,
     )
 
 
-def proxy(facts: Facts, needs: Needs) -> Verdict:
+def proxy(facts: Facts, needs: Requirements) -> Verdict:
     """Dynamo's and vLLM's clients heed proxies, for the hosts among themselves too."""
     found = {name.lower(): value for name, value in known(facts, "environment").items()}
     used = [name for name in ("http_proxy", "https_proxy") if found.get(name)]
@@ -115,7 +119,7 @@ def proxy(facts: Facts, needs: Needs) -> Verdict:
     return passed(good, "WARN", seen, f"no_proxy with {address}", fix)
 
 
-def etcd(facts: Facts, needs: Needs) -> Verdict:
+def etcd(facts: Facts, needs: Requirements) -> Verdict:
     """The user's own, by any of its endpoints. The run's own is waited for as it starts."""
     if not needs.etcd:
         return skipped("the run brings its own, or needs none")
@@ -135,7 +139,7 @@ def etcd(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "net.etcd": etcd,
     "net.route": route,
     "net.ports_free": ports_free,
@@ -146,7 +150,7 @@ JUDGES: dict[str, Judge] = {
 }
 
 
-def same_names(check: str, site: Site) -> Iterator[Finding]:
+def same_names(check: str, site: FactsOfHosts) -> Iterator[Finding]:
     """dsr1 gives addresses to what it starts, so a name that a host doesn't know is no harm;
     another's address is."""
     wanted, fix = (
@@ -219,7 +223,7 @@ def _is_loopback(addresses: list[str]) -> bool:
     return all(address.startswith("127.") or address == "::1" for address in addresses)
 
 
-def unique_addresses(check: str, site: Site) -> Iterator[Finding]:
+def unique_addresses(check: str, site: FactsOfHosts) -> Iterator[Finding]:
     wanted, fix = "an address of its own", "Give each host its control_address in an inventory."
     addresses = {
         host: control and control["address"] for host, control in across(site, "net.control")
@@ -245,5 +249,5 @@ def control_mtu(facts: Facts) -> dict[str, str]:
     interface = known(facts, "net.control")["interface"]
     mtu = known(facts, "net.interfaces")[interface]["mtu"]
     if not count(mtu):
-        raise Unknown(f"{interface}: its MTU is {mtu}")
+        raise UnknownFact(f"{interface}: its MTU is {mtu}")
     return {"MTU": str(mtu)}

@@ -4,7 +4,15 @@ kernels."""
 from collections.abc import Iterator
 from typing import Any
 
-from dsr1.env.checks.judging import Judge, Needs, Share, Verdict, known, on_gpus, passed
+from dsr1.env.checks.judging import (
+    CheckFunction,
+    EngineShape,
+    Requirements,
+    Verdict,
+    known,
+    on_gpus,
+    passed,
+)
 from dsr1.hosts.protocol.fact import Facts
 
 # What vLLM's and DeepEP's low-latency kernels are compiled for.
@@ -13,7 +21,7 @@ TOP_K_MOST = 11
 QUEUE_DEPTH = 1024
 
 
-def plan(facts: Facts, needs: Needs) -> Verdict:
+def plan_fits(facts: Facts, needs: Requirements) -> Verdict:
     model = known(facts, "model.config")
     configs = [(share, share.config_of(model)) for share in needs.shares]
     wrong = [
@@ -27,12 +35,12 @@ def plan(facts: Facts, needs: Needs) -> Verdict:
     return passed(not wrong, "FAIL", seen, "numbers that the model and the kernels allow", fix)
 
 
-def _summary(share: Share, config: dict[str, Any]) -> str:
+def _summary(share: EngineShape, config: dict[str, Any]) -> str:
     experts = config["n_routed_experts"] + share.redundant_experts
     return f"{share.engine}: {experts} experts over {share.expert_ranks} ranks"
 
 
-def _troubles(share: Share, config: dict[str, Any]) -> Iterator[str]:
+def _troubles(share: EngineShape, config: dict[str, Any]) -> Iterator[str]:
     experts = config["n_routed_experts"] + share.redundant_experts
     if share.expert_parallel and experts % share.expert_ranks:
         yield (
@@ -43,7 +51,7 @@ def _troubles(share: Share, config: dict[str, Any]) -> Iterator[str]:
         yield from _low_latency(share, config)
 
 
-def _low_latency(share: Share, config: dict[str, Any]) -> Iterator[str]:
+def _low_latency(share: EngineShape, config: dict[str, Any]) -> Iterator[str]:
     if config["hidden_size"] not in HIDDEN_SIZES:
         yield (
             f"hidden_size {config['hidden_size']} is none of the low-latency kernels':"
@@ -62,4 +70,4 @@ def _low_latency(share: Share, config: dict[str, Any]) -> Iterator[str]:
         )
 
 
-JUDGES: dict[str, Judge] = {"cfg.plan": on_gpus(plan)}
+JUDGES: dict[str, CheckFunction] = {"cfg.plan": on_gpus(plan_fits)}

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dsr1.env.checks.judging import NONSENSE, Needs, Unknown, known
+from dsr1.env.checks.judging import NONSENSE, Requirements, UnknownFact, known
 from dsr1.env.distance import Distance, distance
-from dsr1.env.fabric import Fabric, parse_fabric
-from dsr1.env.hcas import Choice, Hca, choose
+from dsr1.env.fabric import FabricFacts, parse_fabric
+from dsr1.env.hcas import Hca, HcaChoice, choose_hcas
 from dsr1.hosts.protocol.fact import Facts
 
 
@@ -14,8 +14,8 @@ from dsr1.hosts.protocol.fact import Facts
 class Selection:
     """What there is, and what is chosen of it."""
 
-    fabric: Fabric
-    choice: Choice
+    fabric: FabricFacts
+    choice: HcaChoice
 
     @property
     def lagging(self) -> list[Hca]:
@@ -38,11 +38,11 @@ class Selection:
         )
 
 
-def select(needs: Needs, facts: Facts) -> Needs:
+def select(needs: Requirements, facts: Facts) -> Requirements:
     """What the plan needs of this host, with its adapters chosen, or why they can't be."""
     try:
         return replace(needs, selection=_select(facts, needs.hca) if needs.rdma else None)
-    except Unknown as unknown:
+    except UnknownFact as unknown:
         return replace(needs, selection=str(unknown))
     except NONSENSE as error:
         return replace(needs, selection=f"a fact that makes no sense: {error!r}")
@@ -52,11 +52,11 @@ def _select(facts: Facts, wanted: Sequence[str]) -> Selection:
     known(facts, "ib.devices")
     fabric = parse_fabric(facts)
     assert fabric is not None
-    return Selection(fabric, choose(fabric, wanted))
+    return Selection(fabric, choose_hcas(fabric, wanted))
 
 
-def selected(needs: Needs) -> Selection:
+def selected(needs: Requirements) -> Selection:
     """Raises Unknown."""
     if not isinstance(needs.selection, Selection):
-        raise Unknown(needs.selection or "no adapters were looked at")
+        raise UnknownFact(needs.selection or "no adapters were looked at")
     return needs.selection

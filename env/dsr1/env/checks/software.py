@@ -9,9 +9,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from dsr1.env.checks.judging import (
-    Judge,
-    Needs,
-    Unknown,
+    CheckFunction,
+    Requirements,
+    UnknownFact,
     Verdict,
     known,
     known_or,
@@ -43,7 +43,7 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def packages(facts: Facts, needs: Needs) -> Verdict:
+def packages(facts: Facts, needs: Requirements) -> Verdict:
     installed = known(facts, "software")
     missing = [name for name in needs.packages if name not in installed]
     seen = ", ".join(f"{name} {installed[name]}" for name in needs.packages if name in installed)
@@ -60,14 +60,14 @@ def packages(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def pins(facts: Facts, needs: Needs) -> Verdict:
+def pins(facts: Facts, needs: Requirements) -> Verdict:
     """All of the plan's pairs, as the distributions' own metadata has them."""
     if not needs.pins:
         return skipped("nothing that asks for a version")
     installed, wishes = known(facts, "software"), known(facts, "software.wishes")
     wanted = {pair: asked(wishes[pair[0]], pair[1]) for pair in needs.pins if wishes.get(pair[0])}
     if len(wanted) < len(needs.pins):
-        raise Unknown(
+        raise UnknownFact(
             "no metadata of"
             f" {', '.join(sorted({name for name, _ in needs.pins} - {n for n, _ in wanted}))}"
         )
@@ -123,7 +123,7 @@ def _meets(version: str | None, specifiers: list[str]) -> bool:
     )
 
 
-def deepep(facts: Facts, needs: Needs) -> Verdict:
+def deepep(facts: Facts, needs: Requirements) -> Verdict:
     backends = [backend for backend in needs.backends if backend.startswith("deepep")]
     if not backends:
         return skipped("no DeepEP in the plan")
@@ -147,7 +147,7 @@ def deepep(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def nixl(facts: Facts, needs: Needs) -> Verdict:
+def nixl(facts: Facts, needs: Requirements) -> Verdict:
     """Both builds at once: whose UCX is loaded is a matter of luck."""
     installed = known(facts, "software")
     found = [name for name in ("nixl", "nixl-cu12", "nixl-cu13") if name in installed]
@@ -168,12 +168,12 @@ def nixl(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def libraries(facts: Facts, needs: Needs) -> Verdict:
+def libraries(facts: Facts, needs: Requirements) -> Verdict:
     """RDMA's where DeepEP leaves the host."""
     asked_for = known(facts, "software.libraries")
     wanted = [one for one in asked_for if needs.ibgda or not one["name"].startswith(RDMA_LIBRARIES)]
     if not wanted:
-        raise Unknown("no library was tried")
+        raise UnknownFact("no library was tried")
     broken = [one["problem"] for one in wanted if one["problem"]]
     seen = "; ".join(broken) or ", ".join(one["name"] for one in wanted)
     fix = (
@@ -183,7 +183,7 @@ def libraries(facts: Facts, needs: Needs) -> Verdict:
     return passed(not broken, "FAIL", seen, "libraries that load", fix)
 
 
-def compilers(facts: Facts, needs: Needs) -> Verdict:
+def compilers(facts: Facts, needs: Requirements) -> Verdict:
     """DeepGEMM, FlashInfer and torch.compile build their kernels at the first start."""
     tools = known(facts, "software.tools")
     missing = [name for name in ("nvcc", "g++", "ninja") if not tools[name]]
@@ -197,7 +197,7 @@ def compilers(facts: Facts, needs: Needs) -> Verdict:
     return passed(not missing and not old, "WARN", seen, "nvcc 12.3 or later, g++, ninja", fix)
 
 
-def python(facts: Facts, needs: Needs) -> Verdict:
+def python(facts: Facts, needs: Requirements) -> Verdict:
     told = known(facts, "software.python")
     good = PYTHON.contains(told["version"].rstrip("+"), prereleases=True)
     seen = f"{told['version']} ({told['path']})"
@@ -206,7 +206,7 @@ def python(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def environment(facts: Facts, needs: Needs) -> Verdict:
+def package_environment(facts: Facts, needs: Requirements) -> Verdict:
     """What a login without terminal sets: workers would inherit it. Proxies are net.proxy's."""
     found = {name: value for name, value in known(facts, "environment").items() if name in SUSPECT}
     found |= {
@@ -242,7 +242,7 @@ def _named(facts: Facts, key: bool) -> dict[str, str]:
     }
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "sw.packages": packages,
     "sw.pins": pins,
     "sw.deepep": on_gpus(deepep),
@@ -250,5 +250,5 @@ JUDGES: dict[str, Judge] = {
     "sw.cuda_libs": on_gpus(libraries),
     "sw.jit": on_gpus(compilers),
     "sw.python": python,
-    "sw.env_hygiene": environment,
+    "sw.env_hygiene": package_environment,
 }

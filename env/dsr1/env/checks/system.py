@@ -3,16 +3,16 @@
 import re
 
 from dsr1.env.checks.judging import (
-    Judge,
-    Needs,
-    Unknown,
+    CheckFunction,
+    Requirements,
+    UnknownFact,
     Verdict,
     known,
     known_or,
     on_gpus,
     passed,
+    readable_values,
     skipped,
-    told,
 )
 from dsr1.env.checks.selection import Selection
 from dsr1.hosts.protocol.fact import Facts
@@ -29,7 +29,7 @@ CLOCK_S = 0.1
 STALE = GIB // 4
 
 
-def memlock(facts: Facts, needs: Needs) -> Verdict:
+def memlock(facts: Facts, needs: Requirements) -> Verdict:
     """NCCL and NVSHMEM end when they can't pin what an adapter is to reach; UCX falls back to
     TCP."""
     limit = known(facts, "limit.memlock")
@@ -50,7 +50,7 @@ def memlock(facts: Facts, needs: Needs) -> Verdict:
     return passed(free, "FAIL", seen, "unlimited", fix)
 
 
-def nofile(facts: Facts, needs: Needs) -> Verdict:
+def nofile(facts: Facts, needs: Requirements) -> Verdict:
     limit = known(facts, "limit.nofile")
     good = limit == UNLIMITED or limit >= 65536
     fix = "limits.d: `* - nofile 1048576`."
@@ -59,7 +59,7 @@ def nofile(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def nproc(facts: Facts, needs: Needs) -> Verdict:
+def nproc(facts: Facts, needs: Requirements) -> Verdict:
     """The tightest of the user's limit, the kernel's and the control group's."""
     sources = {
         "ulimit -u": "limit.nproc",
@@ -77,14 +77,14 @@ def nproc(facts: Facts, needs: Needs) -> Verdict:
     return passed(not low, "WARN", seen, f"{THREADS} processes and threads", fix)
 
 
-def core(facts: Facts, needs: Needs) -> Verdict:
+def core(facts: Facts, needs: Requirements) -> Verdict:
     limit = known(facts, "limit.core")
-    return told(
+    return readable_values(
         "none are written" if limit == 0 else "dumps of crashed ranks, each as large as the process"
     )
 
 
-def shm(facts: Facts, needs: Needs) -> Verdict:
+def shm(facts: Facts, needs: Requirements) -> Verdict:
     free, stale = (
         known(facts, "memory.shm_free") / GIB,
         known_or(facts, "memory.shm_stale", {"files": 0, "bytes": 0}),
@@ -108,7 +108,7 @@ def shm(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def ram(facts: Facts, needs: Needs) -> Verdict:
+def ram(facts: Facts, needs: Requirements) -> Verdict:
     """Of the host, or of the control group that we are in."""
     free, most = known(facts, "memory.available") / GIB, known_or(facts, "cgroup.memory", UNLIMITED)
     free = free if most == UNLIMITED else min(free, most / GIB)
@@ -120,16 +120,16 @@ def ram(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def swap(facts: Facts, needs: Needs) -> Verdict:
+def swap(facts: Facts, needs: Requirements) -> Verdict:
     size = known(facts, "memory.swap")
-    return told(f"{size / GIB:.1f} GiB of swap" if size else "no swap")
+    return readable_values(f"{size / GIB:.1f} GiB of swap" if size else "no swap")
 
 
-def thp(facts: Facts, needs: Needs) -> Verdict:
-    return told(f"transparent huge pages: {known(facts, 'memory.thp')}")
+def thp(facts: Facts, needs: Requirements) -> Verdict:
+    return readable_values(f"transparent huge pages: {known(facts, 'memory.thp')}")
 
 
-def huge_pages(facts: Facts, needs: Needs) -> Verdict:
+def huge_pages(facts: Facts, needs: Requirements) -> Verdict:
     """What is set aside for them is nobody else's."""
     size, total = known(facts, "memory.huge_pages"), known(facts, "memory.total")
     fix = "sysctl vm.nr_hugepages=0, unless something of this host needs them."
@@ -138,12 +138,12 @@ def huge_pages(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def numa_balancing(facts: Facts, needs: Needs) -> Verdict:
+def numa_balancing(facts: Facts, needs: Requirements) -> Verdict:
     value = known(facts, "kernel.numa_balancing")
     return passed(value == 0, "WARN", str(value), "0", "sysctl kernel.numa_balancing=0")
 
 
-def cpus(facts: Facts, needs: Needs) -> Verdict:
+def cpus(facts: Facts, needs: Requirements) -> Verdict:
     usable, quota = known(facts, "cpu.usable"), known_or(facts, "cgroup.cpus", UNLIMITED)
     here, wanted = known(facts, "cpu.count"), CORES * needs.gpus
     found = usable if quota == UNLIMITED else min(usable, quota)
@@ -153,7 +153,7 @@ def cpus(facts: Facts, needs: Needs) -> Verdict:
     return passed(found >= wanted, "WARN", seen, f"{wanted}, {CORES} a rank", fix)
 
 
-def governor(facts: Facts, needs: Needs) -> Verdict:
+def governor(facts: Facts, needs: Requirements) -> Verdict:
     """Virtual machines have none."""
     seen = known_or(facts, "cpu.governor", None)
     if seen is None:
@@ -163,7 +163,7 @@ def governor(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def iommu(facts: Facts, needs: Needs) -> Verdict:
+def iommu(facts: Facts, needs: Requirements) -> Verdict:
     """Translation of every DMA slows GPUs' and adapters' transfers, and sends P2P through the root
     complex."""
     kinds, line = known(facts, "kernel.iommu"), known(facts, "kernel.command_line")
@@ -176,7 +176,7 @@ def iommu(facts: Facts, needs: Needs) -> Verdict:
     return passed(not translated, "WARN", seen, "off, or passthrough (identity)", fix)
 
 
-def acs(facts: Facts, needs: Needs) -> Verdict:
+def acs(facts: Facts, needs: Requirements) -> Verdict:
     """With it, what a GPU sends to an adapter beside it goes up to the root complex and down
     again."""
     if known(facts, "cpu.virtual"):
@@ -194,7 +194,7 @@ def acs(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def clock(facts: Facts, needs: Needs) -> Verdict:
+def clock(facts: Facts, needs: Requirements) -> Verdict:
     """Logs of several hosts are ordered by time. What runs serves with a clock an hour off
     (tests/cluster)."""
     offset = abs(known(facts, "clock.offset"))
@@ -202,7 +202,7 @@ def clock(facts: Facts, needs: Needs) -> Verdict:
     return passed(offset < CLOCK_S, "WARN", f"{offset:.2f} s off", f"within {CLOCK_S} s", fix)
 
 
-def synchronized(facts: Facts, needs: Needs) -> Verdict:
+def clock_synchronized(facts: Facts, needs: Requirements) -> Verdict:
     source = known_or(facts, "clock.source", {})
     seen = (
         "the kernel holds it for synchronized"
@@ -220,11 +220,11 @@ def synchronized(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def glibc(facts: Facts, needs: Needs) -> Verdict:
+def glibc(facts: Facts, needs: Requirements) -> Verdict:
     library = known(facts, "os.libc")
     found = re.match(r"glibc (\d+)\.(\d+)", library)
     if found is None:
-        raise Unknown(f"the C library is {library!r}")
+        raise UnknownFact(f"the C library is {library!r}")
     wanted = "glibc 2.28 or later"
     return passed(
         tuple(map(int, found.groups())) >= GLIBC,
@@ -235,7 +235,7 @@ def glibc(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-def modules(facts: Facts, needs: Needs) -> Verdict:
+def modules(facts: Facts, needs: Requirements) -> Verdict:
     """CUDA's first start loads nvidia_uvm by itself: when it starts, whatever was not there before
     is there now."""
     loaded, wanted = known(facts, "kernel.modules"), ["nvidia", "nvidia_uvm"]
@@ -250,13 +250,13 @@ def modules(facts: Facts, needs: Needs) -> Verdict:
     return passed(not missing or starts, "FAIL", seen, ", ".join(wanted), fix)
 
 
-def uptime(facts: Facts, needs: Needs) -> Verdict:
+def uptime(facts: Facts, needs: Requirements) -> Verdict:
     seconds = known(facts, "kernel.uptime_s")
     young = ": the fabric manager may not be through" if seconds < BOOTING_S and needs.gpus else ""
-    return told(f"up for {seconds / 3600:.1f} h{young}")
+    return readable_values(f"up for {seconds / 3600:.1f} h{young}")
 
 
-def slurm(facts: Facts, needs: Needs) -> Verdict:
+def slurm(facts: Facts, needs: Requirements) -> Verdict:
     job = known(facts, "environment.slurm")
     if "SLURM_JOB_ID" not in job:
         return skipped("not in a Slurm job")
@@ -273,7 +273,7 @@ def slurm(facts: Facts, needs: Needs) -> Verdict:
     )
 
 
-JUDGES: dict[str, Judge] = {
+JUDGES: dict[str, CheckFunction] = {
     "sys.memlock": memlock,
     "sys.nofile": nofile,
     "sys.nproc": nproc,
@@ -289,7 +289,7 @@ JUDGES: dict[str, Judge] = {
     "sys.iommu": on_gpus(iommu),
     "sys.acs": on_gpus(acs),
     "sys.clock": clock,
-    "sys.clock_source": synchronized,
+    "sys.clock_source": clock_synchronized,
     "sys.glibc": glibc,
     "sys.modules": on_gpus(modules),
     "sys.uptime": uptime,

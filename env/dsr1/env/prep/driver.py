@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dsr1.env.prep.parts import Note, Part, Rewrite, file_at, folders_of, texts_below
+from dsr1.env.prep.parts import FileRewrite, PrepNote, PrepPart, file_at, folders_of, texts_below
 from dsr1.env.prep.texts import with_line
-from dsr1.hosts.protocol.prep import File, Seen
+from dsr1.hosts.protocol.prep import FileState, HostProbe
 
 OURS = "/etc/modprobe.d/zz-dsr1.conf"
 MEM_OPS, DWORDS, OVERRIDE = "EnableStreamMemOPs", "RegistryDwords", "PeerMappingOverride"
@@ -31,21 +31,21 @@ _LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ParameterPlace:
     """Where a parameter has a value: the file, and from where to where in its text."""
 
-    file: File
+    file: FileState
     start: int
     end: int
     value: str
 
 
-def regkeys(seen: Seen) -> Iterator[Part]:
+def fix_regkeys(seen: HostProbe) -> Iterator[PrepPart]:
     if not seen.gpus.on_bus and not seen.driver.params:
-        yield Note("SKIP", "no NVIDIA GPU", "")
+        yield PrepNote("SKIP", "no NVIDIA GPU", "")
         return
     if not seen.adapters:
-        yield Note(
+        yield PrepNote(
             "SKIP", "no Mellanox adapter on the PCI bus: nothing leaves this host by IBGDA", ""
         )
         return
@@ -55,8 +55,8 @@ def regkeys(seen: Seen) -> Iterator[Part]:
         if (wish := _booted(seen, name) or _wish(seen, name)) is not None
     ]
     yield from wishes
-    if wishes and not rebuild(seen):
-        yield Note(
+    if wishes and not fix_initramfs(seen):
+        yield PrepNote(
             "WARN",
             "neither update-initramfs nor dracut",
             "the keys in the initramfs",
@@ -65,7 +65,7 @@ def regkeys(seen: Seen) -> Iterator[Part]:
     yield from _reboot(seen, bool(wishes))
 
 
-def rebuild(seen: Seen) -> tuple[str, ...]:
+def fix_initramfs(seen: HostProbe) -> tuple[str, ...]:
     """For every kernel: the next boot may be into another one than now runs."""
     return next((command for tool, command in REBUILDS.items() if tool in seen.tools), ())
 
@@ -95,7 +95,7 @@ def _key(pair: str) -> str:
     return pair.partition("=")[0].strip()
 
 
-def find_last(files: list[File], name: str) -> Place | None:
+def find_last(files: list[FileState], name: str) -> ParameterPlace | None:
     """The value that the kernel will take."""
     parameter = re.compile(
         rf'(?<=[ \t\n])(?:"NVreg_{name}=([^"\n]*)"|NVreg_{name}=(?:"([^"\n]*)"|([^\s"]*)))'
@@ -104,13 +104,13 @@ def find_last(files: list[File], name: str) -> Place | None:
     for file in files:
         for line in _LINE.finditer(file.text):
             for found in parameter.finditer(file.text, line.start(), line.end()):
-                last = Place(
+                last = ParameterPlace(
                     file, found.start(), found.end(), found[1] or found[2] or found[3] or ""
                 )
     return last
 
 
-def _booted(seen: Seen, name: str) -> Note | None:
+def _booted(seen: HostProbe, name: str) -> PrepNote | None:
     """None: the kernel's command line doesn't say otherwise."""
     found = re.findall(
         rf'(?:^|\s)"?nvidia\.NVreg_{name}="?([^"\s]*)', file_at(seen, "/proc/cmdline").text
@@ -121,40 +121,43 @@ def _booted(seen: Seen, name: str) -> Note | None:
         f'nvidia.NVreg_{name}="{found[-1]}" on the kernel\'s command line',
         right_value(name, found[-1]),
     )
-    return Note(
+    return PrepNote(
         "FAIL", told, f"NVreg_{name}={wanted}", "Change it in the boot loader: it beats every file."
     )
 
 
-def _wish(seen: Seen, name: str) -> Rewrite | None:
+def _wish(seen: HostProbe, name: str) -> FileRewrite | None:
     """None: the next load of the module has it."""
     last = find_last(texts_below(seen, *folders_of("modprobe.d")), name)
     if last is not None and is_right(name, last.value):
         return None
     told = f"NVreg_{name}={right_value(name, last.value if last else '')}"
     if last is None or not last.file.path.startswith("/etc/"):
-        return Rewrite(WHY, OURS, lambda text: _add(text, told, name), rebuild(seen))
-    return Rewrite(
-        WHY, last.file.path, lambda text: _replace(text, told, name, last.file.path), rebuild(seen)
+        return FileRewrite(WHY, OURS, lambda text: _add(text, told, name), fix_initramfs(seen))
+    return FileRewrite(
+        WHY,
+        last.file.path,
+        lambda text: _replace(text, told, name, last.file.path),
+        fix_initramfs(seen),
     )
 
 
 def _replace(text: str, told: str, name: str, path: str) -> str:
     """Found anew: another key may have been changed before it."""
-    place = find_last([File(path, "file", text)], name)
+    place = find_last([FileState(path, "file", text)], name)
     return text if place is None else text[: place.start] + told + text[place.end :]
 
 
 def _add(text: str, told: str, name: str) -> str:
     """One line of ours for both keys."""
-    if find_last([File(OURS, "file", text)], name):
+    if find_last([FileState(OURS, "file", text)], name):
         return _replace(text, told, name, OURS)
     mine = [line for line in text.split("\n") if line.startswith("options nvidia ")]
     line = f"{mine[-1]} {told}" if mine else f"options nvidia {told}"
     return with_line(text, line, re.escape(mine[-1]) + "$" if mine else r"(?!)")
 
 
-def _reboot(seen: Seen, changing: bool) -> Iterator[Note]:
+def _reboot(seen: HostProbe, changing: bool) -> Iterator[PrepNote]:
     loaded = dict(seen.driver.params)
     wrong = [
         name for name in (MEM_OPS, DWORDS) if loaded and not is_right(name, loaded.get(name, ""))
@@ -167,6 +170,6 @@ def _reboot(seen: Seen, changing: bool) -> Iterator[Note]:
         if changing
         else "Reboot it: the files have the keys already."
     )
-    yield Note(
+    yield PrepNote(
         "WARN", f"the loaded driver has {told}", "a driver loaded with the keys", fix, reboot=True
     )

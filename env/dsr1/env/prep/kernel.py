@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from dsr1.env.prep.parts import Note, Part, Rewrite, file_at, folders_of, texts_below
+from dsr1.env.prep.parts import FileRewrite, PrepNote, PrepPart, file_at, folders_of, texts_below
 from dsr1.env.prep.texts import with_line
 from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
-from dsr1.hosts.protocol.prep import Seen, Setting
+from dsr1.hosts.protocol.prep import HostProbe, Sysctl
 
 # after 99-sysctl.conf, which is /etc/sysctl.conf where that is read at all
 OURS = "/etc/sysctl.d/99-zz-dsr1.conf"
@@ -18,19 +18,19 @@ BALANCING, RESERVED, RANGE = (
 )
 
 
-def numa_balancing(seen: Seen) -> Iterator[Part]:
+def fix_numa_balancing(seen: HostProbe) -> Iterator[PrepPart]:
     why = (
         "the kernel moves pages between sockets under running ranks, and every rank waits for the"
         " slowest"
     )
     if BALANCING not in dict(seen.sysctls):
-        yield Note("SKIP", "this kernel has no NUMA balancing", "")
+        yield PrepNote("SKIP", "this kernel has no NUMA balancing", "")
     yield from _variable(
         seen, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0"
     )
 
 
-def threads(seen: Seen) -> Iterator[Part]:
+def fix_thread_limits(seen: HostProbe) -> Iterator[PrepPart]:
     why = "every thread of every rank takes a number of the kernel's"
     for name, wanted in (("kernel.pid_max", "4194304"), ("kernel.threads-max", "1048576")):
         yield from _variable(
@@ -39,8 +39,8 @@ def threads(seen: Seen) -> Iterator[Part]:
 
 
 def _variable(
-    seen: Seen, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]
-) -> Iterator[Part]:
+    seen: HostProbe, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]
+) -> Iterator[PrepPart]:
     """`wish`: name, value, why. What is right now and no file speaks of is the kernel's own, or
     somebody sets it."""
     name, wanted, why = wish
@@ -50,10 +50,10 @@ def _variable(
     if not good(now if later is None else later):
         yield _written(name, wanted, why)
     if not good(now):
-        yield Setting((check,), why, name, now, wanted)
+        yield Sysctl((check,), why, name, now, wanted)
 
 
-def reserved_ports(seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
+def fix_reserved_ports(seen: HostProbe, ports: Sequence[int]) -> Iterator[PrepPart]:
     """Of the recipe's ports those that an outgoing connection could take first. What is reserved
     already stays so."""
     sysctls = dict(seen.sysctls)
@@ -68,11 +68,11 @@ def reserved_ports(seen: Seen, ports: Sequence[int]) -> Iterator[Part]:
     if not risky <= (later or now):
         yield _written(RESERVED, wanted, why)
     if not risky <= now:
-        yield Setting(("net.ephemeral",), why, RESERVED, sysctls.get(RESERVED, ""), wanted)
+        yield Sysctl(("net.ephemeral",), why, RESERVED, sysctls.get(RESERVED, ""), wanted)
 
 
-def _written(name: str, value: str, why: str) -> Rewrite:
-    return Rewrite(
+def _written(name: str, value: str, why: str) -> FileRewrite:
+    return FileRewrite(
         why, OURS, lambda text: with_line(text, f"{name} = {value}", rf"\s*-?{re.escape(name)}\s*=")
     )
 
@@ -92,7 +92,7 @@ def render_ports(ports: set[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def at_boot(seen: Seen, name: str) -> str | None:
+def at_boot(seen: HostProbe, name: str) -> str | None:
     """What the files say, the last winning. None: nothing."""
     key = re.compile(
         rf"^[ \t]*-?(?:{re.escape(name)}|{re.escape(name.replace('.', '/'))})[ \t]*=[ \t]*(.*?)["

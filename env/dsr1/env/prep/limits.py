@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dsr1.env.prep.parts import (
     RELOAD,
-    Note,
-    Part,
-    Rewrite,
+    FileRewrite,
+    PrepNote,
+    PrepPart,
     file_at,
     folders_of,
     readable,
@@ -17,7 +17,7 @@ from dsr1.env.prep.parts import (
     texts_below,
 )
 from dsr1.env.prep.texts import HEADER, with_line, words_of
-from dsr1.hosts.protocol.prep import Seen
+from dsr1.hosts.protocol.prep import HostProbe
 
 OURS = "/etc/security/limits.d/zz-dsr1.conf"
 UNLIMITED = ("unlimited", "infinity", "-1")
@@ -26,7 +26,7 @@ SSHD = "/etc/ssh/sshd_config"
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ResourceLimit:
     """One limit: PAM's word for it and systemd's, the least that does, and what we write."""
 
     item: str
@@ -39,21 +39,21 @@ class Limit:
         return value in UNLIMITED or (value.isdecimal() and int(value) >= self.least)
 
 
-def memlock(seen: Seen) -> Iterator[Part]:
+def fix_memlock(seen: HostProbe) -> Iterator[PrepPart]:
     why = "RDMA pins memory: with a limit, registration fails in the middle of a start"
-    limit = Limit("memlock", "LimitMEMLOCK", float("inf"), "unlimited", why)
+    limit = ResourceLimit("memlock", "LimitMEMLOCK", float("inf"), "unlimited", why)
     yield from _session(seen, limit, seen.session.memlock)
     if service_of(seen, "slurmd"):
         yield from _service(seen, limit, "slurmd", unset="65536")
         yield from _propagation(seen)
 
 
-def nofile(seen: Seen) -> Iterator[Part]:
+def fix_nofile(seen: HostProbe) -> Iterator[PrepPart]:
     """PAM refuses every login when it can't set what is written: never above the kernel's own
     bound."""
     most = dict(seen.sysctls).get("fs.nr_open", "")
     written = str(min(NR_OPEN, int(most)) if most.isdecimal() else NR_OPEN)
-    limit = Limit(
+    limit = ResourceLimit(
         "nofile",
         "LimitNOFILE",
         65536,
@@ -65,8 +65,8 @@ def nofile(seen: Seen) -> Iterator[Part]:
         yield from _service(seen, limit, "slurmd", unset="524288")  # systemd's own default
 
 
-def nproc(seen: Seen) -> Iterator[Part]:
-    limit = Limit(
+def fix_nproc(seen: HostProbe) -> Iterator[PrepPart]:
+    limit = ResourceLimit(
         "nproc",
         "LimitNPROC",
         65536,
@@ -76,40 +76,40 @@ def nproc(seen: Seen) -> Iterator[Part]:
     yield from _session(seen, limit, seen.session.nproc)
 
 
-def _session(seen: Seen, limit: Limit, now: int) -> Iterator[Part]:
+def _session(seen: HostProbe, limit: ResourceLimit, now: int) -> Iterator[PrepPart]:
     fine = limit.good(str(now))
     if seen.session.door == "ssh" and uses_pam(seen) is False:
         if not fine:
             yield from _sshd(seen, limit, now)
         return
-    rank, value = by_pam(seen, limit.item)
+    rank, value = fix_pam_limits(seen, limit.item)
     if (fine and value is None) or (value is not None and limit.good(value)):
         if not fine:
             yield _again(limit, now, "limits.d has it: log in anew")
     elif rank and not limit.good(value or ""):
         told = f"a line for {rank} alone in limits.conf or limits.d: {limit.item} {value}"
         fix = "Change that line: ours, for everybody, doesn't beat it."
-        yield Note("FAIL", told, f"{limit.item} {limit.written}", fix)
+        yield PrepNote("FAIL", told, f"{limit.item} {limit.written}", fix)
     else:
         for who in ("*", "root"):
             line, old = (
                 f"{who} - {limit.item} {limit.written}",
                 rf"{re.escape(who)}\s+\S+\s+{limit.item}\s",
             )
-            yield Rewrite(f"{limit.item} is {now} here: {limit.why}", OURS, _put(line, old))
+            yield FileRewrite(f"{limit.item} is {now} here: {limit.why}", OURS, _put(line, old))
 
 
 def _put(line: str, instead_of: str, header: str = HEADER) -> Callable[[str], str]:
     return lambda text: with_line(text, line, instead_of, header)
 
 
-def _again(limit: Limit, now: int, how: str) -> Note:
-    return Note(
+def _again(limit: ResourceLimit, now: int, how: str) -> PrepNote:
+    return PrepNote(
         "WARN", f"this session has {limit.item} {now}", f"{limit.item} {limit.written}", f"{how}."
     )
 
 
-def _sshd(seen: Seen, limit: Limit, now: int) -> Iterator[Part]:
+def _sshd(seen: HostProbe, limit: ResourceLimit, now: int) -> Iterator[PrepPart]:
     """Without PAM a session has what sshd itself has."""
     unit = "ssh" if service_of(seen, "ssh") else "sshd"
     parts = tuple(_service(seen, limit, unit, unset="0"))
@@ -118,7 +118,7 @@ def _sshd(seen: Seen, limit: Limit, now: int) -> Iterator[Part]:
     )
 
 
-def by_pam(seen: Seen, item: str) -> tuple[str, str | None]:
+def fix_pam_limits(seen: HostProbe, item: str) -> tuple[str, str | None]:
     """The hard limit that pam_limits gives this user, and by whose line: a user's beats a group's
     beats everybody's.
 
@@ -144,7 +144,7 @@ def by_pam(seen: Seen, item: str) -> tuple[str, str | None]:
     return "", None
 
 
-def uses_pam(seen: Seen) -> bool | None:
+def uses_pam(seen: HostProbe) -> bool | None:
     """sshd takes the first word it finds. None: its configuration is root's alone, as Red Hat's
     is."""
     below = sorted(
@@ -163,7 +163,7 @@ def uses_pam(seen: Seen) -> bool | None:
     return bool(said) and said[0].lower() == "yes"
 
 
-def of_unit(seen: Seen, unit: str, key: str, unset: str) -> str:
+def of_unit(seen: HostProbe, unit: str, key: str, unset: str) -> str:
     """A key of a service as systemd reads it: the unit's file, then its drop-ins, the last word
     winning."""
     units = folders_of("systemd/system")
@@ -179,23 +179,23 @@ def of_unit(seen: Seen, unit: str, key: str, unset: str) -> str:
     return found[-1].partition("=")[2].strip() if found else unset
 
 
-def _service(seen: Seen, limit: Limit, unit: str, unset: str) -> Iterator[Part]:
+def _service(seen: HostProbe, limit: ResourceLimit, unit: str, unset: str) -> Iterator[PrepPart]:
     value = of_unit(seen, unit, limit.unit_key, unset).split(":")[-1]
     path = f"/etc/systemd/system/{unit}.service.d/dsr1.conf"
     if not limit.good(value):
         written = "infinity" if limit.written == "unlimited" else limit.written
         line = f"{limit.unit_key}={written}"
         why = f"{limit.why}; {unit} hands its own limit on"
-        yield Rewrite(
+        yield FileRewrite(
             why, path, _put(line, rf"{limit.unit_key}\s*=", f"{HEADER}[Service]\n"), RELOAD
         )
         fix = f"systemctl restart {unit}, when it suits: its sessions and jobs go on."
-        yield Note(
+        yield PrepNote(
             "WARN", f"{unit} runs with its limits of before", f"{unit} started with {line}", fix
         )
 
 
-def _propagation(seen: Seen) -> Iterator[Note]:
+def _propagation(seen: HostProbe) -> Iterator[PrepNote]:
     """Slurm gives a job the limits of the shell that submitted it, unless told not to."""
     text = file_at(seen, "/etc/slurm/slurm.conf").text
     if not text or re.search(
@@ -208,7 +208,7 @@ def _propagation(seen: Seen) -> Iterator[Note]:
         "PropagateResourceLimitsExcept=MEMLOCK in slurm.conf of the whole cluster, then scontrol"
         " reconfigure."
     )
-    yield Note(
+    yield PrepNote(
         "WARN",
         "slurm.conf hands the submitting shell's memlock on to jobs",
         "jobs with slurmd's own",

@@ -4,11 +4,11 @@ look."""
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dsr1.hosts.protocol.prep import Command, File, Seen, Service, Setting
+from dsr1.hosts.protocol.prep import CommandStep, FileState, HostProbe, Sysctl, SystemdUnit
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
+class FileRewrite:
     """A new text for a file, made of the one it has (empty: it isn't there). Several may change one
     file."""
 
@@ -19,7 +19,7 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class PrepNote:
     """What is left to a person (WARN), hinders us (FAIL), can't be told (UNKNOWN), or isn't needed
     here (SKIP)."""
 
@@ -30,21 +30,21 @@ class Note:
     reboot: bool = False
 
 
-Part = Rewrite | Setting | Command | Note
+PrepPart = FileRewrite | Sysctl | CommandStep | PrepNote
 RELOAD = ("systemctl", "daemon-reload")
 
 
-def file_at(seen: Seen, path: str) -> File:
-    return next((file for file in seen.files if file.path == path), File(path, "absent"))
+def file_at(seen: HostProbe, path: str) -> FileState:
+    return next((file for file in seen.files if file.path == path), FileState(path, "absent"))
 
 
-def texts_below(seen: Seen, *folders: str) -> list[File]:
+def texts_below(seen: HostProbe, *folders: str) -> list[FileState]:
     """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its
     namesakes.
 
     ValueError: one can't be read, and what it says would be overruled.
     """
-    found: dict[str, File] = {}
+    found: dict[str, FileState] = {}
     for folder in folders:
         for file in seen.files:
             above, _, name = file.path.rpartition("/")
@@ -53,7 +53,7 @@ def texts_below(seen: Seen, *folders: str) -> list[File]:
     return [readable(found[name]) for name in sorted(found)]
 
 
-def readable(file: File) -> File:
+def readable(file: FileState) -> FileState:
     if file.problem:
         raise ValueError(f"{file.path} can't be read: {file.problem}")
     return file
@@ -66,11 +66,11 @@ def folders_of(name: str) -> tuple[str, ...]:
     )
 
 
-def service_of(seen: Seen, name: str) -> Service | None:
+def service_of(seen: HostProbe, name: str) -> SystemdUnit | None:
     return next((service for service in seen.services if service.name == name), None)
 
 
-def package(seen: Seen, debian: str, rhel: str) -> str:
+def package(seen: HostProbe, debian: str, rhel: str) -> str:
     return {"debian": f"apt install {debian}", "rhel": f"dnf install {rhel}"}.get(
         seen.family, f"{debian} or {rhel}"
     )

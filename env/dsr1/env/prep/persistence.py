@@ -4,9 +4,9 @@ boot. Pure."""
 from collections.abc import Iterator
 
 from dsr1.env.prep.limits import of_unit
-from dsr1.env.prep.parts import RELOAD, Note, Part, Rewrite, package, service_of
+from dsr1.env.prep.parts import RELOAD, FileRewrite, PrepNote, PrepPart, package, service_of
 from dsr1.env.prep.texts import with_line
-from dsr1.hosts.protocol.prep import Command, Seen
+from dsr1.hosts.protocol.prep import CommandStep, HostProbe
 
 DAEMON, CHECK = "nvidia-persistenced", ("gpu.persistence",)
 WHY = "without it the driver is set up anew at every start, and forgets its settings in between"
@@ -14,11 +14,11 @@ DROP_IN = f"/etc/systemd/system/{DAEMON}.service.d/dsr1.conf"
 OFF, ON = "--no-persistence-mode", "--persistence-mode"
 
 
-def persistence(seen: Seen) -> Iterator[Part]:
+def fix_persistence(seen: HostProbe) -> Iterator[PrepPart]:
     if not seen.gpus.on_bus:
-        yield Note("SKIP", "no NVIDIA GPU", "")
+        yield PrepNote("SKIP", "no NVIDIA GPU", "")
     elif seen.gpus.problem:
-        yield Note(
+        yield PrepNote(
             "UNKNOWN",
             seen.gpus.problem,
             "persistence mode on",
@@ -28,30 +28,34 @@ def persistence(seen: Seen) -> Iterator[Part]:
         yield from _by_daemon(seen) if service_of(seen, DAEMON) else _by_tool(seen)
 
 
-def _by_daemon(seen: Seen) -> Iterator[Part]:
+def _by_daemon(seen: HostProbe) -> Iterator[PrepPart]:
     """Ubuntu's unit starts the daemon with persistence off."""
     start = of_unit(seen, DAEMON, "ExecStart", "")
     if OFF in start:
         lines = f"[Service]\nExecStart=\nExecStart={start.replace(OFF, ON)}"
         why = f"{WHY}\nits unit starts it with {OFF}"
-        yield Rewrite(why, DROP_IN, lambda text: with_line("", lines, r"(?!)"), RELOAD)
+        yield FileRewrite(why, DROP_IN, lambda text: with_line("", lines, r"(?!)"), RELOAD)
     daemon = service_of(seen, DAEMON)
     assert daemon is not None
     if not daemon.enabled:
-        yield Command(CHECK, WHY, ("systemctl", "enable", DAEMON), ("systemctl", "disable", DAEMON))
+        yield CommandStep(
+            CHECK, WHY, ("systemctl", "enable", DAEMON), ("systemctl", "disable", DAEMON)
+        )
     before = "restart" if daemon.active else "stop"
-    yield Command(CHECK, WHY, ("systemctl", "restart", DAEMON), ("systemctl", before, DAEMON))
+    yield CommandStep(CHECK, WHY, ("systemctl", "restart", DAEMON), ("systemctl", before, DAEMON))
 
 
-def _by_tool(seen: Seen) -> Iterator[Part]:
+def _by_tool(seen: HostProbe) -> Iterator[PrepPart]:
     fix = f"For good: {package(seen, DAEMON, DAEMON)} (Ubuntu: nvidia-compute-utils-BRANCH)."
     if "nvidia-smi" not in seen.tools:
-        yield Note(
+        yield PrepNote(
             "WARN",
             "neither nvidia-persistenced nor nvidia-smi is installed",
             "persistence mode on",
             fix,
         )
         return
-    yield Command(CHECK, WHY, ("nvidia-smi", "-pm", "1"), ("nvidia-smi", "-pm", "0"))
-    yield Note("WARN", "nvidia-smi sets it until the next boot alone", "nvidia-persistenced", fix)
+    yield CommandStep(CHECK, WHY, ("nvidia-smi", "-pm", "1"), ("nvidia-smi", "-pm", "0"))
+    yield PrepNote(
+        "WARN", "nvidia-smi sets it until the next boot alone", "nvidia-persistenced", fix
+    )

@@ -4,8 +4,8 @@ it small. Pure."""
 import re
 from collections.abc import Iterator
 
-from dsr1.env.prep.parts import Note, Part, Rewrite, file_at
-from dsr1.hosts.protocol.prep import Command, Seen
+from dsr1.env.prep.parts import FileRewrite, PrepNote, PrepPart, file_at
+from dsr1.hosts.protocol.prep import CommandStep, HostProbe
 
 LEAST, GIB = 16 * 2**30, 2**30
 SIZE = "50%"  # the kernel's own default
@@ -16,11 +16,11 @@ _LINE = re.compile(
 )
 
 
-def shm(seen: Seen) -> Iterator[Part]:
+def fix_shm(seen: HostProbe) -> Iterator[PrepPart]:
     total, size = seen.memory.total, seen.memory.shm
     if total // 2 < LEAST and size < LEAST:
         told = f"{size / GIB:.1f} GiB on a host of {total / GIB:.0f} GiB"
-        yield Note(
+        yield PrepNote(
             "WARN",
             told,
             "16 GiB in /dev/shm",
@@ -28,14 +28,18 @@ def shm(seen: Seen) -> Iterator[Part]:
         )
         return
     line = _LINE.search(file_at(seen, "/etc/fstab").text)
-    if line and size_of(line["size"], total) < LEAST:
-        yield Rewrite(WHY, "/etc/fstab", lambda text: _LINE.sub(rf"\g<before>size={SIZE}", text))
+    if line and shm_size(line["size"], total) < LEAST:
+        yield FileRewrite(
+            WHY, "/etc/fstab", lambda text: _LINE.sub(rf"\g<before>size={SIZE}", text)
+        )
     if size < LEAST:
         undo = ("mount", "-o", f"remount,size={size // 1024}k", "/dev/shm")
-        yield Command(("sys.shm",), WHY, ("mount", "-o", f"remount,size={SIZE}", "/dev/shm"), undo)
+        yield CommandStep(
+            ("sys.shm",), WHY, ("mount", "-o", f"remount,size={SIZE}", "/dev/shm"), undo
+        )
 
 
-def size_of(text: str, total: int) -> float:
+def shm_size(text: str, total: int) -> float:
     """tmpfs's size=: bytes, or with k, m, g, or a share of the memory. What it isn't counts as
     none."""
     found = re.fullmatch(r"(\d+)([kmg%]?)", text, re.IGNORECASE)

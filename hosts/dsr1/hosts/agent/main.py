@@ -29,7 +29,7 @@ def _attach(folder: "Path", since: int) -> int:
     from dsr1.hosts.agent.server.bridge import bridge
     from dsr1.hosts.protocol import control
 
-    line = control.connect(folder)
+    line = control.connect_to_socket(folder)
     if line is None:
         print(f"no agent listens in {folder}", file=sys.stderr)
         return 1
@@ -50,32 +50,32 @@ def _logs(folder: "Path") -> int:
 
 
 def _end(folder: "Path") -> int:
-    from dsr1.hosts.agent.server.offline import end
+    from dsr1.hosts.agent.server.offline import stop_recorded
     from dsr1.hosts.protocol.codec import render_gone
 
-    gone = end(folder)
+    gone = stop_recorded(folder)
     sys.stdout.write(render_gone(gone).decode())
     return 1 if gone.left else 0
 
 
 def _look(folder: "Path") -> int:
-    from dsr1.hosts.agent.server.offline import look
+    from dsr1.hosts.agent.server.offline import inspect_host
 
-    return _tell(look(folder))
+    return _tell(inspect_host(folder))
 
 
 def _see(peer: str) -> int:
-    from dsr1.hosts.agent.network.seen import look_around
+    from dsr1.hosts.agent.network.seen import introduce_host
 
-    return _tell(look_around(peer))
+    return _tell(introduce_host(peer))
 
 
 def _facts(asked: str) -> int:
     from dsr1.hosts.agent.facts.gather import gather_facts
     from dsr1.hosts.protocol.fact import to_plain
-    from dsr1.hosts.protocol.facts_request import parse_ask
+    from dsr1.hosts.protocol.facts_request import parse_facts_request
 
-    return _tell(to_plain(gather_facts(parse_ask(asked))))
+    return _tell(to_plain(gather_facts(parse_facts_request(asked))))
 
 
 def _runtime() -> int:
@@ -90,9 +90,9 @@ def _runtime() -> int:
 
 
 def _prep(what: str) -> int:
-    from dsr1.hosts.agent.prep.verbs import run
+    from dsr1.hosts.agent.prep.verbs import run_prep_verb
 
-    return _tell(run(what))
+    return _tell(run_prep_verb(what))
 
 
 def _reach() -> int:
@@ -106,21 +106,21 @@ def _reach() -> int:
 
 
 def _doors(folder: "Path") -> int:
-    from dsr1.hosts.agent.server.listeners import open_doors
+    from dsr1.hosts.agent.server.listeners import open_listeners
 
-    return _tell(open_doors(folder))
+    return _tell(open_listeners(folder))
 
 
 def _cache(verb: str, values: list[str]) -> int:
-    from dsr1.hosts.agent.caches.verbs import run
+    from dsr1.hosts.agent.caches.verbs import run_cache_verb
 
-    return run(verb, values)
+    return run_cache_verb(verb, values)
 
 
 def _keep(silence_s: float) -> int:
-    from dsr1.hosts.agent.server.keeper import keep
+    from dsr1.hosts.agent.server.keeper import run_step_commands
 
-    return keep(silence_s)
+    return run_step_commands(silence_s)
 
 
 def _work(job: str) -> int:

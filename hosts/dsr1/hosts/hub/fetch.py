@@ -17,9 +17,22 @@ from typing import Any
 
 from dsr1.hosts.agent.facts.shards import SUMS, WORK, render_sums
 from dsr1.hosts.agent.model.hashes import hash_file
-from dsr1.hosts.agent.model.workplace import adopt, part_of, refuse_without_room, size_of, workplace
-from dsr1.hosts.hub.listing import Hub, Listing, Remote, blob_hash, client_error, first_line
-from dsr1.hosts.protocol.job import Desk, Meter, Order, Refused
+from dsr1.hosts.agent.model.workplace import (
+    adopt_partial,
+    partial_file,
+    refuse_without_room,
+    size_on_disk,
+    staging_folder,
+)
+from dsr1.hosts.hub.listing import (
+    HubClient,
+    HubFile,
+    HubListing,
+    blob_hash,
+    client_error,
+    first_line,
+)
+from dsr1.hosts.protocol.job import JobContext, JobOrder, JobRefused, Meter
 
 AT_ONCE = 8
 LONGEST_PAUSE_S = 30.0
@@ -31,24 +44,24 @@ QUIET = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class Download:
     """A file on its way: where it comes from, where its part lies, where it goes."""
 
     url: str
-    file: Remote
+    file: HubFile
     part: Path
     final: Path
 
     @property
     def there(self) -> bool:
-        return self.final.is_file() and size_of(self.final) == self.file.size
+        return self.final.is_file() and size_on_disk(self.final) == self.file.size
 
     @property
     def done(self) -> int:
-        return self.file.size if self.there else min(size_of(self.part), self.file.size)
+        return self.file.size if self.there else min(size_on_disk(self.part), self.file.size)
 
 
-class Patience:
+class RetryBudget:
     """How long to try again: any byte that came counts the time anew."""
 
     def __init__(self, limit_s: float) -> None:
@@ -66,15 +79,15 @@ class Patience:
         return True
 
 
-def fetch(order: Order, desk: Desk) -> Mapping[str, Any]:
+def fetch_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
     """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be
     out of reach."""
     os.environ.update(QUIET | ({"HF_ENDPOINT": order["endpoint"]} if order["endpoint"] else {}))
-    hub = Hub(order["endpoint"], order["token"])
+    hub = HubClient(order["endpoint"], order["token"])
     try:
         return _fetch_all(order, hub, desk.meter)
     except ModuleNotFoundError as error:
-        raise Refused(
+        raise JobRefused(
             "check", f"its Python has no {error.name}: name the environment that has vLLM by --venv"
         ) from None
     except OSError as error:
@@ -83,19 +96,19 @@ def fetch(order: Order, desk: Desk) -> Mapping[str, Any]:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
             else "work"
         )
-        raise Refused(
-            kind, without(hub.token, f"{error.filename or order['to']}: {first_line(error)}")
+        raise JobRefused(
+            kind, without_token(hub.token, f"{error.filename or order['to']}: {first_line(error)}")
         ) from None
-    except Refused as refused:
-        raise Refused(refused.kind, without(hub.token, str(refused))) from None
+    except JobRefused as refused:
+        raise JobRefused(refused.kind, without_token(hub.token, str(refused))) from None
 
 
-def without(token: str | None, text: str) -> str:
+def without_token(token: str | None, text: str) -> str:
     """No message carries the token, whoever worded it."""
     return text.replace(token, "***") if token else text
 
 
-def _fetch_all(order: Order, hub: Hub, meter: Meter) -> Mapping[str, Any]:
+def _fetch_all(order: JobOrder, hub: HubClient, meter: Meter) -> Mapping[str, Any]:
     """All are listed, and the room for all is looked at, before the first byte comes."""
     listings = [hub.listing(repo, order["revision"]) for repo in order["repos"]]
     folders = [Path(order["to"]) / listing.repo.partition("/")[2] for listing in listings]
@@ -109,15 +122,15 @@ def _fetch_all(order: Order, hub: Hub, meter: Meter) -> Mapping[str, Any]:
     return {"folders": {str(folder): listing.commit for folder, listing in zip(folders, listings)}}  # noqa: B905
 
 
-def _plan(hub: Hub, listing: Listing, folder: Path) -> Iterator[Fetch]:
+def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Download]:
     work = folder / WORK
     for file in listing.files:
-        part = part_of(work, f"{file.name}.{(file.sha256 or file.blob)[:16]}")
-        yield Fetch(hub.address(listing, file.name), file, part, folder / file.name)
+        part = partial_file(work, f"{file.name}.{(file.sha256 or file.blob)[:16]}")
+        yield Download(hub.address(listing, file.name), file, part, folder / file.name)
 
 
-def _fetch_one(plan: Sequence[Fetch], folder: Path, carry: "partial[None]") -> None:
-    with workplace(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
+def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -> None:
+    with staging_folder(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
         futures = [pool.submit(_bring, one, carry) for one in plan if not one.there]
         try:
             for future in futures:
@@ -125,39 +138,39 @@ def _fetch_one(plan: Sequence[Fetch], folder: Path, carry: "partial[None]") -> N
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         sums = {one.file.name: one.file.sha256 or hash_file(one.final, Meter()) for one in plan}
-        draft = part_of(work, SUMS)
+        draft = partial_file(work, SUMS)
         draft.write_text(render_sums(sums))
-        adopt(draft, folder / SUMS)
+        adopt_partial(draft, folder / SUMS)
         for left in work.glob("*.part"):  # of other commits
             left.unlink()
 
 
-def _bring(one: Fetch, carry: "partial[None]") -> None:
+def _bring(one: Download, carry: "partial[None]") -> None:
     """A wrong hash is met by fetching once more from the start: the part of a former fetch may have
     been spoilt."""
     for last in (False, True):
         carry(one)
         seen = digest_of(one.part, one.file)
         if seen == (one.file.sha256 or one.file.blob):
-            adopt(one.part, one.final)
+            adopt_partial(one.part, one.final)
             return
         one.part.unlink()
         if last:
             wanted = one.file.sha256 or one.file.blob
-            raise Refused(
+            raise JobRefused(
                 "work",
                 f"{one.file.name}: came twice with the hash {seen}, and {wanted} is the hub's own",
             )
 
 
-def digest_of(part: Path, file: Remote) -> str:
+def digest_of(part: Path, file: HubFile) -> str:
     """By the kind of hash that the hub has of it."""
     return hash_file(part, Meter()) if file.sha256 else blob_hash(part.read_bytes())
 
 
-def _carry(headers: dict[str, str], patience_s: float, one: Fetch) -> None:
+def _carry(headers: dict[str, str], patience_s: float, one: Download) -> None:
     """The rest of the part."""
-    patience = Patience(patience_s)
+    patience = RetryBudget(patience_s)
     while True:
         try:
             _carry_once(headers, one)
@@ -165,15 +178,17 @@ def _carry(headers: dict[str, str], patience_s: float, one: Fetch) -> None:
         except (client_error(), OSError) as error:
             if _is_final(error):
                 raise
-            if not patience.wait(size_of(one.part)):
+            if not patience.wait(size_on_disk(one.part)):
                 why = (
                     f"{one.file.name}: the hub was out of reach for {patience_s:.0f} s:"
                     f" {first_line(error)}"
                 )
-                raise Refused("work", f"{why}; the same command goes on where it stopped") from None
+                raise JobRefused(
+                    "work", f"{why}; the same command goes on where it stopped"
+                ) from None
 
 
-def _carry_once(headers: dict[str, str], one: Fetch) -> None:
+def _carry_once(headers: dict[str, str], one: Download) -> None:
     from huggingface_hub.file_download import http_get
 
     one.part.touch()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.stock import is_safe_name
-from dsr1.hosts.protocol.job import Refused
+from dsr1.hosts.protocol.job import JobRefused
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -16,7 +16,7 @@ LEFT_OUT = (".gitattributes", ".gitignore")
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class HubFile:
     """A file of a hub. `sha256` is of what git LFS keeps, `blob` git's own hash, of all others."""
 
     name: str
@@ -26,10 +26,10 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class HubListing:
     repo: str
     commit: str
-    files: tuple[Remote, ...]
+    files: tuple[HubFile, ...]
 
     @property
     def size(self) -> int:
@@ -37,13 +37,13 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class HubClient:
     """`token` None: what the host's own login left, if anything."""
 
     endpoint: str | None
     token: str | None
 
-    def listing(self, repo: str, revision: str | None) -> Listing:
+    def listing(self, repo: str, revision: str | None) -> HubListing:
         """Refused names what isn't there, or may not be read."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import (
@@ -56,26 +56,26 @@ class Hub:
         try:
             info = api.model_info(repo, revision=revision, files_metadata=True)
         except GatedRepoError:
-            raise Refused(
+            raise JobRefused(
                 "input", f"{repo}: is gated: accept its terms on {api.endpoint}, and set HF_TOKEN"
             ) from None
         except RepositoryNotFoundError:
             token = (
                 "the one given may not read it" if self.token else "if it is private, set HF_TOKEN"
             )
-            raise Refused(
+            raise JobRefused(
                 "input", f"{repo}: {api.endpoint} has no such repository ({token})"
             ) from None
         except RevisionNotFoundError:
-            raise Refused("input", f"{repo}: has no revision {revision!r}") from None
+            raise JobRefused("input", f"{repo}: has no revision {revision!r}") from None
         except client_error() as error:
-            raise Refused(
+            raise JobRefused(
                 "work", f"{api.endpoint} does not answer as a hub: {first_line(error)}"
             ) from None
         files = tuple(_file(one) for one in info.siblings or () if one.rfilename not in LEFT_OUT)
-        return Listing(repo, str(info.sha), files)
+        return HubListing(repo, str(info.sha), files)
 
-    def address(self, listing: Listing, name: str) -> str:
+    def address(self, listing: HubListing, name: str) -> str:
         from huggingface_hub import hf_hub_url
 
         return hf_hub_url(listing.repo, name, revision=listing.commit, endpoint=self.endpoint)
@@ -99,13 +99,13 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _file(told: "RepoSibling") -> Remote:
+def _file(told: "RepoSibling") -> HubFile:
     size = told.lfs.size if told.lfs else told.size
     if size is None or not is_safe_name(told.rfilename):
-        raise Refused(
+        raise JobRefused(
             "input", f"the hub lists a file that can't be fetched: {told.rfilename!r}, {size} bytes"
         )
-    return Remote(told.rfilename, size, told.lfs.sha256 if told.lfs else "", told.blob_id or "")
+    return HubFile(told.rfilename, size, told.lfs.sha256 if told.lfs else "", told.blob_id or "")
 
 
 def is_repository(name: str) -> bool:

@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dsr1.hosts.protocol.fact import Value
+from dsr1.hosts.protocol.fact import FactValue
 
 DMA_BUF = (5, 12)  # the kernel hands memory of one device to another from then on
 
@@ -22,7 +22,7 @@ def has_dma_buf(open_driver: bool, release: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PciPlace:
     """Where a device sits: `path` leads from its root complex (`pci0000:15`) through bridges to
     `pci`, itself."""
 
@@ -32,7 +32,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PciLink:
     """A device's PCI link now, and the most that it can: lanes, and GT/s a lane."""
 
     width: int | None = None
@@ -75,8 +75,8 @@ class Adapter:
     """
 
     name: str
-    place: Place
-    link: Link
+    place: PciPlace
+    link: PciLink
     driver: str
     model: str
     firmware: str
@@ -101,7 +101,7 @@ class Netdev:
     lowers: tuple[str, ...] = ()
 
 
-def to_value(record: Any) -> Value:
+def to_value(record: Any) -> FactValue:
     """As JSON carries it: tuples are lists."""
-    value: Value = json.loads(json.dumps(asdict(record)))
+    value: FactValue = json.loads(json.dumps(asdict(record)))
     return value

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone
 from dsr1.hosts.protocol.process import HostPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedEvent:
     """An event with its place: `seq` counts from 1 within an agent, `time` is seconds since the
     epoch there."""
 
@@ -24,9 +24,9 @@ class Numbered:
     event: Event
 
 
-Kind = TypeVar("Kind")
+DataclassType = TypeVar("DataclassType")
 EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
-COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Command)}
+COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(AgentCommand)}
 
 
 _hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
@@ -94,9 +94,9 @@ def _value(kind: Any, value: object, where: str) -> Any:
     return _parse_scalar(kind, value, where)
 
 
-def from_plain(kind: type[Kind], value: object, where: str = "") -> Kind:
+def from_plain(kind: type[DataclassType], value: object, where: str = "") -> DataclassType:
     """What JSON gave, as the type `kind`. ValueError names the place and the value."""
-    made: Kind = _value(kind, value, where)
+    made: DataclassType = _value(kind, value, where)
     return made
 
 
@@ -137,29 +137,29 @@ def parse_start(text: bytes) -> tuple[HostPlan, dict[str, str]]:
     return parse_plan(plan), {str(name): str(value) for name, value in secrets.items()}
 
 
-def render_command(command: Command) -> bytes:
+def render_command(command: AgentCommand) -> bytes:
     return _line({"command": type(command).__name__, **asdict(command)})
 
 
-def parse_command(text: bytes | str) -> Command:
+def parse_command(text: bytes | str) -> AgentCommand:
     plain = _object(text)
-    command: Command = from_plain(_named(COMMANDS, plain.pop("command", None)), plain)
+    command: AgentCommand = from_plain(_named(COMMANDS, plain.pop("command", None)), plain)
     return command
 
 
-def render_event(numbered: Numbered) -> bytes:
+def render_event(numbered: NumberedEvent) -> bytes:
     event = numbered.event
     place = {"seq": numbered.seq, "time": numbered.time, "host": numbered.host}
     return _line({**place, "event": type(event).__name__, **asdict(event)})
 
 
-def parse_event(text: bytes | str) -> Numbered:
+def parse_event(text: bytes | str) -> NumberedEvent:
     plain = _object(text)
     try:
         place = (int(plain.pop("seq")), float(plain.pop("time")), str(plain.pop("host")))
     except (KeyError, TypeError) as error:
         raise ValueError(f"an event without its place: {error}") from error
-    return Numbered(*place, from_plain(_named(EVENTS, plain.pop("event", None)), plain))
+    return NumberedEvent(*place, from_plain(_named(EVENTS, plain.pop("event", None)), plain))
 
 
 def render_gone(gone: Gone) -> bytes:

@@ -40,4 +40,4 @@ class Subscribe:
     since: int = 0
 
 
-Command = Prepare | Spawn | Stop | Quiet | Quit | Subscribe
+AgentCommand = Prepare | Spawn | Stop | Quiet | Quit | Subscribe

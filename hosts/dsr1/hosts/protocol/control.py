@@ -19,7 +19,7 @@ def _short_path(folder: Path) -> Iterator[str]:
         os.close(handle)
 
 
-def listen(folder: Path) -> socket.socket:
+def listen_on_socket(folder: Path) -> socket.socket:
     """The folder is 0700, so nobody else comes near between bind and chmod."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _short_path(folder) as path:
@@ -30,7 +30,7 @@ def listen(folder: Path) -> socket.socket:
     return door
 
 
-def connect(folder: Path) -> socket.socket | None:
+def connect_to_socket(folder: Path) -> socket.socket | None:
     """None: no agent listens there."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

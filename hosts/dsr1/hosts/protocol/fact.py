@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+FactValue = None | bool | int | float | str | list["FactValue"] | dict[str, "FactValue"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """`value` is JSON's; None where it couldn't be read, and `problem` then says why."""
 
-    value: Value
+    value: FactValue
     source: str
     problem: str = ""
 
@@ -21,12 +21,12 @@ Facts = Mapping[str, Fact]
 UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, RecursionError, ImportError)
 
 
-def value_of(facts: Facts, name: str) -> Value:
+def value_of(facts: Facts, name: str) -> FactValue:
     """None: it isn't known."""
     return facts[name].value if name in facts else None
 
 
-Reader = tuple[str, str, Callable[[], Value]]
+Reader = tuple[str, str, Callable[[], FactValue]]
 """Name, source, and what reads it; an error of UNREADABLE makes it a fact without a value."""
 
 
@@ -34,7 +34,7 @@ def observe(readers: Iterable[Reader]) -> dict[str, Fact]:
     return {name: _observe_one(source, read) for name, source, read in readers}
 
 
-def _observe_one(source: str, read: Callable[[], Value]) -> Fact:
+def _observe_one(source: str, read: Callable[[], FactValue]) -> Fact:
     try:
         value = read()
         if isinstance(value, float) and not math.isfinite(value):
@@ -46,7 +46,7 @@ def _observe_one(source: str, read: Callable[[], Value]) -> Fact:
         )
 
 
-def to_plain(facts: Facts) -> dict[str, dict[str, Value]]:
+def to_plain(facts: Facts) -> dict[str, dict[str, FactValue]]:
     """As JSON carries them."""
     return {
         name: {"value": f.value, "source": f.source, "problem": f.problem}

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class FactsRequest:
     """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the
     plan on this host.
 
@@ -26,16 +26,18 @@ class Ask:
     sample_s: float = 0.0
 
 
-def render_ask(ask: Ask) -> str:
+def render_facts_request(ask: FactsRequest) -> str:
     return json.dumps(asdict(ask))
 
 
-def parse_ask(text: str) -> Ask:
+def parse_facts_request(text: str) -> FactsRequest:
     """ValueError: this isn't what `render_ask` makes."""
     plain = json.loads(text)
-    if not isinstance(plain, dict) or plain.keys() != {field.name for field in fields(Ask)}:
+    if not isinstance(plain, dict) or plain.keys() != {
+        field.name for field in fields(FactsRequest)
+    }:
         raise ValueError(f"an ask is an object of this dsr1's, not {text[:200]!r}")
     told: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
     }
-    return Ask(**told)
+    return FactsRequest(**told)

@@ -8,7 +8,7 @@ from dsr1.hosts.protocol.boot import boot_id
 
 
 @dataclass(frozen=True, slots=True)
-class Stat:
+class ProcStat:
     """What /proc/PID/stat says of a process. `start_time` is in clock ticks since boot (field 22,
     proc(5))."""
 
@@ -25,15 +25,15 @@ class Stat:
         return self.state not in "ZX" or self.threads > 1
 
 
-def parse_stat(text: str) -> Stat:
+def parse_stat(text: str) -> ProcStat:
     """The name stands in parentheses and may hold spaces and parentheses itself, so fields count
     from the last one."""
     rest = text[text.rindex(")") + 2 :].split()
     pid = int(text[: text.index(" ")])
-    return Stat(pid, rest[0], int(rest[1]), int(rest[2]), int(rest[17]), float(rest[19]))
+    return ProcStat(pid, rest[0], int(rest[1]), int(rest[2]), int(rest[17]), float(rest[19]))
 
 
-def read_stat(pid: int) -> Stat | None:
+def read_stat(pid: int) -> ProcStat | None:
     """None: there is no such process."""
     try:
         return parse_stat(Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace"))

@@ -10,8 +10,8 @@ from queue import SimpleQueue
 from typing import Any
 
 TICK_S, LAST_WORDS = 0.5, 3
-Order = Mapping[str, Any]
-Hear = Callable[["Progress | Told"], "Order | None"]
+JobOrder = Mapping[str, Any]
+OnJobMessage = Callable[["JobProgress | JobMessage"], "JobOrder | None"]
 """What is heard of a job; an answer is a further order for it."""
 
 
@@ -20,7 +20,7 @@ def say_size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
-class Refused(Exception):
+class JobRefused(Exception):
     """A job can't be done. `kind` is whose fault: input (the order's), check (the host's) or work
     (what happened)."""
 
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """Bytes; `doing` says what."""
 
     done: int
@@ -39,10 +39,10 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class JobMessage:
     """What a job tells meanwhile; it waits for the answer."""
 
-    plain: Order
+    plain: JobOrder
 
 
 @dataclass(slots=True)
@@ -59,19 +59,19 @@ class Meter:
         with self._lock:
             self.done += count
 
-    def read(self) -> Progress:
-        return Progress(self.measure() if self.measure else self.done, self.total, self.doing)
+    def read(self) -> JobProgress:
+        return JobProgress(self.measure() if self.measure else self.done, self.total, self.doing)
 
 
-class Desk:
+class JobContext:
     """Where a job works: its meter, and its line to whoever ordered it."""
 
-    def __init__(self, further: "SimpleQueue[Order]") -> None:
+    def __init__(self, further: "SimpleQueue[JobOrder]") -> None:
         self.meter = Meter()
         self._further = further
         self._saying = threading.Lock()
 
-    def ask(self, plain: Order) -> Order:
+    def ask(self, plain: JobOrder) -> JobOrder:
         """Tell something, and wait for what to do next."""
         self.say({"told": plain})
         return self._further.get()
@@ -82,25 +82,25 @@ class Desk:
             sys.stdout.flush()
 
 
-Job = Callable[[Order, Desk], Mapping[str, Any]]
+JobFunction = Callable[[JobOrder, JobContext], Mapping[str, Any]]
 """What it gives is JSON's. Raises Refused, or OSError where the system's own words say it best."""
 
 
-def render_order(order: Order) -> bytes:
+def render_order(order: JobOrder) -> bytes:
     """A line, for the job's stdin: no secret of it is in an argument."""
     return json.dumps(order).encode() + b"\n"
 
 
-def run_job(job: Job, order: Order, further: "SimpleQueue[Order]") -> int:
+def run_job_function(job: JobFunction, order: JobOrder, further: "SimpleQueue[JobOrder]") -> int:
     """Tells how far it is twice a second, so that silence means a lost host; then the result, or
     why there is none."""
-    desk, over = Desk(further), threading.Event()
+    desk, over = JobContext(further), threading.Event()
     ticker = threading.Thread(target=_tick, args=(desk, over), daemon=True)
     ticker.start()
     last: dict[str, object]
     try:
         last = {"result": job(order, desk)}
-    except Refused as refused:
+    except JobRefused as refused:
         last = {"refused": [refused.kind, str(refused)]}
     except OSError as error:
         last = {"refused": ["work", _words(error)]}
@@ -115,32 +115,34 @@ def _words(error: OSError) -> str:
     return f"{where}{error.strerror or error or type(error).__name__}"
 
 
-def _tick(desk: Desk, over: threading.Event) -> None:
+def _tick(desk: JobContext, over: threading.Event) -> None:
     while not over.wait(TICK_S):
         now = desk.meter.read()
         desk.say({"progress": [now.done, now.total, now.doing]})
 
 
-class BrokeOff(Exception):
+class JobLost(Exception):
     """A job ended without a result; these are its last words."""
 
 
-def listen(lines: Iterator[bytes], hear: Hear, send: Callable[[bytes], object]) -> dict[str, Any]:
+def read_job(
+    lines: Iterator[bytes], hear: OnJobMessage, send: Callable[[bytes], object]
+) -> dict[str, Any]:
     """The result. Raises Refused as the job did, BrokeOff when it ended otherwise."""
     words: list[str] = []
     for line in lines:
         match _parse(line):
             case {"progress": [int(done), int(total), str(doing)]}:
-                hear(Progress(done, total, doing))
+                hear(JobProgress(done, total, doing))
             case {"told": dict(plain)}:
-                send(render_order(hear(Told(plain)) or {}))
+                send(render_order(hear(JobMessage(plain)) or {}))
             case {"refused": [str(kind), str(text)]}:
-                raise Refused(kind, text)
+                raise JobRefused(kind, text)
             case {"result": dict(result)}:
                 return result
             case _:
                 words.append(line.decode(errors="replace").strip())
-    raise BrokeOff(" | ".join(words[-LAST_WORDS:]) or "it said nothing")
+    raise JobLost(" | ".join(words[-LAST_WORDS:]) or "it said nothing")
 
 
 def _parse(line: bytes) -> object:

@@ -11,7 +11,7 @@ from dsr1.hosts.protocol.codec import from_plain
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FileState:
     """`kind`: absent, file, folder, link (its text is the target's) or other. `problem`: why it
     couldn't be read."""
 
@@ -23,7 +23,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class SystemdUnit:
     """A unit of systemd's that the host has."""
 
     name: str
@@ -74,7 +74,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class FileEdit:
     """A file's text, before (None: it isn't there) and after. `settle` runs once after such edits
     and their undoing."""
 
@@ -87,7 +87,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Sysctl:
     """A kernel variable, by its dotted name."""
 
     checks: tuple[str, ...]
@@ -98,7 +98,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandStep:
     """Something that no file holds. Without `undo` there is nothing to undo, or a reboot does
     it."""
 
@@ -109,7 +109,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class EditRecord:
     """An edit that was begun. States are `files.state_of`'s, empty for a file that wasn't there.
 
     `after` has two while a file of ours is changed again. `backup` is a name in the store,
@@ -125,13 +125,13 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class PrepJournal:
     """What was done to a host, oldest first. `owed`: commands that are due since an edit, or its
     undoing."""
 
-    edits: tuple[Kept, ...] = ()
-    settings: tuple[Setting, ...] = ()
-    commands: tuple[Command, ...] = ()
+    edits: tuple[EditRecord, ...] = ()
+    settings: tuple[Sysctl, ...] = ()
+    commands: tuple[CommandStep, ...] = ()
     owed: tuple[tuple[str, ...], ...] = ()
 
     def __bool__(self) -> bool:
@@ -139,7 +139,7 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class HostProbe:
     """What a look at a host found, and what dsr1 did to it before."""
 
     system: str
@@ -151,30 +151,30 @@ class Seen:
     adapters: int
     loaded: tuple[str, ...]
     available: tuple[str, ...]
-    files: tuple[File, ...]
+    files: tuple[FileState, ...]
     sysctls: tuple[tuple[str, str], ...]
-    services: tuple[Service, ...]
+    services: tuple[SystemdUnit, ...]
     tools: tuple[str, ...]
     read_only: tuple[str, ...] = ()
-    journal: Journal = Journal()
+    journal: PrepJournal = PrepJournal()
     journal_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class PrepSteps:
     """In the order in which they are done; `settle` is owed from before."""
 
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[FileEdit, ...] = ()
     settle: tuple[tuple[str, ...], ...] = ()
-    settings: tuple[Setting, ...] = ()
-    commands: tuple[Command, ...] = ()
+    settings: tuple[Sysctl, ...] = ()
+    commands: tuple[CommandStep, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.edits or self.settle or self.settings or self.commands)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepOutcome:
     """`state`: done, failed, skipped (what it stands on failed) or refused (the host isn't as it
     was looked at)."""
 
@@ -184,26 +184,26 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class PrepReport:
     """What became of the steps, one by one."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[StepOutcome, ...]
 
     @property
-    def bad(self) -> tuple[Outcome, ...]:
+    def bad(self) -> tuple[StepOutcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.state != "done")
 
 
-def parse_seen(plain: object) -> Seen:
-    seen: Seen = from_plain(Seen, plain)
+def parse_host_probe(plain: object) -> HostProbe:
+    seen: HostProbe = from_plain(HostProbe, plain)
     return seen
 
 
-def parse_steps(plain: object) -> Steps:
-    steps: Steps = from_plain(Steps, plain)
+def parse_steps(plain: object) -> PrepSteps:
+    steps: PrepSteps = from_plain(PrepSteps, plain)
     return steps
 
 
-def parse_report(plain: object) -> Report:
-    report: Report = from_plain(Report, plain)
+def parse_report(plain: object) -> PrepReport:
+    report: PrepReport = from_plain(PrepReport, plain)
     return report

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class ReachPeer:
     """Another host, where it listens for the while."""
 
     name: str
@@ -20,14 +20,14 @@ class ReachQuestion:
     closed.
     """
 
-    own: Peer
-    peers: tuple[Peer, ...]
+    own: ReachPeer
+    peers: tuple[ReachPeer, ...]
     timeout_s: float = 3.0
     window_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class ReachResult:
     """A peer, and why it was not reached; empty: it was."""
 
     peer: str
@@ -38,5 +38,5 @@ class Reached:
 class ReachAnswer:
     """`problem`: why this host couldn't listen."""
 
-    reached: tuple[Reached, ...] = ()
+    reached: tuple[ReachResult, ...] = ()
     problem: str = ""

@@ -33,7 +33,7 @@ class RuntimeQuestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FlagChoices:
     """A flag that takes some words and no others."""
 
     flag: str
@@ -41,18 +41,18 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Parser:
+class FlagParser:
     """The flags that a module takes, with their dashes. `problem`: why it couldn't be asked; then
     there are none."""
 
     module: str
     flags: tuple[str, ...] = ()
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[FlagChoices, ...] = ()
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandVerdict:
     """What the runtime says of a command: accepted, refused or unknown, and why, in its own
     words."""
 
@@ -69,7 +69,7 @@ class RuntimeAnswer:
     vllm: str = ""
     dynamo: str = ""
     variables: tuple[str, ...] = ()
-    parsers: tuple[Parser, ...] = ()
+    parsers: tuple[FlagParser, ...] = ()
     load_formats: tuple[str, ...] = ()
-    said: tuple[Said, ...] = ()
+    said: tuple[CommandVerdict, ...] = ()
     problem: str = ""

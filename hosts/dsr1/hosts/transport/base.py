@@ -9,36 +9,38 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.codec import Numbered, from_plain, parse_gone, render_start
-from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.codec import NumberedEvent, from_plain, parse_gone, render_start
+from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Gone
-from dsr1.hosts.protocol.fact import Fact, from_wire
-from dsr1.hosts.protocol.facts_request import Ask, render_ask
+from dsr1.hosts.protocol.fact import Fact, Facts, from_wire
+from dsr1.hosts.protocol.facts_request import FactsRequest, render_facts_request
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachQuestion
 from dsr1.hosts.protocol.runtime import RuntimeAnswer, RuntimeQuestion
 
 __all__ = [
     "NO_SECRETS",
-    "Answer",
-    "Door",
+    "AgentLink",
+    "AgentVerb",
+    "CommandResult",
+    "FactsByHost",
     "HostState",
-    "Link",
-    "Numbered",
+    "Listener",
+    "NumberedEvent",
     "ProcessState",
-    "Question",
     "Transport",
-    "parse_doors",
     "parse_facts",
-    "parse_look",
+    "parse_host_state",
+    "parse_listeners",
 ]
 
 
+FactsByHost = Mapping[str, Facts | HostError]  # or why a host told nothing
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `end` itself, by the longest grace of the plan; this is for an agent that hangs.
 START_S, END_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
 CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
-Told = TypeVar("Told")
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class HostState:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Listener:
     """A TCP port that a process of the run listens on."""
 
     process: str
@@ -73,14 +75,14 @@ class Door:
         return self.address in ("0.0.0.0", "::")
 
 
-class Link(Protocol):
+class AgentLink(Protocol):
     """A connection to one agent. Losing it changes nothing there; attach again with the last `seq`
     seen."""
 
-    def send(self, command: Command) -> None:
+    def send(self, command: AgentCommand) -> None:
         """HostError when the connection is lost."""
 
-    def events(self) -> Iterator[Numbered]:
+    def events(self) -> Iterator[NumberedEvent]:
         """Past events first, then as they come; ends when the connection is lost or the agent
         quits."""
 
@@ -89,7 +91,7 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AgentVerb:
     """A verb of the agent that does one thing and ends. `values` follow it; None: the host's folder
     of the run.
 
@@ -104,7 +106,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """How it ended. `code` -1 is a signal."""
 
     code: int
@@ -129,11 +131,11 @@ class Transport(ABC):
     """
 
     @abstractmethod
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         """Run a verb of the agent. HostError: it can't be run there, or took too long."""
 
     @abstractmethod
-    def attach(self, host: str, since: int) -> Link:
+    def attach(self, host: str, since: int) -> AgentLink:
         """Connect to a host's agent, for its events with a `seq` above `since`."""
 
     @abstractmethod
@@ -156,7 +158,7 @@ class Transport(ABC):
         """Start the agent of the plan's host, with its secrets by name. It starts nothing by
         itself."""
         answer = self.ask(
-            plan.host, Question("start", timeout_s=START_S, given=render_start(plan, secrets))
+            plan.host, AgentVerb("start", timeout_s=START_S, given=render_start(plan, secrets))
         )
         if answer.code != 0:
             raise HostError(f"{plan.host}: the agent did not start: {answer.last_words}")
@@ -164,16 +166,16 @@ class Transport(ABC):
     def end(self, host: str) -> Gone:
         """End the agent and everything it started, also when the agent itself is dead. Nothing
         started: Gone(())."""
-        answer = self.ask(host, Question("end", timeout_s=END_S))
+        answer = self.ask(host, AgentVerb("end", timeout_s=END_S))
         return _read(host, answer, parse_gone, "its processes may still run, ending them failed")
 
-    def facts(self, host: str, wanted: Ask) -> dict[str, Fact]:
+    def facts(self, host: str, wanted: FactsRequest) -> dict[str, Fact]:
         """What the host is like, and what it is asked beside: dsr1.hosts.agent.facts.
 
         Its clock's offset from ours, in seconds, is among it.
         """
         asked = time.time()
-        answer = self.ask(host, Question("facts", (render_ask(wanted),), FACTS_S))
+        answer = self.ask(host, AgentVerb("facts", (render_facts_request(wanted),), FACTS_S))
         answered = time.time()
         return _read(
             host, answer, lambda out: parse_facts(out, asked, answered), "its facts can't be read"
@@ -184,7 +186,7 @@ class Transport(ABC):
         import of vLLM."""
         given = json.dumps(asdict(question)).encode()
         answer = self.ask(
-            host, Question("runtime", (), question.timeout_s + RUNTIME_MARGIN_S, given)
+            host, AgentVerb("runtime", (), question.timeout_s + RUNTIME_MARGIN_S, given)
         )
         return _read(host, answer, parse_runtime, "its runtime can't be asked")
 
@@ -192,23 +194,25 @@ class Transport(ABC):
         """Which peers the host reaches over TCP, while it listens for them in turn: to be asked of
         all at once."""
         given = json.dumps(asdict(question)).encode()
-        answer = self.ask(host, Question("reach", (), question.window_s + REACH_MARGIN_S, given))
+        answer = self.ask(host, AgentVerb("reach", (), question.window_s + REACH_MARGIN_S, given))
         return _read(host, answer, parse_reach, "it can't try its peers")
 
-    def doors(self, host: str) -> tuple[Door, ...]:
+    def doors(self, host: str) -> tuple[Listener, ...]:
         """What listens where, as the host's kernel has it."""
         return _read(
-            host, self.ask(host, Question("doors")), parse_doors, "its sockets can't be read"
+            host, self.ask(host, AgentVerb("doors")), parse_listeners, "its sockets can't be read"
         )
 
     def look(self, host: str) -> HostState:
         """What runs, from the host's records. Disturbs nothing."""
         return _read(
-            host, self.ask(host, Question("look")), parse_look, "its records can't be read"
+            host, self.ask(host, AgentVerb("look")), parse_host_state, "its records can't be read"
         )
 
 
-def _read(host: str, answer: Answer, parse: Callable[[bytes], Told], otherwise: str) -> Told:
+def _read(
+    host: str, answer: CommandResult, parse: Callable[[bytes], AnswerT], otherwise: str
+) -> AnswerT:
     """HostError with the agent's last words when it told something else."""
     try:
         return parse(answer.out)
@@ -224,7 +228,7 @@ def parse_reach(text: bytes) -> ReachAnswer:
     return from_plain(ReachAnswer, json.loads(text))
 
 
-def parse_look(text: bytes) -> HostState:
+def parse_host_state(text: bytes) -> HostState:
     plain = json.loads(text)
     processes = (
         ProcessState(name, seen["state"], seen["pid"]) for name, seen in plain["processes"].items()
@@ -257,7 +261,8 @@ def clean(value: Any) -> Any:
     )
 
 
-def parse_doors(text: bytes) -> tuple[Door, ...]:
+def parse_listeners(text: bytes) -> tuple[Listener, ...]:
     return tuple(
-        Door(str(process), str(address), int(port)) for process, address, port in json.loads(text)
+        Listener(str(process), str(address), int(port))
+        for process, address, port in json.loads(text)
     )

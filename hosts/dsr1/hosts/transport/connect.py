@@ -10,7 +10,7 @@ from dsr1.hosts.transport.local import LocalTransport
 from dsr1.hosts.transport.ssh import SshTransport
 
 HERE = "localhost"
-Way = SshTransport | LocalTransport
+HostTransport = SshTransport | LocalTransport
 
 
 @contextmanager
@@ -22,7 +22,9 @@ def over_ssh(accesses: Sequence[Access], python: str) -> Iterator[SshTransport]:
 
 
 @contextmanager
-def way_to(accesses: Sequence[Access], python: str) -> Iterator[tuple[Way, tuple[str, ...]]]:
+def connect_hosts(
+    accesses: Sequence[Access], python: str
+) -> Iterator[tuple[HostTransport, tuple[str, ...]]]:
     """With the names of the hosts. Without accesses it leads to this machine, under the name
     HERE."""
     if accesses:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.transport.base import Answer
+from dsr1.hosts.transport.base import CommandResult
 
 if TYPE_CHECKING:
     from fabric import Connection
@@ -27,7 +27,7 @@ logging.getLogger("paramiko").addHandler(
 )  # else its tracebacks go to stderr beside our errors
 
 
-class Remote:
+class SshHost:
     """A host's shell. Every method raises HostError, with the host's name and a remedy."""
 
     def __init__(self, access: Access) -> None:
@@ -36,7 +36,7 @@ class Remote:
         self._connection: Connection | None = None
         self._opening = threading.Lock()
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> CommandResult:
         """Run a command, once `given` has gone to its stdin, for so long. The two output streams
         stay apart."""
         with contextlib.closing(self._start(argv)) as channel:
@@ -257,7 +257,7 @@ def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _converse(channel: "Channel", given: bytes, timeout: float) -> Answer:
+def _converse(channel: "Channel", given: bytes, timeout: float) -> CommandResult:
     """stderr is read by another thread: a full window of one stream must not stop the other.
 
     What never falls silent ends in time, too, and so does what closes its output and goes on.
@@ -280,7 +280,7 @@ def _converse(channel: "Channel", given: bytes, timeout: float) -> Answer:
     reader.join(CONNECT_S)
     if code < 0 and not channel.get_transport().is_active():  # else it was ended by a signal
         raise EOFError
-    return Answer(code, b"".join(out), b"".join(errors))
+    return CommandResult(code, b"".join(out), b"".join(errors))
 
 
 def _left(until: float) -> float:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.transport.connection import Remote
-from dsr1.hosts.transport.parallel import at_once
+from dsr1.hosts.transport.connection import SshHost
+from dsr1.hosts.transport.parallel import run_parallel
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ExecResult:
     """What a command said on a host; `code` is None where it couldn't be run, and `text` says
     why."""
 
@@ -19,27 +19,29 @@ class Said:
     text: str
 
 
-def run_on_all(hosts: Sequence[Access], argv: Sequence[str], timeout: float) -> dict[str, Said]:
+def run_on_all(
+    hosts: Sequence[Access], argv: Sequence[str], timeout: float
+) -> dict[str, ExecResult]:
     """By host's name, in the order given. A host that fails doesn't stop the others."""
 
-    def run_one(access: Access) -> Said:
-        remote = Remote(access)
+    def run_one(access: Access) -> ExecResult:
+        remote = SshHost(access)
         try:
             done = remote.run(argv, timeout)
         finally:
             remote.drop()
-        return Said(done.code, (done.out + done.err).decode(errors="replace"))
+        return ExecResult(done.code, (done.out + done.err).decode(errors="replace"))
 
-    said = at_once(run_one, {access.name: access for access in hosts})
+    said = run_parallel(run_one, {access.name: access for access in hosts})
     return {
-        name: Said(None, str(what)) if isinstance(what, HostError) else what
+        name: ExecResult(None, str(what)) if isinstance(what, HostError) else what
         for name, what in said.items()
     }
 
 
-def fold(said: Mapping[str, Said]) -> dict[Said, list[str]]:
+def fold_results(said: Mapping[str, ExecResult]) -> dict[ExecResult, list[str]]:
     """Hosts by what they said, the largest group first."""
-    groups: dict[Said, list[str]] = {}
+    groups: dict[ExecResult, list[str]] = {}
     for name, what in said.items():
         groups.setdefault(what, []).append(name)
     return dict(sorted(groups.items(), key=lambda item: -len(item[1])))

@@ -13,10 +13,10 @@ from typing import Any
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.codec import parse_event, render_command
-from dsr1.hosts.protocol.commands import Command, Subscribe
-from dsr1.hosts.protocol.job import BrokeOff, Hear, Order, listen, render_order
+from dsr1.hosts.protocol.commands import AgentCommand, Subscribe
+from dsr1.hosts.protocol.job import JobLost, JobOrder, OnJobMessage, read_job, render_order
 from dsr1.hosts.protocol.log_lines import read_logs
-from dsr1.hosts.transport.base import Answer, Numbered, Question, Transport
+from dsr1.hosts.transport.base import AgentVerb, CommandResult, NumberedEvent, Transport
 from dsr1.hosts.transport.bundle import make_bundle
 
 AS_ROOT = (
@@ -35,7 +35,7 @@ class LocalLink:
         self._line = line
         self._host = host
 
-    def send(self, command: Command) -> None:
+    def send(self, command: AgentCommand) -> None:
         try:
             self._line.sendall(render_command(command))
         except OSError as error:
@@ -43,7 +43,7 @@ class LocalLink:
                 f"{self._host}: the connection to its agent is lost ({error}); {_log_hint()}"
             ) from error
 
-    def events(self) -> Iterator[Numbered]:
+    def events(self) -> Iterator[NumberedEvent]:
         """A line cut short by the loss of the connection is no event; it comes again to who
         attaches again."""
         rest = b""
@@ -63,7 +63,7 @@ class LocalLink:
         except OSError:
             return b""
 
-    def _parse(self, line: bytes) -> Numbered:
+    def _parse(self, line: bytes) -> NumberedEvent:
         try:
             return parse_event(line)
         except ValueError as error:
@@ -85,7 +85,7 @@ class LocalTransport(Transport):
         self._python = python
         self._jobs: list[subprocess.Popen[bytes]] = []
 
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         values = (str(self._folder / host),) if question.values is None else question.values
         first = AS_ROOT if question.as_root else ()
         try:
@@ -102,24 +102,24 @@ class LocalTransport(Transport):
             raise HostError(f"{host}: {late}; {_log_hint()}") from error
         except FileNotFoundError as error:
             if question.as_root and error.filename == AS_ROOT[0]:
-                return Answer(127, b"", b"sudo: not found")
+                return CommandResult(127, b"", b"sudo: not found")
             wanted = f"{self._python[0]} is not there; name the runtime's Python in the recipe"
             raise HostError(f"{host}: {wanted} ({error})") from error
         except OSError as error:
             raise HostError(
                 f"{host}: the agent can't be run with {self._python[0]}: {error}"
             ) from error
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
-    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
+    def work(self, host: str, job: str, order: JobOrder, hear: OnJobMessage) -> dict[str, Any]:
         """`close`, from another thread too, ends the job."""
         with self._begin(host, job) as child:
             assert child.stdin is not None
             assert child.stdout is not None
             try:
                 os.write(child.stdin.fileno(), render_order(order))
-                return listen(child.stdout, hear, partial(os.write, child.stdin.fileno()))
-            except BrokeOff as broken:
+                return read_job(child.stdout, hear, partial(os.write, child.stdin.fileno()))
+            except JobLost as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except BrokenPipeError:
                 raise HostError(
@@ -150,7 +150,7 @@ class LocalTransport(Transport):
 
     def attach(self, host: str, since: int) -> LocalLink:
         try:
-            line = control.connect(self._folder / host)
+            line = control.connect_to_socket(self._folder / host)
         except OSError as error:
             raise HostError(f"{host}: its agent can't be reached: {error}") from error
         if line is None:

@@ -13,13 +13,13 @@ from typing import TypeVar
 from dsr1.hosts.errors import HostError
 
 AT_ONCE = 32
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
-def begin(work: Callable[[], Result]) -> "Future[Result]":
+def begin_in_thread(work: Callable[[], ResultT]) -> "Future[ResultT]":
     """Something that goes on beside something else."""
-    future: Future[Result] = Future()
+    future: Future[ResultT] = Future()
 
     def run() -> None:
         try:
@@ -31,13 +31,13 @@ def begin(work: Callable[[], Result]) -> "Future[Result]":
     return future
 
 
-def at_once(
-    work: Callable[[Item], Result], items: Mapping[str, Item]
-) -> dict[str, Result | HostError]:
+def run_parallel(
+    work: Callable[[ItemT], ResultT], items: Mapping[str, ItemT]
+) -> dict[str, ResultT | HostError]:
     """Do it for every item, several at a time; an item that fails keeps its error."""
     room, left_early = threading.Semaphore(AT_ONCE), threading.Event()
 
-    def one(item: Item) -> Result | HostError:
+    def one(item: ItemT) -> ResultT | HostError:
         with room:
             if left_early.is_set():
                 return HostError("not begun: nobody waits for it any more")
@@ -46,7 +46,7 @@ def at_once(
             except HostError as error:
                 return error
 
-    begun = {name: begin(partial(one, item)) for name, item in items.items()}
+    begun = {name: begin_in_thread(partial(one, item)) for name, item in items.items()}
     try:
         return {name: future.result() for name, future in begun.items()}
     finally:

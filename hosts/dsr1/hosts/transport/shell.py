@@ -4,10 +4,10 @@ goes on."""
 from collections.abc import Sequence
 from typing import Protocol
 
-from dsr1.hosts.transport.base import Answer
+from dsr1.hosts.transport.base import CommandResult
 
 
-class Channel(Protocol):
+class CommandChannel(Protocol):
     """A command that runs, as paramiko's channel has it."""
 
     def settimeout(self, timeout: float | None, /) -> None: ...
@@ -26,10 +26,10 @@ class Channel(Protocol):
 class Shell(Protocol):
     """One host's. Every method raises HostError, with the host's name and a remedy."""
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> Answer:
+    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> CommandResult:
         """Run a command with `given` on its stdin. The two output streams stay apart."""
 
-    def open(self, argv: Sequence[str]) -> Channel:
+    def open(self, argv: Sequence[str]) -> CommandChannel:
         """Start a command and return its channel."""
 
     def drop(self) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.codec import parse_event, render_command
-from dsr1.hosts.protocol.commands import Command
-from dsr1.hosts.protocol.job import BrokeOff, Hear, Order, listen, render_order
-from dsr1.hosts.transport.base import Answer, Numbered, Question, Transport
+from dsr1.hosts.protocol.commands import AgentCommand
+from dsr1.hosts.protocol.job import JobLost, JobOrder, OnJobMessage, read_job, render_order
+from dsr1.hosts.transport.base import AgentVerb, CommandResult, NumberedEvent, Transport
 from dsr1.hosts.transport.bundle import bundle_name, render_bundle
-from dsr1.hosts.transport.connection import Remote
-from dsr1.hosts.transport.shell import Channel, Shell
+from dsr1.hosts.transport.connection import SshHost
+from dsr1.hosts.transport.shell import CommandChannel, Shell
 
 SEE_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
 LOG_WAIT_S = 0.5
@@ -47,7 +47,7 @@ mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" \\
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class HostIntroduction:
     """What a host's agent saw of its host, see agent/seen.py."""
 
     boot_id: str
@@ -62,12 +62,12 @@ class Sight:
 class ShellLink:
     """A channel to an agent's socket, by its `attach`."""
 
-    def __init__(self, channel: Channel, host: str) -> None:
+    def __init__(self, channel: CommandChannel, host: str) -> None:
         self._channel = channel
         self._host = host
         self._sending = threading.Lock()
 
-    def send(self, command: Command) -> None:
+    def send(self, command: AgentCommand) -> None:
         try:
             with self._sending:
                 self._channel.sendall(render_command(command))
@@ -76,7 +76,7 @@ class ShellLink:
                 f"{self._host}: the connection to its agent is lost ({error})"
             ) from error
 
-    def events(self) -> Iterator[Numbered]:
+    def events(self) -> Iterator[NumberedEvent]:
         rest = b""
         while data := self._receive():
             *lines, rest = (rest + data).split(b"\n")
@@ -92,7 +92,7 @@ class ShellLink:
         except OSError:
             return b""
 
-    def _parse(self, line: bytes) -> Numbered:
+    def _parse(self, line: bytes) -> NumberedEvent:
         try:
             return parse_event(line)
         except ValueError as error:
@@ -110,12 +110,12 @@ class ShellTransport(Transport):
         self._run_name, self._python = run, python
         self._bundle = render_bundle()
 
-    def see(self, host: str, peer: str) -> Sight:
+    def see(self, host: str, peer: str) -> HostIntroduction:
         """Raises HostError with a remedy when the host isn't one that an agent can run on."""
-        answer = self.ask(host, Question("see", (peer,)))
+        answer = self.ask(host, AgentVerb("see", (peer,)))
         try:
             plain = json.loads(answer.out)
-            return Sight(**{name: plain[name] for name in Sight.__slots__})
+            return HostIntroduction(**{name: plain[name] for name in HostIntroduction.__slots__})
         except (ValueError, KeyError) as error:
             raise HostError(f"{host}: its agent can't run: {answer.last_words}") from error
 
@@ -126,7 +126,7 @@ class ShellTransport(Transport):
         if there.code != 0:
             self._send(host, file.read_bytes(), name, "700")
 
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         """The agent is sent first where it isn't yet."""
         remote = self._remotes[host]
         values = (self._folder(host),) if question.values is None else question.values
@@ -166,7 +166,7 @@ class ShellTransport(Transport):
             except (OSError, ValueError) as error:
                 raise HostError(f"{host}: its logs can't be read on: {error}") from error
 
-    def work(self, host: str, job: str, order: Order, hear: Hear) -> dict[str, Any]:
+    def work(self, host: str, job: str, order: JobOrder, hear: OnJobMessage) -> dict[str, Any]:
         """The agent is put there first, by a look; `close`, from another thread too, ends the
         job."""
         self.see(host, "")
@@ -175,8 +175,8 @@ class ShellTransport(Transport):
         with contextlib.closing(channel):
             try:
                 channel.sendall(render_order(order))
-                return listen(_told(channel), hear, channel.sendall)
-            except BrokeOff as broken:
+                return read_job(_told(channel), hear, channel.sendall)
+            except JobLost as broken:
                 raise HostError(f"{host}: its agent broke off: {broken}") from None
             except OSError as error:
                 raise HostError(
@@ -203,17 +203,17 @@ class SshTransport(ShellTransport):
     """Through one SSH connection a host."""
 
     def __init__(self, hosts: Sequence[Access], run: str, python: str) -> None:
-        super().__init__({access.name: Remote(access) for access in hosts}, run, python)
+        super().__init__({access.name: SshHost(access) for access in hosts}, run, python)
 
 
-def _told(channel: Channel) -> Iterator[bytes]:
+def _told(channel: CommandChannel) -> Iterator[bytes]:
     rest = b""
     while data := channel.recv(65536):
         *lines, rest = (rest + data).split(b"\n")
         yield from lines
 
 
-def _lines(channel: Channel, follow: Callable[[], bool]) -> Iterator[bytes]:
+def _lines(channel: CommandChannel, follow: Callable[[], bool]) -> Iterator[bytes]:
     """Whole lines; what comes after the last newline at a loss is no line."""
     rest, asked = b"", False
     while True:

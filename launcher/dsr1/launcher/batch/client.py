@@ -10,27 +10,26 @@ from pathlib import Path
 import psutil
 
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
-from dsr1.launcher.batch.script import Site, render_job
+from dsr1.launcher.batch.script import BatchSite, render_job
 from dsr1.launcher.batch.status import conclude, waiting_for
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.signals import deferred_interrupt
-from dsr1.launcher.run.store import Run, State, new_run
+from dsr1.launcher.run.store import OnState, Run, RunState, new_run
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.client import Queue, look_up_anyones
-from dsr1.slurm.handle import Handle
+from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only
 
 POLL_S, ASK_S, STOP_S, CANCEL_S = 0.1, 2.0, 90.0, 120.0
 UNKNOWN, UNSUBMITTED = "cluster", "stopped before it was submitted"
-Show = Callable[[State], None]
-Done = Callable[[State, JobInfo | None], bool]
+IsDone = Callable[[RunState, JobInfo | None], bool]
 
 
-def this_site() -> Site:
+def batch_site() -> BatchSite:
     """This dsr1 and this user's state folder; where a checkout runs without being installed its
     path comes along."""
-    return Site(sys.executable, str(state_folder()), os.environ.get("PYTHONPATH", ""))
+    return BatchSite(sys.executable, str(state_folder()), os.environ.get("PYTHONPATH", ""))
 
 
 def queue() -> Queue:
@@ -39,7 +38,7 @@ def queue() -> Queue:
     return Queue(state_folder() / "squeue.json")
 
 
-def describe(handle: Handle) -> str:
+def describe_job(handle: JobHandle) -> str:
     """A job that is no run here."""
     info = look_up_anyones(handle.job)
     if info is None:
@@ -74,7 +73,7 @@ def prepare_output(recipe: Recipe) -> None:
         )
 
 
-def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: Show, wait: bool) -> Run:
+def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: OnState, wait: bool) -> Run:
     """Submit a run and, if asked, show every state until it serves. Ctrl-C or failure leaves
     nothing running.
 
@@ -101,7 +100,7 @@ def try_job(recipe: Recipe, name: str) -> str:
 
 
 def _prepare(recipe: Recipe, name: str, options: Sequence[str]) -> tuple[Run, str]:
-    run, script = new_run(name), render_job(recipe, this_site(), name, options)
+    run, script = new_run(name), render_job(recipe, batch_site(), name, options)
     prepare_output(recipe)
     return run, script
 
@@ -112,7 +111,7 @@ def _submit(run: Run, script: str) -> None:
         with deferred_interrupt():
             job = submit(script, run.folder / "submitted")
             if run.job() is None:  # it may have begun, and said so itself
-                run.save_job(Handle(UNKNOWN, job))
+                run.save_job(JobHandle(UNKNOWN, job))
         info = _ask(run, None, fresh=True)
         if run.state().reason == UNSUBMITTED:
             queue().cancel(job)
@@ -126,10 +125,10 @@ def _submit(run: Run, script: str) -> None:
         run.discard()
         raise
     if info and info.cluster and _job(run).cluster == UNKNOWN:
-        run.save_job(Handle(info.cluster, job))
+        run.save_job(JobHandle(info.cluster, job))
 
 
-def _until_ready(run: Run, show: Show) -> Run:
+def _until_ready(run: Run, show: OnState) -> Run:
     """A reason to wait for ever may show only once the scheduler has looked at the job, or change
     into one."""
     state = _watch(run, _is_decided, show)
@@ -144,12 +143,12 @@ def _until_ready(run: Run, show: Show) -> Run:
     raise kind(f"{run.name}: {state.reason}{left}\nlogs: {run.folder}/hosts/*/logs{output}")
 
 
-def _is_decided(state: State, info: JobInfo | None) -> bool:
+def _is_decided(state: RunState, info: JobInfo | None) -> bool:
     hopeless = info is not None and bool(info.hopeless) and info.reason not in LIFTED
     return state.phase in ("ready", "stopped", "failed") or hopeless
 
 
-def _watch(run: Run, done: Done, show: Show, seconds: float | None = None) -> State:
+def _watch(run: Run, done: IsDone, show: OnState, seconds: float | None = None) -> RunState:
     """What the supervisor writes is read often; Slurm is asked every few seconds."""
     deadline = None if seconds is None else time.monotonic() + seconds
     ask_at, known = 0.0, None
@@ -172,13 +171,13 @@ def _ask(run: Run, known: JobInfo | None, fresh: bool = False) -> JobInfo | None
         return known
 
 
-def _job(run: Run) -> Handle:
+def _job(run: Run) -> JobHandle:
     handle = run.job()
     assert handle is not None
     return handle
 
 
-def standings(runs: Iterable[Run]) -> dict[str, State]:
+def job_states(runs: Iterable[Run]) -> dict[str, RunState]:
     """By name: how runs in jobs stand, by one question to Slurm for all of them. What has ended is
     kept with them."""
     jobs = {run.name: (run, _job(run).job, run.job_end()) for run in runs}
@@ -221,9 +220,9 @@ def stop_job(run: Run) -> tuple[str, ...]:
     over = not job or _wait_over(job, CANCEL_S)
     if job and _job(run).job != job:  # its time was just over, and it was submitted again
         return stop_job(run)
-    state = standings([run])[run.name] if job else run.state()
+    state = job_states([run])[run.name] if job else run.state()
     if not state.ended:
-        state = State("stopped", time.time(), reason=UNSUBMITTED)
+        state = RunState("stopped", time.time(), reason=UNSUBMITTED)
     run.save(state)
     return state.left if over else (*state.left, f"job {job} is not over yet, see squeue")
 

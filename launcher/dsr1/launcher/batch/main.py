@@ -21,19 +21,19 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.launcher.batch.script import needed_hosts
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.preflight import choose, extras_of, judge_site, refuse_unfit
-from dsr1.launcher.preflight.survey import Seen, survey_hosts
+from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_site, refuse_unfit
+from dsr1.launcher.preflight.survey import Survey, survey_hosts
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.assets import bring
-from dsr1.launcher.run.launch import make_kept, make_settings
+from dsr1.launcher.run.assets import upload_assets
+from dsr1.launcher.run.launch import make_run_secrets, make_settings
 from dsr1.launcher.run.messages import StopRequested
-from dsr1.launcher.run.store import Run, State, new_run
+from dsr1.launcher.run.store import Run, RunState, new_run
 from dsr1.launcher.run.supervisor import Supervisor
 from dsr1.slurm.allocation import Allocation, parse_allocation
-from dsr1.slurm.client import call, said
-from dsr1.slurm.handle import Handle
-from dsr1.slurm.step import Keeper
+from dsr1.slurm.client import call, output_or_error
+from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.step import StepProgram
 from dsr1.slurm.surroundings import submission_environment
 from dsr1.slurm.transport import SrunTransport
 
@@ -48,7 +48,7 @@ WHY: dict[int, str] = {
 }
 
 
-class Ending:
+class StopSignals:
     """Signals ask the supervisor to stop, and before there is one they end what is being
     prepared."""
 
@@ -77,7 +77,7 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
     that name."""
     again = os.environ.get(AGAIN_RUN)
     run = new_run(again or name or f"{recipe.name}-{allocation.job}")
-    handle = Handle(allocation.cluster, allocation.job)
+    handle = JobHandle(allocation.cluster, allocation.job)
     if not run.folder.exists():
         run.claim(recipe, "queued")
     elif not again:
@@ -85,7 +85,7 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
     _forget_before(run)
     run.save_job(handle)
     run.save_allocation(allocation)
-    run.save(State("starting", time.time()))
+    run.save(RunState("starting", time.time()))
     return run
 
 
@@ -96,7 +96,7 @@ def _forget_before(run: Run) -> None:
     (run.folder / "discovery").mkdir()
 
 
-def _refuse_anothers(run: Run, handle: Handle) -> None:
+def _refuse_anothers(run: Run, handle: JobHandle) -> None:
     """`launch` may not have written down yet which job it got for its run."""
     waiting = run.job()
     whose = f"job {waiting.job}" if waiting else "no job"
@@ -106,25 +106,25 @@ def _refuse_anothers(run: Run, handle: Handle) -> None:
         raise InputError(f"--name {run.name}: there is a run of that name, and it is of {whose}")
 
 
-def serve(
-    run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending
+def serve_in_job(
+    run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: StopSignals
 ) -> None:
     """Until the deployment has ended; the run's state then says how."""
     limits, python = recipe.timeouts, recipe.runtime.interpreter
-    keeper = Keeper(python, str(make_bundle(run.folder)), limits.lost)
+    keeper = StepProgram(python, str(make_bundle(run.folder)), limits.lost)
     with closing(SrunTransport(allocation, keeper, run.name, run.folder / "hosts")) as transport:
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)
         seen = choose_hosts(recipe, hosts, transport, checks)
-        bring(recipe, seen, transport)
+        upload_assets(recipe, seen, transport)
         plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts)
-        run.fill(plan, make_settings(recipe, seen, checks), make_kept(plan, seen))
+        run.fill(plan, make_settings(recipe, seen, checks), make_run_secrets(plan, seen))
         ending.supervisor = Supervisor(run, transport)
         ending.supervisor.supervise()
 
 
 def choose_hosts(
     recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]
-) -> Seen:
+) -> Survey:
     """The allocation's hosts, less those that fail a check while there are others to take their
     places."""
     wanted, left = needed_hosts(recipe), tuple(hosts)
@@ -152,7 +152,7 @@ def choose_hosts(
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:
     """The same script, as the run's job of that number; what this job was told of itself isn't for
     the next."""
-    run.save(State("queued", time.time(), reason=WARNED))
+    run.save(RunState("queued", time.time(), reason=WARNED))
     script = run.folder / SCRIPT
     env = submission_environment(os.environ, script.read_text()) | {
         AGAIN_RUN: run.name,
@@ -160,23 +160,23 @@ def submit_again(run: Run, allocation: Allocation, number: int) -> None:
     }
     done = call(("sbatch", "--parsable", "--export=ALL", str(script)), env=env)
     if done.returncode != 0:
-        reason = f"{WARNED}, and it could not be submitted again: {said(done)}"
-        run.save(State("failed", time.time(), reason=reason, exit_code=4))
+        reason = f"{WARNED}, and it could not be submitted again: {output_or_error(done)}"
+        run.save(RunState("failed", time.time(), reason=reason, exit_code=4))
         return
-    run.save_job(Handle(allocation.cluster, done.stdout.strip().partition(";")[0]))
+    run.save_job(JobHandle(allocation.cluster, done.stdout.strip().partition(";")[0]))
 
 
-def run_job(
-    run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: Ending
+def run_in_job(
+    run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: StopSignals
 ) -> int:
     """The job's exit code: 0 when it was asked to stop, else that of the error."""
     try:
-        serve(run, recipe, allocation, checks, ending)
+        serve_in_job(run, recipe, allocation, checks, ending)
     except StopRequested as asked:
-        run.save(State("stopped", time.time(), reason=str(asked)))
+        run.save(RunState("stopped", time.time(), reason=str(asked)))
     except Dsr1Error as error:
         code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
-        run.save(State("failed", time.time(), reason=str(error), exit_code=code))
+        run.save(RunState("failed", time.time(), reason=str(error), exit_code=code))
     state, number = run.state(), int(os.environ.get(AGAIN_NUMBER, "1"))
     print(f"{run.name}: {state.phase}: {state.reason}", flush=True)
     if ending.warned_only and goes_on(state, number, recipe):
@@ -184,7 +184,7 @@ def run_job(
     return run.state().exit_code
 
 
-def goes_on(state: State, number: int, recipe: Recipe) -> bool:
+def goes_on(state: RunState, number: int, recipe: Recipe) -> bool:
     """Whether the job of that number is followed by another."""
     return state.phase == "stopped" and number <= recipe.slurm.resubmit
 
@@ -196,17 +196,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--skip-check", action="append", default=[])
     parser.add_argument("script", type=Path)
     options = parser.parse_args(argv)
-    ending = Ending()
+    ending = StopSignals()
     try:
         recipe = parse_recipe(sys.stdin.read(), "the job's recipe")
         allocation = parse_allocation(os.environ)
-        checks = () if options.no_check else choose((), options.skip_check)
+        checks = () if options.no_check else choose_checks((), options.skip_check)
         run = enter_run(options.name, recipe, allocation)
     except Dsr1Error as error:
         print(f"dsr1: {error}", file=sys.stderr)
         return 2
     (run.folder / SCRIPT).write_bytes(options.script.read_bytes())
-    return run_job(run, recipe, allocation, checks, ending)
+    return run_in_job(run, recipe, allocation, checks, ending)
 
 
 if __name__ == "__main__":

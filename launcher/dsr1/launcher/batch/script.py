@@ -9,12 +9,12 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.topology import GPUS_PER_NODE, make_topology, wanted_nodes
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.slurm.script import Batch, render_script
+from dsr1.slurm.script import BatchCommand, render_script
 from dsr1.slurm.spec import JobSpec, check_time
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class BatchSite:
     """Where the job finds dsr1 and keeps its run, both on a file system that the nodes share.
 
     `python` is the one that runs dsr1; `state` the folder of all runs; `path` is PYTHONPATH, for a
@@ -26,7 +26,7 @@ class Site:
     path: str = ""
 
 
-def render_job(recipe: Recipe, site: Site, name: str = "", options: Sequence[str] = ()) -> str:
+def render_job(recipe: Recipe, site: BatchSite, name: str = "", options: Sequence[str] = ()) -> str:
     """`name` is the run's; without it every submission is a run of its own, named by its job.
     Raises InputError."""
     argv = (
@@ -45,18 +45,18 @@ def render_job(recipe: Recipe, site: Site, name: str = "", options: Sequence[str
         ),
     )
     return render_script(
-        make_spec(recipe, site, name), Batch(argv, env, render_recipe(recipe)), head
+        make_spec(recipe, site, name), BatchCommand(argv, env, render_job_recipe(recipe)), head
     )
 
 
-def render_recipe(recipe: Recipe) -> str:
+def render_job_recipe(recipe: Recipe) -> str:
     """As YAML that reads back as the same recipe; what is default isn't said."""
     plain = recipe.model_dump(exclude_defaults=True)
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 
-def make_spec(recipe: Recipe, site: Site, name: str = "") -> JobSpec:
+def make_spec(recipe: Recipe, site: BatchSite, name: str = "") -> JobSpec:
     """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is
     over at once."""
     asked = recipe.slurm

@@ -4,7 +4,7 @@ can't. Pure."""
 import datetime
 from dataclasses import replace
 
-from dsr1.launcher.run.store import State
+from dsr1.launcher.run.store import RunState
 from dsr1.slurm.states import JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
@@ -13,12 +13,12 @@ FRESH_S = 60.0
 SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes share?"
 
 
-def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
+def conclude(state: RunState, job: str, info: JobInfo | None, now: float) -> RunState:
     """`info` None: Slurm knows nothing of the job, or not yet."""
     if (
         info is not None and info.waits
     ):  # for the first time, or again: after a requeue the run goes on
-        return State("queued", state.since, reason=waiting_for(info))
+        return RunState("queued", state.since, reason=waiting_for(info))
     if state.ended:
         return _ended(state, info)
     if info is None:
@@ -32,7 +32,7 @@ def conclude(state: State, job: str, info: JobInfo | None, now: float) -> State:
     return _begun(state, info, now) if state.phase == "queued" else state
 
 
-def _begun(state: State, info: JobInfo, now: float) -> State:
+def _begun(state: RunState, info: JobInfo, now: float) -> RunState:
     """A supervisor's first deed is to say so."""
     silent = info.start is not None and now - info.start > FRESH_S
     return replace(
@@ -54,7 +54,7 @@ def _clock(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _ended(state: State, info: JobInfo | None) -> State:
+def _ended(state: RunState, info: JobInfo | None) -> RunState:
     """A supervisor sees its processes end, or is told to end them; why, and who began, Slurm
     knows."""
     if info is None or state.reason.startswith(_ended_as(info)):  # Slurm's word is in it already
@@ -67,11 +67,11 @@ def _ended(state: State, info: JobInfo | None) -> State:
     )
 
 
-def _unwitnessed(state: State, info: JobInfo, now: float) -> State:
+def _unwitnessed(state: RunState, info: JobInfo, now: float) -> RunState:
     """Its supervisor didn't live to tell: Slurm's word and the batch step's real exit code
     stand."""
     if info.state in ENDED_BY_SLURM:
-        return State(
+        return RunState(
             "stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks
         )
     code = info.code or (128 + info.signal if info.signal else 4)
@@ -83,7 +83,7 @@ def _unwitnessed(state: State, info: JobInfo, now: float) -> State:
         else ""
     )
     reason = f"{_words(info)} while {state.phase}; its supervisor left no word{wrote}"
-    return State("failed", now, reason=reason, exit_code=code, ranks=state.ranks)
+    return RunState("failed", now, reason=reason, exit_code=code, ranks=state.ranks)
 
 
 def _words(info: JobInfo) -> str:
@@ -97,8 +97,8 @@ def _ended_as(info: JobInfo) -> str:
     return f"job {info.job} ended as "
 
 
-def _forgotten(state: State, job: str, now: float) -> State:
+def _forgotten(state: RunState, job: str, now: float) -> RunState:
     reason = (
         f"Slurm knows nothing of job {job} any more; when last heard of the run was {state.phase}"
     )
-    return State("failed", now, reason=reason, exit_code=4, ranks=state.ranks)
+    return RunState("failed", now, reason=reason, exit_code=4, ranks=state.ranks)

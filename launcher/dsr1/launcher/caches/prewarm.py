@@ -13,12 +13,12 @@ from dsr1.env.caches import HostCache
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.recipe.types import Argument
+from dsr1.launcher.recipe.types import FlagValue
 
-DUMMY: dict[str, Argument] = {"load-format": "dummy"}
+DUMMY: dict[str, FlagValue] = {"load-format": "dummy"}
 
 
-def engines_of(plan: Plan) -> dict[str, HostCache]:
+def prewarm_engines(plan: Plan) -> dict[str, HostCache]:
     """By engine, the cache of its leader's host."""
     return {one.engine: one for one in reversed(plan.caches)}
 

@@ -31,14 +31,14 @@ class Pack:
     changed: float = 0.0
 
 
-def jit_store() -> "Store":
+def jit_store() -> "PackStore":
     """This user's, on the machine that supervises."""
     from dsr1.launcher.state_folder import state_folder
 
-    return Store(state_folder() / "jit")
+    return PackStore(state_folder() / "jit")
 
 
-class Store:
+class PackStore:
     """A folder of KEY.tar.xz and KEY.json; the JSON comes last, so a pack without it isn't
     there."""
 

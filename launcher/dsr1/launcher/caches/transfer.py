@@ -8,15 +8,15 @@ from typing import Any
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.transport.base import Answer, Question, Transport
-from dsr1.hosts.transport.parallel import at_once
-from dsr1.launcher.caches.store import Pack, Store
+from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport
+from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.launcher.caches.store import Pack, PackStore
 
 PACK_S, UNPACK_S = 300.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HostPack:
     """What a host has of a key. `changed` is seconds since the epoch."""
 
     key: str
@@ -26,7 +26,9 @@ class Held:
     changed: float
 
 
-def bring(transport: Transport, caches: Iterable[HostCache], store: Store) -> tuple[str, ...]:
+def copy_caches(
+    transport: Transport, caches: Iterable[HostCache], store: PackStore
+) -> tuple[str, ...]:
     """Give every host what it lacks, all at once. What was done, in words: failing at it ends
     nothing."""
     known = tuple(caches)
@@ -34,25 +36,27 @@ def bring(transport: Transport, caches: Iterable[HostCache], store: Store) -> tu
 
 
 def give(
-    transport: Transport, caches: Iterable[HostCache], store: Store
+    transport: Transport, caches: Iterable[HostCache], store: PackStore
 ) -> dict[str, str | HostError]:
     """As `bring`, by host and folder: what was done, no words where nothing was, or why it
     wasn't."""
-    return at_once(
+    return run_parallel(
         lambda one: _bring_one(transport, one, store),
         {f"{one.host} {one.cache.folder}": one for one in caches},
     )
 
 
-def _bring_one(transport: Transport, one: HostCache, store: Store) -> str:
-    held = open_cache(transport, one.host, one.cache)
+def _bring_one(transport: Transport, one: HostCache, store: PackStore) -> str:
+    held = open_host_cache(transport, one.host, one.cache)
     pack = store.find(one.cache.key)
     return (
-        "" if pack is None or pack.digest == held.digest else push(transport, one.host, pack, store)
+        ""
+        if pack is None or pack.digest == held.digest
+        else push_pack(transport, one.host, pack, store)
     )
 
 
-def _unfilled(caches: Iterable[HostCache], store: Store) -> list[str]:
+def _unfilled(caches: Iterable[HostCache], store: PackStore) -> list[str]:
     """Engines that no start known here has compiled for."""
     packs = {one.engine: (store.find(one.cache.key), one.cache.fill) for one in caches}
     new = [
@@ -69,7 +73,7 @@ def _said(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"JIT cache: {said}" for said in words if said)
 
 
-def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
+def push_pack(transport: Transport, host: str, pack: Pack, store: PackStore) -> str:
     """Add to the host's cache what it lacks of a pack; empty words: nothing. HostError names the
     host."""
     root = dict(pack.made_of)["root"]
@@ -78,7 +82,7 @@ def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
     except (OSError, ValueError) as error:
         raise HostError(f"{host}: {pack.key} not brought: {error}") from error
     told = _told(
-        transport, host, Question("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
+        transport, host, AgentVerb("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
     )
     return (
         f"{host} got {pack.key}: {told['added']} files, {pack.packed / 1e6:.1f} MB sent"
@@ -88,7 +92,7 @@ def push(transport: Transport, host: str, pack: Pack, store: Store) -> str:
 
 
 def harvest(
-    transport: Transport, caches: Iterable[HostCache], store: Store, run: str
+    transport: Transport, caches: Iterable[HostCache], store: PackStore, run: str
 ) -> tuple[str, ...]:
     """Keep what the start has compiled, of each key from the first host that has it. What was done,
     in words."""
@@ -96,20 +100,25 @@ def harvest(
     for one in caches:
         by_key.setdefault(one.cache.key, []).append(one)
     return _said(
-        map(str, at_once(lambda ones: _harvest_key(transport, ones, store, run), by_key).values())
+        map(
+            str,
+            run_parallel(lambda ones: _harvest_key(transport, ones, store, run), by_key).values(),
+        )
     )
 
 
-def _harvest_key(transport: Transport, ones: Sequence[HostCache], store: Store, run: str) -> str:
+def _harvest_key(
+    transport: Transport, ones: Sequence[HostCache], store: PackStore, run: str
+) -> str:
     first = ones[0]
-    held, known = open_cache(transport, first.host, first.cache), store.find(first.cache.key)
+    held, known = open_host_cache(transport, first.host, first.cache), store.find(first.cache.key)
     fills = tuple(
         dict.fromkeys((*(known.fills if known else ()), *(one.cache.fill for one in ones)))
     )
     if not held.files or (known and known.fills == fills and known.files >= held.files):
         return ""
     data = _asked(
-        transport, first.host, Question("cache-pack", (first.cache.root, held.key), PACK_S)
+        transport, first.host, AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S)
     ).out
     made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
     kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
@@ -117,21 +126,21 @@ def _harvest_key(transport: Transport, ones: Sequence[HostCache], store: Store, 
     return f"kept {kept.key} of {first.host}: {size}"
 
 
-def open_cache(transport: Transport, host: str, cache: JitCache) -> Held:
-    return Held(**_told(transport, host, Question("cache-open", (cache.root, cache.key))))
+def open_host_cache(transport: Transport, host: str, cache: JitCache) -> HostPack:
+    return HostPack(**_told(transport, host, AgentVerb("cache-open", (cache.root, cache.key))))
 
 
-def list_held(transport: Transport, host: str, root: str = "") -> list[Held]:
+def list_held(transport: Transport, host: str, root: str = "") -> list[HostPack]:
     """Without `root`, of the folder where caches are by default."""
-    return [Held(**held) for held in _told(transport, host, Question("cache-list", (root,)))]
+    return [HostPack(**held) for held in _told(transport, host, AgentVerb("cache-list", (root,)))]
 
 
 def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -> list[str]:
     """Those that were there."""
-    return [str(key) for key in _told(transport, host, Question("cache-drop", (root, *keys)))]
+    return [str(key) for key in _told(transport, host, AgentVerb("cache-drop", (root, *keys)))]
 
 
-def _told(transport: Transport, host: str, question: Question) -> Any:
+def _told(transport: Transport, host: str, question: AgentVerb) -> Any:
     answer = _asked(transport, host, question)
     try:
         return json.loads(answer.out)
@@ -141,7 +150,7 @@ def _told(transport: Transport, host: str, question: Question) -> Any:
         ) from error
 
 
-def _asked(transport: Transport, host: str, question: Question) -> Answer:
+def _asked(transport: Transport, host: str, question: AgentVerb) -> CommandResult:
     answer = transport.ask(host, question)
     if answer.code != 0:
         raise HostError(f"{host}: {question.verb}: {answer.last_words}")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_hosts
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, RequiredHosts, chosen_hosts
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
     from dsr1.hosts.transport.base import Transport
     from dsr1.launcher.caches.store import Pack
-    from dsr1.launcher.caches.transfer import Held
+    from dsr1.launcher.caches.transfer import HostPack
 
-Aged = TypeVar("Aged", "Pack", "Held")
+AgedT = TypeVar("AgedT", "Pack", "HostPack")
 
 app = typer.Typer(
     help="What compilers made for earlier starts.", no_args_is_help=True, rich_markup_mode=None
@@ -48,7 +48,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what is kept here, or with --hosts what the hosts hold."""
-    from dsr1.hosts.transport.connect import way_to
+    from dsr1.hosts.transport.connect import connect_hosts
     from dsr1.hosts.transport.parallel import raise_all
     from dsr1.launcher.caches.store import jit_store
 
@@ -57,7 +57,7 @@ def list_(
         lines = "\n".join(map(_pack_line, packs)) or "no cache is kept here"
         print(json.dumps([asdict(pack) for pack in packs], indent=2) if as_json else lines)
         return
-    with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
+    with connect_hosts(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         told = _told(transport, names, root)
     held = _held(told)
     if as_json:
@@ -74,7 +74,7 @@ def list_(
 
 @app.command("push")
 def push_(
-    hosts: TheseHosts,
+    hosts: RequiredHosts,
     keys: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY", help="Keys as `cache ls` shows them; default: all."),
@@ -86,16 +86,16 @@ def push_(
 
     `launch` does it by itself for the keys of its plan.
     """
-    from dsr1.hosts.transport.connect import way_to
-    from dsr1.hosts.transport.parallel import at_once, raise_all
+    from dsr1.hosts.transport.connect import connect_hosts
+    from dsr1.hosts.transport.parallel import raise_all, run_parallel
     from dsr1.launcher.caches.store import jit_store
-    from dsr1.launcher.caches.transfer import push
+    from dsr1.launcher.caches.transfer import push_pack
 
     store = jit_store()
     packs = _chosen(store.list(), keys or [])
-    with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
+    with connect_hosts(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         pairs = {f"{host} {pack.key}": (host, pack) for host in names for pack in packs}
-        done = at_once(lambda pair: push(transport, *pair, store), pairs)
+        done = run_parallel(lambda pair: push_pack(transport, *pair, store), pairs)
     if not packs:
         print("no cache is kept here")
     for pair, words in done.items():
@@ -123,8 +123,8 @@ def prune(
     The next start compiles what it lacks.
     """
     from dsr1.hosts.errors import InputError
-    from dsr1.hosts.transport.connect import way_to
-    from dsr1.hosts.transport.parallel import at_once, raise_all
+    from dsr1.hosts.transport.connect import connect_hosts
+    from dsr1.hosts.transport.parallel import raise_all, run_parallel
     from dsr1.launcher.caches.store import jit_store
     from dsr1.launcher.caches.transfer import drop_held
 
@@ -137,7 +137,7 @@ def prune(
             jit_store().drop(pack.key)
             print(f"removed {pack.key}")
         return
-    with way_to(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
+    with connect_hosts(chosen_hosts(hosts, accept_new_keys), python) as (transport, names):
         told = _told(transport, names, root)
         found = _held(told)
         if found:
@@ -147,7 +147,7 @@ def prune(
         due = {
             host: [one.key for one in _due(held, keys or [], older)] for host, held in found.items()
         }
-        gone = at_once(
+        gone = run_parallel(
             lambda host: drop_held(transport, host, root, due[host]),
             {host: host for host in due if due[host]},
         )
@@ -157,18 +157,20 @@ def prune(
     raise_all({**told, **gone})
 
 
-Told = dict[str, "list[Held] | HostError"]
+HeldByHost = dict[str, "list[HostPack] | HostError"]
 
 
-def _told(transport: "Transport", names: Sequence[str], root: str) -> Told:
+def _told(transport: "Transport", names: Sequence[str], root: str) -> HeldByHost:
     """By host; one that doesn't answer keeps no other from it."""
-    from dsr1.hosts.transport.parallel import at_once
+    from dsr1.hosts.transport.parallel import run_parallel
     from dsr1.launcher.caches.transfer import list_held
 
-    return at_once(lambda host: list_held(transport, host, root), {host: host for host in names})
+    return run_parallel(
+        lambda host: list_held(transport, host, root), {host: host for host in names}
+    )
 
 
-def _held(told: Told) -> "dict[str, list[Held]]":
+def _held(told: HeldByHost) -> "dict[str, list[HostPack]]":
     return {host: held for host, held in told.items() if isinstance(held, list)}
 
 
@@ -178,7 +180,7 @@ def _chosen(packs: "list[Pack]", keys: list[str]) -> "list[Pack]":
     return [known[key] for key in keys] or packs
 
 
-def _refuse_unknown(keys: list[str], found: "Sequence[Pack | Held]", where: str) -> None:
+def _refuse_unknown(keys: list[str], found: "Sequence[Pack | HostPack]", where: str) -> None:
     from dsr1.hosts.errors import InputError
 
     known = {one.key for one in found}
@@ -186,7 +188,7 @@ def _refuse_unknown(keys: list[str], found: "Sequence[Pack | Held]", where: str)
         raise InputError(f"no cache {', '.join(missing)} {where}; `dsr1 cache ls` lists them")
 
 
-def _due(found: "Sequence[Aged]", keys: list[str], older: float | None) -> "list[Aged]":
+def _due(found: "Sequence[AgedT]", keys: list[str], older: float | None) -> "list[AgedT]":
     """Named ones, and those that are older than so many days."""
     before = time.time() - older * 86400 if older is not None else 0.0
     return [one for one in found if one.key in keys or one.changed < before]
@@ -198,6 +200,6 @@ def _pack_line(pack: "Pack") -> str:
     return f"{pack.key}  {when}  {size}  for {len(pack.fills)} engines  from {pack.source}"
 
 
-def _held_line(host: str, held: "Held") -> str:
+def _held_line(host: str, held: "HostPack") -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.changed))
     return f"{host:<16} {held.key}  {when}  {held.files} files, {held.bytes / 1e6:.0f} MB"

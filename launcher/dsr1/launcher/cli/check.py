@@ -8,12 +8,12 @@ from dsr1.launcher.cli.findings_view import show_findings
 from dsr1.launcher.cli.options import (
     AcceptNewKeys,
     AsJson,
-    Changes,
+    HostsOption,
     ModelPath,
     Profiles,
     RecipeName,
     Rehearse,
-    SomeHosts,
+    SetOption,
     Venv,
     chosen_hosts,
     chosen_recipe,
@@ -21,13 +21,13 @@ from dsr1.launcher.cli.options import (
 
 if TYPE_CHECKING:
     from dsr1.hosts.protocol.events import Finding
-    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.preflight.survey import Survey
     from dsr1.launcher.recipe.models import Recipe
 
 
 def check(
     recipe: RecipeName = "dsr1-dep",
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,7 +39,7 @@ def check(
         typer.Option(metavar="CHECK", help="Not this check or kind; may be repeated."),
     ] = None,
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
     rehearsed: Rehearse = False,
@@ -59,11 +59,11 @@ def check(
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.commands.rehearsal import rehearse
     from dsr1.launcher.preflight.fabric_report import CHECK
-    from dsr1.launcher.preflight.preflight import choose, extras_of, judge_site
+    from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_site
     from dsr1.launcher.preflight.survey import survey_any
 
     ids, loaded = (
-        choose(only or (), skip or ()),
+        choose_checks(only or (), skip or ()),
         chosen_recipe(recipe, changes, model, venv, profile),
     )
     loaded = rehearse(loaded) if rehearsed else loaded
@@ -77,7 +77,7 @@ def check(
     show_findings(worst_first(findings), every, as_json)
 
 
-def measured(recipe: "Recipe", seen: "Seen", as_json: bool) -> "list[Finding]":
+def measured(recipe: "Recipe", seen: "Survey", as_json: bool) -> "list[Finding]":
     """Every way between the hosts, shown as a table, and what is slow of it."""
     from dsr1.launcher.preflight.fabric_report import judge_fabric, render_matrix
     from dsr1.launcher.preflight.fabric_test import measure_fabric

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, TheseHosts, chosen_hosts
+from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, RequiredHosts, chosen_hosts
 
 
 def exec_(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after --.")],
-    hosts: TheseHosts,
+    hosts: RequiredHosts,
     timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Seconds until a host is given up.")
     ] = 60.0,
@@ -24,13 +24,13 @@ def exec_(
     """
     from ClusterShell.NodeSet import NodeSet
 
-    from dsr1.hosts.transport.exec import fold, run_on_all
+    from dsr1.hosts.transport.exec import fold_results, run_on_all
 
     said = run_on_all(chosen_hosts(hosts, accept_new_keys), command, timeout)
     if as_json:
         print(json.dumps({name: asdict(what) for name, what in said.items()}, indent=2))
     else:
-        for what, names in fold(said).items():
+        for what, names in fold_results(said).items():
             print(f"--- {NodeSet.fromlist(names)}{_ended(what.code)}\n{what.text.rstrip()}")
     if any(what.code != 0 for what in said.values()):
         raise typer.Exit(4)

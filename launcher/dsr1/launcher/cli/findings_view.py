@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from dsr1.env.findings import Overview, Row
+    from dsr1.env.findings import FindingRow, Overview
     from dsr1.hosts.protocol.events import Finding
 
 STYLES = {
@@ -127,7 +127,7 @@ def _cell(verdict: str, count: int) -> str:
     return word if verdict in QUIET else f"{count} {word}"
 
 
-def _paragraph(row: "Row", width: int | None) -> "Iterator[Text]":
+def _paragraph(row: "FindingRow", width: int | None) -> "Iterator[Text]":
     """The verdict in the margin, then checks and hosts, what was seen, what is wanted, and the
     remedy."""
     from rich.text import Text

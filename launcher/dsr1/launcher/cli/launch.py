@@ -9,14 +9,14 @@ import typer
 from dsr1.launcher.cli.options import (
     AcceptNewKeys,
     Account,
-    Changes,
+    HostsOption,
     ModelPath,
     Nodes,
     Partition,
     Profiles,
     RecipeName,
     Rehearse,
-    SomeHosts,
+    SetOption,
     Time,
     Venv,
     chosen_hosts,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def launch(
     recipe: RecipeName = "dsr1-dep",
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     name: Annotated[
         str,
         typer.Option(
@@ -39,7 +39,7 @@ def launch(
         ),
     ] = "",
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
     rehearsed: Rehearse = False,
@@ -74,7 +74,7 @@ def launch(
     """
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.commands.rehearsal import rehearse
-    from dsr1.launcher.preflight.preflight import choose
+    from dsr1.launcher.preflight.preflight import choose_checks
     from dsr1.launcher.run.launch import launch_run
 
     asked = slurm_changes(partition, account, time, nodes)
@@ -82,7 +82,7 @@ def launch(
     loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
-    checks = () if no_check else choose((), skip_check or ())
+    checks = () if no_check else choose_checks((), skip_check or ())
     if slurm:
         tell_unused_spares(loaded)
     if test_only:

@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, SomeHosts, TheseHosts, chosen_hosts
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    AsJson,
+    HostsOption,
+    RequiredHosts,
+    chosen_hosts,
+)
 
 model = typer.Typer(
     help="The model's files on the hosts.", no_args_is_help=True, rich_markup_mode=None
@@ -28,7 +34,7 @@ def verify(
     path: Annotated[
         str, typer.Argument(metavar="MODEL", help="Its folder on every host, or a hub's id.")
     ],
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Hash every shard, too: minutes, at the disk's speed.")
     ] = False,
@@ -59,7 +65,7 @@ def fetch(
     to: Annotated[
         str, typer.Option(metavar="FOLDER", help="The folder above: each comes into TO/NAME.")
     ],
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     revision: Annotated[
         str | None, typer.Option(metavar="NAME", help="A branch, tag or commit; default: main.")
     ] = None,
@@ -75,10 +81,10 @@ def fetch(
     HF_ENDPOINT and HF_TOKEN are read. The same command goes on after any interruption.
     """
     from dsr1.launcher.cli.transfer import make_transfer_view
-    from dsr1.launcher.model.fetch import Wish, fetch_model
+    from dsr1.launcher.model.fetch import FetchRequest, fetch_model
 
     target = os.path.abspath(to) if to and hosts is None else to  # noqa: PTH100 - without "..", links as they are
-    wish = Wish(tuple(repos), target, revision, patience)
+    wish = FetchRequest(tuple(repos), target, revision, patience)
     accesses = chosen_hosts(hosts, accept_new_keys)
     with make_transfer_view() as show:
         folders = fetch_model(wish, accesses, python_of(venv), os.environ, show)
@@ -97,7 +103,7 @@ def push(
     source: Annotated[
         str, typer.Argument(metavar="FOLDER", help="The model's folder on the host that has it.")
     ],
-    hosts: TheseHosts,
+    hosts: RequiredHosts,
     to: Annotated[
         str,
         typer.Option(metavar="FOLDER", help="The folder on each host; default: as at the source."),
@@ -126,7 +132,7 @@ def push(
     from dsr1.hosts.protocol.job import say_size
     from dsr1.hosts.transport.jobs import raise_worst
     from dsr1.launcher.cli.transfer import make_transfer_view
-    from dsr1.launcher.model.push import make_wish, push_model
+    from dsr1.launcher.model.push import make_push_request, push_model
 
     accesses = chosen_hosts(hosts, accept_new_keys)
     known = {access.name: access for access in accesses}
@@ -137,7 +143,7 @@ def push(
     )
     with make_transfer_view() as show:
         results = push_model(
-            make_wish(source, to, named, accesses, patience), python_of(venv), show
+            make_push_request(source, to, named, accesses, patience), python_of(venv), show
         )
     came = {host: told["came"] for host, told in results.items() if not isinstance(told, Dsr1Error)}
     lines = (f"{host}: whole, {say_size(count)} came" for host, count in came.items())

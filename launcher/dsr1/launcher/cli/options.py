@@ -22,7 +22,7 @@ Profiles = Annotated[
         help="A profile of the recipe, or a file of keys; may be repeated.",
     ),
 ]
-Changes = Annotated[
+SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
@@ -43,10 +43,10 @@ Rehearse = Annotated[
         "--rehearse", help="Dynamo's engine simulator in the place of vLLM: no GPU, no weights."
     ),
 ]
-TheseHosts = Annotated[
+RequiredHosts = Annotated[
     str, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file.")
 ]
-SomeHosts = Annotated[
+HostsOption = Annotated[
     str | None,
     typer.Option(
         "--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine."

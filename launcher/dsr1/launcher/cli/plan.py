@@ -8,26 +8,26 @@ import typer
 from dsr1.launcher.cli.options import (
     AcceptNewKeys,
     AsJson,
-    Changes,
+    HostsOption,
     ModelPath,
     NoFacts,
     Profiles,
     RecipeName,
     Rehearse,
-    SomeHosts,
+    SetOption,
     Venv,
     chosen_hosts,
     chosen_recipe,
 )
 
 if TYPE_CHECKING:
-    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.preflight.survey import Survey
     from dsr1.launcher.recipe.models import Recipe
 
 
 def plan(
     recipe: RecipeName = "dsr1-dep",
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     name: Annotated[
         str,
         typer.Option(
@@ -35,7 +35,7 @@ def plan(
         ),
     ] = "",
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
     rehearsed: Rehearse = False,
@@ -56,17 +56,21 @@ def plan(
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     run = new_run(name or loaded.name)
-    seen = see(loaded, hosts, accept_new_keys, no_facts)
+    seen = survey_or_preview(loaded, hosts, accept_new_keys, no_facts)
     made = make_plan(loaded, seen.hosts, run.name, str(run.folder), seen.facts)
     print(render_json(made) if as_json else render_text(made))
 
 
-def see(recipe: "Recipe", hosts: str | None, accept_new_keys: bool, no_facts: bool) -> "Seen":
+def survey_or_preview(
+    recipe: "Recipe", hosts: str | None, accept_new_keys: bool, no_facts: bool
+) -> "Survey":
     """What a plan is made from, and on stderr why a host has told nothing."""
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.preflight.survey import survey_any, unasked
+    from dsr1.launcher.preflight.survey import survey_any, unasked_survey
 
-    seen = (unasked if no_facts else survey_any)(recipe, chosen_hosts(hosts, accept_new_keys))
+    seen = (unasked_survey if no_facts else survey_any)(
+        recipe, chosen_hosts(hosts, accept_new_keys)
+    )
     for why in dict.fromkeys(
         str(told) for told in seen.told.values() if isinstance(told, HostError)
     ):

@@ -11,11 +11,11 @@ import typer
 from dsr1.launcher.cli.options import (
     AcceptNewKeys,
     AsJson,
-    Changes,
+    HostsOption,
     ModelPath,
     Profiles,
     RecipeName,
-    SomeHosts,
+    SetOption,
     Venv,
     chosen_hosts,
     chosen_recipe,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dsr1.env.prep.decide import Preparation
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.protocol.prep import Report, Seen
+    from dsr1.hosts.protocol.prep import HostProbe, PrepReport
     from dsr1.hosts.transport.base import Transport
 
 UNFIT, FAILED = 3, 4
@@ -34,7 +34,7 @@ UNFIT, FAILED = 3, 4
 
 def prep(
     recipe: RecipeName = "dsr1-dep",
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,7 +45,7 @@ def prep(
     undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Change hosts without a question.")] = False,
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
@@ -55,8 +55,8 @@ def prep(
 
     Shown is file by file what, and why. --apply does it, --undo takes it back. No reboots.
     """
-    from dsr1.hosts.transport.connect import way_to
-    from dsr1.launcher.prep.hosts import choose_parts, look_at_all, ports_of
+    from dsr1.hosts.transport.connect import connect_hosts
+    from dsr1.launcher.prep.hosts import choose_parts, prep_ports, probe_all
 
     _refuse_mixed(only, apply, undo)
     talk = _Talk(as_json, yes)
@@ -64,9 +64,9 @@ def prep(
         talk.refuse_unasked()
     loaded = chosen_recipe(recipe, changes, model, venv, profile)
     accesses = chosen_hosts(hosts, accept_new_keys)
-    ids, ports = choose_parts(only or ()), ports_of(loaded, accesses)
-    with way_to(accesses, loaded.runtime.interpreter) as (transport, names):
-        seen, lost = _apart(look_at_all(transport, names))
+    ids, ports = choose_parts(only or ()), prep_ports(loaded, accesses)
+    with connect_hosts(accesses, loaded.runtime.interpreter) as (transport, names):
+        seen, lost = _apart(probe_all(transport, names))
         result = (
             _undo(transport, seen, talk)
             if undo
@@ -85,7 +85,9 @@ def _refuse_mixed(only: list[str] | None, apply: bool, undo: bool) -> None:
         )
 
 
-def _apart(told: "Mapping[str, Seen | HostError]") -> "tuple[dict[str, Seen], dict[str, str]]":
+def _apart(
+    told: "Mapping[str, HostProbe | HostError]",
+) -> "tuple[dict[str, HostProbe], dict[str, str]]":
     """Hosts that told, and why the others didn't."""
     from dsr1.hosts.errors import HostError
 
@@ -98,7 +100,7 @@ class _Result:
     """`plain` is JSON's, by host."""
 
     plain: dict[str, object]
-    reports: "Mapping[str, Report | HostError]"
+    reports: "Mapping[str, PrepReport | HostError]"
     hindered: bool = False
 
 
@@ -153,21 +155,21 @@ class _Talk:
 
 def _prepare(
     transport: "Transport",
-    seen: "Mapping[str, Seen]",
+    seen: "Mapping[str, HostProbe]",
     talk: _Talk,
     wish: tuple[Sequence[str], Sequence[int], bool],
 ) -> _Result:
     """`wish`: what to mend, the recipe's ports, and whether to do it."""
     from dsr1.env.prep.decide import decide
     from dsr1.launcher.prep.hosts import apply_to_all
-    from dsr1.launcher.prep.render import make_cards, render_card, render_end
+    from dsr1.launcher.prep.render import group_hosts, render_end, render_host_group
 
     ids, ports, apply = wish
     made = {host: decide(host, one, ports, ids) for host, one in seen.items()}
-    cards = make_cards(made, {host: one.system for host, one in seen.items()})
-    talk.say(line for card in cards for line in render_card(card, ids))
+    cards = group_hosts(made, {host: one.system for host, one in seen.items()})
+    talk.say(line for card in cards for line in render_host_group(card, ids))
     steps = {host: one.steps for host, one in made.items() if one.steps}
-    reports: Mapping[str, Report | HostError] = {}
+    reports: Mapping[str, PrepReport | HostError] = {}
     if apply and steps:
         talk.agree(f"Change {_hosts(steps)}?")
         reports = apply_to_all(transport, seen, steps)
@@ -177,16 +179,16 @@ def _prepare(
     return _Result(plain, reports, any(one.hindered for one in made.values()))
 
 
-def _undo(transport: "Transport", seen: "Mapping[str, Seen]", talk: _Talk) -> _Result:
+def _undo(transport: "Transport", seen: "Mapping[str, HostProbe]", talk: _Talk) -> _Result:
     from rich.text import Text
 
     from dsr1.launcher.prep.hosts import undo_on_all
-    from dsr1.launcher.prep.render import fold, render_journal
+    from dsr1.launcher.prep.render import fold_hosts, render_journal
 
     changed = {host: one for host, one in seen.items() if one.journal}
-    journals = fold({host: one.journal for host, one in changed.items()})
+    journals = fold_hosts({host: one.journal for host, one in changed.items()})
     talk.say(line for hosts, journal in journals for line in render_journal(hosts, journal))
-    reports: Mapping[str, Report | HostError] = {}
+    reports: Mapping[str, PrepReport | HostError] = {}
     if changed:
         talk.agree(f"Take this back on {_hosts(changed)}?")
         reports = undo_on_all(transport, changed)
@@ -204,21 +206,21 @@ def _hosts(some: Mapping[str, object]) -> str:
     return f"{len(some)} host{'s' if len(some) > 1 else ''}"
 
 
-def _reported(reports: "Mapping[str, Report | HostError]", verb: str) -> "Iterable[Text]":
+def _reported(reports: "Mapping[str, PrepReport | HostError]", verb: str) -> "Iterable[Text]":
     from rich.text import Text
 
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.prep.render import fold, render_report
+    from dsr1.launcher.prep.render import fold_hosts, render_report
 
     done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
-    for hosts, report in fold(done):
+    for hosts, report in fold_hosts(done):
         yield from render_report(hosts, report, verb)
     yield from (
         Text(str(one), "bold red") for one in reports.values() if isinstance(one, HostError)
     )
 
 
-def _plain(made: "Preparation", report: "Report | HostError | None") -> dict[str, object]:
+def _plain(made: "Preparation", report: "PrepReport | HostError | None") -> dict[str, object]:
     findings = [asdict(finding) for finding in made.findings]
     return {
         "steps": asdict(made.steps),
@@ -228,7 +230,7 @@ def _plain(made: "Preparation", report: "Report | HostError | None") -> dict[str
     }
 
 
-def _told(report: "Report | HostError | None") -> object:
+def _told(report: "PrepReport | HostError | None") -> object:
     """None: nothing was done."""
     from dsr1.hosts.errors import HostError
 

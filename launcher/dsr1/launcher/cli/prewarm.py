@@ -8,10 +8,10 @@ import typer
 
 from dsr1.launcher.cli.options import (
     AcceptNewKeys,
-    Changes,
     ModelPath,
     Profiles,
     RecipeName,
+    SetOption,
     Venv,
     chosen_hosts,
     chosen_recipe,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dsr1.env.caches import HostCache
     from dsr1.hosts.inventory.access import Access
-    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.preflight.survey import Survey
     from dsr1.launcher.recipe.models import Recipe
 
 
@@ -42,7 +42,7 @@ def prewarm(
         ),
     ] = None,
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
     accept_new_keys: AcceptNewKeys = False,
@@ -64,15 +64,15 @@ def prewarm(
         raise_all(seen.told)
 
 
-def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str, HostCache]":
+def _chosen(recipe: "Recipe", seen: "Survey", names: "Sequence[str]") -> "dict[str, HostCache]":
     """InputError: no such engine, or nothing is known of its cache; HostError where hosts didn't
     tell."""
     from dsr1.hosts.errors import InputError
     from dsr1.hosts.transport.parallel import raise_all
-    from dsr1.launcher.caches.prewarm import engines_of
+    from dsr1.launcher.caches.prewarm import prewarm_engines
     from dsr1.launcher.plan.plan import make_plan
 
-    caches = engines_of(make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts))
+    caches = prewarm_engines(make_plan(recipe, seen.hosts, "prewarm", "prewarm", seen.facts))
     wanted = list(names or recipe.engines)
     if unknown := [name for name in wanted if name not in recipe.engines]:
         raise InputError(
@@ -90,7 +90,7 @@ def _chosen(recipe: "Recipe", seen: "Seen", names: "Sequence[str]") -> "dict[str
 
 
 def _fill(
-    recipe: "Recipe", seen: "Seen", first: "tuple[Access, ...]", name: str, cache: "HostCache"
+    recipe: "Recipe", seen: "Survey", first: "tuple[Access, ...]", name: str, cache: "HostCache"
 ) -> None:
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.hosts.protocol.fact import value_of
@@ -122,7 +122,7 @@ def _fill(
         raise LaunchFailed(f"{run.name}: may still run: {'; '.join(left)}")
 
 
-def _give(recipe: "Recipe", seen: "Seen", accesses: "Sequence[Access]") -> None:
+def _give(recipe: "Recipe", seen: "Survey", accesses: "Sequence[Access]") -> None:
     from dsr1.hosts.transport.connect import over_ssh
     from dsr1.hosts.transport.parallel import raise_all
     from dsr1.launcher.caches.store import jit_store

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AsJson, Changes, ModelPath, Profiles, Venv
+from dsr1.launcher.cli.options import AsJson, ModelPath, Profiles, SetOption, Venv
 
 
 def recipes(
@@ -13,7 +13,7 @@ def recipes(
         str, typer.Argument(metavar="RECIPE", help="Show this one: a built-in name, or a file.")
     ] = "",
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
     as_json: AsJson = False,
@@ -29,9 +29,9 @@ def recipes(
 
 
 def _list(as_json: bool) -> None:
-    from dsr1.launcher.recipe.load import built_in_recipes, describe
+    from dsr1.launcher.recipe.load import built_in_recipes, describe_recipe
 
-    found = {name: describe(file) for name, file in built_in_recipes().items()}
+    found = {name: describe_recipe(file) for name, file in built_in_recipes().items()}
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -41,7 +41,7 @@ def _list(as_json: bool) -> None:
 def _show(
     name: str, profiles: list[str], settings: list[str], model: str, venv: str, as_json: bool
 ) -> None:
-    from dsr1.launcher.recipe.load import Changes as Changed
+    from dsr1.launcher.recipe.load import RecipeChanges as Changed
     from dsr1.launcher.recipe.load import resolve_recipe
     from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
 

@@ -8,14 +8,14 @@ import typer
 from dsr1.launcher.cli.options import (
     AcceptNewKeys,
     Account,
-    Changes,
+    HostsOption,
     ModelPath,
     Nodes,
     NoFacts,
     Partition,
     Profiles,
     RecipeName,
-    SomeHosts,
+    SetOption,
     Time,
     Venv,
     chosen_recipe,
@@ -24,7 +24,7 @@ from dsr1.launcher.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsr1.launcher.preflight.survey import Seen
+    from dsr1.launcher.preflight.survey import Survey
     from dsr1.launcher.recipe.models import Recipe
 
 
@@ -43,10 +43,10 @@ def render(
         ),
     ] = "",
     profile: Profiles = None,
-    changes: Changes = None,
+    changes: SetOption = None,
     model: ModelPath = "",
     venv: Venv = "",
-    hosts: SomeHosts = None,
+    hosts: HostsOption = None,
     accept_new_keys: AcceptNewKeys = False,
     no_facts: NoFacts = False,
     partition: Partition = "",
@@ -59,7 +59,7 @@ def render(
     The one for sbatch needs dsr1 where it runs, the one for bash the runtime alone.
     """
     from dsr1.hosts.errors import InputError
-    from dsr1.launcher.cli.plan import see
+    from dsr1.launcher.cli.plan import survey_or_preview
     from dsr1.launcher.run.store import new_run
 
     asked = slurm_changes(partition, account, time, nodes)
@@ -78,21 +78,25 @@ def render(
         print(_for_sbatch(loaded, name), end="")
     else:
         print(
-            _for_bash(loaded, name or loaded.name, see(loaded, hosts, accept_new_keys, no_facts)),
+            _for_bash(
+                loaded,
+                name or loaded.name,
+                survey_or_preview(loaded, hosts, accept_new_keys, no_facts),
+            ),
             end="",
         )
 
 
 def _for_sbatch(recipe: "Recipe", name: str) -> str:
-    from dsr1.launcher.batch.client import prepare_output, this_site
+    from dsr1.launcher.batch.client import batch_site, prepare_output
     from dsr1.launcher.batch.script import render_job
 
     prepare_output(recipe)
     tell_unused_spares(recipe)
-    return render_job(recipe, this_site(), name)
+    return render_job(recipe, batch_site(), name)
 
 
-def _for_bash(recipe: "Recipe", name: str, seen: "Seen") -> str:
+def _for_bash(recipe: "Recipe", name: str, seen: "Survey") -> str:
     """Its files are to lie in this folder, below its name."""
     from dsr1.launcher.plan.plan import make_plan
     from dsr1.launcher.plan.render_bash import render_bash

@@ -10,7 +10,7 @@ from dsr1.launcher.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.transport.base import Door
+    from dsr1.hosts.transport.base import Listener
     from dsr1.launcher.run.store import Run
 
 
@@ -54,9 +54,9 @@ def status(
 
 def _ports(run: "Run", as_json: bool) -> None:
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.run.stop import open_doors
+    from dsr1.launcher.run.stop import listeners_of
 
-    seen = open_doors(run)
+    seen = listeners_of(run)
     if as_json:
         print(json.dumps({host: _door_rows(doors) for host, doors in seen.items()}, indent=2))
         return
@@ -67,13 +67,13 @@ def _ports(run: "Run", as_json: bool) -> None:
         print("\n".join(f"{host:<16} {line}" for line in lines or ["nothing listens"]))
 
 
-def _door_rows(doors: "tuple[Door, ...] | HostError") -> object:
+def _door_rows(doors: "tuple[Listener, ...] | HostError") -> object:
     if isinstance(doors, tuple):
         return [{**asdict(door), "everywhere": door.everywhere} for door in doors]
     return str(doors)
 
 
-def _door_line(door: "Door") -> str:
+def _door_line(door: "Listener") -> str:
     return (
         f"{door.process:<16}"
         f" {door.address}:{door.port}{'  on every address' if door.everywhere else ''}"
@@ -84,9 +84,9 @@ def _standing(run: "Run", as_json: bool) -> None:
     from rich.console import Console
 
     from dsr1.launcher.cli.view import rank_table
-    from dsr1.launcher.operate.status import stand
+    from dsr1.launcher.operate.status import run_status
 
-    seen, job = stand(run), run.job()
+    seen, job = run_status(run), run.job()
     state = seen.state
     lacks = _lacks(run) if state.phase == "ready" else ""
     if as_json:
@@ -120,9 +120,9 @@ def _standing(run: "Run", as_json: bool) -> None:
 
 
 def _lacks(run: "Run") -> str:
-    from dsr1.launcher.smoke.readiness import look
+    from dsr1.launcher.smoke.readiness import frontend_state
 
-    return look(run.plan().service)
+    return frontend_state(run.plan().service)
 
 
 def logs(

@@ -23,7 +23,7 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
     from dsr1.launcher.smoke.judge import problems
-    from dsr1.launcher.smoke.readiness import describe
+    from dsr1.launcher.smoke.readiness import describe_missing
     from dsr1.launcher.smoke.run import ASKING, smoke_all
 
     found = find_any(run)
@@ -43,7 +43,7 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
                 lambda who: shown.update(f"asking {who}"),
             )
     except ASKING as error:
-        raise LaunchFailed(f"{found.name}: no completion: {describe(error)}") from None
+        raise LaunchFailed(f"{found.name}: no completion: {describe_missing(error)}") from None
     wrong = problems(answers, meant)
     if as_json:
         print(json.dumps({"answers": [_row(one) for one in answers], "problems": wrong}, indent=2))

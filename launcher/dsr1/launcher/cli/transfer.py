@@ -17,13 +17,13 @@ from rich.progress import (
 )
 
 from dsr1.hosts.protocol import job
-from dsr1.hosts.transport.jobs import Show
+from dsr1.hosts.transport.jobs import OnJobProgress
 
 EVERY_S = 10.0
 
 
 @contextmanager
-def make_transfer_view() -> Iterator[Show]:
+def make_transfer_view() -> Iterator[OnJobProgress]:
     """To stderr: what a verb prints may be JSON."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
@@ -35,8 +35,8 @@ def make_transfer_view() -> Iterator[Show]:
         yield _bars(bars, {})
 
 
-def _bars(bars: Progress, known: dict[str, TaskID]) -> Show:
-    def show(host: str, seen: job.Progress) -> None:
+def _bars(bars: Progress, known: dict[str, TaskID]) -> OnJobProgress:
+    def show(host: str, seen: job.JobProgress) -> None:
         if seen.total:
             task = known[host] if host in known else known.setdefault(host, bars.add_task(host))
             bars.update(
@@ -46,8 +46,8 @@ def _bars(bars: Progress, known: dict[str, TaskID]) -> Show:
     return show
 
 
-def _lines(told: dict[str, float]) -> Show:
-    def show(host: str, seen: job.Progress) -> None:
+def _lines(told: dict[str, float]) -> OnJobProgress:
+    def show(host: str, seen: job.JobProgress) -> None:
         now = time.monotonic()
         if seen.total and now - told.get(host, now - EVERY_S) >= EVERY_S:
             told[host] = now
@@ -56,6 +56,6 @@ def _lines(told: dict[str, float]) -> Show:
     return show
 
 
-def render_line(host: str, seen: job.Progress) -> str:
+def render_line(host: str, seen: job.JobProgress) -> str:
     done, total = job.say_size(seen.done), job.say_size(seen.total)
     return f"{host}: {seen.doing}, {done} of {total} ({seen.done / seen.total:.0%})"

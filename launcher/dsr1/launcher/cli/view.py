@@ -1,7 +1,7 @@
 """What a person sees of a start: a live table of ranks on a terminal, a line for every change
 elsewhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console
@@ -10,16 +10,15 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from dsr1.launcher.operate.logs import stream_logs
-from dsr1.launcher.run.ranks import RankRow, Table
-from dsr1.launcher.run.store import Run, State
+from dsr1.launcher.run.ranks import RankRow, RankTable
+from dsr1.launcher.run.store import OnState, Run, RunState
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 BEFORE = ("", -1)
-Show = Callable[[State], None]
 
 
 @contextmanager
-def make_view() -> Iterator[Show]:
+def make_view() -> Iterator[OnState]:
     """The view that fits where the output goes."""
     console = Console(highlight=False)
     if console.is_terminal:
@@ -31,8 +30,8 @@ def make_view() -> Iterator[Show]:
         yield _plain_lines({})
 
 
-def _plain_lines(said: dict[tuple[str, int], str]) -> Show:
-    def show(state: State) -> None:
+def _plain_lines(said: dict[tuple[str, int], str]) -> OnState:
+    def show(state: RunState) -> None:
         if not (state.ranks or state.ended) and said.get(BEFORE, "") != state.reason:
             said[BEFORE] = state.reason
             print(state.reason, flush=True)
@@ -44,7 +43,7 @@ def _plain_lines(said: dict[tuple[str, int], str]) -> Show:
     return show
 
 
-def rank_table(ranks: Table, phase: str = "phase") -> RichTable:
+def rank_table(ranks: RankTable, phase: str = "phase") -> RichTable:
     """One row a rank. Names are shown as they are: they are no markup."""
     table = RichTable(
         "engine", "rank", "host", "process", phase, box=None, header_style="bold", pad_edge=False

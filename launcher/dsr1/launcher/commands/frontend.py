@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.context import (
-    Command,
-    Site,
+    Argv,
+    PlanContext,
     is_secured,
     listen_address,
     name_of,
-    places_of,
+    worker_slots,
 )
 from dsr1.launcher.layout.ports import count_fronts
 from dsr1.launcher.layout.topology import make_topology
@@ -30,7 +30,7 @@ ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agen
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class FrontendSlot:
     """One frontend: its process's name, and where it listens. `reached` is an address for
     clients."""
 
@@ -56,27 +56,29 @@ def runs_etcd(recipe: Recipe, hosts: Sequence[Host]) -> bool:
     return own or count_fronts(recipe, topology) > 1
 
 
-def fronts(site: Site) -> tuple[Front, ...]:
+def frontend_slots(site: PlanContext) -> tuple[FrontendSlot, ...]:
     """One listens where clients connect; several on their hosts' control addresses, behind the
     gateway."""
     named = _servers(site) if site.recipe.stack == "vllm" else _frontends(site)
     if len(named) == 1:
         ((name, host),) = named
-        return (Front(name, host, listen_address(site), site.recipe.frontend.port),)
+        return (FrontendSlot(name, host, listen_address(site), site.recipe.frontend.port),)
     first = site.ports.replicas
-    return tuple(Front(name, host, host.address, first + n) for n, (name, host) in enumerate(named))
+    return tuple(
+        FrontendSlot(name, host, host.address, first + n) for n, (name, host) in enumerate(named)
+    )
 
 
-def _frontends(site: Site) -> list[tuple[str, Host]]:
+def _frontends(site: PlanContext) -> list[tuple[str, Host]]:
     count, hosts = site.recipe.frontend.replicas, site.topology.hosts
     return [
         (FRONTEND if count == 1 else f"{FRONTEND}-{n}", hosts[n % len(hosts)]) for n in range(count)
     ]
 
 
-def _servers(site: Site) -> list[tuple[str, Host]]:
+def _servers(site: PlanContext) -> list[tuple[str, Host]]:
     """The processes of engines that have an API server: all, but for those of headless nodes."""
-    places = [place for group in site.topology.groups for place in places_of(group)]
+    places = [place for group in site.topology.groups for place in worker_slots(group)]
     serving = [
         (group, node, rank)
         for group, node, rank in places
@@ -85,9 +87,9 @@ def _servers(site: Site) -> list[tuple[str, Host]]:
     return [(name_of(place), place[1].host) for place in serving]
 
 
-def gateway_command(site: Site) -> Command:
+def gateway_command(site: PlanContext) -> Argv:
     own = f"{listen_address(site)}:{site.recipe.frontend.port}"
-    behind = ",".join(f"{front.address}:{front.port}" for front in fronts(site))
+    behind = ",".join(f"{front.address}:{front.port}" for front in frontend_slots(site))
     return (
         ETCD_FILE,
         "gateway",
@@ -101,7 +103,7 @@ def gateway_command(site: Site) -> Command:
     )
 
 
-def etcd_command(site: Site) -> Command:
+def etcd_command(site: PlanContext) -> Argv:
     """On the first host's control address alone; its files are the agent's, whose folder it runs
     in."""
     host, ports = site.topology.hosts[0], site.ports
@@ -131,7 +133,7 @@ def etcd_command(site: Site) -> Command:
     )
 
 
-def router_arguments(site: Site) -> Command:
+def router_arguments(site: PlanContext) -> Argv:
     """A router that nobody tells what is cached must guess it; several routers tell each other what
     they sent."""
     front = site.recipe.frontend

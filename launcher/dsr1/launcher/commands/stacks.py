@@ -8,11 +8,16 @@ from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import PhaseRule, SecretVariable, Variable
-from dsr1.launcher.commands.frontend import Front, fronts, router_arguments
+from dsr1.launcher.commands.frontend import FrontendSlot, frontend_slots, router_arguments
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, VLLM_PHASES
 from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
-from dsr1.launcher.commands.vllm import engine_arguments, model_arguments, patience, placement
-from dsr1.launcher.layout.context import Command, Place, Site, is_secured, name_of
+from dsr1.launcher.commands.vllm import (
+    distributed_timeouts,
+    engine_arguments,
+    model_arguments,
+    parallel_arguments,
+)
+from dsr1.launcher.layout.context import Argv, PlanContext, WorkerSlot, is_secured, name_of
 from dsr1.launcher.layout.ports import publishes_kv_events, transfers_kv
 from dsr1.launcher.layout.topology import Group
 from dsr1.launcher.recipe.flags import render_flags
@@ -34,9 +39,9 @@ class Stack:
     it, extras included.
     """
 
-    worker: Callable[[Site, Place], Command]
-    frontend: Callable[[Site, Front], Command] | None
-    shared: Callable[[Site, Host], tuple[Variable, ...]]
+    worker: Callable[[PlanContext, WorkerSlot], Argv]
+    frontend: Callable[[PlanContext, FrontendSlot], Argv] | None
+    shared: Callable[[PlanContext, Host], tuple[Variable, ...]]
     phases: tuple[PhaseRule, ...]
     packages: tuple[str, ...]
     has_system_port: bool
@@ -52,20 +57,20 @@ def namespace_of(run: str, attempt: int = 0) -> str:
     return run.replace("-", "_") + (f"_{attempt}" if attempt else "")
 
 
-def _dynamo_worker(site: Site, place: Place) -> Command:
+def _dynamo_worker(site: PlanContext, place: WorkerSlot) -> Argv:
     group, node, rank = place
     role = () if group.spec.role == "aggregated" else ("--disaggregation-mode", group.spec.role)
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.vllm"),
         *model_arguments(site.recipe.model),
         *role,
-        *placement(group, node, rank, site.ports.engines[group.name]),
+        *parallel_arguments(group, node, rank, site.ports.engines[group.name]),
         *engine_arguments(group.spec, site.ports.engines[group.name]),
-        *patience(group, site.recipe.timeouts.ready),
+        *distributed_timeouts(group, site.recipe.timeouts.ready),
     )
 
 
-def _dynamo_frontend(site: Site, front: Front) -> Command:
+def _dynamo_frontend(site: PlanContext, front: FrontendSlot) -> Argv:
     asked = site.recipe.frontend
     return (
         *(site.recipe.runtime.interpreter, "-m", "dynamo.frontend"),
@@ -82,7 +87,7 @@ def _dynamo_frontend(site: Site, front: Front) -> Command:
     )
 
 
-def _mocker_worker(site: Site, place: Place) -> Command:
+def _mocker_worker(site: PlanContext, place: WorkerSlot) -> Argv:
     """Dynamo's engine simulator: one process a node, no GPU and no torch, registered in half a
     second."""
     group, node, rank = place
@@ -109,7 +114,7 @@ def _mocker_worker(site: Site, place: Place) -> Command:
     )
 
 
-def _mocker_ports(site: Site, group: Group, first: int) -> dict[str, object]:
+def _mocker_ports(site: PlanContext, group: Group, first: int) -> dict[str, object]:
     """The simulator counts its ranks from 0 in every process, so its ports begin with those of its
     first rank."""
     ports = site.ports.engines[group.name]
@@ -123,9 +128,9 @@ def _mocker_ports(site: Site, group: Group, first: int) -> dict[str, object]:
     }
 
 
-def _vllm_worker(site: Site, place: Place) -> Command:
+def _vllm_worker(site: PlanContext, place: WorkerSlot) -> Argv:
     group, node, rank = place
-    own = next((front for front in fronts(site) if front.name == name_of(place)), None)
+    own = next((front for front in frontend_slots(site) if front.name == name_of(place)), None)
     listen = (
         ("--host", own.address, "--port", str(own.port), *render_flags(site.recipe.frontend.args))
         if own
@@ -141,13 +146,13 @@ def _vllm_worker(site: Site, place: Place) -> Command:
         ),
         *("--served-model-name", site.recipe.model.name),
         *listen,
-        *placement(group, node, rank, site.ports.engines[group.name]),
+        *parallel_arguments(group, node, rank, site.ports.engines[group.name]),
         *engine_arguments(group.spec, site.ports.engines[group.name]),
-        *patience(group, site.recipe.timeouts.ready),
+        *distributed_timeouts(group, site.recipe.timeouts.ready),
     )
 
 
-def _dynamo_variables(site: Site, host: Host) -> tuple[Variable, ...]:
+def _dynamo_variables(site: PlanContext, host: Host) -> tuple[Variable, ...]:
     return (
         Variable(
             "DYN_NAMESPACE",
@@ -173,7 +178,7 @@ _ADVERTISED = (
 )
 
 
-def _discovery(site: Site) -> tuple[Variable, ...]:
+def _discovery(site: PlanContext) -> tuple[Variable, ...]:
     """File discovery watches with inotify, so it is right on one machine alone; several need
     etcd."""
     if site.topology.machines == 1:
@@ -190,7 +195,7 @@ def _discovery(site: Site) -> tuple[Variable, ...]:
     )
 
 
-def secret_variables(site: Site) -> tuple[SecretVariable, ...]:
+def secret_variables(site: PlanContext) -> tuple[SecretVariable, ...]:
     """Mutual TLS for etcd (PEM texts) and for the request plane and the response stream (paths)."""
     if not is_secured(site):
         return ()
@@ -216,7 +221,7 @@ _PLANE = (
 )
 
 
-def _no_variables(site: Site, host: Host) -> tuple[Variable, ...]:
+def _no_variables(site: PlanContext, host: Host) -> tuple[Variable, ...]:
     return ()
 
 

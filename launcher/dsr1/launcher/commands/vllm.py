@@ -85,7 +85,7 @@ def _dbo(engine: Engine) -> tuple[str, ...]:
     )
 
 
-def patience(group: Group, ready_s: float) -> tuple[str, ...]:
+def distributed_timeouts(group: Group, ready_s: float) -> tuple[str, ...]:
     """How long a rank waits for the others, which may still load: as long as the whole start may
     take.
 
@@ -105,7 +105,9 @@ DISTRIBUTED_S = {"distributed-timeout-seconds": 600, "cpu-distributed-timeout-se
 """Of NCCL and of gloo, by torch's defaults (vllm/config/parallel.py)."""
 
 
-def placement(group: Group, node: Node, rank: int | None, ports: EnginePorts) -> tuple[str, ...]:
+def parallel_arguments(
+    group: Group, node: Node, rank: int | None, ports: EnginePorts
+) -> tuple[str, ...]:
     """Where in the engine a process stands. `rank` is given when a process runs one rank (layout
     per_gpu)."""
     if group.size == 1:

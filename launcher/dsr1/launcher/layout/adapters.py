@@ -4,19 +4,19 @@ from collections.abc import Iterator, Mapping
 
 from dsr1.env.checks.judging import NONSENSE
 from dsr1.env.fabric import parse_fabric
-from dsr1.env.hcas import Choice, Hca, all_ports, choose, matches
+from dsr1.env.hcas import Hca, HcaChoice, all_ports, choose_hcas, matches
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.launcher.layout.topology import Topology
 from dsr1.launcher.recipe.models import Recipe
 
-NOTHING_KNOWN = Choice((), (), "its facts tell of no adapters")
+NOTHING_KNOWN = HcaChoice((), (), "its facts tell of no adapters")
 
 
 def choose_adapters(
     recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]
-) -> dict[str, Choice]:
+) -> dict[str, HcaChoice]:
     """By host, of those that told facts; none where nothing leaves a machine, or nothing has GPUs.
 
     Raises InputError for an `hca` that fits nothing.
@@ -35,17 +35,17 @@ def wanted_adapters(recipe: Recipe, host: Host) -> tuple[str, ...]:
     return host.hca or tuple(recipe.hca)
 
 
-def _choose(recipe: Recipe, host: Host, facts: Facts) -> Choice:
+def _choose(recipe: Recipe, host: Host, facts: Facts) -> HcaChoice:
     try:
         fabric = parse_fabric(facts)
     except NONSENSE as error:
-        return Choice((), (), f"its facts make no sense: {error}")
+        return HcaChoice((), (), f"its facts make no sense: {error}")
     if fabric is None:
         return NOTHING_KNOWN
     wanted = wanted_adapters(recipe, host)
     for word in wanted:
         _refuse_unmatched(host, word, all_ports(fabric))
-    return choose(fabric, wanted)
+    return choose_hcas(fabric, wanted)
 
 
 def _refuse_unmatched(host: Host, word: str, ports: list[Hca]) -> None:
@@ -54,7 +54,7 @@ def _refuse_unmatched(host: Host, word: str, ports: list[Hca]) -> None:
         raise InputError(f"hca: {word!r} is no adapter of {host.name}; there are: {there}")
 
 
-def adapter_notes(choices: Mapping[str, Choice]) -> Iterator[str]:
+def adapter_notes(choices: Mapping[str, HcaChoice]) -> Iterator[str]:
     """One line for hosts without; with their reasons, since these are seldom meant."""
     bare: dict[str, list[str]] = {}
     for host, choice in choices.items():

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.hub.listing import is_repository
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.transport.connect import way_to
-from dsr1.hosts.transport.jobs import Show, raise_worst, work_on_all
+from dsr1.hosts.transport.connect import connect_hosts
+from dsr1.hosts.transport.jobs import OnJobProgress, raise_worst, run_job_on_all
 
 PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FetchRequest:
     """What to fetch, and where to: each repository into a folder of its own name below `to`."""
 
     repos: tuple[str, ...]
@@ -38,7 +38,11 @@ class Wish:
 
 
 def fetch_model(
-    wish: Wish, accesses: Sequence[Access], python: str, environ: Mapping[str, str], show: Show
+    wish: FetchRequest,
+    accesses: Sequence[Access],
+    python: str,
+    environ: Mapping[str, str],
+    show: OnJobProgress,
 ) -> dict[str, str]:
     """Commit by folder. `environ` tells the hub and the token, which travel on the agents' stdin
     alone.
@@ -54,8 +58,8 @@ def fetch_model(
         "token": environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or None,
         "patience_s": wish.patience_s,
     }
-    with way_to(accesses, python if accesses else sys.executable) as (way, hosts):
-        results = work_on_all(way, "fetch", dict.fromkeys(hosts, order), show)
+    with connect_hosts(accesses, python if accesses else sys.executable) as (way, hosts):
+        results = run_job_on_all(way, "fetch", dict.fromkeys(hosts, order), show)
     raise_worst(results)
     told = next(result for result in results.values() if not isinstance(result, Dsr1Error))
     return {str(folder): str(commit) for folder, commit in told["folders"].items()}

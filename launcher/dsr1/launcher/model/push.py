@@ -14,19 +14,19 @@ from typing import Any
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.job import Order, Progress, Refused, Told
+from dsr1.hosts.protocol.job import JobMessage, JobOrder, JobProgress, JobRefused
 from dsr1.hosts.transport.connect import over_ssh
-from dsr1.hosts.transport.jobs import KINDS, Results, Show, work_on_all
-from dsr1.hosts.transport.parallel import at_once
-from dsr1.hosts.transport.ssh import Sight, SshTransport
+from dsr1.hosts.transport.jobs import KINDS, JobResults, OnJobProgress, run_job_on_all
+from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.ssh import HostIntroduction, SshTransport
 from dsr1.launcher.commands.certificates import make_secrets
-from dsr1.launcher.model.verify import judge
+from dsr1.launcher.model.verify import judge_model
 
 MEET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PushRequest:
     """The folder `source` of `giver`, into the folder `to` of every taker. Seconds."""
 
     source: str
@@ -45,17 +45,17 @@ class Wish:
             )
 
 
-def make_wish(
+def make_push_request(
     source: str, to: str, giver: Access | None, accesses: Sequence[Access], patience_s: float
-) -> Wish:
+) -> PushRequest:
     """The first host gives unless another is named; it takes only into another folder."""
     first = giver or accesses[0]
     into = to or source
     takers = tuple(access for access in accesses if access.name != first.name or into != source)
-    return Wish(source, into, first, takers, patience_s)
+    return PushRequest(source, into, first, takers, patience_s)
 
 
-def push_model(wish: Wish, python: str, show: Show) -> Results:
+def push_model(wish: PushRequest, python: str, show: OnJobProgress) -> JobResults:
     """By taker: what came, or why not. Raises CheckFailed when the source isn't whole, HostError
     when it is lost."""
     accesses = {access.name: access for access in (wish.giver, *wish.takers)}
@@ -65,21 +65,21 @@ def push_model(wish: Wish, python: str, show: Show) -> Results:
         lost = {name: place for name, place in places.items() if isinstance(place, HostError)}
         addresses = {name: place for name, place in places.items() if isinstance(place, str)}
         takers = [access.name for access in wish.takers if access.name in addresses]
-        return lost | (Chain(wish, addresses, takers).run(transport, show) if takers else {})
+        return lost | (PushChain(wish, addresses, takers).run(transport, show) if takers else {})
 
 
-def _refuse_broken(wish: Wish, transport: SshTransport, show: Show) -> None:
+def _refuse_broken(wish: PushRequest, transport: SshTransport, show: OnJobProgress) -> None:
     order = {"model": wish.source, "deep": False}
-    results = work_on_all(transport, "verify", {wish.giver.name: order}, show)
+    results = run_job_on_all(transport, "verify", {wish.giver.name: order}, show)
     for result in results.values():
         if isinstance(result, Dsr1Error):
             raise result
-    failed = [finding for finding in judge(results) if finding.verdict == "FAIL"]
+    failed = [finding for finding in judge_model(results) if finding.verdict == "FAIL"]
     if failed:
         raise CheckFailed("\n".join(("what isn't whole is not passed on", *folded(failed))))
 
 
-def find_places(wish: Wish, transport: SshTransport) -> dict[str, str | HostError]:
+def find_places(wish: PushRequest, transport: SshTransport) -> dict[str, str | HostError]:
     """Where the others reach each host: the address of its route to the source, or the
     inventory's."""
     accesses = {access.name: access for access in (wish.giver, *wish.takers)}
@@ -91,21 +91,21 @@ def find_places(wish: Wish, transport: SshTransport) -> dict[str, str | HostErro
         )
 
     def place(access: Access) -> str:
-        sight: Sight = transport.see(access.name, source)
+        sight: HostIntroduction = transport.see(access.name, source)
         return access.control_address or sight.address
 
-    return at_once(place, accesses) | {wish.giver.name: source}
+    return run_parallel(place, accesses) | {wish.giver.name: source}
 
 
-class Meeting:
+class Barrier:
     """Hosts wait here for each other, except for those that have left."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._expected = set(keys)
-        self._told: dict[str, Order] = {}
+        self._told: dict[str, JobOrder] = {}
         self._changed = threading.Condition()
 
-    def arrive(self, key: str, plain: Order, seconds: float | None) -> dict[str, Order]:
+    def arrive(self, key: str, plain: JobOrder, seconds: float | None) -> dict[str, JobOrder]:
         """What each told that has come by then."""
         with self._changed:
             self._told[key] = plain
@@ -119,22 +119,24 @@ class Meeting:
             self._changed.notify_all()
 
 
-class Chain:
+class PushChain:
     """One push: the source and its takers, each a job in a thread of ours, and two meetings of
     all."""
 
-    def __init__(self, wish: Wish, addresses: Mapping[str, str], takers: Sequence[str]) -> None:
+    def __init__(
+        self, wish: PushRequest, addresses: Mapping[str, str], takers: Sequence[str]
+    ) -> None:
         self._wish, self._addresses, self._takers = wish, addresses, takers
         self._giver = f"{wish.giver.name} (source)"
-        self._ports, self._whole = Meeting((self._giver, *takers)), Meeting((self._giver, *takers))
+        self._ports, self._whole = Barrier((self._giver, *takers)), Barrier((self._giver, *takers))
 
-    def run(self, transport: SshTransport, show: Show) -> Results:
+    def run(self, transport: SshTransport, show: OnJobProgress) -> JobResults:
         common = {
             "secrets": make_secrets(list(self._addresses.values())),
             "patience_s": self._wish.patience_s,
         }
         address = self._addresses[self._wish.giver.name]
-        orders: dict[str, Order] = {
+        orders: dict[str, JobOrder] = {
             self._giver: common | {"address": address, "source": self._wish.source}
         }
         for name in self._takers:
@@ -155,12 +157,12 @@ class Chain:
         return results if not isinstance(given, Dsr1Error) else results | {self._giver: given}
 
     def _one(
-        self, transport: SshTransport, key: str, order: Order, show: Show
+        self, transport: SshTransport, key: str, order: JobOrder, show: OnJobProgress
     ) -> dict[str, Any] | Dsr1Error:
         host = self._wish.giver.name if key == self._giver else key
         try:
             return transport.work(host, "push", order, self._hear(key, show))
-        except Refused as refused:
+        except JobRefused as refused:
             return KINDS.get(refused.kind, LaunchFailed)(f"{key}: {refused}")
         except Dsr1Error as error:
             return error
@@ -168,9 +170,11 @@ class Chain:
             self._ports.leave(key)
             self._whole.leave(key)
 
-    def _hear(self, key: str, show: Show) -> "Callable[[Progress | Told], Order | None]":
-        def hear(heard: Progress | Told) -> Order | None:
-            if isinstance(heard, Progress):
+    def _hear(
+        self, key: str, show: OnJobProgress
+    ) -> "Callable[[JobProgress | JobMessage], JobOrder | None]":
+        def hear(heard: JobProgress | JobMessage) -> JobOrder | None:
+            if isinstance(heard, JobProgress):
                 show(key, heard)
                 return None
             if "port" not in heard.plain:
@@ -186,7 +190,7 @@ class Chain:
 
         return hear
 
-    def ahead(self, key: str, told: Mapping[str, Order]) -> list[tuple[str, int]]:
+    def ahead(self, key: str, told: Mapping[str, JobOrder]) -> list[tuple[str, int]]:
         """The nearest first: each host's place in the chain is its place in --hosts. The source is
         the last resort."""
         before = [name for name in self._takers[: self._takers.index(key)] if name in told]

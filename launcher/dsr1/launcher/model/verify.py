@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.judging import Needs, Site
+from dsr1.env.checks.judging import FactsOfHosts, Requirements
 from dsr1.env.findings import unreached
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import from_wire
-from dsr1.hosts.transport.connect import way_to
-from dsr1.hosts.transport.jobs import Results, Show, work_on_all
+from dsr1.hosts.transport.connect import connect_hosts
+from dsr1.hosts.transport.jobs import JobResults, OnJobProgress, run_job_on_all
 
 CHECKS = (
     "model.dir",
@@ -24,20 +24,20 @@ CHECKS = (
 
 
 def verify_model(
-    model: str, accesses: Sequence[Access], python: str, deep: bool, show: Show
+    model: str, accesses: Sequence[Access], python: str, deep: bool, show: OnJobProgress
 ) -> list[Finding]:
     """Worst first. A host that can't be reached is a finding among the others."""
     if not model:
         raise InputError("MODEL: wanted is its folder on every host, or a hub's id: OWNER/NAME")
-    with way_to(accesses, python) as (way, hosts):
-        return judge(
-            work_on_all(
+    with connect_hosts(accesses, python) as (way, hosts):
+        return judge_model(
+            run_job_on_all(
                 way, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show
             )
         )
 
 
-def judge(results: Results) -> list[Finding]:
+def judge_model(results: JobResults) -> list[Finding]:
     lost = [
         unreached(host, error) for host, error in results.items() if isinstance(error, Dsr1Error)
     ]
@@ -46,11 +46,14 @@ def judge(results: Results) -> list[Finding]:
     }
     return [
         *lost,
-        *(_strict(finding, site) for finding in run_checks(site, Needs(0, len(results)), CHECKS)),
+        *(
+            _strict(finding, site)
+            for finding in run_checks(site, Requirements(0, len(results)), CHECKS)
+        ),
     ]
 
 
-def _strict(finding: Finding, site: Site) -> Finding:
+def _strict(finding: Finding, site: FactsOfHosts) -> Finding:
     """A model that would only be downloaded, or can't be told whole, may do for a launch; here that
     is the question."""
     absent = finding.check == "model.dir" and site[finding.host]["model.folder"].value is None

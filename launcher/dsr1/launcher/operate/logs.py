@@ -17,7 +17,7 @@ MOST_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class LogChunk:
     """Whole lines of a process's log, as many as came at once; without a process it is dsr1's own
     word on a host."""
 
@@ -26,9 +26,9 @@ class Lines:
     text: str
 
 
-def stream_logs(run: Run, follow: bool) -> Iterator[Lines]:
+def stream_logs(run: Run, follow: bool) -> Iterator[LogChunk]:
     """All lines so far, and with `follow` those to come until the run has ended."""
-    queue: Queue[Lines | None] = Queue(MOST_WAITING)
+    queue: Queue[LogChunk | None] = Queue(MOST_WAITING)
     transport, hosts, done = transport_of(run), host_names(run), threading.Event()
     for host in hosts:
         threading.Thread(
@@ -53,9 +53,9 @@ def _job_is_over(run: Run) -> bool:
     most."""
     if not run.job():
         return False
-    from dsr1.launcher.operate.status import stand
+    from dsr1.launcher.operate.status import run_status
 
-    return stand(run).state.ended
+    return run_status(run).state.ended
 
 
 def _read(
@@ -63,14 +63,14 @@ def _read(
     host: str,
     follow: bool,
     done: threading.Event,
-    queue: "Queue[Lines | None]",
+    queue: "Queue[LogChunk | None]",
 ) -> None:
     try:
         for process, text in transport.logs(
             host, (lambda: not done.is_set()) if follow else (lambda: False)
         ):
-            queue.put(Lines(host, process, text))
+            queue.put(LogChunk(host, process, text))
     except HostError as error:
-        queue.put(Lines(host, "", str(error)))
+        queue.put(LogChunk(host, "", str(error)))
     finally:
         queue.put(None)

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
 from dsr1.launcher.run.stop import alive_processes, stop_run
-from dsr1.launcher.run.store import Run, State, find_run
+from dsr1.launcher.run.store import Run, RunState, find_run
 from dsr1.slurm.handle import parse_handle
 
 UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunStatus:
     """`alive` are processes by name; on a host that can't tell, its words. `note`: what couldn't be
     asked."""
 
-    state: State
+    state: RunState
     supervised: bool
     alive: tuple[str, ...]
     note: str = ""
@@ -32,32 +32,32 @@ def find_any(name: str | None) -> Run:
         handle = parse_handle(name or "")
         if handle is None:
             raise
-    from dsr1.launcher.batch.client import describe
+    from dsr1.launcher.batch.client import describe_job
 
-    raise RunNotFound(describe(handle))
+    raise RunNotFound(describe_job(handle))
 
 
-def stand(run: Run) -> Standing:
+def run_status(run: Run) -> RunStatus:
     """From what really runs. With a job ends its supervisor, and with that all processes: Slurm's
     word is enough."""
     if not run.job():
         supervised, state = _told(run)
-        return Standing(state, supervised, tuple(alive_processes(run)) if run.is_planned() else ())
-    from dsr1.launcher.batch.client import output_of, standings
+        return RunStatus(state, supervised, tuple(alive_processes(run)) if run.is_planned() else ())
+    from dsr1.launcher.batch.client import job_states, output_of
 
     state, note = run.state(), ""
     try:
-        state = standings([run])[run.name]
+        state = job_states([run])[run.name]
     except HostError as error:
         note = f"{error}; this is what the run's supervisor wrote last"
     if not note and state.phase == "failed" and (file := output_of(run)):
         note = f"the job's own output: {file}"
     running = not state.ended and state.phase != "queued"
     alive = [process.name for process in run.plan().processes] if state.phase == "ready" else []
-    return Standing(state, running, tuple(sorted(alive)), note)
+    return RunStatus(state, running, tuple(sorted(alive)), note)
 
 
-def _told(run: Run) -> tuple[bool, State]:
+def _told(run: Run) -> tuple[bool, RunState]:
     """Whether it is supervised, and its own word; ours of a launch that died before there was
     anything to supervise."""
     supervised = (
@@ -73,7 +73,7 @@ def _told(run: Run) -> tuple[bool, State]:
 def refuse_unplanned(run: Run) -> None:
     """LaunchFailed for a run that hasn't come so far as to have a plan: it says how it stands."""
     if not run.is_planned():
-        state = stand(run).state
+        state = run_status(run).state
         raise LaunchFailed(
             f"{run.name}: {state.phase}, and has no processes. {state.reason}".rstrip()
         )
@@ -81,7 +81,7 @@ def refuse_unplanned(run: Run) -> None:
 
 def refuse_ended(run: Run) -> None:
     """LaunchFailed for a run that can't answer any more: it says why."""
-    state = stand(run).state if run.job() else run.state()
+    state = run_status(run).state if run.job() else run.state()
     if state.ended:
         raise LaunchFailed(
             f"{run.name}: {state.phase}, and answers nothing. {state.reason}".rstrip()
@@ -95,10 +95,10 @@ def phases(runs: Sequence[Run]) -> dict[str, str]:
     jobs = [run for run in runs if told[run.name] != UNREADABLE and run.job() and not run.job_end()]
     if not jobs:
         return told
-    from dsr1.launcher.batch.client import standings
+    from dsr1.launcher.batch.client import job_states
 
     try:
-        return told | {name: state.phase for name, state in standings(jobs).items()}
+        return told | {name: state.phase for name, state in job_states(jobs).items()}
     except Dsr1Error:
         return told
 

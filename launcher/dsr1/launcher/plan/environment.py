@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
 from dsr1.env.ibgda import WITH_NVSHMEM, doorbell
 from dsr1.env.node import control_plane, queue_depth, visible_devices
-from dsr1.env.rdma import Uses, rdma_variables
+from dsr1.env.rdma import RdmaUses, rdma_variables
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import Variable
 from dsr1.launcher.commands.stacks import Stack
 from dsr1.launcher.commands.vllm import shape_arguments
-from dsr1.launcher.layout.context import Place, Site
+from dsr1.launcher.layout.context import PlanContext, WorkerSlot
 from dsr1.launcher.layout.ports import kvbm_ports, ranks_before, transfers_kv, uses_kvbm
 from dsr1.launcher.layout.topology import Group, Node
 
@@ -34,7 +34,7 @@ RIVALS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
+class EnvLayers:
     """What dsr1 works out, and what the recipe says, which wins."""
 
     computed: tuple[Variable, ...]
@@ -58,12 +58,12 @@ class Layers:
         yield from ((variable, other) for variable, other in pairs if variable.value != other.value)
 
 
-def frontend_variables(site: Site, stack: Stack, host: Host) -> Layers:
+def frontend_variables(site: PlanContext, stack: Stack, host: Host) -> EnvLayers:
     front, runtime = site.recipe.frontend.env, site.recipe.runtime.env
-    return Layers(_shared(site, stack, host), _of_recipe(runtime, front, "frontend.env"))
+    return EnvLayers(_shared(site, stack, host), _of_recipe(runtime, front, "frontend.env"))
 
 
-def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> Layers:
+def worker_variables(site: PlanContext, stack: Stack, place: WorkerSlot, index: int) -> EnvLayers:
     group, node, rank = place
     tp = group.spec.tensor_parallel_size
     devices = node.devices if rank is None else node.devices[index * tp : (index + 1) * tp]
@@ -80,10 +80,10 @@ def worker_variables(site: Site, stack: Stack, place: Place, index: int) -> Laye
         *_adapter_variables(site, place, devices),
     )
     own = _of_recipe(site.recipe.runtime.env, group.spec.env, f"engines.{group.engine}.env")
-    return Layers(merge(_shared(site, stack, node.host), computed), own)
+    return EnvLayers(merge(_shared(site, stack, node.host), computed), own)
 
 
-def overruled_notes(site: Site, stack: Stack) -> Iterator[str]:
+def overruled_notes(site: PlanContext, stack: Stack) -> Iterator[str]:
     """The recipe's word wins; where the hosts say something else, that is told once for all of
     them."""
     hosts: dict[str, list[str]] = {}
@@ -99,7 +99,7 @@ def overruled_notes(site: Site, stack: Stack) -> Iterator[str]:
     yield from (f"{', '.join(dict.fromkeys(names))}: {line}" for line, names in hosts.items())
 
 
-def _shared(site: Site, stack: Stack, host: Host) -> tuple[Variable, ...]:
+def _shared(site: PlanContext, stack: Stack, host: Host) -> tuple[Variable, ...]:
     return merge(from_mapping(COMMON, "default"), stack.shared(site, host), control_plane(host))
 
 
@@ -109,7 +109,9 @@ def _of_recipe(
     return merge(from_mapping(runtime, "recipe runtime.env"), from_mapping(own, f"recipe {key}"))
 
 
-def _port_variables(site: Site, stack: Stack, place: Place, index: int) -> Iterator[Variable]:
+def _port_variables(
+    site: PlanContext, stack: Stack, place: WorkerSlot, index: int
+) -> Iterator[Variable]:
     group, node, _ = place
     ports = site.ports.engines[group.name]
     if stack.has_system_port and not is_headless_follower(group, node):
@@ -129,13 +131,15 @@ def _port_variables(site: Site, stack: Stack, place: Place, index: int) -> Itera
         )
 
 
-def _adapter_variables(site: Site, place: Place, devices: tuple[int, ...]) -> tuple[Variable, ...]:
+def _adapter_variables(
+    site: PlanContext, place: WorkerSlot, devices: tuple[int, ...]
+) -> tuple[Variable, ...]:
     group, node, rank = place
     choice = site.adapters.get(node.host.name)
     if choice is None:
         return ()
     deepep = group.spec.all2all_backend in WITH_NVSHMEM
-    uses = Uses(deepep, _has_nixl(group), devices, one_worker=rank is not None)
+    uses = RdmaUses(deepep, _has_nixl(group), devices, one_worker=rank is not None)
     return (
         *rdma_variables(choice, uses),
         *(doorbell(site.facts[node.host.name]) if deepep else ()),
@@ -151,7 +155,7 @@ def _has_nixl(group: Group) -> bool:
     )
 
 
-def host_cache(site: Site, group: Group, host: Host) -> tuple[HostCache, ...]:
+def host_cache(site: PlanContext, group: Group, host: Host) -> tuple[HostCache, ...]:
     """Where the engine's compilers keep what they make on a host. None: nothing compiles, or too
     little is known."""
     if site.recipe.stack == "mocker":

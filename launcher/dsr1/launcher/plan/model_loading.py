@@ -7,8 +7,8 @@ available memory (vllm/model_executor/model_loader/weight_utils.py).
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from dsr1.env.checks.judging import NONSENSE, Unknown, known
-from dsr1.env.checks.model import CACHED, GB, NETWORK, files_of, size_of
+from dsr1.env.checks.judging import NONSENSE, UnknownFact, known
+from dsr1.env.checks.model import CACHED, GB, NETWORK, file_size, files_of
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.recipe.engine import Engine
@@ -26,7 +26,7 @@ OWN_READERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ModelDisk:
     """Where a host reads the model from, and whether its page cache can hold it."""
 
     kind: str
@@ -38,16 +38,16 @@ class Place:
         return self.kind in NETWORK and self.fits
 
 
-def find_place(facts: Facts) -> Place | None:
+def find_model_disk(facts: Facts) -> ModelDisk | None:
     """None: not known, or too small to matter."""
     try:
-        size, memory = size_of(files_of(facts)), known(facts, "memory.available")
+        size, memory = file_size(files_of(facts)), known(facts, "memory.available")
         return (
-            Place(str(known(facts, "model.fs")["type"]), size, size <= CACHED * memory)
+            ModelDisk(str(known(facts, "model.fs")["type"]), size, size <= CACHED * memory)
             if size > LARGE
             else None
         )
-    except (Unknown, *NONSENSE):
+    except (UnknownFact, *NONSENSE):
         return None
 
 
@@ -56,9 +56,9 @@ def loading_notes(
 ) -> Iterator[str]:
     """For the plan as a whole: hosts that read alike are named once."""
     flags = {flag for answer in answers for parser in answer.parsers for flag in parser.flags}
-    places: dict[Place, list[str]] = {}
+    places: dict[ModelDisk, list[str]] = {}
     for host, told in facts.items():
-        if place := find_place(told):
+        if place := find_model_disk(told):
             places.setdefault(place, []).append(host)
     for place, hosts in places.items():
         for name, engine in engines.items():
@@ -68,7 +68,7 @@ def loading_notes(
             )
 
 
-def engine_notes(engine: Engine, place: Place, flags: Collection[str]) -> Iterator[str]:
+def engine_notes(engine: Engine, place: ModelDisk, flags: Collection[str]) -> Iterator[str]:
     """What the recipe says by itself, it means."""
     said = {name.replace("_", "-"): value for name, value in engine.args.items()}
     if said.get(FORMAT) == "dummy":

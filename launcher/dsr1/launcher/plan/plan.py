@@ -9,23 +9,23 @@ from dsr1.env.caches import HostCache
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.protocol.process import HostPlan, Process
-from dsr1.launcher.commands.frontend import GATEWAY, Front, fronts
+from dsr1.launcher.commands.frontend import GATEWAY, FrontendSlot, frontend_slots
 from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
 from dsr1.launcher.layout.adapters import adapter_notes, choose_adapters
-from dsr1.launcher.layout.context import Site, listen_address
+from dsr1.launcher.layout.context import PlanContext, listen_address
 from dsr1.launcher.layout.ports import make_ports, uses_kvbm
 from dsr1.launcher.layout.topology import Group, make_topology
 from dsr1.launcher.plan.environment import host_cache, overruled_notes
 from dsr1.launcher.plan.model_loading import loading_notes
 from dsr1.launcher.plan.processes import all_processes
-from dsr1.launcher.plan.runtime_knowledge import leave_out, runtime_answers
+from dsr1.launcher.plan.runtime_knowledge import drop_unknown, runtime_answers
 from dsr1.launcher.recipe.models import Recipe
 
 NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class RegisteredWorker:
     """A process that the frontend sends requests to, for these DP ranks; its counters are at
     `metrics_url`.
 
@@ -42,7 +42,7 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceTarget:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must
     list.
 
@@ -54,7 +54,7 @@ class Service:
     port: int
     model: str
     registrations: int | None
-    workers: tuple[Worker, ...] = ()
+    workers: tuple[RegisteredWorker, ...] = ()
     namespace: str = ""
     fronts: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ class Plan:
     run: str
     recipe: str
     hosts: tuple[HostPlan, ...]
-    service: Service
+    service: ServiceTarget
     ranks: tuple[RankPlace, ...]
     notes: tuple[str, ...] = ()
     caches: tuple[HostCache, ...] = ()
@@ -105,9 +105,9 @@ def make_plan(
     """
     topology = make_topology(recipe, hosts)
     adapters = choose_adapters(recipe, topology, facts)
-    site = Site(run, folder, recipe, topology, make_ports(recipe, topology), facts, adapters)
+    site = PlanContext(run, folder, recipe, topology, make_ports(recipe, topology), facts, adapters)
     stack = stack_of(recipe)
-    processes, unknown = leave_out(
+    processes, unknown = drop_unknown(
         tuple(all_processes(site, stack)), runtime_answers(facts).values()
     )
     return Plan(
@@ -127,17 +127,17 @@ def make_plan(
     )
 
 
-def _service(site: Site, stack: Stack) -> Service:
-    several, port = fronts(site), site.recipe.frontend.port
-    host = Front(GATEWAY, site.topology.hosts[0], listen_address(site), port).reached
+def _service(site: PlanContext, stack: Stack) -> ServiceTarget:
+    several, port = frontend_slots(site), site.recipe.frontend.port
+    host = FrontendSlot(GATEWAY, site.topology.hosts[0], listen_address(site), port).reached
     count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
     if site.recipe.stack == "mocker":
         count = sum(_mocker_registrations(group) for group in site.topology.groups)
     urls = tuple(one.url for one in several) if len(several) > 1 else ()
-    return Service(host, port, site.recipe.model.name, count, fronts=urls)
+    return ServiceTarget(host, port, site.recipe.model.name, count, fronts=urls)
 
 
-def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
+def _workers_of(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[RegisteredWorker]:
     if site.recipe.stack == "vllm":
         yield from _servers_of(site, processes)
         return
@@ -151,19 +151,19 @@ def _workers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
             ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
             ranks = tuple(range(len(process.ranks))) if simulated else ranks
             url = f"http://{addresses[process.host]}:{port}/metrics"
-            yield Worker(process.name, ranks, url, group.spec.role, not simulated)
+            yield RegisteredWorker(process.name, ranks, url, group.spec.role, not simulated)
 
 
-def _servers_of(site: Site, processes: tuple[Process, ...]) -> Iterator[Worker]:
+def _servers_of(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[RegisteredWorker]:
     """vLLM's own API servers, each for the ranks of its process; a headless leader's for those of
     its whole engine."""
     groups = {group.name: group for group in site.topology.groups}
     named = {process.name: process for process in processes}
-    for front in fronts(site):
+    for front in frontend_slots(site):
         process = named[front.name]
         group = groups[process.group]
         ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
-        yield Worker(process.name, ranks, f"{front.url}/metrics", url=front.url)
+        yield RegisteredWorker(process.name, ranks, f"{front.url}/metrics", url=front.url)
 
 
 def _mocker_registrations(group: Group) -> int:
@@ -171,13 +171,13 @@ def _mocker_registrations(group: Group) -> int:
     return group.size if group.layout == "per_gpu" else len(group.nodes)
 
 
-def _caches(site: Site) -> Iterator[HostCache]:
+def _caches(site: PlanContext) -> Iterator[HostCache]:
     for group in site.topology.groups:
         for host in dict.fromkeys(node.host for node in group.nodes):
             yield from host_cache(site, group, host)
 
 
-def _notes(site: Site, stack: Stack) -> Iterator[str]:
+def _notes(site: PlanContext, stack: Stack) -> Iterator[str]:
     for group in site.topology.groups:
         if group.layout != group.spec.layout:
             yield (
@@ -205,7 +205,7 @@ def _notes(site: Site, stack: Stack) -> Iterator[str]:
         )
 
 
-def _host_plans(site: Site, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
+def _host_plans(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
     own: dict[str, list[Process]] = {}
     for process in processes:
         own.setdefault(process.host, []).append(process)

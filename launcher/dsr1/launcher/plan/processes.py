@@ -8,14 +8,14 @@ from dsr1.launcher.commands.frontend import (
     ETCD,
     FRONTEND,
     GATEWAY,
-    Front,
+    FrontendSlot,
     etcd_command,
-    fronts,
+    frontend_slots,
     gateway_command,
 )
 from dsr1.launcher.commands.secrets import CA, CERT, KEY
 from dsr1.launcher.commands.stacks import Stack, secret_variables
-from dsr1.launcher.layout.context import Place, Site, is_secured, name_of, places_of
+from dsr1.launcher.layout.context import PlanContext, WorkerSlot, is_secured, name_of, worker_slots
 from dsr1.launcher.layout.ports import (
     kvbm_ports,
     publishes_kv_events,
@@ -32,20 +32,20 @@ from dsr1.launcher.plan.environment import (
 from dsr1.launcher.recipe.models import Runtime
 
 
-def all_processes(site: Site, stack: Stack) -> Iterator[Process]:
+def all_processes(site: PlanContext, stack: Stack) -> Iterator[Process]:
     """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders
     first."""
     if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:
         yield _etcd(site)
     if stack.frontend:
-        yield from (_frontend(site, stack, front) for front in fronts(site))
-    if len(fronts(site)) > 1:
+        yield from (_frontend(site, stack, front) for front in frontend_slots(site))
+    if len(frontend_slots(site)) > 1:
         yield _gateway(site)
     for group in site.topology.groups:
         yield from _workers(site, stack, group)
 
 
-def _etcd(site: Site) -> Process:
+def _etcd(site: PlanContext) -> Process:
     files = (
         tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER)
         if is_secured(site)
@@ -64,7 +64,7 @@ def _etcd(site: Site) -> Process:
     )
 
 
-def _gateway(site: Site) -> Process:
+def _gateway(site: PlanContext) -> Process:
     host, port = site.topology.hosts[0].name, site.recipe.frontend.port
     return Process(GATEWAY, FRONTEND, host, gateway_command(site), ports=(port,), wave=1)
 
@@ -79,7 +79,7 @@ _ETCD_SERVER = (
 )
 
 
-def _frontend(site: Site, stack: Stack, front: Front) -> Process:
+def _frontend(site: PlanContext, stack: Stack, front: FrontendSlot) -> Process:
     assert stack.frontend is not None
     recipe = site.recipe
     return Process(
@@ -95,13 +95,13 @@ def _frontend(site: Site, stack: Stack, front: Front) -> Process:
     )
 
 
-def _workers(site: Site, stack: Stack, group: Group) -> Iterator[Process]:
-    for place in places_of(group):
+def _workers(site: PlanContext, stack: Stack, group: Group) -> Iterator[Process]:
+    for place in worker_slots(group):
         _, node, rank = place
         yield _worker(site, stack, place, 0 if rank is None else rank - node.start_rank)
 
 
-def _worker(site: Site, stack: Stack, place: Place, index: int) -> Process:
+def _worker(site: PlanContext, stack: Stack, place: WorkerSlot, index: int) -> Process:
     group, node, rank = place
     runtime, leads = site.recipe.runtime, node.rank == 0 and index == 0
     return Process(
@@ -128,7 +128,9 @@ def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
     return ("bash", "-c", script, "dsr1", *argv)
 
 
-def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[int, ...]:
+def _worker_ports(
+    site: PlanContext, stack: Stack, place: WorkerSlot, index: int
+) -> tuple[int, ...]:
     group, node, rank = place
     ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
     bound: list[int] = []
@@ -137,7 +139,7 @@ def _worker_ports(site: Site, stack: Stack, place: Place, index: int) -> tuple[i
     if node.rank == 0 and index == 0 and len(group.nodes) > 1:
         bound.append(ports.rpc)
     if stack.frontend is None:
-        bound += [front.port for front in fronts(site) if front.name == name_of(place)]
+        bound += [front.port for front in frontend_slots(site) if front.name == name_of(place)]
     if publishes_kv_events(group):
         bound += [ports.kv_events + r for r in ranks]
     if transfers_kv(group):

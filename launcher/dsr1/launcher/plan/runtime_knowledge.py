@@ -50,7 +50,7 @@ def is_asked_for(variable: Variable) -> bool:
     return variable.source.startswith("recipe ") and variable.source.endswith(".env")
 
 
-def leave_out(
+def drop_unknown(
     processes: Sequence[Process], answers: Iterable[RuntimeAnswer]
 ) -> tuple[tuple[Process, ...], tuple[str, ...]]:
     """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all

@@ -11,9 +11,9 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, Facts
-from dsr1.hosts.protocol.reach import Peer, ReachAnswer, ReachQuestion
+from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.parallel import begin
+from dsr1.hosts.transport.parallel import begin_in_thread
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.recipe.models import Recipe
 
@@ -27,22 +27,22 @@ FIX = (
 PORT_FIX = "Something listens there; see net.ports_free."
 
 
-def begin_reaching(
+def begin_connectivity(
     transport: Transport, recipe: Recipe, hosts: Sequence[Host]
-) -> "Reaching | None":
+) -> "ConnectivityProbe | None":
     """None: there are no two hosts to try."""
     try:
-        questions = make_questions(make_plan(recipe, hosts, "asked", "asked"), hosts)
+        questions = make_reach_questions(make_plan(recipe, hosts, "asked", "asked"), hosts)
     except InputError:  # the plan itself says why it can't be
         return None
-    return Reaching(transport, questions) if len(questions) > 1 else None
+    return ConnectivityProbe(transport, questions) if len(questions) > 1 else None
 
 
-def make_questions(plan: Plan, hosts: Sequence[Host]) -> dict[str, ReachQuestion]:
+def make_reach_questions(plan: Plan, hosts: Sequence[Host]) -> dict[str, ReachQuestion]:
     """The first host tries all others, and each of them tries it. Hosts without a known address are
     left out."""
     peers = [
-        Peer(host.name, host.address, port)
+        ReachPeer(host.name, host.address, port)
         for host in hosts
         if host.interface and (port := port_of(plan, host))
     ]
@@ -68,7 +68,7 @@ def port_of(plan: Plan, host: Host) -> int:
     )
 
 
-class Reaching:
+class ConnectivityProbe:
     """On all hosts at once, each in a thread: the one that comes last must still find the others
     listening.
 
@@ -82,7 +82,7 @@ class Reaching:
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, with what each host that was asked reached."""
-        begun = {host: begin(ask) for host, ask in self._asks.items()}
+        begun = {host: begin_in_thread(ask) for host, ask in self._asks.items()}
         answers = {host: one.result() for host, one in begun.items()}
         return {host: _with(facts, answers.get(host)) for host, facts in told.items()}
 
@@ -98,7 +98,9 @@ def _with(facts: Facts | HostError, answer: Fact | None) -> Facts | HostError:
     return facts if isinstance(facts, HostError) or answer is None else {**facts, CHECK: answer}
 
 
-def judge_reach(hosts: Sequence[Host], told: Mapping[str, Facts | HostError]) -> Iterator[Finding]:
+def judge_connectivity(
+    hosts: Sequence[Host], told: Mapping[str, Facts | HostError]
+) -> Iterator[Finding]:
     """A finding for each host but the leader, which is named in it, and for each direction that is
     shut."""
     answers = {host: reach_answer(facts) for host, facts in told.items() if was_asked(facts)}

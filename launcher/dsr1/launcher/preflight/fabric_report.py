@@ -8,7 +8,7 @@ from typing import Any
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.transport.jobs import Results
+from dsr1.hosts.transport.jobs import JobResults
 
 CHECK = "net.fabric"
 FAR_SLOWER, SLOWER = 0.25, 0.5  # of the median
@@ -18,7 +18,7 @@ FIX = "Look at its cable, port, switch and route; `dsr1 check --only ib` tells o
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class LinkMeasurement:
     """From one host to another: Gb/s of all its devices together, microseconds there; or why it
     wasn't measured."""
 
@@ -30,14 +30,14 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Fabric:
+class FabricReport:
     """The hosts that were to be measured, in order, and every way between them."""
 
     hosts: tuple[str, ...]
-    ways: tuple[Way, ...]
+    ways: tuple[LinkMeasurement, ...]
 
 
-def read_ways(hosts: Sequence[str], results: Results) -> Iterator[Way]:
+def read_links(hosts: Sequence[str], results: JobResults) -> Iterator[LinkMeasurement]:
     """Every way between two hosts, also those of which nothing was told."""
     measured: dict[tuple[str, str], list[dict[str, Any]]] = {}
     failed: dict[tuple[str, str], str] = {}
@@ -52,15 +52,17 @@ def read_ways(hosts: Sequence[str], results: Results) -> Iterator[Way]:
         yield _way(*way, measured.get(way, []), why or _why(results, *way))
 
 
-def _way(sender: str, receiver: str, lines: Sequence[Mapping[str, Any]], why: str) -> Way:
+def _way(
+    sender: str, receiver: str, lines: Sequence[Mapping[str, Any]], why: str
+) -> LinkMeasurement:
     if not lines:
-        return Way(sender, receiver, problem=why)
-    return Way(
+        return LinkMeasurement(sender, receiver, problem=why)
+    return LinkMeasurement(
         sender, receiver, sum(line["gbps"] for line in lines), max(line["us"] for line in lines)
     )
 
 
-def _why(results: Results, *hosts: str) -> str:
+def _why(results: JobResults, *hosts: str) -> str:
     """The first reason that one of both gives."""
     for host in hosts:
         result = results[host]
@@ -72,29 +74,31 @@ def _why(results: Results, *hosts: str) -> str:
     return "nothing was measured in time"
 
 
-def doubtful_pairs(fabric: Fabric) -> list[list[int]]:
+def doubtful_pairs(fabric: FabricReport) -> list[list[int]]:
     """Pairs of hosts, by number, with a way that isn't as most are: a busy moment may be why. Not
     all of many."""
     usual, place = _usual(fabric.ways), {host: number for number, host in enumerate(fabric.hosts)}
-    bad = [way for way in fabric.ways if judge_way(way, usual) != "PASS"]
+    bad = [way for way in fabric.ways if judge_link(way, usual) != "PASS"]
     pairs = {tuple(sorted((place[way.sender], place[way.receiver]))) for way in bad}
     return [list(pair) for pair in sorted(pairs)][:MOST_AGAIN]
 
 
-def better(first: Fabric, again: Fabric) -> Fabric:
+def better(first: FabricReport, again: FabricReport) -> FabricReport:
     """Each way as it was at its best."""
     seen = {(way.sender, way.receiver): way for way in again.ways if not way.problem}
     ways = (_better(way, seen.get((way.sender, way.receiver))) for way in first.ways)
-    return Fabric(first.hosts, tuple(ways))
+    return FabricReport(first.hosts, tuple(ways))
 
 
-def _better(way: Way, again: Way | None) -> Way:
+def _better(way: LinkMeasurement, again: LinkMeasurement | None) -> LinkMeasurement:
     if again is None or way.problem:
         return again or way
-    return Way(way.sender, way.receiver, max(way.gbps, again.gbps), min(way.us, again.us))
+    return LinkMeasurement(
+        way.sender, way.receiver, max(way.gbps, again.gbps), min(way.us, again.us)
+    )
 
 
-def judge_fabric(fabric: Fabric) -> Iterator[Finding]:
+def judge_fabric(fabric: FabricReport) -> Iterator[Finding]:
     """A host that is slow to most others is one finding; else each slow way is."""
     if not fabric.ways:
         yield from (
@@ -102,18 +106,18 @@ def judge_fabric(fabric: Fabric) -> Iterator[Finding]:
         )
         return
     usual = _usual(fabric.ways)
-    bad = {way: verdict for way in fabric.ways if (verdict := judge_way(way, usual)) != "PASS"}
+    bad = {way: verdict for way in fabric.ways if (verdict := judge_link(way, usual)) != "PASS"}
     slow_hosts = [host for host in fabric.hosts if _is_slow(host, fabric, bad)]
     for host in fabric.hosts:
         yield from _of_host(host, fabric, bad, slow_hosts)
 
 
-def _usual(ways: Iterable[Way]) -> Way:
-    good = [way for way in ways if not way.problem] or [Way("", "")]
-    return Way("", "", median(way.gbps for way in good), median(way.us for way in good))
+def _usual(ways: Iterable[LinkMeasurement]) -> LinkMeasurement:
+    good = [way for way in ways if not way.problem] or [LinkMeasurement("", "")]
+    return LinkMeasurement("", "", median(way.gbps for way in good), median(way.us for way in good))
 
 
-def judge_way(way: Way, usual: Way) -> str:
+def judge_link(way: LinkMeasurement, usual: LinkMeasurement) -> str:
     if (
         way.problem
         or way.gbps < FAR_SLOWER * usual.gbps
@@ -123,7 +127,7 @@ def judge_way(way: Way, usual: Way) -> str:
     return "WARN" if way.gbps < SLOWER * usual.gbps else "PASS"
 
 
-def _is_slow(host: str, fabric: Fabric, bad: Mapping[Way, str]) -> bool:
+def _is_slow(host: str, fabric: FabricReport, bad: Mapping[LinkMeasurement, str]) -> bool:
     """To most of at least two others."""
     touched = {
         end
@@ -135,7 +139,7 @@ def _is_slow(host: str, fabric: Fabric, bad: Mapping[Way, str]) -> bool:
 
 
 def _of_host(
-    host: str, fabric: Fabric, bad: Mapping[Way, str], slow_hosts: Sequence[str]
+    host: str, fabric: FabricReport, bad: Mapping[LinkMeasurement, str], slow_hosts: Sequence[str]
 ) -> Iterator[Finding]:
     usual, own = (
         _usual(fabric.ways),
@@ -160,7 +164,7 @@ def _of_host(
         yield Finding(host, CHECK, "PASS", _summary(host, own), wanted, "")
 
 
-def _is_the_hosts(way: Way, fabric: Fabric, slow_hosts: Sequence[str]) -> bool:
+def _is_the_hosts(way: LinkMeasurement, fabric: FabricReport, slow_hosts: Sequence[str]) -> bool:
     """Whether the receiver's slowness says it all: this way isn't far slower than its others."""
     others = _usual(
         other for other in fabric.ways if way.receiver in (other.sender, other.receiver)
@@ -168,13 +172,13 @@ def _is_the_hosts(way: Way, fabric: Fabric, slow_hosts: Sequence[str]) -> bool:
     return way.receiver in slow_hosts and not way.gbps < FAR_SLOWER * others.gbps
 
 
-def _summary(host: str, own: Sequence[Way]) -> str:
+def _summary(host: str, own: Sequence[LinkMeasurement]) -> str:
     sent = _usual(way for way in own if way.sender == host)
     received = _usual(way for way in own if way.receiver == host)
     return f"sends {_numbers(sent)}, receives {_numbers(received)}"
 
 
-def _slowest_way(host: str, own: Iterable[Way]) -> str:
+def _slowest_way(host: str, own: Iterable[LinkMeasurement]) -> str:
     sent = min(
         (way for way in own if way.sender == host and not way.problem),
         key=lambda way: way.gbps,
@@ -183,16 +187,16 @@ def _slowest_way(host: str, own: Iterable[Way]) -> str:
     return f"; slowest to {sent.receiver}: {_numbers(sent)}" if sent else ""
 
 
-def _failures(own: Iterable[Way]) -> str:
+def _failures(own: Iterable[LinkMeasurement]) -> str:
     lost = [way.problem for way in own if way.problem]
     return f"; {len(lost)} ways failed: {lost[0]}" if lost else ""
 
 
-def _numbers(way: Way) -> str:
+def _numbers(way: LinkMeasurement) -> str:
     return f"{way.gbps:.3g} Gb/s in {way.us:.0f} us"
 
 
-def render_matrix(fabric: Fabric, most: int = 16) -> str:
+def render_matrix(fabric: FabricReport, most: int = 16) -> str:
     """Rows send, columns receive, Gb/s. Of many hosts only the slowest rows are shown."""
     if not fabric.ways:
         return ""
@@ -210,7 +214,7 @@ def render_matrix(fabric: Fabric, most: int = 16) -> str:
     return "\n".join((head, *lines, *([f"and {left} faster hosts"] if left else ())))
 
 
-def _slowest(fabric: Fabric, most: int) -> list[str]:
+def _slowest(fabric: FabricReport, most: int) -> list[str]:
     def speed(host: str) -> float:
         return sum(way.gbps for way in fabric.ways if host in (way.sender, way.receiver))
 

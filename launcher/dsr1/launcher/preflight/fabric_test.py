@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dsr1.env.node import control_plane
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.job import Order, Progress
+from dsr1.hosts.protocol.job import JobOrder, JobProgress
 from dsr1.hosts.protocol.process import Process, Variable
-from dsr1.hosts.transport.connect import Way, way_to
-from dsr1.hosts.transport.jobs import work_on_all
+from dsr1.hosts.transport.connect import HostTransport, connect_hosts
+from dsr1.hosts.transport.jobs import run_job_on_all
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.processes import with_setup
 from dsr1.launcher.plan.runtime_knowledge import is_asked_for
 from dsr1.launcher.preflight.connectivity import port_of
-from dsr1.launcher.preflight.fabric_report import Fabric, better, doubtful_pairs, read_ways
-from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.preflight.fabric_report import FabricReport, better, doubtful_pairs, read_links
+from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.models import Recipe
 
 TUNED = ("NCCL_", "GLOO_", "TP_", "UCX_")
@@ -29,7 +29,7 @@ OWN_ENV = {
 START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's connecting included
 
 
-def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
+def measure_fabric(recipe: Recipe, seen: Survey) -> FabricReport:
     """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after
     Ctrl-C."""
     hosts = [
@@ -38,7 +38,7 @@ def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
         if host.interface and not isinstance(seen.told.get(host.name), HostError)
     ]
     if len(hosts) < 2 or not seen.accesses:
-        return Fabric(tuple(host.name for host in hosts), ())
+        return FabricReport(tuple(host.name for host in hosts), ())
     orders = make_orders(
         recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts
     )
@@ -47,7 +47,7 @@ def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
         f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most",
         file=sys.stderr,
     )
-    with way_to(accesses, recipe.runtime.interpreter) as (way, _):
+    with connect_hosts(accesses, recipe.runtime.interpreter) as (way, _):
         first = _measured(way, orders)
         pairs = doubtful_pairs(first)
         if not pairs:
@@ -60,10 +60,10 @@ def measure_fabric(recipe: Recipe, seen: Seen) -> Fabric:
         return better(first, _measured(way, again))
 
 
-def _measured(way: Way, orders: Mapping[str, Order]) -> Fabric:
-    return Fabric(
+def _measured(way: HostTransport, orders: Mapping[str, JobOrder]) -> FabricReport:
+    return FabricReport(
         tuple(orders),
-        tuple(read_ways(list(orders), work_on_all(way, "fabric", orders, _show_nothing))),
+        tuple(read_links(list(orders), run_job_on_all(way, "fabric", orders, _show_nothing))),
     )
 
 
@@ -71,11 +71,11 @@ def _limit_s(hosts: int) -> float:
     return START_S + ROUND_S * hosts
 
 
-def _show_nothing(host: str, progress: Progress) -> None:
+def _show_nothing(host: str, progress: JobProgress) -> None:
     """It takes seconds."""
 
 
-def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, Order]:
+def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, JobOrder]:
     """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one
     a host."""
     on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
@@ -89,12 +89,12 @@ def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, 
         "limit_s": _limit_s(len(hosts)),
     }
     return {
-        host.name: {**common, "host": n, "env": environment(plan, host)}
+        host.name: {**common, "host": n, "env": fabric_environment(plan, host)}
         for n, host in enumerate(hosts)
     }
 
 
-def environment(plan: Plan, host: Host) -> dict[str, str]:
+def fabric_environment(plan: Plan, host: Host) -> dict[str, str]:
     """What a worker of this host gets to talk with, so that the test goes the ways that it will
     go."""
     workers = [process for process in plan.processes if process.host == host.name and process.ranks]

@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from dsr1.env.checks.fabric import GROWTH
-from dsr1.env.checks.judging import Needs, Own, Share
+from dsr1.env.checks.judging import EngineShape, HostRequirements, Requirements
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.protocol.facts_request import FactsRequest
 from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.adapters import wanted_adapters
@@ -24,7 +24,7 @@ SAMPLE_S = 1.0
 QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
-def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
+def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
     """InputError for what can't be laid out on as many hosts as the recipe wants."""
     whole = fill_up(recipe, hosts)
     topology, plan = make_topology(recipe, whole), make_plan(recipe, whole, "check", "/nowhere")
@@ -33,29 +33,33 @@ def make_needs(recipe: Recipe, hosts: Sequence[Host]) -> Needs:
     hca = {host.name: wanted_adapters(recipe, host) for host in whole}
     places = [(host.host, host.address) for host in plan.hosts]
     engines = engines_of(topology)
-    return Needs(
+    return Requirements(
         gpus=max(gpus.values(), default=0),
         hosts=len({host.address for host in whole}),
-        shares=() if simulated else tuple(make_share(group, plan) for group in topology.groups),
+        shares=()
+        if simulated
+        else tuple(make_engine_shape(group, plan) for group in topology.groups),
         weights=reads_weights(recipe),
         etcd=_own_etcd(recipe, hosts),
         packages=required.packages,
         pins=required.pins,
         folders={} if simulated else written_folders(recipe),
         own={
-            name: Own(gpus[name], tuple(ports_of(plan, address)), hca[name], engines.get(name, ()))
+            name: HostRequirements(
+                gpus[name], tuple(ports_of(plan, address)), hca[name], engines.get(name, ())
+            )
             for name, address in places
         },
     )
 
 
-def make_ask(
+def make_facts_request(
     recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collection[str] = ()
-) -> Ask:
+) -> FactsRequest:
     """One for all hosts. Of the plan's ports, it is told who holds them."""
     plan = make_plan(recipe, fill_up(recipe, hosts), "check", "/nowhere")
     ports = {port for process in plan.processes for port in process.ports}
-    return Ask(
+    return FactsRequest(
         model="" if needs_stand_in(recipe) else recipe.model.path,
         leader=leader,
         peers=tuple(host.name for host in hosts) if leader and len(hosts) > 1 else (),
@@ -135,9 +139,9 @@ def written_folders(recipe: Recipe) -> dict[str, int]:
     return {own.cache_dir or CACHES: CACHE_BYTES, own.env.get("TMPDIR", TEMPORARY): TEMPORARY_BYTES}
 
 
-def make_share(group: Group, plan: Plan) -> Share:
+def make_engine_shape(group: Group, plan: Plan) -> EngineShape:
     spec = group.spec
-    return Share(
+    return EngineShape(
         engine=group.name,
         expert_ranks=group.size * spec.tensor_parallel_size,
         tensor_ranks=spec.tensor_parallel_size,

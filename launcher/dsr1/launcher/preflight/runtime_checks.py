@@ -9,8 +9,8 @@ from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Facts
-from dsr1.hosts.protocol.runtime import CommandLine, Parser, RuntimeAnswer, RuntimeQuestion
+from dsr1.hosts.protocol.runtime import CommandLine, FlagParser, RuntimeAnswer, RuntimeQuestion
+from dsr1.hosts.transport.base import FactsByHost
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.runtime_knowledge import is_asked_for, knows, runtime_answers
 from dsr1.launcher.preflight.runtime_question import command_lines, make_question
@@ -18,25 +18,24 @@ from dsr1.launcher.recipe.models import Recipe
 
 VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID = "sw.variables", "sw.flags", "sw.arguments"
 IDS = (VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID)
-Told = Mapping[str, Facts | HostError]
-Row = tuple[str, str, str, str]
+VerdictRow = tuple[str, str, str, str]
 """Verdict, seen, wanted, fix."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RuntimeQuestions:
     """What the runtimes were asked about."""
 
     plan: Plan
     question: RuntimeQuestion
 
 
-SKIP: Row = ("SKIP", "no vLLM in this plan", "", "")
+SKIP: VerdictRow = ("SKIP", "no vLLM in this plan", "", "")
 ASK_FIX = "Run the runtime's Python there by hand: `python -m dynamo.vllm --help`."
 
 
 def judge_runtimes(
-    recipe: Recipe, hosts: Sequence[Host], told: Told, ids: Collection[str]
+    recipe: Recipe, hosts: Sequence[Host], told: FactsByHost, ids: Collection[str]
 ) -> Iterator[Finding]:
     """Findings of the hosts that were asked; they stand for all hosts of the same runtime."""
     answers = runtime_answers(
@@ -46,7 +45,7 @@ def judge_runtimes(
     if not answers or not wanted:
         return
     try:
-        asked = make_asked(recipe, hosts)
+        asked = make_runtime_questions(recipe, hosts)
     except (
         InputError
     ) as error:  # these hosts can't hold the plan: there is nothing to hold against the runtime
@@ -60,20 +59,20 @@ def judge_runtimes(
         )
 
 
-def make_asked(recipe: Recipe, hosts: Sequence[Host]) -> Asked:
+def make_runtime_questions(recipe: Recipe, hosts: Sequence[Host]) -> RuntimeQuestions:
     plan = make_plan(recipe, hosts, "asked", "asked")
-    return Asked(plan, make_question(recipe, plan))
+    return RuntimeQuestions(plan, make_question(recipe, plan))
 
 
-def _rows(check: str, asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
+def _rows(check: str, asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
     yield from JUDGES[check](asked, answer) if answer.parsers else (_unknown(answer.problem),)
 
 
-def _unknown(why: str) -> Row:
+def _unknown(why: str) -> VerdictRow:
     return ("UNKNOWN", why, "a runtime that answers", ASK_FIX)
 
 
-def judge_variables(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
+def judge_variables(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
     """Those that the recipe asks for; what dsr1 adds by itself is left out of the plan instead."""
     if not asked.question.variables:
         yield SKIP
@@ -87,7 +86,7 @@ def judge_variables(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
     ]
 
 
-def _variable_row(name: str, asked: Asked, answer: RuntimeAnswer) -> Row:
+def _variable_row(name: str, asked: RuntimeQuestions, answer: RuntimeAnswer) -> VerdictRow:
     retired, near = VARIABLES.get(name), get_close_matches(name, answer.variables, n=1, cutoff=0.85)
     who = f"vLLM {answer.vllm}" if name.startswith("VLLM_") else f"Dynamo {answer.dynamo}"
     fix = retired.advice if retired else f"Did you mean {near[0]}?" if near else "Leave it out."
@@ -100,7 +99,7 @@ def _variable_row(name: str, asked: Asked, answer: RuntimeAnswer) -> Row:
     )
 
 
-def _is_said_today(retired: Retired, asked: Asked) -> bool:
+def _is_said_today(retired: Retired, asked: RuntimeQuestions) -> bool:
     """Whether the recipe says it in today's way, too, so that nothing is lost."""
     flag = f"--{retired.key.removeprefix('args.').replace('_', '-')}"
     return bool(asked.question.commands) and all(
@@ -108,9 +107,9 @@ def _is_said_today(retired: Retired, asked: Asked) -> bool:
     )
 
 
-def judge_flags(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
+def judge_flags(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
     parsers = {parser.module: parser for parser in answer.parsers}
-    found: dict[Row, list[str]] = {}
+    found: dict[VerdictRow, list[str]] = {}
     for command in command_lines(asked.plan, len(asked.question.python)):
         for row in _command_rows(command, parsers.get(command.module), answer):
             found.setdefault(row, []).append(command.name)
@@ -124,8 +123,8 @@ def judge_flags(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
 
 
 def _command_rows(
-    command: CommandLine, parser: Parser | None, answer: RuntimeAnswer
-) -> Iterator[Row]:
+    command: CommandLine, parser: FlagParser | None, answer: RuntimeAnswer
+) -> Iterator[VerdictRow]:
     if parser is None or parser.problem:
         problem = parser.problem if parser else "it was not asked"
         yield (
@@ -158,7 +157,7 @@ def flags_of(argv: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield word, after
 
 
-def _flag_row(flag: str, module: str, parser: Parser) -> Row:
+def _flag_row(flag: str, module: str, parser: FlagParser) -> VerdictRow:
     retired, near = (
         FLAGS.get(flag.removeprefix("--")),
         get_close_matches(flag, parser.flags, n=1, cutoff=0.8),
@@ -173,7 +172,7 @@ def _flag_row(flag: str, module: str, parser: Parser) -> Row:
     return "FAIL", f"{flag}: python -m {module} does not know it", "flags that it knows", fix
 
 
-def judge_arguments(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
+def judge_arguments(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
     """One row for an engine's commands of which the runtime says the same."""
     if not asked.question.commands:
         yield SKIP
@@ -188,7 +187,7 @@ def judge_arguments(asked: Asked, answer: RuntimeAnswer) -> Iterator[Row]:
         yield _arguments_row(engine, verdict, text, names, answer.vllm)
 
 
-def _arguments_row(engine: str, verdict: str, text: str, names: list[str], vllm: str) -> Row:
+def _arguments_row(engine: str, verdict: str, text: str, names: list[str], vllm: str) -> VerdictRow:
     wanted = f"arguments that vLLM {vllm} takes"
     if verdict == "accepted":
         return "PASS", f"{engine}: {len(names)} accepted", wanted, ""
@@ -209,8 +208,8 @@ def _some(names: list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-Judge = Callable[[Asked, RuntimeAnswer], Iterator[Row]]
-JUDGES: Mapping[str, Judge] = {
+AnswerCheck = Callable[[RuntimeQuestions, RuntimeAnswer], Iterator[VerdictRow]]
+JUDGES: Mapping[str, AnswerCheck] = {
     VARIABLES_ID: judge_variables,
     FLAGS_ID: judge_flags,
     ARGUMENTS_ID: judge_arguments,

@@ -8,7 +8,7 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import RuntimeQuestion
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.parallel import at_once, begin
+from dsr1.hosts.transport.parallel import begin_in_thread, run_parallel
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME, runtime_fact
 from dsr1.launcher.preflight.runtime_question import make_question
@@ -17,19 +17,19 @@ from dsr1.launcher.recipe.models import Recipe
 DECISIVE = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
 
 
-def begin_asking(
+def begin_runtime_probe(
     transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str
-) -> "Asking":
+) -> "RuntimeProbe":
     """About the plan on these hosts; `first` is what the transport calls the one that is asked at
     once."""
     try:
         question = make_question(recipe, make_plan(recipe, hosts, "asked", "asked"))
     except InputError as error:  # a plan says so itself; here it is a reason not to know
-        return Asking(transport, error, first)
-    return Asking(transport, question, first)
+        return RuntimeProbe(transport, error, first)
+    return RuntimeProbe(transport, question, first)
 
 
-class Asking:
+class RuntimeProbe:
     """Begins at once; `join` waits for the answer, and asks on where the facts tell of another
     runtime."""
 
@@ -37,13 +37,13 @@ class Asking:
         self, transport: Transport, question: RuntimeQuestion | InputError, first: str
     ) -> None:
         self._transport, self._question, self._first = transport, question, first
-        self._begun = begin(lambda: self._ask_one(first))
+        self._begun = begin_in_thread(lambda: self._ask_one(first))
 
     def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
         """The facts, and among those of one host for each runtime what that told."""
         others = [host for host in one_of_each(told, self._first) if host != self._first]
         answers = {
-            **at_once(self._ask_one, {host: host for host in others}),
+            **run_parallel(self._ask_one, {host: host for host in others}),
             self._first: self._begun.result(),
         }
         return {host: _with(facts, answers.get(host)) for host, facts in told.items()}

@@ -10,40 +10,39 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.fact import Facts, value_of
-from dsr1.hosts.protocol.facts_request import Ask
-from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.connect import over_ssh, way_to
-from dsr1.hosts.transport.parallel import at_once, raise_all
-from dsr1.hosts.transport.ssh import ShellTransport, Sight
+from dsr1.hosts.protocol.facts_request import FactsRequest
+from dsr1.hosts.transport.base import FactsByHost, Transport
+from dsr1.hosts.transport.connect import connect_hosts, over_ssh
+from dsr1.hosts.transport.parallel import raise_all, run_parallel
+from dsr1.hosts.transport.ssh import HostIntroduction, ShellTransport
 from dsr1.launcher.layout.topology import GPUS_PER_NODE, wanted_nodes
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity
-from dsr1.launcher.preflight.connectivity import begin_reaching
-from dsr1.launcher.preflight.requirements import make_ask
-from dsr1.launcher.preflight.runtime_probe import begin_asking
+from dsr1.launcher.preflight.connectivity import begin_connectivity
+from dsr1.launcher.preflight.requirements import make_facts_request
+from dsr1.launcher.preflight.runtime_probe import begin_runtime_probe
 from dsr1.launcher.recipe.models import Recipe
 
-Told = Mapping[str, Facts | HostError]
 """By host: its facts, or why there are none."""
-Extras = Collection[str]
+ExtraFacts = Collection[str]
 """Facts that are not gathered but tried, by name: `runtime`, `net.reach`."""
 
 
-class Meanwhile(Protocol):
+class ParallelQuestion(Protocol):
     """Something that goes on while facts are gathered, and gives more of them."""
 
-    def join(self, told: Told) -> dict[str, Facts | HostError]: ...
+    def join(self, told: FactsByHost) -> dict[str, Facts | HostError]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Survey:
     """The hosts that a plan may use, the spares that are left, how all of them are reached, and
     what they told."""
 
     hosts: tuple[Host, ...]
     spares: tuple[Host, ...]
     accesses: tuple[Access, ...]
-    told: Told
+    told: FactsByHost
 
     @property
     def facts(self) -> dict[str, Facts]:
@@ -57,14 +56,16 @@ class Seen:
         return {host.name: self.told[host.name] for host in self.hosts}
 
 
-def survey_here(recipe: Recipe, extras: Extras = (RUNTIME,)) -> Seen:
+def survey_here(recipe: Recipe, extras: ExtraFacts = (RUNTIME,)) -> Survey:
     """This machine, standing in for as many hosts as the recipe wants: one look tells of all."""
     hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
-    with way_to((), recipe.runtime.interpreter) as (way, here):
+    with connect_hosts((), recipe.runtime.interpreter) as (way, here):
         asking = begin_extras(way, recipe, hosts, here[0], extras)
-        (facts,) = ask(way, make_ask(recipe, hosts, "", extras), here, asking).values()
+        (facts,) = gather_all(
+            way, make_facts_request(recipe, hosts, "", extras), here, asking
+        ).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
-    return Seen(hosts, (), (), {host.name: facts for host in hosts})
+    return Survey(hosts, (), (), {host.name: facts for host in hosts})
 
 
 def _gpus_here(facts: Facts | HostError) -> int:
@@ -73,7 +74,9 @@ def _gpus_here(facts: Facts | HostError) -> int:
     return len(nodes) if isinstance(nodes, dict) and nodes else GPUS_PER_NODE
 
 
-def survey_any(recipe: Recipe, accesses: Sequence[Access], extras: Extras = (RUNTIME,)) -> Seen:
+def survey_any(
+    recipe: Recipe, accesses: Sequence[Access], extras: ExtraFacts = (RUNTIME,)
+) -> Survey:
     """This machine, or the hosts as far as they answer."""
     if not accesses:
         return survey_here(recipe, extras)
@@ -86,8 +89,8 @@ def survey_hosts(
     accesses: Sequence[Access],
     spares: Sequence[Access],
     transport: ShellTransport,
-    extras: Extras = (RUNTIME,),
-) -> Seen:
+    extras: ExtraFacts = (RUNTIME,),
+) -> Survey:
     """Every host with its control address and interface: those of its route to the leader, the
     first host.
 
@@ -96,7 +99,7 @@ def survey_hosts(
     """
     first = _see_all((*accesses, *spares), transport, "")
     usable = _usable(first)
-    chosen, left = take_places(accesses, spares, usable)
+    chosen, left = fill_from_spares(accesses, spares, usable)
     if len(chosen) < len(accesses):
         raise_all(first)
     leader = _address(chosen[0], usable)
@@ -110,16 +113,16 @@ def survey_hosts(
     hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
     placed = tuple(hosts[access.name] for access in chosen)
     asking = begin_extras(transport, recipe, placed, placed[0].name, extras)
-    told = ask(transport, make_ask(recipe, placed, leader, extras), hosts, asking)
-    return Seen(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
+    told = gather_all(transport, make_facts_request(recipe, placed, leader, extras), hosts, asking)
+    return Survey(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
 
 
 def preview_hosts(
     recipe: Recipe,
     accesses: Sequence[Access],
     transport: ShellTransport,
-    extras: Extras = (RUNTIME,),
-) -> Seen:
+    extras: ExtraFacts = (RUNTIME,),
+) -> Survey:
     """As `survey_hosts` as far as they answer; one that doesn't stands there by its name.
     InputError as there."""
     first = _see_all(accesses, transport, "")
@@ -129,17 +132,21 @@ def preview_hosts(
     seen = _see_all(answering, transport, leader) if leader else {}
     hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
     asking = begin_extras(transport, recipe, hosts, answering[0].name, extras) if answering else []
-    told: Told = {
+    told: FactsByHost = {
         **_errors(first),
-        **ask(transport, make_ask(recipe, hosts, leader, extras), usable, asking),
+        **gather_all(transport, make_facts_request(recipe, hosts, leader, extras), usable, asking),
     }
-    return Seen(hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses})
+    return Survey(
+        hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses}
+    )
 
 
-def unasked(recipe: Recipe, accesses: Sequence[Access]) -> Seen:
+def unasked_survey(recipe: Recipe, accesses: Sequence[Access]) -> Survey:
     """What is known without asking anybody."""
     named = tuple(named_host(access) for access in accesses)
-    return Seen(named or this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), tuple(accesses), {})
+    return Survey(
+        named or this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), tuple(accesses), {}
+    )
 
 
 def named_host(access: Access) -> Host:
@@ -147,37 +154,40 @@ def named_host(access: Access) -> Host:
     return Host(access.name, access.control_address or access.target, "", gpus, hca=access.hca)
 
 
-def ask(
-    transport: Transport, wanted: Ask, hosts: Iterable[str], meanwhile: Iterable[Meanwhile] = ()
+def gather_all(
+    transport: Transport,
+    wanted: FactsRequest,
+    hosts: Iterable[str],
+    meanwhile: Iterable[ParallelQuestion] = (),
 ) -> dict[str, Facts | HostError]:
     """All facts of each host, in one call a host; what was begun before is joined to them."""
 
     def ask_one(host: str) -> Facts | HostError:
         return transport.facts(host, wanted)
 
-    told = at_once(ask_one, {host: host for host in hosts})
+    told = run_parallel(ask_one, {host: host for host in hosts})
     for begun in meanwhile:
         told = begun.join(told)
     return told
 
 
 def begin_extras(
-    transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: Extras
-) -> list[Meanwhile]:
+    transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: ExtraFacts
+) -> list[ParallelQuestion]:
     """What takes longer than facts goes on beside them; `first` is what the transport calls the
     first that answers."""
-    begun: list[Meanwhile] = (
-        [begin_asking(transport, recipe, hosts, first)] if RUNTIME in extras else []
+    begun: list[ParallelQuestion] = (
+        [begin_runtime_probe(transport, recipe, hosts, first)] if RUNTIME in extras else []
     )
     reaching = (
-        begin_reaching(transport, recipe, hosts)
+        begin_connectivity(transport, recipe, hosts)
         if connectivity.CHECK in extras and len(hosts) > 1
         else None
     )
     return [*begun, reaching] if reaching else begun
 
 
-def take_places(
+def fill_from_spares(
     accesses: Sequence[Access], spares: Sequence[Access], usable: Container[str]
 ) -> tuple[tuple[Access, ...], tuple[Access, ...]]:
     """Who is in, and which spares are left: a spare stands where the host was whose place it
@@ -191,16 +201,16 @@ def take_places(
 
 def _see_all(
     accesses: Iterable[Access], transport: ShellTransport, peer: str
-) -> dict[str, Sight | HostError]:
-    return at_once(
+) -> dict[str, HostIntroduction | HostError]:
+    return run_parallel(
         lambda name: transport.see(name, peer), {access.name: access.name for access in accesses}
     )
 
 
-def _usable(seen: Mapping[str, Sight | HostError]) -> dict[str, Sight]:
+def _usable(seen: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:
     """Those that answer. InputError for one machine under two names: the boot id is one of a
     running kernel."""
-    usable = {name: sight for name, sight in seen.items() if isinstance(sight, Sight)}
+    usable = {name: sight for name, sight in seen.items() if isinstance(sight, HostIntroduction)}
     names: dict[str, list[str]] = {}
     for name, sight in usable.items():
         names.setdefault(sight.boot_id, []).append(name)
@@ -210,23 +220,23 @@ def _usable(seen: Mapping[str, Sight | HostError]) -> dict[str, Sight]:
     return usable
 
 
-def _errors(seen: Mapping[str, Sight | HostError]) -> dict[str, HostError]:
+def _errors(seen: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostError]:
     return {name: error for name, error in seen.items() if isinstance(error, HostError)}
 
 
-def _address(leader: Access, usable: Mapping[str, Sight]) -> str:
+def _address(leader: Access, usable: Mapping[str, HostIntroduction]) -> str:
     """Where its peers reach it; empty: not known."""
     return leader.control_address or (usable[leader.name].address if leader.name in usable else "")
 
 
-def _host_or_named(access: Access, sight: Sight | HostError | None) -> Host:
+def _host_or_named(access: Access, sight: HostIntroduction | HostError | None) -> Host:
     """An interface that no peer can reach is none."""
-    known = isinstance(sight, Sight) and sight.interface not in ("", LOOPBACK)
+    known = isinstance(sight, HostIntroduction) and sight.interface not in ("", LOOPBACK)
     return _host(access, sight) if known and sight is not None else named_host(access)
 
 
-def _host(access: Access, sight: Sight | HostError) -> Host:
-    assert isinstance(sight, Sight)
+def _host(access: Access, sight: HostIntroduction | HostError) -> Host:
+    assert isinstance(sight, HostIntroduction)
     address = access.control_address or sight.address
     if not sight.interface:
         raise HostError(

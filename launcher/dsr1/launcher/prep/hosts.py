@@ -10,9 +10,15 @@ from dsr1.env.prep.decide import IDS
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.prep import Report, Seen, Steps, parse_report, parse_seen
-from dsr1.hosts.transport.base import Question, Transport
-from dsr1.hosts.transport.parallel import at_once
+from dsr1.hosts.protocol.prep import (
+    HostProbe,
+    PrepReport,
+    PrepSteps,
+    parse_host_probe,
+    parse_report,
+)
+from dsr1.hosts.transport.base import AgentVerb, Transport
+from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.layout.topology import wanted_nodes
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.survey import named_host
@@ -26,52 +32,54 @@ ROOT_BY = (
 JOURNAL_BACK = (
     "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
 )
-Told = TypeVar("Told")
+PrepT = TypeVar("PrepT")
 
 
-def look_at_all(transport: Transport, hosts: Sequence[str]) -> dict[str, Seen | HostError]:
+def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe | HostError]:
     """A host whose journal can't be read is lost: what was done to it can neither be taken back nor
     gone on from."""
 
-    def look(host: str) -> Seen:
-        seen = _ask(transport, host, Question("prep", ("look",), LOOK_S), parse_seen)
+    def look(host: str) -> HostProbe:
+        seen = _ask(transport, host, AgentVerb("prep", ("look",), LOOK_S), parse_host_probe)
         if seen.journal_problem:
             raise HostError(
                 f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}"
             )
         return seen
 
-    return at_once(look, {host: host for host in hosts})
+    return run_parallel(look, {host: host for host in hosts})
 
 
 def apply_to_all(
-    transport: Transport, seen: Mapping[str, Seen], steps: Mapping[str, Steps]
-) -> dict[str, Report | HostError]:
+    transport: Transport, seen: Mapping[str, HostProbe], steps: Mapping[str, PrepSteps]
+) -> dict[str, PrepReport | HostError]:
     """Only the hosts that have steps are asked, and become root."""
 
-    def apply(host: str) -> Report:
+    def apply(host: str) -> PrepReport:
         given = json.dumps(asdict(steps[host])).encode()
-        return _as_root(transport, host, seen[host], Question("prep", ("apply",), APPLY_S, given))
+        return _as_root(transport, host, seen[host], AgentVerb("prep", ("apply",), APPLY_S, given))
 
-    return at_once(apply, {host: host for host, wanted in steps.items() if wanted})
+    return run_parallel(apply, {host: host for host, wanted in steps.items() if wanted})
 
 
-def undo_on_all(transport: Transport, seen: Mapping[str, Seen]) -> dict[str, Report | HostError]:
+def undo_on_all(
+    transport: Transport, seen: Mapping[str, HostProbe]
+) -> dict[str, PrepReport | HostError]:
     """Only the hosts on which something was done are asked."""
 
-    def undo(host: str) -> Report:
-        return _as_root(transport, host, seen[host], Question("prep", ("undo",), APPLY_S))
+    def undo(host: str) -> PrepReport:
+        return _as_root(transport, host, seen[host], AgentVerb("prep", ("undo",), APPLY_S))
 
-    return at_once(undo, {host: host for host, told in seen.items() if told.journal})
+    return run_parallel(undo, {host: host for host, told in seen.items() if told.journal})
 
 
-def _as_root(transport: Transport, host: str, seen: Seen, question: Question) -> Report:
+def _as_root(transport: Transport, host: str, seen: HostProbe, question: AgentVerb) -> PrepReport:
     return _ask(transport, host, replace(question, as_root=seen.session.uid != 0), parse_report)
 
 
 def _ask(
-    transport: Transport, host: str, question: Question, parse: Callable[[object], Told]
-) -> Told:
+    transport: Transport, host: str, question: AgentVerb, parse: Callable[[object], PrepT]
+) -> PrepT:
     answer = transport.ask(host, question)
     try:
         return parse(json.loads(answer.out))
@@ -97,7 +105,7 @@ def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in IDS if not only or any(stands_for(word, name) for word in only))
 
 
-def ports_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
+def prep_ports(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
     """Of all hosts together, since any may lead next time; those that the recipe wants beside the
     given count, too."""
     given = [named_host(access) for access in accesses]

@@ -11,16 +11,23 @@ from rich.text import Text
 
 from dsr1.env.prep.decide import Preparation
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.prep import Command, Edit, Journal, Report, Setting, Steps
+from dsr1.hosts.protocol.prep import (
+    CommandStep,
+    FileEdit,
+    PrepJournal,
+    PrepReport,
+    PrepSteps,
+    Sysctl,
+)
 
 STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "SKIP": "dim"}
 MARKS = {"+": "green", "-": "red", "@": "cyan"}
-Step = Edit | Setting | Command
-Alike = TypeVar("Alike")
+PrepStep = FileEdit | Sysctl | CommandStep
+AlikeT = TypeVar("AlikeT")
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class HostGroup:
     """Hosts of one system for which the same was decided."""
 
     hosts: str
@@ -28,7 +35,7 @@ class Card:
     made: Preparation
 
 
-def make_cards(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> list[Card]:
+def group_hosts(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> list[HostGroup]:
     nameless = {
         host: (
             systems[host],
@@ -36,21 +43,21 @@ def make_cards(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> l
         )
         for host, one in made.items()
     }
-    return [Card(hosts, *alike) for hosts, alike in fold(nameless)]
+    return [HostGroup(hosts, *alike) for hosts, alike in fold_hosts(nameless)]
 
 
-def fold(by_host: Mapping[str, Alike]) -> list[tuple[str, Alike]]:
+def fold_hosts(by_host: Mapping[str, AlikeT]) -> list[tuple[str, AlikeT]]:
     """`node[1-16]` and what is the same on all of them."""
     from ClusterShell.NodeSet import NodeSet
 
-    groups: dict[Alike, list[str]] = {}
+    groups: dict[AlikeT, list[str]] = {}
     for host, one in by_host.items():
         groups.setdefault(one, []).append(host)
     return [(str(NodeSet.fromlist(hosts)), one) for one, hosts in groups.items()]
 
 
-def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:
-    yield Text(card.hosts, "bold") + Text(f"  {shown(card.system)}", "dim")
+def render_host_group(card: HostGroup, ids: Sequence[str]) -> Iterator[Text]:
+    yield Text(card.hosts, "bold") + Text(f"  {show_steps(card.system)}", "dim")
     steps = card.made.steps
     for group in grouped(_all(steps)):
         yield from _render_group(group)
@@ -61,7 +68,9 @@ def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:
             if command not in steps.settle
             else "due since an earlier change"
         )
-        yield Text.assemble("  then ", (shown(shlex.join(command)), "bold"), (f"  {why}", "dim"))
+        yield Text.assemble(
+            "  then ", (show_steps(shlex.join(command)), "bold"), (f"  {why}", "dim")
+        )
     yield from _render_notes(card.made.findings)
     quiet = _untouched(card.made, ids)
     if quiet:
@@ -69,14 +78,14 @@ def render_card(card: Card, ids: Sequence[str]) -> Iterator[Text]:
     yield Text("")
 
 
-def _all(steps: Steps) -> tuple[Step, ...]:
+def _all(steps: PrepSteps) -> tuple[PrepStep, ...]:
     return (*steps.edits, *steps.settings, *steps.commands)
 
 
-def grouped(steps: Sequence[Step]) -> list[list[Step]]:
+def grouped(steps: Sequence[PrepStep]) -> list[list[PrepStep]]:
     """Edits for the same checks stand together, and what else is done for a check with the last
     edit for it."""
-    groups: list[list[Step]] = []
+    groups: list[list[PrepStep]] = []
     for step in steps:
         group = next((group for group in reversed(groups) if _belongs(step, group[0])), None)
         if group is None:
@@ -86,13 +95,13 @@ def grouped(steps: Sequence[Step]) -> list[list[Step]]:
     return groups
 
 
-def _belongs(step: Step, first: Step) -> bool:
+def _belongs(step: PrepStep, first: PrepStep) -> bool:
     return step.checks == first.checks or (
-        not isinstance(step, Edit) and bool(set(step.checks) & set(first.checks))
+        not isinstance(step, FileEdit) and bool(set(step.checks) & set(first.checks))
     )
 
 
-def _render_group(steps: Sequence[Step]) -> Iterator[Text]:
+def _render_group(steps: Sequence[PrepStep]) -> Iterator[Text]:
     yield Text(
         f"  {', '.join(dict.fromkeys(check for step in steps for check in step.checks))}", "bold"
     )
@@ -102,35 +111,37 @@ def _render_group(steps: Sequence[Step]) -> Iterator[Text]:
         yield from _render_step(step)
 
 
-def _render_step(step: Step) -> Iterator[Text]:
-    if isinstance(step, Setting):
+def _render_step(step: PrepStep) -> Iterator[Text]:
+    if isinstance(step, Sysctl):
         yield Text.assemble(
             "    set ",
             (step.name, "bold"),
-            f": {shown(step.before) or 'empty'} -> {shown(step.after)}",
+            f": {show_steps(step.before) or 'empty'} -> {show_steps(step.after)}",
         )
-    elif isinstance(step, Command):
-        yield Text.assemble("    run ", (shown(shlex.join(step.do)), "bold"))
+    elif isinstance(step, CommandStep):
+        yield Text.assemble("    run ", (show_steps(shlex.join(step.do)), "bold"))
     else:
         yield Text.assemble(
-            "    file ", (shown(step.path), "bold"), "" if step.before is not None else " (new)"
+            "    file ",
+            (show_steps(step.path), "bold"),
+            "" if step.before is not None else " (new)",
         )
         yield from (Text(f"      {line}", MARKS.get(line[:1], "")) for line in diff_of(step))
 
 
-def diff_of(edit: Edit) -> list[str]:
+def diff_of(edit: FileEdit) -> list[str]:
     """Without the two lines that name the files. What isn't UTF-8, or moves the cursor, is shown
     escaped."""
     before, after = (
         text.removesuffix("\n").split("\n") for text in (edit.before or "", edit.after)
     )
     if edit.before is None:
-        return [f"+{shown(line)}" for line in after]
+        return [f"+{show_steps(line)}" for line in after]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-    return [line[:1] + shown(line[1:]) for line in lines]
+    return [line[:1] + show_steps(line[1:]) for line in lines]
 
 
-def shown(text: str) -> str:
+def show_steps(text: str) -> str:
     plain = text.encode("utf-8", "backslashreplace").decode()
     return "".join(
         c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in plain
@@ -142,7 +153,7 @@ def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
     for finding in loud:
         wanted = f"; wanted: {finding.wanted}" if finding.wanted else ""
         head = (f"  {finding.verdict} ", STYLES[finding.verdict])
-        yield Text.assemble(head, (finding.check, "bold"), f"  {shown(finding.seen)}{wanted}")
+        yield Text.assemble(head, (finding.check, "bold"), f"  {show_steps(finding.seen)}{wanted}")
         if finding.fix:
             yield Text(f"    {finding.fix}")
     for seen in dict.fromkeys(finding.seen for finding in findings if finding.verdict == "SKIP"):
@@ -161,28 +172,29 @@ def _untouched(made: Preparation, ids: Sequence[str]) -> list[str]:
     ]
 
 
-def render_journal(host: str, journal: Journal) -> Iterator[Text]:
+def render_journal(host: str, journal: PrepJournal) -> Iterator[Text]:
     yield Text(host, "bold")
     for kept in reversed(journal.edits):
-        yield Text(f"  {'restore' if kept.before else 'remove'} {shown(kept.path)}")
+        yield Text(f"  {'restore' if kept.before else 'remove'} {show_steps(kept.path)}")
     for command in dict.fromkeys(
         (*(kept.settle for kept in journal.edits if kept.settle), *journal.owed)
     ):
-        yield Text(f"  then {shown(shlex.join(command))}")
+        yield Text(f"  then {show_steps(shlex.join(command))}")
     for setting in reversed(journal.settings):
         back = f"{setting.name}: {setting.after} -> {setting.before or 'empty'}"
-        yield Text(f"  set {shown(back)}, unless set since")
+        yield Text(f"  set {show_steps(back)}, unless set since")
     for step in reversed(journal.commands):
-        yield Text(f"  run {shown(shlex.join(step.undo))}")
+        yield Text(f"  run {show_steps(shlex.join(step.undo))}")
     yield Text("")
 
 
-def render_report(host: str, report: Report, verb: str) -> Iterator[Text]:
+def render_report(host: str, report: PrepReport, verb: str) -> Iterator[Text]:
     done = sum(outcome.state == "done" for outcome in report.outcomes)
     yield Text.assemble((host, "bold"), f": {done} of {len(report.outcomes)} steps {verb}")
     for outcome in report.bad:
         yield Text.assemble(
-            (f"  {outcome.state} ", "bold red"), f"{shown(outcome.what)}: {shown(outcome.problem)}"
+            (f"  {outcome.state} ", "bold red"),
+            f"{show_steps(outcome.what)}: {show_steps(outcome.problem)}",
         )
 
 

@@ -14,8 +14,8 @@ from dsr1.launcher.recipe.types import (
     Json,
     LocalCount,
     NodeCount,
-    Part,
     RankCount,
+    RecipePart,
     Text,
 )
 
@@ -26,7 +26,7 @@ CONNECTORS = ("nixl", "lmcache", "kvbm")
 QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
-class Eplb(Part):
+class Eplb(RecipePart):
     """Expert load balancing; field names are those of vLLM's --eplb-config. What is None is left to
     vLLM."""
 
@@ -40,14 +40,14 @@ class Eplb(Part):
     communicator: Text | None = None
 
 
-class Dbo(Part):
+class Dbo(RecipePart):
     """Dual batch overlap: the fewest tokens of a batch that is split in two."""
 
     decode_token_threshold: Annotated[int, Field(ge=2)] = 32
     prefill_token_threshold: Annotated[int, Field(ge=2)] = 512
 
 
-class Engine(Part):
+class Engine(RecipePart):
     """One DEP group: ranks that live and die together, spread over `nodes` hosts; `replicas` of it,
     each on its own.
 

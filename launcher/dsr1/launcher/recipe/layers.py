@@ -66,7 +66,7 @@ def parse_value(text: str, keys: Keys, source: str) -> Any:
     return "" if tree is None and _is_environment(keys[:-1]) else _constructed(tree, source)
 
 
-def part_of(layer: Layer, keys: Keys, label: str) -> Layer:
+def layer_part(layer: Layer, keys: Keys, label: str) -> Layer:
     """What stands below these keys, as a layer of its own. Raises InputError when that is no
     mapping."""
     values: Any = layer.values
@@ -83,7 +83,7 @@ def part_of(layer: Layer, keys: Keys, label: str) -> Layer:
     return Layer(layer.source, values, {at: place for at, place in below.items() if at})
 
 
-def without(layer: Layer, *names: str) -> Layer:
+def without_key(layer: Layer, *names: str) -> Layer:
     values = {key: value for key, value in layer.values.items() if key not in names}
     return Layer(
         layer.source,

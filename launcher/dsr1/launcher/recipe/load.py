@@ -16,13 +16,13 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe.layers import (
     Layer,
     assign,
+    layer_part,
     merge_layers,
     parse_layer,
     parse_value,
-    part_of,
     place_of,
     read_layer,
-    without,
+    without_key,
 )
 from dsr1.launcher.recipe.models import Recipe
 
@@ -46,14 +46,14 @@ def built_in_recipes() -> dict[str, Path]:
     return {file.stem: file for file in sorted(BUILT_IN.glob("*.yaml"))}
 
 
-def describe(file: Path) -> str:
+def describe_recipe(file: Path) -> str:
     """A recipe's own description, without validating the rest: its paths may need variables that
     aren't set."""
     return str(read_layer(file, file.name).values.get("description", ""))
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class RecipeChanges:
     """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model
     and --venv.
 
@@ -79,10 +79,10 @@ def load_recipe(
 
     Raises InputError that names file, line, key, the value seen and what is wanted.
     """
-    return resolve_recipe(name, Changes(tuple(profiles), tuple(settings), model, venv)).recipe
+    return resolve_recipe(name, RecipeChanges(tuple(profiles), tuple(settings), model, venv)).recipe
 
 
-def resolve_recipe(name: str, changes: Changes) -> Resolved:
+def resolve_recipe(name: str, changes: RecipeChanges) -> Resolved:
     """As load_recipe, with where every value came from."""
     file = find_recipe(name)
     return _resolve(read_layer(file, _source(file)), file.parent, changes)
@@ -90,7 +90,9 @@ def resolve_recipe(name: str, changes: Changes) -> Resolved:
 
 def parse_recipe(text: str, source: str, settings: Sequence[str] = ()) -> Recipe:
     """As load_recipe, from text; `source` is what messages call it."""
-    return _resolve(parse_layer(text, source), Path(), Changes(settings=tuple(settings))).recipe
+    return _resolve(
+        parse_layer(text, source), Path(), RecipeChanges(settings=tuple(settings))
+    ).recipe
 
 
 def find_recipe(name: str, beside: Path = Path()) -> Path:
@@ -115,7 +117,7 @@ def _source(file: Path) -> str:
     return file.name if file.parent == BUILT_IN else str(file)
 
 
-def _resolve(own: Layer, beside: Path, changes: Changes) -> Resolved:
+def _resolve(own: Layer, beside: Path, changes: RecipeChanges) -> Resolved:
     layers, offered = _stack(own, beside, ())
     chosen = [_chosen_profile(name, offered, f"--profile {name}") for name in changes.profiles]
     tree = replace(merge_layers(*layers, *chosen), source=own.source)
@@ -144,15 +146,17 @@ def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer]
         if len(seen) > _MOST_LAYERS:
             raise InputError(f"{place}: {base} is more than {_MOST_LAYERS} recipes below the first")
         layers, offered = _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
-    for name in part_of(own, (_PROFILES,), _PROFILES).values if own.values.get(_PROFILES) else ():
-        mine = part_of(own, (_PROFILES, name), f"profile {name}")
+    for name in (
+        layer_part(own, (_PROFILES,), _PROFILES).values if own.values.get(_PROFILES) else ()
+    ):
+        mine = layer_part(own, (_PROFILES, name), f"profile {name}")
         offered[name] = merge_layers(offered[name], mine) if name in offered else mine
     chosen = _named(own, _PROFILE)
     if chosen:
         layers.append(
             _chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}", beside)
         )
-    return [*layers, without(own, _EXTENDS, _PROFILE, _PROFILES)], offered
+    return [*layers, without_key(own, _EXTENDS, _PROFILE, _PROFILES)], offered
 
 
 def _named(layer: Layer, key: str) -> str:

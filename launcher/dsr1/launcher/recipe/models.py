@@ -16,8 +16,8 @@ from dsr1.launcher.recipe.types import (
     Environment,
     Name,
     NodeCount,
-    Part,
     PortNumber,
+    RecipePart,
     Seconds,
     Text,
 )
@@ -26,7 +26,7 @@ HIGHEST_QUEUE_DEPTH = 32768  # log_max_qp_sz of ConnectX-7 is 15
 R1_EXPERTS = 256
 
 
-class Model(Part):
+class Model(RecipePart):
     """The weights: a folder on every host, or a hub id. `served_name` is the name that clients ask
     for.
 
@@ -65,7 +65,7 @@ class Model(Part):
         )
 
 
-class Runtime(Part):
+class Runtime(RecipePart):
     """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash
     lines first.
 
@@ -91,7 +91,7 @@ class Runtime(Part):
         return f"{self.venv.rstrip('/')}/bin/python" if self.venv else self.python or "python3"
 
 
-class Frontend(Part):
+class Frontend(RecipePart):
     """Where clients connect. With stack `vllm` these are the engines' own API servers;
     `router_mode` has no meaning.
 
@@ -110,7 +110,7 @@ class Frontend(Part):
     env: Environment = {}
 
 
-class Timeouts(Part):
+class Timeouts(RecipePart):
     """Seconds. `ready` bounds the whole start, `lost` how long a host may be out of reach.
 
     `importing`, `loading` and `compiling` bound a rank's stay in such phases without any progress.
@@ -126,14 +126,14 @@ class Timeouts(Part):
     lost: Seconds = 60
 
 
-class Etcd(Part):
+class Etcd(RecipePart):
     """The user's own etcd, as URLs. Without it a run over several hosts starts one of its own on
     the first."""
 
     endpoints: list[Text] = []
 
 
-class Restart(Part):
+class Restart(RecipePart):
     """After an unasked end the whole deployment is started again, `max` times at most, `backoff`
     seconds later."""
 
@@ -141,7 +141,7 @@ class Restart(Part):
     backoff: Seconds = 10
 
 
-class Ports(Part):
+class Ports(RecipePart):
     """Every port that dsr1 chooses is `base` or a little above it, and below the kernel's ephemeral
     range."""
 
@@ -154,7 +154,7 @@ def _no_number(value: object) -> object:
     return value
 
 
-class Slurm(Part):
+class Slurm(RecipePart):
     """How a job is asked for; keys are sbatch's own options, `directives` any further ones.
 
     `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the
@@ -186,7 +186,7 @@ class Slurm(Part):
     setup: list[Text] = []
 
 
-class Recipe(Part):
+class Recipe(RecipePart):
     """A whole recipe. `hca` names the adapters to use, instead of those that dsr1 would choose:
     mlx5_0, ibp*."""
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from dsr1.launcher.recipe.flags import check_flag_names
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Scalar = str | int | Number | bool
+ScalarValue = str | int | Number | bool
 Seconds = Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 MOST_NODES, MOST_RANKS = 1024, 16384
@@ -51,11 +51,11 @@ EnvValue = Annotated[Text, BeforeValidator(_text_of_number)]
 Environment = dict[EnvName, EnvValue]
 Name = Annotated[str, AfterValidator(_name)]
 Json = Annotated[dict[str, Any], AfterValidator(_json)]
-Argument = Scalar | None | list[Scalar] | Json
-Arguments = Annotated[dict[str, Argument], AfterValidator(check_flag_names)]
+FlagValue = ScalarValue | None | list[ScalarValue] | Json
+Arguments = Annotated[dict[str, FlagValue], AfterValidator(check_flag_names)]
 
 
-class Part(BaseModel):
+class RecipePart(BaseModel):
     """Every part of a recipe: strict, closed and frozen."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event
 from dsr1.hosts.protocol.process import HostPlan
-from dsr1.hosts.transport.base import Door, HostState, Link, Transport
-from dsr1.hosts.transport.parallel import at_once, raise_all
+from dsr1.hosts.transport.base import AgentLink, HostState, Listener, Transport
+from dsr1.hosts.transport.parallel import raise_all, run_parallel
 
 RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class AgentEvent:
     """An event of a host."""
 
     host: str
@@ -26,7 +26,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class AgentLost:
     """A host's agent couldn't be heard for too long, or is gone."""
 
     host: str
@@ -34,7 +34,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class StopResult:
     """What may still run, in words, and the hosts that couldn't be asked."""
 
     left: tuple[str, ...]
@@ -48,7 +48,7 @@ class Agents:
         self, transport: Transport, queue: "SimpleQueue[object]", lost_after_s: float
     ) -> None:
         self._transport, self._queue, self._lost_after_s = transport, queue, lost_after_s
-        self._links: dict[str, Link] = {}
+        self._links: dict[str, AgentLink] = {}
         self._closing = False
 
     def start(self, plans: tuple[HostPlan, ...], secrets: Mapping[str, str]) -> None:
@@ -57,7 +57,7 @@ class Agents:
         def start_one(plan: HostPlan) -> None:
             self._transport.start(plan, secrets)
 
-        raise_all(at_once(start_one, {plan.host: plan for plan in plans}))
+        raise_all(run_parallel(start_one, {plan.host: plan for plan in plans}))
         self.attach(tuple(plan.host for plan in plans))
 
     def attach(self, hosts: tuple[str, ...]) -> None:
@@ -66,36 +66,38 @@ class Agents:
             self._links[host] = self._transport.attach(host, 0)
             threading.Thread(target=self._read, args=(host,), daemon=True).start()
 
-    def send(self, host: str, command: Command) -> None:
+    def send(self, host: str, command: AgentCommand) -> None:
         """A lost connection is not told here: the reader finds it, and heals it or says that the
         host is lost."""
         with contextlib.suppress(HostError):
             self._links[host].send(command)
 
-    def send_all(self, command: Command) -> None:
+    def send_all(self, command: AgentCommand) -> None:
         for host in self._links:
             self.send(host, command)
 
-    def end(self, hosts: tuple[str, ...]) -> Ended:
+    def end(self, hosts: tuple[str, ...]) -> StopResult:
         """End everything on the hosts, at once."""
         self._closing = True
-        ended = at_once(lambda host: self._transport.end(host), {host: host for host in hosts})
+        ended = run_parallel(lambda host: self._transport.end(host), {host: host for host in hosts})
         told = {
             host: (str(gone),) if isinstance(gone, HostError) else gone.left
             for host, gone in ended.items()
         }
-        return Ended(
+        return StopResult(
             left=tuple(line for host in hosts for line in told[host]),
             unreached=tuple(host for host, gone in ended.items() if isinstance(gone, HostError)),
         )
 
     def look(self, hosts: tuple[str, ...]) -> dict[str, HostState | HostError]:
         """What runs on each host, or why that can't be told."""
-        return at_once(lambda host: self._transport.look(host), {host: host for host in hosts})
+        return run_parallel(lambda host: self._transport.look(host), {host: host for host in hosts})
 
-    def doors(self, hosts: tuple[str, ...]) -> dict[str, tuple[Door, ...] | HostError]:
+    def doors(self, hosts: tuple[str, ...]) -> dict[str, tuple[Listener, ...] | HostError]:
         """What listens on each host, or why that can't be told."""
-        return at_once(lambda host: self._transport.doors(host), {host: host for host in hosts})
+        return run_parallel(
+            lambda host: self._transport.doors(host), {host: host for host in hosts}
+        )
 
     def _read(self, host: str) -> None:
         """Attach again after a loss, from the last event heard; nothing is lost, since the agent
@@ -106,7 +108,7 @@ class Agents:
             try:
                 for numbered in self._links[host].events():
                     last, deadline = numbered.seq, time.monotonic() + self._lost_after_s
-                    self._queue.put(Heard(host, numbered.event))
+                    self._queue.put(AgentEvent(host, numbered.event))
                 if self._closing or self._transport.look(host).agent == "dead":
                     break
                 self._links[host] = self._transport.attach(host, last)
@@ -115,4 +117,4 @@ class Agents:
                 why = str(error)
                 time.sleep(RETRY_S)
         if not self._closing:
-            self._queue.put(Lost(host, why))
+            self._queue.put(AgentLost(host, why))

@@ -11,13 +11,13 @@ from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.commands.frontend import ETCD_FILE, runs_etcd
 from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.commands.stacks import STAND_IN_FOLDER
-from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.models import Recipe
 
 STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 
-def bring(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
+def upload_assets(recipe: Recipe, seen: Survey, transport: ShellTransport) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
     if runs_etcd(recipe, seen.hosts):
         for host in (seen.hosts[0], *seen.spares):
@@ -28,7 +28,7 @@ def bring(recipe: Recipe, seen: Seen, transport: ShellTransport) -> None:
                 transport.put(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 
 
-def lay(recipe: Recipe, seen: Seen, folder: Path) -> None:
+def place_assets(recipe: Recipe, seen: Survey, folder: Path) -> None:
     """On this machine: beside the agents, in the run's folder."""
     if runs_etcd(recipe, seen.hosts):
         (folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())

@@ -14,12 +14,12 @@ from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.transport.connect import over_ssh
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.preflight import extras_of, refuse_unfit
-from dsr1.launcher.preflight.survey import Seen, survey_here, survey_hosts
+from dsr1.launcher.preflight.survey import Survey, survey_here, survey_hosts
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.assets import bring, lay
+from dsr1.launcher.run.assets import place_assets, upload_assets
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.stop import POLL_S, stop_run
-from dsr1.launcher.run.store import Kept, Run, Settings, State, new_run
+from dsr1.launcher.run.store import Run, RunSecrets, RunSettings, RunState, new_run
 
 
 def prepare_run(
@@ -39,13 +39,13 @@ def prepare_run(
         site = _see_site(recipe, accesses, checks)
         plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
         with run.written_whole():
-            run.fill(plan, make_settings(recipe, site, checks), make_kept(plan, site))
+            run.fill(plan, make_settings(recipe, site, checks), make_run_secrets(plan, site))
         if not accesses:
-            lay(recipe, site, run.folder)
+            place_assets(recipe, site, run.folder)
         undo.pop_all()
 
 
-def _see_site(recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> Seen:
+def _see_site(recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str]) -> Survey:
     """Reach every host before anything is written down, and bring them what they may need. Judged
     if checks say so."""
     if not accesses:
@@ -56,7 +56,7 @@ def _see_site(recipe: Recipe, accesses: tuple[Access, ...], checks: Sequence[str
     with over_ssh((*accesses, *spares), recipe.runtime.interpreter) as transport:
         site = survey_hosts(recipe, accesses, spares, transport, extras_of(checks))
         _refuse(recipe, site, checks)
-        bring(recipe, site, transport)
+        upload_assets(recipe, site, transport)
         return site
 
 
@@ -148,18 +148,18 @@ def _refuse_take_over(run: Run) -> None:
         )
 
 
-def _refuse(recipe: Recipe, seen: Seen, checks: Sequence[str]) -> None:
+def _refuse(recipe: Recipe, seen: Survey, checks: Sequence[str]) -> None:
     """What the hosts told is judged, and planned from. Unchecked, a host may tell nothing."""
     if checks:
         refuse_unfit(recipe, seen, checks)
 
 
-def make_kept(plan: Plan, site: Seen) -> Kept:
+def make_run_secrets(plan: Plan, site: Survey) -> RunSecrets:
     """The secrets that the plan names, and the facts."""
-    return Kept(_secrets(plan, site), site.facts)
+    return RunSecrets(_secrets(plan, site), site.facts)
 
 
-def _secrets(plan: Plan, site: Seen) -> dict[str, str]:
+def _secrets(plan: Plan, site: Survey) -> dict[str, str]:
     if not any(process.secrets for process in plan.processes):
         return {}
     from dsr1.launcher.commands.certificates import make_secrets
@@ -167,9 +167,9 @@ def _secrets(plan: Plan, site: Seen) -> dict[str, str]:
     return make_secrets([host.address for host in (*site.hosts, *site.spares)])
 
 
-def make_settings(recipe: Recipe, site: Seen, checks: Sequence[str]) -> Settings:
+def make_settings(recipe: Recipe, site: Survey, checks: Sequence[str]) -> RunSettings:
     limits = recipe.timeouts
-    return Settings(
+    return RunSettings(
         python=recipe.runtime.interpreter,
         prepare_s=limits.prepare,
         ready_s=limits.ready,
@@ -191,7 +191,7 @@ def launch_run(
     recipe: Recipe,
     name: str,
     accesses: tuple[Access, ...],
-    show: Callable[[State], None],
+    show: Callable[[RunState], None],
     checks: Sequence[str] = (),
 ) -> Run:
     """Start a run, on hosts that pass these checks, and show every state until it serves.
@@ -227,7 +227,7 @@ def _say_left(left: Sequence[str]) -> str:
     return f"\nMAY STILL RUN: {'; '.join(left)}" if left else ""
 
 
-def _wait(run: Run, phases: tuple[str, ...], show: Callable[[State], None]) -> State:
+def _wait(run: Run, phases: tuple[str, ...], show: Callable[[RunState], None]) -> RunState:
     while True:
         alive, state = run.supervisor(), run.state()
         show(state)

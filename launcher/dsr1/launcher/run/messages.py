@@ -8,19 +8,19 @@ class StopRequested(Exception):
     """Somebody asked for the end of the run; the words say why."""
 
 
-class Ready:
+class ServiceReady:
     """The deployment answered a chat; put into the queue by the prober."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class StillMissing:
     """What still stands between now and an answer; put into the queue by the prober."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class NoteAdded:
     """What was done beside the start; put into the queue by the harvester."""
 
     words: tuple[str, ...]

@@ -28,25 +28,25 @@ class RankRow:
         return f"{self.phase} {self.done}/{self.total}" if self.total else self.phase
 
 
-Table = tuple[RankRow, ...]
+RankTable = tuple[RankRow, ...]
 
 
-def first_table(plan: Plan, now: float) -> Table:
+def first_table(plan: Plan, now: float) -> RankTable:
     """Every rank of the plan, starting."""
     return tuple(RankRow(p.engine, p.rank, p.host, p.process, PHASES[0], now) for p in plan.ranks)
 
 
-def advance(table: Table, step: Progress, now: float) -> Table:
+def advance(table: RankTable, step: Progress, now: float) -> RankTable:
     """Move the ranks that a step speaks of; a rank never goes back."""
     return tuple(_moved(row, step, now) if _concerns(step, row) else row for row in table)
 
 
-def all_ready(table: Table, now: float) -> Table:
+def all_ready(table: RankTable, now: float) -> RankTable:
     """The deployment serves: so does every rank of it."""
     return tuple(replace(row, phase=PHASES[-1], since=now, done=None, total=None) for row in table)
 
 
-def overdue(table: Table, limits: Mapping[str, float], now: float) -> str:
+def overdue(table: RankTable, limits: Mapping[str, float], now: float) -> str:
     """The first rank that has stayed in a phase, without progress, for longer than the recipe
     allows; else nothing."""
     for row in table:

@@ -12,7 +12,7 @@ from dsr1.launcher.run.store import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Remains:
+class RecoveryInfo:
     """Of the settings, what it takes to reach the agents. Without `hosts` they are on this
     machine."""
 
@@ -21,13 +21,13 @@ class Remains:
     replaced: tuple[str, ...] = ()
 
 
-def parse_remains(text: str) -> Remains:
+def parse_recovery_info(text: str) -> RecoveryInfo:
     """Passes over keys that this version doesn't know. ValueError: whom to reach can't be told."""
     plain = json.loads(text)
-    kept = _known(Remains, plain)
+    kept = _known(RecoveryInfo, plain)
     if isinstance(hosts := kept.get("hosts"), list):
         kept["hosts"] = [_known(Access, host) for host in hosts]
-    return from_plain(Remains, kept, "settings.json")
+    return from_plain(RecoveryInfo, kept, "settings.json")
 
 
 def _known(kind: type, plain: object) -> dict[str, object]:
@@ -37,16 +37,16 @@ def _known(kind: type, plain: object) -> dict[str, object]:
     return {name: value for name, value in plain.items() if name in names}
 
 
-def read_remains(run: Run) -> Remains | None:
+def read_recovery_info(run: Run) -> RecoveryInfo | None:
     """None: the settings aren't there, or can't be read at all; the run then counts as one on this
     machine."""
     try:
-        return parse_remains((run.folder / "settings.json").read_text())
+        return parse_recovery_info((run.folder / "settings.json").read_text())
     except (OSError, ValueError):
         return None
 
 
-def hosts_to_end(run: Run, remains: Remains) -> tuple[str, ...]:
+def hosts_to_end(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:
     """As planned; where the plan can't be read, all that the run has a way to."""
     if not remains.hosts:
         return local_hosts(run)
@@ -72,7 +72,7 @@ def planned_hosts(run: Run) -> tuple[str, ...]:
         return ()
 
 
-def out_of_reach(run: Run, remains: Remains | None) -> tuple[str, ...]:
+def unreachable_hosts(run: Run, remains: RecoveryInfo | None) -> tuple[str, ...]:
     """In words: hosts of the plan that are other machines, while the settings that tell the way
     there are lost.
 

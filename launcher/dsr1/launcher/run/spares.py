@@ -8,15 +8,15 @@ from dsr1.hosts.errors import CheckFailed
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.plan.retry import replace_hosts
-from dsr1.launcher.preflight.preflight import judge
-from dsr1.launcher.preflight.requirements import make_ask
-from dsr1.launcher.preflight.survey import ask
+from dsr1.launcher.preflight.preflight import judge_facts
+from dsr1.launcher.preflight.requirements import make_facts_request
+from dsr1.launcher.preflight.survey import gather_all
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.store import Settings
+from dsr1.launcher.run.store import RunSettings
 
 
-def take_places(
-    recipe: Recipe, settings: Settings, transport: Transport, gone: Sequence[str]
+def take_spares(
+    recipe: Recipe, settings: RunSettings, transport: Transport, gone: Sequence[str]
 ) -> tuple[Host, ...]:
     """The hosts of the next attempt. CheckFailed: too few spares are left that pass the run's
     checks, and why not."""
@@ -44,9 +44,13 @@ def find_unfit(
     looked at nothing."""
     if not checks:
         return {}
-    told = ask(transport, make_ask(recipe, hosts, hosts[0].address), [host.name for host in fresh])
+    told = gather_all(
+        transport,
+        make_facts_request(recipe, hosts, hosts[0].address),
+        [host.name for host in fresh],
+    )
     failed = [
-        finding for finding in judge(recipe, hosts, told, checks) if finding.verdict == "FAIL"
+        finding for finding in judge_facts(recipe, hosts, told, checks) if finding.verdict == "FAIL"
     ]
     return {
         name: "\n".join(folded(f for f in failed if f.host == name))

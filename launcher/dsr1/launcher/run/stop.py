@@ -8,16 +8,16 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from dsr1.hosts.errors import HostError, LaunchFailed
-from dsr1.hosts.transport.base import Door, HostState
+from dsr1.hosts.transport.base import HostState, Listener
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.recovery import (
-    Remains,
+    RecoveryInfo,
     hosts_to_end,
     local_hosts,
-    out_of_reach,
-    read_remains,
+    read_recovery_info,
+    unreachable_hosts,
 )
-from dsr1.launcher.run.store import Run, State
+from dsr1.launcher.run.store import Run, RunState
 from dsr1.launcher.run.transport import transport_of, transport_to
 
 POLL_S, STOP_S = 0.05, 60.0
@@ -39,12 +39,12 @@ def stop_run(run: Run) -> tuple[str, ...]:
 def _end_hosts(run: Run) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the
     run's state."""
-    found = read_remains(run)
-    remains = found or Remains()
+    found = read_recovery_info(run)
+    remains = found or RecoveryInfo()
     agents = Agents(
         transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0
     )
-    left = (*agents.end(hosts_to_end(run, remains)).left, *out_of_reach(run, found))
+    left = (*agents.end(hosts_to_end(run, remains)).left, *unreachable_hosts(run, found))
     if not left:
         _mark_stopped(run)
     return left
@@ -60,10 +60,12 @@ def _mark_stopped(run: Run) -> None:
     try:
         state = run.state()
     except LaunchFailed:
-        state = State("unreadable", time.time())
+        state = RunState("unreadable", time.time())
     try:
         if not state.ended:
-            run.save(State("stopped", time.time(), reason="stopped after its supervisor was gone"))
+            run.save(
+                RunState("stopped", time.time(), reason="stopped after its supervisor was gone")
+            )
         elif state.left:
             run.save(replace(state, left=()))
     except FileNotFoundError:
@@ -74,7 +76,7 @@ def _mark_stopped(run: Run) -> None:
         ) from None
 
 
-def open_doors(run: Run) -> dict[str, tuple[Door, ...] | HostError]:
+def listeners_of(run: Run) -> dict[str, tuple[Listener, ...] | HostError]:
     """By host: every port that the run's processes listen on."""
     return Agents(transport_of(run), SimpleQueue(), 0).doors(host_names(run))
 

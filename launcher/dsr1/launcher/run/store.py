@@ -24,10 +24,10 @@ from dsr1.hosts.protocol.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import is_alive, start_time
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.ranks import Table, phase_limits
+from dsr1.launcher.run.ranks import RankTable, phase_limits
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
-from dsr1.slurm.handle import Handle, parse_handle
+from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.states import JobInfo
 
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
@@ -37,7 +37,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RunState:
     """How a run stands. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
 
     Told, never written: abandoned, whose launch died before it had started anything. `left`: what
@@ -49,7 +49,7 @@ class State:
     ready_after: float | None = None
     reason: str = ""
     exit_code: int = 0
-    ranks: Table = ()
+    ranks: RankTable = ()
     left: tuple[str, ...] = ()
     restarts: int = 0
     notes: tuple[str, ...] = ()
@@ -59,8 +59,11 @@ class State:
         return self.phase in ENDED
 
 
+OnState = Callable[[RunState], None]
+
+
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RunSettings:
     """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this
     machine.
 
@@ -92,7 +95,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RunSecrets:
     """What a run keeps from its beginning: secrets by file name, and the facts that it was planned
     from, by host."""
 
@@ -116,7 +119,7 @@ class Run:
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
             self._write("recipe.json", recipe.model_dump())
             (self.folder / "secrets").mkdir(mode=0o700)
-            self.save(State(phase, time.time()))
+            self.save(RunState(phase, time.time()))
 
     def discard(self) -> None:
         """As if it had never been claimed: at once, and then file by file."""
@@ -127,7 +130,7 @@ class Run:
             gone = self.folder
         shutil.rmtree(gone, ignore_errors=True)
 
-    def fill(self, plan: Plan, settings: Settings, kept: Kept) -> None:
+    def fill(self, plan: Plan, settings: RunSettings, kept: RunSecrets) -> None:
         """What is known once the hosts are."""
         for name, text in kept.secrets.items():
             write_file(self.folder / "secrets" / name, text.encode())
@@ -184,20 +187,20 @@ class Run:
         except LaunchFailed:
             return False
 
-    def settings(self) -> Settings:
-        return self._read("settings.json", Settings)
+    def settings(self) -> RunSettings:
+        return self._read("settings.json", RunSettings)
 
-    def state(self) -> State:
-        return self._read("state.json", State)
+    def state(self) -> RunState:
+        return self._read("state.json", RunState)
 
     def recipe(self) -> Recipe:
         return self._read_json("recipe.json", _parse_recipe)
 
-    def job(self) -> Handle | None:
+    def job(self) -> JobHandle | None:
         """The job of Slurm's that it runs in, or waits for. None: it needs none."""
-        return self._read("job.json", Handle) if (self.folder / "job.json").exists() else None
+        return self._read("job.json", JobHandle) if (self.folder / "job.json").exists() else None
 
-    def save_job(self, handle: Handle) -> None:
+    def save_job(self, handle: JobHandle) -> None:
         (self.folder / "job-end.json").unlink(missing_ok=True)
         self._write("job.json", asdict(handle))
 
@@ -217,7 +220,7 @@ class Run:
     def save_job_end(self, info: JobInfo) -> None:
         self._write("job-end.json", asdict(info))
 
-    def save_settings(self, settings: Settings) -> None:
+    def save_settings(self, settings: RunSettings) -> None:
         self._write("settings.json", asdict(settings))
 
     def save_facts(self, facts: Mapping[str, Facts]) -> None:
@@ -226,7 +229,7 @@ class Run:
     def save_plan(self, plan: Plan) -> None:
         self._write("plan.json", asdict(plan))
 
-    def save(self, state: State) -> None:
+    def save(self, state: RunState) -> None:
         """A state must be told on a full disk too: the reserve that the run began with makes room
         for it."""
         try:

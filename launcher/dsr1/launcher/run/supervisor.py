@@ -19,18 +19,18 @@ from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.base import HostState, Transport
 from dsr1.hosts.transport.parallel import raise_all
 from dsr1.launcher.caches.store import jit_store
-from dsr1.launcher.caches.transfer import bring, harvest
+from dsr1.launcher.caches.transfer import copy_caches, harvest
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.retry import plan_again
-from dsr1.launcher.run.agents import Agents, Heard, Lost
-from dsr1.launcher.run.messages import Lacking, Noted, Ready, StopRequested
+from dsr1.launcher.run.agents import AgentEvent, AgentLost, Agents
+from dsr1.launcher.run.messages import NoteAdded, ServiceReady, StillMissing, StopRequested
 from dsr1.launcher.run.ranks import advance, all_ready, first_table, overdue
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import transport_of
 from dsr1.launcher.smoke.readiness import await_answer
 
 LOOK_S, SAVE_S = 1.0, 0.2  # hundreds of ranks tell more in a second than can be written down
-Item = Event | Lost | Ready | Lacking | Noted | StopRequested
+SupervisorMessage = Event | AgentLost | ServiceReady | StillMissing | NoteAdded | StopRequested
 
 
 class Supervisor:
@@ -136,12 +136,12 @@ class Supervisor:
         if not gone:
             return self._plan
         from dsr1.launcher.run.spares import (
-            take_places,
+            take_spares,
         )  # it judges hosts: what an idle supervisor needn't hold
 
         try:
             with self._beside() as transport:
-                hosts = take_places(self._run.recipe(), self._settings, transport, gone)
+                hosts = take_spares(self._run.recipe(), self._settings, transport, gone)
                 self._note(transport.give_up(gone))
         except CheckFailed as few:
             raise CheckFailed(f"{self._state.reason}\nnot started again: {few}") from few
@@ -169,7 +169,7 @@ class Supervisor:
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
         with self._beside() as transport:
-            self._note(bring(transport, self._plan.caches, jit_store()))
+            self._note(copy_caches(transport, self._plan.caches, jit_store()))
         self._agents.start(self._plan.hosts, self._run.secrets())
         self._prepare()
         self._spawn_all(frozenset(), deadline)
@@ -198,7 +198,7 @@ class Supervisor:
                 deadline,
             )
         threading.Thread(target=self._probe, daemon=True).start()
-        self._until(lambda item: isinstance(item, Ready), deadline, "serve")
+        self._until(lambda item: isinstance(item, ServiceReady), deadline, "serve")
 
     def _prepare(self) -> None:
         self._agents.send_all(Prepare())
@@ -228,7 +228,7 @@ class Supervisor:
         """What this start has compiled, for the next one."""
         with self._beside() as transport:
             self._queue.put(
-                Noted(harvest(transport, self._plan.caches, jit_store(), self._run.name))
+                NoteAdded(harvest(transport, self._plan.caches, jit_store(), self._run.name))
             )
 
     def _note(self, words: tuple[str, ...]) -> None:
@@ -238,22 +238,27 @@ class Supervisor:
     def _probe(self) -> None:
         queue = self._queue  # of this attempt, whatever comes after it
         if await_answer(
-            self._plan.service, self._settings.chat_s, self._done, lambda it: queue.put(Lacking(it))
+            self._plan.service,
+            self._settings.chat_s,
+            self._done,
+            lambda it: queue.put(StillMissing(it)),
         ):
-            queue.put(Ready())
+            queue.put(ServiceReady())
 
-    def _until(self, wanted: Callable[[Item], bool], deadline: float, doing: str) -> Item:
+    def _until(
+        self, wanted: Callable[[SupervisorMessage], bool], deadline: float, doing: str
+    ) -> SupervisorMessage:
         while True:
             item = self._take(deadline, doing)
             if wanted(item):
                 return item
 
-    def _take(self, deadline: float | None, doing: str) -> Item:
+    def _take(self, deadline: float | None, doing: str) -> SupervisorMessage:
         """The next item; every unexpected end, wherever it is met, ends the run."""
         item = self._next(deadline, doing)
         if isinstance(item, StopRequested):
             raise item
-        if isinstance(item, Lost):
+        if isinstance(item, AgentLost):
             raise HostError(f"{item.host} is lost: {item.why}")
         if isinstance(item, Exited) and item.requested:
             raise StopRequested(
@@ -261,16 +266,16 @@ class Supervisor:
             )  # by a `stop` elsewhere, or by Slurm
         if isinstance(item, Exited):
             raise LaunchFailed(item.words)
-        if isinstance(item, Noted):
+        if isinstance(item, NoteAdded):
             self._note(item.words)
-        if isinstance(item, Lacking):
+        if isinstance(item, StillMissing):
             self._lacks = item.words
         if isinstance(item, Progress):
             self._state = replace(self._state, ranks=advance(self._state.ranks, item, time.time()))
             self._unsaved = True
         return item
 
-    def _next(self, deadline: float | None, doing: str) -> Item:
+    def _next(self, deadline: float | None, doing: str) -> SupervisorMessage:
         """Wait for an item; while the deployment starts, look once a second whether a rank is
         late."""
         while True:
@@ -280,7 +285,7 @@ class Supervisor:
                 self._refuse_lateness(deadline, doing)
             with contextlib.suppress(Empty):
                 item = self._queue.get(timeout=None if deadline is None else LOOK_S)
-                return item.event if isinstance(item, Heard) else item  # type: ignore[return-value]
+                return item.event if isinstance(item, AgentEvent) else item  # type: ignore[return-value]
 
     def _refuse_lateness(self, deadline: float, doing: str) -> None:
         self._look_at = time.monotonic() + LOOK_S

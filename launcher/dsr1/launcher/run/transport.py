@@ -31,9 +31,9 @@ def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
 def _steps_of(run: Run) -> Transport:
     """From outside of the job: each host is looked at through a step of its own."""
     from dsr1.hosts.transport.bundle import make_bundle
-    from dsr1.slurm.step import Keeper
+    from dsr1.slurm.step import StepProgram
     from dsr1.slurm.transport import SrunTransport
 
     settings = run.settings()
-    keeper = Keeper(settings.python, str(make_bundle(run.folder)), settings.lost_s)
+    keeper = StepProgram(settings.python, str(make_bundle(run.folder)), settings.lost_s)
     return SrunTransport(run.allocation(), keeper, run.name, run.folder / "hosts")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from dsr1.launcher.plan.plan import Service
+from dsr1.launcher.plan.plan import ServiceTarget
 
 RANK = "X-data-parallel-rank"
 """Header by which vLLM's server gives a request to the n-th of its own ranks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SmokeTarget:
     """Whom a question is put to: Dynamo's worker ids and global DP ranks; None where the server
     chooses.
 
@@ -98,8 +98,8 @@ class _Chunk(BaseModel):
     error: object = None
 
 
-def ask(
-    service: Service, client: httpx.Client, target: Target, question: str, tokens: int
+def ask_completion(
+    service: ServiceTarget, client: httpx.Client, target: SmokeTarget, question: str, tokens: int
 ) -> Reply:
     """Greedy. Raises httpx.HTTPError, or ValueError when the answer is malformed or another's."""
     began, first, counted = time.monotonic(), 0.0, 0
@@ -131,7 +131,9 @@ def ask(
     )
 
 
-def _asked(service: Service, target: Target, question: str, tokens: int) -> dict[str, object]:
+def _asked(
+    service: ServiceTarget, target: SmokeTarget, question: str, tokens: int
+) -> dict[str, object]:
     chosen = {} if target.url else _choice(target)
     return {
         "model": service.model,
@@ -144,7 +146,7 @@ def _asked(service: Service, target: Target, question: str, tokens: int) -> dict
     }
 
 
-def _choice(target: Target) -> dict[str, int]:
+def _choice(target: SmokeTarget) -> dict[str, int]:
     """Dynamo's `nvext` chooses, and has the answer say who it was. Prefill and decode apart have
     names of their own."""
     names = {
@@ -172,7 +174,7 @@ def _chunks(lines: Iterator[str]) -> Iterator[_Chunk]:
         yield chunk
 
 
-def _refuse_others(chunk: _Chunk, target: Target) -> None:
+def _refuse_others(chunk: _Chunk, target: SmokeTarget) -> None:
     told = (chunk.nvext and chunk.nvext.worker_id) or _Workers()
     for role, said, wanted in (
         ("decode", told.decode_worker_id, target.worker),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsr1.launcher.smoke.completion import Reply, Target
+from dsr1.launcher.smoke.completion import Reply, SmokeTarget
 
 FIXED = ("Hello! Who are you?", "Count from one to ten.", "Why is the sky blue?")
 KNOWN: Mapping[str, str] = {
@@ -28,7 +28,7 @@ class Answers:
     `error`: it did not answer, and why.
     """
 
-    target: Target
+    target: SmokeTarget
     fixed: tuple[Reply, ...] = ()
     known: tuple[Reply, ...] = ()
     error: str = ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from dsr1.launcher.plan.plan import Service
+from dsr1.launcher.plan.plan import ServiceTarget
 
 QUESTION = "Hello! Who are you?"
 PROBE_S, LOOK_S = 0.1, 2.0
@@ -16,7 +16,7 @@ READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one tok
 
 
 def await_answer(
-    service: Service, chat_s: float, done: threading.Event, tell: Callable[[str], None]
+    service: ServiceTarget, chat_s: float, done: threading.Event, tell: Callable[[str], None]
 ) -> bool:
     """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before
     that came.
@@ -34,22 +34,22 @@ def await_answer(
     return False
 
 
-def look(service: Service) -> str:
+def frontend_state(service: ServiceTarget) -> str:
     """What a deployment that was ready lacks by now, empty when nothing; within a few seconds, and
     without a chat."""
     with httpx.Client(timeout=LOOK_S, trust_env=False) as client:
         return missing(service, client)
 
 
-def _unanswered(service: Service, client: httpx.Client) -> str:
+def _unanswered(service: ServiceTarget, client: httpx.Client) -> str:
     try:
         chat(service, client)
     except (httpx.HTTPError, *MALFORMED) as error:
-        return f"a chat isn't answered: {describe(error)}"
+        return f"a chat isn't answered: {describe_missing(error)}"
     return ""
 
 
-def describe(error: Exception) -> str:
+def describe_missing(error: Exception) -> str:
     """An HTTP error with what the server says of it."""
     if isinstance(error, httpx.ReadTimeout):
         return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
@@ -70,7 +70,7 @@ def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str
     return {int(instance["instance_id"]): str(instance.get("component")) for instance in found}
 
 
-def missing(service: Service, client: httpx.Client) -> str:
+def missing(service: ServiceTarget, client: httpx.Client) -> str:
     """What still stands between now and a completion, at every frontend; empty when nothing
     does."""
     return next(
@@ -79,7 +79,7 @@ def missing(service: Service, client: httpx.Client) -> str:
     )
 
 
-def _missing(service: Service, url: str, client: httpx.Client) -> str:
+def _missing(service: ServiceTarget, url: str, client: httpx.Client) -> str:
     try:
         if service.registrations is not None:
             seen = len(generate_workers(client.get(f"{url}/health").json(), service.namespace))
@@ -95,7 +95,7 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
     return [str(model.get("id")) for model in listed.get("data") or ()]
 
 
-def chat(service: Service, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
+def chat(service: ServiceTarget, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
     """Ask whoever the frontend chooses. Raises httpx.HTTPError, or one of MALFORMED."""
     asked = {
         "model": service.model,

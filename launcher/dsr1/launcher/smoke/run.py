@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from dsr1.launcher.plan.plan import Service, Worker
-from dsr1.launcher.smoke.completion import Target, ask
+from dsr1.launcher.plan.plan import RegisteredWorker, ServiceTarget
+from dsr1.launcher.smoke.completion import SmokeTarget, ask_completion
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers
-from dsr1.launcher.smoke.readiness import describe
+from dsr1.launcher.smoke.readiness import describe_missing
 
 FIXED_TOKENS, KNOWN_TOKENS, AT_ONCE = 16, 2048, 32
 PREFILL = "prefill"
@@ -23,7 +23,7 @@ _ENGINE = re.compile(r'engine="(\d+)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class SmokeRank:
     """A rank that can be asked: its worker's id for the frontend."""
 
     name: str
@@ -32,7 +32,7 @@ class Seat:
 
 
 def smoke_all(
-    service: Service,
+    service: ServiceTarget,
     client: httpx.Client,
     known: bool,
     tell: Callable[[str], None] = lambda _: None,
@@ -59,91 +59,95 @@ def smoke_all(
         return tuple(pool.map(lambda one: _with_known(service, client, one), answers))
 
 
-def _ask_fixed(service: Service, client: httpx.Client, target: Target) -> Answers:
+def _ask_fixed(service: ServiceTarget, client: httpx.Client, target: SmokeTarget) -> Answers:
     try:
         return Answers(
             target,
-            tuple(ask(service, client, target, question, FIXED_TOKENS) for question in FIXED),
+            tuple(
+                ask_completion(service, client, target, question, FIXED_TOKENS)
+                for question in FIXED
+            ),
         )
     except ASKING as error:
-        return Answers(target, error=describe(error))
+        return Answers(target, error=describe_missing(error))
 
 
-def _with_known(service: Service, client: httpx.Client, one: Answers) -> Answers:
+def _with_known(service: ServiceTarget, client: httpx.Client, one: Answers) -> Answers:
     if one.error:
         return one
     try:
         known = tuple(
-            ask(service, client, one.target, question, KNOWN_TOKENS) for question in KNOWN
+            ask_completion(service, client, one.target, question, KNOWN_TOKENS)
+            for question in KNOWN
         )
         return replace(one, known=known)
     except ASKING as error:
-        return replace(one, error=describe(error))
+        return replace(one, error=describe_missing(error))
 
 
-def _targets(service: Service, client: httpx.Client) -> list[Target]:
+def _targets(service: ServiceTarget, client: httpx.Client) -> list[SmokeTarget]:
     if service.registrations is None:
-        return [*_own_targets(service)] or [Target(service.url)]
+        return [*_own_targets(service)] or [SmokeTarget(service.url)]
     return pair(*_seats(service, client))
 
 
-def _own_targets(service: Service) -> Iterator[Target]:
+def _own_targets(service: ServiceTarget) -> Iterator[SmokeTarget]:
     """Ranks of vLLM's own servers."""
     for worker in service.workers:
         for index, rank in enumerate(worker.ranks):
-            yield Target(_rank_name(worker, rank), rank=rank, url=worker.url, index=index)
+            yield SmokeTarget(_rank_name(worker, rank), rank=rank, url=worker.url, index=index)
 
 
-def pair(answering: Sequence[Seat], prefill: Sequence[Seat]) -> list[Target]:
+def pair(answering: Sequence[SmokeRank], prefill: Sequence[SmokeRank]) -> list[SmokeTarget]:
     """So that every seat is asked at least once."""
     if not prefill:
-        return [Target(seat.name, seat.worker, seat.rank) for seat in answering]
+        return [SmokeTarget(seat.name, seat.worker, seat.rank) for seat in answering]
     targets = []
     for number in range(max(len(answering), len(prefill))):
         one, first = answering[number % len(answering)], prefill[number % len(prefill)]
         targets.append(
-            Target(
+            SmokeTarget(
                 f"{one.name} (after {first.name})", one.worker, one.rank, first.worker, first.rank
             )
         )
     return targets
 
 
-def _seats(service: Service, client: httpx.Client) -> tuple[list[Seat], list[Seat]]:
+def _seats(service: ServiceTarget, client: httpx.Client) -> tuple[list[SmokeRank], list[SmokeRank]]:
     """Those that answer, and prefill's."""
-    seats: dict[bool, list[Seat]] = {True: [], False: []}
+    seats: dict[bool, list[SmokeRank]] = {True: [], False: []}
     for worker in service.workers:
         number = worker_id(_metrics(worker, client))
         seats[worker.role == PREFILL] += [
-            Seat(_rank_name(worker, rank), number, rank) for rank in worker.ranks
+            SmokeRank(_rank_name(worker, rank), number, rank) for rank in worker.ranks
         ]
     return seats[False], seats[True]
 
 
-def _rank_name(worker: Worker, rank: int) -> str:
+def _rank_name(worker: RegisteredWorker, rank: int) -> str:
     return f"rank {rank} of {worker.process}"
 
 
-Counts = dict[str, Counter[int]]
+ServedCounts = dict[str, Counter[int]]
 
 
-def _counts(service: Service, client: httpx.Client) -> Counts:
+def _counts(service: ServiceTarget, client: httpx.Client) -> ServedCounts:
     """A wrong rank is answered by another, without a word: the workers' own counters prove who
     answered."""
     return {worker.process: finished(_metrics(worker, client)) for worker in service.workers}
 
 
-def _metrics(worker: Worker, client: httpx.Client) -> str:
+def _metrics(worker: RegisteredWorker, client: httpx.Client) -> str:
     """Raises ValueError that names the worker."""
     try:
         return client.get(worker.metrics_url).raise_for_status().text
     except httpx.HTTPError as error:
         raise ValueError(
-            f"{worker.process} tells nothing at {worker.metrics_url}: {describe(error)}"
+            f"{worker.process} tells nothing at {worker.metrics_url}: {describe_missing(error)}"
         ) from None
 
 
-def _silent(service: Service, before: Counts, after: Counts) -> list[str]:
+def _silent(service: ServiceTarget, before: ServedCounts, after: ServedCounts) -> list[str]:
     return [
         _rank_name(worker, rank)
         for worker in service.workers

@@ -28,7 +28,7 @@ from typing import Any
 import psutil
 
 TOOLS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "srun")
-Job = dict[str, Any]
+FakeJob = dict[str, Any]
 
 
 class FakeSlurm:
@@ -79,16 +79,16 @@ class FakeSlurm:
     def config(self) -> dict[str, Any]:
         return self._read("config")
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[FakeJob]:
         return [self._read(path.stem) for path in sorted(self.folder.glob("job-*.json"))]
 
-    def job(self, number: str) -> Job:
+    def job(self, number: str) -> FakeJob:
         return self._read(f"job-{number}")
 
     def change(self, number: str, **fields: object) -> None:
         self._write(f"job-{number}", self.job(number) | fields)
 
-    def add(self, job: Job) -> str:
+    def add(self, job: FakeJob) -> str:
         """Its number."""
         number = str(len(list(self.folder.glob("job-*.json"))) + 1)
         self._write(f"job-{number}", job | {"job": number})
@@ -195,7 +195,7 @@ def squeue(fake: FakeSlurm, argv: Sequence[str]) -> int:
     return 0
 
 
-def _line(job: Job) -> str:
+def _line(job: FakeJob) -> str:
     """As LINE of dsr1.slurm.states is asked for."""
     begun = (
         time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job["start"]))
@@ -213,7 +213,7 @@ def _line(job: Job) -> str:
     return "|".join(fields)
 
 
-def _older(job: Job) -> dict[str, Any]:
+def _older(job: FakeJob) -> dict[str, Any]:
     return _common(job) | {
         "job_state": job["state"],
         "exit_code": job["code"] << 8 | job["signal"],
@@ -222,7 +222,7 @@ def _older(job: Job) -> dict[str, Any]:
     }
 
 
-def _newer(job: Job) -> dict[str, Any]:
+def _newer(job: FakeJob) -> dict[str, Any]:
     def number(value: float) -> dict[str, Any]:
         return {"set": True, "infinite": False, "number": int(value)}
 
@@ -237,7 +237,7 @@ def _newer(job: Job) -> dict[str, Any]:
     }
 
 
-def _common(job: Job) -> dict[str, Any]:
+def _common(job: FakeJob) -> dict[str, Any]:
     return {
         "job_id": int(job["job"]),
         "state_reason": job["reason"] or "None",
@@ -247,7 +247,7 @@ def _common(job: Job) -> dict[str, Any]:
     }
 
 
-def _owner(job: Job) -> str:
+def _owner(job: FakeJob) -> str:
     return str(job.get("user") or getpass.getuser())
 
 

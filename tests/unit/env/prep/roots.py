@@ -13,9 +13,9 @@ from typing import Any
 
 from dsr1.env.prep.decide import IDS, Preparation, decide
 from dsr1.hosts.agent.prep.apply import apply
-from dsr1.hosts.agent.prep.look import prep_look
+from dsr1.hosts.agent.prep.look import probe_host
 from dsr1.hosts.agent.prep.undo import undo
-from dsr1.hosts.protocol.prep import Memory, Report, Seen, Session
+from dsr1.hosts.protocol.prep import HostProbe, Memory, PrepReport, Session
 
 KERNEL = "6.8.0-60-generic"
 PORTS = (8000, 20003)
@@ -125,17 +125,17 @@ class FakeHost:
     def nvml(self) -> Iterable[Any]:
         return [{"count": 1}, {"persistence": self.persistence, "processes": []}]
 
-    def look(self) -> Seen:
-        seen = prep_look(self.root, self.run, self.nvml)
+    def look(self) -> HostProbe:
+        seen = probe_host(self.root, self.run, self.nvml)
         return replace(seen, session=self.session, memory=Memory(seen.memory.total, self.shm))
 
     def decide(self, ids: Sequence[str] = IDS) -> Preparation:
         return decide("node1", self.look(), PORTS, ids)
 
-    def apply(self, ids: Sequence[str] = IDS) -> Report:
+    def apply(self, ids: Sequence[str] = IDS) -> PrepReport:
         return apply(self.decide(ids).steps, self.root, self.run)
 
-    def undo(self) -> Report:
+    def undo(self) -> PrepReport:
         return undo(self.root, self.run)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dsr1.env.prep.decide import IDS, Preparation, decide
-from dsr1.hosts.protocol.prep import Driver, File, Gpus, Memory, Seen, Session
+from dsr1.hosts.protocol.prep import Driver, FileState, Gpus, HostProbe, Memory, Session
 
 GIB = 2**30
 KEYS = (("EnableStreamMemOPs", "1"), ("RegistryDwords", "PeerMappingOverride=1;"))
-FIT = Seen(
+FIT = HostProbe(
     system="Ubuntu 24.04",
     family="debian",
     session=Session("ml", 1000, ("ml", "gpu"), "ssh", -1, 1048576, -1),
@@ -19,7 +19,9 @@ FIT = Seen(
     loaded=("nvidia", "nvidia_uvm", "gdrdrv", "mlx5_ib", "ib_uverbs", "rdma_ucm"),
     available=("gdrdrv", "nvidia_peermem"),
     files=(
-        File("/etc/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=1\n"),
+        FileState(
+            "/etc/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=1\n"
+        ),
     ),
     sysctls=(
         ("kernel.numa_balancing", "0"),
@@ -34,16 +36,16 @@ FIT = Seen(
 READY = 'options nvidia NVreg_EnableStreamMemOPs=1 NVreg_RegistryDwords="PeerMappingOverride=1;"\n'
 
 
-def with_file(seen: Seen, path: str, text: str) -> Seen:
+def with_file(seen: HostProbe, path: str, text: str) -> HostProbe:
     kept = tuple(file for file in seen.files if file.path != path)
-    return replace(seen, files=(*kept, File(path, "file", text)))
+    return replace(seen, files=(*kept, FileState(path, "file", text)))
 
 
 FIT = with_file(FIT, "/etc/modprobe.d/nvidia.conf", READY)
 NEEDY = replace(FIT, session=replace(FIT.session, memlock=65536, nofile=1024))
 
 
-def after(seen: Seen, *ids: str, ports: Sequence[int] = (8000, 20003)) -> dict[str, str]:
+def after(seen: HostProbe, *ids: str, ports: Sequence[int] = (8000, 20003)) -> dict[str, str]:
     """New texts by path."""
     return {edit.path: edit.after for edit in decide("h", seen, ports, ids or IDS).steps.edits}
 

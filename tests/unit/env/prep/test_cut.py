@@ -8,7 +8,7 @@ import pytest
 from tests.unit.env.prep.roots import FakeHost, make_host, snapshot, write
 
 from dsr1.hosts.agent.prep.apply import apply
-from dsr1.hosts.agent.prep.journal import Store
+from dsr1.hosts.agent.prep.journal import JournalStore
 from dsr1.hosts.agent.prep.undo import undo
 
 # The kernel's own: their times mean nothing, and a module stays loaded.
@@ -55,7 +55,7 @@ def test_cut_between_the_journal_and_the_file(tmp_path: Path) -> None:
     host.apply()
     (tmp_path / "etc/modprobe.d/zz-dsr1.conf").unlink()
     host.apply()
-    store = Store(tmp_path)
+    store = JournalStore(tmp_path)
     assert len(store.read().edits) == len({kept.path for kept in store.read().edits})
     (tmp_path / "etc/modprobe.d/zz-dsr1.conf").unlink()
     assert host.undo().bad == ()

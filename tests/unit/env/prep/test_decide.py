@@ -10,7 +10,7 @@ from tests.unit.env.prep.seen import FIT, READY, after, notes, with_file
 
 from dsr1.env.prep.decide import IDS, decide
 from dsr1.env.prep.driver import DWORDS, MEM_OPS, find_last, is_right, right_value
-from dsr1.hosts.protocol.prep import Driver, File, Gpus, Journal
+from dsr1.hosts.protocol.prep import Driver, FileState, Gpus, PrepJournal
 
 
 def test_a_fit_host_needs_nothing() -> None:
@@ -79,7 +79,7 @@ def test_keys_are_put_where_they_are_read_last(
     seen = replace(
         FIT,
         files=tuple(
-            File(f"/etc/modprobe.d/{name}.conf", "file", text) for name, text in there.items()
+            FileState(f"/etc/modprobe.d/{name}.conf", "file", text) for name, text in there.items()
         ),
     )
     told = after(seen, "ibgda.params")
@@ -99,7 +99,7 @@ def test_keys_are_put_where_they_are_read_last(
 
 def test_a_packages_file_is_overruled_not_changed() -> None:
     text = 'options nvidia NVreg_RegistryDwords="A=1"\n'
-    seen = replace(FIT, files=(File("/usr/lib/modprobe.d/nvidia.conf", "file", text),))
+    seen = replace(FIT, files=(FileState("/usr/lib/modprobe.d/nvidia.conf", "file", text),))
     assert list(after(seen, "ibgda.params")) == ["/etc/modprobe.d/zz-dsr1.conf"]
     assert (
         'NVreg_RegistryDwords="A=1;PeerMappingOverride=1;"'
@@ -108,7 +108,7 @@ def test_a_packages_file_is_overruled_not_changed() -> None:
 
 
 def test_a_file_in_etc_hides_its_namesake() -> None:
-    hidden = File(
+    hidden = FileState(
         "/usr/lib/modprobe.d/nvidia.conf", "file", "options nvidia NVreg_EnableStreamMemOPs=0\n"
     )
     assert after(replace(FIT, files=(*FIT.files, hidden)), "ibgda.params") == {}
@@ -135,7 +135,7 @@ def test_which_values_are_right(name: str, value: str, right: bool) -> None:
 
 def test_the_last_value_counts() -> None:
     text = "options nvidia NVreg_EnableStreamMemOPs=1 NVreg_EnableStreamMemOPs=0\n"
-    last = find_last([File("/etc/modprobe.d/a.conf", "file", text)], MEM_OPS)
+    last = find_last([FileState("/etc/modprobe.d/a.conf", "file", text)], MEM_OPS)
     assert last is not None
     assert (last.value, text[last.start : last.end]) == ("0", "NVreg_EnableStreamMemOPs=0")
 
@@ -184,7 +184,7 @@ def test_the_initramfs_is_made_anew_by_whoever_makes_it(
 
 
 def test_owed_from_before_is_done_without_any_edit() -> None:
-    owed = replace(FIT, journal=Journal(owed=(("systemctl", "daemon-reload"),)))
+    owed = replace(FIT, journal=PrepJournal(owed=(("systemctl", "daemon-reload"),)))
     assert decide("h", owed, ()).steps.settle == (("systemctl", "daemon-reload"),)
 
 
@@ -214,7 +214,7 @@ def test_hosts_without_gpus_or_adapters_say_so() -> None:
     ],
 )
 def test_what_cannot_be_read_is_not_overruled(path: str, checks: list[str]) -> None:
-    shut = File(path, "file", problem="Permission denied")
+    shut = FileState(path, "file", problem="Permission denied")
     made = decide("h", replace(FIT, files=(*FIT.files, shut)), (8000,))
     assert [check for check, _ in notes(made, "UNKNOWN")] == checks
     assert all(

@@ -7,11 +7,11 @@ import pytest
 from tests.unit.env.prep.seen import FIT, KEYS, NEEDY, after, commands, notes, with_file
 
 from dsr1.env.prep.decide import decide
-from dsr1.env.prep.limits import by_pam, of_unit, uses_pam
-from dsr1.hosts.protocol.prep import Driver, Seen, Service
+from dsr1.env.prep.limits import fix_pam_limits, of_unit, uses_pam
+from dsr1.hosts.protocol.prep import Driver, HostProbe, SystemdUnit
 
 
-def without(seen: Seen, *modules: str) -> Seen:
+def without(seen: HostProbe, *modules: str) -> HostProbe:
     return replace(seen, loaded=tuple(name for name in seen.loaded if name not in modules))
 
 
@@ -81,10 +81,16 @@ def test_a_line_that_beats_ours_is_named(line: str) -> None:
 
 def test_whose_limit_counts() -> None:
     lines = "* hard memlock 1\n@gpu hard memlock 2\nroot hard memlock 3\nml soft memlock 9\n"
-    assert by_pam(with_file(FIT, "/etc/security/limits.conf", lines), "memlock") == ("@gpu", "2")
+    assert fix_pam_limits(with_file(FIT, "/etc/security/limits.conf", lines), "memlock") == (
+        "@gpu",
+        "2",
+    )
     other = replace(FIT, session=replace(FIT.session, user="x", groups=()))
-    assert by_pam(with_file(other, "/etc/security/limits.conf", lines), "memlock") == ("", "1")
-    assert by_pam(FIT, "memlock") == ("", None)
+    assert fix_pam_limits(with_file(other, "/etc/security/limits.conf", lines), "memlock") == (
+        "",
+        "1",
+    )
+    assert fix_pam_limits(FIT, "memlock") == ("", None)
 
 
 SSHD = "/etc/ssh/sshd_config"
@@ -105,7 +111,9 @@ def test_whether_sshd_asks_pam(files: dict[str, str], told: bool | None) -> None
 
 
 def test_sshd_without_pam_gets_a_drop_in_and_is_not_restarted() -> None:
-    seen = replace(with_file(NEEDY, SSHD, "UsePAM no\n"), services=(Service("sshd", True, True),))
+    seen = replace(
+        with_file(NEEDY, SSHD, "UsePAM no\n"), services=(SystemdUnit("sshd", True, True),)
+    )
     made = decide("h", seen, ())
     (edit,) = made.steps.edits
     assert edit.path == "/etc/systemd/system/sshd.service.d/dsr1.conf"
@@ -133,7 +141,7 @@ UNIT = "/usr/lib/systemd/system/slurmd.service"
     ],
 )
 def test_slurmd_hands_its_limits_on(unit: str, written: list[str]) -> None:
-    seen = replace(with_file(FIT, UNIT, unit), services=(Service("slurmd", True, True),))
+    seen = replace(with_file(FIT, UNIT, unit), services=(SystemdUnit("slurmd", True, True),))
     assert [text.splitlines()[2:] for text in after(seen).values()] == (
         [written] if written else []
     )
@@ -151,7 +159,7 @@ def test_slurmd_hands_its_limits_on(unit: str, written: list[str]) -> None:
 )
 def test_slurm_conf_is_left_to_a_person(conf: str, warned: int) -> None:
     seen = with_file(with_file(FIT, UNIT, "LimitMEMLOCK=infinity\n"), "/etc/slurm/slurm.conf", conf)
-    made = decide("h", replace(seen, services=(Service("slurmd", True, True),)), ())
+    made = decide("h", replace(seen, services=(SystemdUnit("slurmd", True, True),)), ())
     assert len(notes(made, "WARN")) == warned
     assert not made.steps
 

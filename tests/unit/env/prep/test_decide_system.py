@@ -9,9 +9,9 @@ from tests.unit.env.prep.seen import FIT, GIB, commands, notes, with_file
 
 from dsr1.env.prep.decide import decide
 from dsr1.env.prep.kernel import render_ports
-from dsr1.env.prep.shm import size_of
+from dsr1.env.prep.shm import shm_size
 from dsr1.env.prep.texts import with_line
-from dsr1.hosts.protocol.prep import Gpus, Memory, Service
+from dsr1.hosts.protocol.prep import Gpus, Memory, SystemdUnit
 
 # The kernel's variables
 
@@ -131,7 +131,7 @@ def test_shm(total: int, size: int, fstab: str, edited: bool, remounted: bool) -
     [("8G", 8 * GIB), ("50%", 50.0), ("1024", 1024), ("", 0), ("8 G", 0), ("';id", 0)],
 )
 def test_sizes_of_tmpfs(text: str, size: float) -> None:
-    assert size_of(text, 100) == size
+    assert shm_size(text, 100) == size
 
 
 OFF = replace(FIT, gpus=Gpus(8, (1,) * 7 + (0,)))
@@ -139,7 +139,7 @@ DAEMON = "/lib/systemd/system/nvidia-persistenced.service"
 
 
 def test_persistence_by_the_daemon() -> None:
-    seen = replace(OFF, services=(Service("nvidia-persistenced", False, False),))
+    seen = replace(OFF, services=(SystemdUnit("nvidia-persistenced", False, False),))
     made = decide(
         "h", with_file(seen, DAEMON, "ExecStart=/usr/bin/nvidia-persistenced --user a\n"), ()
     )

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.env.prep.roots import make_host, snapshot, write
 
 from dsr1.hosts.agent.prep.apply import apply
-from dsr1.hosts.agent.prep.journal import Store
-from dsr1.hosts.protocol.prep import Report, Steps
+from dsr1.hosts.agent.prep.journal import JournalStore
+from dsr1.hosts.protocol.prep import PrepReport, PrepSteps
 
 FAMILIES = pytest.mark.parametrize("family", ["debian", "rhel"])
 REBUILD = {
@@ -21,7 +21,7 @@ REBUILD = {
 VOLATILE = ("proc/",)
 
 
-def states(report: Report) -> dict[str, str]:
+def states(report: PrepReport) -> dict[str, str]:
     return {outcome.what: outcome.state for outcome in report.outcomes}
 
 
@@ -129,7 +129,7 @@ def test_a_broken_tool_stops_nothing_else_and_is_made_up_for(tmp_path: Path) -> 
     assert [(outcome.what, outcome.problem) for outcome in report.bad] == [
         ("update-initramfs -u -k all", "update-initramfs: no space left")
     ]
-    assert host.decide().steps == Steps(settle=(REBUILD["debian"],))
+    assert host.decide().steps == PrepSteps(settle=(REBUILD["debian"],))
     host.broken = set()
     assert host.apply().bad == ()
     assert not host.decide().steps
@@ -204,7 +204,7 @@ def test_nothing_done_leaves_no_journal(tmp_path: Path) -> None:
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     host = make_host(tmp_path)
-    with Store(tmp_path).locked():
+    with JournalStore(tmp_path).locked():
         assert "another `dsr1 prep`" in host.apply().outcomes[0].problem
     assert host.apply().bad == ()
 

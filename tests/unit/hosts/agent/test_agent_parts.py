@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.agent.network.ports import PortLocks, open_folder, reserved_by
-from dsr1.hosts.agent.process.logs import Pace, read_tail
-from dsr1.hosts.agent.process.progress import Step
+from dsr1.hosts.agent.process.logs import ProgressThrottle, read_tail
+from dsr1.hosts.agent.process.progress import ProgressStep
 from dsr1.hosts.agent.process.spawn import make_environment
-from dsr1.hosts.agent.server.journal import MOST_PROGRESS, Journal
+from dsr1.hosts.agent.server.journal import MOST_PROGRESS, EventJournal
 from dsr1.hosts.agent.server.prepare import find_room
 from dsr1.hosts.protocol.events import Listening, Progress
 from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
@@ -40,7 +40,7 @@ def test_the_bundle_needs_nothing_but_itself(tmp_path: Path) -> None:
 
 
 def test_the_journal_replays_and_stays_small(tmp_path: Path) -> None:
-    journal = Journal("h", tmp_path / "events.jsonl")
+    journal = EventJournal("h", tmp_path / "events.jsonl")
     journal.add(Listening("a"))
     for done in range(100):
         journal.add(Progress("a", "load", 0, done, 100))
@@ -53,20 +53,22 @@ def test_the_journal_replays_and_stays_small(tmp_path: Path) -> None:
 
 
 def test_the_pace() -> None:
-    pace = Pace("a")
-    assert pace.thin([Step("load", 0, 1, 9)], 0.0) == [Progress("a", "load", 0, 1, 9)]
-    assert pace.thin([Step("load", 0, 2, 9), Step("load", 0, 3, 9)], 0.1) == []
+    pace = ProgressThrottle("a")
+    assert pace.thin([ProgressStep("load", 0, 1, 9)], 0.0) == [Progress("a", "load", 0, 1, 9)]
+    assert pace.thin([ProgressStep("load", 0, 2, 9), ProgressStep("load", 0, 3, 9)], 0.1) == []
     assert pace.flush(0.5) == []
     assert pace.flush(1.0) == [Progress("a", "load", 0, 3, 9)]
-    assert pace.thin([Step("load", 0, 9, 9), Step("graphs", 0, None, None)], 1.1) == [
+    assert pace.thin(
+        [ProgressStep("load", 0, 9, 9), ProgressStep("graphs", 0, None, None)], 1.1
+    ) == [
         Progress("a", "load", 0, 9, 9),
         Progress("a", "graphs", 0),
     ]
 
 
 def test_a_log_that_changes_phase_on_every_line_makes_few_events() -> None:
-    steps = [Step(("a", "b")[place % 2], None, None, None) for place in range(1000)]
-    assert len(Pace("a").thin(steps, 0.0)) == 2
+    steps = [ProgressStep(("a", "b")[place % 2], None, None, None) for place in range(1000)]
+    assert len(ProgressThrottle("a").thin(steps, 0.0)) == 2
 
 
 def test_the_tail(tmp_path: Path) -> None:

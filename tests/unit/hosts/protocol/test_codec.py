@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.hosts.protocol.codec import (
-    Numbered,
+    NumberedEvent,
     parse_command,
     parse_event,
     parse_gone,
@@ -13,7 +13,7 @@ from dsr1.hosts.protocol.codec import (
     render_gone,
     render_plan,
 )
-from dsr1.hosts.protocol.commands import Command, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
+from dsr1.hosts.protocol.commands import AgentCommand, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
 from dsr1.hosts.protocol.events import (
     AgentUp,
     Event,
@@ -44,7 +44,7 @@ def test_a_plan() -> None:
     "command",
     [Prepare(), Spawn(HOSTILE), Stop(), Stop(()), Stop(("a",)), Quiet(), Quit(), Subscribe(3)],
 )
-def test_commands(command: Command) -> None:
+def test_commands(command: AgentCommand) -> None:
     assert parse_command(render_command(command)) == command
 
 
@@ -61,7 +61,7 @@ def test_commands(command: Command) -> None:
     ],
 )
 def test_events(event: Event) -> None:
-    numbered = Numbered(7, 1.25, "h", event)
+    numbered = NumberedEvent(7, 1.25, "h", event)
     assert parse_event(render_event(numbered)) == numbered
 
 

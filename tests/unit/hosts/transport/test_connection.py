@@ -15,14 +15,14 @@ from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.transport.connection import Remote, hops, make_connection
+from dsr1.hosts.transport.connection import SshHost, hops, make_connection
 
 ASK = """import sys
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.transport.connection import Remote
+from dsr1.hosts.transport.connection import SshHost
 try:
-    Remote(Access("node1", "127.0.0.1", port=int(sys.argv[1]))).run(("true",), 5)
+    SshHost(Access("node1", "127.0.0.1", port=int(sys.argv[1]))).run(("true",), 5)
 except HostError as error:
     print(error)
 """
@@ -78,7 +78,7 @@ def serve(channel: paramiko.Channel, command: bytes) -> None:
 
 
 @pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshHost]:
     monkeypatch.setenv("HOME", str(tmp_path))
     key = paramiko.ECDSAKey.generate()
     key.write_private_key_file(str(tmp_path / "key"))
@@ -93,7 +93,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
 
         threading.Thread(target=accept, daemon=True).start()
         port = door.getsockname()[1]
-        remote = Remote(
+        remote = SshHost(
             Access("n", "127.0.0.1", "me", port, str(tmp_path / "key"), accept_new_key=True)
         )
         yield remote
@@ -101,13 +101,13 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
 
 
 @pytest.mark.parametrize("command", ["babble", "go-on-in-silence"])
-def test_what_never_ends_is_given_up(remote: Remote, command: str) -> None:
+def test_what_never_ends_is_given_up(remote: SshHost, command: str) -> None:
     with pytest.raises(HostError, match="n: no answer in 1 s"):
         remote.run((command,), 1.0)
     assert remote.run(("true",), 10.0).out == b"done"
 
 
-def test_a_cut_connection_is_no_answer(remote: Remote) -> None:
+def test_a_cut_connection_is_no_answer(remote: SshHost) -> None:
     with pytest.raises(HostError, match="n: the SSH connection is lost"):
         remote.run(("cut",), 10.0)
     assert remote.run(("true",), 10.0).out == b"done"

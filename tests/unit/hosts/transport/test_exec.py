@@ -1,12 +1,17 @@
 """Equal outputs are told once."""
 
-from dsr1.hosts.transport.exec import Said, fold
+from dsr1.hosts.transport.exec import ExecResult, fold_results
 
 
 def test_equal_outputs_fold_and_the_largest_group_is_first() -> None:
-    said = {"a": Said(0, "x"), "b": Said(1, "x"), "c": Said(1, "x"), "d": Said(None, "down")}
-    assert list(fold(said).items()) == [
-        (Said(1, "x"), ["b", "c"]),
-        (Said(0, "x"), ["a"]),
-        (Said(None, "down"), ["d"]),
+    said = {
+        "a": ExecResult(0, "x"),
+        "b": ExecResult(1, "x"),
+        "c": ExecResult(1, "x"),
+        "d": ExecResult(None, "down"),
+    }
+    assert list(fold_results(said).items()) == [
+        (ExecResult(1, "x"), ["b", "c"]),
+        (ExecResult(0, "x"), ["a"]),
+        (ExecResult(None, "down"), ["d"]),
     ]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.batch.client import describe, launch_job, try_job
+from dsr1.launcher.batch.client import describe_job, launch_job, try_job
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import State, list_runs
-from dsr1.slurm.handle import Handle
+from dsr1.launcher.run.store import RunState, list_runs
+from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.testing.fake import FakeSlurm
 
 RECIPE = load_recipe("dsr1-dep", ("slurm.nodes=1",))
@@ -43,7 +43,7 @@ def test_only_trying_refuses_an_output_that_is_nowhere(fake: FakeSlurm) -> None:
 def test_a_job_that_comes_to_wait_for_ever_is_taken_back(fake: FakeSlurm) -> None:
     fake.hold("Priority")
 
-    def then_it_changes(state: State) -> None:
+    def then_it_changes(state: RunState) -> None:
         if "(Priority)" in state.reason:
             fake.change("1", reason="QOSMaxNodePerJobLimit")
 
@@ -66,7 +66,7 @@ def test_a_job_that_began_before_it_was_written_down_keeps_its_word(
     )
     fake.hold("Priority")
     launch_job(RECIPE, "r", (), lambda _: None, wait=False)
-    assert list_runs()[0].job() == Handle("lab", "1")
+    assert list_runs()[0].job() == JobHandle("lab", "1")
 
 
 def test_what_a_user_sets_for_sbatch_doesnt_win_over_the_recipe(
@@ -102,8 +102,8 @@ def test_a_handle_of_another_cluster_is_not_answered_by_this_ones_job(fake: Fake
             "options": {},
         }
     )
-    assert "job 1 waits (Priority)" in describe(Handle("fake", "1"))
-    assert "Slurm here is of the cluster fake" in describe(Handle("other", "1"))
+    assert "job 1 waits (Priority)" in describe_job(JobHandle("fake", "1"))
+    assert "Slurm here is of the cluster fake" in describe_job(JobHandle("other", "1"))
 
 
 def test_a_job_of_another_user_is_not_called_a_run_of_ours_though_it_waits(fake: FakeSlurm) -> None:
@@ -118,6 +118,6 @@ def test_a_job_of_another_user_is_not_called_a_run_of_ours_though_it_waits(fake:
             "options": {},
         }
     )
-    told = describe(Handle("fake", "1"))
+    told = describe_job(JobHandle("fake", "1"))
     assert "job 1 of root-x (PENDING) is no run that is kept in" in told
     assert "appears" not in told

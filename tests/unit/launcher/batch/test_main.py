@@ -13,20 +13,20 @@ from dsr1.launcher.batch.main import (
     AGAIN_NUMBER,
     AGAIN_RUN,
     SCRIPT,
-    Ending,
+    StopSignals,
     enter_run,
     goes_on,
     submit_again,
 )
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.messages import StopRequested
-from dsr1.launcher.run.store import State, list_runs, new_run
-from dsr1.slurm.allocation import Allocation, Place
-from dsr1.slurm.handle import Handle
+from dsr1.launcher.run.store import RunState, list_runs, new_run
+from dsr1.slurm.allocation import AllocatedHost, Allocation
+from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.testing.fake import FakeSlurm
 
 RECIPE = load_recipe("dsr1-dep", ("slurm.nodes=1",))
-JOB = Allocation("7", "lab", (Place("node1", 0), Place("node2", 1)))
+JOB = Allocation("7", "lab", (AllocatedHost("node1", 0), AllocatedHost("node2", 1)))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_a_script_without_a_name_is_a_run_of_its_jobs() -> None:
     run = enter_run("", RECIPE, JOB)
     assert (run.name, run.job(), run.state().phase) == (
         "dsr1-dep-7",
-        Handle("lab", "7"),
+        JobHandle("lab", "7"),
         "starting",
     )
     assert run.allocation() == JOB
@@ -47,7 +47,7 @@ def test_a_script_without_a_name_is_a_run_of_its_jobs() -> None:
 def test_requeued_it_is_the_same_run_and_meets_nothing_of_before() -> None:
     first = enter_run("r", RECIPE, JOB)
     (first.folder / "discovery" / "worker").touch()
-    first.save(State("stopped", 1.0, reason="Slurm told the job to end"))
+    first.save(RunState("stopped", 1.0, reason="Slurm told the job to end"))
     again = enter_run("r", RECIPE, JOB)
     assert (len(list_runs()), again.state().phase) == (1, "starting")
     assert list((again.folder / "discovery").iterdir()) == []
@@ -59,25 +59,25 @@ def test_another_jobs_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(InputError, match="it is of job 7"):
         enter_run("r", RECIPE, other)
     monkeypatch.setenv(AGAIN_RUN, "r")  # the job before it has submitted it
-    assert enter_run("r", RECIPE, other).job() == Handle("lab", "8")
+    assert enter_run("r", RECIPE, other).job() == JobHandle("lab", "8")
 
 
 def test_a_launch_that_hasnt_written_down_its_job_yet() -> None:
     run = new_run("r")
     run.claim(RECIPE, "queued")
-    assert enter_run("r", RECIPE, JOB).job() == Handle("lab", "7")
+    assert enter_run("r", RECIPE, JOB).job() == JobHandle("lab", "7")
 
 
 @pytest.fixture
-def ending() -> Iterator[Ending]:
+def ending() -> Iterator[StopSignals]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
-    yield Ending()
+    yield StopSignals()
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
 
-def test_what_is_asked_to_stop_after_the_warning_isnt_submitted_again(ending: Ending) -> None:
+def test_what_is_asked_to_stop_after_the_warning_isnt_submitted_again(ending: StopSignals) -> None:
     with pytest.raises(StopRequested, match="time limit is near"):
         signal.raise_signal(signal.SIGUSR1)
     assert ending.warned_only
@@ -88,13 +88,13 @@ def test_what_is_asked_to_stop_after_the_warning_isnt_submitted_again(ending: En
 
 def test_so_often_and_not_after_a_failure() -> None:
     twice = load_recipe("dsr1-dep", ("slurm.nodes=1", "slurm.resubmit=2"))
-    assert [goes_on(State("stopped", 1.0), number, twice) for number in (1, 2, 3)] == [
+    assert [goes_on(RunState("stopped", 1.0), number, twice) for number in (1, 2, 3)] == [
         True,
         True,
         False,
     ]
-    assert not goes_on(State("failed", 1.0), 1, twice)
-    assert not goes_on(State("stopped", 1.0), 1, RECIPE)
+    assert not goes_on(RunState("failed", 1.0), 1, twice)
+    assert not goes_on(RunState("stopped", 1.0), 1, RECIPE)
 
 
 def test_the_next_job_is_told_of_its_run_and_not_of_this_job(
@@ -108,7 +108,7 @@ def test_the_next_job_is_told_of_its_run_and_not_of_this_job(
     (run.folder / SCRIPT).write_text(f"#!/bin/bash\nenv > {told}.new; mv {told}.new {told}\n")
     monkeypatch.chdir(tmp_path)
     submit_again(run, JOB, 2)
-    assert (run.job(), run.state().phase) == (Handle("lab", "1"), "queued")
+    assert (run.job(), run.state().phase) == (JobHandle("lab", "1"), "queued")
     while not told.exists():
         time.sleep(0.02)
     lines = told.read_text().splitlines()

@@ -3,17 +3,17 @@
 import pytest
 
 from dsr1.launcher.batch.status import conclude
-from dsr1.launcher.run.store import State
+from dsr1.launcher.run.store import RunState
 from dsr1.slurm.states import JobInfo
 
 READY, QUEUED, STOPPED = (
-    State("ready", 100.0),
-    State("queued", 100.0),
-    State("stopped", 100.0, reason="asked to stop"),
+    RunState("ready", 100.0),
+    RunState("queued", 100.0),
+    RunState("stopped", 100.0, reason="asked to stop"),
 )
 
 
-def concluded(state: State, info: JobInfo | None, now: float = 110.0) -> tuple[str, str, int]:
+def concluded(state: RunState, info: JobInfo | None, now: float = 110.0) -> tuple[str, str, int]:
     seen = conclude(state, "7", info, now)
     return seen.phase, seen.reason, seen.exit_code
 
@@ -69,19 +69,19 @@ def test_a_supervisor_that_left_no_word(info: JobInfo | None, phase: str, code: 
 
 
 def test_a_supervisors_own_word_stands() -> None:
-    failed = State("failed", 100.0, reason="main-1 ended with exit code 7, unasked", exit_code=4)
+    failed = RunState("failed", 100.0, reason="main-1 ended with exit code 7, unasked", exit_code=4)
     assert conclude(failed, "7", JobInfo("7", "FAILED", code=4), 110.0) is failed
     assert concluded(STOPPED, JobInfo("7", "COMPLETED")) == ("stopped", "asked to stop", 0)
 
 
 @pytest.mark.parametrize("state", [READY, STOPPED])
-def test_slurms_word_is_said_once_however_often_it_is_asked(state: State) -> None:
+def test_slurms_word_is_said_once_however_often_it_is_asked(state: RunState) -> None:
     once = conclude(state, "7", JobInfo("7", "CANCELLED"), 110.0)
     assert conclude(once, "7", JobInfo("7", "CANCELLED", "other words", signal=15), 120.0) == once
 
 
 def test_but_slurm_knows_why_it_was_told_to_end() -> None:
-    lost = State("failed", 100.0, reason="main-0 ended with exit code 0, unasked", exit_code=4)
+    lost = RunState("failed", 100.0, reason="main-0 ended with exit code 0, unasked", exit_code=4)
     phase, reason, code = concluded(STOPPED, JobInfo("7", "NODE_FAIL"))
     assert (phase, code) == ("failed", 4)
     assert reason == "job 7 ended as NODE_FAIL, exit code 0; its supervisor: asked to stop"

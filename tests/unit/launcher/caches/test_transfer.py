@@ -9,8 +9,15 @@ import pytest
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport.local import LocalTransport
-from dsr1.launcher.caches.store import Store
-from dsr1.launcher.caches.transfer import bring, drop_held, harvest, list_held, open_cache, push
+from dsr1.launcher.caches.store import PackStore
+from dsr1.launcher.caches.transfer import (
+    copy_caches,
+    drop_held,
+    harvest,
+    list_held,
+    open_host_cache,
+    push_pack,
+)
 
 KEY = "cpu-vllm0.31.0-0123456789ab"
 
@@ -29,17 +36,17 @@ def cache(root: Path, host: str, fill: str = "f") -> HostCache:
 def test_harvested_once_and_brought_where_it_lacks(
     tmp_path: Path, transport: LocalTransport
 ) -> None:
-    store, one = Store(tmp_path / "store"), cache(tmp_path / "disk", "one")
-    assert "nothing kept" in bring(transport, (one,), store)[0]
+    store, one = PackStore(tmp_path / "store"), cache(tmp_path / "disk", "one")
+    assert "nothing kept" in copy_caches(transport, (one,), store)[0]
     kernel = tmp_path / "disk" / KEY / "deep_gemm" / "kernel.cubin"
     kernel.parent.mkdir()
     kernel.write_text("x" * 1000)
     (words,) = harvest(transport, (one,), store, "r1")
     assert "1 files" in words
     assert harvest(transport, (one,), store, "r2") == ()
-    assert bring(transport, (one,), store) == ()
+    assert copy_caches(transport, (one,), store) == ()
     assert drop_held(transport, "one", str(tmp_path / "disk"), [KEY]) == [KEY]
-    (words,) = bring(transport, (one,), store)
+    (words,) = copy_caches(transport, (one,), store)
     assert "got" in words
     assert kernel.read_text() == "x" * 1000
     (held,) = list_held(transport, "one", str(tmp_path / "disk"))
@@ -47,12 +54,12 @@ def test_harvested_once_and_brought_where_it_lacks(
 
 
 def test_a_host_that_has_more_keeps_it(tmp_path: Path, transport: LocalTransport) -> None:
-    store, one = Store(tmp_path / "store"), cache(tmp_path / "disk", "one")
-    open_cache(transport, "one", one.cache)
+    store, one = PackStore(tmp_path / "store"), cache(tmp_path / "disk", "one")
+    open_host_cache(transport, "one", one.cache)
     (tmp_path / "disk" / KEY / "a").write_text("1")
     harvest(transport, (one,), store, "r1")
     (tmp_path / "disk" / KEY / "b").write_text("1")
-    assert bring(transport, (one,), store) == ()
+    assert copy_caches(transport, (one,), store) == ()
     assert "2 files" in harvest(transport, (one,), store, "r2")[0]
 
 
@@ -60,30 +67,30 @@ def test_another_engine_is_said_to_be_new_until_it_was_compiled(
     tmp_path: Path, transport: LocalTransport
 ) -> None:
     store, one, two = (
-        Store(tmp_path / "store"),
+        PackStore(tmp_path / "store"),
         cache(tmp_path / "d", "one"),
         cache(tmp_path / "d", "one", "other"),
     )
-    open_cache(transport, "one", one.cache)
+    open_host_cache(transport, "one", one.cache)
     (tmp_path / "d" / KEY / "a").write_text("1")
     harvest(transport, (one,), store, "r1")
-    assert bring(transport, (one,), store) == ()
-    assert "main" in bring(transport, (two,), store)[0]
+    assert copy_caches(transport, (one,), store) == ()
+    assert "main" in copy_caches(transport, (two,), store)[0]
     harvest(transport, (two,), store, "r2")
-    assert bring(transport, (one, two), store) == ()
+    assert copy_caches(transport, (one, two), store) == ()
 
 
 def test_a_broken_pack_is_told_and_ends_nothing(tmp_path: Path, transport: LocalTransport) -> None:
-    store, one = Store(tmp_path / "store"), cache(tmp_path / "disk", "one")
-    open_cache(transport, "one", one.cache)
+    store, one = PackStore(tmp_path / "store"), cache(tmp_path / "disk", "one")
+    open_host_cache(transport, "one", one.cache)
     (tmp_path / "disk" / KEY / "a").write_text("1")
     harvest(transport, (one,), store, "r1")
     (tmp_path / "store" / f"{KEY}.tar.xz").write_bytes(b"half")
     drop_held(transport, "one", str(tmp_path / "disk"), [KEY])
-    assert "sha256" in bring(transport, (one,), store)[0]
+    assert "sha256" in copy_caches(transport, (one,), store)[0]
     (pack,) = store.list()
     with pytest.raises(HostError, match=r"^one: .* not brought: .*sha256"):
-        push(transport, "one", pack, store)
+        push_pack(transport, "one", pack, store)
     store.drop(KEY)
     assert store.list() == []
 
@@ -93,10 +100,10 @@ def test_a_root_that_can_t_be_used_is_told_and_ends_nothing(
 ) -> None:
     (tmp_path / "file").write_text("")
     one = cache(tmp_path / "file", "one")
-    assert "one: cache-open" in bring(transport, (one,), Store(tmp_path / "store"))[0]
+    assert "one: cache-open" in copy_caches(transport, (one,), PackStore(tmp_path / "store"))[0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}'])
 def test_a_store_passes_over_what_it_can_t_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    assert Store(tmp_path).list() == []
+    assert PackStore(tmp_path).list() == []

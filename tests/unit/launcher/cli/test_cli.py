@@ -10,7 +10,7 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.cli import cache, prewarm
 from dsr1.launcher.cli.main import debug_first, main
-from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 
 
@@ -82,7 +82,7 @@ def test_a_key_that_no_host_holds_is_named() -> None:
 
 def test_prewarming_hosts_that_did_not_tell_says_why() -> None:
     recipe = load_recipe("dsr1-dep")
-    seen = Seen(
+    seen = Survey(
         (Host("a", "a", ""), Host("b", "b", "")),
         (),
         (),

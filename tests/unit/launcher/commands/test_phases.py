@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.process.progress import ProgressReader, Step
+from dsr1.hosts.agent.process.progress import ProgressReader, ProgressStep
 from dsr1.hosts.protocol.process import PhaseRule
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES, PHASES, VLLM_PHASES
 
@@ -57,16 +57,16 @@ def data(name: str) -> bytes:
     return (LOGS / f"{name}.log").read_bytes()
 
 
-def read(*chunks: bytes, rules: tuple[PhaseRule, ...] = DYNAMO_PHASES) -> list[Step]:
+def read(*chunks: bytes, rules: tuple[PhaseRule, ...] = DYNAMO_PHASES) -> list[ProgressStep]:
     reader = ProgressReader(rules)
     return [step for chunk in chunks for step in reader.feed(chunk)]
 
 
-def phases(steps: list[Step]) -> list[tuple[int | None, str]]:
+def phases(steps: list[ProgressStep]) -> list[tuple[int | None, str]]:
     return list(dict.fromkeys((step.rank, step.phase) for step in steps))
 
 
-def counters(steps: list[Step], phase: str) -> list[tuple[int | None, int | None]]:
+def counters(steps: list[ProgressStep], phase: str) -> list[tuple[int | None, int | None]]:
     return [(step.done, step.total) for step in steps if step.phase == phase]
 
 
@@ -121,7 +121,7 @@ def test_vllm_alone_registers_with_its_own_line() -> None:
 )
 def test_rank_of_a_prefix(prefix: str, rank: int | None) -> None:
     assert read(f"{prefix}INFO Starting to load model /m\n".encode()) == [
-        Step("loading", rank, None, None)
+        ProgressStep("loading", rank, None, None)
     ]
 
 

@@ -12,10 +12,10 @@ from tests.fake_sysfs import facts_of, load_platform
 from tests.unit.env.test_fabric_checks import twisted
 from tests.unit.launcher.plan.test_platforms import AGGREGATED, DISAGGREGATED, of_adapters, plan_of
 
-from dsr1.env.rdma import Uses, rdma_variables
+from dsr1.env.rdma import RdmaUses, rdma_variables
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Fact, Value
+from dsr1.hosts.protocol.fact import Fact, FactValue
 from dsr1.launcher.layout.adapters import choose_adapters
 from dsr1.launcher.layout.topology import make_topology
 from dsr1.launcher.plan.plan import Plan, make_plan
@@ -192,7 +192,7 @@ def test_lies_leave_a_plan_or_a_note_and_no_odd_value(tmp_path: Path) -> None:
     honest = facts_of(tmp_path, load_platform("roce-bond"))
     recipe = load_recipe("dsr1-dep")
     topology = make_topology(recipe, HOSTS)
-    lies: tuple[Value, ...] = (None, -1, "x,y\n", {"a": [1]}, float("nan"))
+    lies: tuple[FactValue, ...] = (None, -1, "x,y\n", {"a": [1]}, float("nan"))
     for fact in (
         "ib.devices",
         "pci.gpus",
@@ -210,7 +210,7 @@ def test_lies_leave_a_plan_or_a_note_and_no_odd_value(tmp_path: Path) -> None:
                 recipe, topology, {"a": honest | {fact: Fact(value, "a liar")}}
             )
             for variable in rdma_variables(
-                choices["a"], Uses(deepep=True, nixl=True, devices=tuple(range(8)))
+                choices["a"], RdmaUses(deepep=True, nixl=True, devices=tuple(range(8)))
             ):
                 assert re.fullmatch(r"[A-Za-z0-9_:=,.]*", variable.value), (fact, value)
 

@@ -11,7 +11,7 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_text
-from dsr1.launcher.recipe.load import Changes, resolve_recipe
+from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "plans"
 HOSTS = tuple(Host(f"node{n}", f"10.0.0.{n}", f"eth{n}") for n in range(1, 7))
@@ -22,14 +22,14 @@ KVBM = (
 )
 MANY = ("frontend.replicas=2", "engines.decode.replicas=2")
 CASES = {
-    "dsr1-dep": ("dsr1-dep", 2, Changes()),
-    "dsr1-vllm": ("dsr1-vllm", 2, Changes()),
-    "dsr1-disagg-h200": ("dsr1-disagg-h200", 4, Changes()),
-    "dsr1-disagg-h100": ("dsr1-disagg-h100", 4, Changes()),
-    "dsr1-disagg-8gpu": ("dsr1-disagg-8gpu", 1, Changes(model="/models/R1-4bit")),
-    "dsr1-disagg-8gpu-fp8": ("dsr1-disagg-8gpu", 2, Changes(profiles=("fp8-two-hosts",))),
-    "disagg-many": ("dsr1-disagg-h200", 6, Changes(settings=MANY)),
-    "disagg-kvbm": ("dsr1-disagg-h200", 4, Changes(settings=KVBM)),
+    "dsr1-dep": ("dsr1-dep", 2, RecipeChanges()),
+    "dsr1-vllm": ("dsr1-vllm", 2, RecipeChanges()),
+    "dsr1-disagg-h200": ("dsr1-disagg-h200", 4, RecipeChanges()),
+    "dsr1-disagg-h100": ("dsr1-disagg-h100", 4, RecipeChanges()),
+    "dsr1-disagg-8gpu": ("dsr1-disagg-8gpu", 1, RecipeChanges(model="/models/R1-4bit")),
+    "dsr1-disagg-8gpu-fp8": ("dsr1-disagg-8gpu", 2, RecipeChanges(profiles=("fp8-two-hosts",))),
+    "disagg-many": ("dsr1-disagg-h200", 6, RecipeChanges(settings=MANY)),
+    "disagg-kvbm": ("dsr1-disagg-h200", 4, RecipeChanges(settings=KVBM)),
 }
 WHOLE = ("dsr1-dep", "dsr1-vllm", "dsr1-disagg-h200", "dsr1-disagg-8gpu")
 

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 import pytest
 from tests.unit.env.test_model_checks import facts
 
-from dsr1.hosts.protocol.fact import Facts, Value
-from dsr1.hosts.protocol.runtime import Parser, RuntimeAnswer
+from dsr1.hosts.protocol.fact import Facts, FactValue
+from dsr1.hosts.protocol.runtime import FlagParser, RuntimeAnswer
 from dsr1.launcher.plan.model_loading import loading_notes
 from dsr1.launcher.recipe.load import load_recipe
 
 FLAGS = ("--safetensors-load-strategy", "--enable-ep-weight-filter", "--load-format")
-VLLM = RuntimeAnswer(vllm="0.31.0", parsers=(Parser("dynamo.vllm", FLAGS),))
-OLD = RuntimeAnswer(vllm="0.9.0", parsers=(Parser("dynamo.vllm", ("--load-format",)),))
+VLLM = RuntimeAnswer(vllm="0.31.0", parsers=(FlagParser("dynamo.vllm", FLAGS),))
+OLD = RuntimeAnswer(vllm="0.9.0", parsers=(FlagParser("dynamo.vllm", ("--load-format",)),))
 MUCH, LITTLE = 2 * 10**12, 700 * 10**9
 
 
 def told(kind: str, memory: int) -> Facts:
-    fs: Value = {"type": kind, "mount": "/m", "source": "s", "free": 1}
+    fs: FactValue = {"type": kind, "mount": "/m", "source": "s", "free": 1}
     return facts(model_fs=fs, memory_available=memory)
 
 

@@ -8,15 +8,15 @@ import pytest
 from dsr1.hosts.agent.network.fabric_rank import rounds, wait_for
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.transport.jobs import Results
+from dsr1.hosts.transport.jobs import JobResults
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.fabric_report import (
-    Fabric,
-    Way,
+    FabricReport,
+    LinkMeasurement,
     better,
     doubtful_pairs,
     judge_fabric,
-    read_ways,
+    read_links,
     render_matrix,
 )
 from dsr1.launcher.preflight.fabric_test import make_orders
@@ -56,11 +56,11 @@ def told(host: int, **changed: Mapping[str, object]) -> dict[str, object]:
     return {"told": lines, "errors": []}
 
 
-def fabric(results: Results) -> Fabric:
-    return Fabric(tuple(HOSTS), tuple(read_ways(HOSTS, results)))
+def fabric(results: JobResults) -> FabricReport:
+    return FabricReport(tuple(HOSTS), tuple(read_links(HOSTS, results)))
 
 
-def found(results: Results) -> list[tuple[str, str, str]]:
+def found(results: JobResults) -> list[tuple[str, str, str]]:
     return [
         (one.host, one.verdict, one.seen)
         for one in judge_fabric(fabric(results))
@@ -69,13 +69,13 @@ def found(results: Results) -> list[tuple[str, str, str]]:
 
 
 def test_equal_ways_pass() -> None:
-    results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
     assert [one.verdict for one in judge_fabric(fabric(results))] == ["PASS"] * 4
     assert found(results) == []
 
 
 def test_a_slow_way_is_named_in_its_direction() -> None:
-    results: Results = {
+    results: JobResults = {
         host: told(n, **({"to2": {"gbps": 1.0}} if n == 1 else {})) for n, host in enumerate(HOSTS)
     }
     assert found(results) == [("b", "FAIL", "to c: 1 Gb/s in 50 us")]
@@ -87,7 +87,7 @@ def test_a_slow_way_is_named_in_its_direction() -> None:
 
 def test_a_host_that_is_slow_to_most_is_named_once() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
-    results: Results = {
+    results: JobResults = {
         host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)
     }
     assert found(results) == [
@@ -104,7 +104,7 @@ def test_a_host_that_is_slow_to_most_is_named_once() -> None:
 
 def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
-    results: Results = {
+    results: JobResults = {
         host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)
     }
     results["b"] = told(1, to3={"gbps": 0.01})
@@ -112,7 +112,7 @@ def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:
 
 
 def test_what_is_doubtful_is_measured_again_and_the_better_counts() -> None:
-    results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
     assert doubtful_pairs(fabric(results)) == []
     results["c"] = told(2, to1={"gbps": 1.0})
     others = told(0)["told"][:2]  # type: ignore[index]
@@ -126,11 +126,11 @@ def test_what_is_doubtful_is_measured_again_and_the_better_counts() -> None:
     again = fabric({host: {"told": lines.get(host, []), "errors": []} for host in HOSTS})
     ways = {(way.sender, way.receiver): (way.gbps, way.us) for way in better(first, again).ways}
     assert (ways["c", "b"], ways["a", "d"], ways["a", "b"]) == ((9.0, 50.0), (8, 1), (10.0, 50.0))
-    assert better(first, Fabric(first.hosts, ())) == first
+    assert better(first, FabricReport(first.hosts, ())) == first
 
 
 def test_a_host_that_was_lost_and_a_pair_that_could_not_meet() -> None:
-    results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
     results["d"] = HostError("d: lost while it worked")
     shut = {"local": 0, "other": 1, "error": "connect timed out; <b>'"}
     results["a"] = {"told": [shut, *told(0)["told"][1:]], "errors": []}  # type: ignore[index]
@@ -142,7 +142,7 @@ def test_a_host_that_was_lost_and_a_pair_that_could_not_meet() -> None:
 
 
 def test_nothing_measured_at_all_is_no_pass() -> None:
-    results: Results = {
+    results: JobResults = {
         host: {"told": [{"local": 0, "problem": "no torch"}], "errors": []} for host in HOSTS
     }
     assert {
@@ -152,18 +152,18 @@ def test_nothing_measured_at_all_is_no_pass() -> None:
 
 def test_the_devices_of_a_host_go_together() -> None:
     both = [{"local": n, "other": 1, "us": 5.0 + n, "gbps": 3.0} for n in (0, 1)]
-    way, *_ = read_ways(
+    way, *_ = read_links(
         ["a", "b"], {"a": {"told": both, "errors": []}, "b": {"told": [], "errors": []}}
     )
-    assert way == Way("a", "b", 6.0, 6.0)
+    assert way == LinkMeasurement("a", "b", 6.0, 6.0)
 
 
 def test_one_host_is_skipped() -> None:
-    assert [one.verdict for one in judge_fabric(Fabric(("a",), ()))] == ["SKIP"]
+    assert [one.verdict for one in judge_fabric(FabricReport(("a",), ()))] == ["SKIP"]
 
 
 def test_the_table_shows_all_of_few_and_the_slowest_of_many() -> None:
-    results: Results = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
     rows = render_matrix(fabric(results)).splitlines()
     assert [row.split() for row in rows[:2]] == [
         ["Gb/s", "a", "b", "c", "d"],
@@ -171,8 +171,9 @@ def test_the_table_shows_all_of_few_and_the_slowest_of_many() -> None:
     ]
     names = [f"n{n}" for n in range(40)]
     speeds = {name: 1.0 if name == "n39" else 9.0 for name in names}
-    many = Fabric(
-        tuple(names), tuple(Way(a, b, speeds[a], 5) for a in names for b in names if a != b)
+    many = FabricReport(
+        tuple(names),
+        tuple(LinkMeasurement(a, b, speeds[a], 5) for a in names for b in names if a != b),
     )
     shown = render_matrix(many).splitlines()
     assert len(shown) == 18

@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from dsr1.env.checks.all import TAKES_TIME
-from dsr1.env.findings import REACH, Overview, Row, fold_rows, overview
+from dsr1.env.findings import REACH, FindingRow, Overview, fold_rows, overview
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact
-from dsr1.hosts.protocol.facts_request import parse_ask, render_ask
+from dsr1.hosts.protocol.facts_request import parse_facts_request, render_facts_request
+from dsr1.hosts.transport.base import FactsByHost
 from dsr1.launcher.cli.findings_view import mended_by_prep, page_of, print_findings
-from dsr1.launcher.preflight.preflight import CHECKS, choose, judge, refuse_unfit
-from dsr1.launcher.preflight.requirements import make_ask, make_needs
-from dsr1.launcher.preflight.survey import Seen, Told
+from dsr1.launcher.preflight.preflight import CHECKS, choose_checks, judge_facts, refuse_unfit
+from dsr1.launcher.preflight.requirements import make_facts_request, make_requirements
+from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 
 PAGE = Path(__file__).parents[4] / "docs" / "checks.md"
@@ -28,18 +29,18 @@ def test_every_check_has_its_place_in_the_docs() -> None:
 
 
 def test_a_kind_stands_for_its_checks() -> None:
-    assert set(choose(("ibgda",), ())) == {"ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg"}
-    assert set(choose((), ("gpu", "ib"))) == {
+    assert set(choose_checks(("ibgda",), ())) == {"ibgda.params", "ibgda.gdrcopy", "ibgda.mem_reg"}
+    assert set(choose_checks((), ("gpu", "ib"))) == {
         name for name in CHECKS if not name.startswith(("gpu.", "ib."))
     }
-    assert choose((), ()) == tuple(check for check in CHECKS if check not in TAKES_TIME)
-    assert choose(("ib.growth",), ()) == ("ib.growth",)
+    assert choose_checks((), ()) == tuple(check for check in CHECKS if check not in TAKES_TIME)
+    assert choose_checks(("ib.growth",), ()) == ("ib.growth",)
 
 
 @pytest.mark.parametrize("word", ["gp", "gpu.", "", "gpu.none"])
 def test_a_word_that_is_no_check(word: str) -> None:
     with pytest.raises(InputError, match="is no check; there are: cfg"):
-        choose((word,), ())
+        choose_checks((word,), ())
 
 
 def hosts(*names: str) -> list[Host]:
@@ -48,18 +49,21 @@ def hosts(*names: str) -> list[Host]:
 
 def test_what_r1_over_two_hosts_needs() -> None:
     recipe = load_recipe("dsr1-dep", ["engines.main.eplb={num_redundant_experts: 32}"])
-    needs = make_needs(recipe, hosts("a", "b"))
+    needs = make_requirements(recipe, hosts("a", "b"))
     assert (needs.gpus, needs.ibgda, needs.pins) == (8, True, (("ai-dynamo", "vllm"),))
     (share,) = needs.shares
     assert (share.expert_ranks, share.redundant_experts, share.hosts) == (16, 32, 2)
     assert share.queue_depth is None or share.queue_depth >= 1024
     assert needs.on("a").ports != needs.on("b").ports
-    assert not make_needs(load_recipe("dsr1-dep", []), hosts("a")).ibgda
+    assert not make_requirements(load_recipe("dsr1-dep", []), hosts("a")).ibgda
 
 
 def test_a_host_needs_the_gpus_that_the_plan_takes_not_eight() -> None:
     assert (
-        make_needs(load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), hosts("a")).gpus == 1
+        make_requirements(
+            load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), hosts("a")
+        ).gpus
+        == 1
     )
 
 
@@ -68,12 +72,12 @@ def test_engines_that_share_a_host_add_up() -> None:
         "engines={p: {nodes: 1, ranks_per_node: 2, role: prefill}, d: {nodes: 1, ranks_per_node: 4,"
         " role: decode}}"
     )
-    needs = make_needs(load_recipe("dsr1-dep", [engines]), hosts("a"))
+    needs = make_requirements(load_recipe("dsr1-dep", [engines]), hosts("a"))
     assert (needs.on("a").gpus, needs.gpus, needs.transfers_kv) == (6, 6, True)
 
 
 def test_a_host_alone_is_judged_for_a_plan_of_several() -> None:
-    needs = make_needs(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
+    needs = make_requirements(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
     assert (needs.gpus, needs.hosts, needs.shares[0].expert_ranks, needs.ibgda) == (8, 2, 16, True)
 
 
@@ -89,42 +93,42 @@ def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
         "engines.decode.all2all_backend=deepep_low_latency",
     ]
     few = ["engines.decode.max_num_batched_tokens=256", "engines.decode.max_num_seqs=256"]
-    needs = make_needs(
+    needs = make_requirements(
         load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few]),
         hosts("a", "b"),
     )
     assert needs.backends == ("deepep_high_throughput", "deepep_low_latency")
     assert (needs.ibgda, needs.rdma) == (False, True)
     twice = load_recipe("dsr1-dep", ["engines.main.nodes=1", "engines.main.replicas=2"])
-    assert not make_needs(twice, hosts("a", "b")).rdma
+    assert not make_requirements(twice, hosts("a", "b")).rdma
 
 
 def test_a_host_alone_is_judged_for_engines_apart() -> None:
     engines = "engines={p: {nodes: 1, role: prefill}, d: {nodes: 2, role: decode}}"
-    needs = make_needs(load_recipe("dsr1-dep", [engines]), hosts("a"))
+    needs = make_requirements(load_recipe("dsr1-dep", [engines]), hosts("a"))
     assert (needs.on("a").gpus, [share.expert_ranks for share in needs.shares]) == (8, [8, 16])
 
 
 def test_a_rehearsal_needs_no_gpu() -> None:
-    needs = make_needs(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
+    needs = make_requirements(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
     assert (needs.gpus, needs.ibgda, needs.shares) == (0, False, ())
 
 
 def test_what_hosts_are_asked() -> None:
-    asked = make_ask(load_recipe("dsr1-dep", []), hosts("a", "b"), "10.0.0.1")
+    asked = make_facts_request(load_recipe("dsr1-dep", []), hosts("a", "b"), "10.0.0.1")
     assert (asked.leader, asked.peers, asked.pins) == ("10.0.0.1", ("a", "b"), ("ai-dynamo",))
     assert 8000 in asked.ports
-    assert parse_ask(render_ask(asked)) == asked
+    assert parse_facts_request(render_facts_request(asked)) == asked
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": ""}', "null"])
 def test_what_is_no_ask(text: str) -> None:
     with pytest.raises(ValueError, match=r"an ask is|Expecting value"):
-        parse_ask(text)
+        parse_facts_request(text)
 
 
-def seen(told: Told) -> Seen:
-    return Seen(tuple(Host(name, name) for name in told), (), (), told)
+def seen(told: FactsByHost) -> Survey:
+    return Survey(tuple(Host(name, name) for name in told), (), (), told)
 
 
 def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
@@ -136,7 +140,9 @@ def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
         refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):
         refuse_unfit(recipe, seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))
-    assert [f.check for f in judge(recipe, hosts("b"), {"b": HostError("b: gone")}, ())] == [REACH]
+    assert [f.check for f in judge_facts(recipe, hosts("b"), {"b": HostError("b: gone")}, ())] == [
+        REACH
+    ]
 
 
 def test_equal_findings_share_a_row() -> None:
@@ -146,7 +152,7 @@ def test_equal_findings_share_a_row() -> None:
         for host in ("n1", "n2", "n3")
     ]
     assert fold_rows(findings) == [
-        Row("FAIL", ("x", "y"), "n[1-3]", (("n[1-3]", "0"),), "8", "fix")
+        FindingRow("FAIL", ("x", "y"), "n[1-3]", (("n[1-3]", "0"),), "8", "fix")
     ]
 
 

@@ -9,19 +9,21 @@ from tests.unit.launcher.tell import Teller
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Fact, Facts
-from dsr1.hosts.protocol.runtime import Parser, RuntimeAnswer, RuntimeQuestion, Said
+from dsr1.hosts.protocol.runtime import CommandVerdict, FlagParser, RuntimeAnswer, RuntimeQuestion
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME, runtime_answers, runtime_fact
 from dsr1.launcher.preflight.runtime_checks import IDS, judge_runtimes
-from dsr1.launcher.preflight.runtime_probe import Asking, one_of_each
+from dsr1.launcher.preflight.runtime_probe import RuntimeProbe, one_of_each
 from dsr1.launcher.preflight.runtime_question import make_question
 from dsr1.launcher.recipe.load import load_recipe
 
 HOSTS = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth0"))
 RECIPE = load_recipe("dsr1-dep")
 ARGV = make_question(RECIPE, make_plan(RECIPE, HOSTS, "r", "f")).commands[0].argv
-WORKER = Parser("dynamo.vllm", ("--load-format", *(word for word in ARGV if word.startswith("--"))))
-FRONTEND = Parser("dynamo.frontend", ("--http-host", "--http-port", "--router-mode"))
+WORKER = FlagParser(
+    "dynamo.vllm", ("--load-format", *(word for word in ARGV if word.startswith("--")))
+)
+FRONTEND = FlagParser("dynamo.frontend", ("--http-host", "--http-port", "--router-mode"))
 KNOWN = ("VLLM_ENGINE_READY_TIMEOUT_S", "VLLM_HOST_IP", "VLLM_USE_DEEP_GEMM")
 TOLD = RuntimeAnswer("0.31.0", "1.6.1", KNOWN, (WORKER, FRONTEND), ("auto", "fastsafetensors"))
 
@@ -42,7 +44,9 @@ def one(answer: RuntimeAnswer, check: str, *changes: str) -> tuple[str, str, str
 
 
 def test_what_is_known_passes() -> None:
-    told = replace(TOLD, said=(Said("main-0", "accepted"), Said("main-1", "accepted")))
+    told = replace(
+        TOLD, said=(CommandVerdict("main-0", "accepted"), CommandVerdict("main-1", "accepted"))
+    )
     assert [(check, verdict) for check, verdict, *_ in rows(told)] == [
         (check, "PASS") for check in IDS
     ]
@@ -102,7 +106,10 @@ def test_the_frontends_flags_are_its_own() -> None:
 
 
 def test_what_vllm_refuses_is_told_in_its_words_once_for_all_ranks() -> None:
-    said = (Said("main-0", "refused", "no'; <b>"), Said("main-1", "refused", "no'; <b>"))
+    said = (
+        CommandVerdict("main-0", "refused", "no'; <b>"),
+        CommandVerdict("main-1", "refused", "no'; <b>"),
+    )
     told = RuntimeAnswer("0.31.0", "1.6.1", KNOWN, (WORKER, FRONTEND), (), said)
     assert one(told, "sw.arguments")[:2] == ("FAIL", "main (main-0, main-1): no'; <b>")
 
@@ -134,7 +141,7 @@ def test_the_simulator_has_no_vllm_to_ask() -> None:
         "--max-num-seqs",
         "--max-num-batched-tokens",
     )
-    mocker = Parser(
+    mocker = FlagParser(
         "dynamo.mocker", ("--model-path", "--model-name", "--zmq-kv-events-ports", *sizes)
     )
     told = RuntimeAnswer("", "1.6.1", (), (mocker, FRONTEND))
@@ -208,7 +215,7 @@ def test_one_host_of_each_runtime_is_asked() -> None:
     }
     assert one_of_each(told, "a") == ["a", "c"]
     teller = Teller(TOLD)
-    asking = Asking(teller, RuntimeQuestion(("python",), "m", ()), "a")
+    asking = RuntimeProbe(teller, RuntimeQuestion(("python",), "m", ()), "a")
     joined = asking.join(told)
     assert teller.asked == ["a", "c"]
     assert joined["d"] is lost

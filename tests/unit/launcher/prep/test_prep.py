@@ -11,31 +11,40 @@ from tests.unit.env.prep.seen import FIT, NEEDY, with_file
 from dsr1.env.prep.decide import IDS, decide
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.prep import Command, Edit, Journal, Kept, Outcome, Report, Seen, Setting
-from dsr1.hosts.transport.base import Answer, Link, Question, Transport
-from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, look_at_all, ports_of, undo_on_all
+from dsr1.hosts.protocol.prep import (
+    CommandStep,
+    EditRecord,
+    FileEdit,
+    HostProbe,
+    PrepJournal,
+    PrepReport,
+    StepOutcome,
+    Sysctl,
+)
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, Transport
+from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, prep_ports, probe_all, undo_on_all
 from dsr1.launcher.prep.render import (
     diff_of,
-    fold,
+    fold_hosts,
+    group_hosts,
     grouped,
-    make_cards,
-    render_card,
     render_end,
+    render_host_group,
     render_journal,
     render_report,
-    shown,
+    show_steps,
 )
 from dsr1.launcher.recipe.load import load_recipe
 
 PORTS = (8000, 20003)
 
 
-def card_lines(made: dict[str, Seen]) -> list[str]:
-    cards = make_cards(
+def card_lines(made: dict[str, HostProbe]) -> list[str]:
+    cards = group_hosts(
         {host: decide(host, seen, PORTS) for host, seen in made.items()},
         dict.fromkeys(made, "Ubuntu"),
     )
-    return [line.plain for card in cards for line in render_card(card, IDS)]
+    return [line.plain for card in cards for line in render_host_group(card, IDS)]
 
 
 def test_equal_hosts_are_one() -> None:
@@ -46,13 +55,19 @@ def test_equal_hosts_are_one() -> None:
 
 
 def test_alike_is_told_once() -> None:
-    done, not_done = Report((Outcome("x", "done"),)), Report((Outcome("x", "failed", "why"),))
-    assert fold({"n1": done, "n2": not_done, "n3": done}) == [("n[1,3]", done), ("n2", not_done)]
+    done, not_done = (
+        PrepReport((StepOutcome("x", "done"),)),
+        PrepReport((StepOutcome("x", "failed", "why"),)),
+    )
+    assert fold_hosts({"n1": done, "n2": not_done, "n3": done}) == [
+        ("n[1,3]", done),
+        ("n2", not_done),
+    ]
 
 
 def test_a_diff_shows_what_changes_and_little_else() -> None:
     before = "".join(f"line {number}\n" for number in range(9))
-    edit = Edit(("c",), "", "/f", before, before.replace("line 4\n", "line 4 new\n"))
+    edit = FileEdit(("c",), "", "/f", before, before.replace("line 4\n", "line 4 new\n"))
     assert diff_of(edit) == ["@@ -4,3 +4,3 @@", " line 3", "-line 4", "+line 4 new", " line 5"]
 
 
@@ -68,17 +83,20 @@ def test_a_diff_shows_what_changes_and_little_else() -> None:
     ],
 )
 def test_a_files_text_moves_no_cursor(text: str, told: str) -> None:
-    assert shown(text) == told
-    lines = render_report("h", Report((Outcome(text, "failed", text),)), "done")
+    assert show_steps(text) == told
+    lines = render_report("h", PrepReport((StepOutcome(text, "failed", text),)), "done")
     assert f"{told}: {told}" in [line.plain for line in lines][1]
 
 
 def test_steps_stand_with_their_files() -> None:
-    limits, variables = Edit(("a", "b"), "", "/l", None, ""), Edit(("b", "c"), "", "/s", None, "")
+    limits, variables = (
+        FileEdit(("a", "b"), "", "/l", None, ""),
+        FileEdit(("b", "c"), "", "/s", None, ""),
+    )
     setting, command, other = (
-        Setting(("b",), "", "x", "0", "1"),
-        Command(("a",), "", ("m",)),
-        Command(("d",), "", ("n",)),
+        Sysctl(("b",), "", "x", "0", "1"),
+        CommandStep(("a",), "", ("m",)),
+        CommandStep(("d",), "", ("n",)),
     )
     assert grouped([limits, variables, setting, command, other]) == [
         [limits, command],
@@ -88,7 +106,7 @@ def test_steps_stand_with_their_files() -> None:
 
 
 def test_the_end_says_what_is_next() -> None:
-    def end(seen: Seen, applied: bool = False) -> list[str]:
+    def end(seen: HostProbe, applied: bool = False) -> list[str]:
         return [line.plain for line in render_end({"n1": decide("n1", seen, PORTS)}, applied)]
 
     assert end(FIT) == ["Nothing to change."]
@@ -100,13 +118,15 @@ def test_the_end_says_what_is_next() -> None:
 
 def test_what_would_be_taken_back() -> None:
     kept = (
-        Kept("/etc/a", "", ("x",), settle=("systemctl", "daemon-reload")),
-        Kept("/etc/b", "y", ("x",), "b"),
+        EditRecord("/etc/a", "", ("x",), settle=("systemctl", "daemon-reload")),
+        EditRecord("/etc/b", "y", ("x",), "b"),
     )
-    done = Command((), "", ("mount", "-o", "a b"), ("umount", "a b"))
+    done = CommandStep((), "", ("mount", "-o", "a b"), ("umount", "a b"))
     lines = [
         line.plain
-        for line in render_journal("n1", Journal(kept, (Setting((), "", "k", "", "1"),), (done,)))
+        for line in render_journal(
+            "n1", PrepJournal(kept, (Sysctl((), "", "k", "", "1"),), (done,))
+        )
     ]
     assert lines[1:-1] == [
         "  restore /etc/b",
@@ -120,15 +140,15 @@ def test_what_would_be_taken_back() -> None:
 class Told(Transport):
     """Answers as it is told to, and keeps what it was asked."""
 
-    def __init__(self, answer: Callable[[Question], Answer]) -> None:
+    def __init__(self, answer: Callable[[AgentVerb], CommandResult]) -> None:
         self._answer = answer
-        self.asked: list[Question] = []
+        self.asked: list[AgentVerb] = []
 
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         self.asked.append(question)
         return self._answer(question)
 
-    def attach(self, host: str, since: int) -> Link:
+    def attach(self, host: str, since: int) -> AgentLink:
         raise NotImplementedError
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
@@ -136,18 +156,18 @@ class Told(Transport):
 
 
 def saying(value: object) -> Told:
-    return Told(lambda question: Answer(0, json.dumps(value).encode(), b""))
+    return Told(lambda question: CommandResult(0, json.dumps(value).encode(), b""))
 
 
 def test_a_look_travels_as_it_is() -> None:
     seen = with_file(FIT, "/etc/x", "caf\udce9 \x00 \u2028")
     transport = saying(asdict(seen))
-    assert look_at_all(transport, ["a"]) == {"a": seen}
+    assert probe_all(transport, ["a"]) == {"a": seen}
     assert not transport.asked[0].as_root
 
 
 def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
-    told = look_at_all(
+    told = probe_all(
         saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"]
     )
     assert isinstance(told["a"], HostError)
@@ -159,7 +179,7 @@ def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
 @pytest.mark.parametrize(("uid", "as_root"), [(0, False), (1000, True)])
 def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) -> None:
     seen = {"a": replace(NEEDY, session=replace(NEEDY.session, uid=uid)), "b": FIT}
-    transport = saying(asdict(Report((Outcome("x", "done"),))))
+    transport = saying(asdict(PrepReport((StepOutcome("x", "done"),))))
     steps = {host: decide(host, one, PORTS).steps for host, one in seen.items()}
     assert list(apply_to_all(transport, seen, steps)) == ["a"]
     assert undo_on_all(transport, seen) == {}
@@ -178,7 +198,9 @@ def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) ->
 )
 def test_how_sudo_fails(words: bytes, told: str) -> None:
     steps = decide("a", NEEDY, PORTS).steps
-    done = apply_to_all(Told(lambda question: Answer(1, b"", words)), {"a": NEEDY}, {"a": steps})
+    done = apply_to_all(
+        Told(lambda question: CommandResult(1, b"", words)), {"a": NEEDY}, {"a": steps}
+    )
     assert isinstance(done["a"], HostError)
     assert told in str(done["a"])
 
@@ -187,13 +209,13 @@ def test_how_sudo_fails(words: bytes, told: str) -> None:
 def test_ports_are_those_of_the_whole_deployment_whatever_hosts_are_prepared(recipe: str) -> None:
     loaded = load_recipe(recipe, [])
     one, four = (
-        ports_of(loaded, [Access(f"n{number}", f"n{number}") for number in range(count)])
+        prep_ports(loaded, [Access(f"n{number}", f"n{number}") for number in range(count)])
         for count in (1, 4)
     )
     assert set(one) <= set(four)
     assert loaded.frontend.port in one
     assert (one == four) == (recipe == "dsr1-disagg-h100")
-    assert set(ports_of(loaded, [])) <= set(four)
+    assert set(prep_ports(loaded, [])) <= set(four)
 
 
 def test_parts_are_chosen_like_checks() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe.layers import place_of
-from dsr1.launcher.recipe.load import Changes, resolve_recipe
+from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 
 BASE = """name: base
 model: {path: /m}
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_recipe_keeps_what_it_extends(folder: Path) -> None:
     """A file that is extended lies beside the one that names it."""
-    found = resolve_recipe(str(folder / "own.yaml"), Changes())
+    found = resolve_recipe(str(folder / "own.yaml"), RecipeChanges())
     main = found.recipe.engines["main"]
     assert (found.recipe.name, main.max_num_seqs, main.env) == ("own", 64, {"A": "a", "B": "c"})
     assert place_of(found.tree, ("engines", "main", "max_num_seqs")) == f"{folder}/base.yaml:6"
@@ -46,7 +46,7 @@ def test_a_recipe_keeps_what_it_extends(folder: Path) -> None:
 
 
 def test_profile_then_setting_then_option(folder: Path) -> None:
-    changes = Changes(
+    changes = RecipeChanges(
         ("small",), ("engines.main.env.A=z", "runtime.venv=/x"), model="/n: 1", venv="/v"
     )
     found = resolve_recipe(str(folder / "own.yaml"), changes)
@@ -65,13 +65,15 @@ def test_profile_then_setting_then_option(folder: Path) -> None:
 def test_a_sites_own_file_is_a_profile(folder: Path) -> None:
     site = folder / "site.yaml"
     site.write_text("runtime:\n  env: {HF_HOME: /scratch}\nports: {base: 21000}\n")
-    found = resolve_recipe(str(folder / "own.yaml"), Changes((str(site),)))
+    found = resolve_recipe(str(folder / "own.yaml"), RecipeChanges((str(site),)))
     assert (found.recipe.ports.base, found.recipe.runtime.env) == (21000, {"HF_HOME": "/scratch"})
     assert place_of(found.tree, ("ports", "base")) == f"{site}:3"
 
 
 def test_a_setting_replaces_a_mapping_whole(folder: Path) -> None:
-    found = resolve_recipe(str(folder / "own.yaml"), Changes(settings=("engines.main={nodes: 2}",)))
+    found = resolve_recipe(
+        str(folder / "own.yaml"), RecipeChanges(settings=("engines.main={nodes: 2}",))
+    )
     assert (found.recipe.engines["main"].nodes, found.recipe.engines["main"].env) == (2, {})
 
 
@@ -79,12 +81,12 @@ def test_the_models_own_config_tells_its_experts(folder: Path) -> None:
     model = folder / "m"
     model.mkdir()
     (model / "config.json").write_text('{"n_routed_experts": 16}')
-    found = resolve_recipe(str(folder / "own.yaml"), Changes(model=str(model)))
+    found = resolve_recipe(str(folder / "own.yaml"), RecipeChanges(model=str(model)))
     assert found.recipe.model.routed_experts == 16
     (model / "config.json").write_bytes(b"\xff[")
     assert (
         resolve_recipe(
-            str(folder / "own.yaml"), Changes(model=str(model))
+            str(folder / "own.yaml"), RecipeChanges(model=str(model))
         ).recipe.model.routed_experts
         is None
     )
@@ -119,13 +121,13 @@ def test_the_models_own_config_tells_its_experts(folder: Path) -> None:
 def test_layers_that_are_none(folder: Path, text: str, wanted: str) -> None:
     (folder / "own.yaml").write_text(text)
     with pytest.raises(InputError, match=wanted):
-        resolve_recipe(str(folder / "own.yaml"), Changes())
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges())
 
 
 @pytest.mark.parametrize("setting", ["a", "=1", "a..b=1", "name.x=1", "engines.main.env.A.b=1"])
 def test_settings_that_are_none(folder: Path, setting: str) -> None:
     with pytest.raises(InputError, match=f"--set {setting.split('=')[0]}"):
-        resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges(settings=(setting,)))
 
 
 def test_a_chain_of_recipes_has_an_end(folder: Path) -> None:
@@ -134,24 +136,27 @@ def test_a_chain_of_recipes_has_an_end(folder: Path) -> None:
     with pytest.raises(
         InputError, match=r"c33\.yaml:2: extends: c34\.yaml is more than 32 recipes below"
     ):
-        resolve_recipe(str(folder / "c0.yaml"), Changes())
+        resolve_recipe(str(folder / "c0.yaml"), RecipeChanges())
 
 
 def test_a_file_without_end_is_no_recipe() -> None:
     with pytest.raises(InputError, match="larger than"):
-        resolve_recipe("/dev/zero", Changes())
+        resolve_recipe("/dev/zero", RecipeChanges())
 
 
 def test_a_recipe_can_be_looked_at_without_its_variables() -> None:
-    assert resolve_recipe("tiny", Changes(keep_unset=True)).recipe.model.path == "$DSR1_TINY_MODEL"
+    assert (
+        resolve_recipe("tiny", RecipeChanges(keep_unset=True)).recipe.model.path
+        == "$DSR1_TINY_MODEL"
+    )
     with pytest.raises(InputError, match="needs the environment variable DSR1_TINY_MODEL"):
-        resolve_recipe("tiny", Changes())
+        resolve_recipe("tiny", RecipeChanges())
 
 
 def test_yaml_that_is_too_deep_is_an_error_like_any_other(folder: Path) -> None:
     (folder / "own.yaml").write_text("a: " + "[" * 100_000)
     with pytest.raises(InputError, match=r"own\.yaml"):
-        resolve_recipe(str(folder / "own.yaml"), Changes())
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges())
 
 
 @pytest.mark.parametrize(
@@ -161,21 +166,25 @@ def test_a_variable_is_text_as_it_is_written(folder: Path, written: str) -> None
     wanted = written.strip('"')
     (folder / "own.yaml").write_text(OWN.replace("B: c", f"B: {written}"))
     assert (
-        resolve_recipe(str(folder / "own.yaml"), Changes()).recipe.engines["main"].env["B"]
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges()).recipe.engines["main"].env["B"]
         == wanted
     )
     for setting in (f"engines.main.env.A={written}", f"engines.main.env={{A: {written}}}"):
-        found = resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
+        found = resolve_recipe(str(folder / "own.yaml"), RecipeChanges(settings=(setting,)))
         assert found.recipe.engines["main"].env["A"] == wanted
 
 
 def test_an_engine_may_be_called_env(folder: Path) -> None:
     (folder / "own.yaml").write_text("name: a\nmodel: {path: /m}\nengines:\n  env: {nodes: 2}\n")
-    assert resolve_recipe(str(folder / "own.yaml"), Changes()).recipe.engines["env"].nodes == 2
+    assert (
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges()).recipe.engines["env"].nodes == 2
+    )
 
 
 def test_a_setting_may_be_empty_text(folder: Path) -> None:
-    found = resolve_recipe(str(folder / "own.yaml"), Changes(settings=("engines.main.env.A=",)))
+    found = resolve_recipe(
+        str(folder / "own.yaml"), RecipeChanges(settings=("engines.main.env.A=",))
+    )
     assert found.recipe.engines["main"].env["A"] == ""
 
 
@@ -197,4 +206,4 @@ def test_a_setting_may_be_empty_text(folder: Path) -> None:
 )
 def test_a_setting_is_as_strict_as_a_file(folder: Path, setting: str, wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
-        resolve_recipe(str(folder / "own.yaml"), Changes(settings=(setting,)))
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges(settings=(setting,)))

@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.recipe.load import Changes, built_in_recipes, parse_recipe, resolve_recipe
+from dsr1.launcher.recipe.load import RecipeChanges, built_in_recipes, parse_recipe, resolve_recipe
 
 GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
 
@@ -79,7 +79,7 @@ def test_changes_reach_any_key() -> None:
 
 @pytest.mark.parametrize("name", sorted(built_in_recipes()))
 def test_built_in_recipes_are_good(name: str) -> None:
-    assert resolve_recipe(name, Changes(model="/m", venv="/v")).recipe.name == name
+    assert resolve_recipe(name, RecipeChanges(model="/m", venv="/v")).recipe.name == name
 
 
 def test_unset_variable_is_named() -> None:

@@ -7,8 +7,8 @@ from dsr1.env.model_memory import parse_shape
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.topology import make_topology
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.requirements import make_share
-from dsr1.launcher.recipe.load import Changes, resolve_recipe
+from dsr1.launcher.preflight.requirements import make_engine_shape
+from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 
 H100, H200 = 81559 * 2**20, 143771 * 2**20  # what NVML says of them
 R1 = {
@@ -21,10 +21,10 @@ R1 = {
 
 
 def judged(recipe: str, hosts: int, gpu: int, profile: str = "") -> dict[str, tuple[str, str]]:
-    chosen = resolve_recipe(recipe, Changes((profile,) if profile else (), model="/m")).recipe
+    chosen = resolve_recipe(recipe, RecipeChanges((profile,) if profile else (), model="/m")).recipe
     places = [Host(f"n{number}", f"10.0.0.{number}", "eth0") for number in range(hosts)]
     plan, shape = make_plan(chosen, places, "r", "/run/r"), parse_shape(R1)
-    shares = [make_share(group, plan) for group in make_topology(chosen, places).groups]
+    shares = [make_engine_shape(group, plan) for group in make_topology(chosen, places).groups]
     verdicts = {
         share.engine: fit(shape, share, make_batch(share, shape, "0.31.0"), gpu) for share in shares
     }

@@ -10,8 +10,8 @@ import pytest
 
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
-from dsr1.launcher.operate.status import phases, refuse_unplanned, stand
-from dsr1.launcher.preflight.survey import Seen
+from dsr1.launcher.operate.status import phases, refuse_unplanned, run_status
+from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run import launch as launching
@@ -46,7 +46,7 @@ def surveyed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], 
     it."""
 
     def use(instead: Callable[[], None]) -> None:
-        def survey(*_: object) -> Seen:
+        def survey(*_: object) -> Survey:
             instead()
             raise AssertionError("the survey should have ended the launch")
 
@@ -119,7 +119,7 @@ def test_a_run_that_still_asks_its_hosts_is_told_as_starting(
         (run,) = list_runs()
         assert run.supervisor() == os.getpid()
         assert phases([run]) == {"r1": "starting"}
-        assert stand(run).alive == ()
+        assert run_status(run).alive == ()
         with pytest.raises(LaunchFailed, match="starting, and has no processes"):
             refuse_unplanned(run)
         raise InputError("seen")

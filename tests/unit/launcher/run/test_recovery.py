@@ -10,9 +10,14 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.recovery import Remains, hosts_to_end, parse_remains, read_remains
+from dsr1.launcher.run.recovery import (
+    RecoveryInfo,
+    hosts_to_end,
+    parse_recovery_info,
+    read_recovery_info,
+)
 from dsr1.launcher.run.stop import stop_run
-from dsr1.launcher.run.store import Run, State
+from dsr1.launcher.run.store import Run, RunState
 
 WAYS = (Access("a", "a.example"), Access("b", "b.example", port=22))
 UNREADABLE = [
@@ -30,7 +35,7 @@ UNREADABLE = [
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     run = Run(tmp_path)
-    run.save(State("ready", 1.0))
+    run.save(RunState("ready", 1.0))
     return run
 
 
@@ -46,19 +51,19 @@ def write(run: Run, name: str, text: str) -> None:
 def test_settings_of_another_version_still_tell_the_way() -> None:
     hosts = [asdict(way) | {"color": "red"} for way in WAYS]
     told = {"python": "/v/bin/python", "hosts": hosts, "replaced": ["c"], "new": {"x": 1}}
-    assert parse_remains(json.dumps(told)) == Remains("/v/bin/python", WAYS, ("c",))
+    assert parse_recovery_info(json.dumps(told)) == RecoveryInfo("/v/bin/python", WAYS, ("c",))
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_settings_that_tell_no_way_count_as_none(run: Run, text: str) -> None:
     write(run, "settings.json", text)
-    assert read_remains(run) is None
+    assert read_recovery_info(run) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"hosts": 1}'])
 def test_without_a_plan_every_host_with_a_way_is_asked(run: Run, text: str) -> None:
     write(run, "plan.json", text)
-    assert hosts_to_end(run, Remains("python", WAYS, ("c",))) == ("a", "b", "c")
+    assert hosts_to_end(run, RecoveryInfo("python", WAYS, ("c",))) == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
@@ -84,5 +89,5 @@ def test_other_machines_without_a_way_to_them_may_still_run(run: Run) -> None:
 @pytest.mark.parametrize(("left", "told"), [((), 0), (("far: main-0",), 1)])
 def test_what_its_supervisor_has_ended_is_over(run: Run, left: tuple[str, ...], told: int) -> None:
     plan_on(run, Host("far", "10.0.0.1"))
-    run.save(State("stopped", 1.0, left=left))
+    run.save(RunState("stopped", 1.0, left=left))
     assert len(stop_run(run)) == told

@@ -9,13 +9,13 @@ from tests.unit.env.hgx import make_facts
 
 from dsr1.hosts.errors import CheckFailed, HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Value, to_plain
-from dsr1.hosts.transport.base import Answer, Link, Question, Transport
-from dsr1.launcher.preflight.survey import Seen
+from dsr1.hosts.protocol.fact import FactValue, to_plain
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, Transport
+from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.launch import make_settings
-from dsr1.launcher.run.spares import take_places
-from dsr1.launcher.run.store import Settings
+from dsr1.launcher.run.spares import take_spares
+from dsr1.launcher.run.store import RunSettings
 
 A, B, C, D = (Host(name, f"10.0.0.{number}", "eth0") for number, name in enumerate("abcd", 1))
 RECIPE = load_recipe("dsr1-dep", [])
@@ -24,29 +24,31 @@ RECIPE = load_recipe("dsr1-dep", [])
 class Hosts(Transport):
     """Hosts that answer with what they are made of; one without is not reached."""
 
-    def __init__(self, **changes: dict[str, Value]) -> None:
+    def __init__(self, **changes: dict[str, FactValue]) -> None:
         self.changes, self.asked = changes, list[str]()
 
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         self.asked.append(host)
         if host not in self.changes:
             raise HostError(f"{host}: no route to it")
-        return Answer(0, json.dumps(to_plain(make_facts(**self.changes[host]))).encode(), b"")
+        return CommandResult(
+            0, json.dumps(to_plain(make_facts(**self.changes[host]))).encode(), b""
+        )
 
-    def attach(self, host: str, since: int) -> Link:
+    def attach(self, host: str, since: int) -> AgentLink:
         raise HostError(f"{host}: nothing to attach to")
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return iter(())
 
 
-def settings(*checks: str) -> Settings:
-    return make_settings(RECIPE, Seen((A, B), (C, D), (), {}), checks)
+def settings(*checks: str) -> RunSettings:
+    return make_settings(RECIPE, Survey((A, B), (C, D), (), {}), checks)
 
 
 def test_the_first_that_is_fit_takes_the_place() -> None:
     hosts = Hosts(c={"limit_nofile": 1024}, d={})
-    assert take_places(RECIPE, settings("sys.nofile"), hosts, ("b",)) == (A, D)
+    assert take_spares(RECIPE, settings("sys.nofile"), hosts, ("b",)) == (A, D)
     assert hosts.asked == ["c", "d"]
 
 
@@ -55,15 +57,15 @@ def test_without_a_fit_one_each_is_told_with_its_reason() -> None:
         CheckFailed,
         match=r"no spare is left for b\nc: sys.nofile: at most 1024 files.*\nd: host.reach",
     ):
-        take_places(RECIPE, settings("sys.nofile"), Hosts(c={"limit_nofile": 1024}), ("b",))
+        take_spares(RECIPE, settings("sys.nofile"), Hosts(c={"limit_nofile": 1024}), ("b",))
 
 
 def test_a_run_that_was_launched_unchecked_looks_at_no_spare() -> None:
     hosts = Hosts()
-    assert take_places(RECIPE, settings(), hosts, ("a",)) == (C, B)
+    assert take_spares(RECIPE, settings(), hosts, ("a",)) == (C, B)
     assert hosts.asked == []
 
 
 def test_too_few_spares() -> None:
     with pytest.raises(CheckFailed, match="no spare is left for a, b"):
-        take_places(RECIPE, replace(settings(), spares=(C,)), Hosts(), ("a", "b"))
+        take_spares(RECIPE, replace(settings(), spares=(C,)), Hosts(), ("a", "b"))

@@ -10,7 +10,7 @@ from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.fact import Fact
 from dsr1.launcher.cli.smoke import smoke
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import Run, State, find_run, list_runs, new_run
+from dsr1.launcher.run.store import Run, RunState, find_run, list_runs, new_run
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 def test_the_newest_run_is_the_one_launched_last(three: list[Run]) -> None:
     """Whatever else is written into the folder of an older one."""
     for run in reversed(three):
-        run.save(State("ready", 1.0))
+        run.save(RunState("ready", 1.0))
         run.record_supervisor(os.getpid())
     assert [run.name for run in list_runs()] == ["c", "a", "b"]
     assert find_run(None).name == "b"
@@ -86,6 +86,6 @@ def test_the_recipe_is_read_as_it_was_written(three: list[Run]) -> None:
 
 @pytest.mark.parametrize("phase", ["stopped", "failed"])
 def test_smoke_says_that_a_run_has_ended(three: list[Run], phase: str) -> None:
-    three[2].save(State(phase, 1.0, reason="asked to stop"))
+    three[2].save(RunState(phase, 1.0, reason="asked to stop"))
     with pytest.raises(LaunchFailed, match=f"b: {phase}, and answers nothing. asked to stop"):
         smoke("b")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.protocol.codec import render_gone
-from dsr1.hosts.protocol.commands import Command
+from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone, Prepared, Progress, Spawned
-from dsr1.hosts.transport.base import Answer, Link, Numbered, Question, Transport
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, NumberedEvent, Transport
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.survey import unasked
+from dsr1.launcher.preflight.survey import unasked_survey
 from dsr1.launcher.recipe.load import parse_recipe
-from dsr1.launcher.run.launch import make_kept, make_settings
+from dsr1.launcher.run.launch import make_run_secrets, make_settings
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervisor import Supervisor
 
@@ -35,15 +35,15 @@ class Scripted(Transport):
     def __init__(self, told: Iterator[Event]) -> None:
         self._told = told
 
-    def ask(self, host: str, question: Question) -> Answer:
+    def ask(self, host: str, question: AgentVerb) -> CommandResult:
         out = (
             render_gone(Gone(()))
             if question.verb == "end"
             else json.dumps({"agent": "alive", "processes": {}}).encode()
         )
-        return Answer(0, out, b"")
+        return CommandResult(0, out, b"")
 
-    def attach(self, host: str, since: int) -> Link:
+    def attach(self, host: str, since: int) -> AgentLink:
         return Talk(host, self._told)
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
@@ -54,12 +54,12 @@ class Talk:
     def __init__(self, host: str, told: Iterator[Event]) -> None:
         self._host, self._told = host, told
 
-    def send(self, command: Command) -> None:
+    def send(self, command: AgentCommand) -> None:
         pass
 
-    def events(self) -> Iterator[Numbered]:
+    def events(self) -> Iterator[NumberedEvent]:
         yield from (
-            Numbered(seq, 0.0, self._host, event) for seq, event in enumerate(self._told, 1)
+            NumberedEvent(seq, 0.0, self._host, event) for seq, event in enumerate(self._told, 1)
         )
 
     def close(self) -> None:
@@ -70,10 +70,10 @@ class Talk:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
     recipe = parse_recipe(TWO_RANKS, "t.yaml")
-    site, run = unasked(recipe, ()), new_run("r1")
+    site, run = unasked_survey(recipe, ()), new_run("r1")
     run.claim(recipe, "starting")
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
-    run.fill(plan, make_settings(recipe, site, ()), make_kept(plan, site))
+    run.fill(plan, make_settings(recipe, site, ()), make_run_secrets(plan, site))
     return run
 
 

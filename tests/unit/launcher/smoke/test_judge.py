@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dsr1.launcher.smoke.completion import Reply, Target
+from dsr1.launcher.smoke.completion import Reply, SmokeTarget
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, problems
 
 PARIS = "What is the capital of France? Answer with one word."
@@ -16,7 +16,7 @@ def reply(question: str, *pieces: str, thought: str = "") -> Reply:
 
 
 def rank(number: int, *texts: str, known: tuple[Reply, ...] = ()) -> Answers:
-    return Answers(Target(f"rank {number}"), tuple(map(reply, FIXED, texts)), known)
+    return Answers(SmokeTarget(f"rank {number}"), tuple(map(reply, FIXED, texts)), known)
 
 
 def test_the_questions_stay_apart() -> None:
@@ -42,8 +42,8 @@ def test_without_a_majority_all_are_named() -> None:
 def test_an_error_and_an_empty_answer() -> None:
     told = problems(
         [
-            Answers(Target("rank 0"), error="HTTP 503: x"),
-            Answers(Target("rank 1"), (reply(FIXED[0]),)),
+            Answers(SmokeTarget("rank 0"), error="HTTP 503: x"),
+            Answers(SmokeTarget("rank 1"), (reply(FIXED[0]),)),
         ]
     )
     assert told == ["rank 0: HTTP 503: x", f"rank 1: answered {FIXED[0]!r} without a word"]
@@ -52,16 +52,18 @@ def test_an_error_and_an_empty_answer() -> None:
 def test_tokens_without_a_text_in_one_answer_of_several() -> None:
     """As random weights give them."""
     mute = replace(reply(FIXED[0], "a"), pieces=())
-    assert problems([Answers(Target("rank 0"), (mute, reply(FIXED[1], "b")))]) == []
-    assert problems([Answers(Target("rank 0"), (mute,))]) == [
+    assert problems([Answers(SmokeTarget("rank 0"), (mute, reply(FIXED[1], "b")))]) == []
+    assert problems([Answers(SmokeTarget("rank 0"), (mute,))]) == [
         f"rank 0: answered {FIXED[0]!r} without a word"
     ]
 
 
 def test_one_token_over_and_over() -> None:
-    stuck = Answers(Target("rank 0"), tuple(reply(question, "!", "!", "!") for question in FIXED))
+    stuck = Answers(
+        SmokeTarget("rank 0"), tuple(reply(question, "!", "!", "!") for question in FIXED)
+    )
     assert problems([stuck]) == ["rank 0: repeats one token, '!', whatever it is asked"]
-    once = Answers(Target("rank 0"), (*stuck.fixed[:-1], reply(FIXED[-1], "!", "?")))
+    once = Answers(SmokeTarget("rank 0"), (*stuck.fixed[:-1], reply(FIXED[-1], "!", "?")))
     assert problems([once]) == []
 
 
@@ -71,7 +73,7 @@ def test_reasoning_that_the_server_keeps_apart_counts_as_said() -> None:
 
     def thinking(name: str, *thoughts: str) -> Answers:
         return Answers(
-            Target(name),
+            SmokeTarget(name),
             tuple(replace(reply(question), tokens=2, thoughts=thoughts) for question in FIXED),
         )
 
@@ -84,7 +86,7 @@ def test_reasoning_that_the_server_keeps_apart_counts_as_said() -> None:
 
 def test_simulated_words_need_not_mean_anything() -> None:
     assert problems([rank(0, "a"), rank(1, "b")], meant=False) == []
-    assert problems([Answers(Target("rank 0"), error="x")], meant=False) == ["rank 0: x"]
+    assert problems([Answers(SmokeTarget("rank 0"), error="x")], meant=False) == ["rank 0: x"]
 
 
 @pytest.mark.parametrize(

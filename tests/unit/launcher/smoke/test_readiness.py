@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dsr1.launcher.plan.plan import Service
-from dsr1.launcher.smoke.readiness import await_answer, generate_workers, look
+from dsr1.launcher.plan.plan import ServiceTarget
+from dsr1.launcher.smoke.readiness import await_answer, frontend_state, generate_workers
 
 LISTED = {"data": [{"id": "m"}]}
 CHATTED = {"choices": [{"message": {"content": "hello"}}]}
@@ -35,11 +35,11 @@ class Front(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def service() -> Iterator[ServiceTarget]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
-        yield Service("127.0.0.1", server.server_port, "m", 1, namespace="mine")
+        yield ServiceTarget("127.0.0.1", server.server_port, "m", 1, namespace="mine")
         server.shutdown()
         serving.join()
 
@@ -63,7 +63,7 @@ def test_other_namespaces_and_endpoints_do_not_count() -> None:
     assert generate_workers({}, "mine") == {}
 
 
-def test_what_stands_between_is_told_once(service: Service) -> None:
+def test_what_stands_between_is_told_once(service: ServiceTarget) -> None:
     Front.answers = {
         "/health": [health(), health(), health(7)],
         "/v1/models": [(200, {}), (200, LISTED)],
@@ -84,15 +84,15 @@ def test_what_stands_between_is_told_once(service: Service) -> None:
     ]
 
 
-def test_nobody_waits_for_an_answer_once_it_is_over(service: Service) -> None:
+def test_nobody_waits_for_an_answer_once_it_is_over(service: ServiceTarget) -> None:
     Front.answers = {"/health": [health()]}
     over = threading.Event()
     assert not await_answer(service, 5, over, lambda _: over.set())
 
 
-def test_a_look_tells_what_is_gone(service: Service) -> None:
+def test_a_look_tells_what_is_gone(service: ServiceTarget) -> None:
     Front.answers = {"/health": [health(7), health()], "/v1/models": [(200, LISTED)]}
-    assert look(service) == ""
-    assert look(service) == "0 of 1 workers registered"
-    gone = Service("127.0.0.1", 1, "m", 1)
-    assert look(gone) == "the frontend doesn't answer (ConnectError)"
+    assert frontend_state(service) == ""
+    assert frontend_state(service) == "0 of 1 workers registered"
+    gone = ServiceTarget("127.0.0.1", 1, "m", 1)
+    assert frontend_state(gone) == "the frontend doesn't answer (ConnectError)"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from dsr1.launcher.plan.plan import Service, Worker
-from dsr1.launcher.smoke.completion import Reply, Target, ask
-from dsr1.launcher.smoke.run import Seat, finished, pair, smoke_all, worker_id
+from dsr1.launcher.plan.plan import RegisteredWorker, ServiceTarget
+from dsr1.launcher.smoke.completion import Reply, SmokeTarget, ask_completion
+from dsr1.launcher.smoke.run import SmokeRank, finished, pair, smoke_all, worker_id
 
 METRICS = """# TYPE vllm:request_success_total counter
 vllm:request_success_total{engine="0",finished_reason="stop",worker_id="f479e0c2dca26933"} 1.0
@@ -16,7 +16,9 @@ vllm:request_success_total{engine="0",finished_reason="length",worker_id="f479e0
 vllm:request_success_total{engine="1",finished_reason="length",worker_id="f479e0c2dca26933"} 4.0
 """
 NUMBER = 17616358544966314291
-SERVICE = Service("h", 8000, "m", 1, (Worker("main-0", (0, 1), "http://h:1/metrics"),))
+SERVICE = ServiceTarget(
+    "h", 8000, "m", 1, (RegisteredWorker("main-0", (0, 1), "http://h:1/metrics"),)
+)
 
 
 def stream(*chunks: Mapping[str, object] | str) -> str:
@@ -29,17 +31,17 @@ def said(text: str, **more: object) -> dict[str, object]:
     return {"choices": [{"delta": {"content": text, **more}}]}
 
 
-ANYBODY = Target()
+ANYBODY = SmokeTarget()
 USAGE = {"choices": [], "usage": {"completion_tokens": 2}}
 
 
-def asked_of(answer: str, target: Target) -> Reply | Exception:
+def asked_of(answer: str, target: SmokeTarget) -> Reply | Exception:
     """The reply to an answer of the server, or the error."""
     with httpx.Client(
         transport=httpx.MockTransport(lambda _: httpx.Response(200, text=answer))
     ) as client:
         try:
-            return ask(SERVICE, client, target, "Why?", 4)
+            return ask_completion(SERVICE, client, target, "Why?", 4)
         except ValueError as error:
             return error
 
@@ -80,7 +82,7 @@ def test_a_stream_that_is_none(answer: str) -> None:
 
 def test_another_worker_in_place_of_the_one_asked() -> None:
     other = {**said("a"), "nvext": {"worker_id": {"decode_worker_id": 8}}}
-    error = asked_of(stream(other), Target("x", 7, 0))
+    error = asked_of(stream(other), SmokeTarget("x", 7, 0))
     assert "decode_worker_id 8 answered in place of 7" in str(error)
 
 
@@ -92,8 +94,8 @@ def test_apart_both_are_chosen_by_their_own_names() -> None:
         return httpx.Response(200, text=stream(said("a"), USAGE))
 
     with httpx.Client(transport=httpx.MockTransport(serve)) as client:
-        ask(SERVICE, client, Target("x", 7, 0), "Why?", 4)
-        ask(SERVICE, client, Target("x", 7, 0, 9, 3), "Why?", 4)
+        ask_completion(SERVICE, client, SmokeTarget("x", 7, 0), "Why?", 4)
+        ask_completion(SERVICE, client, SmokeTarget("x", 7, 0, 9, 3), "Why?", 4)
     told = {"extra_fields": ["worker_id"]}
     assert seen == [
         {"backend_instance_id": 7, "dp_rank": 0, **told},
@@ -123,11 +125,11 @@ def test_each_rank_of_vllms_own_servers_is_asked() -> None:
         return httpx.Response(200, text=stream(said("a"), USAGE))
 
     workers = tuple(
-        Worker(f"m-{h}", r, f"http://{h}/metrics", url=f"http://{h}")
+        RegisteredWorker(f"m-{h}", r, f"http://{h}/metrics", url=f"http://{h}")
         for h, r in (("a", (0, 1)), ("b", (2, 3)))
     )
     with httpx.Client(transport=httpx.MockTransport(serve)) as client:
-        answers = smoke_all(Service("h", 8000, "m", None, workers), client, known=False)
+        answers = smoke_all(ServiceTarget("h", 8000, "m", None, workers), client, known=False)
     assert [one.target.name for one in answers] == [
         f"rank {n} of m-{h}" for n, h in enumerate("aabb")
     ]
@@ -159,12 +161,12 @@ def test_silence_is_told_with_its_length_and_a_mute_worker_by_name() -> None:
 
 def test_every_seat_is_asked() -> None:
     decode, prefill = (
-        [Seat(f"d{n}", n, n) for n in range(2)],
-        [Seat(f"p{n}", 10 + n, n) for n in range(3)],
+        [SmokeRank(f"d{n}", n, n) for n in range(2)],
+        [SmokeRank(f"p{n}", 10 + n, n) for n in range(3)],
     )
     targets = pair(decode, prefill)
     assert [(target.worker, target.prefill) for target in targets] == [(0, 10), (1, 11), (0, 12)]
-    assert pair(decode, []) == [Target("d0", 0, 0), Target("d1", 1, 1)]
+    assert pair(decode, []) == [SmokeTarget("d0", 0, 0), SmokeTarget("d1", 1, 1)]
 
 
 def test_a_rank_that_fails_is_named_and_the_others_are_asked() -> None:

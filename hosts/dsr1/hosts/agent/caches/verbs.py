@@ -17,7 +17,7 @@ from dsr1.hosts.agent.caches.jit_cache import (
 from dsr1.hosts.agent.facts.jit_cache import cache_root
 
 
-def run(verb: str, values: list[str]) -> int:
+def run_cache_verb(verb: str, values: list[str]) -> int:
     """Exit status 1 with one line on stderr when it can't be done."""
     root, *keys = values
     try:

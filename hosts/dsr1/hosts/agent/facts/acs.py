@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.files import read
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 BRIDGE = "0x0604"
 # PCI Express base specification: extended capabilities begin at 0x100; each has its id, then where
@@ -42,7 +42,7 @@ def acs_readers(root: Path) -> Iterator[Reader]:
     yield "pci.acs", f"{devices}/*/config", lambda: _validating(devices)
 
 
-def _validating(devices: Path) -> list[Value]:
+def _validating(devices: Path) -> list[FactValue]:
     """The bridges that do."""
     bridges = [
         device for device in sorted(devices.iterdir()) if read(device / "class").startswith(BRIDGE)

@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NoReturn
 
-from dsr1.hosts.protocol.fact import Reader, Value, from_wire, observe, to_plain
+from dsr1.hosts.protocol.fact import FactValue, Reader, from_wire, observe, to_plain
 
 COMMAND_S, KILLED_S, LOOK_S = 5.0, 1.0, 0.005
 MOST_BYTES, PIECE, FILES = 8 * 2**20, 65536, 1024
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Child:
+class FactsChild:
     """Begins at once. `said` is what it has said so far, also when it had to be given up."""
 
     def __init__(self, work: Callable[[], object], timeout_s: float) -> None:
@@ -88,7 +88,7 @@ def _become(work: Callable[[], object], pipe: int) -> NoReturn:
 def begin_command(argv: Sequence[str], timeout_s: float = COMMAND_S) -> Callable[[], str]:
     """Starts it; what comes back waits for its output. OSError: absent, failed or hanging, with its
     last line."""
-    child = Child(lambda: _execute(argv), timeout_s)
+    child = FactsChild(lambda: _execute(argv), timeout_s)
 
     def told() -> str:
         code = child.wait()
@@ -109,14 +109,14 @@ def _execute(argv: Sequence[str]) -> None:
         raise
 
 
-def begin(
-    work: Callable[[], Iterable[Value]], timeout_s: float
-) -> Callable[[], tuple[list[Value], str]]:
+def begin_in_child(
+    work: Callable[[], Iterable[FactValue]], timeout_s: float
+) -> Callable[[], tuple[list[FactValue], str]]:
     """Starts it; what comes back waits, and gives the values that it came to, and why there aren't
     more."""
-    child = Child(lambda: _tell(work), timeout_s)
+    child = FactsChild(lambda: _tell(work), timeout_s)
 
-    def told() -> tuple[list[Value], str]:
+    def told() -> tuple[list[FactValue], str]:
         try:
             problem = "" if (code := child.wait()) == 0 else f"its child ended with {code}"
         except (OSError, ValueError) as error:
@@ -129,7 +129,7 @@ def begin(
     return told
 
 
-def only(told: tuple[list[Value], str]) -> Value:
+def only(told: tuple[list[FactValue], str]) -> FactValue:
     """The one value of a child that has one. OSError: why there is none."""
     values, problem = told
     if not values:
@@ -141,9 +141,9 @@ def aside(readers: Iterable[Reader], timeout_s: float) -> list[Reader]:
     """The same readers, for sources that may hang: read in one child, in their order, each while
     there is time."""
     listed = list(readers)
-    told = functools.cache(begin(lambda: map(_plain, listed), timeout_s))
+    told = functools.cache(begin_in_child(lambda: map(_plain, listed), timeout_s))
 
-    def value(index: int) -> Value:
+    def value(index: int) -> FactValue:
         values, problem = told()
         if index >= len(values):
             raise OSError(problem)
@@ -155,11 +155,11 @@ def aside(readers: Iterable[Reader], timeout_s: float) -> list[Reader]:
     return [(name, source, partial(value, index)) for index, (name, source, _) in enumerate(listed)]
 
 
-def _plain(reader: Reader) -> Value:
+def _plain(reader: Reader) -> FactValue:
     return {**to_plain(observe([reader]))}
 
 
-def _tell(work: Callable[[], Iterable[Value]]) -> None:
+def _tell(work: Callable[[], Iterable[FactValue]]) -> None:
     """A line for each value; what goes wrong, be it what it may, is the last line."""
     try:
         for value in work():
@@ -168,7 +168,7 @@ def _tell(work: Callable[[], Iterable[Value]]) -> None:
         _print({"problem": str(error) or type(error).__name__})
 
 
-def _print(line: dict[str, Value]) -> None:
+def _print(line: dict[str, FactValue]) -> None:
     data = json.dumps(line).encode() + b"\n"
     while data:
         data = data[os.write(1, data) :]

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin, only
-from dsr1.hosts.agent.facts.mounts import file_system, nearest
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.agent.facts.children import begin_in_child, only
+from dsr1.hosts.agent.facts.mounts import file_system_of, nearest
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 DISK_S = 3.0
 STALE = ("nccl-*", "psm_*", "sem.*", "vllm*", "torch_*")
@@ -21,9 +21,12 @@ def disk_readers(root: Path, folders: Sequence[str]) -> list[Reader]:
     """They begin here. One that hangs takes nothing from the others: each has a child of its
     own."""
     info, shm = root / "proc/self/mountinfo", root / "dev/shm"
-    looks = {path: begin(partial(look_at, path, info), DISK_S) for path in dict.fromkeys(folders)}
-    free = begin(lambda: iter([free_bytes(shm)]), DISK_S)
-    stale = begin(lambda: iter([find_stale(shm)]), DISK_S)
+    looks = {
+        path: begin_in_child(partial(disk_usage, path, info), DISK_S)
+        for path in dict.fromkeys(folders)
+    }
+    free = begin_in_child(lambda: iter([free_bytes(shm)]), DISK_S)
+    stale = begin_in_child(lambda: iter([find_stale(shm)]), DISK_S)
     return [
         ("disks", str(info), lambda: {path: _result(look()) for path, look in looks.items()}),
         ("memory.shm_free", str(shm), lambda: only(free())),
@@ -31,19 +34,19 @@ def disk_readers(root: Path, folders: Sequence[str]) -> list[Reader]:
     ]
 
 
-def _result(told: tuple[list[Value], str]) -> Value:
+def _result(told: tuple[list[FactValue], str]) -> FactValue:
     values, problem = told
     return {"problem": problem or "nothing was told"} if problem or not values else values[0]
 
 
-def look_at(path: str, info: Path) -> Iterator[Value]:
+def disk_usage(path: str, info: Path) -> Iterator[FactValue]:
     """`path` may begin with `~`. Where it isn't yet, the folder above it is told of: it will be
     made there."""
     folder = Path(path).expanduser().absolute()
     there = nearest(folder)
     seen = os.statvfs(there)
     yield {
-        **file_system(folder, info),
+        **file_system_of(folder, info),
         "inodes_free": seen.f_favail,
         "inodes": seen.f_files,
         "writable": os.access(there, os.W_OK | os.X_OK),
@@ -56,7 +59,7 @@ def free_bytes(path: Path) -> int:
     return seen.f_bavail * seen.f_frsize
 
 
-def find_stale(shm: Path) -> Value:
+def find_stale(shm: Path) -> FactValue:
     """Files of this user that runs left: no process, as far as we may see, still maps them."""
     mine = {str(file): _size_if_ours(file) for kind in STALE for file in shm.glob(kind)}
     pids = os.listdir("/proc") if mine else ()  # noqa: PTH208 - thousands of Paths

@@ -19,14 +19,14 @@ from dsr1.hosts.agent.facts.pci import pci_readers
 from dsr1.hosts.agent.facts.software import library_readers, software_readers
 from dsr1.hosts.agent.facts.system import command_readers, system_readers
 from dsr1.hosts.protocol.fact import Fact, observe
-from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.protocol.facts_request import FactsRequest
 
 ROOT = Path("/")
-NOTHING = Ask()
+NOTHING = FactsRequest()
 MODEL_S = 30.0
 
 
-def gather_facts(ask: Ask = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
+def gather_facts(ask: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
     """What may hang begins first, in children with a time limit, and is waited for last."""
     slow = [
         *growth_readers(root, ask.sample_s),

@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.agent.facts.children import begin, only
+from dsr1.hosts.agent.facts.children import begin_in_child, only
 from dsr1.hosts.agent.facts.nvml import ask_nvml, unknown_gpu
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 NVML_S, CUDA_S = 20.0, 40.0  # eight GPUs without persistence take cuInit ten seconds and more
-Work = Callable[[], Iterable[Value]]
+FactsWork = Callable[[], Iterable[FactValue]]
 
 
-def gpu_readers(root: Path, nvml: Work = ask_nvml, timeout_s: float = NVML_S) -> list[Reader]:
+def gpu_readers(root: Path, nvml: FactsWork = ask_nvml, timeout_s: float = NVML_S) -> list[Reader]:
     """NVML and CUDA begin here, and are waited for when they are read."""
-    told = functools.cache(begin(nvml, timeout_s))
-    cuda = begin(start_cuda, CUDA_S)
+    told = functools.cache(begin_in_child(nvml, timeout_s))
+    cuda = begin_in_child(start_cuda, CUDA_S)
     folder = root / "proc/driver/nvidia/gpus"
     return [
         ("gpu.system", "NVML", lambda: system_of(told())),
-        ("gpu.devices", "NVML", lambda: gpus_of(told())),
+        ("gpu.devices", "NVML", lambda: gpu_reader_values(told())),
         ("gpu.processes", "NVML", lambda: [describe_process(pid) for pid in pids_of(told())]),
         (
             "gpu.kernel",
@@ -33,13 +33,13 @@ def gpu_readers(root: Path, nvml: Work = ask_nvml, timeout_s: float = NVML_S) ->
     ]
 
 
-def system_of(told: tuple[list[Any], str]) -> Value:
+def system_of(told: tuple[list[Any], str]) -> FactValue:
     """OSError: NVML is absent, broken or hangs."""
     system: Any = only(told)
     return {key: value for key, value in system.items() if key != "count"}
 
 
-def gpus_of(told: tuple[list[Any], str]) -> list[Value]:
+def gpu_reader_values(told: tuple[list[Any], str]) -> list[FactValue]:
     """Every GPU that NVML counts, also those that it then told nothing of."""
     system: Any = only(told)
     count, problem = system["count"], told[1] or "not told"
@@ -53,11 +53,11 @@ def gpus_of(told: tuple[list[Any], str]) -> list[Value]:
 
 
 def pids_of(told: tuple[list[Any], str]) -> list[int]:
-    gpus: list[Any] = gpus_of(told)
+    gpus: list[Any] = gpu_reader_values(told)
     return sorted({pid for gpu in gpus for pid in gpu["processes"] or ()})
 
 
-def describe_process(pid: int) -> Value:
+def describe_process(pid: int) -> FactValue:
     """Who it is; of one that is gone, or in another PID namespace, the pid alone."""
     import psutil
 
@@ -69,7 +69,7 @@ def describe_process(pid: int) -> Value:
         return {"pid": pid, "user": "", "command": "", "alive": False}
 
 
-def start_cuda() -> Iterator[Value]:
+def start_cuda() -> Iterator[FactValue]:
     """What every worker does first; it needs the driver, its device nodes and the fabric, not a
     kernel of ours."""
     from ctypes import CDLL, byref, c_int
@@ -85,7 +85,7 @@ def _information(folder: Path) -> list[Path]:
     return [device / "information" for device in sorted(folder.iterdir())]
 
 
-def parse_gpu(text: str) -> dict[str, Value]:
+def parse_gpu(text: str) -> dict[str, FactValue]:
     """/proc/driver/nvidia/gpus/BDF/information: `Model: \t NVIDIA H100 80GB HBM3`. ValueError: it
     names no GPU."""
     rows = dict(re.findall(r"^([A-Za-z ]+):[ \t]*(.*?)[ \t]*$", text, re.MULTILINE))

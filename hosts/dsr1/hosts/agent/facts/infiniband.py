@@ -11,11 +11,11 @@ from dsr1.hosts.agent.facts.sysfs import (
     names_in,
     parse_leading,
     parse_whole,
-    printable,
+    printable_text,
     read_text,
 )
 from dsr1.hosts.protocol.adapters import Adapter, Gid, Port, to_value
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 COUNTERS = {
     "counters": (
@@ -44,7 +44,7 @@ def growth_readers(root: Path, seconds: float) -> list[Reader]:
         return []
     began, before = time.monotonic(), _all_counters(root)
 
-    def grown() -> Value:
+    def grown() -> FactValue:
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         after = _all_counters(root)
         more = {port: _grown(counts, after.get(port, {})) for port, counts in before.items()}
@@ -61,7 +61,7 @@ def _all_counters(root: Path) -> dict[str, dict[str, int]]:
     }
 
 
-def _grown(before: dict[str, int], after: dict[str, int]) -> Value:
+def _grown(before: dict[str, int], after: dict[str, int]) -> FactValue:
     """Of the counters that both looks could read."""
     return {name: after[name] - count for name, count in before.items() if name in after}
 
@@ -75,7 +75,9 @@ def read_adapters(root: Path) -> list[Adapter]:
     """No such folder: a host without adapters, or without their modules."""
     devices, verbs = root / "sys/class/infiniband", root / "sys/class/infiniband_verbs"
     nodes = {read_text(verbs / node / "ibdev"): node for node in names_in(verbs)}
-    return [_adapter(devices / name, nodes.get(printable(name), "")) for name in names_in(devices)]
+    return [
+        _adapter(devices / name, nodes.get(printable_text(name), "")) for name in names_in(devices)
+    ]
 
 
 def _has_physical(pci: Path, devices: Path) -> bool:
@@ -87,15 +89,15 @@ def _has_physical(pci: Path, devices: Path) -> bool:
 def _adapter(device: Path, verbs: str) -> Adapter:
     pci, ports = device / "device", device / "ports"
     return Adapter(
-        name=printable(device.name),
+        name=printable_text(device.name),
         place=read_place(pci),
         link=read_link(pci),
         driver=link_target(pci / "driver"),
         model=read_text(device / "hca_type"),
         firmware=read_text(device / "fw_ver"),
         is_vf=_has_physical(pci, device.parent),
-        verbs=printable(verbs),
-        netdevs=tuple(map(printable, names_in(pci / "net"))),
+        verbs=printable_text(verbs),
+        netdevs=tuple(map(printable_text, names_in(pci / "net"))),
         ports=tuple(
             _port(ports / name, number) for name in names_in(ports) if (number := parse_whole(name))
         ),

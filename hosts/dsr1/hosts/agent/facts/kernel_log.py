@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin, begin_command, only
+from dsr1.hosts.agent.facts.children import begin_command, begin_in_child, only
 from dsr1.hosts.agent.facts.files import read
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)[^)]*\): (\d+)")
 JOURNAL = (
@@ -28,11 +28,11 @@ def log_readers(root: Path) -> list[Reader]:
     return [("kernel.xids", "/dev/kmsg, else journalctl --dmesg", told)]
 
 
-def begin_log(root: Path) -> Callable[[], Value]:
+def begin_log(root: Path) -> Callable[[], FactValue]:
     """OSError: neither may be read (kernel.dmesg_restrict)."""
     kmsg = root / "dev/kmsg"
     if _opens(kmsg):
-        ring = begin(lambda: iter([read_kmsg(kmsg)]), LOG_S)
+        ring = begin_in_child(lambda: iter([read_kmsg(kmsg)]), LOG_S)
         return lambda: find_xids(str(only(ring())), time_of_record, _uptime(root))
     journal = begin_command(JOURNAL, LOG_S)
     return lambda: find_xids(journal(), time_of_line, _uptime(root))
@@ -87,13 +87,13 @@ def time_of_line(line: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def find_xids(text: str, when: Callable[[str], float | None], uptime_s: float) -> list[Value]:
+def find_xids(text: str, when: Callable[[str], float | None], uptime_s: float) -> list[FactValue]:
     """The newest last: which, on which GPU, and how many seconds ago; None where the line doesn't
     say when."""
     return list(_xids(text, when, uptime_s))[-MOST:]
 
 
-def _xids(text: str, when: Callable[[str], float | None], uptime_s: float) -> Iterator[Value]:
+def _xids(text: str, when: Callable[[str], float | None], uptime_s: float) -> Iterator[FactValue]:
     for line in text.splitlines():
         if found := XID.search(line):
             seconds = when(line)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.files import read, read_int, read_or
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 KINDS = {
     "limit.memlock": (resource.RLIMIT_MEMLOCK, "soft"),
@@ -77,7 +77,7 @@ def parse_cpu_max(text: str) -> float | None:
     return None if quota == "max" else int(quota) / int(period)
 
 
-def _tightest(root: Path, groups: Path, name: str, parse: Parse) -> Value:
+def _tightest(root: Path, groups: Path, name: str, parse: Parse) -> FactValue:
     """The least that any group from ours up to the top allows; -1: none limits it."""
     own = root / "sys/fs/cgroup" / parse_cgroup(read(groups)).lstrip("/")
     folders = [own, *own.parents][: len(own.relative_to(root / "sys/fs/cgroup").parts) + 1]

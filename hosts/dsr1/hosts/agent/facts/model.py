@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.mounts import file_system
-from dsr1.hosts.agent.facts.shards import find_folder, hub_cache, leftovers, look_at
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.agent.facts.mounts import file_system_of
+from dsr1.hosts.agent.facts.shards import find_folder, hub_cache, leftovers, list_model_files
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 
 def model_readers(model: str, root: Path) -> Iterator[Reader]:
@@ -22,9 +22,9 @@ def model_readers(model: str, root: Path) -> Iterator[Reader]:
         lambda: json.loads((_folder(model) / "config.json").read_text()),
     )
     yield "model.files", model, lambda: _files(_folder(model))
-    yield "model.leftovers", model, lambda: list[Value](leftovers(_folder(model)))
-    yield "model.fs", str(mounts), lambda: file_system(_folder(model), mounts)
-    yield "hub.cache", str(cache), lambda: {"path": str(cache), **file_system(cache, mounts)}
+    yield "model.leftovers", model, lambda: list[FactValue](leftovers(_folder(model)))
+    yield "model.fs", str(mounts), lambda: file_system_of(_folder(model), mounts)
+    yield "hub.cache", str(cache), lambda: {"path": str(cache), **file_system_of(cache, mounts)}
 
 
 def _folder(model: str) -> Path:
@@ -34,5 +34,5 @@ def _folder(model: str) -> Path:
     return folder
 
 
-def _files(folder: Path) -> Value:
-    return {name: asdict(seen) for name, seen in look_at(folder).items()}
+def _files(folder: Path) -> FactValue:
+    return {name: asdict(seen) for name, seen in list_model_files(folder).items()}

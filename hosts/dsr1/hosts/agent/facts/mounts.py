@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from dsr1.hosts.protocol.fact import Value
+from dsr1.hosts.protocol.fact import FactValue
 
 
 def parse_mounts(text: str) -> dict[str, tuple[str, str]]:
@@ -22,7 +22,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
-def mount_of(path: Path, mounts: dict[str, tuple[str, str]]) -> str:
+def mount_for(path: Path, mounts: dict[str, tuple[str, str]]) -> str:
     """The mount point that serves it. LookupError: there is none, not even `/`."""
     points = [str(step) for step in (path, *path.parents) if str(step) in mounts]
     if not points:
@@ -35,11 +35,11 @@ def nearest(path: Path) -> Path:
     return next((step for step in (path, *path.parents) if step.exists()), Path("/"))
 
 
-def file_system(path: Path, mountinfo: Path) -> dict[str, Value]:
+def file_system_of(path: Path, mountinfo: Path) -> dict[str, FactValue]:
     """Of the path, or of where it would be made: type, mount point, source, and bytes that this
     user may still use."""
     there = nearest(path.absolute()).resolve()
     mounts = parse_mounts(mountinfo.read_text())
-    point, room = mount_of(there, mounts), os.statvfs(there)
+    point, room = mount_for(there, mounts), os.statvfs(there)
     kind, source = mounts[point]
     return {"type": kind, "mount": point, "source": source, "free": room.f_bavail * room.f_frsize}

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.files import read_or
-from dsr1.hosts.agent.facts.sysfs import names_in, parse_whole, printable, read_text
+from dsr1.hosts.agent.facts.sysfs import names_in, parse_whole, printable_text, read_text
 from dsr1.hosts.protocol.adapters import Netdev, to_value
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 UP, ANYWHERE, ANYWHERE_6 = 0x1, "00000000", "0" * 32
 LOWER = "lower_"
@@ -21,7 +21,7 @@ def netdev_readers(root: Path) -> Iterator[Reader]:
         str(folder),
         lambda: {dev.name: to_value(dev) for dev in read_netdevs(folder)},
     )
-    yield "net.addresses", "psutil", addresses
+    yield "net.addresses", "psutil", interface_networks
     yield "net.default", f"{net}/route, ipv6_route", lambda: read_default(net)
 
 
@@ -33,17 +33,17 @@ def read_netdevs(folder: Path) -> list[Netdev]:
 def _netdev(device: Path) -> Netdev:
     lowers = (name.removeprefix(LOWER) for name in names_in(device) if name.startswith(LOWER))
     return Netdev(
-        name=printable(device.name),
+        name=printable_text(device.name),
         state=read_text(device / "operstate"),
         kind=parse_whole(read_text(device / "type")),
         mtu=parse_whole(read_text(device / "mtu")),
         speed_mb=parse_whole(read_text(device / "speed")),
         carrier_changes=parse_whole(read_text(device / "carrier_changes")),
-        lowers=tuple(map(printable, lowers)),
+        lowers=tuple(map(printable_text, lowers)),
     )
 
 
-def addresses() -> Value:
+def interface_networks() -> FactValue:
     """By interface. ImportError: psutil, which knows, isn't in the runtime's Python."""
     import psutil
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dsr1.hosts.agent.facts.children import aside, begin
+from dsr1.hosts.agent.facts.children import aside, begin_in_child
 from dsr1.hosts.agent.facts.files import read, read_int, read_or
 from dsr1.hosts.agent.network.ports import holder_of, reserved_by
-from dsr1.hosts.protocol.fact import Reader, Value
-from dsr1.hosts.protocol.facts_request import Ask
+from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts_request import FactsRequest
 from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
 
 LISTEN, RESOLVE_S = "0A", 3.0
@@ -25,7 +25,7 @@ def parse_listening(text: str) -> list[tuple[int, int]]:
     return [(int(row[1].rpartition(":")[2], 16), int(row[7])) for row in rows if row[3] == LISTEN]
 
 
-def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
+def network_readers(root: Path, ask: FactsRequest) -> Iterator[Reader]:
     net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
     yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
     yield (
@@ -41,17 +41,17 @@ def network_readers(root: Path, ask: Ask) -> Iterator[Reader]:
     )
 
 
-def resolver_readers(ask: Ask) -> list[Reader]:
+def resolver_readers(ask: FactsRequest) -> list[Reader]:
     """They begin here: a name server that is gone makes each name wait for it."""
     readers = aside(
         [("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))],
         RESOLVE_S,
     )
     if ask.peers:
-        names = begin(lambda: resolve(ask.peers), RESOLVE_S)
+        names = begin_in_child(lambda: resolve(ask.peers), RESOLVE_S)
         readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(ask.peers, names())))
     if ask.etcd:
-        health = begin(lambda: map(etcd_problem, ask.etcd), ETCD_S * (len(ask.etcd) + 1))
+        health = begin_in_child(lambda: map(etcd_problem, ask.etcd), ETCD_S * (len(ask.etcd) + 1))
         readers.append(("net.etcd", "GET /health", lambda: _by_name(ask.etcd, health())))
     return readers
 
@@ -77,13 +77,13 @@ def etcd_problem(url: str) -> str:
     )
 
 
-def _by_name(names: Sequence[str], told: tuple[list[Value], str]) -> Value:
+def _by_name(names: Sequence[str], told: tuple[list[FactValue], str]) -> FactValue:
     """By name: what was told; of those that weren't come to, the reason as a string."""
     values, problem = told
     return dict(zip(names, [*values, *[problem] * (len(names) - len(values))], strict=True))
 
 
-def resolve(names: Sequence[str]) -> Iterator[Value]:
+def resolve(names: Sequence[str]) -> Iterator[FactValue]:
     for name in names:
         try:
             told = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
@@ -93,7 +93,7 @@ def resolve(names: Sequence[str]) -> Iterator[Value]:
             yield [*sorted({str(address[4][0]) for address in told})]
 
 
-def _listening(net: Path, wanted: Sequence[int]) -> Value:
+def _listening(net: Path, wanted: Sequence[int]) -> FactValue:
     """By port, who holds it: in full for those of the plan, else the number of the user."""
     seen = parse_listening(read(net / "tcp")) + parse_listening(read_or(net / "tcp6"))
     return {str(port): _holder(port) if port in wanted else f"uid {uid}" for port, uid in seen}
@@ -104,11 +104,11 @@ def _holder(port: int) -> str:
     return f"run {run}, {holder_of(port)}" if run else holder_of(port)
 
 
-def _reserved(file: Path) -> Value:
+def _reserved(file: Path) -> FactValue:
     return [[low, high] for low, high in parse_reserved(read(file))]
 
 
-def control(leader: str) -> Value:
+def control(leader: str) -> FactValue:
     """On the leader itself the route is by `lo`; what counts is the interface that owns the
     address."""
     from dsr1.hosts.agent.network.seen import interface_of, source_address

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.files import read
 from dsr1.hosts.agent.facts.pci import is_gpu
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 PEERMEM = (
     "sys/kernel/mm/memory_peers/nv_mem/version",
@@ -25,7 +25,7 @@ def parse_params(text: str) -> dict[str, str]:
     return {name.strip(): value.strip().strip('"') for name, _, value in rows}
 
 
-def parse_driver(text: str) -> dict[str, Value]:
+def parse_driver(text: str) -> dict[str, FactValue]:
     """/proc/driver/nvidia/version: `... Open Kernel Module for x86_64  580.159.04  Release Build
     ...`."""
     first = text.splitlines()[0]
@@ -57,7 +57,7 @@ def has_peermem(root: Path) -> bool:
     return "nvidia_peermem" in os.listdir(root / "sys/module")  # noqa: PTH208
 
 
-def _wanted_params(file: Path) -> dict[str, Value]:
+def _wanted_params(file: Path) -> dict[str, FactValue]:
     params = parse_params(read(file))
     return {name: params.get(name, "") for name in ("EnableStreamMemOPs", "RegistryDwords")}
 
@@ -68,7 +68,7 @@ def _configured(folder: Path) -> str:
     return "\n".join(line.strip() for line in lines if re.match(r"\s*options\s+nvidia\s", line))
 
 
-def _nodes(dev: Path) -> dict[str, Value]:
+def _nodes(dev: Path) -> dict[str, FactValue]:
     """Every /dev/nvidiaN, and whether this user can open it."""
     return {path.name: openable(path) for path in sorted(dev.glob("nvidia[0-9]*"))}
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.protocol.fact import Value
+from dsr1.hosts.protocol.fact import FactValue
 
 LINKS, GROWTH_S, INVALID_ARGUMENT = 18, 1.0, 2
 RECOVERY_ACTION, LINK_SPEED = (
@@ -32,14 +32,14 @@ CORRECTED, UNCORRECTED, VOLATILE, AGGREGATE = 0, 1, 0, 1
 SRAM, DRAM = 7, 2  # NVML_MEMORY_LOCATION_
 LINK_ERRORS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3}
 
-Reading = tuple[str, tuple[object, ...], Callable[[Any], Value]]
+NvmlReading = tuple[str, tuple[object, ...], Callable[[Any], FactValue]]
 
 
 def _same(told: Any) -> Any:
     return told.decode(errors="replace") if isinstance(told, bytes) else told
 
 
-GPU: Mapping[str, Reading] = {
+GPU: Mapping[str, NvmlReading] = {
     "name": ("nvmlDeviceGetName", (), _same),
     "uuid": ("nvmlDeviceGetUUID", (), _same),
     "pci": ("nvmlDeviceGetPciInfo", (), lambda told: _same(told.busId)),
@@ -80,7 +80,7 @@ GPU: Mapping[str, Reading] = {
     "vbios": ("nvmlDeviceGetVbiosVersion", (), _same),
     "inforom": ("nvmlDeviceValidateInforom", (), lambda told: "valid"),
 }
-SYSTEM: Mapping[str, Reading] = {
+SYSTEM: Mapping[str, NvmlReading] = {
     "driver": ("nvmlSystemGetDriverVersion", (), _same),
     "nvml": ("nvmlSystemGetNVMLVersion", (), _same),
     "cuda": ("nvmlSystemGetCudaDriverVersion_v2", (), _same),
@@ -88,14 +88,14 @@ SYSTEM: Mapping[str, Reading] = {
 }
 
 
-class Asking:
+class NvmlReader:
     """Asks NVML one thing after the other, and keeps what it would not tell."""
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
-        self.problems: dict[str, Value] = {}
+        self.problems: dict[str, FactValue] = {}
 
-    def of(self, name: str, ask: Callable[[], Value]) -> Value:
+    def of(self, name: str, ask: Callable[[], FactValue]) -> FactValue:
         """An older library lacks a call; a binding of another version disagrees about its
         arguments."""
         try:
@@ -104,14 +104,14 @@ class Asking:
             self.problems[name] = str(error) or type(error).__name__
             return None
 
-    def table(self, readings: Mapping[str, Reading], *about: object) -> dict[str, Value]:
-        def ask(call: str, more: tuple[object, ...], read: Callable[[Any], Value]) -> Value:
+    def table(self, readings: Mapping[str, NvmlReading], *about: object) -> dict[str, FactValue]:
+        def ask(call: str, more: tuple[object, ...], read: Callable[[Any], FactValue]) -> FactValue:
             return read(getattr(self._nvml, call)(*about, *more))
 
         return {name: self.of(name, partial(ask, *reading)) for name, reading in readings.items()}
 
 
-def ask_nvml() -> Iterator[Value]:
+def ask_nvml() -> Iterator[FactValue]:
     """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what
     was told before."""
     nvml = _binding()
@@ -147,14 +147,14 @@ def load_module(file: Path) -> Any:
     return module
 
 
-def describe_system(nvml: Any, count: int) -> dict[str, Value]:
-    asking = Asking(nvml)
-    found: dict[str, Value] = {"count": count, **asking.table(SYSTEM)}
+def describe_system(nvml: Any, count: int) -> dict[str, FactValue]:
+    asking = NvmlReader(nvml)
+    found: dict[str, FactValue] = {"count": count, **asking.table(SYSTEM)}
     found["nvlink"] = asking.of("nvlink", lambda: _pairs(nvml, count))
     return {**found, "problems": asking.problems}
 
 
-def _pairs(nvml: Any, count: int) -> Value:
+def _pairs(nvml: Any, count: int) -> FactValue:
     """By GPU, the P2P status over NVLink to every GPU: 0 is OK; on the diagonal, None."""
     gpus = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
     return [
@@ -162,8 +162,8 @@ def _pairs(nvml: Any, count: int) -> Value:
     ]
 
 
-def describe_gpu(nvml: Any, index: int) -> dict[str, Value]:
-    asking = Asking(nvml)
+def describe_gpu(nvml: Any, index: int) -> dict[str, FactValue]:
+    asking = NvmlReader(nvml)
     try:
         gpu = nvml.nvmlDeviceGetHandleByIndex(index)
     except nvml.NVMLError as error:  # a GPU that fell off the bus takes only itself
@@ -186,7 +186,7 @@ def count_errors(gpu: Mapping[str, Any]) -> dict[str, int]:
 
 def measure_growth(
     nvml: Any, before: list[dict[str, int]], wait_s: float = GROWTH_S
-) -> list[Value]:
+) -> list[FactValue]:
     """By GPU, how many more there are a moment later. Nobody waits for counters that are all at
     zero."""
     if not any(any(counted.values()) for counted in before):
@@ -199,7 +199,7 @@ def measure_growth(
     ]
 
 
-def unknown_gpu(why: str) -> dict[str, Value]:
+def unknown_gpu(why: str) -> dict[str, FactValue]:
     names = (*GPU, "ecc_sram_exceeded", "recovery_action", "fabric", "links", "grown")
     return {**dict.fromkeys(names, None), "problems": dict.fromkeys(names, why)}
 
@@ -218,17 +218,17 @@ def _field(nvml: Any, gpu: Any, *field: int) -> int:
     return int(value.value.uiVal)
 
 
-def _fabric(nvml: Any, gpu: Any) -> dict[str, Value]:
+def _fabric(nvml: Any, gpu: Any) -> dict[str, FactValue]:
     """State 3 is completed; the mask's fields are explained in docs/checks.md."""
     info = nvml.c_nvmlGpuFabricInfoV_t()
     nvml.nvmlDeviceGetGpuFabricInfoV(gpu, byref(info))
     return {"state": info.state, "status": info.status, "health": info.healthMask}
 
 
-def _links(nvml: Any, gpu: Any) -> Value:
+def _links(nvml: Any, gpu: Any) -> FactValue:
     """Those that it has: some Hoppers have fewer, and NVML calls the first that isn't there an
     invalid argument."""
-    found: list[Value] = []
+    found: list[FactValue] = []
     for link in range(LINKS):
         try:
             found.append(_link(nvml, gpu, link))
@@ -239,11 +239,11 @@ def _links(nvml: Any, gpu: Any) -> Value:
     return found
 
 
-def _link(nvml: Any, gpu: Any, link: int) -> dict[str, Value]:
+def _link(nvml: Any, gpu: Any, link: int) -> dict[str, FactValue]:
     """Speed and errors of an active one alone."""
     if not nvml.nvmlDeviceGetNvLinkState(gpu, link):
         return {"active": False}
-    asking = Asking(nvml)
+    asking = NvmlReader(nvml)
     errors = {
         name: asking.of(name, partial(_link_errors, nvml, gpu, link, code))
         for name, code in LINK_ERRORS.items()

@@ -23,7 +23,7 @@ AT_ONCE = 16  # a network's file system answers many as quickly as one
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ModelFile:
     """One file. `wanted`: the size that a shard's own header tells. `digest`: of files that are no
     shards.
 
@@ -36,7 +36,7 @@ class Seen:
     problem: str = ""
 
 
-def look_at(folder: Path) -> dict[str, Seen]:
+def list_model_files(folder: Path) -> dict[str, ModelFile]:
     """Every file of the folder, and every shard that its index names, by name. OSError: the folder
     can't be read."""
     listed = {entry.name for entry in os.scandir(folder) if _counts(entry)}
@@ -45,7 +45,7 @@ def look_at(folder: Path) -> dict[str, Seen]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         looks = pool.map(lambda name: _see(folder, name, index.get(name, ())), names)
         seen = dict(zip(names, looks))  # noqa: B905
-    return seen | ({INDEX: Seen(problem=problem)} if problem else {})
+    return seen | ({INDEX: ModelFile(problem=problem)} if problem else {})
 
 
 def _counts(entry: "os.DirEntry[str]") -> bool:
@@ -88,35 +88,35 @@ def _plain_name(name: object) -> str:
     return name
 
 
-def _see(folder: Path, name: str, tensors: "list[str] | tuple[()]") -> Seen:
+def _see(folder: Path, name: str, tensors: "list[str] | tuple[()]") -> ModelFile:
     path = folder / name
     try:
         return _see_file(path, tensors)
     except FileNotFoundError:
         there = path.is_symlink()
-        return Seen(problem=f"a link to nothing: {path.readlink()}" if there else "not there")
+        return ModelFile(problem=f"a link to nothing: {path.readlink()}" if there else "not there")
     except OSError as error:
-        return Seen(problem=error.strerror or str(error))
+        return ModelFile(problem=error.strerror or str(error))
 
 
-def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> Seen:
+def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> ModelFile:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would never end
-        return Seen(problem="no regular file")
+        return ModelFile(problem="no regular file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < POINTER_BYTES and file.read(len(LFS)) == LFS:
-            return Seen(size, problem="a Git LFS pointer, not the file itself")
+            return ModelFile(size, problem="a Git LFS pointer, not the file itself")
         file.seek(0)
         if path.suffix != ".safetensors":
-            return Seen(
+            return ModelFile(
                 size, digest=hashlib.sha256(file.read()).hexdigest() if size <= SMALL_BYTES else ""
             )
         length = file.read(8)
         header = file.read(min(_length(length), LONGEST_HEADER))
     try:
-        return Seen(size, *_judge_header(length, header, tensors))
+        return ModelFile(size, *_judge_header(length, header, tensors))
     except ValueError as error:
-        return Seen(size, problem=str(error))
+        return ModelFile(size, problem=str(error))
 
 
 def _length(data: bytes) -> int:

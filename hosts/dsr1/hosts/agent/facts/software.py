@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin, begin_command
+from dsr1.hosts.agent.facts.children import begin_command, begin_in_child
 from dsr1.hosts.agent.facts.system import parse_version
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 PACKAGES = (
     "vllm",
@@ -74,8 +74,8 @@ def software_readers(pins: Sequence[str]) -> Iterator[Reader]:
 
 def library_readers() -> list[Reader]:
     """They begin here: a library that is loaded runs code of its own."""
-    libraries, compiler = begin(load_libraries, LOAD_S), find_tool("nvcc")
-    nccl = begin(nccl_version, LOAD_S)
+    libraries, compiler = begin_in_child(load_libraries, LOAD_S), find_tool("nvcc")
+    nccl = begin_in_child(nccl_version, LOAD_S)
     readers: list[Reader] = [
         ("software.libraries", "dlopen", lambda: _all(libraries())),
         ("software.nccl", "ncclGetVersion", lambda: str(_all(nccl())[0])),
@@ -86,14 +86,14 @@ def library_readers() -> list[Reader]:
     return readers
 
 
-def _all(told: tuple[list[Value], str]) -> list[Value]:
+def _all(told: tuple[list[FactValue], str]) -> list[FactValue]:
     values, problem = told
     if problem:
         raise OSError(problem)
     return values
 
 
-def _versions(names: Sequence[str]) -> Iterator[tuple[str, Value]]:
+def _versions(names: Sequence[str]) -> Iterator[tuple[str, FactValue]]:
     """Of those that are there."""
     for name in names:
         try:
@@ -102,7 +102,7 @@ def _versions(names: Sequence[str]) -> Iterator[tuple[str, Value]]:
             continue
 
 
-def _wishes(name: str) -> Value:
+def _wishes(name: str) -> FactValue:
     """What the distribution asks of others, as PEP 508 lines, and its extras; None: it is not
     there."""
     try:
@@ -132,7 +132,7 @@ def parse_nvcc(text: str) -> str:
     return parse_version(text.partition("release ")[2])
 
 
-def load_libraries() -> Iterator[Value]:
+def load_libraries() -> Iterator[FactValue]:
     """Each that can't be loaded, as a line."""
     from ctypes import CDLL
 
@@ -144,7 +144,7 @@ def load_libraries() -> Iterator[Value]:
             yield {"name": name, "problem": str(error)}
 
 
-def nccl_version() -> Iterator[Value]:
+def nccl_version() -> Iterator[FactValue]:
     """Of the library that torch would load: its own package's first."""
     from ctypes import CDLL, byref, c_int
 

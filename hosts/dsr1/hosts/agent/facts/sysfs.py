@@ -39,11 +39,11 @@ def names_in(folder: Path) -> list[str]:
         return []
 
 
-def printable(name: str) -> str:
+def printable_text(name: str) -> str:
     """A name that can be told: the kernel's may be any bytes."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def link_target(link: Path) -> str:
     """The name of what a symlink leads to; empty: it leads nowhere."""
-    return printable(Path(os.path.realpath(link)).name) if link.exists() else ""
+    return printable_text(Path(os.path.realpath(link)).name) if link.exists() else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.children import begin_command
 from dsr1.hosts.agent.facts.files import read, read_int, read_or
-from dsr1.hosts.protocol.fact import Reader, Value
+from dsr1.hosts.protocol.fact import FactValue, Reader
 
 MODULES = (
     "nvidia",
@@ -96,13 +96,13 @@ def is_virtual(text: str) -> bool:
     return "hypervisor" in flags[1].split()
 
 
-def parse_properties(text: str) -> dict[str, Value]:
+def parse_properties(text: str) -> dict[str, FactValue]:
     """`systemctl show`: NAME=VALUE lines."""
     rows = (line.partition("=") for line in text.splitlines() if "=" in line)
     return {name: value for name, _, value in rows}
 
 
-def parse_tracking(text: str) -> dict[str, Value]:
+def parse_tracking(text: str) -> dict[str, FactValue]:
     """`chronyc -c tracking`: comma separated; the name of the source second, the stratum third, the
     offset fifth."""
     fields = text.strip().split(",")
@@ -115,7 +115,7 @@ def system_readers(root: Path) -> Iterator[Reader]:
     yield from _cpus(root)
     yield "user", "uid", lambda: pwd.getpwuid(os.geteuid()).pw_name
     yield "clock.now", "time", time.time
-    yield "clock.synchronized", "adjtimex", synchronized
+    yield "clock.synchronized", "adjtimex", is_clock_synchronized
     yield (
         "environment",
         "environ",
@@ -184,7 +184,7 @@ def _cpus(root: Path) -> Iterator[Reader]:
     yield "cpu.usable", "sched_getaffinity", lambda: len(os.sched_getaffinity(0))
 
 
-def _modules(root: Path) -> list[Value]:
+def _modules(root: Path) -> list[FactValue]:
     """Those that matter here: loaded, or built in. A kernel without loadable modules lists none.
 
     OSError: a container that shows neither.
@@ -194,7 +194,7 @@ def _modules(root: Path) -> list[Value]:
     return [name for name in MODULES if name in loaded or (built_in / name).exists()]
 
 
-def _iommu_types(groups: Path) -> list[Value]:
+def _iommu_types(groups: Path) -> list[FactValue]:
     """How devices are mapped: `identity` is passthrough. Empty: the IOMMU is off, or the host's
     own."""
     return (
@@ -211,7 +211,7 @@ def _huge_pages(told: dict[str, int]) -> int:
     return told["HugePages_Total"] * told["Hugepagesize"]
 
 
-def synchronized() -> bool:
+def is_clock_synchronized() -> bool:
     """Whether the kernel holds the clock for synchronized, as timedatectl would say; nobody need be
     asked."""
     from ctypes import CDLL, create_string_buffer

@@ -15,27 +15,31 @@ from typing import Any
 from dsr1.hosts.agent.facts.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.receive import Receiver, Upstreams
-from dsr1.hosts.agent.model.relay import Server, make_context
-from dsr1.hosts.agent.model.stock import Stock, list_folder, parse_items
-from dsr1.hosts.agent.model.workplace import refuse_without_room, workplace
-from dsr1.hosts.protocol.job import Desk, Meter, Order, Refused
+from dsr1.hosts.agent.model.relay import RelayServer, make_context
+from dsr1.hosts.agent.model.stock import ModelStore, list_folder, parse_items
+from dsr1.hosts.agent.model.workplace import refuse_without_room, staging_folder
+from dsr1.hosts.protocol.job import JobContext, JobOrder, JobRefused, Meter
 
 HASHING = 4
 
 
-def push(order: Order, desk: Desk) -> Mapping[str, Any]:
+def push_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
     """Order: `address`, `secrets`, `patience_s`, and `source`, a folder to serve, or `to`, a folder
     to fill."""
     try:
-        server = Server(order["address"], order["secrets"])
+        server = RelayServer(order["address"], order["secrets"])
     except OSError as error:
-        raise Refused("work", f"can't listen on {order['address']}: {error.strerror}") from None
-    return serve(order, desk, server) if "source" in order else receive(order, desk, server)
+        raise JobRefused("work", f"can't listen on {order['address']}: {error.strerror}") from None
+    return (
+        serve_files(order, desk, server)
+        if "source" in order
+        else receive_files(order, desk, server)
+    )
 
 
-def serve(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
+def serve_files(order: JobOrder, desk: JobContext, server: RelayServer) -> Mapping[str, Any]:
     folder = Path(order["source"])
-    stock = Stock(list_folder(folder))
+    stock = ModelStore(list_folder(folder))
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
     threading.Thread(
@@ -51,11 +55,11 @@ def serve(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
     return {}
 
 
-def receive(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
+def receive_files(order: JobOrder, desk: JobContext, server: RelayServer) -> Mapping[str, Any]:
     folder = Path(order["to"])
-    with workplace(folder) as work:
+    with staging_folder(folder) as work:
         told = desk.ask({"port": server.port})
-        stock = Stock(parse_items(told["items"]))
+        stock = ModelStore(parse_items(told["items"]))
         context = make_context(ssl.PROTOCOL_TLS_CLIENT, order["secrets"])
         ahead = [(str(address), int(port)) for address, port in told["ahead"]]
         receiver = Receiver(folder, work, stock, Upstreams(ahead, context, order["patience_s"]))
@@ -75,7 +79,7 @@ def receive(order: Order, desk: Desk, server: Server) -> Mapping[str, Any]:
     return {"came": stock.total - before}
 
 
-def _hash_or_end(stock: Stock, recorded: Mapping[str, str], desk: Desk) -> None:
+def _hash_or_end(stock: ModelStore, recorded: Mapping[str, str], desk: JobContext) -> None:
     """A file that can't be read ends the source: the others would wait for its hash for ever."""
     try:
         hash_all(stock, recorded)
@@ -91,7 +95,7 @@ def _hash_or_end(stock: Stock, recorded: Mapping[str, str], desk: Desk) -> None:
         os._exit(1)
 
 
-def hash_all(stock: Stock, recorded: Mapping[str, str]) -> None:
+def hash_all(stock: ModelStore, recorded: Mapping[str, str]) -> None:
     """The source's hashes, each told as soon as it is known. Those of shards on record are taken
     from there.
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.hashes import hash_file
-from dsr1.hosts.agent.model.relay import Source
-from dsr1.hosts.agent.model.stock import Item, Stock
-from dsr1.hosts.agent.model.workplace import adopt, part_of
-from dsr1.hosts.protocol.job import Meter, Refused
+from dsr1.hosts.agent.model.relay import RelayConnection
+from dsr1.hosts.agent.model.stock import ModelStore, StoreFile
+from dsr1.hosts.agent.model.workplace import adopt_partial, partial_file
+from dsr1.hosts.protocol.job import JobRefused, Meter
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -42,12 +42,12 @@ class Upstreams:
         """Something came."""
         self._last = time.monotonic()
 
-    def connect(self) -> tuple[Address, Source]:
+    def connect(self) -> tuple[Address, RelayConnection]:
         """Refused when nothing has come from anybody for too long."""
         while True:
             now = time.monotonic()
             if now - self._last > self._patience_s:
-                raise Refused(
+                raise JobRefused(
                     "work",
                     f"none of the {len(self._addresses)} hosts ahead has given anything for long",
                 )
@@ -56,7 +56,7 @@ class Upstreams:
                 time.sleep(PAUSE_S)
                 continue
             try:
-                return address, Source(*address, self._context)
+                return address, RelayConnection(*address, self._context)
             except OSError:
                 self.rest(address)
 
@@ -67,14 +67,14 @@ class Upstreams:
         )
 
 
-class Supply:
+class UpstreamConnection:
     """A stream's connection to a host ahead; to another one after a loss."""
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
-        self._open: tuple[Address, Source] | None = None
+        self._open: tuple[Address, RelayConnection] | None = None
 
-    def line(self) -> Source:
+    def line(self) -> RelayConnection:
         self._open = self._open or self._upstreams.connect()
         return self._open[1]
 
@@ -92,7 +92,7 @@ class Supply:
 class Receiver:
     """Brings every item of a stock into a folder, several at a time, in the order of all hosts."""
 
-    def __init__(self, folder: Path, work: Path, stock: Stock, upstreams: Upstreams) -> None:
+    def __init__(self, folder: Path, work: Path, stock: ModelStore, upstreams: Upstreams) -> None:
         self._folder, self._work, self._stock, self._upstreams = folder, work, stock, upstreams
         self._left = list(range(len(stock.items)))[::-1]
         self._taking = threading.Lock()
@@ -112,18 +112,18 @@ class Receiver:
             for stream in streams:
                 stream.result()
 
-    def _part(self, item: Item) -> Path:
+    def _part(self, item: StoreFile) -> Path:
         """Of this very content: one of a source that has changed meanwhile is never gone on
         with."""
-        return part_of(self._work, f"{item.name}.{item.size}-{item.changed}")
+        return partial_file(self._work, f"{item.name}.{item.size}-{item.changed}")
 
     def _stream(self) -> None:
         """One connection, one file after the other."""
-        with closing(Supply(self._upstreams)) as supply:
+        with closing(UpstreamConnection(self._upstreams)) as supply:
             while (index := self._next()) is not None:
                 self._bring_whatever_happens(index, supply)
 
-    def _bring_whatever_happens(self, index: int, supply: Supply) -> None:
+    def _bring_whatever_happens(self, index: int, supply: UpstreamConnection) -> None:
         """Whatever happens on the network: another host ahead heals that."""
         while True:
             try:
@@ -138,7 +138,7 @@ class Receiver:
         with self._taking:
             return self._left.pop() if self._left else None
 
-    def _bring(self, index: int, line: Source) -> None:
+    def _bring(self, index: int, line: RelayConnection) -> None:
         """Twice at most: what was there of a former push may have been spoilt."""
         item = self._stock.items[index]
         final = self._folder / item.name
@@ -151,13 +151,13 @@ class Receiver:
                 return
             self._stock.put(index, self._part(item), 0)
             self._part(item).unlink()
-        raise Refused(
+        raise JobRefused(
             "work",
             f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its"
             " record's",
         )
 
-    def _is_it(self, index: int, item: Item, final: Path, line: Source) -> bool:
+    def _is_it(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
         """By its time, as rsync judges; else by its hash: it may have come another way."""
         wanted = line.hash(index)
         if final.stat().st_mtime_ns != item.changed:
@@ -169,7 +169,7 @@ class Receiver:
         self._stock.put_hash(index, wanted)
         return True
 
-    def _carry(self, index: int, item: Item, line: Source) -> str:
+    def _carry(self, index: int, item: StoreFile, line: RelayConnection) -> str:
         """The rest of the part, hashed on its way; gives the hash of all of it."""
         part = self._part(item)
         part.touch()
@@ -185,15 +185,15 @@ class Receiver:
         self._stock.put(index, part, offset)
         return digest.hexdigest()
 
-    def _keep(self, index: int, item: Item, final: Path, digest: str) -> None:
+    def _keep(self, index: int, item: StoreFile, final: Path, digest: str) -> None:
         part = self._part(item)
         os.utime(part, ns=(item.changed, item.changed))
-        adopt(part, final)
+        adopt_partial(part, final)
         self._stock.put(index, final, item.size)
         self._stock.put_hash(index, digest)
 
 
-def _may_be(final: Path, item: Item) -> bool:
+def _may_be(final: Path, item: StoreFile) -> bool:
     return final.is_file() and final.stat().st_size == item.size
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
-from dsr1.hosts.agent.model.stock import Stock
+from dsr1.hosts.agent.model.stock import ModelStore
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
 ALIVE_S, SILENT_S = 1.0, 8.0
@@ -40,7 +40,7 @@ def make_context(purpose: int, secrets: Mapping[str, str]) -> ssl.SSLContext:
     return context
 
 
-class Server:
+class RelayServer:
     """Serves a stock to whoever has the certificate, on one address, a thread for each
     connection."""
 
@@ -49,7 +49,7 @@ class Server:
         self._door = socket.create_server((address, 0), family=_family(address), backlog=64)
         self.port: int = self._door.getsockname()[1]
 
-    def begin(self, stock: Stock) -> None:
+    def begin(self, stock: ModelStore) -> None:
         threading.Thread(target=self._accept, args=(stock,), daemon=True).start()
 
     def close(self) -> None:
@@ -58,19 +58,19 @@ class Server:
             self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
 
-    def _accept(self, stock: Stock) -> None:
+    def _accept(self, stock: ModelStore) -> None:
         with suppress(OSError):
             while True:
                 line, _ = self._door.accept()
                 threading.Thread(target=self._serve, args=(line, stock), daemon=True).start()
 
-    def _serve(self, line: socket.socket, stock: Stock) -> None:
+    def _serve(self, line: socket.socket, stock: ModelStore) -> None:
         """A peer that goes, or is none of ours, ends its own connection alone."""
         line.settimeout(IDLE_S)
         with line, suppress(OSError, ValueError, LookupError, TypeError):
             self._answer(line, stock)
 
-    def _answer(self, line: socket.socket, stock: Stock) -> None:
+    def _answer(self, line: socket.socket, stock: ModelStore) -> None:
         with (
             self._context.wrap_socket(line, server_side=True) as secure,
             secure.makefile("rb") as lines,
@@ -94,7 +94,7 @@ def _requests(lines: IO[bytes]) -> Iterator[tuple[int, int]]:
         yield int(index), int(offset)
 
 
-def send_file(line: socket.socket, stock: Stock, index: int, offset: int) -> None:
+def send_file(line: socket.socket, stock: ModelStore, index: int, offset: int) -> None:
     size, file = stock.items[index].size, -1
     try:
         while offset < size:
@@ -113,13 +113,13 @@ def send_file(line: socket.socket, stock: Stock, index: int, offset: int) -> Non
             os.close(file)
 
 
-def send_hash(line: socket.socket, stock: Stock, index: int) -> None:
+def send_hash(line: socket.socket, stock: ModelStore, index: int) -> None:
     while not (digest := stock.wait_hash(index, ALIVE_S)):
         line.sendall(FRAME.pack(0))
     line.sendall(FRAME.pack(len(digest)) + digest.encode())
 
 
-class Source:
+class RelayConnection:
     """A connection to a host that is ahead. Every method raises OSError when it is lost or falls
     silent."""
 

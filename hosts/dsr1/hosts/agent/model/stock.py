@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.protocol.job import Refused
+from dsr1.hosts.protocol.job import JobRefused
 
 LARGE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class StoreFile:
     """A file of the model. `changed` is its modification time at the source, in nanoseconds since
     the epoch."""
 
@@ -23,7 +23,7 @@ class Item:
     changed: int
 
 
-def list_folder(folder: Path) -> tuple[Item, ...]:
+def list_folder(folder: Path) -> tuple[StoreFile, ...]:
     """Every regular file below, nothing hidden: small ones first, so that what is wrong shows soon.
 
     Links to files count as what they point at: a hub's cache is made of them. Links to folders are
@@ -39,17 +39,17 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(at, name) for name in names if not name.startswith("."))
 
 
-def _item(folder: Path, path: Path) -> Item:
+def _item(folder: Path, path: Path) -> StoreFile:
     seen = path.stat()
-    return Item(path.relative_to(folder).as_posix(), seen.st_size, seen.st_mtime_ns)
+    return StoreFile(path.relative_to(folder).as_posix(), seen.st_size, seen.st_mtime_ns)
 
 
-def parse_items(plain: Sequence[Sequence[Any]]) -> tuple[Item, ...]:
+def parse_items(plain: Sequence[Sequence[Any]]) -> tuple[StoreFile, ...]:
     """As they travel. Refused: a name that leads out of the folder."""
-    items = tuple(Item(str(name), int(size), int(changed)) for name, size, changed in plain)
+    items = tuple(StoreFile(str(name), int(size), int(changed)) for name, size, changed in plain)
     for item in items:
         if not is_safe_name(item.name):
-            raise Refused("input", f"{item.name!r} is not the name of a file of a model")
+            raise JobRefused("input", f"{item.name!r} is not the name of a file of a model")
     return items
 
 
@@ -60,11 +60,11 @@ def is_safe_name(name: str) -> bool:
     )
 
 
-class Stock:
+class ModelStore:
     """By index of the item: where it lies, how much of it is there, and its hash once it is
     known."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[StoreFile]) -> None:
         self.items = items
         self._paths = [Path()] * len(items)
         self._have = [0] * len(items)

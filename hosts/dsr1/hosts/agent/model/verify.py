@@ -8,13 +8,13 @@ from typing import Any
 from dsr1.hosts.agent.facts.model import model_readers
 from dsr1.hosts.agent.facts.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_files
-from dsr1.hosts.protocol.fact import Fact, Reader, Value, observe, to_plain
-from dsr1.hosts.protocol.job import Desk, Meter, Order
+from dsr1.hosts.protocol.fact import Fact, FactValue, Reader, observe, to_plain
+from dsr1.hosts.protocol.job import JobContext, JobOrder, Meter
 
 ROOT = Path("/")
 
 
-def verify(order: Order, desk: Desk) -> Mapping[str, Any]:
+def verify_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
     """Order: `model`, `deep`."""
     facts = observe(model_readers(order["model"], ROOT))
     if order["deep"] and facts["model.files"].value is not None:
@@ -45,10 +45,10 @@ def hash_readers(facts: Mapping[str, Fact], meter: Meter) -> Iterator[Reader]:
     yield "model.sums", str(folder / "SHA256SUMS"), lambda: _sums(folder)
 
 
-def _sums(folder: Path) -> dict[str, Value]:
+def _sums(folder: Path) -> dict[str, FactValue]:
     """Without those of its folders, which no loader reads and no look covers."""
     return {name: digest for name, digest in read_sums(folder).items() if "/" not in name}
 
 
-def _to_hash(file: Mapping[str, Value]) -> bool:
+def _to_hash(file: Mapping[str, FactValue]) -> bool:
     return not file["problem"] and not file["digest"]

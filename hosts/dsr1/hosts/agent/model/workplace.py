@@ -13,13 +13,13 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.mounts import nearest
 from dsr1.hosts.agent.facts.shards import WORK
-from dsr1.hosts.protocol.job import Refused, say_size
+from dsr1.hosts.protocol.job import JobRefused, say_size
 
 SPARE = 1.01  # of what is wanted: directories and the file system's own tables want some, too
 
 
 @contextlib.contextmanager
-def workplace(folder: Path) -> Iterator[Path]:
+def staging_folder(folder: Path) -> Iterator[Path]:
     """The folder for what isn't whole. Refused: another job works there, or it can't be written
     to."""
     work = folder / WORK
@@ -27,7 +27,7 @@ def workplace(folder: Path) -> Iterator[Path]:
         work.mkdir(parents=True, exist_ok=True)
         lock = (work / "lock").open("a+")
     except OSError as error:
-        raise Refused(
+        raise JobRefused(
             "check", f"{folder}: can't be written to by uid {os.geteuid()}: {error.strerror}"
         ) from None
     with lock:
@@ -45,7 +45,7 @@ def _take(lock: int, file: Path, folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = file.read_text(errors="replace").strip() or "somebody"
-        raise Refused(
+        raise JobRefused(
             "work", f"{folder}: {holder} puts a model there now; wait for it, or end it"
         ) from None
     except OSError:  # Lustre without -o flock: then nobody watches over it
@@ -54,11 +54,11 @@ def _take(lock: int, file: Path, folder: Path) -> None:
     os.write(lock, f"process {os.getpid()} of {socket.gethostname()}\n".encode())
 
 
-def part_of(work: Path, name: str) -> Path:
+def partial_file(work: Path, name: str) -> Path:
     return work / f"{name.replace('/', '%2F')}.part"
 
 
-def adopt(part: Path, final: Path) -> None:
+def adopt_partial(part: Path, final: Path) -> None:
     """Readable for all who may look into the folder: workers need not be the user who fetched."""
     final.parent.mkdir(parents=True, exist_ok=True)
     with part.open("rb") as file:
@@ -67,7 +67,7 @@ def adopt(part: Path, final: Path) -> None:
     part.replace(final)
 
 
-def size_of(path: Path) -> int:
+def size_on_disk(path: Path) -> int:
     """0: it isn't there."""
     try:
         return path.stat().st_size
@@ -82,4 +82,4 @@ def refuse_without_room(folder: Path, wanted: int) -> None:
     free = room.f_bavail * room.f_frsize
     if free < wanted * SPARE:
         text = f"{folder}: {say_size(wanted * SPARE)} are still to come, {say_size(free)} are free"
-        raise Refused("check", f"{text}; free some space, or name a folder on another disk")
+        raise JobRefused("check", f"{text}; free some space, or name a folder on another disk")

@@ -20,7 +20,7 @@ PINGS, BUDGET_S, MOST_CHUNKS, TRIES = 20, 0.1, 256, 3
 CHUNK = {"cpu": 256 * 2**10, "cuda": 16 * 2**20}
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
 JOIN_S, PAIR_S, ROUND_S = 30.0, 10.0, 15.0
-Tell = Callable[..., None]
+TellLauncher = Callable[..., None]
 
 
 def rounds(hosts: list[int]) -> Iterator[list[tuple[int, int]]]:
@@ -44,11 +44,11 @@ def seconds(number: float) -> datetime.timedelta:
     return datetime.timedelta(seconds=number)
 
 
-class Rank:
+class FabricRank:
     """`order` says which of the hosts this is, which of its devices, and where the first host's
     store listens."""
 
-    def __init__(self, order: dict[str, Any], tell: Tell) -> None:
+    def __init__(self, order: dict[str, Any], tell: TellLauncher) -> None:
         import torch
         import torch.distributed
 
@@ -214,7 +214,7 @@ def main() -> None:
         out.flush()
 
     try:
-        Rank(order, tell).run(order["hosts"])
+        FabricRank(order, tell).run(order["hosts"])
     except (RuntimeError, OSError, ImportError) as error:
         tell(problem=f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}")
     out.flush()

@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from dsr1.hosts.protocol.reach import Peer, ReachAnswer, Reached, ReachQuestion
+from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion, ReachResult
 
 AGAIN_S = 0.1
 AT_ONCE = struct.pack(
@@ -25,11 +25,11 @@ def try_peers(question: ReachQuestion) -> ReachAnswer:
         return ReachAnswer(
             problem=f"{question.own.address} port {question.own.port}: {error.strerror or error}"
         )
-    with contextlib.closing(Attempt(question, door)) as attempt:
+    with contextlib.closing(ReachAttempt(question, door)) as attempt:
         return ReachAnswer(tuple(attempt.run()))
 
 
-def _listen(own: Peer) -> socket.socket:
+def _listen(own: ReachPeer) -> socket.socket:
     family = socket.AF_INET6 if ":" in own.address else socket.AF_INET
     door = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -43,7 +43,7 @@ def _listen(own: Peer) -> socket.socket:
     return door
 
 
-class Attempt:
+class ReachAttempt:
     """One loop over all connections. It ends early once everybody was reached and has come in
     turn."""
 
@@ -55,11 +55,11 @@ class Attempt:
         self._absent = {peer.address for peer in question.peers}
         self._result: dict[str, str] = {}
         self._refused: dict[str, float] = {}
-        self._trying: dict[socket.socket, tuple[Peer, float]] = {}
+        self._trying: dict[socket.socket, tuple[ReachPeer, float]] = {}
         self._no_answer = f"no answer in {question.timeout_s:g} s"
         self._refusal = f"{os.strerror(errno.ECONNREFUSED)}, for {question.window_s:g} s"
 
-    def run(self) -> Iterator[Reached]:
+    def run(self) -> Iterator[ReachResult]:
         question, until = self._question, time.monotonic() + self._question.window_s
         while (
             self._absent or len(self._result) < len(question.peers)
@@ -69,11 +69,11 @@ class Attempt:
                 self._accept() if key.fileobj is self._door else self._finish(key.fileobj)  # type: ignore[arg-type]
             self._give_up(time.monotonic())
         yield from (
-            Reached(peer.name, self._result.get(peer.name, self._undecided(peer)))
+            ReachResult(peer.name, self._result.get(peer.name, self._undecided(peer)))
             for peer in question.peers
         )
 
-    def _undecided(self, peer: Peer) -> str:
+    def _undecided(self, peer: ReachPeer) -> str:
         return self._refusal if peer.name in self._refused else self._no_answer
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Attempt:
             if peer.name not in {*self._result, *busy} and self._refused.get(peer.name, now) <= now:
                 self._connect(peer)
 
-    def _connect(self, peer: Peer) -> None:
+    def _connect(self, peer: ReachPeer) -> None:
         line = socket.socket(self._door.family, socket.SOCK_STREAM)
         line.setblocking(False)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
@@ -115,7 +115,7 @@ class Attempt:
             self._open.append(line)  # stays, so that the peer surely sees it
         self._decide(peer, failed)
 
-    def _decide(self, peer: Peer, failed: int) -> None:
+    def _decide(self, peer: ReachPeer, failed: int) -> None:
         """A refusal may only mean that the peer doesn't listen yet; a reset, that it was reached
         and is through."""
         if failed == errno.ECONNREFUSED:

@@ -15,7 +15,7 @@ from dsr1.hosts.protocol.boot import boot_id
 SIOCGIFADDR = 0x8915  # linux/sockios.h, netdevice(7): an interface's first IPv4 address
 
 
-def look_around(peer: str) -> dict[str, object]:
+def introduce_host(peer: str) -> dict[str, object]:
     """JSON's values. `peer` is where the leader is reached; empty: this host is it, and tells how
     it was reached."""
     address = source_address(peer) if peer else reached_at(os.environ)
@@ -50,7 +50,7 @@ def source_address(peer: str) -> str:
 def interface_of(address: str) -> str:
     """The interface that owns an address: on the leader itself the route is by `lo`, which its
     peers can't reach."""
-    return first_addresses().get(address) or addresses().get(address, "")
+    return first_addresses().get(address) or interface_addresses().get(address, "")
 
 
 def first_addresses() -> dict[str, str]:
@@ -70,7 +70,7 @@ def _first_address(probe: socket.socket, interface: str) -> str:
     return socket.inet_ntoa(told[20:24])
 
 
-def addresses() -> dict[str, str]:
+def interface_addresses() -> dict[str, str]:
     """Every address of this host, and the interface that owns it."""
     import psutil
 

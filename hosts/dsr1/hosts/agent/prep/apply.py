@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.agent.prep.command import Run, run_command
+from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import (
-    describe,
+    describe_file,
     make_folders,
     read_whole,
     state_of,
@@ -15,80 +15,90 @@ from dsr1.hosts.agent.prep.files import (
     to_text,
     write_whole,
 )
-from dsr1.hosts.agent.prep.journal import Busy, Store
-from dsr1.hosts.protocol.prep import Command, Edit, Kept, Outcome, Report, Setting, Steps
+from dsr1.hosts.agent.prep.journal import JournalStore, PrepBusy
+from dsr1.hosts.protocol.prep import (
+    CommandStep,
+    EditRecord,
+    FileEdit,
+    PrepReport,
+    PrepSteps,
+    StepOutcome,
+    Sysctl,
+)
 
 ROOT = Path("/")
 
 
-def apply(steps: Steps, root: Path = ROOT, run: Run = run_command) -> Report:
+def apply(steps: PrepSteps, root: Path = ROOT, run: RunCommand = run_command) -> PrepReport:
     """A step that fails stops those of the same check, and no other."""
-    store = Store(root)
+    store = JournalStore(root)
     return report(store, lambda: _all(steps, store, root, run))
 
 
-def report(store: Store, work: Callable[[], Iterable[Outcome]]) -> Report:
+def report(store: JournalStore, work: Callable[[], Iterable[StepOutcome]]) -> PrepReport:
     """What came of the work, also when the journal can't be written any more."""
-    outcomes: list[Outcome] = []
+    outcomes: list[StepOutcome] = []
     try:
         with store.locked():
             for outcome in work():
                 outcomes.append(outcome)
-    except (Busy, OSError, ValueError) as error:
-        outcomes.append(Outcome(str(store.folder), "failed", f"nothing more was done: {error}"))
-    return Report(tuple(outcomes))
+    except (PrepBusy, OSError, ValueError) as error:
+        outcomes.append(StepOutcome(str(store.folder), "failed", f"nothing more was done: {error}"))
+    return PrepReport(tuple(outcomes))
 
 
-def _all(steps: Steps, store: Store, root: Path, run: Run) -> Iterator[Outcome]:
+def _all(
+    steps: PrepSteps, store: JournalStore, root: Path, run: RunCommand
+) -> Iterator[StepOutcome]:
     failed: set[str] = set()
     for edit in steps.edits:
         yield (outcome := _edit(edit, store, root))
         failed |= set(edit.checks) if outcome.state != "done" else set()
     yield from settle(store, run)
-    later: tuple[Setting | Command, ...] = (*steps.settings, *steps.commands)
+    later: tuple[Sysctl | CommandStep, ...] = (*steps.settings, *steps.commands)
     for step in later:
         if failed.intersection(step.checks):
-            yield Outcome(what(step), "skipped", "what it stands on failed")
+            yield StepOutcome(what(step), "skipped", "what it stands on failed")
             continue
         yield (
             outcome := (
                 set_value(step, store, root)
-                if isinstance(step, Setting)
+                if isinstance(step, Sysctl)
                 else _command(step, store, run)
             )
         )
         failed |= set(step.checks) if outcome.state != "done" else set()
 
 
-def what(step: Setting | Command) -> str:
-    return f"{step.name} = {step.after}" if isinstance(step, Setting) else " ".join(step.do)
+def what(step: Sysctl | CommandStep) -> str:
+    return f"{step.name} = {step.after}" if isinstance(step, Sysctl) else " ".join(step.do)
 
 
-def _edit(edit: Edit, store: Store, root: Path) -> Outcome:
+def _edit(edit: FileEdit, store: JournalStore, root: Path) -> StepOutcome:
     path = root / edit.path.lstrip("/")
     try:
         data = read_whole(path)
         if (None if data is None else to_text(data)) != edit.before:
-            return Outcome(
+            return StepOutcome(
                 edit.path, "refused", "it has changed since it was looked at: look again"
             )
         _write(edit, path, store)
     except OSError as error:
-        return Outcome(edit.path, "failed", error.strerror or str(error))
-    return Outcome(edit.path, "done")
+        return StepOutcome(edit.path, "failed", error.strerror or str(error))
+    return StepOutcome(edit.path, "done")
 
 
-def _write(edit: Edit, path: Path, store: Store) -> None:
+def _write(edit: FileEdit, path: Path, store: JournalStore) -> None:
     """The journal first, with both states that a cut can leave; then the file; then the journal's
     word that it is."""
     journal, data = store.read(), to_bytes(edit.after)
     before, like = state_of(path), path if edit.before is not None else None
-    after = describe(data, like)
+    after = describe_file(data, like)
     kept, rest = _begun(journal.edits, edit.path, before)
     if kept is None:
         missing = [step for step in path.parents if not step.exists()][::-1]
         folders = tuple(f"/{step.relative_to(store.root)}" for step in missing)
-        kept = Kept(edit.path, before, (), store.keep(path), folders, edit.settle)
+        kept = EditRecord(edit.path, before, (), store.keep(path), folders, edit.settle)
     owed = (
         journal.owed
         if not edit.settle or edit.settle in journal.owed
@@ -101,7 +111,9 @@ def _write(edit: Edit, path: Path, store: Store) -> None:
     store.write(replace(journal, edits=(*rest, replace(kept, after=(after,))), owed=owed))
 
 
-def _begun(edits: tuple[Kept, ...], path: str, now: str) -> tuple[Kept | None, tuple[Kept, ...]]:
+def _begun(
+    edits: tuple[EditRecord, ...], path: str, now: str
+) -> tuple[EditRecord | None, tuple[EditRecord, ...]]:
     """An edit of ours that this one goes on from, and all others. Not ours any more: both are
     kept."""
     last = next((kept for kept in reversed(edits) if kept.path == path), None)
@@ -110,7 +122,7 @@ def _begun(edits: tuple[Kept, ...], path: str, now: str) -> tuple[Kept | None, t
     return last, tuple(kept for kept in edits if kept is not last)
 
 
-def settle(store: Store, run: Run) -> Iterator[Outcome]:
+def settle(store: JournalStore, run: RunCommand) -> Iterator[StepOutcome]:
     """What is owed since an edit, now or in an earlier call that was cut."""
     for command in store.read().owed:
         problem = run(command)
@@ -119,10 +131,10 @@ def settle(store: Store, run: Run) -> Iterator[Outcome]:
             store.write(
                 replace(journal, owed=tuple(other for other in journal.owed if other != command))
             )
-        yield Outcome(" ".join(command), "failed" if problem else "done", problem)
+        yield StepOutcome(" ".join(command), "failed" if problem else "done", problem)
 
 
-def set_value(setting: Setting, store: Store, root: Path) -> Outcome:
+def set_value(setting: Sysctl, store: JournalStore, root: Path) -> StepOutcome:
     journal = store.read()
     same = [old for old in journal.settings if old.name == setting.name]
     noted = replace(setting, before=same[0].before) if same else setting
@@ -131,19 +143,19 @@ def set_value(setting: Setting, store: Store, root: Path) -> Outcome:
     return write_value(setting, root)
 
 
-def write_value(setting: Setting, root: Path) -> Outcome:
+def write_value(setting: Sysctl, root: Path) -> StepOutcome:
     path = root / "proc/sys" / setting.name.replace(".", "/")
     try:
         path.write_text(f"{setting.after}\n")
     except OSError as error:
-        return Outcome(what(setting), "failed", error.strerror or str(error))
-    return Outcome(what(setting), "done")
+        return StepOutcome(what(setting), "failed", error.strerror or str(error))
+    return StepOutcome(what(setting), "done")
 
 
-def _command(command: Command, store: Store, run: Run) -> Outcome:
+def _command(command: CommandStep, store: JournalStore, run: RunCommand) -> StepOutcome:
     """Written down once, however often it is tried; what can't be undone is not."""
     journal = store.read()
     if command.undo and command.undo not in [old.undo for old in journal.commands]:
         store.write(replace(journal, commands=(*journal.commands, command)))
     problem = run(command.do)
-    return Outcome(what(command), "failed" if problem else "done", problem)
+    return StepOutcome(what(command), "failed" if problem else "done", problem)

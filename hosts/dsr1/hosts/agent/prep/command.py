@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dsr1.hosts.agent.facts.children import begin_command
 
 TIMEOUT_S = 600.0  # an initramfs for each of several kernels
-Run = Callable[[Sequence[str]], str]
+RunCommand = Callable[[Sequence[str]], str]
 """Runs a command; what went wrong, or nothing."""
 
 

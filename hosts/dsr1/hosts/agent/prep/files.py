@@ -34,10 +34,10 @@ def read_whole(path: Path) -> bytes | None:
 def state_of(path: Path) -> str:
     """Content, mode and owner; empty: nothing is there."""
     data = read_whole(path)
-    return "" if data is None else describe(data, path)
+    return "" if data is None else describe_file(data, path)
 
 
-def describe(data: bytes, like: Path | None) -> str:
+def describe_file(data: bytes, like: Path | None) -> str:
     """The state of a file with this content and the mode and owner of `like`, or those of a new
     one."""
     seen = like.stat() if like else None

@@ -10,26 +10,26 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from dsr1.hosts.agent.prep.files import describe, make_folders, read_whole, write_whole
+from dsr1.hosts.agent.prep.files import describe_file, make_folders, read_whole, write_whole
 from dsr1.hosts.protocol.codec import from_plain
-from dsr1.hosts.protocol.prep import Journal
+from dsr1.hosts.protocol.prep import PrepJournal
 
 FOLDER = "var/lib/dsr1/prep"
 
 
-def _parse(plain: object) -> Journal:
+def _parse(plain: object) -> PrepJournal:
     """Ours has every key."""
-    journal: Journal = from_plain(Journal, plain)
-    if isinstance(plain, dict) and len(plain) < len(fields(Journal)):
+    journal: PrepJournal = from_plain(PrepJournal, plain)
+    if isinstance(plain, dict) and len(plain) < len(fields(PrepJournal)):
         raise ValueError("it lacks keys")
     return journal
 
 
-class Busy(Exception):
+class PrepBusy(Exception):
     """Another preparation of this host is at work."""
 
 
-class Store:
+class JournalStore:
     """The journal, for everyone to read, and the originals, which are root's alone."""
 
     def __init__(self, root: Path) -> None:
@@ -37,16 +37,16 @@ class Store:
         self.folder = root / FOLDER
         self._originals = self.folder / "originals"
 
-    def read(self) -> Journal:
+    def read(self) -> PrepJournal:
         """ValueError names it: somebody has spoilt it, or it isn't ours."""
         path = self.folder / "journal.json"
         data = read_whole(path)
         try:
-            return Journal() if data is None else _parse(json.loads(data))
+            return PrepJournal() if data is None else _parse(json.loads(data))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is no journal of dsr1's: {error}") from error
 
-    def write(self, journal: Journal) -> None:
+    def write(self, journal: PrepJournal) -> None:
         write_whole(
             self.folder / "journal.json", json.dumps(asdict(journal), indent=1).encode() + b"\n"
         )
@@ -56,7 +56,7 @@ class Store:
         data = read_whole(path)
         if data is None:
             return ""
-        name = f"{hashlib.sha256(describe(data, path).encode()).hexdigest()[:16]}-{path.name}"
+        name = f"{hashlib.sha256(describe_file(data, path).encode()).hexdigest()[:16]}-{path.name}"
         write_whole(self.original(name), data, path, same_time=True)
         return name
 
@@ -76,7 +76,7 @@ class Store:
             if not self.read():
                 self._remove()
         except BlockingIOError as error:
-            raise Busy("another `dsr1 prep` is at work there") from error
+            raise PrepBusy("another `dsr1 prep` is at work there") from error
         finally:
             os.close(handle)
 

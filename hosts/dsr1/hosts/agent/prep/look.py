@@ -11,17 +11,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.agent.facts.children import PATH, begin
-from dsr1.hosts.agent.facts.gpus import gpus_of
+from dsr1.hosts.agent.facts.children import PATH, begin_in_child
+from dsr1.hosts.agent.facts.gpus import gpu_reader_values
 from dsr1.hosts.agent.facts.nvidia import PEERMEM, parse_driver, parse_params
 from dsr1.hosts.agent.facts.nvml import ask_nvml
 from dsr1.hosts.agent.facts.pci import NVIDIA_VENDOR
 from dsr1.hosts.agent.facts.system import parse_meminfo, parse_modules
-from dsr1.hosts.agent.prep.command import Run, run_command
+from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import to_text
-from dsr1.hosts.agent.prep.journal import Store
+from dsr1.hosts.agent.prep.journal import JournalStore
 from dsr1.hosts.protocol.adapters import has_dma_buf
-from dsr1.hosts.protocol.prep import Driver, File, Gpus, Journal, Memory, Seen, Service, Session
+from dsr1.hosts.protocol.prep import (
+    Driver,
+    FileState,
+    Gpus,
+    HostProbe,
+    Memory,
+    PrepJournal,
+    Session,
+    SystemdUnit,
+)
 
 ROOT = Path("/")
 MELLANOX, GPU_CLASSES, NET_CLASSES = "0x15b3", ("0x0300", "0x0302"), ("0x0200", "0x0207")
@@ -56,14 +65,16 @@ def run_quick(argv: Sequence[str]) -> str:
     return run_command(argv, QUICK_S)
 
 
-def prep_look(root: Path = ROOT, run: Run = run_quick, nvml: AskGpus = ask_nvml) -> Seen:
+def probe_host(
+    root: Path = ROOT, run: RunCommand = run_quick, nvml: AskGpus = ask_nvml
+) -> HostProbe:
     system, family = parse_release(
         _text(root / "etc/os-release") or _text(root / "usr/lib/os-release")
     )
     release = _text(root / "proc/sys/kernel/osrelease").strip()
     loaded, available = _modules(root, release)
     journal, problem = _journal(root)
-    return Seen(
+    return HostProbe(
         system=system,
         family=family,
         session=_session(),
@@ -136,7 +147,7 @@ def _gpus(root: Path, nvml: AskGpus) -> Gpus:
     if not count:
         return Gpus(0)
     try:
-        told: list[Any] = gpus_of(begin(nvml, QUICK_S)())
+        told: list[Any] = gpu_reader_values(begin_in_child(nvml, QUICK_S)())
         return Gpus(count, tuple(int(gpu["persistence"]) for gpu in told))
     except (OSError, ValueError, TypeError, KeyError) as error:
         return Gpus(count, (), f"NVML does not tell it: {error}")
@@ -189,7 +200,7 @@ def _module_names(text: str) -> Iterator[str]:
         yield line.partition(":")[0].rpartition("/")[2].partition(".ko")[0].replace("-", "_")
 
 
-def _files(root: Path) -> Iterator[File]:
+def _files(root: Path) -> Iterator[FileState]:
     """Every file that says something of what is prepared, and those that aren't there where it
     could be said."""
     named = [root / path for path in SINGLE]
@@ -200,25 +211,25 @@ def _files(root: Path) -> Iterator[File]:
         named += [root / above / f"systemd/system/{unit}.service" for above in READ_IN]
         folders += [root / above / f"systemd/system/{unit}.service.d" for above in READ_IN]
     for path in (*named, *(file for folder in folders for file in sorted(folder.glob("*.conf")))):
-        yield look_at(path, f"/{path.relative_to(root)}")
+        yield probe_file(path, f"/{path.relative_to(root)}")
 
 
-def look_at(path: Path, name: str) -> File:
+def probe_file(path: Path, name: str) -> FileState:
     """A link is told as one, with the text that it leads to: readers of configuration follow it."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             target = str(path.readlink())
-            return File(name, "link", _text(path) if path.is_file() else "", target=target)
+            return FileState(name, "link", _text(path) if path.is_file() else "", target=target)
         if not stat.S_ISREG(mode):
-            return File(name, "folder" if stat.S_ISDIR(mode) else "other")
+            return FileState(name, "folder" if stat.S_ISDIR(mode) else "other")
         if path.stat().st_size > MOST:
-            return File(name, "file", problem=f"it has more than {MOST} bytes")
-        return File(name, "file", to_text(path.read_bytes()))
+            return FileState(name, "file", problem=f"it has more than {MOST} bytes")
+        return FileState(name, "file", to_text(path.read_bytes()))
     except FileNotFoundError:
-        return File(name, "absent")
+        return FileState(name, "absent")
     except OSError as error:
-        return File(name, "file", problem=error.strerror or str(error))
+        return FileState(name, "file", problem=error.strerror or str(error))
 
 
 def _text(path: Path, most: int = MOST) -> str:
@@ -236,14 +247,14 @@ def _sysctls(root: Path) -> Iterator[tuple[str, str]]:
             yield name, (root / "proc/sys" / name.replace(".", "/")).read_text().strip()
 
 
-def _services(root: Path, run: Run) -> Iterator[Service]:
+def _services(root: Path, run: RunCommand) -> Iterator[SystemdUnit]:
     for unit in UNITS:
         if any((root / above / f"systemd/system/{unit}.service").exists() for above in READ_IN):
             enabled, active = (
                 not run(("systemctl", word, f"{unit}.service"))
                 for word in ("is-enabled", "is-active")
             )
-            yield Service(unit, enabled, active)
+            yield SystemdUnit(unit, enabled, active)
 
 
 def _search_path(root: Path) -> str:
@@ -257,9 +268,9 @@ def _read_only(root: Path) -> Iterator[str]:
                 yield f"/{folder}"
 
 
-def _journal(root: Path) -> tuple[Journal, str]:
+def _journal(root: Path) -> tuple[PrepJournal, str]:
     """And why it can't be read: one that is spoilt is not an empty one."""
     try:
-        return Store(root).read(), ""
+        return JournalStore(root).read(), ""
     except (OSError, ValueError) as error:
-        return Journal(), str(error)
+        return PrepJournal(), str(error)

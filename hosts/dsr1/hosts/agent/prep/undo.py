@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.agent.prep.apply import ROOT, report, settle, what, write_value
-from dsr1.hosts.agent.prep.command import Run, run_command
+from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import read_whole, state_of, write_whole
-from dsr1.hosts.agent.prep.journal import Store
-from dsr1.hosts.protocol.prep import Kept, Outcome, Report, Setting
+from dsr1.hosts.agent.prep.journal import JournalStore
+from dsr1.hosts.protocol.prep import EditRecord, PrepReport, StepOutcome, Sysctl
 
 
-def undo(root: Path = ROOT, run: Run = run_command) -> Report:
+def undo(root: Path = ROOT, run: RunCommand = run_command) -> PrepReport:
     """All or, when a file isn't as we left it, nothing."""
-    store = Store(root)
+    store = JournalStore(root)
     if not store.folder.exists():
-        return Report(())
+        return PrepReport(())
     return report(store, lambda: tuple(_changed(store, root)) or _all(store, root, run))
 
 
-def _changed(store: Store, root: Path) -> Iterator[Outcome]:
+def _changed(store: JournalStore, root: Path) -> Iterator[StepOutcome]:
     """From the newest edit of each file back, as undoing goes."""
     now: dict[str, str] = {}
     for kept in reversed(store.read().edits):
@@ -32,7 +32,7 @@ def _changed(store: Store, root: Path) -> Iterator[Outcome]:
                 if kept.backup
                 else "remove it, as before,"
             )
-            yield Outcome(
+            yield StepOutcome(
                 kept.path, "refused", f"somebody has changed it since: {way} and undo again"
             )
         now[kept.path] = kept.before
@@ -46,7 +46,7 @@ def _state(path: Path) -> str:
         return f"not to be read: {error}"
 
 
-def _all(store: Store, root: Path, run: Run) -> Iterator[Outcome]:
+def _all(store: JournalStore, root: Path, run: RunCommand) -> Iterator[StepOutcome]:
     for kept in reversed(store.read().edits):
         yield _restore(kept, store, root)
     yield from settle(store, run)
@@ -55,7 +55,7 @@ def _all(store: Store, root: Path, run: Run) -> Iterator[Outcome]:
     yield from _commands(store, run)
 
 
-def _restore(kept: Kept, store: Store, root: Path) -> Outcome:
+def _restore(kept: EditRecord, store: JournalStore, root: Path) -> StepOutcome:
     """What is owed for it is written down before it is done."""
     journal, path = store.read(), root / kept.path.lstrip("/")
     owed = (
@@ -78,11 +78,11 @@ def _restore(kept: Kept, store: Store, root: Path) -> Outcome:
             )
         )
     except OSError as error:
-        return Outcome(kept.path, "failed", error.strerror or str(error))
-    return Outcome(kept.path, "done")
+        return StepOutcome(kept.path, "failed", error.strerror or str(error))
+    return StepOutcome(kept.path, "done")
 
 
-def _put_back(kept: Kept, store: Store, path: Path) -> None:
+def _put_back(kept: EditRecord, store: JournalStore, path: Path) -> None:
     if not kept.before:
         path.unlink()
         return
@@ -93,16 +93,16 @@ def _put_back(kept: Kept, store: Store, path: Path) -> None:
     write_whole(path, data, original, same_time=True)
 
 
-def _reset(setting: Setting, store: Store, root: Path) -> Outcome:
+def _reset(setting: Sysctl, store: JournalStore, root: Path) -> StepOutcome:
     """One that isn't as we set it stays: a reboot or somebody has set it since."""
     path = root / "proc/sys" / setting.name.replace(".", "/")
     back = replace(setting, before=setting.after, after=setting.before)
     try:
         mine = path.read_text().strip() == setting.after
     except OSError as error:
-        return Outcome(what(back), "failed", error.strerror or str(error))
+        return StepOutcome(what(back), "failed", error.strerror or str(error))
     outcome = (
-        write_value(back, root) if mine else Outcome(f"{setting.name} is left as it is", "done")
+        write_value(back, root) if mine else StepOutcome(f"{setting.name} is left as it is", "done")
     )
     if outcome.state == "done":
         journal = store.read()
@@ -114,7 +114,7 @@ def _reset(setting: Setting, store: Store, root: Path) -> Outcome:
     return outcome
 
 
-def _commands(store: Store, run: Run) -> Iterator[Outcome]:
+def _commands(store: JournalStore, run: RunCommand) -> Iterator[StepOutcome]:
     for command in reversed(store.read().commands):
         problem = run(command.undo)
         if not problem:
@@ -124,4 +124,4 @@ def _commands(store: Store, run: Run) -> Iterator[Outcome]:
                     journal, commands=tuple(other for other in journal.commands if other != command)
                 )
             )
-        yield Outcome(" ".join(command.undo), "failed" if problem else "done", problem)
+        yield StepOutcome(" ".join(command.undo), "failed" if problem else "done", problem)

@@ -5,13 +5,13 @@ import sys
 from dataclasses import asdict
 
 
-def run(verb: str) -> dict[str, object]:
+def run_prep_verb(verb: str) -> dict[str, object]:
     """As JSON carries it. An apply goes on without who asked for it: nothing is told before its
     end."""
     if verb == "look":
-        from dsr1.hosts.agent.prep.look import prep_look
+        from dsr1.hosts.agent.prep.look import probe_host
 
-        return asdict(prep_look())
+        return asdict(probe_host())
     if verb == "undo":
         from dsr1.hosts.agent.prep.undo import undo
 

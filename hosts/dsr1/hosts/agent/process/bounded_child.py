@@ -47,7 +47,7 @@ sys.exit(code)
 
 
 @dataclass(frozen=True, slots=True)
-class Tied:
+class BoundedChild:
     """`ended` tells whether it ended by itself; `code` is then its exit status."""
 
     process: "subprocess.Popen[bytes]"
@@ -79,7 +79,9 @@ def _all_of(file: IO[bytes]) -> bytes:
 
 
 @contextlib.contextmanager
-def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iterator[Tied]:
+def start_bounded(
+    argv: Sequence[str], env: Mapping[str, str], given: bytes = b""
+) -> Iterator[BoundedChild]:
     """At the end of the block nothing of it is alive, and nothing is left of what it put into its
     TMPDIR."""
     with (
@@ -101,19 +103,21 @@ def tie(argv: Sequence[str], env: Mapping[str, str], given: bytes = b"") -> Iter
             start_new_session=True,
         )
         try:
-            yield Tied(process, out, err)
+            yield BoundedChild(process, out, err)
         finally:
             if process.returncode is None:
-                end(process)
+                end_bounded(process)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
+def end_bounded(process: "subprocess.Popen[bytes]") -> None:
     """All of its group, and then it is reaped."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def wait(children: Sequence[Tied], timeout_s: float, leave: Callable[[], bool]) -> list[bool]:
+def wait_bounded(
+    children: Sequence[BoundedChild], timeout_s: float, leave: Callable[[], bool]
+) -> list[bool]:
     """Whether each had ended by itself, before the time was up or there was a reason to leave; then
     all are ended."""
     until = time.monotonic() + timeout_s
@@ -125,7 +129,7 @@ def wait(children: Sequence[Tied], timeout_s: float, leave: Callable[[], bool]) 
             break
         time.sleep(POLL_S)
     for child in children:
-        end(child.process)
+        end_bounded(child.process)
     return over
 
 

@@ -7,16 +7,16 @@ import signal
 import time
 from collections.abc import Callable
 
-from dsr1.hosts.agent.process.procfs import STRAYS, Target, find_members
+from dsr1.hosts.agent.process.procfs import STRAYS, StopTarget, find_members
 from dsr1.hosts.protocol.events import Gone
-from dsr1.hosts.protocol.identity import Stat, start_time
+from dsr1.hosts.protocol.identity import ProcStat, start_time
 
 # A process in state D ends when its device or file system answers; longer than this is worth
 # telling.
 AFTER_KILL_S = 5.0
 
 
-def _signal(stat: Stat, number: signal.Signals) -> None:
+def _signal(stat: ProcStat, number: signal.Signals) -> None:
     """To the very process that was seen; one that has ended since, or isn't ours to signal, is the
     proof's business."""
     if start_time(stat.pid) == stat.start_time:
@@ -24,20 +24,20 @@ def _signal(stat: Stat, number: signal.Signals) -> None:
             os.kill(stat.pid, number)
 
 
-def never() -> bool:
+def never_cancelled() -> bool:
     return False
 
 
-class Ending:
+class Termination:
     """The end of some processes; `names` are told as gone. `alone`: whether nothing else of the
     agent's runs now."""
 
     def __init__(
         self,
-        targets: tuple[Target, ...],
+        targets: tuple[StopTarget, ...],
         names: tuple[str, ...],
         agent: int | None = None,
-        alone: Callable[[], bool] = never,
+        alone: Callable[[], bool] = never_cancelled,
     ) -> None:
         self._names = names
         self._targets = targets
@@ -70,13 +70,13 @@ class Ending:
         )
         return Gone(self._names, tuple(left))
 
-    def _find(self) -> dict[str, list[Stat]]:
+    def _find(self) -> dict[str, list[ProcStat]]:
         return find_members(self._targets, self._agent, strays=self._alone())
 
 
-def end_now(targets: tuple[Target, ...], names: tuple[str, ...]) -> Gone:
+def end_now(targets: tuple[StopTarget, ...], names: tuple[str, ...]) -> Gone:
     """Without an agent's loop: blocks until it is done, at most the longest grace and 5 s."""
-    ending = Ending(targets, names)
+    ending = Termination(targets, names)
     ending.ask(set(names))
     while (gone := ending.step()) is None:
         time.sleep(0.05)

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from dsr1.hosts.agent.process.progress import ProgressReader, Step
+from dsr1.hosts.agent.process.progress import ProgressReader, ProgressStep
 from dsr1.hosts.protocol.events import Progress
 from dsr1.hosts.protocol.process import Process
 
@@ -35,7 +35,7 @@ def log_size(path: Path) -> int:
         return 0
 
 
-class Pace:
+class ProgressThrottle:
     """Thins the steps of one process: a phase's first and last value at once, its counter at most
     once a second."""
 
@@ -45,7 +45,7 @@ class Pace:
         self._told: dict[int | None, float] = {}
         self._held: dict[int | None, Progress] = {}
 
-    def thin(self, steps: list[Step], now: float) -> list[Progress]:
+    def thin(self, steps: list[ProgressStep], now: float) -> list[Progress]:
         """Whatever the log holds, at most one event for a phase and rank."""
         told: dict[tuple[str, int | None], Progress] = {}
         for step in steps:
@@ -60,7 +60,7 @@ class Pace:
         self._told.update(dict.fromkeys(due, now))
         return [self._held.pop(rank) for rank in due]
 
-    def _take(self, step: Step, now: float) -> list[Progress]:
+    def _take(self, step: ProgressStep, now: float) -> list[Progress]:
         new = Progress(self._process, step.phase, step.rank, step.done, step.total)
         held = self._held.pop(step.rank, None)
         if self._phase.get(step.rank) != step.phase:
@@ -80,7 +80,7 @@ class LogFollower:
         self._path = path
         self._offset = log_size(path)
         self._reader = ProgressReader(process.phases)
-        self._pace = Pace(process.name)
+        self._pace = ProgressThrottle(process.name)
 
     def read(self, *, last: bool = False) -> list[Progress]:
         """What is new, one piece at most. `last`: nothing is held back."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsr1.hosts.agent.process.ending import Ending
+from dsr1.hosts.agent.process.ending import Termination
 from dsr1.hosts.agent.process.logs import LogFollower, read_tail
-from dsr1.hosts.agent.process.procfs import Target
-from dsr1.hosts.agent.process.records import Record, log_path, make_mark, make_record
+from dsr1.hosts.agent.process.procfs import StopTarget
+from dsr1.hosts.agent.process.records import ProcessRecord, log_path, make_mark, make_record
 from dsr1.hosts.agent.process.spawn import spawn
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.events import Event, Exited, Gone, Listening, Spawned
@@ -24,11 +24,11 @@ PROOF_S, PROOF_MOST_S = 0.02, 0.5
 
 
 @dataclass(slots=True)
-class Child:
+class OwnedProcess:
     """A process that was let go, until its group is proven gone."""
 
     process: Process
-    record: Record
+    record: ProcessRecord
     pid: int
     follower: LogFollower | None
     running: bool = True
@@ -59,7 +59,7 @@ def _is_healthy(line: socket.socket) -> bool:
         return True
 
 
-class Owner:
+class ProcessOwner:
     """`closing`: nothing more may be started. `idle`: nothing runs and nothing is being ended."""
 
     def __init__(
@@ -71,8 +71,8 @@ class Owner:
         self._tell = tell
         self._timers = timers
         self._known = {process.name: process for process in plan.processes}
-        self._children: dict[str, Child] = {}
-        self._endings: list[Ending] = []
+        self._children: dict[str, OwnedProcess] = {}
+        self._endings: list[Termination] = []
         self._following = False
         self.closing = False
 
@@ -97,7 +97,9 @@ class Owner:
         for child in children:
             child.stopping = True
         targets = tuple(map(self._target, children))
-        ending = Ending(targets, wanted, os.getpid(), lambda: set(self._children) <= set(wanted))
+        ending = Termination(
+            targets, wanted, os.getpid(), lambda: set(self._children) <= set(wanted)
+        )
         self._endings.append(ending)
         ending.ask(fresh)
         self._prove(ending, PROOF_S)
@@ -135,7 +137,7 @@ class Owner:
             self._tell(Exited(process.name, 127, False, (), f"could not be started: {error}"))
             self._fail(process)
             return False
-        child = Child(process, born.record, born.pid, follower)
+        child = OwnedProcess(process, born.record, born.pid, follower)
         self._children[process.name] = child
         self._tell(Spawned(process.name, born.pid, born.record.start_time))
         self._follow_soon()
@@ -143,7 +145,7 @@ class Owner:
             self._probe(child, process.listen_port)
         return True
 
-    def _probe(self, child: Child, port: int) -> None:
+    def _probe(self, child: OwnedProcess, port: int) -> None:
         if not child.running or child.stopping:
             return
         if answers(self._plan.address, port):
@@ -188,13 +190,13 @@ class Owner:
         )
         self.stop(tuple(dict.fromkeys((process.name, *mates))))
 
-    def _target(self, child: Child) -> Target:
-        return Target(child.process.name, self._mark, child.record, child.process.grace_s)
+    def _target(self, child: OwnedProcess) -> StopTarget:
+        return StopTarget(child.process.name, self._mark, child.record, child.process.grace_s)
 
-    def _prove(self, ending: Ending, wait: float) -> None:
+    def _prove(self, ending: Termination, wait: float) -> None:
         self._timers.after(wait, lambda: self._step(ending, min(wait * 1.5, PROOF_MOST_S)))
 
-    def _step(self, ending: Ending, wait: float) -> None:
+    def _step(self, ending: Termination, wait: float) -> None:
         gone = ending.step()
         self.reap()
         if gone is None or (not gone.left and self._unreaped(gone)):

@@ -5,32 +5,32 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsr1.hosts.agent.process.records import Record
+from dsr1.hosts.agent.process.records import ProcessRecord
 from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.identity import Stat, read_stat
+from dsr1.hosts.protocol.identity import ProcStat, read_stat
 
-Census = dict[int, Stat]
+ProcessTable = dict[int, ProcStat]
 STRAYS = "(left its process)"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class StopTarget:
     """A process to be ended, as it was recorded. `mark` is its agent's."""
 
     name: str
     mark: str
-    record: Record
+    record: ProcessRecord
     grace_s: float
 
 
-def take_census() -> Census:
+def read_process_table() -> ProcessTable:
     """Everything alive on the host but this very process."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - thousands of Paths
     found = (read_stat(pid) for pid in pids if pid != os.getpid())
     return {stat.pid: stat for stat in found if stat and stat.alive}
 
 
-def descendants(census: Census, roots: set[int]) -> set[int]:
+def descendants(census: ProcessTable, roots: set[int]) -> set[int]:
     """The roots aren't among them."""
     children: dict[int, list[int]] = {}
     for stat in census.values():
@@ -53,11 +53,11 @@ def _marks(pid: int) -> frozenset[bytes]:
     return frozenset(line for line in lines if line.startswith((b"DSR1_AGENT=", b"DSR1_PROCESS=")))
 
 
-def _is_main(stat: Stat, target: Target) -> bool:
+def _is_main(stat: ProcStat, target: StopTarget) -> bool:
     return stat.pid == target.record.pid and stat.start_time == target.record.start_time
 
 
-def _is_seed(stat: Stat, target: Target, family: set[int], look_everywhere: bool) -> bool:
+def _is_seed(stat: ProcStat, target: StopTarget, family: set[int], look_everywhere: bool) -> bool:
     """Ours by evidence: the recorded start time; or the group and our marker or descent; or both
     markers."""
     leader = target.record.pid
@@ -70,8 +70,8 @@ def _is_seed(stat: Stat, target: Target, family: set[int], look_everywhere: bool
 
 
 def find_members(
-    targets: tuple[Target, ...], agent: int | None, *, strays: bool
-) -> dict[str, list[Stat]]:
+    targets: tuple[StopTarget, ...], agent: int | None, *, strays: bool
+) -> dict[str, list[ProcStat]]:
     """What is alive, by process name.
 
     `agent` is the pid of the living agent, to which every orphan comes back (it is their
@@ -79,9 +79,9 @@ def find_members(
     what came back to the agent and bears no mark of any process counts too; sensible when
     everything of the agent is being ended.
     """
-    census, boot = take_census(), boot_id()
+    census, boot = read_process_table(), boot_id()
     family = descendants(census, {agent}) if agent else set[int]()
-    found: dict[str, list[Stat]] = {}
+    found: dict[str, list[ProcStat]] = {}
     for target in targets:
         if target.record.boot_id == boot:
             seeds = {s.pid for s in census.values() if _is_seed(s, target, family, agent is None)}

@@ -13,7 +13,7 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProgressStep:
     """A change: `rank` (global DP rank; None: all ranks of the process) is in `phase`, at `done` of
     `total`."""
 
@@ -42,16 +42,16 @@ class ProgressReader:
     def __init__(self, rules: tuple[PhaseRule, ...]) -> None:
         self._rules = _latest_first(rules)
         self._partial = b""
-        self._at: dict[int | None, tuple[int, Step]] = {}
+        self._at: dict[int | None, tuple[int, ProgressStep]] = {}
 
-    def feed(self, data: bytes) -> list[Step]:
+    def feed(self, data: bytes) -> list[ProgressStep]:
         """The changes that `data`, the next bytes of the log, brings. A last line without its end
         is kept."""
         *lines, rest = _ENDS.split(self._partial + data)
         self._partial = rest[:LINE_LIMIT]
         return [step for line in lines if line and (step := self._read(_text(line[:LINE_LIMIT])))]
 
-    def _read(self, line: str) -> Step | None:
+    def _read(self, line: str) -> ProgressStep | None:
         rule, found = self._first_match(line)
         if rule is None or found is None:
             return None
@@ -70,7 +70,7 @@ class ProgressReader:
                 return rule, found
         return None, None
 
-    def _is_news(self, order: int, step: Step) -> bool:
+    def _is_news(self, order: int, step: ProgressStep) -> bool:
         if order < self._floor(step.rank):
             return False
         if order > self._foremost({None, step.rank}):
@@ -101,8 +101,8 @@ def _text(line: bytes) -> str:
     return _ANSI.sub("", line.decode("utf-8", errors="replace"))
 
 
-def _step(phase: str, groups: dict[str, str | None]) -> Step:
-    return Step(phase, *(_number(groups.get(name)) for name in ("rank", "done", "total")))
+def _step(phase: str, groups: dict[str, str | None]) -> ProgressStep:
+    return ProgressStep(phase, *(_number(groups.get(name)) for name in ("rank", "done", "total")))
 
 
 def _number(text: str | None) -> int | None:

@@ -14,7 +14,7 @@ from dsr1.hosts.protocol.process import HostPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProcessRecord:
     """One process, or the agent. `pid` None: about to be spawned; nothing runs before its pid is
     recorded."""
 
@@ -23,31 +23,31 @@ class Record:
     boot_id: str
 
 
-ABOUT_TO_SPAWN = Record(None, 0.0, "")
+ABOUT_TO_SPAWN = ProcessRecord(None, 0.0, "")
 
 
-def make_record(pid: int) -> Record:
-    return Record(pid, start_time(pid) or 0.0, boot_id())
+def make_record(pid: int) -> ProcessRecord:
+    return ProcessRecord(pid, start_time(pid) or 0.0, boot_id())
 
 
-def make_mark(agent: Record) -> str:
+def make_mark(agent: ProcessRecord) -> str:
     """What marks the processes of one agent. A run's id is not enough: another folder may have a
     run of that name."""
     return f"{agent.boot_id}/{agent.pid}/{agent.start_time:.0f}"
 
 
-def render_record(record: Record) -> str:
+def render_record(record: ProcessRecord) -> str:
     return json.dumps(asdict(record))
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: ProcessRecord) -> None:
     write_file(path, render_record(record).encode() + b"\n")
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: Path) -> ProcessRecord | None:
     """None: there is none."""
     try:
-        return from_plain(Record, json.loads(path.read_bytes()))
+        return from_plain(ProcessRecord, json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
 

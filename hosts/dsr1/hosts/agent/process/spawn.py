@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from dsr1.hosts.agent.process.records import (
     ABOUT_TO_SPAWN,
-    Record,
+    ProcessRecord,
     log_path,
     make_record,
     process_path,
@@ -25,10 +25,10 @@ EXEC_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Born:
+class SpawnedProcess:
     """A process that runs its command."""
 
-    record: Record
+    record: ProcessRecord
     pid: int
 
 
@@ -105,7 +105,7 @@ def _fork(process: Process, env: dict[str, str], folder: Path, log: int) -> tupl
     return pid, gate_write, errors_read
 
 
-def _let_go(pid: int, gate: int, path: Path) -> Born:
+def _let_go(pid: int, gate: int, path: Path) -> SpawnedProcess:
     """Its pid goes on record, then it may run."""
     try:
         record = make_record(pid)
@@ -116,7 +116,7 @@ def _let_go(pid: int, gate: int, path: Path) -> Born:
         os.waitpid(pid, 0)
         raise
     os.close(gate)
-    return Born(record, pid)
+    return SpawnedProcess(record, pid)
 
 
 def _await_exec(pid: int, errors: int) -> None:
@@ -128,7 +128,7 @@ def _await_exec(pid: int, errors: int) -> None:
         raise OSError(text)
 
 
-def spawn(process: Process, run: str, mark: str, folder: Path) -> Born:
+def spawn(process: Process, run: str, mark: str, folder: Path) -> SpawnedProcess:
     """OSError: it couldn't be started, and nothing of it runs."""
     path = process_path(folder, process.name)
     write_record(path, ABOUT_TO_SPAWN)

@@ -22,7 +22,7 @@ from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 SERVE = "vllm.entrypoints.cli.main"
-Tell = Callable[[str, object], None]
+SendAnswer = Callable[[str, object], None]
 # What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime
 # that can't tell, or one whose functions are called another way than here.
 REFUSALS = (ValueError, KeyError, AssertionError, NotImplementedError, argparse.ArgumentError)
@@ -31,7 +31,7 @@ PYDANTIC = re.compile(
 )
 
 
-class Caught(BaseException):
+class ReachedParser(BaseException):
     """A module has come to parse its command line. Not an Exception: nothing on the way may take it
     for its own."""
 
@@ -54,7 +54,7 @@ def main() -> None:
     os._exit(0)  # no thread of theirs keeps us
 
 
-def answer(question: RuntimeQuestion, tell: Tell) -> None:
+def answer(question: RuntimeQuestion, tell: SendAnswer) -> None:
     if question.variables:
         tell("variables", known_variables())
     for module in question.modules:
@@ -104,14 +104,14 @@ def parser_of(module: str) -> argparse.ArgumentParser:
     nothing."""
 
     def catch(self: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
-        raise Caught(self)
+        raise ReachedParser(self)
 
     before, argv = argparse.ArgumentParser.parse_known_args, sys.argv
     argparse.ArgumentParser.parse_known_args = catch  # type: ignore[method-assign]
     sys.argv = [module, "--help"]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except Caught as caught:
+    except ReachedParser as caught:
         return caught.parser
     except SystemExit as end:
         raise ValueError(
@@ -145,7 +145,7 @@ def judge_command(command: CommandLine, model: str) -> tuple[str, str]:
     """Parsed as the process itself will, then made into vLLM's own configuration, which is where it
     checks it."""
     errors = io.StringIO()
-    with surroundings(command.env), contextlib.redirect_stderr(errors):
+    with scratch_environment(command.env), contextlib.redirect_stderr(errors):
         try:
             engine = ENGINES[command.module](list(command.argv))
             if lacks_config(model):
@@ -158,21 +158,21 @@ def judge_command(command: CommandLine, model: str) -> tuple[str, str]:
                 )
             engine.create_engine_config(_usage())
         except SystemExit:
-            return "refused", shorten(errors.getvalue().rpartition("error: ")[2])
+            return "refused", shorten_words(errors.getvalue().rpartition("error: ")[2])
         except Exception as error:  # noqa: BLE001 - foreign code; what it raises is the answer
             return _refusal(error)
     return "accepted", ""
 
 
 def _refusal(error: Exception) -> tuple[str, str]:
-    name, text = type(error).__name__, shorten(str(error))
+    name, text = type(error).__name__, shorten_words(str(error))
     foreign = type(error).__module__.partition(".")[0] in ("huggingface_hub", "requests", "httpx")
     if foreign or not isinstance(error, REFUSALS):
         return "unknown", f"{name}: {text}"
     return "refused", text if isinstance(error, ValueError) and text else f"{name}: {text}"
 
 
-def shorten(text: str) -> str:
+def shorten_words(text: str) -> str:
     """Without what pydantic adds for programmers."""
     lines = (line.strip() for line in PYDANTIC.sub("", text).splitlines())
     return " ".join(line.removeprefix("Value error, ") for line in lines if line)[:1500]
@@ -190,7 +190,7 @@ def _usage() -> Any:
 
 
 @contextlib.contextmanager
-def surroundings(env: tuple[tuple[str, str], ...]) -> Iterator[None]:
+def scratch_environment(env: tuple[tuple[str, str], ...]) -> Iterator[None]:
     """The process's own environment, for as long as its command is judged."""
     before = dict(os.environ)
     os.environ.update(env)

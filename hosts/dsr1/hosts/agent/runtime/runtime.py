@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.agent.network.ports import open_folder
-from dsr1.hosts.agent.process.bounded_child import is_abandoned, tie, wait
+from dsr1.hosts.agent.process.bounded_child import is_abandoned, start_bounded, wait_bounded
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.codec import from_plain
-from dsr1.hosts.protocol.runtime import CommandLine, RuntimeAnswer, RuntimeQuestion, Said
+from dsr1.hosts.protocol.runtime import CommandLine, CommandVerdict, RuntimeAnswer, RuntimeQuestion
 
 MODULES_FROM = str(Path(__file__).parents[4])  # the bundle, or the folder of the sources
 CHILD = (
@@ -40,7 +40,7 @@ def base_folder() -> Path:
 
 def ask_runtime(question: RuntimeQuestion, base: Path) -> RuntimeAnswer:
     """From what is kept as far as that goes; the child is asked for the rest alone."""
-    kept = Kept(base, question)
+    kept = AnswerCache(base, question)
     fresh = [command for command in question.commands if kept.said(command) is None]
     if kept.knowledge is None or fresh:
         modules = question.modules if kept.knowledge is None else ()
@@ -53,13 +53,13 @@ def ask_runtime(question: RuntimeQuestion, base: Path) -> RuntimeAnswer:
     return _joined(kept, RuntimeAnswer(), question)
 
 
-def _joined(kept: "Kept", told: RuntimeAnswer, question: RuntimeQuestion) -> RuntimeAnswer:
+def _joined(kept: "AnswerCache", told: RuntimeAnswer, question: RuntimeQuestion) -> RuntimeAnswer:
     """What was kept and what was just told, in the order that was asked; nothing told is unknown,
     with the reason."""
     fresh = {said.name: said for said in told.said}
     missing = told.problem or "the runtime's child ended before it came to this"
     said = (
-        kept.said(one) or fresh.get(one.name) or Said(one.name, "unknown", missing)
+        kept.said(one) or fresh.get(one.name) or CommandVerdict(one.name, "unknown", missing)
         for one in question.commands
     )
     known = kept.knowledge or told
@@ -67,7 +67,7 @@ def _joined(kept: "Kept", told: RuntimeAnswer, question: RuntimeQuestion) -> Run
     return replace(known, said=tuple(said), problem=told.problem, vllm=vllm, dynamo=dynamo)
 
 
-class Kept:
+class AnswerCache:
     """A file for each runtime, in a folder of ours alone; one that can't be read or written is as
     good as none."""
 
@@ -80,10 +80,10 @@ class Kept:
         self.knowledge = _knowledge(plain.get("knowledge"))
         self._said = {str(key): value for key, value in plain.get("said", {}).items()}
 
-    def said(self, command: CommandLine) -> Said | None:
+    def said(self, command: CommandLine) -> CommandVerdict | None:
         found = self._said.get(self._key(command))
         return (
-            Said(command.name, str(found[0]), str(found[1]))
+            CommandVerdict(command.name, str(found[0]), str(found[1]))
             if isinstance(found, list) and len(found) == 2
             else None
         )
@@ -146,7 +146,7 @@ def identity(question: RuntimeQuestion) -> list[object]:
     """What makes a runtime this one: its Python, its versions, where they lie and when they were
     put there."""
     versions = [(name, _version(name)) for name in PACKAGES]
-    places = [(str(file), _stamp(file)) for file in witnesses()]
+    places = [(str(file), _stamp(file)) for file in version_files()]
     asker = Path(MODULES_FROM).name  # the bundle's name says its content, wherever it lies
     return [
         asker,
@@ -159,7 +159,7 @@ def identity(question: RuntimeQuestion) -> list[object]:
     ]
 
 
-def witnesses() -> Iterator[Path]:
+def version_files() -> Iterator[Path]:
     for package, files in WITNESSES.items():
         found = importlib.util.find_spec(package)
         for place in (found.submodule_search_locations or ()) if found else ():
@@ -188,8 +188,10 @@ def _digest(value: object) -> str:
 def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
     """What it told until it ended; `problem` says why when that isn't all."""
     env = {**dict(question.commands[0].env if question.commands else ()), **OFFLINE}
-    with tie((*question.python, "-c", CHILD), env, json.dumps(asdict(question)).encode()) as child:
-        (ended,) = wait([child], question.timeout_s, is_abandoned)
+    with start_bounded(
+        (*question.python, "-c", CHILD), env, json.dumps(asdict(question)).encode()
+    ) as child:
+        (ended,) = wait_bounded([child], question.timeout_s, is_abandoned)
         if not ended:
             return collect(child.lines(), f"no answer in {question.timeout_s:.0f} s")
         return collect(child.lines(), child.last_line() if child.process.returncode else "")

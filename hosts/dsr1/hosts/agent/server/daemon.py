@@ -22,8 +22,8 @@ from dsr1.hosts.agent.process.records import (
     write_secrets,
 )
 from dsr1.hosts.agent.process.scratch import make_scratch, remove_scratch
-from dsr1.hosts.agent.server.offline import end_records, look
-from dsr1.hosts.agent.server.server import Server, say
+from dsr1.hosts.agent.server.offline import end_records, inspect_host
+from dsr1.hosts.agent.server.server import AgentServer, say
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.process import HostPlan
 
@@ -34,10 +34,10 @@ class StartError(Exception):
     """The agent couldn't be started; nothing of it is left."""
 
 
-def make_way(folder: Path) -> None:
+def clear_stale_agent(folder: Path) -> None:
     """A restart finds its predecessor's folder: once nothing of it is alive it is kept under
     another name."""
-    seen = look(folder)
+    seen = inspect_host(folder)
     processes = seen["processes"]
     assert isinstance(processes, dict)
     if seen["agent"] == "alive" or any(
@@ -52,7 +52,7 @@ def make_way(folder: Path) -> None:
 def claim(folder: Path) -> None:
     """mkdir succeeds for one caller only, so a folder has one agent at a time."""
     if agent_path(folder).exists():
-        make_way(folder)
+        clear_stale_agent(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
@@ -90,8 +90,8 @@ def _be_agent(plan: HostPlan, secrets: Mapping[str, str], folder: Path, pipe: in
         write_plan(folder, plan)
         write_secrets(folder, secrets)
         make_scratch(folder)
-        door = control.listen(folder)
-        server = Server(plan, folder, door)
+        door = control.listen_on_socket(folder)
+        server = AgentServer(plan, folder, door)
         record = make_record(os.getpid())
         write_record(agent_path(folder), record)
         os.write(pipe, render_record(record).encode())
@@ -117,7 +117,7 @@ def _detach(folder: Path) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def _serve(server: Server, folder: Path) -> NoReturn:
+def _serve(server: AgentServer, folder: Path) -> NoReturn:
     """Whatever goes wrong in the agent, its processes don't outlive it unowned."""
     code = 0
     try:

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from dsr1.hosts.protocol.codec import Numbered, render_event
+from dsr1.hosts.protocol.codec import NumberedEvent, render_event
 from dsr1.hosts.protocol.events import Event, Progress
 
 # A rank reports each phase under one key, so this is for hundreds of ranks; beyond it the oldest
@@ -12,13 +12,13 @@ from dsr1.hosts.protocol.events import Event, Progress
 MOST_PROGRESS = 4096
 
 
-class Journal:
+class EventJournal:
     """Only the newest Progress of a process, phase and rank is kept, so memory doesn't grow with
     time."""
 
     def __init__(self, host: str, path: Path) -> None:
         self._host = host
-        self._events: dict[int, Numbered] = {}
+        self._events: dict[int, NumberedEvent] = {}
         self._progress: dict[tuple[str, str, int | None], int] = {}
         self._last = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -26,16 +26,16 @@ class Journal:
 
     def add(self, event: Event) -> None:
         self._last += 1
-        numbered = Numbered(self._last, time.time(), self._host, event)
+        numbered = NumberedEvent(self._last, time.time(), self._host, event)
         if isinstance(event, Progress):
             self._replace_progress(event, self._last)
         self._events[self._last] = numbered
         self._write(render_event(numbered))
 
-    def after(self, since: int, most: int) -> list[Numbered]:
+    def after(self, since: int, most: int) -> list[NumberedEvent]:
         """At most `most` events, oldest first. Reads back from the newest: a follower is almost
         always at the end."""
-        newer: list[Numbered] = []
+        newer: list[NumberedEvent] = []
         for seq in reversed(self._events):
             if seq <= since:
                 break

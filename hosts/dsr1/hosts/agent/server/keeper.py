@@ -22,7 +22,7 @@ import threading
 import time
 from typing import IO, Any
 
-from dsr1.hosts.agent.process.procfs import descendants, take_census
+from dsr1.hosts.agent.process.procfs import descendants, read_process_table
 from dsr1.hosts.agent.server.daemon import PR_SET_CHILD_SUBREAPER
 
 BLOCK, END_S, LOOK_S = 1 << 16, 60.0, 0.05
@@ -30,7 +30,7 @@ BLOCK, END_S, LOOK_S = 1 << 16, 60.0, 0.05
 KEPT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class Keeper:
+class StepCommand:
     """The commands that run now, by their call's number."""
 
     def __init__(self, sink: int = 1) -> None:
@@ -91,13 +91,13 @@ class Keeper:
                 child.stdin.close()
 
 
-def keep(silence_s: float, source: int = 0) -> int:
+def run_step_commands(silence_s: float, source: int = 0) -> int:
     """Until the stream ends, or nothing has come for so long; then until nothing that was started
     here is left."""
     for number in KEPT:
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which every command would inherit
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    keeper, rest = Keeper(), b""
+    keeper, rest = StepCommand(), b""
     while select.select([source], [], [], silence_s)[0]:
         data = os.read(source, BLOCK)
         if not data:
@@ -112,7 +112,7 @@ def end_children(patience_s: float = END_S) -> bool:
     """SIGTERM to the agents, which end what is theirs; after that SIGKILL to whatever is left.
     Whether all is gone."""
     deadline = time.monotonic() + patience_s
-    children = {pid for pid, stat in take_census().items() if stat.ppid == os.getpid()}
+    children = {pid for pid, stat in read_process_table().items() if stat.ppid == os.getpid()}
     _signal_all(children, signal.SIGTERM)
     while living() and time.monotonic() < deadline:
         time.sleep(LOOK_S)
@@ -126,7 +126,7 @@ def end_children(patience_s: float = END_S) -> bool:
 def living() -> "set[int]":
     """What is alive of all that was started here, the children of the dead included: they came back
     to us."""
-    return descendants(take_census(), {os.getpid()})
+    return descendants(read_process_table(), {os.getpid()})
 
 
 def _signal_all(pids: "set[int]", number: signal.Signals) -> None:

@@ -7,7 +7,7 @@ from dsr1.hosts.agent.process.records import read_plan
 from dsr1.hosts.agent.server.offline import read_targets
 
 
-def open_doors(folder: Path) -> list[tuple[str, str, int]]:
+def open_listeners(folder: Path) -> list[tuple[str, str, int]]:
     """(process, address, port) of every TCP socket that a live member of the run's processes
     listens on."""
     import psutil

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
-from dsr1.hosts.agent.process.procfs import Target, find_members
+from dsr1.hosts.agent.process.procfs import StopTarget, find_members
 from dsr1.hosts.agent.process.records import (
-    Record,
+    ProcessRecord,
     agent_path,
     make_mark,
     process_path,
@@ -30,7 +30,7 @@ STARTING_S = 2.0
 MARGIN_S = 5.0
 
 
-def read_targets(folder: Path, plan: HostPlan) -> tuple[Target, ...]:
+def read_targets(folder: Path, plan: HostPlan) -> tuple[StopTarget, ...]:
     """The processes that were spawned. Without an agent's record there are none: it is written
     first."""
     agent = read_record(agent_path(folder))
@@ -40,7 +40,7 @@ def read_targets(folder: Path, plan: HostPlan) -> tuple[Target, ...]:
         (process, read_record(process_path(folder, process.name))) for process in plan.processes
     )
     return tuple(
-        Target(process.name, make_mark(agent), record, process.grace_s)
+        StopTarget(process.name, make_mark(agent), record, process.grace_s)
         for process, record in records
         if record and record.pid is not None
     )
@@ -57,7 +57,7 @@ def end_records(folder: Path) -> Gone:
     return gone
 
 
-def end(folder: Path) -> Gone:
+def stop_recorded(folder: Path) -> Gone:
     """The agent and all it started. The proof is always made here, also when the agent has ended
     them itself."""
     agent = _await_record(folder) if folder.is_dir() else None
@@ -66,7 +66,7 @@ def end(folder: Path) -> Gone:
     return end_records(folder)
 
 
-def look(folder: Path) -> dict[str, object]:
+def inspect_host(folder: Path) -> dict[str, object]:
     """JSON's values; see HostState."""
     agent, plan = read_record(agent_path(folder)), read_plan(folder)
     names = [process.name for process in plan.processes] if plan else []
@@ -82,7 +82,7 @@ def look(folder: Path) -> dict[str, object]:
     }
 
 
-def _alive(record: Record) -> bool:
+def _alive(record: ProcessRecord) -> bool:
     return record.pid is not None and is_alive(record.pid, record.start_time, record.boot_id)
 
 
@@ -93,16 +93,16 @@ def _wait(seconds: float, done: Callable[[], bool]) -> bool:
     return done()
 
 
-def _await_record(folder: Path) -> Record | None:
+def _await_record(folder: Path) -> ProcessRecord | None:
     _wait(STARTING_S, lambda: agent_path(folder).exists())
     return read_record(agent_path(folder))
 
 
-def _ask_to_quit(folder: Path, agent: Record) -> None:
+def _ask_to_quit(folder: Path, agent: ProcessRecord) -> None:
     """An agent that doesn't quit in time is killed; its processes are then ended from its
     records."""
     with contextlib.suppress(OSError):
-        line = control.connect(folder)
+        line = control.connect_to_socket(folder)
         if line is not None:
             with line:
                 line.sendall(render_command(Stop()) + render_command(Quit()))

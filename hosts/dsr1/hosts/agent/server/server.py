@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
-from dsr1.hosts.agent.process.owner import Owner
+from dsr1.hosts.agent.process.owner import ProcessOwner
 from dsr1.hosts.agent.process.timers import Timers
-from dsr1.hosts.agent.server.journal import Journal
+from dsr1.hosts.agent.server.journal import EventJournal
 from dsr1.hosts.agent.server.prepare import prepare
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import parse_command, render_event
-from dsr1.hosts.protocol.commands import Command, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
+from dsr1.hosts.protocol.commands import AgentCommand, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
 from dsr1.hosts.protocol.events import AgentUp, Prepared
 from dsr1.hosts.protocol.process import HostPlan
 
@@ -32,7 +32,7 @@ def say(text: str) -> None:
         os.write(2, text.encode(errors="replace") + b"\n")
 
 
-class Peer:
+class Subscriber:
     """A connection. It keeps its place in the journal and one batch of bytes, so a slow reader
     costs no memory."""
 
@@ -54,7 +54,7 @@ class Peer:
         *lines, self._in = (self._in + data).split(b"\n")
         return lines
 
-    def send(self, journal: Journal) -> bool:
+    def send(self, journal: EventJournal) -> bool:
         """Whether more waits to be sent."""
         while self._fill(journal):
             try:
@@ -63,7 +63,7 @@ class Peer:
                 return True
         return False
 
-    def _fill(self, journal: Journal) -> bool:
+    def _fill(self, journal: EventJournal) -> bool:
         batch = (
             journal.after(self.since, REPLAY) if self.since is not None and not self._out else []
         )
@@ -73,7 +73,7 @@ class Peer:
         return bool(self._out)
 
 
-class Server:
+class AgentServer:
     """Runs until it was asked to quit and everything is gone, or until nobody has listened and
     nothing run for long.
 
@@ -85,11 +85,11 @@ class Server:
     ) -> None:
         self._plan = plan
         self._folder = folder
-        self._journal = Journal(plan.host, folder / "events.jsonl")
+        self._journal = EventJournal(plan.host, folder / "events.jsonl")
         self._timers = Timers()
         self._locks = PortLocks(plan.run, ports_folder())
-        self._owner = Owner(plan, folder, self._journal.add, self._timers)
-        self._peers: list[Peer] = []
+        self._owner = ProcessOwner(plan, folder, self._journal.add, self._timers)
+        self._peers: list[Subscriber] = []
         self._lonely_s, self._alone_since = lonely_s, float("inf")
         self._selector = selectors.DefaultSelector()
         self._door = door
@@ -144,11 +144,11 @@ class Server:
         except OSError as error:
             say(f"a connection failed: {error}")
             return
-        peer = Peer(line)
+        peer = Subscriber(line)
         self._peers.append(peer)
         self._selector.register(line, selectors.EVENT_READ, lambda: self._listen_to(peer))
 
-    def _listen_to(self, peer: Peer) -> None:
+    def _listen_to(self, peer: Subscriber) -> None:
         try:
             for line in peer.receive():
                 self._obey(parse_command(line), peer)
@@ -158,7 +158,7 @@ class Server:
         except (EOFError, OSError):
             self._drop(peer)
 
-    def _obey(self, command: Command, peer: Peer) -> None:
+    def _obey(self, command: AgentCommand, peer: Subscriber) -> None:
         match command:
             case Prepare():
                 self._journal.add(Prepared(prepare(self._plan, self._folder, self._locks)))
@@ -180,12 +180,12 @@ class Server:
             except OSError:
                 self._drop(peer)
 
-    def _watch(self, peer: Peer, *, writing: bool) -> None:
+    def _watch(self, peer: Subscriber, *, writing: bool) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if self._selector.get_key(peer.line).events != events:
             self._selector.modify(peer.line, events, lambda: self._listen_to(peer))
 
-    def _drop(self, peer: Peer) -> None:
+    def _drop(self, peer: Subscriber) -> None:
         if peer in self._peers:
             self._peers.remove(peer)
             self._selector.unregister(peer.line)

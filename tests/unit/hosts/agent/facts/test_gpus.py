@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.facts.children import begin
+from dsr1.hosts.agent.facts.children import begin_in_child
 from dsr1.hosts.agent.facts.gpus import describe_process, gpu_readers, parse_gpu
 from dsr1.hosts.agent.facts.nvml import (
     GPU,
@@ -20,7 +20,7 @@ from dsr1.hosts.agent.facts.nvml import (
     describe_system,
     measure_growth,
 )
-from dsr1.hosts.protocol.fact import Fact, Value, observe
+from dsr1.hosts.protocol.fact import Fact, FactValue, observe
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
 # has one.
@@ -34,27 +34,27 @@ class NVMLError(Exception):
 
 
 def facts(
-    tmp_path: Path, nvml: Callable[[], Iterator[Value]], timeout_s: float = 10
+    tmp_path: Path, nvml: Callable[[], Iterator[FactValue]], timeout_s: float = 10
 ) -> dict[str, Fact]:
     return observe(gpu_readers(tmp_path, nvml, timeout_s))
 
 
-def hang() -> Iterator[Value]:
+def hang() -> Iterator[FactValue]:
     time.sleep(60)
     yield None
 
 
-def die() -> Iterator[Value]:
+def die() -> Iterator[FactValue]:
     os.kill(os.getpid(), signal.SIGSEGV)
     yield None
 
 
-def refuse() -> Iterator[Value]:
+def refuse() -> Iterator[FactValue]:
     raise NVMLError("Driver Not Loaded")
     yield None
 
 
-def talk_too_much() -> Iterator[Value]:
+def talk_too_much() -> Iterator[FactValue]:
     while True:
         yield "x" * 2**20
 
@@ -69,7 +69,7 @@ def talk_too_much() -> Iterator[Value]:
     ],
 )
 def test_a_sick_nvml_is_a_fact_without_value(
-    tmp_path: Path, nvml: Callable[[], Iterator[Value]], problem: str
+    tmp_path: Path, nvml: Callable[[], Iterator[FactValue]], problem: str
 ) -> None:
     found = facts(tmp_path, nvml, 0.2 if nvml is hang else 10)
     for name in ("gpu.devices", "gpu.system", "gpu.processes"):
@@ -78,7 +78,7 @@ def test_a_sick_nvml_is_a_fact_without_value(
 
 
 def test_what_was_told_before_it_hung_is_kept(tmp_path: Path) -> None:
-    def half() -> Iterator[Value]:
+    def half() -> Iterator[FactValue]:
         yield {"count": 2, "driver": "580", "problems": {}}
         yield {"name": "H100", "processes": []}
         time.sleep(60)
@@ -91,7 +91,7 @@ def test_what_was_told_before_it_hung_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_child_that_never_stops_talking_is_stopped() -> None:
-    values, problem = begin(talk_too_much, 10)()
+    values, problem = begin_in_child(talk_too_much, 10)()
     assert (len(values) < 9, problem) == (True, "said more than 8 MiB")
 
 
@@ -202,7 +202,12 @@ def test_counters_that_still_grow() -> None:
 
 
 def test_what_grew_is_told_of_its_gpu(tmp_path: Path) -> None:
-    lines: list[Value] = [{"count": 2}, {"name": "a"}, {"name": "b"}, [{"links": 0}, {"links": 4}]]
+    lines: list[FactValue] = [
+        {"count": 2},
+        {"name": "a"},
+        {"name": "b"},
+        [{"links": 0}, {"links": 4}],
+    ]
     assert facts(tmp_path, lambda: iter(lines))["gpu.devices"].value == [
         {"name": "a", "grown": {"links": 0}},
         {"name": "b", "grown": {"links": 4}},

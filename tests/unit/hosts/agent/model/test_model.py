@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.agent.facts.model import model_readers
-from dsr1.hosts.agent.facts.mounts import file_system, mount_of, parse_mounts
+from dsr1.hosts.agent.facts.mounts import file_system_of, mount_for, parse_mounts
 from dsr1.hosts.agent.facts.shards import (
     INDEX,
-    Seen,
+    ModelFile,
     find_folder,
     leftovers,
-    look_at,
+    list_model_files,
     parse_header,
     read_index,
     read_sums,
@@ -61,7 +61,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_a_whole_model(model: Path) -> None:
-    seen = look_at(model)
+    seen = list_model_files(model)
     assert {name: file.problem for name, file in seen.items() if file.problem} == {}
     assert seen[FIRST].size == seen[FIRST].wanted == (model / FIRST).stat().st_size
     assert len(seen["config.json"].digest) == 64
@@ -112,20 +112,20 @@ def to_pointer(path: Path) -> None:
 )
 def test_a_broken_shard_is_named(model: Path, harm: object, said: str) -> None:
     harm(model / FIRST)  # type: ignore[operator]
-    assert said in look_at(model)[FIRST].problem
-    assert look_at(model)[SECOND].problem == ""
+    assert said in list_model_files(model)[FIRST].problem
+    assert list_model_files(model)[SECOND].problem == ""
 
 
 def test_a_short_shard_has_another_size_than_its_header_tells(model: Path) -> None:
     cut(model / FIRST)
-    seen = look_at(model)[FIRST]
+    seen = list_model_files(model)[FIRST]
     assert (seen.problem, seen.wanted) == ("", (seen.size or 0) + 10)
 
 
 @pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "a/b", "", "..", "\0", 5, None])
 def test_an_index_names_files_beside_it(model: Path, name: object) -> None:
     (model / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
-    assert "is not the name of a file" in look_at(model)[INDEX].problem
+    assert "is not the name of a file" in list_model_files(model)[INDEX].problem
 
 
 @pytest.mark.parametrize(
@@ -142,15 +142,17 @@ def test_garbage_is_no_index_and_no_header(text: bytes) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_only_names(model: Path, name: str) -> None:
     (model / name).write_text("x")
-    assert look_at(model)[name] == Seen(1, digest=look_at(model)[name].digest)
+    assert list_model_files(model)[name] == ModelFile(
+        1, digest=list_model_files(model)[name].digest
+    )
 
 
 def test_a_pipe_and_a_device_are_not_opened(model: Path) -> None:
     os.mkfifo(model / "pipe.safetensors")
     (model / "zero.json").symlink_to("/dev/zero")
-    assert {look_at(model)[name].problem for name in ("pipe.safetensors", "zero.json")} == {
-        "no regular file"
-    }
+    assert {
+        list_model_files(model)[name].problem for name in ("pipe.safetensors", "zero.json")
+    } == {"no regular file"}
 
 
 def test_what_downloads_left(model: Path) -> None:
@@ -202,7 +204,7 @@ def test_the_mount_that_serves_a_path() -> None:
     mounts = parse_mounts(MOUNTS)
     assert mounts["/models of\\us"] == ("nfs4", "filer:/export a")
     found = {
-        path: mounts[mount_of(Path(path), mounts)][0]
+        path: mounts[mount_for(Path(path), mounts)][0]
         for path in ("/models/R1", "/models/local/x", "/modelsx", "/")
     }
     assert list(found.values()) == ["lustre", "xfs", "ext4", "ext4"]
@@ -211,7 +213,7 @@ def test_the_mount_that_serves_a_path() -> None:
 def test_a_file_system_without_a_mount_table(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_text("")
     with pytest.raises(LookupError, match="no mount point above"):
-        file_system(tmp_path, tmp_path / "mountinfo")
+        file_system_of(tmp_path, tmp_path / "mountinfo")
 
 
 def test_sums_as_sha256sum_writes_them(tmp_path: Path) -> None:

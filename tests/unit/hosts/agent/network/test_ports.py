@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dsr1.hosts.agent.facts.netdevs import addresses
+from dsr1.hosts.agent.facts.netdevs import interface_networks
 from dsr1.hosts.agent.network.ports import bind_error, holder_of
 from dsr1.hosts.protocol.fact import observe
 
@@ -35,4 +35,4 @@ def test_a_python_without_psutil_cannot_name_who_holds_a_port(
     """`dsr1 plan` without a runtime asks this machine's own python3."""
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert "psutil" in holder_of(1)
-    assert observe([("net.addresses", "psutil", addresses)])["net.addresses"].value is None
+    assert observe([("net.addresses", "psutil", interface_networks)])["net.addresses"].value is None

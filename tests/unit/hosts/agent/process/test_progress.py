@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsr1.hosts.agent.process.progress import LINE_LIMIT, ProgressReader, Step
+from dsr1.hosts.agent.process.progress import LINE_LIMIT, ProgressReader, ProgressStep
 from dsr1.hosts.protocol.process import PhaseRule
 
 RANK = r"(?:\(Core_DP(?P<rank>\d+)\).*?)?"
@@ -17,16 +17,16 @@ LOG = (
     " done\r\nload\nbar 2/3\ndone\n"
 ).encode()
 STEPS = [
-    Step("first", None, None, None),
-    Step("second", 1, None, None),
-    Step("second", None, 1, 3),
-    Step("second", None, 3, 3),
-    Step("third", 1, None, None),
-    Step("third", None, None, None),
+    ProgressStep("first", None, None, None),
+    ProgressStep("second", 1, None, None),
+    ProgressStep("second", None, 1, 3),
+    ProgressStep("second", None, 3, 3),
+    ProgressStep("third", 1, None, None),
+    ProgressStep("third", None, None, None),
 ]
 
 
-def read(*chunks: bytes) -> list[Step]:
+def read(*chunks: bytes) -> list[ProgressStep]:
     reader = ProgressReader(RULES)
     return [step for chunk in chunks for step in reader.feed(chunk)]
 
@@ -47,37 +47,42 @@ def test_byte_by_byte() -> None:
 def test_a_partial_line_waits_for_its_end() -> None:
     reader = ProgressReader(RULES)
     assert reader.feed(b"bar 1/1") == []
-    assert reader.feed(b"0\n") == [Step("second", None, 1, 10)]
+    assert reader.feed(b"0\n") == [ProgressStep("second", None, 1, 10)]
 
 
 def test_ranks_advance_apart() -> None:
     assert read(
         b"(Core_DP0) load\n(Core_DP1) load\n(Core_DP0) load\n(Core_DP0) done\n(Core_DP0) load\n"
     ) == [
-        Step("second", 0, None, None),
-        Step("second", 1, None, None),
-        Step("third", 0, None, None),
+        ProgressStep("second", 0, None, None),
+        ProgressStep("second", 1, None, None),
+        ProgressStep("third", 0, None, None),
     ]
 
 
 def test_a_line_of_all_ranks_advances_every_rank() -> None:
-    assert read(b"done\n(Core_DP1) load\n(Core_DP1) done\n") == [Step("third", None, None, None)]
+    assert read(b"done\n(Core_DP1) load\n(Core_DP1) done\n") == [
+        ProgressStep("third", None, None, None)
+    ]
 
 
 def test_a_line_of_all_ranks_does_not_take_the_foremost_back() -> None:
-    assert read(b"(Core_DP1) done\nbar 1/2\n") == [Step("third", 1, None, None)]
+    assert read(b"(Core_DP1) done\nbar 1/2\n") == [ProgressStep("third", 1, None, None)]
 
 
 def test_a_second_bar_of_the_same_phase_is_told() -> None:
-    assert read(b"bar 2/2\nbar 0/4\n") == [Step("second", None, 2, 2), Step("second", None, 0, 4)]
+    assert read(b"bar 2/2\nbar 0/4\n") == [
+        ProgressStep("second", None, 2, 2),
+        ProgressStep("second", None, 0, 4),
+    ]
 
 
 def test_a_line_without_a_counter_does_not_wipe_it() -> None:
-    assert read(b"bar 2/2\nload\nbar 2/2\n") == [Step("second", None, 2, 2)]
+    assert read(b"bar 2/2\nload\nbar 2/2\n") == [ProgressStep("second", None, 2, 2)]
 
 
 def test_colour_inside_a_word() -> None:
-    assert read(b"lo\x1b[1;31mad\n") == [Step("second", None, None, None)]
+    assert read(b"lo\x1b[1;31mad\n") == [ProgressStep("second", None, None, None)]
 
 
 @pytest.mark.parametrize("size", [1000, LINE_LIMIT, 10**6])
@@ -85,8 +90,8 @@ def test_an_endless_line_is_bounded_and_its_end_not_read(size: int) -> None:
     long = b"x" * (LINE_LIMIT + 1) + b" done"
     chunks = [long[at : at + size] for at in range(0, len(long), size)]
     assert read(*chunks, b"\nload\n") == [
-        Step("first", None, None, None),
-        Step("second", None, None, None),
+        ProgressStep("first", None, None, None),
+        ProgressStep("second", None, None, None),
     ]
 
 
