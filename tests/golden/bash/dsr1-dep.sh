@@ -20,6 +20,7 @@ become() { # one process, in the place of this shell
         enter hosts/node1
         etcd=$(command -v "${ETCD:-etcd}") || fail "wanted: etcd on PATH, or ETCD=/path/of/etcd"
         ln -sf "$etcd" ../../etcd-3.5.1
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export ETCD_CERT_FILE=$folder/secrets/tls.pem
         export ETCD_KEY_FILE=$folder/secrets/tls.key
         export ETCD_TRUSTED_CA_FILE=$folder/secrets/ca.pem
@@ -41,10 +42,11 @@ become() { # one process, in the place of this shell
         ;;
     frontend)
         enter hosts/node1
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export DYN_DISCOVERY_BACKEND=etcd # etcd on node1
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
-        export DYN_NAMESPACE=golden # the run's own: stale registrations can't be met
+        export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
         export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
@@ -82,10 +84,11 @@ become() { # one process, in the place of this shell
         ;;
     main-0)
         enter hosts/node1
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export DYN_DISCOVERY_BACKEND=etcd # etcd on node1
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
-        export DYN_NAMESPACE=golden # the run's own: stale registrations can't be met
+        export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
         export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
@@ -141,10 +144,11 @@ become() { # one process, in the place of this shell
         ;;
     main-1)
         enter hosts/node2
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export DYN_DISCOVERY_BACKEND=etcd # etcd on node1
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.2 # address of node2 (facts)
-        export DYN_NAMESPACE=golden # the run's own: stale registrations can't be met
+        export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
         export DYN_SYSTEM_HOST=10.0.0.2 # address of node2 (facts)

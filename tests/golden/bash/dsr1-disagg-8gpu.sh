@@ -16,11 +16,12 @@ become() { # one process, in the place of this shell
     case $1 in
     frontend)
         enter hosts/node1
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export DYN_DISCOVERY_BACKEND=file # one machine: no etcd needed
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_FILE_KV=/run/golden/discovery # one machine: no etcd needed
-        export DYN_NAMESPACE=golden # the run's own: stale registrations can't be met
+        export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
         export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
@@ -44,11 +45,12 @@ become() { # one process, in the place of this shell
     prefill-0)
         enter hosts/node1
         export CUDA_VISIBLE_DEVICES=0,1,2,3 # GPUs of this process (8 on the host)
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export DYN_DISCOVERY_BACKEND=file # one machine: no etcd needed
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_FILE_KV=/run/golden/discovery # one machine: no etcd needed
-        export DYN_NAMESPACE=golden # the run's own: stale registrations can't be met
+        export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
         export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
@@ -88,11 +90,12 @@ become() { # one process, in the place of this shell
     decode-0)
         enter hosts/node1
         export CUDA_VISIBLE_DEVICES=4,5,6,7 # GPUs of this process (8 on the host)
+        export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
         export DYN_DISCOVERY_BACKEND=file # one machine: no etcd needed
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_FILE_KV=/run/golden/discovery # one machine: no etcd needed
-        export DYN_NAMESPACE=golden # the run's own: stale registrations can't be met
+        export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
         export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)

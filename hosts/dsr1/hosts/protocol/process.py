@@ -65,7 +65,7 @@ class HostPlan:
     """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not
     the agent's own.
 
-    `free_bytes` must be free below the agent's folder.
+    `free_bytes` must be free below the agent's folder. `run_id` is the run's identity, see Plan.
     """
 
     run: str
@@ -74,3 +74,4 @@ class HostPlan:
     processes: tuple[Process, ...]
     free_bytes: int = 64 * 2**20
     logs: str = ""
+    run_id: str = ""

@@ -116,7 +116,7 @@ def serve_in_job(
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)
         seen = choose_hosts(recipe, hosts, transport, checks)
         upload_assets(recipe, seen, transport)
-        plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts)
+        plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts, run.run_id())
         run.fill(plan, make_settings(recipe, seen, checks), make_run_secrets(plan, seen))
         ending.supervisor = Supervisor(run, transport)
         ending.supervisor.supervise()

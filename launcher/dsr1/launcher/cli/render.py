@@ -97,9 +97,12 @@ def _for_sbatch(recipe: "Recipe", name: str) -> str:
 
 
 def _for_bash(recipe: "Recipe", name: str, seen: "Survey") -> str:
-    """Its files are to lie in this folder, below its name."""
+    """Its files are to lie in this folder, below its name. The script is a run with an identity of
+    its own, the same at every start."""
     from dsr1.launcher.plan.plan import make_plan
     from dsr1.launcher.plan.render_bash import render_bash
+    from dsr1.launcher.run.store import new_run_id
 
     folder = str(Path.cwd() / name)
-    return render_bash(make_plan(recipe, seen.hosts, name, folder, seen.facts), folder)
+    plan = make_plan(recipe, seen.hosts, name, folder, seen.facts, new_run_id())
+    return render_bash(plan, folder)

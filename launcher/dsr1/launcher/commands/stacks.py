@@ -52,9 +52,12 @@ def stack_of(recipe: Recipe) -> Stack:
     return STACKS[recipe.stack]
 
 
-def namespace_of(run: str, attempt: int = 0) -> str:
-    """Dynamo's namespace: the run's own, and every restart's."""
-    return run.replace("-", "_") + (f"_{attempt}" if attempt else "")
+def namespace_of(run: str, run_id: str, attempt: int = 0) -> str:
+    """Dynamo's namespace: the run's own, and every restart's.
+
+    The name is for people; `run_id` alone tells `a-b` from `a_b`, and two users' runs of one name.
+    """
+    return f"{run.replace('-', '_')}_{run_id}" + (f"_{attempt}" if attempt else "")
 
 
 def _dynamo_worker(site: PlanContext, place: WorkerSlot) -> Argv:
@@ -156,7 +159,7 @@ def _dynamo_variables(site: PlanContext, host: Host) -> tuple[Variable, ...]:
     return (
         Variable(
             "DYN_NAMESPACE",
-            namespace_of(site.run),
+            namespace_of(site.run, site.run_id),
             "the run's own: stale registrations can't be met",
         ),
         Variable("DYN_REQUEST_PLANE", "tcp", "default"),

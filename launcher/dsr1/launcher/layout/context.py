@@ -17,9 +17,10 @@ WorkerSlot = tuple[Group, Node, int | None]
 @dataclass(frozen=True, slots=True)
 class PlanContext:
     """A recipe on hosts. `facts`, and the adapters chosen from them, are by host, of those that
-    told any."""
+    told any. `run_id` is the run's identity, see Plan."""
 
     run: str
+    run_id: str
     folder: str
     recipe: Recipe
     topology: Topology

@@ -22,6 +22,8 @@ from dsr1.launcher.plan.runtime_knowledge import drop_unknown, runtime_answers
 from dsr1.launcher.recipe.models import Recipe
 
 NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
+PREVIEW_RUN_ID = "0" * 32
+"""The identity in a plan that nobody starts: the same every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,11 @@ class RankPlace:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of a run."""
+    """All of a run. `run_id` is its identity: 128 random bits in hex, made when its name is
+    claimed, and the same in every restart."""
 
     run: str
+    run_id: str
     recipe: str
     hosts: tuple[HostPlan, ...]
     service: ServiceTarget
@@ -96,6 +100,7 @@ def make_plan(
     run: str,
     folder: str,
     facts: Mapping[str, Facts] = NO_FACTS,
+    run_id: str = PREVIEW_RUN_ID,
 ) -> Plan:
     """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid
     out.
@@ -105,19 +110,21 @@ def make_plan(
     """
     topology = make_topology(recipe, hosts)
     adapters = choose_adapters(recipe, topology, facts)
-    site = PlanContext(run, folder, recipe, topology, make_ports(recipe, topology), facts, adapters)
+    ports = make_ports(recipe, topology)
+    site = PlanContext(run, run_id, folder, recipe, topology, ports, facts, adapters)
     stack = stack_of(recipe)
     processes, unknown = drop_unknown(
         tuple(all_processes(site, stack)), runtime_answers(facts).values()
     )
     return Plan(
         run=run,
+        run_id=run_id,
         recipe=recipe.name,
         hosts=tuple(_host_plans(site, processes)),
         service=replace(
             _service(site, stack),
             workers=tuple(_workers_of(site, processes)),
-            namespace=namespace_of(run),
+            namespace=namespace_of(run, run_id),
         ),
         ranks=tuple(
             RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
@@ -211,4 +218,6 @@ def _host_plans(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[H
         own.setdefault(process.host, []).append(process)
     for host in site.topology.hosts:
         if host.name in own:
-            yield HostPlan(site.run, host.name, host.address, tuple(own[host.name]))
+            yield HostPlan(
+                site.run, host.name, host.address, tuple(own[host.name]), run_id=site.run_id
+            )

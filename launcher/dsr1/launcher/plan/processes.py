@@ -2,8 +2,10 @@
 Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from dsr1.hosts.protocol.process import Process, SecretVariable
+from dsr1.env.variables import merge
+from dsr1.hosts.protocol.process import Process, SecretVariable, Variable
 from dsr1.launcher.commands.frontend import (
     ETCD,
     FRONTEND,
@@ -31,8 +33,17 @@ from dsr1.launcher.plan.environment import (
 )
 from dsr1.launcher.recipe.models import Runtime
 
+RUN_ID = "DSR1_RUN_ID"
+
 
 def all_processes(site: PlanContext, stack: Stack) -> Iterator[Process]:
+    """Each with the run's identity, by which it can be told from every other run's processes."""
+    own = Variable(RUN_ID, site.run_id, "the run's identity")
+    for process in _processes(site, stack):
+        yield replace(process, env=merge(process.env, (own,)))
+
+
+def _processes(site: PlanContext, stack: Stack) -> Iterator[Process]:
     """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders
     first."""
     if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:

@@ -25,29 +25,20 @@ def replace_hosts(
 def plan_again(plan: Plan, attempt: int) -> Plan:
     """A dead worker stays registered until its lease ends; in a namespace of its own nobody meets
     it."""
-    service = replace(plan.service, namespace=namespace_of(plan.run, attempt))
+    fresh = namespace_of(plan.run, plan.run_id, attempt)
+    source = f"restart {attempt}: the workers before it may still be registered"
+    namespace = Variable(NAMESPACE, fresh, source)
     return replace(
-        plan, service=service, hosts=tuple(_host(host, plan.run, attempt) for host in plan.hosts)
+        plan,
+        service=replace(plan.service, namespace=fresh),
+        hosts=tuple(_host_plan(host, namespace) for host in plan.hosts),
     )
 
 
-def _host(host: HostPlan, run: str, attempt: int) -> HostPlan:
-    return replace(
-        host, processes=tuple(_process(process, run, attempt) for process in host.processes)
-    )
+def _host_plan(host: HostPlan, namespace: Variable) -> HostPlan:
+    return replace(host, processes=tuple(_process(one, namespace) for one in host.processes))
 
 
-def _process(process: Process, run: str, attempt: int) -> Process:
-    return replace(
-        process, env=tuple(_variable(variable, run, attempt) for variable in process.env)
-    )
-
-
-def _variable(variable: Variable, run: str, attempt: int) -> Variable:
-    if variable.name != NAMESPACE:
-        return variable
-    return Variable(
-        NAMESPACE,
-        namespace_of(run, attempt),
-        f"restart {attempt}: the one before may be listed yet",
-    )
+def _process(process: Process, namespace: Variable) -> Process:
+    env = tuple(namespace if one.name == NAMESPACE else one for one in process.env)
+    return replace(process, env=env)

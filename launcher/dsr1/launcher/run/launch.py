@@ -37,7 +37,7 @@ def prepare_run(
             undo.callback(run.discard)
             run.record_supervisor(os.getpid())
         site = _see_site(recipe, accesses, checks)
-        plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts)
+        plan = make_plan(recipe, site.hosts, run.name, str(run.folder), site.facts, run.run_id())
         with run.written_whole():
             run.fill(plan, make_settings(recipe, site, checks), make_run_secrets(plan, site))
         if not accesses:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.states import JobInfo
 
+_RUN_ID = "run-id"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 ENDED = ("stopped", "failed")
 Written = TypeVar("Written")
@@ -117,6 +119,7 @@ class Run:
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
+            write_file(self.folder / _RUN_ID, new_run_id().encode())
             self._write("recipe.json", recipe.model_dump())
             (self.folder / "secrets").mkdir(mode=0o700)
             self.save(RunState(phase, time.time()))
@@ -164,6 +167,11 @@ class Run:
             if over
             else "; `dsr1 ps` lists them"
         )
+
+    def run_id(self) -> str:
+        """Its identity, which the name is not: 128 random bits in hex, made with the claim and
+        never again."""
+        return self._read_text(_RUN_ID, _parse_run_id)
 
     def plan(self) -> Plan:
         return self._read("plan.json", Plan)
@@ -262,13 +270,27 @@ class Run:
         return self._read_json(name, lambda plain: from_plain(kind, plain, name))
 
     def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
+        return self._read_text(name, lambda text: parse(json.loads(text)))
+
+    def _read_text(self, name: str, parse: Callable[[str], Written]) -> Written:
         file = self.folder / name
         try:
-            return parse(json.loads(file.read_text()))
+            return parse(file.read_text())
         except (OSError, ValueError) as error:
             raise LaunchFailed(
                 f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run"
             ) from None
+
+
+def new_run_id() -> str:
+    """128 random bits in hex."""
+    return secrets.token_hex(16)
+
+
+def _parse_run_id(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{32}", text):
+        raise ValueError("it holds 32 hexadecimal digits")
+    return text
 
 
 def _parse_recipe(plain: object) -> Recipe:

@@ -149,8 +149,9 @@ class Supervisor:
         replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
         self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)
         self._run.save_settings(self._settings)
+        run = self._run
         return make_plan(
-            self._run.recipe(), hosts, self._run.name, str(self._run.folder), self._run.facts()
+            run.recipe(), hosts, run.name, str(run.folder), run.facts(), self._plan.run_id
         )
 
     def _use(self, plan: Plan) -> None:

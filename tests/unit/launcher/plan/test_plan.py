@@ -8,6 +8,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_text import render_json, render_text
+from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
 
 TWO = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth1"))
@@ -160,3 +161,31 @@ def test_setup_lines_never_touch_the_command() -> None:
         'set -e\nmodule load cuda\nexec "$@"',
         "dsr1",
     )
+
+
+RUN_ID, ANOTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+
+
+@pytest.mark.parametrize("recipe", ["dsr1-dep", "dsr1-vllm", "dsr1-disagg-h200"])
+def test_every_process_and_host_has_the_runs_identity(recipe: str) -> None:
+    """A recipe's own value doesn't hide it: orders for a process are refused without it."""
+    chosen = load_recipe(recipe, ["runtime.env.DSR1_RUN_ID=mine", "frontend.env.DSR1_RUN_ID=mine"])
+    hosts = tuple(Host(f"h{n}", f"10.0.0.{n}") for n in range(4))
+    plan = make_plan(chosen, hosts, "r", "/run/r", run_id=RUN_ID)
+    assert plan.run_id == RUN_ID
+    assert {host.run_id for host in plan.hosts} == {RUN_ID}
+    found = [[v.value for v in p.env if v.name == "DSR1_RUN_ID"] for p in plan.processes]
+    assert found == [[RUN_ID]] * len(plan.processes)
+
+
+def test_no_two_runs_and_restarts_share_a_namespace() -> None:
+    """Run r restarted and run r-1, a-b and a_b, and two users' runs of one name."""
+    runs = [(name, RUN_ID[n:] + RUN_ID[:n]) for n, name in enumerate(("r", "r-1", "a-b", "a_b"))]
+    runs.append(("r", ANOTHER))
+    plans = [make_plan(load_recipe("dsr1-dep"), TWO, name, "/run", run_id=i) for name, i in runs]
+    attempts = [again for plan in plans for again in (plan, *(plan_again(plan, n) for n in (1, 2)))]
+    namespaces = [plan.service.namespace for plan in attempts]
+    assert len(set(namespaces)) == len(attempts) == 15
+    for plan, namespace in zip(attempts, namespaces, strict=True):
+        told = {v.value for p in plan.processes for v in p.env if v.name == "DYN_NAMESPACE"}
+        assert told == {namespace}

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.launcher.plan.test_golden_plans import CASES, HOSTS
 
 from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable, Variable
-from dsr1.launcher.plan.plan import Plan, ServiceTarget, make_plan
+from dsr1.launcher.plan.plan import PREVIEW_RUN_ID, Plan, ServiceTarget, make_plan
 from dsr1.launcher.plan.render_bash import render_bash
 from dsr1.launcher.recipe.load import resolve_recipe
 
@@ -72,7 +72,9 @@ def a_plan(*processes: Process, addresses: tuple[str, ...] = ("127.0.0.1",)) -> 
         HostPlan("r", name, at, tuple(p for p in processes if p.host == name))
         for name, at in hosts.items()
     )
-    return Plan("r", "t", tuple(parts), ServiceTarget("127.0.0.1", 1, "m", None), ())
+    return Plan(
+        "r", PREVIEW_RUN_ID, "t", tuple(parts), ServiceTarget("127.0.0.1", 1, "m", None), ()
+    )
 
 
 def a_process(name: str, argv: tuple[str, ...], **more: object) -> Process:

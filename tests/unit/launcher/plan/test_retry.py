@@ -1,7 +1,7 @@
 """A further attempt differs in its namespace alone."""
 
 from dsr1.hosts.inventory.host import Host, this_machine
-from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.plan.plan import PREVIEW_RUN_ID, make_plan
 from dsr1.launcher.plan.retry import plan_again, replace_hosts
 from dsr1.launcher.recipe.load import parse_recipe
 
@@ -15,7 +15,7 @@ def test_only_the_namespace_differs() -> None:
     ]
     for before, after in zip(plan.processes, again.processes, strict=True):
         changed = {v.name: v.value for v in set(after.env) - set(before.env)}
-        assert changed == {"DYN_NAMESPACE": "my_run_2"}
+        assert changed == {"DYN_NAMESPACE": f"my_run_{PREVIEW_RUN_ID}_2"}
 
 
 def test_a_spare_stands_where_the_lost_host_was() -> None:

@@ -11,11 +11,12 @@ import pytest
 from dsr1.hosts.errors import CheckFailed, HostError, InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.operate.status import phases, refuse_unplanned, run_status
+from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
 from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run import launch as launching
-from dsr1.launcher.run.launch import launch_run, take_over
+from dsr1.launcher.run.launch import launch_run, prepare_run, take_over
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run, list_runs, new_run
@@ -89,6 +90,15 @@ def test_a_spare_that_is_a_host_already_is_refused_before_anything_is_asked(reci
             spared, "r1", (Access("a", "192.0.2.1"), Access("b", "192.0.2.2")), lambda _: None
         )
     assert list_runs() == []
+
+
+def test_a_launch_is_planned_with_the_identity_of_its_run(recipe: Recipe) -> None:
+    run = new_run("r1")
+    prepare_run(run, recipe, (), ())
+    plan, identity = run.plan(), run.run_id()
+    assert plan.run_id == identity != PREVIEW_RUN_ID
+    assert plan.service.namespace == f"r1_{identity}"
+    assert {host.run_id for host in plan.hosts} == {identity}
 
 
 def test_an_interrupted_survey_leaves_no_run(

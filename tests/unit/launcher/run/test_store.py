@@ -1,6 +1,7 @@
 """What a run's folder keeps."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -89,3 +90,22 @@ def test_smoke_says_that_a_run_has_ended(three: list[Run], phase: str) -> None:
     three[2].save(RunState(phase, 1.0, reason="asked to stop"))
     with pytest.raises(LaunchFailed, match=f"b: {phase}, and answers nothing. asked to stop"):
         smoke("b")
+
+
+def test_every_claim_makes_an_identity_and_keeps_it(three: list[Run]) -> None:
+    """A name can be had again, once the folder is gone; the identity can't."""
+    first = three[0].run_id()
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    three[0].save(RunState("failed", 2.0))
+    assert Run(three[0].folder).run_id() == first
+    three[0].discard()
+    three[0].claim(load_recipe("dsr1-slice", ["model.path=/models/r1"]), "starting")
+    assert len({first, *(run.run_id() for run in three)}) == 4
+
+
+@pytest.mark.parametrize("text", [None, "", "0" * 31, "0" * 31 + "\n", "G" * 32, "\udcff"])
+def test_an_identity_that_cannot_be_read_names_its_file(run: Run, text: str | None) -> None:
+    if text is not None:
+        (run.folder / "run-id").write_text(text, errors="surrogateescape")
+    with pytest.raises(LaunchFailed, match=r"run-id: can't be read"):
+        run.run_id()
