@@ -7,9 +7,11 @@ from dsr1.hosts.protocol.log_scan import LogScan
 
 @dataclass(frozen=True, slots=True)
 class ProcessDeath:
-    """The end of a member of a process's tree. `component` is vLLM's name for it (EngineCore_DP0, Worker ...), or
-    `main`. `code` is its exit status, negative for a signal, None where nobody could read it. `time` is seconds since
-    the epoch by the host's clock. `requested`: after our own order to end it."""
+    """The end of a member of a process's tree. `component` is vLLM's name for it (EngineCore_DP0,
+    Worker ...), or `main`. `code` is its exit status, negative for a signal, None where nobody
+    could read it. `time` is seconds since the epoch by the host's clock. `requested`: after our own
+    order to end it.
+    """
 
     process: str
     component: str
@@ -21,8 +23,9 @@ class ProcessDeath:
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """A member of a process's tree that lives. `state` is /proc's letter (R, S, D, T, Z), `waits_in` the kernel's
-    function, `stack` the innermost frames first, where they could be had."""
+    """A member of a process's tree that lives. `state` is /proc's letter (R, S, D, T, Z),
+    `waits_in` the kernel's function, `stack` the innermost frames first, where they could be had.
+    """
 
     process: str
     component: str
@@ -50,8 +53,9 @@ class KernelLine:
 
 @dataclass(frozen=True, slots=True)
 class HostEvidence:
-    """`ahead_s`: how far the host's clock is ahead of ours. `lost` says why the host could not be asked, `rebooted`
-    that its boot id is another. `problems` is what could not be looked at."""
+    """`ahead_s`: how far the host's clock is ahead of ours. `lost` says why the host could not be
+    asked, `rebooted` that its boot id is another. `problems` is what could not be looked at.
+    """
 
     host: str
     ahead_s: float = 0.0

@@ -1,7 +1,9 @@
-"""Finds the lines of a process's log that tell why it failed: the same code on a host and on a folder of logs.
+"""Finds the lines of a process's log that tell why it failed: the same code on a host and on a
+folder of logs.
 
-A log may have gigabytes: at most WINDOW bytes of its beginning and of its end are read. Within them a few literals
-pick out lines worth a second look (bytes.find passes a gigabyte a second), and only those meet the patterns.
+A log may have gigabytes: at most WINDOW bytes of its beginning and of its end are read. Within them
+a few literals pick out lines worth a second look (bytes.find passes a gigabyte a second), and only
+those meet the patterns.
 """
 
 import mmap
@@ -41,7 +43,8 @@ MARKERS = (
 
 @dataclass(frozen=True, slots=True)
 class LogPattern:
-    """`anchor` is a literal that every line of it has; `regex`, where given, must be found in the line too."""
+    """`anchor` is a literal that every line of it has; `regex`, where given, must be found in the
+    line too."""
 
     id: str
     anchor: str
@@ -50,7 +53,8 @@ class LogPattern:
 
 @dataclass(frozen=True, slots=True)
 class LogHit:
-    """`line` counts from 1 (from the window's begin where the log's middle was left out, and is then 0)."""
+    """`line` counts from 1 (from the window's begin where the log's middle was left out, and is
+    then 0)."""
 
     pattern: str
     line: int
@@ -68,7 +72,8 @@ class LogScan:
 
 
 def scan_log(path: Path, patterns: Sequence[LogPattern]) -> LogScan:
-    """OSError: the log can't be read. Hits come in the order of the lines; of each pattern the first ones."""
+    """OSError: the log can't be read. Hits come in the order of the lines; of each pattern the
+    first ones."""
     size = path.stat().st_size
     if not size:
         return LogScan(str(path), 0, 0, ())

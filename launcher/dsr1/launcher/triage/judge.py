@@ -1,7 +1,8 @@
 """The first cause of a failure, from what all hosts showed. Pure.
 
-Tier first (a cause before its echoes), then time with the hosts' clocks put right, then the votes of the victims:
-who complains of a peer is not the culprit, and the address it names is a hint at who is.
+Tier first (a cause before its echoes), then time with the hosts' clocks put right, then the votes
+of the victims: who complains of a peer is not the culprit, and the address it names is a hint at
+who is.
 """
 
 import re
@@ -20,7 +21,8 @@ _ADDRESS = re.compile(r"\[?(\d+\.\d+\.\d+\.\d+)\]?:(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """`certain`: nothing else comes into question. `victims` only followed; `runner_up` is the next best guess."""
+    """`certain`: nothing else comes into question. `victims` only followed; `runner_up` is the next
+    best guess."""
 
     sign: Sign
     certain: bool
@@ -45,7 +47,8 @@ def find_cause(
 
 
 def _favoured(signs: Sequence[Sign], addresses: Mapping[str, str]) -> Sign:
-    """Of those that nothing but a vote tells apart, the one that most victims point at and that is none itself."""
+    """Of those that nothing but a vote tells apart, the one that most victims point at and that is
+    none itself."""
     first = signs[0]
     equal = [sign for sign in signs if sign.tier == first.tier and _close(first, sign)]
     if first.tier == MACHINE or len({sign.place for sign in equal}) == 1:
@@ -65,7 +68,8 @@ def _votes(signs: Iterable[Sign], addresses: Mapping[str, str]) -> Counter[str]:
 
 
 def _rivals(first: Sign, other: Sign) -> bool:
-    """Whether the other could as well be the cause: another process, as near to a cause, at the same time."""
+    """Whether the other could as well be the cause: another process, as near to a cause, at the
+    same time."""
     if other.place == first.place or other.tier != first.tier or first.tier > ITSELF:
         return other.place != first.place and other.tier == first.tier and _close(first, other)
     return _close(first, other)
@@ -76,7 +80,8 @@ def _close(one: Sign, other: Sign) -> bool:
 
 
 def _silent(evidence: Mapping[str, HostEvidence], signs: Sequence[Sign]) -> list[Sign]:
-    """Where all others wait for a peer: the processes that don't complain, the stopped ones first."""
+    """Where all others wait for a peer: the processes that don't complain, the stopped ones
+    first."""
     complaining = {sign.place for sign in signs}
     found = []
     for host in evidence.values():

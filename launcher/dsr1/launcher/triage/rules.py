@@ -1,7 +1,7 @@
 """What lines of logs mean, as data: one row a kind of failure, each with where it was seen.
 
-Tiers, from cause to echo: 0 the machine, 1 a process by itself, 2 its own unnamed error, 3 waiting for a peer that
-doesn't come, 4 a peer that went, 5 an echo of any of these.
+Tiers, from cause to echo: 0 the machine, 1 a process by itself, 2 its own unnamed error, 3 waiting
+for a peer that doesn't come, 4 a peer that went, 5 an echo of any of these.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(6)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`anchor` and `regex` as LogPattern has them; `meaning` and `remedy` are for a person, `seen` is the source."""
+    """`anchor` and `regex` as LogPattern has them; `meaning` and `remedy` are for a person, `seen`
+    is the source."""
 
     id: str
     tier: int

@@ -1,4 +1,5 @@
-"""Signs of a failure: what a host showed, each with its tier, its time by our clock, and its place. Pure."""
+"""Signs of a failure: what a host showed, each with its tier, its time by our clock, and its place.
+Pure."""
 
 import signal
 from collections.abc import Iterable, Iterator, Sequence
