@@ -6,11 +6,12 @@ a few literals pick out lines worth a second look (bytes.find passes a gigabyte 
 those meet the patterns.
 """
 
-import mmap
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 HEAD, TAIL = 4 << 20, 28 << 20
 LONGEST_LINE = 4000
@@ -72,15 +73,15 @@ class LogScan:
 
 
 def scan_log(path: Path, patterns: Sequence[LogPattern]) -> LogScan:
-    """OSError: the log can't be read. Hits come in the order of the lines; of each pattern the
-    first ones."""
-    size = path.stat().st_size
-    if not size:
-        return LogScan(str(path), 0, 0, ())
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        windows = _windows(len(data))
-        hits = tuple(_first_of_each(_hits(data, windows, _compiled(patterns))))
-    return LogScan(str(path), size, sum(end - begin for begin, end in windows), hits)
+    """Hits come in the order of the lines; of each pattern the first ones. OSError: the log can't
+    be read."""
+    compiled, markers = _compiled(patterns), _markers(patterns)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        windows = _windows(size)
+        hits = [hit for begin, end in windows for hit in _hits(file, begin, end, compiled, markers)]
+    read = sum(end - begin for begin, end in windows)
+    return LogScan(str(path), size, read, tuple(_first_of_each(hits)))
 
 
 def _windows(size: int) -> tuple[tuple[int, int], ...]:
@@ -99,33 +100,48 @@ def _compiled(patterns: Iterable[LogPattern]) -> Compiled:
     )
 
 
+def _markers(patterns: Iterable[LogPattern]) -> tuple[bytes, ...]:
+    """An anchor that holds none of the common markers is one itself."""
+    anchors = (one.anchor for one in patterns)
+    own = {anchor for anchor in anchors if not any(marker in anchor for marker in MARKERS)}
+    return tuple(marker.encode() for marker in (*MARKERS, *sorted(own)))
+
+
 def _hits(
-    data: mmap.mmap, windows: Iterable[tuple[int, int]], patterns: Compiled
+    file: BinaryIO, begin: int, end: int, patterns: Compiled, markers: Sequence[bytes]
 ) -> Iterator[LogHit]:
-    for begin, end in windows:
-        number, counted_to = 1, begin
-        for start, line in _marked_lines(data, begin, end):
-            for name, anchor, regex in patterns:
-                if anchor in line and (regex is None or regex.search(line)):
-                    number += data[counted_to:start].count(b"\n")
-                    counted_to = start
-                    yield LogHit(name, 0 if begin else number, line.decode(errors="replace"))
-                    break
+    file.seek(begin)
+    data = file.read(end - begin)
+    number, counted_to = 1, 0
+    for start, line in _marked_lines(data, markers):
+        number += data.count(b"\n", counted_to, start)
+        counted_to = start
+        name = _meaning(line, patterns)
+        if name:
+            yield LogHit(name, 0 if begin else number, line.decode(errors="replace"))
 
 
-def _marked_lines(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+def _meaning(line: bytes, patterns: Compiled) -> str:
+    for name, anchor, regex in patterns:
+        if anchor in line and (regex is None or regex.search(line)):
+            return name
+    return ""
+
+
+def _marked_lines(data: bytes, markers: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Lines that hold a marker, with where each begins, in their order."""
-    starts = set()
-    for marker in MARKERS:
-        literal = marker.encode()
-        at = data.find(literal, begin, end)
-        while at >= 0:
-            line_end = data.find(b"\n", at, end)
-            starts.add(max(begin, data.rfind(b"\n", begin, at) + 1))
-            at = data.find(literal, line_end, end) if line_end >= 0 else -1
+    starts = {start for marker in markers for start in _starts(data, marker)}
     for start in _bounded(sorted(starts)):
-        line_end = data.find(b"\n", start, end)
-        yield start, data[start : min(end if line_end < 0 else line_end, start + LONGEST_LINE)]
+        end = data.find(b"\n", start)
+        yield start, data[start : min(len(data) if end < 0 else end, start + LONGEST_LINE)]
+
+
+def _starts(data: bytes, marker: bytes) -> Iterator[int]:
+    at = data.find(marker)
+    while at >= 0:
+        yield data.rfind(b"\n", 0, at) + 1
+        end = data.find(b"\n", at)
+        at = data.find(marker, end) if end >= 0 else -1
 
 
 def _bounded(starts: list[int]) -> list[int]:

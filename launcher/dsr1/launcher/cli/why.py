@@ -24,10 +24,10 @@ def why(
     from dsr1.launcher.triage.folder import read_folder
     from dsr1.launcher.triage.judge import find_cause
     from dsr1.launcher.triage.render import cause_to_plain, render_why
-    from dsr1.launcher.triage.table import RULES
+    from dsr1.launcher.triage.table import load_rules
 
     folder = Path(run) if run and Path(run).is_dir() else find_any(run).folder
-    cause = find_cause(read_folder(folder, {}), RULES, {})
+    cause = find_cause(read_folder(folder, {}), load_rules(), {})
     if as_json:
         print(json.dumps(cause_to_plain(cause) if cause else None, indent=2))
     elif cause is None:

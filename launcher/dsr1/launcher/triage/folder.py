@@ -12,7 +12,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
 from dsr1.hosts.protocol.log_scan import LogScan, scan_log
 from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import RULES
+from dsr1.launcher.triage.table import load_rules
 
 ENDINGS = (".log", ".out", ".err", ".txt")
 MOST_LOGS = 4096
@@ -27,9 +27,10 @@ Ranks = Mapping[str, tuple[str, tuple[int, ...]]]
 def read_folder(folder: Path, ranks: Ranks) -> dict[str, HostEvidence]:
     """By host. InputError: it can't be read, or holds no log."""
     logs: dict[str, list[ProcessLog]] = {}
+    wanted = patterns(load_rules())
     for path in _logs(folder):
         try:
-            scan = scan_log(path, patterns(RULES))
+            scan = scan_log(path, wanted)
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror}") from None
         logs.setdefault(_host_of(path, folder), []).append(_process_log(path, scan, ranks))

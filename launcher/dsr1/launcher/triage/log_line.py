@@ -10,6 +10,19 @@ _VLLM = re.compile(r"\b(?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\b
 _ISO = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)")
 
 
+_LEVEL = re.compile(
+    r"^(?:\(\w[\w ]*(?: pid=\d+)?\) |\S+Z +|\S*\d\d:\d\d:\d\d\S* +)?(?P<level>[A-Z]+)\b"
+)
+LEVELS = {"DEBUG": "info", "INFO": "info", "TRACE": "info", "WARN": "warning", "WARNING": "warning"}
+
+
+def level_of(line: str) -> str:
+    """`info`, `warning`, or `error` for all else: a traceback's lines have no level of their
+    own."""
+    found = _LEVEL.match(line)
+    return LEVELS.get(found["level"], "error") if found else "error"
+
+
 def writer_of(line: str) -> str:
     """vLLM's name of the process that wrote it; empty: the line doesn't tell."""
     found = _WRITER.match(line)

@@ -4,12 +4,13 @@ Tiers, from cause to echo: 0 the machine, 1 a process by itself, 2 its own unnam
 for a peer that doesn't come, 4 a peer that went, 5 an echo of any of these.
 """
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 
 from dsr1.hosts.protocol.log_scan import LogPattern
 
-MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(6)
+TIERS = ("machine", "itself", "own_error", "waiting", "peer_gone", "echo")
+MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(len(TIERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,10 @@ class Rule:
     remedy: str
     seen: str
 
+    def fits(self, line: str) -> bool:
+        return self.anchor in line and (not self.regex or re.search(self.regex, line) is not None)
+
 
 def patterns(rules: tuple[Rule, ...]) -> tuple[LogPattern, ...]:
     """In the rules' order: the first that fits a line is its meaning."""
     return tuple(LogPattern(rule.id, rule.anchor, rule.regex) for rule in rules)
-
-
-def duplicates(rules: tuple[Rule, ...]) -> Iterator[str]:
-    names = [rule.id for rule in rules]
-    return (name for name in set(names) if names.count(name) > 1)

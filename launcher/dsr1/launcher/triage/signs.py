@@ -9,14 +9,14 @@ from functools import total_ordering
 
 from dsr1.hosts.protocol.evidence import HostEvidence, MemberState, ProcessDeath, ProcessLog
 from dsr1.hosts.protocol.log_scan import LogHit
-from dsr1.launcher.triage.log_line import rank_of, time_of, writer_of
+from dsr1.launcher.triage.log_line import level_of, rank_of, time_of, writer_of
 from dsr1.launcher.triage.rules import ITSELF, MACHINE, OWN_ERROR, WAITING, Rule
 
 CRASHES = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)
 REMEDIES = {
     signal.SIGILL: "the build and this CPU don't fit: use wheels made for it",
     signal.SIGBUS: "often a full /dev/shm: df -h /dev/shm; else the file under a mapping shrank",
-    signal.SIGKILL: "somebody, or a user-space OOM killer, killed it: journalctl, earlyoom, systemd-oomd",
+    signal.SIGKILL: "somebody, or a user-space OOM killer, did: journalctl, systemd-oomd",
 }
 STOPPED, BLOCKED = "T", "D"
 
@@ -75,26 +75,30 @@ class Sign:
 
 def signs_of(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
     yield from _machine(host)
-    for death in host.deaths:
-        if not death.requested:
-            yield _death(host, death)
+    yield from (_death(host, death) for death in host.deaths if not death.requested)
+    yield from _of_kernel(host, rules)
     by_id = {rule.id: rule for rule in rules}
-    for line in host.kernel:
-        for rule in rules:
-            if rule.tier == MACHINE and rule.anchor in line.text:
-                yield Sign(
-                    MACHINE,
-                    line.time - host.ahead_s,
-                    host.host,
-                    "",
-                    rule.meaning,
-                    rule.remedy,
-                    rule.id,
-                    text=line.text,
-                )
-                break
     for log in host.logs:
-        yield from (_of_hit(host, log, hit, by_id[hit.pattern]) for hit in log.scan.hits)
+        for hit in log.scan.hits:
+            if level_of(hit.text) == "error":
+                yield _of_hit(host, log, hit, by_id[hit.pattern])
+
+
+def _of_kernel(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
+    for line in host.kernel:
+        rule = next((rule for rule in rules if rule.fits(line.text)), None)
+        if rule:
+            time = line.time - host.ahead_s
+            yield Sign(
+                rule.tier,
+                time,
+                host.host,
+                "",
+                rule.meaning,
+                rule.remedy,
+                rule.id,
+                text=line.text,
+            )
 
 
 def _machine(host: HostEvidence) -> Iterator[Sign]:

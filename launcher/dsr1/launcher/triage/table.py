@@ -1,6 +1,18 @@
-"""All rules, in the order in which they are tried: the first that fits a line is its meaning."""
+"""All rules, from rules.yaml beside this file, in the order in which they are tried."""
 
-from dsr1.launcher.triage import rules_network, rules_vllm
-from dsr1.launcher.triage.rules import Rule
+from functools import cache
+from importlib.resources import files
 
-RULES: tuple[Rule, ...] = (*rules_network.RULES, *rules_vllm.RULES)
+import yaml
+
+from dsr1.launcher.triage.rules import TIERS, Rule
+
+
+@cache
+def load_rules() -> tuple[Rule, ...]:
+    text = files("dsr1.launcher.triage").joinpath("rules.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return tuple(
+        Rule(**{"regex": "", **row, "tier": TIERS.index(row["tier"])})
+        for row in yaml.load(text, Loader=loader)
+    )

@@ -8,7 +8,7 @@ from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.judge import find_cause
 from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import RULES
+from dsr1.launcher.triage.table import load_rules
 
 FAILURES = Path(__file__).parents[3] / "data" / "failures"
 CASES = {
@@ -23,7 +23,7 @@ CASES = {
 
 def evidence(folder: Path) -> HostEvidence:
     logs = [
-        ProcessLog(f"main-{rank}", "main", (rank,), scan_log(file, patterns(RULES)))
+        ProcessLog(f"main-{rank}", "main", (rank,), scan_log(file, patterns(load_rules())))
         for rank, file in enumerate(sorted(folder.glob("main-*.log")))
     ]
     return HostEvidence("local", logs=tuple(logs))
@@ -31,6 +31,6 @@ def evidence(folder: Path) -> HostEvidence:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_first_cause_of_a_captured_death(case: str) -> None:
-    cause = find_cause({"local": evidence(FAILURES / case)}, RULES, {})
+    cause = find_cause({"local": evidence(FAILURES / case)}, load_rules(), {})
     assert cause is not None
     assert (cause.sign.rank, cause.sign.rule, cause.sign.line) == CASES[case]
