@@ -21,6 +21,7 @@ from dsr1.launcher.cli.recipes import recipes
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.cli.runs import logs, ps, status, stop, supervise
 from dsr1.launcher.cli.smoke import smoke
+from dsr1.launcher.cli.why import why
 
 EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
     (InputError, 2),
@@ -50,6 +51,7 @@ for verb in (
     smoke,
     stop,
     supervise,
+    why,
 ):
     app.command()(verb)
 app.command("exec")(exec_)

@@ -1,0 +1,69 @@
+"""What a host shows of a failure, before anything on it is ended: observed, never judged."""
+
+from dataclasses import dataclass
+
+from dsr1.hosts.protocol.log_scan import LogScan
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDeath:
+    """The end of a member of a process's tree. `component` is vLLM's name for it (EngineCore_DP0,
+    Worker ...), or `main`. `code` is its exit status, negative for a signal, None where nobody
+    could read it. `time` is seconds since the epoch by the host's clock. `requested`: after our own
+    order to end it.
+    """
+
+    process: str
+    component: str
+    pid: int
+    code: int | None
+    time: float
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """A member of a process's tree that lives. `state` is /proc's letter (R, S, D, T, Z),
+    `waits_in` the kernel's function, `stack` the innermost frames first, where they could be had.
+    """
+
+    process: str
+    component: str
+    pid: int
+    state: str
+    waits_in: str = ""
+    stack: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLog:
+    """A process's log, scanned; `ranks` are its global DP ranks."""
+
+    process: str
+    engine: str
+    ranks: tuple[int, ...]
+    scan: LogScan
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLine:
+    time: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostEvidence:
+    """`ahead_s`: how far the host's clock is ahead of ours. `lost` says why the host could not be
+    asked, `rebooted` that its boot id is another. `problems` is what could not be looked at.
+    """
+
+    host: str
+    ahead_s: float = 0.0
+    lost: str = ""
+    rebooted: bool = False
+    oom_kills: int = 0
+    deaths: tuple[ProcessDeath, ...] = ()
+    members: tuple[MemberState, ...] = ()
+    logs: tuple[ProcessLog, ...] = ()
+    kernel: tuple[KernelLine, ...] = ()
+    problems: tuple[str, ...] = ()

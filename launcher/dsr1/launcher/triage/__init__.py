@@ -1,0 +1,1 @@
+"""Why a deployment failed: rules as data, and the judgement of what all hosts showed. Pure."""

@@ -1,0 +1,67 @@
+"""Evidence from a folder of logs: a run's own, or one that somebody sent, of any launcher.
+
+Each log is taken for a process. In a run's folder (`hosts/HOST/logs/PROCESS.log`) the host is
+known, and plan.json tells engines and ranks; elsewhere a log's own lines tell its ranks.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
+from dsr1.hosts.protocol.log_scan import LogScan, scan_log
+from dsr1.launcher.triage.rules import patterns
+from dsr1.launcher.triage.table import load_rules
+
+ENDINGS = (".log", ".out", ".err", ".txt")
+MOST_LOGS = 4096
+OWN = ("agent", "supervisor")  # dsr1's own logs, which only repeat what others say
+HERE = "here"
+_RANK = re.compile(r"_DP(\d+)")
+
+Ranks = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Engine and global DP ranks, by the process's name."""
+
+
+def read_folder(folder: Path, ranks: Ranks) -> dict[str, HostEvidence]:
+    """By host. InputError: it can't be read, or holds no log."""
+    logs: dict[str, list[ProcessLog]] = {}
+    wanted = patterns(load_rules())
+    for path in _logs(folder):
+        try:
+            scan = scan_log(path, wanted)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror}") from None
+        logs.setdefault(_host_of(path, folder), []).append(_process_log(path, scan, ranks))
+    if not logs:
+        raise InputError(
+            f"{folder}: holds no logs; wanted are files that end in {', '.join(ENDINGS)}"
+        )
+    return {host: HostEvidence(host, logs=tuple(ones)) for host, ones in logs.items()}
+
+
+def _logs(folder: Path) -> Iterator[Path]:
+    found = [path for path in folder.rglob("*") if path.suffix in ENDINGS and path.is_file()]
+    if len(found) > MOST_LOGS:
+        raise InputError(f"{folder}: {len(found)} logs; wanted: at most {MOST_LOGS}")
+    return (path for path in sorted(found) if path.stem not in OWN)
+
+
+def _host_of(path: Path, folder: Path) -> str:
+    """`hosts/HOST/...` of a run's folder, else the folder that the log lies in, where there are
+    several."""
+    parts = path.relative_to(folder).parts
+    if "hosts" in parts[:-2]:
+        return parts[parts.index("hosts") + 1]
+    return parts[-2] if len(parts) > 1 and parts[-2] != "logs" else HERE
+
+
+def _process_log(path: Path, scan: LogScan, ranks: Ranks) -> ProcessLog:
+    engine, own = ranks.get(path.stem, ("", ()))
+    return ProcessLog(path.stem, engine, own or _ranks_in(scan), scan)
+
+
+def _ranks_in(scan: LogScan) -> tuple[int, ...]:
+    told = {int(found[1]) for hit in scan.hits if (found := _RANK.search(hit.text))}
+    return tuple(sorted(told))

@@ -1,0 +1,35 @@
+"""What lines of logs mean, as data: one row a kind of failure, each with where it was seen.
+
+Tiers, from cause to echo: 0 the machine, 1 a process by itself, 2 its own unnamed error, 3 waiting
+for a peer that doesn't come, 4 a peer that went, 5 an echo of any of these.
+"""
+
+import re
+from dataclasses import dataclass
+
+from dsr1.hosts.protocol.log_scan import LogPattern
+
+TIERS = ("machine", "itself", "own_error", "waiting", "peer_gone", "echo")
+MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(len(TIERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`anchor` and `regex` as LogPattern has them; `meaning` and `remedy` are for a person, `seen`
+    is the source."""
+
+    id: str
+    tier: int
+    anchor: str
+    regex: str
+    meaning: str
+    remedy: str
+    seen: str
+
+    def fits(self, line: str) -> bool:
+        return self.anchor in line and (not self.regex or re.search(self.regex, line) is not None)
+
+
+def patterns(rules: tuple[Rule, ...]) -> tuple[LogPattern, ...]:
+    """In the rules' order: the first that fits a line is its meaning."""
+    return tuple(LogPattern(rule.id, rule.anchor, rule.regex) for rule in rules)
