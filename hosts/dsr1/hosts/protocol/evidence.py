@@ -2,7 +2,27 @@
 
 from dataclasses import dataclass
 
-from dsr1.hosts.protocol.log_scan import LogScan
+from dsr1.hosts.protocol.log_scan import LogPattern, LogScan
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRanks:
+    """A process of a host, the engine that it is of, and its global DP ranks."""
+
+    name: str
+    engine: str
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRequest:
+    """`since`: seconds since the epoch, by the host's clock. `boot_id`: when the run began
+    there."""
+
+    patterns: tuple[LogPattern, ...]
+    ranks: tuple[ProcessRanks, ...]
+    since: float
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +73,13 @@ class KernelLine:
 
 @dataclass(frozen=True, slots=True)
 class HostEvidence:
-    """`ahead_s`: how far the host's clock is ahead of ours. `lost` says why the host could not be
-    asked, `rebooted` that its boot id is another. `problems` is what could not be looked at.
+    """`now`: the host's clock when it looked. `ahead_s`: how far the host's clock is ahead of ours.
+    `lost` says why the host could not be asked, `rebooted` that its boot id is another. `problems`
+    is what could not be looked at.
     """
 
     host: str
+    now: float = 0.0
     ahead_s: float = 0.0
     lost: str = ""
     rebooted: bool = False

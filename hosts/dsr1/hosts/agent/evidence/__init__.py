@@ -1,0 +1,1 @@
+"""What this host shows of a failure: observed before anything is ended, never judged."""

@@ -1,0 +1,66 @@
+"""Lines of the kernel's log that may tell why a process failed, since a moment."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from dsr1.hosts.agent.facts.kernel_log import time_of_line, time_of_record
+from dsr1.hosts.protocol.evidence import KernelLine
+
+TELLING = re.compile(
+    r"NVRM|Xid|[Oo]ut of memory|Killed process|oom|segfault|trap |mlx5|[Ll]ink is|nvme|I/O error"
+    r"|EXT4-fs error|XFS.*(?:error|shutdown)|nfs: server|Machine check|Hardware Error|blocked for"
+    r"|soft lockup|fallen off"
+)
+JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic")
+MOST, RECORD, JOURNAL_S = 200, 8192, 1.5
+
+
+def kernel_lines(since: float, now: float, root: Path = Path("/")) -> tuple[KernelLine, ...]:
+    """`since` and `now` are seconds since the epoch. OSError: neither /dev/kmsg nor the journal may
+    be read."""
+    booted = now - float((root / "proc/uptime").read_text().split()[0])
+    lines = (KernelLine(booted + at, text) for at, text in _told(root) if booted + at >= since)
+    return tuple(lines)[-MOST:]
+
+
+def _told(root: Path) -> Iterator[tuple[float, str]]:
+    """Seconds after boot, and the words."""
+    try:
+        ring = os.open(root / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        yield from _of_journal()
+        return
+    try:
+        yield from _of_ring(ring)
+    finally:
+        os.close(ring)
+
+
+def _of_ring(ring: int) -> Iterator[tuple[float, str]]:
+    while record := _next(ring).decode(errors="replace"):
+        at, text = time_of_record(record), record.partition(";")[2].splitlines()
+        if at is not None and text and TELLING.search(text[0]):
+            yield at, text[0]
+
+
+def _next(ring: int) -> bytes:
+    """Empty at the end. A record that was overwritten meanwhile is passed over."""
+    try:
+        return os.read(ring, RECORD)
+    except BrokenPipeError:
+        return b"\n"
+    except BlockingIOError:
+        return b""
+
+
+def _of_journal() -> Iterator[tuple[float, str]]:
+    done = subprocess.run(JOURNAL, capture_output=True, timeout=JOURNAL_S, check=False)
+    if done.returncode:
+        raise PermissionError("neither /dev/kmsg nor the journal may be read")
+    for line in done.stdout.decode(errors="replace").splitlines():
+        at = time_of_line(line)
+        if at is not None and TELLING.search(line):
+            yield at, line.partition("kernel: ")[2] or line

@@ -1,0 +1,77 @@
+"""What a host shows of a failure: the real kernel's log, real processes, real logs."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.agent.evidence.cgroup import oom_kills
+from dsr1.hosts.agent.evidence.gather import gather_evidence
+from dsr1.hosts.agent.evidence.kernel import kernel_lines
+from dsr1.hosts.agent.process.records import log_path, make_record, process_path, write_record
+from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.protocol.evidence import EvidenceRequest, ProcessRanks
+from dsr1.hosts.protocol.log_scan import LogPattern
+
+DIED = LogPattern("died", "died unexpectedly")
+OOM = b"4,12,5000000,-;Memory cgroup out of memory: Killed process 12 (python)\n"
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen((sys.executable, "-c", "import time; time.sleep(600)")) as process:
+        yield process
+        process.kill()
+
+
+def test_states_logs_and_boot(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    log_path(tmp_path, "main-0").parent.mkdir(parents=True)
+    process_path(tmp_path, "main-0").parent.mkdir(parents=True)
+    write_record(process_path(tmp_path, "main-0"), make_record(sleeper.pid))
+    log_path(tmp_path, "main-0").write_text("fine\nWorker proc 0 died unexpectedly\n")
+    ranks = (ProcessRanks("main-0", "main", (0,)), ProcessRanks("main-1", "main", (1,)))
+    request = EvidenceRequest((DIED,), ranks, time.time(), "another boot")
+    seen = gather_evidence(request, "node1", tmp_path)
+    assert seen.rebooted
+    assert [(one.process, one.pid) for one in seen.members] == [("main-0", sleeper.pid)]
+    assert [hit.line for hit in seen.logs[0].scan.hits] == [2]
+    assert any("main-1.log" in problem for problem in seen.problems)
+    same = gather_evidence(EvidenceRequest((), (), 0.0, boot_id()), "node1", tmp_path)
+    assert not same.rebooted
+
+
+def test_lines_of_the_kernels_log_since_a_moment(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/uptime").write_text("10.0 5.0\n")
+    (tmp_path / "dev/kmsg").write_bytes(OOM)
+    assert [one.text for one in kernel_lines(990.0, 1000.0, tmp_path)] == [
+        "Memory cgroup out of memory: Killed process 12 (python)"
+    ]
+    assert kernel_lines(996.0, 1000.0, tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "text"),
+    [
+        ("0::/job", "memory.events", "low 0\noom 3\noom_kill 2\n"),
+        ("9:memory:/job", "memory/job/memory.oom_control", "oom_kill_disable 0\noom_kill 2\n"),
+    ],
+)
+def test_kills_for_want_of_memory_are_counted(
+    tmp_path: Path, line: str, file: str, text: str
+) -> None:
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/cgroup").write_text(f"{line}\n")
+    counter = tmp_path / "sys/fs/cgroup" / (f"job/{file}" if "/" not in file else file)
+    counter.parent.mkdir(parents=True)
+    counter.write_text(text)
+    assert oom_kills(7, tmp_path) == 2
+
+
+def test_a_process_without_a_count_has_none() -> None:
+    assert oom_kills(os.getpid()) >= 0
