@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dsr1.env.hcas import Hca
 from dsr1.hosts.protocol.adapters import Gid
 
+ETHERNET = "Ethernet"
 ROCE_2, MAPPED = "RoCE v2", "0000:0000:0000:0000:0000:ffff:"
 LINK_LOCAL, LINK_LOCAL_4 = "fe80:", f"{MAPPED}a9fe:"  # 169.254/16
 
 
 def is_ethernet(hca: Hca) -> bool:
-    return hca.port.link_layer == "Ethernet"
+    return hca.port.link_layer == ETHERNET
 
 
 def automatic(gids: Sequence[Gid]) -> int:

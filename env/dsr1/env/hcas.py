@@ -68,6 +68,35 @@ class HcaChoice:
         return "; ".join(f"{_few(names)}: {reason}" for reason, names in ports.items())
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a host has, and which of it is chosen."""
+
+    fabric: FabricFacts
+    choice: HcaChoice
+
+    @property
+    def lagging(self) -> list[Hca]:
+        """Ports of a chosen model, as near to a GPU as the chosen one, that were passed over."""
+        chosen = {(hca.adapter.model, hca.adapter.driver) for hca in self.choice.hcas}
+        return [
+            hca
+            for hca, _ in self.choice.passed_over
+            if (hca.adapter.model, hca.adapter.driver) in chosen and self._is_near(hca)
+        ]
+
+    def _is_near(self, hca: Hca) -> bool:
+        """Where GPUs and adapters share switches, only what is nearer than a GPU's own is
+        missed."""
+        if not self.choice.near:
+            return True
+        for near in self.choice.near:
+            away = distance(near.gpu, hca.adapter.place)
+            if away < near.distance or (away == near.distance > Distance.PXB):
+                return True
+        return False
+
+
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"

@@ -4,6 +4,7 @@ Pure."""
 import re
 from collections.abc import Mapping
 
+from dsr1.env.versions import version_numbers
 from dsr1.hosts.protocol.fact import Facts, value_of
 from dsr1.hosts.protocol.process import Variable
 
@@ -33,7 +34,7 @@ def handler(nvshmem: tuple[int, ...], gdrcopy: bool) -> str:
 def nvshmem_version(packages: Mapping[str, object]) -> tuple[int, ...]:
     """Empty: not installed, or not by a package that we know."""
     text = next((str(packages[name]) for name in NVSHMEM_PACKAGES if name in packages), "")
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+    return version_numbers(text)
 
 
 def doorbell(facts: Facts) -> tuple[Variable, ...]:

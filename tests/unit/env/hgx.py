@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.unit.env.test_model_memory import R1
 
-from dsr1.env.checks.judging import EngineShape, HostRequirements, Requirements
+from dsr1.env.checks.requirements import EngineShape, HostRequirements, Requirements
 from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire
 
 GIB = 2**30
@@ -204,7 +204,7 @@ NEEDS = Requirements(
     packages=("ai-dynamo", "vllm"),
     pins=(("ai-dynamo", "vllm"),),
     folders={"/var/tmp": 50 * GIB, "/tmp": 10 * GIB},
-    own={host: HostRequirements(8, (8000, 20000, 20001)) for host in "ab"},
+    by_host={host: HostRequirements(8, (8000, 20000, 20001)) for host in "ab"},
 )
 
 

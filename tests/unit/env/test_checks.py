@@ -20,8 +20,8 @@ from tests.unit.env.hgx import (
 )
 
 from dsr1.env.checks.all import IDS, run_checks
-from dsr1.env.checks.judging import Requirements
 from dsr1.env.checks.kinds import KINDS
+from dsr1.env.checks.requirements import Requirements
 from dsr1.env.ibgda import OVERRIDE, handler
 from dsr1.hosts.agent.facts.nvidia import nvidia_readers, parse_driver, parse_params
 from dsr1.hosts.agent.facts.system import parse_meminfo

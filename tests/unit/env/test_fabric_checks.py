@@ -10,14 +10,15 @@ import pytest
 from tests.fake_sysfs import PLATFORMS, facts_of, load_platform, observed
 from tests.unit.env.hgx import LOW_LATENCY
 
+from dsr1.env.checks.adapters import counters, pci, ports
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.fabric import EQUAL, JUDGES
-from dsr1.env.checks.judging import HostRequirements, Requirements
+from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, Facts, FactValue
 
 NEEDS = Requirements(8, 2, (LOW_LATENCY,))
-IDS = (*JUDGES, *EQUAL)
+CHECKS = ports.CHECKS | pci.CHECKS | counters.CHECKS
+IDS = (*CHECKS, *ports.EQUAL)
 NAMES = sorted(file.stem for file in PLATFORMS.glob("*.yaml"))
 
 
@@ -51,7 +52,7 @@ def test_efa_fails_early_and_says_what_else(tmp_path: Path) -> None:
     checks = found(facts_of(tmp_path, load_platform("aws-p5")))
     assert (checks["ib.present"].verdict, checks["ib.driver"].verdict) == ("FAIL", "FAIL")
     assert "allgather_reducescatter, or deepep_v2" in checks["ib.driver"].fix
-    other = replace(NEEDS, shares=(replace(LOW_LATENCY, backend=""),))
+    other = replace(NEEDS, engines=(replace(LOW_LATENCY, backend=""),))
     assert (
         found(facts_of(tmp_path / "2", load_platform("aws-p5")), other)["ib.present"].verdict
         == "WARN"
@@ -221,7 +222,7 @@ def test_the_users_own_choice_is_judged(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, load_platform("dgx-h100"))
     needs = replace(
         NEEDS,
-        own={
+        by_host={
             "a": HostRequirements(8, hca=("mlx5_[08]",)),
             "b": HostRequirements(8, hca=("mlx5_0", "mlx5_2")),
         },
@@ -260,8 +261,8 @@ def test_lies_are_never_a_traceback_and_all_checks_speak(tmp_path: Path) -> None
     ):
         for lie in LIES:
             for value in twisted(facts[fact].value, lie):
-                said = run_checks({"a": facts | {fact: Fact(value, "a liar")}}, NEEDS, JUDGES)
-                assert {f.check for f in said} == set(JUDGES), (fact, value)
+                said = run_checks({"a": facts | {fact: Fact(value, "a liar")}}, NEEDS, CHECKS)
+                assert {f.check for f in said} == set(CHECKS), (fact, value)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.env.hgx import GPU, HEALTHY, LINK, LOW_LATENCY, NEEDS, SYSTEM, make_facts, with_gpu
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.gpu import fold_gpus, ranges
-from dsr1.env.checks.judging import HostRequirements
+from dsr1.env.checks.gpu.values import fold_gpus, fold_numbers
+from dsr1.env.checks.requirements import HostRequirements
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, FactValue
 
@@ -37,24 +37,24 @@ def test_a_healthy_host_passes() -> None:
             "GPU 2 is NVIDIA H100 80GB HBM3, compute capability [8, 0]",
         ),
         ("gpu.memory", {"memory": 2**36}, "FAIL", "64 GiB, 80 GiB"),
-        ("gpu.mig", {"mig": [0, 1]}, "FAIL", "GPU 2 has MIG 0, after a reset 1"),
-        ("gpu.compute_mode", {"compute_mode": 2}, "FAIL", "GPU 2 is PROHIBITED"),
-        ("gpu.compute_mode", {"compute_mode": 3}, "WARN", "GPU 2 is EXCLUSIVE_PROCESS"),
-        ("gpu.persistence", {"persistence": 0}, "WARN", "GPU 2 has it off"),
-        ("gpu.ecc_mode", {"ecc": [0, 1]}, "WARN", "GPU 2 has ECC 0, after a reset 1"),
-        ("gpu.ecc_uncorrectable", {"ecc_uncorrected": 3}, "FAIL", "GPU 2 had 3 since"),
-        ("gpu.ecc_uncorrectable", {"ecc_sram_uncorrected": 5}, "FAIL", "GPU 2 had 5 in its SRAM"),
+        ("gpu.mig", {"mig": [0, 1]}, "FAIL", "GPU 2 has MIG off now, on after a reset"),
+        ("gpu.compute_mode", {"compute_mode": 2}, "FAIL", "GPU 2 is in compute mode PROHIBITED"),
+        ("gpu.compute_mode", {"compute_mode": 3}, "WARN", "GPU 2 is in compute mode EXCLUSIVE_PROCESS"),
+        ("gpu.persistence", {"persistence": 0}, "WARN", "GPU 2 has persistence mode off"),
+        ("gpu.ecc_mode", {"ecc": [0, 1]}, "WARN", "GPU 2 has ECC off now, on after a reset"),
+        ("gpu.ecc_uncorrectable", {"ecc_uncorrected": 3}, "FAIL", "GPU 2 had 3 uncorrected errors since"),
+        ("gpu.ecc_uncorrectable", {"ecc_sram_uncorrected": 5}, "FAIL", "GPU 2 had 5 uncorrected SRAM errors"),
         (
             "gpu.ecc_uncorrectable",
             {"ecc_sram_exceeded": True},
             "FAIL",
-            "than NVIDIA holds for sound",
+            "more SRAM errors than NVIDIA's threshold",
         ),
         (
             "gpu.ecc_correctable",
             {"ecc_sram_corrected": 10_000},
             "WARN",
-            "GPU 2 had 10000 in its SRAM",
+            "GPU 2 had 10000 corrected errors in its SRAM",
         ),
         (
             "gpu.ecc_correctable",
@@ -62,19 +62,19 @@ def test_a_healthy_host_passes() -> None:
             "WARN",
             "20000000 in its memory",
         ),
-        ("gpu.remap", {"remapped": [0, 1, 1, 0]}, "FAIL", "a pending one"),
-        ("gpu.remap", {"remapped": [0, 1, 0, 1]}, "FAIL", "a failed remapping"),
+        ("gpu.remap", {"remapped": [0, 1, 1, 0]}, "FAIL", "a pending row remapping"),
+        ("gpu.remap", {"remapped": [0, 1, 0, 1]}, "FAIL", "a failed row remapping"),
         ("gpu.remap", {"remapped": [0, 513, 0, 0]}, "FAIL", "513 remapped rows"),
-        ("gpu.remap", {"remapped": [0, 1, 0, 0]}, "WARN", "1 rows remapped"),
-        ("gpu.recovery_action", {"recovery_action": 2}, "FAIL", "GPU 2 wants a reboot"),
+        ("gpu.remap", {"remapped": [0, 1, 0, 0]}, "WARN", "remapped rows after uncorrectable errors: 1"),
+        ("gpu.recovery_action", {"recovery_action": 2}, "FAIL", "GPU 2 needs a reboot"),
         (
             "gpu.throttle",
             {"throttle": 0x48},
             "FAIL",
             "hardware slowdown, hardware thermal slowdown",
         ),
-        ("gpu.throttle", {"throttle": 0x20}, "WARN", "by its temperature"),
-        ("gpu.temp", {"temperature": 78}, "WARN", "GPU 2 has 78 C, slows down at 87"),
+        ("gpu.throttle", {"throttle": 0x20}, "WARN", "is throttled: software thermal slowdown"),
+        ("gpu.temp", {"temperature": 78}, "WARN", "GPU 2 is at 78 C and slows down at 87 C"),
         ("gpu.power_limit", {"power_limit": 400000}, "WARN", "GPU 2 is limited to 400 W of 700"),
         ("gpu.app_clocks", {"clock_target": 1200}, "WARN", "1200 MHz of 1980"),
         ("gpu.pcie", {"pcie_width": 8}, "FAIL", "x8 of x16"),
@@ -83,14 +83,14 @@ def test_a_healthy_host_passes() -> None:
             "gpu.pcie_replay",
             {"pcie_replays": 7, "grown": {"pcie_replays": 2, "links": 0}},
             "WARN",
-            "GPU 2 had 7, 2 in the last second",
+            "GPU 2 had 7 PCIe replays, 2 in the last second",
         ),
         ("gpu.vbios", {"vbios": "1"}, "WARN", "1, 96.00.DA.00.0C"),
         (
             "gpu.inforom",
             {"inforom": None, "problems": {"inforom": "Corrupted infoROM"}},
             "FAIL",
-            "a corrupted one",
+            "a corrupted infoROM",
         ),
         (
             "gpu.idle_procs",
@@ -270,7 +270,7 @@ def test_links_by_the_kind_of_hopper(name: str, active: int, verdict: str) -> No
 
 def test_cards_without_a_bridge_do_for_nccl() -> None:
     apart = make_facts(gpu_system={**SYSTEM, "nvlink": [[1] * 8] * 8})
-    nccl = replace(NEEDS, shares=(replace(LOW_LATENCY, backend=""),))
+    nccl = replace(NEEDS, engines=(replace(LOW_LATENCY, backend=""),))
     said = [run_checks({"a": apart}, needs, ("nvl.p2p",))[0].verdict for needs in (NEEDS, nccl)]
     assert said == ["FAIL", "WARN"]
 
@@ -280,7 +280,7 @@ def test_who_else_is_on_gpus_that_the_plan_leaves_alone() -> None:
     facts = make_facts(
         gpu_devices=with_gpu(7, processes=[42], memory_used=2**35), gpu_processes=people
     )
-    needs = replace(NEEDS, own={"a": HostRequirements(4)})
+    needs = replace(NEEDS, by_host={"a": HostRequirements(4)})
     assert run_checks({"a": facts}, needs, ("gpu.idle_procs",))[0].verdict == "PASS"
 
 
@@ -382,5 +382,5 @@ def test_a_cuda_that_hangs_fails() -> None:
 
 
 def test_folding() -> None:
-    assert ranges([0, 1, 2, 3, 5, 7]) == "0-3,5,7"
+    assert fold_numbers([0, 1, 2, 3, 5, 7]) == "0-3,5,7"
     assert fold_gpus({0: "is hot", 1: "is hot", 4: "is cold"}) == "GPU 0-1 is hot; GPU 4 is cold"

@@ -18,8 +18,8 @@ from tests.unit.env.hgx import (
 )
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.judging import HostRequirements, Requirements
-from dsr1.env.checks.software import asked
+from dsr1.env.checks.host.pins import specifiers_for
+from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, FactValue
 
@@ -94,21 +94,21 @@ def test_a_healthy_pair_passes() -> None:
             "sys.acs",
             {"pci_acs": ["0000:15:01.0"]},
             "WARN",
-            "1 bridges validate sources: 0000:15:01.0",
+            "ACS is on at PCI bridges 0000:15:01.0",
         ),
         ("sys.acs", {"pci_acs": None}, "UNKNOWN", ""),
         ("sys.clock", {"clock_offset": 0.2}, "WARN", "0.20 s off"),
-        ("sys.clock_source", {"clock_synchronized": False}, "WARN", "nobody sets it"),
+        ("sys.clock_source", {"clock_synchronized": False}, "WARN", "an unsynchronized clock"),
         ("sys.glibc", {"os_libc": "glibc 2.17"}, "FAIL", "glibc 2.17"),
         ("sys.glibc", {"os_libc": "musl"}, "UNKNOWN", "musl"),
-        ("sys.modules", {"kernel_modules": ["nvidia"], "gpu_cuda": None}, "FAIL", "not nvidia_uvm"),
+        ("sys.modules", {"kernel_modules": ["nvidia"], "gpu_cuda": None}, "FAIL", "nvidia_uvm not loaded"),
         (
             "sys.modules",
             {"kernel_modules": ["nvidia"]},
             "PASS",
-            "not nvidia_uvm, until CUDA was started",
+            "nvidia_uvm not loaded until CUDA was started",
         ),
-        ("sys.uptime", {"kernel_uptime_s": 60.0}, "PASS", "may not be through"),
+        ("sys.uptime", {"kernel_uptime_s": 60.0}, "PASS", "may still be starting"),
         (
             "sys.slurm",
             {"environment_slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}},
@@ -148,7 +148,7 @@ def test_a_healthy_pair_passes() -> None:
             "PASS",
             "10.0.0.1",
         ),
-        ("sw.packages", {"software": {}}, "FAIL", "ai-dynamo, vllm: not there"),
+        ("sw.packages", {"software": {}}, "FAIL", "ai-dynamo, vllm: not installed"),
         ("sw.pins", {"software": SOFTWARE | {"vllm": "0.33.0"}}, "FAIL", "vllm 0.33.0"),
         ("sw.pins", {"software": SOFTWARE | {"vllm": "0.31.0+cpu"}}, "PASS", "vllm 0.31.0+cpu"),
         (
@@ -194,7 +194,7 @@ def test_a_healthy_pair_passes() -> None:
             "WARN",
             "NCCL_DEBUG=INFO",
         ),
-        ("sw.env_hygiene", {"environment_stacks": {"NCCL_VERSION": "2.28.3-1"}}, "PASS", "clean"),
+        ("sw.env_hygiene", {"environment_stacks": {"NCCL_VERSION": "2.28.3-1"}}, "PASS", "none"),
         (
             "disk.cache",
             {"disks": {"/var/tmp": {**DISK, "free": 20 * GIB}, "/tmp": DISK}},
@@ -255,7 +255,7 @@ def test_one_thing_amiss(
 
 
 def test_ports_that_meet_are_named() -> None:
-    needs = replace(NEEDS, own={"a": HostRequirements(8, (20000, 20001, 20001))})
+    needs = replace(NEEDS, by_host={"a": HostRequirements(8, (20000, 20001, 20001))})
     found = finding("net.port_overlap", needs)
     assert (found.verdict, found.seen) == ("FAIL", "20001 (2 times)")
 
@@ -279,13 +279,13 @@ def test_an_etcd_of_the_users_own(told: tuple[str, str], verdict: str, said: str
 
 
 def test_deepep_v2_asks_for_its_own_nccl() -> None:
-    needs = replace(NEEDS, shares=(replace(LOW_LATENCY, backend="deepep_v2"),))
+    needs = replace(NEEDS, engines=(replace(LOW_LATENCY, backend="deepep_v2"),))
     assert finding("sw.deepep", needs).verdict == "PASS"
     assert "NCCL 2.28.9" in finding("sw.deepep", needs, software_nccl="2.28.9").seen
 
 
 def test_prefill_apart_from_decode_needs_nixl() -> None:
-    needs = replace(NEEDS, shares=(replace(LOW_LATENCY, role="decode"),))
+    needs = replace(NEEDS, engines=(replace(LOW_LATENCY, role="decode"),))
     assert finding("sw.nixl", needs, software={}).verdict == "FAIL"
     assert finding("sw.nixl", software={}).verdict == "SKIP"
 
@@ -323,7 +323,7 @@ def test_prefill_apart_from_decode_needs_nixl() -> None:
             "net.speed",
             {"net_interfaces": {"eth0": {**ETH0, "speed_mb": -1}}},
             "WARN",
-            "speed not told, and other",
+            "speed unknown, and other",
         ),
         (
             "net.unique",
@@ -347,7 +347,7 @@ def test_prefill_apart_from_decode_needs_nixl() -> None:
             "net.resolve",
             {"net_resolved": {"a": ["10.0.0.1"], "b": ["192.168.0.2"]}},
             "PASS",
-            "they do",
+            "all names mean the same",
         ),
         (
             "net.resolve",
@@ -393,7 +393,7 @@ def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
             host: HostRequirements(8, engines=tuple(mine))
             for host, mine in zip("abc", parts, strict=True)
         }
-        needs = replace(NEEDS, hosts=3, own=own)
+        needs = replace(NEEDS, hosts=3, by_host=own)
         found = run_checks(site, needs, ("gpu.same",))
         assert "".join(f.host for f in found if f.verdict == "FAIL") == odd
 
@@ -401,19 +401,19 @@ def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"redundant_experts": 30}, "286 experts (30 redundant) can't be dealt evenly to 16"),
+        ({"redundant_experts": 30}, "286 experts (30 redundant) can't be divided evenly among 16 ranks"),
         ({"tokens": 512}, "NVSHMEM_QP_DEPTH 1024 is less than 2 * (512 tokens + 1)"),
         ({"queue_depth": 256}, "NVSHMEM_QP_DEPTH 256"),
     ],
 )
 def test_numbers_that_do_not_agree(changes: dict[str, Any], said: str) -> None:
-    found = finding("cfg.plan", replace(NEEDS, shares=(replace(LOW_LATENCY, **changes),)))
+    found = finding("cfg.plan", replace(NEEDS, engines=(replace(LOW_LATENCY, **changes),)))
     assert (found.verdict, said in found.seen) == ("FAIL", True), found
 
 
 def test_slices_of_experts_need_not_be_dealt_evenly() -> None:
     shares = (replace(LOW_LATENCY, expert_ranks=24, expert_parallel=False),)
-    assert finding("cfg.plan", replace(NEEDS, shares=shares)).verdict == "PASS"
+    assert finding("cfg.plan", replace(NEEDS, engines=shares)).verdict == "PASS"
 
 
 def test_experts_that_the_kernels_do_not_know() -> None:
@@ -434,9 +434,11 @@ def test_what_a_distribution_asks() -> None:
         "numpy",
     ]
     wishes = {"requires": lines, "extras": ["vllm", "other"]}
-    assert asked(wishes, "v_l-lm".replace("_", "").replace("-", "")) == ["==0.31"]
-    assert asked(wishes, "numpy") == []
-    assert asked({"requires": ['x>1; extra == "other"'], "extras": ["other"]}, "X") == [">1"]
+    assert specifiers_for(wishes, "v_l-lm".replace("_", "").replace("-", "")) == ["==0.31"]
+    assert specifiers_for(wishes, "numpy") == []
+    assert specifiers_for({"requires": ['x>1; extra == "other"'], "extras": ["other"]}, "X") == [
+        ">1"
+    ]
 
 
 def test_a_plan_without_gpus_needs_little() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.judging import Requirements
+from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, FactValue, to_plain
 from dsr1.launcher.model.verify import judge_model as verified
@@ -83,7 +83,7 @@ def test_a_shard_that_is_shut_need_not_be_fetched_again() -> None:
         facts({**R1, NAMES[6]: SHARD | {"size": None, "problem": "Permission denied"}}),
         "model.shards",
     )
-    assert (found.verdict, found.fix) == ("FAIL", "chmod -R a+rX its folder.")
+    assert (found.verdict, found.fix) == ("FAIL", "Make the files readable: chmod -R a+rX the model's folder.")
 
 
 def test_of_many_a_few_are_named() -> None:
@@ -98,7 +98,7 @@ def test_shards_that_nobody_indexed_must_count_up() -> None:
     assert judge(facts(few), "model.shards").seen == "100 shards of 163 by their names"
     assert (
         judge(facts({"config.json": R1["config.json"]}), "model.shards").seen
-        == "no *.safetensors at all"
+        == "no *.safetensors files"
     )
 
 
@@ -127,7 +127,7 @@ def test_a_config_that_is_none_fails(config: FactValue) -> None:
     found = judge(facts(model_config=config), "model.dir")
     assert (found.verdict, found.seen) == (
         "FAIL",
-        "/models/R1/config.json: no object that says its model_type",
+        "/models/R1/config.json: not an object with a model_type",
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dsr1.env.checks.judging import EngineShape
-from dsr1.env.checks.memory import BatchLimits, fit, make_batch, terms_of
+from dsr1.env.checks.model.memory import BatchLimits, fit, make_batch, memory_terms
+from dsr1.env.checks.requirements import EngineShape
 from dsr1.env.model_memory import (
     GIB,
     captured_graphs,
@@ -89,7 +89,7 @@ def test_what_vllm_left_for_the_kv_cache(log: str, tokens: int, sequences: int) 
     share = EngineShape(
         "main", 1, utilization=0.9, context=2048, tokens=tokens, sequences=sequences
     )
-    terms = terms_of(shape, share, make_batch(share, shape, "0.23.0"))
+    terms = memory_terms(shape, share, make_batch(share, shape, "0.23.0"))
     left = (H100 * 0.9 - sum(terms.values())) / GIB
     assert left == pytest.approx(reported(log, r"Available KV cache memory: ([\d.]+) GiB"), rel=0.1)
     graphs = next(size for name, size in terms.items() if name.endswith("graphs")) / GIB
@@ -159,6 +159,6 @@ def test_what_is_not_there_takes_nothing() -> None:
     assert not any(
         "graphs" in name
         for share in (eager, high)
-        for name in terms_of(shape, share, make_batch(share, shape, ""))
+        for name in memory_terms(shape, share, make_batch(share, shape, ""))
     )
-    assert terms_of(shape, high, make_batch(high, shape, ""))["DeepEP"] == 2 * GIB
+    assert memory_terms(shape, high, make_batch(high, shape, ""))["DeepEP"] == 2 * GIB

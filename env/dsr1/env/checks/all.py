@@ -1,88 +1,67 @@
 """All checks, by id, and what they find on the hosts of a plan."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TypeVar
 
-from dsr1.env.checks import (
-    disk,
-    driver,
-    fabric,
-    gpu,
-    ibgda,
-    memory,
-    model,
-    network,
-    nvlink,
-    placement,
-    software,
-    system,
-)
-from dsr1.env.checks.judging import (
-    ORDER,
+from dsr1.env.checks.adapters import counters, ibgda, pci, ports
+from dsr1.env.checks.adapters.select import select
+from dsr1.env.checks.comparing import (
+    CompareFunction,
     EqualOnAll,
     FactsOfHosts,
-    Requirements,
-    circles,
-    judge_across,
+    hosts_sharing_engines,
     judge_equal,
-    judge_host,
-    known,
+    judge_together,
 )
-from dsr1.env.checks.selection import select
+from dsr1.env.checks.gpu import devices, nvlink, usage
+from dsr1.env.checks.gpu import host as gpu_host
+from dsr1.env.checks.host import disk, kernel, names, network, resources, software
+from dsr1.env.checks.judging import ORDER, CheckFunction, judge_host, known
+from dsr1.env.checks.model import files, memory, parallelism, same, storage
+from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Facts
 
-HOST_JUDGES = (
-    driver.JUDGES
-    | gpu.JUDGES
-    | nvlink.JUDGES
-    | placement.JUDGES
-    | memory.JUDGES
-    | fabric.JUDGES
-    | ibgda.JUDGES
-    | system.JUDGES
-    | network.JUDGES
-    | software.JUDGES
-    | disk.JUDGES
-    | model.JUDGES
+CheckT = TypeVar("CheckT")
+HOST_CHECKS: dict[str, CheckFunction] = (
+    gpu_host.CHECKS
+    | usage.CHECKS
+    | devices.CHECKS
+    | nvlink.CHECKS
+    | parallelism.CHECKS
+    | memory.CHECKS
+    | ports.CHECKS
+    | pci.CHECKS
+    | counters.CHECKS
+    | ibgda.CHECKS
+    | resources.CHECKS
+    | kernel.CHECKS
+    | network.CHECKS
+    | software.CHECKS
+    | disk.CHECKS
+    | files.CHECKS
+    | storage.CHECKS
 )
 
 
-def driver_version(facts: Facts) -> dict[str, str]:
-    return {"driver": str(known(facts, "nvidia.driver")["version"])}
-
-
-def gpu_kind(facts: Facts) -> dict[str, str]:
-    gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
-    kinds = sorted({f"{one['name']} {round((one['memory'] or 0) / gpu.GIB)} GiB" for one in gpus})
-    return {"GPUs": ", ".join(kinds) or "none"}
-
-
-def power_limits(facts: Facts) -> dict[str, str]:
-    gpus: list[dict[str, Any]] = known(facts, "gpu.devices")
-    return {
-        "limit": ", ".join(sorted({f"{one['power_limit'] / 1000:.0f} W" for one in gpus})) or "none"
-    }
-
-
-def one(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
+def fact_as(name: str, fact: str) -> Callable[[Facts], Mapping[str, str]]:
     return lambda facts: {name: str(known(facts, fact))}
 
 
-EQUAL = {
+EQUAL: dict[str, EqualOnAll[Facts]] = {
     "gpu.same": EqualOnAll(
-        gpu_kind,
+        gpu_host.gpu_kinds,
         "FAIL",
-        "Expert parallel ranks wait for the smallest GPU: use equal hosts.",
+        "Use equal hosts: expert parallel ranks wait for the smallest GPU.",
         gpus=True,
     ),
     "gpu.same_driver": EqualOnAll(
-        driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True
+        gpu_host.driver_version, "FAIL", "Install the same driver on all hosts.", gpus=True
     ),
     "gpu.same_power": EqualOnAll(
-        power_limits,
+        gpu_host.power_limits,
         "WARN",
-        "nvidia-smi -pl WATTS, the same on all: the slowest sets the pace.",
+        "Set the same limit on all hosts (nvidia-smi -pl WATTS): the slowest GPU sets the pace.",
         gpus=True,
     ),
     "sw.versions": EqualOnAll(
@@ -92,36 +71,39 @@ EQUAL = {
         software.other_versions, "WARN", "Use the same environment on all hosts."
     ),
     "sys.kernel": EqualOnAll(
-        one("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."
+        fact_as("kernel", "kernel.release"), "WARN", "Boot the same kernel on all hosts."
     ),
-    "sys.os": EqualOnAll(one("system", "os.name"), "WARN", "Use the same system on all hosts."),
+    "sys.os": EqualOnAll(
+        fact_as("system", "os.name"), "WARN", "Use the same operating system on all hosts."
+    ),
     "net.speed": EqualOnAll(
         network.control_speed,
         "WARN",
-        "Look at the cable and the switch port of its control interface.",
+        "Inspect the cable and the switch port of the control interface.",
     ),
     "net.mtu": EqualOnAll(
-        network.control_mtu, "WARN", "Set the same MTU on the control interface of all hosts."
+        network.control_mtu, "WARN", "Set the same MTU on the control interfaces of all hosts."
     ),
 }
-ACROSS: dict[str, Callable[[str, FactsOfHosts], Iterator[Finding]]] = {
-    "net.resolve": network.same_names,
-    "net.unique": network.unique_addresses,
-    **{check: lambda _, site, judge=judge: judge(site) for check, judge in model.ACROSS.items()},  # type: ignore[misc]
-}
-IDS = (*HOST_JUDGES, *EQUAL, *fabric.EQUAL, *ACROSS)
-TAKES_TIME = (fabric.GROWTH,)
-"""Looked at only by those who name them."""
+EQUAL_ADAPTERS: dict[str, EqualOnAll[Requirements]] = ports.EQUAL
+TOGETHER: dict[str, CompareFunction] = names.TOGETHER | same.TOGETHER
+IDS = (*HOST_CHECKS, *EQUAL, *EQUAL_ADAPTERS, *TOGETHER)
+TAKES_TIME = (counters.GROWTH,)
+"""These run only for those who name them."""
 
 
 def run_checks(
-    site: FactsOfHosts, needs: Requirements, ids: Collection[str] = IDS
+    facts_by_host: FactsOfHosts, requirements: Requirements, ids: Collection[str] = IDS
 ) -> tuple[Finding, ...]:
     """Worst first; within a verdict by check, then host."""
-    several = len(site) > 1 and needs.hosts > 1  # one machine may stand in for several hosts
-    own = {host: select(needs.on(host), facts) for host, facts in site.items()}
-    found = [*_each_host(site, own, ids), *(_across(site, needs, own, ids) if several else ())]
-    return tuple(worst_first(found))
+    by_host = {
+        host: select(requirements.for_host(host), facts) for host, facts in facts_by_host.items()
+    }
+    findings = list(_each_host(facts_by_host, by_host, ids))
+    # One machine may stand in for several hosts.
+    if len(facts_by_host) > 1 and requirements.hosts > 1:
+        findings += _between_hosts(facts_by_host, requirements, by_host, ids)
+    return tuple(worst_first(findings))
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
@@ -131,23 +113,36 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _each_host(
-    site: FactsOfHosts, own: Mapping[str, Requirements], ids: Collection[str]
+    facts_by_host: FactsOfHosts, by_host: Mapping[str, Requirements], ids: Collection[str]
 ) -> Iterator[Finding]:
-    chosen = [(check, judge) for check, judge in HOST_JUDGES.items() if check in ids]
-    for host, facts in site.items():
-        yield from (judge_host(check, judge, host, facts, own[host]) for check, judge in chosen)
+    chosen = _chosen(HOST_CHECKS, ids)
+    for host, facts in facts_by_host.items():
+        for check, judge in chosen:
+            yield judge_host(check, judge, host, facts, by_host[host])
 
 
-def _across(
-    site: FactsOfHosts, needs: Requirements, own: Mapping[str, Requirements], ids: Collection[str]
+def _between_hosts(
+    facts_by_host: FactsOfHosts,
+    requirements: Requirements,
+    by_host: Mapping[str, Requirements],
+    ids: Collection[str],
 ) -> Iterator[Finding]:
-    on_gpus = circles(site, needs) if any(needs.gpus for needs in own.values()) else []
-    for check, equal in EQUAL.items():
-        for hosts in (on_gpus if equal.gpus else [list(site)]) if check in ids else []:
-            yield from judge_equal(check, equal, {host: site[host] for host in hosts})
-    for check, chosen in fabric.EQUAL.items():
-        if check in ids and any(needs.rdma for needs in own.values()):
-            yield from judge_equal(check, chosen, own)
-    for check, judge in ACROSS.items():
-        if check in ids:
-            yield from judge_across(check, judge, site)
+    groups = _gpu_groups(requirements, by_host)
+    for check, equal in _chosen(EQUAL, ids):
+        for hosts in groups if equal.gpus else [list(facts_by_host)]:
+            yield from judge_equal(check, equal, {host: facts_by_host[host] for host in hosts})
+    if any(of_host.rdma for of_host in by_host.values()):
+        for check, equal_adapters in _chosen(EQUAL_ADAPTERS, ids):
+            yield from judge_equal(check, equal_adapters, by_host)
+    for check, judge in _chosen(TOGETHER, ids):
+        yield from judge_together(check, judge, facts_by_host)
+
+
+def _chosen(checks: Mapping[str, CheckT], ids: Collection[str]) -> list[tuple[str, CheckT]]:
+    return [(check, judge) for check, judge in checks.items() if check in ids]
+
+
+def _gpu_groups(requirements: Requirements, by_host: Mapping[str, Requirements]) -> list[list[str]]:
+    if not any(of_host.gpus for of_host in by_host.values()):
+        return []
+    return hosts_sharing_engines(by_host, requirements)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.judging import FactsOfHosts, Requirements
+from dsr1.env.checks.comparing import FactsOfHosts
+from dsr1.env.checks.requirements import Requirements
 from dsr1.env.findings import unreached
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.inventory.access import Access

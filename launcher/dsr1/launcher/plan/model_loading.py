@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.env.checks.judging import NONSENSE, UnknownFact, known
-from dsr1.env.checks.model import CACHED, GB, NETWORK, file_size, files_of
+from dsr1.env.checks.model.files import GB, file_size, files_of
+from dsr1.env.checks.model.storage import CACHED, LARGE, PREFETCHED
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.recipe.engine import Engine
 
-LARGE = 50 * GB
 STRATEGY, FILTER, FORMAT = "safetensors-load-strategy", "enable-ep-weight-filter", "load-format"
 OWN_READERS = (
     "fastsafetensors",
@@ -35,7 +35,7 @@ class ModelDisk:
 
     @property
     def reads_ahead(self) -> bool:
-        return self.kind in NETWORK and self.fits
+        return self.kind in PREFETCHED and self.fits
 
 
 def find_model_disk(facts: Facts) -> ModelDisk | None:

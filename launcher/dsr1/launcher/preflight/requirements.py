@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from dsr1.env.checks.fabric import GROWTH
-from dsr1.env.checks.judging import EngineShape, HostRequirements, Requirements
+from dsr1.env.checks.adapters.counters import GROWTH
+from dsr1.env.checks.requirements import EngineShape, HostRequirements, Requirements
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts_request import FactsRequest
@@ -32,11 +32,11 @@ def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
     gpus = Counter[str]() if simulated else count_gpus(topology)
     hca = {host.name: wanted_adapters(recipe, host) for host in whole}
     places = [(host.host, host.address) for host in plan.hosts]
-    engines = engines_of(topology)
+    names = engines_of(topology)
     return Requirements(
         gpus=max(gpus.values(), default=0),
         hosts=len({host.address for host in whole}),
-        shares=()
+        engines=()
         if simulated
         else tuple(make_engine_shape(group, plan) for group in topology.groups),
         weights=reads_weights(recipe),
@@ -44,9 +44,9 @@ def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
         packages=required.packages,
         pins=required.pins,
         folders={} if simulated else written_folders(recipe),
-        own={
+        by_host={
             name: HostRequirements(
-                gpus[name], tuple(ports_of(plan, address)), hca[name], engines.get(name, ())
+                gpus[name], tuple(ports_of(plan, address)), hca[name], names.get(name, ())
             )
             for name, address in places
         },
@@ -142,7 +142,7 @@ def written_folders(recipe: Recipe) -> dict[str, int]:
 def make_engine_shape(group: Group, plan: Plan) -> EngineShape:
     spec = group.spec
     return EngineShape(
-        engine=group.name,
+        name=group.name,
         expert_ranks=group.size * spec.tensor_parallel_size,
         tensor_ranks=spec.tensor_parallel_size,
         redundant_experts=spec.eplb.num_redundant_experts if spec.eplb else 0,

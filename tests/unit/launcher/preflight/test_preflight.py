@@ -51,10 +51,10 @@ def test_what_r1_over_two_hosts_needs() -> None:
     recipe = load_recipe("dsr1-dep", ["engines.main.eplb={num_redundant_experts: 32}"])
     needs = make_requirements(recipe, hosts("a", "b"))
     assert (needs.gpus, needs.ibgda, needs.pins) == (8, True, (("ai-dynamo", "vllm"),))
-    (share,) = needs.shares
+    (share,) = needs.engines
     assert (share.expert_ranks, share.redundant_experts, share.hosts) == (16, 32, 2)
     assert share.queue_depth is None or share.queue_depth >= 1024
-    assert needs.on("a").ports != needs.on("b").ports
+    assert needs.for_host("a").ports != needs.for_host("b").ports
     assert not make_requirements(load_recipe("dsr1-dep", []), hosts("a")).ibgda
 
 
@@ -73,12 +73,12 @@ def test_engines_that_share_a_host_add_up() -> None:
         " role: decode}}"
     )
     needs = make_requirements(load_recipe("dsr1-dep", [engines]), hosts("a"))
-    assert (needs.on("a").gpus, needs.gpus, needs.transfers_kv) == (6, 6, True)
+    assert (needs.for_host("a").gpus, needs.gpus, needs.transfers_kv) == (6, 6, True)
 
 
 def test_a_host_alone_is_judged_for_a_plan_of_several() -> None:
     needs = make_requirements(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
-    assert (needs.gpus, needs.hosts, needs.shares[0].expert_ranks, needs.ibgda) == (8, 2, 16, True)
+    assert (needs.gpus, needs.hosts, needs.engines[0].expert_ranks, needs.ibgda) == (8, 2, 16, True)
 
 
 def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
@@ -106,12 +106,15 @@ def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
 def test_a_host_alone_is_judged_for_engines_apart() -> None:
     engines = "engines={p: {nodes: 1, role: prefill}, d: {nodes: 2, role: decode}}"
     needs = make_requirements(load_recipe("dsr1-dep", [engines]), hosts("a"))
-    assert (needs.on("a").gpus, [share.expert_ranks for share in needs.shares]) == (8, [8, 16])
+    assert (needs.for_host("a").gpus, [share.expert_ranks for share in needs.engines]) == (
+        8,
+        [8, 16],
+    )
 
 
 def test_a_rehearsal_needs_no_gpu() -> None:
     needs = make_requirements(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
-    assert (needs.gpus, needs.ibgda, needs.shares) == (0, False, ())
+    assert (needs.gpus, needs.ibgda, needs.engines) == (0, False, ())
 
 
 def test_what_hosts_are_asked() -> None:
@@ -135,7 +138,7 @@ def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
     recipe = load_recipe("dsr1-dep", [])
     few = {"limit.nofile": Fact(1024, "getrlimit")}
     with pytest.raises(
-        CheckFailed, match=r"a,b: sys.nofile: at most 1024 files.*\n`dsr1 check` shows all"
+        CheckFailed, match=r"a,b: sys.nofile: at most 1024 open files.*\n`dsr1 check` shows all"
     ):
         refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsr1.env.checks.memory import fit, make_batch
+from dsr1.env.checks.model.memory import fit, make_batch
 from dsr1.env.model_memory import parse_shape
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.topology import make_topology
@@ -26,7 +26,7 @@ def judged(recipe: str, hosts: int, gpu: int, profile: str = "") -> dict[str, tu
     plan, shape = make_plan(chosen, places, "r", "/run/r"), parse_shape(R1)
     shares = [make_engine_shape(group, plan) for group in make_topology(chosen, places).groups]
     verdicts = {
-        share.engine: fit(shape, share, make_batch(share, shape, "0.31.0"), gpu) for share in shares
+        share.name: fit(shape, share, make_batch(share, shape, "0.31.0"), gpu) for share in shares
     }
     return {engine: (verdict.verdict, verdict.seen) for engine, verdict in verdicts.items()}
 

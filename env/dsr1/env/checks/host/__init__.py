@@ -1,0 +1,1 @@
+"""Checks of a host apart from GPUs and adapters: limits, kernel, network, disks, software."""

@@ -1,0 +1,1 @@
+"""Checks of the model: its files and where they lie, its parallelism, and whether it fits."""
