@@ -254,7 +254,8 @@ def test_runtime_without_vllm_is_a_failed_check(dsr1: Dsr1, site: Site) -> None:
     refused = dsr1("launch", "tiny", *site, "--venv", sys.prefix)
     assert refused.returncode == 3
     assert (
-        "local[0-1]: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not installed" in refused.stderr
+        "local[0-1]: sw.packages: ai-dynamo, ai-dynamo-runtime, vllm: not installed"
+        in refused.stderr
     )
 
 

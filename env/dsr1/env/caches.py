@@ -68,10 +68,10 @@ class Shapes:
 def make_cache(shapes: Shapes, facts: Facts, root: str = "") -> JitCache | None:
     """The cache of an engine on a host. None: what decides it isn't known there. `root` is the
     recipe's own."""
-    place, packages = root or value_of(facts, "cache.root"), value_of(facts, "software")
+    folder, packages = root or value_of(facts, "cache.root"), value_of(facts, "software")
     config = value_of(facts, "model.config")
     if (
-        not isinstance(place, str)
+        not isinstance(folder, str)
         or not isinstance(packages, Mapping)
         or not isinstance(config, Mapping)
     ):
@@ -79,11 +79,11 @@ def make_cache(shapes: Shapes, facts: Facts, root: str = "") -> JitCache | None:
     made_of = {
         "gpu": gpu_of(facts),
         **{name: str(packages[name]) for name in COMPILERS if name in packages},
-        "root": place,
+        "root": folder,
     }
     key = f"{_slug(made_of['gpu'])}-vllm{_slug(made_of.get('vllm', '0'))}-{_digest(made_of)}"
     return JitCache(
-        place, key, tuple(made_of.items()), _digest([config, shapes.ranks, shapes.arguments])
+        folder, key, tuple(made_of.items()), _digest([config, shapes.ranks, shapes.arguments])
     )
 
 

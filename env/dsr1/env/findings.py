@@ -1,7 +1,7 @@
 """Findings folded for a person, and the finding of a host that could not be asked."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.events import Finding
@@ -13,8 +13,8 @@ AMISS = WORST[:3]
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """What one or several checks find of some hosts, which are folded (`node[01-15]`): `seen` pairs
-    hosts and words."""
+    """What one or several checks find on some hosts, which are folded (`node[01-15]`): `seen` pairs
+    hosts with what was seen there."""
 
     verdict: str
     checks: tuple[str, ...]
@@ -39,14 +39,8 @@ class Overview:
 
 
 def unreached(host: str, error: Dsr1Error) -> Finding:
-    return Finding(
-        host,
-        REACH,
-        "FAIL",
-        str(error),
-        "an agent that answers",
-        "See what it says, or leave the host out.",
-    )
+    fix = "Correct what the message names, or leave the host out."
+    return Finding(host, REACH, "FAIL", str(error), "an agent that answers", fix)
 
 
 def folded(findings: Iterable[Finding]) -> Iterator[str]:
@@ -58,19 +52,24 @@ def folded(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def fold_rows(findings: Sequence[Finding]) -> list[FindingRow]:
-    """One row for a check's findings of one remedy, whatever it saw, and for checks that say the
-    same throughout."""
-    hosts: dict[tuple[str, ...], dict[str, list[str]]] = {}
-    for f in findings:
-        hosts.setdefault((f.verdict, f.check, f.wanted, f.fix), {}).setdefault(f.seen, []).append(
-            f.host
-        )
-    checks: dict[tuple[object, ...], list[str]] = {}
-    for (verdict, check, *rest), seen in hosts.items():
-        pairs = tuple((fold_names(names), words) for words, names in seen.items())
-        everyone = fold_names(name for names in seen.values() for name in names)
-        checks.setdefault((verdict, everyone, pairs, *rest), []).append(check)
-    return [FindingRow(verdict, tuple(names), *rest) for (verdict, *rest), names in checks.items()]  # type: ignore[arg-type]
+    """One row for a check's findings of one remedy, whatever it saw, and for checks that find the
+    same on the same hosts."""
+    checks: dict[FindingRow, list[str]] = {}
+    for finding, hosts in _hosts_by_remedy(findings).items():
+        everyone = fold_names(name for names in hosts.values() for name in names)
+        seen = tuple((fold_names(names), text) for text, names in hosts.items())
+        row = FindingRow(finding.verdict, (), everyone, seen, finding.wanted, finding.fix)
+        checks.setdefault(row, []).append(finding.check)
+    return [replace(row, checks=tuple(names)) for row, names in checks.items()]
+
+
+def _hosts_by_remedy(findings: Sequence[Finding]) -> dict[Finding, dict[str, list[str]]]:
+    """By what findings have in common, the hosts by what was seen on them."""
+    found: dict[Finding, dict[str, list[str]]] = {}
+    for finding in findings:
+        hosts = found.setdefault(replace(finding, host="", seen=""), {})
+        hosts.setdefault(finding.seen, []).append(finding.host)
+    return found
 
 
 def fold_names(names: Iterable[str]) -> str:
@@ -80,21 +79,30 @@ def fold_names(names: Iterable[str]) -> str:
 
 
 def overview(findings: Sequence[Finding]) -> Overview:
-    kinds = dict.fromkeys(sorted(kind_of(f) for f in findings if f.verdict != "SKIP"))
-    amiss = tuple(
-        kind for kind in kinds if any(kind_of(f) == kind and f.verdict in AMISS for f in findings)
-    )
     by_host: dict[str, dict[str, list[str]]] = {}
-    for f in findings:
-        by_host.setdefault(f.host, {}).setdefault(kind_of(f), []).append(f.verdict)
-    alike: dict[tuple[Cell, ...], list[str]] = {}
-    for host, told in by_host.items():
-        alike.setdefault(tuple(_worst(told.get(kind, [])) for kind in amiss), []).append(host)
-    rows = sorted(
-        alike.items(), key=lambda row: sorted(WORST.index(verdict) for verdict, _ in row[0])
-    )
-    cells = tuple((fold_names(hosts), cells) for cells, hosts in rows)
-    return Overview(amiss, cells, tuple(kind for kind in kinds if kind not in amiss))
+    by_kind: dict[str, set[str]] = {}
+    for finding in findings:
+        kind = kind_of(finding)
+        by_host.setdefault(finding.host, {}).setdefault(kind, []).append(finding.verdict)
+        by_kind.setdefault(kind, set()).add(finding.verdict)
+    amiss = tuple(kind for kind in sorted(by_kind) if by_kind[kind] & set(AMISS))
+    fine = tuple(kind for kind in sorted(by_kind) if "PASS" in by_kind[kind] and kind not in amiss)
+    return Overview(amiss, _rows(by_host, amiss), fine)
+
+
+def _rows(
+    by_host: Mapping[str, Mapping[str, list[str]]], kinds: tuple[str, ...]
+) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+    """Worst first; hosts of equal cells are folded."""
+    hosts: dict[tuple[Cell, ...], list[str]] = {}
+    for host, verdicts in by_host.items():
+        cells = tuple(_worst(verdicts.get(kind, [])) for kind in kinds)
+        hosts.setdefault(cells, []).append(host)
+    return tuple((fold_names(hosts[cells]), cells) for cells in sorted(hosts, key=_badness))
+
+
+def _badness(cells: tuple[Cell, ...]) -> list[int]:
+    return sorted(WORST.index(verdict) for verdict, _ in cells)
 
 
 def kind_of(finding: Finding) -> str:

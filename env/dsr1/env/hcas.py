@@ -109,18 +109,18 @@ def choose_hcas(fabric: FabricFacts, wanted: Sequence[str] = ()) -> HcaChoice:
     if wanted:
         chosen = [hca for word in wanted for hca in ports if matches(hca, word)]
         return _make_choice(fabric, list(dict.fromkeys(chosen)), ports, "hca, as given")
-    left, reasons = _sift(ports, _rules(fabric))
-    fastest = _fastest(left)
-    kept = _without_busy(fabric, fastest)
-    chosen = _nearest_to_any(fabric.gpus, kept)
-    reasons |= {hca: "slower, or of another link layer" for hca in left if hca not in fastest}
-    reasons |= {
-        hca: "carries the control network or the default route"
-        for hca in fastest
-        if hca not in kept
-    }
-    reasons |= {hca: "farther from every GPU" for hca in kept if hca not in chosen}
+    usable, reasons = _sift(ports, _rules(fabric))
+    fastest = _fastest(usable)
+    free = _without_busy(fabric, fastest)
+    chosen = _nearest_to_any(fabric.gpus, free)
+    reasons |= _reject(usable, fastest, "slower, or of another link layer")
+    reasons |= _reject(fastest, free, "carries the control network or the default route")
+    reasons |= _reject(free, chosen, "farther from every GPU")
     return _make_choice(fabric, chosen, ports, _describe(chosen), reasons)
+
+
+def _reject(ports: Sequence[Hca], kept: Sequence[Hca], reason: str) -> dict[Hca, str]:
+    return dict.fromkeys((hca for hca in ports if hca not in kept), reason)
 
 
 def all_ports(fabric: FabricFacts) -> list[Hca]:
@@ -159,12 +159,15 @@ def _rules(fabric: FabricFacts) -> Mapping[str, Callable[[Hca], bool]]:
 def _sift(
     ports: Sequence[Hca], rules: Mapping[str, Callable[[Hca], bool]]
 ) -> tuple[list[Hca], dict[Hca, str]]:
-    against = {
-        hca: next((reason for reason, bad in rules.items() if bad(hca)), "") for hca in ports
-    }
-    return [hca for hca in ports if not against[hca]], {
-        hca: reason for hca, reason in against.items() if reason
-    }
+    """Those that no rule is against, and the first reason against each of the others."""
+    usable, reasons = [], {}
+    for hca in ports:
+        reason = next((reason for reason, applies in rules.items() if applies(hca)), "")
+        if reason:
+            reasons[hca] = reason
+        else:
+            usable.append(hca)
+    return usable, reasons
 
 
 def _fastest(ports: Sequence[Hca]) -> list[Hca]:
@@ -183,9 +186,12 @@ def _without_busy(fabric: FabricFacts, ports: Sequence[Hca]) -> list[Hca]:
     free = [hca for hca in ports if not fabric.is_busy(hca.adapter, hca.port)]
     if len(free) in (0, len(ports)):
         return list(ports)
-    nearest = [_nearest(gpu, ports) for gpu in fabric.gpus]
-    needed = [hca for near in nearest if not set(near) & set(free) for hca in near]
-    return [hca for hca in ports if hca in free or hca in needed]
+    kept = set(free)
+    for gpu in fabric.gpus:
+        nearest = _nearest(gpu, ports)
+        if not any(hca in free for hca in nearest):
+            kept.update(nearest)
+    return [hca for hca in ports if hca in kept]
 
 
 def _nearest_to_any(gpus: Sequence[PciPlace], ports: Sequence[Hca]) -> list[Hca]:
@@ -200,16 +206,16 @@ def _nearest(gpu: PciPlace, ports: Sequence[Hca]) -> list[Hca]:
     return [hca for hca, far in zip(ports, away, strict=True) if far == min(away)]
 
 
-def deal(gpus: Sequence[PciPlace], ports: Sequence[Hca]) -> tuple[NearestHca, ...]:
-    """To each GPU a nearest one, of those that which fewest have."""
+def assign_hcas(gpus: Sequence[PciPlace], ports: Sequence[Hca]) -> tuple[NearestHca, ...]:
+    """To each GPU a nearest one; of several the one that the fewest GPUs have."""
     used = dict.fromkeys(ports, 0)
-    dealt: list[NearestHca] = []
+    nearest: list[NearestHca] = []
     for gpu in gpus if ports else ():
         offers = ((distance(gpu, hca.adapter.place), used[hca], hca) for hca in ports)
         far, _, hca = min(offers, key=lambda offer: offer[:2])
         used[hca] += 1
-        dealt.append(NearestHca(gpu, hca, far))
-    return tuple(dealt)
+        nearest.append(NearestHca(gpu, hca, far))
+    return tuple(nearest)
 
 
 def _describe(chosen: Sequence[Hca]) -> str:
@@ -229,4 +235,4 @@ def _make_choice(
     others = tuple(
         (hca, (reasons or {}).get(hca, "not given")) for hca in ports if hca not in chosen
     )
-    return HcaChoice(tuple(chosen), deal(fabric.gpus, chosen), why, others)
+    return HcaChoice(tuple(chosen), assign_hcas(fabric.gpus, chosen), why, others)

@@ -38,8 +38,7 @@ def nvshmem_version(packages: Mapping[str, object]) -> tuple[int, ...]:
 
 
 def doorbell(facts: Facts) -> tuple[Variable, ...]:
-    """What rings it where GPUs may not, said in so many words: NVSHMEM's own search tries the GPU
-    first."""
+    """What rings it where GPUs may not; named, since NVSHMEM's own search tries the GPU first."""
     params, packages, gdrcopy = (
         value_of(facts, name) for name in ("nvidia.params", "software", "gdrcopy.usable")
     )

@@ -7,8 +7,8 @@ from dsr1.hosts.protocol.process import Variable
 LOOPBACK = "lo"
 ADDRESSES = ("VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_HOST")
 EXACT = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
-# These match by prefix unless told otherwise, eth1 eth10 too (NCCL's socket.cc, and NVSHMEM's copy
-# of it).
+# These match by prefix unless the name begins with `=`: eth1 matches eth10, too (NCCL's socket.cc,
+# and NVSHMEM's copy of it).
 BY_PREFIX = ("NCCL_SOCKET_IFNAME", "NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME")
 
 

@@ -39,11 +39,26 @@ def test_a_healthy_host_passes() -> None:
         ("gpu.memory", {"memory": 2**36}, "FAIL", "64 GiB, 80 GiB"),
         ("gpu.mig", {"mig": [0, 1]}, "FAIL", "GPU 2 has MIG off now, on after a reset"),
         ("gpu.compute_mode", {"compute_mode": 2}, "FAIL", "GPU 2 is in compute mode PROHIBITED"),
-        ("gpu.compute_mode", {"compute_mode": 3}, "WARN", "GPU 2 is in compute mode EXCLUSIVE_PROCESS"),
+        (
+            "gpu.compute_mode",
+            {"compute_mode": 3},
+            "WARN",
+            "GPU 2 is in compute mode EXCLUSIVE_PROCESS",
+        ),
         ("gpu.persistence", {"persistence": 0}, "WARN", "GPU 2 has persistence mode off"),
         ("gpu.ecc_mode", {"ecc": [0, 1]}, "WARN", "GPU 2 has ECC off now, on after a reset"),
-        ("gpu.ecc_uncorrectable", {"ecc_uncorrected": 3}, "FAIL", "GPU 2 had 3 uncorrected errors since"),
-        ("gpu.ecc_uncorrectable", {"ecc_sram_uncorrected": 5}, "FAIL", "GPU 2 had 5 uncorrected SRAM errors"),
+        (
+            "gpu.ecc_uncorrectable",
+            {"ecc_uncorrected": 3},
+            "FAIL",
+            "GPU 2 had 3 uncorrected errors since",
+        ),
+        (
+            "gpu.ecc_uncorrectable",
+            {"ecc_sram_uncorrected": 5},
+            "FAIL",
+            "GPU 2 had 5 uncorrected SRAM errors",
+        ),
         (
             "gpu.ecc_uncorrectable",
             {"ecc_sram_exceeded": True},
@@ -65,7 +80,12 @@ def test_a_healthy_host_passes() -> None:
         ("gpu.remap", {"remapped": [0, 1, 1, 0]}, "FAIL", "a pending row remapping"),
         ("gpu.remap", {"remapped": [0, 1, 0, 1]}, "FAIL", "a failed row remapping"),
         ("gpu.remap", {"remapped": [0, 513, 0, 0]}, "FAIL", "513 remapped rows"),
-        ("gpu.remap", {"remapped": [0, 1, 0, 0]}, "WARN", "remapped rows after uncorrectable errors: 1"),
+        (
+            "gpu.remap",
+            {"remapped": [0, 1, 0, 0]},
+            "WARN",
+            "remapped rows after uncorrectable errors: 1",
+        ),
         ("gpu.recovery_action", {"recovery_action": 2}, "FAIL", "GPU 2 needs a reboot"),
         (
             "gpu.throttle",

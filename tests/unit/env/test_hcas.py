@@ -152,7 +152,7 @@ def test_two_ports_of_one_adapter() -> None:
 def test_addresses_of_nvml_and_sysfs() -> None:
     assert parse_pci("00000000:1B:00.0") == "0000:1b:00.0"
     assert parse_pci("00010000:E0:06.0") == "10000:e0:06.0"
-    with pytest.raises(ValueError, match="no PCI address"):
+    with pytest.raises(ValueError, match="not a PCI address"):
         parse_pci("1b:00.0;id")
 
 

@@ -101,7 +101,12 @@ def test_a_healthy_pair_passes() -> None:
         ("sys.clock_source", {"clock_synchronized": False}, "WARN", "an unsynchronized clock"),
         ("sys.glibc", {"os_libc": "glibc 2.17"}, "FAIL", "glibc 2.17"),
         ("sys.glibc", {"os_libc": "musl"}, "UNKNOWN", "musl"),
-        ("sys.modules", {"kernel_modules": ["nvidia"], "gpu_cuda": None}, "FAIL", "nvidia_uvm not loaded"),
+        (
+            "sys.modules",
+            {"kernel_modules": ["nvidia"], "gpu_cuda": None},
+            "FAIL",
+            "nvidia_uvm not loaded",
+        ),
         (
             "sys.modules",
             {"kernel_modules": ["nvidia"]},
@@ -401,7 +406,10 @@ def test_gpus_are_compared_among_the_hosts_of_an_engine() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"redundant_experts": 30}, "286 experts (30 redundant) can't be divided evenly among 16 ranks"),
+        (
+            {"redundant_experts": 30},
+            "286 experts (30 redundant) can't be divided evenly among 16 ranks",
+        ),
         ({"tokens": 512}, "NVSHMEM_QP_DEPTH 1024 is less than 2 * (512 tokens + 1)"),
         ({"queue_depth": 256}, "NVSHMEM_QP_DEPTH 256"),
     ],

@@ -83,7 +83,10 @@ def test_a_shard_that_is_shut_need_not_be_fetched_again() -> None:
         facts({**R1, NAMES[6]: SHARD | {"size": None, "problem": "Permission denied"}}),
         "model.shards",
     )
-    assert (found.verdict, found.fix) == ("FAIL", "Make the files readable: chmod -R a+rX the model's folder.")
+    assert (found.verdict, found.fix) == (
+        "FAIL",
+        "Make the files readable: chmod -R a+rX the model's folder.",
+    )
 
 
 def test_of_many_a_few_are_named() -> None:

@@ -1,2 +1,2 @@
-"""Judgements of what was observed on the hosts. Pure: facts in, findings out. Each has its place in
-docs/checks.md."""
+"""Judgements of what was observed on the hosts. Pure: facts in, findings out. Each check has its
+section in docs/checks.md."""

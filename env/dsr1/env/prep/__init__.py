@@ -1,1 +1,1 @@
-"""What node preparation would change, decided from what was seen; pure."""
+"""What node preparation would change, decided from what was probe; pure."""

@@ -1,9 +1,10 @@
-"""What would change on a host, from what it told: steps for its agent, and notes for a person.
+"""What would change on a host, decided from its probe: steps for its agent, and notes for a person.
 Pure."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 from dsr1.env.prep.driver import fix_regkeys
 from dsr1.env.prep.kernel import fix_numa_balancing, fix_reserved_ports, fix_thread_limits
@@ -24,7 +25,7 @@ PARTS: dict[str, Callable[[HostProbe], Iterator[PrepPart]]] = {
     "ib.uverbs": fix_verbs,
     "sys.memlock": fix_memlock,
     "sys.nofile": fix_nofile,
-    "sys.nproc": lambda seen: chain(fix_nproc(seen), fix_thread_limits(seen)),
+    "sys.nproc": lambda probe: chain(fix_nproc(probe), fix_thread_limits(probe)),
     "gpu.persistence": fix_persistence,
     "sys.shm": fix_shm,
     "sys.numa_balancing": fix_numa_balancing,
@@ -32,6 +33,11 @@ PARTS: dict[str, Callable[[HostProbe], Iterator[PrepPart]]] = {
 PORTS = "net.ephemeral"
 IDS = (*PARTS, PORTS)
 """Each part is named by the check that it mends."""
+
+
+PartT = TypeVar("PartT")
+CheckedPart = tuple[str, PrepPart]
+"""A part, and the check that it mends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,90 +54,91 @@ class Preparation:
 
 
 def decide(
-    host: str, seen: HostProbe, ports: Sequence[int], ids: Collection[str] = IDS
+    host: str, probe: HostProbe, ports: Sequence[int], ids: Collection[str] = IDS
 ) -> Preparation:
-    wanted = [
-        (check, part) for check in IDS if check in ids for part in _parts_of(check, seen, ports)
+    parts = [
+        (check, part) for check in IDS if check in ids for part in _parts_of(check, probe, ports)
     ]
-    blocked = dict(_blocked(seen, wanted))
-    notes = [(check, part) for check, part in wanted if isinstance(part, PrepNote)] + list(
-        blocked.items()
-    )
-    clear = [(check, part) for check, part in wanted if check not in blocked]
-    edits = tuple(
-        _edits(seen, [(check, part) for check, part in clear if isinstance(part, FileRewrite)])
-    )
-    due = {edit.settle for edit in edits}
-    steps = PrepSteps(
+    obstacles = _obstacles(probe, parts)
+    notes = [*_of_kind(parts, PrepNote), *obstacles.items()]
+    clear = [(check, part) for check, part in parts if check not in obstacles]
+    findings = tuple(note.as_finding(host, check) for check, note in notes)
+    return Preparation(_steps(probe, clear), findings, any(note.reboot for _, note in notes))
+
+
+def _steps(probe: HostProbe, parts: Sequence[CheckedPart]) -> PrepSteps:
+    edits = tuple(_edits(probe, _of_kind(parts, FileRewrite)))
+    settled = {edit.settle for edit in edits}
+    return PrepSteps(
         edits=edits,
-        settle=tuple(command for command in seen.journal.owed if command not in due),
-        settings=tuple(part for _, part in clear if isinstance(part, Sysctl)),
-        commands=tuple(part for _, part in clear if isinstance(part, CommandStep)),
+        settle=tuple(command for command in probe.journal.owed if command not in settled),
+        settings=tuple(setting for _, setting in _of_kind(parts, Sysctl)),
+        commands=tuple(command for _, command in _of_kind(parts, CommandStep)),
     )
-    findings = tuple(Finding(host, check, n.verdict, n.seen, n.wanted, n.fix) for check, n in notes)
-    return Preparation(steps, findings, any(note.reboot for _, note in notes))
 
 
-def _parts_of(check: str, seen: HostProbe, ports: Sequence[int]) -> Iterator[PrepPart]:
-    """As far as what the host told can be read and makes sense."""
+def _of_kind(parts: Sequence[CheckedPart], kind: type[PartT]) -> list[tuple[str, PartT]]:
+    return [(check, part) for check, part in parts if isinstance(part, kind)]
+
+
+def _parts_of(check: str, probe: HostProbe, ports: Sequence[int]) -> Iterator[PrepPart]:
+    """As far as the host's files can be read and make sense."""
     try:
-        yield from fix_reserved_ports(seen, ports) if check == PORTS else PARTS[check](seen)
+        yield from fix_reserved_ports(probe, ports) if check == PORTS else PARTS[check](probe)
     except ValueError as error:
-        yield PrepNote(
-            "UNKNOWN", str(error), "what can be read", "Log in as root, or look at it by hand."
-        )
+        fix = "Log in as root, or look at it by hand."
+        yield PrepNote("UNKNOWN", str(error), "files that can be read", fix)
 
 
-def _blocked(
-    seen: HostProbe, wanted: Sequence[tuple[str, PrepPart]]
-) -> Iterator[tuple[str, PrepNote]]:
-    """Files that we leave alone, and so everything that the same check asks for."""
-    for check, part in wanted:
-        if isinstance(part, FileRewrite):
-            file = file_at(seen, part.path)
-            if why := _hindrance(file) or _read_only(seen, part.path):
-                yield (
-                    check,
-                    PrepNote(
-                        "FAIL",
-                        f"{part.path}: {why}",
-                        "a file that can be changed",
-                        "Change it by hand.",
-                    ),
-                )
+def _obstacles(probe: HostProbe, parts: Sequence[CheckedPart]) -> dict[str, PrepNote]:
+    """By check, a file that must be left alone: nothing else of that check is done either."""
+    found = {}
+    for check, rewrite in _of_kind(parts, FileRewrite):
+        problem = _problem_of(file_at(probe, rewrite.path)) or _read_only(probe, rewrite.path)
+        if problem:
+            seen = f"{rewrite.path}: {problem}"
+            found[check] = PrepNote(
+                "FAIL", seen, "a file that can be changed", "Change it by hand."
+            )
+    return found
 
 
-def _hindrance(file: FileState) -> str:
+def _problem_of(file: FileState) -> str:
     if file.kind == "link":
         return f"it is a link to {file.target}, which others may share"
-    if file.kind in ("folder", "other"):
-        return f"{'a folder' if file.kind == 'folder' else 'a special file'} is there"
+    if file.kind == "folder":
+        return "it is a folder"
+    if file.kind == "other":
+        return "it is a special file"
     return file.problem or oddity(file.text)
 
 
-def _read_only(seen: HostProbe, path: str) -> str:
+def _read_only(probe: HostProbe, path: str) -> str:
     """Hosts that boot from an image have such folders."""
-    return next(
-        (
-            f"{folder} is mounted read-only"
-            for folder in seen.read_only
-            if path.startswith(f"{folder}/")
-        ),
-        "",
+    for folder in probe.read_only:
+        if path.startswith(f"{folder}/"):
+            return f"{folder} is mounted read-only"
+    return ""
+
+
+def _edits(probe: HostProbe, rewrites: Sequence[tuple[str, FileRewrite]]) -> Iterator[FileEdit]:
+    """One for each file, however many parts change it."""
+    by_path: dict[str, list[tuple[str, FileRewrite]]] = {}
+    for check, rewrite in rewrites:
+        by_path.setdefault(rewrite.path, []).append((check, rewrite))
+    for path, of_file in by_path.items():
+        yield _edit(file_at(probe, path), of_file)
+
+
+def _edit(file: FileState, rewrites: Sequence[tuple[str, FileRewrite]]) -> FileEdit:
+    text = file.text
+    for _, rewrite in rewrites:
+        text = rewrite.new(text)
+    return FileEdit(
+        checks=tuple(dict.fromkeys(check for check, _ in rewrites)),
+        why="\n".join(dict.fromkeys(rewrite.why for _, rewrite in rewrites)),
+        path=file.path,
+        before=None if file.kind == "absent" else file.text,
+        after=text,
+        settle=next((rewrite.settle for _, rewrite in rewrites if rewrite.settle), ()),
     )
-
-
-def _edits(seen: HostProbe, rewrites: Sequence[tuple[str, FileRewrite]]) -> Iterator[FileEdit]:
-    """One a file, however many parts change it."""
-    for path in dict.fromkeys(rewrite.path for _, rewrite in rewrites):
-        mine = [(check, rewrite) for check, rewrite in rewrites if rewrite.path == path]
-        file = file_at(seen, path)
-        text = file.text
-        for _, rewrite in mine:
-            text = rewrite.new(text)
-        checks = tuple(dict.fromkeys(check for check, _ in mine))
-        why = "\n".join(dict.fromkeys(rewrite.why for _, rewrite in mine))
-        settle = next((rewrite.settle for _, rewrite in mine if rewrite.settle), ())
-        yield FileEdit(
-            checks, why, path, None if file.kind == "absent" else file.text, text, settle
-        )

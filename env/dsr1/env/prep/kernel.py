@@ -18,33 +18,33 @@ BALANCING, RESERVED, RANGE = (
 )
 
 
-def fix_numa_balancing(seen: HostProbe) -> Iterator[PrepPart]:
+def fix_numa_balancing(probe: HostProbe) -> Iterator[PrepPart]:
     why = (
         "the kernel moves pages between sockets under running ranks, and every rank waits for the"
         " slowest"
     )
-    if BALANCING not in dict(seen.sysctls):
+    if BALANCING not in dict(probe.sysctls):
         yield PrepNote("SKIP", "this kernel has no NUMA balancing", "")
     yield from _variable(
-        seen, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0"
+        probe, "sys.numa_balancing", (BALANCING, "0", why), lambda value: value == "0"
     )
 
 
-def fix_thread_limits(seen: HostProbe) -> Iterator[PrepPart]:
-    why = "every thread of every rank takes a number of the kernel's"
+def fix_thread_limits(probe: HostProbe) -> Iterator[PrepPart]:
+    why = "every thread of every rank needs a process id"
     for name, wanted in (("kernel.pid_max", "4194304"), ("kernel.threads-max", "1048576")):
         yield from _variable(
-            seen, "sys.nproc", (name, wanted, why), lambda value: int(value or 0) >= THREADS
+            probe, "sys.nproc", (name, wanted, why), lambda value: int(value or 0) >= THREADS
         )
 
 
 def _variable(
-    seen: HostProbe, check: str, wish: tuple[str, str, str], good: Callable[[str], bool]
+    probe: HostProbe, check: str, setting: tuple[str, str, str], good: Callable[[str], bool]
 ) -> Iterator[PrepPart]:
-    """`wish`: name, value, why. What is right now and no file speaks of is the kernel's own, or
+    """`setting`: name, value, why. A value that is right now and in no file is the kernel's own, or
     somebody sets it."""
-    name, wanted, why = wish
-    now, later = dict(seen.sysctls).get(name), at_boot(seen, name)
+    name, wanted, why = setting
+    now, later = dict(probe.sysctls).get(name), at_boot(probe, name)
     if now is None:
         return
     if not good(now if later is None else later):
@@ -53,15 +53,15 @@ def _variable(
         yield Sysctl((check,), why, name, now, wanted)
 
 
-def fix_reserved_ports(seen: HostProbe, ports: Sequence[int]) -> Iterator[PrepPart]:
+def fix_reserved_ports(probe: HostProbe, ports: Sequence[int]) -> Iterator[PrepPart]:
     """Of the recipe's ports those that an outgoing connection could take first. What is reserved
     already stays so."""
-    sysctls = dict(seen.sysctls)
+    sysctls = dict(probe.sysctls)
     low, high = parse_range(sysctls.get(RANGE, ""))
-    now, later = _ports(sysctls.get(RESERVED, "")), _ports(at_boot(seen, RESERVED) or "")
+    now, later = _ports(sysctls.get(RESERVED, "")), _ports(at_boot(probe, RESERVED) or "")
     risky = {port for port in ports if low <= port <= high}
     why = (
-        f"outgoing connections use {low}-{high}: one could hold a rank's port before the rank"
+        f"outgoing connections use {low}-{high}: one could take a rank's port before the rank"
         " binds it"
     )
     wanted = render_ports(now | later | risky)
@@ -92,13 +92,13 @@ def render_ports(ports: set[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def at_boot(seen: HostProbe, name: str) -> str | None:
+def at_boot(probe: HostProbe, name: str) -> str | None:
     """What the files say, the last winning. None: nothing."""
     key = re.compile(
         rf"^[ \t]*-?(?:{re.escape(name)}|{re.escape(name.replace('.', '/'))})[ \t]*=[ \t]*(.*?)["
         r" \t]*$",
         re.M,
     )
-    files = [file_at(seen, "/etc/sysctl.conf"), *texts_below(seen, *folders_of("sysctl.d"))]
+    files = [file_at(probe, "/etc/sysctl.conf"), *texts_below(probe, *folders_of("sysctl.d"))]
     found = [value for file in files for value in key.findall(file.text)]
     return found[-1] if found else None

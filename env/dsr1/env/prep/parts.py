@@ -1,9 +1,9 @@
-"""What a part of the preparation can ask for, and the small questions that all of them put to a
-look."""
+"""What a part of the preparation can ask for, and what all of them read from a host's probe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.prep import CommandStep, FileState, HostProbe, Sysctl, SystemdUnit
 
 
@@ -20,8 +20,8 @@ class FileRewrite:
 
 @dataclass(frozen=True, slots=True)
 class PrepNote:
-    """What is left to a person (WARN), hinders us (FAIL), can't be told (UNKNOWN), or isn't needed
-    here (SKIP)."""
+    """What is left to a person (WARN), prevents the change (FAIL), can't be known (UNKNOWN), or
+    isn't needed here (SKIP)."""
 
     verdict: str
     seen: str
@@ -29,16 +29,19 @@ class PrepNote:
     fix: str = ""
     reboot: bool = False
 
+    def as_finding(self, host: str, check: str) -> Finding:
+        return Finding(host, check, self.verdict, self.seen, self.wanted, self.fix)
+
 
 PrepPart = FileRewrite | Sysctl | CommandStep | PrepNote
 RELOAD = ("systemctl", "daemon-reload")
 
 
-def file_at(seen: HostProbe, path: str) -> FileState:
-    return next((file for file in seen.files if file.path == path), FileState(path, "absent"))
+def file_at(probe: HostProbe, path: str) -> FileState:
+    return next((file for file in probe.files if file.path == path), FileState(path, "absent"))
 
 
-def texts_below(seen: HostProbe, *folders: str) -> list[FileState]:
+def texts_below(probe: HostProbe, *folders: str) -> list[FileState]:
     """Files of drop-in folders as they are read: by name, one in an earlier folder hiding its
     namesakes.
 
@@ -46,7 +49,7 @@ def texts_below(seen: HostProbe, *folders: str) -> list[FileState]:
     """
     found: dict[str, FileState] = {}
     for folder in folders:
-        for file in seen.files:
+        for file in probe.files:
             above, _, name = file.path.rpartition("/")
             if above == folder and name.endswith(".conf") and file.kind != "absent":
                 found.setdefault(name, file)
@@ -66,11 +69,11 @@ def folders_of(name: str) -> tuple[str, ...]:
     )
 
 
-def service_of(seen: HostProbe, name: str) -> SystemdUnit | None:
-    return next((service for service in seen.services if service.name == name), None)
+def service_of(probe: HostProbe, name: str) -> SystemdUnit | None:
+    return next((service for service in probe.services if service.name == name), None)
 
 
-def package(seen: HostProbe, debian: str, rhel: str) -> str:
+def package(probe: HostProbe, debian: str, rhel: str) -> str:
     return {"debian": f"apt install {debian}", "rhel": f"dnf install {rhel}"}.get(
-        seen.family, f"{debian} or {rhel}"
+        probe.family, f"{debian} or {rhel}"
     )

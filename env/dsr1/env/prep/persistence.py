@@ -9,33 +9,33 @@ from dsr1.env.prep.texts import with_line
 from dsr1.hosts.protocol.prep import CommandStep, HostProbe
 
 DAEMON, CHECK = "nvidia-persistenced", ("gpu.persistence",)
-WHY = "without it the driver is set up anew at every start, and forgets its settings in between"
+WHY = "without it the driver is initialised at every start, and loses its settings in between"
 DROP_IN = f"/etc/systemd/system/{DAEMON}.service.d/dsr1.conf"
 OFF, ON = "--no-persistence-mode", "--persistence-mode"
 
 
-def fix_persistence(seen: HostProbe) -> Iterator[PrepPart]:
-    if not seen.gpus.on_bus:
+def fix_persistence(probe: HostProbe) -> Iterator[PrepPart]:
+    if not probe.gpus.on_bus:
         yield PrepNote("SKIP", "no NVIDIA GPU", "")
-    elif seen.gpus.problem:
+    elif probe.gpus.problem:
         yield PrepNote(
             "UNKNOWN",
-            seen.gpus.problem,
+            probe.gpus.problem,
             "persistence mode on",
             "Make `nvidia-smi -q` work there first.",
         )
-    elif not all(seen.gpus.persistence):
-        yield from _by_daemon(seen) if service_of(seen, DAEMON) else _by_tool(seen)
+    elif not all(probe.gpus.persistence):
+        yield from _by_daemon(probe) if service_of(probe, DAEMON) else _by_tool(probe)
 
 
-def _by_daemon(seen: HostProbe) -> Iterator[PrepPart]:
+def _by_daemon(probe: HostProbe) -> Iterator[PrepPart]:
     """Ubuntu's unit starts the daemon with persistence off."""
-    start = of_unit(seen, DAEMON, "ExecStart", "")
+    start = of_unit(probe, DAEMON, "ExecStart", "")
     if OFF in start:
         lines = f"[Service]\nExecStart=\nExecStart={start.replace(OFF, ON)}"
         why = f"{WHY}\nits unit starts it with {OFF}"
         yield FileRewrite(why, DROP_IN, lambda text: with_line("", lines, r"(?!)"), RELOAD)
-    daemon = service_of(seen, DAEMON)
+    daemon = service_of(probe, DAEMON)
     assert daemon is not None
     if not daemon.enabled:
         yield CommandStep(
@@ -45,9 +45,9 @@ def _by_daemon(seen: HostProbe) -> Iterator[PrepPart]:
     yield CommandStep(CHECK, WHY, ("systemctl", "restart", DAEMON), ("systemctl", before, DAEMON))
 
 
-def _by_tool(seen: HostProbe) -> Iterator[PrepPart]:
-    fix = f"For good: {package(seen, DAEMON, DAEMON)} (Ubuntu: nvidia-compute-utils-BRANCH)."
-    if "nvidia-smi" not in seen.tools:
+def _by_tool(probe: HostProbe) -> Iterator[PrepPart]:
+    fix = f"To keep it on: {package(probe, DAEMON, DAEMON)} (Ubuntu: nvidia-compute-utils-BRANCH)."
+    if "nvidia-smi" not in probe.tools:
         yield PrepNote(
             "WARN",
             "neither nvidia-persistenced nor nvidia-smi is installed",
@@ -57,5 +57,5 @@ def _by_tool(seen: HostProbe) -> Iterator[PrepPart]:
         return
     yield CommandStep(CHECK, WHY, ("nvidia-smi", "-pm", "1"), ("nvidia-smi", "-pm", "0"))
     yield PrepNote(
-        "WARN", "nvidia-smi sets it until the next boot alone", "nvidia-persistenced", fix
+        "WARN", "nvidia-smi sets it only until the next boot", "nvidia-persistenced", fix
     )

@@ -16,18 +16,18 @@ _LINE = re.compile(
 )
 
 
-def fix_shm(seen: HostProbe) -> Iterator[PrepPart]:
-    total, size = seen.memory.total, seen.memory.shm
+def fix_shm(probe: HostProbe) -> Iterator[PrepPart]:
+    total, size = probe.memory.total, probe.memory.shm
     if total // 2 < LEAST and size < LEAST:
-        told = f"{size / GIB:.1f} GiB on a host of {total / GIB:.0f} GiB"
+        seen = f"{size / GIB:.1f} GiB on a host of {total / GIB:.0f} GiB"
         yield PrepNote(
             "WARN",
-            told,
+            seen,
             "16 GiB in /dev/shm",
-            "A larger one would take the memory that ranks need.",
+            "Use a host with more memory: a larger /dev/shm would take what the ranks need.",
         )
         return
-    line = _LINE.search(file_at(seen, "/etc/fstab").text)
+    line = _LINE.search(file_at(probe, "/etc/fstab").text)
     if line and shm_size(line["size"], total) < LEAST:
         yield FileRewrite(
             WHY, "/etc/fstab", lambda text: _LINE.sub(rf"\g<before>size={SIZE}", text)

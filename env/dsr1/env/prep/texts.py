@@ -1,4 +1,4 @@
-"""Texts of configuration files: a line put in its place, everything else left as it is. Pure."""
+"""Texts of configuration files: one line is set, everything else stays as it is. Pure."""
 
 import re
 
@@ -32,10 +32,10 @@ def words_of(text: str, comments: str = "#") -> list[list[str]]:
 def oddity(text: str) -> str:
     """Why a text is not for a program to change; empty: it may be."""
     if "\0" in text:
-        return "it holds binary data"
+        return "it contains binary data"
     if "\r" in text:
         return (
-            "it has Windows line ends, which its readers take as part of the last word; sed -i"
-            " 's/\\r$//' mends it"
+            "it has Windows line endings, which its readers take as part of the last word; sed -i"
+            " 's/\\r$//' removes them"
         )
     return ""

@@ -6,7 +6,7 @@ from functools import reduce
 
 import pytest
 from tests.docs.blocks import ROOT
-from tests.unit.env.prep.seen import FIT, READY, after, notes, with_file
+from tests.unit.env.prep.probes import FIT, READY, after, notes, with_file
 
 from dsr1.env.prep.decide import IDS, decide
 from dsr1.env.prep.driver import DWORDS, MEM_OPS, find_last, is_right, right_value
@@ -148,7 +148,7 @@ def test_a_reboot_is_due_when_the_loaded_module_differs_from_the_file() -> None:
     )
     assert made.reboot
     assert notes(made, "WARN")[0][1].startswith('the loaded driver has EnableStreamMemOPs "0"')
-    assert made.findings[0].fix.startswith("Reboot it: the files have the keys")
+    assert made.findings[0].fix.startswith("Reboot the host: the files have the keys")
     assert not made.steps
 
 

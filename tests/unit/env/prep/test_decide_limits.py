@@ -4,10 +4,10 @@ from dataclasses import replace
 from functools import reduce
 
 import pytest
-from tests.unit.env.prep.seen import FIT, KEYS, NEEDY, after, commands, notes, with_file
+from tests.unit.env.prep.probes import FIT, KEYS, NEEDY, after, commands, notes, with_file
 
 from dsr1.env.prep.decide import decide
-from dsr1.env.prep.limits import fix_pam_limits, of_unit, uses_pam
+from dsr1.env.prep.limits import of_unit, pam_limit, uses_pam
 from dsr1.hosts.protocol.prep import Driver, HostProbe, SystemdUnit
 
 
@@ -81,16 +81,16 @@ def test_a_line_that_beats_ours_is_named(line: str) -> None:
 
 def test_whose_limit_counts() -> None:
     lines = "* hard memlock 1\n@gpu hard memlock 2\nroot hard memlock 3\nml soft memlock 9\n"
-    assert fix_pam_limits(with_file(FIT, "/etc/security/limits.conf", lines), "memlock") == (
+    assert pam_limit(with_file(FIT, "/etc/security/limits.conf", lines), "memlock") == (
         "@gpu",
         "2",
     )
     other = replace(FIT, session=replace(FIT.session, user="x", groups=()))
-    assert fix_pam_limits(with_file(other, "/etc/security/limits.conf", lines), "memlock") == (
+    assert pam_limit(with_file(other, "/etc/security/limits.conf", lines), "memlock") == (
         "",
         "1",
     )
-    assert fix_pam_limits(FIT, "memlock") == ("", None)
+    assert pam_limit(FIT, "memlock") == ("", None)
 
 
 SSHD = "/etc/ssh/sshd_config"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import reduce
 
 import pytest
-from tests.unit.env.prep.seen import FIT, GIB, commands, notes, with_file
+from tests.unit.env.prep.probes import FIT, GIB, commands, notes, with_file
 
 from dsr1.env.prep.decide import decide
 from dsr1.env.prep.kernel import render_ports

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 import pytest
-from tests.unit.env.prep.seen import FIT, NEEDY, with_file
+from tests.unit.env.prep.probes import FIT, NEEDY, with_file
 
 from dsr1.env.prep.decide import IDS, decide
 from dsr1.hosts.errors import HostError, InputError

@@ -14,7 +14,10 @@ from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.fact import Facts
 
 HOPPER = [9, 0]
-COMPUTE_MODES = {2: fail("is in compute mode PROHIBITED"), 3: warn("is in compute mode EXCLUSIVE_PROCESS")}
+COMPUTE_MODES = {
+    2: fail("is in compute mode PROHIBITED"),
+    3: warn("is in compute mode EXCLUSIVE_PROCESS"),
+}
 HARD_THROTTLE = {0x8: "hardware slowdown", 0x40: "hardware thermal slowdown", 0x80: "power brake"}
 SOFT_THROTTLE = 0x20
 MOST_REMAPPED_ROWS = 512

@@ -103,9 +103,9 @@ def modules(facts: Facts, requirements: Requirements) -> Verdict:
     is there now."""
     loaded = known(facts, "kernel.modules")
     missing = [name for name in MODULES if name not in loaded]
+    cuda_starts = known_or(facts, "gpu.cuda", {}).get("code") == 0
     if not missing:
         return Verdict("PASS", ", ".join(loaded), ", ".join(MODULES))
-    cuda_starts = known_or(facts, "gpu.cuda", {}).get("code") == 0
     seen = f"{', '.join(missing)} not loaded"
     if cuda_starts:
         seen += " until CUDA was started"
