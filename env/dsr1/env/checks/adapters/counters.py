@@ -27,7 +27,7 @@ MOST_A_SECOND = {
 }
 
 
-def errors(facts: Facts, selection: Selection) -> Verdict:
+def error_counts(facts: Facts, selection: Selection) -> Verdict:
     """Since the driver was loaded: one reading can't tell when."""
     counters = {hca.name: dict(hca.port.counters) for hca in selection.choice.hcas}
     without = [name for name, counts in counters.items() if not counts]
@@ -99,7 +99,7 @@ def _judge_rate(counter: str, a_second: float) -> str:
 
 
 CHECKS: dict[str, CheckFunction] = {
-    "ib.counters": for_chosen(errors),
+    "ib.counters": for_chosen(error_counts),
     "ib.flap": for_chosen(flaps),
     GROWTH: for_chosen(growth),
 }

@@ -106,7 +106,7 @@ def speed(gpu: NvmlValues) -> GpuProblem | None:
     return fail(f"has links of {', '.join(map(str, slow))} MB/s") if slow else None
 
 
-def errors(gpu: NvmlValues) -> GpuProblem | None:
+def link_errors(gpu: NvmlValues) -> GpuProblem | None:
     """Counted since the driver was loaded: they must not grow."""
     sums = Counter[str]()
     for link in _active_links(gpu):
@@ -156,7 +156,9 @@ CHECKS: dict[str, CheckFunction] = {
     "nvl.fabricmanager": for_several_gpus(fabric_manager),
     "nvl.links": for_several_gpus(each_gpu(links, "all links active", RESET)),
     "nvl.speed": for_several_gpus(each_gpu(speed, f"links of {SPEED_MB} MB/s", RESET)),
-    "nvl.errors": for_several_gpus(each_gpu(errors, "link error counters that do not grow", RESET)),
+    "nvl.errors": for_several_gpus(
+        each_gpu(link_errors, "link error counters that do not grow", RESET)
+    ),
     "nvl.p2p": for_several_gpus(peers),
     "nvl.topology": for_several_gpus(topology),
 }

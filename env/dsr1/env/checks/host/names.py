@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr1.env.checks.comparing import CompareFunction, FactsOfHosts
-from dsr1.env.checks.host.network import NO_PEERS, is_virtual
+from dsr1.env.checks.host.network import NO_PEERS, is_bridge_or_tunnel
 from dsr1.env.checks.judging import Verdict, known_or, skipped
 
 SAME_NAMES = "names that mean the same on all hosts"
@@ -65,7 +65,7 @@ def _owners(addresses_by_host: Mapping[str, Mapping[str, list[str]] | None]) -> 
     owners = {}
     for host, interfaces in addresses_by_host.items():
         for interface, addresses in (interfaces or {}).items():
-            if not is_virtual(interface):
+            if not is_bridge_or_tunnel(interface):
                 owners.update(dict.fromkeys(addresses, host))
     return {
         address: host

@@ -24,7 +24,7 @@ PROXIES = ("http_proxy", "https_proxy")
 NO_PEERS = "the plan has no other host to talk to"
 
 
-def is_virtual(interface: str) -> bool:
+def is_bridge_or_tunnel(interface: str) -> bool:
     return any(fnmatch(interface, pattern) for pattern in VIRTUAL)
 
 
@@ -34,7 +34,7 @@ def route(facts: Facts, requirements: Requirements) -> Verdict:
         return skipped(NO_PEERS)
     control = known(facts, "net.control")
     address, interface = control["address"], control["interface"]
-    on_network = bool(interface) and interface != "lo" and not is_virtual(interface)
+    on_network = bool(interface) and interface != "lo" and not is_bridge_or_tunnel(interface)
     return pass_if(
         on_network or requirements.hosts == 1,
         "FAIL",
