@@ -43,7 +43,9 @@ def _usual_addresses(tables: Iterable[Resolved]) -> dict[str, str]:
     counts: dict[str, Counter[str]] = {}
     for names in tables:
         for name, addresses in _network_names(names).items():
-            counts.setdefault(name, Counter()).update(addresses)
+            count = counts.setdefault(name, Counter())
+            for address in addresses:
+                count[address] += 1
     return {name: count.most_common(1)[0][0] for name, count in counts.items() if count}
 
 
