@@ -8,12 +8,11 @@ breaks off begins anew, and hashes are compared here, since it compares sizes al
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dsr1.hosts.agent.facts.shards import SUMS, WORK, render_sums
 from dsr1.hosts.agent.model.hashes import hash_file
@@ -32,10 +31,12 @@ from dsr1.hosts.hub.listing import (
     client_error,
     first_line,
 )
-from dsr1.hosts.protocol.job import JobContext, JobOrder, JobRefused, Meter
+from dsr1.hosts.protocol.job import JobContext, JobRefused, Meter
+from dsr1.hosts.protocol.orders import FetchOrder, FetchResult
 
 AT_ONCE = 8
 LONGEST_PAUSE_S = 30.0
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -79,26 +80,19 @@ class RetryBudget:
         return True
 
 
-def fetch_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
-    """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be
-    out of reach."""
-    os.environ.update(QUIET | ({"HF_ENDPOINT": order["endpoint"]} if order["endpoint"] else {}))
-    hub = HubClient(order["endpoint"], order["token"])
+def fetch_model_job(order: FetchOrder, context: JobContext) -> FetchResult:
+    os.environ.update(QUIET | ({"HF_ENDPOINT": order.endpoint} if order.endpoint else {}))
+    hub = HubClient(order.endpoint, order.token)
     try:
-        return _fetch_all(order, hub, desk.meter)
+        return _fetch_all(order, hub, context.meter)
     except ModuleNotFoundError as error:
         raise JobRefused(
             "check", f"its Python has no {error.name}: name the environment that has vLLM by --venv"
         ) from None
     except OSError as error:
-        kind = (
-            "check"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-            else "work"
-        )
-        raise JobRefused(
-            kind, without_token(hub.token, f"{error.filename or order['to']}: {first_line(error)}")
-        ) from None
+        kind = "check" if error.errno in OF_THE_DISK else "work"
+        text = f"{error.filename or order.to}: {first_line(error)}"
+        raise JobRefused(kind, without_token(hub.token, text)) from None
     except JobRefused as refused:
         raise JobRefused(refused.kind, without_token(hub.token, str(refused))) from None
 
@@ -108,18 +102,18 @@ def without_token(token: str | None, text: str) -> str:
     return text.replace(token, "***") if token else text
 
 
-def _fetch_all(order: JobOrder, hub: HubClient, meter: Meter) -> Mapping[str, Any]:
+def _fetch_all(order: FetchOrder, hub: HubClient, meter: Meter) -> FetchResult:
     """All are listed, and the room for all is looked at, before the first byte comes."""
-    listings = [hub.listing(repo, order["revision"]) for repo in order["repos"]]
-    folders = [Path(order["to"]) / listing.repo.partition("/")[2] for listing in listings]
+    listings = [hub.listing(repo, order.revision) for repo in order.repos]
+    folders = [Path(order.to) / listing.repo.partition("/")[2] for listing in listings]
     plans = [list(_plan(hub, *pair)) for pair in zip(listings, folders)]  # noqa: B905
     everything = [one for plan in plans for one in plan]
     meter.total, meter.doing = sum(listing.size for listing in listings), "fetching"
     meter.measure = lambda: sum(one.done for one in everything)
-    refuse_without_room(Path(order["to"]), meter.total - meter.measure())
+    refuse_without_room(Path(order.to), meter.total - meter.measure())
     for plan, folder in zip(plans, folders):  # noqa: B905
-        _fetch_one(plan, folder, partial(_carry, hub.headers(), order["patience_s"]))
-    return {"folders": {str(folder): listing.commit for folder, listing in zip(folders, listings)}}  # noqa: B905
+        _fetch_one(plan, folder, partial(_carry, hub.headers(), order.patience_s))
+    return FetchResult({str(folder): listing.commit for folder, listing in zip(folders, listings)})  # noqa: B905
 
 
 def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Download]:

@@ -1,22 +1,21 @@
-"""What a long job on a host says while it works, and how: JSON, a line at a time, told the same way
-by all of them."""
+"""What a long job on a host and whoever ordered it say to each other: JSON, a line at a time."""
 
 import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-TICK_S, LAST_WORDS = 0.5, 3
-JobOrder = Mapping[str, Any]
-OnJobMessage = Callable[["JobProgress | JobMessage"], "JobOrder | None"]
-"""What is heard of a job; an answer is a further order for it."""
+from dsr1.hosts.protocol.orders import Job, OrderT, PushMessage, PushReply, ResultT
+from dsr1.hosts.protocol.plain import from_plain
+
+TICK_S, LAST_LINES = 0.5, 3
 
 
-def say_size(count: float) -> str:
-    """Bytes in the words of those who sell disks."""
+def render_size(count: float) -> str:
+    """Bytes as disks are sold: `689.0 GB`, `7.1 MB`."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
@@ -29,6 +28,10 @@ class JobRefused(Exception):
         self.kind = kind
 
 
+class JobLost(Exception):
+    """A job ended without a result; these are its last lines."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobProgress:
     """Bytes; `doing` says what."""
@@ -38,11 +41,8 @@ class JobProgress:
     doing: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class JobMessage:
-    """What a job tells meanwhile; it waits for the answer."""
-
-    plain: JobOrder
+OnJobMessage = Callable[[JobProgress | PushMessage], PushReply | None]
+"""Called with what a job says; a push waits for the reply to its messages."""
 
 
 @dataclass(slots=True)
@@ -64,89 +64,93 @@ class Meter:
 
 
 class JobContext:
-    """Where a job works: its meter, and its line to whoever ordered it."""
+    """What a job works with: its meter, and its connection to whoever ordered it."""
 
-    def __init__(self, further: "SimpleQueue[JobOrder]") -> None:
+    def __init__(self, replies: "SimpleQueue[bytes]") -> None:
         self.meter = Meter()
-        self._further = further
-        self._saying = threading.Lock()
+        self._replies = replies
+        self._sending = threading.Lock()
 
-    def ask(self, plain: JobOrder) -> JobOrder:
-        """Tell something, and wait for what to do next."""
-        self.say({"told": plain})
-        return self._further.get()
+    def ask(self, message: PushMessage) -> PushReply:
+        """Send a message, and wait for the reply."""
+        self.send({"message": asdict(message)})
+        return from_plain(PushReply, json.loads(self._replies.get()))
 
-    def say(self, plain: Mapping[str, Any]) -> None:
-        with self._saying:
-            sys.stdout.write(json.dumps(plain) + "\n")
+    def refuse(self, kind: str, text: str) -> None:
+        self.send({"refused": [kind, text]})
+
+    def send(self, line: Mapping[str, Any]) -> None:
+        with self._sending:
+            sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 
 
-JobFunction = Callable[[JobOrder, JobContext], Mapping[str, Any]]
-"""What it gives is JSON's. Raises Refused, or OSError where the system's own words say it best."""
+JobFunction = Callable[[OrderT, JobContext], ResultT]
+"""Raises JobRefused, or OSError where the system's own words say it best."""
 
 
-def render_order(order: JobOrder) -> bytes:
-    """A line, for the job's stdin: no secret of it is in an argument."""
-    return json.dumps(order).encode() + b"\n"
+def render_order(order: Any) -> bytes:
+    """An order or a reply as a line for the job's stdin: no secret of it is in an argument."""
+    return json.dumps(asdict(order)).encode() + b"\n"
 
 
-def run_job_function(job: JobFunction, order: JobOrder, further: "SimpleQueue[JobOrder]") -> int:
-    """Tells how far it is twice a second, so that silence means a lost host; then the result, or
-    why there is none."""
-    desk, over = JobContext(further), threading.Event()
-    ticker = threading.Thread(target=_tick, args=(desk, over), daemon=True)
+def run_job_function(
+    function: JobFunction[OrderT, ResultT], order: OrderT, replies: "SimpleQueue[bytes]"
+) -> None:
+    """Says how far it is twice a second, so that silence means a lost host; then the result, or why
+    there is none."""
+    context, over = JobContext(replies), threading.Event()
+    ticker = threading.Thread(target=_tick, args=(context, over), daemon=True)
     ticker.start()
     last: dict[str, object]
     try:
-        last = {"result": job(order, desk)}
+        last = {"result": asdict(function(order, context))}  # type: ignore[call-overload]
     except JobRefused as refused:
         last = {"refused": [refused.kind, str(refused)]}
     except OSError as error:
-        last = {"refused": ["work", _words(error)]}
+        last = {"refused": ["work", _explain(error)]}
     over.set()
     ticker.join()
-    desk.say(last)
-    return 0
+    context.send(last)
 
 
-def _words(error: OSError) -> str:
+def _explain(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error or type(error).__name__}"
 
 
-def _tick(desk: JobContext, over: threading.Event) -> None:
+def _tick(context: JobContext, over: threading.Event) -> None:
     while not over.wait(TICK_S):
-        now = desk.meter.read()
-        desk.say({"progress": [now.done, now.total, now.doing]})
-
-
-class JobLost(Exception):
-    """A job ended without a result; these are its last words."""
+        now = context.meter.read()
+        context.send({"progress": [now.done, now.total, now.doing]})
 
 
 def read_job(
-    lines: Iterator[bytes], hear: OnJobMessage, send: Callable[[bytes], object]
-) -> dict[str, Any]:
-    """The result. Raises Refused as the job did, BrokeOff when it ended otherwise."""
-    words: list[str] = []
+    job: Job[OrderT, ResultT],
+    lines: Iterator[bytes],
+    on_message: OnJobMessage,
+    send: Callable[[bytes], object],
+) -> ResultT:
+    """The result. Raises JobRefused as the job did, JobLost when it ended otherwise."""
+    others: list[str] = []
     for line in lines:
         match _parse(line):
             case {"progress": [int(done), int(total), str(doing)]}:
-                hear(JobProgress(done, total, doing))
-            case {"told": dict(plain)}:
-                send(render_order(hear(JobMessage(plain)) or {}))
+                on_message(JobProgress(done, total, doing))
+            case {"message": plain}:
+                reply = on_message(from_plain(PushMessage, plain))
+                send(render_order(reply or PushReply()))
             case {"refused": [str(kind), str(text)]}:
                 raise JobRefused(kind, text)
-            case {"result": dict(result)}:
-                return result
+            case {"result": plain}:
+                return from_plain(job.result, plain)
             case _:
-                words.append(line.decode(errors="replace").strip())
-    raise JobLost(" | ".join(words[-LAST_WORDS:]) or "it said nothing")
+                others.append(line.decode(errors="replace").strip())
+    raise JobLost(" | ".join(others[-LAST_LINES:]) or "without a message")
 
 
 def _parse(line: bytes) -> object:
-    """None: it is no JSON. A traceback comes the same way."""
+    """None: it is not JSON. A traceback comes the same way."""
     try:
         return json.loads(line)
     except ValueError:

@@ -7,7 +7,7 @@ back as it was.
 
 from dataclasses import dataclass
 
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,18 +140,18 @@ def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -
     return [str(key) for key in _told(transport, host, AgentVerb("cache-drop", (root, *keys)))]
 
 
-def _told(transport: Transport, host: str, question: AgentVerb) -> Any:
-    answer = _asked(transport, host, question)
+def _told(transport: Transport, host: str, verb: AgentVerb) -> Any:
+    answer = _asked(transport, host, verb)
     try:
         return json.loads(answer.out)
     except ValueError as error:
         raise HostError(
-            f"{host}: {question.verb}: its agent says what this dsr1 doesn't know: {error}"
+            f"{host}: {verb.name}: its agent sent an unknown answer: {error}"
         ) from error
 
 
-def _asked(transport: Transport, host: str, question: AgentVerb) -> CommandResult:
-    answer = transport.ask(host, question)
+def _asked(transport: Transport, host: str, verb: AgentVerb) -> CommandResult:
+    answer = transport.run_verb(host, verb)
     if answer.code != 0:
-        raise HostError(f"{host}: {question.verb}: {answer.last_words}")
+        raise HostError(f"{host}: {verb.name}: {answer.last_lines}")
     return answer

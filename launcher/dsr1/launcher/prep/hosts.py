@@ -40,7 +40,7 @@ def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe
     gone on from."""
 
     def look(host: str) -> HostProbe:
-        seen = _ask(transport, host, AgentVerb("prep", ("look",), LOOK_S), parse_host_probe)
+        seen = _ask(transport, host, AgentVerb("prep", ("probe",), LOOK_S), parse_host_probe)
         if seen.journal_problem:
             raise HostError(
                 f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}"
@@ -73,21 +73,21 @@ def undo_on_all(
     return run_parallel(undo, {host: host for host, told in seen.items() if told.journal})
 
 
-def _as_root(transport: Transport, host: str, seen: HostProbe, question: AgentVerb) -> PrepReport:
-    return _ask(transport, host, replace(question, as_root=seen.session.uid != 0), parse_report)
+def _as_root(transport: Transport, host: str, seen: HostProbe, verb: AgentVerb) -> PrepReport:
+    return _ask(transport, host, replace(verb, as_root=seen.session.uid != 0), parse_report)
 
 
 def _ask(
-    transport: Transport, host: str, question: AgentVerb, parse: Callable[[object], PrepT]
+    transport: Transport, host: str, verb: AgentVerb, parse: Callable[[object], PrepT]
 ) -> PrepT:
-    answer = transport.ask(host, question)
+    answer = transport.run_verb(host, verb)
     try:
         return parse(json.loads(answer.out))
     except ValueError as error:
-        if question.as_root and "sudo" in answer.last_words:
-            why = f"nothing was changed, since this takes root ({answer.last_words})"
+        if verb.as_root and "sudo" in answer.last_lines:
+            why = f"nothing was changed, since this takes root ({answer.last_lines})"
             raise HostError(f"{host}: {why}. {ROOT_BY}") from error
-        raise HostError(f"{host}: its agent can't prepare it: {answer.last_words}") from error
+        raise HostError(f"{host}: its agent can't prepare it: {answer.last_lines}") from error
 
 
 def choose_parts(only: Sequence[str]) -> tuple[str, ...]:

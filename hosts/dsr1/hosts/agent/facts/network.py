@@ -111,7 +111,7 @@ def _reserved(file: Path) -> FactValue:
 def control(leader: str) -> FactValue:
     """On the leader itself the route is by `lo`; what counts is the interface that owns the
     address."""
-    from dsr1.hosts.agent.network.seen import interface_of, source_address
+    from dsr1.hosts.agent.network.introduction import interface_of, source_address
 
     if not leader:
         return None

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.relay import RelayConnection
-from dsr1.hosts.agent.model.stock import ModelStore, StoreFile
+from dsr1.hosts.agent.model.stock import ModelStore
 from dsr1.hosts.agent.model.workplace import adopt_partial, partial_file
 from dsr1.hosts.protocol.job import JobRefused, Meter
+from dsr1.hosts.protocol.orders import StoreFile
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -90,21 +91,21 @@ class UpstreamConnection:
 
 
 class Receiver:
-    """Brings every item of a stock into a folder, several at a time, in the order of all hosts."""
+    """Brings every item of a store into a folder, several at a time, in the order of all hosts."""
 
-    def __init__(self, folder: Path, work: Path, stock: ModelStore, upstreams: Upstreams) -> None:
-        self._folder, self._work, self._stock, self._upstreams = folder, work, stock, upstreams
-        self._left = list(range(len(stock.items)))[::-1]
+    def __init__(self, folder: Path, work: Path, store: ModelStore, upstreams: Upstreams) -> None:
+        self._folder, self._work, self._store, self._upstreams = folder, work, store, upstreams
+        self._left = list(range(len(store.items)))[::-1]
         self._taking = threading.Lock()
 
     def take_there(self) -> None:
-        """What is there already, whole or in part, is in stock."""
-        for index, item in enumerate(self._stock.items):
+        """What is there already, whole or in part, is in store."""
+        for index, item in enumerate(self._store.items):
             final, part = self._folder / item.name, self._part(item)
             if _may_be(final, item):
-                self._stock.put(index, final, item.size)
+                self._store.put(index, final, item.size)
             elif part.exists() and part.stat().st_size <= item.size:
-                self._stock.put(index, part, part.stat().st_size)
+                self._store.put(index, part, part.stat().st_size)
 
     def run(self) -> None:
         with ThreadPoolExecutor(STREAMS) as pool:
@@ -140,7 +141,7 @@ class Receiver:
 
     def _bring(self, index: int, line: RelayConnection) -> None:
         """Twice at most: what was there of a former push may have been spoilt."""
-        item = self._stock.items[index]
+        item = self._store.items[index]
         final = self._folder / item.name
         if _may_be(final, item) and self._is_it(index, item, final, line):
             return
@@ -149,7 +150,7 @@ class Receiver:
             if digest == wanted:
                 self._keep(index, item, final, digest)
                 return
-            self._stock.put(index, self._part(item), 0)
+            self._store.put(index, self._part(item), 0)
             self._part(item).unlink()
         raise JobRefused(
             "work",
@@ -162,11 +163,11 @@ class Receiver:
         wanted = line.hash(index)
         if final.stat().st_mtime_ns != item.changed:
             if hash_file(final, Meter()) != wanted:
-                self._stock.put(index, self._part(item), 0)
+                self._store.put(index, self._part(item), 0)
                 return False
             with suppress(PermissionError):  # somebody else's: then it is hashed the next time, too
                 os.utime(final, ns=(item.changed, item.changed))
-        self._stock.put_hash(index, wanted)
+        self._store.put_hash(index, wanted)
         return True
 
     def _carry(self, index: int, item: StoreFile, line: RelayConnection) -> str:
@@ -181,16 +182,16 @@ class Receiver:
                 _write_all(file.fileno(), data, part)
                 digest.update(data)
                 offset += len(data)
-                self._stock.put(index, part, offset)
-        self._stock.put(index, part, offset)
+                self._store.put(index, part, offset)
+        self._store.put(index, part, offset)
         return digest.hexdigest()
 
     def _keep(self, index: int, item: StoreFile, final: Path, digest: str) -> None:
         part = self._part(item)
         os.utime(part, ns=(item.changed, item.changed))
         adopt_partial(part, final)
-        self._stock.put(index, final, item.size)
-        self._stock.put_hash(index, digest)
+        self._store.put(index, final, item.size)
+        self._store.put_hash(index, digest)
 
 
 def _may_be(final: Path, item: StoreFile) -> bool:

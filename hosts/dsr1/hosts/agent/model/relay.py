@@ -41,7 +41,7 @@ def make_context(purpose: int, secrets: Mapping[str, str]) -> ssl.SSLContext:
 
 
 class RelayServer:
-    """Serves a stock to whoever has the certificate, on one address, a thread for each
+    """Serves a store to whoever has the certificate, on one address, a thread for each
     connection."""
 
     def __init__(self, address: str, secrets: Mapping[str, str]) -> None:
@@ -49,8 +49,8 @@ class RelayServer:
         self._door = socket.create_server((address, 0), family=_family(address), backlog=64)
         self.port: int = self._door.getsockname()[1]
 
-    def begin(self, stock: ModelStore) -> None:
-        threading.Thread(target=self._accept, args=(stock,), daemon=True).start()
+    def begin(self, store: ModelStore) -> None:
+        threading.Thread(target=self._accept, args=(store,), daemon=True).start()
 
     def close(self) -> None:
         """No new peers; shutting it down first wakes the thread that waits for them."""
@@ -58,28 +58,28 @@ class RelayServer:
             self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
 
-    def _accept(self, stock: ModelStore) -> None:
+    def _accept(self, store: ModelStore) -> None:
         with suppress(OSError):
             while True:
                 line, _ = self._door.accept()
-                threading.Thread(target=self._serve, args=(line, stock), daemon=True).start()
+                threading.Thread(target=self._serve, args=(line, store), daemon=True).start()
 
-    def _serve(self, line: socket.socket, stock: ModelStore) -> None:
+    def _serve(self, line: socket.socket, store: ModelStore) -> None:
         """A peer that goes, or is none of ours, ends its own connection alone."""
         line.settimeout(IDLE_S)
         with line, suppress(OSError, ValueError, LookupError, TypeError):
-            self._answer(line, stock)
+            self._answer(line, store)
 
-    def _answer(self, line: socket.socket, stock: ModelStore) -> None:
+    def _answer(self, line: socket.socket, store: ModelStore) -> None:
         with (
             self._context.wrap_socket(line, server_side=True) as secure,
             secure.makefile("rb") as lines,
         ):
             for index, offset in _requests(lines):
                 (
-                    send_hash(secure, stock, index)
+                    send_hash(secure, store, index)
                     if offset == HASH
-                    else send_file(secure, stock, index, offset)
+                    else send_file(secure, store, index, offset)
                 )
 
 
@@ -94,15 +94,15 @@ def _requests(lines: IO[bytes]) -> Iterator[tuple[int, int]]:
         yield int(index), int(offset)
 
 
-def send_file(line: socket.socket, stock: ModelStore, index: int, offset: int) -> None:
-    size, file = stock.items[index].size, -1
+def send_file(line: socket.socket, store: ModelStore, index: int, offset: int) -> None:
+    size, file = store.items[index].size, -1
     try:
         while offset < size:
-            have = stock.wait_beyond(index, offset, ALIVE_S)
+            have = store.wait_beyond(index, offset, ALIVE_S)
             if have <= offset:
                 line.sendall(FRAME.pack(0))
                 continue
-            file = os.open(stock.path(index), os.O_RDONLY) if file < 0 else file
+            file = os.open(store.path(index), os.O_RDONLY) if file < 0 else file
             data = os.pread(file, min(BLOCK, have - offset), offset)
             if not data:
                 raise OSError("what was there has been thrown away")
@@ -113,8 +113,8 @@ def send_file(line: socket.socket, stock: ModelStore, index: int, offset: int) -
             os.close(file)
 
 
-def send_hash(line: socket.socket, stock: ModelStore, index: int) -> None:
-    while not (digest := stock.wait_hash(index, ALIVE_S)):
+def send_hash(line: socket.socket, store: ModelStore, index: int) -> None:
+    while not (digest := store.wait_hash(index, ALIVE_S)):
         line.sendall(FRAME.pack(0))
     line.sendall(FRAME.pack(len(digest)) + digest.encode())
 

@@ -3,23 +3,22 @@ for."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from dsr1.hosts.agent.facts.model import model_readers
 from dsr1.hosts.agent.facts.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_files
-from dsr1.hosts.protocol.fact import Fact, FactValue, Reader, observe, to_plain
-from dsr1.hosts.protocol.job import JobContext, JobOrder, Meter
+from dsr1.hosts.protocol.fact import Fact, FactValue, Reader, observe
+from dsr1.hosts.protocol.job import JobContext, Meter
+from dsr1.hosts.protocol.orders import VerifyOrder, VerifyResult
 
 ROOT = Path("/")
 
 
-def verify_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
-    """Order: `model`, `deep`."""
-    facts = observe(model_readers(order["model"], ROOT))
-    if order["deep"] and facts["model.files"].value is not None:
-        facts |= observe(hash_readers(facts, desk.meter))
-    return to_plain(facts)
+def verify_model_job(order: VerifyOrder, context: JobContext) -> VerifyResult:
+    facts = observe(model_readers(order.model, ROOT))
+    if order.deep and facts["model.files"].value is not None:
+        facts |= observe(hash_readers(facts, context.meter))
+    return VerifyResult(facts)
 
 
 def hash_readers(facts: Mapping[str, Fact], meter: Meter) -> Iterator[Reader]:

@@ -53,8 +53,8 @@ class FabricRank:
         import torch.distributed
 
         self._torch, self._dist = torch, torch.distributed
-        self._host, self._local, self._locals = order["host"], order["local"], order["locals"]
-        self._device, self._tell, self._pairs = order["device"], tell, order.get("pairs")
+        self._host, self._local, self._locals = order["host"], order["local"], order["local_ranks"]
+        self._device, self._tell, self._pairs = order["device"], tell, order["pairs"]
         if self._device == "cuda":
             torch.cuda.set_device(self._local)
         where = torch.device(self._device, self._local if self._device == "cuda" else 0)

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from dsr1.hosts.agent.prep.files import describe_file, make_folders, read_whole, write_whole
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.prep import PrepJournal
 
 FOLDER = "var/lib/dsr1/prep"

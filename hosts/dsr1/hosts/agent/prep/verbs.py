@@ -1,4 +1,4 @@
-"""What `dsr1 prep` asks of the agent: look, apply what stdin says, undo."""
+"""What `dsr1 prep` asks of the agent: probe, apply what stdin says, undo."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 
 def run_prep_verb(verb: str) -> dict[str, object]:
-    """As JSON carries it. An apply goes on without who asked for it: nothing is told before its
+    """As JSON carries it. An apply goes on without who asked for it: nothing is printed before its
     end."""
-    if verb == "look":
+    if verb == "probe":
         from dsr1.hosts.agent.prep.look import probe_host
 
         return asdict(probe_host())

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 SERVE = "vllm.entrypoints.cli.main"

@@ -16,7 +16,7 @@ from typing import Any
 from dsr1.hosts.agent.network.ports import open_folder
 from dsr1.hosts.agent.process.bounded_child import is_abandoned, start_bounded, wait_bounded
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.runtime import CommandLine, CommandVerdict, RuntimeAnswer, RuntimeQuestion
 
 MODULES_FROM = str(Path(__file__).parents[4])  # the bundle, or the folder of the sources
