@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from tests.unit.hosts.agent.model.test_model import HOSTILE
 
-from dsr1.hosts.agent.facts.shards import WORK
+from dsr1.hosts.agent.facts.model.shards import WORK
 from dsr1.hosts.agent.model.push import hash_all
 from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import FRAME, RelayConnection, RelayServer, make_context
-from dsr1.hosts.agent.model.stock import ModelStore, list_folder, refuse_unsafe
+from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
 from dsr1.hosts.protocol.job import JobRefused
 from dsr1.hosts.protocol.orders import PushReply, StoreFile
 from dsr1.hosts.protocol.plain import from_plain

@@ -23,7 +23,7 @@ from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.judging import Requirements
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.ibgda import OVERRIDE, handler
-from dsr1.hosts.agent.facts.nvidia import nvidia_readers, parse_driver, parse_params
+from dsr1.hosts.agent.facts.gpu.driver import nvidia_readers, parse_driver, parse_params
 from dsr1.hosts.agent.facts.system import parse_meminfo
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire, observe, to_plain

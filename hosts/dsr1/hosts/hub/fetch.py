@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.shards import SUMS, WORK, render_sums
+from dsr1.hosts.agent.facts.model.shards import SUMS, WORK, render_sums
 from dsr1.hosts.agent.model.hashes import hash_file
-from dsr1.hosts.agent.model.workplace import (
+from dsr1.hosts.agent.model.staging import (
     adopt_partial,
     partial_file,
     refuse_without_room,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dsr1.hosts.agent.model.stock import is_safe_name
+from dsr1.hosts.agent.model.store import is_safe_name
 from dsr1.hosts.protocol.job import JobRefused
 
 if TYPE_CHECKING:

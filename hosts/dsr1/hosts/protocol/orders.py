@@ -102,7 +102,7 @@ class VerifyOrder:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """Those of dsr1.hosts.agent.facts.model; after a deep look `model.hashes` and `model.sums`
+    """Those of dsr1.hosts.agent.facts.model; when it was deep, `model.hashes` and `model.sums`
     too."""
 
     facts: dict[str, Fact]

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_in_child, only
-from dsr1.hosts.agent.facts.mounts import file_system_of, nearest
+from dsr1.hosts.agent.facts.reading.children import begin_in_child, only
+from dsr1.hosts.agent.facts.reading.mounts import file_system_of, nearest
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 DISK_S = 3.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read, read_int, read_or
+from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 KINDS = {

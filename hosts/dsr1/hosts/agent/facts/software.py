@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_command, begin_in_child
+from dsr1.hosts.agent.facts.reading.children import begin_command, begin_in_child
 from dsr1.hosts.agent.facts.system import parse_version
 from dsr1.hosts.protocol.fact import FactValue, Reader
 

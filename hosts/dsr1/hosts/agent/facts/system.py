@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_command
-from dsr1.hosts.agent.facts.files import read, read_int, read_or
+from dsr1.hosts.agent.facts.reading.children import begin_command
+from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 MODULES = (

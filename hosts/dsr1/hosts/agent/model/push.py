@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.shards import read_sums
+from dsr1.hosts.agent.facts.model.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.receive import Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import RelayServer, make_context
-from dsr1.hosts.agent.model.stock import ModelStore, list_folder, refuse_unsafe
-from dsr1.hosts.agent.model.workplace import refuse_without_room, staging_folder
+from dsr1.hosts.agent.model.staging import refuse_without_room, staging_folder
+from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
 from dsr1.hosts.protocol.job import JobContext, JobRefused, Meter
 from dsr1.hosts.protocol.orders import PushMessage, PushOrder, PushResult
 

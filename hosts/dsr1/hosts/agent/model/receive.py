@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.relay import RelayConnection
-from dsr1.hosts.agent.model.stock import ModelStore
-from dsr1.hosts.agent.model.workplace import adopt_partial, partial_file
+from dsr1.hosts.agent.model.staging import adopt_partial, partial_file
+from dsr1.hosts.agent.model.store import ModelStore
 from dsr1.hosts.protocol.job import JobRefused, Meter
 from dsr1.hosts.protocol.orders import StoreFile
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
-from dsr1.hosts.agent.model.stock import ModelStore
+from dsr1.hosts.agent.model.store import ModelStore
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
 ALIVE_S, SILENT_S = 1.0, 8.0

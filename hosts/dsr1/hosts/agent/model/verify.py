@@ -4,8 +4,8 @@ for."""
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.model import model_readers
-from dsr1.hosts.agent.facts.shards import read_sums
+from dsr1.hosts.agent.facts.model.folder import model_readers
+from dsr1.hosts.agent.facts.model.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_files
 from dsr1.hosts.protocol.fact import Fact, FactValue, Reader, observe
 from dsr1.hosts.protocol.job import JobContext, Meter

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.agent.facts.children import PATH, begin_in_child
-from dsr1.hosts.agent.facts.gpus import gpu_reader_values
-from dsr1.hosts.agent.facts.nvidia import PEERMEM, parse_driver, parse_params
-from dsr1.hosts.agent.facts.nvml import ask_nvml
-from dsr1.hosts.agent.facts.pci import NVIDIA_VENDOR
+from dsr1.hosts.agent.facts.fabric.pci import NVIDIA_VENDOR
+from dsr1.hosts.agent.facts.gpu.devices import gpu_reader_values
+from dsr1.hosts.agent.facts.gpu.driver import PEERMEM, parse_driver, parse_params
+from dsr1.hosts.agent.facts.gpu.nvml import ask_nvml
+from dsr1.hosts.agent.facts.reading.children import PATH, begin_in_child
 from dsr1.hosts.agent.facts.system import parse_meminfo, parse_modules
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import to_text

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.facts.children import begin_in_child
-from dsr1.hosts.agent.facts.gpus import describe_process, gpu_readers, parse_gpu
-from dsr1.hosts.agent.facts.nvml import (
+from dsr1.hosts.agent.facts.gpu.devices import describe_process, gpu_readers, parse_gpu
+from dsr1.hosts.agent.facts.gpu.nvml import (
     GPU,
     count_errors,
     describe_gpu,
     describe_system,
     measure_growth,
 )
+from dsr1.hosts.agent.facts.reading.children import begin_in_child
 from dsr1.hosts.protocol.fact import Fact, FactValue, observe
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's

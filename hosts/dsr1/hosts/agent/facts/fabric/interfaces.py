@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read_or
-from dsr1.hosts.agent.facts.sysfs import names_in, parse_whole, printable_text, read_text
+from dsr1.hosts.agent.facts.reading.files import read_or
+from dsr1.hosts.agent.facts.reading.sysfs import names_in, parse_whole, printable_text, read_text
 from dsr1.hosts.protocol.adapters import Netdev, to_value
 from dsr1.hosts.protocol.fact import FactValue, Reader
 

@@ -5,7 +5,12 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.sysfs import parse_leading, parse_whole, printable_text, read_text
+from dsr1.hosts.agent.facts.reading.sysfs import (
+    parse_leading,
+    parse_whole,
+    printable_text,
+    read_text,
+)
 from dsr1.hosts.protocol.adapters import PciLink, PciPlace, to_value
 from dsr1.hosts.protocol.fact import FactValue, Reader
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.nvidia import openable
-from dsr1.hosts.agent.facts.pci import read_link, read_place
-from dsr1.hosts.agent.facts.sysfs import (
+from dsr1.hosts.agent.facts.fabric.pci import read_link, read_place
+from dsr1.hosts.agent.facts.reading.files import openable
+from dsr1.hosts.agent.facts.reading.sysfs import (
     link_target,
     names_in,
     parse_leading,

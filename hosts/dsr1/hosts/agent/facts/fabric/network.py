@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dsr1.hosts.agent.facts.children import aside, begin_in_child
-from dsr1.hosts.agent.facts.files import read, read_int, read_or
+from dsr1.hosts.agent.facts.reading.children import aside, begin_in_child
+from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.agent.network.ports import holder_of, reserved_by
 from dsr1.hosts.protocol.fact import FactValue, Reader
 from dsr1.hosts.protocol.facts_request import FactsRequest

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.agent.facts.children import begin_in_child, only
-from dsr1.hosts.agent.facts.nvml import ask_nvml, unknown_gpu
+from dsr1.hosts.agent.facts.gpu.nvml import ask_nvml, unknown_gpu
+from dsr1.hosts.agent.facts.reading.children import begin_in_child, only
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 NVML_S, CUDA_S = 20.0, 40.0  # eight GPUs without persistence take cuInit ten seconds and more

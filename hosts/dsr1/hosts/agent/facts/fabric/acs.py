@@ -4,7 +4,7 @@ far."""
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read
+from dsr1.hosts.agent.facts.reading.files import read
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 BRIDGE = "0x0604"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_command, begin_in_child, only
-from dsr1.hosts.agent.facts.files import read
+from dsr1.hosts.agent.facts.reading.children import begin_command, begin_in_child, only
+from dsr1.hosts.agent.facts.reading.files import read
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)[^)]*\): (\d+)")

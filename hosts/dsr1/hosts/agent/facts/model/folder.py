@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.mounts import file_system_of
-from dsr1.hosts.agent.facts.shards import find_folder, hub_cache, leftovers, list_model_files
+from dsr1.hosts.agent.facts.model.shards import find_folder, hub_cache, leftovers, list_model_files
+from dsr1.hosts.agent.facts.reading.mounts import file_system_of
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 

@@ -11,8 +11,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.mounts import nearest
-from dsr1.hosts.agent.facts.shards import WORK
+from dsr1.hosts.agent.facts.model.shards import WORK
+from dsr1.hosts.agent.facts.reading.mounts import nearest
 from dsr1.hosts.protocol.job import JobRefused, render_size
 
 SPARE = 1.01  # of what is wanted: directories and the file system's own tables want some, too
