@@ -78,7 +78,7 @@ def fix_nproc(seen: HostProbe) -> Iterator[PrepPart]:
 
 def _session(seen: HostProbe, limit: ResourceLimit, now: int) -> Iterator[PrepPart]:
     fine = limit.good(str(now))
-    if seen.session.door == "ssh" and uses_pam(seen) is False:
+    if seen.session.origin == "ssh" and uses_pam(seen) is False:
         if not fine:
             yield from _sshd(seen, limit, now)
         return

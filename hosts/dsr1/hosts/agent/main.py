@@ -82,10 +82,10 @@ def _runtime() -> int:
     from dataclasses import asdict
 
     from dsr1.hosts.agent.runtime.runtime import ask_runtime, base_folder
-    from dsr1.hosts.protocol.plain import from_plain
+    from dsr1.hosts.protocol.plain import parse_json
     from dsr1.hosts.protocol.runtime import RuntimeQuestion
 
-    question = from_plain(RuntimeQuestion, json.load(sys.stdin))
+    question = parse_json(RuntimeQuestion, sys.stdin.read())
     return _print(asdict(ask_runtime(question, base_folder())))
 
 
@@ -99,10 +99,10 @@ def _reach() -> int:
     from dataclasses import asdict
 
     from dsr1.hosts.agent.network.reach import try_peers
-    from dsr1.hosts.protocol.plain import from_plain
+    from dsr1.hosts.protocol.plain import parse_json
     from dsr1.hosts.protocol.reach import ReachQuestion
 
-    return _print(asdict(try_peers(from_plain(ReachQuestion, json.load(sys.stdin)))))
+    return _print(asdict(try_peers(parse_json(ReachQuestion, sys.stdin.read()))))
 
 
 def _listeners(folder: "Path") -> int:

@@ -5,7 +5,6 @@ What a job leaves behind then, the next one goes on with.
 """
 
 import importlib
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 from dsr1.hosts.protocol.job import JobFunction, run_job_function
 from dsr1.hosts.protocol.lines import BLOCK, split_lines
 from dsr1.hosts.protocol.orders import FABRIC, FETCH, PUSH, VERIFY, Job
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import parse_json
 
 JOBS: dict[str, tuple[Job[Any, Any], str, str]] = {
     "fabric": (FABRIC, "dsr1.hosts.agent.network.fabric", "fabric_job"),
@@ -35,7 +34,7 @@ def run_named_job(name: str) -> int:
     job, module, function = JOBS[name]
     # Unbuffered: a thread that waits in sys.stdin at its end kills the interpreter.
     lines, replies = split_lines(iter(partial(os.read, 0, BLOCK), b"")), SimpleQueue[bytes]()
-    order = from_plain(job.order, json.loads(next(lines)))
+    order = parse_json(job.order, next(lines))
     threading.Thread(target=_read_on, args=(lines, replies), daemon=True).start()
     run_job_function(_load(module, function), order, replies)
     return 0

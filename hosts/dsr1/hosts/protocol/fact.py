@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.reasons import reason_of
 
 FactValue = None | bool | int | float | str | list["FactValue"] | dict[str, "FactValue"]
 
@@ -42,9 +43,7 @@ def _observe_one(source: str, read: Callable[[], FactValue]) -> Fact:
             raise ValueError(f"{value} is no number")
         return Fact(value, source)
     except UNREADABLE as error:
-        return Fact(
-            None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__
-        )
+        return Fact(None, source, reason_of(error))
 
 
 def to_plain(facts: Facts) -> dict[str, dict[str, FactValue]]:

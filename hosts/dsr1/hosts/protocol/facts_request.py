@@ -2,9 +2,9 @@
 folders."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import from_plain, render_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class FactsRequest:
 
 
 def render_facts_request(request: FactsRequest) -> str:
-    return json.dumps(asdict(request))
+    return render_json(request).decode()
 
 
 def parse_facts_request(text: str) -> FactsRequest:

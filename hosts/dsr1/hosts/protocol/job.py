@@ -9,7 +9,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from dsr1.hosts.protocol.orders import Job, OrderT, PushMessage, PushReply, ResultT
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import from_plain, parse_json, render_json
+from dsr1.hosts.protocol.reasons import reason_of
 
 TICK_S, LAST_LINES = 0.5, 3
 
@@ -74,7 +75,7 @@ class JobContext:
     def ask(self, message: PushMessage) -> PushReply:
         """Send a message, and wait for the reply."""
         self.send({"message": asdict(message)})
-        return from_plain(PushReply, json.loads(self._replies.get()))
+        return parse_json(PushReply, self._replies.get())
 
     def refuse(self, kind: str, text: str) -> None:
         self.send({"refused": [kind, text]})
@@ -91,7 +92,7 @@ JobFunction = Callable[[OrderT, JobContext], ResultT]
 
 def render_order(order: Any) -> bytes:
     """An order or a reply as a line for the job's stdin: no secret of it is in an argument."""
-    return json.dumps(asdict(order)).encode() + b"\n"
+    return render_json(order) + b"\n"
 
 
 def run_job_function(
@@ -115,8 +116,7 @@ def run_job_function(
 
 
 def _explain(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error or type(error).__name__}"
+    return f"{error.filename}: {reason_of(error)}" if error.filename else reason_of(error)
 
 
 def _tick(context: JobContext, over: threading.Event) -> None:

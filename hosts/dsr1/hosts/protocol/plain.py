@@ -1,9 +1,10 @@
-"""Dataclasses from what JSON gave, by their type hints."""
+"""Dataclasses as JSON, and back by their type hints."""
 
 import functools
+import json
 import types
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 PlainT = TypeVar("PlainT")
@@ -17,6 +18,16 @@ def from_plain(kind: type[PlainT], value: object, where: str = "") -> PlainT:
     """What JSON gave, as the type `kind`. ValueError names the place and the value."""
     made: PlainT = _value(kind, value, where)
     return made
+
+
+def parse_json(kind: type[PlainT], text: bytes | str) -> PlainT:
+    """ValueError: this is not JSON, or not of the type `kind`."""
+    return from_plain(kind, json.loads(text))
+
+
+def render_json(record: Any) -> bytes:
+    """A dataclass, without a newline."""
+    return json.dumps(asdict(record)).encode()
 
 
 def _value(kind: Any, value: object, where: str) -> Any:

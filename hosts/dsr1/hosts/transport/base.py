@@ -2,14 +2,14 @@
 side."""
 
 import contextlib
-import json
 import time
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_gone, render_start
@@ -19,7 +19,7 @@ from dsr1.hosts.protocol.fact import Fact
 from dsr1.hosts.protocol.facts_request import FactsRequest, render_facts_request
 from dsr1.hosts.protocol.job import JobLost, OnJobMessage, read_job, render_order
 from dsr1.hosts.protocol.orders import Job, OrderT, ResultT
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import parse_json, render_json
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachQuestion
 from dsr1.hosts.protocol.runtime import RuntimeAnswer, RuntimeQuestion
@@ -134,10 +134,7 @@ class Transport(ABC):
     def introduce(self, host: str, peer: str) -> HostIntroduction:
         """Who the host is, and its address towards `peer`; empty: where it was reached. HostError:
         an agent can't run there."""
-
-        def parse(text: bytes) -> HostIntroduction:
-            return from_plain(HostIntroduction, json.loads(text))
-
+        parse = partial(parse_json, HostIntroduction)
         return self._ask(host, AgentVerb("introduce", (peer,)), parse, "its agent can't run")
 
     def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
@@ -175,19 +172,18 @@ class Transport(ABC):
     def ask_runtime(self, host: str, question: RuntimeQuestion) -> RuntimeAnswer:
         """What the host's runtime knows, and how it judges commands. The first time takes an import
         of vLLM."""
-        limit_s = question.timeout_s + RUNTIME_MARGIN_S
-        return self._ask(
-            host,
-            _question("runtime", question, limit_s),
-            parse_runtime,
-            "its runtime can't be asked",
-        )
+        timeout_s = question.timeout_s + RUNTIME_MARGIN_S
+        verb = AgentVerb("runtime", (), timeout_s, render_json(question))
+        parse = partial(parse_json, RuntimeAnswer)
+        return self._ask(host, verb, parse, "its runtime can't be asked")
 
     def try_peers(self, host: str, question: ReachQuestion) -> ReachAnswer:
         """Which peers the host reaches over TCP, while it listens for them in turn: to be asked of
         all at once."""
-        verb = _question("reach", question, question.window_s + REACH_MARGIN_S)
-        return self._ask(host, verb, parse_reach, "it can't try its peers")
+        timeout_s = question.window_s + REACH_MARGIN_S
+        verb = AgentVerb("reach", (), timeout_s, render_json(question))
+        parse = partial(parse_json, ReachAnswer)
+        return self._ask(host, verb, parse, "it can't try its peers")
 
     def run_job(
         self, host: str, job: Job[OrderT, ResultT], order: OrderT, on_message: OnJobMessage
@@ -213,15 +209,3 @@ class Transport(ABC):
             return parse(result.out)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HostError(f"{host}: {problem}: {result.last_lines}") from error
-
-
-def _question(name: str, question: Any, timeout_s: float) -> AgentVerb:
-    return AgentVerb(name, (), timeout_s, json.dumps(asdict(question)).encode())
-
-
-def parse_runtime(text: bytes) -> RuntimeAnswer:
-    return from_plain(RuntimeAnswer, json.loads(text))
-
-
-def parse_reach(text: bytes) -> ReachAnswer:
-    return from_plain(ReachAnswer, json.loads(text))

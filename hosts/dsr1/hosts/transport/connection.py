@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.protocol.reasons import reason_of
 from dsr1.hosts.transport.base import CommandResult
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _why(error: Exception) -> str:
         )
     if refusal := getattr(error, "text", ""):  # of paramiko's ChannelException
         return f"its jump host says: {refusal}"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return reason_of(error)
 
 
 def make_connection(access: Access) -> "Connection":

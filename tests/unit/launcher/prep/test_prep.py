@@ -172,11 +172,11 @@ def test_a_look_travels_as_it_is() -> None:
 
 def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
     told = probe_all(
-        saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"]
+        saying(asdict(replace(FIT, journal_problem="/j is not a journal of dsr1's: x"))), ["a"]
     )
     assert isinstance(told["a"], HostError)
     assert str(told["a"]).startswith(
-        "a: what dsr1 did to it can't be told: /j is no journal of dsr1's: x. Nothing is"
+        "a: what dsr1 did to it can't be told: /j is not a journal of dsr1's: x. Nothing is"
     )
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion, ReachResult
+from dsr1.hosts.protocol.reasons import reason_of
 
 AGAIN_S = 0.1
 AT_ONCE = struct.pack(
@@ -22,9 +23,8 @@ def try_peers(question: ReachQuestion) -> ReachAnswer:
     try:
         door = _listen(question.own)
     except OSError as error:
-        return ReachAnswer(
-            problem=f"{question.own.address} port {question.own.port}: {error.strerror or error}"
-        )
+        own = f"{question.own.address} port {question.own.port}"
+        return ReachAnswer(problem=f"{own}: {reason_of(error)}")
     with contextlib.closing(ReachAttempt(question, door)) as attempt:
         return ReachAnswer(tuple(attempt.run()))
 

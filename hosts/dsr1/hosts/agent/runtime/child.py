@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import parse_json
 from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 SERVE = "vllm.entrypoints.cli.main"
@@ -43,7 +43,7 @@ def main() -> None:
     """stdout is ours alone: what vLLM prints goes to stderr."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    question: RuntimeQuestion = from_plain(RuntimeQuestion, json.load(sys.stdin))
+    question = parse_json(RuntimeQuestion, sys.stdin.read())
 
     def tell(kind: str, told: object) -> None:
         out.write(json.dumps({kind: told}) + "\n")

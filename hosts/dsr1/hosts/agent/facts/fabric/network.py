@@ -13,6 +13,7 @@ from dsr1.hosts.agent.network.ports import holder_of, reserved_by
 from dsr1.hosts.protocol.fact import FactValue, Reader
 from dsr1.hosts.protocol.facts_request import FactsRequest
 from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
+from dsr1.hosts.protocol.reasons import reason_of
 
 LISTEN, RESOLVE_S = "0A", 3.0
 ETCD_PORT, ETCD_S, MOST_ANSWER = 2379, 3.0, 4096
@@ -69,7 +70,7 @@ def etcd_problem(url: str) -> str:
             with line.makefile("rb") as told:
                 answer = told.read(MOST_ANSWER).decode(errors="replace")
     except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return reason_of(error)
     return (
         ""
         if HEALTHY.search(answer)
@@ -88,7 +89,7 @@ def resolve(names: Sequence[str]) -> Iterator[FactValue]:
         try:
             told = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            yield getattr(error, "strerror", None) or str(error)
+            yield reason_of(error)
         else:
             yield [*sorted({str(address[4][0]) for address in told})]
 

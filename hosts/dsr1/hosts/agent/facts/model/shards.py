@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.protocol.reasons import reason_of
+
 INDEX, SUMS = "model.safetensors.index.json", "SHA256SUMS"
 WORK, UNFINISHED = (
     ".dsr1",
@@ -96,7 +98,7 @@ def _see(folder: Path, name: str, tensors: "list[str] | tuple[()]") -> ModelFile
         there = path.is_symlink()
         return ModelFile(problem=f"a link to nothing: {path.readlink()}" if there else "not there")
     except OSError as error:
-        return ModelFile(problem=error.strerror or str(error))
+        return ModelFile(problem=reason_of(error))
 
 
 def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> ModelFile:

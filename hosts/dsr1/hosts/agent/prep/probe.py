@@ -31,6 +31,7 @@ from dsr1.hosts.protocol.prep import (
     Session,
     SystemdUnit,
 )
+from dsr1.hosts.protocol.reasons import reason_of
 
 ROOT = Path("/")
 MELLANOX, GPU_CLASSES, NET_CLASSES = "0x15b3", ("0x0300", "0x0302"), ("0x0200", "0x0207")
@@ -116,8 +117,8 @@ def _session() -> Session:
         user, ids = account.pw_name, os.getgrouplist(account.pw_name, account.pw_gid)
     except KeyError:
         user, ids = str(uid), os.getgroups()
-    door = "slurm" if "SLURM_JOB_ID" in env else "ssh" if "SSH_CONNECTION" in env else "shell"
-    return Session(user, uid, tuple(_group_names(ids)), door, *_limits())
+    origin = "slurm" if "SLURM_JOB_ID" in env else "ssh" if "SSH_CONNECTION" in env else "shell"
+    return Session(user, uid, tuple(_group_names(ids)), origin, *_limits())
 
 
 def _limits() -> tuple[int, int, int]:
@@ -229,7 +230,7 @@ def probe_file(path: Path, name: str) -> FileState:
     except FileNotFoundError:
         return FileState(name, "absent")
     except OSError as error:
-        return FileState(name, "file", problem=error.strerror or str(error))
+        return FileState(name, "file", problem=reason_of(error))
 
 
 def _text(path: Path, most: int = MOST) -> str:
