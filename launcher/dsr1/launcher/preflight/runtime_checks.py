@@ -179,7 +179,7 @@ def judge_arguments(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[
         return
     engines = {process.name: process.group for process in asked.plan.processes}
     found: dict[tuple[str, str, str], list[str]] = {}
-    for said in answer.said:
+    for said in answer.verdicts:
         found.setdefault((engines.get(said.name, ""), said.verdict, said.text), []).append(
             said.name
         )

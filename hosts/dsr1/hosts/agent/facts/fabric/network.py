@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dsr1.hosts.agent.facts.reading.children import aside, begin_in_child
+from dsr1.hosts.agent.facts.reading.children import ChildResult, aside, begin_in_child
 from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.agent.network.ports import holder_of, reserved_by
 from dsr1.hosts.protocol.fact import FactValue, Reader
@@ -29,25 +29,16 @@ def parse_listening(text: str) -> list[tuple[int, int]]:
 def network_readers(root: Path, ask: FactsRequest) -> Iterator[Reader]:
     net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
     yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
-    yield (
-        "net.ephemeral",
-        str(settings),
-        lambda: [*parse_range(read(settings / "ip_local_port_range"))],
-    )
+    outgoing, lowest = settings / "ip_local_port_range", settings / "ip_unprivileged_port_start"
+    yield "net.ephemeral", str(settings), lambda: [*parse_range(read(outgoing))]
     yield "net.reserved", str(settings), lambda: _reserved(settings / "ip_local_reserved_ports")
-    yield (
-        "net.unprivileged",
-        str(settings),
-        lambda: read_int(settings / "ip_unprivileged_port_start"),
-    )
+    yield "net.unprivileged", str(settings), lambda: read_int(lowest)
 
 
 def resolver_readers(ask: FactsRequest) -> list[Reader]:
     """They begin here: a name server that is gone makes each name wait for it."""
-    readers = aside(
-        [("net.control", f"route to {ask.leader or 'no leader'}", lambda: control(ask.leader))],
-        RESOLVE_S,
-    )
+    source = f"route to {ask.leader or 'no leader'}"
+    readers = aside([("net.control", source, lambda: control(ask.leader))], RESOLVE_S)
     if ask.peers:
         names = begin_in_child(lambda: resolve(ask.peers), RESOLVE_S)
         readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(ask.peers, names())))
@@ -58,46 +49,43 @@ def resolver_readers(ask: FactsRequest) -> list[Reader]:
 
 
 def etcd_problem(url: str) -> str:
-    """Empty: it is healthy. One that wants a certificate of who asks is only connected to."""
+    """Empty: it is healthy. One that asks for a certificate is only connected to."""
     try:
-        place = urlsplit(url if "://" in url else f"http://{url}")
-        with socket.create_connection(
-            (place.hostname or "", place.port or ETCD_PORT), timeout=ETCD_S
-        ) as line:
-            if place.scheme == "https":
+        server = urlsplit(url if "://" in url else f"http://{url}")
+        address = (server.hostname or "", server.port or ETCD_PORT)
+        with socket.create_connection(address, timeout=ETCD_S) as line:
+            if server.scheme == "https":
                 return ""
             line.sendall(b"GET /health HTTP/1.0\r\n\r\n")
-            with line.makefile("rb") as told:
-                answer = told.read(MOST_ANSWER).decode(errors="replace")
+            with line.makefile("rb") as response:
+                answer = response.read(MOST_ANSWER).decode(errors="replace")
     except (OSError, ValueError) as error:
         return reason_of(error)
-    return (
-        ""
-        if HEALTHY.search(answer)
-        else f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
-    )
+    if HEALTHY.search(answer):
+        return ""
+    return f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
 
 
-def _by_name(names: Sequence[str], told: tuple[list[FactValue], str]) -> FactValue:
-    """By name: what was told; of those that weren't come to, the reason as a string."""
-    values, problem = told
-    return dict(zip(names, [*values, *[problem] * (len(names) - len(values))], strict=True))
+def _by_name(names: Sequence[str], result: ChildResult) -> FactValue:
+    """The value of each name; of those that weren't come to, the reason as a string."""
+    missing = [result.problem] * (len(names) - len(result.values))
+    return dict(zip(names, [*result.values, *missing], strict=True))
 
 
 def resolve(names: Sequence[str]) -> Iterator[FactValue]:
     for name in names:
         try:
-            told = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             yield reason_of(error)
         else:
-            yield [*sorted({str(address[4][0]) for address in told})]
+            yield [*sorted({str(address[4][0]) for address in found})]
 
 
-def _listening(net: Path, wanted: Sequence[int]) -> FactValue:
+def _listening(net: Path, planned: Sequence[int]) -> FactValue:
     """By port, who holds it: in full for those of the plan, else the number of the user."""
-    seen = parse_listening(read(net / "tcp")) + parse_listening(read_or(net / "tcp6"))
-    return {str(port): _holder(port) if port in wanted else f"uid {uid}" for port, uid in seen}
+    found = parse_listening(read(net / "tcp")) + parse_listening(read_or(net / "tcp6"))
+    return {str(port): _holder(port) if port in planned else f"uid {uid}" for port, uid in found}
 
 
 def _holder(port: int) -> str:

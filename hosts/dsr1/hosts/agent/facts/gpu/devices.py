@@ -3,12 +3,12 @@ starts."""
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.agent.facts.gpu.nvml import ask_nvml, unknown_gpu
-from dsr1.hosts.agent.facts.reading.children import begin_in_child, only
+from dsr1.hosts.agent.facts.reading.children import ChildResult, begin_in_child, begin_value
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 NVML_S, CUDA_S = 20.0, 40.0  # eight GPUs without persistence take cuInit ten seconds and more
@@ -17,44 +17,34 @@ FactsWork = Callable[[], Iterable[FactValue]]
 
 def gpu_readers(root: Path, nvml: FactsWork = ask_nvml, timeout_s: float = NVML_S) -> list[Reader]:
     """NVML and CUDA begin here, and are waited for when they are read."""
-    told = functools.cache(begin_in_child(nvml, timeout_s))
-    cuda = begin_in_child(start_cuda, CUDA_S)
+    wait = functools.cache(begin_in_child(nvml, timeout_s))
     folder = root / "proc/driver/nvidia/gpus"
     return [
-        ("gpu.system", "NVML", lambda: system_of(told())),
-        ("gpu.devices", "NVML", lambda: gpu_reader_values(told())),
-        ("gpu.processes", "NVML", lambda: [describe_process(pid) for pid in pids_of(told())]),
-        (
-            "gpu.kernel",
-            str(folder),
-            lambda: [parse_gpu(file.read_text()) for file in _information(folder)],
-        ),
-        ("gpu.cuda", "cuInit, cuDeviceGetCount", lambda: only(cuda())),
+        ("gpu.system", "NVML", lambda: system_of(wait())),
+        ("gpu.devices", "NVML", lambda: list_gpus(wait())),
+        ("gpu.processes", "NVML", lambda: [describe_process(pid) for pid in pids_of(wait())]),
+        ("gpu.kernel", str(folder), lambda: _kernel_gpus(folder)),
+        ("gpu.cuda", "cuInit, cuDeviceGetCount", begin_value(start_cuda, CUDA_S)),
     ]
 
 
-def system_of(told: tuple[list[Any], str]) -> FactValue:
+def system_of(result: ChildResult) -> FactValue:
     """OSError: NVML is absent, broken or hangs."""
-    system: Any = only(told)
-    return {key: value for key, value in system.items() if key != "count"}
+    return {key: value for key, value in result.first().items() if key != "count"}
 
 
-def gpu_reader_values(told: tuple[list[Any], str]) -> list[FactValue]:
-    """Every GPU that NVML counts, also those that it then told nothing of."""
-    system: Any = only(told)
-    count, problem = system["count"], told[1] or "not told"
-    found, grown = told[0][1 : count + 1], [*(told[0][count + 1 :] or [[]])[0]]
-    told_of = [gpu | {"grown": more} for gpu, more in zip(found, grown, strict=False)]
-    return [
-        *told_of,
-        *found[len(told_of) :],
-        *(unknown_gpu(problem) for _ in range(count - len(found))),
-    ]
+def list_gpus(result: ChildResult) -> list[Any]:
+    """Every GPU that NVML counts, also those that it then gave nothing of."""
+    count: int = result.first()["count"]
+    gpus, growth = result.values[1 : count + 1], result.values[count + 1 :]
+    for gpu, grown in zip(gpus, growth[0] if growth else [], strict=False):
+        gpu["grown"] = grown
+    unknown = unknown_gpu(result.problem or "NVML gave nothing of it")
+    return [*gpus, *[unknown] * (count - len(gpus))]
 
 
-def pids_of(told: tuple[list[Any], str]) -> list[int]:
-    gpus: list[Any] = gpu_reader_values(told)
-    return sorted({pid for gpu in gpus for pid in gpu["processes"] or ()})
+def pids_of(result: ChildResult) -> list[int]:
+    return sorted({pid for gpu in list_gpus(result) for pid in gpu["processes"] or ()})
 
 
 def describe_process(pid: int) -> FactValue:
@@ -63,13 +53,13 @@ def describe_process(pid: int) -> FactValue:
 
     try:
         process = psutil.Process(pid)
-        words = " ".join(process.cmdline()) or process.name()
-        return {"pid": pid, "user": process.username(), "command": words[:200], "alive": True}
+        command = " ".join(process.cmdline()) or process.name()
+        return {"pid": pid, "user": process.username(), "command": command[:200], "alive": True}
     except psutil.Error:
         return {"pid": pid, "user": "", "command": "", "alive": False}
 
 
-def start_cuda() -> Iterator[FactValue]:
+def start_cuda() -> FactValue:
     """What every worker does first; it needs the driver, its device nodes and the fabric, not a
     kernel of ours."""
     from ctypes import CDLL, byref, c_int
@@ -77,12 +67,12 @@ def start_cuda() -> Iterator[FactValue]:
     cuda = CDLL("libcuda.so.1")
     count = c_int(0)
     code = cuda.cuInit(0) or cuda.cuDeviceGetCount(byref(count))
-    yield {"code": code, "count": count.value}
+    return {"code": code, "count": count.value}
 
 
-def _information(folder: Path) -> list[Path]:
+def _kernel_gpus(folder: Path) -> list[FactValue]:
     """OSError: there is no such folder, so no driver."""
-    return [device / "information" for device in sorted(folder.iterdir())]
+    return [parse_gpu((gpu / "information").read_text()) for gpu in sorted(folder.iterdir())]
 
 
 def parse_gpu(text: str) -> dict[str, FactValue]:
