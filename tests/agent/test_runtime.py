@@ -142,7 +142,8 @@ def test_another_vllm_in_the_same_place_is_asked_anew(runtime: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"[]", b"\xff", b'{"accepted": {}, "knowledge": {"vllm": 1}}', b'{"accepted": 1}']
+    "garbage",
+    [b"", b"[]", b"\xff", b'{"accepted": {}, "knowledge": {"vllm": 1}}', b'{"accepted": 1}'],
 )
 def test_a_spoilt_cache_is_as_good_as_none(runtime: Path, garbage: bytes) -> None:
     first = ask_runtime(asking(""), runtime / "base")
