@@ -46,7 +46,7 @@ QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file on its way: where it comes from, where its part lies, where it goes."""
+    """A file to fetch: its address, its hub's entry, its part, and where it goes."""
 
     url: str
     file: HubFile
@@ -103,7 +103,7 @@ def without_token(token: str | None, text: str) -> str:
 
 
 def _fetch_all(order: FetchOrder, hub: HubClient, meter: Meter) -> FetchResult:
-    """All are listed, and the room for all is looked at, before the first byte comes."""
+    """All are listed, and the room for all is checked, before the first byte comes."""
     listings = [hub.listing(repo, order.revision) for repo in order.repos]
     folders = [Path(order.to) / listing.repo.partition("/")[2] for listing in listings]
     plans = [list(_plan(hub, *pair)) for pair in zip(listings, folders)]  # noqa: B905
@@ -125,7 +125,7 @@ def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Downloa
 
 def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -> None:
     with staging_folder(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(_bring, one, carry) for one in plan if not one.there]
+        futures = [pool.submit(_fetch_file, one, carry) for one in plan if not one.there]
         try:
             for future in futures:
                 future.result()
@@ -139,22 +139,19 @@ def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -
             left.unlink()
 
 
-def _bring(one: Download, carry: "partial[None]") -> None:
-    """A wrong hash is met by fetching once more from the start: the part of a former fetch may have
-    been spoilt."""
-    for last in (False, True):
+def _fetch_file(one: Download, carry: "partial[None]") -> None:
+    """After a wrong hash once more from the start: the part of a former fetch may have been
+    spoilt."""
+    wanted = one.file.sha256 or one.file.blob
+    for _ in range(2):
         carry(one)
-        seen = digest_of(one.part, one.file)
-        if seen == (one.file.sha256 or one.file.blob):
+        digest = digest_of(one.part, one.file)
+        if digest == wanted:
             adopt_partial(one.part, one.final)
             return
         one.part.unlink()
-        if last:
-            wanted = one.file.sha256 or one.file.blob
-            raise JobRefused(
-                "work",
-                f"{one.file.name}: came twice with the hash {seen}, and {wanted} is the hub's own",
-            )
+    why = f"came twice with the hash {digest}, and {wanted} is the hub's own"
+    raise JobRefused("work", f"{one.file.name}: {why}")
 
 
 def digest_of(part: Path, file: HubFile) -> str:
@@ -164,7 +161,7 @@ def digest_of(part: Path, file: HubFile) -> str:
 
 def _carry(headers: dict[str, str], patience_s: float, one: Download) -> None:
     """The rest of the part."""
-    patience = RetryBudget(patience_s)
+    budget = RetryBudget(patience_s)
     while True:
         try:
             _carry_once(headers, one)
@@ -172,14 +169,10 @@ def _carry(headers: dict[str, str], patience_s: float, one: Download) -> None:
         except (client_error(), OSError) as error:
             if _is_final(error):
                 raise
-            if not patience.wait(size_on_disk(one.part)):
-                why = (
-                    f"{one.file.name}: the hub was out of reach for {patience_s:.0f} s:"
-                    f" {first_line(error)}"
-                )
-                raise JobRefused(
-                    "work", f"{why}; the same command goes on where it stopped"
-                ) from None
+            if not budget.wait(size_on_disk(one.part)):
+                why = f"the hub was out of reach for {patience_s:.0f} s: {first_line(error)}"
+                remedy = "the same command goes on where it stopped"
+                raise JobRefused("work", f"{one.file.name}: {why}; {remedy}") from None
 
 
 def _carry_once(headers: dict[str, str], one: Download) -> None:
@@ -187,16 +180,11 @@ def _carry_once(headers: dict[str, str], one: Download) -> None:
 
     one.part.touch()
     with one.part.open("r+b") as part:
-        start = _start(part.seek(0, os.SEEK_END), one.file.size)
+        size, start = one.file.size, part.seek(0, os.SEEK_END)
+        if start > size:  # not a part of this file
+            start = 0
         part.truncate(part.seek(start))
-        http_get(
-            one.url, part, resume_size=start, headers=dict(headers), expected_size=one.file.size
-        )
-
-
-def _start(there: int, wanted: int) -> int:
-    """More than there should be is nothing to go on with."""
-    return there if there <= wanted else 0
+        http_get(one.url, part, resume_size=start, headers=dict(headers), expected_size=size)
 
 
 def _is_final(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from dsr1.hosts.protocol.process import HostPlan
 
 @dataclass(frozen=True, slots=True)
 class NumberedEvent:
-    """An event with its place: `seq` counts from 1 within an agent, `time` is seconds since the
+    """An event with its number: `seq` counts from 1 within an agent, `time` is seconds since the
     epoch there."""
 
     seq: int
@@ -75,17 +75,17 @@ def parse_command(text: bytes | str) -> AgentCommand:
 
 def render_event(numbered: NumberedEvent) -> bytes:
     event = numbered.event
-    place = {"seq": numbered.seq, "time": numbered.time, "host": numbered.host}
-    return _line({**place, "event": type(event).__name__, **asdict(event)})
+    head = {"seq": numbered.seq, "time": numbered.time, "host": numbered.host}
+    return _line({**head, "event": type(event).__name__, **asdict(event)})
 
 
 def parse_event(text: bytes | str) -> NumberedEvent:
     plain = _object(text)
     try:
-        place = (int(plain.pop("seq")), float(plain.pop("time")), str(plain.pop("host")))
+        head = (int(plain.pop("seq")), float(plain.pop("time")), str(plain.pop("host")))
     except (KeyError, TypeError) as error:
         raise ValueError(f"an event without its number, time or host: {error}") from error
-    return NumberedEvent(*place, from_plain(_named(EVENTS, plain.pop("event", None)), plain))
+    return NumberedEvent(*head, from_plain(_named(EVENTS, plain.pop("event", None)), plain))
 
 
 def render_gone(gone: Gone) -> bytes:

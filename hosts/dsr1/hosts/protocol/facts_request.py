@@ -1,4 +1,4 @@
-"""What a host is asked beside what it is like: names to resolve, ports to look at, a model,
+"""What a host is asked beside what it is like: names to resolve, ports to check, a model,
 folders."""
 
 import json

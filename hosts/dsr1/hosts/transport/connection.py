@@ -78,7 +78,7 @@ class SshHost:
         for hop in hops(connection):
             with contextlib.suppress(
                 Exception
-            ):  # closing a broken connection has nothing left to tell
+            ):  # closing a broken connection has nothing left to report
                 hop.close()
 
     def _connected(self) -> "Connection":
@@ -158,12 +158,11 @@ def _as_oserror() -> Iterator[None]:
 
 
 def _why(error: Exception) -> str:
-    """paramiko's words for an unknown key, or for what is no SSH server, say nothing of what to
-    do."""
+    """paramiko's words for an unknown key, or for what is no SSH server, don't name a remedy."""
     if "not found in known_hosts" in str(error):
         return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
     if "protocol banner" in str(error):
-        return f"nothing like SSH answers there ({error}). Is it the right port?"
+        return f"no SSH server answers there ({error}); check the port"
     tried: dict[tuple[str, int], OSError] = getattr(
         error, "errors", {}
     )  # of paramiko's NoValidConnectionsError
@@ -172,7 +171,7 @@ def _why(error: Exception) -> str:
             f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items()
         )
     if refusal := getattr(error, "text", ""):  # of paramiko's ChannelException
-        return f"its jump host says: {refusal}"
+        return f"its jump host refuses: {refusal}"
     return reason_of(error)
 
 
@@ -248,7 +247,7 @@ def _bound(connection: "Connection") -> None:
 
 @contextlib.contextmanager
 def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
-    """For what would wait for ever on a server that says nothing."""
+    """For what would wait for ever on a silent server."""
     timer = threading.Timer(seconds, channel.close)
     timer.daemon = True
     timer.start()

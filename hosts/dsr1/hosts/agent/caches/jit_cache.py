@@ -50,13 +50,13 @@ def open_cache(root: Path, key: str) -> dict[str, object]:
 
 def _describe(folder: Path) -> dict[str, object]:
     files = [(name, path.stat()) for name, path in _files(folder)]
-    listed = "".join(f"{name}\0{seen.st_size}\0" for name, seen in files)
+    listed = "".join(f"{name}\0{status.st_size}\0" for name, status in files)
     return {
         "key": folder.name,
         "files": len(files),
-        "bytes": sum(seen.st_size for _, seen in files),
+        "bytes": sum(status.st_size for _, status in files),
         "digest": hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()[:16],
-        "changed": max((seen.st_mtime for _, seen in files), default=folder.stat().st_mtime),
+        "changed": max((status.st_mtime for _, status in files), default=folder.stat().st_mtime),
     }
 
 
@@ -116,11 +116,9 @@ def _extract(data: bytes, draft: Path) -> None:
 
 def _extract_one(archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, room: int) -> None:
     parts = PurePosixPath(entry.name).parts
-    inside = (
-        parts and not entry.name.startswith("/") and not any(part in ("..", "/") for part in parts)
-    )
+    inside = parts and ".." not in parts and not entry.name.startswith("/")
     if not entry.isreg() or not inside or room < 0:
-        raise CacheError(f"not a pack: {entry.name!r} is no file that belongs into a cache")
+        raise CacheError(f"not a pack: {entry.name!r} is not a file of a cache")
     source, path = archive.extractfile(entry), draft.joinpath(*parts)
     assert source is not None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -162,7 +160,7 @@ def drop(root: Path, keys: list[str]) -> list[str]:
 
 def _folder(root: Path, key: str) -> Path:
     if not KEY.match(key):
-        raise CacheError(f"{key!r} is no cache's key")
+        raise CacheError(f"{key!r} is not a cache's key")
     return _own(root) / key
 
 
@@ -173,10 +171,9 @@ def _make(root: Path) -> None:
 
 def _own(root: Path) -> Path:
     """What is loaded from a cache runs as us: nobody else may write there, or swap it by a link."""
-    for seen in (root.lstat(), root.stat()) if os.path.lexists(root) else ():
-        if seen.st_uid != os.geteuid() or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & 0o022):
-            raise CacheError(
-                f"{root} belongs to uid {seen.st_uid} with mode {seen.st_mode & 0o777:o}, not to us"
-                " alone"
-            )
+    for status in (root.lstat(), root.stat()) if os.path.lexists(root) else ():
+        shared = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o022
+        if status.st_uid != os.geteuid() or shared:
+            owner = f"uid {status.st_uid} with mode {status.st_mode & 0o777:o}"
+            raise CacheError(f"{root} belongs to {owner}, not to us alone")
     return root

@@ -1,4 +1,4 @@
-"""The agent's verbs for JIT caches: VERB ROOT [KEY ...]; an empty ROOT is the default. They tell
+"""The agent's verbs for JIT caches: VERB ROOT [KEY ...]; an empty ROOT is the default. They print
 JSON or a pack."""
 
 import json
@@ -28,19 +28,19 @@ def run_cache_verb(verb: str, values: list[str]) -> int:
     return 0
 
 
-def _tell(value: object) -> bytes:
+def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
 def _unpack(root: Path, keys: list[str]) -> bytes:
     key, sha256 = keys
-    return _tell(unpack(root, key, sha256, sys.stdin.buffer.read()))
+    return _json(unpack(root, key, sha256, sys.stdin.buffer.read()))
 
 
 VERBS: dict[str, Callable[[Path, list[str]], bytes]] = {
-    "cache-list": lambda root, keys: _tell(list_caches(root)),
-    "cache-open": lambda root, keys: _tell(open_cache(root, *keys)),
+    "cache-list": lambda root, keys: _json(list_caches(root)),
+    "cache-open": lambda root, keys: _json(open_cache(root, *keys)),
     "cache-pack": lambda root, keys: pack(root, *keys),
     "cache-unpack": _unpack,
-    "cache-drop": lambda root, keys: _tell(drop(root, keys)),
+    "cache-drop": lambda root, keys: _json(drop(root, keys)),
 }

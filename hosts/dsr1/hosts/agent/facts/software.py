@@ -102,7 +102,7 @@ def _is_there(module: str) -> bool:
 
 
 def find_tool(name: str) -> str | None:
-    """As JIT compilers look for it: CUDA's home, the environment's own, then the path."""
+    """As JIT compilers search it: CUDA's home, the environment's own, then the path."""
     homes = (
         os.environ.get("CUDA_HOME", "/usr/local/cuda"),
         str(Path(sys.executable).parent.parent),

@@ -44,14 +44,15 @@ class Upstreams:
         self._last = time.monotonic()
 
     def connect(self) -> tuple[Address, RelayConnection]:
-        """Refused when nothing has come from anybody for too long."""
+        """JobRefused when nothing has come from anybody for too long."""
         while True:
             now = time.monotonic()
             if now - self._last > self._patience_s:
-                raise JobRefused(
-                    "work",
-                    f"none of the {len(self._addresses)} hosts ahead has given anything for long",
+                count = len(self._addresses)
+                why = (
+                    f"none of the {count} hosts ahead has sent anything for {self._patience_s:g} s"
                 )
+                raise JobRefused("work", why)
             address = next((one for one in self._addresses if self._rested[one] <= now), None)
             if address is None:
                 time.sleep(PAUSE_S)
@@ -63,9 +64,8 @@ class Upstreams:
 
     def rest(self, address: Address) -> None:
         """The source too, but not for long: there is none behind it."""
-        self._rested[address] = time.monotonic() + (
-            REST_S if address != self._addresses[-1] else PAUSE_S
-        )
+        rest_s = PAUSE_S if address == self._addresses[-1] else REST_S
+        self._rested[address] = time.monotonic() + rest_s
 
 
 class UpstreamConnection:
@@ -91,7 +91,7 @@ class UpstreamConnection:
 
 
 class Receiver:
-    """Brings every item of a store into a folder, several at a time, in the order of all hosts."""
+    """Receives every file of a store into a folder, several at a time, in the order of all."""
 
     def __init__(self, folder: Path, work: Path, store: ModelStore, upstreams: Upstreams) -> None:
         self._folder, self._work, self._store, self._upstreams = folder, work, store, upstreams
@@ -120,26 +120,26 @@ class Receiver:
 
     def _stream(self) -> None:
         """One connection, one file after the other."""
-        with closing(UpstreamConnection(self._upstreams)) as supply:
+        with closing(UpstreamConnection(self._upstreams)) as connection:
             while (index := self._next()) is not None:
-                self._bring_whatever_happens(index, supply)
+                self._receive_from_any(index, connection)
 
-    def _bring_whatever_happens(self, index: int, supply: UpstreamConnection) -> None:
+    def _receive_from_any(self, index: int, connection: UpstreamConnection) -> None:
         """Whatever happens on the network: another host ahead heals that."""
         while True:
             try:
-                self._bring(index, supply.line())
+                self._receive(index, connection.line())
                 return
             except (OSError, ValueError) as error:
                 if _is_of_the_disk(error):
                     raise
-                supply.lose()
+                connection.lose()
 
     def _next(self) -> int | None:
         with self._taking:
             return self._left.pop() if self._left else None
 
-    def _bring(self, index: int, line: RelayConnection) -> None:
+    def _receive(self, index: int, line: RelayConnection) -> None:
         """Twice at most: what was there of a former push may have been spoilt."""
         item = self._store.items[index]
         final = self._folder / item.name
@@ -152,14 +152,12 @@ class Receiver:
                 return
             self._store.put(index, self._part(item), 0)
             self._part(item).unlink()
-        raise JobRefused(
-            "work",
-            f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its"
-            " record's",
-        )
+        why = f"came twice with the hash {digest}, and {wanted} is the source's, or its record's"
+        raise JobRefused("work", f"{item.name}: {why}")
 
     def _is_it(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
-        """By its time, as rsync judges; else by its hash: it may have come another way."""
+        """By its time, as rsync judges; else by its hash: it may have been copied by other
+        means."""
         wanted = line.hash(index)
         if final.stat().st_mtime_ns != item.changed:
             if hash_file(final, Meter()) != wanted:

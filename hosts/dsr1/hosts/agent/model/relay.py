@@ -1,7 +1,7 @@
 """Hosts that pass a model on: each serves what it has, while it still comes in, to those behind it.
 
 A request is a line of JSON: `[index, offset]` asks for a file from there on, `[index, -1]` for its
-hash. The answer comes in frames, a length of four bytes before each. An empty frame says: alive,
+hash. The answer comes in frames, a length of four bytes before each. An empty frame means: alive,
 nothing new yet. So only the host right behind a dead one notices the silence, and not all hosts
 behind it turn to the source at once.
 """
@@ -46,8 +46,8 @@ class RelayServer:
 
     def __init__(self, address: str, secrets: Mapping[str, str]) -> None:
         self._context = make_context(ssl.PROTOCOL_TLS_SERVER, secrets)
-        self._door = socket.create_server((address, 0), family=_family(address), backlog=64)
-        self.port: int = self._door.getsockname()[1]
+        self._listener = socket.create_server((address, 0), family=_family(address), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
 
     def begin(self, store: ModelStore) -> None:
         threading.Thread(target=self._accept, args=(store,), daemon=True).start()
@@ -55,13 +55,13 @@ class RelayServer:
     def close(self) -> None:
         """No new peers; shutting it down first wakes the thread that waits for them."""
         with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _accept(self, store: ModelStore) -> None:
         with suppress(OSError):
             while True:
-                line, _ = self._door.accept()
+                line, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=(line, store), daemon=True).start()
 
     def _serve(self, line: socket.socket, store: ModelStore) -> None:
@@ -157,7 +157,7 @@ class RelayConnection:
     def _frame(self) -> bytes:
         (length,) = FRAME.unpack(self._read(FRAME.size))
         if length > BLOCK:
-            raise ConnectionError("a peer that speaks another language")
+            raise ConnectionError("the peer sent a frame that is too long")
         return self._read(length)
 
     def _read(self, count: int) -> bytes:

@@ -29,8 +29,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _item(folder: Path, path: Path) -> StoreFile:
-    seen = path.stat()
-    return StoreFile(path.relative_to(folder).as_posix(), seen.st_size, seen.st_mtime_ns)
+    status = path.stat()
+    return StoreFile(path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
 
 
 def refuse_unsafe(files: Sequence[StoreFile]) -> None:

@@ -45,7 +45,7 @@ def hash_readers(facts: Mapping[str, Fact], meter: Meter) -> Iterator[Reader]:
 
 
 def _sums(folder: Path) -> dict[str, FactValue]:
-    """Without those of its folders, which no loader reads and no look covers."""
+    """Without those of its folders, which no loader reads and no check covers."""
     return {name: digest for name, digest in read_sums(folder).items() if "/" not in name}
 
 

@@ -111,7 +111,7 @@ def test_a_pack_of_somebody_else_adds_nothing(tmp_path: Path, data: bytes) -> No
 
 @pytest.mark.parametrize("key", ["", "..", "a/b", "/etc", "a\nb", ".adding-x", "-rf"])
 def test_a_key_is_a_name(tmp_path: Path, key: str) -> None:
-    with pytest.raises(CacheError, match="no cache's key"):
+    with pytest.raises(CacheError, match="not a cache's key"):
         open_cache(tmp_path, key)
 
 

@@ -35,4 +35,4 @@ def _folder(model: str) -> Path:
 
 
 def _files(folder: Path) -> FactValue:
-    return {name: asdict(seen) for name, seen in list_model_files(folder).items()}
+    return {name: asdict(file) for name, file in list_model_files(folder).items()}
