@@ -84,7 +84,7 @@ def take(
     (folder / WORK).mkdir(parents=True, exist_ok=True)
     context = make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
     receiver = Receiver(folder, folder / WORK, stock, Upstreams(ahead, context, patience_s))
-    receiver.take_there()
+    receiver.adopt_existing()
     return receiver
 
 

@@ -54,12 +54,12 @@ class Download:
     final: Path
 
     @property
-    def there(self) -> bool:
+    def exists(self) -> bool:
         return self.final.is_file() and size_on_disk(self.final) == self.file.size
 
     @property
     def done(self) -> int:
-        return self.file.size if self.there else min(size_on_disk(self.part), self.file.size)
+        return self.file.size if self.exists else min(size_on_disk(self.part), self.file.size)
 
 
 class RetryBudget:
@@ -112,7 +112,7 @@ def _fetch_all(order: FetchOrder, hub: HubClient, meter: Meter) -> FetchResult:
     meter.measure = lambda: sum(one.done for one in everything)
     refuse_without_room(Path(order.to), meter.total - meter.measure())
     for plan, folder in zip(plans, folders):  # noqa: B905
-        _fetch_one(plan, folder, partial(_carry, hub.headers(), order.patience_s))
+        _fetch_one(plan, folder, partial(_download, hub.headers(), order.patience_s))
     return FetchResult({str(folder): listing.commit for folder, listing in zip(folders, listings)})  # noqa: B905
 
 
@@ -123,9 +123,9 @@ def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Downloa
         yield Download(hub.address(listing, file.name), file, part, folder / file.name)
 
 
-def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -> None:
+def _fetch_one(plan: Sequence[Download], folder: Path, download: "partial[None]") -> None:
     with staging_folder(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(_fetch_file, one, carry) for one in plan if not one.there]
+        futures = [pool.submit(_fetch_file, one, download) for one in plan if not one.exists]
         try:
             for future in futures:
                 future.result()
@@ -139,12 +139,12 @@ def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -
             left.unlink()
 
 
-def _fetch_file(one: Download, carry: "partial[None]") -> None:
+def _fetch_file(one: Download, download: "partial[None]") -> None:
     """After a wrong hash once more from the start: the part of a former fetch may have been
     spoilt."""
     wanted = one.file.sha256 or one.file.blob
     for _ in range(2):
-        carry(one)
+        download(one)
         digest = digest_of(one.part, one.file)
         if digest == wanted:
             adopt_partial(one.part, one.final)
@@ -159,12 +159,12 @@ def digest_of(part: Path, file: HubFile) -> str:
     return hash_file(part, Meter()) if file.sha256 else blob_hash(part.read_bytes())
 
 
-def _carry(headers: dict[str, str], patience_s: float, one: Download) -> None:
+def _download(headers: dict[str, str], patience_s: float, one: Download) -> None:
     """The rest of the part."""
     budget = RetryBudget(patience_s)
     while True:
         try:
-            _carry_once(headers, one)
+            _download_once(headers, one)
             return
         except (client_error(), OSError) as error:
             if _is_final(error):
@@ -175,7 +175,7 @@ def _carry(headers: dict[str, str], patience_s: float, one: Download) -> None:
                 raise JobRefused("work", f"{one.file.name}: {why}; {remedy}") from None
 
 
-def _carry_once(headers: dict[str, str], one: Download) -> None:
+def _download_once(headers: dict[str, str], one: Download) -> None:
     from huggingface_hub.file_download import http_get
 
     one.part.touch()

@@ -4,7 +4,7 @@ folders."""
 import json
 from dataclasses import dataclass, fields
 
-from dsr1.hosts.protocol.plain import from_plain, render_json
+from dsr1.hosts.protocol.plain import from_plain, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class FactsRequest:
 
 
 def render_facts_request(request: FactsRequest) -> str:
-    return render_json(request).decode()
+    return to_json(request).decode()
 
 
 def parse_facts_request(text: str) -> FactsRequest:

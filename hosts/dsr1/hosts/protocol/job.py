@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from dsr1.hosts.protocol.orders import Job, OrderT, PushMessage, PushReply, ResultT
-from dsr1.hosts.protocol.plain import from_plain, parse_json, render_json
+from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
 from dsr1.hosts.protocol.reasons import reason_of
 
 TICK_S, LAST_LINES = 0.5, 3
@@ -92,7 +92,7 @@ JobFunction = Callable[[OrderT, JobContext], ResultT]
 
 def render_order(order: Any) -> bytes:
     """An order or a reply as a line for the job's stdin: no secret of it is in an argument."""
-    return render_json(order) + b"\n"
+    return to_json(order) + b"\n"
 
 
 def run_job_function(

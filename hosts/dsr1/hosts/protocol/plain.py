@@ -25,7 +25,7 @@ def parse_json(kind: type[PlainT], text: bytes | str) -> PlainT:
     return from_plain(kind, json.loads(text))
 
 
-def render_json(record: Any) -> bytes:
+def to_json(record: Any) -> bytes:
     """A dataclass, without a newline."""
     return json.dumps(asdict(record)).encode()
 

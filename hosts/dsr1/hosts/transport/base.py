@@ -19,7 +19,7 @@ from dsr1.hosts.protocol.fact import Fact
 from dsr1.hosts.protocol.facts_request import FactsRequest, render_facts_request
 from dsr1.hosts.protocol.job import JobLost, OnJobMessage, read_job, render_order
 from dsr1.hosts.protocol.orders import Job, OrderT, ResultT
-from dsr1.hosts.protocol.plain import parse_json, render_json
+from dsr1.hosts.protocol.plain import parse_json, to_json
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachQuestion
 from dsr1.hosts.protocol.runtime import RuntimeAnswer, RuntimeQuestion
@@ -173,7 +173,7 @@ class Transport(ABC):
         """What the host's runtime knows, and how it judges commands. The first time takes an import
         of vLLM."""
         timeout_s = question.timeout_s + RUNTIME_MARGIN_S
-        verb = AgentVerb("runtime", (), timeout_s, render_json(question))
+        verb = AgentVerb("runtime", (), timeout_s, to_json(question))
         parse = partial(parse_json, RuntimeAnswer)
         return self._ask(host, verb, parse, "its runtime can't be asked")
 
@@ -181,7 +181,7 @@ class Transport(ABC):
         """Which peers the host reaches over TCP, while it listens for them in turn: to be asked of
         all at once."""
         timeout_s = question.window_s + REACH_MARGIN_S
-        verb = AgentVerb("reach", (), timeout_s, render_json(question))
+        verb = AgentVerb("reach", (), timeout_s, to_json(question))
         parse = partial(parse_json, ReachAnswer)
         return self._ask(host, verb, parse, "it can't try its peers")
 

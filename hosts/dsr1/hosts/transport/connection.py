@@ -88,34 +88,15 @@ class SshHost:
             return self._connection
 
     def _connect(self) -> "Connection":
-        from paramiko import (
-            AuthenticationException,
-            BadHostKeyException,
-            ConfigParseError,
-            PasswordRequiredException,
-            SSHException,
-        )
+        from paramiko import ConfigParseError, SSHException
 
         try:
             connection = make_connection(self._access)
             connection.open()
         except ConfigParseError as error:
             raise InputError(f"~/.ssh/config or /etc/ssh/ssh_config: {error}") from error
-        except BadHostKeyException as error:
-            raise HostError(
-                f"{self.name}: its host key has changed: {error}. Check it, then `ssh-keygen -R`"
-            ) from error
-        except PasswordRequiredException as error:
-            raise HostError(
-                f"{self.name}: the key needs a passphrase; load it with ssh-add"
-            ) from error
-        except AuthenticationException as error:
-            raise HostError(
-                f"{self.name}: refused our keys ({error}), and dsr1 types no password: put a key"
-                " there (ssh-copy-id)"
-            ) from error
         except (SSHException, OSError, EOFError, ValueError) as error:
-            raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
+            raise HostError(f"{self.name}: {_refusal(error)}") from error
         for hop in hops(connection):
             _bound(hop)
         return connection
@@ -155,6 +136,20 @@ def _as_oserror() -> Iterator[None]:
         yield
     except (EOFError, SSHException) as error:
         raise ConnectionError(str(error) or "closed by the other side") from error
+
+
+def _refusal(error: Exception) -> str:
+    """Why there is no connection, with a remedy."""
+    from paramiko import AuthenticationException, BadHostKeyException, PasswordRequiredException
+
+    if isinstance(error, BadHostKeyException):
+        return f"its host key has changed: {error}. Check it, then `ssh-keygen -R`"
+    if isinstance(error, PasswordRequiredException):
+        return "the key needs a passphrase; load it with ssh-add"
+    if isinstance(error, AuthenticationException):
+        remedy = "dsr1 types no password: put a key there (ssh-copy-id)"
+        return f"refused our keys ({error}), and {remedy}"
+    return f"can't be reached: {_why(error)}"
 
 
 def _why(error: Exception) -> str:

@@ -9,7 +9,7 @@ from dsr1.env.prep.decide import IDS
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.plain import parse_json, render_json
+from dsr1.hosts.protocol.plain import parse_json, to_json
 from dsr1.hosts.protocol.prep import (
     HostProbe,
     PrepReport,
@@ -54,7 +54,7 @@ def apply_to_all(
     """Only the hosts that have steps are asked, and become root."""
 
     def apply(host: str) -> PrepReport:
-        given = render_json(steps[host])
+        given = to_json(steps[host])
         return _as_root(transport, host, seen[host], AgentVerb("prep", ("apply",), APPLY_S, given))
 
     return run_parallel(apply, {host: host for host, wanted in steps.items() if wanted})

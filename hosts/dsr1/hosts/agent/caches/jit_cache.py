@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
+from dsr1.hosts.protocol.caches import HostPack, MergeCounts
 
 KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
 MOST_BYTES = 4 * 2**30
@@ -28,19 +29,14 @@ class CacheError(Exception):
     """A root, a key or a pack that can't be used; the message says which and why."""
 
 
-def list_caches(root: Path) -> list[dict[str, object]]:
-    """Every key with its files, bytes, what it holds (a digest of names and sizes), and when it was
-    last added to."""
+def list_caches(root: Path) -> list[HostPack]:
     if not root.is_dir():
         return []
-    return [
-        _describe(folder)
-        for folder in sorted(_own(root).iterdir())
-        if KEY.match(folder.name) and folder.is_dir()
-    ]
+    folders = (folder for folder in sorted(_own(root).iterdir()) if KEY.match(folder.name))
+    return [_describe(folder) for folder in folders if folder.is_dir()]
 
 
-def open_cache(root: Path, key: str) -> dict[str, object]:
+def open_cache(root: Path, key: str) -> HostPack:
     """Make the key's folder, for us alone, unless it is there; what it holds."""
     folder = _folder(root, key)
     _make(root)
@@ -48,16 +44,13 @@ def open_cache(root: Path, key: str) -> dict[str, object]:
     return _describe(folder)
 
 
-def _describe(folder: Path) -> dict[str, object]:
+def _describe(folder: Path) -> HostPack:
     files = [(name, path.stat()) for name, path in _files(folder)]
     listed = "".join(f"{name}\0{status.st_size}\0" for name, status in files)
-    return {
-        "key": folder.name,
-        "files": len(files),
-        "bytes": sum(status.st_size for _, status in files),
-        "digest": hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()[:16],
-        "changed": max((status.st_mtime for _, status in files), default=folder.stat().st_mtime),
-    }
+    size = sum(status.st_size for _, status in files)
+    digest = hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()[:16]
+    changed = max((status.st_mtime for _, status in files), default=folder.stat().st_mtime)
+    return HostPack(folder.name, len(files), size, digest, changed)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -86,8 +79,8 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def unpack(root: Path, key: str, sha256: str, data: bytes) -> dict[str, int]:
-    """Add what the key's cache lacks. Counts of files added, and kept as they were."""
+def unpack(root: Path, key: str, sha256: str, data: bytes) -> MergeCounts:
+    """Add what the key's cache lacks."""
     if hashlib.sha256(data).hexdigest() != sha256:
         raise CacheError(f"{key}: what arrived is not what was sent (sha256 differs)")
     folder = _folder(root, key)
@@ -137,7 +130,7 @@ def _as_built_now(draft: Path, now_ns: int) -> None:
         os.utime(path, ns=(now_ns, now_ns))
 
 
-def _merge(draft: Path, folder: Path) -> dict[str, int]:
+def _merge(draft: Path, folder: Path) -> MergeCounts:
     added = kept = 0
     for name, path in _files(draft):
         target = folder / name
@@ -147,7 +140,7 @@ def _merge(draft: Path, folder: Path) -> dict[str, int]:
             added += 1
         except FileExistsError:
             kept += 1
-    return {"added": added, "kept": kept}
+    return MergeCounts(added, kept)
 
 
 def drop(root: Path, keys: list[str]) -> list[str]:

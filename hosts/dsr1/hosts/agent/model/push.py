@@ -52,7 +52,7 @@ def receive_files(order: PushOrder, context: JobContext, server: RelayServer) ->
         store = ModelStore(reply.files)
         tls = make_context(ssl.PROTOCOL_TLS_CLIENT, order.secrets)
         receiver = Receiver(folder, work, store, Upstreams(reply.ahead, tls, order.patience_s))
-        receiver.take_there()
+        receiver.adopt_existing()
         before = store.have()
         refuse_without_room(folder, store.total - before)
         meter.total, meter.doing, meter.measure = store.total, "receiving", store.have

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 STREAMS = 4
-REST_S, PAUSE_S = 20.0, 0.5
+LONG_PAUSE_S, PAUSE_S = 20.0, 0.5
 Address = tuple[str, int]
 
 
@@ -36,10 +36,10 @@ class Upstreams:
         self, addresses: Sequence[Address], context: ssl.SSLContext, patience_s: float
     ) -> None:
         self._addresses, self._context, self._patience_s = addresses, context, patience_s
-        self._rested = dict.fromkeys(addresses, 0.0)
+        self._paused_until = dict.fromkeys(addresses, 0.0)
         self._last = time.monotonic()
 
-    def fed(self) -> None:
+    def progressed(self) -> None:
         """Something came."""
         self._last = time.monotonic()
 
@@ -53,19 +53,19 @@ class Upstreams:
                     f"none of the {count} hosts ahead has sent anything for {self._patience_s:g} s"
                 )
                 raise JobRefused("work", why)
-            address = next((one for one in self._addresses if self._rested[one] <= now), None)
+            address = next((one for one in self._addresses if self._paused_until[one] <= now), None)
             if address is None:
                 time.sleep(PAUSE_S)
                 continue
             try:
                 return address, RelayConnection(*address, self._context)
             except OSError:
-                self.rest(address)
+                self.pause(address)
 
-    def rest(self, address: Address) -> None:
+    def pause(self, address: Address) -> None:
         """The source too, but not for long: there is none behind it."""
-        rest_s = PAUSE_S if address == self._addresses[-1] else REST_S
-        self._rested[address] = time.monotonic() + rest_s
+        rest_s = PAUSE_S if address == self._addresses[-1] else LONG_PAUSE_S
+        self._paused_until[address] = time.monotonic() + rest_s
 
 
 class UpstreamConnection:
@@ -79,9 +79,9 @@ class UpstreamConnection:
         self._open = self._open or self._upstreams.connect()
         return self._open[1]
 
-    def lose(self) -> None:
+    def drop(self) -> None:
         if self._open:
-            self._upstreams.rest(self._open[0])
+            self._upstreams.pause(self._open[0])
         self.close()
 
     def close(self) -> None:
@@ -98,11 +98,11 @@ class Receiver:
         self._left = list(range(len(store.items)))[::-1]
         self._taking = threading.Lock()
 
-    def take_there(self) -> None:
+    def adopt_existing(self) -> None:
         """What is there already, whole or in part, is in store."""
         for index, item in enumerate(self._store.items):
             final, part = self._folder / item.name, self._part(item)
-            if _may_be(final, item):
+            if _has_its_size(final, item):
                 self._store.put(index, final, item.size)
             elif part.exists() and part.stat().st_size <= item.size:
                 self._store.put(index, part, part.stat().st_size)
@@ -133,7 +133,7 @@ class Receiver:
             except (OSError, ValueError) as error:
                 if _is_of_the_disk(error):
                     raise
-                connection.lose()
+                connection.drop()
 
     def _next(self) -> int | None:
         with self._taking:
@@ -143,10 +143,10 @@ class Receiver:
         """Twice at most: what was there of a former push may have been spoilt."""
         item = self._store.items[index]
         final = self._folder / item.name
-        if _may_be(final, item) and self._is_it(index, item, final, line):
+        if _has_its_size(final, item) and self._matches(index, item, final, line):
             return
         for _ in range(2):
-            digest, wanted = self._carry(index, item, line), line.hash(index)
+            digest, wanted = self._download(index, item, line), line.hash(index)
             if digest == wanted:
                 self._keep(index, item, final, digest)
                 return
@@ -155,7 +155,7 @@ class Receiver:
         why = f"came twice with the hash {digest}, and {wanted} is the source's, or its record's"
         raise JobRefused("work", f"{item.name}: {why}")
 
-    def _is_it(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
+    def _matches(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
         """By its time, as rsync judges; else by its hash: it may have been copied by other
         means."""
         wanted = line.hash(index)
@@ -168,7 +168,7 @@ class Receiver:
         self._store.put_hash(index, wanted)
         return True
 
-    def _carry(self, index: int, item: StoreFile, line: RelayConnection) -> str:
+    def _download(self, index: int, item: StoreFile, line: RelayConnection) -> str:
         """The rest of the part, hashed on its way; gives the hash of all of it."""
         part = self._part(item)
         part.touch()
@@ -176,7 +176,7 @@ class Receiver:
         digest = _hash_so_far(part)
         with part.open("ab", buffering=0) as file:
             for data in line.file(index, offset, item.size):
-                self._upstreams.fed()
+                self._upstreams.progressed()
                 _write_all(file.fileno(), data, part)
                 digest.update(data)
                 offset += len(data)
@@ -192,7 +192,7 @@ class Receiver:
         self._store.put_hash(index, digest)
 
 
-def _may_be(final: Path, item: StoreFile) -> bool:
+def _has_its_size(final: Path, item: StoreFile) -> bool:
     return final.is_file() and final.stat().st_size == item.size
 
 

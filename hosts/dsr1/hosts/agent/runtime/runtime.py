@@ -16,7 +16,7 @@ from typing import Any
 from dsr1.hosts.agent.network.ports import open_folder
 from dsr1.hosts.agent.process.bounded_child import is_abandoned, start_bounded, wait_bounded
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.plain import from_plain, parse_json, render_json
+from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
 from dsr1.hosts.protocol.runtime import CommandLine, CommandVerdict, RuntimeAnswer, RuntimeQuestion
 
 MODULES_FROM = str(Path(__file__).parents[4])  # the bundle, or the folder of the sources
@@ -110,7 +110,7 @@ class AnswerCache:
 
     def _write(self) -> None:
         newest = dict([*self._accepted.items()][-MOST_KEPT:])
-        write_file(self._file, render_json(KeptAnswers(self.knowledge, newest)))
+        write_file(self._file, to_json(KeptAnswers(self.knowledge, newest)))
         by_age = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
         for old in by_age[:-MOST_FILES]:
             old.unlink(missing_ok=True)
@@ -179,7 +179,7 @@ def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
     """Its answers until it ended; `problem` says why these aren't all."""
     env = {**dict(question.commands[0].env if question.commands else ()), **OFFLINE}
     argv = (*question.python, "-c", CHILD)
-    with start_bounded(argv, env, render_json(question)) as child:
+    with start_bounded(argv, env, to_json(question)) as child:
         (ended,) = wait_bounded([child], question.timeout_s, is_abandoned)
         if not ended:
             return collect(child.lines(), f"no answer in {question.timeout_s:.0f} s")
