@@ -104,16 +104,17 @@ def without_token(token: str | None, text: str) -> str:
 
 def _fetch_all(order: FetchOrder, hub: HubClient, meter: Meter) -> FetchResult:
     """All are listed, and the room for all is checked, before the first byte comes."""
+    to = Path(order.to)
     listings = [hub.listing(repo, order.revision) for repo in order.repos]
-    folders = [Path(order.to) / listing.repo.partition("/")[2] for listing in listings]
-    plans = [list(_plan(hub, *pair)) for pair in zip(listings, folders)]  # noqa: B905
-    everything = [one for plan in plans for one in plan]
+    folders = {to / listing.repo.partition("/")[2]: listing for listing in listings}
+    plans = {folder: list(_plan(hub, listing, folder)) for folder, listing in folders.items()}
     meter.total, meter.doing = sum(listing.size for listing in listings), "fetching"
-    meter.measure = lambda: sum(one.done for one in everything)
-    refuse_without_room(Path(order.to), meter.total - meter.measure())
-    for plan, folder in zip(plans, folders):  # noqa: B905
-        _fetch_one(plan, folder, partial(_download, hub.headers(), order.patience_s))
-    return FetchResult({str(folder): listing.commit for folder, listing in zip(folders, listings)})  # noqa: B905
+    meter.measure = lambda: sum(one.done for plan in plans.values() for one in plan)
+    refuse_without_room(to, meter.total - meter.measure())
+    download = partial(_download, hub.headers(), order.patience_s)
+    for folder, plan in plans.items():
+        _fetch_one(plan, folder, download)
+    return FetchResult({str(folder): listing.commit for folder, listing in folders.items()})
 
 
 def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Download]:

@@ -76,11 +76,10 @@ class RelayServer:
             secure.makefile("rb") as lines,
         ):
             for index, offset in _requests(lines):
-                (
+                if offset == HASH:
                     send_hash(secure, store, index)
-                    if offset == HASH
-                    else send_file(secure, store, index, offset)
-                )
+                else:
+                    send_file(secure, store, index, offset)
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -27,7 +27,7 @@ def fabric_job(order: FabricOrder, context: JobContext) -> FabricResult:
         reports = [from_plain(RankReport, line) for rank in ranks for line in rank.lines()]
         errors = [
             _why(rank, ended)
-            for rank, ended in zip(ranks, over)  # noqa: B905
+            for rank, ended in zip(ranks, over, strict=True)
             if not ended or rank.process.returncode
         ]
     return FabricResult(tuple(reports), tuple(errors))

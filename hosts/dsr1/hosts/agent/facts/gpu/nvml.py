@@ -113,7 +113,7 @@ class NvmlReader:
 
 def ask_nvml() -> Iterator[FactValue]:
     """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what
-    was value before."""
+    was read before."""
     nvml = _binding()
     nvml.nvmlInit()
     count = nvml.nvmlDeviceGetCount()

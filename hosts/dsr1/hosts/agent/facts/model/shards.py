@@ -44,7 +44,7 @@ def list_model_files(folder: Path) -> dict[str, ModelFile]:
     names = sorted(listed | set(index))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         read = pool.map(lambda name: _read(folder, name, index.get(name, ())), names)
-        files = dict(zip(names, read))  # noqa: B905
+        files = dict(zip(names, read, strict=True))
     return files | ({INDEX: ModelFile(problem=problem)} if problem else {})
 
 
