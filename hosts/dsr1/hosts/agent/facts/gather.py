@@ -26,28 +26,28 @@ NOTHING = FactsRequest()
 MODEL_S = 30.0
 
 
-def gather_facts(ask: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
+def gather_facts(request: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
     """What may hang begins first, in children with a time limit, and is waited for last."""
     slow = [
-        *growth_readers(root, ask.sample_s),
+        *growth_readers(root, request.sample_s),
         *gpu_readers(root),
         *log_readers(root),
         *command_readers(),
-        *disk_readers(root, ask.folders),
-        *resolver_readers(ask),
+        *disk_readers(root, request.folders),
+        *resolver_readers(request),
         *library_readers(),
-        *aside(model_readers(ask.model, root), MODEL_S),
+        *aside(model_readers(request.model, root), MODEL_S),
     ]
     quick = (
         system_readers(root),
         limit_readers(root),
-        network_readers(root, ask),
+        network_readers(root, request),
         netdev_readers(root),
         pci_readers(root),
         acs_readers(root),
         nvidia_readers(root),
         infiniband_readers(root),
-        software_readers(ask.pins),
+        software_readers(request.pins),
         cache_readers(),
     )
     return observe(chain(*quick)) | observe(slow)

@@ -26,25 +26,27 @@ def parse_listening(text: str) -> list[tuple[int, int]]:
     return [(int(row[1].rpartition(":")[2], 16), int(row[7])) for row in rows if row[3] == LISTEN]
 
 
-def network_readers(root: Path, ask: FactsRequest) -> Iterator[Reader]:
+def network_readers(root: Path, request: FactsRequest) -> Iterator[Reader]:
     net, settings = root / "proc/net", root / "proc/sys/net/ipv4"
-    yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, ask.ports)
+    yield "net.listening", f"{net}/tcp, tcp6", lambda: _listening(net, request.ports)
     outgoing, lowest = settings / "ip_local_port_range", settings / "ip_unprivileged_port_start"
     yield "net.ephemeral", str(settings), lambda: [*parse_range(read(outgoing))]
     yield "net.reserved", str(settings), lambda: _reserved(settings / "ip_local_reserved_ports")
     yield "net.unprivileged", str(settings), lambda: read_int(lowest)
 
 
-def resolver_readers(ask: FactsRequest) -> list[Reader]:
+def resolver_readers(request: FactsRequest) -> list[Reader]:
     """They begin here: a name server that is gone makes each name wait for it."""
-    source = f"route to {ask.leader or 'no leader'}"
-    readers = aside([("net.control", source, lambda: control(ask.leader))], RESOLVE_S)
-    if ask.peers:
-        names = begin_in_child(lambda: resolve(ask.peers), RESOLVE_S)
-        readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(ask.peers, names())))
-    if ask.etcd:
-        health = begin_in_child(lambda: map(etcd_problem, ask.etcd), ETCD_S * (len(ask.etcd) + 1))
-        readers.append(("net.etcd", "GET /health", lambda: _by_name(ask.etcd, health())))
+    source = f"route to {request.leader or 'no leader'}"
+    readers = aside([("net.control", source, lambda: control(request.leader))], RESOLVE_S)
+    if request.peers:
+        names = begin_in_child(lambda: resolve(request.peers), RESOLVE_S)
+        readers.append(("net.resolved", "getaddrinfo", lambda: _by_name(request.peers, names())))
+    if request.etcd:
+        health = begin_in_child(
+            lambda: map(etcd_problem, request.etcd), ETCD_S * (len(request.etcd) + 1)
+        )
+        readers.append(("net.etcd", "GET /health", lambda: _by_name(request.etcd, health())))
     return readers
 
 

@@ -1,5 +1,5 @@
-"""What NVML knows of the GPUs. Runs in a child (see children.py): a call into a sick driver may
-never return.
+"""What NVML knows of the GPUs. Runs in a child (see facts/reading/children.py): a call into a sick
+driver may never return.
 
 A call that fails leaves None, and its reason among the object's `problems`: "Not Supported" is no
 health.
