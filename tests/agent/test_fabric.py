@@ -11,7 +11,7 @@ import pytest
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.identity import read_stat
-from dsr1.hosts.protocol.orders import FABRIC, FabricOrder, FabricResult
+from dsr1.hosts.protocol.jobs.orders import FABRIC, FabricOrder, FabricResult
 from dsr1.hosts.transport.local import LocalTransport
 
 ORDER = FabricOrder(

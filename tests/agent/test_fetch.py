@@ -16,7 +16,7 @@ from tests.unit.hosts.agent.model.test_model import FIRST, SECOND, make_model
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.identity import is_alive, start_time
-from dsr1.hosts.protocol.job import JobProgress
+from dsr1.hosts.protocol.jobs.messages import JobProgress
 from dsr1.launcher.model.fetch import FetchRequest, fetch_model
 from dsr1.launcher.model.verify import verify_model
 

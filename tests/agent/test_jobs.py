@@ -11,8 +11,8 @@ import pytest
 from tests.unit.hosts.agent.model.test_model import FIRST, make_model
 
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.protocol.job import JobProgress, render_order
-from dsr1.hosts.protocol.orders import VERIFY, VerifyOrder
+from dsr1.hosts.protocol.jobs.messages import JobProgress, render_order
+from dsr1.hosts.protocol.jobs.orders import VERIFY, VerifyOrder
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.launcher.model.verify import verify_model

@@ -18,8 +18,8 @@ from dsr1.hosts.agent.model.push import hash_all
 from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import FRAME, RelayConnection, RelayServer, make_context
 from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
-from dsr1.hosts.protocol.job import JobRefused
-from dsr1.hosts.protocol.orders import PushReply, StoreFile
+from dsr1.hosts.protocol.jobs.messages import JobRefused
+from dsr1.hosts.protocol.jobs.orders import PushReply, StoreFile
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.commands.certificates import make_secrets
 

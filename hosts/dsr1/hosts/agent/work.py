@@ -12,9 +12,9 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from dsr1.hosts.protocol.job import JobFunction, run_job_function
-from dsr1.hosts.protocol.lines import BLOCK, split_lines
-from dsr1.hosts.protocol.orders import FABRIC, FETCH, PUSH, VERIFY, Job
+from dsr1.hosts.protocol.jobs.messages import JobFunction, run_job_function
+from dsr1.hosts.protocol.jobs.orders import FABRIC, FETCH, PUSH, VERIFY, Job
+from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
 from dsr1.hosts.protocol.plain import parse_json
 
 JOBS: dict[str, tuple[Job[Any, Any], str, str]] = {
@@ -33,7 +33,7 @@ def run_named_job(name: str) -> int:
         raise LookupError(f"no job is called {name!r}")
     job, module, function = JOBS[name]
     # Unbuffered: a thread that waits in sys.stdin at its end kills the interpreter.
-    lines, replies = split_lines(iter(partial(os.read, 0, BLOCK), b"")), SimpleQueue[bytes]()
+    lines, replies = split_lines(iter(partial(os.read, 0, STREAM_BLOCK), b"")), SimpleQueue[bytes]()
     order = parse_json(job.order, next(lines))
     threading.Thread(target=_read_on, args=(lines, replies), daemon=True).start()
     run_job_function(_load(module, function), order, replies)

@@ -31,8 +31,8 @@ from dsr1.hosts.hub.listing import (
     client_error,
     first_line,
 )
-from dsr1.hosts.protocol.job import JobContext, JobRefused, Meter
-from dsr1.hosts.protocol.orders import FetchOrder, FetchResult
+from dsr1.hosts.protocol.jobs.messages import JobContext, JobRefused, Meter
+from dsr1.hosts.protocol.jobs.orders import FetchOrder, FetchResult
 
 AT_ONCE = 8
 LONGEST_PAUSE_S = 30.0

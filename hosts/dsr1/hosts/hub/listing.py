@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.store import is_safe_name
-from dsr1.hosts.protocol.job import JobRefused
+from dsr1.hosts.protocol.jobs.messages import JobRefused
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from dsr1.hosts.protocol.plain import from_plain
-from dsr1.hosts.protocol.reasons import reason_of
 
 FactValue = None | bool | int | float | str | list["FactValue"] | dict[str, "FactValue"]
 
@@ -57,3 +56,8 @@ def to_plain(facts: Facts) -> dict[str, dict[str, FactValue]]:
 def from_wire(plain: object) -> dict[str, Fact]:
     """ValueError: these are no facts."""
     return from_plain(dict[str, Fact], plain, "facts")
+
+
+def reason_of(error: BaseException) -> str:
+    """Of an OSError its reason alone: the file or address is named beside it. Never empty."""
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
-from dsr1.hosts.protocol.job import JobProgress, JobRefused
-from dsr1.hosts.protocol.orders import Job, OrderT, PushMessage, ResultT
+from dsr1.hosts.protocol.jobs.messages import JobProgress, JobRefused
+from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, ResultT
 from dsr1.hosts.transport.base import Transport
 
 KINDS: Mapping[str, type[Dsr1Error]] = {

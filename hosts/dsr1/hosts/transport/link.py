@@ -7,7 +7,7 @@ from typing import Protocol
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_event, render_command
 from dsr1.hosts.protocol.commands import AgentCommand
-from dsr1.hosts.protocol.lines import BLOCK, split_lines
+from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
 
 
 class ByteStream(Protocol):
@@ -45,7 +45,7 @@ class StreamLink:
 
     def _receive(self) -> bytes:
         try:
-            return bytes(self._stream.recv(BLOCK))
+            return bytes(self._stream.recv(STREAM_BLOCK))
         except OSError:
             return b""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.lines import BLOCK, split_lines
+from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import bundle_name, render_bundle
 from dsr1.hosts.transport.connection import SshHost
@@ -104,7 +104,9 @@ class ShellTransport(Transport):
         channel = self._shells[host].open(self._argv(("job", job)))
         channel.settimeout(SILENT_S)
         with contextlib.closing(channel):
-            yield JobStream(channel.sendall, split_lines(iter(partial(channel.recv, BLOCK), b"")))
+            yield JobStream(
+                channel.sendall, split_lines(iter(partial(channel.recv, STREAM_BLOCK), b""))
+            )
 
     def close(self) -> None:
         for shell in self._shells.values():
@@ -137,7 +139,7 @@ def _blocks(channel: CommandChannel, follow: Callable[[], bool]) -> Iterator[byt
             channel.shutdown_write()
             following = False
         try:
-            data = channel.recv(BLOCK)
+            data = channel.recv(STREAM_BLOCK)
         except TimeoutError:
             continue
         if not data:

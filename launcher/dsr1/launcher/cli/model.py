@@ -129,7 +129,7 @@ def push(
     Its bytes leave the source once, which may be a file system that all share.
     """
     from dsr1.hosts.errors import Dsr1Error
-    from dsr1.hosts.protocol.job import render_size
+    from dsr1.hosts.protocol.jobs.messages import render_size
     from dsr1.hosts.transport.jobs import raise_worst
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model.push import make_push_request, push_model

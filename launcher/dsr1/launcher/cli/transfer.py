@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dsr1.hosts.protocol import job
+from dsr1.hosts.protocol.jobs import messages as job
 from dsr1.hosts.transport.jobs import OnJobProgress
 
 EVERY_S = 10.0

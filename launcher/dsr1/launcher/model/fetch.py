@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.hub.listing import is_repository
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.orders import FETCH, FetchOrder
+from dsr1.hosts.protocol.jobs.orders import FETCH, FetchOrder
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.jobs import OnJobProgress, raise_worst, run_job_on_all
 

@@ -13,8 +13,8 @@ from functools import partial
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.job import JobProgress
-from dsr1.hosts.protocol.orders import (
+from dsr1.hosts.protocol.jobs.messages import JobProgress
+from dsr1.hosts.protocol.jobs.orders import (
     PUSH,
     VERIFY,
     PushMessage,

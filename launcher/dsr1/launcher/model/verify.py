@@ -9,7 +9,7 @@ from dsr1.env.findings import unreached
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.orders import VERIFY, VerifyOrder, VerifyResult
+from dsr1.hosts.protocol.jobs.orders import VERIFY, VerifyOrder, VerifyResult
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.jobs import JobResults, OnJobProgress, run_job_on_all
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.orders import FabricResult, RankReport
+from dsr1.hosts.protocol.jobs.orders import FabricResult, RankReport
 from dsr1.hosts.transport.jobs import JobResults
 
 CHECK = "net.fabric"

@@ -7,8 +7,8 @@ from dataclasses import replace
 from dsr1.env.node import control_plane
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.job import JobProgress
-from dsr1.hosts.protocol.orders import FABRIC, FabricOrder
+from dsr1.hosts.protocol.jobs.messages import JobProgress
+from dsr1.hosts.protocol.jobs.orders import FABRIC, FabricOrder
 from dsr1.hosts.protocol.process import Process, Variable
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts

@@ -10,7 +10,7 @@ import pytest
 from dsr1.hosts.agent.network.fabric_rank import rounds, wait_for
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.orders import FabricResult, RankReport
+from dsr1.hosts.protocol.jobs.orders import FabricResult, RankReport
 from dsr1.hosts.transport.jobs import JobResults
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.fabric_report import (

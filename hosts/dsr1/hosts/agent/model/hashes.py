@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dsr1.hosts.protocol.job import Meter
+from dsr1.hosts.protocol.jobs.messages import Meter
 
 BLOCK = 4 << 20
 

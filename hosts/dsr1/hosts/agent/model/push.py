@@ -17,8 +17,8 @@ from dsr1.hosts.agent.model.receive import Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import RelayServer, make_context
 from dsr1.hosts.agent.model.staging import refuse_without_room, staging_folder
 from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
-from dsr1.hosts.protocol.job import JobContext, JobRefused, Meter
-from dsr1.hosts.protocol.orders import PushMessage, PushOrder, PushResult
+from dsr1.hosts.protocol.jobs.messages import JobContext, JobRefused, Meter
+from dsr1.hosts.protocol.jobs.orders import PushMessage, PushOrder, PushResult
 
 HASHING = 4
 

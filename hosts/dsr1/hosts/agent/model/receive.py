@@ -17,8 +17,8 @@ from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.relay import RelayConnection
 from dsr1.hosts.agent.model.staging import adopt_partial, partial_file
 from dsr1.hosts.agent.model.store import ModelStore
-from dsr1.hosts.protocol.job import JobRefused, Meter
-from dsr1.hosts.protocol.orders import StoreFile
+from dsr1.hosts.protocol.jobs.messages import JobRefused, Meter
+from dsr1.hosts.protocol.jobs.orders import StoreFile
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.model.shards import WORK
 from dsr1.hosts.agent.facts.reading.mounts import free_bytes, nearest
-from dsr1.hosts.protocol.job import JobRefused, render_size
+from dsr1.hosts.protocol.jobs.messages import JobRefused, render_size
 
 SPARE = 1.01  # of what is wanted: directories and the file system's own tables want some, too
 

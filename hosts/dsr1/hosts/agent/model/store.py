@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.protocol.job import JobRefused
-from dsr1.hosts.protocol.orders import StoreFile
+from dsr1.hosts.protocol.jobs.messages import JobRefused
+from dsr1.hosts.protocol.jobs.orders import StoreFile
 
 LARGE = 64 << 20
 

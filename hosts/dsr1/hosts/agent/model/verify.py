@@ -9,8 +9,8 @@ from dsr1.hosts.agent.facts.model.folder import model_readers
 from dsr1.hosts.agent.facts.model.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_files
 from dsr1.hosts.protocol.fact import Fact, FactValue, Reader, observe
-from dsr1.hosts.protocol.job import JobContext, Meter
-from dsr1.hosts.protocol.orders import VerifyOrder, VerifyResult
+from dsr1.hosts.protocol.jobs.messages import JobContext, Meter
+from dsr1.hosts.protocol.jobs.orders import VerifyOrder, VerifyResult
 
 ROOT = Path("/")
 

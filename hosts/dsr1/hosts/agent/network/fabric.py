@@ -12,8 +12,8 @@ from dsr1.hosts.agent.process.bounded_child import (
     start_bounded,
     wait_bounded,
 )
-from dsr1.hosts.protocol.job import JobContext
-from dsr1.hosts.protocol.orders import FabricOrder, FabricResult, RankReport
+from dsr1.hosts.protocol.jobs.messages import JobContext
+from dsr1.hosts.protocol.jobs.orders import FabricOrder, FabricResult, RankReport
 from dsr1.hosts.protocol.plain import from_plain
 
 

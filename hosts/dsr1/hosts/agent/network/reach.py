@@ -10,8 +10,8 @@ import struct
 import time
 from collections.abc import Iterator
 
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion, ReachResult
-from dsr1.hosts.protocol.reasons import reason_of
 
 AGAIN_S = 0.1
 AT_ONCE = struct.pack(

@@ -16,6 +16,7 @@ from dsr1.hosts.agent.prep.files import (
     write_whole,
 )
 from dsr1.hosts.agent.prep.journal import JournalStore, PrepBusy
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     CommandStep,
     EditRecord,
@@ -26,7 +27,6 @@ from dsr1.hosts.protocol.prep import (
     Sysctl,
     outcome_of,
 )
-from dsr1.hosts.protocol.reasons import reason_of
 
 ROOT = Path("/")
 

@@ -21,6 +21,7 @@ from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import to_text
 from dsr1.hosts.agent.prep.journal import JournalStore
 from dsr1.hosts.protocol.adapters import has_dma_buf
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     Driver,
     FileState,
@@ -31,7 +32,6 @@ from dsr1.hosts.protocol.prep import (
     Session,
     SystemdUnit,
 )
-from dsr1.hosts.protocol.reasons import reason_of
 
 ROOT = Path("/")
 MELLANOX, GPU_CLASSES, NET_CLASSES = "0x15b3", ("0x0300", "0x0302"), ("0x0200", "0x0207")

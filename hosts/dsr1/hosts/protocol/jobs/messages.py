@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from dsr1.hosts.protocol.orders import Job, OrderT, PushMessage, PushReply, ResultT
+from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, PushReply, ResultT
 from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
-from dsr1.hosts.protocol.reasons import reason_of
 
 TICK_S, LAST_LINES = 0.5, 3
 
