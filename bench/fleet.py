@@ -137,7 +137,7 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
         seconds = time.monotonic() - began
     finally:
         done.set()
-        run_parallel(transport.end, {host: host for host in hosts})
+        run_parallel(transport.stop, {host: host for host in hosts})
         transport.close()
     total, size = sum(counts.values()), sum(sizes.values()) / MIB
     lost = lines * len(hosts) - total

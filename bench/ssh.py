@@ -74,7 +74,7 @@ def dsr1_looks(hosts: Sequence[str]) -> None:
     from dsr1.hosts.transport.ssh import SshTransport
 
     transport = SshTransport(parse_hosts(",".join(hosts)), "bench", str(PYTHON))
-    all_at_once(lambda host: transport.see(host, ""), hosts)
+    all_at_once(lambda host: transport.introduce(host, ""), hosts)
     transport.close()
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from dsr1.hosts.agent.facts.infiniband import infiniband_readers
-from dsr1.hosts.agent.facts.netdevs import netdev_readers
-from dsr1.hosts.agent.facts.pci import pci_readers
+from dsr1.hosts.agent.facts.fabric.adapters import infiniband_readers
+from dsr1.hosts.agent.facts.fabric.interfaces import netdev_readers
+from dsr1.hosts.agent.facts.fabric.pci import pci_readers
 from dsr1.hosts.protocol.fact import Fact, FactValue, observe
 
 PLATFORMS = Path(__file__).parent / "data" / "platforms"

@@ -15,7 +15,8 @@ from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone
 from dsr1.hosts.protocol.identity import read_stat
 from dsr1.hosts.protocol.process import HostPlan, Process
-from dsr1.hosts.transport.local import LocalLink, LocalTransport
+from dsr1.hosts.transport.link import StreamLink
+from dsr1.hosts.transport.local import LocalTransport
 
 PATIENCE_S = 20.0
 Kind = TypeVar("Kind", bound=Event)
@@ -24,7 +25,7 @@ Kind = TypeVar("Kind", bound=Event)
 class Talk:
     """A connection whose events can be awaited for a bounded time."""
 
-    def __init__(self, link: LocalLink) -> None:
+    def __init__(self, link: StreamLink) -> None:
         self.link = link
         self.seen: list[Event] = []
         self.last = 0
@@ -83,10 +84,10 @@ class Lab:
         return talk
 
     def end(self, host: str = "h") -> Gone:
-        return self.transport.end(host)
+        return self.transport.stop(host)
 
     def close(self) -> None:
-        left = [self.transport.end(host).left for host in self._hosts]
+        left = [self.transport.stop(host).left for host in self._hosts]
         for talk in self._talks:
             talk.close()
         assert not any(left), left

@@ -167,7 +167,7 @@ def test_end_works_from_the_records_of_a_killed_agent(
     mains = [talk.until(Spawned).pid for _ in "ab"]
     others = [read_pid(lab.folder / "h" / name, eventually) for name in ("inside", "away")]
     kill_agent(lab, lives, eventually)
-    seen = lab.transport.look("h")
+    seen = lab.transport.inspect("h")
     assert seen.agent == "dead"
     assert [(process.name, process.state) for process in seen.processes] == [
         ("a", "running"),
@@ -175,7 +175,7 @@ def test_end_works_from_the_records_of_a_killed_agent(
     ]
     assert lab.end() == Gone(("a", "b"))
     assert not any(map(lives, mains + others))
-    assert {process.state for process in lab.transport.look("h").processes} == {"gone"}
+    assert {process.state for process in lab.transport.inspect("h").processes} == {"gone"}
 
 
 DEAF_AWAY = "sh -c 'trap \"\" TERM; echo $$ > away; while :; do sleep 1000; done'"
@@ -194,7 +194,7 @@ def test_a_reused_pid_is_left_alone(lab: "Lab", sh: Make, lives: Alive, eventual
         path.write_text(
             json.dumps({"pid": os.getpid(), "start_time": record[0], "boot_id": record[1]})
         )
-        assert lab.transport.look("h").processes[0].state == "gone"
+        assert lab.transport.inspect("h").processes[0].state == "gone"
         assert lab.end() == Gone(("a",))
 
 

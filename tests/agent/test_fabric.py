@@ -3,6 +3,7 @@ it."""
 
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,20 @@ import pytest
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.identity import read_stat
+from dsr1.hosts.protocol.jobs.orders import FABRIC, FabricOrder, FabricResult
 from dsr1.hosts.transport.local import LocalTransport
 
-ORDER: dict[str, Any] = {
-    "python": [sys.executable],
-    "device": "cpu",
-    "locals": 2,
-    "hosts": 2,
-    "host": 0,
-    "env": {"X": "a b';\n"},
-    "address": "127.0.0.1",
-    "port": 1,
-    "limit_s": 30,
-}
+ORDER = FabricOrder(
+    python=(sys.executable,),
+    device="cpu",
+    local_ranks=2,
+    hosts=2,
+    host=0,
+    env={"X": "a b';\n"},
+    address="127.0.0.1",
+    port=1,
+    limit_s=30,
+)
 
 
 @pytest.fixture
@@ -30,9 +32,9 @@ def local(tmp_path: Path) -> LocalTransport:
     return LocalTransport(tmp_path / "agents", (sys.executable,))
 
 
-def sleeper(pids: Path) -> list[str]:
+def sleeper(pids: Path) -> tuple[str, ...]:
     """In the place of a Python: writes its pid and its child's down, and does nothing for long."""
-    return ["/bin/sh", "-c", f"sleep 600 & echo $$ $! >> {pids}; wait"]
+    return ("/bin/sh", "-c", f"sleep 600 & echo $$ $! >> {pids}; wait")
 
 
 def alive(pids: Path) -> list[int]:
@@ -41,26 +43,24 @@ def alive(pids: Path) -> list[int]:
 
 
 def test_without_torch_every_rank_says_so(local: LocalTransport) -> None:
-    told = local.work("h", "fabric", ORDER, lambda _: None)
-    assert [line["problem"] for line in told["told"]] == [
+    result = local.run_job("h", FABRIC, ORDER, lambda _: None)
+    assert [report.problem for report in result.reports] == [
         "ModuleNotFoundError: No module named 'torch'"
     ] * 2
-    assert told["errors"] == []
+    assert result.errors == ()
 
 
 def test_a_python_that_is_not_there(local: LocalTransport) -> None:
-    told = local.work(
-        "h", "fabric", {**ORDER, "python": ["/none/python"], "locals": 1}, lambda _: None
-    )
-    assert told["told"] == []
-    assert told["errors"][0].startswith("/none/python can't be run")
+    order = replace(ORDER, python=("/none/python",), local_ranks=1)
+    result = local.run_job("h", FABRIC, order, lambda _: None)
+    assert result.reports == ()
+    assert result.errors[0].startswith("/none/python can't be run")
 
 
 def test_what_does_not_end_is_ended(local: LocalTransport, tmp_path: Path) -> None:
-    told = local.work(
-        "h", "fabric", {**ORDER, "python": sleeper(tmp_path / "pids"), "limit_s": 1}, lambda _: None
-    )
-    assert told == {"told": [], "errors": ["it did not end in time"] * 2}
+    order = replace(ORDER, python=sleeper(tmp_path / "pids"), limit_s=1.0)
+    result = local.run_job("h", FABRIC, order, lambda _: None)
+    assert result == FabricResult((), ("it did not end in time",) * 2)
     assert alive(tmp_path / "pids") == []
 
 
@@ -71,7 +71,7 @@ def test_it_ends_with_who_ordered_it(
 
     def order() -> None:
         with pytest.raises(HostError):
-            local.work("h", "fabric", {**ORDER, "python": sleeper(pids)}, lambda _: None)
+            local.run_job("h", FABRIC, replace(ORDER, python=sleeper(pids)), lambda _: None)
         ended.set()
 
     threading.Thread(target=order, daemon=True).start()

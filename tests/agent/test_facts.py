@@ -33,7 +33,7 @@ def test_a_sick_nvml_takes_nothing_else_with_it(
 ) -> None:
     (tmp_path / "pynvml.py").write_text(NVMLS[nvml])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    facts = LocalTransport(tmp_path / "hosts", (sys.executable,)).facts(
+    facts = LocalTransport(tmp_path / "hosts", (sys.executable,)).gather_facts(
         "h", FactsRequest(ports=(8000,), folders=("/tmp",))
     )
     assert facts["gpu.devices"].value is None

@@ -16,7 +16,7 @@ from tests.unit.hosts.agent.model.test_model import FIRST, SECOND, make_model
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.identity import is_alive, start_time
-from dsr1.hosts.protocol.job import JobProgress
+from dsr1.hosts.protocol.jobs.messages import JobProgress
 from dsr1.launcher.model.fetch import FetchRequest, fetch_model
 from dsr1.launcher.model.verify import verify_model
 
@@ -153,9 +153,9 @@ def test_the_token_is_used_and_never_told(hub: Hub, tmp_path: Path) -> None:
     [
         ("nobody/nothing", None, InputError, "has no such repository"),
         (REPO, "v9", InputError, "has no revision 'v9'"),
-        ("';id/x", None, InputError, "is no repository"),
-        ("a/b/c", None, InputError, "is no repository"),
-        ("../x", None, InputError, "is no repository"),
+        ("';id/x", None, InputError, "is not the name of a repository"),
+        ("a/b/c", None, InputError, "is not the name of a repository"),
+        ("../x", None, InputError, "is not the name of a repository"),
     ],
 )
 def test_what_is_not_there(
@@ -171,8 +171,8 @@ def test_what_is_not_there(
     ("repos", "to", "said"),
     [
         (("a/b", "c/b"), "/m", "two of a/b, c/b would come into one folder"),
-        (("a/b",), "", "--to '': wanted is a path from the root"),
-        (("a/b",), "m", "--to 'm': wanted is a path from the root"),
+        (("a/b",), "", "--to '': must be an absolute path"),
+        (("a/b",), "m", "--to 'm': must be an absolute path"),
     ],
 )
 def test_wishes_that_cannot_be_met(repos: tuple[str, ...], to: str, said: str) -> None:
@@ -274,4 +274,4 @@ def _agents(folder: str) -> list[int]:
         except OSError:
             continue
     assert not any(TOKEN in line for line in found.values())
-    return [int(pid) for pid, line in found.items() if "work\0fetch" in line]
+    return [int(pid) for pid, line in found.items() if "job\0fetch" in line]

@@ -70,7 +70,7 @@ def test_a_full_disk(lab: "Lab", sh: Make, lives: Callable[[int], bool]) -> None
 
 
 def test_an_agent_that_finds_no_room(lab: "Lab", sh: Make) -> None:
-    lab.transport.look("h")  # the bundle is there before the disk is full
+    lab.transport.inspect("h")  # the bundle is there before the disk is full
     fill(lab.folder)
     with pytest.raises(Exception, match="No space left"):
         lab.start(sh("a", "exec sleep 1000"))

@@ -4,14 +4,15 @@ import hashlib
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.hosts.agent.model.test_model import FIRST, make_model
 
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.protocol.fact import from_wire
-from dsr1.hosts.protocol.job import JobProgress, render_order
+from dsr1.hosts.protocol.jobs.messages import JobProgress, render_order
+from dsr1.hosts.protocol.jobs.orders import VERIFY, VerifyOrder
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.launcher.model.verify import verify_model
@@ -36,7 +37,7 @@ def local(tmp_path: Path) -> LocalTransport:
 
 def test_a_deep_look_hashes_every_file(local: LocalTransport, tmp_path: Path) -> None:
     model = make_model(tmp_path / "R1")
-    told = from_wire(local.work("h", "verify", {"model": str(model), "deep": True}, lambda _: None))
+    told = local.run_job("h", VERIFY, VerifyOrder(str(model), deep=True), lambda _: None).facts
     wanted = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in model.iterdir()}
     assert told["model.hashes"].value == wanted
 
@@ -61,7 +62,7 @@ def test_a_hub_id_that_is_nowhere_fails_here(tmp_path: Path) -> None:
 
 
 def test_no_model_is_wrong_input() -> None:
-    with pytest.raises(InputError, match="wanted is its folder on every host"):
+    with pytest.raises(InputError, match="must be its folder on every host"):
         verify_model("", (), sys.executable, False, silent)
 
 
@@ -70,20 +71,21 @@ def test_a_python_that_is_not_there_is_a_finding() -> None:
     assert (only.check, "/nowhere/python can't be run" in only.seen) == ("host.reach", True)
 
 
-def test_an_agent_that_breaks_off_is_told_by_its_last_words(local: LocalTransport) -> None:
+def test_an_agent_that_breaks_off_is_told_by_its_last_lines(local: LocalTransport) -> None:
     with pytest.raises(
-        HostError, match=r"h: its agent broke off: .*LookupError: no job is called 'nothing'"
+        HostError,
+        match=r"h: its agent ended before its job: .*LookupError: no job is called 'nothing'",
     ):
-        local.work("h", "nothing", {}, lambda _: None)
+        local.run_job("h", replace(VERIFY, name="nothing"), VerifyOrder("", False), lambda _: None)
 
 
 def test_a_job_ends_with_whoever_ordered_it(tmp_path: Path) -> None:
     model = make_endless(tmp_path / "R1")
-    argv = (sys.executable, str(make_bundle(tmp_path / "agents")), "work", "verify")
+    argv = (sys.executable, str(make_bundle(tmp_path / "agents")), "job", "verify")
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(render_order({"model": str(model), "deep": True}))
+        child.stdin.write(render_order(VerifyOrder(str(model), deep=True)))
         child.stdin.flush()
         assert b"progress" in child.stdout.readline()
         child.stdin.close()
@@ -99,6 +101,6 @@ def test_closing_ends_a_job_from_another_thread(local: LocalTransport, tmp_path:
 
     closer = threading.Thread(target=close)
     closer.start()
-    with pytest.raises(HostError, match="broke off"):
-        local.work("h", "verify", {"model": str(model), "deep": True}, lambda _: working.set())
+    with pytest.raises(HostError, match="ended before its job"):
+        local.run_job("h", VERIFY, VerifyOrder(str(model), deep=True), lambda _: working.set())
     closer.join()

@@ -185,7 +185,7 @@ def test_losing_every_reader_changes_nothing(
     talk.send(Spawn(("a",)))
     pid = talk.until(Spawned).pid
     talk.close()
-    state = lab.transport.look("h")
+    state = lab.transport.inspect("h")
     assert state.agent == "alive"
     assert [(process.state, process.pid) for process in state.processes] == [("running", pid)]
     assert lives(pid)
@@ -216,7 +216,7 @@ def test_one_folder_has_one_agent(lab: "Lab", sh: Make) -> None:
     lab.start(sh("a", SLEEP))
     with pytest.raises(HostError, match="already started"):
         lab.transport.start(HostPlan("other", "h", "127.0.0.1", ()))
-    assert lab.transport.look("h").agent == "alive"
+    assert lab.transport.inspect("h").agent == "alive"
 
 
 def test_a_long_folder(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_long_folder(tmp_path: Path) -> None:
         assert next(link.events()).seq == 1
         link.close()
     finally:
-        assert transport.end("h") == Gone(())
+        assert transport.stop("h") == Gone(())
 
 
 def test_only_the_user_may_come_near(lab: "Lab", sh: Make) -> None:
@@ -299,13 +299,13 @@ def test_attach_carries_events_and_commands(lab: "Lab", sh: Make) -> None:
 def test_nonsense_costs_the_connection_only(lab: "Lab", sh: Make) -> None:
     lab.start(sh("a", SLEEP))
     line = lab.attach(0).link
-    line._line.sendall(b'{"command": "Spawn", "processes": 3}\n[]\n')
+    line._stream.sendall(b'{"command": "Spawn", "processes": 3}\n[]\n')
     assert [numbered.seq for numbered in line.events()] in ([], [1])
-    assert lab.transport.look("h").agent == "alive"
+    assert lab.transport.inspect("h").agent == "alive"
 
 
 def test_a_python_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="/no/python is not there"):
+    with pytest.raises(HostError, match="/no/python can't be run"):
         LocalTransport(tmp_path, ("/no/python",)).start(HostPlan("r", "h", "127.0.0.1", ()))
     with pytest.raises(HostError, match="no agent listens"):
         LocalTransport(tmp_path, (sys.executable,)).attach("h", 0)

@@ -7,17 +7,20 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from tests.unit.hosts.agent.model.test_model import HOSTILE
 
-from dsr1.hosts.agent.facts.shards import WORK
+from dsr1.hosts.agent.facts.model.shards import WORK
 from dsr1.hosts.agent.model.push import hash_all
 from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import FRAME, RelayConnection, RelayServer, make_context
-from dsr1.hosts.agent.model.stock import ModelStore, list_folder, parse_items
-from dsr1.hosts.protocol.job import JobRefused
+from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
+from dsr1.hosts.protocol.jobs.messages import JobRefused
+from dsr1.hosts.protocol.jobs.orders import PushReply, StoreFile
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.commands.certificates import make_secrets
 
 HERE = "127.0.0.1"
@@ -81,7 +84,7 @@ def take(
     (folder / WORK).mkdir(parents=True, exist_ok=True)
     context = make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
     receiver = Receiver(folder, folder / WORK, stock, Upstreams(ahead, context, patience_s))
-    receiver.take_there()
+    receiver.adopt_existing()
     return receiver
 
 
@@ -146,7 +149,7 @@ def test_nobody_ahead_is_told(source: Path, tmp_path: Path, secrets: dict[str, s
         secrets,
         patience_s=0.3,
     )
-    with pytest.raises(JobRefused, match="none of the 1 hosts ahead has given anything"):
+    with pytest.raises(JobRefused, match="none of the 1 hosts ahead has sent anything"):
         receiver.run()
     assert contents(tmp_path / "host") == {}
 
@@ -274,7 +277,7 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
         line = RelayConnection(
             HERE, door.getsockname()[1], make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
         )
-        with pytest.raises(OSError, match="another language"):
+        with pytest.raises(OSError, match="frame that is too long"):
             line.hash(0)
         line.close()
         liar.join()
@@ -285,7 +288,7 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
 )
 def test_a_name_that_leads_out_is_refused(name: str) -> None:
     with pytest.raises(JobRefused, match="is not the name of a file"):
-        parse_items([[name, 1, 1]])
+        refuse_unsafe([StoreFile(name, 1, 1)])
 
 
 def test_what_is_no_file_is_not_listed(source: Path) -> None:
@@ -302,8 +305,8 @@ def test_names_are_only_names(tmp_path: Path, secrets: dict[str, str], name: str
     (tmp_path / "source" / name).write_bytes(b"1")
     (tmp_path / "source" / ".hidden").write_bytes(b"2")
     stock, address = offer(tmp_path / "source", secrets)
-    travelled = json.loads(
-        json.dumps([[item.name, item.size, item.changed] for item in stock.items])
-    )
-    take(tmp_path / "host", ModelStore(parse_items(travelled)), [address], secrets).run()
+    travelled = json.loads(json.dumps(asdict(PushReply(tuple(stock.items)))))
+    files = from_plain(PushReply, travelled).files
+    refuse_unsafe(files)
+    take(tmp_path / "host", ModelStore(files), [address], secrets).run()
     assert contents(tmp_path / "host") == {name: b"1"}

@@ -94,18 +94,18 @@ def test_what_it_knows(runtime: Path) -> None:
 def test_refusals_are_told_in_its_own_words(runtime: Path) -> None:
     told = ask_runtime(asking("", "value", "type", "run", "none", text=HOSTILE), runtime / "base")
     words = " ".join(HOSTILE.split("\n"))
-    assert told.said[:3] == (
+    assert told.verdicts[:3] == (
         CommandVerdict("good", "accepted"),
         CommandVerdict("value", "refused", words),
         CommandVerdict("type", "unknown", f"TypeError: {words}"),
     )
-    assert [said.verdict for said in told.said[3:]] == ["unknown", "refused"]
-    assert told.said[4].text.startswith("KeyError: ")
+    assert [said.verdict for said in told.verdicts[3:]] == ["unknown", "refused"]
+    assert told.verdicts[4].text.startswith("KeyError: ")
 
 
 def test_what_argparse_says_is_its_last_word(runtime: Path) -> None:
     question = replace(asking(), commands=(CommandLine("c", "dynamo.vllm", ("--words", HOSTILE)),))
-    (said,) = ask_runtime(question, runtime / "base").said
+    (said,) = ask_runtime(question, runtime / "base").verdicts
     assert said.verdict == "refused"
     assert said.text.startswith("argument --words: invalid choice")
 
@@ -116,7 +116,11 @@ def test_an_answer_is_kept_and_only_what_is_new_is_asked(runtime: Path) -> None:
     assert ask_runtime(asking(""), base) == first
     assert (runtime / "imports").read_text() == "i"
     both = ask_runtime(asking("", "value"), base)
-    assert (both.said[0], both.said[1].verdict, both.problem) == (first.said[0], "refused", "")
+    assert (both.verdicts[0], both.verdicts[1].verdict, both.problem) == (
+        first.verdicts[0],
+        "refused",
+        "",
+    )
     assert (runtime / "imports").read_text() == "ii"
     assert (base.stat().st_mode & 0o777, (base / "runtime").stat().st_mode & 0o777) == (
         0o700,
@@ -127,7 +131,7 @@ def test_an_answer_is_kept_and_only_what_is_new_is_asked(runtime: Path) -> None:
 def test_a_refusal_is_not_kept(runtime: Path) -> None:
     """It may be the host's: without its driver vLLM takes a GPU host for one without."""
     for imports in ("i", "ii"):
-        assert ask_runtime(asking("value"), runtime / "base").said[0].verdict == "refused"
+        assert ask_runtime(asking("value"), runtime / "base").verdicts[0].verdict == "refused"
         assert (runtime / "imports").read_text() == imports
 
 
@@ -138,7 +142,8 @@ def test_another_vllm_in_the_same_place_is_asked_anew(runtime: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"[]", b"\xff", b'{"said": {}, "knowledge": {"vllm": 1}}', b'{"said": 1}']
+    "garbage",
+    [b"", b"[]", b"\xff", b'{"accepted": {}, "knowledge": {"vllm": 1}}', b'{"accepted": 1}'],
 )
 def test_a_spoilt_cache_is_as_good_as_none(runtime: Path, garbage: bytes) -> None:
     first = ask_runtime(asking(""), runtime / "base")
@@ -161,20 +166,20 @@ def test_one_that_hangs_is_ended_and_what_it_told_before_counts(runtime: Path) -
     began = time.monotonic()
     told = ask_runtime(replace(asking("", "hang", "value"), timeout_s=2), runtime / "base")
     assert time.monotonic() - began < 15
-    assert told.said[0] == CommandVerdict("good", "accepted")
-    assert [said.verdict for said in told.said[1:]] == ["unknown", "unknown"]
+    assert told.verdicts[0] == CommandVerdict("good", "accepted")
+    assert [said.verdict for said in told.verdicts[1:]] == ["unknown", "unknown"]
     assert told.variables
 
 
 def test_one_that_dies_says_so(runtime: Path) -> None:
     told = ask_runtime(asking("die", "value"), runtime / "base")
-    assert [said.verdict for said in told.said] == ["unknown", "unknown"]
+    assert [said.verdict for said in told.verdicts] == ["unknown", "unknown"]
     assert "ended with 3" in told.problem
 
 
 def test_without_vllm_the_reason_is_told(tmp_path: Path) -> None:
     told = ask_runtime(asking("value"), tmp_path)
-    assert (told.parsers, told.said) == (
+    assert (told.parsers, told.verdicts) == (
         (),
         (CommandVerdict("value", "unknown", "ModuleNotFoundError: No module named 'vllm'"),),
     )
@@ -189,7 +194,9 @@ def test_a_module_that_parses_nothing_is_no_parser(runtime: Path) -> None:
 
 
 def test_a_model_that_is_not_there_is_no_refusal(runtime: Path) -> None:
-    (said,) = ask_runtime(replace(asking(""), model=str(runtime / "none")), runtime / "base").said
+    (said,) = ask_runtime(
+        replace(asking(""), model=str(runtime / "none")), runtime / "base"
+    ).verdicts
     assert (said.verdict, "config.json" in said.text) == ("unknown", True)
 
 
@@ -208,11 +215,11 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize(
-    "line", [{"said": 3}, {"variables": 3}, {"new": 1}, {"parsers": {"module": 1}}]
+    "line", [{"verdicts": 3}, {"variables": 3}, {"new": 1}, {"parsers": {"module": 1}}]
 )
 def test_lines_that_are_not_ours(line: dict[str, object]) -> None:
     assert collect([{"variables": ["A"]}, line], "").problem.startswith(
-        "it tells what this dsr1 doesn't know"
+        "unknown answer of the runtime's child"
     )
 
 

@@ -69,8 +69,8 @@ def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path
     )
     python, modules = (str(RUNTIME / "bin" / "python"),), ("dynamo.vllm", "dynamo.frontend")
     told = ask_runtime(RuntimeQuestion(python, str(MODEL), modules, commands), tmp_path)
-    assert {said.name: said.verdict for said in told.said} == {
+    assert {said.name: said.verdict for said in told.verdicts} == {
         "imported": "accepted",
         "as it was": "refused",
-    }, told.said
+    }, told.verdicts
     assert [parser.problem for parser in told.parsers] == ["", ""]

@@ -65,11 +65,11 @@ def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
         python, str(MODEL), ("dynamo.vllm", "dynamo.frontend", "dynamo.mocker"), commands
     )
     told = ask_runtime(question, tmp_path)
-    said = {one.name: one for one in told.said}
+    said = {one.name: one for one in told.verdicts}
     assert [said[name].verdict for name in ("plain", "placed")] == ["accepted", "accepted"], told
     assert {
         name: (said[name].verdict, words in said[name].text) for name, (_, words) in REFUSED.items()
-    } == dict.fromkeys(REFUSED, ("refused", True)), told.said
+    } == dict.fromkeys(REFUSED, ("refused", True)), told.verdicts
     assert not set(VARIABLES) & set(told.variables)
     flags = {
         flag for parser in told.parsers if parser.module == "dynamo.vllm" for flag in parser.flags
@@ -78,7 +78,7 @@ def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
     assert {name for name in FLAGS if f"--{name}" in flags} == {"connector"}
     assert "fastsafetensors" in told.load_formats
     again = ask_runtime(replace(question, commands=commands[:2]), tmp_path)
-    assert again == replace(told, said=told.said[:2])
+    assert again == replace(told, verdicts=told.verdicts[:2])
 
 
 XCOMP_PERMISSION = """

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr1.hosts.protocol.adapters import Adapter, Netdev, PciPlace, Port
-from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.plain import from_plain
 
 PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F])")
 

@@ -41,14 +41,14 @@ class SrunTransport(ShellTransport):
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return read_logs(self._logs / host, follow)
 
-    def put(self, host: str, file: Path, name: str) -> None:
+    def upload(self, host: str, file: Path, name: str) -> None:
         done = self._steps[host].run(("sh", "-c", _COPY, "dsr1", str(file), name), SEND_S)
         if done.code != 0:
-            raise HostError(f"{host}: can't be written to: {done.last_words}")
+            raise HostError(f"{host}: can't be written to: {done.last_lines}")
 
-    def end(self, host: str) -> Gone:
+    def stop(self, host: str) -> Gone:
         """On one that was given up the keeper has ended all, if it lives: it hears of nobody."""
-        return Gone(()) if host in self._given_up else super().end(host)
+        return Gone(()) if host in self._given_up else super().stop(host)
 
     def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:
         """They leave the job: Slurm would end all of it once it notices that they are lost."""

@@ -23,11 +23,11 @@ from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.ibgda import OVERRIDE, handler
-from dsr1.hosts.agent.facts.nvidia import nvidia_readers, parse_driver, parse_params
+from dsr1.hosts.agent.facts.gpu.driver import nvidia_readers, parse_driver, parse_params
 from dsr1.hosts.agent.facts.system import parse_meminfo
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire, observe, to_plain
-from dsr1.hosts.transport.base import parse_facts
+from dsr1.hosts.transport.results import parse_facts
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"
 TWO_HOSTS = Requirements(1, 2, (LOW_LATENCY,))
@@ -213,7 +213,7 @@ def test_no_facts_are_unknown_never_passed() -> None:
 
 def test_facts_travel(h100: dict[str, Fact]) -> None:
     assert from_wire(to_plain(h100)) == h100
-    with pytest.raises(ValueError, match="a fact is not"):
+    with pytest.raises(ValueError, match="'source' is missing"):
         from_wire({"a": {"value": 1}})
 
 

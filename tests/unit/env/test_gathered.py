@@ -14,7 +14,7 @@ from dsr1.env.checks.all import IDS, run_checks
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.fabric import parse_fabric
 from dsr1.hosts.agent.facts.gather import gather_facts
-from dsr1.hosts.agent.facts.nvml import unknown_gpu
+from dsr1.hosts.agent.facts.gpu.nvml import unknown_gpu
 from dsr1.hosts.protocol.fact import Fact, from_wire, to_plain
 from dsr1.hosts.protocol.facts_request import FactsRequest
 

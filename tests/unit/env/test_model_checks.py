@@ -8,7 +8,8 @@ import pytest
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, FactValue, to_plain
+from dsr1.hosts.protocol.fact import Fact, FactValue
+from dsr1.hosts.protocol.jobs.orders import VerifyResult
 from dsr1.launcher.model.verify import judge_model as verified
 
 NEEDS = Requirements(8, 2)
@@ -231,13 +232,10 @@ def test_no_path_of_a_checkout_stands_for_a_hub_id(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_told_whole_is_not_verified() -> None:
     """Whoever goes by the exit code must not go on."""
-    told = {
-        **to_plain(facts()),
-        "model.files": {"value": None, "source": "/models/R1", "problem": "Input/output error"},
-    }
-    found = {finding.check: finding.verdict for finding in verified({"h": told})}
+    broken = {**facts(), "model.files": Fact(None, "/models/R1", "Input/output error")}
+    found = {finding.check: finding.verdict for finding in verified({"h": VerifyResult(broken)})}
     assert (found["model.shards"], found["model.dir"]) == ("FAIL", "PASS")
-    assert {finding.verdict for finding in verified({"h": {**to_plain(facts())}})} <= {
+    assert {finding.verdict for finding in verified({"h": VerifyResult({**facts()})})} <= {
         "PASS",
         "SKIP",
     }

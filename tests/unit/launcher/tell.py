@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
-from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, Transport
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 
 
 class Teller(Transport):
@@ -13,7 +14,7 @@ class Teller(Transport):
         self._told = told
         self.asked: list[str] = []
 
-    def ask(self, host: str, question: AgentVerb) -> CommandResult:
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         self.asked.append(host)
         return CommandResult(0, json.dumps(asdict(self._told)).encode(), b"")
 
@@ -21,4 +22,7 @@ class Teller(Transport):
         raise NotImplementedError
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        raise NotImplementedError
+
+    def open_job(self, host: str, job: str) -> AbstractContextManager[JobStream]:
         raise NotImplementedError

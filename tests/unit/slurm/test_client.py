@@ -109,7 +109,7 @@ def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) 
     transport = SrunTransport(allocation, StepProgram("python3", "/bundle", 1.0), "r", tmp_path)
     assert transport.give_up(("b",)) == ("b: left the job",)
     assert fake.job(job)["hosts"] == ["a", "c"]
-    assert transport.end("b") == Gone(())
+    assert transport.stop("b") == Gone(())
     fake.change(job, state="COMPLETING")
     assert (
         "c: can't leave the job, which may end when Slurm notices the loss: scontrol:"

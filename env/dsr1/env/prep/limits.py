@@ -78,7 +78,7 @@ def fix_nproc(probe: HostProbe) -> Iterator[PrepPart]:
 
 def _session(probe: HostProbe, limit: ResourceLimit, now: int) -> Iterator[PrepPart]:
     good = limit.good(str(now))
-    if probe.session.door == "ssh" and uses_pam(probe) is False:
+    if probe.session.origin == "ssh" and uses_pam(probe) is False:
         if not good:
             yield from _sshd(probe, limit, now)
         return

@@ -1,6 +1,6 @@
 """The agent's own command line: VERB FOLDER [VALUE], spoken by dsr1's transports only.
 
-A verb imports what it needs: the bundle's modules are compiled anew at every call, and a look must
+A verb imports what it needs: the bundle's modules are compiled anew at every call, and a verb must
 be quick.
 """
 
@@ -49,7 +49,7 @@ def _logs(folder: "Path") -> int:
     return 0
 
 
-def _end(folder: "Path") -> int:
+def _stop(folder: "Path") -> int:
     from dsr1.hosts.agent.server.offline import stop_recorded
     from dsr1.hosts.protocol.codec import render_gone
 
@@ -58,57 +58,57 @@ def _end(folder: "Path") -> int:
     return 1 if gone.left else 0
 
 
-def _look(folder: "Path") -> int:
+def _inspect(folder: "Path") -> int:
     from dsr1.hosts.agent.server.offline import inspect_host
 
-    return _tell(inspect_host(folder))
+    return _print(inspect_host(folder))
 
 
-def _see(peer: str) -> int:
-    from dsr1.hosts.agent.network.seen import introduce_host
+def _introduce(peer: str) -> int:
+    from dsr1.hosts.agent.network.introduction import introduce_host
 
-    return _tell(introduce_host(peer))
+    return _print(introduce_host(peer))
 
 
-def _facts(asked: str) -> int:
+def _facts(request: str) -> int:
     from dsr1.hosts.agent.facts.gather import gather_facts
     from dsr1.hosts.protocol.fact import to_plain
     from dsr1.hosts.protocol.facts_request import parse_facts_request
 
-    return _tell(to_plain(gather_facts(parse_facts_request(asked))))
+    return _print(to_plain(gather_facts(parse_facts_request(request))))
 
 
 def _runtime() -> int:
     from dataclasses import asdict
 
     from dsr1.hosts.agent.runtime.runtime import ask_runtime, base_folder
-    from dsr1.hosts.protocol.codec import from_plain
+    from dsr1.hosts.protocol.plain import parse_json
     from dsr1.hosts.protocol.runtime import RuntimeQuestion
 
-    question = from_plain(RuntimeQuestion, json.load(sys.stdin))
-    return _tell(asdict(ask_runtime(question, base_folder())))
+    question = parse_json(RuntimeQuestion, sys.stdin.read())
+    return _print(asdict(ask_runtime(question, base_folder())))
 
 
 def _prep(what: str) -> int:
     from dsr1.hosts.agent.prep.verbs import run_prep_verb
 
-    return _tell(run_prep_verb(what))
+    return _print(run_prep_verb(what))
 
 
 def _reach() -> int:
     from dataclasses import asdict
 
     from dsr1.hosts.agent.network.reach import try_peers
-    from dsr1.hosts.protocol.codec import from_plain
+    from dsr1.hosts.protocol.plain import parse_json
     from dsr1.hosts.protocol.reach import ReachQuestion
 
-    return _tell(asdict(try_peers(from_plain(ReachQuestion, json.load(sys.stdin)))))
+    return _print(asdict(try_peers(parse_json(ReachQuestion, sys.stdin.read()))))
 
 
-def _doors(folder: "Path") -> int:
+def _listeners(folder: "Path") -> int:
     from dsr1.hosts.agent.server.listeners import open_listeners
 
-    return _tell(open_listeners(folder))
+    return _print(open_listeners(folder))
 
 
 def _cache(verb: str, values: list[str]) -> int:
@@ -123,52 +123,51 @@ def _keep(silence_s: float) -> int:
     return run_step_commands(silence_s)
 
 
-def _work(job: str) -> int:
-    from dsr1.hosts.agent.work import work
+def _job(name: str) -> int:
+    from dsr1.hosts.agent.work import run_named_job
 
-    return work(job)
+    return run_named_job(name)
 
 
-def _tell(value: object) -> int:
+def _print(value: object) -> int:
     print(json.dumps(value))
     return 0
 
 
-OF_A_WORD: dict[str, Callable[[str], int]] = {
-    "see": _see,
+WITH_VALUE: dict[str, Callable[[str], int]] = {
+    "introduce": _introduce,
     "facts": _facts,
     "prep": _prep,
-    "work": _work,
+    "job": _job,
 }
-OF_A_FOLDER: dict[str, "Callable[[Path], int]"] = {
+WITH_FOLDER: dict[str, "Callable[[Path], int]"] = {
     "start": _start,
-    "end": _end,
-    "look": _look,
-    "doors": _doors,
+    "stop": _stop,
+    "inspect": _inspect,
+    "listeners": _listeners,
     "logs": _logs,
 }
-
-
-OF_STDIN: dict[str, "Callable[[], int]"] = {"runtime": _runtime, "reach": _reach}
+WITH_STDIN: dict[str, "Callable[[], int]"] = {"runtime": _runtime, "reach": _reach}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`see` takes the peer's address, `facts` an ask, `work` a job, `keep` seconds.
+    """`introduce` takes the peer's address, `facts` a request, `prep` what to do, `job` its name,
+    `keep` seconds.
 
     `attach` takes a folder and the last `seq`; `runtime` and `reach` a question on stdin; all
     others a folder.
     """
     verb, *values = sys.argv[1:] if argv is None else argv
-    if verb in OF_A_WORD:
-        return OF_A_WORD[verb](values[0])
+    if verb in WITH_VALUE:
+        return WITH_VALUE[verb](values[0])
     if verb.startswith("cache-"):
         return _cache(verb, values)
-    if verb in OF_STDIN:
-        return OF_STDIN[verb]()
+    if verb in WITH_STDIN:
+        return WITH_STDIN[verb]()
     if verb == "keep":
         return _keep(float(values[0]))
 
     from pathlib import Path
 
     folder = Path(values[0]).absolute()
-    return _attach(folder, int(values[1])) if verb == "attach" else OF_A_FOLDER[verb](folder)
+    return _attach(folder, int(values[1])) if verb == "attach" else WITH_FOLDER[verb](folder)

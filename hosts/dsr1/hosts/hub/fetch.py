@@ -8,16 +8,15 @@ breaks off begins anew, and hashes are compared here, since it compares sizes al
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from dsr1.hosts.agent.facts.shards import SUMS, WORK, render_sums
+from dsr1.hosts.agent.facts.model.shards import SUMS, WORK, render_sums
 from dsr1.hosts.agent.model.hashes import hash_file
-from dsr1.hosts.agent.model.workplace import (
+from dsr1.hosts.agent.model.staging import (
     adopt_partial,
     partial_file,
     refuse_without_room,
@@ -32,10 +31,12 @@ from dsr1.hosts.hub.listing import (
     client_error,
     first_line,
 )
-from dsr1.hosts.protocol.job import JobContext, JobOrder, JobRefused, Meter
+from dsr1.hosts.protocol.jobs.messages import JobContext, JobRefused, Meter
+from dsr1.hosts.protocol.jobs.orders import FetchOrder, FetchResult
 
 AT_ONCE = 8
 LONGEST_PAUSE_S = 30.0
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -45,7 +46,7 @@ QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file on its way: where it comes from, where its part lies, where it goes."""
+    """A file to fetch: its address, its hub's entry, its part, and where it goes."""
 
     url: str
     file: HubFile
@@ -53,12 +54,12 @@ class Download:
     final: Path
 
     @property
-    def there(self) -> bool:
+    def exists(self) -> bool:
         return self.final.is_file() and size_on_disk(self.final) == self.file.size
 
     @property
     def done(self) -> int:
-        return self.file.size if self.there else min(size_on_disk(self.part), self.file.size)
+        return self.file.size if self.exists else min(size_on_disk(self.part), self.file.size)
 
 
 class RetryBudget:
@@ -79,26 +80,19 @@ class RetryBudget:
         return True
 
 
-def fetch_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
-    """Order: `repos`, `to`, `revision`, `endpoint`, `token`, `patience_s`: how long a hub may be
-    out of reach."""
-    os.environ.update(QUIET | ({"HF_ENDPOINT": order["endpoint"]} if order["endpoint"] else {}))
-    hub = HubClient(order["endpoint"], order["token"])
+def fetch_model_job(order: FetchOrder, context: JobContext) -> FetchResult:
+    os.environ.update(QUIET | ({"HF_ENDPOINT": order.endpoint} if order.endpoint else {}))
+    hub = HubClient(order.endpoint, order.token)
     try:
-        return _fetch_all(order, hub, desk.meter)
+        return _fetch_all(order, hub, context.meter)
     except ModuleNotFoundError as error:
         raise JobRefused(
             "check", f"its Python has no {error.name}: name the environment that has vLLM by --venv"
         ) from None
     except OSError as error:
-        kind = (
-            "check"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-            else "work"
-        )
-        raise JobRefused(
-            kind, without_token(hub.token, f"{error.filename or order['to']}: {first_line(error)}")
-        ) from None
+        kind = "check" if error.errno in OF_THE_DISK else "work"
+        text = f"{error.filename or order.to}: {first_line(error)}"
+        raise JobRefused(kind, without_token(hub.token, text)) from None
     except JobRefused as refused:
         raise JobRefused(refused.kind, without_token(hub.token, str(refused))) from None
 
@@ -108,18 +102,19 @@ def without_token(token: str | None, text: str) -> str:
     return text.replace(token, "***") if token else text
 
 
-def _fetch_all(order: JobOrder, hub: HubClient, meter: Meter) -> Mapping[str, Any]:
-    """All are listed, and the room for all is looked at, before the first byte comes."""
-    listings = [hub.listing(repo, order["revision"]) for repo in order["repos"]]
-    folders = [Path(order["to"]) / listing.repo.partition("/")[2] for listing in listings]
-    plans = [list(_plan(hub, *pair)) for pair in zip(listings, folders)]  # noqa: B905
-    everything = [one for plan in plans for one in plan]
+def _fetch_all(order: FetchOrder, hub: HubClient, meter: Meter) -> FetchResult:
+    """All are listed, and the room for all is checked, before the first byte comes."""
+    to = Path(order.to)
+    listings = [hub.listing(repo, order.revision) for repo in order.repos]
+    folders = {to / listing.repo.partition("/")[2]: listing for listing in listings}
+    plans = {folder: list(_plan(hub, listing, folder)) for folder, listing in folders.items()}
     meter.total, meter.doing = sum(listing.size for listing in listings), "fetching"
-    meter.measure = lambda: sum(one.done for one in everything)
-    refuse_without_room(Path(order["to"]), meter.total - meter.measure())
-    for plan, folder in zip(plans, folders):  # noqa: B905
-        _fetch_one(plan, folder, partial(_carry, hub.headers(), order["patience_s"]))
-    return {"folders": {str(folder): listing.commit for folder, listing in zip(folders, listings)}}  # noqa: B905
+    meter.measure = lambda: sum(one.done for plan in plans.values() for one in plan)
+    refuse_without_room(to, meter.total - meter.measure())
+    download = partial(_download, hub.headers(), order.patience_s)
+    for folder, plan in plans.items():
+        _fetch_one(plan, folder, download)
+    return FetchResult({str(folder): listing.commit for folder, listing in folders.items()})
 
 
 def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Download]:
@@ -129,9 +124,9 @@ def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Downloa
         yield Download(hub.address(listing, file.name), file, part, folder / file.name)
 
 
-def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -> None:
+def _fetch_one(plan: Sequence[Download], folder: Path, download: "partial[None]") -> None:
     with staging_folder(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(_bring, one, carry) for one in plan if not one.there]
+        futures = [pool.submit(_fetch_file, one, download) for one in plan if not one.exists]
         try:
             for future in futures:
                 future.result()
@@ -145,22 +140,19 @@ def _fetch_one(plan: Sequence[Download], folder: Path, carry: "partial[None]") -
             left.unlink()
 
 
-def _bring(one: Download, carry: "partial[None]") -> None:
-    """A wrong hash is met by fetching once more from the start: the part of a former fetch may have
-    been spoilt."""
-    for last in (False, True):
-        carry(one)
-        seen = digest_of(one.part, one.file)
-        if seen == (one.file.sha256 or one.file.blob):
+def _fetch_file(one: Download, download: "partial[None]") -> None:
+    """After a wrong hash once more from the start: the part of a former fetch may have been
+    spoilt."""
+    wanted = one.file.sha256 or one.file.blob
+    for _ in range(2):
+        download(one)
+        digest = digest_of(one.part, one.file)
+        if digest == wanted:
             adopt_partial(one.part, one.final)
             return
         one.part.unlink()
-        if last:
-            wanted = one.file.sha256 or one.file.blob
-            raise JobRefused(
-                "work",
-                f"{one.file.name}: came twice with the hash {seen}, and {wanted} is the hub's own",
-            )
+    why = f"came twice with the hash {digest}, and {wanted} is the hub's own"
+    raise JobRefused("work", f"{one.file.name}: {why}")
 
 
 def digest_of(part: Path, file: HubFile) -> str:
@@ -168,41 +160,32 @@ def digest_of(part: Path, file: HubFile) -> str:
     return hash_file(part, Meter()) if file.sha256 else blob_hash(part.read_bytes())
 
 
-def _carry(headers: dict[str, str], patience_s: float, one: Download) -> None:
+def _download(headers: dict[str, str], patience_s: float, one: Download) -> None:
     """The rest of the part."""
-    patience = RetryBudget(patience_s)
+    budget = RetryBudget(patience_s)
     while True:
         try:
-            _carry_once(headers, one)
+            _download_once(headers, one)
             return
         except (client_error(), OSError) as error:
             if _is_final(error):
                 raise
-            if not patience.wait(size_on_disk(one.part)):
-                why = (
-                    f"{one.file.name}: the hub was out of reach for {patience_s:.0f} s:"
-                    f" {first_line(error)}"
-                )
-                raise JobRefused(
-                    "work", f"{why}; the same command goes on where it stopped"
-                ) from None
+            if not budget.wait(size_on_disk(one.part)):
+                why = f"the hub was out of reach for {patience_s:.0f} s: {first_line(error)}"
+                remedy = "the same command goes on where it stopped"
+                raise JobRefused("work", f"{one.file.name}: {why}; {remedy}") from None
 
 
-def _carry_once(headers: dict[str, str], one: Download) -> None:
+def _download_once(headers: dict[str, str], one: Download) -> None:
     from huggingface_hub.file_download import http_get
 
     one.part.touch()
     with one.part.open("r+b") as part:
-        start = _start(part.seek(0, os.SEEK_END), one.file.size)
+        size, start = one.file.size, part.seek(0, os.SEEK_END)
+        if start > size:  # not a part of this file
+            start = 0
         part.truncate(part.seek(start))
-        http_get(
-            one.url, part, resume_size=start, headers=dict(headers), expected_size=one.file.size
-        )
-
-
-def _start(there: int, wanted: int) -> int:
-    """More than there should be is nothing to go on with."""
-    return there if there <= wanted else 0
+        http_get(one.url, part, resume_size=start, headers=dict(headers), expected_size=size)
 
 
 def _is_final(error: Exception) -> bool:

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dsr1.hosts.agent.model.stock import is_safe_name
-from dsr1.hosts.protocol.job import JobRefused
+from dsr1.hosts.agent.model.store import is_safe_name
+from dsr1.hosts.protocol.jobs.messages import JobRefused
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -44,7 +44,7 @@ class HubClient:
     token: str | None
 
     def listing(self, repo: str, revision: str | None) -> HubListing:
-        """Refused names what isn't there, or may not be read."""
+        """JobRefused names what isn't there, or may not be read."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import (
             GatedRepoError,
@@ -56,22 +56,17 @@ class HubClient:
         try:
             info = api.model_info(repo, revision=revision, files_metadata=True)
         except GatedRepoError:
-            raise JobRefused(
-                "input", f"{repo}: is gated: accept its terms on {api.endpoint}, and set HF_TOKEN"
-            ) from None
+            why = f"is gated: accept its terms on {api.endpoint}, and set HF_TOKEN"
+            raise JobRefused("input", f"{repo}: {why}") from None
         except RepositoryNotFoundError:
-            token = (
-                "the one given may not read it" if self.token else "if it is private, set HF_TOKEN"
-            )
-            raise JobRefused(
-                "input", f"{repo}: {api.endpoint} has no such repository ({token})"
-            ) from None
+            hint = "HF_TOKEN may not read it" if self.token else "if it is private, set HF_TOKEN"
+            why = f"{api.endpoint} has no such repository ({hint})"
+            raise JobRefused("input", f"{repo}: {why}") from None
         except RevisionNotFoundError:
             raise JobRefused("input", f"{repo}: has no revision {revision!r}") from None
         except client_error() as error:
-            raise JobRefused(
-                "work", f"{api.endpoint} does not answer as a hub: {first_line(error)}"
-            ) from None
+            why = f"{api.endpoint} does not answer as a hub: {first_line(error)}"
+            raise JobRefused("work", why) from None
         files = tuple(_file(one) for one in info.siblings or () if one.rfilename not in LEFT_OUT)
         return HubListing(repo, str(info.sha), files)
 
@@ -88,7 +83,7 @@ class HubClient:
 
 
 def client_error() -> type[Exception]:
-    """The root of the errors of the HTTP client that huggingface_hub stands on: httpx, from its
+    """The root of the errors of the HTTP client that huggingface_hub uses: httpx, from its
     version 2 on httpx2."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -99,13 +94,13 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _file(told: "RepoSibling") -> HubFile:
-    size = told.lfs.size if told.lfs else told.size
-    if size is None or not is_safe_name(told.rfilename):
-        raise JobRefused(
-            "input", f"the hub lists a file that can't be fetched: {told.rfilename!r}, {size} bytes"
-        )
-    return HubFile(told.rfilename, size, told.lfs.sha256 if told.lfs else "", told.blob_id or "")
+def _file(sibling: "RepoSibling") -> HubFile:
+    name, lfs = sibling.rfilename, sibling.lfs
+    size = lfs.size if lfs else sibling.size
+    if size is None or not is_safe_name(name):
+        why = f"the hub lists a file that can't be fetched: {name!r}, {size} bytes"
+        raise JobRefused("input", why)
+    return HubFile(name, size, lfs.sha256 if lfs else "", sibling.blob_id or "")
 
 
 def is_repository(name: str) -> bool:

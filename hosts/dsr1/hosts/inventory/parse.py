@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from math import prod
 from pathlib import Path
 from typing import Annotated
@@ -48,37 +48,31 @@ def parse_hosts(
 
     Raises InputError naming what is wrong; `source` is what it calls a list that is no file.
     """
-    found = tuple(
-        _from_file(Path(option[1:]), source)
-        if option.startswith("@")
-        else _from_names(option, source)
-    )
-    _refuse(found, f"{source} {option}" if option.startswith("@") else source)
+    if option.startswith("@"):
+        found = tuple(_from_file(Path(option[1:]), source))
+        _refuse(found, f"{source} {option}")
+    else:
+        found = tuple(_from_names(option, source))
+        _refuse(found, source)
     return tuple(replace(access, accept_new_key=accept_new_keys) for access in found)
 
 
 def _from_names(text: str, source: str) -> Iterator[Access]:
     """ClusterShell's node sets: the syntax that Slurm, clush and pdsh users know."""
-    user, names = _split_user(text.strip())
+    before, at, after = text.strip().partition("@")
+    user, names = (before, after) if at else (None, before)
     if "@" in names or "," in (user or ""):
-        wanted = (
-            "one user, in front, is for all hosts; several need an inventory (@hosts.yaml). Groups"
-            " aren't known"
-        )
-        raise InputError(f"{source}: {text!r}: {wanted}")
-    doubles = [
-        name
-        for name, count in Counter(part.strip() for part in names.split(",")).items()
-        if name and count > 1
-    ]
-    if doubles and "[" not in names:
-        raise InputError(f"{source}: {', '.join(doubles)} named more than once")
+        why = "one user in front is for all hosts; several users need an inventory (@hosts.yaml)"
+        raise InputError(f"{source}: {text!r}: {why}; groups are not supported")
+    if "[" not in names:
+        _refuse_twice((part.strip() for part in names.split(",")), source)
     yield from (Access(name=name, target=name, user=user) for name in _expand(names, text, source))
 
 
-def _split_user(text: str) -> tuple[str | None, str]:
-    user, at, names = text.partition("@")
-    return (user, names) if at else (None, text)
+def _refuse_twice(names: Iterable[str], source: str) -> None:
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise InputError(f"{source}: {', '.join(twice)} named more than once")
 
 
 def _expand(names: str, text: str, source: str) -> list[str]:
@@ -89,12 +83,10 @@ def _expand(names: str, text: str, source: str) -> list[str]:
         raise InputError(f"{source}: {text!r} names {many} hosts, at most {MOST_HOSTS} are allowed")
     try:
         nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
-        written = [
-            name for part in _parts(names) for name in NodeSet(part, resolver=RESOLVER_NOGROUP)
-        ]
+        parts = [NodeSet(part, resolver=RESOLVER_NOGROUP) for part in _parts(names)]
     except NodeSetException as error:
-        raise InputError(f"{source}: {text!r} is no list of hosts: {error}") from None
-    return [name for name in dict.fromkeys(written) if name in nodes]
+        raise InputError(f"{source}: {text!r} is not a list of hosts: {error}") from None
+    return [name for name in dict.fromkeys(chain(*parts)) if name in nodes]
 
 
 def _count(names: str) -> int:
@@ -109,10 +101,10 @@ def _span(ranges: str) -> int:
 
 
 def _parts(names: str) -> Iterator[str]:
-    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: between commas and other operators, those in brackets
+    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: split at commas and other operators, in brackets
     too."""
     for operand in re.split(r"[,!&^](?![^\[\]]*\])", names):
-        pieces = re.split(r"\[([^\[\]]*)\]", operand.strip())  # every second one stood in brackets
+        pieces = re.split(r"\[([^\[\]]*)\]", operand.strip())  # every second one was in brackets
         ranges = (
             [f"[{one}]" for one in piece.split(",")] if at % 2 else [piece]
             for at, piece in enumerate(pieces)
@@ -124,9 +116,8 @@ def _from_file(file: Path, source: str) -> Iterator[Access]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{source} @{file}: can't be read: {getattr(error, 'strerror', 'not UTF-8 text')}"
-        ) from None
+        why = getattr(error, "strerror", "not UTF-8 text")
+        raise InputError(f"{source} @{file}: can't be read: {why}") from None
     if file.suffix in (".yaml", ".yml"):
         yield from _from_yaml(text, file)
         return
@@ -149,69 +140,55 @@ def _from_yaml(text: str, file: Path) -> Iterator[Access]:
 
 
 def _beside(file: Path, key: str) -> str:
-    """A relative key lies beside the inventory, wherever its user or its supervisor stands."""
+    """A relative key lies beside the inventory, whatever the current folder is."""
     return key if key.startswith("~") else str((file.parent / key).absolute())
 
 
 def _explain(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return "is nested too deeply for an inventory"
+        return "nested too deeply for an inventory"
     if not isinstance(error, ValidationError):
         return f"not YAML: {error}"
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"])) or "inventory"
-    return f"{where}: {first['msg']} (seen: {first['input']!r})"
+    return f"{where}: {first['msg']} (it is {first['input']!r})"
 
 
 def _refuse_double_keys(node: yaml.Node | None, file: Path) -> None:
     """YAML would keep the last one."""
-    seen: set[str] = set()
+    names: set[str] = set()
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         name = str(key.value)
-        if name in seen:
-            raise InputError(f"{file}:{key.start_mark.line + 1}: {name} stands twice")
-        seen.add(name)
+        if name in names:
+            raise InputError(f"{file}:{key.start_mark.line + 1}: {name} appears twice")
+        names.add(name)
         _refuse_double_keys(value, file)
 
 
 def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:
     """A host's own keys win over the defaults."""
     both = defaults.model_dump(exclude_none=True) | entry.model_dump(exclude_none=True)
-    return Access(
-        name=access.name,
-        target=both.get("address", access.target),
-        user=both.get("user", access.user),
-        port=both.get("port"),
-        key=both.get("key"),
-        jump=both.get("jump"),
-        gpus=both.get("gpus"),
-        control_address=both.get("control_address"),
-        hca=tuple(both.get("hca", ())),
-        labels=tuple(
-            f"{key}={value}" for key, value in sorted({**defaults.labels, **entry.labels}.items())
-        ),
+    labels = {**defaults.labels, **both.pop("labels")}
+    return replace(
+        access,
+        target=both.pop("address", access.target),
+        hca=tuple(both.pop("hca", ())),
+        labels=tuple(f"{key}={value}" for key, value in sorted(labels.items())),
+        **both,
     )
 
 
 def _refuse(found: tuple[Access, ...], source: str) -> None:
     if not found:
         raise InputError(f"{source}: names no host")
-    doubles = [
-        name for name, count in Counter(access.name for access in found).items() if count > 1
-    ]
-    if doubles:
-        raise InputError(f"{source}: {', '.join(doubles)} named more than once")
+    _refuse_twice((access.name for access in found), source)
     for access in found:
         _refuse_odd(access, source)
 
 
 def _refuse_odd(access: Access, source: str) -> None:
-    for value in _present((access.name, access.target, access.control_address)):
-        if not _NAME.match(value) or ".." in value:
+    for value in (access.name, access.target, access.control_address):
+        if value is not None and (not _NAME.match(value) or ".." in value):
             raise InputError(f"{source}: {value!r} is not a host's name or address")
     if access.user is not None and not _USER.match(access.user):
         raise InputError(f"{source}: {access.user!r} is not a user's name")
-
-
-def _present(values: Iterable[str | None]) -> Iterator[str]:
-    return (value for value in values if value is not None)

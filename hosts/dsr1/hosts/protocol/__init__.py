@@ -1,1 +1,1 @@
-"""What the launching side and the agent say to each other. Imports the standard library alone."""
+"""What the launching side and the agent send to each other. Imports the standard library alone."""

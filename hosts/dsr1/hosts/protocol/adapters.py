@@ -1,4 +1,4 @@
-"""What is known of RDMA adapters, GPUs' places and network interfaces: data only, the same on a
+"""What is known of RDMA adapters, where GPUs sit and network interfaces: data only, the same on a
 host and here.
 
 Empty text and None: it could not be read. Names are the kernel's, and may be anything.
@@ -15,7 +15,7 @@ DMA_BUF = (5, 12)  # the kernel hands memory of one device to another from then 
 
 
 def has_dma_buf(open_driver: bool, release: str) -> bool:
-    """Whether adapters reach a GPU's memory by the kernel's own way: the driver's half, and the
+    """Whether adapters reach a GPU's memory by the kernel's own means: the driver's half, and the
     kernel's."""
     found = re.match(r"(\d+)\.(\d+)", release)
     return open_driver and found is not None and (int(found[1]), int(found[2])) >= DMA_BUF
@@ -89,7 +89,7 @@ class Adapter:
 @dataclass(frozen=True, slots=True)
 class Netdev:
     """A network interface. `kind` is the kernel's type: 1 Ethernet, 32 InfiniBand, 772 loopback.
-    `lowers` are those that it stands on, as a bond on its members. `speed_mb`: Mb/s.
+    `lowers` are those below it, as the members of a bond. `speed_mb`: Mb/s.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""Which boot of the host this is; apart from the rest, since every look at a host needs it."""
+"""Which boot of the host this is; apart from the rest, since every introduction of a host needs
+it."""
 
 
 def boot_id() -> str:

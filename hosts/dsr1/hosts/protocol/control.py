@@ -1,4 +1,4 @@
-"""The agent's door: a unix socket in its folder, reached however long the folder's path is."""
+"""An agent's unix socket: it is in its folder, reached however long the folder's path is."""
 
 import contextlib
 import os
@@ -21,22 +21,22 @@ def _short_path(folder: Path) -> Iterator[str]:
 
 def listen_on_socket(folder: Path) -> socket.socket:
     """The folder is 0700, so nobody else comes near between bind and chmod."""
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _short_path(folder) as path:
-        door.bind(path)
+        listener.bind(path)
         Path(path).chmod(0o600)
-    door.listen(16)
-    door.setblocking(False)
-    return door
+    listener.listen(16)
+    listener.setblocking(False)
+    return listener
 
 
 def connect_to_socket(folder: Path) -> socket.socket | None:
     """None: no agent listens there."""
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _short_path(folder) as path:
-            line.connect(path)
+            connection.connect(path)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        line.close()
+        connection.close()
         return None
-    return line
+    return connection

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from dsr1.hosts.protocol.plain import from_plain
 
 FactValue = None | bool | int | float | str | list["FactValue"] | dict[str, "FactValue"]
 
@@ -41,9 +42,7 @@ def _observe_one(source: str, read: Callable[[], FactValue]) -> Fact:
             raise ValueError(f"{value} is no number")
         return Fact(value, source)
     except UNREADABLE as error:
-        return Fact(
-            None, source, getattr(error, "strerror", None) or str(error) or type(error).__name__
-        )
+        return Fact(None, source, reason_of(error))
 
 
 def to_plain(facts: Facts) -> dict[str, dict[str, FactValue]]:
@@ -54,15 +53,11 @@ def to_plain(facts: Facts) -> dict[str, dict[str, FactValue]]:
     }
 
 
-def _parse(told: Any) -> Fact:
-    return Fact(told["value"], str(told["source"]), str(told["problem"]))
-
-
 def from_wire(plain: object) -> dict[str, Fact]:
-    """ValueError: this isn't what an agent tells."""
-    if not isinstance(plain, dict):
-        raise ValueError(f"facts are an object, not {plain!r}")
-    try:
-        return {str(name): _parse(told) for name, told in plain.items()}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"a fact is not as this dsr1 knows it: {error}") from error
+    """ValueError: these are no facts."""
+    return from_plain(dict[str, Fact], plain, "facts")
+
+
+def reason_of(error: BaseException) -> str:
+    """Of an OSError its reason alone: the file or address is named beside it. Never empty."""
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -1,9 +1,10 @@
-"""What a host is asked beside what it is like: names to resolve, ports to look at, a model,
+"""What a host is asked beside what it is like: names to resolve, ports to check, a model,
 folders."""
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
+
+from dsr1.hosts.protocol.plain import from_plain, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +13,8 @@ class FactsRequest:
     plan on this host.
 
     `etcd` are URLs of the user's own. `folders` will be written to. `pins` are distributions whose
-    own wishes are told, see the fact `software.wishes`. `sample_s`: seconds between two looks at
-    the adapters' counters; 0: one look.
+    own requirements are wanted, see the fact `software.wishes`. `sample_s`: seconds between two
+    readings of the adapters' counters; 0: one reading.
     """
 
     model: str = ""
@@ -26,18 +27,13 @@ class FactsRequest:
     sample_s: float = 0.0
 
 
-def render_facts_request(ask: FactsRequest) -> str:
-    return json.dumps(asdict(ask))
+def render_facts_request(request: FactsRequest) -> str:
+    return to_json(request).decode()
 
 
 def parse_facts_request(text: str) -> FactsRequest:
-    """ValueError: this isn't what `render_ask` makes."""
-    plain = json.loads(text)
-    if not isinstance(plain, dict) or plain.keys() != {
-        field.name for field in fields(FactsRequest)
-    }:
-        raise ValueError(f"an ask is an object of this dsr1's, not {text[:200]!r}")
-    told: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
-    }
-    return FactsRequest(**told)
+    """ValueError: this isn't what `render_facts_request` makes."""
+    request, names = json.loads(text), {field.name for field in fields(FactsRequest)}
+    if isinstance(request, dict) and (missing := names - request.keys()):
+        raise ValueError(f"a facts request without {', '.join(sorted(missing))}")
+    return from_plain(FactsRequest, request)

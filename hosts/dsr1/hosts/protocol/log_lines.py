@@ -5,10 +5,18 @@ Text is whole lines, many at once: a line at a time, a fast log costs more to ca
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-BLOCK, POLL_S = 1 << 18, 0.2
+BLOCK, STREAM_BLOCK, POLL_S = 1 << 18, 1 << 16, 0.2
+
+
+def split_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Without their ends; a last line without an end was cut short, and is no line."""
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
 
 
 class LogFile:

@@ -1,13 +1,10 @@
-"""The words of node preparation, as they travel: what a host tells, the steps that it is asked for,
-how each ended.
+"""Node preparation: what is found on a host, the steps that it is asked for, how each ended.
 
 Texts of files are their bytes as UTF-8; what isn't UTF-8 is kept by surrogate escapes, and comes
 back as it was.
 """
 
 from dataclasses import dataclass
-
-from dsr1.hosts.protocol.codec import from_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +30,8 @@ class SystemdUnit:
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """`on_bus`: by PCI. `persistence` of each by NVML, or the `problem` that kept it from
-    telling."""
+    """`on_bus`: by PCI. `persistence` of each by NVML, or why NVML has
+    none."""
 
     on_bus: int
     persistence: tuple[int, ...] = ()
@@ -53,13 +50,13 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who asked, and by which door: ssh, slurm or shell. Limits as this session has them; -1 is
+    """Who asked; `origin` is ssh, slurm or shell. Limits as this session has them; -1 is
     unlimited."""
 
     user: str
     uid: int
     groups: tuple[str, ...]
-    door: str
+    origin: str
     memlock: int
     nofile: int
     nproc: int
@@ -137,10 +134,14 @@ class PrepJournal:
     def __bool__(self) -> bool:
         return bool(self.edits or self.settings or self.commands or self.owed)
 
+    def owing(self, command: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """`owed`, with a command that is now, unless it is empty."""
+        return self.owed if not command or command in self.owed else (*self.owed, command)
+
 
 @dataclass(frozen=True, slots=True)
 class HostProbe:
-    """What a look at a host found, and what dsr1 did to it before."""
+    """What was found on a host, and what dsr1 did to it before."""
 
     system: str
     family: str
@@ -175,12 +176,17 @@ class PrepSteps:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """`state`: done, failed, skipped (what it stands on failed) or refused (the host isn't as it
-    was looked at)."""
+    """`state`: done, failed, skipped (a step that it needs failed) or refused (the host has
+    changed since it was probed)."""
 
     what: str
     state: str
     problem: str = ""
+
+
+def outcome_of(what: str, problem: str) -> StepOutcome:
+    """Of a step that was tried; without a problem it is done."""
+    return StepOutcome(what, "failed" if problem else "done", problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +198,3 @@ class PrepReport:
     @property
     def bad(self) -> tuple[StepOutcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.state != "done")
-
-
-def parse_host_probe(plain: object) -> HostProbe:
-    seen: HostProbe = from_plain(HostProbe, plain)
-    return seen
-
-
-def parse_steps(plain: object) -> PrepSteps:
-    steps: PrepSteps = from_plain(PrepSteps, plain)
-    return steps
-
-
-def parse_report(plain: object) -> PrepReport:
-    report: PrepReport = from_plain(PrepReport, plain)
-    return report

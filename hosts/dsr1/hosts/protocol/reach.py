@@ -1,4 +1,4 @@
-"""Whether hosts reach each other over TCP: what each is asked to try, and what it tells."""
+"""Whether hosts reach each other over TCP: what each is asked to try, and its results."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,6 @@
-"""What a host's runtime is asked, and what it tells: variables and flags that it knows, whether it
-takes commands."""
+"""What a host's runtime is asked, and what it answers: variables and flags that it knows, whether
+it takes commands.
+"""
 
 from dataclasses import dataclass
 
@@ -53,8 +54,7 @@ class FlagParser:
 
 @dataclass(frozen=True, slots=True)
 class CommandVerdict:
-    """What the runtime says of a command: accepted, refused or unknown, and why, in its own
-    words."""
+    """`verdict`: accepted, refused or unknown; `text` is why, in the runtime's own words."""
 
     name: str
     verdict: str
@@ -71,5 +71,5 @@ class RuntimeAnswer:
     variables: tuple[str, ...] = ()
     parsers: tuple[FlagParser, ...] = ()
     load_formats: tuple[str, ...] = ()
-    said: tuple[CommandVerdict, ...] = ()
+    verdicts: tuple[CommandVerdict, ...] = ()
     problem: str = ""

@@ -1,1 +1,1 @@
-"""The launching side: ways to reach hosts and their agents."""
+"""The launching side: how hosts and their agents are reached."""

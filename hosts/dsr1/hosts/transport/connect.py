@@ -1,4 +1,4 @@
-"""The way to hosts for what is no run: to ask them, to prepare them, to have them work."""
+"""Transports to hosts without a run: to ask, prepare or give them jobs."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.hosts.transport.ssh import SshTransport
 
 HERE = "localhost"
-HostTransport = SshTransport | LocalTransport
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def over_ssh(accesses: Sequence[Access], python: str) -> Iterator[SshTransport]:
 @contextmanager
 def connect_hosts(
     accesses: Sequence[Access], python: str
-) -> Iterator[tuple[HostTransport, tuple[str, ...]]]:
+) -> Iterator[tuple[Transport, tuple[str, ...]]]:
     """With the names of the hosts. Without accesses it leads to this machine, under the name
     HERE."""
     if accesses:

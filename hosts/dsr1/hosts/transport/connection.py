@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.transport.base import CommandResult
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class SshHost:
         for hop in hops(connection):
             with contextlib.suppress(
                 Exception
-            ):  # closing a broken connection has nothing left to tell
+            ):  # closing a broken connection has nothing left to report
                 hop.close()
 
     def _connected(self) -> "Connection":
@@ -87,34 +88,15 @@ class SshHost:
             return self._connection
 
     def _connect(self) -> "Connection":
-        from paramiko import (
-            AuthenticationException,
-            BadHostKeyException,
-            ConfigParseError,
-            PasswordRequiredException,
-            SSHException,
-        )
+        from paramiko import ConfigParseError, SSHException
 
         try:
             connection = make_connection(self._access)
             connection.open()
         except ConfigParseError as error:
             raise InputError(f"~/.ssh/config or /etc/ssh/ssh_config: {error}") from error
-        except BadHostKeyException as error:
-            raise HostError(
-                f"{self.name}: its host key has changed: {error}. Check it, then `ssh-keygen -R`"
-            ) from error
-        except PasswordRequiredException as error:
-            raise HostError(
-                f"{self.name}: the key needs a passphrase; load it with ssh-add"
-            ) from error
-        except AuthenticationException as error:
-            raise HostError(
-                f"{self.name}: refused our keys ({error}), and dsr1 types no password: put a key"
-                " there (ssh-copy-id)"
-            ) from error
         except (SSHException, OSError, EOFError, ValueError) as error:
-            raise HostError(f"{self.name}: can't be reached: {_why(error)}") from error
+            raise HostError(f"{self.name}: {_refusal(error)}") from error
         for hop in hops(connection):
             _bound(hop)
         return connection
@@ -156,13 +138,26 @@ def _as_oserror() -> Iterator[None]:
         raise ConnectionError(str(error) or "closed by the other side") from error
 
 
+def _refusal(error: Exception) -> str:
+    """Why there is no connection, with a remedy."""
+    from paramiko import AuthenticationException, BadHostKeyException, PasswordRequiredException
+
+    if isinstance(error, BadHostKeyException):
+        return f"its host key has changed: {error}. Check it, then `ssh-keygen -R`"
+    if isinstance(error, PasswordRequiredException):
+        return "the key needs a passphrase; load it with ssh-add"
+    if isinstance(error, AuthenticationException):
+        remedy = "dsr1 types no password: put a key there (ssh-copy-id)"
+        return f"refused our keys ({error}), and {remedy}"
+    return f"can't be reached: {_why(error)}"
+
+
 def _why(error: Exception) -> str:
-    """paramiko's words for an unknown key, or for what is no SSH server, say nothing of what to
-    do."""
+    """paramiko's words for an unknown key, or for what is no SSH server, don't name a remedy."""
     if "not found in known_hosts" in str(error):
         return f"{error}. Log in once with ssh and check the key, or give --accept-new-keys"
     if "protocol banner" in str(error):
-        return f"nothing like SSH answers there ({error}). Is it the right port?"
+        return f"no SSH server answers there ({error}); check the port"
     tried: dict[tuple[str, int], OSError] = getattr(
         error, "errors", {}
     )  # of paramiko's NoValidConnectionsError
@@ -171,8 +166,8 @@ def _why(error: Exception) -> str:
             f"{address[0]} port {address[1]}: {why.strerror}" for address, why in tried.items()
         )
     if refusal := getattr(error, "text", ""):  # of paramiko's ChannelException
-        return f"its jump host says: {refusal}"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+        return f"its jump host refuses: {refusal}"
+    return reason_of(error)
 
 
 def make_connection(access: Access) -> "Connection":
@@ -247,7 +242,7 @@ def _bound(connection: "Connection") -> None:
 
 @contextlib.contextmanager
 def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
-    """For what would wait for ever on a server that says nothing."""
+    """For what would wait for ever on a silent server."""
     timer = threading.Timer(seconds, channel.close)
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-"""One command on many hosts: bounded in number and in time, and what they said, equal outputs
+"""One command on many hosts: bounded in number and in time, and their outputs, equal ones
 folded together."""
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from dsr1.hosts.transport.parallel import run_parallel
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
-    """What a command said on a host; `code` is None where it couldn't be run, and `text` says
-    why."""
+    """`text` is the output of a command on a host; where it couldn't be run `code` is None, and
+    `text` is why."""
 
     code: int | None
     text: str
@@ -32,16 +32,16 @@ def run_on_all(
             remote.drop()
         return ExecResult(done.code, (done.out + done.err).decode(errors="replace"))
 
-    said = run_parallel(run_one, {access.name: access for access in hosts})
+    results = run_parallel(run_one, {access.name: access for access in hosts})
     return {
         name: ExecResult(None, str(what)) if isinstance(what, HostError) else what
-        for name, what in said.items()
+        for name, what in results.items()
     }
 
 
-def fold_results(said: Mapping[str, ExecResult]) -> dict[ExecResult, list[str]]:
-    """Hosts by what they said, the largest group first."""
+def fold_results(results: Mapping[str, ExecResult]) -> dict[ExecResult, list[str]]:
+    """Hosts by their output, the largest group first."""
     groups: dict[ExecResult, list[str]] = {}
-    for name, what in said.items():
+    for name, what in results.items():
         groups.setdefault(what, []).append(name)
     return dict(sorted(groups.items(), key=lambda item: -len(item[1])))

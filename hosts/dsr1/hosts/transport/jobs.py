@@ -1,14 +1,14 @@
 """A job on many hosts at once, each in a thread; its refusals become dsr1's errors, and Ctrl-C ends
 all of them."""
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
-from dsr1.hosts.protocol.job import JobMessage, JobOrder, JobProgress, JobRefused
-from dsr1.hosts.transport.connect import HostTransport
+from dsr1.hosts.protocol.jobs.messages import JobProgress, JobRefused
+from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, ResultT
+from dsr1.hosts.transport.base import Transport
 
 KINDS: Mapping[str, type[Dsr1Error]] = {
     "input": InputError,
@@ -16,50 +16,61 @@ KINDS: Mapping[str, type[Dsr1Error]] = {
     "work": LaunchFailed,
 }
 OnJobProgress = Callable[[str, JobProgress], None]
-JobResults = dict[str, dict[str, Any] | Dsr1Error]
+JobResults = dict[str, ResultT | Dsr1Error]
 
 
 def run_job_on_all(
-    way: HostTransport, job: str, orders: Mapping[str, JobOrder], show: OnJobProgress
-) -> JobResults:
+    transport: Transport,
+    job: Job[OrderT, ResultT],
+    orders: Mapping[str, OrderT],
+    show: OnJobProgress,
+) -> JobResults[ResultT]:
     """By host: its result, or why there is none. One that fails doesn't stop the others."""
 
-    def one(host: str) -> dict[str, Any] | Dsr1Error:
+    def begin(host: str) -> ResultT:
+        return transport.run_job(host, job, orders[host], partial(_show_progress, show, host))
+
+    return run_all_jobs(transport, {host: partial(begin, host) for host in orders})
+
+
+def run_all_jobs(
+    transport: Transport, jobs: Mapping[str, Callable[[], ResultT]]
+) -> JobResults[ResultT]:
+    """By name, as an error of a job calls it. The pool waits for its threads whatever happens: only
+    closed connections let them go."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        running = {name: pool.submit(_result_or_error, name, job) for name, job in jobs.items()}
         try:
-            return way.work(host, job, orders[host], partial(ignore_messages, show, host))
-        except JobRefused as refused:
-            return KINDS.get(refused.kind, LaunchFailed)(f"{host}: {refused}")
-        except Dsr1Error as error:
-            return error
-
-    with ThreadPoolExecutor(len(orders)) as pool:
-        running = {host: pool.submit(one, host) for host in orders}
-        return {host: _wait(future, way) for host, future in running.items()}
+            return {name: future.result() for name, future in running.items()}
+        except KeyboardInterrupt:
+            transport.close()
+            raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
 
 
-def ignore_messages(show: OnJobProgress, host: str, heard: JobProgress | JobMessage) -> None:
-    """For jobs that go through by themselves."""
-    if isinstance(heard, JobProgress):
-        show(host, heard)
-
-
-def _wait(
-    future: "Future[dict[str, Any] | Dsr1Error]", way: HostTransport
-) -> dict[str, Any] | Dsr1Error:
-    """The pool waits for its threads whatever happens: only closed connections let them go."""
+def _result_or_error(name: str, job: Callable[[], ResultT]) -> ResultT | Dsr1Error:
     try:
-        return future.result()
-    except KeyboardInterrupt:
-        way.close()
-        raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
+        return job()
+    except JobRefused as refused:
+        return KINDS.get(refused.kind, LaunchFailed)(f"{name}: {refused}")
+    except Dsr1Error as error:
+        return error
 
 
-def raise_worst(results: JobResults) -> None:
+def _show_progress(show: OnJobProgress, host: str, message: JobProgress | PushMessage) -> None:
+    """For jobs that go through by themselves."""
+    if isinstance(message, JobProgress):
+        show(host, message)
+
+
+def raise_worst(results: JobResults[ResultT]) -> None:
     """One error that names all, of the kind that most needs another command: input, then check,
     then the rest."""
     errors = [result for result in results.values() if isinstance(result, Dsr1Error)]
-    if errors:
-        kind = next(
-            kind for kind in KINDS.values() if any(isinstance(error, kind) for error in errors)
-        )
-        raise kind("\n".join(map(str, errors)))
+    if not errors:
+        return
+    worst = next(kind for kind in KINDS.values() if _has_kind(errors, kind))
+    raise worst("\n".join(map(str, errors)))
+
+
+def _has_kind(errors: Iterable[Dsr1Error], kind: type[Dsr1Error]) -> bool:
+    return any(isinstance(error, kind) for error in errors)

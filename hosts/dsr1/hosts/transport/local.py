@@ -8,16 +8,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol import control
-from dsr1.hosts.protocol.codec import parse_event, render_command
-from dsr1.hosts.protocol.commands import AgentCommand, Subscribe
-from dsr1.hosts.protocol.job import JobLost, JobOrder, OnJobMessage, read_job, render_order
+from dsr1.hosts.protocol.commands import Subscribe
 from dsr1.hosts.protocol.log_lines import read_logs
-from dsr1.hosts.transport.base import AgentVerb, CommandResult, NumberedEvent, Transport
+from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import make_bundle
+from dsr1.hosts.transport.link import StreamLink
 
 AS_ROOT = (
     "sudo",
@@ -28,52 +26,20 @@ AS_ROOT = (
 )  # root's bytecode would be in its owner's way
 
 
-class LocalLink:
-    """One connection to an agent's socket."""
+HINT = "see agent.log in the agent's folder"
 
-    def __init__(self, line: socket.socket, host: str) -> None:
+
+class UnixStream:
+    """An agent's socket. Shutting it down before it is closed wakes a reader in another thread."""
+
+    def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._host = host
-
-    def send(self, command: AgentCommand) -> None:
-        try:
-            self._line.sendall(render_command(command))
-        except OSError as error:
-            raise HostError(
-                f"{self._host}: the connection to its agent is lost ({error}); {_log_hint()}"
-            ) from error
-
-    def events(self) -> Iterator[NumberedEvent]:
-        """A line cut short by the loss of the connection is no event; it comes again to who
-        attaches again."""
-        rest = b""
-        while data := self._receive():
-            *lines, rest = (rest + data).split(b"\n")
-            yield from map(self._parse, lines)
+        self.sendall, self.recv = line.sendall, line.recv
 
     def close(self) -> None:
-        """Shutting it down first wakes a reader in another thread."""
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
         self._line.close()
-
-    def _receive(self) -> bytes:
-        try:
-            return self._line.recv(65536)
-        except OSError:
-            return b""
-
-    def _parse(self, line: bytes) -> NumberedEvent:
-        try:
-            return parse_event(line)
-        except ValueError as error:
-            raise HostError(
-                f"{self._host}: its agent says what this dsr1 doesn't know: {error}"
-            ) from error
-
-
-def _log_hint() -> str:
-    return "see agent.log in the agent's folder"
 
 
 class LocalTransport(Transport):
@@ -85,61 +51,58 @@ class LocalTransport(Transport):
         self._python = python
         self._jobs: list[subprocess.Popen[bytes]] = []
 
-    def ask(self, host: str, question: AgentVerb) -> CommandResult:
-        values = (str(self._folder / host),) if question.values is None else question.values
-        first = AS_ROOT if question.as_root else ()
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
+        values = (str(self._folder / host),) if verb.values is None else verb.values
+        argv = (*(AS_ROOT if verb.as_root else ()), *self._argv(verb.name, *values))
         try:
-            argv = (*first, *self._python, str(make_bundle(self._folder)), question.verb, *values)
             done = subprocess.run(
-                argv,
-                input=question.given,
-                capture_output=True,
-                timeout=question.timeout_s,
-                check=False,
+                argv, input=verb.stdin, capture_output=True, timeout=verb.timeout_s, check=False
             )
         except subprocess.TimeoutExpired as error:
-            late = f"the agent's `{question.verb}` took over {question.timeout_s:.0f} s"
-            raise HostError(f"{host}: {late}; {_log_hint()}") from error
-        except FileNotFoundError as error:
-            if question.as_root and error.filename == AS_ROOT[0]:
-                return CommandResult(127, b"", b"sudo: not found")
-            wanted = f"{self._python[0]} is not there; name the runtime's Python in the recipe"
-            raise HostError(f"{host}: {wanted} ({error})") from error
+            late = f"the agent's `{verb.name}` took over {verb.timeout_s:.0f} s"
+            raise HostError(f"{host}: {late}; {HINT}") from error
         except OSError as error:
-            raise HostError(
-                f"{host}: the agent can't be run with {self._python[0]}: {error}"
-            ) from error
+            if verb.as_root and error.filename == AS_ROOT[0]:
+                return CommandResult(127, b"", b"sudo: not found")
+            raise self._no_python(host, error) from error
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
-    def work(self, host: str, job: str, order: JobOrder, hear: OnJobMessage) -> dict[str, Any]:
-        """`close`, from another thread too, ends the job."""
-        with self._begin(host, job) as child:
+    def attach(self, host: str, since: int) -> StreamLink:
+        folder = self._folder / host
+        try:
+            line = control.connect_to_socket(folder)
+        except OSError as error:
+            raise HostError(f"{host}: its agent can't be reached: {error}") from error
+        if line is None:
+            raise HostError(f"{host}: no agent listens in {folder}; {HINT}, then stop the run")
+        link = StreamLink(UnixStream(line), host, f"; {HINT}")
+        link.send(Subscribe(since))
+        return link
+
+    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        return read_logs(self._folder / host, follow)
+
+    @contextlib.contextmanager
+    def open_job(self, host: str, job: str) -> Iterator[JobStream]:
+        with self._start_job(host, job) as child:
             assert child.stdin is not None
             assert child.stdout is not None
             try:
-                os.write(child.stdin.fileno(), render_order(order))
-                return read_job(child.stdout, hear, partial(os.write, child.stdin.fileno()))
-            except JobLost as broken:
-                raise HostError(f"{host}: its agent broke off: {broken}") from None
-            except BrokenPipeError:
-                raise HostError(
-                    f"{host}: its agent could not begin: {child.stdout.read().decode()}"
-                ) from None
+                yield JobStream(partial(os.write, child.stdin.fileno()), child.stdout)
             finally:
                 child.kill()
 
-    def _begin(self, host: str, job: str) -> "subprocess.Popen[bytes]":
-        argv = (*self._python, str(make_bundle(self._folder)), "work", job)
+    def _start_job(self, host: str, job: str) -> "subprocess.Popen[bytes]":
         try:
             child = subprocess.Popen(
-                argv,
+                self._argv("job", job),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C is ours alone: we end it
             )
         except OSError as error:
-            raise HostError(f"{host}: {self._python[0]} can't be run: {error.strerror}") from error
+            raise self._no_python(host, error) from error
         self._jobs.append(child)
         return child
 
@@ -148,19 +111,9 @@ class LocalTransport(Transport):
             if child.poll() is None:
                 child.kill()
 
-    def attach(self, host: str, since: int) -> LocalLink:
-        try:
-            line = control.connect_to_socket(self._folder / host)
-        except OSError as error:
-            raise HostError(f"{host}: its agent can't be reached: {error}") from error
-        if line is None:
-            raise HostError(
-                f"{host}: no agent listens in {self._folder / host}; {_log_hint()}, then stop"
-                " the run"
-            )
-        link = LocalLink(line, host)
-        link.send(Subscribe(since))
-        return link
+    def _argv(self, *arguments: str) -> tuple[str, ...]:
+        return (*self._python, str(make_bundle(self._folder)), *arguments)
 
-    def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-        return read_logs(self._folder / host, follow)
+    def _no_python(self, host: str, error: OSError) -> HostError:
+        why = f"{self._python[0]} can't be run ({error.strerror})"
+        return HostError(f"{host}: {why}; name the runtime's Python in the recipe, or use --venv")

@@ -14,12 +14,12 @@ from dsr1.hosts.errors import HostError
 
 AT_ONCE = 32
 ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
+ReturnT = TypeVar("ReturnT")
 
 
-def begin_in_thread(work: Callable[[], ResultT]) -> "Future[ResultT]":
+def begin_in_thread(work: Callable[[], ReturnT]) -> "Future[ReturnT]":
     """Something that goes on beside something else."""
-    future: Future[ResultT] = Future()
+    future: Future[ReturnT] = Future()
 
     def run() -> None:
         try:
@@ -32,12 +32,12 @@ def begin_in_thread(work: Callable[[], ResultT]) -> "Future[ResultT]":
 
 
 def run_parallel(
-    work: Callable[[ItemT], ResultT], items: Mapping[str, ItemT]
-) -> dict[str, ResultT | HostError]:
+    work: Callable[[ItemT], ReturnT], items: Mapping[str, ItemT]
+) -> dict[str, ReturnT | HostError]:
     """Do it for every item, several at a time; an item that fails keeps its error."""
     room, left_early = threading.Semaphore(AT_ONCE), threading.Event()
 
-    def one(item: ItemT) -> ResultT | HostError:
+    def one(item: ItemT) -> ReturnT | HostError:
         with room:
             if left_early.is_set():
                 return HostError("not begun: nobody waits for it any more")

@@ -3,23 +3,20 @@ host."""
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.codec import parse_event, render_command
-from dsr1.hosts.protocol.commands import AgentCommand
-from dsr1.hosts.protocol.job import JobLost, JobOrder, OnJobMessage, read_job, render_order
-from dsr1.hosts.transport.base import AgentVerb, CommandResult, NumberedEvent, Transport
+from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
+from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import bundle_name, render_bundle
 from dsr1.hosts.transport.connection import SshHost
+from dsr1.hosts.transport.link import StreamLink
 from dsr1.hosts.transport.shell import CommandChannel, Shell
 
-SEE_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
+TEST_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 # Bytecode that root writes would be in the way of the Python's owner.
@@ -40,65 +37,10 @@ n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1))
 case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
 $x "$p" "$f" "$@"
 """
-_PUT = f"""{ENTER}t=$d/$1.$$
+_SEND = f"""{ENTER}t=$d/$1.$$
 mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" \\
 || {{ rm -f "$t"; exit 1; }}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class HostIntroduction:
-    """What a host's agent saw of its host, see agent/seen.py."""
-
-    boot_id: str
-    hostname: str
-    arch: str
-    python: str
-    gpus: int
-    address: str
-    interface: str
-
-
-class ShellLink:
-    """A channel to an agent's socket, by its `attach`."""
-
-    def __init__(self, channel: CommandChannel, host: str) -> None:
-        self._channel = channel
-        self._host = host
-        self._sending = threading.Lock()
-
-    def send(self, command: AgentCommand) -> None:
-        try:
-            with self._sending:
-                self._channel.sendall(render_command(command))
-        except OSError as error:
-            raise HostError(
-                f"{self._host}: the connection to its agent is lost ({error})"
-            ) from error
-
-    def events(self) -> Iterator[NumberedEvent]:
-        rest = b""
-        while data := self._receive():
-            *lines, rest = (rest + data).split(b"\n")
-            yield from map(self._parse, lines)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._channel.close()
-
-    def _receive(self) -> bytes:
-        try:
-            return bytes(self._channel.recv(65536))
-        except OSError:
-            return b""
-
-    def _parse(self, line: bytes) -> NumberedEvent:
-        try:
-            return parse_event(line)
-        except ValueError as error:
-            raise HostError(
-                f"{self._host}: its agent says what this dsr1 doesn't know: {error}"
-            ) from error
 
 
 class ShellTransport(Transport):
@@ -106,86 +48,69 @@ class ShellTransport(Transport):
     own there."""
 
     def __init__(self, shells: Mapping[str, Shell], run: str, python: str) -> None:
-        self._remotes = dict(shells)
+        self._shells = dict(shells)
         self._run_name, self._python = run, python
         self._bundle = render_bundle()
 
-    def see(self, host: str, peer: str) -> HostIntroduction:
-        """Raises HostError with a remedy when the host isn't one that an agent can run on."""
-        answer = self.ask(host, AgentVerb("see", (peer,)))
-        try:
-            plain = json.loads(answer.out)
-            return HostIntroduction(**{name: plain[name] for name in HostIntroduction.__slots__})
-        except (ValueError, KeyError) as error:
-            raise HostError(f"{host}: its agent can't run: {answer.last_words}") from error
-
-    def put(self, host: str, file: Path, name: str) -> None:
+    def upload(self, host: str, file: Path, name: str) -> None:
         """Send a file once: its name, or its folder's, says its content: one that is there is whole
         and the same."""
-        there = self._remotes[host].run(("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name), SEE_S)
+        there = self._shells[host].run(("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name), TEST_S)
         if there.code != 0:
             self._send(host, file.read_bytes(), name, "700")
 
-    def ask(self, host: str, question: AgentVerb) -> CommandResult:
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         """The agent is sent first where it isn't yet."""
-        remote = self._remotes[host]
-        values = (self._folder(host),) if question.values is None else question.values
-        argv = self._argv((question.verb, *values), AS_ROOT if question.as_root else AS_SELF)
-        answer = remote.run(argv, question.timeout_s, question.given)
-        if answer.code == ABSENT:
+        values = (self._folder(host),) if verb.values is None else verb.values
+        argv = self._argv((verb.name, *values), AS_ROOT if verb.as_root else AS_SELF)
+        result = self._shells[host].run(argv, verb.timeout_s, verb.stdin)
+        if result.code == ABSENT:
             self._send(host, self._bundle, bundle_name(self._bundle), "600")
-            answer = remote.run(argv, question.timeout_s, question.given)
-        if answer.code == NO_PYTHON:
-            raise HostError(
-                f"{host}: {self._python} is not there; name the runtime's Python in the recipe's"
-                " runtime"
-            )
-        if answer.code == SHUT:
-            raise HostError(
-                f"{host}: {answer.last_words}; dsr1 keeps its folder in /tmp, make room there"
-            )
-        if answer.code == FOREIGN:
-            raise HostError(
-                f"{host}: {answer.last_words}; have it removed: another user may have made it"
-            )
-        return answer
+            result = self._shells[host].run(argv, verb.timeout_s, verb.stdin)
+        if problem := self._problem(result):
+            raise HostError(f"{host}: {problem}")
+        return result
 
-    def attach(self, host: str, since: int) -> ShellLink:
+    def _problem(self, result: CommandResult) -> str:
+        """Why the agent could not even begin, with a remedy."""
+        problems = {
+            NO_PYTHON: f"{self._python} is not there; name the runtime's Python in the recipe's"
+            " runtime",
+            SHUT: f"{result.last_lines}; dsr1 keeps its folder in /tmp: free some space there",
+            FOREIGN: f"{result.last_lines}; have it removed: another user may have made it",
+        }
+        return problems.get(result.code, "")
+
+    def attach(self, host: str, since: int) -> StreamLink:
         argv = self._argv(("attach", self._folder(host), str(since)))
-        return ShellLink(self._remotes[host].open(argv), host)
+        return StreamLink(self._shells[host].open(argv), host)
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """The agent's `logs` goes on for as long as its stdin is open."""
-        channel = self._remotes[host].open(self._argv(("logs", self._folder(host))))
+        channel = self._shells[host].open(self._argv(("logs", self._folder(host))))
         channel.settimeout(LOG_WAIT_S)
         with contextlib.closing(channel):
             try:
-                for line in _lines(channel, follow):
+                for line in split_lines(_blocks(channel, follow)):
                     process, text = json.loads(line)
                     yield str(process), str(text)
             except (OSError, ValueError) as error:
-                raise HostError(f"{host}: its logs can't be read on: {error}") from error
+                raise HostError(f"{host}: the rest of its logs can't be read: {error}") from error
 
-    def work(self, host: str, job: str, order: JobOrder, hear: OnJobMessage) -> dict[str, Any]:
-        """The agent is put there first, by a look; `close`, from another thread too, ends the
-        job."""
-        self.see(host, "")
-        channel = self._remotes[host].open(self._argv(("work", job)))
+    @contextlib.contextmanager
+    def open_job(self, host: str, job: str) -> Iterator[JobStream]:
+        """The agent is sent first, by the introduction."""
+        self.introduce(host, "")
+        channel = self._shells[host].open(self._argv(("job", job)))
         channel.settimeout(SILENT_S)
         with contextlib.closing(channel):
-            try:
-                channel.sendall(render_order(order))
-                return read_job(_told(channel), hear, channel.sendall)
-            except JobLost as broken:
-                raise HostError(f"{host}: its agent broke off: {broken}") from None
-            except OSError as error:
-                raise HostError(
-                    f"{host}: lost while it worked ({str(error) or 'it fell silent'})"
-                ) from error
+            yield JobStream(
+                channel.sendall, split_lines(iter(partial(channel.recv, STREAM_BLOCK), b""))
+            )
 
     def close(self) -> None:
-        for remote in self._remotes.values():
-            remote.drop()
+        for shell in self._shells.values():
+            shell.drop()
 
     def _folder(self, host: str) -> str:
         return f"@/{self._run_name}/{host}"
@@ -194,9 +119,9 @@ class ShellTransport(Transport):
         return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, by, *arguments)
 
     def _send(self, host: str, data: bytes, name: str, mode: str) -> None:
-        done = self._remotes[host].run(("sh", "-c", _PUT, "dsr1", name, mode), SEND_S, data)
+        done = self._shells[host].run(("sh", "-c", _SEND, "dsr1", name, mode), SEND_S, data)
         if done.code != 0:
-            raise HostError(f"{host}: can't be written to: {done.last_words}")
+            raise HostError(f"{host}: can't be written to: {done.last_lines}")
 
 
 class SshTransport(ShellTransport):
@@ -206,25 +131,17 @@ class SshTransport(ShellTransport):
         super().__init__({access.name: SshHost(access) for access in hosts}, run, python)
 
 
-def _told(channel: CommandChannel) -> Iterator[bytes]:
-    rest = b""
-    while data := channel.recv(65536):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
-
-
-def _lines(channel: CommandChannel, follow: Callable[[], bool]) -> Iterator[bytes]:
-    """Whole lines; what comes after the last newline at a loss is no line."""
-    rest, asked = b"", False
+def _blocks(channel: CommandChannel, follow: Callable[[], bool]) -> Iterator[bytes]:
+    """Once `follow` says no, the agent hears of it by the end of its stdin, and sends the rest."""
+    following = True
     while True:
-        if not asked and not follow():
+        if following and not follow():
             channel.shutdown_write()
-            asked = True
+            following = False
         try:
-            data = channel.recv(65536)
+            data = channel.recv(STREAM_BLOCK)
         except TimeoutError:
             continue
         if not data:
             return
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
+        yield data

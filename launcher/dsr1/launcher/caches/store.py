@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,17 @@
 """JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache
 gets it first."""
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.protocol.caches import HostPack, MergeCounts
+from dsr1.hosts.protocol.plain import PlainT, parse_json
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.caches.store import Pack, PackStore
 
 PACK_S, UNPACK_S = 300.0, 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class HostPack:
-    """What a host has of a key. `changed` is seconds since the epoch."""
-
-    key: str
-    files: int
-    bytes: int
-    digest: str
-    changed: float
 
 
 def copy_caches(
@@ -81,14 +69,11 @@ def push_pack(transport: Transport, host: str, pack: Pack, store: PackStore) -> 
         data = store.read(pack)
     except (OSError, ValueError) as error:
         raise HostError(f"{host}: {pack.key} not brought: {error}") from error
-    told = _told(
-        transport, host, AgentVerb("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
-    )
-    return (
-        f"{host} got {pack.key}: {told['added']} files, {pack.packed / 1e6:.1f} MB sent"
-        if told["added"]
-        else ""
-    )
+    verb = AgentVerb("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
+    added = _ask(transport, host, verb, MergeCounts).added
+    if not added:
+        return ""
+    return f"{host} got {pack.key}: {added} files, {pack.packed / 1e6:.1f} MB sent"
 
 
 def harvest(
@@ -117,7 +102,7 @@ def _harvest_key(
     )
     if not held.files or (known and known.fills == fills and known.files >= held.files):
         return ""
-    data = _asked(
+    data = _run(
         transport, first.host, AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S)
     ).out
     made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
@@ -127,31 +112,31 @@ def _harvest_key(
 
 
 def open_host_cache(transport: Transport, host: str, cache: JitCache) -> HostPack:
-    return HostPack(**_told(transport, host, AgentVerb("cache-open", (cache.root, cache.key))))
+    return _ask(transport, host, AgentVerb("cache-open", (cache.root, cache.key)), HostPack)
 
 
 def list_held(transport: Transport, host: str, root: str = "") -> list[HostPack]:
     """Without `root`, of the folder where caches are by default."""
-    return [HostPack(**held) for held in _told(transport, host, AgentVerb("cache-list", (root,)))]
+    return [*_ask(transport, host, AgentVerb("cache-list", (root,)), tuple[HostPack, ...])]
 
 
 def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -> list[str]:
     """Those that were there."""
-    return [str(key) for key in _told(transport, host, AgentVerb("cache-drop", (root, *keys)))]
+    return [*_ask(transport, host, AgentVerb("cache-drop", (root, *keys)), tuple[str, ...])]
 
 
-def _told(transport: Transport, host: str, question: AgentVerb) -> Any:
-    answer = _asked(transport, host, question)
+def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PlainT]) -> PlainT:
+    answer = _run(transport, host, verb)
     try:
-        return json.loads(answer.out)
+        return parse_json(kind, answer.out)
     except ValueError as error:
         raise HostError(
-            f"{host}: {question.verb}: its agent says what this dsr1 doesn't know: {error}"
+            f"{host}: {verb.name}: its agent sent an unknown answer: {error}"
         ) from error
 
 
-def _asked(transport: Transport, host: str, question: AgentVerb) -> CommandResult:
-    answer = transport.ask(host, question)
+def _run(transport: Transport, host: str, verb: AgentVerb) -> CommandResult:
+    answer = transport.run_verb(host, verb)
     if answer.code != 0:
-        raise HostError(f"{host}: {question.verb}: {answer.last_words}")
+        raise HostError(f"{host}: {verb.name}: {answer.last_lines}")
     return answer

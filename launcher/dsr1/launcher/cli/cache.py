@@ -12,9 +12,9 @@ from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, RequiredHosts, chos
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
+    from dsr1.hosts.protocol.caches import HostPack
     from dsr1.hosts.transport.base import Transport
     from dsr1.launcher.caches.store import Pack
-    from dsr1.launcher.caches.transfer import HostPack
 
 AgedT = TypeVar("AgedT", "Pack", "HostPack")
 

@@ -129,7 +129,7 @@ def push(
     Its bytes leave the source once, which may be a file system that all share.
     """
     from dsr1.hosts.errors import Dsr1Error
-    from dsr1.hosts.protocol.job import say_size
+    from dsr1.hosts.protocol.jobs.messages import render_size
     from dsr1.hosts.transport.jobs import raise_worst
     from dsr1.launcher.cli.transfer import make_transfer_view
     from dsr1.launcher.model.push import make_push_request, push_model
@@ -145,7 +145,11 @@ def push(
         results = push_model(
             make_push_request(source, to, named, accesses, patience), python_of(venv), show
         )
-    came = {host: told["came"] for host, told in results.items() if not isinstance(told, Dsr1Error)}
-    lines = (f"{host}: whole, {say_size(count)} came" for host, count in came.items())
-    print(json.dumps(came, indent=2) if as_json else "\n".join(lines))
+    received = {
+        host: result.received
+        for host, result in results.items()
+        if not isinstance(result, Dsr1Error)
+    }
+    lines = (f"{host}: whole, {render_size(count)} came" for host, count in received.items())
+    print(json.dumps(received, indent=2) if as_json else "\n".join(lines))
     raise_worst(results)

@@ -10,7 +10,7 @@ from dsr1.launcher.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
-    from dsr1.hosts.transport.base import Listener
+    from dsr1.hosts.transport.results import Listener
     from dsr1.launcher.run.store import Run
 
 

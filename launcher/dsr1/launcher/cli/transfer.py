@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dsr1.hosts.protocol import job
+from dsr1.hosts.protocol.jobs import messages as job
 from dsr1.hosts.transport.jobs import OnJobProgress
 
 EVERY_S = 10.0
@@ -57,5 +57,5 @@ def _lines(told: dict[str, float]) -> OnJobProgress:
 
 
 def render_line(host: str, seen: job.JobProgress) -> str:
-    done, total = job.say_size(seen.done), job.say_size(seen.total)
+    done, total = job.render_size(seen.done), job.render_size(seen.total)
     return f"{host}: {seen.doing}, {done} of {total} ({seen.done / seen.total:.0%})"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.hub.listing import is_repository
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.protocol.jobs.orders import FETCH, FetchOrder
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.jobs import OnJobProgress, raise_worst, run_job_on_all
 
@@ -25,41 +26,39 @@ class FetchRequest:
     def __post_init__(self) -> None:
         for repo in self.repos:
             if not is_repository(repo):
-                raise InputError(f"{repo!r} is no repository of a hub; wanted: OWNER/NAME")
+                raise InputError(f"{repo!r} is not the name of a repository; it must be OWNER/NAME")
         names = [repo.partition("/")[2] for repo in self.repos]
         if len(set(names)) < len(names):
             raise InputError(
                 f"two of {', '.join(self.repos)} would come into one folder: fetch them one by one"
             )
         if not self.to.startswith("/"):
-            raise InputError(
-                f"--to {self.to!r}: wanted is a path from the root, the same on every host"
-            )
+            raise InputError(f"--to {self.to!r}: must be an absolute path, the same on every host")
 
 
 def fetch_model(
-    wish: FetchRequest,
+    request: FetchRequest,
     accesses: Sequence[Access],
     python: str,
     environ: Mapping[str, str],
     show: OnJobProgress,
 ) -> dict[str, str]:
-    """Commit by folder. `environ` tells the hub and the token, which travel on the agents' stdin
-    alone.
+    """Commit by folder. `environ` has the hub's address and the token, which travel on the agents'
+    stdin alone.
 
     Raises InputError, CheckFailed or LaunchFailed naming every host that could not; the others have
     it then.
     """
-    order = {
-        "repos": list(wish.repos),
-        "to": wish.to,
-        "revision": wish.revision,
-        "endpoint": environ.get("HF_ENDPOINT") or None,
-        "token": environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or None,
-        "patience_s": wish.patience_s,
-    }
-    with connect_hosts(accesses, python if accesses else sys.executable) as (way, hosts):
-        results = run_job_on_all(way, "fetch", dict.fromkeys(hosts, order), show)
+    order = FetchOrder(
+        request.repos,
+        request.to,
+        request.revision,
+        environ.get("HF_ENDPOINT") or None,
+        environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or None,
+        request.patience_s,
+    )
+    with connect_hosts(accesses, python if accesses else sys.executable) as (transport, hosts):
+        results = run_job_on_all(transport, FETCH, dict.fromkeys(hosts, order), show)
     raise_worst(results)
-    told = next(result for result in results.values() if not isinstance(result, Dsr1Error))
-    return {str(folder): str(commit) for folder, commit in told["folders"].items()}
+    first = next(result for result in results.values() if not isinstance(result, Dsr1Error))
+    return first.commits

@@ -6,19 +6,27 @@ rsync and no torrent.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from dsr1.env.findings import folded
-from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError, LaunchFailed
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.job import JobMessage, JobOrder, JobProgress, JobRefused
+from dsr1.hosts.protocol.jobs.messages import JobProgress
+from dsr1.hosts.protocol.jobs.orders import (
+    PUSH,
+    VERIFY,
+    PushMessage,
+    PushOrder,
+    PushReply,
+    PushResult,
+    VerifyOrder,
+)
 from dsr1.hosts.transport.connect import over_ssh
-from dsr1.hosts.transport.jobs import KINDS, JobResults, OnJobProgress, run_job_on_all
+from dsr1.hosts.transport.jobs import JobResults, OnJobProgress, run_all_jobs, run_job_on_all
 from dsr1.hosts.transport.parallel import run_parallel
-from dsr1.hosts.transport.ssh import HostIntroduction, SshTransport
+from dsr1.hosts.transport.ssh import SshTransport
 from dsr1.launcher.commands.certificates import make_secrets
 from dsr1.launcher.model.verify import judge_model
 
@@ -38,7 +46,7 @@ class PushRequest:
     def __post_init__(self) -> None:
         for path in (self.source, self.to):
             if not path.startswith("/"):
-                raise InputError(f"{path}: wanted is a path from the root, the same on every host")
+                raise InputError(f"{path!r}: must be an absolute path, the same on every host")
         if not self.takers:
             raise InputError(
                 f"--hosts: names none but {self.giver.name}, which has {self.source} already"
@@ -55,46 +63,47 @@ def make_push_request(
     return PushRequest(source, into, first, takers, patience_s)
 
 
-def push_model(wish: PushRequest, python: str, show: OnJobProgress) -> JobResults:
+def push_model(request: PushRequest, python: str, show: OnJobProgress) -> JobResults[PushResult]:
     """By taker: what came, or why not. Raises CheckFailed when the source isn't whole, HostError
     when it is lost."""
-    accesses = {access.name: access for access in (wish.giver, *wish.takers)}
+    accesses = {access.name: access for access in (request.giver, *request.takers)}
     with over_ssh(tuple(accesses.values()), python) as transport:
-        _refuse_broken(wish, transport, show)
-        places = find_places(wish, transport)
-        lost = {name: place for name, place in places.items() if isinstance(place, HostError)}
-        addresses = {name: place for name, place in places.items() if isinstance(place, str)}
-        takers = [access.name for access in wish.takers if access.name in addresses]
-        return lost | (PushChain(wish, addresses, takers).run(transport, show) if takers else {})
+        _refuse_broken(request, transport, show)
+        found = find_addresses(request, transport)
+        lost: JobResults[PushResult] = {
+            name: error for name, error in found.items() if isinstance(error, HostError)
+        }
+        addresses = {name: address for name, address in found.items() if isinstance(address, str)}
+        takers = [access.name for access in request.takers if access.name in addresses]
+        return lost | (PushChain(request, addresses, takers).run(transport, show) if takers else {})
 
 
-def _refuse_broken(wish: PushRequest, transport: SshTransport, show: OnJobProgress) -> None:
-    order = {"model": wish.source, "deep": False}
-    results = run_job_on_all(transport, "verify", {wish.giver.name: order}, show)
+def _refuse_broken(request: PushRequest, transport: SshTransport, show: OnJobProgress) -> None:
+    orders = {request.giver.name: VerifyOrder(request.source, deep=False)}
+    results = run_job_on_all(transport, VERIFY, orders, show)
     for result in results.values():
         if isinstance(result, Dsr1Error):
             raise result
     failed = [finding for finding in judge_model(results) if finding.verdict == "FAIL"]
     if failed:
-        raise CheckFailed("\n".join(("what isn't whole is not passed on", *folded(failed))))
+        raise CheckFailed("\n".join(("a model that isn't whole is not passed on", *folded(failed))))
 
 
-def find_places(wish: PushRequest, transport: SshTransport) -> dict[str, str | HostError]:
+def find_addresses(request: PushRequest, transport: SshTransport) -> dict[str, str | HostError]:
     """Where the others reach each host: the address of its route to the source, or the
     inventory's."""
-    accesses = {access.name: access for access in (wish.giver, *wish.takers)}
-    source = wish.giver.control_address or transport.see(wish.giver.name, "").address
+    accesses = {access.name: access for access in (request.giver, *request.takers)}
+    source = request.giver.control_address or transport.introduce(request.giver.name, "").address
     if not source or source.startswith("127."):
         raise HostError(
-            f"{wish.giver.name}: its address {source or 'is unknown'}: give control_address in an"
-            " inventory"
+            f"{request.giver.name}: its address {source or 'is unknown'}: give control_address in"
+            " an inventory"
         )
 
-    def place(access: Access) -> str:
-        sight: HostIntroduction = transport.see(access.name, source)
-        return access.control_address or sight.address
+    def address_of(access: Access) -> str:
+        return access.control_address or transport.introduce(access.name, source).address
 
-    return run_parallel(place, accesses) | {wish.giver.name: source}
+    return run_parallel(address_of, accesses) | {request.giver.name: source}
 
 
 class Barrier:
@@ -102,16 +111,18 @@ class Barrier:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._expected = set(keys)
-        self._told: dict[str, JobOrder] = {}
+        self._arrived: dict[str, PushMessage] = {}
         self._changed = threading.Condition()
 
-    def arrive(self, key: str, plain: JobOrder, seconds: float | None) -> dict[str, JobOrder]:
-        """What each told that has come by then."""
+    def arrive(
+        self, key: str, message: PushMessage, seconds: float | None
+    ) -> dict[str, PushMessage]:
+        """The message of each that has arrived by then."""
         with self._changed:
-            self._told[key] = plain
+            self._arrived[key] = message
             self._changed.notify_all()
-            self._changed.wait_for(lambda: set(self._told) >= self._expected, seconds)
-            return dict(self._told)
+            self._changed.wait_for(lambda: set(self._arrived) >= self._expected, seconds)
+            return dict(self._arrived)
 
     def leave(self, key: str) -> None:
         with self._changed:
@@ -120,79 +131,66 @@ class Barrier:
 
 
 class PushChain:
-    """One push: the source and its takers, each a job in a thread of ours, and two meetings of
-    all."""
+    """One push: the source and its takers, each a job in a thread of ours, which wait for each
+    other twice."""
 
     def __init__(
-        self, wish: PushRequest, addresses: Mapping[str, str], takers: Sequence[str]
+        self, request: PushRequest, addresses: Mapping[str, str], takers: Sequence[str]
     ) -> None:
-        self._wish, self._addresses, self._takers = wish, addresses, takers
-        self._giver = f"{wish.giver.name} (source)"
-        self._ports, self._whole = Barrier((self._giver, *takers)), Barrier((self._giver, *takers))
+        self._request, self._addresses, self._takers = request, addresses, takers
+        self._source = f"{request.giver.name} (source)"
+        names = (self._source, *takers)
+        self._listening, self._complete = Barrier(names), Barrier(names)
 
-    def run(self, transport: SshTransport, show: OnJobProgress) -> JobResults:
-        common = {
-            "secrets": make_secrets(list(self._addresses.values())),
-            "patience_s": self._wish.patience_s,
+    def run(self, transport: SshTransport, show: OnJobProgress) -> JobResults[PushResult]:
+        jobs = {
+            name: partial(self._run_one, transport, name, order, show)
+            for name, order in self._orders().items()
         }
-        address = self._addresses[self._wish.giver.name]
-        orders: dict[str, JobOrder] = {
-            self._giver: common | {"address": address, "source": self._wish.source}
-        }
-        for name in self._takers:
-            orders[name] = common | {"address": self._addresses[name], "to": self._wish.to}
-        with ThreadPoolExecutor(len(orders)) as pool:
-            running = {
-                key: pool.submit(self._one, transport, key, order, show)
-                for key, order in orders.items()
-            }
-            try:
-                results = {key: future.result() for key, future in running.items()}
-            except KeyboardInterrupt:
-                transport.close()
-                raise LaunchFailed(
-                    "interrupted; the same command goes on where it stopped"
-                ) from None
-        given = results.pop(self._giver)
-        return results if not isinstance(given, Dsr1Error) else results | {self._giver: given}
+        results = run_all_jobs(transport, jobs)
+        source = results.pop(self._source)
+        return results | {self._source: source} if isinstance(source, Dsr1Error) else results
 
-    def _one(
-        self, transport: SshTransport, key: str, order: JobOrder, show: OnJobProgress
-    ) -> dict[str, Any] | Dsr1Error:
-        host = self._wish.giver.name if key == self._giver else key
+    def _orders(self) -> dict[str, PushOrder]:
+        secrets, patience_s = make_secrets(list(self._addresses.values())), self._request.patience_s
+        address = self._addresses[self._request.giver.name]
+        source = PushOrder(address, secrets, patience_s, source=self._request.source)
+        return {self._source: source} | {
+            name: PushOrder(self._addresses[name], secrets, patience_s, to=self._request.to)
+            for name in self._takers
+        }
+
+    def _run_one(
+        self, transport: SshTransport, name: str, order: PushOrder, show: OnJobProgress
+    ) -> PushResult:
+        host = self._request.giver.name if name == self._source else name
         try:
-            return transport.work(host, "push", order, self._hear(key, show))
-        except JobRefused as refused:
-            return KINDS.get(refused.kind, LaunchFailed)(f"{key}: {refused}")
-        except Dsr1Error as error:
-            return error
+            return transport.run_job(host, PUSH, order, partial(self._reply, name, show))
         finally:
-            self._ports.leave(key)
-            self._whole.leave(key)
+            self._listening.leave(name)
+            self._complete.leave(name)
 
-    def _hear(
-        self, key: str, show: OnJobProgress
-    ) -> "Callable[[JobProgress | JobMessage], JobOrder | None]":
-        def hear(heard: JobProgress | JobMessage) -> JobOrder | None:
-            if isinstance(heard, JobProgress):
-                show(key, heard)
-                return None
-            if "port" not in heard.plain:
-                self._whole.arrive(key, heard.plain, None)
-                return None
-            told = self._ports.arrive(key, heard.plain, MEET_S)
-            if key == self._giver:
-                self._whole.arrive(key, {}, None)
-                return None
-            if self._giver not in told:
-                raise HostError(f"{key}: left out, since the source could not begin")
-            return {"items": told[self._giver]["items"], "ahead": self.ahead(key, told)}
+    def _reply(
+        self, name: str, show: OnJobProgress, message: JobProgress | PushMessage
+    ) -> PushReply | None:
+        if isinstance(message, JobProgress):
+            show(name, message)
+            return None
+        if message.complete:
+            self._complete.arrive(name, message, None)
+            return None
+        arrived = self._listening.arrive(name, message, MEET_S)
+        if name == self._source:
+            self._complete.arrive(name, message, None)
+            return None
+        if self._source not in arrived:
+            raise HostError(f"{name}: left out, since the source could not begin")
+        return PushReply(arrived[self._source].files, tuple(self.ahead(name, arrived)))
 
-        return hear
-
-    def ahead(self, key: str, told: Mapping[str, JobOrder]) -> list[tuple[str, int]]:
+    def ahead(self, name: str, arrived: Mapping[str, PushMessage]) -> list[tuple[str, int]]:
         """The nearest first: each host's place in the chain is its place in --hosts. The source is
         the last resort."""
-        before = [name for name in self._takers[: self._takers.index(key)] if name in told]
-        nearest = [(self._addresses[name], int(told[name]["port"])) for name in reversed(before)]
-        return [*nearest, (self._addresses[self._wish.giver.name], int(told[self._giver]["port"]))]
+        before = [taker for taker in self._takers[: self._takers.index(name)] if taker in arrived]
+        nearest = [(self._addresses[taker], arrived[taker].port) for taker in reversed(before)]
+        source = self._addresses[self._request.giver.name]
+        return [*nearest, (source, arrived[self._source].port)]

@@ -10,7 +10,7 @@ from dsr1.env.findings import unreached
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import from_wire
+from dsr1.hosts.protocol.jobs.orders import VERIFY, VerifyOrder, VerifyResult
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.jobs import JobResults, OnJobProgress, run_job_on_all
 
@@ -29,21 +29,18 @@ def verify_model(
 ) -> list[Finding]:
     """Worst first. A host that can't be reached is a finding among the others."""
     if not model:
-        raise InputError("MODEL: wanted is its folder on every host, or a hub's id: OWNER/NAME")
-    with connect_hosts(accesses, python) as (way, hosts):
-        return judge_model(
-            run_job_on_all(
-                way, "verify", {host: {"model": model, "deep": deep} for host in hosts}, show
-            )
-        )
+        raise InputError("MODEL: must be its folder on every host, or a hub's id: OWNER/NAME")
+    with connect_hosts(accesses, python) as (transport, hosts):
+        orders = dict.fromkeys(hosts, VerifyOrder(model, deep))
+        return judge_model(run_job_on_all(transport, VERIFY, orders, show))
 
 
-def judge_model(results: JobResults) -> list[Finding]:
+def judge_model(results: JobResults[VerifyResult]) -> list[Finding]:
     lost = [
         unreached(host, error) for host, error in results.items() if isinstance(error, Dsr1Error)
     ]
     site = {
-        host: from_wire(told) for host, told in results.items() if not isinstance(told, Dsr1Error)
+        host: result.facts for host, result in results.items() if not isinstance(result, Dsr1Error)
     }
     return [
         *lost,

@@ -8,9 +8,9 @@ from typing import TypeGuard
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import begin_in_thread
@@ -89,7 +89,7 @@ class ConnectivityProbe:
 
 def _ask(transport: Transport, host: str, question: ReachQuestion) -> Fact:
     try:
-        return Fact(asdict(transport.reach(host, question)), "connections tried")
+        return Fact(asdict(transport.try_peers(host, question)), "connections tried")
     except HostError as error:
         return Fact(None, "connections tried", str(error))
 

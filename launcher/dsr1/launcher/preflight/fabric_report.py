@@ -4,10 +4,10 @@ Pure."""
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.jobs.orders import FabricResult, RankReport
 from dsr1.hosts.transport.jobs import JobResults
 
 CHECK = "net.fabric"
@@ -37,50 +37,52 @@ class FabricReport:
     ways: tuple[LinkMeasurement, ...]
 
 
-def read_links(hosts: Sequence[str], results: JobResults) -> Iterator[LinkMeasurement]:
+def read_links(
+    hosts: Sequence[str], results: JobResults[FabricResult]
+) -> Iterator[LinkMeasurement]:
     """Every way between two hosts, also those of which nothing was told."""
-    measured: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    measured: dict[tuple[str, str], list[RankReport]] = {}
     failed: dict[tuple[str, str], str] = {}
     for host, result in results.items():
-        for line in () if isinstance(result, Dsr1Error) else result["told"]:
-            if "gbps" in line:
-                measured.setdefault((host, hosts[line["other"]]), []).append(line)
-            elif "error" in line:
-                failed.setdefault((host, hosts[line["other"]]), str(line["error"]))
+        for report in () if isinstance(result, Dsr1Error) else result.reports:
+            if report.other is None:
+                continue
+            link = (host, hosts[report.other])
+            if report.gbps is not None:
+                measured.setdefault(link, []).append(report)
+            else:
+                failed.setdefault(link, report.error)
     for way in ((a, b) for a in hosts for b in hosts if a != b):
         why = failed.get(way) or failed.get((way[1], way[0]))
         yield _way(*way, measured.get(way, []), why or _why(results, *way))
 
 
-def _way(
-    sender: str, receiver: str, lines: Sequence[Mapping[str, Any]], why: str
-) -> LinkMeasurement:
-    if not lines:
+def _way(sender: str, receiver: str, reports: Sequence[RankReport], why: str) -> LinkMeasurement:
+    if not reports:
         return LinkMeasurement(sender, receiver, problem=why)
-    return LinkMeasurement(
-        sender, receiver, sum(line["gbps"] for line in lines), max(line["us"] for line in lines)
-    )
+    gbps = sum(report.gbps or 0.0 for report in reports)
+    return LinkMeasurement(sender, receiver, gbps, max(report.us or 0.0 for report in reports))
 
 
-def _why(results: JobResults, *hosts: str) -> str:
+def _why(results: JobResults[FabricResult], *hosts: str) -> str:
     """The first reason that one of both gives."""
     for host in hosts:
         result = results[host]
         if isinstance(result, Dsr1Error):
             return str(result)
-        told = [line["problem"] for line in result["told"] if "problem" in line]
-        if words := [*told, *result["errors"]]:
-            return f"{host}: {words[0]}"
+        problems = [report.problem for report in result.reports if report.problem]
+        if reasons := [*problems, *result.errors]:
+            return f"{host}: {reasons[0]}"
     return "nothing was measured in time"
 
 
-def doubtful_pairs(fabric: FabricReport) -> list[list[int]]:
+def doubtful_pairs(fabric: FabricReport) -> list[tuple[int, int]]:
     """Pairs of hosts, by number, with a way that isn't as most are: a busy moment may be why. Not
     all of many."""
     usual, place = _usual(fabric.ways), {host: number for number, host in enumerate(fabric.hosts)}
     bad = [way for way in fabric.ways if judge_link(way, usual) != "PASS"]
-    pairs = {tuple(sorted((place[way.sender], place[way.receiver]))) for way in bad}
-    return [list(pair) for pair in sorted(pairs)][:MOST_AGAIN]
+    numbers = [(place[way.sender], place[way.receiver]) for way in bad]
+    return sorted({(min(pair), max(pair)) for pair in numbers})[:MOST_AGAIN]
 
 
 def better(first: FabricReport, again: FabricReport) -> FabricReport:

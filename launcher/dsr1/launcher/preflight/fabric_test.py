@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from dsr1.env.node import control_plane
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.job import JobOrder, JobProgress
+from dsr1.hosts.protocol.jobs.messages import JobProgress
+from dsr1.hosts.protocol.jobs.orders import FABRIC, FabricOrder
 from dsr1.hosts.protocol.process import Process, Variable
-from dsr1.hosts.transport.connect import HostTransport, connect_hosts
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.jobs import run_job_on_all
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.processes import with_setup
@@ -47,24 +50,22 @@ def measure_fabric(recipe: Recipe, seen: Survey) -> FabricReport:
         f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most",
         file=sys.stderr,
     )
-    with connect_hosts(accesses, recipe.runtime.interpreter) as (way, _):
-        first = _measured(way, orders)
+    with connect_hosts(accesses, recipe.runtime.interpreter) as (transport, _):
+        first = _measured(transport, orders)
         pairs = doubtful_pairs(first)
         if not pairs:
             return first
         again = {
-            host: {**order, "pairs": pairs, "limit_s": _limit_s(len(pairs))}
+            host: replace(order, pairs=tuple(pairs), limit_s=_limit_s(len(pairs)))
             for host, order in orders.items()
         }
         print(f"measuring {len(pairs)} pairs once more, one at a time", file=sys.stderr)
-        return better(first, _measured(way, again))
+        return better(first, _measured(transport, again))
 
 
-def _measured(way: HostTransport, orders: Mapping[str, JobOrder]) -> FabricReport:
-    return FabricReport(
-        tuple(orders),
-        tuple(read_links(list(orders), run_job_on_all(way, "fabric", orders, _show_nothing))),
-    )
+def _measured(transport: Transport, orders: Mapping[str, FabricOrder]) -> FabricReport:
+    results = run_job_on_all(transport, FABRIC, orders, _show_nothing)
+    return FabricReport(tuple(orders), tuple(read_links(list(orders), results)))
 
 
 def _limit_s(hosts: int) -> float:
@@ -75,22 +76,23 @@ def _show_nothing(host: str, progress: JobProgress) -> None:
     """It takes seconds."""
 
 
-def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, JobOrder]:
-    """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one
+def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, FabricOrder]:
+    """By host. One rank a GPU of the plan, all of a host together; without GPUs one
     a host."""
     on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
-    common = {
-        "python": list(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
-        "device": "cuda" if on_gpus else "cpu",
-        "locals": max(1, min(host.gpus for host in hosts)) if on_gpus else 1,
-        "hosts": len(hosts),
-        "address": hosts[0].address,
-        "port": port_of(plan, hosts[0]) or recipe.ports.base,
-        "limit_s": _limit_s(len(hosts)),
-    }
+    first = FabricOrder(
+        python=tuple(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
+        device="cuda" if on_gpus else "cpu",
+        local_ranks=max(1, min(host.gpus for host in hosts)) if on_gpus else 1,
+        hosts=len(hosts),
+        host=0,
+        address=hosts[0].address,
+        port=port_of(plan, hosts[0]) or recipe.ports.base,
+        limit_s=_limit_s(len(hosts)),
+    )
     return {
-        host.name: {**common, "host": n, "env": fabric_environment(plan, host)}
-        for n, host in enumerate(hosts)
+        host.name: replace(first, host=number, env=fabric_environment(plan, host))
+        for number, host in enumerate(hosts)
     }
 
 

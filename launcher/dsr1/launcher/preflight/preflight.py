@@ -7,8 +7,8 @@ from dsr1.env.findings import folded, unreached
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.transport.base import FactsByHost
 from dsr1.hosts.transport.parallel import raise_all
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity, fabric_report, runtime_checks
 from dsr1.launcher.preflight.requirements import make_requirements

@@ -10,7 +10,7 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.runtime import CommandLine, FlagParser, RuntimeAnswer, RuntimeQuestion
-from dsr1.hosts.transport.base import FactsByHost
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.runtime_knowledge import is_asked_for, knows, runtime_answers
 from dsr1.launcher.preflight.runtime_question import command_lines, make_question
@@ -179,7 +179,7 @@ def judge_arguments(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[
         return
     engines = {process.name: process.group for process in asked.plan.processes}
     found: dict[tuple[str, str, str], list[str]] = {}
-    for said in answer.said:
+    for said in answer.verdicts:
         found.setdefault((engines.get(said.name, ""), said.verdict, said.text), []).append(
             said.name
         )

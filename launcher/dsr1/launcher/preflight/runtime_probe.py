@@ -52,7 +52,7 @@ class RuntimeProbe:
         if isinstance(self._question, InputError):
             return runtime_fact(self._question)
         try:
-            return runtime_fact(self._transport.runtime(host, self._question))
+            return runtime_fact(self._transport.ask_runtime(host, self._question))
         except HostError as error:
             return runtime_fact(error)
 

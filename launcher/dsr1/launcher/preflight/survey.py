@@ -11,10 +11,11 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.fact import Facts, value_of
 from dsr1.hosts.protocol.facts_request import FactsRequest
-from dsr1.hosts.transport.base import FactsByHost, Transport
+from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts, over_ssh
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
-from dsr1.hosts.transport.ssh import HostIntroduction, ShellTransport
+from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
+from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.layout.topology import GPUS_PER_NODE, wanted_nodes
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity
@@ -163,7 +164,7 @@ def gather_all(
     """All facts of each host, in one call a host; what was begun before is joined to them."""
 
     def ask_one(host: str) -> Facts | HostError:
-        return transport.facts(host, wanted)
+        return transport.gather_facts(host, wanted)
 
     told = run_parallel(ask_one, {host: host for host in hosts})
     for begun in meanwhile:
@@ -203,7 +204,8 @@ def _see_all(
     accesses: Iterable[Access], transport: ShellTransport, peer: str
 ) -> dict[str, HostIntroduction | HostError]:
     return run_parallel(
-        lambda name: transport.see(name, peer), {access.name: access.name for access in accesses}
+        lambda name: transport.introduce(name, peer),
+        {access.name: access.name for access in accesses},
     )
 
 

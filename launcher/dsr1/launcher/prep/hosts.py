@@ -1,21 +1,19 @@
 """Node preparation over all hosts: what each told, what was decided for it, and what its agent
 reports."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from dsr1.env.prep.decide import IDS
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.plain import parse_json, to_json
 from dsr1.hosts.protocol.prep import (
     HostProbe,
     PrepReport,
     PrepSteps,
-    parse_host_probe,
-    parse_report,
 )
 from dsr1.hosts.transport.base import AgentVerb, Transport
 from dsr1.hosts.transport.parallel import run_parallel
@@ -24,7 +22,7 @@ from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.survey import named_host
 from dsr1.launcher.recipe.models import Recipe
 
-LOOK_S, APPLY_S = 60.0, 1800.0
+PROBE_S, APPLY_S = 60.0, 1800.0
 ROOT_BY = (
     "Allow sudo without a password there (NOPASSWD), or log in as root (`user: root` in an"
     " inventory)"
@@ -39,15 +37,15 @@ def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe
     """A host whose journal can't be read is lost: what was done to it can neither be taken back nor
     gone on from."""
 
-    def look(host: str) -> HostProbe:
-        seen = _ask(transport, host, AgentVerb("prep", ("look",), LOOK_S), parse_host_probe)
+    def probe(host: str) -> HostProbe:
+        seen = _ask(transport, host, AgentVerb("prep", ("probe",), PROBE_S), HostProbe)
         if seen.journal_problem:
             raise HostError(
                 f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}"
             )
         return seen
 
-    return run_parallel(look, {host: host for host in hosts})
+    return run_parallel(probe, {host: host for host in hosts})
 
 
 def apply_to_all(
@@ -56,7 +54,7 @@ def apply_to_all(
     """Only the hosts that have steps are asked, and become root."""
 
     def apply(host: str) -> PrepReport:
-        given = json.dumps(asdict(steps[host])).encode()
+        given = to_json(steps[host])
         return _as_root(transport, host, seen[host], AgentVerb("prep", ("apply",), APPLY_S, given))
 
     return run_parallel(apply, {host: host for host, wanted in steps.items() if wanted})
@@ -73,21 +71,19 @@ def undo_on_all(
     return run_parallel(undo, {host: host for host, told in seen.items() if told.journal})
 
 
-def _as_root(transport: Transport, host: str, seen: HostProbe, question: AgentVerb) -> PrepReport:
-    return _ask(transport, host, replace(question, as_root=seen.session.uid != 0), parse_report)
+def _as_root(transport: Transport, host: str, seen: HostProbe, verb: AgentVerb) -> PrepReport:
+    return _ask(transport, host, replace(verb, as_root=seen.session.uid != 0), PrepReport)
 
 
-def _ask(
-    transport: Transport, host: str, question: AgentVerb, parse: Callable[[object], PrepT]
-) -> PrepT:
-    answer = transport.ask(host, question)
+def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PrepT]) -> PrepT:
+    answer = transport.run_verb(host, verb)
     try:
-        return parse(json.loads(answer.out))
+        return parse_json(kind, answer.out)
     except ValueError as error:
-        if question.as_root and "sudo" in answer.last_words:
-            why = f"nothing was changed, since this takes root ({answer.last_words})"
+        if verb.as_root and "sudo" in answer.last_lines:
+            why = f"nothing was changed, since this takes root ({answer.last_lines})"
             raise HostError(f"{host}: {why}. {ROOT_BY}") from error
-        raise HostError(f"{host}: its agent can't prepare it: {answer.last_words}") from error
+        raise HostError(f"{host}: its agent can't prepare it: {answer.last_lines}") from error
 
 
 def choose_parts(only: Sequence[str]) -> tuple[str, ...]:

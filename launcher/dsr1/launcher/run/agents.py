@@ -11,8 +11,9 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event
 from dsr1.hosts.protocol.process import HostPlan
-from dsr1.hosts.transport.base import AgentLink, HostState, Listener, Transport
+from dsr1.hosts.transport.base import AgentLink, Transport
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
+from dsr1.hosts.transport.results import HostState, Listener
 
 RETRY_S = 0.5
 
@@ -79,7 +80,7 @@ class Agents:
     def end(self, hosts: tuple[str, ...]) -> StopResult:
         """End everything on the hosts, at once."""
         self._closing = True
-        ended = run_parallel(lambda host: self._transport.end(host), {host: host for host in hosts})
+        ended = run_parallel(self._transport.stop, {host: host for host in hosts})
         told = {
             host: (str(gone),) if isinstance(gone, HostError) else gone.left
             for host, gone in ended.items()
@@ -91,13 +92,11 @@ class Agents:
 
     def look(self, hosts: tuple[str, ...]) -> dict[str, HostState | HostError]:
         """What runs on each host, or why that can't be told."""
-        return run_parallel(lambda host: self._transport.look(host), {host: host for host in hosts})
+        return run_parallel(self._transport.inspect, {host: host for host in hosts})
 
     def doors(self, hosts: tuple[str, ...]) -> dict[str, tuple[Listener, ...] | HostError]:
         """What listens on each host, or why that can't be told."""
-        return run_parallel(
-            lambda host: self._transport.doors(host), {host: host for host in hosts}
-        )
+        return run_parallel(self._transport.listeners, {host: host for host in hosts})
 
     def _read(self, host: str) -> None:
         """Attach again after a loss, from the last event heard; nothing is lost, since the agent
@@ -109,7 +108,7 @@ class Agents:
                 for numbered in self._links[host].events():
                     last, deadline = numbered.seq, time.monotonic() + self._lost_after_s
                     self._queue.put(AgentEvent(host, numbered.event))
-                if self._closing or self._transport.look(host).agent == "dead":
+                if self._closing or self._transport.inspect(host).agent == "dead":
                     break
                 self._links[host] = self._transport.attach(host, last)
                 deadline = time.monotonic() + self._lost_after_s

@@ -25,7 +25,7 @@ def upload_assets(recipe: Recipe, seen: Survey, transport: ShellTransport) -> No
     if needs_stand_in(recipe):
         for host in (*seen.hosts, *seen.spares):
             for file in STAND_IN_FILES.iterdir():
-                transport.put(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
+                transport.upload(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 
 
 def place_assets(recipe: Recipe, seen: Survey, folder: Path) -> None:
@@ -42,7 +42,7 @@ def _bring_etcd(transport: ShellTransport, host: Host) -> None:
             f"{host.name}: is {host.arch}, and this dsr1 carries etcd for {platform.machine()}; "
             "name an etcd of yours in the recipe's etcd.endpoints"
         )
-    transport.put(host.name, etcd_binary(), Path(ETCD_FILE).name)
+    transport.upload(host.name, etcd_binary(), Path(ETCD_FILE).name)
 
 
 def etcd_binary() -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import this_machine
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.run.store import Run
 
 

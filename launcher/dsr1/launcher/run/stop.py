@@ -8,7 +8,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from dsr1.hosts.errors import HostError, LaunchFailed
-from dsr1.hosts.transport.base import HostState, Listener
+from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.recovery import (
     RecoveryInfo,

@@ -20,9 +20,9 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.codec import from_plain
 from dsr1.hosts.protocol.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import is_alive, start_time
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.ranks import RankTable, phase_limits

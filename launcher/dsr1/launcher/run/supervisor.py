@@ -16,8 +16,9 @@ from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Quiet, Spawn
 from dsr1.hosts.protocol.events import Event, Exited, Listening, Prepared, Progress, Spawned
 from dsr1.hosts.protocol.process import Process
-from dsr1.hosts.transport.base import HostState, Transport
+from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import raise_all
+from dsr1.hosts.transport.results import HostState
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches, harvest
 from dsr1.launcher.plan.plan import Plan, make_plan

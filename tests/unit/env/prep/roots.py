@@ -13,7 +13,7 @@ from typing import Any
 
 from dsr1.env.prep.decide import IDS, Preparation, decide
 from dsr1.hosts.agent.prep.apply import apply
-from dsr1.hosts.agent.prep.look import probe_host
+from dsr1.hosts.agent.prep.probe import probe_host
 from dsr1.hosts.agent.prep.undo import undo
 from dsr1.hosts.protocol.prep import HostProbe, Memory, PrepReport, Session
 

@@ -94,7 +94,7 @@ def test_a_journal_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     write(tmp_path, "var/lib/dsr1/prep/journal.json", text)
     then = snapshot(tmp_path)
     assert host.look().journal_problem.startswith(
-        f"{tmp_path}/var/lib/dsr1/prep/journal.json is no journal of dsr1's"
+        f"{tmp_path}/var/lib/dsr1/prep/journal.json is not a journal of dsr1's"
     )
     assert [outcome.state for outcome in host.undo().outcomes] == ["failed"]
     assert snapshot(tmp_path) == then

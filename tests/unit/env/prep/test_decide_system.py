@@ -162,8 +162,8 @@ def test_persistence_without_the_daemon_lasts_until_a_boot_and_says_so() -> None
 
 
 def test_a_driver_that_does_not_answer_is_unknown() -> None:
-    made = decide("h", replace(FIT, gpus=Gpus(8, (), "NVML does not tell it: hangs")), ())
-    assert notes(made, "UNKNOWN") == [("gpu.persistence", "NVML does not tell it: hangs")]
+    made = decide("h", replace(FIT, gpus=Gpus(8, (), "NVML does not have it: hangs")), ())
+    assert notes(made, "UNKNOWN") == [("gpu.persistence", "NVML does not have it: hangs")]
     assert not made.steps
 
 

@@ -34,7 +34,7 @@ def test_the_bundle_is_the_same_every_time(tmp_path: Path) -> None:
 
 def test_the_bundle_needs_nothing_but_itself(tmp_path: Path) -> None:
     """-S: no site-packages, so neither psutil nor an installed dsr1."""
-    argv = (sys.executable, "-I", "-S", str(make_bundle(tmp_path)), "look", str(tmp_path / "h"))
+    argv = (sys.executable, "-I", "-S", str(make_bundle(tmp_path)), "inspect", str(tmp_path / "h"))
     done = subprocess.run(argv, capture_output=True, timeout=20, check=True)
     assert json.loads(done.stdout) == {"agent": "dead", "processes": {}}
 

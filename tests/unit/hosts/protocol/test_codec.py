@@ -72,14 +72,14 @@ def test_gone() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "an object is wanted"),
+        ("[]", "must be an object"),
         ("{", "Expecting property name"),
-        ("{}", "None is none of Prepare"),
-        ('{"command": "Boom"}', "'Boom' is none of"),
+        ("{}", "unknown kind None; allowed: Prepare"),
+        ('{"command": "Boom"}', "unknown kind 'Boom'; allowed"),
         ('{"command": "Spawn"}', "'processes' is missing"),
-        ('{"command": "Spawn", "processes": "a"}', "Spawn.processes: a list is wanted"),
-        ('{"command": "Spawn", "processes": [1]}', r"Spawn.processes\[0\]: str is wanted, not 1"),
-        ('{"command": "Subscribe", "since": true}', "int is wanted"),
+        ('{"command": "Spawn", "processes": "a"}', "Spawn.processes: must be a list"),
+        ('{"command": "Spawn", "processes": [1]}', r"Spawn.processes\[0\]: must be str, not 1"),
+        ('{"command": "Subscribe", "since": true}', "must be int"),
         ('{"command": "Quit", "x": 1}', "unknown key 'x'"),
     ],
 )

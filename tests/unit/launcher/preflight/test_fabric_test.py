@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dsr1.hosts.agent.network.fabric_rank import rounds, wait_for
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.jobs.orders import FabricResult, RankReport
 from dsr1.hosts.transport.jobs import JobResults
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.fabric_report import (
@@ -46,21 +49,18 @@ def test_one_host_has_nobody_to_measure_with() -> None:
     assert [pairs for pairs in rounds([3]) if pairs] == []
 
 
-def told(host: int, **changed: Mapping[str, object]) -> dict[str, object]:
+def told(host: int, **changed: Mapping[str, Any]) -> FabricResult:
     """10 Gb/s to everybody, or what the test says of a way."""
-    others = [n for n in range(4) if n != host]
-    lines = [
-        {"local": 0, "other": n, "us": 50.0, "gbps": 10.0, **changed.get(f"to{n}", {})}
-        for n in others
-    ]
-    return {"told": lines, "errors": []}
+    usual = {n: RankReport(0, n, us=50.0, gbps=10.0) for n in range(4) if n != host}
+    reports = (replace(usual[n], **changed.get(f"to{n}", {})) for n in usual)
+    return FabricResult(tuple(reports))
 
 
-def fabric(results: JobResults) -> FabricReport:
+def fabric(results: JobResults[FabricResult]) -> FabricReport:
     return FabricReport(tuple(HOSTS), tuple(read_links(HOSTS, results)))
 
 
-def found(results: JobResults) -> list[tuple[str, str, str]]:
+def found(results: JobResults[FabricResult]) -> list[tuple[str, str, str]]:
     return [
         (one.host, one.verdict, one.seen)
         for one in judge_fabric(fabric(results))
@@ -69,13 +69,13 @@ def found(results: JobResults) -> list[tuple[str, str, str]]:
 
 
 def test_equal_ways_pass() -> None:
-    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults[FabricResult] = {host: told(n) for n, host in enumerate(HOSTS)}
     assert [one.verdict for one in judge_fabric(fabric(results))] == ["PASS"] * 4
     assert found(results) == []
 
 
 def test_a_slow_way_is_named_in_its_direction() -> None:
-    results: JobResults = {
+    results: JobResults[FabricResult] = {
         host: told(n, **({"to2": {"gbps": 1.0}} if n == 1 else {})) for n, host in enumerate(HOSTS)
     }
     assert found(results) == [("b", "FAIL", "to c: 1 Gb/s in 50 us")]
@@ -87,7 +87,7 @@ def test_a_slow_way_is_named_in_its_direction() -> None:
 
 def test_a_host_that_is_slow_to_most_is_named_once() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
-    results: JobResults = {
+    results: JobResults[FabricResult] = {
         host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)
     }
     assert found(results) == [
@@ -104,7 +104,7 @@ def test_a_host_that_is_slow_to_most_is_named_once() -> None:
 
 def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:
     slow = {f"to{n}": {"gbps": 1.0} for n in range(4)}
-    results: JobResults = {
+    results: JobResults[FabricResult] = {
         host: told(n, **slow) if n == 3 else told(n) for n, host in enumerate(HOSTS)
     }
     results["b"] = told(1, to3={"gbps": 0.01})
@@ -112,38 +112,35 @@ def test_a_way_that_is_worse_than_a_slow_host_is_named_too() -> None:
 
 
 def test_what_is_doubtful_is_measured_again_and_the_better_counts() -> None:
-    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults[FabricResult] = {host: told(n) for n, host in enumerate(HOSTS)}
     assert doubtful_pairs(fabric(results)) == []
     results["c"] = told(2, to1={"gbps": 1.0})
-    others = told(0)["told"][:2]  # type: ignore[index]
-    results["a"] = {"told": [{"local": 0, "other": 3, "error": "shut"}, *others], "errors": []}
+    others = told(0).reports[:2]
+    results["a"] = FabricResult((RankReport(0, 3, error="shut"), *others))
     first = fabric(results)
-    assert doubtful_pairs(first) == [[0, 3], [1, 2]]
-    lines = {
-        "c": [{"local": 0, "other": 1, "us": 60.0, "gbps": 9.0}],
-        "a": [{"local": 0, "other": 3, "us": 1, "gbps": 8}],
-    }
-    again = fabric({host: {"told": lines.get(host, []), "errors": []} for host in HOSTS})
+    assert doubtful_pairs(first) == [(0, 3), (1, 2)]
+    reports = {"c": (RankReport(0, 1, 60.0, 9.0),), "a": (RankReport(0, 3, 1, 8),)}
+    again = fabric({host: FabricResult(reports.get(host, ())) for host in HOSTS})
     ways = {(way.sender, way.receiver): (way.gbps, way.us) for way in better(first, again).ways}
     assert (ways["c", "b"], ways["a", "d"], ways["a", "b"]) == ((9.0, 50.0), (8, 1), (10.0, 50.0))
     assert better(first, FabricReport(first.hosts, ())) == first
 
 
 def test_a_host_that_was_lost_and_a_pair_that_could_not_meet() -> None:
-    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
-    results["d"] = HostError("d: lost while it worked")
-    shut = {"local": 0, "other": 1, "error": "connect timed out; <b>'"}
-    results["a"] = {"told": [shut, *told(0)["told"][1:]], "errors": []}  # type: ignore[index]
-    results["b"] = {"told": told(1)["told"][1:], "errors": []}  # type: ignore[index]
+    results: JobResults[FabricResult] = {host: told(n) for n, host in enumerate(HOSTS)}
+    results["d"] = HostError("d: lost during its job")
+    shut = RankReport(0, 1, error="connect timed out; <b>'")
+    results["a"] = FabricResult((shut, *told(0).reports[1:]))
+    results["b"] = FabricResult(told(1).reports[1:])
     ways = {(way.sender, way.receiver): way.problem for way in fabric(results).ways}
-    assert (ways["a", "b"], ways["b", "a"]) == (shut["error"], shut["error"])
-    assert ways["d", "a"] == "d: lost while it worked"
+    assert (ways["a", "b"], ways["b", "a"]) == (shut.error, shut.error)
+    assert ways["d", "a"] == "d: lost during its job"
     assert [row[:2] for row in found(results)] == [("a", "FAIL"), ("b", "FAIL"), ("d", "FAIL")]
 
 
 def test_nothing_measured_at_all_is_no_pass() -> None:
-    results: JobResults = {
-        host: {"told": [{"local": 0, "problem": "no torch"}], "errors": []} for host in HOSTS
+    results: JobResults[FabricResult] = {
+        host: FabricResult((RankReport(0, problem="no torch"),)) for host in HOSTS
     }
     assert {
         (verdict, "6 ways failed: a: no torch" in seen) for _, verdict, seen in found(results)
@@ -151,10 +148,8 @@ def test_nothing_measured_at_all_is_no_pass() -> None:
 
 
 def test_the_devices_of_a_host_go_together() -> None:
-    both = [{"local": n, "other": 1, "us": 5.0 + n, "gbps": 3.0} for n in (0, 1)]
-    way, *_ = read_links(
-        ["a", "b"], {"a": {"told": both, "errors": []}, "b": {"told": [], "errors": []}}
-    )
+    both = tuple(RankReport(n, 1, 5.0 + n, 3.0) for n in (0, 1))
+    way, *_ = read_links(["a", "b"], {"a": FabricResult(both), "b": FabricResult(())})
     assert way == LinkMeasurement("a", "b", 6.0, 6.0)
 
 
@@ -163,7 +158,7 @@ def test_one_host_is_skipped() -> None:
 
 
 def test_the_table_shows_all_of_few_and_the_slowest_of_many() -> None:
-    results: JobResults = {host: told(n) for n, host in enumerate(HOSTS)}
+    results: JobResults[FabricResult] = {host: told(n) for n, host in enumerate(HOSTS)}
     rows = render_matrix(fabric(results)).splitlines()
     assert [row.split() for row in rows[:2]] == [
         ["Gb/s", "a", "b", "c", "d"],
@@ -185,11 +180,11 @@ def test_orders_carry_what_the_workers_talk_with() -> None:
     hosts = [Host("a", "10.0.0.1", "ens3"), Host("b", "10.0.0.2", "ens7")]
     recipe = load_recipe("dsr1-dep", ["engines.main.env={NCCL_DEBUG: INFO}"])
     orders = make_orders(recipe, make_plan(recipe, hosts, "r", "/f"), hosts)
-    assert (orders["a"]["device"], orders["a"]["locals"], orders["b"]["host"]) == ("cuda", 8, 1)
-    assert (orders["b"]["env"]["GLOO_SOCKET_IFNAME"], orders["b"]["env"]["NCCL_DEBUG"]) == (
+    assert (orders["a"].device, orders["a"].local_ranks, orders["b"].host) == ("cuda", 8, 1)
+    assert (orders["b"].env["GLOO_SOCKET_IFNAME"], orders["b"].env["NCCL_DEBUG"]) == (
         "ens7",
         "INFO",
     )
-    assert orders["b"]["address"] == "10.0.0.1"
+    assert orders["b"].address == "10.0.0.1"
     mocked = load_recipe("dsr1-dep", ["stack=mocker", "engines.main.args={}"])
-    assert make_orders(mocked, make_plan(mocked, hosts, "r", "/f"), hosts)["a"]["locals"] == 1
+    assert make_orders(mocked, make_plan(mocked, hosts, "r", "/f"), hosts)["a"].local_ranks == 1

@@ -12,7 +12,7 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact
 from dsr1.hosts.protocol.facts_request import parse_facts_request, render_facts_request
-from dsr1.hosts.transport.base import FactsByHost
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.cli.findings_view import mended_by_prep, page_of, print_findings
 from dsr1.launcher.preflight.preflight import CHECKS, choose_checks, judge_facts, refuse_unfit
 from dsr1.launcher.preflight.requirements import make_facts_request, make_requirements
@@ -125,8 +125,10 @@ def test_what_hosts_are_asked() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": ""}', "null"])
-def test_what_is_no_ask(text: str) -> None:
-    with pytest.raises(ValueError, match=r"an ask is|Expecting value"):
+def test_what_is_not_a_facts_request(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"facts request without|must be an object|Expecting value"
+    ):
         parse_facts_request(text)
 
 

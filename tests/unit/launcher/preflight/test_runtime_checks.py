@@ -45,7 +45,7 @@ def one(answer: RuntimeAnswer, check: str, *changes: str) -> tuple[str, str, str
 
 def test_what_is_known_passes() -> None:
     told = replace(
-        TOLD, said=(CommandVerdict("main-0", "accepted"), CommandVerdict("main-1", "accepted"))
+        TOLD, verdicts=(CommandVerdict("main-0", "accepted"), CommandVerdict("main-1", "accepted"))
     )
     assert [(check, verdict) for check, verdict, *_ in rows(told)] == [
         (check, "PASS") for check in IDS

@@ -3,6 +3,7 @@ needed."""
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 
 import pytest
@@ -21,7 +22,7 @@ from dsr1.hosts.protocol.prep import (
     StepOutcome,
     Sysctl,
 )
-from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, Transport
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, prep_ports, probe_all, undo_on_all
 from dsr1.launcher.prep.render import (
     diff_of,
@@ -144,14 +145,17 @@ class Told(Transport):
         self._answer = answer
         self.asked: list[AgentVerb] = []
 
-    def ask(self, host: str, question: AgentVerb) -> CommandResult:
-        self.asked.append(question)
-        return self._answer(question)
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
+        self.asked.append(verb)
+        return self._answer(verb)
 
     def attach(self, host: str, since: int) -> AgentLink:
         raise NotImplementedError
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        raise NotImplementedError
+
+    def open_job(self, host: str, job: str) -> AbstractContextManager[JobStream]:
         raise NotImplementedError
 
 
@@ -168,11 +172,11 @@ def test_a_look_travels_as_it_is() -> None:
 
 def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
     told = probe_all(
-        saying(asdict(replace(FIT, journal_problem="/j is no journal of dsr1's: x"))), ["a"]
+        saying(asdict(replace(FIT, journal_problem="/j is not a journal of dsr1's: x"))), ["a"]
     )
     assert isinstance(told["a"], HostError)
     assert str(told["a"]).startswith(
-        "a: what dsr1 did to it can't be told: /j is no journal of dsr1's: x. Nothing is"
+        "a: what dsr1 did to it can't be told: /j is not a journal of dsr1's: x. Nothing is"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from tests.unit.env.hgx import make_facts
 from dsr1.hosts.errors import CheckFailed, HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import FactValue, to_plain
-from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, Transport
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.launch import make_settings
@@ -27,7 +28,7 @@ class Hosts(Transport):
     def __init__(self, **changes: dict[str, FactValue]) -> None:
         self.changes, self.asked = changes, list[str]()
 
-    def ask(self, host: str, question: AgentVerb) -> CommandResult:
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         self.asked.append(host)
         if host not in self.changes:
             raise HostError(f"{host}: no route to it")
@@ -40,6 +41,9 @@ class Hosts(Transport):
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return iter(())
+
+    def open_job(self, host: str, job: str) -> AbstractContextManager[JobStream]:
+        raise NotImplementedError
 
 
 def settings(*checks: str) -> RunSettings:

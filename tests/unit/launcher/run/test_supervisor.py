@@ -3,15 +3,16 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.protocol.codec import render_gone
+from dsr1.hosts.protocol.codec import NumberedEvent, render_gone
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone, Prepared, Progress, Spawned
-from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, NumberedEvent, Transport
+from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.survey import unasked_survey
 from dsr1.launcher.recipe.load import parse_recipe
@@ -35,10 +36,10 @@ class Scripted(Transport):
     def __init__(self, told: Iterator[Event]) -> None:
         self._told = told
 
-    def ask(self, host: str, question: AgentVerb) -> CommandResult:
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         out = (
             render_gone(Gone(()))
-            if question.verb == "end"
+            if verb.name == "stop"
             else json.dumps({"agent": "alive", "processes": {}}).encode()
         )
         return CommandResult(0, out, b"")
@@ -48,6 +49,9 @@ class Scripted(Transport):
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return iter(())
+
+    def open_job(self, host: str, job: str) -> AbstractContextManager[JobStream]:
+        raise NotImplementedError
 
 
 class Talk:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
+from dsr1.hosts.protocol.caches import HostPack, MergeCounts
 
 KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
 MOST_BYTES = 4 * 2**30
@@ -28,19 +29,14 @@ class CacheError(Exception):
     """A root, a key or a pack that can't be used; the message says which and why."""
 
 
-def list_caches(root: Path) -> list[dict[str, object]]:
-    """Every key with its files, bytes, what it holds (a digest of names and sizes), and when it was
-    last added to."""
+def list_caches(root: Path) -> list[HostPack]:
     if not root.is_dir():
         return []
-    return [
-        _describe(folder)
-        for folder in sorted(_own(root).iterdir())
-        if KEY.match(folder.name) and folder.is_dir()
-    ]
+    folders = (folder for folder in sorted(_own(root).iterdir()) if KEY.match(folder.name))
+    return [_describe(folder) for folder in folders if folder.is_dir()]
 
 
-def open_cache(root: Path, key: str) -> dict[str, object]:
+def open_cache(root: Path, key: str) -> HostPack:
     """Make the key's folder, for us alone, unless it is there; what it holds."""
     folder = _folder(root, key)
     _make(root)
@@ -48,16 +44,13 @@ def open_cache(root: Path, key: str) -> dict[str, object]:
     return _describe(folder)
 
 
-def _describe(folder: Path) -> dict[str, object]:
+def _describe(folder: Path) -> HostPack:
     files = [(name, path.stat()) for name, path in _files(folder)]
-    listed = "".join(f"{name}\0{seen.st_size}\0" for name, seen in files)
-    return {
-        "key": folder.name,
-        "files": len(files),
-        "bytes": sum(seen.st_size for _, seen in files),
-        "digest": hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()[:16],
-        "changed": max((seen.st_mtime for _, seen in files), default=folder.stat().st_mtime),
-    }
+    listed = "".join(f"{name}\0{status.st_size}\0" for name, status in files)
+    size = sum(status.st_size for _, status in files)
+    digest = hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()[:16]
+    changed = max((status.st_mtime for _, status in files), default=folder.stat().st_mtime)
+    return HostPack(folder.name, len(files), size, digest, changed)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -86,8 +79,8 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def unpack(root: Path, key: str, sha256: str, data: bytes) -> dict[str, int]:
-    """Add what the key's cache lacks. Counts of files added, and kept as they were."""
+def unpack(root: Path, key: str, sha256: str, data: bytes) -> MergeCounts:
+    """Add what the key's cache lacks."""
     if hashlib.sha256(data).hexdigest() != sha256:
         raise CacheError(f"{key}: what arrived is not what was sent (sha256 differs)")
     folder = _folder(root, key)
@@ -116,11 +109,9 @@ def _extract(data: bytes, draft: Path) -> None:
 
 def _extract_one(archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, room: int) -> None:
     parts = PurePosixPath(entry.name).parts
-    inside = (
-        parts and not entry.name.startswith("/") and not any(part in ("..", "/") for part in parts)
-    )
+    inside = parts and ".." not in parts and not entry.name.startswith("/")
     if not entry.isreg() or not inside or room < 0:
-        raise CacheError(f"not a pack: {entry.name!r} is no file that belongs into a cache")
+        raise CacheError(f"not a pack: {entry.name!r} is not a file of a cache")
     source, path = archive.extractfile(entry), draft.joinpath(*parts)
     assert source is not None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -139,7 +130,7 @@ def _as_built_now(draft: Path, now_ns: int) -> None:
         os.utime(path, ns=(now_ns, now_ns))
 
 
-def _merge(draft: Path, folder: Path) -> dict[str, int]:
+def _merge(draft: Path, folder: Path) -> MergeCounts:
     added = kept = 0
     for name, path in _files(draft):
         target = folder / name
@@ -149,7 +140,7 @@ def _merge(draft: Path, folder: Path) -> dict[str, int]:
             added += 1
         except FileExistsError:
             kept += 1
-    return {"added": added, "kept": kept}
+    return MergeCounts(added, kept)
 
 
 def drop(root: Path, keys: list[str]) -> list[str]:
@@ -162,7 +153,7 @@ def drop(root: Path, keys: list[str]) -> list[str]:
 
 def _folder(root: Path, key: str) -> Path:
     if not KEY.match(key):
-        raise CacheError(f"{key!r} is no cache's key")
+        raise CacheError(f"{key!r} is not a cache's key")
     return _own(root) / key
 
 
@@ -173,10 +164,9 @@ def _make(root: Path) -> None:
 
 def _own(root: Path) -> Path:
     """What is loaded from a cache runs as us: nobody else may write there, or swap it by a link."""
-    for seen in (root.lstat(), root.stat()) if os.path.lexists(root) else ():
-        if seen.st_uid != os.geteuid() or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & 0o022):
-            raise CacheError(
-                f"{root} belongs to uid {seen.st_uid} with mode {seen.st_mode & 0o777:o}, not to us"
-                " alone"
-            )
+    for status in (root.lstat(), root.stat()) if os.path.lexists(root) else ():
+        shared = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o022
+        if status.st_uid != os.geteuid() or shared:
+            owner = f"uid {status.st_uid} with mode {status.st_mode & 0o777:o}"
+            raise CacheError(f"{root} belongs to {owner}, not to us alone")
     return root

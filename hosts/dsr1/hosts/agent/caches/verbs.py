@@ -1,9 +1,10 @@
-"""The agent's verbs for JIT caches: VERB ROOT [KEY ...]; an empty ROOT is the default. They tell
+"""The agent's verbs for JIT caches: VERB ROOT [KEY ...]; an empty ROOT is the default. They print
 JSON or a pack."""
 
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from dsr1.hosts.agent.caches.jit_cache import (
@@ -15,6 +16,7 @@ from dsr1.hosts.agent.caches.jit_cache import (
     unpack,
 )
 from dsr1.hosts.agent.facts.jit_cache import cache_root
+from dsr1.hosts.protocol.plain import to_json
 
 
 def run_cache_verb(verb: str, values: list[str]) -> int:
@@ -28,19 +30,19 @@ def run_cache_verb(verb: str, values: list[str]) -> int:
     return 0
 
 
-def _tell(value: object) -> bytes:
+def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
 def _unpack(root: Path, keys: list[str]) -> bytes:
     key, sha256 = keys
-    return _tell(unpack(root, key, sha256, sys.stdin.buffer.read()))
+    return to_json(unpack(root, key, sha256, sys.stdin.buffer.read()))
 
 
 VERBS: dict[str, Callable[[Path, list[str]], bytes]] = {
-    "cache-list": lambda root, keys: _tell(list_caches(root)),
-    "cache-open": lambda root, keys: _tell(open_cache(root, *keys)),
+    "cache-list": lambda root, keys: _json([asdict(cache) for cache in list_caches(root)]),
+    "cache-open": lambda root, keys: to_json(open_cache(root, *keys)),
     "cache-pack": lambda root, keys: pack(root, *keys),
     "cache-unpack": _unpack,
-    "cache-drop": lambda root, keys: _tell(drop(root, keys)),
+    "cache-drop": lambda root, keys: _json(drop(root, keys)),
 }

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.kernel_log import time_of_line, time_of_record
+from dsr1.hosts.agent.facts.gpu.xids import time_of_line, time_of_record
 from dsr1.hosts.protocol.evidence import KernelLine
 
 TELLING = re.compile(

@@ -1,16 +1,16 @@
 """Facts of the folders that a run writes to: file system, room, and whether what is written there
 may run.
 
-Each is looked at in a child: statvfs of a dead network mount never returns.
+Each is read in a child: statvfs of a dead network mount never returns.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_in_child, only
-from dsr1.hosts.agent.facts.mounts import file_system_of, nearest
+from dsr1.hosts.agent.facts.reading.children import begin_value
+from dsr1.hosts.agent.facts.reading.mounts import file_system_of, free_bytes, nearest
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 DISK_S = 3.0
@@ -21,42 +21,37 @@ def disk_readers(root: Path, folders: Sequence[str]) -> list[Reader]:
     """They begin here. One that hangs takes nothing from the others: each has a child of its
     own."""
     info, shm = root / "proc/self/mountinfo", root / "dev/shm"
-    looks = {
-        path: begin_in_child(partial(disk_usage, path, info), DISK_S)
+    usage = {
+        path: begin_value(partial(disk_usage, path, info), DISK_S)
         for path in dict.fromkeys(folders)
     }
-    free = begin_in_child(lambda: iter([free_bytes(shm)]), DISK_S)
-    stale = begin_in_child(lambda: iter([find_stale(shm)]), DISK_S)
     return [
-        ("disks", str(info), lambda: {path: _result(look()) for path, look in looks.items()}),
-        ("memory.shm_free", str(shm), lambda: only(free())),
-        ("memory.shm_stale", str(shm), lambda: only(stale())),
+        ("disks", str(info), lambda: {path: _or_problem(read) for path, read in usage.items()}),
+        ("memory.shm_free", str(shm), begin_value(partial(free_bytes, shm), DISK_S)),
+        ("memory.shm_stale", str(shm), begin_value(partial(find_stale, shm), DISK_S)),
     ]
 
 
-def _result(told: tuple[list[FactValue], str]) -> FactValue:
-    values, problem = told
-    return {"problem": problem or "nothing was told"} if problem or not values else values[0]
+def _or_problem(read: Callable[[], FactValue]) -> FactValue:
+    try:
+        return read()
+    except OSError as error:
+        return {"problem": str(error)}
 
 
-def disk_usage(path: str, info: Path) -> Iterator[FactValue]:
-    """`path` may begin with `~`. Where it isn't yet, the folder above it is told of: it will be
-    made there."""
+def disk_usage(path: str, info: Path) -> FactValue:
+    """`path` may begin with `~`. Where it isn't yet, it is the folder above it: it will be made
+    there."""
     folder = Path(path).expanduser().absolute()
     there = nearest(folder)
-    seen = os.statvfs(there)
-    yield {
+    system = os.statvfs(there)
+    return {
         **file_system_of(folder, info),
-        "inodes_free": seen.f_favail,
-        "inodes": seen.f_files,
+        "inodes_free": system.f_favail,
+        "inodes": system.f_files,
         "writable": os.access(there, os.W_OK | os.X_OK),
-        "exec": not seen.f_flag & os.ST_NOEXEC,
+        "exec": not system.f_flag & os.ST_NOEXEC,
     }
-
-
-def free_bytes(path: Path) -> int:
-    seen = os.statvfs(path)
-    return seen.f_bavail * seen.f_frsize
 
 
 def find_stale(shm: Path) -> FactValue:
@@ -71,10 +66,10 @@ def find_stale(shm: Path) -> FactValue:
 def _size_if_ours(file: Path) -> int | None:
     """None: it is another user's, or gone meanwhile."""
     try:
-        seen = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return None
-    return seen.st_size if seen.st_uid == os.geteuid() else None
+    return status.st_size if status.st_uid == os.geteuid() else None
 
 
 def _mapped(pid: str) -> set[str]:

@@ -3,19 +3,19 @@
 from itertools import chain
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.acs import acs_readers
-from dsr1.hosts.agent.facts.children import aside
 from dsr1.hosts.agent.facts.disks import disk_readers
-from dsr1.hosts.agent.facts.gpus import gpu_readers
-from dsr1.hosts.agent.facts.infiniband import growth_readers, infiniband_readers
+from dsr1.hosts.agent.facts.fabric.acs import acs_readers
+from dsr1.hosts.agent.facts.fabric.adapters import growth_readers, infiniband_readers
+from dsr1.hosts.agent.facts.fabric.interfaces import netdev_readers
+from dsr1.hosts.agent.facts.fabric.network import network_readers, resolver_readers
+from dsr1.hosts.agent.facts.fabric.pci import pci_readers
+from dsr1.hosts.agent.facts.gpu.devices import gpu_readers
+from dsr1.hosts.agent.facts.gpu.driver import nvidia_readers
+from dsr1.hosts.agent.facts.gpu.xids import log_readers
 from dsr1.hosts.agent.facts.jit_cache import cache_readers
-from dsr1.hosts.agent.facts.kernel_log import log_readers
 from dsr1.hosts.agent.facts.limits import limit_readers
-from dsr1.hosts.agent.facts.model import model_readers
-from dsr1.hosts.agent.facts.netdevs import netdev_readers
-from dsr1.hosts.agent.facts.network import network_readers, resolver_readers
-from dsr1.hosts.agent.facts.nvidia import nvidia_readers
-from dsr1.hosts.agent.facts.pci import pci_readers
+from dsr1.hosts.agent.facts.model.folder import model_readers
+from dsr1.hosts.agent.facts.reading.children import aside
 from dsr1.hosts.agent.facts.software import library_readers, software_readers
 from dsr1.hosts.agent.facts.system import command_readers, system_readers
 from dsr1.hosts.protocol.fact import Fact, observe
@@ -26,28 +26,28 @@ NOTHING = FactsRequest()
 MODEL_S = 30.0
 
 
-def gather_facts(ask: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
+def gather_facts(request: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
     """What may hang begins first, in children with a time limit, and is waited for last."""
     slow = [
-        *growth_readers(root, ask.sample_s),
+        *growth_readers(root, request.sample_s),
         *gpu_readers(root),
         *log_readers(root),
         *command_readers(),
-        *disk_readers(root, ask.folders),
-        *resolver_readers(ask),
+        *disk_readers(root, request.folders),
+        *resolver_readers(request),
         *library_readers(),
-        *aside(model_readers(ask.model, root), MODEL_S),
+        *aside(model_readers(request.model, root), MODEL_S),
     ]
     quick = (
         system_readers(root),
         limit_readers(root),
-        network_readers(root, ask),
+        network_readers(root, request),
         netdev_readers(root),
         pci_readers(root),
         acs_readers(root),
         nvidia_readers(root),
         infiniband_readers(root),
-        software_readers(ask.pins),
+        software_readers(request.pins),
         cache_readers(),
     )
     return observe(chain(*quick)) | observe(slow)

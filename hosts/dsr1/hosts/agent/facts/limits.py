@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read, read_int, read_or
+from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 KINDS = {
@@ -27,18 +27,9 @@ def limit_readers(root: Path) -> Iterator[Reader]:
         yield name, f"getrlimit, {side}", partial(_limit, kind, side == "hard")
     own, kernel, groups = root / "proc/self", root / "proc/sys/kernel", root / "proc/self/cgroup"
     yield "limit.none_on_locks", f"{own}/status, uid_map", lambda: _is_free_to_lock(own)
-    yield (
-        "limit.threads",
-        str(kernel),
-        lambda: min(read_int(kernel / "threads-max"), read_int(kernel / "pid_max")),
-    )
-    yield "cgroup.pids", "cgroup pids.max", lambda: _tightest(root, groups, "pids.max", parse_most)
-    yield "cgroup.cpus", "cgroup cpu.max", lambda: _tightest(root, groups, "cpu.max", parse_cpu_max)
-    yield (
-        "cgroup.memory",
-        "cgroup memory.max",
-        lambda: _tightest(root, groups, "memory.max", parse_most),
-    )
+    yield "limit.threads", str(kernel), lambda: _threads(kernel)
+    for fact, (name, parse) in GROUP_FILES.items():
+        yield fact, f"cgroup {name}", partial(_tightest, root, groups, name, parse)
 
 
 def parse_cgroup(text: str) -> str:
@@ -77,12 +68,23 @@ def parse_cpu_max(text: str) -> float | None:
     return None if quota == "max" else int(quota) / int(period)
 
 
+GROUP_FILES: dict[str, tuple[str, Parse]] = {
+    "cgroup.pids": ("pids.max", parse_most),
+    "cgroup.cpus": ("cpu.max", parse_cpu_max),
+    "cgroup.memory": ("memory.max", parse_most),
+}
+
+
+def _threads(kernel: Path) -> int:
+    return min(read_int(kernel / "threads-max"), read_int(kernel / "pid_max"))
+
+
 def _tightest(root: Path, groups: Path, name: str, parse: Parse) -> FactValue:
     """The least that any group from ours up to the top allows; -1: none limits it."""
     own = root / "sys/fs/cgroup" / parse_cgroup(read(groups)).lstrip("/")
     folders = [own, *own.parents][: len(own.relative_to(root / "sys/fs/cgroup").parts) + 1]
-    told = [parse(text) for folder in folders if (text := read_or(folder / name))]
-    return min((limit for limit in told if limit is not None), default=-1)
+    limits = [parse(text) for folder in folders if (text := read_or(folder / name))]
+    return min((limit for limit in limits if limit is not None), default=-1)
 
 
 def _limit(kind: int, hard: bool) -> int:

@@ -6,10 +6,10 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_command, begin_in_child
+from dsr1.hosts.agent.facts.reading.children import begin_command, begin_in_child, begin_value
 from dsr1.hosts.agent.facts.system import parse_version
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
@@ -50,35 +50,19 @@ LOAD_S = 10.0
 
 def software_readers(pins: Sequence[str]) -> Iterator[Reader]:
     yield "software", "the runtime's packages", lambda: dict(_versions(PACKAGES))
-    yield (
-        "software.wishes",
-        "the packages' metadata",
-        lambda: {name: _wishes(name) for name in pins},
-    )
-    yield (
-        "software.modules",
-        "the runtime's import path",
-        lambda: [name for name in MODULES if _is_there(name)],
-    )
-    yield (
-        "software.python",
-        sys.executable,
-        lambda: {"version": sys.version.split()[0], "path": sys.executable},
-    )
-    yield (
-        "software.tools",
-        "$CUDA_HOME/bin, the runtime's bin, $PATH",
-        lambda: {name: find_tool(name) for name in TOOLS},
-    )
+    yield "software.wishes", "the packages' metadata", lambda: _by_name(_wishes, pins)
+    yield "software.modules", "the runtime's import path", lambda: [*filter(_is_there, MODULES)]
+    yield "software.python", sys.executable, _python
+    tools = "$CUDA_HOME/bin, the runtime's bin, $PATH"
+    yield "software.tools", tools, lambda: _by_name(find_tool, TOOLS)
 
 
 def library_readers() -> list[Reader]:
     """They begin here: a library that is loaded runs code of its own."""
     libraries, compiler = begin_in_child(load_libraries, LOAD_S), find_tool("nvcc")
-    nccl = begin_in_child(nccl_version, LOAD_S)
     readers: list[Reader] = [
-        ("software.libraries", "dlopen", lambda: _all(libraries())),
-        ("software.nccl", "ncclGetVersion", lambda: str(_all(nccl())[0])),
+        ("software.libraries", "dlopen", lambda: libraries().all()),
+        ("software.nccl", "ncclGetVersion", begin_value(nccl_version, LOAD_S)),
     ]
     if compiler:
         version = begin_command((compiler, "--version"))
@@ -86,11 +70,12 @@ def library_readers() -> list[Reader]:
     return readers
 
 
-def _all(told: tuple[list[FactValue], str]) -> list[FactValue]:
-    values, problem = told
-    if problem:
-        raise OSError(problem)
-    return values
+def _by_name(read: Callable[[str], FactValue], names: Iterable[str]) -> FactValue:
+    return {name: read(name) for name in names}
+
+
+def _python() -> FactValue:
+    return {"version": sys.version.split()[0], "path": sys.executable}
 
 
 def _versions(names: Sequence[str]) -> Iterator[tuple[str, FactValue]]:
@@ -117,7 +102,7 @@ def _is_there(module: str) -> bool:
 
 
 def find_tool(name: str) -> str | None:
-    """As JIT compilers look for it: CUDA's home, the environment's own, then the path."""
+    """As JIT compilers search it: CUDA's home, the environment's own, then the path."""
     homes = (
         os.environ.get("CUDA_HOME", "/usr/local/cuda"),
         str(Path(sys.executable).parent.parent),
@@ -144,13 +129,13 @@ def load_libraries() -> Iterator[FactValue]:
             yield {"name": name, "problem": str(error)}
 
 
-def nccl_version() -> Iterator[FactValue]:
+def nccl_version() -> str:
     """Of the library that torch would load: its own package's first."""
     from ctypes import CDLL, byref, c_int
 
     version = c_int(0)
     CDLL(_nccl_file()).ncclGetVersion(byref(version))
-    yield parse_nccl(version.value)
+    return parse_nccl(version.value)
 
 
 def _nccl_file() -> str:

@@ -5,11 +5,11 @@ import platform
 import pwd
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_command
-from dsr1.hosts.agent.facts.files import read, read_int, read_or
+from dsr1.hosts.agent.facts.reading.children import begin_command
+from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 MODULES = (
@@ -116,21 +116,9 @@ def system_readers(root: Path) -> Iterator[Reader]:
     yield "user", "uid", lambda: pwd.getpwuid(os.geteuid()).pw_name
     yield "clock.now", "time", time.time
     yield "clock.synchronized", "adjtimex", is_clock_synchronized
-    yield (
-        "environment",
-        "environ",
-        lambda: {name: os.environ[name] for name in SUSPECT if name in os.environ},
-    )
-    yield (
-        "environment.stacks",
-        "environ",
-        lambda: {k: v for k, v in sorted(os.environ.items()) if k.startswith(STACKS)},
-    )
-    yield (
-        "environment.slurm",
-        "environ",
-        lambda: {name: os.environ[name] for name in SLURM if name in os.environ},
-    )
+    yield "environment", "environ", lambda: _environment(SUSPECT)
+    yield "environment.stacks", "environ", lambda: _environment(_stack_variables())
+    yield "environment.slurm", "environ", lambda: _environment(SLURM)
 
 
 def command_readers() -> list[Reader]:
@@ -150,6 +138,14 @@ def parse_version(text: str) -> str:
     if found is None:
         raise ValueError(f"no version in {text[:100]!r}")
     return found[0]
+
+
+def _environment(names: Iterable[str]) -> FactValue:
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _stack_variables() -> list[str]:
+    return sorted(name for name in os.environ if name.startswith(STACKS))
 
 
 def _kernel(root: Path) -> Iterator[Reader]:
@@ -197,22 +193,21 @@ def _modules(root: Path) -> list[FactValue]:
 def _iommu_types(groups: Path) -> list[FactValue]:
     """How devices are mapped: `identity` is passthrough. Empty: the IOMMU is off, or the host's
     own."""
-    return (
-        [*sorted({read(file).strip() for file in groups.glob("*/type")})] if groups.is_dir() else []
-    )
+    types = {read(file).strip() for file in groups.glob("*/type")} if groups.is_dir() else ()
+    return [*sorted(types)]
 
 
 def _meminfo(proc: Path) -> dict[str, int]:
     return parse_meminfo(read(proc / "meminfo"))
 
 
-def _huge_pages(told: dict[str, int]) -> int:
+def _huge_pages(meminfo: dict[str, int]) -> int:
     """Bytes that are set aside."""
-    return told["HugePages_Total"] * told["Hugepagesize"]
+    return meminfo["HugePages_Total"] * meminfo["Hugepagesize"]
 
 
 def is_clock_synchronized() -> bool:
-    """Whether the kernel holds the clock for synchronized, as timedatectl would say; nobody need be
+    """Whether the kernel holds the clock for synchronized, as timedatectl has it; no daemon is
     asked."""
     from ctypes import CDLL, create_string_buffer
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dsr1.hosts.protocol.job import Meter
+from dsr1.hosts.protocol.jobs.messages import Meter
 
 BLOCK = 4 << 20
 
@@ -26,4 +26,5 @@ def hash_files(folder: Path, names: Iterable[str], meter: Meter) -> dict[str, st
     """By name. hashlib lets other threads run while it works, so each of them fills a core."""
     names = list(names)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return dict(zip(names, pool.map(lambda name: hash_file(folder / name, meter), names)))  # noqa: B905
+        hashes = pool.map(lambda name: hash_file(folder / name, meter), names)
+        return dict(zip(names, hashes, strict=True))

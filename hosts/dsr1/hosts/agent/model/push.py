@@ -1,7 +1,7 @@
 """The job behind `dsr1 model push`, on the source and on every host that receives.
 
-It tells its port, is told the hosts ahead, and goes on serving when it has everything until it is
-told to end.
+It sends its port, gets the hosts ahead, and goes on serving when it has everything until the reply
+to that comes.
 """
 
 import os
@@ -10,102 +10,81 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from dsr1.hosts.agent.facts.shards import read_sums
+from dsr1.hosts.agent.facts.model.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.receive import Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import RelayServer, make_context
-from dsr1.hosts.agent.model.stock import ModelStore, list_folder, parse_items
-from dsr1.hosts.agent.model.workplace import refuse_without_room, staging_folder
-from dsr1.hosts.protocol.job import JobContext, JobOrder, JobRefused, Meter
+from dsr1.hosts.agent.model.staging import refuse_without_room, staging_folder
+from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
+from dsr1.hosts.protocol.jobs.messages import JobContext, JobRefused, Meter
+from dsr1.hosts.protocol.jobs.orders import PushMessage, PushOrder, PushResult
 
 HASHING = 4
 
 
-def push_model_job(order: JobOrder, desk: JobContext) -> Mapping[str, Any]:
-    """Order: `address`, `secrets`, `patience_s`, and `source`, a folder to serve, or `to`, a folder
-    to fill."""
+def push_model_job(order: PushOrder, context: JobContext) -> PushResult:
     try:
-        server = RelayServer(order["address"], order["secrets"])
+        server = RelayServer(order.address, order.secrets)
     except OSError as error:
-        raise JobRefused("work", f"can't listen on {order['address']}: {error.strerror}") from None
-    return (
-        serve_files(order, desk, server)
-        if "source" in order
-        else receive_files(order, desk, server)
-    )
+        raise JobRefused("work", f"can't listen on {order.address}: {error.strerror}") from None
+    take_part = serve_files if order.source else receive_files
+    return take_part(order, context, server)
 
 
-def serve_files(order: JobOrder, desk: JobContext, server: RelayServer) -> Mapping[str, Any]:
-    folder = Path(order["source"])
-    stock = ModelStore(list_folder(folder))
-    for index, item in enumerate(stock.items):
-        stock.put(index, folder / item.name, item.size)
-    threading.Thread(
-        target=_hash_or_end, args=(stock, read_sums(folder), desk), daemon=True
-    ).start()
-    server.begin(stock)
-    desk.ask(
-        {
-            "port": server.port,
-            "items": [[item.name, item.size, item.changed] for item in stock.items],
-        }
-    )
-    return {}
+def serve_files(order: PushOrder, context: JobContext, server: RelayServer) -> PushResult:
+    folder = Path(order.source)
+    store = ModelStore(list_folder(folder))
+    for index, item in enumerate(store.items):
+        store.put(index, folder / item.name, item.size)
+    hashing = (store, read_sums(folder), context)
+    threading.Thread(target=_hash_or_end, args=hashing, daemon=True).start()
+    server.begin(store)
+    context.ask(PushMessage(server.port, tuple(store.items)))
+    return PushResult()
 
 
-def receive_files(order: JobOrder, desk: JobContext, server: RelayServer) -> Mapping[str, Any]:
-    folder = Path(order["to"])
+def receive_files(order: PushOrder, context: JobContext, server: RelayServer) -> PushResult:
+    folder, meter = Path(order.to), context.meter
     with staging_folder(folder) as work:
-        told = desk.ask({"port": server.port})
-        stock = ModelStore(parse_items(told["items"]))
-        context = make_context(ssl.PROTOCOL_TLS_CLIENT, order["secrets"])
-        ahead = [(str(address), int(port)) for address, port in told["ahead"]]
-        receiver = Receiver(folder, work, stock, Upstreams(ahead, context, order["patience_s"]))
-        receiver.take_there()
-        before = stock.have()
-        refuse_without_room(folder, stock.total - before)
-        desk.meter.total, desk.meter.doing, desk.meter.measure = (
-            stock.total,
-            "receiving",
-            stock.have,
-        )
-        server.begin(stock)
+        reply = context.ask(PushMessage(server.port))
+        refuse_unsafe(reply.files)
+        store = ModelStore(reply.files)
+        tls = make_context(ssl.PROTOCOL_TLS_CLIENT, order.secrets)
+        receiver = Receiver(folder, work, store, Upstreams(reply.ahead, tls, order.patience_s))
+        receiver.adopt_existing()
+        before = store.have()
+        refuse_without_room(folder, store.total - before)
+        meter.total, meter.doing, meter.measure = store.total, "receiving", store.have
+        server.begin(store)
         receiver.run()
         for left in work.glob("*.part"):  # of sources that have changed since
             left.unlink()
-        desk.ask({"whole": True})
-    return {"came": stock.total - before}
+        context.ask(PushMessage(complete=True))
+    return PushResult(store.total - before)
 
 
-def _hash_or_end(stock: ModelStore, recorded: Mapping[str, str], desk: JobContext) -> None:
+def _hash_or_end(store: ModelStore, recorded: Mapping[str, str], context: JobContext) -> None:
     """A file that can't be read ends the source: the others would wait for its hash for ever."""
     try:
-        hash_all(stock, recorded)
+        hash_all(store, recorded)
     except OSError as error:
-        desk.say(
-            {
-                "refused": [
-                    "work",
-                    f"{error.filename}: can't be read at the source: {error.strerror}",
-                ]
-            }
-        )
+        text = f"{error.filename}: can't be read at the source: {error.strerror}"
+        context.refuse("work", text)
         os._exit(1)
 
 
-def hash_all(stock: ModelStore, recorded: Mapping[str, str]) -> None:
-    """The source's hashes, each told as soon as it is known. Those of shards on record are taken
+def hash_all(store: ModelStore, recorded: Mapping[str, str]) -> None:
+    """The source's hashes, each served as soon as it is known. Those of shards on record are taken
     from there.
 
     The rest is small, and people change a config.json.
     """
 
     def one(index: int) -> None:
-        name = stock.items[index].name
+        name = store.items[index].name
         known = recorded.get(name) if name.endswith(".safetensors") else None
-        stock.put_hash(index, known or hash_file(stock.path(index), Meter()))
+        store.put_hash(index, known or hash_file(store.path(index), Meter()))
 
     with ThreadPoolExecutor(HASHING) as pool:
-        list(pool.map(one, range(len(stock.items))))
+        list(pool.map(one, range(len(store.items))))

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.relay import RelayConnection
-from dsr1.hosts.agent.model.stock import ModelStore, StoreFile
-from dsr1.hosts.agent.model.workplace import adopt_partial, partial_file
-from dsr1.hosts.protocol.job import JobRefused, Meter
+from dsr1.hosts.agent.model.staging import adopt_partial, partial_file
+from dsr1.hosts.agent.model.store import ModelStore
+from dsr1.hosts.protocol.jobs.messages import JobRefused, Meter
+from dsr1.hosts.protocol.jobs.orders import StoreFile
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 STREAMS = 4
-REST_S, PAUSE_S = 20.0, 0.5
+LONG_PAUSE_S, PAUSE_S = 20.0, 0.5
 Address = tuple[str, int]
 
 
@@ -35,36 +36,36 @@ class Upstreams:
         self, addresses: Sequence[Address], context: ssl.SSLContext, patience_s: float
     ) -> None:
         self._addresses, self._context, self._patience_s = addresses, context, patience_s
-        self._rested = dict.fromkeys(addresses, 0.0)
+        self._paused_until = dict.fromkeys(addresses, 0.0)
         self._last = time.monotonic()
 
-    def fed(self) -> None:
+    def progressed(self) -> None:
         """Something came."""
         self._last = time.monotonic()
 
     def connect(self) -> tuple[Address, RelayConnection]:
-        """Refused when nothing has come from anybody for too long."""
+        """JobRefused when nothing has come from anybody for too long."""
         while True:
             now = time.monotonic()
             if now - self._last > self._patience_s:
-                raise JobRefused(
-                    "work",
-                    f"none of the {len(self._addresses)} hosts ahead has given anything for long",
+                count = len(self._addresses)
+                why = (
+                    f"none of the {count} hosts ahead has sent anything for {self._patience_s:g} s"
                 )
-            address = next((one for one in self._addresses if self._rested[one] <= now), None)
+                raise JobRefused("work", why)
+            address = next((one for one in self._addresses if self._paused_until[one] <= now), None)
             if address is None:
                 time.sleep(PAUSE_S)
                 continue
             try:
                 return address, RelayConnection(*address, self._context)
             except OSError:
-                self.rest(address)
+                self.pause(address)
 
-    def rest(self, address: Address) -> None:
+    def pause(self, address: Address) -> None:
         """The source too, but not for long: there is none behind it."""
-        self._rested[address] = time.monotonic() + (
-            REST_S if address != self._addresses[-1] else PAUSE_S
-        )
+        rest_s = PAUSE_S if address == self._addresses[-1] else LONG_PAUSE_S
+        self._paused_until[address] = time.monotonic() + rest_s
 
 
 class UpstreamConnection:
@@ -78,9 +79,9 @@ class UpstreamConnection:
         self._open = self._open or self._upstreams.connect()
         return self._open[1]
 
-    def lose(self) -> None:
+    def drop(self) -> None:
         if self._open:
-            self._upstreams.rest(self._open[0])
+            self._upstreams.pause(self._open[0])
         self.close()
 
     def close(self) -> None:
@@ -90,21 +91,21 @@ class UpstreamConnection:
 
 
 class Receiver:
-    """Brings every item of a stock into a folder, several at a time, in the order of all hosts."""
+    """Receives every file of a store into a folder, several at a time, in the order of all."""
 
-    def __init__(self, folder: Path, work: Path, stock: ModelStore, upstreams: Upstreams) -> None:
-        self._folder, self._work, self._stock, self._upstreams = folder, work, stock, upstreams
-        self._left = list(range(len(stock.items)))[::-1]
+    def __init__(self, folder: Path, work: Path, store: ModelStore, upstreams: Upstreams) -> None:
+        self._folder, self._work, self._store, self._upstreams = folder, work, store, upstreams
+        self._left = list(range(len(store.items)))[::-1]
         self._taking = threading.Lock()
 
-    def take_there(self) -> None:
-        """What is there already, whole or in part, is in stock."""
-        for index, item in enumerate(self._stock.items):
+    def adopt_existing(self) -> None:
+        """What is there already, whole or in part, is in store."""
+        for index, item in enumerate(self._store.items):
             final, part = self._folder / item.name, self._part(item)
-            if _may_be(final, item):
-                self._stock.put(index, final, item.size)
+            if _has_its_size(final, item):
+                self._store.put(index, final, item.size)
             elif part.exists() and part.stat().st_size <= item.size:
-                self._stock.put(index, part, part.stat().st_size)
+                self._store.put(index, part, part.stat().st_size)
 
     def run(self) -> None:
         with ThreadPoolExecutor(STREAMS) as pool:
@@ -119,57 +120,55 @@ class Receiver:
 
     def _stream(self) -> None:
         """One connection, one file after the other."""
-        with closing(UpstreamConnection(self._upstreams)) as supply:
+        with closing(UpstreamConnection(self._upstreams)) as connection:
             while (index := self._next()) is not None:
-                self._bring_whatever_happens(index, supply)
+                self._receive_from_any(index, connection)
 
-    def _bring_whatever_happens(self, index: int, supply: UpstreamConnection) -> None:
+    def _receive_from_any(self, index: int, connection: UpstreamConnection) -> None:
         """Whatever happens on the network: another host ahead heals that."""
         while True:
             try:
-                self._bring(index, supply.line())
+                self._receive(index, connection.line())
                 return
             except (OSError, ValueError) as error:
                 if _is_of_the_disk(error):
                     raise
-                supply.lose()
+                connection.drop()
 
     def _next(self) -> int | None:
         with self._taking:
             return self._left.pop() if self._left else None
 
-    def _bring(self, index: int, line: RelayConnection) -> None:
+    def _receive(self, index: int, line: RelayConnection) -> None:
         """Twice at most: what was there of a former push may have been spoilt."""
-        item = self._stock.items[index]
+        item = self._store.items[index]
         final = self._folder / item.name
-        if _may_be(final, item) and self._is_it(index, item, final, line):
+        if _has_its_size(final, item) and self._matches(index, item, final, line):
             return
         for _ in range(2):
-            digest, wanted = self._carry(index, item, line), line.hash(index)
+            digest, wanted = self._download(index, item, line), line.hash(index)
             if digest == wanted:
                 self._keep(index, item, final, digest)
                 return
-            self._stock.put(index, self._part(item), 0)
+            self._store.put(index, self._part(item), 0)
             self._part(item).unlink()
-        raise JobRefused(
-            "work",
-            f"{item.name}: came twice with the hash {digest}, and {wanted} is the source's, or its"
-            " record's",
-        )
+        why = f"came twice with the hash {digest}, and {wanted} is the source's, or its record's"
+        raise JobRefused("work", f"{item.name}: {why}")
 
-    def _is_it(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
-        """By its time, as rsync judges; else by its hash: it may have come another way."""
+    def _matches(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
+        """By its time, as rsync judges; else by its hash: it may have been copied by other
+        means."""
         wanted = line.hash(index)
         if final.stat().st_mtime_ns != item.changed:
             if hash_file(final, Meter()) != wanted:
-                self._stock.put(index, self._part(item), 0)
+                self._store.put(index, self._part(item), 0)
                 return False
             with suppress(PermissionError):  # somebody else's: then it is hashed the next time, too
                 os.utime(final, ns=(item.changed, item.changed))
-        self._stock.put_hash(index, wanted)
+        self._store.put_hash(index, wanted)
         return True
 
-    def _carry(self, index: int, item: StoreFile, line: RelayConnection) -> str:
+    def _download(self, index: int, item: StoreFile, line: RelayConnection) -> str:
         """The rest of the part, hashed on its way; gives the hash of all of it."""
         part = self._part(item)
         part.touch()
@@ -177,23 +176,23 @@ class Receiver:
         digest = _hash_so_far(part)
         with part.open("ab", buffering=0) as file:
             for data in line.file(index, offset, item.size):
-                self._upstreams.fed()
+                self._upstreams.progressed()
                 _write_all(file.fileno(), data, part)
                 digest.update(data)
                 offset += len(data)
-                self._stock.put(index, part, offset)
-        self._stock.put(index, part, offset)
+                self._store.put(index, part, offset)
+        self._store.put(index, part, offset)
         return digest.hexdigest()
 
     def _keep(self, index: int, item: StoreFile, final: Path, digest: str) -> None:
         part = self._part(item)
         os.utime(part, ns=(item.changed, item.changed))
         adopt_partial(part, final)
-        self._stock.put(index, final, item.size)
-        self._stock.put_hash(index, digest)
+        self._store.put(index, final, item.size)
+        self._store.put_hash(index, digest)
 
 
-def _may_be(final: Path, item: StoreFile) -> bool:
+def _has_its_size(final: Path, item: StoreFile) -> bool:
     return final.is_file() and final.stat().st_size == item.size
 
 

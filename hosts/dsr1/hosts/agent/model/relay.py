@@ -1,7 +1,7 @@
 """Hosts that pass a model on: each serves what it has, while it still comes in, to those behind it.
 
 A request is a line of JSON: `[index, offset]` asks for a file from there on, `[index, -1]` for its
-hash. The answer comes in frames, a length of four bytes before each. An empty frame says: alive,
+hash. The answer comes in frames, a length of four bytes before each. An empty frame means: alive,
 nothing new yet. So only the host right behind a dead one notices the silence, and not all hosts
 behind it turn to the source at once.
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
-from dsr1.hosts.agent.model.stock import ModelStore
+from dsr1.hosts.agent.model.store import ModelStore
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
 ALIVE_S, SILENT_S = 1.0, 8.0
@@ -41,46 +41,45 @@ def make_context(purpose: int, secrets: Mapping[str, str]) -> ssl.SSLContext:
 
 
 class RelayServer:
-    """Serves a stock to whoever has the certificate, on one address, a thread for each
+    """Serves a store to whoever has the certificate, on one address, a thread for each
     connection."""
 
     def __init__(self, address: str, secrets: Mapping[str, str]) -> None:
         self._context = make_context(ssl.PROTOCOL_TLS_SERVER, secrets)
-        self._door = socket.create_server((address, 0), family=_family(address), backlog=64)
-        self.port: int = self._door.getsockname()[1]
+        self._listener = socket.create_server((address, 0), family=_family(address), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
 
-    def begin(self, stock: ModelStore) -> None:
-        threading.Thread(target=self._accept, args=(stock,), daemon=True).start()
+    def begin(self, store: ModelStore) -> None:
+        threading.Thread(target=self._accept, args=(store,), daemon=True).start()
 
     def close(self) -> None:
         """No new peers; shutting it down first wakes the thread that waits for them."""
         with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
-    def _accept(self, stock: ModelStore) -> None:
+    def _accept(self, store: ModelStore) -> None:
         with suppress(OSError):
             while True:
-                line, _ = self._door.accept()
-                threading.Thread(target=self._serve, args=(line, stock), daemon=True).start()
+                line, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(line, store), daemon=True).start()
 
-    def _serve(self, line: socket.socket, stock: ModelStore) -> None:
+    def _serve(self, line: socket.socket, store: ModelStore) -> None:
         """A peer that goes, or is none of ours, ends its own connection alone."""
         line.settimeout(IDLE_S)
         with line, suppress(OSError, ValueError, LookupError, TypeError):
-            self._answer(line, stock)
+            self._answer(line, store)
 
-    def _answer(self, line: socket.socket, stock: ModelStore) -> None:
+    def _answer(self, line: socket.socket, store: ModelStore) -> None:
         with (
             self._context.wrap_socket(line, server_side=True) as secure,
             secure.makefile("rb") as lines,
         ):
             for index, offset in _requests(lines):
-                (
-                    send_hash(secure, stock, index)
-                    if offset == HASH
-                    else send_file(secure, stock, index, offset)
-                )
+                if offset == HASH:
+                    send_hash(secure, store, index)
+                else:
+                    send_file(secure, store, index, offset)
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -94,15 +93,15 @@ def _requests(lines: IO[bytes]) -> Iterator[tuple[int, int]]:
         yield int(index), int(offset)
 
 
-def send_file(line: socket.socket, stock: ModelStore, index: int, offset: int) -> None:
-    size, file = stock.items[index].size, -1
+def send_file(line: socket.socket, store: ModelStore, index: int, offset: int) -> None:
+    size, file = store.items[index].size, -1
     try:
         while offset < size:
-            have = stock.wait_beyond(index, offset, ALIVE_S)
+            have = store.wait_beyond(index, offset, ALIVE_S)
             if have <= offset:
                 line.sendall(FRAME.pack(0))
                 continue
-            file = os.open(stock.path(index), os.O_RDONLY) if file < 0 else file
+            file = os.open(store.path(index), os.O_RDONLY) if file < 0 else file
             data = os.pread(file, min(BLOCK, have - offset), offset)
             if not data:
                 raise OSError("what was there has been thrown away")
@@ -113,8 +112,8 @@ def send_file(line: socket.socket, stock: ModelStore, index: int, offset: int) -
             os.close(file)
 
 
-def send_hash(line: socket.socket, stock: ModelStore, index: int) -> None:
-    while not (digest := stock.wait_hash(index, ALIVE_S)):
+def send_hash(line: socket.socket, store: ModelStore, index: int) -> None:
+    while not (digest := store.wait_hash(index, ALIVE_S)):
         line.sendall(FRAME.pack(0))
     line.sendall(FRAME.pack(len(digest)) + digest.encode())
 
@@ -157,7 +156,7 @@ class RelayConnection:
     def _frame(self) -> bytes:
         (length,) = FRAME.unpack(self._read(FRAME.size))
         if length > BLOCK:
-            raise ConnectionError("a peer that speaks another language")
+            raise ConnectionError("the peer sent a frame that is too long")
         return self._read(length)
 
     def _read(self, count: int) -> bytes:

@@ -1,10 +1,10 @@
-"""The fabric's test on this host: a child for each device, all ended with the job, and what they
-told."""
+"""The fabric's test on this host: a child for each device, all ended with the job, and their
+reports."""
 
 import json
 import pkgutil
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from dataclasses import asdict, replace
 
 from dsr1.hosts.agent.process.bounded_child import (
     BoundedChild,
@@ -12,34 +12,32 @@ from dsr1.hosts.agent.process.bounded_child import (
     start_bounded,
     wait_bounded,
 )
-from dsr1.hosts.protocol.job import JobContext, JobOrder
+from dsr1.hosts.protocol.jobs.messages import JobContext
+from dsr1.hosts.protocol.jobs.orders import FabricOrder, FabricResult, RankReport
+from dsr1.hosts.protocol.plain import from_plain
 
 
-def fabric_job(order: JobOrder, desk: JobContext) -> dict[str, Any]:
-    """`told` is every line of every child; `errors` are the last words of those that ended badly or
-    were ended."""
+def fabric_job(order: FabricOrder, context: JobContext) -> FabricResult:
     with ExitStack() as stack:
-        ranks = [stack.enter_context(_begin(order, local)) for local in range(int(order["locals"]))]
-        desk.meter.total, desk.meter.doing = int(order["hosts"]) - 1, "pairs"
-        desk.meter.measure = lambda: min(rank.count_lines() for rank in ranks)
-        over = wait_bounded(ranks, float(order["limit_s"]), is_abandoned)
-        desk.meter.measure = None
-        told = [line for rank in ranks for line in rank.lines()]
+        ranks = [stack.enter_context(_begin(order, local)) for local in range(order.local_ranks)]
+        context.meter.total, context.meter.doing = order.hosts - 1, "pairs"
+        context.meter.measure = lambda: min(rank.count_lines() for rank in ranks)
+        over = wait_bounded(ranks, order.limit_s, is_abandoned)
+        context.meter.measure = None
+        reports = [from_plain(RankReport, line) for rank in ranks for line in rank.lines()]
         errors = [
             _why(rank, ended)
-            for rank, ended in zip(ranks, over)  # noqa: B905
+            for rank, ended in zip(ranks, over, strict=True)
             if not ended or rank.process.returncode
         ]
-    return {"told": told, "errors": errors}
+    return FabricResult(tuple(reports), tuple(errors))
 
 
-def _begin(order: JobOrder, local: int) -> AbstractContextManager[BoundedChild]:
+def _begin(order: FabricOrder, local: int) -> AbstractContextManager[BoundedChild]:
     """By its source, so that it needs nothing but torch; also from within the bundle."""
     source = (pkgutil.get_data("dsr1.hosts.agent.network", "fabric_rank.py") or b"").decode()
-    asked = json.dumps(
-        {**{key: value for key, value in order.items() if key != "env"}, "local": local}
-    )
-    return start_bounded((*order["python"], "-c", source, asked), order["env"])
+    rank = json.dumps(asdict(replace(order, env={})) | {"local": local})
+    return start_bounded((*order.python, "-c", source, rank), order.env)
 
 
 def _why(rank: BoundedChild, ended: bool) -> str:

@@ -1,9 +1,9 @@
-"""One rank of the fabric's test: with every other host in turn it measures the way there, by
+"""One rank of the fabric's test: with every other host in turn it measures the link to it, by
 torch.distributed.
 
 It runs in a child of its own, by its source alone: nothing of dsr1 is imported. Each pair is a
 process group by itself, so that one that can't be formed says so and the others go on. What is
-measured is told at once, a JSON line each.
+measured is printed at once, a JSON line each.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ PINGS, BUDGET_S, MOST_CHUNKS, TRIES = 20, 0.1, 256, 3
 CHUNK = {"cpu": 256 * 2**10, "cuda": 16 * 2**20}
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
 JOIN_S, PAIR_S, ROUND_S = 30.0, 10.0, 15.0
-TellLauncher = Callable[..., None]
+SendReport = Callable[..., None]
 
 
 def rounds(hosts: list[int]) -> Iterator[list[tuple[int, int]]]:
@@ -48,13 +48,13 @@ class FabricRank:
     """`order` says which of the hosts this is, which of its devices, and where the first host's
     store listens."""
 
-    def __init__(self, order: dict[str, Any], tell: TellLauncher) -> None:
+    def __init__(self, order: dict[str, Any], report: SendReport) -> None:
         import torch
         import torch.distributed
 
         self._torch, self._dist = torch, torch.distributed
-        self._host, self._local, self._locals = order["host"], order["local"], order["locals"]
-        self._device, self._tell, self._pairs = order["device"], tell, order.get("pairs")
+        self._host, self._local, self._locals = order["host"], order["local"], order["local_ranks"]
+        self._device, self._report, self._pairs = order["device"], report, order["pairs"]
         if self._device == "cuda":
             torch.cuda.set_device(self._local)
         where = torch.device(self._device, self._local if self._device == "cuda" else 0)
@@ -75,7 +75,7 @@ class FabricRank:
         self._meet("end", len(present) * self._locals)
 
     def _turns(self, present: list[int]) -> Iterator[list[tuple[int, int]]]:
-        """All pairs; or those that are asked for, one at a time, with nobody else on the way."""
+        """All pairs; or those that are asked for, one at a time, with nothing else on the links."""
         if not self._pairs:
             return rounds(present)
         return ([(a, b)] for a, b in self._pairs if {a, b} <= set(present))
@@ -96,7 +96,7 @@ class FabricRank:
         self._store.wait(["present"], seconds(2 * JOIN_S))
         present: list[int] = json.loads(self._store.get("present"))
         for absent in set(range(hosts)) - set(present):
-            self._tell(absent=absent)
+            self._report(absent=absent)
         return present
 
     def _meet(self, name: str, count: int) -> None:
@@ -121,7 +121,7 @@ class FabricRank:
             self._measure(first, other)
             self._leave(self._dist.destroy_process_group)
         except (RuntimeError, ValueError) as error:
-            self._tell(other=other, error=(str(error).strip().splitlines() or ["it failed"])[0])
+            self._report(other=other, error=(str(error).strip().splitlines() or ["it failed"])[0])
             self._leave(self._abort if self._device == "cuda" else self._dist.destroy_process_group)
 
     def _abort(self) -> None:
@@ -138,7 +138,7 @@ class FabricRank:
         peer = 1 if first else 0
         for sends in (first, not first):
             if sends:
-                self._tell(other=other, us=self._ping(peer), gbps=self._push(peer))
+                self._report(other=other, us=self._ping(peer), gbps=self._push(peer))
             else:
                 self._answer(peer)
 
@@ -209,14 +209,14 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def tell(**what: object) -> None:
+    def report(**what: object) -> None:
         out.write(json.dumps({"local": order["local"], **what}) + "\n")
         out.flush()
 
     try:
-        FabricRank(order, tell).run(order["hosts"])
+        FabricRank(order, report).run(order["hosts"])
     except (RuntimeError, OSError, ImportError) as error:
-        tell(problem=f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}")
+        report(problem=f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}")
     out.flush()
     os._exit(0)  # no thread of torch's keeps us
 

@@ -21,8 +21,8 @@ def open_folder(path: Path) -> int:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    seen = os.fstat(handle)
-    if seen.st_uid != os.geteuid() or stat.S_IMODE(seen.st_mode) & 0o077:
+    status = os.fstat(handle)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(handle)
         raise PermissionError(
             errno.EPERM, "it is not a folder that only this user can write", str(path)
@@ -39,8 +39,8 @@ class PortLocks:
         self._held: dict[int, int] = {}
 
     def take(self, port: int) -> str:
-        """Empty: the port is reserved for this agent. Otherwise the run that has it. OSError: it
-        can't be told."""
+        """Empty: the port is reserved for this agent. Otherwise the run that has it. OSError: the
+        lock can't be read."""
         if port in self._held:
             return ""
         folder = open_folder(self._folder)
@@ -102,13 +102,16 @@ def holder_of(port: int) -> str:
     try:
         import psutil  # only when a port is taken: it costs memory that an idle agent needn't have
     except ImportError:
-        return "a process that only psutil could name, which this Python lacks"
+        return "a process that only psutil could name, which this Python doesn't have"
     try:
-        lines = [
-            line for line in psutil.net_connections("tcp") if line.laddr and line.laddr.port == port
-        ]
-        pids = sorted({line.pid for line in lines if line.pid}, key=lambda pid: pid or 0)
-        names = [f"pid {pid} ({psutil.Process(pid).name()})" for pid in pids]
+        names = [f"pid {pid} ({psutil.Process(pid).name()})" for pid in _pids_on(port)]
     except (psutil.Error, OSError):
         names = []
     return ", ".join(names) or "a process of another user"
+
+
+def _pids_on(port: int) -> list[int]:
+    import psutil
+
+    sockets = psutil.net_connections("tcp")
+    return sorted({one.pid for one in sockets if one.pid and one.laddr and one.laddr.port == port})

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Iterator
 
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion, ReachResult
 
 AGAIN_S = 0.1
@@ -20,38 +21,37 @@ AT_ONCE = struct.pack(
 
 def try_peers(question: ReachQuestion) -> ReachAnswer:
     try:
-        door = _listen(question.own)
+        listener = _listen(question.own)
     except OSError as error:
-        return ReachAnswer(
-            problem=f"{question.own.address} port {question.own.port}: {error.strerror or error}"
-        )
-    with contextlib.closing(ReachAttempt(question, door)) as attempt:
+        own = f"{question.own.address} port {question.own.port}"
+        return ReachAnswer(problem=f"{own}: {reason_of(error)}")
+    with contextlib.closing(ReachAttempt(question, listener)) as attempt:
         return ReachAnswer(tuple(attempt.run()))
 
 
 def _listen(own: ReachPeer) -> socket.socket:
     family = socket.AF_INET6 if ":" in own.address else socket.AF_INET
-    door = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((own.address, own.port))
-        door.listen(1024)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((own.address, own.port))
+        listener.listen(1024)
     except OSError:
-        door.close()
+        listener.close()
         raise
-    door.setblocking(False)
-    return door
+    listener.setblocking(False)
+    return listener
 
 
 class ReachAttempt:
     """One loop over all connections. It ends early once everybody was reached and has come in
     turn."""
 
-    def __init__(self, question: ReachQuestion, door: socket.socket) -> None:
-        self._question, self._door = question, door
+    def __init__(self, question: ReachQuestion, listener: socket.socket) -> None:
+        self._question, self._listener = question, listener
         self._selector = selectors.DefaultSelector()
-        self._selector.register(door, selectors.EVENT_READ)
-        self._open: list[socket.socket] = [door]
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._open: list[socket.socket] = [listener]
         self._absent = {peer.address for peer in question.peers}
         self._result: dict[str, str] = {}
         self._refused: dict[str, float] = {}
@@ -66,7 +66,7 @@ class ReachAttempt:
         ) and time.monotonic() < until:
             self._begin()
             for key, _ in self._selector.select(AGAIN_S):
-                self._accept() if key.fileobj is self._door else self._finish(key.fileobj)  # type: ignore[arg-type]
+                self._accept() if key.fileobj is self._listener else self._finish(key.fileobj)  # type: ignore[arg-type]
             self._give_up(time.monotonic())
         yield from (
             ReachResult(peer.name, self._result.get(peer.name, self._undecided(peer)))
@@ -90,7 +90,7 @@ class ReachAttempt:
                 self._connect(peer)
 
     def _connect(self, peer: ReachPeer) -> None:
-        line = socket.socket(self._door.family, socket.SOCK_STREAM)
+        line = socket.socket(self._listener.family, socket.SOCK_STREAM)
         line.setblocking(False)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         try:
@@ -132,7 +132,7 @@ class ReachAttempt:
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
-            line, address = self._door.accept()
+            line, address = self._listener.accept()
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self._open.append(line)
             self._absent.discard(address[0])

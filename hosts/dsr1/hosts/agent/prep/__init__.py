@@ -1,1 +1,1 @@
-"""Node preparation on this host: looked at, applied, undone."""
+"""Node preparation on this host: probed, applied, undone."""

@@ -16,6 +16,7 @@ from dsr1.hosts.agent.prep.files import (
     write_whole,
 )
 from dsr1.hosts.agent.prep.journal import JournalStore, PrepBusy
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     CommandStep,
     EditRecord,
@@ -24,6 +25,7 @@ from dsr1.hosts.protocol.prep import (
     PrepSteps,
     StepOutcome,
     Sysctl,
+    outcome_of,
 )
 
 ROOT = Path("/")
@@ -52,21 +54,20 @@ def _all(
 ) -> Iterator[StepOutcome]:
     failed: set[str] = set()
     for edit in steps.edits:
-        yield (outcome := _edit(edit, store, root))
+        outcome = _edit(edit, store, root)
+        yield outcome
         failed |= set(edit.checks) if outcome.state != "done" else set()
     yield from settle(store, run)
     later: tuple[Sysctl | CommandStep, ...] = (*steps.settings, *steps.commands)
     for step in later:
         if failed.intersection(step.checks):
-            yield StepOutcome(what(step), "skipped", "what it stands on failed")
+            yield StepOutcome(what(step), "skipped", "a step that it needs failed")
             continue
-        yield (
-            outcome := (
-                set_value(step, store, root)
-                if isinstance(step, Sysctl)
-                else _command(step, store, run)
-            )
-        )
+        if isinstance(step, Sysctl):
+            outcome = set_value(step, store, root)
+        else:
+            outcome = _command(step, store, run)
+        yield outcome
         failed |= set(step.checks) if outcome.state != "done" else set()
 
 
@@ -79,18 +80,16 @@ def _edit(edit: FileEdit, store: JournalStore, root: Path) -> StepOutcome:
     try:
         data = read_whole(path)
         if (None if data is None else to_text(data)) != edit.before:
-            return StepOutcome(
-                edit.path, "refused", "it has changed since it was looked at: look again"
-            )
+            return StepOutcome(edit.path, "refused", "it has changed meanwhile: run prep again")
         _write(edit, path, store)
     except OSError as error:
-        return StepOutcome(edit.path, "failed", error.strerror or str(error))
-    return StepOutcome(edit.path, "done")
+        return outcome_of(edit.path, reason_of(error))
+    return outcome_of(edit.path, "")
 
 
 def _write(edit: FileEdit, path: Path, store: JournalStore) -> None:
-    """The journal first, with both states that a cut can leave; then the file; then the journal's
-    word that it is."""
+    """The journal first, with both states that a cut can leave; then the file; then the journal,
+    with the one that there is."""
     journal, data = store.read(), to_bytes(edit.after)
     before, like = state_of(path), path if edit.before is not None else None
     after = describe_file(data, like)
@@ -99,11 +98,7 @@ def _write(edit: FileEdit, path: Path, store: JournalStore) -> None:
         missing = [step for step in path.parents if not step.exists()][::-1]
         folders = tuple(f"/{step.relative_to(store.root)}" for step in missing)
         kept = EditRecord(edit.path, before, (), store.keep(path), folders, edit.settle)
-    owed = (
-        journal.owed
-        if not edit.settle or edit.settle in journal.owed
-        else (*journal.owed, edit.settle)
-    )
+    owed = journal.owing(edit.settle)
     begun = replace(kept, after=tuple(dict.fromkeys((*kept.after, after))))
     store.write(replace(journal, edits=(*rest, begun), owed=owed))
     make_folders(path.parent)
@@ -127,11 +122,8 @@ def settle(store: JournalStore, run: RunCommand) -> Iterator[StepOutcome]:
     for command in store.read().owed:
         problem = run(command)
         if not problem:
-            journal = store.read()
-            store.write(
-                replace(journal, owed=tuple(other for other in journal.owed if other != command))
-            )
-        yield StepOutcome(" ".join(command), "failed" if problem else "done", problem)
+            store.remove("owed", command)
+        yield outcome_of(" ".join(command), problem)
 
 
 def set_value(setting: Sysctl, store: JournalStore, root: Path) -> StepOutcome:
@@ -148,8 +140,8 @@ def write_value(setting: Sysctl, root: Path) -> StepOutcome:
     try:
         path.write_text(f"{setting.after}\n")
     except OSError as error:
-        return StepOutcome(what(setting), "failed", error.strerror or str(error))
-    return StepOutcome(what(setting), "done")
+        return outcome_of(what(setting), reason_of(error))
+    return outcome_of(what(setting), "")
 
 
 def _command(command: CommandStep, store: JournalStore, run: RunCommand) -> StepOutcome:
@@ -157,5 +149,4 @@ def _command(command: CommandStep, store: JournalStore, run: RunCommand) -> Step
     journal = store.read()
     if command.undo and command.undo not in [old.undo for old in journal.commands]:
         store.write(replace(journal, commands=(*journal.commands, command)))
-    problem = run(command.do)
-    return StepOutcome(what(command), "failed" if problem else "done", problem)
+    return outcome_of(what(command), run(command.do))

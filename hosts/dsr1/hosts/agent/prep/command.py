@@ -3,7 +3,7 @@ they started."""
 
 from collections.abc import Callable, Sequence
 
-from dsr1.hosts.agent.facts.children import begin_command
+from dsr1.hosts.agent.facts.reading.children import begin_command
 
 TIMEOUT_S = 600.0  # an initramfs for each of several kernels
 RunCommand = Callable[[Sequence[str]], str]

@@ -27,7 +27,7 @@ def read_whole(path: Path) -> bytes | None:
         return None
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"{path} is no regular file")
+            raise OSError(f"{path} is not a regular file")
         return file.read()
 
 
@@ -40,10 +40,10 @@ def state_of(path: Path) -> str:
 def describe_file(data: bytes, like: Path | None) -> str:
     """The state of a file with this content and the mode and owner of `like`, or those of a new
     one."""
-    seen = like.stat() if like else None
-    mode, uid, gid = (
-        (seen.st_mode, seen.st_uid, seen.st_gid) if seen else (MODE, os.geteuid(), os.getegid())
-    )
+    mode, uid, gid = MODE, os.geteuid(), os.getegid()
+    if like:
+        status = like.stat()
+        mode, uid, gid = status.st_mode, status.st_uid, status.st_gid
     return f"{hashlib.sha256(data).hexdigest()} {stat.S_IMODE(mode):o} {uid}:{gid}"
 
 

@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from dsr1.hosts.agent.prep.files import describe_file, make_folders, read_whole, write_whole
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.prep import PrepJournal
 
 FOLDER = "var/lib/dsr1/prep"
@@ -44,12 +44,18 @@ class JournalStore:
         try:
             return PrepJournal() if data is None else _parse(json.loads(data))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is no journal of dsr1's: {error}") from error
+            raise ValueError(f"{path} is not a journal of dsr1's: {error}") from error
 
     def write(self, journal: PrepJournal) -> None:
         write_whole(
             self.folder / "journal.json", json.dumps(asdict(journal), indent=1).encode() + b"\n"
         )
+
+    def remove(self, kind: str, record: object) -> None:
+        """`kind`: edits, settings, commands or owed."""
+        journal = self.read()
+        rest = tuple(other for other in getattr(journal, kind) if other != record)
+        self.write(replace(journal, **{kind: rest}))
 
     def keep(self, path: Path) -> str:
         """A copy of a file as it is, times and owner too; its name here."""
@@ -65,8 +71,8 @@ class JournalStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Raises Busy. The kernel drops the lock with its holder. A journal without a word in it is
-        removed."""
+        """Raises PrepBusy. The kernel drops the lock with its holder. An empty journal
+        is removed."""
         make_folders(self._originals)
         self._originals.chmod(0o700)
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

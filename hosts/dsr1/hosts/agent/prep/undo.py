@@ -10,7 +10,8 @@ from dsr1.hosts.agent.prep.apply import ROOT, report, settle, what, write_value
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import read_whole, state_of, write_whole
 from dsr1.hosts.agent.prep.journal import JournalStore
-from dsr1.hosts.protocol.prep import EditRecord, PrepReport, StepOutcome, Sysctl
+from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.prep import EditRecord, PrepReport, StepOutcome, Sysctl, outcome_of
 
 
 def undo(root: Path = ROOT, run: RunCommand = run_command) -> PrepReport:
@@ -27,14 +28,11 @@ def _changed(store: JournalStore, root: Path) -> Iterator[StepOutcome]:
     for kept in reversed(store.read().edits):
         state = now.get(kept.path) if kept.path in now else _state(root / kept.path.lstrip("/"))
         if state not in (*kept.after, kept.before):
-            way = (
-                f"put its original there, {store.original(kept.backup)},"
-                if kept.backup
-                else "remove it, as before,"
-            )
-            yield StepOutcome(
-                kept.path, "refused", f"somebody has changed it since: {way} and undo again"
-            )
+            remedy = "remove it, as before,"
+            if kept.backup:
+                remedy = f"put its original there, {store.original(kept.backup)},"
+            problem = f"somebody has changed it since: {remedy} and undo again"
+            yield StepOutcome(kept.path, "refused", problem)
         now[kept.path] = kept.before
 
 
@@ -58,28 +56,17 @@ def _all(store: JournalStore, root: Path, run: RunCommand) -> Iterator[StepOutco
 def _restore(kept: EditRecord, store: JournalStore, root: Path) -> StepOutcome:
     """What is owed for it is written down before it is done."""
     journal, path = store.read(), root / kept.path.lstrip("/")
-    owed = (
-        journal.owed
-        if not kept.settle or kept.settle in journal.owed
-        else (*journal.owed, kept.settle)
-    )
     try:
-        store.write(replace(journal, owed=owed))
+        store.write(replace(journal, owed=journal.owing(kept.settle)))
         if state_of(path) != kept.before:
             _put_back(kept, store, path)
         for folder in reversed(kept.folders):
-            with contextlib.suppress(
-                OSError
-            ):  # somebody else's file may be in it by now, or it was never made
+            with contextlib.suppress(OSError):  # it holds another's file by now, or never was there
                 (root / folder.lstrip("/")).rmdir()
-        store.write(
-            replace(
-                journal, owed=owed, edits=tuple(other for other in journal.edits if other != kept)
-            )
-        )
+        store.remove("edits", kept)
     except OSError as error:
-        return StepOutcome(kept.path, "failed", error.strerror or str(error))
-    return StepOutcome(kept.path, "done")
+        return outcome_of(kept.path, reason_of(error))
+    return outcome_of(kept.path, "")
 
 
 def _put_back(kept: EditRecord, store: JournalStore, path: Path) -> None:
@@ -100,17 +87,12 @@ def _reset(setting: Sysctl, store: JournalStore, root: Path) -> StepOutcome:
     try:
         mine = path.read_text().strip() == setting.after
     except OSError as error:
-        return StepOutcome(what(back), "failed", error.strerror or str(error))
-    outcome = (
-        write_value(back, root) if mine else StepOutcome(f"{setting.name} is left as it is", "done")
-    )
+        return outcome_of(what(back), reason_of(error))
+    outcome = outcome_of(f"{setting.name} is left as it is", "")
+    if mine:
+        outcome = write_value(back, root)
     if outcome.state == "done":
-        journal = store.read()
-        store.write(
-            replace(
-                journal, settings=tuple(other for other in journal.settings if other != setting)
-            )
-        )
+        store.remove("settings", setting)
     return outcome
 
 
@@ -118,10 +100,5 @@ def _commands(store: JournalStore, run: RunCommand) -> Iterator[StepOutcome]:
     for command in reversed(store.read().commands):
         problem = run(command.undo)
         if not problem:
-            journal = store.read()
-            store.write(
-                replace(
-                    journal, commands=tuple(other for other in journal.commands if other != command)
-                )
-            )
-        yield StepOutcome(" ".join(command.undo), "failed" if problem else "done", problem)
+            store.remove("commands", command)
+        yield outcome_of(" ".join(command.undo), problem)

@@ -1,15 +1,14 @@
-"""What `dsr1 prep` asks of the agent: look, apply what stdin says, undo."""
+"""What `dsr1 prep` asks of the agent: probe, apply what stdin says, undo."""
 
-import json
 import sys
 from dataclasses import asdict
 
 
 def run_prep_verb(verb: str) -> dict[str, object]:
-    """As JSON carries it. An apply goes on without who asked for it: nothing is told before its
+    """As JSON carries it. An apply goes on without who asked for it: nothing is printed before its
     end."""
-    if verb == "look":
-        from dsr1.hosts.agent.prep.look import probe_host
+    if verb == "probe":
+        from dsr1.hosts.agent.prep.probe import probe_host
 
         return asdict(probe_host())
     if verb == "undo":
@@ -17,6 +16,7 @@ def run_prep_verb(verb: str) -> dict[str, object]:
 
         return asdict(undo())
     from dsr1.hosts.agent.prep.apply import apply
-    from dsr1.hosts.protocol.prep import parse_steps
+    from dsr1.hosts.protocol.plain import parse_json
+    from dsr1.hosts.protocol.prep import PrepSteps
 
-    return asdict(apply(parse_steps(json.load(sys.stdin))))
+    return asdict(apply(parse_json(PrepSteps, sys.stdin.read())))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.codec import from_plain, parse_plan, render_plan
+from dsr1.hosts.protocol.codec import parse_plan, render_plan
 from dsr1.hosts.protocol.identity import start_time
+from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import HostPlan
 
 

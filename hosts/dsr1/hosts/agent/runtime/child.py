@@ -1,4 +1,4 @@
-"""In a child of the agent: imports vLLM and Dynamo and tells, a JSON line each, what they know and
+"""In a child of the agent: imports vLLM and Dynamo and prints, a JSON line each, what they know and
 what they refuse.
 
 Every module is run as `python -m` would, until it wants to parse its command line: so the flags are
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import parse_json
 from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
 
 SERVE = "vllm.entrypoints.cli.main"
@@ -26,6 +26,7 @@ SendAnswer = Callable[[str, object], None]
 # What vLLM and Dynamo raise of a configuration that they don't like; anything else is a runtime
 # that can't tell, or one whose functions are called another way than here.
 REFUSALS = (ValueError, KeyError, AssertionError, NotImplementedError, argparse.ArgumentError)
+NO_CONFIG = "its flags are understood; the rest needs {}/config.json, which isn't there"
 PYDANTIC = re.compile(
     r" \[type=.*?, input_type=.*?\]$|^ *For further information visit .*$", re.MULTILINE
 )
@@ -43,27 +44,27 @@ def main() -> None:
     """stdout is ours alone: what vLLM prints goes to stderr."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    question: RuntimeQuestion = from_plain(RuntimeQuestion, json.load(sys.stdin))
+    question = parse_json(RuntimeQuestion, sys.stdin.read())
 
-    def tell(kind: str, told: object) -> None:
-        out.write(json.dumps({kind: told}) + "\n")
+    def send(kind: str, value: object) -> None:
+        out.write(json.dumps({kind: value}) + "\n")
         out.flush()
 
-    answer(question, tell)
+    answer(question, send)
     out.flush()
     os._exit(0)  # no thread of theirs keeps us
 
 
-def answer(question: RuntimeQuestion, tell: SendAnswer) -> None:
+def answer(question: RuntimeQuestion, send: SendAnswer) -> None:
     if question.variables:
-        tell("variables", known_variables())
+        send("variables", known_variables())
     for module in question.modules:
-        tell("parsers", describe_module(module))
+        send("parsers", describe_module(module))
     if question.variables:
-        tell("load_formats", known_load_formats())
+        send("load_formats", known_load_formats())
     for command in question.commands:
         verdict, text = judge_command(command, question.model)
-        tell("said", {"name": command.name, "verdict": verdict, "text": text})
+        send("verdicts", {"name": command.name, "verdict": verdict, "text": text})
 
 
 def known_variables() -> list[str]:
@@ -81,7 +82,7 @@ def known_load_formats() -> list[str]:
 def describe_module(module: str) -> dict[str, object]:
     try:
         actions = list(_actions(serve_parser() if module == SERVE else parser_of(module)))
-    except Exception as error:  # noqa: BLE001 - a foreign module can raise anything; it is told, not hidden
+    except Exception as error:  # noqa: BLE001 - a foreign module can raise anything; it is reported, not hidden
         return {"module": module, "problem": f"{type(error).__name__}: {error}"}
     flags = sorted({flag for action in actions for flag in action.option_strings})
     choices = [
@@ -149,13 +150,7 @@ def judge_command(command: CommandLine, model: str) -> tuple[str, str]:
         try:
             engine = ENGINES[command.module](list(command.argv))
             if lacks_config(model):
-                return (
-                    "unknown",
-                    (
-                        f"its flags are understood; the rest needs {model}/config.json, which isn't"
-                        " there"
-                    ),
-                )
+                return "unknown", NO_CONFIG.format(model)
             engine.create_engine_config(_usage())
         except SystemExit:
             return "refused", shorten_words(errors.getvalue().rpartition("error: ")[2])
@@ -183,7 +178,7 @@ def lacks_config(model: str) -> bool:
 
 
 def _usage() -> Any:
-    """What a server says of itself: vLLM's defaults follow from it."""
+    """That of a server: vLLM's defaults follow from it."""
     from vllm.usage.usage_lib import UsageContext
 
     return UsageContext.OPENAI_API_SERVER

@@ -1,4 +1,4 @@
-"""Asks this host's runtime, in a child that always ends, and keeps what it told: an import of vLLM
+"""Asks this host's runtime, in a child that always ends, and keeps its answers: an import of vLLM
 takes seconds."""
 
 import contextlib
@@ -8,15 +8,15 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.agent.network.ports import open_folder
 from dsr1.hosts.agent.process.bounded_child import is_abandoned, start_bounded, wait_bounded
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.codec import from_plain
+from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
 from dsr1.hosts.protocol.runtime import CommandLine, CommandVerdict, RuntimeAnswer, RuntimeQuestion
 
 MODULES_FROM = str(Path(__file__).parents[4])  # the bundle, or the folder of the sources
@@ -30,7 +30,7 @@ WITNESSES = {
     "dynamo": ("vllm/args.py", "frontend/frontend_args.py"),
 }
 PACKAGES = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
-MOST_FILES, MOST_SAID = 16, 1024
+MOST_FILES, MOST_KEPT = 16, 1024
 
 
 def base_folder() -> Path:
@@ -41,30 +41,33 @@ def base_folder() -> Path:
 def ask_runtime(question: RuntimeQuestion, base: Path) -> RuntimeAnswer:
     """From what is kept as far as that goes; the child is asked for the rest alone."""
     kept = AnswerCache(base, question)
-    fresh = [command for command in question.commands if kept.said(command) is None]
-    if kept.knowledge is None or fresh:
-        modules = question.modules if kept.knowledge is None else ()
-        variables = question.variables and kept.knowledge is None
-        told = ask_child(
-            replace(question, commands=tuple(fresh), modules=modules, variables=variables)
-        )
-        kept.learn(told, fresh)
-        return _joined(kept, told, question)
-    return _joined(kept, RuntimeAnswer(), question)
+    new = [command for command in question.commands if kept.verdict(command) is None]
+    if kept.knowledge is not None and not new:
+        return _joined(kept, RuntimeAnswer(), question)
+    rest = replace(question, commands=tuple(new))
+    if kept.knowledge is not None:
+        rest = replace(rest, modules=(), variables=False)
+    answer = ask_child(rest)
+    kept.learn(answer, new)
+    return _joined(kept, answer, question)
 
 
-def _joined(kept: "AnswerCache", told: RuntimeAnswer, question: RuntimeQuestion) -> RuntimeAnswer:
-    """What was kept and what was just told, in the order that was asked; nothing told is unknown,
-    with the reason."""
-    fresh = {said.name: said for said in told.said}
-    missing = told.problem or "the runtime's child ended before it came to this"
-    said = (
-        kept.said(one) or fresh.get(one.name) or CommandVerdict(one.name, "unknown", missing)
+def _joined(kept: "AnswerCache", answer: RuntimeAnswer, question: RuntimeQuestion) -> RuntimeAnswer:
+    """What was kept and what was just answered, in the order of the question; a command without a
+    verdict is unknown, with the reason."""
+    new = {verdict.name: verdict for verdict in answer.verdicts}
+    missing = answer.problem or "the runtime's child ended before it came to this"
+    verdicts = (
+        kept.verdict(one) or new.get(one.name) or CommandVerdict(one.name, "unknown", missing)
         for one in question.commands
     )
-    known = kept.knowledge or told
-    vllm, dynamo = _version("vllm"), _version("ai-dynamo")
-    return replace(known, said=tuple(said), problem=told.problem, vllm=vllm, dynamo=dynamo)
+    return replace(
+        kept.knowledge or answer,
+        verdicts=tuple(verdicts),
+        problem=answer.problem,
+        vllm=_version("vllm"),
+        dynamo=_version("ai-dynamo"),
+    )
 
 
 class AnswerCache:
@@ -76,52 +79,54 @@ class AnswerCache:
         self._file = self._folder / f"{_digest(identity(question))}.json"
         self._config = _stamp(Path(question.model) / "config.json")
         self._ours = _is_ours(base) and _is_ours(self._folder)
-        plain = self._read() if self._ours else {}
-        self.knowledge = _knowledge(plain.get("knowledge"))
-        self._said = {str(key): value for key, value in plain.get("said", {}).items()}
+        kept = self._read() if self._ours else KeptAnswers()
+        self.knowledge, self._accepted = kept.knowledge, kept.accepted
 
-    def said(self, command: CommandLine) -> CommandVerdict | None:
-        found = self._said.get(self._key(command))
-        return (
-            CommandVerdict(command.name, str(found[0]), str(found[1]))
-            if isinstance(found, list) and len(found) == 2
-            else None
-        )
+    def verdict(self, command: CommandLine) -> CommandVerdict | None:
+        text = self._accepted.get(self._key(command))
+        return None if text is None else CommandVerdict(command.name, "accepted", text)
 
-    def learn(self, told: RuntimeAnswer, asked: list[CommandLine]) -> None:
+    def learn(self, answer: RuntimeAnswer, asked: Sequence[CommandLine]) -> None:
         """Only what lasts: a refusal may be of a host that is mended the next time, and who meets
         one has the time."""
-        verdicts = {
-            said.name: [said.verdict, said.text] for said in told.said if said.verdict == "accepted"
-        }
-        self._said |= {self._key(one): verdicts[one.name] for one in asked if one.name in verdicts}
-        whole = (
-            not told.problem and told.parsers and not any(parser.problem for parser in told.parsers)
-        )
-        self.knowledge = self.knowledge or (replace(told, said=()) if whole else None)
-        known = asdict(self.knowledge) if self.knowledge else None
+        accepted = {one.name: one.text for one in answer.verdicts if one.verdict == "accepted"}
+        for command in asked:
+            if command.name in accepted:
+                self._accepted[self._key(command)] = accepted[command.name]
+        if self.knowledge is None and _is_complete(answer):
+            self.knowledge = replace(answer, verdicts=())
         if self._ours:
             with contextlib.suppress(OSError):
-                self._write(
-                    {"knowledge": known, "said": dict(list(self._said.items())[-MOST_SAID:])}
-                )
+                self._write()
 
     def _key(self, command: CommandLine) -> str:
         return _digest([self._config, command.module, command.argv, command.env])
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> "KeptAnswers":
         try:
-            plain = json.loads(self._file.read_bytes())
+            return parse_json(KeptAnswers, self._file.read_bytes())
         except (OSError, ValueError):
-            return {}
-        return plain if isinstance(plain, dict) and isinstance(plain.get("said"), dict) else {}
+            return KeptAnswers()
 
-    def _write(self, plain: object) -> None:
-        write_file(self._file, json.dumps(plain).encode())
-        for old in sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[
-            :-MOST_FILES
-        ]:
+    def _write(self) -> None:
+        newest = dict([*self._accepted.items()][-MOST_KEPT:])
+        write_file(self._file, to_json(KeptAnswers(self.knowledge, newest)))
+        by_age = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+        for old in by_age[:-MOST_FILES]:
             old.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswers:
+    """What the file holds: `accepted` has the text of the verdict by the command's digest."""
+
+    knowledge: RuntimeAnswer | None = None
+    accepted: dict[str, str] = field(default_factory=dict)
+
+
+def _is_complete(answer: RuntimeAnswer) -> bool:
+    broken = any(parser.problem for parser in answer.parsers)
+    return bool(answer.parsers) and not broken and not answer.problem
 
 
 def _is_ours(folder: Path) -> bool:
@@ -134,36 +139,21 @@ def _is_ours(folder: Path) -> bool:
     return True
 
 
-def _knowledge(plain: object) -> RuntimeAnswer | None:
-    try:
-        told: RuntimeAnswer | None = from_plain(RuntimeAnswer, plain) if plain else None
-    except ValueError:
-        return None
-    return told
-
-
 def identity(question: RuntimeQuestion) -> list[object]:
     """What makes a runtime this one: its Python, its versions, where they lie and when they were
     put there."""
     versions = [(name, _version(name)) for name in PACKAGES]
-    places = [(str(file), _stamp(file)) for file in version_files()]
-    asker = Path(MODULES_FROM).name  # the bundle's name says its content, wherever it lies
-    return [
-        asker,
-        sys.version,
-        question.python,
-        question.modules,
-        question.variables,
-        versions,
-        places,
-    ]
+    files = [(str(file), _stamp(file)) for file in version_files()]
+    bundle = Path(MODULES_FROM).name  # its name says its content, wherever it lies
+    asked = [question.python, question.modules, question.variables]
+    return [bundle, sys.version, *asked, versions, files]
 
 
 def version_files() -> Iterator[Path]:
     for package, files in WITNESSES.items():
         found = importlib.util.find_spec(package)
-        for place in (found.submodule_search_locations or ()) if found else ():
-            yield from (Path(place) / file for file in files)
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            yield from (Path(folder) / file for file in files)
 
 
 def _version(package: str) -> str:
@@ -175,10 +165,10 @@ def _version(package: str) -> str:
 
 def _stamp(file: Path) -> list[int]:
     try:
-        seen = file.stat()
+        status = file.stat()
     except OSError:
         return []
-    return [seen.st_size, seen.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _digest(value: object) -> str:
@@ -186,30 +176,29 @@ def _digest(value: object) -> str:
 
 
 def ask_child(question: RuntimeQuestion) -> RuntimeAnswer:
-    """What it told until it ended; `problem` says why when that isn't all."""
+    """Its answers until it ended; `problem` says why these aren't all."""
     env = {**dict(question.commands[0].env if question.commands else ()), **OFFLINE}
-    with start_bounded(
-        (*question.python, "-c", CHILD), env, json.dumps(asdict(question)).encode()
-    ) as child:
+    argv = (*question.python, "-c", CHILD)
+    with start_bounded(argv, env, to_json(question)) as child:
         (ended,) = wait_bounded([child], question.timeout_s, is_abandoned)
         if not ended:
             return collect(child.lines(), f"no answer in {question.timeout_s:.0f} s")
         return collect(child.lines(), child.last_line() if child.process.returncode else "")
 
 
-OFFLINE: Mapping[str, str] = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-}  # nothing is fetched to be judged
+# Nothing is fetched to be judged.
+OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def collect(lines: list[dict[str, Any]], problem: str) -> RuntimeAnswer:
-    """From the child's lines; one that isn't as it tells them spoils all."""
-    told: dict[str, Any] = {"parsers": [], "said": []}
+def collect(lines: Iterable[Mapping[str, Any]], problem: str) -> RuntimeAnswer:
+    """From the child's lines; one that isn't as it prints them spoils all."""
+    answer: dict[str, Any] = {"parsers": [], "verdicts": [], "problem": problem}
     for kind, value in (item for line in lines for item in line.items()):
-        told[kind] = [*told[kind], value] if kind in ("parsers", "said") else value
+        if kind in ("parsers", "verdicts"):
+            answer[kind].append(value)
+        else:
+            answer[kind] = value
     try:
-        answer: RuntimeAnswer = from_plain(RuntimeAnswer, {**told, "problem": problem})
+        return from_plain(RuntimeAnswer, answer)
     except ValueError as error:
-        return RuntimeAnswer(problem=problem or f"it tells what this dsr1 doesn't know: {error}")
-    return answer
+        return RuntimeAnswer(problem=problem or f"unknown answer of the runtime's child: {error}")

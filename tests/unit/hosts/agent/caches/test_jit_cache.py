@@ -19,6 +19,7 @@ from dsr1.hosts.agent.caches.jit_cache import (
     unpack,
 )
 from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
+from dsr1.hosts.protocol.caches import MergeCounts
 
 KEY = "h100-80gb-hbm3-vllm0.23.0-0123456789ab"
 
@@ -47,10 +48,10 @@ def test_a_cache_travels(tmp_path: Path) -> None:
     files = {"vllm/a": "1", "deep_gemm/cache/kernel.x/kernel.cubin": "2", "triton/a b;$(id)": "3"}
     fill(tmp_path / "here", KEY, files)
     data = pack(tmp_path / "here", KEY)
-    assert unpack(tmp_path / "there", KEY, sha256(data), data) == {"added": 3, "kept": 0}
+    assert unpack(tmp_path / "there", KEY, sha256(data), data) == MergeCounts(3, 0)
     assert contents(tmp_path / "there", KEY) == files
     here, there = (list_caches(tmp_path / name) for name in ("here", "there"))
-    assert here[0]["digest"] == there[0]["digest"]
+    assert here[0].digest == there[0].digest
 
 
 def test_what_is_only_there_while_something_is_built_stays(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     fill(tmp_path / "here", KEY, {"a": "old", "b": "b"})
     data = pack(tmp_path / "here", KEY)
     fill(tmp_path / "there", KEY, {"a": "new"})
-    assert unpack(tmp_path / "there", KEY, sha256(data), data) == {"added": 1, "kept": 1}
+    assert unpack(tmp_path / "there", KEY, sha256(data), data) == MergeCounts(1, 1)
     assert contents(tmp_path / "there", KEY) == {"a": "new", "b": "b"}
 
 
@@ -111,7 +112,7 @@ def test_a_pack_of_somebody_else_adds_nothing(tmp_path: Path, data: bytes) -> No
 
 @pytest.mark.parametrize("key", ["", "..", "a/b", "/etc", "a\nb", ".adding-x", "-rf"])
 def test_a_key_is_a_name(tmp_path: Path, key: str) -> None:
-    with pytest.raises(CacheError, match="no cache's key"):
+    with pytest.raises(CacheError, match="not a cache's key"):
         open_cache(tmp_path, key)
 
 

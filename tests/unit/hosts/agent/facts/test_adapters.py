@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from tests.fake_sysfs import build, load_platform, make_device, observed
 
-from dsr1.hosts.agent.facts.infiniband import growth_readers, parse_state, read_adapters
-from dsr1.hosts.agent.facts.netdevs import (
+from dsr1.hosts.agent.facts.fabric.adapters import growth_readers, parse_state, read_adapters
+from dsr1.hosts.agent.facts.fabric.interfaces import (
     parse_default,
     parse_default_6,
     read_default,
     read_netdevs,
 )
-from dsr1.hosts.agent.facts.pci import chain, read_place
-from dsr1.hosts.agent.facts.sysfs import parse_leading, parse_whole, read_text
+from dsr1.hosts.agent.facts.fabric.pci import chain, read_place
+from dsr1.hosts.agent.facts.reading.sysfs import parse_leading, parse_whole, read_text
 from dsr1.hosts.protocol.fact import observe
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dsr1.hosts.agent.facts.kernel_log import find_xids, time_of_line, time_of_record
-from dsr1.hosts.agent.facts.network import etcd_problem
+from dsr1.hosts.agent.facts.fabric.network import etcd_problem
+from dsr1.hosts.agent.facts.gpu.xids import find_xids, time_of_line, time_of_record
 from dsr1.hosts.agent.facts.software import parse_nccl
 from dsr1.hosts.protocol.fact import UNREADABLE
 

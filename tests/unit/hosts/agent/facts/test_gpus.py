@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.facts.children import begin_in_child
-from dsr1.hosts.agent.facts.gpus import describe_process, gpu_readers, parse_gpu
-from dsr1.hosts.agent.facts.nvml import (
+from dsr1.hosts.agent.facts.gpu.devices import describe_process, gpu_readers, parse_gpu
+from dsr1.hosts.agent.facts.gpu.nvml import (
     GPU,
     count_errors,
     describe_gpu,
     describe_system,
     measure_growth,
 )
+from dsr1.hosts.agent.facts.reading.children import begin_in_child
 from dsr1.hosts.protocol.fact import Fact, FactValue, observe
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
@@ -65,7 +65,7 @@ def talk_too_much() -> Iterator[FactValue]:
         (hang, "did not answer in 0.2 s"),
         (die, "ended with -11"),
         (refuse, "Driver Not Loaded"),
-        (lambda: iter(()), "nothing was told"),
+        (lambda: iter(()), "its child printed nothing"),
     ],
 )
 def test_a_sick_nvml_is_a_fact_without_value(
@@ -91,8 +91,8 @@ def test_what_was_told_before_it_hung_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_child_that_never_stops_talking_is_stopped() -> None:
-    values, problem = begin_in_child(talk_too_much, 10)()
-    assert (len(values) < 9, problem) == (True, "said more than 8 MiB")
+    result = begin_in_child(talk_too_much, 10)()
+    assert (len(result.values) < 9, result.problem) == (True, "printed more than 8 MiB")
 
 
 def fake(**calls: Callable[..., object]) -> Any:

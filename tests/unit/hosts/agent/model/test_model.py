@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.facts.model import model_readers
-from dsr1.hosts.agent.facts.mounts import file_system_of, mount_for, parse_mounts
-from dsr1.hosts.agent.facts.shards import (
+from dsr1.hosts.agent.facts.model.folder import model_readers
+from dsr1.hosts.agent.facts.model.shards import (
     INDEX,
     ModelFile,
     find_folder,
@@ -19,6 +18,7 @@ from dsr1.hosts.agent.facts.shards import (
     read_index,
     read_sums,
 )
+from dsr1.hosts.agent.facts.reading.mounts import file_system_of, mount_for, parse_mounts
 from dsr1.hosts.protocol.fact import observe
 
 SHARDS = {

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dsr1.hosts.agent.facts.netdevs import interface_networks
+from dsr1.hosts.agent.facts.fabric.interfaces import interface_networks
 from dsr1.hosts.agent.network.ports import bind_error, holder_of
 from dsr1.hosts.protocol.fact import observe
 

@@ -1,4 +1,4 @@
-"""Looks at what a host's preparation touches. Needs no privileges, changes nothing."""
+"""Reads what a host's preparation touches. Needs no privileges, changes nothing."""
 
 import contextlib
 import grp
@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.agent.facts.children import PATH, begin_in_child
-from dsr1.hosts.agent.facts.gpus import gpu_reader_values
-from dsr1.hosts.agent.facts.nvidia import PEERMEM, parse_driver, parse_params
-from dsr1.hosts.agent.facts.nvml import ask_nvml
-from dsr1.hosts.agent.facts.pci import NVIDIA_VENDOR
+from dsr1.hosts.agent.facts.fabric.pci import NVIDIA_VENDOR
+from dsr1.hosts.agent.facts.gpu.devices import list_gpus
+from dsr1.hosts.agent.facts.gpu.driver import PEERMEM, parse_driver, parse_params
+from dsr1.hosts.agent.facts.gpu.nvml import ask_nvml
+from dsr1.hosts.agent.facts.reading.children import PATH, begin_in_child
 from dsr1.hosts.agent.facts.system import parse_meminfo, parse_modules
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import to_text
 from dsr1.hosts.agent.prep.journal import JournalStore
 from dsr1.hosts.protocol.adapters import has_dma_buf
+from dsr1.hosts.protocol.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     Driver,
     FileState,
@@ -56,6 +57,7 @@ SYSCTLS = (
     "fs.nr_open",
 )
 TOOLS = ("update-initramfs", "dracut", "nvidia-smi", "modprobe", "systemctl", "mount")
+FAMILIES = {"debian": {"debian", "ubuntu"}, "rhel": {"rhel", "fedora", "centos"}}
 MOST = 2**20  # of a file's bytes
 QUICK_S = 10.0
 AskGpus = Callable[[], Iterable[Any]]
@@ -97,16 +99,10 @@ def probe_host(
 def parse_release(text: str) -> tuple[str, str]:
     """os-release: the system's name, and whose tools it has: debian, rhel or neither."""
     pairs = (line.partition("=") for line in text.splitlines())
-    told = {name: value.strip("\"'") for name, _, value in pairs}
-    kin = {told.get("ID", ""), *told.get("ID_LIKE", "").split()}
-    family = (
-        "debian"
-        if kin & {"debian", "ubuntu"}
-        else "rhel"
-        if kin & {"rhel", "fedora", "centos"}
-        else ""
-    )
-    return told.get("PRETTY_NAME") or told.get("ID") or "an unknown system", family
+    fields = {name: value.strip("\"'") for name, _, value in pairs}
+    kin = {fields.get("ID", ""), *fields.get("ID_LIKE", "").split()}
+    family = next((name for name, members in FAMILIES.items() if kin & members), "")
+    return fields.get("PRETTY_NAME") or fields.get("ID") or "an unknown system", family
 
 
 def _session() -> Session:
@@ -116,8 +112,8 @@ def _session() -> Session:
         user, ids = account.pw_name, os.getgrouplist(account.pw_name, account.pw_gid)
     except KeyError:
         user, ids = str(uid), os.getgroups()
-    door = "slurm" if "SLURM_JOB_ID" in env else "ssh" if "SSH_CONNECTION" in env else "shell"
-    return Session(user, uid, tuple(_group_names(ids)), door, *_limits())
+    origin = "slurm" if "SLURM_JOB_ID" in env else "ssh" if "SSH_CONNECTION" in env else "shell"
+    return Session(user, uid, tuple(_group_names(ids)), origin, *_limits())
 
 
 def _limits() -> tuple[int, int, int]:
@@ -147,10 +143,10 @@ def _gpus(root: Path, nvml: AskGpus) -> Gpus:
     if not count:
         return Gpus(0)
     try:
-        told: list[Any] = gpu_reader_values(begin_in_child(nvml, QUICK_S)())
-        return Gpus(count, tuple(int(gpu["persistence"]) for gpu in told))
+        gpus = list_gpus(begin_in_child(nvml, QUICK_S)())
+        return Gpus(count, tuple(int(gpu["persistence"]) for gpu in gpus))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        return Gpus(count, (), f"NVML does not tell it: {error}")
+        return Gpus(count, (), f"NVML does not have it: {error}")
 
 
 def _on_bus(root: Path, vendor: str, classes: tuple[str, ...]) -> int:
@@ -201,21 +197,22 @@ def _module_names(text: str) -> Iterator[str]:
 
 
 def _files(root: Path) -> Iterator[FileState]:
-    """Every file that says something of what is prepared, and those that aren't there where it
-    could be said."""
-    named = [root / path for path in SINGLE]
-    folders = [root / above / name for above in READ_IN for name in DROP_INS] + [
-        root / path for path in FOLDERS
-    ]
-    for unit in UNITS:
-        named += [root / above / f"systemd/system/{unit}.service" for above in READ_IN]
-        folders += [root / above / f"systemd/system/{unit}.service.d" for above in READ_IN]
-    for path in (*named, *(file for folder in folders for file in sorted(folder.glob("*.conf")))):
+    """Every file that may configure what is prepared, those that aren't there too."""
+    units = [f"systemd/system/{unit}.service" for unit in UNITS]
+    folders = [*FOLDERS, *_below(READ_IN, [*DROP_INS, *(f"{unit}.d" for unit in units)])]
+    files = [root / name for name in (*SINGLE, *_below(READ_IN, units))]
+    for folder in folders:
+        files += sorted((root / folder).glob("*.conf"))
+    for path in files:
         yield probe_file(path, f"/{path.relative_to(root)}")
 
 
+def _below(folders: Iterable[str], names: Sequence[str]) -> list[str]:
+    return [f"{folder}/{name}" for folder in folders for name in names]
+
+
 def probe_file(path: Path, name: str) -> FileState:
-    """A link is told as one, with the text that it leads to: readers of configuration follow it."""
+    """A link keeps its target, with the text there: readers of configuration follow it."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -229,7 +226,7 @@ def probe_file(path: Path, name: str) -> FileState:
     except FileNotFoundError:
         return FileState(name, "absent")
     except OSError as error:
-        return FileState(name, "file", problem=error.strerror or str(error))
+        return FileState(name, "file", problem=reason_of(error))
 
 
 def _text(path: Path, most: int = MOST) -> str:

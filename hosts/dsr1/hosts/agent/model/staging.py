@@ -11,9 +11,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.mounts import nearest
-from dsr1.hosts.agent.facts.shards import WORK
-from dsr1.hosts.protocol.job import JobRefused, say_size
+from dsr1.hosts.agent.facts.model.shards import WORK
+from dsr1.hosts.agent.facts.reading.mounts import free_bytes, nearest
+from dsr1.hosts.protocol.jobs.messages import JobRefused, render_size
 
 SPARE = 1.01  # of what is wanted: directories and the file system's own tables want some, too
 
@@ -77,9 +77,9 @@ def size_on_disk(path: Path) -> int:
 
 def refuse_without_room(folder: Path, wanted: int) -> None:
     """`wanted` is what is still to come."""
-    there = nearest(folder.absolute())
-    room = os.statvfs(there)
-    free = room.f_bavail * room.f_frsize
+    free = free_bytes(nearest(folder.absolute()))
     if free < wanted * SPARE:
-        text = f"{folder}: {say_size(wanted * SPARE)} are still to come, {say_size(free)} are free"
-        raise JobRefused("check", f"{text}; free some space, or name a folder on another disk")
+        sizes = f"{render_size(wanted * SPARE)} are still to come, {render_size(free)} are free"
+        raise JobRefused(
+            "check", f"{folder}: {sizes}; free some space, or name a folder on another disk"
+        )

@@ -5,7 +5,12 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.sysfs import parse_leading, parse_whole, printable_text, read_text
+from dsr1.hosts.agent.facts.reading.sysfs import (
+    parse_leading,
+    parse_whole,
+    printable_text,
+    read_text,
+)
 from dsr1.hosts.protocol.adapters import PciLink, PciPlace, to_value
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
@@ -31,7 +36,7 @@ def is_gpu(device: Path) -> bool:
 
 
 def read_place(device: Path) -> PciPlace:
-    """`device` may be a symlink: the folder that it leads to says how the device is wired."""
+    """`device` may be a symlink: the folder that it leads to shows how the device is wired."""
     path = chain(Path(os.path.realpath(device)).parts) if device.exists() else ()
     return PciPlace(path[-1] if path else "", path, parse_whole(read_text(device / "numa_node")))
 

@@ -40,7 +40,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def printable_text(name: str) -> str:
-    """A name that can be told: the kernel's may be any bytes."""
+    """A name that JSON can carry: the kernel's may be any bytes."""
     return os.fsencode(name).decode(errors="replace")
 
 

@@ -13,21 +13,22 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dsr1.hosts.protocol.fact import FactValue, Reader, from_wire, observe, to_plain
 
-COMMAND_S, KILLED_S, LOOK_S = 5.0, 1.0, 0.005
+COMMAND_S, KILLED_S, POLL_S = 5.0, 1.0, 0.005
 MOST_BYTES, PIECE, FILES = 8 * 2**20, 65536, 1024
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class FactsChild:
-    """Begins at once. `said` is what it has said so far, also when it had to be given up."""
+    """Begins at once. `output` is what it has printed so far, also when it had to be given up."""
 
     def __init__(self, work: Callable[[], object], timeout_s: float) -> None:
-        self.said = b""
+        self.output = b""
         self._timeout_s, self._deadline = timeout_s, time.monotonic() + timeout_s
         self._pipe, write = os.pipe()
         self._pid = os.fork()
@@ -37,7 +38,7 @@ class FactsChild:
 
     def wait(self) -> int:
         """Its exit code, negative for a signal. TimeoutError: it had to be given up. ValueError: it
-        said too much."""
+        printed too much."""
         try:
             whole = self._read()
         finally:
@@ -45,20 +46,19 @@ class FactsChild:
         if whole:
             return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._give_up()
-        if len(self.said) >= MOST_BYTES:
-            raise ValueError(f"said more than {MOST_BYTES >> 20} MiB")
+        if len(self.output) >= MOST_BYTES:
+            raise ValueError(f"printed more than {MOST_BYTES >> 20} MiB")
         raise TimeoutError(f"did not answer in {self._timeout_s:g} s")
 
     def _read(self) -> bool:
-        """True: it has said all."""
-        while len(self.said) < MOST_BYTES:
-            if not select.select([self._pipe], [], [], max(0.0, self._deadline - time.monotonic()))[
-                0
-            ]:
+        """True: that was all."""
+        while len(self.output) < MOST_BYTES:
+            left = max(0.0, self._deadline - time.monotonic())
+            if not select.select([self._pipe], [], [], left)[0]:
                 return False
             if not (piece := os.read(self._pipe, PIECE)):
                 return True
-            self.said += piece
+            self.output += piece
         return False
 
     def _give_up(self) -> None:
@@ -67,11 +67,11 @@ class FactsChild:
             os.killpg(self._pid, signal.SIGKILL)
         until = time.monotonic() + KILLED_S
         while os.waitpid(self._pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
 
 def _become(work: Callable[[], object], pipe: int) -> NoReturn:
-    """In the child: it holds nothing of the parent's open, and only `work` is heard."""
+    """In the child: it holds nothing of the parent's open, and prints what `work` prints."""
     code = 1
     try:
         os.setsid()
@@ -90,14 +90,14 @@ def begin_command(argv: Sequence[str], timeout_s: float = COMMAND_S) -> Callable
     last line."""
     child = FactsChild(lambda: _execute(argv), timeout_s)
 
-    def told() -> str:
+    def wait() -> str:
         code = child.wait()
-        text = child.said.decode(errors="replace").strip()
+        text = child.output.decode(errors="replace").strip()
         if code != 0:
             raise OSError(text.splitlines()[-1] if text else f"{argv[0]} ended with {code}")
         return text
 
-    return told
+    return wait
 
 
 def _execute(argv: Sequence[str]) -> None:
@@ -109,45 +109,63 @@ def _execute(argv: Sequence[str]) -> None:
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """The values that a child came to; `problem` says why there aren't more."""
+
+    values: list[Any]
+    problem: str = ""
+
+    def first(self) -> Any:
+        """OSError: why there is none."""
+        if not self.values:
+            raise OSError(self.problem or "its child printed nothing")
+        return self.values[0]
+
+    def all(self) -> list[Any]:
+        """OSError: why some are missing."""
+        if self.problem:
+            raise OSError(self.problem)
+        return self.values
+
+
 def begin_in_child(
     work: Callable[[], Iterable[FactValue]], timeout_s: float
-) -> Callable[[], tuple[list[FactValue], str]]:
-    """Starts it; what comes back waits, and gives the values that it came to, and why there aren't
-    more."""
-    child = FactsChild(lambda: _tell(work), timeout_s)
+) -> Callable[[], ChildResult]:
+    """Starts it; what comes back waits for it."""
+    child = FactsChild(lambda: _print_values(work), timeout_s)
 
-    def told() -> tuple[list[FactValue], str]:
+    def wait() -> ChildResult:
         try:
             problem = "" if (code := child.wait()) == 0 else f"its child ended with {code}"
         except (OSError, ValueError) as error:
             problem = str(error)
-        whole = child.said.rpartition(b"\n")[0]
-        lines = [json.loads(line) for line in whole.splitlines()]
-        said = [line["problem"] for line in lines if "problem" in line]
-        return [line["value"] for line in lines if "value" in line], (said or [problem])[0]
+        complete = child.output.rpartition(b"\n")[0]
+        lines = [json.loads(line) for line in complete.splitlines()]
+        values = [line["value"] for line in lines if "value" in line]
+        own_problem = lines[-1].get("problem") if lines else None
+        return ChildResult(values, own_problem or problem)
 
-    return told
+    return wait
 
 
-def only(told: tuple[list[FactValue], str]) -> FactValue:
-    """The one value of a child that has one. OSError: why there is none."""
-    values, problem = told
-    if not values:
-        raise OSError(problem or "nothing was told")
-    return values[0]
+def begin_value(work: Callable[[], FactValue], timeout_s: float) -> Callable[[], FactValue]:
+    """The same for one value. OSError: why there is none."""
+    wait = begin_in_child(lambda: iter([work()]), timeout_s)
+    return lambda: wait().first()
 
 
 def aside(readers: Iterable[Reader], timeout_s: float) -> list[Reader]:
     """The same readers, for sources that may hang: read in one child, in their order, each while
     there is time."""
     listed = list(readers)
-    told = functools.cache(begin_in_child(lambda: map(_plain, listed), timeout_s))
+    wait = functools.cache(begin_in_child(lambda: map(_observe_plain, listed), timeout_s))
 
     def value(index: int) -> FactValue:
-        values, problem = told()
-        if index >= len(values):
-            raise OSError(problem)
-        (fact,) = from_wire(values[index]).values()
+        result = wait()
+        if index >= len(result.values):
+            raise OSError(result.problem)
+        (fact,) = from_wire(result.values[index]).values()
         if fact.problem:
             raise OSError(fact.problem)
         return fact.value
@@ -155,11 +173,11 @@ def aside(readers: Iterable[Reader], timeout_s: float) -> list[Reader]:
     return [(name, source, partial(value, index)) for index, (name, source, _) in enumerate(listed)]
 
 
-def _plain(reader: Reader) -> FactValue:
+def _observe_plain(reader: Reader) -> FactValue:
     return {**to_plain(observe([reader]))}
 
 
-def _tell(work: Callable[[], Iterable[FactValue]]) -> None:
+def _print_values(work: Callable[[], Iterable[FactValue]]) -> None:
     """A line for each value; what goes wrong, be it what it may, is the last line."""
     try:
         for value in work():

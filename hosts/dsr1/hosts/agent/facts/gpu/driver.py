@@ -3,12 +3,11 @@ needed."""
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read
-from dsr1.hosts.agent.facts.pci import is_gpu
+from dsr1.hosts.agent.facts.fabric.pci import is_gpu
+from dsr1.hosts.agent.facts.reading.files import openable, read
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 PEERMEM = (
@@ -71,14 +70,6 @@ def _configured(folder: Path) -> str:
 def _nodes(dev: Path) -> dict[str, FactValue]:
     """Every /dev/nvidiaN, and whether this user can open it."""
     return {path.name: openable(path) for path in sorted(dev.glob("nvidia[0-9]*"))}
-
-
-def openable(path: Path) -> bool:
-    """A character device that this user may read and write. False: it is not there."""
-    try:
-        return stat.S_ISCHR(path.stat().st_mode) and os.access(path, os.R_OK | os.W_OK)
-    except FileNotFoundError:
-        return False
 
 
 def _on_bus(devices: Path) -> int:

@@ -1,5 +1,5 @@
-"""What NVML knows of the GPUs. Runs in a child (see children.py): a call into a sick driver may
-never return.
+"""What NVML knows of the GPUs. Runs in a child (see facts/reading/children.py): a call into a sick
+driver may never return.
 
 A call that fails leaves None, and its reason among the object's `problems`: "Not Supported" is no
 health.
@@ -35,22 +35,22 @@ LINK_ERRORS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3}
 NvmlReading = tuple[str, tuple[object, ...], Callable[[Any], FactValue]]
 
 
-def _same(told: Any) -> Any:
-    return told.decode(errors="replace") if isinstance(told, bytes) else told
+def _same(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 GPU: Mapping[str, NvmlReading] = {
     "name": ("nvmlDeviceGetName", (), _same),
     "uuid": ("nvmlDeviceGetUUID", (), _same),
-    "pci": ("nvmlDeviceGetPciInfo", (), lambda told: _same(told.busId)),
+    "pci": ("nvmlDeviceGetPciInfo", (), lambda value: _same(value.busId)),
     "minor": ("nvmlDeviceGetMinorNumber", (), _same),
     "capability": ("nvmlDeviceGetCudaComputeCapability", (), list),
-    "memory": ("nvmlDeviceGetMemoryInfo", (), lambda told: told.total),
-    "memory_used": ("nvmlDeviceGetMemoryInfo", (), lambda told: told.used),
+    "memory": ("nvmlDeviceGetMemoryInfo", (), lambda value: value.total),
+    "memory_used": ("nvmlDeviceGetMemoryInfo", (), lambda value: value.used),
     "processes": (
         "nvmlDeviceGetComputeRunningProcesses",
         (),
-        lambda told: [process.pid for process in told],
+        lambda value: [process.pid for process in value],
     ),
     "mig": ("nvmlDeviceGetMigMode", (), list),
     "compute_mode": ("nvmlDeviceGetComputeMode", (), _same),
@@ -78,18 +78,18 @@ GPU: Mapping[str, NvmlReading] = {
     "pcie_generation_max": ("nvmlDeviceGetMaxPcieLinkGeneration", (), _same),
     "pcie_replays": ("nvmlDeviceGetPcieReplayCounter", (), _same),
     "vbios": ("nvmlDeviceGetVbiosVersion", (), _same),
-    "inforom": ("nvmlDeviceValidateInforom", (), lambda told: "valid"),
+    "inforom": ("nvmlDeviceValidateInforom", (), lambda value: "valid"),
 }
 SYSTEM: Mapping[str, NvmlReading] = {
     "driver": ("nvmlSystemGetDriverVersion", (), _same),
     "nvml": ("nvmlSystemGetNVMLVersion", (), _same),
     "cuda": ("nvmlSystemGetCudaDriverVersion_v2", (), _same),
-    "confidential": ("nvmlSystemGetConfComputeState", (), lambda told: told.ccFeature),
+    "confidential": ("nvmlSystemGetConfComputeState", (), lambda value: value.ccFeature),
 }
 
 
 class NvmlReader:
-    """Asks NVML one thing after the other, and keeps what it would not tell."""
+    """Asks NVML one thing after the other, and keeps why a call failed."""
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
@@ -113,7 +113,7 @@ class NvmlReader:
 
 def ask_nvml() -> Iterator[FactValue]:
     """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what
-    was told before."""
+    was read before."""
     nvml = _binding()
     nvml.nvmlInit()
     count = nvml.nvmlDeviceGetCount()
@@ -253,5 +253,5 @@ def _link(nvml: Any, gpu: Any, link: int) -> dict[str, FactValue]:
 
 
 def _link_errors(nvml: Any, gpu: Any, link: int, code: int) -> Any:
-    """Looked up when it is asked, since an old pynvml lacks it."""
+    """Looked up when it is called, since an old pynvml lacks it."""
     return nvml.nvmlDeviceGetNvLinkErrorCounter(gpu, link, code)

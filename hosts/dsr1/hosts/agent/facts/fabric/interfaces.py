@@ -1,12 +1,13 @@
-"""Facts of network interfaces: what they are and stand on, their addresses, and which carries the
-default route."""
+"""Facts of network interfaces: what they are, and those below them, their addresses, and which
+carries the default route.
+"""
 
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read_or
-from dsr1.hosts.agent.facts.sysfs import names_in, parse_whole, printable_text, read_text
+from dsr1.hosts.agent.facts.reading.files import read_or
+from dsr1.hosts.agent.facts.reading.sysfs import names_in, parse_whole, printable_text, read_text
 from dsr1.hosts.protocol.adapters import Netdev, to_value
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
@@ -16,13 +17,13 @@ LOWER = "lower_"
 
 def netdev_readers(root: Path) -> Iterator[Reader]:
     folder, net = root / "sys/class/net", root / "proc/net"
-    yield (
-        "net.interfaces",
-        str(folder),
-        lambda: {dev.name: to_value(dev) for dev in read_netdevs(folder)},
-    )
+    yield "net.interfaces", str(folder), lambda: _interfaces(folder)
     yield "net.addresses", "psutil", interface_networks
     yield "net.default", f"{net}/route, ipv6_route", lambda: read_default(net)
+
+
+def _interfaces(folder: Path) -> FactValue:
+    return {device.name: to_value(device) for device in read_netdevs(folder)}
 
 
 def read_netdevs(folder: Path) -> list[Netdev]:
@@ -71,7 +72,7 @@ def parse_default(text: str) -> str:
 
 
 def parse_default_6(text: str) -> str:
-    """/proc/net/ipv6_route. One by `lo` says that there is none."""
+    """/proc/net/ipv6_route. One by `lo` means that there is none."""
     rows = [line.split() for line in text.splitlines()]
     routes = [
         (int(row[5], 16), row[9])

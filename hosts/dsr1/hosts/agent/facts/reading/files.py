@@ -1,6 +1,8 @@
 """Small text files of the kernel, read whole; never more than a bound, whatever they claim to
 be."""
 
+import os
+import stat
 from pathlib import Path
 
 MOST_BYTES, PIECE = 4 * 2**20, 65536
@@ -28,3 +30,11 @@ def read_or(file: Path, otherwise: str = "") -> str:
 
 def read_int(file: Path) -> int:
     return int(read(file))
+
+
+def openable(path: Path) -> bool:
+    """A character device that this user may read and write. False: it is not there."""
+    try:
+        return stat.S_ISCHR(path.stat().st_mode) and os.access(path, os.R_OK | os.W_OK)
+    except FileNotFoundError:
+        return False

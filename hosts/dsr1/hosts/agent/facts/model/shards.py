@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.protocol.fact import reason_of
+
 INDEX, SUMS = "model.safetensors.index.json", "SHA256SUMS"
-WORK, UNFINISHED = (
-    ".dsr1",
-    (".incomplete", ".part"),
-)  # WORK: where `fetch` and `push` keep what isn't whole yet
+WORK = ".dsr1"  # where `fetch` and `push` keep what isn't complete yet
+UNFINISHED = (".incomplete", ".part")
 LFS, POINTER_BYTES = b"version https://git-lfs", 1024
 LONGEST_HEADER = 100_000_000  # safetensors takes no longer one
 SMALL_BYTES = 64 << 20
@@ -24,10 +24,10 @@ AT_ONCE = 16  # a network's file system answers many as quickly as one
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file. `wanted`: the size that a shard's own header tells. `digest`: of files that are no
+    """One file. `wanted`: the size by a shard's own header. `digest`: of files that are no
     shards.
 
-    `problem` is what was seen in place of a file that can be read.
+    `problem` is what is there in place of a file that can be read.
     """
 
     size: int | None = None
@@ -43,9 +43,9 @@ def list_model_files(folder: Path) -> dict[str, ModelFile]:
     index, problem = _index(folder)
     names = sorted(listed | set(index))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        looks = pool.map(lambda name: _see(folder, name, index.get(name, ())), names)
-        seen = dict(zip(names, looks))  # noqa: B905
-    return seen | ({INDEX: ModelFile(problem=problem)} if problem else {})
+        read = pool.map(lambda name: _read(folder, name, index.get(name, ())), names)
+        files = dict(zip(names, read, strict=True))
+    return files | ({INDEX: ModelFile(problem=problem)} if problem else {})
 
 
 def _counts(entry: "os.DirEntry[str]") -> bool:
@@ -54,7 +54,7 @@ def _counts(entry: "os.DirEntry[str]") -> bool:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """A link that leads in a circle is none; what is wrong with it is told when it is looked at."""
+    """A link that leads in a circle is none; what is wrong with it shows when it is read."""
     try:
         return entry.is_dir()
     except OSError:
@@ -88,18 +88,18 @@ def _plain_name(name: object) -> str:
     return name
 
 
-def _see(folder: Path, name: str, tensors: "list[str] | tuple[()]") -> ModelFile:
+def _read(folder: Path, name: str, tensors: "list[str] | tuple[()]") -> ModelFile:
     path = folder / name
     try:
-        return _see_file(path, tensors)
+        return _read_file(path, tensors)
     except FileNotFoundError:
         there = path.is_symlink()
         return ModelFile(problem=f"a link to nothing: {path.readlink()}" if there else "not there")
     except OSError as error:
-        return ModelFile(problem=error.strerror or str(error))
+        return ModelFile(problem=reason_of(error))
 
 
-def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> ModelFile:
+def _read_file(path: Path, tensors: "list[str] | tuple[()]") -> ModelFile:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would never end
         return ModelFile(problem="no regular file")
     with path.open("rb") as file:
@@ -108,9 +108,9 @@ def _see_file(path: Path, tensors: "list[str] | tuple[()]") -> ModelFile:
             return ModelFile(size, problem="a Git LFS pointer, not the file itself")
         file.seek(0)
         if path.suffix != ".safetensors":
-            return ModelFile(
-                size, digest=hashlib.sha256(file.read()).hexdigest() if size <= SMALL_BYTES else ""
-            )
+            is_small = size <= SMALL_BYTES
+            digest = hashlib.sha256(file.read()).hexdigest() if is_small else ""
+            return ModelFile(size, digest=digest)
         length = file.read(8)
         header = file.read(min(_length(length), LONGEST_HEADER))
     try:
@@ -130,13 +130,12 @@ def _judge_header(
     size = _length(length)
     if size != len(data) or not data:
         raise ValueError(
-            f"no safetensors header: {size} bytes of it are announced, {len(data)} are there"
+            f"no safetensors header: {size} bytes are announced, {len(data)} are there"
         )
     ends = parse_header(data)
-    lacking = sorted(set(tensors) - set(ends))
-    problem = (
-        f"lacks {len(lacking)} tensors of the index: {', '.join(lacking[:3])}" if lacking else ""
-    )
+    problem = ""
+    if lacking := sorted(set(tensors) - set(ends)):
+        problem = f"lacks {len(lacking)} tensors of the index: {', '.join(lacking[:3])}"
     return 8 + size + max(ends.values(), default=0), "", problem
 
 
@@ -144,12 +143,9 @@ def parse_header(data: bytes) -> dict[str, int]:
     """Where each tensor's bytes end, counted from the end of the header. ValueError: this is no
     header."""
     try:
-        told = json.loads(data)
-        return {
-            name: int(entry["data_offsets"][1])
-            for name, entry in told.items()
-            if name != "__metadata__"
-        }
+        header = json.loads(data)
+        header.pop("__metadata__", None)
+        return {name: int(entry["data_offsets"][1]) for name, entry in header.items()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no safetensors header: {error}") from error
 

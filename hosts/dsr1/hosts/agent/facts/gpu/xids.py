@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.children import begin_command, begin_in_child, only
-from dsr1.hosts.agent.facts.files import read
+from dsr1.hosts.agent.facts.reading.children import begin_command, begin_value
+from dsr1.hosts.agent.facts.reading.files import read
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)[^)]*\): (\d+)")
@@ -24,16 +24,15 @@ RECORD, LOG_S, MOST = 8192, 10.0, 200
 
 
 def log_readers(root: Path) -> list[Reader]:
-    told = begin_log(root)
-    return [("kernel.xids", "/dev/kmsg, else journalctl --dmesg", told)]
+    return [("kernel.xids", "/dev/kmsg, else journalctl --dmesg", begin_log(root))]
 
 
 def begin_log(root: Path) -> Callable[[], FactValue]:
     """OSError: neither may be read (kernel.dmesg_restrict)."""
     kmsg = root / "dev/kmsg"
     if _opens(kmsg):
-        ring = begin_in_child(lambda: iter([read_kmsg(kmsg)]), LOG_S)
-        return lambda: find_xids(str(only(ring())), time_of_record, _uptime(root))
+        ring = begin_value(lambda: read_kmsg(kmsg), LOG_S)
+        return lambda: find_xids(str(ring()), time_of_record, _uptime(root))
     journal = begin_command(JOURNAL, LOG_S)
     return lambda: find_xids(journal(), time_of_line, _uptime(root))
 

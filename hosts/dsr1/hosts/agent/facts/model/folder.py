@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.mounts import file_system_of
-from dsr1.hosts.agent.facts.shards import find_folder, hub_cache, leftovers, list_model_files
+from dsr1.hosts.agent.facts.model.shards import find_folder, hub_cache, leftovers, list_model_files
+from dsr1.hosts.agent.facts.reading.mounts import file_system_of
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 
@@ -35,4 +35,4 @@ def _folder(model: str) -> Path:
 
 
 def _files(folder: Path) -> FactValue:
-    return {name: asdict(seen) for name, seen in list_model_files(folder).items()}
+    return {name: asdict(file) for name, file in list_model_files(folder).items()}

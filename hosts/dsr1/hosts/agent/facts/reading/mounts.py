@@ -35,11 +35,17 @@ def nearest(path: Path) -> Path:
     return next((step for step in (path, *path.parents) if step.exists()), Path("/"))
 
 
+def free_bytes(path: Path) -> int:
+    """That this user may still write."""
+    system = os.statvfs(path)
+    return system.f_bavail * system.f_frsize
+
+
 def file_system_of(path: Path, mountinfo: Path) -> dict[str, FactValue]:
     """Of the path, or of where it would be made: type, mount point, source, and bytes that this
     user may still use."""
     there = nearest(path.absolute()).resolve()
     mounts = parse_mounts(mountinfo.read_text())
-    point, room = mount_for(there, mounts), os.statvfs(there)
+    point = mount_for(there, mounts)
     kind, source = mounts[point]
-    return {"type": kind, "mount": point, "source": source, "free": room.f_bavail * room.f_frsize}
+    return {"type": kind, "mount": point, "source": source, "free": free_bytes(there)}

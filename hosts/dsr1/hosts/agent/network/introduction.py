@@ -1,4 +1,4 @@
-"""What an agent sees of its host before a plan exists: who the machine is, and its address and
+"""Who a host is, before a plan exists: the machine, and its address and
 interface to a peer.
 
 Every launch begins with it on every host, so it imports little.
@@ -16,8 +16,8 @@ SIOCGIFADDR = 0x8915  # linux/sockios.h, netdevice(7): an interface's first IPv4
 
 
 def introduce_host(peer: str) -> dict[str, object]:
-    """JSON's values. `peer` is where the leader is reached; empty: this host is it, and tells how
-    it was reached."""
+    """JSON's values. `peer` is where the leader is reached; empty: this host is it, and its
+    address is the one that it was reached by."""
     address = source_address(peer) if peer else reached_at(os.environ)
     return {
         "boot_id": boot_id(),
@@ -31,7 +31,7 @@ def introduce_host(peer: str) -> dict[str, object]:
 
 
 def reached_at(env: Mapping[str, str]) -> str:
-    """A step of Slurm's is told where it was launched from, which is the leader; what SSH says came
+    """A step of Slurm's knows where it was launched from, which is the leader; SSH's variable came
     along with it."""
     return (
         env.get("SLURM_LAUNCH_NODE_IPADDR") or (env.get("SSH_CONNECTION", "").split() + [""] * 3)[2]
@@ -64,10 +64,10 @@ def _first_address(probe: socket.socket, interface: str) -> str:
     import fcntl
 
     try:
-        told = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode()))
+        reply = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode()))
     except OSError:
         return ""
-    return socket.inet_ntoa(told[20:24])
+    return socket.inet_ntoa(reply[20:24])
 
 
 def interface_addresses() -> dict[str, str]:

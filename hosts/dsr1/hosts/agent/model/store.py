@@ -4,23 +4,12 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dsr1.hosts.protocol.job import JobRefused
+from dsr1.hosts.protocol.jobs.messages import JobRefused
+from dsr1.hosts.protocol.jobs.orders import StoreFile
 
 LARGE = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class StoreFile:
-    """A file of the model. `changed` is its modification time at the source, in nanoseconds since
-    the epoch."""
-
-    name: str
-    size: int
-    changed: int
 
 
 def list_folder(folder: Path) -> tuple[StoreFile, ...]:
@@ -40,17 +29,15 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _item(folder: Path, path: Path) -> StoreFile:
-    seen = path.stat()
-    return StoreFile(path.relative_to(folder).as_posix(), seen.st_size, seen.st_mtime_ns)
+    status = path.stat()
+    return StoreFile(path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
 
 
-def parse_items(plain: Sequence[Sequence[Any]]) -> tuple[StoreFile, ...]:
-    """As they travel. Refused: a name that leads out of the folder."""
-    items = tuple(StoreFile(str(name), int(size), int(changed)) for name, size, changed in plain)
-    for item in items:
-        if not is_safe_name(item.name):
-            raise JobRefused("input", f"{item.name!r} is not the name of a file of a model")
-    return items
+def refuse_unsafe(files: Sequence[StoreFile]) -> None:
+    """JobRefused: a name leads out of the folder."""
+    for file in files:
+        if not is_safe_name(file.name):
+            raise JobRefused("input", f"{file.name!r} is not the name of a file of a model")
 
 
 def is_safe_name(name: str) -> bool:

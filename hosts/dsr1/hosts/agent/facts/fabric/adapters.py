@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.nvidia import openable
-from dsr1.hosts.agent.facts.pci import read_link, read_place
-from dsr1.hosts.agent.facts.sysfs import (
+from dsr1.hosts.agent.facts.fabric.pci import read_link, read_place
+from dsr1.hosts.agent.facts.reading.files import openable
+from dsr1.hosts.agent.facts.reading.sysfs import (
     link_target,
     names_in,
     parse_leading,
@@ -39,7 +39,7 @@ def infiniband_readers(root: Path) -> Iterator[Reader]:
 
 
 def growth_readers(root: Path, seconds: float) -> list[Reader]:
-    """A first look at all counters now, a second one `seconds` later; 0: nobody asked for it."""
+    """All counters now, and again `seconds` later; 0: not wanted."""
     if not seconds:
         return []
     began, before = time.monotonic(), _all_counters(root)
@@ -62,7 +62,7 @@ def _all_counters(root: Path) -> dict[str, dict[str, int]]:
 
 
 def _grown(before: dict[str, int], after: dict[str, int]) -> FactValue:
-    """Of the counters that both looks could read."""
+    """Of the counters that could be read twice."""
     return {name: after[name] - count for name, count in before.items() if name in after}
 
 

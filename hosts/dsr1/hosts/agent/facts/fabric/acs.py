@@ -4,7 +4,7 @@ far."""
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.files import read
+from dsr1.hosts.agent.facts.reading.files import read
 from dsr1.hosts.protocol.fact import FactValue, Reader
 
 BRIDGE = "0x0604"
@@ -16,25 +16,25 @@ EXTENDED, ACS, CONTROL, SOURCE_VALIDATION = 0x100, 0x0D, 6, 0x1
 def parse_acs(config: bytes) -> bool | None:
     """Whether it validates sources, what `lspci -vvv` shows as `SrcValid+`. None: it has no ACS.
 
-    PermissionError: the part that would tell is missing.
+    PermissionError: the part that has it is missing.
     """
     if len(config) <= EXTENDED:
         raise PermissionError("the configuration of PCI bridges can be read by root alone")
-    for place in _capabilities(config):
-        if int.from_bytes(config[place : place + 2], "little") == ACS:
-            return bool(config[place + CONTROL] & SOURCE_VALIDATION)
+    for offset in _capabilities(config):
+        if int.from_bytes(config[offset : offset + 2], "little") == ACS:
+            return bool(config[offset + CONTROL] & SOURCE_VALIDATION)
     return None
 
 
 def _capabilities(config: bytes) -> Iterator[int]:
     """Where each begins. One that points back, or out of the space, ends the list."""
-    place = EXTENDED
-    while EXTENDED <= place <= len(config) - 8 and any(config[place : place + 4]):
-        yield place
-        following = int.from_bytes(config[place + 2 : place + 4], "little") >> 4
-        if following <= place:
+    offset = EXTENDED
+    while EXTENDED <= offset <= len(config) - 8 and any(config[offset : offset + 4]):
+        yield offset
+        following = int.from_bytes(config[offset + 2 : offset + 4], "little") >> 4
+        if following <= offset:
             return
-        place = following
+        offset = following
 
 
 def acs_readers(root: Path) -> Iterator[Reader]:

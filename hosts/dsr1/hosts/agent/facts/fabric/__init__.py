@@ -1,0 +1,1 @@
+"""PCI, RDMA adapters and network interfaces."""

@@ -1,0 +1,1 @@
+"""GPUs: their driver, NVML, and the errors that the kernel logged."""

@@ -1,0 +1,1 @@
+"""Long jobs on hosts: what each is ordered and gives back, and how that travels."""

@@ -1,0 +1,157 @@
+"""The long jobs that an agent runs on its host: what each is ordered, and what it gives back."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from dsr1.hosts.protocol.fact import Fact
+
+OrderT = TypeVar("OrderT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class Job(Generic[OrderT, ResultT]):
+    """The agent finds the function of a job by its name: dsr1.hosts.agent.work."""
+
+    name: str
+    order: type[OrderT]
+    result: type[ResultT]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOrder:
+    """Each of `repos` goes into a folder of its own name below `to`. Without `endpoint` and `token`
+    the hub's own address and the host's own login are used.
+
+    `patience_s`: how long the hub may be out of reach.
+    """
+
+    repos: tuple[str, ...]
+    to: str
+    revision: str | None
+    endpoint: str | None
+    token: str | None
+    patience_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """The commit of each folder."""
+
+    commits: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFile:
+    """A file of the model. `changed` is its modification time at the source, in nanoseconds since
+    the epoch."""
+
+    name: str
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushOrder:
+    """One host's part in a push: `source` is the folder that it serves, or `to` the one that it
+    fills.
+
+    `secrets` are the push's certificate and key, by file name. `patience_s`: how long nothing may
+    come from any host ahead.
+    """
+
+    address: str
+    secrets: dict[str, str]
+    patience_s: float
+    source: str = ""
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushMessage:
+    """Sent by a host of a push, which then waits for the reply: the port that it serves on, at the
+    source with the files that there are; `complete`, once it has all of them."""
+
+    port: int = 0
+    files: tuple[StoreFile, ...] = ()
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PushReply:
+    """The files to take, and the address and port of every host ahead, the nearest first."""
+
+    files: tuple[StoreFile, ...] = ()
+    ahead: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """Bytes that were not there before."""
+
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOrder:
+    """`model` is a folder or a hub's id. `deep`: hash every file."""
+
+    model: str
+    deep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """Those of dsr1.hosts.agent.facts.model; when it was deep, `model.hashes` and `model.sums`
+    too."""
+
+    facts: dict[str, Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class FabricOrder:
+    """A host's part in the fabric's test: it is number `host` of `hosts`, and runs a rank on each
+    of `local_ranks` devices. The first host's store listens on `address` and `port`.
+
+    `pairs` of host numbers are measured one after the other; none: all, as many at once as share no
+    host.
+    """
+
+    python: tuple[str, ...]
+    device: str
+    local_ranks: int
+    hosts: int
+    host: int
+    address: str
+    port: int
+    limit_s: float
+    env: dict[str, str] = field(default_factory=dict)
+    pairs: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RankReport:
+    """A line of one rank: what it measured to the host number `other`, or the `error` of that pair;
+    else the number of a host that is `absent`, or the `problem` that ended the rank."""
+
+    local: int
+    other: int | None = None
+    us: float | None = None
+    gbps: float | None = None
+    error: str = ""
+    absent: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FabricResult:
+    """`errors` are the last lines of ranks that ended badly or had to be ended."""
+
+    reports: tuple[RankReport, ...]
+    errors: tuple[str, ...] = ()
+
+
+FETCH = Job("fetch", FetchOrder, FetchResult)
+PUSH = Job("push", PushOrder, PushResult)
+VERIFY = Job("verify", VerifyOrder, VerifyResult)
+FABRIC = Job("fabric", FabricOrder, FabricResult)

@@ -1,0 +1,98 @@
+"""What a host's agent reports, read from the JSON that it prints. ValueError, KeyError or
+TypeError: it printed something else.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.protocol.fact import Fact, Facts, from_wire
+
+FactsByHost = Mapping[str, Facts | HostError]  # or why a host gave none
+CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
+
+
+@dataclass(frozen=True, slots=True)
+class HostIntroduction:
+    """Who a host is, see dsr1.hosts.agent.network.introduction."""
+
+    boot_id: str
+    hostname: str
+    arch: str
+    python: str
+    gpus: int
+    address: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """`state`: running, while anything of the process's group lives, or gone. `pid` None: it was
+    never spawned."""
+
+    name: str
+    state: str
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What runs on a host. `agent`: alive or dead."""
+
+    agent: str
+    processes: tuple[ProcessState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A TCP port that a process of the run listens on."""
+
+    process: str
+    address: str
+    port: int
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens on every address of its host."""
+        return self.address in ("0.0.0.0", "::")
+
+
+def parse_host_state(text: bytes) -> HostState:
+    plain = json.loads(text)
+    processes = (
+        ProcessState(name, state["state"], state["pid"])
+        for name, state in plain["processes"].items()
+    )
+    return HostState(plain["agent"], tuple(processes))
+
+
+def parse_listeners(text: bytes) -> tuple[Listener, ...]:
+    return tuple(
+        Listener(str(process), str(address), int(port))
+        for process, address, port in json.loads(text)
+    )
+
+
+def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
+    """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds
+    since the epoch."""
+    facts = from_wire(clean(json.loads(text)) if b"\\u" in text else json.loads(text))
+    now = facts["clock.now"].value
+    offset = now - (asked + answered) / 2 if isinstance(now, float) else None
+    # A slow answer says little of the clock: half the round trip is not known.
+    sure = None if offset is None else max(0.0, abs(offset) - (answered - asked) / 2)
+    return {**facts, "clock.offset": Fact(sure, "its clock against ours, less half the round trip")}
+
+
+def clean(value: Any) -> Any:
+    """What others chose (names of files, commands, variables) ends on a terminal: no lone
+    surrogates, no controls."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().translate(CONTROLS)
+    if isinstance(value, list):
+        return [clean(one) for one in value]
+    if isinstance(value, dict):
+        return {clean(name): clean(one) for name, one in value.items()}
+    return value
