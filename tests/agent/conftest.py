@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from tests.guard import guarded
 
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone
@@ -96,10 +97,11 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
+    with guarded("agents", tmp_path):
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ class Cluster:
     """`login`, where the launching side runs, and the named hosts, on one bridge: 10.77.0.1 and
     upwards.
 
-    Every host sees the machine's files, except that /etc and /usr/local are its own copies, and
-    /home, /tmp, /run, /root, /var/tmp, /var/log and /dev/shm its own. The checkout and its Python
-    environments lie at the paths they have. Users: `launch` (2000), whose key every host takes, and
-    `other` (2001), whom none lets in.
+    Every host can read the machine's files and write none of them, except that /etc and /usr/local
+    are its own copies, and /home, /tmp, /run, /root, /var/tmp, /var/log and /dev/shm its own. The
+    checkout and its Python environments lie at the paths they have. Users: `launch` (2000), whose
+    key every host takes, and `other` (2001), whom none lets in.
     """
 
     def __init__(self, folder: Path, boxes: Sequence[Box]) -> None:

@@ -100,7 +100,7 @@ def write_home(homes: Path, key: Path, known_hosts: str) -> None:
 
 def write_view(box: Path, homes: Path) -> None:
     """`covers` (mode, directory) are the host's own directories, `shown` (kind, source, where) what
-    lies in them."""
+    lies in them: to write (bind), to read, or to change in memory alone (copy)."""
     for folder in ("work", "log"):
         (box / folder).mkdir(exist_ok=True)
     covers = dict(OWN)
@@ -113,8 +113,8 @@ def write_view(box: Path, homes: Path) -> None:
         if shut is not None and not _below(shut, covers):
             covers[str(shut)] = 0o755
         where = f"work/covers{path}" if _below(path, covers) else str(path)
-        kind = "bind" if _open(path) else "copy"
-        if (kind, where) != ("bind", str(path)):
+        kind = "read" if _open(path) else "copy"
+        if (kind, where) != ("read", str(path)):
             shown.append((kind, path, where))
     (box / "covers").write_text("".join(f"{mode:o}\t{path}\n" for path, mode in covers.items()))
     (box / "shown").write_text(

@@ -246,3 +246,15 @@ def test_a_killed_test_run_leaves_nothing(packages: None, tmp_path: Path) -> Non
         spaces = frozenset(read_line(maker).split())
         assert any(pids_in(spaces))
     until(lambda: not any(pids_in(spaces)), "the end of what it made")
+
+
+def test_a_host_can_write_nothing_of_the_machine(cluster: Cluster, tmp_path: Path) -> None:
+    """Not even as root: a test that removes /tmp/* inside a host once removed the runtime
+    outside."""
+    mine = tmp_path / "mine"
+    mine.write_text("here")
+    inside = 'rm -rf /tmp/* /var/tmp/*; for d in / /usr /var /opt "$1"; do touch "$d/x"; done'
+    done = cluster.run("node1", ("sh", "-c", inside, "sh", str(ROOT)), user="root")
+    assert done.stderr.count("Read-only file system") == 5, done.stderr
+    assert mine.read_text() == "here"
+    assert not (ROOT / "x").exists()

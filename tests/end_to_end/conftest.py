@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.guard import guarded
 
 from dsr1.launcher.operate.status import stop_any
 from dsr1.launcher.run.store import Run, list_runs
@@ -18,10 +19,12 @@ Dsr1 = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state folder of the test's own; whatever was launched in it is ended."""
+    """A state folder of the test's own; whatever was launched in it is ended, also when the test
+    process is killed."""
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
-    yield tmp_path
-    left = [name for run in list_runs() for name in stop_any(run)]
+    with guarded("runs", tmp_path):
+        yield tmp_path
+        left = [name for run in list_runs() for name in stop_any(run)]
     assert left == []
 
 

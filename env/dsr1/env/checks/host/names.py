@@ -12,7 +12,7 @@ from dsr1.env.checks.judging import Verdict, known_or, skipped
 SAME_NAMES = "names that mean the same on all hosts"
 LINK_LOCAL_OR_LOOPBACK = ("127.", "::1", "fe80:")
 
-Resolved = Mapping[str, list[str] | str]
+ResolvedNames = Mapping[str, list[str] | str]
 """By a host's name its addresses; a text: why it could not be resolved."""
 
 
@@ -38,7 +38,7 @@ def _of_each_host(facts_by_host: FactsOfHosts, name: str) -> dict[str, Any]:
     return {host: known_or(facts, name, None) for host, facts in facts_by_host.items()}
 
 
-def _usual_addresses(tables: Iterable[Resolved]) -> dict[str, str]:
+def _usual_addresses(tables: Iterable[ResolvedNames]) -> dict[str, str]:
     """By name, the address that most of the hosts that know it have for it."""
     counts: dict[str, Counter[str]] = {}
     for names in tables:
@@ -49,7 +49,7 @@ def _usual_addresses(tables: Iterable[Resolved]) -> dict[str, str]:
     return {name: count.most_common(1)[0][0] for name, count in counts.items() if count}
 
 
-def _network_names(names: Resolved) -> dict[str, list[str]]:
+def _network_names(names: ResolvedNames) -> dict[str, list[str]]:
     """Names that have addresses of the network."""
     return {
         name: addresses
@@ -76,7 +76,7 @@ def _owners(addresses_by_host: Mapping[str, Mapping[str, list[str]] | None]) -> 
     }
 
 
-def _judge_names(host: str, names: Resolved | None, table: NameTable) -> Verdict:
+def _judge_names(host: str, names: ResolvedNames | None, table: NameTable) -> Verdict:
     if names is None:
         fix = "Look at /etc/resolv.conf on this host."
         return Verdict("UNKNOWN", "names were not resolved", SAME_NAMES, fix)
@@ -93,7 +93,7 @@ def _judge_names(host: str, names: Resolved | None, table: NameTable) -> Verdict
     return Verdict(verdict, "; ".join(problems) or loopback, SAME_NAMES, fix)
 
 
-def _different(names: Resolved, table: NameTable) -> dict[str, list[str]]:
+def _different(names: ResolvedNames, table: NameTable) -> dict[str, list[str]]:
     """Names that mean neither the usual address nor another one of their host."""
     return {
         name: addresses
@@ -111,7 +111,7 @@ def _means_another_host(different: Mapping[str, list[str]], table: NameTable) ->
     )
 
 
-def _own_loopback(host: str, names: Resolved) -> str:
+def _own_loopback(host: str, names: ResolvedNames) -> str:
     addresses = names.get(host)
     if isinstance(addresses, list) and _is_loopback(addresses):
         return f"its own name is {', '.join(addresses)}"
