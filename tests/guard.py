@@ -45,7 +45,7 @@ def end_agents(folder: Path) -> None:
 
     transport = LocalTransport(folder, (sys.executable,))
     for host in sorted(path.parent.name for path in folder.glob("*/agent.json")):
-        transport.end(host)
+        transport.stop(host)
 
 
 def main() -> None:
