@@ -59,7 +59,7 @@ def test_the_first_that_is_fit_takes_the_place() -> None:
 def test_without_a_fit_one_each_is_told_with_its_reason() -> None:
     with pytest.raises(
         CheckFailed,
-        match=r"no spare is left for b\nc: sys.nofile: at most 1024 files.*\nd: host.reach",
+        match=r"no spare is left for b\nc: sys.nofile: at most 1024 open files.*\nd: host.reach",
     ):
         take_spares(RECIPE, settings("sys.nofile"), Hosts(c={"limit_nofile": 1024}), ("b",))
 
