@@ -41,14 +41,14 @@ def import_(
     from dsr1.launcher.importing.importer import import_manifest
     from dsr1.launcher.importing.proof import prove
     from dsr1.launcher.importing.rendering import (
-        printable,
+        one_line,
         render_imported_json,
+        render_imported_recipe,
         render_notes,
-        render_recipe,
     )
 
     imported = import_manifest(read_manifest(file), file, name, keep_unknown)
-    recipe = render_recipe(imported, Path(file).name)
+    recipe = render_imported_recipe(imported, Path(file).name)
     hosts = prove(imported, recipe, file)
     if output:
         write_recipe(Path(output), recipe, force)
@@ -61,4 +61,4 @@ def import_(
         file=sys.stderr,
     )
     for line in render_notes(imported.notes):
-        print(printable(line), file=sys.stderr)
+        print(one_line(line), file=sys.stderr)

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.assembly import Parts, assemble
-from dsr1.launcher.importing.manifest.command import Program, Wanted, read_program, short
+from dsr1.launcher.importing.assembly import assemble
+from dsr1.launcher.importing.manifest.command import read_program
 from dsr1.launcher.importing.manifest.documents import (
     check_backend,
     choose_deployment,
@@ -18,18 +18,25 @@ from dsr1.launcher.importing.manifest.documents import (
 )
 from dsr1.launcher.importing.manifest.environment import (
     ConfigMaps,
-    Setting,
+    ContainerVariable,
     plain_values,
-    read_settings,
+    read_variables,
 )
 from dsr1.launcher.importing.manifest.ledger import Ledger, Note
 from dsr1.launcher.importing.manifest.left_out import KEYS
 from dsr1.launcher.importing.manifest.names import recipe_name
-from dsr1.launcher.importing.manifest.services import Service, count_of, read_services
-from dsr1.launcher.importing.manifest.tree import Fields, parse_documents
-from dsr1.launcher.importing.manifest.variables import READY, Taken, sort_settings, with_exports
-from dsr1.launcher.importing.vllm.arguments import Flag, Known
-from dsr1.launcher.importing.vllm.draft import Draft, Worker
+from dsr1.launcher.importing.manifest.program import Program
+from dsr1.launcher.importing.manifest.services import GraphService, count_of, read_services
+from dsr1.launcher.importing.manifest.tree import YamlMapping, parse_documents, refuse
+from dsr1.launcher.importing.manifest.variables import (
+    READY,
+    SortedVariables,
+    sort_variables,
+    with_exports,
+)
+from dsr1.launcher.importing.parts import DeploymentParts
+from dsr1.launcher.importing.shell.secrecy import quoted
+from dsr1.launcher.importing.vllm.draft import EngineDraft, WorkerDraft
 from dsr1.launcher.importing.vllm.engine import read_flags
 from dsr1.launcher.importing.vllm.frontend import FrontendDraft, read_frontend, take_special
 
@@ -57,130 +64,126 @@ def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool =
     key."""
     documents = parse_documents(text, source)
     deployment = choose_deployment(documents, name, source)
-    importing = _Importing(source, Ledger(), config_maps(documents, source))
-    recipe = assemble(importing.parts(deployment, keep_unknown), deployment)
-    report_version(deployment, importing.ledger)
-    report_others(documents, deployment, importing.ledger)
-    importing.ledger.sweep(deployment, KEYS)
-    return Imported(recipe, tuple(importing.ledger.notes))
+    ledger = Ledger()
+    parts = _read_parts(deployment.fields("spec"), config_maps(documents), ledger)
+    if keep_unknown:
+        parts.keep_unknown_flags()
+    else:
+        _refuse_unknown_flags(parts)
+    recipe = assemble(parts, deployment)
+    report_version(deployment, ledger)
+    report_others(documents, deployment, ledger)
+    ledger.sweep(deployment, KEYS)
+    return Imported(recipe, tuple(ledger.notes))
+
+
+def _read_parts(spec: YamlMapping, files: ConfigMaps, ledger: Ledger) -> DeploymentParts:
+    check_backend(spec, ledger)
+    shared = read_variables((spec,), files, ledger)
+    sorted_shared = sort_variables(shared, "runtime", ledger)
+    front = FrontendDraft(ledger)
+    take_special(front, sorted_shared.special)
+    parts = DeploymentParts(ledger, sorted_shared.env, front)
+    reader = _ServiceReader(parts, files, shared, sorted_shared)
+    for service in _running(read_services(spec, ledger), ledger):
+        reader.read(service)
+    if not parts.workers:
+        refuse(spec.place, f"no service runs vLLM workers ({WORKER})")
+    return parts
+
+
+def _running(services: Sequence[GraphService], ledger: Ledger) -> Iterator[GraphService]:
+    """Those of a kind that dsr1 runs, with at least one replica."""
+    for service in services:
+        place, replicas = service.fields.place, service.fields.get("replicas")
+        called = f"service {quoted(service.name)}"
+        if service.kind not in ("frontend", "worker"):
+            ledger.leave(f"{called} ({service.kind}): {_NOT_RUN}", place)
+        elif replicas is not None and count_of(replicas, "replicas") == 0:
+            ledger.leave(f"{called}: it has 0 replicas, so it is off", place)
+        else:
+            yield service
+
+
+_NOT_RUN = "dsr1 runs no such service"
 
 
 @dataclass(frozen=True, slots=True)
-class _Importing:
-    source: str
-    ledger: Ledger
+class _ServiceReader:
+    """Reads one service after the other into the parts. `shared` are the variables of the whole
+    deployment."""
+
+    parts: DeploymentParts
     files: ConfigMaps
+    shared: dict[str, ContainerVariable]
+    sorted_shared: SortedVariables
 
-    def parts(self, deployment: Fields, keep_unknown: bool) -> Parts:
-        spec = deployment.fields("spec")
-        check_backend(spec, self.source, self.ledger)
-        shared = read_settings((spec,), self.files, self.ledger)
-        taken = sort_settings(shared, "runtime", self.source, self.ledger)
-        front = FrontendDraft(self.source, self.ledger)
-        take_special(front, taken.special)
-        parts = Parts(self.source, self.ledger, taken.env, front)
-        for service in self._running(read_services(spec, self.source, self.ledger)):
-            self._read(service, parts, shared, taken)
-        if not parts.workers:
-            raise InputError(
-                f"{self.source}:{spec.place.line}: {spec.place}: no service runs vLLM workers"
-                f" ({WORKER})"
-            )
-        self._judge_unknown(parts, keep_unknown)
-        return parts
-
-    def _running(self, services: Sequence[Service]) -> Iterator[Service]:
-        """Those of a kind that dsr1 runs, with at least one replica."""
-        for service in services:
-            place, replicas = service.fields.place, service.fields.get("replicas")
-            if service.kind not in ("frontend", "worker"):
-                self.ledger.leave(
-                    f"service {short(service.name)} ({service.kind}): dsr1 runs none", place
-                )
-            elif replicas is not None and count_of(replicas, "replicas", self.source) == 0:
-                self.ledger.leave(
-                    f"service {short(service.name)}: it has 0 replicas, so it is off", place
-                )
-            else:
-                yield service
-
-    def _read(
-        self, service: Service, parts: Parts, shared: dict[str, Setting], outer: Taken
-    ) -> None:
-        settings = read_settings(
-            (service.fields, service.container), self.files, self.ledger, shared
-        )
-        values = plain_values({**shared, **settings})
-        wanted = Wanted(FRONTEND if service.kind == "frontend" else WORKER, self.source)
-        program = read_program(service.container, values, wanted, self.ledger)
-        settings = with_exports(settings, program)
+    def read(self, service: GraphService) -> None:
+        ledger = self.parts.ledger
+        layers = (service.fields, service.container)
+        variables = read_variables(layers, self.files, ledger, self.shared)
+        values = plain_values({**self.shared, **variables})
+        default = FRONTEND if service.kind == "frontend" else WORKER
+        program = read_program(service.container, values, default, ledger)
+        self._note_unset(program)
+        variables = with_exports(variables, program, ledger)
         if program.name == FRONTEND:
-            self._front(service, program, settings, parts)
+            self._frontend(service, program, variables)
         elif program.name in _OTHER_PARTS:
-            self.ledger.leave(
-                f"service {short(service.name)} runs {program.name}: dsr1 runs none",
-                service.fields.place,
-            )
+            text = f"service {quoted(service.name)} runs {program.name}: {_NOT_RUN}"
+            ledger.leave(text, service.fields.place)
         else:
-            self._worker(service, program, settings, parts, outer)
+            self._worker(service, program, variables)
 
-    def _front(
-        self, service: Service, program: Program, settings: dict[str, Setting], parts: Parts
+    def _note_unset(self, program: Program) -> None:
+        for name, argument in program.exports.items():
+            if argument is None and name in self.parts.env:
+                text = f"{name}: a script unsets it for its own program, but runtime.env is for all"
+                places = self.shared[name].places
+                self.parts.ledger.ask(text, f"runtime.env.{name}", *places)
+
+    def _frontend(
+        self, service: GraphService, program: Program, variables: dict[str, ContainerVariable]
     ) -> None:
+        parts = self.parts
         if parts.front_services:
-            text = (
-                f"service {short(service.name)}: a recipe has one frontend;"
-                f" {short(parts.front_services[0].name)} is it"
-            )
-            self.ledger.leave(text, service.fields.place)
+            first = quoted(parts.front_services[0].name)
+            text = f"service {quoted(service.name)}: a recipe has one frontend, which is {first}"
+            parts.ledger.leave(text, service.fields.place)
             return
         parts.front_services.append(service)
-        read_frontend(
-            parts.front, program, sort_settings(settings, "frontend", self.source, self.ledger)
-        )
+        read_frontend(parts.front, program, sort_variables(variables, "frontend", parts.ledger))
 
     def _worker(
-        self,
-        service: Service,
-        program: Program,
-        settings: dict[str, Setting],
-        parts: Parts,
-        outer: Taken,
+        self, service: GraphService, program: Program, variables: dict[str, ContainerVariable]
     ) -> None:
-        place = service.fields.place
+        parts, place = self.parts, service.fields.place
         if program.name != WORKER:
-            raise InputError(
-                f"{self.source}:{place.line}: {place}: runs {short(program.name)}; "
-                f"dsr1 reads workers that run python3 -m {WORKER}"
-            )
+            text = f"runs {quoted(program.name)}; dsr1 reads workers that run python3 -m {WORKER}"
+            refuse(place, text)
         name = recipe_name(service.name, [worker.draft.name for worker in parts.workers])
-        draft = Draft(name, self.source, self.ledger, place)
-        own = sort_settings(settings, draft.key, self.source, self.ledger)
-        taken = Taken(own.env, {**outer.retired, **own.retired}, {**outer.special, **own.special})
-        for key, setting in own.special.items():
+        draft = EngineDraft(name, parts.ledger, place)
+        own = sort_variables(variables, draft.key, parts.ledger)
+        for key, variable in own.special.items():
             if key != READY:
-                self.ledger.leave(
-                    f"{setting.name}: of the frontend, and this is a worker", *setting.places
-                )
-        unknown = read_flags(draft, program, taken)
-        parts.workers.append(Worker(service, draft, taken, tuple(unknown)))
+                text = f"{variable.name}: only the frontend reads it, and this is a worker"
+                parts.ledger.leave(text, *variable.places)
+        retired = {**self.sorted_shared.retired, **own.retired}
+        special = {**self.sorted_shared.special, **own.special}
+        sorted_variables = SortedVariables(own.env, retired, special)
+        unknown = read_flags(draft, program, sorted_variables)
+        parts.workers.append(WorkerDraft(service, draft, sorted_variables, tuple(unknown)))
 
-    def _judge_unknown(self, parts: Parts, keep: bool) -> None:
-        """Flags that nobody knows: refused, the first ones at once; or passed on as they stand."""
-        if keep:
-            parts.keep_unknown()
-            return
-        lines = [self._unknown(flag, known) for flag, known in islice(parts.unknown(), _MOST_NAMED)]
-        if lines:
-            wish = (
-                "Neither vLLM 0.31 nor Dynamo 1.6.1 knows it; --keep-unknown-flags passes it on as"
-                " it stands"
-            )
-            raise InputError("\n".join([*lines, wish]))
 
-    def _unknown(self, flag: Flag, known: Known) -> str:
-        place = flag.places[0]
-        return (
-            f"{self.source}:{place.line}: {place}: unknown flag"
-            f" {short(flag.name)}{known.guess(flag.name)}"
+def _refuse_unknown_flags(parts: DeploymentParts) -> None:
+    """Names the first ones at once."""
+    lines = []
+    for flag, known in islice(parts.unknown_flags(), _MOST_NAMED):
+        place, name = flag.places[0], quoted(flag.name)
+        where = f"{place.source}:{place.line}: {place}"
+        lines.append(f"{where}: unknown flag {name}{known.guess(flag.name)}")
+    if lines:
+        advice = "--keep-unknown-flags passes it on as it stands"
+        raise InputError(
+            "\n".join([*lines, f"Neither vLLM 0.31 nor Dynamo 1.6.1 knows it; {advice}"])
         )

@@ -11,25 +11,25 @@ from typing import Any
 import yaml
 
 from dsr1.launcher.importing.importer import Imported
-from dsr1.launcher.importing.manifest.ledger import Fate, Note
+from dsr1.launcher.importing.manifest.ledger import Note, NoteKind
 from dsr1.launcher.importing.manifest.tree import Place
 
 _MOST_LINES = 8
 _MOST_COMMENTS = 500
 _HEADINGS = {
-    Fate.TO_SET: "To set by you",
-    Fate.NOT_KNOWN: "Not known to dsr1",
-    Fate.REWRITTEN: "Rewritten",
-    Fate.LEFT_OUT: "Left out",
+    NoteKind.TO_SET: "To set by you",
+    NoteKind.NOT_KNOWN: "Not known to dsr1",
+    NoteKind.REWRITTEN: "Rewritten",
+    NoteKind.LEFT_OUT: "Left out",
 }
 
 
-def render_recipe(imported: Imported, source: str) -> str:
+def render_imported_recipe(imported: Imported, source: str) -> str:
     """YAML that loads as a recipe: what was left out on top, what was rewritten beside its key."""
     beside: list[Note] = []
     on_top: list[Note] = []
     for note in imported.notes:
-        is_beside = note.fate is Fate.REWRITTEN and _holds(imported.recipe, note.key)
+        is_beside = note.kind is NoteKind.REWRITTEN and _holds(imported.recipe, note.key)
         (beside if is_beside else on_top).append(note)
     notes = list(render_notes(on_top))
     more = (
@@ -46,10 +46,10 @@ def render_recipe(imported: Imported, source: str) -> str:
 
 
 def _comment(line: str) -> str:
-    return f"# {printable(line)}".rstrip()
+    return f"# {one_line(line)}".rstrip()
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """One line: what is no printable character is written as Python escapes it."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
@@ -100,13 +100,13 @@ _OneLine.add_representer(str, _represent_text)
 
 def render_notes(notes: Iterable[Note]) -> Iterator[str]:
     """By what became of it, what a user must do first; equal words of several places together."""
-    by_fate: dict[Fate, dict[str, list[Note]]] = {}
+    by_kind: dict[NoteKind, dict[str, list[Note]]] = {}
     for note in notes:
-        by_fate.setdefault(note.fate, {}).setdefault(note.text, []).append(note)
-    for fate, heading in _HEADINGS.items():
-        if fate in by_fate:
+        by_kind.setdefault(note.kind, {}).setdefault(note.text, []).append(note)
+    for kind, heading in _HEADINGS.items():
+        if kind in by_kind:
             yield f"{heading}:"
-            yield from (f"  {_line(text, found)}" for text, found in by_fate[fate].items())
+            yield from (f"  {_line(text, found)}" for text, found in by_kind[kind].items())
 
 
 def _line(text: str, notes: list[Note]) -> str:
@@ -133,7 +133,7 @@ def render_imported_json(imported: Imported) -> str:
     concerns."""
     notes = [
         {
-            "fate": note.fate.value,
+            "kind": note.kind.value,
             "text": note.text,
             "key": note.key,
             "places": [

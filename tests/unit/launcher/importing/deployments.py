@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.launcher.importing.importer import Imported, import_manifest
-from dsr1.launcher.importing.manifest.ledger import Fate
+from dsr1.launcher.importing.manifest.ledger import NoteKind
 
 MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
 
@@ -17,8 +17,8 @@ def imported(name: str) -> Imported:
     return import_manifest((MANIFESTS / name).read_text(), name)
 
 
-def said(result: Imported, fate: Fate) -> str:
-    return "\n".join(note.text for note in result.notes if note.fate is fate)
+def notes_of(result: Imported, kind: NoteKind) -> str:
+    return "\n".join(note.text for note in result.notes if note.kind is kind)
 
 
 def scripted(script: str) -> Imported:

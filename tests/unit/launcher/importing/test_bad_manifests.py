@@ -12,7 +12,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.main import main
 from dsr1.launcher.importing.importer import import_manifest
 from dsr1.launcher.importing.proof import prove
-from dsr1.launcher.importing.rendering import render_recipe
+from dsr1.launcher.importing.rendering import render_imported_recipe
 
 HEAD = "apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {name: a}\nspec:\n"
 
@@ -26,7 +26,7 @@ def manifest(args: str, more: str = "", command: str = "[python3, -m, dynamo.vll
 
 def proven(text: str) -> int:
     result = import_manifest(text, "f.yaml")
-    return prove(result, render_recipe(result, "f.yaml"), "f.yaml")
+    return prove(result, render_imported_recipe(result, "f.yaml"), "f.yaml")
 
 
 def growing(item: str) -> str:
@@ -46,22 +46,22 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "f.yaml: is empty; wanted is one of kind DynamoGraphDeployment"),
+        ("", "f.yaml: must contain a DynamoGraphDeployment .* but is empty"),
         ("a: [\n", r"f\.yaml:\d+: not YAML"),
-        ("a: 1\n", "holds line 1 no kind"),
-        ("apiVersion: apps/v1\nkind: Deployment\n", "holds line 1 apps/v1 Deployment"),
+        ("a: 1\n", r"but contains an object of unknown kind \(line 1\)"),
+        ("apiVersion: apps/v1\nkind: Deployment\n", r"but contains apps/v1 Deployment \(line 1\)"),
         (
             "apiVersion: other.io/v1\nkind: DynamoGraphDeployment\n",
-            "holds line 1 other.io/v1 DynamoGraphDeployment",
+            r"but contains other.io/v1 DynamoGraphDeployment \(line 1\)",
         ),
         (
             HEAD + "  backendFramework: sglang\n",
             r"f\.yaml:5: spec\.backendFramework: backend is 'sglang'",
         ),
-        (HEAD + "  backendFramework: [vllm]\n", "backend is no text"),
+        (HEAD + "  backendFramework: [vllm]\n", "the backend is not a text"),
         (HEAD + "  x: 1\n", "has neither services nor components"),
         (HEAD + "  services: {F: {componentType: frontend}}\n", "no service runs vLLM workers"),
-        (f"{HEAD}  a: 1\n{HEAD}", "f.yaml:6: key 'apiVersion' stands twice"),
+        (f"{HEAD}  a: 1\n{HEAD}", "f.yaml:6: key 'apiVersion' appears twice"),
         (
             f"{HEAD}  a: 1\n---\n{HEAD}  a: 1\n",
             "2 of kind DynamoGraphDeployment: 'a', 'a'; choose one with --name",
@@ -77,7 +77,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ),
         (
             manifest("[--model, m, --tensor-parallel-size, two]"),
-            "--tensor-parallel-size 'two': a whole number",
+            "--tensor-parallel-size 'two': must be a whole number",
         ),
         (manifest("[--model, m, --tensor-parallel-size, '16']"), "exceeds a host's 8 GPUs"),
         (
@@ -87,7 +87,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (manifest("[--model, m, --pipeline-parallel-size, '2']"), "no pipeline parallelism"),
         (
             manifest("[--model, m, -dp, '3']", "multinode: {nodeCount: 2}, "),
-            "3 can't be dealt evenly to 2 nodes",
+            "3 can't be divided evenly by 2 nodes",
         ),
         (
             manifest("[--model, m, -dp, '8']", "resources: {limits: {gpu: '4'}}, "),
@@ -100,7 +100,10 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
             "26 services; Dynamo's API allows 25",
         ),
         (manifest("[--model, m, -dp, '8', -dpl, '4']"), "is 8 each, not 4"),
-        (manifest("[--model, m]", "replicas: many, "), "replicas is 'many'; a whole number"),
+        (
+            manifest("[--model, m]", "replicas: many, "),
+            "replicas is 'many'; it must be a whole number",
+        ),
         (
             manifest("[--model, m, --max-num-seqs, '9', --max-num-batched-tokens, '8']"),
             "at least max_num_seqs",

@@ -10,7 +10,7 @@ import yaml
 from dsr1.launcher.cli.main import main
 from dsr1.launcher.importing.importer import import_manifest
 from dsr1.launcher.importing.proof import prove
-from dsr1.launcher.importing.rendering import printable, render_notes, render_recipe
+from dsr1.launcher.importing.rendering import one_line, render_imported_recipe, render_notes
 from dsr1.launcher.recipe.load import parse_recipe
 
 HOSTILE = (
@@ -60,13 +60,13 @@ def manifest(value: str, as_script: bool = False) -> str:
 @pytest.mark.parametrize("value", HOSTILE)
 def test_values_come_out_as_they_went_in(value: str, as_script: bool) -> None:
     result = import_manifest(manifest(value, as_script), "f.yaml")
-    rendered = render_recipe(result, f"f{value}.yaml")
+    rendered = render_imported_recipe(result, f"f{value}.yaml")
     prove(result, rendered, "f.yaml")
     (engine,) = parse_recipe(rendered, "r.yaml").engines.values()
     assert engine.env == {"A": value}
     assert engine.args["load-format"] == ({"a": 1} if value.startswith("{") else value)
     assert all(line.startswith("#") for line in rendered.split("name: ")[0].splitlines())
-    assert all(printable(line).isprintable() for line in render_notes(result.notes))
+    assert all(one_line(line).isprintable() for line in render_notes(result.notes))
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -86,5 +86,5 @@ def test_messages_stay_on_their_lines(
 def test_secrets_in_clear_are_not_copied() -> None:
     text = manifest("x").replace("name: A\n", "name: HF_TOKEN\n")
     result = import_manifest(text.replace("value: x", "value: hf_in_clear"), "f.yaml")
-    assert "hf_in_clear" not in render_recipe(result, "f.yaml")
+    assert "hf_in_clear" not in render_imported_recipe(result, "f.yaml")
     assert any("HF_TOKEN: a secret" in note.text for note in result.notes)

@@ -9,21 +9,21 @@ from tests.unit.launcher.importing.deployments import (
     MANIFESTS,
     deployed,
     imported,
-    said,
+    notes_of,
     worker,
 )
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.manifest.ledger import Fate
+from dsr1.launcher.importing.manifest.ledger import NoteKind
 from dsr1.launcher.importing.proof import prove
-from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
+from dsr1.launcher.importing.rendering import render_imported_json, render_imported_recipe
 from dsr1.launcher.recipe.load import parse_recipe
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_loads_as_what_was_imported_and_plans(name: str) -> None:
     result = imported(name)
-    text = render_recipe(result, name)
+    text = render_imported_recipe(result, name)
     recipe = parse_recipe(text, "r.yaml", ["model.path=/m"])
     assert list(recipe.engines) == list(result.recipe["engines"])
     assert prove(result, text, name) == {
@@ -91,23 +91,23 @@ def test_the_old_chunk_bounds_tokens_and_so_sequences() -> None:
     result = imported("disagg-16.yaml")
     decode = result.recipe["engines"]["decode"]
     assert (decode["max_num_batched_tokens"], decode["max_num_seqs"]) == (320, 320)
-    assert "VLLM_MOE_DP_CHUNK_SIZE=320 is gone" in said(result, Fate.REWRITTEN)
-    assert "--max-num-seqs 512: vLLM wants at most" in said(result, Fate.REWRITTEN)
+    assert "VLLM_MOE_DP_CHUNK_SIZE=320 is gone" in notes_of(result, NoteKind.REWRITTEN)
+    assert "--max-num-seqs 512: vLLM wants at most" in notes_of(result, NoteKind.REWRITTEN)
 
 
 def test_what_only_a_cluster_knows_is_the_users_to_set() -> None:
     assert (
         "HF_TOKEN: set it on the hosts; its value is key 'HF_TOKEN' of secret 'hub-token'"
-        in said(imported("disagg-16.yaml"), Fate.TO_SET)
+        in notes_of(imported("disagg-16.yaml"), NoteKind.TO_SET)
     )
-    assert "model.path '/weights/r1' lies in volume 'weights'" in said(
-        imported("disagg-16.yaml"), Fate.TO_SET
+    assert "model.path '/weights/r1' lies in volume 'weights'" in notes_of(
+        imported("disagg-16.yaml"), NoteKind.TO_SET
     )
     assert "hf_not_a_real_one" not in render_imported_json(imported("disagg-shell.yaml"))
 
 
 def test_interfaces_are_left_to_the_facts() -> None:
-    left = said(imported("disagg-16.yaml"), Fate.LEFT_OUT)
+    left = notes_of(imported("disagg-16.yaml"), NoteKind.LEFT_OUT)
     assert "GLOO_SOCKET_IFNAME: dsr1 takes it from the facts" in left
     assert "64Gi" in left
 
@@ -117,15 +117,15 @@ def test_interfaces_are_left_to_the_facts() -> None:
     [
         (
             {"resources": {"limits": {"gpu": "-1"}}},
-            r"resources\.limits\.gpu: the number of GPUs is '-1'; a whole",
+            r"resources\.limits\.gpu: the number of GPUs is '-1'; it must be a whole",
         ),
         (
             {"startupProbe": {"periodSeconds": "x"}},
-            r"startupProbe\.periodSeconds: periodSeconds is 'x'; a whole",
+            r"startupProbe\.periodSeconds: periodSeconds is 'x'; it must be a whole",
         ),
         (
             {"sharedMemory": {"size": "80Zi"}},
-            r"sharedMemory\.size: shared memory is '80Zi'; a size such as 80Gi",
+            r"sharedMemory\.size: shared memory is '80Zi'; it must be a size such as 80Gi",
         ),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_number_that_is_none_is_refused(more: dict[str, Any], wanted: str) -> 
 def test_a_lonely_decode_worker_serves_whole_requests() -> None:
     result = imported("aggregated.yaml")
     assert "role" not in result.recipe["engines"]["vllm-decode-worker"]
-    assert "aggregated, though it is called decode" in said(result, Fate.REWRITTEN)
+    assert "aggregated, though it is called decode" in notes_of(result, NoteKind.REWRITTEN)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,8 @@ def test_what_dynamo_kept_in_nats_is_told() -> None:
     result = deployed(Frontend={"extraPodSpec": {"mainContainer": {"args": flags}}}, A=worker())
     assert "frontend" not in result.recipe
     assert all(
-        name in said(result, Fate.LEFT_OUT) for name in ("reset-states", "durable-kv", "snapshot")
+        name in notes_of(result, NoteKind.LEFT_OUT)
+        for name in ("reset-states", "durable-kv", "snapshot")
     )
 
 
@@ -220,23 +221,23 @@ def test_one_rank_has_nobody_to_send_tokens_to() -> None:
 def test_compilers_write_where_dsr1_looks_for_it() -> None:
     result = deployed(A=worker(envs=[{"name": "TRITON_CACHE_DIR", "value": "/tmp/triton"}]))
     assert "env" not in result.recipe["engines"]["a"]
-    assert "TRITON_CACHE_DIR: dsr1 gives JIT caches a folder" in said(result, Fate.LEFT_OUT)
+    assert "TRITON_CACHE_DIR: dsr1 gives JIT caches a folder" in notes_of(result, NoteKind.LEFT_OUT)
 
 
 def test_gpus_that_a_device_asks_for_are_counted() -> None:
     result = deployed(
         A=worker("-tp", "2", device={"resources": {"nvidia.com/gpu": "4"}, "schedulerName": "s"})
     )
-    assert "4 GPUs on each node, and the engine takes 2" in said(result, Fate.REWRITTEN)
-    assert not said(result, Fate.NOT_KNOWN)
+    assert "4 GPUs on each node, and the engine takes 2" in notes_of(result, NoteKind.REWRITTEN)
+    assert not notes_of(result, NoteKind.NOT_KNOWN)
 
 
 def test_placeholders_are_the_users_to_fill_in() -> None:
     result = deployed(A=worker("--load-format", "${FORMAT}", envs=[{"name": "A", "value": "${B}"}]))
     assert "args" not in result.recipe["engines"]["a"]
     assert "env" not in result.recipe["engines"]["a"]
-    assert "--load-format '${FORMAT}': what it stands for" in said(result, Fate.TO_SET)
-    assert "A='${B}': what it stands for" in said(result, Fate.TO_SET)
+    assert "--load-format '${FORMAT}': what it stands for" in notes_of(result, NoteKind.TO_SET)
+    assert "A='${B}': what it stands for" in notes_of(result, NoteKind.TO_SET)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ def test_the_old_connectors() -> None:
 def test_a_short_start_leaves_dsr1s_own_timeout() -> None:
     result = deployed(A=worker(startupProbe={"periodSeconds": 1, "failureThreshold": 30}))
     assert "timeouts" not in result.recipe
-    assert "30 s are few" in said(result, Fate.REWRITTEN)
+    assert "30 s are too few" in notes_of(result, NoteKind.REWRITTEN)
 
 
 def test_two_models_are_two_recipes() -> None:
@@ -288,5 +289,7 @@ def test_the_newer_api_and_kubectls_lists() -> None:
     )
     assert worker["env"]["NCCL_NVLS_ENABLE"] == "0"
     assert result.recipe["runtime"]["env"] == {"HF_HUB_OFFLINE": "1"}
-    assert "service 'Planner' (planner): dsr1 runs none" in said(result, Fate.LEFT_OUT)
-    assert "containers: dsr1 runs no sidecars" in said(result, Fate.LEFT_OUT)
+    assert "service 'Planner' (planner): dsr1 runs no such service" in notes_of(
+        result, NoteKind.LEFT_OUT
+    )
+    assert "containers: dsr1 runs no sidecars" in notes_of(result, NoteKind.LEFT_OUT)

@@ -13,10 +13,10 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import (
-    printable,
+    one_line,
     render_imported_json,
+    render_imported_recipe,
     render_notes,
-    render_recipe,
 )
 
 MANIFESTS = sorted((Path(__file__).parents[3] / "data" / "manifests").glob("*.yaml"))
@@ -26,7 +26,7 @@ ROUNDS = 30
 def imported_or_refused(text: str) -> Imported | str:
     try:
         result = import_manifest(text, "f.yaml", keep_unknown=True)
-        prove(result, render_recipe(result, "f.yaml"), "f.yaml")
+        prove(result, render_imported_recipe(result, "f.yaml"), "f.yaml")
     except InputError as error:
         return str(error)
     return result
@@ -38,9 +38,9 @@ def judge(text: str) -> bool:
     if isinstance(result, str):
         assert result.startswith("f.yaml")
         return False
-    rendered = render_recipe(result, "f.yaml")
+    rendered = render_imported_recipe(result, "f.yaml")
     assert yaml.safe_load(rendered) == result.recipe
-    assert all(printable(line).isprintable() for line in render_notes(result.notes))
+    assert all(one_line(line).isprintable() for line in render_notes(result.notes))
     assert render_imported_json(result)
     spoken_of = {(place.document, place.path) for note in result.notes for place in note.places}
     for number, document in enumerate(yaml.compose_all(text, yaml.CSafeLoader), start=1):

@@ -8,8 +8,8 @@ import yaml
 from tests.unit.launcher.importing.generated import Maker
 
 from dsr1.launcher.importing.importer import import_manifest
-from dsr1.launcher.importing.manifest.ledger import Fate
-from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
+from dsr1.launcher.importing.manifest.ledger import NoteKind
+from dsr1.launcher.importing.rendering import render_imported_json, render_imported_recipe
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:
@@ -27,19 +27,19 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...]
 def test_generated_manifests(seed: int) -> None:
     documents = Maker(seed).manifest()
     result = import_manifest(yaml.safe_dump_all(documents, sort_keys=False), "f.yaml")
-    recipe = json.dumps(yaml.safe_load(render_recipe(result, "f.yaml")))
-    fates = {
-        (place["document"], tuple(place["keys"])): note["fate"]
+    recipe = json.dumps(yaml.safe_load(render_imported_recipe(result, "f.yaml")))
+    kinds = {
+        (place["document"], tuple(place["keys"])): note["kind"]
         for note in json.loads(render_imported_json(result))["notes"]
         for place in note["places"]
     }
     for number, document in enumerate(documents, start=1):
         for path, value in leaves(document):
-            said = [fates.get((number, path[:end])) for end in range(len(path) + 1)]
+            said = [kinds.get((number, path[:end])) for end in range(len(path) + 1)]
             assert any(said), f"{path}: {value} is dropped"
             if (
                 "unique" in str(value)
-                and set(said) <= {None, Fate.USED.value}
+                and set(said) <= {None, NoteKind.USED.value}
                 and len(str(value)) < 40
             ):
                 assert str(value).lower() in recipe.lower(), f"{path}: {value} is said to be used"
@@ -79,6 +79,6 @@ def test_unknown_keys_are_called_so() -> None:
         ]
     )
     unknown = [
-        note for note in import_manifest(text, "f.yaml").notes if note.fate is Fate.NOT_KNOWN
+        note for note in import_manifest(text, "f.yaml").notes if note.kind is NoteKind.NOT_KNOWN
     ]
     assert [note.places[0].path[-1] for note in unknown] == ["envv", "replica"]

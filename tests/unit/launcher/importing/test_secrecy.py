@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dsr1.launcher.importing.importer import Imported, import_manifest
-from dsr1.launcher.importing.rendering import render_imported_json, render_recipe
+from dsr1.launcher.importing.rendering import render_imported_json, render_imported_recipe
 from dsr1.launcher.importing.shell.secrecy import conceal, is_secret
 
 SECRET = "hf_SECRETVALUE"
@@ -53,7 +53,9 @@ def test_a_secret_in_a_script_is_copied_nowhere(command: str) -> None:
     script = f"{command}\nexec python3 -m dynamo.vllm --model m"
     result = imported(command=["bash", "-c"], args=[script])
     assert result.recipe["model"]["path"] == "m"
-    assert "SECRETVALUE" not in render_recipe(result, "d.yaml") + render_imported_json(result)
+    assert "SECRETVALUE" not in render_imported_recipe(result, "d.yaml") + render_imported_json(
+        result
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_a_secret_in_a_script_is_copied_nowhere(command: str) -> None:
 )
 def test_a_secret_variable_is_asked_for(name: str, value: str) -> None:
     result = imported(args=["--model", "m"], env=[{"name": name, "value": value}])
-    text = render_recipe(result, "d.yaml")
+    text = render_imported_recipe(result, "d.yaml")
     assert f"{name}: a secret" in text
     assert "ekrit2" not in text
 
@@ -82,7 +84,7 @@ def test_a_secret_variable_is_asked_for(name: str, value: str) -> None:
 )
 def test_a_secret_flag_is_not_passed_on(flag: list[str]) -> None:
     result = imported(keep_unknown=True, args=["--model", "m", *flag])
-    text = render_recipe(result, "d.yaml")
+    text = render_imported_recipe(result, "d.yaml")
     assert "a secret, which is not copied" in text
     assert "sekrit2" not in text
 

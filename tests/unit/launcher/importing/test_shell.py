@@ -1,17 +1,20 @@
 """Scripts are read as a shell would split them, and what only a shell knows is called unknown."""
 
 import shlex
+import time
+from contextlib import suppress
 
 import pytest
 
 from dsr1.launcher.importing.manifest.kubernetes import expand_kubernetes
-from dsr1.launcher.importing.shell.shell import read_script
+from dsr1.launcher.importing.shell.script import read_script
+from dsr1.launcher.importing.shell.words import Word
 
 
 def words(script: str, arguments: tuple[str, ...] = (), **variables: str) -> list[list[str]]:
     return [
         [word.text for word in command.words]
-        for command in read_script(script, variables, arguments)
+        for command in read_script(script, variables, [Word(argument) for argument in arguments])
     ]
 
 
@@ -149,3 +152,62 @@ def test_an_open_quote_is_refused(script: str) -> None:
 
 def test_kubernetes_own_expansion() -> None:
     assert expand_kubernetes("$(A)-$(B)-$$(A)-$A", {"A": "1"}) == "1-$(B)-$(A)-$A"
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        ("X=1; (X=2); run $X", "$X"),
+        ("X=1; X=2 | a; run $X", "$X"),
+        ("X=1; X=2 & run $X", "$X"),
+        ("X=1; f() { X=2; }; run $X", "$X"),
+        ("X=1; function f { X=2; }; run $X", "$X"),
+        ("X=1; read X; run $X", "$X"),
+        ("X=1; ((X = 2)); run $X", "$X"),
+        ("X=1; let X+=2; run $X", "$X"),
+        ("X=1; a && unset X; run $X", "$X"),
+        ("X=1; X+=$(a); run $X", "$X"),
+        ("X=1; declare -i X+=2; run $X", "$X"),
+        ("{ X=1; }; run $X", "1"),
+        ("X=1; X=2 a; run $X", "1"),
+        ("X=; X+=1; run $X", "1"),
+        ("set -a; X=1; run $X", "1"),
+    ],
+)
+def test_which_changes_last(script: str, wanted: str) -> None:
+    (word,) = (c.words[1] for c in read_script(script, {}) if c.words and c.words[0].text == "run")
+    assert (word.text, word.unknown) == (wanted, (wanted,) if wanted != "1" else ())
+
+
+@pytest.mark.parametrize("script", ["a `b", "a ${b", "a $(b", "a $((b", "(( a", "a $'b", 'a $"b'])
+def test_an_open_bracket_is_refused(script: str) -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        read_script(script, {})
+
+
+SIZE = 128 * 1024
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "(", "$(", '"$(', "{ ", "if a; then ", '"', "'", "`", "${", "${A:-", "a <<E\n", "A=(", "x",
+        "--a ", "case x in a) ", "A=$A$A; ", "<<", "$((1+", "[[", "a|", "f() ", ")", "a && ", "<(",
+        "A+=(x)\n", "X+=a; ", "((a) b); ", "X-", "shift; ", "export A=b ", 'a "$X" \\\n', "\\",
+        'B=("${B[@]}" 1); ', "://a:b", "{a,", "$'", "&", "a;",
+    ],
+)  # fmt: skip
+def test_a_script_of_any_kind_is_read_in_time(piece: str) -> None:
+    """In a second on an idle core; what takes a minute grows with the square of the length."""
+    script = piece * (SIZE // len(piece))
+    started = time.process_time()
+    with suppress(ValueError):
+        read_script(script, {})
+    spent = time.process_time() - started
+    print(f"{len(script)} bytes of {piece!r}: {spent:.2f} s")
+    assert spent < 10
+
+
+def test_brackets_are_followed_to_a_depth() -> None:
+    with pytest.raises(ValueError, match="nested deeper than 40 levels"):
+        read_script("a " + "${A:-" * 41 + "}" * 41, {})

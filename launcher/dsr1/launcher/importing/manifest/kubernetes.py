@@ -4,7 +4,7 @@ Kubernetes. Pure."""
 import re
 from collections.abc import Mapping
 
-from dsr1.launcher.importing.shell.shell import LONGEST_TEXT
+from dsr1.launcher.importing.shell.expansion import LONGEST_TEXT
 
 
 def expand_kubernetes(text: str, variables: Mapping[str, str]) -> str:
@@ -28,3 +28,10 @@ def expand_kubernetes(text: str, variables: Mapping[str, str]) -> str:
 def placeholders(text: str) -> tuple[str, ...]:
     """${NAME}, which something fills in before Kubernetes reads it; Kubernetes itself does not."""
     return tuple(re.findall(r"\$\{\w+\}", text))
+
+
+def unfit(text: str) -> str:
+    """Why a text can't be an argument or a variable of a process on Linux; nothing where it can."""
+    if "\0" in text:
+        return "a NUL byte"
+    return f"more than {LONGEST_TEXT} bytes" if len(text.encode()) >= LONGEST_TEXT else ""

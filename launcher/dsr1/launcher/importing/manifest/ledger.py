@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from dsr1.launcher.importing.manifest.tree import Place, Scalar, Value, children_of, leaves
+from dsr1.launcher.importing.manifest.tree import Place, YamlText, YamlValue, children_of, leaves
 
 
-class Fate(Enum):
+class NoteKind(Enum):
     """In the order in which a user wants to read them."""
 
     TO_SET = "to set"
@@ -20,10 +20,11 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing said of one or several places. `key` is the recipe's key that it concerns, if there
-    is one."""
+    """What became of the values at one or several places. `key` is the recipe's key that it
+    concerns, if there is one.
+    """
 
-    fate: Fate
+    kind: NoteKind
     places: tuple[Place, ...]
     text: str
     key: str = ""
@@ -31,26 +32,26 @@ class Note:
 
 @dataclass(slots=True)
 class Ledger:
-    """Collects notes; a value that nothing was said of, nor of anything around it, is found by
+    """Collects notes; a value that no note covers, nor one of what is around it, is found by
     `sweep`."""
 
     notes: list[Note] = field(default_factory=list)
 
     def use(self, key: str, *places: Place) -> None:
         if places:
-            self._add(Fate.USED, places, "", key)
+            self._add(NoteKind.USED, places, "", key)
 
     def rewrite(self, text: str, key: str, *places: Place) -> None:
-        self._add(Fate.REWRITTEN, places, text, key)
+        self._add(NoteKind.REWRITTEN, places, text, key)
 
     def leave(self, text: str, *places: Place) -> None:
-        self._add(Fate.LEFT_OUT, places, text)
+        self._add(NoteKind.LEFT_OUT, places, text)
 
     def ask(self, text: str, key: str, *places: Place) -> None:
-        self._add(Fate.TO_SET, places, text, key)
+        self._add(NoteKind.TO_SET, places, text, key)
 
-    def sweep(self, root: Value, reasons: Mapping[str, str]) -> None:
-        """Report what nothing was said of, at the highest value of which no part was: with the
+    def sweep(self, root: YamlValue, reasons: Mapping[str, str]) -> None:
+        """Report what no note covers, at the highest value of which no part is: with the
         reason of the nearest key around it that has one, or as not known.
         """
         covered = {(place.document, place.path) for note in self.notes for place in note.places}
@@ -59,19 +60,19 @@ class Ledger:
                 key = _reasoned_key(part, reasons)
                 if _is_empty(part):
                     self._add(
-                        Fate.LEFT_OUT, (part.place,), f"{part.place.path[-1]}: nothing is in it"
+                        NoteKind.LEFT_OUT, (part.place,), f"{part.place.path[-1]}: nothing is in it"
                     )
                 elif key:
-                    self._add(Fate.LEFT_OUT, (part.place,), f"{key}: {reasons[key]}")
+                    self._add(NoteKind.LEFT_OUT, (part.place,), f"{key}: {reasons[key]}")
                 else:
                     self._add(
-                        Fate.NOT_KNOWN,
+                        NoteKind.NOT_KNOWN,
                         (part.place,),
                         f"{part.place.path[-1]!r}: {_UNKNOWN}" if part.place.path else _UNKNOWN,
                     )
 
-    def _add(self, fate: Fate, places: tuple[Place, ...], text: str, key: str = "") -> None:
-        self.notes.append(Note(fate, places, text, key))
+    def _add(self, kind: NoteKind, places: tuple[Place, ...], text: str, key: str = "") -> None:
+        self.notes.append(Note(kind, places, text, key))
 
 
 _UNKNOWN = "dsr1 does not know this key"
@@ -83,7 +84,7 @@ def _touched(covered: _Covered) -> _Covered:
     return {(document, path[:end]) for document, path in covered for end in range(len(path) + 1)}
 
 
-def _untouched(value: Value, covered: _Covered, touched: _Covered) -> Iterator[Value]:
+def _untouched(value: YamlValue, covered: _Covered, touched: _Covered) -> Iterator[YamlValue]:
     here = (value.place.document, value.place.path)
     if here in covered:
         return
@@ -94,14 +95,14 @@ def _untouched(value: Value, covered: _Covered, touched: _Covered) -> Iterator[V
         yield from _untouched(child, covered, touched)
 
 
-def _reasoned_key(value: Value, reasons: Mapping[str, str]) -> str:
+def _reasoned_key(value: YamlValue, reasons: Mapping[str, str]) -> str:
     """The nearest key around a value, its own first, that has a reason."""
     return next(
         (key for key in reversed(value.place.path) if isinstance(key, str) and key in reasons), ""
     )
 
 
-def _parts(value: Value, reasons: Mapping[str, str]) -> Iterator[Value]:
+def _parts(value: YamlValue, reasons: Mapping[str, str]) -> Iterator[YamlValue]:
     """The value as a whole; or its parts, where only they have a reason."""
     below = [set(leaf.place.path[len(value.place.path) :]) for leaf in leaves(value)]
     if _reasoned_key(value, reasons) or not any(keys & reasons.keys() for keys in below):
@@ -111,6 +112,6 @@ def _parts(value: Value, reasons: Mapping[str, str]) -> Iterator[Value]:
         yield from _parts(child, reasons)
 
 
-def _is_empty(value: Value) -> bool:
-    is_nothing = value.is_null if isinstance(value, Scalar) else not value.values
+def _is_empty(value: YamlValue) -> bool:
+    is_nothing = value.is_null if isinstance(value, YamlText) else not value.values
     return is_nothing and bool(value.place.path)

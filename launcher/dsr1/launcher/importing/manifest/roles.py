@@ -6,8 +6,8 @@ from collections.abc import Sequence
 PREFILL, DECODE, BOTH = "prefill", "decode", "aggregated"
 
 
-def role_of(by_flag: str, said: str, firsts: Sequence[str]) -> str:
-    """A worker's role, of what its flags and its type or name say; `firsts` has PREFILL for each
+def role_of(by_flag: str, declared: str, prefills: Sequence[str]) -> str:
+    """A worker's role, of what its flags and its type or name say; `prefills` has PREFILL for each
     that is to prefill.
 
     A flag is what runs, so it wins. In Dynamo a worker without one serves whole requests, whatever
@@ -16,6 +16,6 @@ def role_of(by_flag: str, said: str, firsts: Sequence[str]) -> str:
     """
     if by_flag in (PREFILL, BOTH):
         return by_flag
-    if said == PREFILL and not by_flag:
-        return PREFILL if "" in firsts else BOTH
-    return DECODE if PREFILL in firsts else BOTH
+    if declared == PREFILL and not by_flag:
+        return PREFILL if "" in prefills else BOTH
+    return DECODE if PREFILL in prefills else BOTH

@@ -4,29 +4,34 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.manifest.kubernetes import placeholders
 from dsr1.launcher.importing.manifest.ledger import Ledger
-from dsr1.launcher.importing.manifest.tree import Fields, Items, Scalar, Value
+from dsr1.launcher.importing.manifest.tree import (
+    YamlList,
+    YamlMapping,
+    YamlText,
+    YamlValue,
+    refuse,
+)
 
 MAIN = "main"
 _MOST = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class GraphService:
     """`kind` is frontend, worker, or the manifest's word for what dsr1 doesn't run; `role` what it
     says of itself."""
 
     name: str
     kind: str
     role: str
-    fields: Fields
-    pod: Fields
-    container: Fields
+    fields: YamlMapping
+    pod: YamlMapping
+    container: YamlMapping
 
 
-def read_services(spec: Fields, source: str, ledger: Ledger) -> tuple[Service, ...]:
+def read_services(spec: YamlMapping, ledger: Ledger) -> tuple[GraphService, ...]:
     """Raises InputError where there is none."""
     found = tuple(
         _service(name, fields, ledger)
@@ -34,32 +39,27 @@ def read_services(spec: Fields, source: str, ledger: Ledger) -> tuple[Service, .
         for name, fields in _named(spec.get(key))
     )
     if not found:
-        place = spec.place
-        raise InputError(
-            f"{source}:{place.line}: {place}: has neither services nor components: nothing to serve"
-        )
+        refuse(spec.place, "has neither services nor components, so there is nothing to serve")
     if len(found) > _MOST:
-        place = found[_MOST].fields.place
-        raise InputError(
-            f"{source}:{place.line}: {place}: {len(found)} services; Dynamo's API allows {_MOST}"
-        )
+        text = f"{len(found)} services; Dynamo's API allows {_MOST}"
+        refuse(found[_MOST].fields.place, text)
     return found
 
 
-def _named(value: Value | None) -> Iterator[tuple[str, Fields]]:
-    if isinstance(value, Fields):
+def _named(value: YamlValue | None) -> Iterator[tuple[str, YamlMapping]]:
+    if isinstance(value, YamlMapping):
         for name, fields in value.values.items():
-            if isinstance(fields, Fields):
+            if isinstance(fields, YamlMapping):
                 yield name, fields
-    for item in value.values if isinstance(value, Items) else ():
-        if isinstance(item, Fields):
+    for item in value.values if isinstance(value, YamlList) else ():
+        if isinstance(item, YamlMapping):
             yield (
                 item.text("name") or item.text("serviceName") or f"service-{item.place.path[-1]}",
                 item,
             )
 
 
-def _service(name: str, fields: Fields, ledger: Ledger) -> Service:
+def _service(name: str, fields: YamlMapping, ledger: Ledger) -> GraphService:
     pod = fields.fields("extraPodSpec")
     if not pod.values:
         pod = fields.fields("podTemplate", "spec")
@@ -68,60 +68,61 @@ def _service(name: str, fields: Fields, ledger: Ledger) -> Service:
         container = _main(pod)
     kind, role = _kind(name, fields)
     _use_names(name, kind, fields, container, ledger)
-    return Service(name, kind, role, fields, pod, container)
+    return GraphService(name, kind, role, fields, pod, container)
 
 
-def _use_names(name: str, kind: str, fields: Fields, container: Fields, ledger: Ledger) -> None:
+def _use_names(
+    name: str, kind: str, fields: YamlMapping, container: YamlMapping, ledger: Ledger
+) -> None:
     """What tells a service's kind and the container that counts; a frontend's own name says nothing
     more."""
     key = "frontend" if kind == "frontend" else f"engines ({name})"
-    told = [fields.get(word) for word in ("componentType", "type", "subComponentType")]
-    told += [container.get("name")] + ([fields.get("name")] if kind != "frontend" else [])
-    ledger.use(key, *(value.place for value in told if isinstance(value, Scalar)))
+    given = [fields.get(word) for word in ("componentType", "type", "subComponentType")]
+    given += [container.get("name")] + ([fields.get("name")] if kind != "frontend" else [])
+    ledger.use(key, *(value.place for value in given if isinstance(value, YamlText)))
     own = fields.get("name")
-    if kind == "frontend" and isinstance(own, Scalar):
+    if kind == "frontend" and isinstance(own, YamlText):
         ledger.leave("name: the frontend of a recipe has none of its own", own.place)
 
 
-def _main(pod: Fields) -> Fields:
+def _main(pod: YamlMapping) -> YamlMapping:
     """The container called main; where none is, an only one."""
-    containers = [item for item in pod.items("containers") if isinstance(item, Fields)]
+    containers = [item for item in pod.items("containers") if isinstance(item, YamlMapping)]
     named = [container for container in containers if container.text("name") == MAIN]
-    return next(iter(named or (containers if len(containers) == 1 else [])), Fields(pod.place, {}))
+    return next(
+        iter(named or (containers if len(containers) == 1 else [])), YamlMapping(pod.place, {})
+    )
 
 
-def _kind(name: str, fields: Fields) -> tuple[str, str]:
+def _kind(name: str, fields: YamlMapping) -> tuple[str, str]:
     """What it is, and its role: prefill or decode, where it says so by its type or its name."""
     given = (fields.text("componentType") or fields.text("type")).lower()
-    said = fields.text("subComponentType").lower() or given
-    role = next((word for word in ("prefill", "decode") if word in said), "")
+    declared = fields.text("subComponentType").lower() or given
+    role = next((word for word in ("prefill", "decode") if word in declared), "")
     role = role or next((word for word in ("prefill", "decode") if word in name.lower()), "")
     if given in ("main", "") and "frontend" in name.lower():
         return "frontend", role
     return ("worker" if given in ("worker", "prefill", "decode", "main", "") else given), role
 
 
-def gpus_of(service: Service, source: str, ledger: Ledger) -> int | None:
-    """GPUs of one node, from limits or requests, in any spelling; None where none stands. Raises
-    InputError."""
+def gpus_per_node(service: GraphService, ledger: Ledger) -> int | None:
+    """From limits or requests, in any spelling; None where none stands. Raises InputError."""
     parts = [service.fields.fields("device", "resources")]
     for resources in (service.fields.fields("resources"), service.container.fields("resources")):
         parts += [resources.fields("limits"), resources.fields("requests")]
-    spelled = (("gpu",), ("nvidia.com/gpu",), ("custom", "nvidia.com/gpu"))
+    spellings = (("gpu",), ("nvidia.com/gpu",), ("custom", "nvidia.com/gpu"))
     counts = []
-    for found in (part.get(*keys) for part in parts for keys in spelled):
-        if isinstance(found, Scalar) and not placeholders(found.text):
-            counts.append(count_of(found, "the number of GPUs", source))
+    for found in (part.get(*keys) for part in parts for keys in spellings):
+        if isinstance(found, YamlText) and not placeholders(found.text):
+            counts.append(count_of(found, "the number of GPUs"))
             ledger.use("ranks_per_node", found.place)
     return counts[0] if counts else None
 
 
-def count_of(value: Value | None, what: str, source: str) -> int:
+def count_of(value: YamlValue, what: str) -> int:
     """A number, also one in quotes. Raises InputError that names the place."""
-    text = value.text.strip() if isinstance(value, Scalar) else ""
-    if text.isdecimal() and len(text) < 7:
-        return int(text)
-    place = value.place if value else ""
-    line = value.place.line if value else 0
-    seen = repr(value.text) if isinstance(value, Scalar) else "no number"
-    raise InputError(f"{source}:{line}: {place}: {what} is {seen}; a whole number is wanted")
+    text = value.text.strip() if isinstance(value, YamlText) else ""
+    if not (text.isdecimal() and len(text) < 7):
+        found = repr(value.text) if isinstance(value, YamlText) else "not a number"
+        refuse(value.place, f"{what} is {found}; it must be a whole number")
+    return int(text)

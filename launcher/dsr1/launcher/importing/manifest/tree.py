@@ -21,9 +21,10 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: its document (from 1), its line (from 1) and the keys that lead to
-    it."""
+    """Where a value stands: its file, its document (from 1), its line (from 1) and the keys that
+    lead to it."""
 
+    source: str
     document: int
     line: int
     path: tuple[str | int, ...] = ()
@@ -34,7 +35,12 @@ class Place:
         return ": ".join(filter(None, (document, keys)))
 
     def below(self, key: str | int, line: int) -> "Place":
-        return Place(self.document, line, (*self.path, key))
+        return Place(self.source, self.document, line, (*self.path, key))
+
+
+def refuse(place: Place, why: str) -> NoReturn:
+    """Raises InputError that names file, line and key."""
+    raise InputError(f"{place.source}:{place.line}: {place}: {why}")
 
 
 def _step(key: str | int) -> str:
@@ -44,7 +50,7 @@ def _step(key: str | int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class YamlText:
     """Text, as written. `plain` is without quotes; `first_line` is the line of its first
     character."""
 
@@ -59,43 +65,43 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class YamlList:
     place: Place
-    values: tuple["Value", ...] = ()
+    values: tuple["YamlValue", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class YamlMapping:
     place: Place
-    values: dict[str, "Value"]
+    values: dict[str, "YamlValue"]
 
-    def get(self, *keys: str) -> "Value | None":
+    def get(self, *keys: str) -> "YamlValue | None":
         """The value below these keys, or None where one is missing or null."""
-        value: Value | None = self
+        value: YamlValue | None = self
         for key in keys:
-            value = value.values.get(key) if isinstance(value, Fields) else None
-        return None if isinstance(value, Scalar) and value.is_null else value
+            value = value.values.get(key) if isinstance(value, YamlMapping) else None
+        return None if isinstance(value, YamlText) and value.is_null else value
 
-    def fields(self, *keys: str) -> "Fields":
+    def fields(self, *keys: str) -> "YamlMapping":
         """The mapping below these keys; an empty one where there is none."""
         found = self.get(*keys)
-        return found if isinstance(found, Fields) else Fields(self.place, {})
+        return found if isinstance(found, YamlMapping) else YamlMapping(self.place, {})
 
-    def items(self, *keys: str) -> tuple["Value", ...]:
+    def items(self, *keys: str) -> tuple["YamlValue", ...]:
         """The list below these keys; an empty one where there is none."""
         found = self.get(*keys)
-        return found.values if isinstance(found, Items) else ()
+        return found.values if isinstance(found, YamlList) else ()
 
     def text(self, *keys: str) -> str:
         """The text below these keys; nothing where there is none."""
         found = self.get(*keys)
-        return found.text if isinstance(found, Scalar) else ""
+        return found.text if isinstance(found, YamlText) else ""
 
 
-Value = Scalar | Items | Fields
+YamlValue = YamlText | YamlList | YamlMapping
 
 
-def leaves(value: Value) -> Iterator[Value]:
+def leaves(value: YamlValue) -> Iterator[YamlValue]:
     """Every scalar, and every list and mapping that is empty."""
     children = children_of(value)
     for child in children:
@@ -104,13 +110,13 @@ def leaves(value: Value) -> Iterator[Value]:
         yield value
 
 
-def children_of(value: Value) -> tuple[Value, ...]:
-    if isinstance(value, Scalar):
+def children_of(value: YamlValue) -> tuple[YamlValue, ...]:
+    if isinstance(value, YamlText):
         return ()
-    return value.values if isinstance(value, Items) else tuple(value.values.values())
+    return value.values if isinstance(value, YamlList) else tuple(value.values.values())
 
 
-def parse_documents(text: str, source: str) -> tuple[Value, ...]:
+def parse_documents(text: str, source: str) -> tuple[YamlValue, ...]:
     """All documents of a text that aren't empty. Raises InputError that names source and line."""
     try:
         return tuple(_Builder(text, source).documents())
@@ -143,7 +149,7 @@ class _Builder:
         self._anchors: dict[str, _Node] = {}
         self._left = _MOST_VALUES
 
-    def documents(self) -> Iterator[Value]:
+    def documents(self) -> Iterator[YamlValue]:
         number = 0
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -151,25 +157,19 @@ class _Builder:
                 self._anchors = {}
                 node = self._node(next(self._events), 0)
                 if node.text is None or node.text not in _NULLS:
-                    yield self._placed(node, Place(number, node.line))
+                    yield self._placed(node, Place(self._source, number, node.line))
 
     def _node(self, event: yaml.Event, depth: int) -> _Node:
         line = (event.start_mark.line if event.start_mark else 0) + 1
         if depth > _DEEPEST:
-            raise InputError(
-                f"{self._source}:{line}: nested deeper than {_DEEPEST} levels, so it is not a"
-                " manifest"
-            )
+            self._refuse(line, f"nested deeper than {_DEEPEST} levels, so it is not a manifest")
         if isinstance(event, yaml.AliasEvent):
             known = self._anchors.get(str(event.anchor))
             return known or self._refuse(line, f"alias *{event.anchor} has no anchor before it")
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.tag not in (None, "!", *_TAGS):
-            self._refuse(
-                line,
-                f"tag {event.tag!r}: only YAML's own for texts, numbers, lists and mappings are"
-                " allowed",
-            )
+            allowed = "only YAML's own tags of texts, numbers, lists and mappings are allowed"
+            self._refuse(line, f"tag {event.tag!r}: {allowed}")
         node = self._content(event, line, depth)
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -180,7 +180,7 @@ class _Builder:
             if not event.value.isascii() and any(
                 "\ud800" <= char <= "\udfff" for char in event.value
             ):
-                self._refuse(line, "half of a surrogate pair is no text")
+                self._refuse(line, "half of a surrogate pair is not text")
             return _Node(line, event.value, event.style or "")
         if isinstance(event, yaml.SequenceStartEvent):
             return _Node(line, children=tuple(self._until(yaml.SequenceEndEvent, depth)))
@@ -202,7 +202,7 @@ class _Builder:
             elif key.text == "<<" and not key.style:
                 merged = {**self._merged(value), **merged}
             elif key.text in found:
-                self._refuse(key.line, f"key {key.text!r} stands twice")
+                self._refuse(key.line, f"key {key.text!r} appears twice")
             else:
                 found[key.text] = value
         found = {**merged, **found}
@@ -213,11 +213,11 @@ class _Builder:
         found: dict[str, _Node] = {}
         for source in reversed(sources):
             if source.keys is None:
-                self._refuse(value.line, "<< takes a mapping")
+                self._refuse(value.line, "<< must be followed by a mapping")
             found |= dict(zip(source.keys or (), source.children, strict=True))
         return found
 
-    def _placed(self, node: _Node, place: Place) -> Value:
+    def _placed(self, node: _Node, place: Place) -> YamlValue:
         self._left -= 1
         if self._left < 0:
             self._refuse(
@@ -227,13 +227,13 @@ class _Builder:
             )
         if node.text is not None:
             first = node.line + (node.style in ("|", ">"))
-            return Scalar(place, node.text, not node.style, first)
+            return YamlText(place, node.text, not node.style, first)
         keys: Iterable[str | int] = range(len(node.children)) if node.keys is None else node.keys
         pairs = list(zip(keys, node.children, strict=True))
         placed = [(key, self._placed(child, place.below(key, child.line))) for key, child in pairs]
         if node.keys is None:
-            return Items(place, tuple(value for _, value in placed))
-        return Fields(place, {str(key): value for key, value in placed})
+            return YamlList(place, tuple(value for _, value in placed))
+        return YamlMapping(place, {str(key): value for key, value in placed})
 
     def _refuse(self, line: int, why: str) -> NoReturn:
         raise InputError(f"{self._source}:{line}: {why}")

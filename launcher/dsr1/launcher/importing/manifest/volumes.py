@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dsr1.launcher.importing.manifest.services import Service
-from dsr1.launcher.importing.manifest.tree import Fields, Place, Scalar
+from dsr1.launcher.importing.manifest.services import GraphService
+from dsr1.launcher.importing.manifest.tree import Place, YamlMapping, YamlText
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,18 +14,18 @@ class Mount:
     place: Place
 
 
-def mounts_of(service: Service) -> tuple[Mount, ...]:
+def mounts_of(service: GraphService) -> tuple[Mount, ...]:
     """In either spelling: mountPoint of a service, mountPath of a container."""
     found = []
     for holder, key in ((service.fields, "mountPoint"), (service.container, "mountPath")):
         for item in holder.items("volumeMounts"):
-            path = item.get(key) if isinstance(item, Fields) else None
-            if isinstance(item, Fields) and isinstance(path, Scalar):
+            path = item.get(key) if isinstance(item, YamlMapping) else None
+            if isinstance(item, YamlMapping) and isinstance(path, YamlText):
                 found.append(Mount(item.text("name"), path.text.rstrip("/"), path.place))
     return tuple(found)
 
 
-def mount_of(path: str, mounts: Iterable[Mount]) -> Mount | None:
+def mount_holding(path: str, mounts: Iterable[Mount]) -> Mount | None:
     """The mount that a path lies in, the deepest of several."""
     around = [
         mount

@@ -1,52 +1,70 @@
-"""Which commands of a script are sure to run, and which variables only a run would know. Pure."""
+"""Which commands of a script are sure to run: those in no branch, behind no && or ||. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-_OPEN = ("if", "for", "while", "until", "case", "select", "{")
-_CLOSE = ("fi", "done", "esac", "}")
-_WITH_WORDS = ("for", "case", "select")
-_IN_FRONT = {*_OPEN, *_CLOSE, "then", "do", "else", "elif", "!"} - {*_WITH_WORDS}
 BRANCH = "a branch"
+_OPENERS = ("if", "for", "while", "until", "case", "select", "{", "(")
+_CLOSERS = ("fi", "done", "esac", "}", ")")
+_BETWEEN = ("then", "do", "else", "elif", "!")
 
 
-@dataclass(slots=True)
 class Conditions:
-    """Follows a script command by command. `doubtful` are the variables that a condition may have
-    set."""
+    """Follows a script word by word and operator by operator. `in_patterns`: what comes next are
+    the patterns of a case."""
 
-    doubtful: set[str] = field(default_factory=set)
-    _depth: int = 0
-    _before: str = ""
-    _in_list: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.in_patterns = False
+        self._before = ""
+        self._expects_body = False
+        self._blocks: list[bool] = []
+        self._branches = 0
 
-    def enter(self, words: Sequence[str]) -> str:
-        """What the next command hangs on: nothing, the && or || before it, or the branch that it
-        stands in."""
-        begins = bare(words)
-        for word in words[: begins + 1]:
-            self._depth = max(0, self._depth + (word in _OPEN) - (word in _CLOSE))
-        if words[begins : begins + 1] in (["for"], ["select"]):
-            self.doubtful.update(words[begins + 1 : begins + 2])
-        return BRANCH if self._depth else self._before
+    @property
+    def current(self) -> str:
+        """What the next command hangs on: nothing, the && or || before it, or its branch."""
+        if self._branches:
+            return BRANCH
+        return self._before if self._before in ("&&", "||") else ""
 
-    def assign(self, name: str, condition: str) -> None:
-        """After && a variable is known as long as the list goes on; after || and in a branch it
-        isn't."""
-        self.doubtful.discard(name)
-        self._in_list.discard(name)
-        if condition == "&&":
-            self._in_list.add(name)
-        elif condition:
-            self.doubtful.add(name)
+    @property
+    def is_piped(self) -> bool:
+        return self._before in ("|", "|&")
 
-    def leave(self, operator: str) -> None:
-        if operator != "&&":
-            self.doubtful |= self._in_list
-            self._in_list.clear()
-        self._before = operator if operator in ("&&", "||") else ""
+    def take_keyword(self, word: str) -> bool:
+        """Whether a word at the start of a command belongs to the shell's grammar."""
+        if word in _OPENERS:
+            is_function = self._expects_body and self._before == ")"
+            self._expects_body = self._expects_body and not is_function
+            self._open(word not in ("{", "(") or is_function or bool(self.current))
+        elif word in _CLOSERS:
+            self._close()
+        return word in (*_OPENERS, *_CLOSERS, *_BETWEEN)
 
+    def expect_body(self) -> None:
+        """NAME has come, and ( ) and the body of a function follow."""
+        self._before, self._expects_body = "", True
 
-def bare(words: Sequence[str]) -> int:
-    """Where a command begins, after the shell's own words in front of it."""
-    return next((at for at, word in enumerate(words) if word not in _IN_FRONT), len(words))
+    def open_function(self) -> None:
+        self._open(is_branch=True)
+
+    def begin_patterns(self) -> None:
+        self.in_patterns = True
+
+    def take_operator(self, operator: str) -> None:
+        if self.in_patterns:
+            self.in_patterns = operator != ")"
+            return
+        if operator in ("(", ")"):
+            self.take_keyword(operator)
+        self.in_patterns = operator in (";;", ";&", ";;&")
+        self._before = operator
+
+    def end_patterns(self) -> None:
+        self.in_patterns = False
+        self._close()
+
+    def _open(self, is_branch: bool) -> None:
+        self._blocks.append(is_branch)
+        self._branches += is_branch
+
+    def _close(self) -> None:
+        if self._blocks:
+            self._branches -= self._blocks.pop()

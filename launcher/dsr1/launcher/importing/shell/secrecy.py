@@ -13,7 +13,9 @@ _TOKEN = re.compile(
 )
 _IN_URL = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
 _HEADER = re.compile(
-    r"((?:Authorization|X-[\w-]*(?:Token|Key)|Api-Key)\s*:\s*)[^\s\"'][^\"'\n]*", re.IGNORECASE
+    r"((?:Authorization|(?<![\w-])X-[\w-]*(?:Token|Key)|Api-Key)\s*:\s*)"
+    r"[^\s\"'][^\"'\n]*",
+    re.IGNORECASE,
 )
 _VALUE = r"(\"[^\"]*\"|'[^']*'|[^\s;&|]+)"
 _GIVEN = (
@@ -64,3 +66,9 @@ def _concealed(words: Sequence[str]) -> Iterator[str]:
             yield f"{name}={_HIDDEN}"
         else:
             yield conceal(word)
+
+
+def quoted(text: str, longest: int = 60) -> str:
+    """A text of the manifest for a message: without secrets, and cut to what a line can hold."""
+    text = conceal(text)
+    return repr(text if len(text) <= longest else f"{text[:longest]}...")

@@ -1,10 +1,12 @@
-"""What a shell script is read as: commands of words."""
+"""What a shell script is read as: commands of words, and the variables that they change."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsr1.launcher.importing.shell.conditions import bare
 from dsr1.launcher.importing.shell.secrecy import conceal_words
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,27 +20,46 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class VariableChange:
+    """A variable's new value, or None: it was unset. `exported`: programs get it."""
+
+    name: str
+    value: Word | None
+    exported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShellCommand:
     """Words up to an operator, which is "" at the end of the script. `condition` is what decides
-    whether it runs."""
+    whether it runs: &&, ||, or a branch."""
 
     words: tuple[Word, ...]
     operator: str = ""
     redirections: tuple[str, ...] = ()
     condition: str = ""
+    changes: tuple[VariableChange, ...] = ()
+    writes_file: bool = False
+    is_piped: bool = False
+    subshell: int = 0
+    """`writes_file`: it has a here-document. `is_piped`: it reads what the one before it writes.
+    `subshell`: in which ( ) it stands, 0 for none."""
 
     @property
-    def own(self) -> tuple[Word, ...]:
-        """Its words after then, do and their like."""
-        return self.words[bare([word.text for word in self.words]) :]
+    def runs_apart(self) -> bool:
+        """In a process of its own, so that what it sets ends with it."""
+        return self.is_piped or self.operator in ("|", "|&", "&")
 
     @property
     def text(self) -> str:
         """For a message: without the secrets."""
-        return conceal_words([word.text for word in self.words])
+        return conceal_words(word_texts(self.words))
+
+
+def word_texts(words: Sequence[Word]) -> list[str]:
+    return [word.text for word in words]
 
 
 def assignment(word: Word) -> tuple[str, str] | None:
     """NAME and value of a word of the form NAME=value."""
-    match = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word.text, re.DOTALL)
+    match = _ASSIGNMENT.fullmatch(word.text)
     return (match[1], match[2]) if match else None

@@ -3,16 +3,18 @@ places. Pure."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dsr1.launcher.importing.manifest.command import Argument
+from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.left_out import FLAGS as LEFT_OUT
+from dsr1.launcher.importing.manifest.program import ContainerArgument
 from dsr1.launcher.importing.manifest.tree import Place
+from dsr1.launcher.importing.shell.secrecy import quoted
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -39,7 +41,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFlags:
     """The flags of one program: what each takes, and which long name a short one stands for."""
 
     kinds: Mapping[str, str]
@@ -51,29 +53,29 @@ class Known:
 
 
 @cache
-def known_flags(program: str) -> Known:
+def known_flags(program: str) -> KnownFlags:
     """Of `worker` (vLLM 0.31 with Dynamo 1.6.1) or `frontend`."""
     lines = (
         Path(__file__).with_name(f"{program}_flags.txt").read_text(encoding="utf-8").splitlines()
     )
     rows = [line.split() for line in lines]
-    return Known(
+    return KnownFlags(
         {row[0]: row[1] for row in rows}, {alias: row[0] for row in rows for alias in row[2:]}
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedFlags:
     """Flags in their order, and arguments that belong to none."""
 
     flags: tuple[Flag, ...]
-    strays: tuple[Argument, ...] = ()
+    strays: tuple[ContainerArgument, ...] = ()
 
 
-def parse_flags(arguments: Sequence[Argument], known: Known) -> Parsed:
+def parse_flags(arguments: Sequence[ContainerArgument], known: KnownFlags) -> ParsedFlags:
     """As argparse would. An unknown flag takes all arguments that don't look like flags."""
     flags: list[Flag] = []
-    strays: list[Argument] = []
+    strays: list[ContainerArgument] = []
     left = list(arguments)
     while left:
         argument = left.pop(0)
@@ -81,16 +83,16 @@ def parse_flags(arguments: Sequence[Argument], known: Known) -> Parsed:
             flags.append(_take(argument, left, known))
         else:
             strays.append(argument)
-    return Parsed(tuple(flags), tuple(strays))
+    return ParsedFlags(tuple(flags), tuple(strays))
 
 
-def _is_flag(text: str, known: Known) -> bool:
+def _is_flag(text: str, known: KnownFlags) -> bool:
     return (text.startswith("-") and not _NUMBER.fullmatch(text)) and len(text) > 1
 
 
-def _take(argument: Argument, left: list[Argument], known: Known) -> Flag:
+def _take(argument: ContainerArgument, left: list[ContainerArgument], known: KnownFlags) -> Flag:
     flag, given = _named(argument, known)
-    values = [] if given is None else [Argument(given, (), argument.unknown)]
+    values = [] if given is None else [ContainerArgument(given, (), argument.unknown)]
     most = 0 if given is not None else _most(flag, known)
     while left and len(values) < most and not _is_flag(left[0].text, known):
         values.append(left.pop(0))
@@ -105,7 +107,7 @@ def _take(argument: Argument, left: list[Argument], known: Known) -> Flag:
     )
 
 
-def _named(argument: Argument, known: Known) -> tuple[Flag, str | None]:
+def _named(argument: ContainerArgument, known: KnownFlags) -> tuple[Flag, str | None]:
     """A flag's name, and the value behind its = if there is one."""
     written, equals, value = argument.text.partition("=")
     adds = written.endswith("+")
@@ -122,7 +124,7 @@ def _named(argument: Argument, known: Known) -> tuple[Flag, str | None]:
     return Flag(name, path=tuple(path), adds=adds), value if equals else None
 
 
-def _most(flag: Flag, known: Known) -> int:
+def _most(flag: Flag, known: KnownFlags) -> int:
     """How many arguments it may take."""
     if flag.path:
         return 1
@@ -144,10 +146,13 @@ def joined(flags: Sequence[Flag]) -> tuple[Flag, ...]:
     return tuple(found.values())
 
 
-def repeated(flags: Sequence[Flag]) -> Iterator[Flag]:
+def note_repeated(flags: Sequence[Flag], ledger: Ledger) -> None:
     """Flags that a later one of the same name takes the place of."""
     last = {flag.name: flag for flag in flags}
-    yield from (f for f in flags if last[f.name] is not f and not f.path and _mapping(f) is None)
+    for flag in flags:
+        if last[flag.name] is not flag and not flag.path and _mapping(flag) is None:
+            text = f"--{flag.name} {quoted(flag.text)}: given again later, and the last one counts"
+            ledger.leave(text, *flag.places)
 
 
 def _merged(before: Flag, flag: Flag) -> Flag:
@@ -195,7 +200,7 @@ def parsed_json(text: str, otherwise: Any) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return dict(pairs)
 
 

@@ -20,8 +20,8 @@ PASSES: Mapping[str, str] = {
 """Of pass_config, until vLLM 0.11."""
 GONE: Mapping[str, str] = {
     "use_inductor": "vLLM compiles with Inductor unless mode is 0",
-    "use_cudagraph": "cudagraph_mode says it today",
-    "full_cuda_graph": "cudagraph_mode: FULL says it today",
+    "use_cudagraph": "cudagraph_mode replaces it",
+    "full_cuda_graph": "cudagraph_mode: FULL replaces it",
 }
 _GRAPH_MODES = {("use_cudagraph", False): "NONE", ("full_cuda_graph", True): "FULL"}
 

@@ -3,22 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.manifest.command import short
 from dsr1.launcher.importing.manifest.ledger import Ledger
-from dsr1.launcher.importing.manifest.services import Service
-from dsr1.launcher.importing.manifest.tree import Place
-from dsr1.launcher.importing.manifest.variables import Taken
+from dsr1.launcher.importing.manifest.services import GraphService
+from dsr1.launcher.importing.manifest.tree import Place, refuse
+from dsr1.launcher.importing.manifest.variables import SortedVariables
+from dsr1.launcher.importing.shell.secrecy import quoted
 from dsr1.launcher.importing.vllm.arguments import Flag
 
 
 @dataclass(slots=True)
-class Draft:
+class EngineDraft:
     """`values` are keys of the recipe's engine, `sizes` its parallel sizes, `role` what its flags
-    say of it."""
+    say."""
 
     name: str
-    source: str
     ledger: Ledger
     place: Place
     values: dict[str, Any] = field(default_factory=dict)
@@ -47,19 +45,18 @@ class Draft:
         self.places[key] = places
         self.ledger.rewrite(text, f"{self.key}.{key}", *places)
 
-    def refuse(self, flag: Flag, wanted: str) -> NoReturn:
-        self.refuse_at(flag.places, f"--{flag.name} {short(flag.text)}: {wanted}")
+    def refuse(self, flag: Flag, why: str) -> NoReturn:
+        self.refuse_at(flag.places, f"--{flag.name} {quoted(flag.text)}: {why}")
 
     def refuse_at(self, places: tuple[Place, ...], why: str) -> NoReturn:
-        place = places[0] if places else self.place
-        raise InputError(f"{self.source}:{place.line}: {place}: {why}")
+        refuse(places[0] if places else self.place, why)
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerDraft:
     """A worker service that was read. `unknown` are flags that nobody knows."""
 
-    service: Service
-    draft: Draft
-    taken: Taken
+    service: GraphService
+    draft: EngineDraft
+    variables: SortedVariables
     unknown: tuple[Flag, ...] = ()

@@ -5,66 +5,64 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsr1.env.retired import VARIABLES as RETIRED
-from dsr1.launcher.importing.manifest.command import Program, short
-from dsr1.launcher.importing.manifest.environment import Setting
-from dsr1.launcher.importing.manifest.variables import Taken
-from dsr1.launcher.importing.vllm.arguments import Flag, joined, known_flags, parse_flags, repeated
+from dsr1.launcher.importing.manifest.environment import ContainerVariable
+from dsr1.launcher.importing.manifest.program import Program
+from dsr1.launcher.importing.manifest.variables import SortedVariables
+from dsr1.launcher.importing.shell.secrecy import quoted
+from dsr1.launcher.importing.vllm.arguments import (
+    Flag,
+    joined,
+    known_flags,
+    note_repeated,
+    parse_flags,
+)
 from dsr1.launcher.importing.vllm.configs import unquoted
-from dsr1.launcher.importing.vllm.draft import Draft
-from dsr1.launcher.importing.vllm.engine_flags import retire, take_flag
+from dsr1.launcher.importing.vllm.draft import EngineDraft
+from dsr1.launcher.importing.vllm.engine_flags import take_flag
 from dsr1.launcher.importing.vllm.numbers import parse_count
+from dsr1.launcher.importing.vllm.retired_flags import retire
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 OLD_CHUNK = 256  # VLLM_MOE_DP_CHUNK_SIZE where nobody set it
 _CHUNKS = ("VLLM_MOE_DP_CHUNK_SIZE", "VLLM_FUSED_MOE_CHUNK_SIZE")
 
 
-def read_flags(draft: Draft, program: Program, taken: Taken) -> list[Flag]:
+def read_flags(draft: EngineDraft, program: Program, variables: SortedVariables) -> list[Flag]:
     """Fill the draft; returns the flags that nobody knows. Raises InputError for values that can't
     be."""
     known = known_flags("worker")
     parsed = parse_flags(program.arguments, known)
-    for flag in repeated(parsed.flags):
-        draft.ledger.leave(
-            f"--{flag.name} {short(flag.text)}: given again later, which counts", *flag.places
-        )
+    note_repeated(parsed.flags, draft.ledger)
     unknown = [flag for flag in joined(parsed.flags) if not take_flag(draft, flag, known)]
     for stray in parsed.strays:
         if not stray.unknown:
-            draft.refuse_at(stray.places, f"argument {short(stray.text)} belongs to no flag")
-        draft.ledger.ask(
-            f"{short(stray.text)}: what it stands for is not in the manifest",
-            f"{draft.key}.args",
-            *stray.places,
-        )
-    _settle(draft, taken.retired)
+            draft.refuse_at(stray.places, f"argument {quoted(stray.text)} belongs to no flag")
+        text = f"{quoted(stray.text)}: what it stands for is not in the manifest"
+        draft.ledger.ask(text, f"{draft.key}.args", *stray.places)
+    _settle(draft, variables.retired)
     return unknown
 
 
-def _settle(draft: Draft, retired: Mapping[str, Setting]) -> None:
-    for name, setting in retired.items():
+def _settle(draft: EngineDraft, retired: Mapping[str, ContainerVariable]) -> None:
+    for name, variable in retired.items():
         if name not in _CHUNKS:
-            retire(draft, Flag(name, (setting.value or "",), setting.places), RETIRED[name])
+            retire(draft, Flag(name, (variable.value or "",), variable.places), RETIRED[name])
     _settle_eplb(draft)
     _settle_dbo(draft)
-    chunk = next((retired[name] for name in _CHUNKS if name in retired), None)
-    for name in _CHUNKS:
-        if name in retired and retired[name] is not chunk:
-            draft.ledger.leave(f"{name} is gone, and {_CHUNKS[0]} says it", *retired[name].places)
-    if (
-        draft.values.get("all2all_backend") in LOW_LATENCY
-        and draft.sizes.get("data-parallel-size", 1) > 1
-    ):
+    chunks = [retired[name] for name in _CHUNKS if name in retired]
+    chunk = chunks[0] if chunks else None
+    for other in chunks[1:]:
+        text = f"{other.name} is gone, and {_CHUNKS[0]} is set already"
+        draft.ledger.leave(text, *other.places)
+    is_parallel = draft.sizes.get("data-parallel-size", 1) > 1
+    if is_parallel and draft.values.get("all2all_backend") in LOW_LATENCY:
         _settle_tokens(draft, chunk)
     elif chunk:
-        text = (
-            f"{chunk.name} bounded the batches of low-latency kernels, which this engine does"
-            " not use"
-        )
-        draft.ledger.leave(text, *chunk.places)
+        text = "bounded the batches of low-latency kernels, which this engine does not use"
+        draft.ledger.leave(f"{chunk.name} {text}", *chunk.places)
 
 
-def _settle_eplb(draft: Draft) -> None:
+def _settle_eplb(draft: EngineDraft) -> None:
     if not draft.eplb:
         return
     settings: dict[str, Any] = {key: value for key, value, _ in unquoted(draft.eplb) if key}
@@ -74,7 +72,7 @@ def _settle_eplb(draft: Draft) -> None:
         draft.ledger.leave("--eplb-config: without --enable-eplb vLLM does not read it")
 
 
-def _settle_dbo(draft: Draft) -> None:
+def _settle_dbo(draft: EngineDraft) -> None:
     settings = {key: value for key, value, _ in unquoted(draft.dbo) if key}
     if "" in draft.dbo:
         draft.values["dbo"] = settings
@@ -82,33 +80,28 @@ def _settle_dbo(draft: Draft) -> None:
         draft.ledger.leave("--dbo-*-token-threshold: without --enable-dbo vLLM does not read it")
 
 
-def _settle_tokens(draft: Draft, chunk: Setting | None) -> None:
+def _settle_tokens(draft: EngineDraft, chunk: ContainerVariable | None) -> None:
     """What bounded a low-latency batch was a chunk; today it is max_num_batched_tokens, which
     bounds sequences too."""
-    given = draft.values.get("max_num_batched_tokens")
+    key, given = "max_num_batched_tokens", draft.values.get("max_num_batched_tokens")
     size = parse_count(chunk.value or "") if chunk else None
     tokens = min(filter(None, (size, given)), default=OLD_CHUNK)
     if chunk:
-        text = (
-            f"{chunk.name}={chunk.value} is gone; max_num_batched_tokens bounds the batch of a rank"
-            " today"
-        )
-        text += (
-            f" (the manifest's {given} would make DeepEP's buffer that large)"
-            if given and given > tokens
-            else ""
-        )
-        draft.rewrite("max_num_batched_tokens", tokens, text, *chunk.places)
+        text = f"{chunk.name}={chunk.value} is gone; {key} bounds the batch of a rank today"
+        if given and given > tokens:
+            text += f" (the manifest's {given} would make DeepEP's buffer that large)"
+        draft.rewrite(key, tokens, text, *chunk.places)
     elif given is None:
-        draft.values["max_num_batched_tokens"] = tokens
-        text = (
-            f"max_num_batched_tokens: {tokens}, what bounded a batch when nobody set {_CHUNKS[0]}"
-        )
-        draft.ledger.rewrite(text, f"{draft.key}.max_num_batched_tokens")
+        draft.values[key] = tokens
+        text = f"{key}: {tokens}, the default bound of a batch when {_CHUNKS[0]} existed"
+        draft.ledger.rewrite(text, f"{draft.key}.{key}")
+    if chunk or given is None:
+        _bound_sequences(draft, tokens)
+
+
+def _bound_sequences(draft: EngineDraft, tokens: int) -> None:
     sequences = draft.values.get("max_num_seqs")
-    if sequences and sequences > tokens and (chunk or given is None):
-        text = (
-            f"--max-num-seqs {sequences}: vLLM wants at most max_num_batched_tokens today, which is"
-            f" {tokens}"
-        )
-        draft.rewrite("max_num_seqs", tokens, text, *draft.places["max_num_seqs"])
+    if sequences and sequences > tokens:
+        text = f"vLLM wants at most max_num_batched_tokens today, which is {tokens}"
+        places = draft.places["max_num_seqs"]
+        draft.rewrite("max_num_seqs", tokens, f"--max-num-seqs {sequences}: {text}", *places)

@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsr1.hosts.errors import InputError
-from dsr1.launcher.importing.manifest.command import Program, short
-from dsr1.launcher.importing.manifest.environment import Setting
+from dsr1.launcher.importing.manifest.environment import ContainerVariable
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.left_out import FLAGS as LEFT_OUT
-from dsr1.launcher.importing.manifest.tree import Place
-from dsr1.launcher.importing.manifest.variables import READY, Taken
+from dsr1.launcher.importing.manifest.program import Program
+from dsr1.launcher.importing.manifest.tree import Place, refuse
+from dsr1.launcher.importing.manifest.variables import READY, SortedVariables
+from dsr1.launcher.importing.shell.secrecy import quoted
 from dsr1.launcher.importing.vllm.arguments import (
     Flag,
-    Known,
+    KnownFlags,
     joined,
     known_flags,
+    note_repeated,
     parse_flags,
-    repeated,
 )
-from dsr1.launcher.importing.vllm.engine_flags import argument_value
+from dsr1.launcher.importing.vllm.flag_handlers import argument_value
 from dsr1.launcher.importing.vllm.numbers import parse_count
 
 _KEYS = {"http-host": "host", "http-port": "port", "router-mode": "router_mode"}
@@ -29,7 +29,6 @@ _KEYS = {"http-host": "host", "http-port": "port", "router-mode": "router_mode"}
 class FrontendDraft:
     """`values` are the recipe's keys so far; `unknown` are flags that nobody knows."""
 
-    source: str
     ledger: Ledger
     values: dict[str, Any] = field(default_factory=dict)
     args: dict[str, Any] = field(default_factory=dict)
@@ -38,52 +37,45 @@ class FrontendDraft:
     def put(self, key: str, text: str, places: tuple[Place, ...]) -> None:
         count = parse_count(text) if key == "port" else None
         if key == "port" and count is None:
-            place = places[0]
-            raise InputError(
-                f"{self.source}:{place.line}: {place}: port {short(text)}: a number is wanted"
-            )
+            refuse(places[0], f"port {quoted(text)} must be a number")
         self.values[key] = count or text
         self.ledger.use(f"frontend.{key}", *places)
 
 
-def read_frontend(draft: FrontendDraft, program: Program, taken: Taken) -> None:
+def read_frontend(draft: FrontendDraft, program: Program, variables: SortedVariables) -> None:
     """Fill the draft. Raises InputError for values that can't be."""
     known = known_flags("frontend")
     parsed = parse_flags(program.arguments, known)
-    _take_variables(draft, taken)
-    for flag in repeated(parsed.flags):
-        draft.ledger.leave(
-            f"--{flag.name} {short(flag.text)}: given again later, which counts", *flag.places
-        )
+    _take_variables(draft, variables)
+    note_repeated(parsed.flags, draft.ledger)
     for flag in joined(parsed.flags):
         _take(draft, flag, known)
     for stray in parsed.strays:
-        draft.ledger.ask(
-            f"{short(stray.text)}: belongs to no flag of the frontend",
-            "frontend.args",
-            *stray.places,
-        )
+        text = f"{quoted(stray.text)}: belongs to no flag of the frontend"
+        draft.ledger.ask(text, "frontend.args", *stray.places)
 
 
-def take_special(draft: FrontendDraft, special: Mapping[str, Setting]) -> None:
+def take_special(draft: FrontendDraft, special: Mapping[str, ContainerVariable]) -> None:
     """Variables that a key of the recipe's frontend says."""
     for key in special.keys() - {READY}:
         draft.put(key, special[key].value or "", special[key].places)
 
 
-def _take_variables(draft: FrontendDraft, taken: Taken) -> None:
-    take_special(draft, taken.special)
-    if READY in taken.special:
-        draft.ledger.leave(f"{taken.special[READY].name}: of workers", *taken.special[READY].places)
-    for setting in taken.retired.values():
-        draft.ledger.leave(f"{setting.name}: of workers, and no longer read", *setting.places)
-    if taken.env:
-        draft.values["env"] = taken.env
+def _take_variables(draft: FrontendDraft, variables: SortedVariables) -> None:
+    take_special(draft, variables.special)
+    if READY in variables.special:
+        ready = variables.special[READY]
+        draft.ledger.leave(f"{ready.name}: only workers read it", *ready.places)
+    for variable in variables.retired.values():
+        text = f"{variable.name}: only workers read it, and no longer today"
+        draft.ledger.leave(text, *variable.places)
+    if variables.env:
+        draft.values["env"] = variables.env
 
 
-def _take(draft: FrontendDraft, flag: Flag, known: Known) -> None:
+def _take(draft: FrontendDraft, flag: Flag, known: KnownFlags) -> None:
     if flag.unknown:
-        text = f"--{flag.name} {short(flag.text)}: what it stands for is not in the manifest"
+        text = f"--{flag.name} {quoted(flag.text)}: what it stands for is not in the manifest"
         draft.ledger.ask(text, "frontend", *flag.places)
     elif flag.name in LEFT_OUT:
         draft.ledger.leave(f"--{flag.name}: {LEFT_OUT[flag.name]}", *flag.places)

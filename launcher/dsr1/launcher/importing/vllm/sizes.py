@@ -3,16 +3,15 @@ each. Pure."""
 
 from dataclasses import dataclass
 
-from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.manifest.tree import Place, refuse
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a manifest asks for. `local` is --data-parallel-size-local; `where` begins every
-    message."""
+class RequestedSizes:
+    """What the service at `place` asks for. `local` is --data-parallel-size-local."""
 
-    where: str
+    place: Place
     nodes: int
     gpus: int | None
     tensor: int = 1
@@ -21,73 +20,49 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Hosts and DP ranks on each; `note` says what is another than the manifest's, or left idle."""
+class EngineLayout:
+    """Hosts and DP ranks on each; `note` says where it differs from the manifest, or leaves GPUs
+    idle."""
 
     nodes: int
     ranks: int
     note: str = ""
 
 
-def lay_out(asked: Asked) -> Layout:
+def lay_out(sizes: RequestedSizes) -> EngineLayout:
     """Raises InputError for sizes that contradict each other, or that dsr1 can't lay out."""
-    if asked.tensor > GPUS_PER_NODE:
-        _refuse(
-            asked,
-            f"tensor parallel size {asked.tensor} exceeds a host's {GPUS_PER_NODE} GPUs; dsr1 keeps"
-            " it in one",
-        )
-    if asked.gpus is not None and asked.tensor > asked.gpus and asked.nodes > 1:
-        return _gathered(asked)
-    if asked.data % asked.nodes:
-        _refuse(
-            asked, f"data parallel size {asked.data} can't be dealt evenly to {asked.nodes} nodes"
-        )
-    ranks = asked.data // asked.nodes
-    if asked.local not in (None, ranks):
-        _refuse(
-            asked,
-            f"data parallel size {asked.data} on {asked.nodes} nodes is {ranks} each, not"
-            f" {asked.local}",
-        )
-    return Layout(asked.nodes, ranks, _idle(asked, ranks))
+    tensor, data, nodes = sizes.tensor, sizes.data, sizes.nodes
+    if tensor > GPUS_PER_NODE:
+        why = f"exceeds a host's {GPUS_PER_NODE} GPUs; dsr1 keeps a rank within one host"
+        refuse(sizes.place, f"tensor parallel size {tensor} {why}")
+    if sizes.gpus is not None and tensor > sizes.gpus and nodes > 1:
+        return _gathered(sizes, sizes.gpus)
+    if data % nodes:
+        refuse(sizes.place, f"data parallel size {data} can't be divided evenly by {nodes} nodes")
+    ranks = data // nodes
+    if sizes.local not in (None, ranks):
+        why = f"is {ranks} each, not {sizes.local}"
+        refuse(sizes.place, f"data parallel size {data} on {nodes} nodes {why}")
+    return EngineLayout(nodes, ranks, _idle(sizes, ranks))
 
 
-def _gathered(asked: Asked) -> Layout:
+def _gathered(sizes: RequestedSizes, gpus: int) -> EngineLayout:
     """One rank over several small nodes: on a host of eight GPUs it has room."""
-    ranks, gpus = asked.data, asked.nodes * (asked.gpus or 0)
-    if ranks * asked.tensor > min(gpus, GPUS_PER_NODE):
-        _refuse(
-            asked,
-            f"{ranks} ranks of {asked.tensor} GPUs do not fit {asked.nodes} nodes of {asked.gpus},"
-            " nor one host",
-        )
-    return Layout(
-        1,
-        ranks,
-        f"one host in place of {asked.nodes} nodes of {asked.gpus} GPUs each: dsr1 keeps a rank"
-        " in one",
-    )
+    ranks, nodes = sizes.data, sizes.nodes
+    if ranks * sizes.tensor > min(nodes * gpus, GPUS_PER_NODE):
+        text = f"{ranks} ranks of {sizes.tensor} GPUs do not fit {nodes} nodes of {gpus}"
+        refuse(sizes.place, f"{text}, nor one host")
+    note = f"one host in place of {nodes} nodes of {gpus} GPUs each"
+    return EngineLayout(1, ranks, f"{note}: dsr1 keeps a rank within one host")
 
 
-def _idle(asked: Asked, ranks: int) -> str:
-    used = ranks * asked.tensor
+def _idle(sizes: RequestedSizes, ranks: int) -> str:
+    used, gpus = ranks * sizes.tensor, sizes.gpus
+    text = f"{ranks} ranks of {sizes.tensor} GPUs need {used} on each node"
     if used > GPUS_PER_NODE:
-        _refuse(
-            asked,
-            f"{ranks} ranks of {asked.tensor} GPUs need {used} on each node; dsr1's hosts have"
-            f" {GPUS_PER_NODE}",
-        )
-    if asked.gpus is None or used == asked.gpus:
+        refuse(sizes.place, f"{text}; dsr1's hosts have {GPUS_PER_NODE}")
+    if gpus is None or used == gpus:
         return ""
-    if used > asked.gpus:
-        _refuse(
-            asked,
-            f"{ranks} ranks of {asked.tensor} GPUs need {used} on each node, which has"
-            f" {asked.gpus}",
-        )
-    return f"{asked.gpus} GPUs on each node, and the engine takes {used} of them"
-
-
-def _refuse(asked: Asked, why: str) -> None:
-    raise InputError(f"{asked.where}: {why}")
+    if used > gpus:
+        refuse(sizes.place, f"{text}, which has {gpus}")
+    return f"{gpus} GPUs on each node, and the engine takes {used} of them"

@@ -1,0 +1,51 @@
+"""The parts of a deployment, as they were read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dsr1.launcher.importing.manifest.ledger import Ledger
+from dsr1.launcher.importing.manifest.services import GraphService
+from dsr1.launcher.importing.shell.secrecy import is_secret
+from dsr1.launcher.importing.vllm.arguments import Flag, KnownFlags, known_flags
+from dsr1.launcher.importing.vllm.draft import WorkerDraft
+from dsr1.launcher.importing.vllm.flag_handlers import argument_value
+from dsr1.launcher.importing.vllm.frontend import FrontendDraft
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentParts:
+    """`env` are the variables that all its services share."""
+
+    ledger: Ledger
+    env: dict[str, str]
+    front: FrontendDraft
+    front_services: list[GraphService] = field(default_factory=list)
+    workers: list[WorkerDraft] = field(default_factory=list)
+
+    @property
+    def services(self) -> list[GraphService]:
+        return [*self.front_services, *(worker.service for worker in self.workers)]
+
+    def unknown_flags(self) -> Iterator[tuple[Flag, KnownFlags]]:
+        for flag in self.front.unknown:
+            yield flag, known_flags("frontend")
+        for worker in self.workers:
+            for flag in worker.unknown:
+                yield flag, known_flags("worker")
+
+    def keep_unknown_flags(self) -> None:
+        """Passed on as they stand, but for secrets."""
+        for flag in self.front.unknown:
+            self._keep(flag, self.front.args, "frontend")
+        for worker in self.workers:
+            for flag in worker.unknown:
+                self._keep(flag, worker.draft.args, worker.draft.key)
+
+    def _keep(self, flag: Flag, args: dict[str, object], key: str) -> None:
+        if is_secret(flag.name, flag.text):
+            text = f"--{flag.name}: a secret, which is not copied into a recipe"
+            self.ledger.ask(text, f"{key}.args", *flag.places)
+            return
+        args[flag.name] = argument_value(flag)
+        text = f"--{flag.name}: neither vLLM 0.31 nor Dynamo 1.6.1 knows it; passed on as it stands"
+        self.ledger.ask(text, f"{key}.args.{flag.name}", *flag.places)
