@@ -21,7 +21,7 @@ def choose_adapters(
 
     Raises InputError for an `hca` that fits nothing.
     """
-    if topology.machines < 2 or recipe.runtime.device == "cpu" or recipe.stack == "mocker":
+    if topology.machines < 2 or not recipe.uses_gpus:
         return {}
     return {
         host.name: _choose(recipe, host, facts[host.name])

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -16,13 +16,18 @@ GPUS_PER_NODE = 8
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One host's part in an engine. `devices` are GPU indices on the host; none on a CPU."""
+    """One host's part in an engine. `devices` are GPU indices on the host; none on a CPU.
+
+    `machine_ranks` counts the ranks of the engine's earlier nodes on the same machine: several
+    nodes of one machine share its ports.
+    """
 
     host: Host
     rank: int
     start_rank: int
     local_size: int
     devices: tuple[int, ...] = ()
+    machine_ranks: int = 0
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -48,12 +53,12 @@ class Group:
 
     @property
     def size(self) -> int:
-        return sum(node.local_size for node in self.nodes)
+        last = self.nodes[-1]
+        return last.start_rank + last.local_size
 
     @property
-    def registrations(self) -> int:
-        """How many `generate` endpoints the frontend lists once all ranks serve (measured with
-        Dynamo 1.6.1)."""
+    def servers(self) -> int:
+        """How many of its processes take requests."""
         return {"per_node": len(self.nodes), "per_gpu": self.size, "headless": 1}[self.layout]
 
 
@@ -101,7 +106,7 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
     Simulated engines take a host without GPUs for one that has eight.
     """
     _refuse_doubles(hosts)
-    if recipe.stack == "mocker":
+    if recipe.traits.simulated:
         hosts = [replace(host, gpus=host.gpus or GPUS_PER_NODE) for host in hosts]
     placing = _Placing(recipe, tuple(hosts))
     fixed_first = sorted(recipe.engines.items(), key=lambda item: item[1].nodes == "all")
@@ -176,9 +181,8 @@ class _Placing:
 
     def __init__(self, recipe: Recipe, hosts: tuple[Host, ...]) -> None:
         self._on_cpu = recipe.runtime.device == "cpu"
-        self._by_name = (
-            self._on_cpu or recipe.stack == "mocker"
-        )  # simulated GPUs are no machine's own
+        # simulated GPUs are no machine's own
+        self._by_name = self._on_cpu or recipe.traits.simulated
         self._hosts = hosts
         self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
 
@@ -193,8 +197,7 @@ class _Placing:
         local = local_size(key, engine, count, self._on_cpu)
         chosen = self._choose(key, count, local * engine.tensor_parallel_size)
         layout = effective_layout(engine, count, local)
-        nodes = tuple(self._node(host, index, local, engine) for index, host in enumerate(chosen))
-        return Group(name, key, engine, layout, nodes)
+        return Group(name, key, engine, layout, tuple(self._nodes(chosen, local, engine)))
 
     def _count(self, name: str, engine: Engine) -> int:
         if engine.nodes == "all":
@@ -237,9 +240,15 @@ class _Placing:
         left = "" if self._on_cpu else f" (GPUs free: {free}{more})"
         raise InputError(f"engines.{name}.nodes: wants {count} hosts{unit}, {given}{left}")
 
-    def _node(self, host: Host, index: int, local: int, engine: Engine) -> Node:
+    def _nodes(self, hosts: Sequence[Host], local: int, engine: Engine) -> Iterator[Node]:
+        ranks: Counter[str] = Counter()  # by machine
+        for index, host in enumerate(hosts):
+            devices = self._take_devices(host, local * engine.tensor_parallel_size)
+            yield Node(host, index, index * local, local, devices, ranks[host.address])
+            ranks[host.address] += local
+
+    def _take_devices(self, host: Host, count: int) -> tuple[int, ...]:
         key = self._key(host)
-        first, count = self._used[key], local * engine.tensor_parallel_size
+        first = self._used[key]
         self._used[key] += 1 if self._on_cpu else count
-        devices = () if self._on_cpu else tuple(range(first, first + count))
-        return Node(host, index, index * local, local, devices)
+        return () if self._on_cpu else tuple(range(first, first + count))

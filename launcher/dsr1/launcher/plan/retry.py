@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import HostPlan, Process, Variable
-from dsr1.launcher.commands.stacks import namespace_of
+from dsr1.launcher.commands.dynamo import namespace_of
 from dsr1.launcher.plan.plan import Plan
 
 NAMESPACE = "DYN_NAMESPACE"

@@ -78,7 +78,7 @@ def _show_nothing(host: str, progress: JobProgress) -> None:
 def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, JobOrder]:
     """What each host is told. One rank a GPU of the plan, all of a host together; without GPUs one
     a host."""
-    on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
+    on_gpus = recipe.uses_gpus
     common = {
         "python": list(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
         "device": "cuda" if on_gpus else "cpu",

@@ -3,11 +3,12 @@ that names it."""
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.parse import HCA_NAME, parse_hosts
 from dsr1.launcher.recipe.engine import QUEUE_DEPTH, Engine
+from dsr1.launcher.recipe.stacks import STACK_TRAITS, StackTraits
 from dsr1.launcher.recipe.types import (
     MOST_NODES,
     MOST_RANKS,
@@ -186,6 +187,12 @@ class Slurm(RecipePart):
     setup: list[Text] = []
 
 
+def _stack(value: str) -> str:
+    if value not in STACK_TRAITS:
+        raise ValueError(f"must be {' or '.join(STACK_TRAITS)}")
+    return value
+
+
 class Recipe(RecipePart):
     """A whole recipe. `hca` names the adapters to use, instead of those that dsr1 would choose:
     mlx5_0, ibp*."""
@@ -194,7 +201,7 @@ class Recipe(RecipePart):
     description: Text = ""
     model: Model
     runtime: Runtime = Runtime()
-    stack: Literal["dynamo", "vllm", "mocker"] = "dynamo"
+    stack: Annotated[str, AfterValidator(_stack)] = "dynamo"
     frontend: Frontend = Frontend()
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
@@ -214,6 +221,14 @@ class Recipe(RecipePart):
         return self
 
     @property
+    def traits(self) -> StackTraits:
+        return STACK_TRAITS[self.stack]
+
+    @property
+    def uses_gpus(self) -> bool:
+        return self.runtime.device == "cuda" and not self.traits.simulated
+
+    @property
     def is_meaningless(self) -> bool:
         """Whether what it answers means nothing: simulated engines, or random weights."""
         dummy = [
@@ -221,7 +236,7 @@ class Recipe(RecipePart):
             for engine in self.engines.values()
             for name in ("load-format", "load_format")
         ]
-        return self.stack == "mocker" or "dummy" in dummy
+        return self.traits.simulated or "dummy" in dummy
 
 
 def _hosts_are_dealt(recipe: Recipe) -> str:
@@ -249,7 +264,7 @@ def _sizes_are_real(recipe: Recipe) -> str:
 def _stack_can(recipe: Recipe) -> str:
     """vLLM's own servers move no KV caches between engines, and each engine has them without being
     asked."""
-    if recipe.stack != "vllm":
+    if not recipe.traits.own_servers:
         return ""
     roles = [name for name, engine in recipe.engines.items() if engine.role != "aggregated"]
     if roles:
