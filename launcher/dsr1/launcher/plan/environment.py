@@ -31,21 +31,22 @@ RIVALS = {
     "NVSHMEM_HCA_LIST": ("NVSHMEM_HCA_PE_MAPPING",),
 }
 """Two ways to say one thing: where the recipe takes the other, ours would meddle with it."""
-SYSTEM_PORT = "DYN_SYSTEM_PORT"
+SYSTEM_PORT, RUN_ID = "DYN_SYSTEM_PORT", "DSR1_RUN_ID"
 
 
 @dataclass(frozen=True, slots=True)
 class EnvLayers:
-    """What dsr1 works out, and what the recipe says, which wins."""
+    """What dsr1 works out, what the recipe says, which wins, and what stays whatever that says."""
 
     computed: tuple[Variable, ...]
     recipe: tuple[Variable, ...]
+    fixed: tuple[Variable, ...]
 
     @property
     def all(self) -> tuple[Variable, ...]:
         chosen = {variable.name for variable in self.recipe}
         kept = (one for one in self.computed if chosen.isdisjoint(RIVALS.get(one.name, ())))
-        return merge(kept, self.recipe)
+        return merge(kept, self.recipe, self.fixed)
 
     @property
     def overruled(self) -> Iterator[tuple[Variable, Variable]]:
@@ -57,9 +58,15 @@ class EnvLayers:
                 yield variable, other
 
 
+def identity_variables(context: PlanContext) -> tuple[Variable, ...]:
+    """By which a process can be told from those of every other run."""
+    return (Variable(RUN_ID, context.run_id, "the run's identity"),)
+
+
 def frontend_variables(context: PlanContext, host: Host) -> EnvLayers:
     frontend, runtime = context.recipe.frontend.env, context.recipe.runtime.env
-    return EnvLayers(_shared(context, host), _of_recipe(runtime, frontend, "frontend.env"))
+    own = _of_recipe(runtime, frontend, "frontend.env")
+    return EnvLayers(_shared(context, host), own, identity_variables(context))
 
 
 def worker_variables(context: PlanContext, slot: WorkerSlot) -> EnvLayers:
@@ -75,7 +82,8 @@ def worker_variables(context: PlanContext, slot: WorkerSlot) -> EnvLayers:
         *_adapter_variables(context, slot, devices),
     )
     own = _of_recipe(recipe.runtime.env, group.spec.env, f"engines.{group.engine}.env")
-    return EnvLayers(merge(_shared(context, node.host), computed), own)
+    shared = _shared(context, node.host)
+    return EnvLayers(merge(shared, computed), own, identity_variables(context))
 
 
 def _devices(slot: WorkerSlot) -> tuple[int, ...]:

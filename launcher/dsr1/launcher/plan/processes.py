@@ -2,10 +2,8 @@
 Pure."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from dsr1.env.variables import merge
-from dsr1.hosts.protocol.process import Process, SecretVariable, Variable
+from dsr1.hosts.protocol.process import Process, SecretVariable
 from dsr1.launcher.commands.dynamo import secret_variables
 from dsr1.launcher.commands.etcd import (
     ETCD,
@@ -24,20 +22,15 @@ from dsr1.launcher.layout.ports import (
     uses_kvbm,
 )
 from dsr1.launcher.layout.slots import FRONTEND, FrontendSlot, WorkerSlot, worker_slots
-from dsr1.launcher.plan.environment import frontend_variables, worker_variables
+from dsr1.launcher.plan.environment import (
+    frontend_variables,
+    identity_variables,
+    worker_variables,
+)
 from dsr1.launcher.recipe.models import Runtime
-
-RUN_ID = "DSR1_RUN_ID"
 
 
 def all_processes(context: PlanContext) -> Iterator[Process]:
-    """Each with the run's identity, by which it can be told from every other run's processes."""
-    own = Variable(RUN_ID, context.run_id, "the run's identity")
-    for process in _processes(context):
-        yield replace(process, env=merge(process.env, (own,)))
-
-
-def _processes(context: PlanContext) -> Iterator[Process]:
     """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders
     first."""
     if starts_etcd(context.recipe, context.topology):
@@ -57,6 +50,7 @@ def _etcd(context: PlanContext) -> Process:
         group=ETCD,
         host=context.topology.hosts[0].name,
         argv=etcd_command(context),
+        env=identity_variables(context),
         ports=ports,
         wave=0,
         listen_port=ports[0],
@@ -75,8 +69,15 @@ _ETCD_SERVER = (
 
 
 def _gateway(context: PlanContext) -> Process:
-    host, port = context.topology.hosts[0].name, context.recipe.frontend.port
-    return Process(GATEWAY, FRONTEND, host, gateway_command(context), ports=(port,), wave=1)
+    return Process(
+        name=GATEWAY,
+        group=FRONTEND,
+        host=context.topology.hosts[0].name,
+        argv=gateway_command(context),
+        env=identity_variables(context),
+        ports=(context.recipe.frontend.port,),
+        wave=1,
+    )
 
 
 def _frontends(context: PlanContext) -> Iterator[Process]:

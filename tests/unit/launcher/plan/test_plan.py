@@ -6,10 +6,12 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host, this_machine
+from dsr1.launcher.commands.stacks import STACKS
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_text import render_json, render_text
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
+from dsr1.launcher.recipe.stacks import STACK_TRAITS
 
 TWO = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth1"))
 
@@ -189,3 +191,16 @@ def test_no_two_runs_and_restarts_share_a_namespace() -> None:
     for plan, namespace in zip(attempts, namespaces, strict=True):
         told = {v.value for p in plan.processes for v in p.env if v.name == "DYN_NAMESPACE"}
         assert told == {namespace}
+
+
+def test_every_stack_has_its_traits_and_its_commands() -> None:
+    assert STACKS.keys() == STACK_TRAITS.keys()
+    for name, stack in STACKS.items():
+        traits = STACK_TRAITS[name]
+        assert (stack.frontend is None) == traits.own_servers, name
+        assert (stack.registrations is None) == (not traits.has_discovery), name
+
+
+def test_an_unknown_stack_names_those_that_there_are() -> None:
+    with pytest.raises(InputError, match=r"t\.yaml:3: stack: must be dynamo or vllm or mocker"):
+        planned("main: {}", stack="sglang")
