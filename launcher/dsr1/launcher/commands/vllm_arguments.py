@@ -5,16 +5,16 @@ vLLM hashes the configuration of all DP ranks and compares it at the handshake, 
 placement may differ.
 """
 
-import json
-
 from dsr1.launcher.commands.kv_transfer import kv_arguments
 from dsr1.launcher.layout.context import PlanContext
 from dsr1.launcher.layout.ports import EnginePorts
 from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.layout.topology import Group, Node
 from dsr1.launcher.recipe.engine import Engine
+from dsr1.launcher.recipe.flag_table import RECIPE_FLAGS, RecipeFlag
 from dsr1.launcher.recipe.flags import render_flags
-from dsr1.launcher.recipe.models import Model
+from dsr1.launcher.recipe.parts import Model
+from dsr1.launcher.recipe.types import RecipePart
 
 
 def model_arguments(model: Model) -> tuple[str, ...]:
@@ -38,36 +38,34 @@ def engine_arguments(engine: Engine, ports: EnginePorts) -> tuple[str, ...]:
 
 
 def _own_keys(engine: Engine) -> tuple[str, ...]:
-    """The budget of the low-latency backends is always said: vLLM 0.31 would take thousands of
-    tokens."""
-    known: dict[str, object] = {
-        "tensor-parallel-size": (
-            engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None
-        ),
-        "enable-expert-parallel": engine.expert_parallel or None,
-        "all2all-backend": engine.all2all_backend,
-        "moe-backend": engine.moe_backend,
-        "max-model-len": engine.max_model_len,
-        "max-num-seqs": engine.max_num_seqs,
-        "max-num-batched-tokens": engine.token_budget,
-        "gpu-memory-utilization": engine.gpu_memory_utilization,
-        "enforce-eager": engine.enforce_eager or None,
-        "compilation-config": engine.compilation_config,
-    }
-    return (*render_flags(known), *_eplb(engine), *_dbo(engine))
+    """The flags that are one key's alone, in the order of the table."""
+    rows = (row for row in RECIPE_FLAGS if row.is_rendered)
+    return render_flags({row.name: _flag_value(row, engine) for row in rows})
+
+
+def _flag_value(row: RecipeFlag, engine: Engine) -> object:
+    """None where the flag isn't written."""
+    value: object = engine
+    for name in (row.attribute or row.key).split("."):
+        value = None if value is None else getattr(value, name)
+    if value is None or value == row.unwritten:
+        return None
+    if row.kind == "present":
+        return True
+    return value.model_dump(exclude_none=True) if isinstance(value, RecipePart) else value
 
 
 def shape_arguments(engine: Engine) -> tuple[str, ...]:
     """Those of an engine's arguments that may change which kernels are compiled: all but the ones
     known not to."""
-    flags: list[tuple[str, ...]] = []
+    kept: list[str] = []
+    counts = True
     for word in (*_own_keys(engine), *render_flags(engine.args)):
-        flags = (
-            [*flags, (word,)]
-            if word.startswith("--") or not flags
-            else [*flags[:-1], (*flags[-1], word)]
-        )
-    return tuple(word for flag in flags if flag[0] not in NOT_SHAPES for word in flag)
+        if word.startswith("--"):
+            counts = word not in NOT_SHAPES
+        if counts:
+            kept.append(word)
+    return tuple(kept)
 
 
 NOT_SHAPES = (
@@ -81,23 +79,6 @@ NOT_SHAPES = (
 the same shapes."""
 
 
-def _eplb(engine: Engine) -> tuple[str, ...]:
-    if engine.eplb is None:
-        return ()
-    config = engine.eplb.model_dump(exclude_none=True)
-    return ("--enable-eplb", "--eplb-config", json.dumps(config, separators=(",", ":")))
-
-
-def _dbo(engine: Engine) -> tuple[str, ...]:
-    if engine.dbo is None:
-        return ()
-    return (
-        "--enable-dbo",
-        *("--dbo-decode-token-threshold", str(engine.dbo.decode_token_threshold)),
-        *("--dbo-prefill-token-threshold", str(engine.dbo.prefill_token_threshold)),
-    )
-
-
 def distributed_timeouts(group: Group, ready_s: float) -> tuple[str, ...]:
     """How long a rank waits for the others, which may still load: as long as the whole start may
     take.
@@ -105,13 +86,10 @@ def distributed_timeouts(group: Group, ready_s: float) -> tuple[str, ...]:
     Never shorter than vLLM's own, and left to it in an engine of one rank, or where the recipe says
     it.
     """
-    said = {name.replace("_", "-") for name in group.spec.args}
-    longer = {
-        name: round(ready_s)
-        for name, least in DISTRIBUTED_S.items()
-        if ready_s > least and name not in said
-    }
-    return render_flags(longer) if group.size > 1 else ()
+    if group.size == 1:
+        return ()
+    longer = {name: round(ready_s) for name, least in DISTRIBUTED_S.items() if ready_s > least}
+    return render_flags({name: s for name, s in longer.items() if name not in group.spec.args})
 
 
 DISTRIBUTED_S = {"distributed-timeout-seconds": 600, "cpu-distributed-timeout-seconds": 1800}

@@ -27,7 +27,7 @@ from dsr1.launcher.plan.environment import (
     identity_variables,
     worker_variables,
 )
-from dsr1.launcher.recipe.models import Runtime
+from dsr1.launcher.recipe.parts import Runtime
 
 
 def all_processes(context: PlanContext) -> Iterator[Process]:

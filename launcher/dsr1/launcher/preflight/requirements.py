@@ -39,7 +39,7 @@ def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
         shares=()
         if simulated
         else tuple(make_engine_shape(group, plan) for group in topology.groups),
-        weights=reads_weights(recipe),
+        weights=recipe.reads_weights,
         etcd=_own_etcd(recipe, hosts),
         packages=required.packages,
         pins=required.pins,
@@ -94,14 +94,6 @@ def _own_etcd(recipe: Recipe, hosts: Sequence[Host]) -> tuple[str, ...]:
     """The user's own, where there is something to discover on other machines."""
     several = len({host.address for host in hosts}) > 1
     return tuple(recipe.etcd.endpoints) if several and recipe.traits.has_discovery else ()
-
-
-def reads_weights(recipe: Recipe) -> bool:
-    formats = {
-        engine.args.get("load-format", engine.args.get("load_format"))
-        for engine in recipe.engines.values()
-    }
-    return not recipe.traits.simulated and formats != {"dummy"}
 
 
 def count_gpus(topology: Topology) -> Counter[str]:

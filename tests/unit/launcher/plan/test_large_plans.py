@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -45,9 +46,7 @@ def instructions(work: Callable[[], object]) -> int:
 
 def growth(recipe: Recipe, few: int, many: int) -> float:
     """Of the work, beside that of the hosts: 1 where both grow alike."""
-    counts = [
-        instructions(lambda n=n: make_plan(recipe, HOSTS[:n], "r", "/r")) for n in (few, many)
-    ]
+    counts = [instructions(partial(make_plan, recipe, HOSTS[:n], "r", "/r")) for n in (few, many)]
     return counts[1] / counts[0] / (many / few)
 
 

@@ -14,6 +14,7 @@ from dsr1.launcher.importing.vllm.configs import modern_attention, modernised, u
 from dsr1.launcher.importing.vllm.draft import Draft
 from dsr1.launcher.importing.vllm.numbers import parse_count, parse_number, parse_switch
 from dsr1.launcher.recipe.engine import CONNECTORS, Eplb
+from dsr1.launcher.recipe.flag_table import BY_NAME, RECIPE_FLAGS
 
 _PLACING = (
     "tensor-parallel-size",
@@ -41,7 +42,7 @@ def take_flag(draft: Draft, flag: Flag, known: Known) -> bool:
     elif flag.name in RETIRED:
         retire(draft, flag, RETIRED[flag.name])
     elif flag.name in known.kinds:
-        _HANDLERS.get(flag.name, _argument)(draft, flag)
+        HANDLERS.get(flag.name, _argument)(draft, flag)
     else:
         return False
     return True
@@ -122,14 +123,14 @@ def _count(draft: Draft, flag: Flag) -> None:
     elif count is None:
         draft.refuse(flag, "a whole number above 0 is wanted")
     else:
-        draft.put(flag.name.replace("-", "_"), count, *flag.places)
+        draft.put(BY_NAME[flag.name].key, count, *flag.places)
 
 
 def _number(draft: Draft, flag: Flag) -> None:
     number = parse_number(flag.text)
     if number is None or not 0 < number <= 1:
         draft.refuse(flag, "a part of 1 is wanted, as 0.9")
-    draft.put(flag.name.replace("-", "_"), number, *flag.places)
+    draft.put(BY_NAME[flag.name].key, number, *flag.places)
 
 
 def _is_on(draft: Draft, flag: Flag) -> bool:
@@ -139,12 +140,8 @@ def _is_on(draft: Draft, flag: Flag) -> bool:
     return value and not flag.off
 
 
-def _expert_parallel(draft: Draft, flag: Flag) -> None:
-    draft.put("expert_parallel", _is_on(draft, flag), *flag.places)
-
-
-def _enforce_eager(draft: Draft, flag: Flag) -> None:
-    draft.put("enforce_eager", _is_on(draft, flag), *flag.places)
+def _switch(draft: Draft, flag: Flag) -> None:
+    draft.put(BY_NAME[flag.name].key, _is_on(draft, flag), *flag.places)
 
 
 def _all2all(draft: Draft, flag: Flag) -> None:
@@ -163,14 +160,12 @@ def _text(draft: Draft, flag: Flag) -> str:
     return flag.text
 
 
-def _layout(layout: str) -> Callable[[Draft, Flag], None]:
-    def take(draft: Draft, flag: Flag) -> None:
-        if layout == "per_gpu" or (parse_switch(flag.text) and not flag.off):
-            draft.put("layout", layout, *flag.places)
-        else:
-            draft.ledger.leave(f"--{flag.name} is off, as it is without the flag", *flag.places)
-
-    return take
+def _layout(draft: Draft, flag: Flag) -> None:
+    layout = BY_NAME[flag.name].choice
+    if layout == "per_gpu" or (parse_switch(flag.text) and not flag.off):
+        draft.put("layout", layout, *flag.places)
+    else:
+        draft.ledger.leave(f"--{flag.name} is off, as it is without the flag", *flag.places)
 
 
 def _size(draft: Draft, flag: Flag) -> None:
@@ -278,7 +273,7 @@ def _attention(draft: Draft, flag: Flag) -> None:
 
 
 def _word(draft: Draft, flag: Flag) -> None:
-    draft.put(flag.name.replace("-", "_"), _text(draft, flag), *flag.places)
+    draft.put(BY_NAME[flag.name].key, _text(draft, flag), *flag.places)
 
 
 def _argument(draft: Draft, flag: Flag) -> None:
@@ -295,28 +290,25 @@ def argument_value(flag: Flag) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-_HANDLERS: Mapping[str, Callable[[Draft, Flag], None]] = {
-    **dict.fromkeys(
-        ("max-model-len", "max-num-seqs", "max-num-batched-tokens", "tensor-parallel-size"), _count
-    ),
-    **dict.fromkeys(
-        ("data-parallel-size", "data-parallel-size-local", "pipeline-parallel-size"), _size
-    ),
+_BY_KIND: Mapping[str, Callable[[Draft, Flag], None]] = {
+    "count": _count,
+    "fraction": _number,
+    "switch": _switch,
+    "text": _word,
+    "rank count": _size,
+    "layout": _layout,
+}
+HANDLERS: Mapping[str, Callable[[Draft, Flag], None]] = {
+    **{row.name: _BY_KIND[row.kind] for row in RECIPE_FLAGS if row.kind in _BY_KIND},
     **dict.fromkeys(("enable-eplb", "eplb-config"), _eplb),
     **dict.fromkeys(
         ("enable-dbo", "dbo-decode-token-threshold", "dbo-prefill-token-threshold"), _dbo
     ),
-    **dict.fromkeys(("data-parallel-rank", "data-parallel-external-lb"), _layout("per_gpu")),
-    "data-parallel-hybrid-lb": _layout("per_node"),
-    "headless": _layout("headless"),
-    "gpu-memory-utilization": _number,
-    "enable-expert-parallel": _expert_parallel,
-    "enforce-eager": _enforce_eager,
     "all2all-backend": _all2all,
-    "moe-backend": _word,
-    "disaggregation-mode": _role,
-    "kv-transfer-config": _kv_transfer,
-    "kv-events-config": _kv_events,
-    "compilation-config": _compilation,
     "attention-config": _attention,
+    "compilation-config": _compilation,
+    "disaggregation-mode": _role,
+    "kv-events-config": _kv_events,
+    "kv-transfer-config": _kv_transfer,
+    "pipeline-parallel-size": _size,
 }
