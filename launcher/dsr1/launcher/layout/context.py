@@ -3,8 +3,8 @@ and what a stack makes of that. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dsr1.env.hcas import HcaChoice
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.protocol.process import PhaseRule, Variable
@@ -12,6 +12,9 @@ from dsr1.launcher.layout.ports import PortPlan
 from dsr1.launcher.layout.slots import FrontendSlot, WorkerSlot
 from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.recipe.models import Recipe
+
+if TYPE_CHECKING:
+    from dsr1.env.hcas import HcaChoice
 
 Argv = tuple[str, ...]
 
@@ -30,7 +33,7 @@ class PlanContext:
     ports: PortPlan
     frontends: Mapping[str, FrontendSlot]
     facts: Mapping[str, Facts]
-    adapters: Mapping[str, HcaChoice]
+    adapters: Mapping[str, "HcaChoice"]
 
     @property
     def is_secured(self) -> bool:

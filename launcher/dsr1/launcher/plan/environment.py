@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
-from dsr1.env.ibgda import WITH_NVSHMEM, doorbell
 from dsr1.env.node import control_plane, queue_depth, visible_devices
-from dsr1.env.rdma import RdmaUses, rdma_variables
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import Variable
@@ -141,25 +139,11 @@ def _port_variables(context: PlanContext, slot: WorkerSlot) -> Iterator[Variable
 def _adapter_variables(
     context: PlanContext, slot: WorkerSlot, devices: tuple[int, ...]
 ) -> tuple[Variable, ...]:
-    group, host = slot.group, slot.node.host.name
-    choice = context.adapters.get(host)
-    if choice is None:
+    if slot.node.host.name not in context.adapters:
         return ()
-    deepep = group.spec.all2all_backend in WITH_NVSHMEM
-    uses = RdmaUses(deepep, _has_nixl(group), devices, one_worker=slot.rank is not None)
-    return (
-        *rdma_variables(choice, uses),
-        *(doorbell(context.facts[host]) if deepep else ()),
-    )
+    from dsr1.launcher.plan.from_facts import adapter_variables
 
-
-def _has_nixl(group: Group) -> bool:
-    """KV cache travels by it, and vLLM takes it to move experts where it is installed."""
-    return (
-        transfers_kv(group)
-        or group.spec.all2all_backend == "nixl_ep"
-        or group.spec.eplb is not None
-    )
+    return adapter_variables(context, slot, devices)
 
 
 def host_cache(context: PlanContext, group: Group, host: Host) -> tuple[HostCache, ...]:

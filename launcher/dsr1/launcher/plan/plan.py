@@ -4,6 +4,7 @@ what runs."""
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dsr1.env.caches import HostCache
 from dsr1.hosts.inventory.host import Host
@@ -12,16 +13,17 @@ from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.launcher.commands.dynamo import namespace_of
 from dsr1.launcher.commands.etcd import GATEWAY
 from dsr1.launcher.commands.stacks import stack_of
-from dsr1.launcher.layout.adapters import adapter_notes, choose_adapters
 from dsr1.launcher.layout.context import PlanContext
 from dsr1.launcher.layout.ports import make_ports, uses_kvbm
 from dsr1.launcher.layout.slots import FrontendSlot, frontend_slots, listen_address
-from dsr1.launcher.layout.topology import Group, make_topology
+from dsr1.launcher.layout.topology import Group, Topology, make_topology
 from dsr1.launcher.plan.environment import SYSTEM_PORT, host_cache, overruled_notes
-from dsr1.launcher.plan.model_loading import loading_notes
 from dsr1.launcher.plan.processes import all_processes
 from dsr1.launcher.plan.runtime_knowledge import drop_unknown, runtime_answers
 from dsr1.launcher.recipe.models import Recipe
+
+if TYPE_CHECKING:
+    from dsr1.env.hcas import HcaChoice
 
 NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 PREVIEW_RUN_ID = "0" * 32
@@ -148,8 +150,18 @@ def _make_context(
         ports=ports,
         frontends=frontend_slots(recipe, topology, ports.replicas),
         facts=facts,
-        adapters=choose_adapters(recipe, topology, facts),
+        adapters=_choose_adapters(recipe, topology, facts),
     )
+
+
+def _choose_adapters(
+    recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]
+) -> dict[str, "HcaChoice"]:
+    if not facts:
+        return {}
+    from dsr1.launcher.layout.adapters import choose_adapters
+
+    return choose_adapters(recipe, topology, facts)
 
 
 def _service(context: PlanContext, processes: tuple[Process, ...]) -> ServiceTarget:
@@ -209,8 +221,7 @@ def _caches(context: PlanContext) -> Iterator[HostCache]:
 def _notes(context: PlanContext) -> Iterator[str]:
     for group in context.topology.groups:
         yield from _engine_notes(group)
-    simulated = context.recipe.traits.simulated
-    if simulated:
+    if context.recipe.traits.simulated:
         yield f"stack {context.recipe.stack}: the engines are simulated, everything else is real"
     silent = [host.name for host in context.topology.hosts if host.name not in context.facts]
     if silent:
@@ -218,11 +229,14 @@ def _notes(context: PlanContext) -> Iterator[str]:
             f"{', '.join(silent)}: planned without facts; what follows from their adapters is"
             " left out"
         )
-    yield from adapter_notes(context.adapters)
+    if not context.facts:
+        yield from overruled_notes(context)
+        return
+    from dsr1.launcher.plan.from_facts import notes_on_adapters, notes_on_loading
+
+    yield from notes_on_adapters(context)
     yield from overruled_notes(context)
-    if not simulated:
-        answers = runtime_answers(context.facts).values()
-        yield from loading_notes(context.recipe.engines, context.facts, answers)
+    yield from notes_on_loading(context)
 
 
 def _engine_notes(group: Group) -> Iterator[str]:
