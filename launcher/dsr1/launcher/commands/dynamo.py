@@ -43,8 +43,7 @@ def frontend_command(context: PlanContext, frontend: FrontendSlot) -> Argv:
 
 
 def _router_arguments(context: PlanContext) -> Argv:
-    """A router that nobody tells what is cached must guess it; several routers tell each other what
-    they sent."""
+    """A router without KV events must guess what is cached; several routers sync what they sent."""
     frontend = context.recipe.frontend
     if frontend.router_mode != "kv":
         return ()

@@ -22,7 +22,7 @@ def model_arguments(model: Model) -> tuple[str, ...]:
 
 
 def worker_arguments(context: PlanContext, slot: WorkerSlot) -> tuple[str, ...]:
-    """All but the model's: where it stands in its engine, and what the recipe asks of that."""
+    """All but the model's: its place in the engine, and what the recipe asks of that."""
     group = slot.group
     ports = context.ports.engines[group.name]
     return (
@@ -97,18 +97,18 @@ DISTRIBUTED_S = {"distributed-timeout-seconds": 600, "cpu-distributed-timeout-se
 
 
 def parallel_arguments(slot: WorkerSlot, ports: EnginePorts) -> tuple[str, ...]:
-    """Where in the engine a process stands."""
+    """Which part of the engine a process is."""
     group, node = slot.group, slot.node
     if group.size == 1:
         return ()
     size = ("--data-parallel-size", str(group.size))
     address = ("--data-parallel-address", group.leader.host.address)
-    meeting = (*address, "--data-parallel-rpc-port", str(ports.rpc))
+    rendezvous = (*address, "--data-parallel-rpc-port", str(ports.rpc))
     if slot.rank is not None:
-        return (*size, "--data-parallel-rank", str(slot.rank), *meeting)
+        return (*size, "--data-parallel-rank", str(slot.rank), *rendezvous)
     if len(group.nodes) == 1:
-        return (*size, *_local(node), *meeting)
-    return (*size, *_LAYOUTS[group.layout](node), *meeting)
+        return (*size, *_local(node), *rendezvous)
+    return (*size, *_LAYOUTS[group.layout](node), *rendezvous)
 
 
 def _per_node(node: Node) -> tuple[str, ...]:

@@ -70,7 +70,8 @@ def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
 
 
 def system_port(ports: EnginePorts, index: int) -> int:
-    """Where a worker of Dynamo's tells its health and metrics; `index` among those of a machine."""
+    """Where a worker of Dynamo's serves its health and metrics; `index` among those of a
+    machine."""
     return ports.system + index
 
 

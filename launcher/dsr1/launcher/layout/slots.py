@@ -77,7 +77,8 @@ def worker_slots(group: Group) -> Iterator[WorkerSlot]:
 
 
 def listen_address(recipe: Recipe, topology: Topology) -> str:
-    """Where clients connect: the recipe's word, or the first host's control address alone."""
+    """Where clients connect: the recipe's `frontend.host`, or the first host's control address
+    alone."""
     return recipe.frontend.host or topology.hosts[0].address
 
 

@@ -105,12 +105,12 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
 
     Simulated engines take a host without GPUs for one that has eight.
     """
-    _refuse_doubles(hosts)
+    _refuse_repeated(hosts)
     if recipe.traits.simulated:
         hosts = [replace(host, gpus=host.gpus or GPUS_PER_NODE) for host in hosts]
-    placing = _Placing(recipe, tuple(hosts))
+    placement = _Placement(recipe, tuple(hosts))
     fixed_first = sorted(recipe.engines.items(), key=lambda item: item[1].nodes == "all")
-    placed = {name: placing.place_all(name, engine) for name, engine in fixed_first}
+    placed = {name: placement.place_all(name, engine) for name, engine in fixed_first}
     groups = tuple(group for name in recipe.engines for group in placed[name])
     for group in groups:
         _refuse_uneven_experts(group, recipe.model.routed_experts)
@@ -132,13 +132,13 @@ def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
     fit = " or ".join(str(number) for number in (above - ranks, above) if number >= 0)
     raise InputError(
         f"{key}.num_redundant_experts: {experts} experts and {redundant} redundant ones can't be"
-        f" dealt evenly to {ranks} ranks; {fit} can"
+        f" divided evenly among {ranks} ranks; {fit} can"
     )
 
 
 def effective_layout(spec: Engine, nodes: int, local_size: int) -> str:
-    """vLLM turns hybrid load balancing with one local rank into external without a word; dsr1 says
-    what will run."""
+    """vLLM turns hybrid load balancing with one local rank into external without saying so; dsr1
+    says what will run."""
     return "per_gpu" if spec.layout == "per_node" and local_size == 1 and nodes > 1 else spec.layout
 
 
@@ -150,8 +150,8 @@ def local_size(name: str, engine: Engine, nodes: int, on_cpu: bool) -> int:
     size, rest = divmod(engine.data_parallel_size, nodes)
     if rest or size == 0:
         raise InputError(
-            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be dealt evenly"
-            f" to {nodes} hosts"
+            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be divided"
+            f" evenly among {nodes} hosts"
         )
     if engine.ranks_per_node not in (None, size):
         raise InputError(
@@ -168,15 +168,15 @@ def _refuse_wide_tp(name: str, engine: Engine) -> NoReturn:
     )
 
 
-def _refuse_doubles(hosts: Sequence[Host]) -> None:
-    doubles = [name for name, count in Counter(host.name for host in hosts).items() if count > 1]
-    if doubles:
-        raise InputError(f"hosts: {', '.join(doubles)} named more than once")
+def _refuse_repeated(hosts: Sequence[Host]) -> None:
+    repeated = [name for name, count in Counter(host.name for host in hosts).items() if count > 1]
+    if repeated:
+        raise InputError(f"hosts: {', '.join(repeated)} named more than once")
     if not hosts:
         raise InputError("hosts: none given")
 
 
-class _Placing:
+class _Placement:
     """Deals nodes to hosts and GPUs to nodes, emptiest host first, in the order of the hosts."""
 
     def __init__(self, recipe: Recipe, hosts: tuple[Host, ...]) -> None:
@@ -205,7 +205,7 @@ class _Placing:
             count, rest = divmod(len(free), engine.replicas)
             if rest:
                 raise InputError(
-                    f"engines.{name}.replicas: {len(free)} hosts can't be dealt evenly to"
+                    f"engines.{name}.replicas: {len(free)} hosts can't be divided evenly among"
                     f" {engine.replicas} replicas"
                 )
             return count or self._refuse(name, 1, 1)

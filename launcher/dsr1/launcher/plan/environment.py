@@ -28,7 +28,7 @@ RIVALS = {
     "UCX_NET_DEVICES": ("VLLM_GPU_NIC_PCIE_MAPPING",),
     "NVSHMEM_HCA_LIST": ("NVSHMEM_HCA_PE_MAPPING",),
 }
-"""Two ways to say one thing: where the recipe takes the other, ours would meddle with it."""
+"""Two variables for one setting: where the recipe sets the other, ours would interfere."""
 SYSTEM_PORT, RUN_ID = "DYN_SYSTEM_PORT", "DSR1_RUN_ID"
 
 

@@ -52,8 +52,9 @@ class ServiceTarget:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must
     list.
 
-    `namespace` is the run's own in Dynamo's discovery. `fronts` are the URLs of several frontends
-    behind that address. `registrations` is None where servers are vLLM's own, which list none.
+    `namespace` is the run's own in Dynamo's discovery. `frontend_urls` are the URLs of several
+    frontends behind that address. `registrations` is None where servers are vLLM's own, which list
+    none.
     """
 
     host: str
@@ -62,7 +63,7 @@ class ServiceTarget:
     registrations: int | None
     workers: tuple[RegisteredWorker, ...] = ()
     namespace: str = ""
-    fronts: tuple[str, ...] = ()
+    frontend_urls: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -70,7 +71,7 @@ class ServiceTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class RankPlace:
+class PlannedRank:
     """One DP rank: its engine, its number, its process."""
 
     engine: str
@@ -89,7 +90,7 @@ class Plan:
     recipe: str
     hosts: tuple[HostPlan, ...]
     service: ServiceTarget
-    ranks: tuple[RankPlace, ...]
+    ranks: tuple[PlannedRank, ...]
     notes: tuple[str, ...] = ()
     caches: tuple[HostCache, ...] = ()
 
@@ -123,7 +124,7 @@ def make_plan(
         hosts=tuple(_host_plans(context, processes)),
         service=_service(context, processes),
         ranks=tuple(
-            RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
+            PlannedRank(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
         ),
         notes=(*_notes(context), *unknown),
         caches=tuple(_caches(context)),
@@ -175,7 +176,7 @@ def _service(context: PlanContext, processes: tuple[Process, ...]) -> ServiceTar
         registrations=_registrations(context),
         workers=tuple(_registered_workers(context, processes)),
         namespace=namespace_of(context.run, context.run_id),
-        fronts=tuple(one.url for one in context.frontends.values()) if several else (),
+        frontend_urls=tuple(one.url for one in context.frontends.values()) if several else (),
     )
 
 

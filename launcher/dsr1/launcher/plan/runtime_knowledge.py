@@ -39,7 +39,7 @@ def runtime_answers(facts: Mapping[str, Facts]) -> dict[str, RuntimeAnswer]:
 
 
 def knows(answer: RuntimeAnswer, name: str) -> bool:
-    """vLLM tells all of its own variables; of Dynamo's only the retired are known to be none."""
+    """vLLM lists all of its own variables; of Dynamo's only the retired are known to be none."""
     if name.startswith("VLLM_"):
         return not answer.variables or name in answer.variables
     return name not in VARIABLES

@@ -12,7 +12,7 @@ _ARGS = "args"
 
 
 def with_flag_names(layer: Layer) -> Layer:
-    """InputError, with its place, for a flag that the layer gives twice."""
+    """InputError, with its location, for a flag that the layer gives twice."""
     for at, args in _arguments(layer.values):
         layer = _renamed(layer, at, args)
     return layer
@@ -34,13 +34,15 @@ def _renamed(layer: Layer, at: Keys, args: Mapping[str, Any]) -> Layer:
     try:
         flags = canonical_flags(args)
     except ValueError as error:
-        raise InputError(f"{layer.places.get(at, layer.source)}: {'.'.join(at)}: {error}") from None
+        raise InputError(
+            f"{layer.locations.get(at, layer.source)}: {'.'.join(at)}: {error}"
+        ) from None
     names = {(*at, key): (*at, canonical_flag(key, value)[0]) for key, value in args.items()}
-    places: dict[Keys, str] = {}
-    for keys, place in layer.places.items():
+    locations: dict[Keys, str] = {}
+    for keys, location in layer.locations.items():
         key, below = keys[: len(at) + 1], keys[len(at) + 1 :]
-        places[(*names.get(key, key), *below)] = place
-    return Layer(layer.source, replace_value(layer.values, at, flags), places)
+        locations[(*names.get(key, key), *below)] = location
+    return Layer(layer.source, replace_value(layer.values, at, flags), locations)
 
 
 def canonical_setting(keys: Keys, value: object, source: str) -> tuple[Keys, object]:

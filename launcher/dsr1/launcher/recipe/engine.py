@@ -1,5 +1,6 @@
-"""One engine of a recipe: its role and place, its parallelism, and the sizes that vLLM must accept
-together."""
+"""One engine of a recipe: its role and its hosts, its parallelism, and the sizes that vLLM must
+accept together.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -24,7 +25,7 @@ LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 MICROBATCHING = (*LOW_LATENCY, "deepep_high_throughput")
 DEFAULT_LOW_LATENCY_TOKENS = 256
 CONNECTORS = {"nixl": "NixlConnector", "lmcache": "LMCacheConnectorV1", "kvbm": "DynamoConnector"}
-"""A recipe's words for them, and vLLM's."""
+"""A recipe's names for them, and vLLM's."""
 QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
@@ -54,8 +55,8 @@ class Engine(RecipePart):
     each on its own.
 
     `kv_transfer` moves KV caches: nixl, lmcache, kvbm, or vLLM's own --kv-transfer-config as a
-    mapping. Engines with role prefill or decode use nixl unless told otherwise. `kv_events` tells a
-    KV-aware router what is cached.
+    mapping. Engines with role prefill or decode use nixl unless it says otherwise. `kv_events`
+    publishes what is cached, for a KV-aware router.
     """
 
     role: Literal["aggregated", "prefill", "decode"] = "aggregated"
@@ -90,7 +91,7 @@ class Engine(RecipePart):
 
     @property
     def overrides(self) -> Mapping[str, Any]:
-        """What stands in the place of the model's config.json: vLLM's --hf-overrides as a
+        """What replaces values of the model's config.json: vLLM's --hf-overrides as a
         mapping."""
         own = joined_argument(self.args, OVERRIDES)
         return own if isinstance(own, dict) else {}
@@ -108,12 +109,10 @@ class Engine(RecipePart):
     @property
     def least_ranks(self) -> int:
         """Of all replicas, as far as the recipe says it."""
-        said = self.least_nodes * (self.ranks_per_node or 1)
-        return (
-            said
-            if self.data_parallel_size == "all"
-            else max(said, self.replicas * self.data_parallel_size)
-        )
+        ranks = self.least_nodes * (self.ranks_per_node or 1)
+        if self.data_parallel_size == "all":
+            return ranks
+        return max(ranks, self.replicas * self.data_parallel_size)
 
     @property
     def is_one_rank(self) -> bool:
@@ -130,7 +129,7 @@ class Engine(RecipePart):
 
     @property
     def connector(self) -> str | dict[str, Any] | None:
-        """How KV caches move: the recipe's word; NIXL where prefill and decode are apart."""
+        """How KV caches move: as the recipe says; NIXL where prefill and decode are apart."""
         return self.kv_transfer or (None if self.role == "aggregated" else "nixl")
 
     @property
@@ -185,8 +184,8 @@ def _eplb_has_experts(engine: Engine) -> str:
 def _dbo_has_backend(engine: Engine) -> str:
     if engine.dbo is None or engine.all2all_backend in MICROBATCHING:
         return ""
-    seen = engine.all2all_backend or "vLLM's default"
-    return f"dbo needs all2all_backend {', '.join(MICROBATCHING)}; it is {seen}"
+    backend = engine.all2all_backend or "vLLM's default"
+    return f"dbo needs all2all_backend {', '.join(MICROBATCHING)}; it is {backend}"
 
 
 def _connector_named(engine: Engine) -> str:

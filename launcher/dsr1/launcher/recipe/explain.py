@@ -1,5 +1,6 @@
-"""What is wrong with a recipe's values, in words: where each stands, what it is and what is wanted.
-Pure."""
+"""What is wrong with a recipe's values, in words: where each was written, what it is and what is
+allowed. Pure.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -7,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from dsr1.launcher.recipe.layers import Layer, place_of
+from dsr1.launcher.recipe.layers import Layer, location_of
 from dsr1.launcher.recipe.models import Recipe
 
 LAYER_KEYS = ("extends", "profile", "profiles")
@@ -21,7 +22,7 @@ def explain_errors(error: ValidationError, tree: Layer) -> Iterator[str]:
         found.setdefault(keys, []).append(item)
     for keys, items in found.items():
         message = ": ".join(filter(None, (".".join(keys), _reasons(items, keys))))
-        yield f"{place_of(tree, keys or _first_key(message))}: {message}"
+        yield f"{location_of(tree, keys or _first_key(message))}: {message}"
 
 
 def _reasons(items: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> str:

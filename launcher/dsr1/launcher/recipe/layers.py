@@ -12,29 +12,31 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Plain values and, for the keys on the way to each of them, where they stand:
+    """Plain values and, for the keys on the way to each of them, where they were written:
     `recipe.yaml:12`."""
 
     source: str
     values: Mapping[str, Any]
-    places: Mapping[Keys, str]
+    locations: Mapping[Keys, str]
 
 
 def layer_part(layer: Layer, keys: Keys, label: str) -> Layer:
-    """What stands below these keys, as a layer of its own. Raises InputError when that is no
+    """What is below these keys, as a layer of its own. Raises InputError when that is no
     mapping."""
     values: Any = layer.values
     for key in keys:
         values = values[key]
     if not isinstance(values, Mapping):
         raise InputError(
-            f"{layer.places[keys]}: {'.'.join(keys)}: is {values!r}, a mapping is wanted"
+            f"{layer.locations[keys]}: {'.'.join(keys)}: is {values!r}; it must be a mapping"
         )
     depth = len(keys)
     below = {
-        at[depth:]: f"{place} ({label})" for at, place in layer.places.items() if at[:depth] == keys
+        at[depth:]: f"{location} ({label})"
+        for at, location in layer.locations.items()
+        if at[:depth] == keys
     }
-    return Layer(layer.source, values, {at: place for at, place in below.items() if at})
+    return Layer(layer.source, values, {at: location for at, location in below.items() if at})
 
 
 def without_key(layer: Layer, *names: str) -> Layer:
@@ -42,7 +44,7 @@ def without_key(layer: Layer, *names: str) -> Layer:
     return Layer(
         layer.source,
         values,
-        {at: place for at, place in layer.places.items() if at[0] not in names},
+        {at: location for at, location in layer.locations.items() if at[0] not in names},
     )
 
 
@@ -50,18 +52,18 @@ def merge_layers(*layers: Layer) -> Layer:
     """Later ones win. Mappings are merged key by key, everything else is replaced; null takes out
     what was there."""
     merged: dict[str, Any] = {}
-    places: dict[Keys, str] = {}
+    locations: dict[Keys, str] = {}
     for layer in layers:
-        _merge(merged, layer.values, (), places, layer.places)
-    return Layer(layers[-1].source, merged, places)
+        _merge(merged, layer.values, (), locations, layer.locations)
+    return Layer(layers[-1].source, merged, locations)
 
 
-def assign(layer: Layer, keys: Keys, value: object, place: str) -> Layer:
-    """With this value in the place of whatever is there. Raises InputError where a key on the way
+def assign(layer: Layer, keys: Keys, value: object, location: str) -> Layer:
+    """With this value instead of whatever is there. Raises InputError where a key on the way
     has none below it."""
-    values = _replaced(layer.values, keys, value, place)
-    kept = {at: found for at, found in layer.places.items() if at[: len(keys)] != keys}
-    return Layer(layer.source, values, {**kept, **dict.fromkeys(_paths(value, keys), place)})
+    values = _replaced(layer.values, keys, value, location)
+    kept = {at: found for at, found in layer.locations.items() if at[: len(keys)] != keys}
+    return Layer(layer.source, values, {**kept, **dict.fromkeys(_paths(value, keys), location)})
 
 
 def replace_value(values: Mapping[str, Any], keys: Keys, value: object) -> dict[str, Any]:
@@ -69,14 +71,16 @@ def replace_value(values: Mapping[str, Any], keys: Keys, value: object) -> dict[
     return _replaced(values, keys, value, "")
 
 
-def place_of(layer: Layer, keys: Keys) -> str:
-    """Where a value stands, or the last key on the way to it that stands anywhere, or what is below
-    it; else the layer's name.
+def location_of(layer: Layer, keys: Keys) -> str:
+    """Where a value was written, or the last key on the way to it that was, or what is below it;
+    else the layer's name.
     """
     for depth in range(len(keys), 0, -1):
-        if keys[:depth] in layer.places:
-            return layer.places[keys[:depth]]
-    below = (place for at, place in layer.places.items() if keys and at[: len(keys)] == keys)
+        if keys[:depth] in layer.locations:
+            return layer.locations[keys[:depth]]
+    below = (
+        location for at, location in layer.locations.items() if keys and at[: len(keys)] == keys
+    )
     return next(below, layer.source)
 
 
@@ -84,28 +88,30 @@ def _merge(
     into: dict[str, Any],
     values: Mapping[str, Any],
     at: Keys,
-    places: dict[Keys, str],
+    locations: dict[Keys, str],
     new: Mapping[Keys, str],
 ) -> None:
     for key, value in values.items():
         keys = (*at, key)
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value, keys, places, new)
+            _merge(into[key], value, keys, locations, new)
         elif value is None and key in into:
-            _forget(places, keys)
+            _forget(locations, keys)
             del into[key]
             continue
         else:
-            _forget(places, keys)
+            _forget(locations, keys)
             into[key] = _copied(value)
-            places |= {found: place for found, place in new.items() if found[: len(keys)] == keys}
+            locations |= {
+                found: location for found, location in new.items() if found[: len(keys)] == keys
+            }
         if keys in new:
-            places[keys] = new[keys]
+            locations[keys] = new[keys]
 
 
-def _forget(places: dict[Keys, str], keys: Keys) -> None:
-    for found in [found for found in places if found[: len(keys)] == keys]:
-        del places[found]
+def _forget(locations: dict[Keys, str], keys: Keys) -> None:
+    for found in [found for found in locations if found[: len(keys)] == keys]:
+        del locations[found]
 
 
 def _copied(value: object) -> object:
@@ -116,14 +122,16 @@ def _copied(value: object) -> object:
     )
 
 
-def _replaced(values: Mapping[str, Any], keys: Keys, value: object, place: str) -> dict[str, Any]:
+def _replaced(
+    values: Mapping[str, Any], keys: Keys, value: object, location: str
+) -> dict[str, Any]:
     first, *rest = keys
     if not rest:
         return {**values, first: value}
     inner = values.get(first)
     if inner is not None and not isinstance(inner, Mapping):
-        raise InputError(f"{place}: {first!r} is {inner!r}, which has no keys below it")
-    return {**values, first: _replaced(inner or {}, tuple(rest), value, place)}
+        raise InputError(f"{location}: {first!r} is {inner!r}, which has no keys below it")
+    return {**values, first: _replaced(inner or {}, tuple(rest), value, location)}
 
 
 def _paths(value: object, at: Keys) -> list[Keys]:

@@ -14,8 +14,8 @@ from dsr1.launcher.recipe.layers import (
     Layer,
     assign,
     layer_part,
+    location_of,
     merge_layers,
-    place_of,
     without_key,
 )
 from dsr1.launcher.recipe.models import Recipe
@@ -136,7 +136,7 @@ def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer]
         offered[name] = merge_layers(offered[name], mine) if name in offered else mine
     chosen = _named(own, _PROFILE)
     if chosen:
-        where = f"{place_of(own, (_PROFILE,))}: {_PROFILE}"
+        where = f"{location_of(own, (_PROFILE,))}: {_PROFILE}"
         layers.append(_chosen_profile(chosen, offered, where, beside))
     return [*layers, without_key(own, *LAYER_KEYS)], offered
 
@@ -148,11 +148,11 @@ def _extended(
     base = _named(own, _EXTENDS)
     if not base:
         return [], {}
-    file, place = find_recipe(base, beside), f"{place_of(own, (_EXTENDS,))}: {_EXTENDS}"
+    file, location = find_recipe(base, beside), f"{location_of(own, (_EXTENDS,))}: {_EXTENDS}"
     if str(file) in seen:
-        raise InputError(f"{place}: {base} extends what extends it")
+        raise InputError(f"{location}: {base} extends what extends it")
     if len(seen) > _MOST_LAYERS:
-        raise InputError(f"{place}: {base} is more than {_MOST_LAYERS} recipes below the first")
+        raise InputError(f"{location}: {base} is more than {_MOST_LAYERS} recipes below the first")
     return _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
 
 
@@ -169,7 +169,7 @@ def _own_profiles(own: Layer) -> dict[str, Layer]:
 def _named(layer: Layer, key: str) -> str:
     value = layer.values.get(key)
     if value is not None and not isinstance(value, str):
-        raise InputError(f"{place_of(layer, (key,))}: {key}: is {value!r}, a name is wanted")
+        raise InputError(f"{location_of(layer, (key,))}: {key}: is {value!r}; it must be a name")
     return value or ""
 
 
@@ -193,7 +193,7 @@ def _only_changes(layer: Layer) -> Layer:
     for key in LAYER_KEYS:
         if key in layer.values:
             raise InputError(
-                f"{place_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change"
+                f"{location_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change"
             )
     return layer
 
@@ -203,7 +203,9 @@ def _changed(tree: Layer, change: str) -> Layer:
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError(
-            f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256"
+            f"--set {change}: must be KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256"
         )
-    place = f"--set {change}"
-    return assign(tree, *canonical_setting(keys, parse_value(value, keys, place), place), place)
+    location = f"--set {change}"
+    return assign(
+        tree, *canonical_setting(keys, parse_value(value, keys, location), location), location
+    )

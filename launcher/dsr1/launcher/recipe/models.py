@@ -77,13 +77,11 @@ class Recipe(RecipePart):
         return real and not self.traits.simulated
 
 
-def _hosts_are_dealt(recipe: Recipe) -> str:
-    greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
-    return (
-        f"engines {', '.join(greedy)} all take nodes: all; give a number to all but one"
-        if len(greedy) > 1
-        else ""
-    )
+def _one_engine_takes_all(recipe: Recipe) -> str:
+    names = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
+    if len(names) < 2:
+        return ""
+    return f"engines {', '.join(names)} all have nodes: all; give all but one a number"
 
 
 def _sizes_are_real(recipe: Recipe) -> str:
@@ -92,16 +90,13 @@ def _sizes_are_real(recipe: Recipe) -> str:
     ranks = sum(engine.least_ranks for engine in recipe.engines.values())
     if nodes > MOST_NODES:
         return f"engines: ask for {nodes} nodes in all; dsr1 places at most {MOST_NODES}"
-    return (
-        f"engines: ask for {ranks} ranks in all; dsr1 places at most {MOST_RANKS}"
-        if ranks > MOST_RANKS
-        else ""
-    )
+    if ranks > MOST_RANKS:
+        return f"engines: ask for {ranks} ranks in all; dsr1 places at most {MOST_RANKS}"
+    return ""
 
 
 def _stack_can(recipe: Recipe) -> str:
-    """vLLM's own servers move no KV caches between engines, and each engine has them without being
-    asked."""
+    """vLLM's own servers move no KV caches between engines, and every engine has one anyway."""
     if not recipe.traits.own_servers:
         return ""
     roles = [name for name, engine in recipe.engines.items() if engine.role != "aggregated"]
@@ -125,6 +120,12 @@ def _roles_complete(recipe: Recipe) -> str:
     )
 
 
+def _names_are_free(recipe: Recipe) -> str:
+    """Processes and their groups are found by name, and these are of every plan."""
+    taken = [name for name in ("etcd", "frontend", "gateway") if name in recipe.engines]
+    return f"engines.{taken[0]}: is the name of a process beside the engines" if taken else ""
+
+
 def _replicas_have_names(recipe: Recipe) -> str:
     """A replica's name is its engine's with -rN; no engine may be called so."""
     for name, engine in recipe.engines.items():
@@ -139,28 +140,27 @@ def _replicas_have_names(recipe: Recipe) -> str:
 
 
 def _queues_are_deep(recipe: Recipe) -> str:
-    """DeepEP's low-latency kernels assert that a queue holds two entries a token, and two more."""
     for name, engine in recipe.engines.items():
-        if (
-            engine.all2all_backend != "deepep_low_latency"
-            or not engine.token_budget
-            or engine.is_one_rank
-        ):
-            continue
-        needed, given = (
-            2 * (engine.token_budget + 1),
-            {**recipe.runtime.env, **engine.env}.get(QUEUE_DEPTH),
-        )
-        depth, seen = HIGHEST_QUEUE_DEPTH, f"an adapter's queue holds {HIGHEST_QUEUE_DEPTH}"
-        if given and given.isdecimal():
-            depth, seen = int(given), f"{QUEUE_DEPTH} is {given}"
-        if needed > depth:
-            asked = (
-                f"engines.{name}: {engine.token_budget} batched tokens need a DeepEP queue of"
-                f" {needed}"
-            )
-            return f"{asked}, and {seen}; max_num_batched_tokens may be {depth // 2 - 1}"
+        backend, tokens = engine.all2all_backend, engine.token_budget
+        if backend == "deepep_low_latency" and tokens and not engine.is_one_rank:
+            given = {**recipe.runtime.env, **engine.env}.get(QUEUE_DEPTH, "")
+            if problem := _shallow_queue(tokens, given):
+                return f"engines.{name}: {problem}"
     return ""
+
+
+def _shallow_queue(tokens: int, given: str) -> str:
+    """DeepEP's low-latency kernels assert that a queue holds two entries a token, and two more."""
+    needed = 2 * (tokens + 1)
+    depth, limit = HIGHEST_QUEUE_DEPTH, f"an adapter's queue holds {HIGHEST_QUEUE_DEPTH}"
+    if given.isdecimal():
+        depth, limit = int(given), f"{QUEUE_DEPTH} is {given}"
+    if needed <= depth:
+        return ""
+    return (
+        f"{tokens} batched tokens need a DeepEP queue of {needed}, and {limit};"
+        f" max_num_batched_tokens may be {depth // 2 - 1}"
+    )
 
 
 def _spares_are_hosts(recipe: Recipe) -> str:
@@ -175,9 +175,10 @@ def _spares_are_hosts(recipe: Recipe) -> str:
 
 _CHECKS = (
     _sizes_are_real,
-    _hosts_are_dealt,
+    _one_engine_takes_all,
     _stack_can,
     _roles_complete,
+    _names_are_free,
     _replicas_have_names,
     _queues_are_deep,
     _spares_are_hosts,

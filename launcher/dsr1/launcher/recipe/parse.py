@@ -67,7 +67,7 @@ def _compose(text: str, source: str, at: Keys = ()) -> yaml.Node | None:
     """The node tree with line numbers; refuses what YAML lets pass: aliases (they can explode) and
     double keys.
 
-    `at` are the keys that it stands below. Variables are text, as they are written: 010, 1.10 and
+    `at` are the keys that it is below. Variables are text, as they are written: 010, 1.10 and
     yes stay that.
     """
     try:
@@ -98,7 +98,7 @@ def _is_environment(keys: Keys) -> bool:
 
 
 def _refuse_odd_keys(node: yaml.Node | None, source: str) -> None:
-    """Keys that are no text, and those that stand twice."""
+    """Refuses keys that aren't text, and those that appear twice."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _refuse_odd_keys(item, source)
@@ -112,13 +112,13 @@ def _refuse_odd_keys(node: yaml.Node | None, source: str) -> None:
 
 
 def _refuse_odd_key(key: yaml.Node, seen: set[str], source: str) -> None:
-    place = f"{source}:{key.start_mark.line + 1}"
+    location = f"{source}:{key.start_mark.line + 1}"
     if not isinstance(key, yaml.ScalarNode):
-        raise InputError(f"{place}: a list or a mapping can't be a key")
+        raise InputError(f"{location}: a list or a mapping can't be a key")
     if key.tag != _TEXT:
-        raise InputError(f"{place}: key {key.value!r} is not text to YAML; put it in quotes")
+        raise InputError(f"{location}: key {key.value!r} is not text to YAML; put it in quotes")
     if key.value in seen:
-        raise InputError(f"{place}: key {key.value!r} stands twice")
+        raise InputError(f"{location}: key {key.value!r} appears twice")
 
 
 def _lines(node: yaml.Node | None, at: Keys) -> dict[Keys, int]:

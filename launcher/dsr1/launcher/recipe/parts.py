@@ -48,15 +48,11 @@ class Model(RecipePart):
     def routed_experts(self) -> int | None:
         return self.experts or (R1_EXPERTS if self.is_r1 or self._is_named("deepseek-v3") else None)
 
-    def _is_named(self, word: str) -> bool:
+    def _is_named(self, start: str) -> bool:
         """By its folder or its served name; the distilled ones are other models."""
-        names = [
-            name.rstrip("/").rsplit("/", 1)[-1].lower()
-            for name in (self.path, self.served_name or "")
-        ]
-        return any(name.startswith(word) for name in names) and not any(
-            "distill" in name for name in names
-        )
+        folder = self.path.rstrip("/").rsplit("/", 1)[-1]
+        names = [folder.lower(), (self.served_name or "").rsplit("/", 1)[-1].lower()]
+        return "distill" not in " ".join(names) and any(name.startswith(start) for name in names)
 
 
 class Runtime(RecipePart):

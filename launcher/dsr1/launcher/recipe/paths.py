@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.recipe.layers import Layer, assign, place_of
+from dsr1.launcher.recipe.layers import Layer, assign, location_of
 
 PATH_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
 _PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
@@ -23,16 +23,16 @@ def _value(tree: Layer, *keys: str) -> object:
 
 
 def with_paths(tree: Layer, keep_unset: bool) -> Layer:
-    """Expand ~ and $NAME in the keys that name a place on this site, and nowhere else."""
+    """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else."""
     for keys in _PATHS:
         value = _value(tree, *keys)
         if isinstance(value, str):
-            place = place_of(tree, keys)
-            tree = assign(tree, keys, _expanded(value, keys, place, keep_unset), place)
+            location = location_of(tree, keys)
+            tree = assign(tree, keys, _expanded(value, keys, location, keep_unset), location)
     return tree
 
 
-def _expanded(value: str, keys: tuple[str, str], place: str, keep_unset: bool) -> str:
+def _expanded(value: str, keys: tuple[str, str], location: str, keep_unset: bool) -> str:
     text = (
         str(Path(os.path.expandvars(value)).expanduser())
         if value.startswith("~")
@@ -45,21 +45,22 @@ def _expanded(value: str, keys: tuple[str, str], place: str, keep_unset: bool) -
         name = missing[1] or missing[2]
         option = f" or give {PATH_OPTIONS[keys]}" if keys in PATH_OPTIONS else ""
         raise InputError(
-            f"{place}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
+            f"{location}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
             f" it{option}"
         )
-    return str(Path(text).absolute()) if _is_place(text, keys[1]) else text
+    return str(Path(text).absolute()) if _is_path(text, keys[1]) else text
 
 
-def _is_place(text: str, key: str) -> bool:
+def _is_path(text: str, key: str) -> bool:
     """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or
     after a dot."""
     return text.startswith(".") or key == "venv" or (key == "path" and Path(text).is_dir())
 
 
 def with_experts(tree: Layer) -> Layer:
-    """The model's own word, where its folder is here. Whether the file is sound is for a check to
-    say."""
+    """What the model's config.json says, where its folder is here. Whether the file is sound is for
+    a check to say.
+    """
     file = Path(str(_value(tree, "model", "path") or ""), "config.json")
     try:
         if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:

@@ -84,7 +84,7 @@ def test_hosts_without_facts_are_named() -> None:
     plan = make_plan(load_recipe("dsr1-dep"), TWO, "r", "/run/r", {"a": {}})
     assert plan.notes[:2] == (
         "b: planned without facts; what follows from their adapters is left out",
-        "a: no adapters are set: its facts tell of no adapters",
+        "a: no adapters are set: its facts list no adapters",
     )
 
 
@@ -97,7 +97,7 @@ def test_users_value_wins_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("engines", "more", "wanted"),
     [
-        ("main: {data_parallel_size: 3}", "", "3 can't be dealt evenly to 2 hosts"),
+        ("main: {data_parallel_size: 3}", "", "3 can't be divided evenly among 2 hosts"),
         ("main: {nodes: 3}", "", "wants 3 hosts"),
         ("main: {nodes: 1, ranks_per_node: 9}", "", "9 free GPUs each"),
         ("main: {}", "ports: {base: 32760}", "ephemeral"),
@@ -119,7 +119,7 @@ def test_vllms_servers_stand_behind_one_address() -> None:
     assert argv(plan, "gateway").endswith(
         "--endpoints 10.0.0.1:20002,10.0.0.2:20003 --retry-delay 1s"
     )
-    assert plan.service.fronts == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
+    assert plan.service.frontend_urls == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
     assert (plan.service.url, plan.service.registrations) == ("http://10.0.0.1:8000", None)
     assert [(w.process, w.ranks, w.url) for w in plan.service.workers] == [
         ("main-r0-0", (0, 1), "http://10.0.0.1:20002"),
