@@ -60,7 +60,10 @@ def test_replicas_and_frontends_behind_one_address(
     run = newest()
     assert fronts(run.plan()) == ["frontend-0", "frontend-1", "gateway"]
     assert dsr1("smoke", "m").returncode == 0
-    told = [httpx.get(f"{url}/metrics", trust_env=False).text for url in run.plan().service.fronts]
+    told = [
+        httpx.get(f"{url}/metrics", trust_env=False).text
+        for url in run.plan().service.frontend_urls
+    ]
     assert all("/v1/chat/completions" in text or "chat_completions" in text for text in told)
     os.kill(pid_of(run, "gateway"), signal.SIGKILL)
     until(lambda: run.state().ended)

@@ -91,8 +91,7 @@ def _job_name(name: str) -> str:
 
 
 def _default_gpus(recipe: Recipe) -> int | None:
-    simulated = recipe.runtime.device == "cpu" or recipe.stack == "mocker"
-    return None if simulated or recipe.slurm.gres else GPUS_PER_NODE
+    return GPUS_PER_NODE if recipe.uses_gpus and not recipe.slurm.gres else None
 
 
 def needed_hosts(recipe: Recipe) -> int:

@@ -1,5 +1,6 @@
 """The `dsr1` command: its verbs, and errors to exit codes."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -96,6 +97,7 @@ def debug_first(words: Sequence[str]) -> list[str]:
 def main() -> None:
     """Run one verb. A traceback is shown for a bug, or for anything with --debug."""
     os.umask(0o077)  # what dsr1 writes is its user's alone
+    gc.set_threshold(50_000, 10, 10)  # a verb's imports make many objects, and no garbage
     words = debug_first(sys.argv[1:])
     try:
         app(words)

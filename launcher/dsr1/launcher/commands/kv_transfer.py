@@ -1,5 +1,5 @@
-"""KV caches: how they move between engines and who is told of them, as vLLM's own JSON arguments.
-Pure.
+"""KV caches: how they move between engines and how a router learns of them, as vLLM's own JSON
+arguments. Pure.
 
 vLLM adds the global DP index to the port of the KV events and to the NIXL side channel's: every
 rank of an engine is given the same base.

@@ -15,8 +15,9 @@ PHASES = (
     "registering",
     "ready",
 )
-"""In order. `starting` is a process without a log line yet; `ready` is the supervisor's word, not a
-log's."""
+"""In order. `starting` is a process without a log line yet; `ready` is said by the supervisor, not
+by a log.
+"""
 
 # `(EngineCore_DP1 pid=..)`, `(Worker_DP1_EP1 pid=..)`, `(Worker_DP1_TP0_EP2 pid=..)`; others tell
 # no DP rank.

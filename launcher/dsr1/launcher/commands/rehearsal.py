@@ -6,7 +6,7 @@ id aren't needed either: the simulator reads a config.json and a tokenizer, and 
 ones (R1's dimensions, a token for each byte).
 """
 
-from dsr1.launcher.commands.stacks import STAND_IN
+from dsr1.launcher.commands.mocker import STAND_IN
 from dsr1.launcher.recipe.models import Recipe
 
 
@@ -24,4 +24,4 @@ def rehearse(recipe: Recipe) -> Recipe:
 
 
 def needs_stand_in(recipe: Recipe) -> bool:
-    return recipe.stack == "mocker" and recipe.model.path == STAND_IN
+    return recipe.traits.simulated and recipe.model.path == STAND_IN

@@ -1,150 +1,43 @@
-"""vLLM's own arguments: the same for every rank of an engine, but for those that place a rank.
-Pure.
+"""The stack vllm: vLLM alone, each engine with API servers of its own. Pure."""
 
-vLLM hashes the configuration of all DP ranks and compares it at the handshake, so only the
-placement may differ.
-"""
-
-import json
-
-from dsr1.launcher.commands.kv_transfer import kv_arguments
-from dsr1.launcher.layout.ports import EnginePorts
-from dsr1.launcher.layout.topology import Group, Node
-from dsr1.launcher.recipe.engine import Engine
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.process import Variable
+from dsr1.launcher.commands.phases import VLLM_PHASES
+from dsr1.launcher.commands.vllm_arguments import worker_arguments
+from dsr1.launcher.layout.context import Argv, PlanContext, Stack, all_behind_leader
+from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.recipe.flags import render_flags
-from dsr1.launcher.recipe.models import Model
 
 
-def model_arguments(model: Model) -> tuple[str, ...]:
-    return ("--model", model.path, "--served-model-name", model.name)
+def _worker_command(context: PlanContext, slot: WorkerSlot) -> Argv:
+    model = context.recipe.model
+    return (
+        *(context.recipe.runtime.interpreter, "-m", "vllm.entrypoints.cli.main"),
+        *("serve", model.path, "--served-model-name", model.name),
+        *_server_arguments(context, slot),
+        *worker_arguments(context, slot),
+    )
 
 
-def engine_arguments(engine: Engine, ports: EnginePorts) -> tuple[str, ...]:
-    """What the recipe asks of an engine, in today's spelling."""
-    return (*_own_keys(engine), *kv_arguments(engine, ports), *render_flags(engine.args))
+def _server_arguments(context: PlanContext, slot: WorkerSlot) -> Argv:
+    server = context.server_of(slot)
+    if server is None:
+        return ()
+    listen = ("--host", server.address, "--port", str(server.port))
+    return (*listen, *render_flags(context.recipe.frontend.args))
 
 
-def _own_keys(engine: Engine) -> tuple[str, ...]:
-    """The budget of the low-latency backends is always said: vLLM 0.31 would take thousands of
-    tokens."""
-    known: dict[str, object] = {
-        "tensor-parallel-size": (
-            engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None
-        ),
-        "enable-expert-parallel": engine.expert_parallel or None,
-        "all2all-backend": engine.all2all_backend,
-        "moe-backend": engine.moe_backend,
-        "max-model-len": engine.max_model_len,
-        "max-num-seqs": engine.max_num_seqs,
-        "max-num-batched-tokens": engine.token_budget,
-        "gpu-memory-utilization": engine.gpu_memory_utilization,
-        "enforce-eager": engine.enforce_eager or None,
-        "compilation-config": engine.compilation_config,
-    }
-    return (*render_flags(known), *_eplb(engine), *_dbo(engine))
+def _no_variables(context: PlanContext, host: Host) -> tuple[Variable, ...]:
+    return ()
 
 
-def shape_arguments(engine: Engine) -> tuple[str, ...]:
-    """Those of an engine's arguments that may change which kernels are compiled: all but the ones
-    known not to."""
-    flags: list[tuple[str, ...]] = []
-    for word in (*_own_keys(engine), *render_flags(engine.args)):
-        flags = (
-            [*flags, (word,)]
-            if word.startswith("--") or not flags
-            else [*flags[:-1], (*flags[-1], word)]
-        )
-    return tuple(word for flag in flags if flag[0] not in NOT_SHAPES for word in flag)
-
-
-NOT_SHAPES = (
-    "--gpu-memory-utilization",
-    "--load-format",
-    "--safetensors-load-strategy",
-    "--model-loader-extra-config",
-    "--hf-overrides",
+VLLM = Stack(
+    worker=_worker_command,
+    frontend=None,
+    shared=_no_variables,
+    registrations=None,
+    listed_ranks=all_behind_leader,
+    phases=VLLM_PHASES,
+    packages=("vllm",),
+    has_system_port=False,
 )
-"""How much is kept, loaded or sent, and the overrides of a prewarming, which has fewer layers of
-the same shapes."""
-
-
-def _eplb(engine: Engine) -> tuple[str, ...]:
-    if engine.eplb is None:
-        return ()
-    config = engine.eplb.model_dump(exclude_none=True)
-    return ("--enable-eplb", "--eplb-config", json.dumps(config, separators=(",", ":")))
-
-
-def _dbo(engine: Engine) -> tuple[str, ...]:
-    if engine.dbo is None:
-        return ()
-    return (
-        "--enable-dbo",
-        *("--dbo-decode-token-threshold", str(engine.dbo.decode_token_threshold)),
-        *("--dbo-prefill-token-threshold", str(engine.dbo.prefill_token_threshold)),
-    )
-
-
-def distributed_timeouts(group: Group, ready_s: float) -> tuple[str, ...]:
-    """How long a rank waits for the others, which may still load: as long as the whole start may
-    take.
-
-    Never shorter than vLLM's own, and left to it in an engine of one rank, or where the recipe says
-    it.
-    """
-    said = {name.replace("_", "-") for name in group.spec.args}
-    longer = {
-        name: round(ready_s)
-        for name, least in DISTRIBUTED_S.items()
-        if ready_s > least and name not in said
-    }
-    return render_flags(longer) if group.size > 1 else ()
-
-
-DISTRIBUTED_S = {"distributed-timeout-seconds": 600, "cpu-distributed-timeout-seconds": 1800}
-"""Of NCCL and of gloo, by torch's defaults (vllm/config/parallel.py)."""
-
-
-def parallel_arguments(
-    group: Group, node: Node, rank: int | None, ports: EnginePorts
-) -> tuple[str, ...]:
-    """Where in the engine a process stands. `rank` is given when a process runs one rank (layout
-    per_gpu)."""
-    if group.size == 1:
-        return ()
-    size = ("--data-parallel-size", str(group.size))
-    meeting = (
-        "--data-parallel-address",
-        group.leader.host.address,
-        "--data-parallel-rpc-port",
-        str(ports.rpc),
-    )
-    if rank is not None:
-        return (*size, "--data-parallel-rank", str(rank), *meeting)
-    if len(group.nodes) == 1:
-        return (*size, "--data-parallel-size-local", str(node.local_size), *meeting)
-    return (*size, *_LAYOUTS[group.layout](node), *meeting)
-
-
-def _per_node(node: Node) -> tuple[str, ...]:
-    return (
-        "--data-parallel-hybrid-lb",
-        *_local(node),
-        "--data-parallel-start-rank",
-        str(node.start_rank),
-    )
-
-
-def _headless(node: Node) -> tuple[str, ...]:
-    """The non-leaders have no server; headless with hybrid load balancing is refused by vLLM."""
-    follower = (
-        ("--headless", "--data-parallel-start-rank", str(node.start_rank)) if node.rank else ()
-    )
-    return (*_local(node), *follower)
-
-
-def _local(node: Node) -> tuple[str, ...]:
-    return ("--data-parallel-size-local", str(node.local_size))
-
-
-_LAYOUTS = {"per_node": _per_node, "headless": _headless}

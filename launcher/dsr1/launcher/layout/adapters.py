@@ -11,17 +11,17 @@ from dsr1.hosts.protocol.fact import Facts
 from dsr1.launcher.layout.topology import Topology
 from dsr1.launcher.recipe.models import Recipe
 
-NOTHING_KNOWN = HcaChoice((), (), "its facts tell of no adapters")
+NOTHING_KNOWN = HcaChoice((), (), "its facts list no adapters")
 
 
 def choose_adapters(
     recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]
 ) -> dict[str, HcaChoice]:
-    """By host, of those that told facts; none where nothing leaves a machine, or nothing has GPUs.
+    """By host, of those with facts; none where nothing leaves a machine, or nothing has GPUs.
 
     Raises InputError for an `hca` that fits nothing.
     """
-    if topology.machines < 2 or recipe.runtime.device == "cpu" or recipe.stack == "mocker":
+    if topology.machines < 2 or not recipe.uses_gpus:
         return {}
     return {
         host.name: _choose(recipe, host, facts[host.name])
@@ -31,7 +31,7 @@ def choose_adapters(
 
 
 def wanted_adapters(recipe: Recipe, host: Host) -> tuple[str, ...]:
-    """The user's word: the inventory's for a host goes before the recipe's for all."""
+    """The user's choice: the inventory's for a host goes before the recipe's for all."""
     return host.hca or tuple(recipe.hca)
 
 
@@ -43,15 +43,15 @@ def _choose(recipe: Recipe, host: Host, facts: Facts) -> HcaChoice:
     if fabric is None:
         return NOTHING_KNOWN
     wanted = wanted_adapters(recipe, host)
-    for word in wanted:
-        _refuse_unmatched(host, word, all_ports(fabric))
+    for pattern in wanted:
+        _refuse_unmatched(host, pattern, all_ports(fabric))
     return choose_hcas(fabric, wanted)
 
 
-def _refuse_unmatched(host: Host, word: str, ports: list[Hca]) -> None:
-    if not any(matches(hca, word) for hca in ports):
+def _refuse_unmatched(host: Host, pattern: str, ports: list[Hca]) -> None:
+    if not any(matches(hca, pattern) for hca in ports):
         there = ", ".join(hca.name for hca in ports) or "none"
-        raise InputError(f"hca: {word!r} is no adapter of {host.name}; there are: {there}")
+        raise InputError(f"hca: {pattern!r} is not an adapter of {host.name}, which has {there}")
 
 
 def adapter_notes(choices: Mapping[str, HcaChoice]) -> Iterator[str]:

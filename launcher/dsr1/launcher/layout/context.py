@@ -1,55 +1,76 @@
-"""What every command needs to know of the run: its name, its folder on a host, and the plan so far.
-Pure."""
+"""What every command needs to know of the run: its name, its folder on a host, and the plan so far;
+and what a stack makes of that. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dsr1.env.hcas import HcaChoice
+from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.process import PhaseRule, Variable
 from dsr1.launcher.layout.ports import PortPlan
-from dsr1.launcher.layout.topology import Group, Node, Topology
+from dsr1.launcher.layout.slots import FrontendSlot, WorkerSlot
+from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.recipe.models import Recipe
 
+if TYPE_CHECKING:
+    from dsr1.env.hcas import HcaChoice
+
 Argv = tuple[str, ...]
-WorkerSlot = tuple[Group, Node, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
     """A recipe on hosts. `facts`, and the adapters chosen from them, are by host, of those that
-    told any. `run_id` is the run's identity, see Plan."""
+    gave any; `frontends` by process. `run_id` is the run's identity, see Plan."""
 
     run: str
     run_id: str
     folder: str
     recipe: Recipe
+    stack: "Stack"
     topology: Topology
     ports: PortPlan
+    frontends: Mapping[str, FrontendSlot]
     facts: Mapping[str, Facts]
-    adapters: Mapping[str, HcaChoice]
+    adapters: Mapping[str, "HcaChoice"]
+
+    @property
+    def is_secured(self) -> bool:
+        """Several machines talk over a network: mutual TLS, unless the recipe says off."""
+        recipe = self.recipe
+        return self.topology.machines > 1 and recipe.security == "tls" and recipe.traits.secures
+
+    def server_of(self, slot: WorkerSlot) -> FrontendSlot | None:
+        """Where a worker serves clients by itself."""
+        return self.frontends.get(slot.name) if self.recipe.traits.own_servers else None
 
 
-def worker_slots(group: Group) -> Iterator[WorkerSlot]:
-    """One for each process of an engine: a node's, or one of a rank."""
-    for node in group.nodes:
-        yield from (
-            (group, node, rank) for rank in (node.ranks if group.layout == "per_gpu" else (None,))
-        )
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The commands of a stack. What is true of it before anything is laid out: its StackTraits.
+
+    `worker` is the command of one process of an engine; `frontend` of one frontend, None where
+    engines serve by themselves; `shared` are the variables of all processes of a host.
+    `registrations` counts the `generate` endpoints that a frontend lists once all ranks of an
+    engine serve; None: nothing is listed. `listed_ranks` are those that a process of an engine,
+    with these global ranks, registers.
+    `packages` are distributions that the runtime's Python must have. `pins` are (distribution,
+    dependency): the installed dependency must satisfy what the distribution's own metadata asks of
+    it, extras included.
+    """
+
+    worker: Callable[[PlanContext, WorkerSlot], Argv]
+    frontend: Callable[[PlanContext, FrontendSlot], Argv] | None
+    shared: Callable[[PlanContext, Host], tuple[Variable, ...]]
+    registrations: Callable[[Group], int] | None
+    listed_ranks: Callable[[Group, tuple[int, ...]], tuple[int, ...]]
+    phases: tuple[PhaseRule, ...]
+    packages: tuple[str, ...]
+    has_system_port: bool
+    pins: tuple[tuple[str, str], ...] = ()
 
 
-def name_of(place: WorkerSlot) -> str:
-    """Of the process that runs there."""
-    group, node, rank = place
-    return f"{group.name}-{node.rank if rank is None else rank}"
-
-
-def listen_address(site: PlanContext) -> str:
-    """Where clients connect: the recipe's word, or the first host's control address alone."""
-    return site.recipe.frontend.host or site.topology.hosts[0].address
-
-
-def is_secured(site: PlanContext) -> bool:
-    """Several machines talk over a network: mutual TLS, unless the recipe says off."""
-    return (
-        site.topology.machines > 1 and site.recipe.security == "tls" and site.recipe.stack != "vllm"
-    )
+def all_behind_leader(group: Group, ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """A headless leader serves the ranks of its whole engine."""
+    return tuple(range(group.size)) if group.layout == "headless" else ranks

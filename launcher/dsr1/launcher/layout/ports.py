@@ -8,7 +8,7 @@ never meet, whichever hosts they share.
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.layout.topology import Group, Node, Topology
+from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.recipe.models import Recipe
 
 EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
@@ -44,7 +44,7 @@ class PortPlan:
 def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
     """Deal ports. Raises InputError if they reach the ephemeral range or meet the frontend's."""
     base = recipe.ports.base
-    replicas, count = base + 2, count_fronts(recipe, topology)
+    replicas, count = base + 2, count_frontends(recipe, topology)
     next_port = replicas + (count if count > 1 else 0)
     engines = {}
     for group in topology.groups:
@@ -53,34 +53,32 @@ def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
     return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines)
 
 
-def count_fronts(recipe: Recipe, topology: Topology) -> int:
-    """How many servers clients are dealt to: Dynamo's frontends, or vLLM's own, of which engines
-    have several."""
-    if recipe.stack == "vllm":
-        return sum(group.registrations for group in topology.groups)
+def count_frontends(recipe: Recipe, topology: Topology) -> int:
+    """How many servers clients are spread over: frontends, or the engines' own."""
+    if recipe.traits.own_servers:
+        return sum(group.servers for group in topology.groups)
     return recipe.frontend.replicas
 
 
 def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
     system = first + 1
-    kv_events = system + max(ranks_before(group, node) + node.local_size for node in group.nodes)
+    kv_events = system + max(node.machine_ranks + node.local_size for node in group.nodes)
     nixl = kv_events + (group.size if publishes_kv_events(group) else 0)
     kvbm = nixl + (group.size if transfers_kv(group) else 0)
     end = kvbm + (2 * (kv_events - system) if uses_kvbm(group) else 0)
     return EnginePorts(first, system, kv_events, nixl, kvbm), end
 
 
+def system_port(ports: EnginePorts, index: int) -> int:
+    """Where a worker of Dynamo's serves its health and metrics; `index` among those of a
+    machine."""
+    return ports.system + index
+
+
 def kvbm_ports(ports: EnginePorts, index: int) -> tuple[int, int]:
     """Dynamo's block manager: where a process's leader publishes and is answered. It takes the
     first + 1000, too."""
     return ports.kvbm + 2 * index, ports.kvbm + 2 * index + 1
-
-
-def ranks_before(group: Group, node: Node) -> int:
-    """Ranks of the engine's earlier nodes on the same machine: several nodes of one machine share
-    its ports."""
-    same = (other for other in group.nodes[: node.rank] if other.host.address == node.host.address)
-    return sum(other.local_size for other in same)
 
 
 def publishes_kv_events(group: Group) -> bool:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -16,13 +16,18 @@ GPUS_PER_NODE = 8
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One host's part in an engine. `devices` are GPU indices on the host; none on a CPU."""
+    """One host's part in an engine. `devices` are GPU indices on the host; none on a CPU.
+
+    `machine_ranks` counts the ranks of the engine's earlier nodes on the same machine: several
+    nodes of one machine share its ports.
+    """
 
     host: Host
     rank: int
     start_rank: int
     local_size: int
     devices: tuple[int, ...] = ()
+    machine_ranks: int = 0
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -48,12 +53,12 @@ class Group:
 
     @property
     def size(self) -> int:
-        return sum(node.local_size for node in self.nodes)
+        last = self.nodes[-1]
+        return last.start_rank + last.local_size
 
     @property
-    def registrations(self) -> int:
-        """How many `generate` endpoints the frontend lists once all ranks serve (measured with
-        Dynamo 1.6.1)."""
+    def servers(self) -> int:
+        """How many of its processes take requests."""
         return {"per_node": len(self.nodes), "per_gpu": self.size, "headless": 1}[self.layout]
 
 
@@ -100,12 +105,12 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
 
     Simulated engines take a host without GPUs for one that has eight.
     """
-    _refuse_doubles(hosts)
-    if recipe.stack == "mocker":
+    _refuse_repeated(hosts)
+    if recipe.traits.simulated:
         hosts = [replace(host, gpus=host.gpus or GPUS_PER_NODE) for host in hosts]
-    placing = _Placing(recipe, tuple(hosts))
+    placement = _Placement(recipe, tuple(hosts))
     fixed_first = sorted(recipe.engines.items(), key=lambda item: item[1].nodes == "all")
-    placed = {name: placing.place_all(name, engine) for name, engine in fixed_first}
+    placed = {name: placement.place_all(name, engine) for name, engine in fixed_first}
     groups = tuple(group for name in recipe.engines for group in placed[name])
     for group in groups:
         _refuse_uneven_experts(group, recipe.model.routed_experts)
@@ -127,13 +132,13 @@ def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
     fit = " or ".join(str(number) for number in (above - ranks, above) if number >= 0)
     raise InputError(
         f"{key}.num_redundant_experts: {experts} experts and {redundant} redundant ones can't be"
-        f" dealt evenly to {ranks} ranks; {fit} can"
+        f" divided evenly among {ranks} ranks; {fit} can"
     )
 
 
 def effective_layout(spec: Engine, nodes: int, local_size: int) -> str:
-    """vLLM turns hybrid load balancing with one local rank into external without a word; dsr1 says
-    what will run."""
+    """vLLM turns hybrid load balancing with one local rank into external without saying so; dsr1
+    says what will run."""
     return "per_gpu" if spec.layout == "per_node" and local_size == 1 and nodes > 1 else spec.layout
 
 
@@ -145,8 +150,8 @@ def local_size(name: str, engine: Engine, nodes: int, on_cpu: bool) -> int:
     size, rest = divmod(engine.data_parallel_size, nodes)
     if rest or size == 0:
         raise InputError(
-            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be dealt evenly"
-            f" to {nodes} hosts"
+            f"engines.{name}.data_parallel_size: {engine.data_parallel_size} can't be divided"
+            f" evenly among {nodes} hosts"
         )
     if engine.ranks_per_node not in (None, size):
         raise InputError(
@@ -163,22 +168,21 @@ def _refuse_wide_tp(name: str, engine: Engine) -> NoReturn:
     )
 
 
-def _refuse_doubles(hosts: Sequence[Host]) -> None:
-    doubles = [name for name, count in Counter(host.name for host in hosts).items() if count > 1]
-    if doubles:
-        raise InputError(f"hosts: {', '.join(doubles)} named more than once")
+def _refuse_repeated(hosts: Sequence[Host]) -> None:
+    repeated = [name for name, count in Counter(host.name for host in hosts).items() if count > 1]
+    if repeated:
+        raise InputError(f"hosts: {', '.join(repeated)} named more than once")
     if not hosts:
         raise InputError("hosts: none given")
 
 
-class _Placing:
+class _Placement:
     """Deals nodes to hosts and GPUs to nodes, emptiest host first, in the order of the hosts."""
 
     def __init__(self, recipe: Recipe, hosts: tuple[Host, ...]) -> None:
         self._on_cpu = recipe.runtime.device == "cpu"
-        self._by_name = (
-            self._on_cpu or recipe.stack == "mocker"
-        )  # simulated GPUs are no machine's own
+        # simulated GPUs are no machine's own
+        self._by_name = self._on_cpu or recipe.traits.simulated
         self._hosts = hosts
         self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
 
@@ -193,8 +197,7 @@ class _Placing:
         local = local_size(key, engine, count, self._on_cpu)
         chosen = self._choose(key, count, local * engine.tensor_parallel_size)
         layout = effective_layout(engine, count, local)
-        nodes = tuple(self._node(host, index, local, engine) for index, host in enumerate(chosen))
-        return Group(name, key, engine, layout, nodes)
+        return Group(name, key, engine, layout, tuple(self._nodes(chosen, local, engine)))
 
     def _count(self, name: str, engine: Engine) -> int:
         if engine.nodes == "all":
@@ -202,7 +205,7 @@ class _Placing:
             count, rest = divmod(len(free), engine.replicas)
             if rest:
                 raise InputError(
-                    f"engines.{name}.replicas: {len(free)} hosts can't be dealt evenly to"
+                    f"engines.{name}.replicas: {len(free)} hosts can't be divided evenly among"
                     f" {engine.replicas} replicas"
                 )
             return count or self._refuse(name, 1, 1)
@@ -237,9 +240,15 @@ class _Placing:
         left = "" if self._on_cpu else f" (GPUs free: {free}{more})"
         raise InputError(f"engines.{name}.nodes: wants {count} hosts{unit}, {given}{left}")
 
-    def _node(self, host: Host, index: int, local: int, engine: Engine) -> Node:
+    def _nodes(self, hosts: Sequence[Host], local: int, engine: Engine) -> Iterator[Node]:
+        ranks: Counter[str] = Counter()  # by machine
+        for index, host in enumerate(hosts):
+            devices = self._take_devices(host, local * engine.tensor_parallel_size)
+            yield Node(host, index, index * local, local, devices, ranks[host.address])
+            ranks[host.address] += local
+
+    def _take_devices(self, host: Host, count: int) -> tuple[int, ...]:
         key = self._key(host)
-        first, count = self._used[key], local * engine.tensor_parallel_size
+        first = self._used[key]
         self._used[key] += 1 if self._on_cpu else count
-        devices = () if self._on_cpu else tuple(range(first, first + count))
-        return Node(host, index, index * local, local, devices)
+        return () if self._on_cpu else tuple(range(first, first + count))

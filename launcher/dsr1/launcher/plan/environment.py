@@ -5,17 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
-from dsr1.env.ibgda import WITH_NVSHMEM, doorbell
 from dsr1.env.node import control_plane, queue_depth, visible_devices
-from dsr1.env.rdma import RdmaUses, rdma_variables
 from dsr1.env.variables import from_mapping, merge
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import Variable
-from dsr1.launcher.commands.stacks import Stack
-from dsr1.launcher.commands.vllm import shape_arguments
-from dsr1.launcher.layout.context import PlanContext, WorkerSlot
-from dsr1.launcher.layout.ports import kvbm_ports, ranks_before, transfers_kv, uses_kvbm
-from dsr1.launcher.layout.topology import Group, Node
+from dsr1.launcher.commands.vllm_arguments import shape_arguments
+from dsr1.launcher.layout.context import PlanContext
+from dsr1.launcher.layout.ports import kvbm_ports, system_port, transfers_kv, uses_kvbm
+from dsr1.launcher.layout.slots import WorkerSlot, worker_slots
+from dsr1.launcher.layout.topology import Group
 
 COMMON = {
     "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
@@ -30,77 +28,92 @@ RIVALS = {
     "UCX_NET_DEVICES": ("VLLM_GPU_NIC_PCIE_MAPPING",),
     "NVSHMEM_HCA_LIST": ("NVSHMEM_HCA_PE_MAPPING",),
 }
-"""Two ways to say one thing: where the recipe takes the other, ours would meddle with it."""
+"""Two variables for one setting: where the recipe sets the other, ours would interfere."""
+SYSTEM_PORT, RUN_ID = "DYN_SYSTEM_PORT", "DSR1_RUN_ID"
 
 
 @dataclass(frozen=True, slots=True)
 class EnvLayers:
-    """What dsr1 works out, and what the recipe says, which wins."""
+    """What dsr1 works out, what the recipe says, which wins, and what stays whatever that says."""
 
     computed: tuple[Variable, ...]
     recipe: tuple[Variable, ...]
+    fixed: tuple[Variable, ...]
 
     @property
     def all(self) -> tuple[Variable, ...]:
-        said = {variable.name for variable in self.recipe}
-        fit = (
-            variable for variable in self.computed if said.isdisjoint(RIVALS.get(variable.name, ()))
-        )
-        return merge(fit, self.recipe)
+        chosen = {variable.name for variable in self.recipe}
+        kept = (one for one in self.computed if chosen.isdisjoint(RIVALS.get(one.name, ())))
+        return merge(kept, self.recipe, self.fixed)
 
     @property
     def overruled(self) -> Iterator[tuple[Variable, Variable]]:
         """What was worked out, and the recipe's other value for it."""
-        own = {variable.name: variable for variable in self.recipe}
-        pairs = (
-            (variable, own[variable.name]) for variable in self.computed if variable.name in own
-        )
-        yield from ((variable, other) for variable, other in pairs if variable.value != other.value)
+        chosen = {variable.name: variable for variable in self.recipe}
+        for variable in self.computed:
+            other = chosen.get(variable.name, variable)
+            if other.value != variable.value:
+                yield variable, other
 
 
-def frontend_variables(site: PlanContext, stack: Stack, host: Host) -> EnvLayers:
-    front, runtime = site.recipe.frontend.env, site.recipe.runtime.env
-    return EnvLayers(_shared(site, stack, host), _of_recipe(runtime, front, "frontend.env"))
+def identity_variables(context: PlanContext) -> tuple[Variable, ...]:
+    """By which a process can be told from those of every other run."""
+    return (Variable(RUN_ID, context.run_id, "the run's identity"),)
 
 
-def worker_variables(site: PlanContext, stack: Stack, place: WorkerSlot, index: int) -> EnvLayers:
-    group, node, rank = place
-    tp = group.spec.tensor_parallel_size
-    devices = node.devices if rank is None else node.devices[index * tp : (index + 1) * tp]
+def frontend_variables(context: PlanContext, host: Host) -> EnvLayers:
+    frontend, runtime = context.recipe.frontend.env, context.recipe.runtime.env
+    own = _of_recipe(runtime, frontend, "frontend.env")
+    return EnvLayers(_shared(context, host), own, identity_variables(context))
+
+
+def worker_variables(context: PlanContext, slot: WorkerSlot) -> EnvLayers:
+    group, node, recipe = slot.group, slot.node, context.recipe
+    ready = str(round(recipe.timeouts.ready))
+    devices = _devices(slot)
     computed = (
         *visible_devices(devices, node.host.gpus),
         *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
-        *(v for one in host_cache(site, group, node.host) for v in cache_variables(one.cache)),
-        Variable(
-            "VLLM_ENGINE_READY_TIMEOUT_S",
-            str(round(site.recipe.timeouts.ready)),
-            "recipe timeouts.ready",
-        ),
-        *_port_variables(site, stack, place, index),
-        *_adapter_variables(site, place, devices),
+        *(v for one in host_cache(context, group, node.host) for v in cache_variables(one.cache)),
+        Variable("VLLM_ENGINE_READY_TIMEOUT_S", ready, "recipe timeouts.ready"),
+        *_port_variables(context, slot),
+        *_adapter_variables(context, slot, devices),
     )
-    own = _of_recipe(site.recipe.runtime.env, group.spec.env, f"engines.{group.engine}.env")
-    return EnvLayers(merge(_shared(site, stack, node.host), computed), own)
+    own = _of_recipe(recipe.runtime.env, group.spec.env, f"engines.{group.engine}.env")
+    shared = _shared(context, node.host)
+    return EnvLayers(merge(shared, computed), own, identity_variables(context))
 
 
-def overruled_notes(site: PlanContext, stack: Stack) -> Iterator[str]:
-    """The recipe's word wins; where the hosts say something else, that is told once for all of
-    them."""
+def _devices(slot: WorkerSlot) -> tuple[int, ...]:
+    if slot.rank is None:
+        return slot.node.devices
+    size = slot.group.spec.tensor_parallel_size
+    return slot.node.devices[slot.index * size : (slot.index + 1) * size]
+
+
+def overruled_notes(context: PlanContext) -> Iterator[str]:
+    """The recipe's value wins; where the hosts would have another, one note names all of them."""
     hosts: dict[str, list[str]] = {}
-    for group in site.topology.groups:
-        for node in group.nodes if site.recipe.runtime.env or group.spec.env else ():
-            rank = node.start_rank if group.layout == "per_gpu" else None
-            for seen, said in worker_variables(site, stack, (group, node, rank), 0).overruled:
-                line = (
-                    f"{said.name}={said.value} ({said.source}) goes before {seen.value}"
-                    f" ({seen.source})"
-                )
-                hosts.setdefault(line, []).append(node.host.name)
+    for slot in _slots_with_env(context):
+        for computed, chosen in worker_variables(context, slot).overruled:
+            line = (
+                f"{chosen.name}={chosen.value} ({chosen.source}) goes before {computed.value}"
+                f" ({computed.source})"
+            )
+            hosts.setdefault(line, []).append(slot.node.host.name)
     yield from (f"{', '.join(dict.fromkeys(names))}: {line}" for line, names in hosts.items())
 
 
-def _shared(site: PlanContext, stack: Stack, host: Host) -> tuple[Variable, ...]:
-    return merge(from_mapping(COMMON, "default"), stack.shared(site, host), control_plane(host))
+def _slots_with_env(context: PlanContext) -> Iterator[WorkerSlot]:
+    """The first of every node whose variables the recipe changes."""
+    for group in context.topology.groups:
+        if context.recipe.runtime.env or group.spec.env:
+            yield from (slot for slot in worker_slots(group) if slot.index == 0)
+
+
+def _shared(context: PlanContext, host: Host) -> tuple[Variable, ...]:
+    shared = context.stack.shared(context, host)
+    return merge(from_mapping(COMMON, "default"), shared, control_plane(host))
 
 
 def _of_recipe(
@@ -109,61 +122,36 @@ def _of_recipe(
     return merge(from_mapping(runtime, "recipe runtime.env"), from_mapping(own, f"recipe {key}"))
 
 
-def _port_variables(
-    site: PlanContext, stack: Stack, place: WorkerSlot, index: int
-) -> Iterator[Variable]:
-    group, node, _ = place
-    ports = site.ports.engines[group.name]
-    if stack.has_system_port and not is_headless_follower(group, node):
-        port = ports.system + ranks_before(group, node) + index
-        yield Variable("DYN_SYSTEM_PORT", str(port), f"ports of engine {group.name}")
+def _port_variables(context: PlanContext, slot: WorkerSlot) -> Iterator[Variable]:
+    group = slot.group
+    ports, source = context.ports.engines[group.name], f"ports of engine {group.name}"
+    if context.stack.has_system_port and not slot.is_follower:
+        yield Variable(SYSTEM_PORT, str(system_port(ports, slot.machine_index)), source)
     if transfers_kv(group):
-        yield Variable(
-            "VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), "base: vLLM adds the global DP rank"
-        )
+        why = "base: vLLM adds the global DP rank"
+        yield Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), why)
     if uses_kvbm(group):
-        chosen = zip(
-            ("PUB", "ACK"), kvbm_ports(ports, ranks_before(group, node) + index), strict=True
-        )
-        source = f"ports of engine {group.name}"
-        yield from (
-            Variable(f"DYN_KVBM_LEADER_ZMQ_{name}_PORT", str(port), source) for name, port in chosen
-        )
+        publish, acknowledge = kvbm_ports(ports, slot.machine_index)
+        yield Variable("DYN_KVBM_LEADER_ZMQ_PUB_PORT", str(publish), source)
+        yield Variable("DYN_KVBM_LEADER_ZMQ_ACK_PORT", str(acknowledge), source)
 
 
 def _adapter_variables(
-    site: PlanContext, place: WorkerSlot, devices: tuple[int, ...]
+    context: PlanContext, slot: WorkerSlot, devices: tuple[int, ...]
 ) -> tuple[Variable, ...]:
-    group, node, rank = place
-    choice = site.adapters.get(node.host.name)
-    if choice is None:
+    if slot.node.host.name not in context.adapters:
         return ()
-    deepep = group.spec.all2all_backend in WITH_NVSHMEM
-    uses = RdmaUses(deepep, _has_nixl(group), devices, one_worker=rank is not None)
-    return (
-        *rdma_variables(choice, uses),
-        *(doorbell(site.facts[node.host.name]) if deepep else ()),
-    )
+    from dsr1.launcher.plan.from_facts import adapter_variables
+
+    return adapter_variables(context, slot, devices)
 
 
-def _has_nixl(group: Group) -> bool:
-    """KV cache travels by it, and vLLM takes it to move experts where it is installed."""
-    return (
-        transfers_kv(group)
-        or group.spec.all2all_backend == "nixl_ep"
-        or group.spec.eplb is not None
-    )
-
-
-def host_cache(site: PlanContext, group: Group, host: Host) -> tuple[HostCache, ...]:
+def host_cache(context: PlanContext, group: Group, host: Host) -> tuple[HostCache, ...]:
     """Where the engine's compilers keep what they make on a host. None: nothing compiles, or too
     little is known."""
-    if site.recipe.stack == "mocker":
+    recipe = context.recipe
+    if recipe.traits.simulated:
         return ()
     shapes = Shapes(group.size * group.spec.tensor_parallel_size, shape_arguments(group.spec))
-    cache = make_cache(shapes, site.facts.get(host.name, {}), site.recipe.runtime.cache_dir or "")
+    cache = make_cache(shapes, context.facts.get(host.name, {}), recipe.runtime.cache_dir or "")
     return (HostCache(host.name, group.engine, shapes.ranks, cache),) if cache else ()
-
-
-def is_headless_follower(group: Group, node: Node) -> bool:
-    return group.layout == "headless" and node.rank > 0

@@ -13,8 +13,9 @@ from dsr1.env.checks.model.storage import CACHED, LARGE, PREFETCHED
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.recipe.engine import Engine
+from dsr1.launcher.recipe.flag_table import LOAD_FORMAT
 
-STRATEGY, FILTER, FORMAT = "safetensors-load-strategy", "enable-ep-weight-filter", "load-format"
+STRATEGY, FILTER = "safetensors-load-strategy", "enable-ep-weight-filter"
 OWN_READERS = (
     "fastsafetensors",
     "instanttensor",
@@ -42,13 +43,10 @@ def find_model_disk(facts: Facts) -> ModelDisk | None:
     """None: not known, or too small to matter."""
     try:
         size, memory = file_size(files_of(facts)), known(facts, "memory.available")
-        return (
-            ModelDisk(str(known(facts, "model.fs")["type"]), size, size <= CACHED * memory)
-            if size > LARGE
-            else None
-        )
+        disk = ModelDisk(str(known(facts, "model.fs")["type"]), size, size <= CACHED * memory)
     except (UnknownFact, *NONSENSE):
         return None
+    return disk if size > LARGE else None
 
 
 def loading_notes(
@@ -56,37 +54,36 @@ def loading_notes(
 ) -> Iterator[str]:
     """For the plan as a whole: hosts that read alike are named once."""
     flags = {flag for answer in answers for parser in answer.parsers for flag in parser.flags}
-    places: dict[ModelDisk, list[str]] = {}
-    for host, told in facts.items():
-        if place := find_model_disk(told):
-            places.setdefault(place, []).append(host)
-    for place, hosts in places.items():
+    for disk, hosts in _hosts_by_disk(facts).items():
         for name, engine in engines.items():
-            yield from (
-                f"engines.{name}: {note} ({', '.join(hosts)})"
-                for note in engine_notes(engine, place, flags)
-            )
+            for note in engine_notes(engine, disk, flags):
+                yield f"engines.{name}: {note} ({', '.join(hosts)})"
 
 
-def engine_notes(engine: Engine, place: ModelDisk, flags: Collection[str]) -> Iterator[str]:
+def _hosts_by_disk(facts: Mapping[str, Facts]) -> dict[ModelDisk, list[str]]:
+    found: dict[ModelDisk, list[str]] = {}
+    for host, own in facts.items():
+        if disk := find_model_disk(own):
+            found.setdefault(disk, []).append(host)
+    return found
+
+
+def engine_notes(engine: Engine, disk: ModelDisk, flags: Collection[str]) -> Iterator[str]:
     """What the recipe says by itself, it means."""
-    said = {name.replace("_", "-"): value for name, value in engine.args.items()}
-    if said.get(FORMAT) == "dummy":
+    if engine.has_dummy_weights:
         return
-    if f"--{FILTER}" in flags and engine.expert_parallel and FILTER not in said:
-        yield (
-            f"args: {{{FILTER}: true}} reads a rank's own experts alone of {place.size / GB:.0f} GB"
-            f" on {place.kind}"
-        )
-    if not place.fits:
-        yield (
-            f"the page cache can't hold {place.size / GB:.0f} GB: every rank reads {place.kind}"
-            " anew"
-        )
-    elif f"--{STRATEGY}" in flags and not (
-        place.reads_ahead or STRATEGY in said or said.get(FORMAT) in OWN_READERS
-    ):
+    size = f"{disk.size / GB:.0f} GB"
+    if f"--{FILTER}" in flags and engine.expert_parallel and FILTER not in engine.args:
+        yield f"args: {{{FILTER}: true}} reads a rank's own experts alone of {size} on {disk.kind}"
+    if not disk.fits:
+        yield f"the page cache can't hold {size}: every rank reads {disk.kind} anew"
+    elif f"--{STRATEGY}" in flags and not _reads_ahead(engine, disk):
         yield (
             f"args: {{{STRATEGY}: prefetch}} reads ahead, which vLLM does not by itself from"
-            f" {place.kind}"
+            f" {disk.kind}"
         )
+
+
+def _reads_ahead(engine: Engine, disk: ModelDisk) -> bool:
+    reader = engine.args.get(LOAD_FORMAT)
+    return disk.reads_ahead or STRATEGY in engine.args or reader in OWN_READERS

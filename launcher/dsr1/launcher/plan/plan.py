@@ -3,23 +3,27 @@ what runs."""
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dsr1.env.caches import HostCache
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.protocol.process import HostPlan, Process
-from dsr1.launcher.commands.frontend import GATEWAY, FrontendSlot, frontend_slots
-from dsr1.launcher.commands.stacks import Stack, namespace_of, stack_of
-from dsr1.launcher.layout.adapters import adapter_notes, choose_adapters
-from dsr1.launcher.layout.context import PlanContext, listen_address
+from dsr1.launcher.commands.dynamo import namespace_of
+from dsr1.launcher.commands.etcd import GATEWAY
+from dsr1.launcher.commands.stacks import stack_of
+from dsr1.launcher.layout.context import PlanContext
 from dsr1.launcher.layout.ports import make_ports, uses_kvbm
-from dsr1.launcher.layout.topology import Group, make_topology
-from dsr1.launcher.plan.environment import host_cache, overruled_notes
-from dsr1.launcher.plan.model_loading import loading_notes
+from dsr1.launcher.layout.slots import FrontendSlot, frontend_slots, listen_address
+from dsr1.launcher.layout.topology import Group, Topology, make_topology
+from dsr1.launcher.plan.environment import SYSTEM_PORT, host_cache, overruled_notes
 from dsr1.launcher.plan.processes import all_processes
 from dsr1.launcher.plan.runtime_knowledge import drop_unknown, runtime_answers
 from dsr1.launcher.recipe.models import Recipe
+
+if TYPE_CHECKING:
+    from dsr1.env.hcas import HcaChoice
 
 NO_FACTS: Mapping[str, Facts] = types.MappingProxyType({})
 PREVIEW_RUN_ID = "0" * 32
@@ -48,8 +52,9 @@ class ServiceTarget:
     """What serving means: the frontend's address, the model's name, and how many endpoints it must
     list.
 
-    `namespace` is the run's own in Dynamo's discovery. `fronts` are the URLs of several frontends
-    behind that address. `registrations` is None where servers are vLLM's own, which list none.
+    `namespace` is the run's own in Dynamo's discovery. `frontend_urls` are the URLs of several
+    frontends behind that address. `registrations` is None where servers are vLLM's own, which list
+    none.
     """
 
     host: str
@@ -58,7 +63,7 @@ class ServiceTarget:
     registrations: int | None
     workers: tuple[RegisteredWorker, ...] = ()
     namespace: str = ""
-    fronts: tuple[str, ...] = ()
+    frontend_urls: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -66,7 +71,7 @@ class ServiceTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class RankPlace:
+class PlannedRank:
     """One DP rank: its engine, its number, its process."""
 
     engine: str
@@ -85,7 +90,7 @@ class Plan:
     recipe: str
     hosts: tuple[HostPlan, ...]
     service: ServiceTarget
-    ranks: tuple[RankPlace, ...]
+    ranks: tuple[PlannedRank, ...]
     notes: tuple[str, ...] = ()
     caches: tuple[HostCache, ...] = ()
 
@@ -108,116 +113,154 @@ def make_plan(
     `facts` are by host; what those of a host would give is left out where there are none, and a
     note says so.
     """
-    topology = make_topology(recipe, hosts)
-    adapters = choose_adapters(recipe, topology, facts)
-    ports = make_ports(recipe, topology)
-    site = PlanContext(run, run_id, folder, recipe, topology, ports, facts, adapters)
-    stack = stack_of(recipe)
+    context = _make_context(recipe, hosts, run, run_id, folder, facts)
     processes, unknown = drop_unknown(
-        tuple(all_processes(site, stack)), runtime_answers(facts).values()
+        tuple(all_processes(context)), runtime_answers(facts).values()
     )
     return Plan(
         run=run,
         run_id=run_id,
         recipe=recipe.name,
-        hosts=tuple(_host_plans(site, processes)),
-        service=replace(
-            _service(site, stack),
-            workers=tuple(_workers_of(site, processes)),
-            namespace=namespace_of(run, run_id),
-        ),
+        hosts=tuple(_host_plans(context, processes)),
+        service=_service(context, processes),
         ranks=tuple(
-            RankPlace(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
+            PlannedRank(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
         ),
-        notes=(*_notes(site, stack), *unknown),
-        caches=tuple(_caches(site)),
+        notes=(*_notes(context), *unknown),
+        caches=tuple(_caches(context)),
     )
 
 
-def _service(site: PlanContext, stack: Stack) -> ServiceTarget:
-    several, port = frontend_slots(site), site.recipe.frontend.port
-    host = FrontendSlot(GATEWAY, site.topology.hosts[0], listen_address(site), port).reached
-    count = sum(group.registrations for group in site.topology.groups) if stack.frontend else None
-    if site.recipe.stack == "mocker":
-        count = sum(_mocker_registrations(group) for group in site.topology.groups)
-    urls = tuple(one.url for one in several) if len(several) > 1 else ()
-    return ServiceTarget(host, port, site.recipe.model.name, count, fronts=urls)
+def _make_context(
+    recipe: Recipe,
+    hosts: Sequence[Host],
+    run: str,
+    run_id: str,
+    folder: str,
+    facts: Mapping[str, Facts],
+) -> PlanContext:
+    topology = make_topology(recipe, hosts)
+    ports = make_ports(recipe, topology)
+    return PlanContext(
+        run=run,
+        run_id=run_id,
+        folder=folder,
+        recipe=recipe,
+        stack=stack_of(recipe),
+        topology=topology,
+        ports=ports,
+        frontends=frontend_slots(recipe, topology, ports.replicas),
+        facts=facts,
+        adapters=_choose_adapters(recipe, topology, facts),
+    )
 
 
-def _workers_of(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[RegisteredWorker]:
-    if site.recipe.stack == "vllm":
-        yield from _servers_of(site, processes)
-        return
-    simulated = site.recipe.stack == "mocker"
-    groups = {group.name: group for group in site.topology.groups}
-    addresses = {host.name: host.address for host in site.topology.hosts}
+def _choose_adapters(
+    recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]
+) -> dict[str, "HcaChoice"]:
+    if not facts:
+        return {}
+    from dsr1.launcher.layout.adapters import choose_adapters
+
+    return choose_adapters(recipe, topology, facts)
+
+
+def _service(context: PlanContext, processes: tuple[Process, ...]) -> ServiceTarget:
+    recipe, topology = context.recipe, context.topology
+    address, port = listen_address(recipe, topology), recipe.frontend.port
+    several = len(context.frontends) > 1
+    return ServiceTarget(
+        host=FrontendSlot(GATEWAY, topology.hosts[0], address, port).reached,
+        port=port,
+        model=recipe.model.name,
+        registrations=_registrations(context),
+        workers=tuple(_registered_workers(context, processes)),
+        namespace=namespace_of(context.run, context.run_id),
+        frontend_urls=tuple(one.url for one in context.frontends.values()) if several else (),
+    )
+
+
+def _registrations(context: PlanContext) -> int | None:
+    count = context.stack.registrations
+    return sum(map(count, context.topology.groups)) if count else None
+
+
+def _registered_workers(
+    context: PlanContext, processes: tuple[Process, ...]
+) -> Iterator[RegisteredWorker]:
+    traits = context.recipe.traits
+    groups = {group.name: group for group in context.topology.groups}
+    addresses = {host.name: host.address for host in context.topology.hosts}
     for process in processes:
-        port = next((v.value for v in process.env if v.name == "DYN_SYSTEM_PORT"), None)
-        if process.group in groups and port:
-            group = groups[process.group]
-            ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
-            ranks = tuple(range(len(process.ranks))) if simulated else ranks
-            url = f"http://{addresses[process.host]}:{port}/metrics"
-            yield RegisteredWorker(process.name, ranks, url, group.spec.role, not simulated)
+        group = groups.get(process.group)
+        server = context.frontends.get(process.name) if traits.own_servers else None
+        url = server.url if server else _system_url(process, addresses[process.host])
+        if group and url:
+            yield RegisteredWorker(
+                process=process.name,
+                ranks=context.stack.listed_ranks(group, process.ranks),
+                metrics_url=f"{url}/metrics",
+                role=group.spec.role,
+                counts=not traits.simulated,
+                url=url if server else "",
+            )
 
 
-def _servers_of(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[RegisteredWorker]:
-    """vLLM's own API servers, each for the ranks of its process; a headless leader's for those of
-    its whole engine."""
-    groups = {group.name: group for group in site.topology.groups}
-    named = {process.name: process for process in processes}
-    for front in frontend_slots(site):
-        process = named[front.name]
-        group = groups[process.group]
-        ranks = tuple(range(group.size)) if group.layout == "headless" else process.ranks
-        yield RegisteredWorker(process.name, ranks, f"{front.url}/metrics", url=front.url)
+def _system_url(process: Process, address: str) -> str:
+    """Of a worker of Dynamo's; empty where it has none."""
+    ports = (variable.value for variable in process.env if variable.name == SYSTEM_PORT)
+    port = next(ports, "")
+    return f"http://{address}:{port}" if port else ""
 
 
-def _mocker_registrations(group: Group) -> int:
-    """A simulated non-leader has no headless form: each process registers."""
-    return group.size if group.layout == "per_gpu" else len(group.nodes)
-
-
-def _caches(site: PlanContext) -> Iterator[HostCache]:
-    for group in site.topology.groups:
+def _caches(context: PlanContext) -> Iterator[HostCache]:
+    for group in context.topology.groups:
         for host in dict.fromkeys(node.host for node in group.nodes):
-            yield from host_cache(site, group, host)
+            yield from host_cache(context, group, host)
 
 
-def _notes(site: PlanContext, stack: Stack) -> Iterator[str]:
-    for group in site.topology.groups:
-        if group.layout != group.spec.layout:
-            yield (
-                f"engines.{group.engine}: one rank a node, so {group.spec.layout} runs as"
-                f" {group.layout}"
-            )
-        if uses_kvbm(group) and group.size > 1:
-            yield (
-                f"engines.{group.engine}.kv_transfer: Dynamo's kvbm knows no data parallel ranks"
-                " yet (1.6)"
-            )
-    if site.recipe.stack == "mocker":
-        yield "stack mocker: the engines are simulated, everything else is real"
-    silent = [host.name for host in site.topology.hosts if host.name not in site.facts]
+def _notes(context: PlanContext) -> Iterator[str]:
+    for group in context.topology.groups:
+        yield from _engine_notes(group)
+    if context.recipe.traits.simulated:
+        yield f"stack {context.recipe.stack}: the engines are simulated, everything else is real"
+    silent = [host.name for host in context.topology.hosts if host.name not in context.facts]
     if silent:
         yield (
             f"{', '.join(silent)}: planned without facts; what follows from their adapters is"
             " left out"
         )
-    yield from adapter_notes(site.adapters)
-    yield from overruled_notes(site, stack)
-    if site.recipe.stack != "mocker":
-        yield from loading_notes(
-            site.recipe.engines, site.facts, runtime_answers(site.facts).values()
+    if not context.facts:
+        yield from overruled_notes(context)
+        return
+    from dsr1.launcher.plan.from_facts import notes_on_adapters, notes_on_loading
+
+    yield from notes_on_adapters(context)
+    yield from overruled_notes(context)
+    yield from notes_on_loading(context)
+
+
+def _engine_notes(group: Group) -> Iterator[str]:
+    wanted = group.spec.layout
+    if group.layout != wanted:
+        yield f"engines.{group.engine}: one rank a node, so {wanted} runs as {group.layout}"
+    if uses_kvbm(group) and group.size > 1:
+        yield (
+            f"engines.{group.engine}.kv_transfer: Dynamo's kvbm knows no data parallel ranks"
+            " yet (1.6)"
         )
 
 
-def _host_plans(site: PlanContext, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
+def _host_plans(context: PlanContext, processes: tuple[Process, ...]) -> Iterator[HostPlan]:
     own: dict[str, list[Process]] = {}
     for process in processes:
         own.setdefault(process.host, []).append(process)
-    for host in site.topology.hosts:
+    for host in context.topology.hosts:
         if host.name in own:
             yield HostPlan(
-                site.run, host.name, host.address, tuple(own[host.name]), run_id=site.run_id
+                context.run,
+                host.name,
+                host.address,
+                tuple(own[host.name]),
+                run_id=context.run_id,
             )

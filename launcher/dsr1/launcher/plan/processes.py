@@ -2,82 +2,60 @@
 Pure."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from dsr1.env.variables import merge
-from dsr1.hosts.protocol.process import Process, SecretVariable, Variable
-from dsr1.launcher.commands.frontend import (
+from dsr1.hosts.protocol.process import Process, SecretVariable
+from dsr1.launcher.commands.dynamo import secret_variables
+from dsr1.launcher.commands.etcd import (
     ETCD,
-    FRONTEND,
     GATEWAY,
-    FrontendSlot,
     etcd_command,
-    frontend_slots,
     gateway_command,
+    starts_etcd,
 )
 from dsr1.launcher.commands.secrets import CA, CERT, KEY
-from dsr1.launcher.commands.stacks import Stack, secret_variables
-from dsr1.launcher.layout.context import PlanContext, WorkerSlot, is_secured, name_of, worker_slots
+from dsr1.launcher.layout.context import Argv, PlanContext
 from dsr1.launcher.layout.ports import (
     kvbm_ports,
     publishes_kv_events,
-    ranks_before,
+    system_port,
     transfers_kv,
     uses_kvbm,
 )
-from dsr1.launcher.layout.topology import Group
+from dsr1.launcher.layout.slots import FRONTEND, FrontendSlot, WorkerSlot, worker_slots
 from dsr1.launcher.plan.environment import (
     frontend_variables,
-    is_headless_follower,
+    identity_variables,
     worker_variables,
 )
-from dsr1.launcher.recipe.models import Runtime
-
-RUN_ID = "DSR1_RUN_ID"
+from dsr1.launcher.recipe.parts import Runtime
 
 
-def all_processes(site: PlanContext, stack: Stack) -> Iterator[Process]:
-    """Each with the run's identity, by which it can be told from every other run's processes."""
-    own = Variable(RUN_ID, site.run_id, "the run's identity")
-    for process in _processes(site, stack):
-        yield replace(process, env=merge(process.env, (own,)))
-
-
-def _processes(site: PlanContext, stack: Stack) -> Iterator[Process]:
+def all_processes(context: PlanContext) -> Iterator[Process]:
     """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders
     first."""
-    if stack.frontend and site.topology.machines > 1 and not site.recipe.etcd.endpoints:
-        yield _etcd(site)
-    if stack.frontend:
-        yield from (_frontend(site, stack, front) for front in frontend_slots(site))
-    if len(frontend_slots(site)) > 1:
-        yield _gateway(site)
-    for group in site.topology.groups:
-        yield from _workers(site, stack, group)
+    if starts_etcd(context.recipe, context.topology):
+        yield _etcd(context)
+    yield from _frontends(context)
+    if len(context.frontends) > 1:
+        yield _gateway(context)
+    for group in context.topology.groups:
+        yield from (_worker(context, slot) for slot in worker_slots(group))
 
 
-def _etcd(site: PlanContext) -> Process:
-    files = (
-        tuple(SecretVariable(name, file, True) for name, file in _ETCD_SERVER)
-        if is_secured(site)
-        else ()
-    )
-    ports, host = (site.ports.etcd, site.ports.etcd_peer), site.topology.hosts[0].name
+def _etcd(context: PlanContext) -> Process:
+    files = _ETCD_SERVER if context.is_secured else ()
+    ports = (context.ports.etcd, context.ports.etcd_peer)
     return Process(
-        ETCD,
-        ETCD,
-        host,
-        etcd_command(site),
+        name=ETCD,
+        group=ETCD,
+        host=context.topology.hosts[0].name,
+        argv=etcd_command(context),
+        env=identity_variables(context),
         ports=ports,
         wave=0,
         listen_port=ports[0],
-        secrets=files,
+        secrets=tuple(SecretVariable(name, file, True) for name, file in files),
     )
-
-
-def _gateway(site: PlanContext) -> Process:
-    host, port = site.topology.hosts[0].name, site.recipe.frontend.port
-    return Process(GATEWAY, FRONTEND, host, gateway_command(site), ports=(port,), wave=1)
 
 
 _ETCD_SERVER = (
@@ -90,47 +68,57 @@ _ETCD_SERVER = (
 )
 
 
-def _frontend(site: PlanContext, stack: Stack, front: FrontendSlot) -> Process:
-    assert stack.frontend is not None
-    recipe = site.recipe
+def _gateway(context: PlanContext) -> Process:
     return Process(
-        name=front.name,
+        name=GATEWAY,
         group=FRONTEND,
-        host=front.host.name,
-        argv=with_setup(recipe.runtime, stack.frontend(site, front)),
-        env=frontend_variables(site, stack, front.host).all,
-        ports=(front.port,),
+        host=context.topology.hosts[0].name,
+        argv=gateway_command(context),
+        env=identity_variables(context),
+        ports=(context.recipe.frontend.port,),
         wave=1,
-        grace_s=recipe.timeouts.stop,
-        secrets=secret_variables(site),
     )
 
 
-def _workers(site: PlanContext, stack: Stack, group: Group) -> Iterator[Process]:
-    for place in worker_slots(group):
-        _, node, rank = place
-        yield _worker(site, stack, place, 0 if rank is None else rank - node.start_rank)
+def _frontends(context: PlanContext) -> Iterator[Process]:
+    command = context.stack.frontend
+    if command is None:
+        return
+    for slot in context.frontends.values():
+        yield _frontend(context, slot, command(context, slot))
 
 
-def _worker(site: PlanContext, stack: Stack, place: WorkerSlot, index: int) -> Process:
-    group, node, rank = place
-    runtime, leads = site.recipe.runtime, node.rank == 0 and index == 0
+def _frontend(context: PlanContext, slot: FrontendSlot, command: Argv) -> Process:
     return Process(
-        name=name_of(place),
-        group=group.name,
-        host=node.host.name,
-        argv=with_setup(runtime, stack.worker(site, place)),
-        env=worker_variables(site, stack, place, index).all,
-        ranks=node.ranks if rank is None else (rank,),
-        ports=_worker_ports(site, stack, place, index),
-        phases=stack.phases,
-        wave=1 if leads else 2,
-        grace_s=site.recipe.timeouts.stop,
-        secrets=secret_variables(site),
+        name=slot.name,
+        group=FRONTEND,
+        host=slot.host.name,
+        argv=with_setup(context.recipe.runtime, command),
+        env=frontend_variables(context, slot.host).all,
+        ports=(slot.port,),
+        wave=1,
+        grace_s=context.recipe.timeouts.stop,
+        secrets=secret_variables(context),
     )
 
 
-def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
+def _worker(context: PlanContext, slot: WorkerSlot) -> Process:
+    return Process(
+        name=slot.name,
+        group=slot.group.name,
+        host=slot.node.host.name,
+        argv=with_setup(context.recipe.runtime, context.stack.worker(context, slot)),
+        env=worker_variables(context, slot).all,
+        ranks=slot.ranks,
+        ports=tuple(_worker_ports(context, slot)),
+        phases=context.stack.phases,
+        wave=1 if slot.leads else 2,
+        grace_s=context.recipe.timeouts.stop,
+        secrets=secret_variables(context),
+    )
+
+
+def with_setup(runtime: Runtime, argv: Argv) -> Argv:
     """The recipe's setup lines run in a bash that then becomes the command, which is never put into
     a string."""
     if not runtime.setup:
@@ -139,22 +127,26 @@ def with_setup(runtime: Runtime, argv: tuple[str, ...]) -> tuple[str, ...]:
     return ("bash", "-c", script, "dsr1", *argv)
 
 
-def _worker_ports(
-    site: PlanContext, stack: Stack, place: WorkerSlot, index: int
-) -> tuple[int, ...]:
-    group, node, rank = place
-    ports, ranks = site.ports.engines[group.name], node.ranks if rank is None else (rank,)
-    bound: list[int] = []
-    if stack.has_system_port and not is_headless_follower(group, node):
-        bound.append(ports.system + ranks_before(group, node) + index)
-    if node.rank == 0 and index == 0 and len(group.nodes) > 1:
-        bound.append(ports.rpc)
-    if stack.frontend is None:
-        bound += [front.port for front in frontend_slots(site) if front.name == name_of(place)]
-    if publishes_kv_events(group):
-        bound += [ports.kv_events + r for r in ranks]
-    if transfers_kv(group):
-        bound += [ports.nixl + r for r in ranks]
-    if uses_kvbm(group):
-        bound += kvbm_ports(ports, ranks_before(group, node) + index)
-    return tuple(bound)
+def _worker_ports(context: PlanContext, slot: WorkerSlot) -> Iterator[int]:
+    yield from _server_ports(context, slot)
+    yield from _rank_ports(context, slot)
+
+
+def _server_ports(context: PlanContext, slot: WorkerSlot) -> Iterator[int]:
+    ports = context.ports.engines[slot.group.name]
+    if context.stack.has_system_port and not slot.is_follower:
+        yield system_port(ports, slot.machine_index)
+    if slot.leads and len(slot.group.nodes) > 1:
+        yield ports.rpc
+    if server := context.server_of(slot):
+        yield server.port
+
+
+def _rank_ports(context: PlanContext, slot: WorkerSlot) -> Iterator[int]:
+    ports = context.ports.engines[slot.group.name]
+    if publishes_kv_events(slot.group):
+        yield from (ports.kv_events + rank for rank in slot.ranks)
+    if transfers_kv(slot.group):
+        yield from (ports.nixl + rank for rank in slot.ranks)
+    if uses_kvbm(slot.group):
+        yield from kvbm_ports(ports, slot.machine_index)

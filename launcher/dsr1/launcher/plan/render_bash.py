@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable
-from dsr1.launcher.commands.frontend import ETCD_FILE
+from dsr1.launcher.commands.etcd import ETCD_FILE
 from dsr1.launcher.commands.secrets import SERVER_NAME
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.render_text import in_a_line

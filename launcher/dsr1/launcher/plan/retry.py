@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import HostPlan, Process, Variable
-from dsr1.launcher.commands.stacks import namespace_of
+from dsr1.launcher.commands.dynamo import namespace_of
 from dsr1.launcher.plan.plan import Plan
 
 NAMESPACE = "DYN_NAMESPACE"
@@ -15,7 +15,7 @@ NAMESPACE = "DYN_NAMESPACE"
 def replace_hosts(
     hosts: tuple[Host, ...], spares: tuple[Host, ...], gone: Container[str]
 ) -> tuple[Host, ...] | None:
-    """A spare stands where the host was whose place it takes; None when there are too few."""
+    """Each lost host is replaced by a spare, in its position; None when there are too few."""
     free = [spare for spare in spares if spare.name not in gone]
     if sum(host.name in gone for host in hosts) > len(free):
         return None
@@ -23,8 +23,8 @@ def replace_hosts(
 
 
 def plan_again(plan: Plan, attempt: int) -> Plan:
-    """A dead worker stays registered until its lease ends; in a namespace of its own nobody meets
-    it."""
+    """A dead worker stays registered until its lease ends; in a namespace of its own nobody
+    finds it."""
     fresh = namespace_of(plan.run, plan.run_id, attempt)
     source = f"restart {attempt}: the workers before it may still be registered"
     namespace = Variable(NAMESPACE, fresh, source)

@@ -1,5 +1,5 @@
 """What the runtime of a plan's hosts knows, as a fact of the hosts that were asked, and processes
-without the rest."""
+without the rest. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -16,10 +16,10 @@ RUNTIME = "runtime"
 SOURCE = "the runtime's own parsers"
 
 
-def runtime_fact(told: RuntimeAnswer | Dsr1Error) -> Fact:
-    if isinstance(told, Dsr1Error):
-        return Fact(None, SOURCE, str(told))
-    return Fact(asdict(told), SOURCE)
+def runtime_fact(answer: RuntimeAnswer | Dsr1Error) -> Fact:
+    if isinstance(answer, Dsr1Error):
+        return Fact(None, SOURCE, str(answer))
+    return Fact(asdict(answer), SOURCE)
 
 
 def runtime_answer(fact: Fact) -> RuntimeAnswer:
@@ -35,11 +35,11 @@ def runtime_answer(fact: Fact) -> RuntimeAnswer:
 
 def runtime_answers(facts: Mapping[str, Facts]) -> dict[str, RuntimeAnswer]:
     """By host, of those that were asked."""
-    return {host: runtime_answer(told[RUNTIME]) for host, told in facts.items() if RUNTIME in told}
+    return {host: runtime_answer(own[RUNTIME]) for host, own in facts.items() if RUNTIME in own}
 
 
 def knows(answer: RuntimeAnswer, name: str) -> bool:
-    """vLLM tells all of its own variables; of Dynamo's only the retired are known to be none."""
+    """vLLM lists all of its own variables; of Dynamo's only the retired are known to be none."""
     if name.startswith("VLLM_"):
         return not answer.variables or name in answer.variables
     return name not in VARIABLES
@@ -55,17 +55,21 @@ def drop_unknown(
 ) -> tuple[tuple[Process, ...], tuple[str, ...]]:
     """Without what dsr1 adds by itself and some host's runtime doesn't know; and a note for all
     that it doesn't."""
-    told = tuple(answers)
+    unknown = _unknown(processes, tuple(answers))
+    names = {variable.name for variable in unknown if not is_asked_for(variable)}
+    kept = (_without(process, names) for process in processes) if names else processes
+    return tuple(kept), tuple(map(_note, unknown))
+
+
+def _unknown(processes: Sequence[Process], answers: Sequence[RuntimeAnswer]) -> list[Variable]:
+    """One of each name, and one more where the recipe names it."""
     every = {(v.name, is_asked_for(v)): v for process in processes for v in process.env}
-    unknown = [v for v in every.values() if not all(knows(answer, v.name) for answer in told)]
-    names = {variable.name for variable in unknown}
-    return tuple(_without(process, names) for process in processes), tuple(map(_note, unknown))
+    return [v for v in every.values() if not all(knows(answer, v.name) for answer in answers)]
 
 
 def _without(process: Process, names: Collection[str]) -> Process:
-    return replace(
-        process, env=tuple(v for v in process.env if v.name not in names or is_asked_for(v))
-    )
+    kept = tuple(v for v in process.env if v.name not in names or is_asked_for(v))
+    return replace(process, env=kept)
 
 
 def _note(variable: Variable) -> str:

@@ -79,7 +79,7 @@ def _show_nothing(host: str, progress: JobProgress) -> None:
 def make_orders(recipe: Recipe, plan: Plan, hosts: Sequence[Host]) -> dict[str, FabricOrder]:
     """By host. One rank a GPU of the plan, all of a host together; without GPUs one
     a host."""
-    on_gpus = recipe.runtime.device == "cuda" and recipe.stack != "mocker"
+    on_gpus = recipe.uses_gpus
     first = FabricOrder(
         python=tuple(with_setup(recipe.runtime, (recipe.runtime.interpreter,))),
         device="cuda" if on_gpus else "cpu",

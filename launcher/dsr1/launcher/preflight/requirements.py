@@ -28,7 +28,7 @@ def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
     """InputError for what can't be laid out on as many hosts as the recipe wants."""
     whole = fill_up(recipe, hosts)
     topology, plan = make_topology(recipe, whole), make_plan(recipe, whole, "check", "/nowhere")
-    simulated, required = is_simulated(recipe), stack_of(recipe)
+    simulated, required = not recipe.uses_gpus, stack_of(recipe)
     gpus = Counter[str]() if simulated else count_gpus(topology)
     hca = {host.name: wanted_adapters(recipe, host) for host in whole}
     places = [(host.host, host.address) for host in plan.hosts]
@@ -39,7 +39,7 @@ def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
         engines=()
         if simulated
         else tuple(make_engine_shape(group, plan) for group in topology.groups),
-        weights=reads_weights(recipe),
+        weights=recipe.reads_weights,
         etcd=_own_etcd(recipe, hosts),
         packages=required.packages,
         pins=required.pins,
@@ -93,19 +93,7 @@ def _fits(recipe: Recipe, hosts: Sequence[Host]) -> bool:
 def _own_etcd(recipe: Recipe, hosts: Sequence[Host]) -> tuple[str, ...]:
     """The user's own, where there is something to discover on other machines."""
     several = len({host.address for host in hosts}) > 1
-    return tuple(recipe.etcd.endpoints) if several and recipe.stack != "vllm" else ()
-
-
-def is_simulated(recipe: Recipe) -> bool:
-    return recipe.runtime.device == "cpu" or recipe.stack == "mocker"
-
-
-def reads_weights(recipe: Recipe) -> bool:
-    formats = {
-        engine.args.get("load-format", engine.args.get("load_format"))
-        for engine in recipe.engines.values()
-    }
-    return recipe.stack != "mocker" and formats != {"dummy"}
+    return tuple(recipe.etcd.endpoints) if several and recipe.traits.has_discovery else ()
 
 
 def count_gpus(topology: Topology) -> Counter[str]:

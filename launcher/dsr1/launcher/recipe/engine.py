@@ -1,12 +1,14 @@
-"""One engine of a recipe: its role and place, its parallelism, and the sizes that vLLM must accept
-together."""
+"""One engine of a recipe: its role and its hosts, its parallelism, and the sizes that vLLM must
+accept together.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dsr1.launcher.recipe.flags import flag_name
+from dsr1.launcher.recipe.flag_table import CHUNKED_PREFILL, LOAD_FORMAT, OVERRIDES
+from dsr1.launcher.recipe.flags import joined_argument
 from dsr1.launcher.recipe.types import (
     Arguments,
     Count,
@@ -22,7 +24,8 @@ from dsr1.launcher.recipe.types import (
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 MICROBATCHING = (*LOW_LATENCY, "deepep_high_throughput")
 DEFAULT_LOW_LATENCY_TOKENS = 256
-CONNECTORS = ("nixl", "lmcache", "kvbm")
+CONNECTORS = {"nixl": "NixlConnector", "lmcache": "LMCacheConnectorV1", "kvbm": "DynamoConnector"}
+"""A recipe's names for them, and vLLM's."""
 QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
@@ -52,8 +55,8 @@ class Engine(RecipePart):
     each on its own.
 
     `kv_transfer` moves KV caches: nixl, lmcache, kvbm, or vLLM's own --kv-transfer-config as a
-    mapping. Engines with role prefill or decode use nixl unless told otherwise. `kv_events` tells a
-    KV-aware router what is cached.
+    mapping. Engines with role prefill or decode use nixl unless it says otherwise. `kv_events`
+    publishes what is cached, for a KV-aware router.
     """
 
     role: Literal["aggregated", "prefill", "decode"] = "aggregated"
@@ -88,12 +91,15 @@ class Engine(RecipePart):
 
     @property
     def overrides(self) -> Mapping[str, Any]:
-        """What stands in the place of the model's config.json: vLLM's --hf-overrides as a
+        """What replaces values of the model's config.json: vLLM's --hf-overrides as a
         mapping."""
-        own = next(
-            (value for name, value in self.args.items() if flag_name(name) == "hf-overrides"), None
-        )
+        own = joined_argument(self.args, OVERRIDES)
         return own if isinstance(own, dict) else {}
+
+    @property
+    def has_dummy_weights(self) -> bool:
+        """Random ones, made on the spot: nothing is read."""
+        return self.args.get(LOAD_FORMAT) == "dummy"
 
     @property
     def least_nodes(self) -> int:
@@ -103,12 +109,10 @@ class Engine(RecipePart):
     @property
     def least_ranks(self) -> int:
         """Of all replicas, as far as the recipe says it."""
-        said = self.least_nodes * (self.ranks_per_node or 1)
-        return (
-            said
-            if self.data_parallel_size == "all"
-            else max(said, self.replicas * self.data_parallel_size)
-        )
+        ranks = self.least_nodes * (self.ranks_per_node or 1)
+        if self.data_parallel_size == "all":
+            return ranks
+        return max(ranks, self.replicas * self.data_parallel_size)
 
     @property
     def is_one_rank(self) -> bool:
@@ -125,31 +129,29 @@ class Engine(RecipePart):
 
     @property
     def connector(self) -> str | dict[str, Any] | None:
-        """How KV caches move: the recipe's word; NIXL where prefill and decode are apart."""
+        """How KV caches move: as the recipe says; NIXL where prefill and decode are apart."""
         return self.kv_transfer or (None if self.role == "aggregated" else "nixl")
 
     @property
     def connectors(self) -> tuple[str, ...]:
         """The names of vLLM's connectors in it, those inside a wrapping one included."""
-        return _connector_names(self.connector, self.role)
+        connector = self.connector
+        if isinstance(connector, dict):
+            return (str(connector.get("kv_connector")), *_inner_connectors(connector))
+        if connector is None:
+            return ()
+        if self.role == "aggregated" or connector == "nixl":
+            return (CONNECTORS[connector],)
+        cache = (CONNECTORS[connector],) if self.role == "prefill" else ()
+        return (*cache, CONNECTORS["nixl"])
 
 
-def _connector_names(connector: str | dict[str, Any] | None, role: str) -> tuple[str, ...]:
-    if isinstance(connector, dict):
-        inner = connector.get("kv_connector_extra_config") or {}
-        parts = inner.get("connectors") if isinstance(inner, dict) else None
-        named = [part.get("kv_connector") for part in parts or [] if isinstance(part, dict)]
-        return tuple(str(name) for name in (connector.get("kv_connector"), *named))
-    if connector is None:
+def _inner_connectors(connector: Mapping[str, Any]) -> tuple[str, ...]:
+    extra = connector.get("kv_connector_extra_config")
+    parts = extra.get("connectors") if isinstance(extra, dict) else None
+    if not isinstance(parts, list):
         return ()
-    own = {"nixl": "NixlConnector", "lmcache": "LMCacheConnectorV1", "kvbm": "DynamoConnector"}[
-        connector
-    ]
-    if role == "aggregated":
-        return (own,)
-    return (
-        (own, "NixlConnector") if role == "prefill" and connector != "nixl" else ("NixlConnector",)
-    )
+    return tuple(str(part.get("kv_connector")) for part in parts if isinstance(part, dict))
 
 
 def _sequences_fit(engine: Engine) -> str:
@@ -164,12 +166,10 @@ def _sequences_fit(engine: Engine) -> str:
 
 def _whole_prompts_fit(engine: Engine) -> str:
     """Without chunks a prompt must fit into one step."""
-    args = {name.removeprefix("--").replace("_", "-"): value for name, value in engine.args.items()}
-    chunked = (
-        args.get("enable-chunked-prefill") is not False and "no-enable-chunked-prefill" not in args
-    )
+    if engine.args.get(CHUNKED_PREFILL) is not False:
+        return ""
     tokens, length = engine.token_budget, engine.max_model_len
-    if chunked or not tokens or not length or tokens >= length:
+    if not tokens or not length or tokens >= length:
         return ""
     return (
         f"max_num_batched_tokens is {tokens}: without chunked prefill it must reach max_model_len"
@@ -184,8 +184,8 @@ def _eplb_has_experts(engine: Engine) -> str:
 def _dbo_has_backend(engine: Engine) -> str:
     if engine.dbo is None or engine.all2all_backend in MICROBATCHING:
         return ""
-    seen = engine.all2all_backend or "vLLM's default"
-    return f"dbo needs all2all_backend {', '.join(MICROBATCHING)}; it is {seen}"
+    backend = engine.all2all_backend or "vLLM's default"
+    return f"dbo needs all2all_backend {', '.join(MICROBATCHING)}; it is {backend}"
 
 
 def _connector_named(engine: Engine) -> str:

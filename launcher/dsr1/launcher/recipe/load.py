@@ -1,36 +1,30 @@
 """Read a recipe, built in or a file, with profiles and `--set` changes: a Recipe, or an error that
 names the line."""
 
-import json
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.recipe.arguments import canonical_setting, with_flag_names
+from dsr1.launcher.recipe.explain import LAYER_KEYS, explain_errors, suggestion
 from dsr1.launcher.recipe.layers import (
     Layer,
     assign,
     layer_part,
+    location_of,
     merge_layers,
-    parse_layer,
-    parse_value,
-    place_of,
-    read_layer,
     without_key,
 )
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.recipe.parse import parse_layer, parse_value, read_layer
+from dsr1.launcher.recipe.paths import PATH_OPTIONS, with_experts, with_paths
 
 BUILT_IN = Path(__file__).with_name("builtin")
-_PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
-_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
-_EXTENDS, _PROFILE, _PROFILES = "extends", "profile", "profiles"
-_MOST_CONFIG_BYTES, _MOST_LAYERS = 2**20, 32
+_EXTENDS, _PROFILE, _PROFILES = LAYER_KEYS
+_MOST_LAYERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +98,8 @@ def find_recipe(name: str, beside: Path = Path()) -> Path:
     if _is_file_name(name) or (beside / name).is_file():
         return beside / name
     raise InputError(
-        f"no recipe {name!r}: built in are {', '.join(known)}{_guess(name, known)}; a file ends in"
-        " .yaml"
+        f"no recipe {name!r}: built in are {', '.join(known)}{suggestion(name, known)};"
+        " a file ends in .yaml"
     )
 
 
@@ -123,46 +117,59 @@ def _resolve(own: Layer, beside: Path, changes: RecipeChanges) -> Resolved:
     tree = replace(merge_layers(*layers, *chosen), source=own.source)
     for setting in changes.settings:
         tree = _changed(tree, setting)
-    for (keys, option), value in zip(_OPTIONS.items(), (changes.model, changes.venv), strict=True):
+    for (keys, option), value in zip(
+        PATH_OPTIONS.items(), (changes.model, changes.venv), strict=True
+    ):
         tree = assign(tree, keys, value, option) if value else tree
-    tree = _with_experts(_with_paths(tree, changes.keep_unset))
+    tree = with_experts(with_paths(tree, changes.keep_unset))
     try:
         return Resolved(Recipe.model_validate(dict(tree.values)), tree)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(error, tree))) from None
+        raise InputError("\n".join(explain_errors(error, tree))) from None
 
 
 def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer], dict[str, Layer]]:
     """The layers below a recipe and itself, first to last, and the profiles that all of them
     offer."""
-    layers: list[Layer] = []
-    offered: dict[str, Layer] = {}
-    base = _named(own, _EXTENDS)
-    if base:
-        file = find_recipe(base, beside)
-        place = f"{place_of(own, (_EXTENDS,))}: {_EXTENDS}"
-        if str(file) in seen:
-            raise InputError(f"{place}: {base} extends what extends it")
-        if len(seen) > _MOST_LAYERS:
-            raise InputError(f"{place}: {base} is more than {_MOST_LAYERS} recipes below the first")
-        layers, offered = _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
-    for name in (
-        layer_part(own, (_PROFILES,), _PROFILES).values if own.values.get(_PROFILES) else ()
-    ):
-        mine = layer_part(own, (_PROFILES, name), f"profile {name}")
+    layers, offered = _extended(own, beside, seen)
+    for name, mine in _own_profiles(own).items():
         offered[name] = merge_layers(offered[name], mine) if name in offered else mine
     chosen = _named(own, _PROFILE)
     if chosen:
-        layers.append(
-            _chosen_profile(chosen, offered, f"{place_of(own, (_PROFILE,))}: {_PROFILE}", beside)
-        )
-    return [*layers, without_key(own, _EXTENDS, _PROFILE, _PROFILES)], offered
+        where = f"{location_of(own, (_PROFILE,))}: {_PROFILE}"
+        layers.append(_chosen_profile(chosen, offered, where, beside))
+    return [*layers, without_key(own, *LAYER_KEYS)], offered
+
+
+def _extended(
+    own: Layer, beside: Path, seen: tuple[str, ...]
+) -> tuple[list[Layer], dict[str, Layer]]:
+    """Of the recipe that this one extends, as _stack."""
+    base = _named(own, _EXTENDS)
+    if not base:
+        return [], {}
+    file, location = find_recipe(base, beside), f"{location_of(own, (_EXTENDS,))}: {_EXTENDS}"
+    if str(file) in seen:
+        raise InputError(f"{location}: {base} extends what extends it")
+    if len(seen) > _MOST_LAYERS:
+        raise InputError(f"{location}: {base} is more than {_MOST_LAYERS} recipes below the first")
+    return _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
+
+
+def _own_profiles(own: Layer) -> dict[str, Layer]:
+    if not own.values.get(_PROFILES):
+        return {}
+    names = layer_part(own, (_PROFILES,), _PROFILES).values
+    return {
+        name: with_flag_names(layer_part(own, (_PROFILES, name), f"profile {name}"))
+        for name in names
+    }
 
 
 def _named(layer: Layer, key: str) -> str:
     value = layer.values.get(key)
     if value is not None and not isinstance(value, str):
-        raise InputError(f"{place_of(layer, (key,))}: {key}: is {value!r}, a name is wanted")
+        raise InputError(f"{location_of(layer, (key,))}: {key}: is {value!r}; it must be a name")
     return value or ""
 
 
@@ -177,16 +184,16 @@ def _chosen_profile(
         return _only_changes(read_layer(beside / name, str(beside / name)))
     known = ", ".join(offered) or "none"
     raise InputError(
-        f"{where}: no such profile{_guess(name, offered)}; the recipe has {known}; a file ends in"
-        " .yaml"
+        f"{where}: no such profile{suggestion(name, offered)}; the recipe has {known};"
+        " a file ends in .yaml"
     )
 
 
 def _only_changes(layer: Layer) -> Layer:
-    for key in (_EXTENDS, _PROFILE, _PROFILES):
+    for key in LAYER_KEYS:
         if key in layer.values:
             raise InputError(
-                f"{place_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change"
+                f"{location_of(layer, (key,))}: {key}: is for a recipe; a profile is keys to change"
             )
     return layer
 
@@ -196,133 +203,9 @@ def _changed(tree: Layer, change: str) -> Layer:
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError(
-            f"--set {change}: wanted KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256"
+            f"--set {change}: must be KEY.KEY=VALUE, for example engines.decode.max_num_seqs=256"
         )
-    place = f"--set {change}"
-    return assign(tree, keys, parse_value(value, keys, place), place)
-
-
-def _value(tree: Layer, *keys: str) -> object:
-    value: object = tree.values
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _with_paths(tree: Layer, keep_unset: bool) -> Layer:
-    """Expand ~ and $NAME in the keys that name a place on this site, and nowhere else."""
-    for keys in _PATHS:
-        value = _value(tree, *keys)
-        if isinstance(value, str):
-            place = place_of(tree, keys)
-            tree = assign(tree, keys, _expanded(value, keys, place, keep_unset), place)
-    return tree
-
-
-def _expanded(value: str, keys: tuple[str, str], place: str, keep_unset: bool) -> str:
-    text = (
-        str(Path(os.path.expandvars(value)).expanduser())
-        if value.startswith("~")
-        else os.path.expandvars(value)
+    location = f"--set {change}"
+    return assign(
+        tree, *canonical_setting(keys, parse_value(value, keys, location), location), location
     )
-    missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
-    if missing and keep_unset:
-        return value
-    if missing:
-        name = missing[1] or missing[2]
-        option = f" or give {_OPTIONS[keys]}" if keys in _OPTIONS else ""
-        raise InputError(
-            f"{place}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
-            f" it{option}"
-        )
-    return str(Path(text).absolute()) if _is_place(text, keys[1]) else text
-
-
-def _is_place(text: str, key: str) -> bool:
-    """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or
-    after a dot."""
-    return text.startswith(".") or key == "venv" or (key == "path" and Path(text).is_dir())
-
-
-def _with_experts(tree: Layer) -> Layer:
-    """The model's own word, where its folder is here. Whether the file is sound is for a check to
-    say."""
-    file = Path(str(_value(tree, "model", "path") or ""), "config.json")
-    try:
-        if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:
-            return tree
-        experts = json.loads(file.read_text()).get("n_routed_experts")
-    except (OSError, ValueError, AttributeError):
-        return tree
-    return (
-        assign(tree, ("model", "experts"), experts, str(file))
-        if isinstance(experts, int) and experts > 0
-        else tree
-    )
-
-
-def _explain(error: ValidationError, tree: Layer) -> Iterator[str]:
-    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for item in error.errors(include_url=False):
-        keys = tuple(str(key) for key in item["loc"] if not _is_branch(str(key)))
-        found.setdefault(keys, []).append(item)
-    for keys, items in found.items():
-        told = ": ".join(filter(None, (".".join(keys), _reasons(items, keys))))
-        yield f"{place_of(tree, keys or _spoken_of(told))}: {told}"
-
-
-def _reasons(items: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> str:
-    """Of one value; several where it may be of several kinds."""
-    first, *others = dict.fromkeys(_reason(item, keys) for item in items)
-    said = " or ".join((first, *(other.removeprefix("Input should be ") for other in others)))
-    shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(
-        items[0]["input"], dict | list
-    )
-    return f"{said} (seen: {items[0]['input']!r})" if shown else said
-
-
-def _spoken_of(message: str) -> tuple[str, ...]:
-    """What several keys get wrong together begins with the one to change."""
-    return tuple(message.partition(": ")[0].split("."))
-
-
-def _is_branch(key: str) -> bool:
-    """Pydantic adds the name of a union's branch to a location; it isn't a key of the file."""
-    return "[" in key or key in (
-        "int",
-        "str",
-        "float",
-        "bool",
-        "constrained-int",
-        "constrained-str",
-    )
-
-
-def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    if item["type"] == "extra_forbidden":
-        allowed = _allowed_keys(keys[:-1])
-        return f"unknown key{_guess(keys[-1], allowed)}; allowed are {', '.join(allowed)}"
-    if item["type"] == "missing":
-        return "is missing"
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-def _allowed_keys(keys: tuple[str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for key in keys:
-        field = model.model_fields.get(key)
-        model = next(_models_in(field.annotation), model) if field else model
-    return [*model.model_fields, *((_EXTENDS, _PROFILE, _PROFILES) if model is Recipe else ())]
-
-
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    """The parts that a key's value may be: `dict[Name, Engine]` and `Eplb | None` hold one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)
-
-
-def _guess(key: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    near = get_close_matches(key, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

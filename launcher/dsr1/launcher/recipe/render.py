@@ -15,13 +15,13 @@ _COLUMN = 60
 
 
 def render_resolved(resolved: Resolved) -> str:
-    return "\n".join(_lines(_values(resolved), (), resolved.tree.places))
+    return "\n".join(_lines(_values(resolved), (), resolved.tree.locations))
 
 
 def render_resolved_json(resolved: Resolved) -> str:
     values = _values(resolved)
     sources = {
-        ".".join(keys): resolved.tree.places.get(keys, DEFAULT) for keys in _leaves(values, ())
+        ".".join(keys): resolved.tree.locations.get(keys, DEFAULT) for keys in _leaves(values, ())
     }
     return json.dumps({"recipe": values, "sources": sources}, indent=2)
 
@@ -29,19 +29,19 @@ def render_resolved_json(resolved: Resolved) -> str:
 def _values(resolved: Resolved) -> dict[str, Any]:
     """What nobody set and is empty by default isn't shown: the absence of a key says the same."""
     shown: dict[str, Any] = _shown(
-        resolved.recipe.model_dump(mode="json"), (), resolved.tree.places
+        resolved.recipe.model_dump(mode="json"), (), resolved.tree.locations
     )
     return shown
 
 
-def _shown(value: Any, at: Keys, places: Mapping[Keys, str]) -> Any:
+def _shown(value: Any, at: Keys, locations: Mapping[Keys, str]) -> Any:
     if not isinstance(value, dict):
         return value
     below = {key: (inner, (*at, str(key))) for key, inner in value.items()}
     return {
-        key: _shown(inner, keys, places)
+        key: _shown(inner, keys, locations)
         for key, (inner, keys) in below.items()
-        if keys in places or (inner is not None and inner not in ({}, []))
+        if keys in locations or (inner is not None and inner not in ({}, []))
     }
 
 
@@ -53,23 +53,23 @@ def _leaves(value: Any, at: Keys) -> Iterator[Keys]:
         yield at
 
 
-def _lines(values: Mapping[str, Any], at: Keys, places: Mapping[Keys, str]) -> Iterator[str]:
+def _lines(values: Mapping[str, Any], at: Keys, locations: Mapping[Keys, str]) -> Iterator[str]:
     indent = "  " * len(at)
     for key, value in values.items():
         keys = (*at, str(key))
         if isinstance(value, dict) and value:
             yield f"{indent}{_flow(key)}:"
-            yield from _lines(value, keys, places)
+            yield from _lines(value, keys, locations)
         else:
             yield (
                 f"{indent}{_flow(key)}: {_flow(value)}".ljust(_COLUMN)
-                + f"  # {_place(places, keys)}"
+                + f"  # {_location(locations, keys)}"
             )
 
 
-def _place(places: Mapping[Keys, str], keys: Keys) -> str:
+def _location(locations: Mapping[Keys, str], keys: Keys) -> str:
     """On one line: a --set may have several."""
-    return " ".join(places.get(keys, DEFAULT).split())
+    return " ".join(locations.get(keys, DEFAULT).split())
 
 
 def _flow(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from dsr1.launcher.recipe.flags import check_flag_names
+from dsr1.launcher.recipe.flags import check_flags
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 ScalarValue = str | int | Number | bool
@@ -52,7 +52,7 @@ Environment = dict[EnvName, EnvValue]
 Name = Annotated[str, AfterValidator(_name)]
 Json = Annotated[dict[str, Any], AfterValidator(_json)]
 FlagValue = ScalarValue | None | list[ScalarValue] | Json
-Arguments = Annotated[dict[str, FlagValue], AfterValidator(check_flag_names)]
+Arguments = Annotated[dict[str, FlagValue], AfterValidator(check_flags)]
 
 
 class RecipePart(BaseModel):

@@ -8,9 +8,9 @@ from pathlib import Path
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.transport.ssh import ShellTransport
-from dsr1.launcher.commands.frontend import ETCD_FILE, runs_etcd
+from dsr1.launcher.commands.etcd import ETCD_FILE, needs_etcd_binary
+from dsr1.launcher.commands.mocker import STAND_IN_FOLDER
 from dsr1.launcher.commands.rehearsal import needs_stand_in
-from dsr1.launcher.commands.stacks import STAND_IN_FOLDER
 from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.models import Recipe
 
@@ -19,7 +19,7 @@ STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 def upload_assets(recipe: Recipe, seen: Survey, transport: ShellTransport) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
-    if runs_etcd(recipe, seen.hosts):
+    if needs_etcd_binary(recipe, seen.hosts):
         for host in (seen.hosts[0], *seen.spares):
             _bring_etcd(transport, host)
     if needs_stand_in(recipe):
@@ -30,7 +30,7 @@ def upload_assets(recipe: Recipe, seen: Survey, transport: ShellTransport) -> No
 
 def place_assets(recipe: Recipe, seen: Survey, folder: Path) -> None:
     """On this machine: beside the agents, in the run's folder."""
-    if runs_etcd(recipe, seen.hosts):
+    if needs_etcd_binary(recipe, seen.hosts):
         (folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
     if needs_stand_in(recipe):
         shutil.copytree(STAND_IN_FILES, folder / Path(STAND_IN_FOLDER).name)

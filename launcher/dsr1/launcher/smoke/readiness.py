@@ -74,7 +74,10 @@ def missing(service: ServiceTarget, client: httpx.Client) -> str:
     """What still stands between now and a completion, at every frontend; empty when nothing
     does."""
     return next(
-        filter(None, (_missing(service, url, client) for url in service.fronts or (service.url,))),
+        filter(
+            None,
+            (_missing(service, url, client) for url in service.frontend_urls or (service.url,)),
+        ),
         "",
     )
 

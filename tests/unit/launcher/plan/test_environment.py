@@ -120,7 +120,7 @@ def test_adapters_of_the_users_own_choice(tmp_path: Path) -> None:
         "=mlx5_5:1",
     ]
     with pytest.raises(
-        InputError, match=r"hca: 'mlx5_99' is no adapter of a; there are: mlx5_0:1, mlx5_1:1"
+        InputError, match=r"hca: 'mlx5_99' is not an adapter of a, which has mlx5_0:1, mlx5_1:1"
     ):
         plan_of(tmp_path / "3", platform, AGGREGATED, "hca: [mlx5_99]\n")
 

@@ -6,10 +6,12 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host, this_machine
+from dsr1.launcher.commands.stacks import STACKS
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_text import render_json, render_text
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
+from dsr1.launcher.recipe.stacks import STACK_TRAITS
 
 TWO = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth1"))
 
@@ -82,7 +84,7 @@ def test_hosts_without_facts_are_named() -> None:
     plan = make_plan(load_recipe("dsr1-dep"), TWO, "r", "/run/r", {"a": {}})
     assert plan.notes[:2] == (
         "b: planned without facts; what follows from their adapters is left out",
-        "a: no adapters are set: its facts tell of no adapters",
+        "a: no adapters are set: its facts list no adapters",
     )
 
 
@@ -95,7 +97,7 @@ def test_users_value_wins_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("engines", "more", "wanted"),
     [
-        ("main: {data_parallel_size: 3}", "", "3 can't be dealt evenly to 2 hosts"),
+        ("main: {data_parallel_size: 3}", "", "3 can't be divided evenly among 2 hosts"),
         ("main: {nodes: 3}", "", "wants 3 hosts"),
         ("main: {nodes: 1, ranks_per_node: 9}", "", "9 free GPUs each"),
         ("main: {}", "ports: {base: 32760}", "ephemeral"),
@@ -117,7 +119,7 @@ def test_vllms_servers_stand_behind_one_address() -> None:
     assert argv(plan, "gateway").endswith(
         "--endpoints 10.0.0.1:20002,10.0.0.2:20003 --retry-delay 1s"
     )
-    assert plan.service.fronts == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
+    assert plan.service.frontend_urls == ("http://10.0.0.1:20002", "http://10.0.0.2:20003")
     assert (plan.service.url, plan.service.registrations) == ("http://10.0.0.1:8000", None)
     assert [(w.process, w.ranks, w.url) for w in plan.service.workers] == [
         ("main-r0-0", (0, 1), "http://10.0.0.1:20002"),
@@ -189,3 +191,16 @@ def test_no_two_runs_and_restarts_share_a_namespace() -> None:
     for plan, namespace in zip(attempts, namespaces, strict=True):
         told = {v.value for p in plan.processes for v in p.env if v.name == "DYN_NAMESPACE"}
         assert told == {namespace}
+
+
+def test_every_stack_has_its_traits_and_its_commands() -> None:
+    assert STACKS.keys() == STACK_TRAITS.keys()
+    for name, stack in STACKS.items():
+        traits = STACK_TRAITS[name]
+        assert (stack.frontend is None) == traits.own_servers, name
+        assert (stack.registrations is None) == (not traits.has_discovery), name
+
+
+def test_an_unknown_stack_names_those_that_there_are() -> None:
+    with pytest.raises(InputError, match=r"t\.yaml:3: stack: must be dynamo or vllm or mocker"):
+        planned("main: {}", stack="sglang")

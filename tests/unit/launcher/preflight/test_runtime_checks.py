@@ -87,7 +87,7 @@ def test_an_old_vllm_that_knows_it_is_content() -> None:
         ("engines.main.args={is-prefill-worker: true}", "FAIL", "role: prefill"),
         ("engines.main.args={max-num-seq: 3}", "FAIL", "Did you mean --max-num-seqs?"),
         ('engines.main.args={"x": "a b\';id"}', "FAIL", "python -m dynamo.vllm --help"),
-        ("engines.main.args={compilation-config.level: 3}", "FAIL", "--help"),
+        ("engines.main.args={some-config.level: 3}", "FAIL", "--help"),
         ("engines.main.args={load-format: fast}", "WARN", "A plugin may add it"),
         ("engines.main.all2all_backend=pplx", "FAIL", "deepep_low_latency"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.recipe.layers import place_of
+from dsr1.launcher.recipe.layers import location_of
 from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 
 BASE = """name: base
@@ -41,8 +41,8 @@ def test_a_recipe_keeps_what_it_extends(folder: Path) -> None:
     found = resolve_recipe(str(folder / "own.yaml"), RecipeChanges())
     main = found.recipe.engines["main"]
     assert (found.recipe.name, main.max_num_seqs, main.env) == ("own", 64, {"A": "a", "B": "c"})
-    assert place_of(found.tree, ("engines", "main", "max_num_seqs")) == f"{folder}/base.yaml:6"
-    assert place_of(found.tree, ("engines", "main", "env", "B")) == f"{folder}/own.yaml:5"
+    assert location_of(found.tree, ("engines", "main", "max_num_seqs")) == f"{folder}/base.yaml:6"
+    assert location_of(found.tree, ("engines", "main", "env", "B")) == f"{folder}/own.yaml:5"
 
 
 def test_profile_then_setting_then_option(folder: Path) -> None:
@@ -54,12 +54,12 @@ def test_profile_then_setting_then_option(folder: Path) -> None:
     assert (main.max_num_seqs, main.env["A"], found.recipe.model.path) == (8, "z", "/n: 1")
     assert found.recipe.runtime.venv == "/v"
     assert (
-        place_of(found.tree, ("engines", "main", "max_num_seqs"))
+        location_of(found.tree, ("engines", "main", "max_num_seqs"))
         == f"{folder}/base.yaml:11 (profile small)"
     )
-    assert place_of(found.tree, ("engines", "main", "env", "A")) == "--set engines.main.env.A=z"
-    assert place_of(found.tree, ("runtime", "venv")) == "--venv"
-    assert place_of(found.tree, ("frontend", "port")) == f"{folder}/own.yaml"
+    assert location_of(found.tree, ("engines", "main", "env", "A")) == "--set engines.main.env.A=z"
+    assert location_of(found.tree, ("runtime", "venv")) == "--venv"
+    assert location_of(found.tree, ("frontend", "port")) == f"{folder}/own.yaml"
 
 
 def test_a_sites_own_file_is_a_profile(folder: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_sites_own_file_is_a_profile(folder: Path) -> None:
     site.write_text("runtime:\n  env: {HF_HOME: /scratch}\nports: {base: 21000}\n")
     found = resolve_recipe(str(folder / "own.yaml"), RecipeChanges((str(site),)))
     assert (found.recipe.ports.base, found.recipe.runtime.env) == (21000, {"HF_HOME": "/scratch"})
-    assert place_of(found.tree, ("ports", "base")) == f"{site}:3"
+    assert location_of(found.tree, ("ports", "base")) == f"{site}:3"
 
 
 def test_a_setting_replaces_a_mapping_whole(folder: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_setting_may_be_empty_text(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "wanted"),
     [
-        ("engines.main.args={a: 1, a: 2}", "key 'a' stands twice"),
+        ("engines.main.args={a: 1, a: 2}", "key 'a' appears twice"),
         ("engines.main.args={a: &x [1], b: *x}", r"aliases \(\*name\) are not allowed"),
         ("engines.main.args={a: !!python/object/apply:os.system [id]}", "not YAML"),
         ("engines.main.args={a: .nan}", "engines.main.args.a: "),

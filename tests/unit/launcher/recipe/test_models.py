@@ -17,7 +17,7 @@ GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
             r":5: engines\.main\.max_num_seq: unknown",
         ),
         (GOOD.replace("nodes: 1", "nodes: two"), r":4: engines\.main\.nodes: .*'two'"),
-        (GOOD + "name: b\n", "f.yaml:5: key 'name' stands twice"),
+        (GOOD + "name: b\n", "f.yaml:5: key 'name' appears twice"),
         (GOOD + "spares: [node3, '$(id)']\n", "spares: .*is not a host's name"),
         (GOOD + "spares: [a, a]\n", "spares: a named more than once"),
         ("- 1\n", "a recipe is a mapping"),
@@ -62,6 +62,10 @@ GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
         (
             GOOD.replace("nodes: 1", "replicas: 4, data_parallel_size: 16384"),
             "ask for 65536 ranks in all",
+        ),
+        (
+            GOOD.replace("main", "frontend") + "frontend: {replicas: 2}\n",
+            r"engines\.frontend: is the name of a process beside the engines",
         ),
         (GOOD + "frontend: {replicas: 1000000}\n", r"frontend\.replicas: .* 1024 "),
         ("a: &x [1]\nb: *x\n", "aliases"),

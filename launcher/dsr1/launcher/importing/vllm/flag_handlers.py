@@ -10,6 +10,7 @@ from dsr1.launcher.importing.vllm.configs import modern_attention, modernised, u
 from dsr1.launcher.importing.vllm.draft import EngineDraft
 from dsr1.launcher.importing.vllm.numbers import parse_count, parse_number, parse_switch
 from dsr1.launcher.recipe.engine import Eplb
+from dsr1.launcher.recipe.flag_table import BY_NAME, RECIPE_FLAGS
 
 _COUNT_WANTED = "must be a whole number above 0"
 
@@ -22,14 +23,14 @@ def _count(draft: EngineDraft, flag: Flag) -> None:
     elif count is None:
         draft.refuse(flag, _COUNT_WANTED)
     else:
-        draft.put(flag.name.replace("-", "_"), count, *flag.places)
+        draft.put(BY_NAME[flag.name].key, count, *flag.places)
 
 
 def _number(draft: EngineDraft, flag: Flag) -> None:
     number = parse_number(flag.text)
     if number is None or not 0 < number <= 1:
         draft.refuse(flag, "must be a fraction, such as 0.9")
-    draft.put(flag.name.replace("-", "_"), number, *flag.places)
+    draft.put(BY_NAME[flag.name].key, number, *flag.places)
 
 
 def _is_on(draft: EngineDraft, flag: Flag) -> bool:
@@ -40,8 +41,7 @@ def _is_on(draft: EngineDraft, flag: Flag) -> bool:
 
 
 def _switch(draft: EngineDraft, flag: Flag) -> None:
-    key = flag.name.removeprefix("enable-").replace("-", "_")
-    draft.put(key, _is_on(draft, flag), *flag.places)
+    draft.put(BY_NAME[flag.name].key, _is_on(draft, flag), *flag.places)
 
 
 def _all2all(draft: EngineDraft, flag: Flag) -> None:
@@ -60,14 +60,12 @@ def _text(draft: EngineDraft, flag: Flag) -> str:
     return flag.text
 
 
-def _layout(layout: str) -> Callable[[EngineDraft, Flag], None]:
-    def take(draft: EngineDraft, flag: Flag) -> None:
-        if layout == "per_gpu" or (parse_switch(flag.text) and not flag.off):
-            draft.put("layout", layout, *flag.places)
-        else:
-            draft.ledger.leave(f"--{flag.name} is off, as it is without the flag", *flag.places)
-
-    return take
+def _layout(draft: EngineDraft, flag: Flag) -> None:
+    layout = BY_NAME[flag.name].choice
+    if layout == "per_gpu" or (parse_switch(flag.text) and not flag.off):
+        draft.put("layout", layout, *flag.places)
+    else:
+        draft.ledger.leave(f"--{flag.name} is off, as it is without the flag", *flag.places)
 
 
 def _size(draft: EngineDraft, flag: Flag) -> None:
@@ -168,7 +166,7 @@ def _attention(draft: EngineDraft, flag: Flag) -> None:
 
 
 def _word(draft: EngineDraft, flag: Flag) -> None:
-    draft.put(flag.name.replace("-", "_"), _text(draft, flag), *flag.places)
+    draft.put(BY_NAME[flag.name].key, _text(draft, flag), *flag.places)
 
 
 def put_argument(draft: EngineDraft, flag: Flag) -> None:
@@ -185,29 +183,26 @@ def argument_value(flag: Flag) -> Any:
     return values[0] if len(values) == 1 else values
 
 
+_BY_KIND: Mapping[str, Callable[[EngineDraft, Flag], None]] = {
+    "count": _count,
+    "fraction": _number,
+    "switch": _switch,
+    "text": _word,
+    "rank count": _size,
+    "layout": _layout,
+}
 HANDLERS: Mapping[str, Callable[[EngineDraft, Flag], None]] = {
-    **dict.fromkeys(
-        ("max-model-len", "max-num-seqs", "max-num-batched-tokens", "tensor-parallel-size"), _count
-    ),
-    **dict.fromkeys(
-        ("data-parallel-size", "data-parallel-size-local", "pipeline-parallel-size"), _size
-    ),
+    **{row.name: _BY_KIND[row.kind] for row in RECIPE_FLAGS if row.kind in _BY_KIND},
     "enable-eplb": _eplb,
     "eplb-config": _eplb_config,
     "enable-dbo": _dbo,
     "dbo-decode-token-threshold": _dbo_threshold,
     "dbo-prefill-token-threshold": _dbo_threshold,
-    **dict.fromkeys(("data-parallel-rank", "data-parallel-external-lb"), _layout("per_gpu")),
-    "data-parallel-hybrid-lb": _layout("per_node"),
-    "headless": _layout("headless"),
-    "gpu-memory-utilization": _number,
-    "enable-expert-parallel": _switch,
-    "enforce-eager": _switch,
     "all2all-backend": _all2all,
-    "moe-backend": _word,
-    "disaggregation-mode": _role,
-    "kv-transfer-config": _kv_transfer,
-    "kv-events-config": _kv_events,
-    "compilation-config": _compilation,
     "attention-config": _attention,
+    "compilation-config": _compilation,
+    "disaggregation-mode": _role,
+    "kv-events-config": _kv_events,
+    "kv-transfer-config": _kv_transfer,
+    "pipeline-parallel-size": _size,
 }

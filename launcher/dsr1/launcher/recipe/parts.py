@@ -1,0 +1,176 @@
+"""The parts of a recipe beside its engines: the model, the runtime, the frontend, time limits,
+ports and what a Slurm job is asked for."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from dsr1.launcher.recipe.types import (
+    MOST_NODES,
+    Arguments,
+    Count,
+    Environment,
+    NodeCount,
+    PortNumber,
+    RecipePart,
+    Seconds,
+    Text,
+)
+
+R1_EXPERTS = 256
+
+
+class Model(RecipePart):
+    """The weights: a folder on every host, or a hub id. `served_name` is the name that clients ask
+    for.
+
+    `experts` are the routed experts of a layer: read from config.json where that is at hand, known
+    for R1 and V3.
+    """
+
+    path: Annotated[Text, Field(min_length=1)]
+    served_name: Text | None = None
+    experts: Count | None = None
+
+    @property
+    def name(self) -> str:
+        return self.served_name or self.path.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path.startswith(("/", "."))
+
+    @property
+    def is_r1(self) -> bool:
+        return self._is_named("deepseek-r1")
+
+    @property
+    def routed_experts(self) -> int | None:
+        return self.experts or (R1_EXPERTS if self.is_r1 or self._is_named("deepseek-v3") else None)
+
+    def _is_named(self, start: str) -> bool:
+        """By its folder or its served name; the distilled ones are other models."""
+        folder = self.path.rstrip("/").rsplit("/", 1)[-1]
+        names = [folder.lower(), (self.served_name or "").rsplit("/", 1)[-1].lower()]
+        return "distill" not in " ".join(names) and any(name.startswith(start) for name in names)
+
+
+class Runtime(RecipePart):
+    """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash
+    lines first.
+
+    `cache_dir` is a folder on each host's own disk for what is compiled there; by default one in
+    /var/tmp.
+    """
+
+    python: Text | None = None
+    venv: Text | None = None
+    device: Literal["cuda", "cpu"] = "cuda"
+    setup: list[Text] = []
+    cache_dir: Annotated[Text, Field(pattern=r"^/")] | None = None
+    env: Environment = {}
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "Runtime":
+        if self.python and self.venv:
+            raise ValueError("give python or venv, not both")
+        return self
+
+    @property
+    def interpreter(self) -> str:
+        return f"{self.venv.rstrip('/')}/bin/python" if self.venv else self.python or "python3"
+
+
+class Frontend(RecipePart):
+    """Where clients connect. With stack `vllm` these are the engines' own API servers;
+    `router_mode` has no meaning.
+
+    `host` is the address to listen on; by default the first host's control address, and nothing
+    more. Several `replicas` run on as many hosts and are reached at that one address, as several of
+    vLLM's servers are.
+    """
+
+    host: Text | None = None
+    port: PortNumber = 8000
+    replicas: NodeCount = 1
+    router_mode: Literal[
+        "round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"
+    ] = "round-robin"
+    args: Arguments = {}
+    env: Environment = {}
+
+
+class Timeouts(RecipePart):
+    """Seconds. `ready` bounds the whole start, `lost` how long a host may be out of reach.
+
+    `importing`, `loading` and `compiling` bound a rank's stay in such phases without any progress.
+    """
+
+    prepare: Seconds = 60
+    ready: Seconds = 5400
+    importing: Seconds = 600
+    loading: Seconds = 3600
+    compiling: Seconds = 3600
+    chat: Seconds = 120
+    stop: Seconds = 10
+    lost: Seconds = 60
+
+
+class Etcd(RecipePart):
+    """The user's own etcd, as URLs. Without it a run over several hosts starts one of its own on
+    the first."""
+
+    endpoints: list[Text] = []
+
+
+class Restart(RecipePart):
+    """After an unasked end the whole deployment is started again, `max` times at most, `backoff`
+    seconds later."""
+
+    max: Annotated[int, Field(ge=0)] = 0
+    backoff: Seconds = 10
+
+
+class Ports(RecipePart):
+    """Every port that dsr1 chooses is `base` or a little above it, and below the kernel's ephemeral
+    range."""
+
+    base: PortNumber = 20000
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError('put it in quotes, "4:00:00": YAML reads a bare 4:00:00 as a number')
+    return value
+
+
+class Slurm(RecipePart):
+    """How a job is asked for; keys are sbatch's own options, `directives` any further ones.
+
+    `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the
+    time limit the deployment stops cleanly, and is submitted again `resubmit` times. `setup`: bash
+    lines first (modules).
+    """
+
+    partition: Text | None = None
+    account: Text | None = None
+    qos: Text | None = None
+    reservation: Text | None = None
+    time: Annotated[Text, BeforeValidator(_no_number)] | None = None
+    nodes: NodeCount | None = None
+    spares: Annotated[int, Field(ge=0, le=MOST_NODES)] = 0
+    gpus_per_node: Count | Text | None = None
+    gres: Text | None = None
+    exclusive: bool = True
+    constraint: Text | None = None
+    exclude: Text | None = None
+    nodelist: Text | None = None
+    mail_user: Text | None = None
+    mail_type: Text | None = None
+    output: Text | None = None
+    comment: Text | None = None
+    requeue: bool = False
+    warn: Annotated[int, Field(ge=10)] = 120
+    resubmit: Annotated[int, Field(ge=0)] = 0
+    directives: list[Text] = []
+    setup: list[Text] = []

@@ -1,0 +1,75 @@
+"""Values of a recipe that depend on where it is read: paths with ~ and $NAME, and what the model's
+own files say."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.recipe.layers import Layer, assign, location_of
+
+PATH_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
+_PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
+_MOST_CONFIG_BYTES = 2**20
+
+
+def _value(tree: Layer, *keys: str) -> object:
+    value: object = tree.values
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def with_paths(tree: Layer, keep_unset: bool) -> Layer:
+    """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else."""
+    for keys in _PATHS:
+        value = _value(tree, *keys)
+        if isinstance(value, str):
+            location = location_of(tree, keys)
+            tree = assign(tree, keys, _expanded(value, keys, location, keep_unset), location)
+    return tree
+
+
+def _expanded(value: str, keys: tuple[str, str], location: str, keep_unset: bool) -> str:
+    text = (
+        str(Path(os.path.expandvars(value)).expanduser())
+        if value.startswith("~")
+        else os.path.expandvars(value)
+    )
+    missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
+    if missing and keep_unset:
+        return value
+    if missing:
+        name = missing[1] or missing[2]
+        option = f" or give {PATH_OPTIONS[keys]}" if keys in PATH_OPTIONS else ""
+        raise InputError(
+            f"{location}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
+            f" it{option}"
+        )
+    return str(Path(text).absolute()) if _is_path(text, keys[1]) else text
+
+
+def _is_path(text: str, key: str) -> bool:
+    """A hub id, org/name, looks like a relative folder: it is one where that folder is here, or
+    after a dot."""
+    return text.startswith(".") or key == "venv" or (key == "path" and Path(text).is_dir())
+
+
+def with_experts(tree: Layer) -> Layer:
+    """What the model's config.json says, where its folder is here. Whether the file is sound is for
+    a check to say.
+    """
+    file = Path(str(_value(tree, "model", "path") or ""), "config.json")
+    try:
+        if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:
+            return tree
+        experts = json.loads(file.read_text()).get("n_routed_experts")
+    except (OSError, ValueError, AttributeError):
+        return tree
+    return (
+        assign(tree, ("model", "experts"), experts, str(file))
+        if isinstance(experts, int) and experts > 0
+        else tree
+    )
