@@ -28,11 +28,13 @@ class PhaseRule:
     """A line of a process's log that says how far a start has come.
 
     `pattern` is searched in every line. Its named groups are optional: `rank` (global DP rank;
-    absent: every rank of the process), `done` and `total` (a counter within the phase).
+    absent: every rank of the process), `done` and `total` (a counter within the phase). It counts
+    only once a line with `after` has been seen, where that is given.
     """
 
     phase: str
     pattern: str
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

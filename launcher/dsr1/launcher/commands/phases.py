@@ -30,6 +30,9 @@ def _rule(phase: str, text: str) -> PhaseRule:
     return PhaseRule(phase, _RANK + text)
 
 
+# vLLM 0.31 captures graphs twice, first to know their memory: only what follows is the capture.
+_GRAPHS = rf"Capturing CUDA graphs \([^)]*\):{_TQDM}"
+_CAPTURES_FOLLOW = r"JIT kernel warmup starting|Profiling CUDA graph memory"
 _IMPORTING = _rule("importing", r"\S")
 _DYNAMO_REGISTERING = _rule("registering", r"Registering model with endpoint types")
 _MOCKER_REGISTERING = _rule("registering", r"Registered endpoint '[^']*\.generate'")
@@ -38,15 +41,18 @@ VLLM_PHASES: tuple[PhaseRule, ...] = (
     _IMPORTING,
     _rule("initialising", r"Initializing a V1 LLM engine"),
     _rule("loading", r"Starting to load model"),
+    _rule("loading", r"Loading model from scratch"),
     _rule("loading", rf"Loading safetensors checkpoint shards:{_BAR}"),
     _rule("compiling", r"Using cache directory: .* for vLLM's torch\.compile"),
     _rule("compiling", r"Dynamo bytecode transform time"),
     _rule("profiling", r"torch\.compile (?:took|takes) [\d.]+ s in total"),
     _rule("profiling", r"Initial profiling/warmup run took"),
     _rule("profiling", r"Profiling CUDA graph memory"),
+    _rule("profiling", _GRAPHS),
+    _rule("warming up", r"JIT kernel warmup starting"),
     _rule("warming up", rf"DeepGEMM warmup:{_TQDM}"),
     _rule("warming up", r"\[Autotuner\]: Autotuning process starts"),
-    _rule("capturing", rf"Capturing CUDA graphs \([^)]*\):{_TQDM}"),
+    PhaseRule("capturing", _RANK + _GRAPHS, after=_CAPTURES_FOLLOW),
     _rule("registering", r"init engine \(profile, create kv cache, warmup model\) took"),
 )
 

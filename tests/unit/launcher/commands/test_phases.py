@@ -53,6 +53,31 @@ EXPECTED = {
 }
 
 
+STARTS = Path(__file__).parents[3] / "data" / "h200-x4" / "starts"
+
+
+def test_graphs_that_are_captured_twice_dont_hide_the_warm_up_between() -> None:
+    """vLLM 0.31 captures them first to know their memory; DeepGEMM's long warm-up comes after
+    that."""
+    steps = read((STARTS / "dynamo-cold" / "main-0.log").read_bytes())
+    begun = list(dict.fromkeys(step.phase for step in steps))
+    assert begun == [
+        "importing",
+        "initialising",
+        "loading",
+        "profiling",
+        "warming up",
+        "registering",
+    ]
+    assert (432, 432) in counters(steps, "warming up")
+
+
+def test_the_second_capture_is_the_capture() -> None:
+    steps = read((STARTS / "dynamo-second" / "main-0.log").read_bytes())
+    begun = list(dict.fromkeys(step.phase for step in steps))
+    assert begun[-4:] == ["profiling", "warming up", "capturing", "registering"]
+
+
 def data(name: str) -> bytes:
     return (LOGS / f"{name}.log").read_bytes()
 

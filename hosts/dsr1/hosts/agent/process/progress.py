@@ -28,6 +28,7 @@ class _Rule:
     order: int
     phase: str
     pattern: re.Pattern[str]
+    after: str
 
 
 class ProgressReader:
@@ -41,6 +42,7 @@ class ProgressReader:
 
     def __init__(self, rules: tuple[PhaseRule, ...]) -> None:
         self._rules = _latest_first(rules)
+        self._awaited = {rule.after: re.compile(rule.after) for rule in rules if rule.after}
         self._partial = b""
         self._at: dict[int | None, tuple[int, ProgressStep]] = {}
 
@@ -52,6 +54,8 @@ class ProgressReader:
         return [step for line in lines if line and (step := self._read(_text(line[:LINE_LIMIT])))]
 
     def _read(self, line: str) -> ProgressStep | None:
+        for text in [text for text, line_of_it in self._awaited.items() if line_of_it.search(line)]:
+            del self._awaited[text]
         rule, found = self._first_match(line)
         if rule is None or found is None:
             return None
@@ -66,7 +70,7 @@ class ProgressReader:
         for rule in self._rules:
             if rule.order < floor:
                 break
-            if found := rule.pattern.search(line):
+            if rule.after not in self._awaited and (found := rule.pattern.search(line)):
                 return rule, found
         return None, None
 
@@ -93,7 +97,10 @@ def _latest_first(rules: tuple[PhaseRule, ...]) -> tuple[_Rule, ...]:
     orders = {
         phase: order for order, phase in enumerate(dict.fromkeys(rule.phase for rule in rules))
     }
-    made = (_Rule(orders[rule.phase], rule.phase, re.compile(rule.pattern)) for rule in rules)
+    made = (
+        _Rule(orders[rule.phase], rule.phase, re.compile(rule.pattern), rule.after)
+        for rule in rules
+    )
     return tuple(sorted(made, key=lambda rule: -rule.order))
 
 
