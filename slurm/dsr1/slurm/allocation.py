@@ -17,11 +17,12 @@ class AllocatedHost:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A job's id, its cluster and its hosts, the one that runs the batch step first."""
+    """A job's id, its cluster and its hosts, the one that runs the batch step first; its name."""
 
     job: str
     cluster: str
     places: tuple[AllocatedHost, ...]
+    name: str = ""
 
 
 def parse_allocation(env: Mapping[str, str]) -> Allocation:
@@ -32,7 +33,8 @@ def parse_allocation(env: Mapping[str, str]) -> Allocation:
     places = tuple(_groups(env)) or tuple(
         AllocatedHost(host) for host in expand(env["SLURM_JOB_NODELIST"])
     )
-    return Allocation(job, env.get("SLURM_CLUSTER_NAME", "cluster"), places)
+    cluster, name = env.get("SLURM_CLUSTER_NAME", "cluster"), env.get("SLURM_JOB_NAME", "")
+    return Allocation(job, cluster, places, name)
 
 
 def _groups(env: Mapping[str, str]) -> Iterator[AllocatedHost]:

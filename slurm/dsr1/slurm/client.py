@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.atomic import write_file
+from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
@@ -26,7 +29,7 @@ def call(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """`env`: plain, if it isn't said. InputError: there is no Slurm here. HostError: it doesn't
+    """`env`: plain, if it isn't given. InputError: there is no Slurm here. HostError: it doesn't
     answer."""
     require(argv[0])
     env = plain_environment(os.environ) if env is None else env
@@ -65,30 +68,42 @@ def output_or_error(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 class Queue:
-    """What Slurm knows of a user's jobs. Many askers at once share what one was told, for a few
-    seconds, by a file."""
+    """What Slurm knows of a user's jobs. Many askers at once share the answer that one got, for a
+    few seconds, by a file.
+    """
 
     def __init__(self, shared: Path) -> None:
         self._shared = shared
 
-    def look_up(self, jobs: Collection[str], fresh: bool = False) -> Mapping[str, JobInfo]:
-        """Two calls at most, however many jobs; one that Slurm knows no more is not among them.
+    def look_up(self, jobs: Iterable[JobHandle], fresh: bool = False) -> dict[str, JobInfo]:
+        """By number. Two calls at most, however many jobs. What Slurm knows no more, or has under
+        another name or user, is not among them: numbers begin anew when a slurmctld loses its
+        state.
 
-        `fresh`: not what another was told before now, and with patience.
+        `fresh`: not another's answer from before now, and with patience.
         """
-        if not jobs:
+        wanted = {handle.job: handle for handle in jobs}
+        if not wanted:
             return {}
-        known = {job: info for job, info in self._mine(fresh).items() if job in jobs}
-        unsure = [job for job in jobs if job not in known or known[job].over]
-        preempted = {job for job, info in known.items() if info.preempted}
-        told = self._accounted(unsure, known) if unsure else {}
-        return known | {
-            job: replace(info, preempted=job in preempted) for job, info in told.items()
+        queued = {job: info for job, info in self._mine(fresh).items() if job in wanted}
+        unsure = [job for job in wanted if job not in queued or queued[job].over]
+        return _own_jobs(wanted, queued | _with_preemption(self._accounted(unsure, queued), queued))
+
+    def named(self, name: str) -> dict[str, JobInfo]:
+        """This user's jobs of that name, by number: those that wait and run, and those that ended
+        in the last minutes."""
+        user = own_user()
+        return {
+            job: info
+            for job, info in self._mine(fresh=True).items()
+            if info.name == name and info.is_the_job(name, user)
         }
 
     @staticmethod
     def _accounted(jobs: Collection[str], known: Collection[str]) -> Mapping[str, JobInfo]:
         """An accounting that is down isn't missed where slurmctld knows as much."""
+        if not jobs:
+            return {}
         try:
             return jobs_accounted(jobs)
         except HostError:
@@ -96,30 +111,56 @@ class Queue:
                 return {}
             raise
 
-    def cancel(self, job: str, *how: str) -> None:
-        """HostError with scancel's words, unless the job is over by now."""
-        done = call(("scancel", *how, job))
+    def cancel(self, handle: JobHandle, *how: str) -> None:
+        """Nothing happens to a job that is over, or is another one by now. HostError with scancel's
+        words."""
+        if handle.job not in self.look_up((handle,), fresh=True):
+            return
+        done = call(("scancel", *how, handle.job))
         if (
             done.returncode != 0
             and "already complet" not in done.stderr
             and "Invalid job id" not in done.stderr
         ):
-            raise HostError(f"job {job}: scancel: {output_or_error(done)}")
+            raise HostError(f"job {handle.job}: scancel: {output_or_error(done)}")
         self._shared.unlink(missing_ok=True)
 
     def _mine(self, fresh: bool) -> dict[str, JobInfo]:
         with contextlib.suppress(OSError, ValueError):
             if not fresh and self._is_recent():
                 return parse_squeue(self._shared.read_text())
-        told = ask_queue("--me", ANSWER_S if fresh else LOOK_S)
+        answer = ask_queue("--me", ANSWER_S if fresh else LOOK_S)
         with contextlib.suppress(OSError):
-            write_file(self._shared, told.encode())
-        return parse_squeue(told)
+            write_file(self._shared, answer.encode())
+        return parse_squeue(answer)
 
     def _is_recent(self) -> bool:
         """Another user's, in a folder that several share, tells of another user's jobs."""
-        seen = self._shared.stat()
-        return seen.st_uid == os.getuid() and 0 <= time.time() - seen.st_mtime < SHARED_S
+        stat = self._shared.stat()
+        return stat.st_uid == os.getuid() and 0 <= time.time() - stat.st_mtime < SHARED_S
+
+
+def _own_jobs(wanted: Mapping[str, JobHandle], found: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
+    """Those of this user that have the names that they should have."""
+    user, own = own_user(), {}
+    for job, handle in wanted.items():
+        info = found.get(job)
+        if info is not None and info.is_the_job(handle.name, user):
+            own[job] = info
+    return own
+
+
+def _with_preemption(
+    accounted: Mapping[str, JobInfo], queued: Mapping[str, JobInfo]
+) -> dict[str, JobInfo]:
+    """What squeue alone knows."""
+    preempted = {job for job, info in queued.items() if info.preempted}
+    return {job: replace(info, preempted=job in preempted) for job, info in accounted.items()}
+
+
+def own_user() -> str:
+    """As Slurm knows this process's user."""
+    return psutil.Process().username()
 
 
 def ask_queue(whose: str, timeout: float = LOOK_S) -> str:

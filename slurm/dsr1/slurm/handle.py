@@ -1,17 +1,19 @@
 """How a run in a job is called: slurm://CLUSTER/JOB. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _HANDLE = re.compile(r"^slurm://([A-Za-z0-9_.-]+)/(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class JobHandle:
-    """A job of a cluster."""
+    """A job of a cluster, by its number. Slurm gives numbers away again, so a run keeps its job's
+    `name`, too, which nobody else's has. Empty: not known, as of a handle that a user typed."""
 
     cluster: str
     job: str
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"slurm://{self.cluster}/{self.job}"

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dsr1.slurm.handle import JobHandle
+
 WAITING = (
     "PENDING",
     "CONFIGURING",
@@ -33,8 +35,9 @@ OVER = (
     ),
     *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
 )
-FIELDS = ("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster")
-LINE = "%A|%T|%r|%S|%u|%N"
+# A name is last: it may hold the separator.
+FIELDS = ("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster", "JobName")
+LINE = "%A|%T|%r|%S|%u|%N|%j"
 """squeue's --format for what it knows without JSON: how a job ended isn't in it, which the
 accounting then tells."""
 # Reasons under which a job waits for ever, unless somebody changes it or the cluster.
@@ -84,6 +87,16 @@ class JobInfo:
     nodes: str = ""
     cluster: str = ""
     preempted: bool = False
+    name: str = ""
+
+    @property
+    def handle(self) -> JobHandle:
+        return JobHandle(self.cluster or "cluster", self.job, self.name)
+
+    def is_the_job(self, name: str, user: str) -> bool:
+        """Whether it is the job of that name and user. Empty: not known, which is no reason to
+        doubt it."""
+        return name in ("", self.name) and self.user in ("", user)
 
     @property
     def waits(self) -> bool:
@@ -130,15 +143,16 @@ def _from_squeue(job: dict[str, Any]) -> JobInfo:
         nodes=_text(job.get("nodes")),
         cluster=_text(job.get("cluster")),
         preempted=_number(job.get("preempt_time")) > 0,
+        name=_text(job.get("name")),
     )
 
 
 def _from_line(line: str) -> JobInfo:
-    fields = line.split("|")
+    fields = line.split("|", LINE.count("|"))
     if len(fields) != LINE.count("|") + 1 or not fields[0].isdigit():
         raise ValueError(f"squeue: {line!r} is not as {LINE} is")
-    job, state, reason, start, user, nodes = fields
-    return JobInfo(job, state, _text(reason), _clock(start), user=user, nodes=nodes)
+    job, state, reason, start, user, nodes, name = fields
+    return JobInfo(job, state, _text(reason), _clock(start), user=user, nodes=nodes, name=name)
 
 
 def _clock(text: str) -> float | None:
@@ -180,13 +194,13 @@ def _exit(value: Any) -> tuple[int, int]:
 
 def parse_sacct(text: str) -> dict[str, JobInfo]:
     """Lines of FIELDS; of several with one id (a job that was requeued) the last, which is the
-    newest, stands."""
+    newest, counts."""
     return {info.job: info for info in _from_sacct(text)}
 
 
 def _from_sacct(text: str) -> Iterator[JobInfo]:
     for line in text.splitlines():
-        fields = dict(zip(FIELDS, line.split("|"), strict=False))
+        fields = dict(zip(FIELDS, line.split("|", len(FIELDS) - 1), strict=False))
         if len(fields) < len(FIELDS):
             raise ValueError(f"sacct: {line!r} has not the fields {', '.join(FIELDS)}")
         code, _, signal = fields["ExitCode"].partition(":")
@@ -199,4 +213,5 @@ def _from_sacct(text: str) -> Iterator[JobInfo]:
             user=fields["User"],
             nodes=fields["NodeList"].replace("None assigned", ""),
             cluster=fields["Cluster"],
+            name=fields["JobName"],
         )

@@ -1,5 +1,5 @@
-"""A shell on each host of an allocation: one long-lived step a host, whose keeper runs every
-command there."""
+"""A shell on each host of an allocation: one long-lived step a host, whose program runs
+every command there."""
 
 import contextlib
 import itertools
@@ -41,7 +41,7 @@ class StepProgram:
         return (self.python, self.bundle, "keep", f"{self.silent_s:g}")
 
 
-def step_command(place: AllocatedHost, job: str, keeper: Sequence[str]) -> tuple[str, ...]:
+def step_command(place: AllocatedHost, job: str, program: Sequence[str]) -> tuple[str, ...]:
     """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a
     second step waits."""
     group = () if place.group is None else (f"--het-group={place.group}",)
@@ -55,16 +55,16 @@ def step_command(place: AllocatedHost, job: str, keeper: Sequence[str]) -> tuple
             "--kill-on-bad-exit=1",
         ),
         *("--unbuffered", "--job-name=dsr1"),
-        *keeper,
+        *program,
     )
 
 
 class StepChannel:
-    """One command of a keeper. Its end, and the loss of the keeper, end `recv`."""
+    """One command of a step. Its end, and the loss of the step, end `recv`."""
 
     def __init__(self, step: "_Step", call: int) -> None:
         self._step, self._call = step, call
-        self.told: SimpleQueue[bytes | None] = SimpleQueue()
+        self.output: SimpleQueue[bytes | None] = SimpleQueue()
         self.code: int | None = None
         self.errors = b""
         self._rest, self._ended = b"", False
@@ -88,19 +88,19 @@ class StepChannel:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.shutdown_write()
-        self.told.put(None)
+        self.output.put(None)
 
     def _next(self) -> bytes:
         try:
-            told = self.told.get(timeout=self._timeout)
+            data = self.output.get(timeout=self._timeout)
         except Empty:
             raise TimeoutError from None
-        self._ended = told is None
-        return told or b""
+        self._ended = data is None
+        return data or b""
 
 
 class _Step:
-    """A keeper that runs, and the calls to it."""
+    """A step that runs, and the calls to it."""
 
     def __init__(self, argv: Sequence[str], start_s: float, silent_s: float) -> None:
         self._start_s, self._silent_s = start_s, silent_s
@@ -128,7 +128,7 @@ class _Step:
         channel = self._calls[call] = StepChannel(self, call)
         self.send({"call": call, "argv": list(argv)})
         if self.lost:
-            channel.told.put(None)
+            channel.output.put(None)
         return channel
 
     def send(self, what: Mapping[str, object]) -> None:
@@ -151,7 +151,7 @@ class _Step:
         return " | ".join(self._words)
 
     def close(self) -> None:
-        """The keeper ends by the end of its stdin, and srun with it."""
+        """The step's program ends by the end of its stdin, and srun with it."""
         with self._writing, contextlib.suppress(OSError):
             assert self._srun.stdin is not None
             self._srun.stdin.close()
@@ -174,24 +174,24 @@ class _Step:
         self._srun.stdout.close()
         self.close()
         for channel in list(self._calls.values()):
-            channel.told.put(None)
+            channel.output.put(None)
 
     def _take(self, line: bytes) -> None:
-        """What is no object is not the keeper's: a prolog or a wrapper may print."""
+        """What is no object is not the program's: a prolog or a wrapper may print."""
         try:
-            told = json.loads(line)
-            channel = self._calls.get(told.get("call"))
+            message = json.loads(line)
+            channel = self._calls.get(message.get("call"))
         except (ValueError, AttributeError):
             return
         if channel is None:
             return
-        channel.errors += told.get("err", "").encode("latin-1")
-        if "out" in told:
-            channel.told.put(told["out"].encode("latin-1"))
-        if "code" in told:
-            channel.code = told["code"]
-            del self._calls[told["call"]]
-            channel.told.put(None)
+        channel.errors += message.get("err", "").encode("latin-1")
+        if "out" in message:
+            channel.output.put(message["out"].encode("latin-1"))
+        if "code" in message:
+            channel.code = message["code"]
+            del self._calls[message["call"]]
+            channel.output.put(None)
 
     def _read_errors(self) -> None:
         assert self._srun.stderr is not None
@@ -200,7 +200,7 @@ class _Step:
                 self._words = [*self._words[-3:], line.decode(errors="replace").strip()]
 
     def _beat(self) -> None:
-        """A keeper that falls silent is lost, and so is the srun that still believes in it."""
+        """A step that falls silent is lost, and so is the srun that still believes in it."""
         while not self.lost:
             self._say_alive()
             time.sleep(BEAT_S)
@@ -228,9 +228,9 @@ class StepShell:
     """One host's. The step begins with the first command; when it is lost the next command begins
     another."""
 
-    def __init__(self, place: AllocatedHost, job: str, keeper: StepProgram) -> None:
-        self._name, self._argv = place.host, step_command(place, job, keeper.argv)
-        self._silent_s = keeper.silent_s
+    def __init__(self, place: AllocatedHost, job: str, program: StepProgram) -> None:
+        self._name, self._argv = place.host, step_command(place, job, program.argv)
+        self._silent_s = program.silent_s
         self._given_up = -PAUSE_S
         self._step: _Step | None = None
         self._dropped: _Step | None = None
@@ -262,7 +262,7 @@ class StepShell:
             raise self._lost(error) from error
 
     def drop(self) -> None:
-        """Whatever the keeper's agents still run ends with it."""
+        """Whatever its agents still run ends with it."""
         step, self._step = self._step, None
         if step is not None:
             step.close()
@@ -293,7 +293,7 @@ class StepShell:
 
 
 def make_shells(
-    places: Sequence[AllocatedHost], job: str, keeper: StepProgram
+    places: Sequence[AllocatedHost], job: str, program: StepProgram
 ) -> dict[str, StepShell]:
     """By host."""
-    return {place.host: StepShell(place, job, keeper) for place in places}
+    return {place.host: StepShell(place, job, program) for place in places}

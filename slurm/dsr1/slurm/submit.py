@@ -1,13 +1,17 @@
-"""Submits a batch script by submitit's Slurm executor: the very text that `render --sbatch`
-prints."""
+"""Submits a batch script, and finds the job that came of it by its name, whatever sbatch answers.
+
+sbatch is called as it is, not by a library: submitit reads the first number of sbatch's answer and
+gives it the whole environment, and a site's wrapper may print what it likes.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+import re
+from collections.abc import Mapping
 
-from dsr1.hosts.errors import InputError
-from dsr1.slurm.client import call, output_or_error, require
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.slurm.client import Queue, call, output_or_error, require
+from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.states import JobInfo
 from dsr1.slurm.surroundings import submission_environment
 
 ADVICE = (
@@ -19,28 +23,72 @@ ADVICE = (
     ("node configuration", "`sinfo -o '%P %D %G'` shows nodes and GPUs of each partition"),
     ("node count", "`sinfo -s` shows how many nodes a partition has"),
 )
+_ANSWER = re.compile(r"(\d+)(;\S*)?")
 
 
-def submit(script: str, folder: Path) -> str:
-    """The job's id. InputError with sbatch's own words and what to do."""
-    require("sbatch")
+def submit(
+    script: str, name: str, queue: Queue, own: Mapping[str, str] | None = None, before: str = ""
+) -> JobInfo:
+    """The job that a script of that name became. The name is one that no other job has, but for
+    the job `before` that submits its successor. `own` are variables that the job gets.
+
+    Raises InputError with sbatch's own words and what to do: there is no job. HostError: whether
+    there is one isn't known.
+    """
     require("srun")
-    from submitit.core.utils import FailedJobError
-    from submitit.slurm.slurm import SlurmExecutor
+    env = submission_environment(os.environ, script) | dict(own or {})
+    options = (f"--job-name={name}", *(("--export=ALL",) if own else ()))
+    try:
+        done = call(("sbatch", "--parsable", *options), given=script, env=env)
+    except HostError as silent:
+        raise HostError(_taken_back(str(silent), name, before, queue)) from None
+    if done.returncode != 0:
+        raise InputError(_taken_back(refusal(output_or_error(done)), name, before, queue))
+    return _find_submitted(done.stdout, name, before, queue)
 
-    class ScriptExecutor(SlurmExecutor):
-        """Its script is ours: the batch step becomes the supervisor, so every signal is the
-        supervisor's own."""
 
-        def _make_submission_file_text(self, command: str, uid: str) -> str:
-            return script
+def parse_answer(text: str) -> str:
+    """The job's number, of `sbatch --parsable`: the last line, after whatever a wrapper says.
+    Empty: that isn't one."""
+    lines = text.strip().splitlines()
+    found = _ANSWER.fullmatch(lines[-1].strip()) if lines else None
+    return found[1] if found else ""
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with _only(submission_environment(os.environ, script)):
-        try:
-            return str(ScriptExecutor(folder)._submit_command("").job_id)
-        except FailedJobError as error:
-            raise InputError(refusal(str(error))) from None
+
+def choose_job(answer: str, jobs: Mapping[str, JobInfo]) -> JobInfo | None:
+    """Of the jobs of the run's own name the one that sbatch answered, else the newest."""
+    if answer in jobs or not jobs:
+        return jobs.get(answer)
+    return jobs[max(jobs, key=int)]
+
+
+def _find_submitted(output: str, name: str, before: str, queue: Queue) -> JobInfo:
+    answer = parse_answer(output)
+    job = choose_job(answer, _others(queue.named(name), before))
+    if job is None and answer:  # one that ended at once, and that only the accounting knows
+        job = queue.look_up((JobHandle("", answer, name),), fresh=True).get(answer)
+    if job is None:
+        words = " | ".join(output.strip().splitlines()[-3:])
+        raise HostError(f"sbatch answered {words!r}, and Slurm knows no job named {name}")
+    return job
+
+
+def _taken_back(words: str, name: str, before: str, queue: Queue) -> str:
+    """The words of an sbatch that failed. It may have submitted all the same: that job is
+    cancelled. HostError: whether there is one isn't known."""
+    try:
+        jobs = _others(queue.named(name), before)
+        left = [info.handle for info in jobs.values() if not info.over]
+        for handle in left:
+            queue.cancel(handle)
+    except HostError as error:
+        raise HostError(f"{words}\nIs there a job named {name}? {error}") from None
+    cancelled = (f"job {handle.job}, submitted all the same, was cancelled" for handle in left)
+    return "\n".join((words, *cancelled))
+
+
+def _others(jobs: Mapping[str, JobInfo], before: str) -> dict[str, JobInfo]:
+    return {job: info for job, info in jobs.items() if job != before}
 
 
 def try_only(script: str) -> str:
@@ -60,13 +108,3 @@ def refusal(words: str) -> str:
     )
     advice = next((what for word, what in ADVICE if word in text.lower()), "")
     return f"sbatch: {text}" + (f"\n{advice}" if advice else "")
-
-
-@contextmanager
-def _only(env: Mapping[str, str]) -> Iterator[None]:
-    """submitit gives sbatch the environment that there is."""
-    gone = {name: os.environ.pop(name) for name in set(os.environ) - set(env)}
-    try:
-        yield
-    finally:
-        os.environ.update(gone)

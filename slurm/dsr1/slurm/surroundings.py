@@ -28,7 +28,7 @@ _DEFAULTS = {
 
 
 def plain_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """For commands that are to do what they are told."""
+    """For commands that are to do what their arguments say."""
     return {
         name: value for name, value in env.items() if name in _KEPT or not name.startswith(_READ)
     }
@@ -45,6 +45,6 @@ def step_variables(env: Mapping[str, str]) -> dict[str, str]:
 
 def submission_environment(env: Mapping[str, str], script: str) -> dict[str, str]:
     """For sbatch, whose variables win over the script's own options."""
-    said = {line.split("=")[0] for line in script.splitlines() if line.startswith("#SBATCH ")}
-    defaults = {name for name, option in _DEFAULTS.items() if f"#SBATCH --{option}" not in said}
+    given = {line.split("=")[0] for line in script.splitlines() if line.startswith("#SBATCH ")}
+    defaults = {name for name, option in _DEFAULTS.items() if f"#SBATCH --{option}" not in given}
     return plain_environment(env) | {name: value for name, value in env.items() if name in defaults}

@@ -29,9 +29,9 @@ class SrunTransport(ShellTransport):
     They outlive the job there.
     """
 
-    def __init__(self, allocation: Allocation, keeper: StepProgram, run: str, logs: Path) -> None:
-        self._steps = make_shells(allocation.places, allocation.job, keeper)
-        super().__init__(self._steps, run, keeper.python)
+    def __init__(self, allocation: Allocation, program: StepProgram, run: str, logs: Path) -> None:
+        self._steps = make_shells(allocation.places, allocation.job, program)
+        super().__init__(self._steps, run, program.python)
         self._allocation, self._logs = allocation, logs
         self._given_up: set[str] = set()
 
@@ -47,7 +47,8 @@ class SrunTransport(ShellTransport):
             raise HostError(f"{host}: can't be written to: {done.last_lines}")
 
     def stop(self, host: str) -> Gone:
-        """On one that was given up the keeper has ended all, if it lives: it hears of nobody."""
+        """On one that was given up the step's program has ended all, if it lives: it hears
+        nothing."""
         return Gone(()) if host in self._given_up else super().stop(host)
 
     def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:

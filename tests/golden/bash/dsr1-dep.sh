@@ -293,10 +293,10 @@ tell() { # a signal to every process's group, or, before it has one, to itself; 
 certify() { # an authority, whose key is thrown away, and one certificate for every process
     [ -n "$names" ] || fail "one machine needs no certificates"
     enter secrets
-    openssl req -x509 -days 90 -subj "/CN=dsr1 run authority" "${key[@]}" -keyout ca.key -out ca.pem -extensions ca \
+    openssl req -x509 -days 3650 -subj "/CN=dsr1 run authority" "${key[@]}" -keyout ca.key -out ca.pem -extensions ca \
         -config <(printf '[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE,pathlen:0\n')
     openssl req -subj "/CN=dsr1-run" "${key[@]}" -keyout tls.key -out tls.csr
-    openssl x509 -req -days 90 -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.pem \
+    openssl x509 -req -days 3650 -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.pem \
         -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$names")
     rm ca.key tls.csr ca.srl
 }

@@ -10,6 +10,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.events import Gone
 from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.client import Queue
+from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.step import StepProgram
 from dsr1.slurm.testing.fake import FakeSlurm
 from dsr1.slurm.transport import SrunTransport
@@ -33,6 +34,10 @@ FAILED = {
 }
 
 
+def handles(*jobs: str) -> list[JobHandle]:
+    return [JobHandle("fake", job) for job in jobs]
+
+
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     made = FakeSlurm(tmp_path / "slurm")
@@ -48,21 +53,21 @@ def queue(tmp_path: Path) -> Queue:
 def test_a_squeue_that_was_built_without_json(fake: FakeSlurm, queue: Queue) -> None:
     fake.configure(json=False)
     waits, failed = fake.add(WAITS), fake.add(FAILED | {"hosts": ["node1"]})
-    told = queue.look_up([waits, failed])
+    told = queue.look_up(handles(waits, failed))
     assert (told[waits].state, told[waits].reason, told[waits].start) == (
         "PENDING",
         "Priority",
         None,
     )
     assert (told[failed].state, told[failed].code, told[failed].nodes) == ("FAILED", 3, "node1")
-    assert queue.look_up([waits])[waits].waits
+    assert queue.look_up(handles(waits))[waits].waits
     assert len(fake.calls("squeue")) == 2
 
 
 def test_without_accounting_squeue_is_believed(fake: FakeSlurm, queue: Queue) -> None:
     fake.configure(accounting="disabled")
     failed = fake.add(FAILED)
-    assert (queue.look_up([failed])[failed].code, queue.look_up(["77"])) == (3, {})
+    assert (queue.look_up(handles(failed))[failed].code, queue.look_up(handles("77"))) == (3, {})
 
 
 def test_an_accounting_that_is_down_is_missed_only_where_nobody_else_knows(
@@ -70,9 +75,9 @@ def test_an_accounting_that_is_down_is_missed_only_where_nobody_else_knows(
 ) -> None:
     fake.configure(accounting="down")
     failed = fake.add(FAILED)
-    assert queue.look_up([failed])[failed].code == 3
+    assert queue.look_up(handles(failed))[failed].code == 3
     with pytest.raises(HostError, match="sacct: Problem talking to the database"):
-        queue.look_up([failed, "77"])
+        queue.look_up(handles(failed, "77"))
 
 
 @pytest.mark.parametrize(
@@ -83,22 +88,22 @@ def test_a_shared_answer_that_is_spoilt_is_asked_for_anew(
 ) -> None:
     waits = fake.add(WAITS)
     (tmp_path / "squeue.json").write_bytes(spoilt)
-    assert Queue(tmp_path / "squeue.json").look_up([waits])[waits].waits
+    assert Queue(tmp_path / "squeue.json").look_up(handles(waits))[waits].waits
 
 
 def test_a_shared_answer_is_an_own_and_a_recent_one(
     fake: FakeSlurm, tmp_path: Path, queue: Queue
 ) -> None:
     waits, shared = fake.add(WAITS), tmp_path / "squeue.json"
-    queue.look_up([waits])
+    queue.look_up(handles(waits))
     fake.change(waits, state="RUNNING")
-    assert queue.look_up([waits])[waits].waits
+    assert queue.look_up(handles(waits))[waits].waits
     if os.getuid() == 0:
         os.chown(shared, 12345, 12345)
-        assert not queue.look_up([waits])[waits].waits
+        assert not queue.look_up(handles(waits))[waits].waits
     fake.change(waits, state="PENDING")
     os.utime(shared, (time.time() - 60, time.time() - 60))
-    assert queue.look_up([waits])[waits].waits
+    assert queue.look_up(handles(waits))[waits].waits
 
 
 def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) -> None:
@@ -115,6 +120,14 @@ def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) 
         "c: can't leave the job, which may end when Slurm notices the loss: scontrol:"
         in transport.give_up(("c",))[0]
     )
+
+
+def test_a_heterogeneous_jobs_other_parts_are_passed_over(fake: FakeSlurm, queue: Queue) -> None:
+    """sacct tells of them all when it is asked for the first."""
+    ended, part = fake.add(FAILED), fake.add(FAILED)
+    sacct = fake.folder / "bin" / "sacct"
+    sacct.write_text(sacct.read_text().replace('"$@"', f'--jobs={ended},{part} "$@"'))
+    assert list(queue.look_up(handles(ended))) == [ended]
 
 
 def test_nor_do_they_leave_a_heterogeneous_one(fake: FakeSlurm, tmp_path: Path) -> None:
@@ -137,4 +150,4 @@ def test_a_users_settings_for_slurms_commands_dont_reach_them(
     monkeypatch.setenv("SQUEUE_STATES", "PENDING")
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
     waits = fake.add(WAITS)
-    assert queue.look_up([waits])[waits].waits
+    assert queue.look_up(handles(waits))[waits].waits

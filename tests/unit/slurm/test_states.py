@@ -12,7 +12,13 @@ DATA = Path(__file__).parents[2] / "data" / "slurm"
 def test_a_running_job_and_two_that_wait() -> None:
     jobs = parse_squeue((DATA / "22.05" / "squeue.json").read_text())
     assert jobs["1"] == JobInfo(
-        "1", "RUNNING", start=1795553638.0, user="launch", nodes="node[1-2]", cluster="lab"
+        "1",
+        "RUNNING",
+        start=1795553638.0,
+        user="launch",
+        nodes="node[1-2]",
+        cluster="lab",
+        name="wrap",
     )
     assert (jobs["2"].state, jobs["2"].reason, jobs["2"].start) == (
         "PENDING",
@@ -97,7 +103,7 @@ def test_flags_that_say_what_comes_are_the_state() -> None:
 
 
 def test_lines_where_there_is_no_json() -> None:
-    (info,) = parse_squeue("7|RUNNING|None|2026-11-24T10:00:00|launch|node[1-2]\n").values()
+    (info,) = parse_squeue("7|RUNNING|None|2026-11-24T10:00:00|launch|node[1-2]|a|b\n").values()
     assert (info.job, info.state, info.reason, info.user, info.nodes) == (
         "7",
         "RUNNING",
@@ -105,6 +111,7 @@ def test_lines_where_there_is_no_json() -> None:
         "launch",
         "node[1-2]",
     )
+    assert info.name == "a|b"
     assert info.start is not None
     assert parse_squeue("") == {}
 
@@ -117,12 +124,13 @@ def test_what_is_no_answer_is_an_error(text: str) -> None:
 
 def test_accounting_lines() -> None:
     jobs = parse_sacct(
-        "7|NODE_FAIL|1:0|None|launch|node[1-2]|lab\n"
-        "7|FAILED|4:0|NonZeroExitCode|launch|node[1-2]|lab\n"
-        "8|CANCELLED by 2000|0:15|None|launch|None assigned|lab\n"
+        "7|NODE_FAIL|1:0|None|launch|node[1-2]|lab|a|b\n"
+        "7|FAILED|4:0|NonZeroExitCode|launch|node[1-2]|lab|a|b\n"
+        "8|CANCELLED by 2000|0:15|None|launch|None assigned|lab|x\n"
     )
     assert (jobs["7"].state, jobs["7"].code, jobs["7"].reason) == ("FAILED", 4, "NonZeroExitCode")
     assert (jobs["8"].state, jobs["8"].signal, jobs["8"].nodes) == ("CANCELLED", 15, "")
+    assert (jobs["7"].name, jobs["8"].name) == ("a|b", "x")
 
 
 def test_an_accounting_line_that_is_none_is_an_error() -> None:

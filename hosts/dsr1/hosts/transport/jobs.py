@@ -2,14 +2,16 @@
 all of them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.jobs.messages import JobProgress, JobRefused
 from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, ResultT
 from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.parallel import run_parallel
 
+JOBS_AT_ONCE = 64
+MOST_TOGETHER = 256  # a thread and a connection each, for jobs that wait for each other
 KINDS: Mapping[str, type[Dsr1Error]] = {
     "input": InputError,
     "check": CheckFailed,
@@ -24,27 +26,39 @@ def run_job_on_all(
     job: Job[OrderT, ResultT],
     orders: Mapping[str, OrderT],
     show: OnJobProgress,
+    together: bool = False,
 ) -> JobResults[ResultT]:
-    """By host: its result, or why there is none. One that fails doesn't stop the others."""
+    """By host: its result, or why there is none. One that fails doesn't stop the others.
+
+    Several at a time, or `together`, all of them, for jobs that wait for each other. InputError:
+    those are too many.
+    """
 
     def begin(host: str) -> ResultT:
         return transport.run_job(host, job, orders[host], partial(_show_progress, show, host))
 
-    return run_all_jobs(transport, {host: partial(begin, host) for host in orders})
+    return run_all_jobs(transport, {host: partial(begin, host) for host in orders}, together)
 
 
 def run_all_jobs(
-    transport: Transport, jobs: Mapping[str, Callable[[], ResultT]]
+    transport: Transport, jobs: Mapping[str, Callable[[], ResultT]], together: bool = False
 ) -> JobResults[ResultT]:
-    """By name, as an error of a job calls it. The pool waits for its threads whatever happens: only
-    closed connections let them go."""
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        running = {name: pool.submit(_result_or_error, name, job) for name, job in jobs.items()}
-        try:
-            return {name: future.result() for name, future in running.items()}
-        except KeyboardInterrupt:
-            transport.close()
-            raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
+    """By name, as an error of a job calls it; in a bounded number of threads, see
+    `run_job_on_all`. Closed connections end those that have begun."""
+    if together and len(jobs) > MOST_TOGETHER:
+        raise InputError(
+            f"--hosts: {len(jobs)} hosts; at most {MOST_TOGETHER} can do this together"
+        )
+
+    def one(name: str) -> ResultT | Dsr1Error:
+        return _result_or_error(name, jobs[name])
+
+    at_once = len(jobs) if together else JOBS_AT_ONCE
+    try:
+        return {**run_parallel(one, {name: name for name in jobs}, at_once)}
+    except KeyboardInterrupt:
+        transport.close()
+        raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
 
 
 def _result_or_error(name: str, job: Callable[[], ResultT]) -> ResultT | Dsr1Error:

@@ -6,13 +6,14 @@ A pool's threads are waited for at the end of the program, whatever has happened
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from dsr1.hosts.errors import HostError
 
-AT_ONCE = 32
+AT_ONCE, LOOK_UP_S = 32, 0.5
 ItemT = TypeVar("ItemT")
 ReturnT = TypeVar("ReturnT")
 
@@ -20,37 +21,57 @@ ReturnT = TypeVar("ReturnT")
 def begin_in_thread(work: Callable[[], ReturnT]) -> "Future[ReturnT]":
     """Something that goes on beside something else."""
     future: Future[ReturnT] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again to who asks for the result
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=_settle, args=(future, work), daemon=True).start()
     return future
 
 
-def run_parallel(
-    work: Callable[[ItemT], ReturnT], items: Mapping[str, ItemT]
-) -> dict[str, ReturnT | HostError]:
-    """Do it for every item, several at a time; an item that fails keeps its error."""
-    room, left_early = threading.Semaphore(AT_ONCE), threading.Event()
-
-    def one(item: ItemT) -> ReturnT | HostError:
-        with room:
-            if left_early.is_set():
-                return HostError("not begun: nobody waits for it any more")
-            try:
-                return work(item)
-            except HostError as error:
-                return error
-
-    begun = {name: begin_in_thread(partial(one, item)) for name, item in items.items()}
+def _settle(future: "Future[ReturnT]", work: Callable[[], ReturnT]) -> None:
     try:
-        return {name: future.result() for name, future in begun.items()}
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it is raised again to who asks for the result
+        future.set_exception(error)
+
+
+def run_parallel(
+    work: Callable[[ItemT], ReturnT], items: Mapping[str, ItemT], at_once: int = AT_ONCE
+) -> dict[str, ReturnT | HostError]:
+    """Do it for every item, in so many threads at most; an item that fails keeps its error. What
+    hasn't begun when the caller leaves, by Ctrl-C, never does."""
+    waiting: SimpleQueue[str] = SimpleQueue()
+    futures: dict[str, Future[ReturnT | HostError]] = {}
+    for name in items:
+        waiting.put(name)
+        futures[name] = Future()
+    left_early = threading.Event()
+
+    def work_on() -> None:
+        while not left_early.is_set():
+            try:
+                name = waiting.get_nowait()
+            except Empty:
+                return
+            _settle(futures[name], partial(_result_or_error, work, items[name]))
+
+    try:
+        for _ in range(min(at_once, len(items))):
+            threading.Thread(target=work_on, daemon=True).start()
+        return {name: _await(future) for name, future in futures.items()}
     finally:
         left_early.set()
+
+
+def _await(future: "Future[ReturnT]") -> ReturnT:
+    """Looks up now and then: a signal that comes just before a wait without an end isn't seen."""
+    while not future.done():
+        wait((future,), LOOK_UP_S)
+    return future.result()
+
+
+def _result_or_error(work: Callable[[ItemT], ReturnT], item: ItemT) -> ReturnT | HostError:
+    try:
+        return work(item)
+    except HostError as error:
+        return error
 
 
 def raise_all(results: Mapping[str, object]) -> None:

@@ -14,6 +14,13 @@ FactsByHost = Mapping[str, Facts | HostError]  # or why a host gave none
 CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 
 
+def known_facts(facts_by_host: FactsByHost) -> dict[str, Facts]:
+    """Of the hosts that answered."""
+    return {
+        host: facts for host, facts in facts_by_host.items() if not isinstance(facts, HostError)
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class HostIntroduction:
     """Who a host is, see dsr1.hosts.agent.network.introduction."""

@@ -1,8 +1,8 @@
 """What a batch step becomes: hosts from the allocation, checks, then the supervisor, all in this
 one process.
 
-`python -m dsr1.launcher.batch.main [--name RUN] [--no-check] [--skip-check CHECK]... SCRIPT`, the
-recipe on stdin.
+`python -m dsr1.launcher.batch.main [--name RUN] [--run-id ID] [--no-check]
+[--skip-check CHECK]... SCRIPT`, the recipe on stdin.
 """
 
 import argparse
@@ -16,25 +16,29 @@ from contextlib import closing
 from pathlib import Path
 
 from dsr1.env.findings import folded
-from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.bundle import make_bundle
-from dsr1.launcher.batch.script import needed_hosts
-from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_site, refuse_unfit
+from dsr1.launcher.batch.jobs import queue
+from dsr1.launcher.batch.script import needed_hosts, run_job_name
+from dsr1.launcher.preflight.preflight import (
+    choose_checks,
+    extras_of,
+    failed_checks,
+    refuse_unfit,
+)
 from dsr1.launcher.preflight.survey import Survey, survey_hosts
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
-from dsr1.launcher.run.launch import make_run_secrets, make_settings
 from dsr1.launcher.run.messages import StopRequested
+from dsr1.launcher.run.prepare import plan_run
 from dsr1.launcher.run.store import Run, RunState, new_run
 from dsr1.launcher.run.supervisor import Supervisor
 from dsr1.slurm.allocation import Allocation, parse_allocation
-from dsr1.slurm.client import call, output_or_error
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.step import StepProgram
-from dsr1.slurm.surroundings import submission_environment
+from dsr1.slurm.submit import submit
 from dsr1.slurm.transport import SrunTransport
 
 SCRIPT = "job.sh"
@@ -54,7 +58,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.supervisor: Supervisor | None = None
-        self._told: set[int] = set()
+        self._received: set[int] = set()
         for number in WHY:
             signal.signal(number, self._ask)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -62,22 +66,24 @@ class StopSignals:
     @property
     def warned_only(self) -> bool:
         """Nobody wants the end of the deployment, but this job's time is over."""
-        return self._told == {signal.SIGUSR1}
+        return self._received == {signal.SIGUSR1}
 
     def _ask(self, number: int, _: object) -> None:
         why = WHY[number]
-        self._told.add(number)
+        self._received.add(number)
         if self.supervisor is None:
             raise StopRequested(why)
         self.supervisor.request_stop(why)
 
 
-def enter_run(name: str, recipe: Recipe, allocation: Allocation) -> Run:
-    """The run that `launch` has made for this job, or one of its own. InputError: another run has
-    that name."""
+def enter_run(name: str, recipe: Recipe, allocation: Allocation, run_id: str = "") -> Run:
+    """The run that `launch` has made for this job, which has that identity, or one of its own.
+    InputError: another run has that name, or the launch took its run back."""
     again = os.environ.get(AGAIN_RUN)
     run = new_run(again or name or f"{recipe.name}-{allocation.job}")
-    handle = JobHandle(allocation.cluster, allocation.job)
+    handle = JobHandle(allocation.cluster, allocation.job, allocation.name)
+    if run_id:
+        _refuse_another_launch(run, run_id)
     if not run.folder.exists():
         run.claim(recipe, "queued")
     elif not again:
@@ -96,6 +102,16 @@ def _forget_before(run: Run) -> None:
     (run.folder / "discovery").mkdir()
 
 
+def _refuse_another_launch(run: Run, run_id: str) -> None:
+    if not run.folder.exists():
+        raise InputError(
+            f"{run.folder}: this job's run is gone: its launch took it back, or the folder of runs"
+            " (DSR1_STATE_DIR) is on no file system that login node and nodes share"
+        )
+    if run.run_id() != run_id:
+        raise InputError(f"{run.folder}: it is another launch's run by now, of the same name")
+
+
 def _refuse_anothers(run: Run, handle: JobHandle) -> None:
     """`launch` may not have written down yet which job it got for its run."""
     waiting = run.job()
@@ -111,13 +127,12 @@ def serve_in_job(
 ) -> None:
     """Until the deployment has ended; the run's state then says how."""
     limits, python = recipe.timeouts, recipe.runtime.interpreter
-    keeper = StepProgram(python, str(make_bundle(run.folder)), limits.lost)
-    with closing(SrunTransport(allocation, keeper, run.name, run.folder / "hosts")) as transport:
+    program = StepProgram(python, str(make_bundle(run.folder)), limits.lost)
+    with closing(SrunTransport(allocation, program, run.name, run.folder / "hosts")) as transport:
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)
-        seen = choose_hosts(recipe, hosts, transport, checks)
-        upload_assets(recipe, seen, transport)
-        plan = make_plan(recipe, seen.hosts, run.name, str(run.folder), seen.facts, run.run_id())
-        run.fill(plan, make_settings(recipe, seen, checks), make_run_secrets(plan, seen))
+        survey = choose_hosts(recipe, hosts, transport, checks)
+        upload_assets(recipe, survey, transport)
+        plan_run(run, recipe, survey, checks)
         ending.supervisor = Supervisor(run, transport)
         ending.supervisor.supervise()
 
@@ -133,37 +148,32 @@ def choose_hosts(
             f"the job has {len(left)} nodes, the recipe needs {wanted}: --nodes={wanted}"
         )
     while True:
-        seen = survey_hosts(recipe, left[:wanted], left[wanted:], transport, extras_of(checks))
-        failed = (
-            [finding for finding in judge_site(recipe, seen, checks) if finding.verdict == "FAIL"]
-            if checks
-            else []
-        )
+        survey = survey_hosts(recipe, left[:wanted], left[wanted:], transport, extras_of(checks))
+        failed = failed_checks(survey, checks) if checks else []
         if not failed:
-            return seen
+            return survey
         unfit = {finding.host for finding in failed}
         fit = tuple(host for host in left if host.name not in unfit)
         if not wanted <= len(fit) < len(left):
-            refuse_unfit(recipe, seen, checks)
+            refuse_unfit(survey, checks)
         print("left out:", *folded(failed), sep="\n", flush=True)
         left = fit
 
 
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:
-    """The same script, as the run's job of that number; what this job was told of itself isn't for
+    """The same script, as the run's job of that number; the variables of this job aren't for
     the next."""
     run.save(RunState("queued", time.time(), reason=WARNED))
-    script = run.folder / SCRIPT
-    env = submission_environment(os.environ, script.read_text()) | {
-        AGAIN_RUN: run.name,
-        AGAIN_NUMBER: str(number),
-    }
-    done = call(("sbatch", "--parsable", "--export=ALL", str(script)), env=env)
-    if done.returncode != 0:
-        reason = f"{WARNED}, and it could not be submitted again: {output_or_error(done)}"
+    script = (run.folder / SCRIPT).read_text()
+    own = {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
+    name = run_job_name(run.name, run.run_id())
+    try:
+        job = submit(script, name, queue(), own, before=allocation.job)
+    except (HostError, InputError) as error:
+        reason = f"{WARNED}, and it could not be submitted again: {error}"
         run.save(RunState("failed", time.time(), reason=reason, exit_code=4))
         return
-    run.save_job(JobHandle(allocation.cluster, done.stdout.strip().partition(";")[0]))
+    run.save_job(JobHandle(allocation.cluster, job.job, job.name))
 
 
 def run_in_job(
@@ -192,6 +202,7 @@ def goes_on(state: RunState, number: int, recipe: Recipe) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dsr1.launcher.batch.main")
     parser.add_argument("--name", default="")
+    parser.add_argument("--run-id", default="")
     parser.add_argument("--no-check", action="store_true")
     parser.add_argument("--skip-check", action="append", default=[])
     parser.add_argument("script", type=Path)
@@ -201,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipe = parse_recipe(sys.stdin.read(), "the job's recipe")
         allocation = parse_allocation(os.environ)
         checks = () if options.no_check else choose_checks((), options.skip_check)
-        run = enter_run(options.name, recipe, allocation)
+        run = enter_run(options.name, recipe, allocation, options.run_id)
     except Dsr1Error as error:
         print(f"dsr1: {error}", file=sys.stderr)
         return 2

@@ -26,15 +26,21 @@ class BatchSite:
     path: str = ""
 
 
-def render_job(recipe: Recipe, site: BatchSite, name: str = "", options: Sequence[str] = ()) -> str:
+def render_job(
+    recipe: Recipe, site: BatchSite, name: str = "", options: Sequence[str] = (), run_id: str = ""
+) -> str:
     """`name` is the run's; without it every submission is a run of its own, named by its job.
-    Raises InputError."""
+    `run_id` is that of a run which is there already, and waits for this job alone.
+
+    Raises InputError.
+    """
     argv = (
         site.python,
         "-P",
         "-m",
         "dsr1.launcher.batch.main",
         *(("--name", name) if name else ()),
+        *(("--run-id", run_id) if run_id else ()),
         *options,
     )
     env = {"DSR1_STATE_DIR": site.state} | ({"PYTHONPATH": site.path} if site.path else {})
@@ -44,24 +50,23 @@ def render_job(recipe: Recipe, site: BatchSite, name: str = "", options: Sequenc
             " deployment and watches it."
         ),
     )
-    return render_script(
-        make_spec(recipe, site, name), BatchCommand(argv, env, render_job_recipe(recipe)), head
-    )
+    command = BatchCommand(argv, env, render_job_recipe(recipe))
+    return render_script(make_spec(recipe, site, name, run_id), command, head)
 
 
 def render_job_recipe(recipe: Recipe) -> str:
-    """As YAML that reads back as the same recipe; what is default isn't said."""
+    """As YAML that reads back as the same recipe; defaults are left out."""
     plain = recipe.model_dump(exclude_defaults=True)
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 
-def make_spec(recipe: Recipe, site: BatchSite, name: str = "") -> JobSpec:
+def make_spec(recipe: Recipe, site: BatchSite, name: str = "", run_id: str = "") -> JobSpec:
     """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is
     over at once."""
     asked = recipe.slurm
     return JobSpec(
-        name=_job_name(name or recipe.name),
+        name=run_job_name(name or recipe.name, run_id),
         nodes=max(needed_hosts(recipe), asked.nodes or 0) + asked.spares,
         partition=asked.partition,
         account=asked.account,
@@ -85,9 +90,11 @@ def make_spec(recipe: Recipe, site: BatchSite, name: str = "") -> JobSpec:
     )
 
 
-def _job_name(name: str) -> str:
-    """To be told from others in squeue."""
-    return name if name.startswith("dsr1") else f"dsr1-{name}"
+def run_job_name(name: str, run_id: str = "") -> str:
+    """One that squeue shows as dsr1's. With the beginning of a run's identity it is the name of
+    that run's jobs alone, by which they are found and known."""
+    shown = name if name.startswith("dsr1") else f"dsr1-{name}"
+    return f"{shown}-{run_id[:12]}" if run_id else shown
 
 
 def _default_gpus(recipe: Recipe) -> int | None:

@@ -1,4 +1,4 @@
-"""How a run in a job stands: what its supervisor wrote down, and what Slurm knows that a supervisor
+"""How a run in a job is: what its supervisor wrote down, and what Slurm knows that a supervisor
 can't. Pure."""
 
 import datetime
@@ -68,8 +68,7 @@ def _ended(state: RunState, info: JobInfo | None) -> RunState:
 
 
 def _unwitnessed(state: RunState, info: JobInfo, now: float) -> RunState:
-    """Its supervisor didn't live to tell: Slurm's word and the batch step's real exit code
-    stand."""
+    """Its supervisor couldn't save its end: it is Slurm's, with the batch step's real exit code."""
     if info.state in ENDED_BY_SLURM:
         return RunState(
             "stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks

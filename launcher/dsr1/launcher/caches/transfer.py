@@ -106,7 +106,10 @@ def _harvest_key(
         transport, first.host, AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S)
     ).out
     made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
-    kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
+    try:
+        kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
+    except OSError as error:
+        raise HostError(f"{held.key} of {first.host}: can't be kept here: {error}") from error
     size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB, packed {kept.packed / 1e6:.1f}"
     return f"kept {kept.key} of {first.host}: {size}"
 

@@ -59,7 +59,7 @@ def check(
     from dsr1.hosts.errors import InputError
     from dsr1.launcher.commands.rehearsal import rehearse
     from dsr1.launcher.preflight.fabric_report import CHECK
-    from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_site
+    from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_survey
     from dsr1.launcher.preflight.survey import survey_any
 
     ids, loaded = (
@@ -71,7 +71,7 @@ def check(
         raise InputError("--only and --skip: nothing is left to judge")
     accesses = chosen_hosts(hosts, accept_new_keys)
     seen = survey_any(loaded, accesses, extras_of(ids))
-    findings = judge_site(loaded, seen, ids)
+    findings = judge_survey(seen, ids)
     if fabric or CHECK in (only or ()):
         findings = [*findings, *measured(loaded, seen, as_json)]
     show_findings(worst_first(findings), every, as_json)

@@ -1,7 +1,6 @@
 """`dsr1 launch`: bring a deployment up on this machine, and return once it serves."""
 
 import secrets
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,38 +73,30 @@ def launch(
     """
     from dsr1.launcher.cli.view import make_view, print_logs
     from dsr1.launcher.commands.rehearsal import rehearse
+    from dsr1.launcher.operate.backends import backend_for
     from dsr1.launcher.preflight.preflight import choose_checks
-    from dsr1.launcher.run.launch import launch_run
+    from dsr1.launcher.run.backend import LaunchRequest
+    from dsr1.launcher.run.signals import interrupt_on_signals
 
     asked = slurm_changes(partition, account, time, nodes)
     _refuse_mixed(slurm, hosts, bool(asked or test_only or no_wait), no_wait and follow)
     loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
-    checks = () if no_check else choose_checks((), skip_check or ())
+    skip = tuple(skip_check or ())
+    choose_checks((), skip)  # a word that is no check is refused before anything is asked
     if slurm:
         tell_unused_spares(loaded)
     if test_only:
-        from dsr1.launcher.batch.client import try_job
+        from dsr1.launcher.batch.launch import try_job
 
         print(try_job(loaded, name))
         return
     accesses = chosen_hosts(hosts, accept_new_keys)
+    request = LaunchRequest(loaded, name, accesses, no_check, skip, wait=not no_wait)
+    interrupt_on_signals()
     with make_view() as show:
-        if slurm:
-            from dsr1.launcher.batch.client import launch_job
-
-            options = (
-                ("--no-check",)
-                if no_check
-                else tuple(f"--skip-check={word}" for word in skip_check or ())
-            )
-            run = launch_job(loaded, name, options, show, wait=not no_wait)
-        else:
-            signal.signal(
-                signal.SIGTERM, signal.default_int_handler
-            )  # `kill` and `timeout` roll back as Ctrl-C does
-            run = launch_run(loaded, name, accesses, show, checks)
+        run = backend_for(accesses, slurm).launch(request, show)
     if no_wait:
         print(
             f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` tells how it"

@@ -72,7 +72,7 @@ def survey_or_preview(
         recipe, chosen_hosts(hosts, accept_new_keys)
     )
     for why in dict.fromkeys(
-        str(told) for told in seen.told.values() if isinstance(told, HostError)
+        str(error) for error in seen.facts_by_host.values() if isinstance(error, HostError)
     ):
         print(f"dsr1: no facts: {why}", file=sys.stderr)
     return seen

@@ -1,7 +1,6 @@
 """`dsr1 prewarm`: compile once on one host what all of a recipe's hosts will need."""
 
 import secrets
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,7 +60,7 @@ def prewarm(
         _fill(loaded, seen, accesses[:1], name, cache)
     if accesses:
         _give(loaded, seen, accesses)
-        raise_all(seen.told)
+        raise_all(seen.facts_by_host)
 
 
 def _chosen(recipe: "Recipe", seen: "Survey", names: "Sequence[str]") -> "dict[str, HostCache]":
@@ -79,7 +78,7 @@ def _chosen(recipe: "Recipe", seen: "Survey", names: "Sequence[str]") -> "dict[s
             f"--engine {', '.join(unknown)}: the recipe has {', '.join(recipe.engines)}"
         )
     if silent := [name for name in wanted if name not in caches]:
-        raise_all(seen.told)
+        raise_all(seen.facts_by_host)
         what = (
             "stack mocker compiles nothing, or the runtime or the model's config.json isn't there"
         )
@@ -98,21 +97,20 @@ def _fill(
     from dsr1.launcher.caches.store import jit_store
     from dsr1.launcher.caches.transfer import harvest
     from dsr1.launcher.cli.view import make_view
-    from dsr1.launcher.run.launch import launch_run
-    from dsr1.launcher.run.stop import stop_run
-    from dsr1.launcher.run.transport import transport_of
+    from dsr1.launcher.operate.backends import backend_for
+    from dsr1.launcher.run.backend import LaunchRequest
+    from dsr1.launcher.run.signals import interrupt_on_signals
 
     config = value_of(seen.facts[cache.host], "model.config")
     one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # ends what it has launched, as Ctrl-C does
+    interrupt_on_signals()
+    backend, run_name = backend_for(first), f"prewarm-{name}-{secrets.token_hex(2)}"
     with make_view() as show:
-        run = launch_run(one, f"prewarm-{name}-{secrets.token_hex(2)}", first, show)
+        run = backend.launch(LaunchRequest(one, run_name, first, no_check=True), show)
     try:
-        words = harvest(transport_of(run), (cache,), jit_store(), run.name)
+        words = harvest(backend.transport(run), (cache,), jit_store(), run.name)
     finally:
-        left = stop_run(run)
+        left = backend.stop(run)
     for line in words:
         print(line)
     kept = jit_store().find(cache.cache.key)

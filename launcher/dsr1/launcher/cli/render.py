@@ -88,7 +88,7 @@ def render(
 
 
 def _for_sbatch(recipe: "Recipe", name: str) -> str:
-    from dsr1.launcher.batch.client import batch_site, prepare_output
+    from dsr1.launcher.batch.launch import batch_site, prepare_output
     from dsr1.launcher.batch.script import render_job
 
     prepare_output(recipe)

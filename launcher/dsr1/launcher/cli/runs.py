@@ -54,9 +54,9 @@ def status(
 
 def _ports(run: "Run", as_json: bool) -> None:
     from dsr1.hosts.errors import HostError
-    from dsr1.launcher.run.stop import listeners_of
+    from dsr1.launcher.operate.status import run_listeners
 
-    seen = listeners_of(run)
+    seen = run_listeners(run)
     if as_json:
         print(json.dumps({host: _door_rows(doors) for host, doors in seen.items()}, indent=2))
         return
@@ -158,9 +158,8 @@ def supervise(run: RunName = None) -> None:
 
     Its processes went on; now they are watched again.
     """
-    from dsr1.launcher.operate.status import find_any
-    from dsr1.launcher.run.launch import take_over
+    from dsr1.launcher.operate.status import find_any, take_over_any
 
     found = find_any(run)
-    take_over(found)
+    take_over_any(found)
     print(f"{found.name}: {found.state().phase}, supervised again")

@@ -12,7 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
 
-VALID_DAYS = 90  # a run ends long before; what leaks of one is soon worth nothing
+# Longer than any run: it may restart with the same certificates on any day, and a connection that
+# is made anew after months must still be taken. An end would protect nothing: only the processes of
+# the run trust its authority, and only while they run.
+VALID_DAYS = 3650
 
 
 def make_secrets(addresses: Sequence[str]) -> dict[str, str]:

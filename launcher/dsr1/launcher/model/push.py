@@ -24,7 +24,13 @@ from dsr1.hosts.protocol.jobs.orders import (
     VerifyOrder,
 )
 from dsr1.hosts.transport.connect import over_ssh
-from dsr1.hosts.transport.jobs import JobResults, OnJobProgress, run_all_jobs, run_job_on_all
+from dsr1.hosts.transport.jobs import (
+    MOST_TOGETHER,
+    JobResults,
+    OnJobProgress,
+    run_all_jobs,
+    run_job_on_all,
+)
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.hosts.transport.ssh import SshTransport
 from dsr1.launcher.commands.certificates import make_secrets
@@ -70,12 +76,19 @@ def push_model(request: PushRequest, python: str, show: OnJobProgress) -> JobRes
     with over_ssh(tuple(accesses.values()), python) as transport:
         _refuse_broken(request, transport, show)
         found = find_addresses(request, transport)
-        lost: JobResults[PushResult] = {
+        results: JobResults[PushResult] = {
             name: error for name, error in found.items() if isinstance(error, HostError)
         }
         addresses = {name: address for name, address in found.items() if isinstance(address, str)}
         takers = [access.name for access in request.takers if access.name in addresses]
-        return lost | (PushChain(request, addresses, takers).run(transport, show) if takers else {})
+        for part in batched(takers, MOST_TOGETHER - 1):
+            results |= PushChain(request, addresses, part).run(transport, show)
+        return results
+
+
+def batched(names: Sequence[str], most: int) -> list[Sequence[str]]:
+    """One chain each: the source sends every byte once to each."""
+    return [names[begin : begin + most] for begin in range(0, len(names), most)]
 
 
 def _refuse_broken(request: PushRequest, transport: SshTransport, show: OnJobProgress) -> None:
@@ -147,7 +160,7 @@ class PushChain:
             name: partial(self._run_one, transport, name, order, show)
             for name, order in self._orders().items()
         }
-        results = run_all_jobs(transport, jobs)
+        results = run_all_jobs(transport, jobs, together=True)
         source = results.pop(self._source)
         return results | {self._source: source} if isinstance(source, Dsr1Error) else results
 

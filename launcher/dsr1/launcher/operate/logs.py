@@ -7,9 +7,9 @@ from queue import Empty, Queue
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.run.stop import host_names
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.transport import transport_of
 
 WAIT_S = 0.5
 # A terminal slower than the logs makes the hosts wait; it costs no memory here.
@@ -18,8 +18,8 @@ MOST_WAITING = 64
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Whole lines of a process's log, as many as came at once; without a process it is dsr1's own
-    word on a host."""
+    """Whole lines of a process's log, as many as came at once; without a process it is a
+    message of dsr1's about the host."""
 
     host: str
     process: str
@@ -29,7 +29,8 @@ class LogChunk:
 def stream_logs(run: Run, follow: bool) -> Iterator[LogChunk]:
     """All lines so far, and with `follow` those to come until the run has ended."""
     queue: Queue[LogChunk | None] = Queue(MOST_WAITING)
-    transport, hosts, done = transport_of(run), host_names(run), threading.Event()
+    backend = backend_of(run)
+    transport, hosts, done = backend.transport(run), host_names(run), threading.Event()
     for host in hosts:
         threading.Thread(
             target=_read, args=(transport, host, follow, done, queue), daemon=True
@@ -39,23 +40,13 @@ def stream_logs(run: Run, follow: bool) -> Iterator[LogChunk]:
         try:
             lines = queue.get(timeout=WAIT_S)
         except Empty:
-            if follow and (run.state().ended or _job_is_over(run)):
+            if follow and backend.state(run).ended:
                 done.set()
             continue
         if lines is None:
             reading -= 1
         else:
             yield lines
-
-
-def _job_is_over(run: Run) -> bool:
-    """A supervisor that was killed with its job writes no end. Slurm is asked every few seconds at
-    most."""
-    if not run.job():
-        return False
-    from dsr1.launcher.operate.status import run_status
-
-    return run_status(run).state.ended
 
 
 def _read(

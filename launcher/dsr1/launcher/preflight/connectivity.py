@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TypeGuard
 
-from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact, Facts
@@ -14,8 +14,9 @@ from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import begin_in_thread
-from dsr1.launcher.plan.plan import Plan, make_plan
-from dsr1.launcher.recipe.models import Recipe
+from dsr1.hosts.transport.results import FactsByHost
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.preflight.draft import Draft
 
 CHECK = "net.reach"
 WINDOW_S, SLOWER_S = 8.0, 0.05  # more hosts take longer until the last of them listens
@@ -27,14 +28,9 @@ FIX = (
 PORT_FIX = "Something listens there; see net.ports_free."
 
 
-def begin_connectivity(
-    transport: Transport, recipe: Recipe, hosts: Sequence[Host]
-) -> "ConnectivityProbe | None":
-    """None: there are no two hosts to try."""
-    try:
-        questions = make_reach_questions(make_plan(recipe, hosts, "asked", "asked"), hosts)
-    except InputError:  # the plan itself says why it can't be
-        return None
+def begin_connectivity(transport: Transport, draft: Draft) -> "ConnectivityProbe | None":
+    """None: there are no two hosts to try, or they can't hold the plan, which says so itself."""
+    questions = {} if draft.problem else make_reach_questions(draft.plan, draft.hosts)
     return ConnectivityProbe(transport, questions) if len(questions) > 1 else None
 
 
@@ -56,16 +52,10 @@ def make_reach_questions(plan: Plan, hosts: Sequence[Host]) -> dict[str, ReachQu
 
 def port_of(plan: Plan, host: Host) -> int:
     """One that the plan binds there anyway; 0: it binds none."""
-    return next(
-        (
-            port
-            for own in plan.hosts
-            if own.host == host.name
-            for p in own.processes
-            for port in p.ports
-        ),
-        0,
-    )
+    for own in plan.hosts:
+        if own.host == host.name:
+            return next((port for process in own.processes for port in process.ports), 0)
+    return 0
 
 
 class ConnectivityProbe:
@@ -80,11 +70,11 @@ class ConnectivityProbe:
             host: partial(_ask, transport, host, question) for host, question in questions.items()
         }
 
-    def join(self, told: Mapping[str, Facts | HostError]) -> dict[str, Facts | HostError]:
+    def join(self, facts_by_host: FactsByHost) -> dict[str, Facts | HostError]:
         """The facts, with what each host that was asked reached."""
         begun = {host: begin_in_thread(ask) for host, ask in self._asks.items()}
         answers = {host: one.result() for host, one in begun.items()}
-        return {host: _with(facts, answers.get(host)) for host, facts in told.items()}
+        return {host: _with(facts, answers.get(host)) for host, facts in facts_by_host.items()}
 
 
 def _ask(transport: Transport, host: str, question: ReachQuestion) -> Fact:
@@ -98,25 +88,22 @@ def _with(facts: Facts | HostError, answer: Fact | None) -> Facts | HostError:
     return facts if isinstance(facts, HostError) or answer is None else {**facts, CHECK: answer}
 
 
-def judge_connectivity(
-    hosts: Sequence[Host], told: Mapping[str, Facts | HostError]
-) -> Iterator[Finding]:
+def judge_connectivity(hosts: Sequence[Host], facts_by_host: FactsByHost) -> Iterator[Finding]:
     """A finding for each host but the leader, which is named in it, and for each direction that is
     shut."""
-    answers = {host: reach_answer(facts) for host, facts in told.items() if was_asked(facts)}
-    leader = hosts[0]
-    for host in (host for host in hosts[1:] if host.name in answers):
-        rows = [
-            *_row(
-                answers[host.name], leader.name, f"does not reach {leader.name} ({leader.address})"
-            )
-        ]
-        rows += _row(
-            answers.get(leader.name, ReachAnswer()), host.name, f"is not reached by {leader.name}"
-        )
-        yield from (
-            Finding(host.name, CHECK, *row) for row in rows or [("PASS", "both ways", WANTED, "")]
-        )
+    answers = {
+        host: reach_answer(facts) for host, facts in facts_by_host.items() if was_asked(facts)
+    }
+    leader, *others = hosts
+    of_leader = answers.get(leader.name, ReachAnswer())
+    there = f"does not reach {leader.name} ({leader.address})"
+    for host in others:
+        if host.name not in answers:
+            continue
+        rows = [*_row(answers[host.name], leader.name, there)]
+        rows += _row(of_leader, host.name, f"is not reached by {leader.name}")
+        for row in rows or [("PASS", "both ways", WANTED, "")]:
+            yield Finding(host.name, CHECK, *row)
 
 
 def was_asked(facts: Facts | HostError) -> TypeGuard[Facts]:

@@ -1,6 +1,7 @@
 """What was measured between hosts: which ways are slow or shut, and all of them as a table.
 Pure."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -43,18 +44,23 @@ def read_links(
     """Every way between two hosts, also those of which nothing was told."""
     measured: dict[tuple[str, str], list[RankReport]] = {}
     failed: dict[tuple[str, str], str] = {}
+    for host, report in _reports(results):
+        link = (host, hosts[report.other or 0])
+        if report.gbps is not None:
+            measured.setdefault(link, []).append(report)
+        else:
+            failed.setdefault(link, report.error)
+    for pair in itertools.permutations(hosts, 2):
+        why = failed.get(pair) or failed.get((pair[1], pair[0]))
+        yield _way(*pair, measured.get(pair, []), why or _why(results, *pair))
+
+
+def _reports(results: JobResults[FabricResult]) -> Iterator[tuple[str, RankReport]]:
+    """Of links, with the host whose rank wrote it."""
     for host, result in results.items():
         for report in () if isinstance(result, Dsr1Error) else result.reports:
-            if report.other is None:
-                continue
-            link = (host, hosts[report.other])
-            if report.gbps is not None:
-                measured.setdefault(link, []).append(report)
-            else:
-                failed.setdefault(link, report.error)
-    for way in ((a, b) for a in hosts for b in hosts if a != b):
-        why = failed.get(way) or failed.get((way[1], way[0]))
-        yield _way(*way, measured.get(way, []), why or _why(results, *way))
+            if report.other is not None:
+                yield host, report
 
 
 def _way(sender: str, receiver: str, reports: Sequence[RankReport], why: str) -> LinkMeasurement:
@@ -143,27 +149,27 @@ def _is_slow(host: str, fabric: FabricReport, bad: Mapping[LinkMeasurement, str]
 def _of_host(
     host: str, fabric: FabricReport, bad: Mapping[LinkMeasurement, str], slow_hosts: Sequence[str]
 ) -> Iterator[Finding]:
-    usual, own = (
-        _usual(fabric.ways),
-        [way for way in fabric.ways if host in (way.sender, way.receiver)],
-    )
-    wanted = f"about {_numbers(usual)}, the median"
+    own = [way for way in fabric.ways if host in (way.sender, way.receiver)]
+    wanted = f"about {_numbers(_usual(fabric.ways))}, the median"
     if host in slow_hosts:
         verdict = min((bad[way] for way in own if way in bad), key=("FAIL", "WARN").index)
         seen = f"slow to most hosts: {_summary(host, own)}{_slowest_way(host, own)}{_failures(own)}"
         yield Finding(host, CHECK, verdict, seen, wanted, FIX)
         return
-    rows = [
-        way
-        for way in own
-        if way.sender == host and way in bad and not _is_the_hosts(way, fabric, slow_hosts)
-    ]
-    for way in rows:
-        yield Finding(
-            host, CHECK, bad[way], f"to {way.receiver}: {way.problem or _numbers(way)}", wanted, FIX
-        )
-    if not rows:
+    slow = _slow_ways(host, fabric, bad, slow_hosts)
+    for way in slow:
+        seen = f"to {way.receiver}: {way.problem or _numbers(way)}"
+        yield Finding(host, CHECK, bad[way], seen, wanted, FIX)
+    if not slow:
         yield Finding(host, CHECK, "PASS", _summary(host, own), wanted, "")
+
+
+def _slow_ways(
+    host: str, fabric: FabricReport, bad: Mapping[LinkMeasurement, str], slow_hosts: Sequence[str]
+) -> list[LinkMeasurement]:
+    """That the host sends over, and that no slow receiver explains."""
+    sent = [way for way in bad if way.sender == host]
+    return [way for way in sent if not _is_the_hosts(way, fabric, slow_hosts)]
 
 
 def _is_the_hosts(way: LinkMeasurement, fabric: FabricReport, slow_hosts: Sequence[str]) -> bool:

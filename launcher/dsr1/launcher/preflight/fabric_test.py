@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dsr1.env.node import control_plane
-from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.jobs.messages import JobProgress
 from dsr1.hosts.protocol.jobs.orders import FABRIC, FabricOrder
@@ -32,20 +31,15 @@ OWN_ENV = {
 START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's connecting included
 
 
-def measure_fabric(recipe: Recipe, seen: Survey) -> FabricReport:
+def measure_fabric(recipe: Recipe, survey: Survey) -> FabricReport:
     """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after
     Ctrl-C."""
-    hosts = [
-        host
-        for host in seen.hosts
-        if host.interface and not isinstance(seen.told.get(host.name), HostError)
-    ]
-    if len(hosts) < 2 or not seen.accesses:
+    hosts = [host for host in survey.hosts if host.interface and host.name in survey.facts]
+    if len(hosts) < 2 or not survey.accesses:
         return FabricReport(tuple(host.name for host in hosts), ())
-    orders = make_orders(
-        recipe, make_plan(recipe, seen.hosts, "fabric", "fabric", seen.facts), hosts
-    )
-    accesses = [access for access in seen.accesses if access.name in orders]
+    plan = make_plan(recipe, survey.hosts, "fabric", "fabric", survey.facts)
+    orders = make_orders(recipe, plan, hosts)
+    accesses = [access for access in survey.accesses if access.name in orders]
     print(
         f"measuring between {len(orders)} hosts, {_limit_s(len(orders)):.0f} s at most",
         file=sys.stderr,
@@ -53,18 +47,26 @@ def measure_fabric(recipe: Recipe, seen: Survey) -> FabricReport:
     with connect_hosts(accesses, recipe.runtime.interpreter) as (transport, _):
         first = _measured(transport, orders)
         pairs = doubtful_pairs(first)
-        if not pairs:
-            return first
-        again = {
-            host: replace(order, pairs=tuple(pairs), limit_s=_limit_s(len(pairs)))
-            for host, order in orders.items()
-        }
-        print(f"measuring {len(pairs)} pairs once more, one at a time", file=sys.stderr)
-        return better(first, _measured(transport, again))
+        return _measured_again(transport, orders, first, pairs) if pairs else first
+
+
+def _measured_again(
+    transport: Transport,
+    orders: Mapping[str, FabricOrder],
+    first: FabricReport,
+    pairs: Sequence[tuple[int, int]],
+) -> FabricReport:
+    """Alone, so that a busy moment is no slow link."""
+    limit_s = _limit_s(len(pairs))
+    again = {
+        host: replace(order, pairs=tuple(pairs), limit_s=limit_s) for host, order in orders.items()
+    }
+    print(f"measuring {len(pairs)} pairs once more, one at a time", file=sys.stderr)
+    return better(first, _measured(transport, again))
 
 
 def _measured(transport: Transport, orders: Mapping[str, FabricOrder]) -> FabricReport:
-    results = run_job_on_all(transport, FABRIC, orders, _show_nothing)
+    results = run_job_on_all(transport, FABRIC, orders, _show_nothing, together=True)
     return FabricReport(tuple(orders), tuple(read_links(list(orders), results)))
 
 

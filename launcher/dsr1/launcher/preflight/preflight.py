@@ -5,66 +5,78 @@ from collections.abc import Sequence
 from dsr1.env.checks.all import IDS, TAKES_TIME, run_checks, worst_first
 from dsr1.env.findings import folded, unreached
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
-from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.transport.parallel import raise_all
-from dsr1.hosts.transport.results import FactsByHost
+from dsr1.hosts.transport.results import FactsByHost, known_facts
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity, fabric_report, runtime_checks
+from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.requirements import make_requirements
 from dsr1.launcher.preflight.survey import Survey
-from dsr1.launcher.recipe.models import Recipe
 
 CHECKS = (*IDS, *runtime_checks.IDS, connectivity.CHECK, fabric_report.CHECK)
 
 
 def extras_of(ids: Sequence[str]) -> tuple[str, ...]:
-    """What the checks need beside facts: the runtime's word (at first an import of vLLM),
+    """What the checks need beside facts: answers of the runtime (at first an import of vLLM),
     connections tried."""
-    runtime = (RUNTIME,) if any(check in runtime_checks.IDS for check in ids) else ()
-    return (*runtime, *(check for check in (connectivity.CHECK, *TAKES_TIME) if check in ids))
+    tried = tuple(check for check in (connectivity.CHECK, *TAKES_TIME) if check in ids)
+    return (RUNTIME, *tried) if set(runtime_checks.IDS) & set(ids) else tried
 
 
-def judge_site(recipe: Recipe, seen: Survey, ids: Sequence[str]) -> list[Finding]:
-    """What the hosts told, each and together, and the plan on them. Worst first."""
-    hosts, told = seen.hosts, seen.told_of_hosts
-    tried = connectivity.judge_connectivity(hosts, told) if connectivity.CHECK in ids else ()
-    fits = runtime_checks.judge_runtimes(recipe, hosts, told, ids)
-    return worst_first([*judge_facts(recipe, hosts, told, ids), *fits, *tried])
+def judge_survey(survey: Survey, ids: Sequence[str]) -> list[Finding]:
+    """The facts of the hosts, each and together, and the draft on them. Worst first."""
+    draft, facts = survey.draft, survey.facts_of_hosts
+    if draft is None:
+        raise ValueError("nobody was asked: there is nothing to judge")
+    connections = (
+        connectivity.judge_connectivity(survey.hosts, facts) if connectivity.CHECK in ids else ()
+    )
+    runtimes = runtime_checks.judge_runtimes(draft, facts, ids)
+    return worst_first([*judge_facts(draft, facts, ids), *runtimes, *connections])
 
 
-def judge_facts(
-    recipe: Recipe, hosts: Sequence[Host], told: FactsByHost, ids: Sequence[str]
-) -> list[Finding]:
+def judge_facts(draft: Draft, facts_by_host: FactsByHost, ids: Sequence[str]) -> list[Finding]:
     """A host that can't be reached is a finding; the others are judged all the same."""
-    site = {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
-    lost = [unreached(host, error) for host, error in told.items() if isinstance(error, HostError)]
-    return [*lost, *run_checks(site, make_requirements(recipe, hosts), ids)]
+    lost = [
+        unreached(host, error)
+        for host, error in facts_by_host.items()
+        if isinstance(error, HostError)
+    ]
+    return [*lost, *run_checks(known_facts(facts_by_host), make_requirements(draft), ids)]
 
 
 def choose_checks(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
-    """Ids of checks; `ib` stands for all of `ib.*`. InputError for a word that is none.
+    """Ids of checks; `ib` means all of `ib.*`. InputError for a word that is none.
 
     Those that take time must be asked for.
     """
     for word in (*only, *skip):
-        if not any(_stands_for(word, name) for name in CHECKS):
+        if not _named_by(word):
             raise InputError(f"{word!r} is no check; there are: {', '.join(sorted(CHECKS))}")
-    wanted = [name for name in CHECKS if any(_stands_for(word, name) for word in only or CHECKS)]
-    wanted = [name for name in wanted if only or name not in TAKES_TIME]
-    return tuple(name for name in wanted if not any(_stands_for(word, name) for word in skip))
+    usual = [name for name in CHECKS if name not in TAKES_TIME]
+    chosen = _named_by(*only) if only else usual
+    skipped = _named_by(*skip)
+    return tuple(name for name in CHECKS if name in chosen and name not in skipped)
 
 
-def _stands_for(word: str, name: str) -> bool:
-    return name == word or name.startswith(f"{word}.")
+def _named_by(*words: str) -> set[str]:
+    return {name for word in words for name in CHECKS if f"{name}.".startswith(f"{word}.")}
 
 
-def refuse_unfit(recipe: Recipe, seen: Survey, ids: Sequence[str]) -> None:
-    """CheckFailed naming all that fails, on all hosts; HostError when one told no facts."""
-    raise_all(seen.told_of_hosts)
-    failed = [finding for finding in judge_site(recipe, seen, ids) if finding.verdict == "FAIL"]
-    if failed:
-        way = (
+def failed_checks(survey: Survey, ids: Sequence[str]) -> list[Finding]:
+    """What would end a launch on these hosts."""
+    return [finding for finding in judge_survey(survey, ids) if finding.verdict == "FAIL"]
+
+
+def refuse_unfit(survey: Survey, ids: Sequence[str]) -> None:
+    """CheckFailed naming all that fails, on all hosts; HostError when one has given no facts.
+    Without checks nothing is looked at."""
+    if not ids:
+        return
+    raise_all(survey.facts_of_hosts)
+    if failed := failed_checks(survey, ids):
+        remedy = (
             "`dsr1 check` shows all; --skip-check CHECK goes on without one, --no-check without any"
         )
-        raise CheckFailed("\n".join((*folded(failed), way)))
+        raise CheckFailed("\n".join((*folded(failed), remedy)))

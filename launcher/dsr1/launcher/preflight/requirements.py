@@ -2,19 +2,18 @@
 Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 
 from dsr1.env.checks.adapters.counters import GROWTH
 from dsr1.env.checks.requirements import EngineShape, HostRequirements, Requirements
-from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts_request import FactsRequest
 from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.adapters import wanted_adapters
-from dsr1.launcher.layout.topology import GPUS_PER_NODE, Group, Topology, make_topology
-from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.launcher.layout.topology import Group, Topology
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.recipe.models import Recipe
 
 GIB = 2**30
@@ -24,41 +23,41 @@ SAMPLE_S = 1.0
 QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
-def make_requirements(recipe: Recipe, hosts: Sequence[Host]) -> Requirements:
-    """InputError for what can't be laid out on as many hosts as the recipe wants."""
-    whole = fill_up(recipe, hosts)
-    topology, plan = make_topology(recipe, whole), make_plan(recipe, whole, "check", "/nowhere")
-    simulated, required = not recipe.uses_gpus, stack_of(recipe)
-    gpus = Counter[str]() if simulated else count_gpus(topology)
-    hca = {host.name: wanted_adapters(recipe, host) for host in whole}
-    places = [(host.host, host.address) for host in plan.hosts]
-    names = engines_of(topology)
+def make_requirements(draft: Draft) -> Requirements:
+    recipe, stack = draft.recipe, stack_of(draft.recipe)
+    simulated = not recipe.uses_gpus
+    gpus = Counter[str]() if simulated else count_gpus(draft.topology)
     return Requirements(
         gpus=max(gpus.values(), default=0),
-        hosts=len({host.address for host in whole}),
-        engines=()
-        if simulated
-        else tuple(make_engine_shape(group, plan) for group in topology.groups),
+        hosts=len({host.address for host in draft.whole}),
+        engines=() if simulated else _engine_shapes(draft),
         weights=recipe.reads_weights,
-        etcd=_own_etcd(recipe, hosts),
-        packages=required.packages,
-        pins=required.pins,
+        etcd=_own_etcd(recipe, draft.hosts),
+        packages=stack.packages,
+        pins=stack.pins,
         folders={} if simulated else written_folders(recipe),
-        by_host={
-            name: HostRequirements(
-                gpus[name], tuple(ports_of(plan, address)), hca[name], names.get(name, ())
-            )
-            for name, address in places
-        },
+        by_host=_host_requirements(draft, gpus),
     )
 
 
-def make_facts_request(
-    recipe: Recipe, hosts: Sequence[Host], leader: str, extras: Collection[str] = ()
-) -> FactsRequest:
-    """One for all hosts. Of the plan's ports, it is told who holds them."""
-    plan = make_plan(recipe, fill_up(recipe, hosts), "check", "/nowhere")
-    ports = {port for process in plan.processes for port in process.ports}
+def _engine_shapes(draft: Draft) -> tuple[EngineShape, ...]:
+    return tuple(make_engine_shape(group, draft.plan) for group in draft.topology.groups)
+
+
+def _host_requirements(draft: Draft, gpus: Mapping[str, int]) -> dict[str, HostRequirements]:
+    hca = {host.name: wanted_adapters(draft.recipe, host) for host in draft.whole}
+    engines = engines_of(draft.topology)
+    own = {}
+    for host in draft.plan.hosts:
+        name, ports = host.host, tuple(ports_of(draft.plan, host.address))
+        own[name] = HostRequirements(gpus.get(name, 0), ports, hca[name], engines.get(name, ()))
+    return own
+
+
+def make_facts_request(draft: Draft, leader: str, extras: Collection[str] = ()) -> FactsRequest:
+    """One for all hosts. It says who holds the plan's ports, too."""
+    recipe, hosts = draft.recipe, draft.hosts
+    ports = {port for process in draft.plan.processes for port in process.ports}
     return FactsRequest(
         model="" if needs_stand_in(recipe) else recipe.model.path,
         leader=leader,
@@ -69,25 +68,6 @@ def make_facts_request(
         pins=tuple(name for name, _ in stack_of(recipe).pins),
         sample_s=SAMPLE_S if GROWTH in extras else 0.0,
     )
-
-
-def fill_up(recipe: Recipe, hosts: Sequence[Host]) -> tuple[Host, ...]:
-    """As many hosts as the recipe needs, each with the GPUs that it should have: a check of some
-    must do for some."""
-    whole = tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in hosts)
-    most = sum(engine.least_nodes for engine in recipe.engines.values())
-    while len(whole) < most and not _fits(recipe, whole):
-        name = f"(host {len(whole) + 1})"
-        whole = (*whole, Host(name, name))
-    return whole
-
-
-def _fits(recipe: Recipe, hosts: Sequence[Host]) -> bool:
-    try:
-        make_topology(recipe, hosts)
-    except InputError:
-        return False
-    return True
 
 
 def _own_etcd(recipe: Recipe, hosts: Sequence[Host]) -> tuple[str, ...]:

@@ -1,20 +1,18 @@
-"""A plan against what the runtimes of its hosts told: what they don't know, and what they refuse.
+"""A plan against the answers of its hosts' runtimes: what they don't know, and what they refuse.
 Pure."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
-from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.runtime import CommandLine, FlagParser, RuntimeAnswer, RuntimeQuestion
-from dsr1.hosts.transport.results import FactsByHost
-from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.hosts.transport.results import FactsByHost, known_facts
+from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.runtime_knowledge import is_asked_for, knows, runtime_answers
+from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.runtime_question import command_lines, make_question
-from dsr1.launcher.recipe.models import Recipe
 
 VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID = "sw.variables", "sw.flags", "sw.arguments"
 IDS = (VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID)
@@ -35,37 +33,17 @@ ASK_FIX = "Run the runtime's Python there by hand: `python -m dynamo.vllm --help
 
 
 def judge_runtimes(
-    recipe: Recipe, hosts: Sequence[Host], told: FactsByHost, ids: Collection[str]
+    draft: Draft, facts_by_host: FactsByHost, ids: Collection[str]
 ) -> Iterator[Finding]:
-    """Findings of the hosts that were asked; they stand for all hosts of the same runtime."""
-    answers = runtime_answers(
-        {host: facts for host, facts in told.items() if not isinstance(facts, HostError)}
-    )
+    """Findings of the hosts that were asked; they are those of all hosts of the same runtime."""
     wanted = [check for check in IDS if check in ids]
-    if not answers or not wanted:
-        return
-    try:
-        asked = make_runtime_questions(recipe, hosts)
-    except (
-        InputError
-    ) as error:  # these hosts can't hold the plan: there is nothing to hold against the runtime
-        yield from (
-            Finding(host, check, *_unknown(str(error))) for host in answers for check in wanted
-        )
-        return
-    for host, answer in answers.items():
-        yield from (
-            Finding(host, check, *row) for check in wanted for row in _rows(check, asked, answer)
-        )
-
-
-def make_runtime_questions(recipe: Recipe, hosts: Sequence[Host]) -> RuntimeQuestions:
-    plan = make_plan(recipe, hosts, "asked", "asked")
-    return RuntimeQuestions(plan, make_question(recipe, plan))
-
-
-def _rows(check: str, asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
-    yield from JUDGES[check](asked, answer) if answer.parsers else (_unknown(answer.problem),)
+    asked = RuntimeQuestions(draft.plan, make_question(draft.recipe, draft.plan))
+    for host, answer in runtime_answers(known_facts(facts_by_host)).items():
+        problem = draft.problem or ("" if answer.parsers else answer.problem)
+        for check in wanted:
+            rows = [_unknown(problem)] if problem else JUDGES[check](asked, answer)
+            for row in rows:
+                yield Finding(host, check, *row)
 
 
 def _unknown(why: str) -> VerdictRow:
@@ -90,17 +68,13 @@ def _variable_row(name: str, asked: RuntimeQuestions, answer: RuntimeAnswer) -> 
     retired, near = VARIABLES.get(name), get_close_matches(name, answer.variables, n=1, cutoff=0.85)
     who = f"vLLM {answer.vllm}" if name.startswith("VLLM_") else f"Dynamo {answer.dynamo}"
     fix = retired.advice if retired else f"Did you mean {near[0]}?" if near else "Leave it out."
-    verdict = "FAIL" if retired and retired.lost and not _is_said_today(retired, asked) else "WARN"
-    return (
-        verdict,
-        f"{name}: {who} does not know it, and goes on without",
-        "variables that it knows",
-        fix,
-    )
+    lost = retired and retired.lost and not _has_todays_flag(retired, asked)
+    seen = f"{name}: {who} does not know it, and goes on without"
+    return ("FAIL" if lost else "WARN", seen, "variables that it knows", fix)
 
 
-def _is_said_today(retired: Retired, asked: RuntimeQuestions) -> bool:
-    """Whether the recipe says it in today's way, too, so that nothing is lost."""
+def _has_todays_flag(retired: Retired, asked: RuntimeQuestions) -> bool:
+    """Whether the recipe has today's flag, too, so that nothing is lost."""
     flag = f"--{retired.key.removeprefix('args.').replace('_', '-')}"
     return bool(asked.question.commands) and all(
         flag in command.argv for command in asked.question.commands
@@ -127,27 +101,25 @@ def _command_rows(
 ) -> Iterator[VerdictRow]:
     if parser is None or parser.problem:
         problem = parser.problem if parser else "it was not asked"
-        yield (
-            "UNKNOWN",
-            f"python -m {command.module}: {problem}",
-            "a module that can be asked",
-            ASK_FIX,
-        )
+        seen = f"python -m {command.module}: {problem}"
+        yield ("UNKNOWN", seen, "a module that can be asked", ASK_FIX)
         return
     for flag, value in flags_of(command.argv):
         if flag.partition(".")[0] not in parser.flags:
             yield _flag_row(flag, command.module, parser)
-        elif retired := VALUES.get((flag.removeprefix("--"), value)):
-            seen = f"{flag} {value}: {command.module} takes it, and does something else"
-            yield ("FAIL" if retired.lost else "WARN", seen, "values of today", retired.advice)
-        elif flag == "--load-format" and answer.load_formats and value not in answer.load_formats:
-            fix = "A plugin may add it; else choose one of these."
-            yield (
-                "WARN",
-                f"{flag} {value}: vLLM {answer.vllm} has no such",
-                ", ".join(answer.load_formats),
-                fix,
-            )
+        else:
+            yield from _value_rows(flag, value, command.module, answer)
+
+
+def _value_rows(flag: str, value: str, module: str, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
+    """Of a flag that is known, nothing where its value is good."""
+    if retired := VALUES.get((flag.removeprefix("--"), value)):
+        seen = f"{flag} {value}: {module} takes it, and does something else"
+        yield ("FAIL" if retired.lost else "WARN", seen, "values of today", retired.advice)
+    elif flag == "--load-format" and answer.load_formats and value not in answer.load_formats:
+        seen = f"{flag} {value}: vLLM {answer.vllm} has no such"
+        fix = "A plugin may add it; else choose one of these."
+        yield ("WARN", seen, ", ".join(answer.load_formats), fix)
 
 
 def flags_of(argv: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -179,10 +151,9 @@ def judge_arguments(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[
         return
     engines = {process.name: process.group for process in asked.plan.processes}
     found: dict[tuple[str, str, str], list[str]] = {}
-    for said in answer.verdicts:
-        found.setdefault((engines.get(said.name, ""), said.verdict, said.text), []).append(
-            said.name
-        )
+    for judged in answer.verdicts:
+        row = (engines.get(judged.name, ""), judged.verdict, judged.text)
+        found.setdefault(row, []).append(judged.name)
     for (engine, verdict, text), names in found.items():
         yield _arguments_row(engine, verdict, text, names, answer.vllm)
 

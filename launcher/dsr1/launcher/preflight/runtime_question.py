@@ -35,7 +35,7 @@ def make_question(recipe: Recipe, plan: Plan) -> RuntimeQuestion:
 
 
 def command_lines(plan: Plan, prefix: int) -> Iterator[CommandLine]:
-    """Of the processes that are Python modules; `prefix` words stand before `-m`."""
+    """Of the processes that are Python modules; `prefix` words come before `-m`."""
     for process in plan.processes:
         if process.argv[prefix : prefix + 1] == ("-m",):
             module, *argv = process.argv[prefix + 1 :]

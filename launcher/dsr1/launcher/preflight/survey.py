@@ -10,21 +10,20 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.fact import Facts, value_of
-from dsr1.hosts.protocol.facts_request import FactsRequest
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts, over_ssh
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
-from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
+from dsr1.hosts.transport.results import FactsByHost, HostIntroduction, known_facts
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.layout.topology import GPUS_PER_NODE, wanted_nodes
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity
 from dsr1.launcher.preflight.connectivity import begin_connectivity
+from dsr1.launcher.preflight.draft import Draft, make_draft, redraft
 from dsr1.launcher.preflight.requirements import make_facts_request
 from dsr1.launcher.preflight.runtime_probe import begin_runtime_probe
 from dsr1.launcher.recipe.models import Recipe
 
-"""By host: its facts, or why there are none."""
 ExtraFacts = Collection[str]
 """Facts that are not gathered but tried, by name: `runtime`, `net.reach`."""
 
@@ -32,41 +31,40 @@ ExtraFacts = Collection[str]
 class ParallelQuestion(Protocol):
     """Something that goes on while facts are gathered, and gives more of them."""
 
-    def join(self, told: FactsByHost) -> dict[str, Facts | HostError]: ...
+    def join(self, facts_by_host: FactsByHost) -> dict[str, Facts | HostError]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """The hosts that a plan may use, the spares that are left, how all of them are reached, and
-    what they told."""
+    their facts, or why there are none.
+
+    `draft` is the recipe on these hosts; None where nobody was asked.
+    """
 
     hosts: tuple[Host, ...]
     spares: tuple[Host, ...]
     accesses: tuple[Access, ...]
-    told: FactsByHost
+    facts_by_host: FactsByHost
+    draft: Draft | None = None
 
     @property
     def facts(self) -> dict[str, Facts]:
-        return {
-            host: facts for host, facts in self.told.items() if not isinstance(facts, HostError)
-        }
+        return known_facts(self.facts_by_host)
 
     @property
-    def told_of_hosts(self) -> dict[str, Facts | HostError]:
+    def facts_of_hosts(self) -> dict[str, Facts | HostError]:
         """Without the spares."""
-        return {host.name: self.told[host.name] for host in self.hosts}
+        return {host.name: self.facts_by_host[host.name] for host in self.hosts}
 
 
 def survey_here(recipe: Recipe, extras: ExtraFacts = (RUNTIME,)) -> Survey:
-    """This machine, standing in for as many hosts as the recipe wants: one look tells of all."""
-    hosts = this_machine(wanted_nodes(recipe), GPUS_PER_NODE)
-    with connect_hosts((), recipe.runtime.interpreter) as (way, here):
-        asking = begin_extras(way, recipe, hosts, here[0], extras)
-        (facts,) = gather_all(
-            way, make_facts_request(recipe, hosts, "", extras), here, asking
-        ).values()
+    """This machine, in the place of as many hosts as the recipe wants: it is asked once."""
+    draft = make_draft(recipe, this_machine(wanted_nodes(recipe), GPUS_PER_NODE))
+    with connect_hosts((), recipe.runtime.interpreter) as (transport, names):
+        (facts,) = ask_hosts(transport, draft, names, "", extras).values()
     hosts = this_machine(wanted_nodes(recipe), _gpus_here(facts))
-    return Survey(hosts, (), (), {host.name: facts for host in hosts})
+    return Survey(hosts, (), (), {host.name: facts for host in hosts}, redraft(draft, hosts))
 
 
 def _gpus_here(facts: Facts | HostError) -> int:
@@ -98,24 +96,30 @@ def survey_hosts(
     A host that can't be used gives its place to a spare. Raises HostError naming every host that
     can't be used when there aren't enough, InputError for one machine under two names.
     """
-    first = _see_all((*accesses, *spares), transport, "")
+    first = _probe_all((*accesses, *spares), transport, "")
     usable = _usable(first)
     chosen, left = fill_from_spares(accesses, spares, usable)
     if len(chosen) < len(accesses):
         raise_all(first)
-    leader = _address(chosen[0], usable)
-    if not leader or leader.startswith("127."):
+    leader = _leader_address(chosen[0], usable)
+    probes = _probe_all((*chosen, *left), transport, leader)
+    raise_all(probes)
+    hosts = tuple(_host(access, probes[access.name]) for access in chosen)
+    others = tuple(_host(access, probes[access.name]) for access in left)
+    draft = make_draft(recipe, hosts)
+    facts = ask_hosts(transport, draft, [host.name for host in (*hosts, *others)], leader, extras)
+    return Survey(hosts, others, (*chosen, *left), facts, draft)
+
+
+def _leader_address(leader: Access, usable: Mapping[str, HostIntroduction]) -> str:
+    """HostError: other hosts can't reach it there."""
+    address = _address(leader, usable)
+    if not address or address.startswith("127."):
         raise HostError(
-            f"{chosen[0].name}: its address {leader or 'is unknown'}: give control_address in an"
+            f"{leader.name}: its address {address or 'is unknown'}: give control_address in an"
             " inventory"
         )
-    seen = _see_all((*chosen, *left), transport, leader)
-    raise_all(seen)
-    hosts = {access.name: _host(access, seen[access.name]) for access in (*chosen, *left)}
-    placed = tuple(hosts[access.name] for access in chosen)
-    asking = begin_extras(transport, recipe, placed, placed[0].name, extras)
-    told = gather_all(transport, make_facts_request(recipe, placed, leader, extras), hosts, asking)
-    return Survey(placed, tuple(hosts[a.name] for a in left), (*chosen, *left), told)
+    return address
 
 
 def preview_hosts(
@@ -124,22 +128,19 @@ def preview_hosts(
     transport: ShellTransport,
     extras: ExtraFacts = (RUNTIME,),
 ) -> Survey:
-    """As `survey_hosts` as far as they answer; one that doesn't stands there by its name.
+    """As `survey_hosts` as far as they answer; one that doesn't is there by its name.
     InputError as there."""
-    first = _see_all(accesses, transport, "")
+    first = _probe_all(accesses, transport, "")
     usable = _usable(first)
     leader = _address(accesses[0], usable)
     answering = [access for access in accesses if access.name in usable]
-    seen = _see_all(answering, transport, leader) if leader else {}
-    hosts = tuple(_host_or_named(access, seen.get(access.name)) for access in accesses)
-    asking = begin_extras(transport, recipe, hosts, answering[0].name, extras) if answering else []
-    told: FactsByHost = {
-        **_errors(first),
-        **gather_all(transport, make_facts_request(recipe, hosts, leader, extras), usable, asking),
-    }
-    return Survey(
-        hosts, (), tuple(accesses), {access.name: told[access.name] for access in accesses}
-    )
+    probes = _probe_all(answering, transport, leader) if leader else {}
+    hosts = tuple(_host_or_named(access, probes.get(access.name)) for access in accesses)
+    draft = make_draft(recipe, hosts)
+    facts = ask_hosts(transport, draft, list(usable), leader, extras)
+    answers: FactsByHost = {**_errors(first), **facts}
+    in_order = {access.name: answers[access.name] for access in accesses}
+    return Survey(hosts, (), tuple(accesses), in_order, draft)
 
 
 def unasked_survey(recipe: Recipe, accesses: Sequence[Access]) -> Survey:
@@ -155,43 +156,46 @@ def named_host(access: Access) -> Host:
     return Host(access.name, access.control_address or access.target, "", gpus, hca=access.hca)
 
 
-def gather_all(
+def ask_hosts(
     transport: Transport,
-    wanted: FactsRequest,
-    hosts: Iterable[str],
-    meanwhile: Iterable[ParallelQuestion] = (),
+    draft: Draft,
+    names: Sequence[str],
+    leader: str,
+    extras: ExtraFacts = (),
 ) -> dict[str, Facts | HostError]:
-    """All facts of each host, in one call a host; what was begun before is joined to them."""
+    """All facts of each host, in one call a host, by the names that the transport has for them;
+    what takes longer goes on beside them.
+
+    `leader` is the address that the others are to reach; empty: none.
+    """
+    begun = _begin_extras(transport, draft, names[0], extras) if names else []
+    request = make_facts_request(draft, leader, extras)
 
     def ask_one(host: str) -> Facts | HostError:
-        return transport.gather_facts(host, wanted)
+        return transport.gather_facts(host, request)
 
-    told = run_parallel(ask_one, {host: host for host in hosts})
-    for begun in meanwhile:
-        told = begun.join(told)
-    return told
+    facts = run_parallel(ask_one, {host: host for host in names})
+    for question in begun:
+        facts = question.join(facts)
+    return facts
 
 
-def begin_extras(
-    transport: Transport, recipe: Recipe, hosts: Sequence[Host], first: str, extras: ExtraFacts
+def _begin_extras(
+    transport: Transport, draft: Draft, first: str, extras: ExtraFacts
 ) -> list[ParallelQuestion]:
-    """What takes longer than facts goes on beside them; `first` is what the transport calls the
-    first that answers."""
-    begun: list[ParallelQuestion] = (
-        [begin_runtime_probe(transport, recipe, hosts, first)] if RUNTIME in extras else []
-    )
-    reaching = (
-        begin_connectivity(transport, recipe, hosts)
-        if connectivity.CHECK in extras and len(hosts) > 1
-        else None
-    )
-    return [*begun, reaching] if reaching else begun
+    begun: list[ParallelQuestion] = []
+    if RUNTIME in extras:
+        begun.append(begin_runtime_probe(transport, draft, first))
+    if connectivity.CHECK in extras and len(draft.hosts) > 1:
+        probe = begin_connectivity(transport, draft)
+        begun += [] if probe is None else [probe]
+    return begun
 
 
 def fill_from_spares(
     accesses: Sequence[Access], spares: Sequence[Access], usable: Container[str]
 ) -> tuple[tuple[Access, ...], tuple[Access, ...]]:
-    """Who is in, and which spares are left: a spare stands where the host was whose place it
+    """Who is in, and which spares are left: a spare comes where the host was whose place it
     takes."""
     free = [spare for spare in spares if spare.name in usable]
     placed = [
@@ -200,30 +204,28 @@ def fill_from_spares(
     return tuple(access for access in placed if access is not None), tuple(free)
 
 
-def _see_all(
+def _probe_all(
     accesses: Iterable[Access], transport: ShellTransport, peer: str
 ) -> dict[str, HostIntroduction | HostError]:
-    return run_parallel(
-        lambda name: transport.introduce(name, peer),
-        {access.name: access.name for access in accesses},
-    )
+    names = {access.name: access.name for access in accesses}
+    return run_parallel(lambda name: transport.introduce(name, peer), names)
 
 
-def _usable(seen: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:
+def _usable(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:
     """Those that answer. InputError for one machine under two names: the boot id is one of a
     running kernel."""
-    usable = {name: sight for name, sight in seen.items() if isinstance(sight, HostIntroduction)}
+    usable = {name: probe for name, probe in probes.items() if isinstance(probe, HostIntroduction)}
     names: dict[str, list[str]] = {}
-    for name, sight in usable.items():
-        names.setdefault(sight.boot_id, []).append(name)
+    for name, probe in usable.items():
+        names.setdefault(probe.boot_id, []).append(name)
     doubles = [" and ".join(same) for same in names.values() if len(same) > 1]
     if doubles:
         raise InputError(f"--hosts: {'; '.join(doubles)} are one machine")
     return usable
 
 
-def _errors(seen: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostError]:
-    return {name: error for name, error in seen.items() if isinstance(error, HostError)}
+def _errors(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostError]:
+    return {name: error for name, error in probes.items() if isinstance(error, HostError)}
 
 
 def _address(leader: Access, usable: Mapping[str, HostIntroduction]) -> str:
@@ -231,18 +233,18 @@ def _address(leader: Access, usable: Mapping[str, HostIntroduction]) -> str:
     return leader.control_address or (usable[leader.name].address if leader.name in usable else "")
 
 
-def _host_or_named(access: Access, sight: HostIntroduction | HostError | None) -> Host:
+def _host_or_named(access: Access, probe: HostIntroduction | HostError | None) -> Host:
     """An interface that no peer can reach is none."""
-    known = isinstance(sight, HostIntroduction) and sight.interface not in ("", LOOPBACK)
-    return _host(access, sight) if known and sight is not None else named_host(access)
+    known = isinstance(probe, HostIntroduction) and probe.interface not in ("", LOOPBACK)
+    return _host(access, probe) if known and probe is not None else named_host(access)
 
 
-def _host(access: Access, sight: HostIntroduction | HostError) -> Host:
-    assert isinstance(sight, HostIntroduction)
-    address = access.control_address or sight.address
-    if not sight.interface:
+def _host(access: Access, probe: HostIntroduction | HostError) -> Host:
+    assert isinstance(probe, HostIntroduction)
+    address = access.control_address or probe.address
+    if not probe.interface:
         raise HostError(
             f"{access.name}: no interface owns {address}; give its control_address in an inventory"
         )
-    gpus = sight.gpus if access.gpus is None else access.gpus
-    return Host(access.name, address, sight.interface, gpus, sight.arch, access.hca)
+    gpus = probe.gpus if access.gpus is None else access.gpus
+    return Host(access.name, address, probe.interface, gpus, probe.arch, access.hca)

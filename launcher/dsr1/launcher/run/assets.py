@@ -1,5 +1,5 @@
-"""What a run brings to its hosts before it starts: etcd's binary, and what a rehearsal reads in a
-model's place."""
+"""What a run's hosts get before it starts: etcd's binary, and what a rehearsal reads in a model's
+place."""
 
 import platform
 import shutil
@@ -17,26 +17,26 @@ from dsr1.launcher.recipe.models import Recipe
 STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 
-def upload_assets(recipe: Recipe, seen: Survey, transport: ShellTransport) -> None:
+def upload_assets(recipe: Recipe, survey: Survey, transport: ShellTransport) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
-    if needs_etcd_binary(recipe, seen.hosts):
-        for host in (seen.hosts[0], *seen.spares):
-            _bring_etcd(transport, host)
+    if needs_etcd_binary(recipe, survey.hosts):
+        for host in (survey.hosts[0], *survey.spares):
+            _upload_etcd(transport, host)
     if needs_stand_in(recipe):
-        for host in (*seen.hosts, *seen.spares):
+        for host in (*survey.hosts, *survey.spares):
             for file in STAND_IN_FILES.iterdir():
                 transport.upload(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 
 
-def place_assets(recipe: Recipe, seen: Survey, folder: Path) -> None:
+def place_assets(recipe: Recipe, survey: Survey, folder: Path) -> None:
     """On this machine: beside the agents, in the run's folder."""
-    if needs_etcd_binary(recipe, seen.hosts):
+    if needs_etcd_binary(recipe, survey.hosts):
         (folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
     if needs_stand_in(recipe):
         shutil.copytree(STAND_IN_FILES, folder / Path(STAND_IN_FOLDER).name)
 
 
-def _bring_etcd(transport: ShellTransport, host: Host) -> None:
+def _upload_etcd(transport: ShellTransport, host: Host) -> None:
     if host.arch != platform.machine():
         raise HostError(
             f"{host.name}: is {host.arch}, and this dsr1 carries etcd for {platform.machine()}; "

@@ -14,7 +14,7 @@ class ServiceReady:
 
 @dataclass(frozen=True, slots=True)
 class StillMissing:
-    """What still stands between now and an answer; put into the queue by the prober."""
+    """Why there is no answer yet; put into the queue by the prober."""
 
     words: str
 

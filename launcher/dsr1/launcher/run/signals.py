@@ -1,21 +1,36 @@
-"""Ctrl-C and SIGTERM while something is started and not yet recorded."""
+"""Ctrl-C, SIGTERM and SIGHUP while something is started and not yet recorded."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupt_on_signals() -> None:
+    """`kill`, `timeout` and a terminal that closes end this process as Ctrl-C does. What is ignored
+    stays so: nohup."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
     """Hold back what would end this process while something is started and not yet recorded; it
     comes right after."""
-    seen: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
+    received: list[int] = []
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, *ENDING)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
-        if seen:
-            signal.raise_signal(seen[0])
+        if received:
+            signal.raise_signal(received[0])

@@ -1,58 +1,63 @@
 """Which spares take the places of hosts that are gone: those that are fit now, whatever they were
 at the launch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dsr1.env.findings import folded
-from dsr1.hosts.errors import CheckFailed
+from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.results import FactsByHost, known_facts
 from dsr1.launcher.plan.retry import replace_hosts
+from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.preflight import judge_facts
-from dsr1.launcher.preflight.requirements import make_facts_request
-from dsr1.launcher.preflight.survey import gather_all
+from dsr1.launcher.preflight.survey import ask_hosts
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.store import RunSettings
+from dsr1.launcher.run.settings import RunSettings
 
 
 def take_spares(
     recipe: Recipe, settings: RunSettings, transport: Transport, gone: Sequence[str]
-) -> tuple[Host, ...]:
-    """The hosts of the next attempt. CheckFailed: too few spares are left that pass the run's
-    checks, and why not."""
+) -> tuple[tuple[Host, ...], dict[str, Facts]]:
+    """The hosts of the next attempt, and the fresh facts of those that are new. LaunchFailed: too
+    few spares are left that pass the run's checks, and why not. Without checks nobody is asked."""
     unfit: dict[str, str] = {}
+    facts: FactsByHost = {}
     while True:
         hosts = replace_hosts(settings.machines, settings.spares, {*gone, *unfit})
         if hosts is None:
-            left_out = "\n".join(unfit.values())
-            raise CheckFailed(f"no spare is left for {', '.join(gone)}\n{left_out}".rstrip())
-        fresh = [host for host in hosts if host not in settings.machines]
-        found = find_unfit(recipe, hosts, fresh, transport, settings.checks)
+            reasons = "\n".join(unfit.values())
+            raise LaunchFailed(f"no spare is left for {', '.join(gone)}\n{reasons}".rstrip())
+        if settings.checks:
+            facts = _ask_new(recipe, settings, hosts, transport)
+        found = find_unfit(recipe, hosts, facts, settings.checks)
         if not found:
-            return hosts
+            return hosts, known_facts(facts)
         unfit |= found
 
 
+def _ask_new(
+    recipe: Recipe, settings: RunSettings, hosts: Sequence[Host], transport: Transport
+) -> dict[str, Facts | HostError]:
+    new = [host.name for host in hosts if host not in settings.machines]
+    return ask_hosts(transport, make_draft(recipe, hosts), new, hosts[0].address)
+
+
 def find_unfit(
-    recipe: Recipe,
-    hosts: Sequence[Host],
-    fresh: Sequence[Host],
-    transport: Transport,
-    checks: Sequence[str],
+    recipe: Recipe, hosts: Sequence[Host], facts_by_host: FactsByHost, checks: Sequence[str]
 ) -> dict[str, str]:
-    """By name, of those that are new, what fails there. Nothing is looked at where the launch
-    looked at nothing."""
-    if not checks:
+    """By name, what fails there of those whose facts are given."""
+    if not facts_by_host:
         return {}
-    told = gather_all(
-        transport,
-        make_facts_request(recipe, hosts, hosts[0].address),
-        [host.name for host in fresh],
-    )
-    failed = [
-        finding for finding in judge_facts(recipe, hosts, told, checks) if finding.verdict == "FAIL"
-    ]
-    return {
-        name: "\n".join(folded(f for f in failed if f.host == name))
-        for name in {f.host for f in failed}
-    }
+    failed: dict[str, list[Finding]] = {}
+    for finding in judge_facts(make_draft(recipe, hosts), facts_by_host, checks):
+        if finding.verdict == "FAIL":
+            failed.setdefault(finding.host, []).append(finding)
+    return {host: "\n".join(folded(findings)) for host, findings in failed.items()}
+
+
+def update_facts(before: Mapping[str, Facts], fresh: Mapping[str, Facts]) -> dict[str, Facts]:
+    """By host. What was only asked at the launch (its runtime) stays."""
+    return {**before, **{host: {**before.get(host, {}), **own} for host, own in fresh.items()}}

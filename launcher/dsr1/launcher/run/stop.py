@@ -8,6 +8,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from dsr1.hosts.errors import HostError, LaunchFailed
+from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.recovery import (
@@ -76,9 +77,9 @@ def _mark_stopped(run: Run) -> None:
         ) from None
 
 
-def listeners_of(run: Run) -> dict[str, tuple[Listener, ...] | HostError]:
+def listeners_of(run: Run, transport: Transport) -> dict[str, tuple[Listener, ...] | HostError]:
     """By host: every port that the run's processes listen on."""
-    return Agents(transport_of(run), SimpleQueue(), 0).doors(host_names(run))
+    return Agents(transport, SimpleQueue(), 0).doors(host_names(run))
 
 
 def alive_processes(run: Run) -> list[str]:

@@ -13,19 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
-from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import is_alive, start_time
-from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.ranks import RankTable, phase_limits
+from dsr1.launcher.run.folder import RunFolder
+from dsr1.launcher.run.ranks import RankTable
+from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
@@ -34,15 +32,14 @@ from dsr1.slurm.states import JobInfo
 _RUN_ID = "run-id"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 ENDED = ("stopped", "failed")
-Written = TypeVar("Written")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How a run stands. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
+    """How a run is. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
 
-    Told, never written: abandoned, whose launch died before it had started anything. `left`: what
+    Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
     may still run.
     """
 
@@ -64,53 +61,8 @@ class RunState:
 OnState = Callable[[RunState], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this
-    machine.
-
-    `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
-    of those that lost theirs: something of the run may have stayed on them. `checks` are those of
-    the launch.
-    """
-
-    python: str
-    prepare_s: float
-    ready_s: float
-    importing_s: float
-    loading_s: float
-    compiling_s: float
-    chat_s: float
-    lost_s: float
-    restarts: int
-    backoff_s: float
-    hosts: tuple[Access, ...] = ()
-    machines: tuple[Host, ...] = ()
-    spares: tuple[Host, ...] = ()
-    replaced: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """Seconds that a rank may stay in each phase."""
-        return phase_limits(self.importing_s, self.loading_s, self.compiling_s)
-
-
-@dataclass(frozen=True, slots=True)
-class RunSecrets:
-    """What a run keeps from its beginning: secrets by file name, and the facts that it was planned
-    from, by host."""
-
-    secrets: Mapping[str, str]
-    facts: Mapping[str, Facts]
-
-
-class Run:
-    """One run's folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.name = folder.name
+class Run(RunFolder):
+    """One run's folder, and what lies in it."""
 
     def claim(self, recipe: Recipe, phase: str) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
@@ -148,7 +100,7 @@ class Run:
             yield
         except FileExistsError:
             raise InputError(
-                f"--name {self.name}: there is a run of that name{self._way_out()}"
+                f"--name {self.name}: there is a run of that name{self._remedy()}"
             ) from None
         except OSError as error:
             self.discard()
@@ -156,7 +108,7 @@ class Run:
                 f"{self.folder}: can't be written: {error.strerror}. Nothing was started"
             ) from None
 
-    def _way_out(self) -> str:
+    def _remedy(self) -> str:
         """Of a name that is taken."""
         try:
             over = self.state().ended
@@ -181,7 +133,8 @@ class Run:
         return {file.name: file.read_text() for file in (self.folder / "secrets").glob("[!.]*")}
 
     def facts(self) -> dict[str, Facts]:
-        """What the hosts and spares told before the launch, by host."""
+        """Of the hosts and spares, by host: from before the launch; of a spare that has taken a
+        place, from then."""
         return self._read_json("facts.json", _parse_facts)
 
     def is_planned(self) -> bool:
@@ -192,6 +145,13 @@ class Run:
         """Whether it runs on hosts over SSH. A run whose settings can't be read counts as local."""
         try:
             return bool(self.settings().hosts)
+        except LaunchFailed:
+            return False
+
+    def is_queued(self) -> bool:
+        """Whether it waits for a job. A run whose state can't be read doesn't."""
+        try:
+            return self.state().phase == "queued"
         except LaunchFailed:
             return False
 
@@ -232,13 +192,13 @@ class Run:
         self._write("settings.json", asdict(settings))
 
     def save_facts(self, facts: Mapping[str, Facts]) -> None:
-        self._write("facts.json", {host: to_plain(told) for host, told in facts.items()})
+        self._write("facts.json", {host: to_plain(own) for host, own in facts.items()})
 
     def save_plan(self, plan: Plan) -> None:
         self._write("plan.json", asdict(plan))
 
     def save(self, state: RunState) -> None:
-        """A state must be told on a full disk too: the reserve that the run began with makes room
+        """A state must be saved on a full disk too: the reserve that the run began with makes room
         for it."""
         try:
             self._write("state.json", asdict(state))
@@ -263,24 +223,6 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _write(self, name: str, value: object) -> None:
-        write_file(self.folder / name, json.dumps(value, indent=1).encode())
-
-    def _read(self, name: str, kind: type[Written]) -> Written:
-        return self._read_json(name, lambda plain: from_plain(kind, plain, name))
-
-    def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
-        return self._read_text(name, lambda text: parse(json.loads(text)))
-
-    def _read_text(self, name: str, parse: Callable[[str], Written]) -> Written:
-        file = self.folder / name
-        try:
-            return parse(file.read_text())
-        except (OSError, ValueError) as error:
-            raise LaunchFailed(
-                f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run"
-            ) from None
-
 
 def new_run_id() -> str:
     """128 random bits in hex."""
@@ -300,17 +242,15 @@ def _parse_recipe(plain: object) -> Recipe:
 def _parse_facts(plain: object) -> dict[str, Facts]:
     if not isinstance(plain, dict):
         raise ValueError("facts by host are wanted")
-    return {str(host): from_wire(told) for host, told in plain.items()}
+    return {str(host): from_wire(own) for host, own in plain.items()}
 
 
 def list_runs() -> list[Run]:
     """All runs, the newest last. What can't be the name of one (lost+found) isn't."""
     folder = state_folder() / "runs"
-    found = (
-        [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()]
-        if folder.is_dir()
-        else []
-    )
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()]
     return [Run(path) for path in sorted(found, key=_claimed_at)]
 
 
@@ -326,7 +266,7 @@ def _claimed_at(folder: Path) -> int:
 def new_run(name: str) -> Run:
     if not _NAME.match(name):
         raise InputError(
-            f"--name {name!r}: wanted letters, digits, - and _, at most 63, for example r1-prod"
+            f"--name {name!r}: must be letters, digits, - and _, at most 63, for example r1-prod"
         )
     return Run(state_folder() / "runs" / name)
 
@@ -334,11 +274,12 @@ def new_run(name: str) -> Run:
 def find_run(name: str | None) -> Run:
     """By name, by its job's handle, or the newest. Raises RunNotFound naming those that exist."""
     runs = list_runs()
-    if name is None and runs:
-        return runs[-1]
-    handle = parse_handle(name or "")
-    found = [run for run in runs if (run.job() == handle if handle else run.name == name)]
-    if not found:
-        known = ", ".join(run.name for run in runs[-8:]) or "none"
-        raise RunNotFound(f"no run {name or 'yet'}; runs: {known}")
-    return found[0]
+    if name is None:
+        found = runs[-1:]
+    else:
+        handle = parse_handle(name)
+        found = [run for run in runs if run.name == name or (handle and run.job() == handle)]
+    if found:
+        return found[0]
+    known = ", ".join(run.name for run in runs[-8:]) or "none"
+    raise RunNotFound(f"no run {name or 'yet'}; runs: {known}")

@@ -87,7 +87,7 @@ class Supervisor:
         except StopRequested as asked:
             self._finish("stopped", str(asked), 0)
         except CheckFailed as error:
-            self._finish("failed", str(error), 3)
+            self._finish("failed", str(error), 4 if self._state.restarts else 3)
         except (Dsr1Error, OSError) as error:
             self._finish("failed", str(error), 4)
 
@@ -111,12 +111,12 @@ class Supervisor:
 
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started
-        over."""
+        over: LaunchFailed."""
         self._done.set()
         ended = self._agents.end(self._hosts)
         left = "; ".join(ended.left)
         if ended.left and not ended.unreached:
-            raise CheckFailed(
+            raise LaunchFailed(
                 f"{self._state.reason}\nnot started again, since something may still run: {left}"
             )
         plan = self._plan_without(ended.unreached)
@@ -132,28 +132,29 @@ class Supervisor:
         self._serve(self._bring_up)
 
     def _plan_without(self, gone: tuple[str, ...]) -> Plan:
-        """The plan with fit spares in the place of hosts that are gone. CheckFailed where there are
+        """The plan with fit spares in the place of hosts that are gone. LaunchFailed: there are
         too few."""
         if not gone:
             return self._plan
         from dsr1.launcher.run.spares import (
             take_spares,
+            update_facts,
         )  # it judges hosts: what an idle supervisor needn't hold
 
         try:
             with self._beside() as transport:
-                hosts = take_spares(self._run.recipe(), self._settings, transport, gone)
+                hosts, fresh = take_spares(self._run.recipe(), self._settings, transport, gone)
                 self._note(transport.give_up(gone))
-        except CheckFailed as few:
-            raise CheckFailed(f"{self._state.reason}\nnot started again: {few}") from few
+        except LaunchFailed as few:
+            raise LaunchFailed(f"{self._state.reason}\nnot started again: {few}") from few
+        facts = update_facts(self._run.facts(), fresh)
+        self._run.save_facts(facts)
         spares = tuple(spare for spare in self._settings.spares if spare not in hosts)
         replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
         self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)
         self._run.save_settings(self._settings)
         run = self._run
-        return make_plan(
-            run.recipe(), hosts, run.name, str(run.folder), run.facts(), self._plan.run_id
-        )
+        return make_plan(run.recipe(), hosts, run.name, str(run.folder), facts, self._plan.run_id)
 
     def _use(self, plan: Plan) -> None:
         self._plan, self._hosts = plan, tuple(host.host for host in plan.hosts)

@@ -1,4 +1,4 @@
-"""Which transport a run's agents are reached by."""
+"""Which transport a supervisor of this machine has to its agents."""
 
 import sys
 from collections.abc import Sequence
@@ -11,10 +11,7 @@ from dsr1.launcher.run.store import Run
 
 
 def transport_of(run: Run, python: str = "") -> Transport:
-    """The run's own. Locally any Python ends and looks; `python` is the runtime's, which agents are
-    started with."""
-    if run.job():
-        return _steps_of(run)
+    """To the run's hosts. `python` is the runtime's, which agents here are started with."""
     settings = run.settings() if run.is_remote() or not python else None
     if settings is not None and settings.hosts:
         return transport_to(run, settings.hosts, settings.python)
@@ -22,18 +19,8 @@ def transport_of(run: Run, python: str = "") -> Transport:
 
 
 def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
-    """Over SSH to these hosts; without any, to agents on this machine."""
+    """Over SSH to these hosts; without any, to agents on this machine. Any Python stops and
+    inspects those."""
     if hosts:
         return SshTransport(hosts, run.name, python)
     return LocalTransport(run.folder / "hosts", (python or sys.executable,))
-
-
-def _steps_of(run: Run) -> Transport:
-    """From outside of the job: each host is looked at through a step of its own."""
-    from dsr1.hosts.transport.bundle import make_bundle
-    from dsr1.slurm.step import StepProgram
-    from dsr1.slurm.transport import SrunTransport
-
-    settings = run.settings()
-    keeper = StepProgram(settings.python, str(make_bundle(run.folder)), settings.lost_s)
-    return SrunTransport(run.allocation(), keeper, run.name, run.folder / "hosts")

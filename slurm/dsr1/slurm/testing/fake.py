@@ -134,17 +134,22 @@ def sbatch(fake: FakeSlurm, argv: Sequence[str]) -> int:
 
 def _asked(argv: Sequence[str]) -> tuple[dict[str, str], str]:
     """Options, those of the command line first, and the script."""
-    files = [word for word in argv if not word.startswith("-")]
+    given = [word for word in argv if word.startswith("-")]
+    files = [word for word in argv if word not in given]
     script = Path(files[0]).read_text() if files else sys.stdin.read()
-    lines = [
-        line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")
-    ]
-    words = [word for line in lines for word in shlex.split(line)]
-    pairs = [
-        word.lstrip("-").partition("=")
-        for word in (*words, *(word for word in argv if word.startswith("-")))
-    ]
-    return {name: value for name, _, value in pairs}, script
+    options: dict[str, str] = {}
+    for word in (*_directives(script), *given):
+        name, _, value = word.lstrip("-").partition("=")
+        options[name] = value
+    return options, script
+
+
+def _directives(script: str) -> list[str]:
+    words = []
+    for line in script.splitlines():
+        if line.startswith("#SBATCH "):
+            words += shlex.split(line.removeprefix("#SBATCH "))
+    return words
 
 
 def _refusal(config: dict[str, Any], options: dict[str, str]) -> str:
@@ -165,15 +170,16 @@ def run(fake: FakeSlurm, argv: Sequence[str]) -> int:
     number, job = argv[0], fake.job(argv[0])
     hosts = fake.config()["nodes"][: job["nodes"]]
     output = job["options"].get("output", "slurm-%j.out").replace("%j", number)
-    told = {
+    own = {
         "SLURM_JOB_ID": number,
+        "SLURM_JOB_NAME": _name(job),
         "SLURM_JOB_NODELIST": ",".join(hosts),
         "SLURM_CLUSTER_NAME": "fake",
     }
     with Path(output.replace("%x", job["options"].get("job-name", "sbatch"))).open("ab") as log:
         command = ("bash", str(fake.folder / f"script-{number}"))
         child = subprocess.Popen(
-            command, env=os.environ | told, stdout=log, stderr=log, start_new_session=True
+            command, env=os.environ | own, stdout=log, stderr=log, start_new_session=True
         )
         fake.change(number, state="RUNNING", pid=child.pid, start=time.time(), hosts=hosts)
         code = child.wait()
@@ -209,6 +215,7 @@ def _line(job: FakeJob) -> str:
         begun,
         _owner(job),
         ",".join(job.get("hosts", ())),
+        _name(job),
     )
     return "|".join(fields)
 
@@ -244,11 +251,16 @@ def _common(job: FakeJob) -> dict[str, Any]:
         "user_name": _owner(job),
         "nodes": ",".join(job.get("hosts", ())),
         "cluster": "fake",
+        "name": _name(job),
     }
 
 
 def _owner(job: FakeJob) -> str:
     return str(job.get("user") or getpass.getuser())
+
+
+def _name(job: FakeJob) -> str:
+    return str(job["options"].get("job-name", "sbatch"))
 
 
 def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
@@ -271,7 +283,7 @@ def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
                 job["reason"],
                 _owner(job),
             )
-            print("|".join((*fields, ",".join(job.get("hosts", ())), "fake")))
+            print("|".join((*fields, ",".join(job.get("hosts", ())), "fake", _name(job))))
     return 0
 
 

@@ -103,6 +103,18 @@ def test_a_root_that_can_t_be_used_is_told_and_ends_nothing(
     assert "one: cache-open" in copy_caches(transport, (one,), PackStore(tmp_path / "store"))[0]
 
 
+def test_a_store_that_can_t_be_written_is_told_and_ends_nothing(
+    tmp_path: Path, transport: LocalTransport
+) -> None:
+    one = cache(tmp_path / "disk", "one")
+    open_host_cache(transport, "one", one.cache)
+    (tmp_path / "disk" / KEY / "a").write_text("1")
+    (tmp_path / "file").write_text("")
+    (words,) = harvest(transport, (one,), PackStore(tmp_path / "file" / "store"), "r1")
+    assert f"{KEY} of one: can't be kept here: " in words
+    assert "Not a directory" in words
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}'])
 def test_a_store_passes_over_what_it_can_t_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)

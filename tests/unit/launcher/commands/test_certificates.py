@@ -1,7 +1,11 @@
 """A run's certificates: one of its own authority, for the addresses of its hosts, in no plan."""
 
 import ipaddress
+import subprocess
+import time
+from pathlib import Path
 
+import pytest
 from cryptography import x509
 
 from dsr1.hosts.inventory.host import Host
@@ -23,6 +27,18 @@ def test_the_certificate_is_the_authoritys_and_for_every_address() -> None:
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("10.0.0.1")]
     assert names.get_values_for_type(x509.DNSName) == [SERVER_NAME, "node2"]
     assert "PRIVATE KEY" in secrets[KEY]
+
+
+@pytest.mark.parametrize("days", [0, 91, 3649])
+def test_a_deployment_still_restarts_after_months(days: int, tmp_path: Path) -> None:
+    """TLS itself judges, by a clock that is so many days ahead; each side asks the other."""
+    for name, text in make_secrets(["10.0.0.1"]).items():
+        (tmp_path / name).write_text(text)
+    then = str(int(time.time()) + days * 86400)
+    for purpose in ("sslserver", "sslclient"):
+        argv = ("openssl", "verify", "-attime", then, "-purpose", purpose, "-CAfile", CA, CERT)
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{CERT}: OK\n"), done.stderr
 
 
 def test_several_machines_are_secured_and_the_plan_holds_no_secret() -> None:

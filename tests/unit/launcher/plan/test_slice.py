@@ -16,6 +16,7 @@ from dsr1.hosts.protocol.codec import parse_event
 from dsr1.hosts.protocol.events import Event, Progress, Spawned
 from dsr1.launcher.commands.phases import VLLM_PHASES
 from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.requirements import make_requirements
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.recipe.models import Recipe
@@ -68,7 +69,7 @@ def seconds_in(start: str, *phases: str) -> float:
 
 def test_the_host_is_fit_for_it() -> None:
     hosts = this_machine(1, 1)
-    needs = make_requirements(recipe(), hosts)
+    needs = make_requirements(make_draft(recipe(), hosts))
     found = {
         finding.check: finding
         for finding in run_checks({"localhost": captured_facts("facts")}, needs)
@@ -79,7 +80,9 @@ def test_the_host_is_fit_for_it() -> None:
 
 def test_two_gpus_of_one_host() -> None:
     """Whether the errors of their links grow can't be told from one look."""
-    needs = make_requirements(recipe("engines.main.ranks_per_node=2"), this_machine(1, 2))
+    needs = make_requirements(
+        make_draft(recipe("engines.main.ranks_per_node=2"), this_machine(1, 2))
+    )
     found = {
         f.check: f.verdict for f in run_checks({"localhost": captured_facts("facts-2-gpus")}, needs)
     }
@@ -97,7 +100,7 @@ def test_the_room_for_the_cache_is_what_vllm_found() -> None:
     site = {"localhost": captured_facts("facts")}
     (found,) = (
         f
-        for f in run_checks(site, make_requirements(recipe(), this_machine(1, 1)))
+        for f in run_checks(site, make_requirements(make_draft(recipe(), this_machine(1, 1))))
         if f.check == "cfg.memory"
     )
     (room,) = re.findall(r"([\d.]+) GiB for the KV cache", found.seen)
@@ -114,7 +117,9 @@ def test_layers_that_the_recipe_leaves_out_need_no_memory() -> None:
     few, all_ = (
         next(
             f
-            for f in run_checks({"localhost": told}, make_requirements(one, this_machine(1, 1)))
+            for f in run_checks(
+                {"localhost": told}, make_requirements(make_draft(one, this_machine(1, 1)))
+            )
             if f.check == "cfg.memory"
         )
         for one in (recipe(), recipe("engines.main.args={load-format: dummy}"))

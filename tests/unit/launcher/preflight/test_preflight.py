@@ -14,6 +14,7 @@ from dsr1.hosts.protocol.fact import Fact
 from dsr1.hosts.protocol.facts_request import parse_facts_request, render_facts_request
 from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.cli.findings_view import mended_by_prep, page_of, print_findings
+from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.preflight import CHECKS, choose_checks, judge_facts, refuse_unfit
 from dsr1.launcher.preflight.requirements import make_facts_request, make_requirements
 from dsr1.launcher.preflight.survey import Survey
@@ -49,22 +50,18 @@ def hosts(*names: str) -> list[Host]:
 
 def test_what_r1_over_two_hosts_needs() -> None:
     recipe = load_recipe("dsr1-dep", ["engines.main.eplb={num_redundant_experts: 32}"])
-    needs = make_requirements(recipe, hosts("a", "b"))
+    needs = make_requirements(make_draft(recipe, hosts("a", "b")))
     assert (needs.gpus, needs.ibgda, needs.pins) == (8, True, (("ai-dynamo", "vllm"),))
     (share,) = needs.engines
     assert (share.expert_ranks, share.redundant_experts, share.hosts) == (16, 32, 2)
     assert share.queue_depth is None or share.queue_depth >= 1024
     assert needs.for_host("a").ports != needs.for_host("b").ports
-    assert not make_requirements(load_recipe("dsr1-dep", []), hosts("a")).ibgda
+    assert not make_requirements(make_draft(load_recipe("dsr1-dep", []), hosts("a"))).ibgda
 
 
 def test_a_host_needs_the_gpus_that_the_plan_takes_not_eight() -> None:
-    assert (
-        make_requirements(
-            load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"]), hosts("a")
-        ).gpus
-        == 1
-    )
+    one = load_recipe("dsr1-dep", ["engines.main.ranks_per_node=1"])
+    assert make_requirements(make_draft(one, hosts("a"))).gpus == 1
 
 
 def test_engines_that_share_a_host_add_up() -> None:
@@ -72,12 +69,14 @@ def test_engines_that_share_a_host_add_up() -> None:
         "engines={p: {nodes: 1, ranks_per_node: 2, role: prefill}, d: {nodes: 1, ranks_per_node: 4,"
         " role: decode}}"
     )
-    needs = make_requirements(load_recipe("dsr1-dep", [engines]), hosts("a"))
+    needs = make_requirements(make_draft(load_recipe("dsr1-dep", [engines]), hosts("a")))
     assert (needs.for_host("a").gpus, needs.gpus, needs.transfers_kv) == (6, 6, True)
 
 
 def test_a_host_alone_is_judged_for_a_plan_of_several() -> None:
-    needs = make_requirements(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
+    needs = make_requirements(
+        make_draft(load_recipe("dsr1-dep", ["engines.main.nodes=2"]), hosts("a"))
+    )
     assert (needs.gpus, needs.hosts, needs.engines[0].expert_ranks, needs.ibgda) == (8, 2, 16, True)
 
 
@@ -93,19 +92,17 @@ def test_engines_that_each_keep_to_one_host_need_no_ibgda() -> None:
         "engines.decode.all2all_backend=deepep_low_latency",
     ]
     few = ["engines.decode.max_num_batched_tokens=256", "engines.decode.max_num_seqs=256"]
-    needs = make_requirements(
-        load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few]),
-        hosts("a", "b"),
-    )
+    recipe = load_recipe("dsr1-disagg-8gpu", ["model.path=/r1", *apart, *backends, *few])
+    needs = make_requirements(make_draft(recipe, hosts("a", "b")))
     assert needs.backends == ("deepep_high_throughput", "deepep_low_latency")
     assert (needs.ibgda, needs.rdma) == (False, True)
     twice = load_recipe("dsr1-dep", ["engines.main.nodes=1", "engines.main.replicas=2"])
-    assert not make_requirements(twice, hosts("a", "b")).rdma
+    assert not make_requirements(make_draft(twice, hosts("a", "b"))).rdma
 
 
 def test_a_host_alone_is_judged_for_engines_apart() -> None:
     engines = "engines={p: {nodes: 1, role: prefill}, d: {nodes: 2, role: decode}}"
-    needs = make_requirements(load_recipe("dsr1-dep", [engines]), hosts("a"))
+    needs = make_requirements(make_draft(load_recipe("dsr1-dep", [engines]), hosts("a")))
     assert (needs.for_host("a").gpus, [share.expert_ranks for share in needs.engines]) == (
         8,
         [8, 16],
@@ -113,12 +110,14 @@ def test_a_host_alone_is_judged_for_engines_apart() -> None:
 
 
 def test_a_rehearsal_needs_no_gpu() -> None:
-    needs = make_requirements(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
+    needs = make_requirements(
+        make_draft(load_recipe("dsr1-dep", ["stack=mocker"]), hosts("a", "b"))
+    )
     assert (needs.gpus, needs.ibgda, needs.engines) == (0, False, ())
 
 
 def test_what_hosts_are_asked() -> None:
-    asked = make_facts_request(load_recipe("dsr1-dep", []), hosts("a", "b"), "10.0.0.1")
+    asked = make_facts_request(make_draft(load_recipe("dsr1-dep", []), hosts("a", "b")), "10.0.0.1")
     assert (asked.leader, asked.peers, asked.pins) == ("10.0.0.1", ("a", "b"), ("ai-dynamo",))
     assert 8000 in asked.ports
     assert parse_facts_request(render_facts_request(asked)) == asked
@@ -133,21 +132,20 @@ def test_what_is_not_a_facts_request(text: str) -> None:
 
 
 def seen(told: FactsByHost) -> Survey:
-    return Survey(tuple(Host(name, name) for name in told), (), (), told)
+    named = tuple(Host(name, name) for name in told)
+    return Survey(named, (), (), told, make_draft(load_recipe("dsr1-dep", []), named))
 
 
 def test_an_unfit_host_is_refused_and_a_lost_one_is_no_check() -> None:
-    recipe = load_recipe("dsr1-dep", [])
     few = {"limit.nofile": Fact(1024, "getrlimit")}
     with pytest.raises(
         CheckFailed, match=r"a,b: sys.nofile: at most 1024 open files.*\n`dsr1 check` shows all"
     ):
-        refuse_unfit(recipe, seen({"a": few, "b": few}), ("sys.nofile",))
+        refuse_unfit(seen({"a": few, "b": few}), ("sys.nofile",))
     with pytest.raises(HostError, match="b: gone"):
-        refuse_unfit(recipe, seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))
-    assert [f.check for f in judge_facts(recipe, hosts("b"), {"b": HostError("b: gone")}, ())] == [
-        REACH
-    ]
+        refuse_unfit(seen({"a": {}, "b": HostError("b: gone")}), ("sys.nofile",))
+    draft = make_draft(load_recipe("dsr1-dep", []), hosts("b"))
+    assert [f.check for f in judge_facts(draft, {"b": HostError("b: gone")}, ())] == [REACH]
 
 
 def test_equal_findings_share_a_row() -> None:

@@ -12,6 +12,7 @@ from dsr1.hosts.protocol.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import CommandVerdict, FlagParser, RuntimeAnswer, RuntimeQuestion
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME, runtime_answers, runtime_fact
+from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.runtime_checks import IDS, judge_runtimes
 from dsr1.launcher.preflight.runtime_probe import RuntimeProbe, one_of_each
 from dsr1.launcher.preflight.runtime_question import make_question
@@ -30,7 +31,7 @@ TOLD = RuntimeAnswer("0.31.0", "1.6.1", KNOWN, (WORKER, FRONTEND), ("auto", "fas
 
 def rows(answer: RuntimeAnswer, *changes: str) -> list[tuple[str, str, str, str]]:
     told: dict[str, Facts | HostError] = {"a": {RUNTIME: runtime_fact(answer)}, "b": {}}
-    found = judge_runtimes(load_recipe("dsr1-dep", changes), HOSTS, told, IDS)
+    found = judge_runtimes(make_draft(load_recipe("dsr1-dep", changes), HOSTS), told, IDS)
     return [
         (finding.check, finding.verdict, finding.seen, finding.fix)
         for finding in found
@@ -119,17 +120,17 @@ def test_a_runtime_that_tells_nothing_is_unknown_with_the_reason() -> None:
         (c, "UNKNOWN", "no vllm") for c in IDS
     ]
     lost = {"a": {RUNTIME: runtime_fact(HostError("a: gone"))}}
-    found = judge_runtimes(load_recipe("dsr1-dep"), HOSTS, lost, IDS)
+    found = judge_runtimes(make_draft(load_recipe("dsr1-dep"), HOSTS), lost, IDS)
     assert {(finding.verdict, finding.seen) for finding in found} == {("UNKNOWN", "a: gone")}
     spoilt = {"a": {RUNTIME: Fact({"vllm": 3}, "")}}
-    assert {f.verdict for f in judge_runtimes(load_recipe("dsr1-dep"), HOSTS, spoilt, IDS)} == {
-        "UNKNOWN"
-    }
+    assert {
+        f.verdict for f in judge_runtimes(make_draft(load_recipe("dsr1-dep"), HOSTS), spoilt, IDS)
+    } == {"UNKNOWN"}
 
 
 def test_hosts_that_can_not_hold_the_plan() -> None:
     wide = load_recipe("dsr1-dep", ["engines.main.nodes=3"])
-    found = list(judge_runtimes(wide, HOSTS, {"a": {RUNTIME: runtime_fact(TOLD)}}, IDS))
+    found = list(judge_runtimes(make_draft(wide, HOSTS), {"a": {RUNTIME: runtime_fact(TOLD)}}, IDS))
     assert {finding.verdict for finding in found} == {"UNKNOWN"}
     assert "wants 3 hosts" in found[0].seen
 

@@ -10,6 +10,7 @@ from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.launcher.importing.vllm.arguments import known_flags
 from dsr1.launcher.importing.vllm.flag_handlers import HANDLERS
 from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.requirements import make_requirements
 from dsr1.launcher.recipe.engine import Dbo, Engine
 from dsr1.launcher.recipe.flag_table import BY_NAME, RECIPE_FLAGS, SHORT_NAMES
@@ -36,7 +37,7 @@ def test_every_spelling_of_dummy_weights_is_seen(key: str) -> None:
     recipe = recipe_with(f"{key}: dummy")
     assert recipe.is_meaningless
     assert not recipe.reads_weights
-    assert not make_requirements(recipe, TWO).weights
+    assert not make_requirements(make_draft(recipe, TWO)).weights
     assert command(recipe).count("--load-format dummy") == 1
 
 

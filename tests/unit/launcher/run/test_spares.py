@@ -8,15 +8,16 @@ from dataclasses import replace
 import pytest
 from tests.unit.env.hgx import make_facts
 
-from dsr1.hosts.errors import CheckFailed, HostError
+from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import FactValue, to_plain
+from dsr1.hosts.protocol.fact import Fact, FactValue, to_plain
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
+from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.launch import make_settings
-from dsr1.launcher.run.spares import take_spares
-from dsr1.launcher.run.store import RunSettings
+from dsr1.launcher.run.prepare import make_settings
+from dsr1.launcher.run.settings import RunSettings
+from dsr1.launcher.run.spares import take_spares, update_facts
 
 A, B, C, D = (Host(name, f"10.0.0.{number}", "eth0") for number, name in enumerate("abcd", 1))
 RECIPE = load_recipe("dsr1-dep", [])
@@ -52,13 +53,25 @@ def settings(*checks: str) -> RunSettings:
 
 def test_the_first_that_is_fit_takes_the_place() -> None:
     hosts = Hosts(c={"limit_nofile": 1024}, d={})
-    assert take_spares(RECIPE, settings("sys.nofile"), hosts, ("b",)) == (A, D)
+    assert take_spares(RECIPE, settings("sys.nofile"), hosts, ("b",))[0] == (A, D)
     assert hosts.asked == ["c", "d"]
+
+
+def test_the_next_plan_is_made_from_what_a_spare_is_like_now() -> None:
+    """Its adapters may have other names than at the launch; what its runtime answered then stays."""
+    hosts = Hosts(c={"limit_nofile": 4096, "kernel": "new"})
+    chosen, fresh = take_spares(RECIPE, settings("host.reach"), hosts, ("b",))
+    assert (chosen, list(fresh)) == ((A, C), ["c"])
+    before = {"a": {"x": Fact(1, "")}, "c": {**make_facts(), RUNTIME: Fact("answered", "")}}
+    after = update_facts(before, fresh)
+    assert after["a"] == before["a"]
+    assert after["c"]["limit.nofile"] == fresh["c"]["limit.nofile"]
+    assert after["c"][RUNTIME].value == "answered"
 
 
 def test_without_a_fit_one_each_is_told_with_its_reason() -> None:
     with pytest.raises(
-        CheckFailed,
+        LaunchFailed,
         match=r"no spare is left for b\nc: sys.nofile: at most 1024 open files.*\nd: host.reach",
     ):
         take_spares(RECIPE, settings("sys.nofile"), Hosts(c={"limit_nofile": 1024}), ("b",))
@@ -66,10 +79,10 @@ def test_without_a_fit_one_each_is_told_with_its_reason() -> None:
 
 def test_a_run_that_was_launched_unchecked_looks_at_no_spare() -> None:
     hosts = Hosts()
-    assert take_spares(RECIPE, settings(), hosts, ("a",)) == (C, B)
+    assert take_spares(RECIPE, settings(), hosts, ("a",)) == ((C, B), {})
     assert hosts.asked == []
 
 
 def test_too_few_spares() -> None:
-    with pytest.raises(CheckFailed, match="no spare is left for a, b"):
+    with pytest.raises(LaunchFailed, match="no spare is left for a, b"):
         take_spares(RECIPE, replace(settings(), spares=(C,)), Hosts(), ("a", "b"))

@@ -4,19 +4,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, render_gone
 from dsr1.hosts.protocol.commands import AgentCommand
-from dsr1.hosts.protocol.events import Event, Gone, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.events import Event, Exited, Gone, Prepared, Progress, Spawned
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.survey import unasked_survey
 from dsr1.launcher.recipe.load import parse_recipe
-from dsr1.launcher.run.launch import make_run_secrets, make_settings
+from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervisor import Supervisor
 
@@ -101,3 +103,38 @@ def test_a_rank_is_late_however_much_the_others_say(run: Run) -> None:
     )
     assert state.reason.endswith("; the frontend doesn't answer (ConnectError)")
     assert state.ranks[1].phase == "loading"
+
+
+class Dying(Scripted):
+    """Its agent's process ends; what then becomes of it is given: words of what is left, or no
+    answer at all."""
+
+    def __init__(self, left: tuple[str, ...], answers: bool) -> None:
+        super().__init__(iter((Prepared(()), Exited("main-0", 1, False, ()))))
+        self._left, self._answers = left, answers
+
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
+        if verb.name != "stop":
+            return super().run_verb(host, verb)
+        if not self._answers:
+            raise HostError(f"{host}: no route to it")
+        return CommandResult(0, render_gone(Gone((), self._left)), b"")
+
+
+@pytest.mark.parametrize(
+    ("left", "answers", "why"),
+    [
+        (("localhost: main-1 (pid 7)",), True, "something may still run: localhost: main-1"),
+        ((), False, "no spare is left for localhost"),
+    ],
+)
+def test_a_restart_that_can_t_be_is_no_failed_check(
+    run: Run, left: tuple[str, ...], answers: bool, why: str
+) -> None:
+    """Exit code 3 says that nothing was started."""
+    run.save_settings(replace(run.settings(), restarts=1, backoff_s=0.0))
+    Supervisor(run, Dying(left, answers)).supervise()
+    state = run.state()
+    assert (state.phase, state.exit_code) == ("failed", 4)
+    assert f"not started again{',' if answers else ':'}" in state.reason
+    assert why in state.reason

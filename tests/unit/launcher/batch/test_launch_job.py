@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.batch.client import describe_job, launch_job, try_job
+from dsr1.launcher.batch.jobs import describe_job
+from dsr1.launcher.batch.launch import launch_job, try_job
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.store import RunState, list_runs

@@ -1,0 +1,68 @@
+"""Runs in jobs of Slurm's: the supervisor is the job's batch step."""
+
+from collections.abc import Sequence
+
+from dsr1.hosts.errors import Dsr1Error, HostError, InputError
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.bundle import make_bundle
+from dsr1.launcher.batch.jobs import find_job, job_states, output_of
+from dsr1.launcher.batch.launch import launch_job
+from dsr1.launcher.batch.stop import stop_job
+from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
+from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.slurm.step import StepProgram
+from dsr1.slurm.transport import SrunTransport
+
+
+class SlurmBackend(Backend):
+    """With a job ends its supervisor, and with that all processes: Slurm's answer is enough."""
+
+    def launch(self, request: LaunchRequest, show: OnState) -> Run:
+        skip = tuple(f"--skip-check={word}" for word in request.skip)
+        options = ("--no-check",) if request.no_check else skip
+        return launch_job(request.recipe, request.name, options, show, request.wait)
+
+    def state(self, run: Run) -> RunState:
+        return _state_and_note(run)[0]
+
+    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
+        """Where Slurm doesn't answer, they are what the runs wrote down."""
+        saved = {run.name: run.state().phase for run in runs}
+        try:
+            states = job_states([run for run in runs if run.job() is not None])
+        except Dsr1Error:
+            return saved
+        return saved | {name: state.phase for name, state in states.items()}
+
+    def status(self, run: Run) -> RunStatus:
+        state, note = _state_and_note(run)
+        if not note and state.phase == "failed" and (file := output_of(run)):
+            note = f"the job's own output: {file}"
+        supervised = not state.ended and state.phase != "queued"
+        ready = state.phase == "ready"
+        alive = sorted(process.name for process in run.plan().processes) if ready else ()
+        return RunStatus(state, supervised, tuple(alive), note)
+
+    def stop(self, run: Run) -> tuple[str, ...]:
+        return stop_job(run)
+
+    def transport(self, run: Run) -> Transport:
+        """From outside of the job: each host is asked through a step of its own."""
+        settings = run.settings()
+        program = StepProgram(settings.python, str(make_bundle(run.folder)), settings.lost_s)
+        return SrunTransport(run.allocation(), program, run.name, run.folder / "hosts")
+
+    def take_over(self, run: Run) -> None:
+        raise InputError(
+            f"{run.name}: its supervisor is its job's batch step, and ends with it; launch it anew"
+        )
+
+
+def _state_and_note(run: Run) -> tuple[RunState, str]:
+    """A run that isn't known to have a job yet is as it was written down."""
+    try:
+        if find_job(run) is None:
+            return run.state(), ""
+        return job_states([run])[run.name], ""
+    except HostError as error:
+        return run.state(), f"{error}; this is what the run's supervisor wrote last"

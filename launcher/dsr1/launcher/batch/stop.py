@@ -1,0 +1,66 @@
+"""The end of a run's job: in order, by its supervisor, or by Slurm."""
+
+import contextlib
+import time
+
+from dsr1.hosts.errors import HostError
+from dsr1.launcher.batch.jobs import find_job, job_states, queue, recorded_job
+from dsr1.launcher.batch.watch import ASK_S, POLL_S, watch_job
+from dsr1.launcher.run.store import Run, RunState
+from dsr1.slurm.handle import JobHandle
+
+STOP_S, CANCEL_S = 90.0, 120.0
+UNSUBMITTED = "stopped before it was submitted"
+
+
+def stop_job(run: Run) -> tuple[str, ...]:
+    """What may be left, in words. A run without a job is marked so that the process that is about
+    to submit one takes it back. HostError: Slurm doesn't answer."""
+    handle = find_job(run)
+    if handle is None:
+        _save_stopped(run, run.state())
+        return ()
+    _end_job(run, handle)
+    over = _wait_over(handle, CANCEL_S)
+    if recorded_job(run).job != handle.job:  # its time was just over, and it was submitted again
+        return stop_job(run)
+    state = _save_stopped(run, job_states([run])[run.name])
+    return state.left if over else (*state.left, f"job {handle.job} is not over yet, see squeue")
+
+
+def _save_stopped(run: Run, state: RunState) -> RunState:
+    if not state.ended:
+        state = RunState("stopped", time.time(), reason=UNSUBMITTED)
+    run.save(state)
+    return state
+
+
+def _end_job(run: Run, handle: JobHandle) -> None:
+    """By its supervisor; if there is none yet, or that takes too long, by Slurm."""
+    info = queue().look_up([handle], fresh=True).get(handle.job)
+    if info is None or info.over:
+        return
+    if not info.waits:
+        _ask_supervisor(run, handle)
+    if info.waits or not _wait_over(handle, ASK_S * 2):
+        queue().cancel(handle)
+
+
+def _ask_supervisor(run: Run, handle: JobHandle) -> None:
+    """A job whose batch step isn't there yet, or already gone, has none to ask."""
+    with contextlib.suppress(HostError):
+        queue().cancel(handle, "--batch", "--signal=INT")
+        watch_job(run, lambda state, _: state.ended, lambda _: None, STOP_S)
+
+
+def _wait_over(handle: JobHandle, seconds: float) -> bool:
+    """A slurmctld that doesn't answer for a while is asked again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(HostError):
+            info = queue().look_up([handle]).get(handle.job)
+            if info is None or info.over:
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S * 5)

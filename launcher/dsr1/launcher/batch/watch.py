@@ -1,0 +1,26 @@
+"""Follow a run's job until it has come to a state."""
+
+import time
+from collections.abc import Callable
+
+from dsr1.launcher.batch.jobs import ask_job, recorded_job
+from dsr1.launcher.batch.status import conclude
+from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.slurm.states import JobInfo
+
+POLL_S, ASK_S = 0.1, 2.0
+IsDone = Callable[[RunState, JobInfo | None], bool]
+
+
+def watch_job(run: Run, done: IsDone, show: OnState, seconds: float | None = None) -> RunState:
+    """What the supervisor writes is read often; Slurm is asked every few seconds."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    ask_at, known = 0.0, None
+    while True:
+        if time.monotonic() >= ask_at:
+            known, ask_at = ask_job(run, known), time.monotonic() + ASK_S
+        state = conclude(run.state(), recorded_job(run).job, known, time.time())
+        show(state)
+        if done(state, known) or (deadline is not None and time.monotonic() > deadline):
+            return state
+        time.sleep(POLL_S)

@@ -1,0 +1,38 @@
+"""A run's folder: files that are written by rename, and read back as the types they were."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.plain import from_plain
+
+Written = TypeVar("Written")
+
+
+class RunFolder:
+    """By the run's name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+
+    def _write(self, name: str, value: object) -> None:
+        write_file(self.folder / name, json.dumps(value, indent=1).encode())
+
+    def _read(self, name: str, kind: type[Written]) -> Written:
+        return self._read_json(name, lambda plain: from_plain(kind, plain, name))
+
+    def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
+        return self._read_text(name, lambda text: parse(json.loads(text)))
+
+    def _read_text(self, name: str, parse: Callable[[str], Written]) -> Written:
+        file = self.folder / name
+        try:
+            return parse(file.read_text())
+        except (OSError, ValueError) as error:
+            raise LaunchFailed(
+                f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run"
+            ) from None

@@ -1,0 +1,87 @@
+"""What a launch does before anything is started, here and inside a job: hosts are surveyed and
+judged, and the plan made from that is written down."""
+
+from collections.abc import Sequence
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.parse import parse_hosts
+from dsr1.hosts.transport.connect import over_ssh
+from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.launcher.preflight.preflight import extras_of, refuse_unfit
+from dsr1.launcher.preflight.survey import Survey, survey_here, survey_hosts
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.assets import upload_assets
+from dsr1.launcher.run.settings import RunSecrets, RunSettings
+from dsr1.launcher.run.store import Run
+
+
+def survey_local(recipe: Recipe, checks: Sequence[str]) -> Survey:
+    """This machine. Judged if checks say so: unchecked, a host may have no facts."""
+    survey = survey_here(recipe, extras_of(checks))
+    refuse_unfit(survey, checks)
+    return survey
+
+
+def survey_remote(recipe: Recipe, accesses: Sequence[Access], checks: Sequence[str]) -> Survey:
+    """Reach every host and spare before anything is written down, judge them if checks say so, and
+    upload what they need."""
+    spares = spares_of(recipe, accesses)
+    with over_ssh((*accesses, *spares), recipe.runtime.interpreter) as transport:
+        survey = survey_hosts(recipe, accesses, spares, transport, extras_of(checks))
+        refuse_unfit(survey, checks)
+        upload_assets(recipe, survey, transport)
+        return survey
+
+
+def spares_of(recipe: Recipe, accesses: Sequence[Access]) -> tuple[Access, ...]:
+    """Reached as the hosts are. InputError for one that is a host already."""
+    if not recipe.spares:
+        return ()
+    spares = parse_hosts(",".join(recipe.spares), accesses[0].accept_new_key, "spares")
+    names = {access.name for access in accesses}
+    if doubles := [spare.name for spare in spares if spare.name in names]:
+        raise InputError(
+            f"spares: {', '.join(doubles)}: named in --hosts, too; a spare waits beside them"
+        )
+    return spares
+
+
+def plan_run(run: Run, recipe: Recipe, survey: Survey, checks: Sequence[str]) -> None:
+    """The final plan, from the facts, and all that its supervisor needs beside it."""
+    plan = make_plan(recipe, survey.hosts, run.name, str(run.folder), survey.facts, run.run_id())
+    with run.written_whole():
+        run.fill(plan, make_settings(recipe, survey, checks), make_run_secrets(plan, survey))
+
+
+def make_run_secrets(plan: Plan, survey: Survey) -> RunSecrets:
+    """The secrets that the plan names, and the facts."""
+    return RunSecrets(_secrets(plan, survey), survey.facts)
+
+
+def _secrets(plan: Plan, survey: Survey) -> dict[str, str]:
+    if not any(process.secrets for process in plan.processes):
+        return {}
+    from dsr1.launcher.commands.certificates import make_secrets
+
+    return make_secrets([host.address for host in (*survey.hosts, *survey.spares)])
+
+
+def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunSettings:
+    limits = recipe.timeouts
+    return RunSettings(
+        python=recipe.runtime.interpreter,
+        prepare_s=limits.prepare,
+        ready_s=limits.ready,
+        importing_s=limits.importing,
+        loading_s=limits.loading,
+        compiling_s=limits.compiling,
+        chat_s=limits.chat,
+        lost_s=limits.lost,
+        restarts=recipe.restart.max,
+        backoff_s=recipe.restart.backoff,
+        hosts=survey.accesses,
+        machines=survey.hosts,
+        spares=survey.spares,
+        checks=tuple(checks),
+    )

@@ -1,0 +1,50 @@
+"""What is settled with a launch, beside the plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.fact import Facts
+from dsr1.launcher.run.ranks import phase_limits
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this
+    machine.
+
+    `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
+    of those that lost theirs: something of the run may have stayed on them. `checks` are those of
+    the launch.
+    """
+
+    python: str
+    prepare_s: float
+    ready_s: float
+    importing_s: float
+    loading_s: float
+    compiling_s: float
+    chat_s: float
+    lost_s: float
+    restarts: int
+    backoff_s: float
+    hosts: tuple[Access, ...] = ()
+    machines: tuple[Host, ...] = ()
+    spares: tuple[Host, ...] = ()
+    replaced: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Seconds that a rank may stay in each phase."""
+        return phase_limits(self.importing_s, self.loading_s, self.compiling_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSecrets:
+    """What a run keeps from its beginning: secrets by file name, and the facts that it was planned
+    from, by host."""
+
+    secrets: Mapping[str, str]
+    facts: Mapping[str, Facts]

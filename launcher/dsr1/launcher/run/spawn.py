@@ -1,0 +1,89 @@
+"""The supervisor's process on this machine: begun with a launch, or for agents that lost theirs."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.run.signals import deferred_interrupt
+from dsr1.launcher.run.store import Run
+
+POLL_S, TAKE_OVER_S = 0.05, 120.0
+
+
+def start_supervisor(run: Run, *more: str) -> None:
+    """One that can't be recorded is ended: LaunchFailed. It imports nothing (-P) from the user's
+    working directory."""
+    argv = [sys.executable, "-P", "-m", "dsr1.launcher.run.supervisor", str(run.folder), *more]
+    try:
+        with (run.folder / "supervisor.log").open("ab") as log, deferred_interrupt():
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                run.record_supervisor(child.pid)
+            except OSError:
+                child.kill()
+                child.wait()
+                raise
+    except OSError as error:
+        raise LaunchFailed(
+            f"{run.folder}: no supervisor can be started: {error.strerror}"
+        ) from None
+
+
+def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:
+    """A new supervisor for agents that run without one. Returns when it has saved a state.
+
+    Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is
+    gone at once, or has saved nothing for so many seconds.
+    """
+    with _one_at_a_time(run):
+        _refuse_take_over(run)
+        before = run.state().since
+        start_supervisor(run, "--take-over")
+    await_save(run, before, seconds)
+
+
+def await_save(run: Run, before: float, seconds: float) -> None:
+    """Until the run's state isn't the one from `before`. LaunchFailed as in `take_over`."""
+    deadline, log = time.monotonic() + seconds, run.folder / "supervisor.log"
+    while run.state().since == before:
+        pid = run.supervisor()
+        if pid is None and run.state().since == before:
+            raise LaunchFailed(f"{run.name}: its new supervisor is gone; {log} says why")
+        if time.monotonic() > deadline:
+            raise LaunchFailed(
+                f"{run.name}: its new supervisor (pid {pid}) has saved no state for {seconds:g} s;"
+                f" is there room in {run.folder}, and are its hosts reached? See {log};"
+                f" `dsr1 stop {run.name}` ends it"
+            )
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def _one_at_a_time(run: Run) -> Iterator[None]:
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _refuse_take_over(run: Run) -> None:
+    if run.supervisor() is not None:
+        raise InputError(
+            f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take"
+            " over"
+        )
+    if run.state().ended:
+        raise InputError(f"{run.name}: has ended ({run.state().phase}); launch it anew")
+    if not run.is_planned():
+        raise InputError(
+            f"{run.name}: its launch ended before anything was started; stop it, and launch it anew"
+        )

@@ -1,0 +1,59 @@
+"""What the backends share whose supervisor is a process of this machine."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from dsr1.launcher.preflight.preflight import choose_checks
+from dsr1.launcher.run import spawn
+from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
+from dsr1.launcher.run.launch import launch_run
+from dsr1.launcher.run.stop import alive_processes, stop_run
+from dsr1.launcher.run.store import OnState, Run, RunState
+
+
+class SupervisedBackend(Backend):
+    """Here or over SSH, they differ in how hosts are surveyed and reached."""
+
+    @abstractmethod
+    def prepare(self, request: LaunchRequest, checks: Sequence[str], run: Run) -> None:
+        """Survey and judge the hosts, and write the plan down."""
+
+    def launch(self, request: LaunchRequest, show: OnState) -> Run:
+        checks = () if request.no_check else choose_checks((), request.skip)
+        prepare = partial(self.prepare, request, checks)
+        return launch_run(request.recipe, request.name, prepare, show)
+
+    def state(self, run: Run) -> RunState:
+        return run.state()
+
+    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
+        return {run.name: _phase(*supervised_state(run)) for run in runs}
+
+    def status(self, run: Run) -> RunStatus:
+        supervised, state = supervised_state(run)
+        return RunStatus(state, supervised, tuple(alive_processes(run)) if run.is_planned() else ())
+
+    def stop(self, run: Run) -> tuple[str, ...]:
+        return stop_run(run)
+
+    def take_over(self, run: Run) -> None:
+        spawn.take_over(run)
+
+
+def supervised_state(run: Run) -> tuple[bool, RunState]:
+    """Whether it is supervised, and its state as saved; of a launch that died before there was
+    anything to supervise: abandoned."""
+    supervised = run.supervisor() is not None  # before the state: a supervisor saves its end first
+    state = run.state()
+    if supervised or state.phase != "starting" or run.is_planned():
+        return supervised, state
+    why = f"its launch died before anything was started; `dsr1 stop {run.name}` clears it away"
+    return False, replace(state, phase="abandoned", reason=why)
+
+
+def _phase(supervised: bool, state: RunState) -> str:
+    if supervised or state.ended or state.phase == "abandoned":
+        return state.phase
+    return "unsupervised"
