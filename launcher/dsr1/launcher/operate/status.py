@@ -84,7 +84,7 @@ def refuse_ended(run: Run) -> None:
     state = run_status(run).state if run.job() else run.state()
     if state.ended:
         raise LaunchFailed(
-            f"{run.name}: {state.phase}, and answers nothing. {state.reason}".rstrip()
+            f"{run.name}: {state.phase}, and no longer serves. {state.reason}".rstrip()
         )
 
 

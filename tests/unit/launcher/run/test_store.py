@@ -88,7 +88,7 @@ def test_the_recipe_is_read_as_it_was_written(three: list[Run]) -> None:
 @pytest.mark.parametrize("phase", ["stopped", "failed"])
 def test_smoke_says_that_a_run_has_ended(three: list[Run], phase: str) -> None:
     three[2].save(RunState(phase, 1.0, reason="asked to stop"))
-    with pytest.raises(LaunchFailed, match=f"b: {phase}, and answers nothing. asked to stop"):
+    with pytest.raises(LaunchFailed, match=f"b: {phase}, and no longer serves. asked to stop"):
         smoke("b")
 
 
