@@ -69,7 +69,7 @@ def reference() -> str:
         sys.executable,
         "-m",
         "typer",
-        "dsr1.launcher.cli.main",
+        "dsr1.launcher.cli.app",
         "utils",
         "docs",
         "--name",

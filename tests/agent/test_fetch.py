@@ -170,7 +170,7 @@ def test_what_is_not_there(
 @pytest.mark.parametrize(
     ("repos", "to", "said"),
     [
-        (("a/b", "c/b"), "/m", "two of a/b, c/b would come into one folder"),
+        (("a/b", "c/b"), "/m", "two of a/b, c/b have the same name and would share a folder"),
         (("a/b",), "", "--to '': must be an absolute path"),
         (("a/b",), "m", "--to 'm': must be an absolute path"),
     ],

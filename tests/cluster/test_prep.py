@@ -164,7 +164,7 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     undone = site.dsr1(*PREP, "--undo", "--yes")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     assert states(site.cluster) == before
-    assert "Nothing to take back" in site.dsr1(*PREP, "--undo", "--yes").stdout
+    assert "Nothing to undo" in site.dsr1(*PREP, "--undo", "--yes").stdout
 
 
 def asked(site: Login, answer: str) -> tuple[int, str]:
@@ -203,7 +203,7 @@ def test_without_sudo_a_host_is_named_and_the_others_are_done(make_cluster: Clus
         done = site.dsr1(*PREP[:-1], "node[1-3]", "--apply", "--yes")
         assert done.returncode == 4
         assert all(
-            f"{box}: nothing was changed, since this takes root" in done.stdout
+            f"{box}: nothing was changed, since this needs root" in done.stdout
             for box in ("node1", "node2")
         )
         assert "a password is required" in done.stdout

@@ -71,7 +71,9 @@ def test_a_registration_that_is_gone_is_told(
     more."""
     assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER).returncode == 0
     next((newest().folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
-    until(lambda: "asked from here: 1 of 2 workers registered" in dsr1("status", "gone").stdout)
+    until(
+        lambda: "seen from this machine: 1 of 2 workers registered" in dsr1("status", "gone").stdout
+    )
     assert dsr1("stop", "gone").returncode == 0
 
 

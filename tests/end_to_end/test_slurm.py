@@ -71,7 +71,7 @@ def test_options_that_contradict(dsr1: Dsr1, fake: FakeSlurm) -> None:
     refused(dsr1(*DEP), "slurm.nodes", "say how many")
     refused(dsr1(*DEP, "--nodes", "2", "--time", "4h"), "slurm.time: '4h'")
     refused(dsr1(*DEP, "--nodes", "2", "--hosts", "a,b"), "Slurm chooses the hosts")
-    refused(dsr1("launch", "dsr1-dep", "--no-wait"), "are for --slurm")
+    refused(dsr1("launch", "dsr1-dep", "--no-wait"), "go with --slurm")
     refused(
         dsr1(*DEP, "--nodes", "2", "--set", "slurm.output=/none/%j.out"),
         "slurm.output: /none is no folder",

@@ -57,8 +57,7 @@ def shrunk(config: Mapping[str, object], engine: Engine, ranks: int) -> dict[str
     slots = -(-(experts + redundant) // ranks)
     fewer = {"n_routed_experts": slots, "n_group": 1, "topk_group": 1} if slots != experts else {}
     chosen = config.get("num_experts_per_tok")
-    if (
-        isinstance(chosen, int) and chosen > slots
-    ):  # a router can't choose more experts than there are
+    # a router can't choose more experts than there are
+    if isinstance(chosen, int) and chosen > slots:
         fewer["num_experts_per_tok"] = slots
     return {"num_hidden_layers": dense + 1, **fewer}

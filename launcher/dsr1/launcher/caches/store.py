@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.plain import from_plain
+from dsr1.launcher.state_folder import state_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,6 @@ class Pack:
 
 def jit_store() -> "PackStore":
     """This user's, on the machine that supervises."""
-    from dsr1.launcher.state_folder import state_folder
-
     return PackStore(state_folder() / "jit")
 
 
@@ -52,10 +51,10 @@ class PackStore:
 
     def find(self, key: str) -> Pack | None:
         try:
-            told: Pack = from_plain(Pack, json.loads(self._file(key, "json").read_text()), key)
+            pack: Pack = from_plain(Pack, json.loads(self._file(key, "json").read_text()), key)
         except (OSError, ValueError):
             return None
-        return told if self._file(key, "tar.xz").exists() else None
+        return pack if self._file(key, "tar.xz").exists() else None
 
     def read(self, pack: Pack) -> bytes:
         """ValueError: it isn't what was saved."""
@@ -63,7 +62,8 @@ class PackStore:
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != pack.sha256:
             raise ValueError(
-                f"{file}: its sha256 is not the one in its .json: `dsr1 cache prune {pack.key}`"
+                f"{file} is damaged: its sha256 is not the one in its .json;"
+                f" `dsr1 cache prune {pack.key}` removes it"
             )
         return data
 

@@ -1,7 +1,7 @@
 """JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache
 gets it first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
@@ -17,94 +17,84 @@ PACK_S, UNPACK_S = 300.0, 120.0
 def copy_caches(
     transport: Transport, caches: Iterable[HostCache], store: PackStore
 ) -> tuple[str, ...]:
-    """Give every host what it lacks, all at once. What was done, in words: failing at it ends
+    """Give every host what it lacks, all at once. Lines that say what was done: a failure here ends
     nothing."""
-    known = tuple(caches)
-    return _said([*map(str, give(transport, known, store).values()), *_unfilled(known, store)])
+    all_caches = tuple(caches)
+    results = map(str, give(transport, all_caches, store).values())
+    return _notes([*results, *_uncompiled(all_caches, store)])
 
 
 def give(
     transport: Transport, caches: Iterable[HostCache], store: PackStore
 ) -> dict[str, str | HostError]:
-    """As `bring`, by host and folder: what was done, no words where nothing was, or why it
-    wasn't."""
+    """By host and folder: a line that says what was done, an empty one where nothing was, or why it
+    failed."""
     return run_parallel(
-        lambda one: _bring_one(transport, one, store),
+        lambda one: _give_one(transport, one, store),
         {f"{one.host} {one.cache.folder}": one for one in caches},
     )
 
 
-def _bring_one(transport: Transport, one: HostCache, store: PackStore) -> str:
+def _give_one(transport: Transport, one: HostCache, store: PackStore) -> str:
     held = open_host_cache(transport, one.host, one.cache)
     pack = store.find(one.cache.key)
-    return (
-        ""
-        if pack is None or pack.digest == held.digest
-        else push_pack(transport, one.host, pack, store)
-    )
+    if pack is None or pack.digest == held.digest:
+        return ""
+    return push_pack(transport, one.host, pack, store)
 
 
-def _unfilled(caches: Iterable[HostCache], store: PackStore) -> list[str]:
-    """Engines that no start known here has compiled for."""
+def _uncompiled(caches: Iterable[HostCache], store: PackStore) -> list[str]:
+    """Engines for which no start known here has compiled."""
     packs = {one.engine: (store.find(one.cache.key), one.cache.fill) for one in caches}
     new = [
         engine for engine, (pack, fill) in packs.items() if pack is None or fill not in pack.fills
     ]
-    return (
-        [f"nothing kept of an engine like {', '.join(new)}: what is missing will be compiled"]
-        if new
-        else []
-    )
+    if not new:
+        return []
+    return [f"none is kept for an engine like {', '.join(new)}: what is missing will be compiled"]
 
 
-def _said(words: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"JIT cache: {said}" for said in words if said)
+def _notes(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"JIT cache: {line}" for line in lines if line)
 
 
 def push_pack(transport: Transport, host: str, pack: Pack, store: PackStore) -> str:
-    """Add to the host's cache what it lacks of a pack; empty words: nothing. HostError names the
-    host."""
+    """Add to the host's cache what it lacks of a pack, and say so; empty: nothing. HostError names
+    the host."""
     root = dict(pack.made_of)["root"]
     try:
         data = store.read(pack)
     except (OSError, ValueError) as error:
-        raise HostError(f"{host}: {pack.key} not brought: {error}") from error
+        raise HostError(f"{host}: {pack.key} was not sent: {error}") from error
     verb = AgentVerb("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
     added = _ask(transport, host, verb, MergeCounts).added
-    if not added:
-        return ""
-    return f"{host} got {pack.key}: {added} files, {pack.packed / 1e6:.1f} MB sent"
+    size = f"{added} files, {pack.packed / 1e6:.1f} MB sent"
+    return f"{host} received {pack.key}: {size}" if added else ""
 
 
 def harvest(
     transport: Transport, caches: Iterable[HostCache], store: PackStore, run: str
 ) -> tuple[str, ...]:
-    """Keep what the start has compiled, of each key from the first host that has it. What was done,
-    in words."""
+    """Keep what the start has compiled, of each key from the first host that has it. Lines that say
+    what was done."""
     by_key: dict[str, list[HostCache]] = {}
     for one in caches:
         by_key.setdefault(one.cache.key, []).append(one)
-    return _said(
-        map(
-            str,
-            run_parallel(lambda ones: _harvest_key(transport, ones, store, run), by_key).values(),
-        )
-    )
+    results = run_parallel(lambda ones: _harvest_key(transport, ones, store, run), by_key)
+    return _notes(map(str, results.values()))
 
 
 def _harvest_key(
-    transport: Transport, ones: Sequence[HostCache], store: PackStore, run: str
+    transport: Transport, caches: Sequence[HostCache], store: PackStore, run: str
 ) -> str:
-    first = ones[0]
+    first = caches[0]
     held, known = open_host_cache(transport, first.host, first.cache), store.find(first.cache.key)
-    fills = tuple(
-        dict.fromkeys((*(known.fills if known else ()), *(one.cache.fill for one in ones)))
-    )
+    before = known.fills if known else ()
+    fills = tuple(dict.fromkeys((*before, *(one.cache.fill for one in caches))))
     if not held.files or (known and known.fills == fills and known.files >= held.files):
         return ""
-    data = _run(
-        transport, first.host, AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S)
-    ).out
+    verb = AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S)
+    data = _run(transport, first.host, verb).out
     made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
     try:
         kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
@@ -115,17 +105,36 @@ def _harvest_key(
 
 
 def open_host_cache(transport: Transport, host: str, cache: JitCache) -> HostPack:
-    return _ask(transport, host, AgentVerb("cache-open", (cache.root, cache.key)), HostPack)
+    verb = AgentVerb("cache-open", (cache.root, cache.key))
+    return _ask(transport, host, verb, HostPack)
 
 
 def list_held(transport: Transport, host: str, root: str = "") -> list[HostPack]:
     """Without `root`, of the folder where caches are by default."""
-    return [*_ask(transport, host, AgentVerb("cache-list", (root,)), tuple[HostPack, ...])]
+    verb = AgentVerb("cache-list", (root,))
+    return [*_ask(transport, host, verb, tuple[HostPack, ...])]
+
+
+def list_all(
+    transport: Transport, hosts: Iterable[str], root: str
+) -> dict[str, list[HostPack] | HostError]:
+    """By host; one that doesn't answer keeps no other from it."""
+    return run_parallel(
+        lambda host: list_held(transport, host, root), {name: name for name in hosts}
+    )
+
+
+def held_packs(
+    results: Mapping[str, list[HostPack] | HostError],
+) -> dict[str, list[HostPack]]:
+    """Of the hosts that answered."""
+    return {host: held for host, held in results.items() if not isinstance(held, HostError)}
 
 
 def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -> list[str]:
     """Those that were there."""
-    return [*_ask(transport, host, AgentVerb("cache-drop", (root, *keys)), tuple[str, ...])]
+    verb = AgentVerb("cache-drop", (root, *keys))
+    return [*_ask(transport, host, verb, tuple[str, ...])]
 
 
 def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PlainT]) -> PlainT:

@@ -5,38 +5,40 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from ClusterShell.NodeSet import NodeSet
 
-from dsr1.launcher.cli.options import AcceptNewKeys, AsJson, RequiredHosts, chosen_hosts
+from dsr1.hosts.transport.exec import fold_results, run_on_all
+from dsr1.launcher.cli.options import AsJson, RequiredHostOptions
 
 
 def exec_(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after --.")],
-    hosts: RequiredHosts,
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="COMMAND", help="The command and its arguments, after --."),
+    ],
+    hosts: RequiredHostOptions,
     timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Seconds until a host is given up.")
+        float,
+        typer.Option("--timeout", min=1, metavar="SECONDS", help="How long each host may take."),
     ] = 60.0,
-    accept_new_keys: AcceptNewKeys = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a command on every host.
 
-    Its words are passed on as they are: no shell reads them. Equal outputs are shown once.
+    Its arguments are passed on as they are; no shell reads them. Equal outputs are shown once.
     """
-    from ClusterShell.NodeSet import NodeSet
-
-    from dsr1.hosts.transport.exec import fold_results, run_on_all
-
-    said = run_on_all(chosen_hosts(hosts, accept_new_keys), command, timeout)
+    results = run_on_all(hosts.accesses(), command, timeout)
     if as_json:
-        print(json.dumps({name: asdict(what) for name, what in said.items()}, indent=2))
+        print(json.dumps({host: asdict(result) for host, result in results.items()}, indent=2))
     else:
-        for what, names in fold_results(said).items():
-            print(f"--- {NodeSet.fromlist(names)}{_ended(what.code)}\n{what.text.rstrip()}")
-    if any(what.code != 0 for what in said.values()):
+        for result, names in fold_results(results).items():
+            head = f"--- {NodeSet.fromlist(names)}{_ending(result.code)}"
+            print(f"{head}\n{result.text.rstrip()}")
+    if any(result.code != 0 for result in results.values()):
         raise typer.Exit(4)
 
 
-def _ended(code: int | None) -> str:
+def _ending(code: int | None) -> str:
     if code is None:
         return " (not run)"
     return " (ended by a signal)" if code < 0 else f" (exit status {code})" if code else ""

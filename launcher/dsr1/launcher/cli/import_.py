@@ -7,46 +7,48 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.options import AsJson
+from dsr1.launcher.importing.files import read_manifest, write_recipe
+from dsr1.launcher.importing.importer import Imported, import_manifest
+from dsr1.launcher.importing.proof import prove
+from dsr1.launcher.importing.rendering import (
+    one_line,
+    render_imported_json,
+    render_imported_recipe,
+    render_notes,
+)
 
 
 def import_(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="A DynamoGraphDeployment of the vLLM backend, as YAML; - is stdin."
+            metavar="FILE",
+            help="A DynamoGraphDeployment with the vLLM backend, as YAML; - reads stdin.",
         ),
     ],
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="Write the recipe to this file.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="Write the recipe to this file.")
     ] = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there.")
+        bool, typer.Option("--force", help="Overwrite the file if it exists.")
     ] = False,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Which deployment, where the file has several.")
+        str,
+        typer.Option("--name", metavar="NAME", help="The deployment, if the file has several."),
     ] = "",
     keep_unknown: Annotated[
         bool,
         typer.Option(
-            "--keep-unknown-flags", help="Pass flags on that vLLM 0.31 and Dynamo 1.6.1 don't know."
+            "--keep-unknown-flags",
+            help="Keep flags that vLLM 0.31 and Dynamo 1.6.1 don't know.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn a Kubernetes manifest of Dynamo's into a recipe.
 
-    Says what became of every key.
+    Reports on stderr what became of every key.
     """
-    from dsr1.launcher.importing.files import read_manifest, write_recipe
-    from dsr1.launcher.importing.importer import import_manifest
-    from dsr1.launcher.importing.proof import prove
-    from dsr1.launcher.importing.rendering import (
-        one_line,
-        render_imported_json,
-        render_imported_recipe,
-        render_notes,
-    )
-
     imported = import_manifest(read_manifest(file), file, name, keep_unknown)
     recipe = render_imported_recipe(imported, Path(file).name)
     hosts = prove(imported, recipe, file)
@@ -56,9 +58,11 @@ def import_(
         print(render_imported_json(imported))
     elif not output:
         print(recipe, end="")
-    print(
-        f"{file} -> {output or 'a recipe'} for {hosts} host{'s' if hosts > 1 else ''}",
-        file=sys.stderr,
-    )
+    _report(imported, f"{file} -> {output or 'a recipe'}", hosts)
+
+
+def _report(imported: Imported, what: str, hosts: int) -> None:
+    plural = "s" if hosts > 1 else ""
+    print(f"{what} for {hosts} host{plural}", file=sys.stderr)
     for line in render_notes(imported.notes):
         print(one_line(line), file=sys.stderr)

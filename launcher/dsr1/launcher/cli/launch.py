@@ -1,136 +1,128 @@
-"""`dsr1 launch`: bring a deployment up on this machine, and return once it serves."""
+"""`dsr1 launch`: a deployment, started here, over SSH or in a Slurm job; returns once it serves."""
 
 import secrets
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import (
-    AcceptNewKeys,
-    Account,
-    HostsOption,
-    ModelPath,
-    Nodes,
-    Partition,
-    Profiles,
-    RecipeName,
-    Rehearse,
-    SetOption,
-    Time,
-    Venv,
-    chosen_hosts,
-    chosen_recipe,
-    slurm_changes,
-    tell_unused_spares,
-)
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.batch.launch import try_job
+from dsr1.launcher.cli.options import Follow, HostOptions
+from dsr1.launcher.cli.recipe_options import RecipeOptions, Rehearse, SlurmOptions
+from dsr1.launcher.cli.views.ranks import make_view, print_logs
+from dsr1.launcher.cli.views.spares import note_unused_spares
+from dsr1.launcher.commands.rehearsal import rehearse
+from dsr1.launcher.operate.backends import backend_for
+from dsr1.launcher.preflight.preflight import choose_checks
+from dsr1.launcher.run.backend import LaunchRequest
+from dsr1.launcher.run.signals import interrupt_on_signals
+from dsr1.launcher.run.store import Run
 
-if TYPE_CHECKING:
-    from dsr1.launcher.run.store import Run
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """Which checks judge the hosts before anything is started."""
+
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not check the hosts first.")] = (
+        False
+    )
+    skip_check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skip-check", metavar="CHECK", help="Skip this check or kind; may be repeated."
+        ),
+    ] = None
+
+    def skipped(self) -> tuple[str, ...]:
+        """InputError: there is no such check, which is said before any host is asked."""
+        skip = tuple(self.skip_check or ())
+        choose_checks((), skip)
+        return skip
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """Whether to launch in a Slurm job, and how."""
+
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Launch in a Slurm job; see the recipe's slurm keys.")
+    ] = False
+    test_only: Annotated[
+        bool,
+        typer.Option("--test-only", help="Ask Slurm when the job could start; submit nothing."),
+    ] = False
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return once the job is submitted.")
+    ] = False
 
 
 def launch(
-    recipe: RecipeName = "dsr1-dep",
-    hosts: HostsOption = None,
+    recipe: RecipeOptions,
+    hosts: HostOptions,
+    checks: CheckOptions,
+    job: JobOptions,
+    slurm_keys: SlurmOptions,
     name: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="The run's name; default: the recipe's and four letters."
+            "--name",
+            metavar="NAME",
+            help="The run's name; default: the recipe's and four characters.",
         ),
     ] = "",
-    profile: Profiles = None,
-    changes: SetOption = None,
-    model: ModelPath = "",
-    venv: Venv = "",
     rehearsed: Rehearse = False,
-    accept_new_keys: AcceptNewKeys = False,
-    no_check: Annotated[
-        bool, typer.Option("--no-check", help="Don't judge the hosts first.")
-    ] = False,
-    skip_check: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CHECK", help="Go on without this check or kind; may be repeated."),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Stay: print the logs until it ends.")
-    ] = False,
-    slurm: Annotated[
-        bool, typer.Option("--slurm", help="In a job of Slurm's, see the recipe's slurm keys.")
-    ] = False,
-    partition: Partition = "",
-    account: Account = "",
-    time: Time = "",
-    nodes: Nodes = None,
-    test_only: Annotated[
-        bool, typer.Option("--test-only", help="Ask Slurm whether and when; submit nothing.")
-    ] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return once the job is submitted.")
-    ] = False,
+    follow: Follow = False,
 ) -> None:
-    """Start a deployment: over SSH, in a job, or here.
+    """Start a deployment: here, over SSH, or in a Slurm job.
 
-    Returns once it serves; Ctrl-C before that takes all of it back.
+    Returns once it serves; Ctrl-C before that rolls everything back.
     """
-    from dsr1.launcher.cli.view import make_view, print_logs
-    from dsr1.launcher.commands.rehearsal import rehearse
-    from dsr1.launcher.operate.backends import backend_for
-    from dsr1.launcher.preflight.preflight import choose_checks
-    from dsr1.launcher.run.backend import LaunchRequest
-    from dsr1.launcher.run.signals import interrupt_on_signals
-
-    asked = slurm_changes(partition, account, time, nodes)
-    _refuse_mixed(slurm, hosts, bool(asked or test_only or no_wait), no_wait and follow)
-    loaded = chosen_recipe(recipe, [*(changes or []), *asked], model, venv, profile)
+    _refuse_contradictions(hosts, job, slurm_keys, follow)
+    loaded = recipe.load(slurm_keys.changes())
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
-    skip = tuple(skip_check or ())
-    choose_checks((), skip)  # a word that is no check is refused before anything is asked
-    if slurm:
-        tell_unused_spares(loaded)
-    if test_only:
-        from dsr1.launcher.batch.launch import try_job
-
+    skip = checks.skipped()
+    if job.slurm:
+        note_unused_spares(loaded)
+    if job.test_only:
         print(try_job(loaded, name))
         return
-    accesses = chosen_hosts(hosts, accept_new_keys)
-    request = LaunchRequest(loaded, name, accesses, no_check, skip, wait=not no_wait)
+    accesses = hosts.accesses()
+    request = LaunchRequest(loaded, name, accesses, checks.no_check, skip, wait=not job.no_wait)
     interrupt_on_signals()
     with make_view() as show:
-        run = backend_for(accesses, slurm).launch(request, show)
-    if no_wait:
-        print(
-            f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` tells how it"
-            " stands"
-        )
-    else:
-        _tell_ready(run)
+        run = backend_for(accesses, job.slurm).launch(request, show)
+    print(_submitted_line(run) if job.no_wait else _ready_line(run), flush=True)
     if follow:
         print_logs(run, follow=True)
 
 
-def _refuse_mixed(slurm: bool, hosts: str | None, for_slurm: bool, torn: bool) -> None:
-    from dsr1.hosts.errors import InputError
-
-    if slurm and hosts is not None:
+def _refuse_contradictions(
+    hosts: HostOptions, job: JobOptions, slurm_keys: SlurmOptions, follow: bool
+) -> None:
+    if job.slurm and hosts.hosts is not None:
         raise InputError(
-            "--slurm and --hosts: Slurm chooses the hosts; give --set slurm.nodelist=... to choose"
-            " them"
+            "--slurm and --hosts exclude each other: Slurm chooses the hosts; to name them use"
+            " --set slurm.nodelist=..."
         )
-    if for_slurm and not slurm:
+    if not job.slurm and (slurm_keys.changes() or job.test_only or job.no_wait):
         raise InputError(
-            "--partition, --account, --time, --nodes, --test-only and --no-wait are for --slurm"
+            "--partition, --account, --time, --nodes, --test-only and --no-wait go with --slurm"
+            " only"
         )
-    if torn:
+    if job.no_wait and follow:
         raise InputError(
-            "--no-wait and --follow: a job that nobody waits for has no logs yet; `dsr1 logs -f`"
-            " later"
+            "--no-wait and --follow exclude each other: the job has no logs yet; use"
+            " `dsr1 logs -f` later"
         )
 
 
-def _tell_ready(run: "Run") -> None:
+def _submitted_line(run: Run) -> str:
+    return f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` shows its state"
+
+
+def _ready_line(run: Run) -> str:
     service = run.plan().service
-    print(
-        f"run {run.name}: ready after {run.state().ready_after} s, {service.url}/v1 serves"
-        f" {service.model}",
-        flush=True,
-    )
+    ready = f"ready after {run.state().ready_after} s"
+    return f"run {run.name}: {ready}, {service.url}/v1 serves {service.model}"

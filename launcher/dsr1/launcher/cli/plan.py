@@ -1,78 +1,49 @@
 """`dsr1 plan`: what would run, exactly."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import (
-    AcceptNewKeys,
-    AsJson,
-    HostsOption,
-    ModelPath,
-    NoFacts,
-    Profiles,
-    RecipeName,
-    Rehearse,
-    SetOption,
-    Venv,
-    chosen_hosts,
-    chosen_recipe,
-)
-
-if TYPE_CHECKING:
-    from dsr1.launcher.preflight.survey import Survey
-    from dsr1.launcher.recipe.models import Recipe
+from dsr1.hosts.errors import HostError
+from dsr1.launcher.cli.options import AsJson, HostOptions, NoFacts
+from dsr1.launcher.cli.recipe_options import RecipeOptions, Rehearse
+from dsr1.launcher.commands.rehearsal import rehearse
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.plan.render_text import render_json, render_text
+from dsr1.launcher.preflight.survey import Survey, survey_any, unasked_survey
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.store import new_run
 
 
 def plan(
-    recipe: RecipeName = "dsr1-dep",
-    hosts: HostsOption = None,
+    recipe: RecipeOptions,
+    hosts: HostOptions,
     name: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="The run's name: with it, this is what launch --name would run."
-        ),
+        typer.Option("--name", metavar="NAME", help="Plan what launch --name NAME would run."),
     ] = "",
-    profile: Profiles = None,
-    changes: SetOption = None,
-    model: ModelPath = "",
-    venv: Venv = "",
     rehearsed: Rehearse = False,
-    accept_new_keys: AcceptNewKeys = False,
     no_facts: NoFacts = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what would run on every host, exactly.
+    """Show exactly what would run on every host.
 
-    Of each process: its command, its variables, and where every value came from. Hosts that answer
-    are asked for their facts; those that don't are planned by their names.
+    For each process: its command, its variables, and where every value came from. Hosts that answer
+    are asked for their facts; the others are planned by name alone.
     """
-    from dsr1.launcher.commands.rehearsal import rehearse
-    from dsr1.launcher.plan.plan import make_plan
-    from dsr1.launcher.plan.render_text import render_json, render_text
-    from dsr1.launcher.run.store import new_run
-
-    loaded = chosen_recipe(recipe, changes, model, venv, profile)
+    loaded = recipe.load()
     loaded = rehearse(loaded) if rehearsed else loaded
     run = new_run(name or loaded.name)
-    seen = survey_or_preview(loaded, hosts, accept_new_keys, no_facts)
-    made = make_plan(loaded, seen.hosts, run.name, str(run.folder), seen.facts)
+    survey = survey_or_preview(loaded, hosts, no_facts)
+    made = make_plan(loaded, survey.hosts, run.name, str(run.folder), survey.facts)
     print(render_json(made) if as_json else render_text(made))
 
 
-def survey_or_preview(
-    recipe: "Recipe", hosts: str | None, accept_new_keys: bool, no_facts: bool
-) -> "Survey":
-    """What a plan is made from, and on stderr why a host has told nothing."""
-    from dsr1.hosts.errors import HostError
-    from dsr1.launcher.preflight.survey import survey_any, unasked_survey
-
-    seen = (unasked_survey if no_facts else survey_any)(
-        recipe, chosen_hosts(hosts, accept_new_keys)
-    )
-    for why in dict.fromkeys(
-        str(error) for error in seen.facts_by_host.values() if isinstance(error, HostError)
-    ):
-        print(f"dsr1: no facts: {why}", file=sys.stderr)
-    return seen
+def survey_or_preview(recipe: Recipe, hosts: HostOptions, no_facts: bool) -> Survey:
+    """What a plan is made from; on stderr, why a host's facts are missing."""
+    survey = (unasked_survey if no_facts else survey_any)(recipe, hosts.accesses())
+    errors = (str(one) for one in survey.facts_by_host.values() if isinstance(one, HostError))
+    for error in dict.fromkeys(errors):
+        print(f"dsr1: no facts: {error}", file=sys.stderr)
+    return survey

@@ -1,239 +1,185 @@
 """`dsr1 prep`: what would make hosts fit, shown; done with --apply; taken back with --undo."""
 
-import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from dsr1.launcher.cli.options import (
-    AcceptNewKeys,
-    AsJson,
-    HostsOption,
-    ModelPath,
-    Profiles,
-    RecipeName,
-    SetOption,
-    Venv,
-    chosen_hosts,
-    chosen_recipe,
+from dsr1.env.prep.decide import Preparation, decide
+from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.protocol.prep import HostProbe, PrepReport
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.connect import connect_hosts
+from dsr1.launcher.cli.options import AsJson, HostOptions
+from dsr1.launcher.cli.recipe_options import RecipeOptions
+from dsr1.launcher.cli.views.prep_dialog import PrepDialog
+from dsr1.launcher.prep.hosts import (
+    apply_to_all,
+    choose_parts,
+    prep_ports,
+    probe_all,
+    undo_on_all,
 )
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from dsr1.env.prep.decide import Preparation
-    from dsr1.hosts.errors import HostError
-    from dsr1.hosts.protocol.prep import HostProbe, PrepReport
-    from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.prep.render import (
+    fold_hosts,
+    group_hosts,
+    render_end,
+    render_host_group,
+    render_journal,
+    render_report,
+)
 
 UNFIT, FAILED = 3, 4
 
 
 def prep(
-    recipe: RecipeName = "dsr1-dep",
-    hosts: HostsOption = None,
+    recipe: RecipeOptions,
+    hosts: HostOptions,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHECK", help="Mend this check or kind: ibgda, sys.shm; may be repeated."
+            "--only",
+            metavar="CHECK",
+            help="Mend only this check or kind: ibgda, sys.shm; may be repeated.",
         ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take back all that --apply did.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Change hosts without a question.")] = False,
-    profile: Profiles = None,
-    changes: SetOption = None,
-    model: ModelPath = "",
-    venv: Venv = "",
-    accept_new_keys: AcceptNewKeys = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo everything that --apply did.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Change hosts without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what would make every host fit, and do it.
 
-    Shown is file by file what, and why. --apply does it, --undo takes it back. No reboots.
+    Shows file by file what would change, and why. --apply does it, --undo takes it back. Nothing is
+    rebooted.
     """
-    from dsr1.hosts.transport.connect import connect_hosts
-    from dsr1.launcher.prep.hosts import choose_parts, prep_ports, probe_all
-
-    _refuse_mixed(only, apply, undo)
-    talk = _Talk(as_json, yes)
+    if undo and (apply or only):
+        raise InputError("--undo undoes everything, so it can't go with --apply or --only")
+    dialog = PrepDialog(as_json, yes)
     if apply or undo:
-        talk.refuse_unasked()
-    loaded = chosen_recipe(recipe, changes, model, venv, profile)
-    accesses = chosen_hosts(hosts, accept_new_keys)
+        dialog.refuse_unattended()
+    loaded, accesses = recipe.load(), hosts.accesses()
     ids, ports = choose_parts(only or ()), prep_ports(loaded, accesses)
     with connect_hosts(accesses, loaded.runtime.interpreter) as (transport, names):
-        seen, lost = _apart(probe_all(transport, names))
-        result = (
-            _undo(transport, seen, talk)
-            if undo
-            else _prepare(transport, seen, talk, (ids, ports, apply))
-        )
-    talk.end(result, lost)
-    raise typer.Exit(_code(result, lost))
+        probes, unreached = _split(probe_all(transport, names))
+        if undo:
+            outcome = _undo(transport, probes, dialog)
+        else:
+            decided = {host: decide(host, one, ports, ids) for host, one in probes.items()}
+            _show(decided, probes, ids, dialog)
+            reports = _apply(transport, probes, decided, dialog) if apply else {}
+            outcome = _conclude(decided, reports, apply, dialog)
+    dialog.end(outcome.plain, unreached)
+    raise typer.Exit(_exit_code(outcome, unreached))
 
 
-def _refuse_mixed(only: list[str] | None, apply: bool, undo: bool) -> None:
-    from dsr1.hosts.errors import InputError
-
-    if undo and (apply or only):
-        raise InputError(
-            "--undo takes back all that was done: neither --apply nor --only goes with it"
-        )
-
-
-def _apart(
-    told: "Mapping[str, HostProbe | HostError]",
-) -> "tuple[dict[str, HostProbe], dict[str, str]]":
-    """Hosts that told, and why the others didn't."""
-    from dsr1.hosts.errors import HostError
-
-    seen = {host: one for host, one in told.items() if not isinstance(one, HostError)}
-    return seen, {host: str(one) for host, one in told.items() if isinstance(one, HostError)}
+ReportsByHost = Mapping[str, PrepReport | HostError]
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
-    """`plain` is JSON's, by host."""
+class _Outcome:
+    """`plain` is JSON's, by host. `hindered`: something that is wanted can't be done there."""
 
     plain: dict[str, object]
-    reports: "Mapping[str, PrepReport | HostError]"
+    reports: ReportsByHost
     hindered: bool = False
 
 
-def _code(result: _Result, lost: Mapping[str, str]) -> int:
-    """What failed or couldn't be reached before what was refused."""
-    from dsr1.hosts.errors import HostError
-
-    reports = result.reports.values()
-    states = {
-        outcome.state for one in reports if not isinstance(one, HostError) for outcome in one.bad
-    }
-    if lost or states - {"refused"} or any(isinstance(one, HostError) for one in reports):
-        return FAILED
-    return UNFIT if states or result.hindered else 0
+def _split(
+    results: Mapping[str, HostProbe | HostError],
+) -> tuple[dict[str, HostProbe], dict[str, str]]:
+    """Hosts that answered, and why the others didn't."""
+    probes = {host: one for host, one in results.items() if not isinstance(one, HostError)}
+    return probes, {host: str(one) for host, one in results.items() if isinstance(one, HostError)}
 
 
-class _Talk:
-    """With a person, or in JSON with a program: that is told nothing but the end, and never
-    asked."""
-
-    def __init__(self, as_json: bool, yes: bool) -> None:
-        self._as_json, self._yes = as_json, yes
-
-    def refuse_unasked(self) -> None:
-        from dsr1.hosts.errors import InputError
-
-        if not self._yes and (self._as_json or not sys.stdin.isatty()):
-            raise InputError(
-                "nobody can be asked here (no terminal, or --json): --yes changes hosts all the"
-                " same"
-            )
-
-    def say(self, lines: "Iterable[Text]") -> None:
-        from rich.console import Console
-
-        if not self._as_json:
-            console = Console(highlight=False, soft_wrap=True)
-            for line in lines:
-                console.print(line)
-
-    def agree(self, question: str) -> None:
-        """Typer's Abort, exit code 1: no."""
-        if not self._yes:
-            typer.confirm(question, abort=True)
-
-    def end(self, result: _Result, lost: Mapping[str, str]) -> None:
-        if self._as_json:
-            print(json.dumps({"hosts": result.plain, "unreached": dict(lost)}, indent=2))
-        for why in lost.values():
-            print(f"dsr1: {why}", file=sys.stderr)
+def _show(
+    decided: Mapping[str, Preparation],
+    probes: Mapping[str, HostProbe],
+    ids: tuple[str, ...],
+    dialog: PrepDialog,
+) -> None:
+    for group in group_hosts(decided, {host: one.system for host, one in probes.items()}):
+        dialog.show(render_host_group(group, ids))
 
 
-def _prepare(
-    transport: "Transport",
-    seen: "Mapping[str, HostProbe]",
-    talk: _Talk,
-    wish: tuple[Sequence[str], Sequence[int], bool],
-) -> _Result:
-    """`wish`: what to mend, the recipe's ports, and whether to do it."""
-    from dsr1.env.prep.decide import decide
-    from dsr1.launcher.prep.hosts import apply_to_all
-    from dsr1.launcher.prep.render import group_hosts, render_end, render_host_group
-
-    ids, ports, apply = wish
-    made = {host: decide(host, one, ports, ids) for host, one in seen.items()}
-    cards = group_hosts(made, {host: one.system for host, one in seen.items()})
-    talk.say(line for card in cards for line in render_host_group(card, ids))
-    steps = {host: one.steps for host, one in made.items() if one.steps}
-    reports: Mapping[str, PrepReport | HostError] = {}
-    if apply and steps:
-        talk.agree(f"Change {_hosts(steps)}?")
-        reports = apply_to_all(transport, seen, steps)
-    talk.say(_reported(reports, "done"))
-    talk.say(render_end(made, apply))
-    plain: dict[str, object] = {host: _plain(one, reports.get(host)) for host, one in made.items()}
-    return _Result(plain, reports, any(one.hindered for one in made.values()))
+def _apply(
+    transport: Transport,
+    probes: Mapping[str, HostProbe],
+    decided: Mapping[str, Preparation],
+    dialog: PrepDialog,
+) -> ReportsByHost:
+    steps = {host: one.steps for host, one in decided.items() if one.steps}
+    if not steps:
+        return {}
+    dialog.confirm(f"Change {_count_hosts(steps)}?")
+    return apply_to_all(transport, probes, steps)
 
 
-def _undo(transport: "Transport", seen: "Mapping[str, HostProbe]", talk: _Talk) -> _Result:
-    from rich.text import Text
+def _conclude(
+    decided: Mapping[str, Preparation], reports: ReportsByHost, apply: bool, dialog: PrepDialog
+) -> _Outcome:
+    dialog.show(_report_lines(reports, "done"))
+    dialog.show(render_end(decided, apply))
+    plain = {host: _json_host(one, reports.get(host)) for host, one in decided.items()}
+    return _Outcome(plain, reports, any(one.hindered for one in decided.values()))
 
-    from dsr1.launcher.prep.hosts import undo_on_all
-    from dsr1.launcher.prep.render import fold_hosts, render_journal
 
-    changed = {host: one for host, one in seen.items() if one.journal}
-    journals = fold_hosts({host: one.journal for host, one in changed.items()})
-    talk.say(line for hosts, journal in journals for line in render_journal(hosts, journal))
-    reports: Mapping[str, PrepReport | HostError] = {}
+def _undo(transport: Transport, probes: Mapping[str, HostProbe], dialog: PrepDialog) -> _Outcome:
+    changed = {host: one for host, one in probes.items() if one.journal}
+    for hosts, journal in fold_hosts({host: one.journal for host, one in changed.items()}):
+        dialog.show(render_journal(hosts, journal))
+    reports: ReportsByHost = {}
     if changed:
-        talk.agree(f"Take this back on {_hosts(changed)}?")
+        dialog.confirm(f"Undo this on {_count_hosts(changed)}?")
         reports = undo_on_all(transport, changed)
-    talk.say(_reported(reports, "undone"))
-    if seen and not changed:
-        talk.say([Text("Nothing to take back: dsr1 has changed nothing there.")])
-    plain: dict[str, object] = {
-        host: {"journal": asdict(one.journal), "report": _told(reports.get(host))}
-        for host, one in seen.items()
-    }
-    return _Result(plain, reports)
-
-
-def _hosts(some: Mapping[str, object]) -> str:
-    return f"{len(some)} host{'s' if len(some) > 1 else ''}"
-
-
-def _reported(reports: "Mapping[str, PrepReport | HostError]", verb: str) -> "Iterable[Text]":
-    from rich.text import Text
-
-    from dsr1.hosts.errors import HostError
-    from dsr1.launcher.prep.render import fold_hosts, render_report
-
-    done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
-    for hosts, report in fold_hosts(done):
-        yield from render_report(hosts, report, verb)
-    yield from (
-        Text(str(one), "bold red") for one in reports.values() if isinstance(one, HostError)
+    elif probes:
+        dialog.show([Text("Nothing to undo: dsr1 has changed nothing there.")])
+    dialog.show(_report_lines(reports, "undone"))
+    return _Outcome(
+        {host: _json_undo(one, reports.get(host)) for host, one in probes.items()}, reports
     )
 
 
-def _plain(made: "Preparation", report: "PrepReport | HostError | None") -> dict[str, object]:
-    findings = [asdict(finding) for finding in made.findings]
+def _count_hosts(hosts: Mapping[str, object]) -> str:
+    return f"{len(hosts)} host{'s' if len(hosts) > 1 else ''}"
+
+
+def _report_lines(reports: ReportsByHost, verb: str) -> Iterator[Text]:
+    errors = [str(one) for one in reports.values() if isinstance(one, HostError)]
+    done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
+    for hosts, report in fold_hosts(done):
+        yield from render_report(hosts, report, verb)
+    yield from (Text(error, "bold red") for error in errors)
+
+
+def _json_host(decided: Preparation, report: PrepReport | HostError | None) -> object:
     return {
-        "steps": asdict(made.steps),
-        "findings": findings,
-        "reboot": made.reboot,
-        "report": _told(report),
+        "steps": asdict(decided.steps),
+        "findings": [asdict(finding) for finding in decided.findings],
+        "reboot": decided.reboot,
+        "report": _json_report(report),
     }
 
 
-def _told(report: "PrepReport | HostError | None") -> object:
-    """None: nothing was done."""
-    from dsr1.hosts.errors import HostError
+def _json_undo(probe: HostProbe, report: PrepReport | HostError | None) -> object:
+    return {"journal": asdict(probe.journal), "report": _json_report(report)}
 
+
+def _json_report(report: PrepReport | HostError | None) -> object:
+    """None: nothing was done."""
     if isinstance(report, HostError):
         return {"error": str(report)}
     return None if report is None else asdict(report)
+
+
+def _exit_code(outcome: _Outcome, unreached: Mapping[str, str]) -> int:
+    """What failed or couldn't be reached counts more than what was refused."""
+    reports = outcome.reports.values()
+    done = [one for one in reports if not isinstance(one, HostError)]
+    states = {step.state for one in done for step in one.bad}
+    if unreached or len(done) < len(reports) or states - {"refused"}:
+        return FAILED
+    return UNFIT if states or outcome.hindered else 0

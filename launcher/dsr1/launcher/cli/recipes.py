@@ -5,47 +5,43 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AsJson, ModelPath, Profiles, SetOption, Venv
+from dsr1.launcher.cli.options import AsJson
+from dsr1.launcher.cli.recipe_options import Changes, ModelPath, Profiles, Venv
+from dsr1.launcher.recipe.load import (
+    RecipeChanges,
+    built_in_recipes,
+    describe_recipe,
+    resolve_recipe,
+)
+from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
 
 
 def recipes(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Show this one: a built-in name, or a file.")
+        str,
+        typer.Argument(metavar="RECIPE", help="Show this recipe: a built-in name, or a file."),
     ] = "",
-    profile: Profiles = None,
-    changes: SetOption = None,
+    profiles: Profiles = None,
+    changes: Changes = None,
     model: ModelPath = "",
     venv: Venv = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the built-in recipes, or show one whole.
+    """List the built-in recipes, or show one in full.
 
     One is shown as it will be used: every value, and where it came from.
     """
-    if recipe:
-        _show(recipe, profile or [], changes or [], model, venv, as_json)
-    else:
+    if not recipe:
         _list(as_json)
+        return
+    given = RecipeChanges(tuple(profiles or ()), tuple(changes or ()), model, venv, keep_unset=True)
+    resolved = resolve_recipe(recipe, given)
+    print(render_resolved_json(resolved) if as_json else render_resolved(resolved))
 
 
 def _list(as_json: bool) -> None:
-    from dsr1.launcher.recipe.load import built_in_recipes, describe_recipe
-
     found = {name: describe_recipe(file) for name, file in built_in_recipes().items()}
     if as_json:
         print(json.dumps(found, indent=2))
     else:
         print("\n".join(f"{name:<18} {description}" for name, description in found.items()))
-
-
-def _show(
-    name: str, profiles: list[str], settings: list[str], model: str, venv: str, as_json: bool
-) -> None:
-    from dsr1.launcher.recipe.load import RecipeChanges as Changed
-    from dsr1.launcher.recipe.load import resolve_recipe
-    from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
-
-    resolved = resolve_recipe(
-        name, Changed(tuple(profiles), tuple(settings), model, venv, keep_unset=True)
-    )
-    print(render_resolved_json(resolved) if as_json else render_resolved(resolved))

@@ -7,6 +7,11 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.options import AsJson
+from dsr1.launcher.operate.status import find_any
+from dsr1.launcher.triage.folder import read_folder
+from dsr1.launcher.triage.judge import find_cause
+from dsr1.launcher.triage.render import cause_to_plain, render_why
+from dsr1.launcher.triage.table import load_rules
 
 
 def why(
@@ -14,18 +19,15 @@ def why(
         str | None,
         typer.Argument(
             metavar="[RUN|FOLDER]",
-            help="The run; default: the newest. A folder: logs that somebody sent.",
+            help="The run's name, default: the newest run; or a folder of logs.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why a run failed: the first cause, its rank, its host, and what to do."""
-    from dsr1.launcher.operate.status import find_any
-    from dsr1.launcher.triage.folder import read_folder
-    from dsr1.launcher.triage.judge import find_cause
-    from dsr1.launcher.triage.render import cause_to_plain, render_why
-    from dsr1.launcher.triage.table import load_rules
+    """Show why a run failed, and what to do about it.
 
+    Names the first cause, its rank and its host.
+    """
     folder = Path(run) if run and Path(run).is_dir() else find_any(run).folder
     cause = find_cause(read_folder(folder, {}), load_rules(), {})
     if as_json:

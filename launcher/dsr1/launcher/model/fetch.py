@@ -30,7 +30,8 @@ class FetchRequest:
         names = [repo.partition("/")[2] for repo in self.repos]
         if len(set(names)) < len(names):
             raise InputError(
-                f"two of {', '.join(self.repos)} would come into one folder: fetch them one by one"
+                f"two of {', '.join(self.repos)} have the same name and would share a folder: fetch"
+                " them into different folders"
             )
         if not self.to.startswith("/"):
             raise InputError(f"--to {self.to!r}: must be an absolute path, the same on every host")

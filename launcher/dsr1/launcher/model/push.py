@@ -55,7 +55,7 @@ class PushRequest:
                 raise InputError(f"{path!r}: must be an absolute path, the same on every host")
         if not self.takers:
             raise InputError(
-                f"--hosts: names none but {self.giver.name}, which has {self.source} already"
+                f"--hosts names only {self.giver.name}, which already has {self.source}"
             )
 
 
@@ -99,7 +99,9 @@ def _refuse_broken(request: PushRequest, transport: SshTransport, show: OnJobPro
             raise result
     failed = [finding for finding in judge_model(results) if finding.verdict == "FAIL"]
     if failed:
-        raise CheckFailed("\n".join(("a model that isn't whole is not passed on", *folded(failed))))
+        raise CheckFailed(
+            "\n".join(("the source is not complete, so nothing is copied", *folded(failed)))
+        )
 
 
 def find_addresses(request: PushRequest, transport: SshTransport) -> dict[str, str | HostError]:
@@ -108,9 +110,9 @@ def find_addresses(request: PushRequest, transport: SshTransport) -> dict[str, s
     accesses = {access.name: access for access in (request.giver, *request.takers)}
     source = request.giver.control_address or transport.introduce(request.giver.name, "").address
     if not source or source.startswith("127."):
+        reason = f"{source} can't be reached from other hosts" if source else "is unknown"
         raise HostError(
-            f"{request.giver.name}: its address {source or 'is unknown'}: give control_address in"
-            " an inventory"
+            f"{request.giver.name}: its address {reason}: give control_address in an inventory"
         )
 
     def address_of(access: Access) -> str:
@@ -197,7 +199,7 @@ class PushChain:
             self._complete.arrive(name, message, None)
             return None
         if self._source not in arrived:
-            raise HostError(f"{name}: left out, since the source could not begin")
+            raise HostError(f"{name}: skipped, since the source could not start")
         return PushReply(arrived[self._source].files, tuple(self.ahead(name, arrived)))
 
     def ahead(self, name: str, arrived: Mapping[str, PushMessage]) -> list[tuple[str, int]]:

@@ -28,51 +28,54 @@ ROOT_BY = (
     " inventory)"
 )
 JOURNAL_BACK = (
-    "Nothing is changed or taken back there until that file is put right, from a backup or by hand"
+    "Nothing will be changed or undone there until that file is repaired, from a backup or by hand"
 )
 PrepT = TypeVar("PrepT")
 
 
 def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe | HostError]:
-    """A host whose journal can't be read is lost: what was done to it can neither be taken back nor
-    gone on from."""
+    """A host whose journal can't be read is an error: what was done to it can neither be undone nor
+    continued."""
 
     def probe(host: str) -> HostProbe:
-        seen = _ask(transport, host, AgentVerb("prep", ("probe",), PROBE_S), HostProbe)
-        if seen.journal_problem:
+        found = _ask(transport, host, AgentVerb("prep", ("probe",), PROBE_S), HostProbe)
+        if found.journal_problem:
             raise HostError(
-                f"{host}: what dsr1 did to it can't be told: {seen.journal_problem}. {JOURNAL_BACK}"
+                f"{host}: what dsr1 changed there is unknown: {found.journal_problem}."
+                f" {JOURNAL_BACK}"
             )
-        return seen
+        return found
 
     return run_parallel(probe, {host: host for host in hosts})
 
 
 def apply_to_all(
-    transport: Transport, seen: Mapping[str, HostProbe], steps: Mapping[str, PrepSteps]
+    transport: Transport, probes: Mapping[str, HostProbe], steps: Mapping[str, PrepSteps]
 ) -> dict[str, PrepReport | HostError]:
     """Only the hosts that have steps are asked, and become root."""
 
     def apply(host: str) -> PrepReport:
         given = to_json(steps[host])
-        return _as_root(transport, host, seen[host], AgentVerb("prep", ("apply",), APPLY_S, given))
+        return _as_root(
+            transport, host, probes[host], AgentVerb("prep", ("apply",), APPLY_S, given)
+        )
 
     return run_parallel(apply, {host: host for host, wanted in steps.items() if wanted})
 
 
 def undo_on_all(
-    transport: Transport, seen: Mapping[str, HostProbe]
+    transport: Transport, probes: Mapping[str, HostProbe]
 ) -> dict[str, PrepReport | HostError]:
     """Only the hosts on which something was done are asked."""
 
     def undo(host: str) -> PrepReport:
-        return _as_root(transport, host, seen[host], AgentVerb("prep", ("undo",), APPLY_S))
+        return _as_root(transport, host, probes[host], AgentVerb("prep", ("undo",), APPLY_S))
 
-    return run_parallel(undo, {host: host for host, told in seen.items() if told.journal})
+    return run_parallel(undo, {host: host for host, one in probes.items() if one.journal})
 
 
-def _as_root(transport: Transport, host: str, seen: HostProbe, verb: AgentVerb) -> PrepReport:
-    return _ask(transport, host, replace(verb, as_root=seen.session.uid != 0), PrepReport)
+def _as_root(transport: Transport, host: str, probe: HostProbe, verb: AgentVerb) -> PrepReport:
+    return _ask(transport, host, replace(verb, as_root=probe.session.uid != 0), PrepReport)
 
 
 def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PrepT]) -> PrepT:
@@ -81,29 +84,29 @@ def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PrepT]) ->
         return parse_json(kind, answer.out)
     except ValueError as error:
         if verb.as_root and "sudo" in answer.last_lines:
-            why = f"nothing was changed, since this takes root ({answer.last_lines})"
+            why = f"nothing was changed, since this needs root ({answer.last_lines})"
             raise HostError(f"{host}: {why}. {ROOT_BY}") from error
-        raise HostError(f"{host}: its agent can't prepare it: {answer.last_lines}") from error
+        raise HostError(f"{host}: its agent could not prepare it: {answer.last_lines}") from error
 
 
 def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
-    """Parts by the checks that they mend; `ibgda` stands for all of `ibgda.*`. InputError for a
-    word that is none."""
+    """Parts by the checks that they mend; `ibgda` means all of `ibgda.*`. InputError for a word
+    that names none."""
 
-    def stands_for(word: str, name: str) -> bool:
+    def matches(word: str, name: str) -> bool:
         return name == word or name.startswith(f"{word.rstrip('.')}.")
 
     for word in only:
-        if not any(stands_for(word, name) for name in IDS):
+        if not any(matches(word, name) for name in IDS):
             raise InputError(
-                f"--only {word!r} is nothing that prep mends; there are: {', '.join(sorted(IDS))}"
+                f"--only {word!r}: prep mends no such check; it mends {', '.join(sorted(IDS))}"
             )
-    return tuple(name for name in IDS if not only or any(stands_for(word, name) for word in only))
+    return tuple(name for name in IDS if not only or any(matches(word, name) for word in only))
 
 
 def prep_ports(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
-    """Of all hosts together, since any may lead next time; those that the recipe wants beside the
-    given count, too."""
+    """Of all hosts together, since any may lead next time; hosts that the recipe wants beyond the
+    given ones count, too."""
     given = [named_host(access) for access in accesses]
     others = (
         Host(f"other{number}", f"other{number}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from ClusterShell.NodeSet import NodeSet
 from rich.text import Text
 
 from dsr1.env.prep.decide import Preparation
@@ -48,34 +49,33 @@ def group_hosts(made: Mapping[str, Preparation], systems: Mapping[str, str]) -> 
 
 def fold_hosts(by_host: Mapping[str, AlikeT]) -> list[tuple[str, AlikeT]]:
     """`node[1-16]` and what is the same on all of them."""
-    from ClusterShell.NodeSet import NodeSet
-
     groups: dict[AlikeT, list[str]] = {}
     for host, one in by_host.items():
         groups.setdefault(one, []).append(host)
     return [(str(NodeSet.fromlist(hosts)), one) for one, hosts in groups.items()]
 
 
-def render_host_group(card: HostGroup, ids: Sequence[str]) -> Iterator[Text]:
-    yield Text(card.hosts, "bold") + Text(f"  {show_steps(card.system)}", "dim")
-    steps = card.made.steps
-    for group in grouped(_all(steps)):
-        yield from _render_group(group)
-    settle = dict.fromkeys((*(edit.settle for edit in steps.edits if edit.settle), *steps.settle))
-    for command in settle:
-        why = (
-            "once the files are written"
-            if command not in steps.settle
-            else "due since an earlier change"
-        )
-        yield Text.assemble(
-            "  then ", (show_steps(shlex.join(command)), "bold"), (f"  {why}", "dim")
-        )
-    yield from _render_notes(card.made.findings)
-    quiet = _untouched(card.made, ids)
+def render_host_group(group: HostGroup, ids: Sequence[str]) -> Iterator[Text]:
+    yield Text(group.hosts, "bold") + Text(f"  {escape_text(group.system)}", "dim")
+    steps = group.made.steps
+    for step_group in grouped(_all(steps)):
+        yield from _render_group(step_group)
+    yield from _render_settling(steps)
+    yield from _render_notes(group.made.findings)
+    quiet = _untouched(group.made, ids)
     if quiet:
-        yield Text(f"  right already: {', '.join(quiet)}", "dim")
+        yield Text(f"  already right: {', '.join(quiet)}", "dim")
     yield Text("")
+
+
+def _render_settling(steps: PrepSteps) -> Iterator[Text]:
+    """Commands that put changed files into effect."""
+    after_edits = (edit.settle for edit in steps.edits if edit.settle)
+    for command in dict.fromkeys((*after_edits, *steps.settle)):
+        overdue = command in steps.settle
+        why = "due since an earlier change" if overdue else "once the files are written"
+        words = escape_text(shlex.join(command))
+        yield Text.assemble("  then ", (words, "bold"), (f"  {why}", "dim"))
 
 
 def _all(steps: PrepSteps) -> tuple[PrepStep, ...]:
@@ -83,8 +83,8 @@ def _all(steps: PrepSteps) -> tuple[PrepStep, ...]:
 
 
 def grouped(steps: Sequence[PrepStep]) -> list[list[PrepStep]]:
-    """Edits for the same checks stand together, and what else is done for a check with the last
-    edit for it."""
+    """Edits for the same checks come together, and whatever else is done for a check comes with the
+    last edit for it."""
     groups: list[list[PrepStep]] = []
     for step in steps:
         group = next((group for group in reversed(groups) if _belongs(step, group[0])), None)
@@ -116,14 +116,14 @@ def _render_step(step: PrepStep) -> Iterator[Text]:
         yield Text.assemble(
             "    set ",
             (step.name, "bold"),
-            f": {show_steps(step.before) or 'empty'} -> {show_steps(step.after)}",
+            f": {escape_text(step.before) or 'empty'} -> {escape_text(step.after)}",
         )
     elif isinstance(step, CommandStep):
-        yield Text.assemble("    run ", (show_steps(shlex.join(step.do)), "bold"))
+        yield Text.assemble("    run ", (escape_text(shlex.join(step.do)), "bold"))
     else:
         yield Text.assemble(
             "    file ",
-            (show_steps(step.path), "bold"),
+            (escape_text(step.path), "bold"),
             "" if step.before is not None else " (new)",
         )
         yield from (Text(f"      {line}", MARKS.get(line[:1], "")) for line in diff_of(step))
@@ -136,12 +136,12 @@ def diff_of(edit: FileEdit) -> list[str]:
         text.removesuffix("\n").split("\n") for text in (edit.before or "", edit.after)
     )
     if edit.before is None:
-        return [f"+{show_steps(line)}" for line in after]
+        return [f"+{escape_text(line)}" for line in after]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-    return [line[:1] + show_steps(line[1:]) for line in lines]
+    return [line[:1] + escape_text(line[1:]) for line in lines]
 
 
-def show_steps(text: str) -> str:
+def escape_text(text: str) -> str:
     plain = text.encode("utf-8", "backslashreplace").decode()
     return "".join(
         c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in plain
@@ -149,20 +149,22 @@ def show_steps(text: str) -> str:
 
 
 def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
-    loud = [finding for finding in findings if finding.verdict != "SKIP"]
-    for finding in loud:
-        wanted = f"; wanted: {finding.wanted}" if finding.wanted else ""
-        head = (f"  {finding.verdict} ", STYLES[finding.verdict])
-        yield Text.assemble(head, (finding.check, "bold"), f"  {show_steps(finding.seen)}{wanted}")
-        if finding.fix:
-            yield Text(f"    {finding.fix}")
-    for seen in dict.fromkeys(finding.seen for finding in findings if finding.verdict == "SKIP"):
-        checks = [
-            finding.check
-            for finding in findings
-            if (finding.verdict, finding.seen) == ("SKIP", seen)
-        ]
+    skipped: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.verdict == "SKIP":
+            skipped.setdefault(finding.seen, []).append(finding.check)
+        else:
+            yield from _render_finding(finding)
+    for seen, checks in skipped.items():
         yield Text(f"  not needed: {', '.join(checks)}: {seen}", "dim")
+
+
+def _render_finding(finding: Finding) -> Iterator[Text]:
+    wanted = f"; wanted: {finding.wanted}" if finding.wanted else ""
+    head = (f"  {finding.verdict} ", STYLES[finding.verdict])
+    yield Text.assemble(head, (finding.check, "bold"), f"  {escape_text(finding.seen)}{wanted}")
+    if finding.fix:
+        yield Text(f"    {finding.fix}")
 
 
 def _untouched(made: Preparation, ids: Sequence[str]) -> list[str]:
@@ -175,16 +177,15 @@ def _untouched(made: Preparation, ids: Sequence[str]) -> list[str]:
 def render_journal(host: str, journal: PrepJournal) -> Iterator[Text]:
     yield Text(host, "bold")
     for kept in reversed(journal.edits):
-        yield Text(f"  {'restore' if kept.before else 'remove'} {show_steps(kept.path)}")
-    for command in dict.fromkeys(
-        (*(kept.settle for kept in journal.edits if kept.settle), *journal.owed)
-    ):
-        yield Text(f"  then {show_steps(shlex.join(command))}")
+        yield Text(f"  {'restore' if kept.before else 'remove'} {escape_text(kept.path)}")
+    after_edits = (kept.settle for kept in journal.edits if kept.settle)
+    for command in dict.fromkeys((*after_edits, *journal.owed)):
+        yield Text(f"  then {escape_text(shlex.join(command))}")
     for setting in reversed(journal.settings):
         back = f"{setting.name}: {setting.after} -> {setting.before or 'empty'}"
-        yield Text(f"  set {show_steps(back)}, unless set since")
+        yield Text(f"  set {escape_text(back)}, unless it was changed since")
     for step in reversed(journal.commands):
-        yield Text(f"  run {show_steps(shlex.join(step.undo))}")
+        yield Text(f"  run {escape_text(shlex.join(step.undo))}")
     yield Text("")
 
 
@@ -194,19 +195,16 @@ def render_report(host: str, report: PrepReport, verb: str) -> Iterator[Text]:
     for outcome in report.bad:
         yield Text.assemble(
             (f"  {outcome.state} ", "bold red"),
-            f"{show_steps(outcome.what)}: {show_steps(outcome.problem)}",
+            f"{escape_text(outcome.what)}: {escape_text(outcome.problem)}",
         )
 
 
 def render_end(made: Mapping[str, Preparation], applied: bool) -> Iterator[Text]:
-    from ClusterShell.NodeSet import NodeSet
-
     due = [host for host, one in made.items() if one.steps]
     if due and not applied:
-        yield Text(f"{NodeSet.fromlist(due)}: --apply does this, --undo takes it back.")
+        yield Text(f"{NodeSet.fromlist(due)}: --apply does this, --undo undoes it.")
     elif made and not due:
         yield Text("Nothing to change.")
     if reboot := [host for host, one in made.items() if one.reboot]:
-        yield Text.assemble(
-            (f"{NodeSet.fromlist(reboot)}: reboot needed", "bold yellow"), "; dsr1 never does that."
-        )
+        head = (f"{NodeSet.fromlist(reboot)}: reboot needed", "bold yellow")
+        yield Text.assemble(head, "; dsr1 never reboots a host.")

@@ -1,4 +1,4 @@
-"""One streamed completion: whom it is asked of, what comes back, how soon and how fast."""
+"""One streamed completion: who is asked, what comes back, how soon and how fast."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ RANK = "X-data-parallel-rank"
 
 @dataclass(frozen=True, slots=True)
 class SmokeTarget:
-    """Whom a question is put to: Dynamo's worker ids and global DP ranks; None where the server
+    """Who is asked: Dynamo's worker ids and global DP ranks; None where the server
     chooses.
 
     With prefill and decode apart `worker` writes the answer, and `prefill` reads the question. With
@@ -44,7 +44,7 @@ class Reply:
     thoughts: tuple[str, ...] = ()
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def texts(self) -> tuple[str, ...]:
         """All tokens' texts, in their order."""
         return (*self.thoughts, *self.pieces)
 
@@ -58,14 +58,14 @@ class Reply:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """From the first token on; None where that can't be told, of a single one."""
+        """From the first token on; None where there is only one, which has no pace."""
         rest = self.seconds - self.first_s
         return (self.tokens - 1) / rest if self.tokens > 1 and rest > 0 else None
 
 
 class _Delta(BaseModel):
     """vLLM 0.31 calls reasoning `reasoning`, Dynamo 1.6.1 `reasoning_content` unless its frontend
-    is told otherwise."""
+    is configured otherwise."""
 
     content: str | None = None
     reasoning: str | None = None
@@ -104,38 +104,37 @@ def ask_completion(
     """Greedy. Raises httpx.HTTPError, or ValueError when the answer is malformed or another's."""
     began, first, counted = time.monotonic(), 0.0, 0
     deltas: list[_Delta] = []
-    url = f"{target.url or service.url}/v1/chat/completions"
-    rank = {} if target.index is None else {RANK: str(target.index)}
-    with client.stream(
-        "POST", url, json=_asked(service, target, question, tokens), headers=rank
-    ) as got:
-        if got.is_error:
-            got.read()
-        got.raise_for_status()
-        for chunk in _chunks(got.iter_lines()):
-            _refuse_others(chunk, target)
-            if chunk.choices:
-                first = first or time.monotonic() - began  # a token may have no text
-                deltas.append(chunk.choices[0].delta)
-            counted = chunk.usage.completion_tokens if chunk.usage else counted
+    for chunk in _stream(client, target, *_request(service, target, question, tokens)):
+        if chunk.choices:
+            first = first or time.monotonic() - began  # a token may have no text
+            deltas.append(chunk.choices[0].delta)
+        counted = chunk.usage.completion_tokens if chunk.usage else counted
     seconds = time.monotonic() - began
-    pieces = (delta.content for delta in deltas)
+    pieces = tuple(delta.content for delta in deltas if delta.content)
     thoughts = (text for delta in deltas for text in (delta.reasoning, delta.reasoning_content))
-    return Reply(
-        question,
-        tuple(filter(None, pieces)),
-        counted,
-        first or seconds,
-        seconds,
-        tuple(filter(None, thoughts)),
-    )
+    kept = tuple(filter(None, thoughts))
+    return Reply(question, pieces, counted, first or seconds, seconds, kept)
 
 
-def _asked(
+def _stream(
+    client: httpx.Client, target: SmokeTarget, url: str, body: dict[str, object]
+) -> Iterator[_Chunk]:
+    rank = {} if target.index is None else {RANK: str(target.index)}
+    with client.stream("POST", url, json=body, headers=rank) as response:
+        if response.is_error:
+            response.read()
+        response.raise_for_status()
+        for chunk in _chunks(response.iter_lines()):
+            _refuse_others(chunk, target)
+            yield chunk
+
+
+def _request(
     service: ServiceTarget, target: SmokeTarget, question: str, tokens: int
-) -> dict[str, object]:
+) -> tuple[str, dict[str, object]]:
+    """URL and body."""
     chosen = {} if target.url else _choice(target)
-    return {
+    return f"{target.url or service.url}/v1/chat/completions", {
         "model": service.model,
         "messages": [{"role": "user", "content": question}],
         "max_tokens": tokens,
@@ -147,8 +146,8 @@ def _asked(
 
 
 def _choice(target: SmokeTarget) -> dict[str, int]:
-    """Dynamo's `nvext` chooses, and has the answer say who it was. Prefill and decode apart have
-    names of their own."""
+    """Dynamo's `nvext` chooses, and has the answer say who it was. With prefill and decode
+    apart the names differ."""
     names = {
         "backend_instance_id" if target.prefill is None else "decode_worker_id": target.worker,
         "dp_rank": target.rank,
@@ -159,8 +158,9 @@ def _choice(target: SmokeTarget) -> dict[str, int]:
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[_Chunk]:
-    """Of server-sent events. ValueError for what is none of a completion, or says that something
-    went wrong."""
+    """Of server-sent events. ValueError for an event that is not part of a completion, or reports
+    an error.
+    """
     for line in lines:
         name, _, data = line.partition(":")
         if name != "data" or data.strip() == "[DONE]":
@@ -168,17 +168,17 @@ def _chunks(lines: Iterator[str]) -> Iterator[_Chunk]:
         try:
             chunk = _Chunk.model_validate_json(data)
         except ValidationError:
-            raise ValueError(f"the stream says {data.strip()[:200]}") from None
+            raise ValueError(f"unexpected event in the stream: {data.strip()[:200]}") from None
         if chunk.error is not None:
-            raise ValueError(f"the stream says {data.strip()[:200]}")
+            raise ValueError(f"the stream reports an error: {data.strip()[:200]}")
         yield chunk
 
 
 def _refuse_others(chunk: _Chunk, target: SmokeTarget) -> None:
-    told = (chunk.nvext and chunk.nvext.worker_id) or _Workers()
-    for role, said, wanted in (
-        ("decode", told.decode_worker_id, target.worker),
-        ("prefill", told.prefill_worker_id, target.prefill),
+    answered = (chunk.nvext and chunk.nvext.worker_id) or _Workers()
+    for role, actual, wanted in (
+        ("decode", answered.decode_worker_id, target.worker),
+        ("prefill", answered.prefill_worker_id, target.prefill),
     ):
-        if None not in (said, wanted) and said != wanted:
-            raise ValueError(f"{role}_worker_id {said} answered in place of {wanted}")
+        if None not in (actual, wanted) and actual != wanted:
+            raise ValueError(f"{role}_worker_id {actual} answered instead of {wanted}")

@@ -1,7 +1,7 @@
 """What is wrong with the answers of a deployment's ranks. Pure.
 
-DeepSeek-R1 over 16 ranks answered gibberish in vLLM 0.12 with every process healthy: only answers
-tell.
+DeepSeek-R1 over 16 ranks answered gibberish in vLLM 0.12 with every process healthy: only
+answers show it.
 """
 
 import re
@@ -34,63 +34,61 @@ class Answers:
     error: str = ""
 
 
-def problems(answers: Sequence[Answers], meant: bool = True) -> list[str]:
-    """One line each, beginning with the rank; none when all is well. What isn't `meant` only has to
-    be there."""
-    meaning = [_stuck(answers), _differ(answers), _wrong(answers)] if meant else []
-    looks = [_failed(answers), _empty(answers, meant), *meaning]
-    return [line for look in looks for line in look]
+def problems(answers: Sequence[Answers], meaningful: bool = True) -> list[str]:
+    """One line each, beginning with the rank; none when all is well. Of answers without a meaning
+    (`meaningful` is False: random weights, a simulator) only the presence is judged."""
+    lines = [*_failed(answers), *_empty(answers, meaningful)]
+    if meaningful:
+        lines += [*_stuck(answers), *_differ(answers), *_wrong(answers)]
+    return lines
 
 
 def _failed(answers: Sequence[Answers]) -> Iterator[str]:
     yield from (f"{one.target.name}: {one.error}" for one in answers if one.error)
 
 
-def _empty(answers: Sequence[Answers], meant: bool) -> Iterator[str]:
-    """No token, or no text in any answer: single tokens may stand for none, and a simulated
-    engine's all may."""
+def _empty(answers: Sequence[Answers], meaningful: bool) -> Iterator[str]:
+    """No token, or no text in any answer: a single token may have no text, and with a simulated
+    engine all may."""
     for one in answers:
         replies = (*one.fixed, *one.known)
-        silent = meant and not any("".join(reply.said) for reply in replies)
+        silent = meaningful and not any("".join(reply.texts) for reply in replies)
         yield from (
-            f"{one.target.name}: answered {reply.question!r} without a word"
+            f"{one.target.name}: gave an empty answer to {reply.question!r}"
             for reply in replies
             if silent or not reply.tokens
         )
 
 
 def _stuck(answers: Sequence[Answers]) -> Iterator[str]:
-    """One token over and over, whatever is asked, is what broken weights or kernels say."""
+    """Broken weights or kernels answer everything with one token over and over."""
     for one in answers:
         if one.fixed and all(
-            len(reply.said) > 1 and len(set(reply.said)) == 1 for reply in one.fixed
+            len(reply.texts) > 1 and len(set(reply.texts)) == 1 for reply in one.fixed
         ):
-            yield (
-                f"{one.target.name}: repeats one token, {one.fixed[0].said[0]!r}, whatever it is"
-                " asked"
-            )
+            token = one.fixed[0].texts[0]
+            yield f"{one.target.name}: repeats one token, {token!r}, whatever it is asked"
 
 
 def _differ(answers: Sequence[Answers]) -> Iterator[str]:
-    """Greedy answers of equal ranks are equal. The few that differ from the most are named; with no
-    majority, all."""
+    """Greedy answers of equal ranks are equal. Those that differ from the majority are named; with
+    no majority, all."""
     for number, question in enumerate(FIXED):
-        texts = {
-            one.target.name: "".join(one.fixed[number].said)
-            for one in answers
-            if len(one.fixed) > number
-        }
-        counts = Counter(texts.values())
-        if len(counts) < 2:
-            continue
-        usual, count = counts.most_common(1)[0]
-        odd = {
-            name: text for name, text in texts.items() if text != usual or 2 * count <= len(texts)
-        }
-        others = f"the others {usual!r}" if 2 * count > len(texts) else "the ranks disagree"
-        yield from (
-            f"{name}: answers {text!r} to {question!r}, {others}" for name, text in odd.items()
-        )
+        replies = {one.target.name: one.fixed[number] for one in answers if len(one.fixed) > number}
+        texts = {name: "".join(reply.texts) for name, reply in replies.items()}
+        for name, others in _odd_ones(texts).items():
+            yield f"{name}: answers {texts[name]!r} to {question!r}, {others}"
+
+
+def _odd_ones(texts: Mapping[str, str]) -> dict[str, str]:
+    """By name, how the others answer."""
+    counts = Counter(texts.values())
+    if len(counts) < 2:
+        return {}
+    usual, count = counts.most_common(1)[0]
+    if 2 * count <= len(texts):
+        return dict.fromkeys(texts, "the ranks disagree")
+    return {name: f"the others {usual!r}" for name, text in texts.items() if text != usual}
 
 
 def _wrong(answers: Sequence[Answers]) -> Iterator[str]:
@@ -102,10 +100,10 @@ def _wrong(answers: Sequence[Answers]) -> Iterator[str]:
 
 
 def _misses(reply: Reply) -> str:
-    """The answer stands behind the reasoning, which the server may keep apart."""
+    """The answer follows the reasoning, which the server may keep apart."""
     _, closed, answer = reply.text.rpartition(CLOSED)
     if not closed and not (reply.thought and reply.text):
-        return f"the reasoning never ends: ...{''.join(reply.said)[-80:]!r}"
+        return f"the reasoning never ends: ...{''.join(reply.texts)[-80:]!r}"
     if re.search(KNOWN[reply.question], answer, re.IGNORECASE):
         return ""
     return f"answers {answer.strip()[-200:]!r}"

@@ -10,34 +10,34 @@ import httpx
 from dsr1.launcher.plan.plan import ServiceTarget
 
 QUESTION = "Hello! Who are you?"
-PROBE_S, LOOK_S = 0.1, 2.0
+PROBE_S, STATUS_S = 0.1, 2.0
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but not what was asked for
 READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
 
 
 def await_answer(
-    service: ServiceTarget, chat_s: float, done: threading.Event, tell: Callable[[str], None]
+    service: ServiceTarget, chat_s: float, done: threading.Event, report: Callable[[str], None]
 ) -> bool:
     """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before
-    that came.
+    one came.
 
-    `tell` hears what stands between, whenever that changes.
+    `report` gets what is still missing, whenever that changes.
     """
-    told = ""
+    reported = ""
     with httpx.Client(timeout=chat_s, trust_env=False) as client:
         while not done.wait(PROBE_S):
             lacks = missing(service, client) or _unanswered(service, client)
             if not lacks:
                 return True
-            if lacks != told:
-                tell(told := lacks)
+            if lacks != reported:
+                report(reported := lacks)
     return False
 
 
 def frontend_state(service: ServiceTarget) -> str:
-    """What a deployment that was ready lacks by now, empty when nothing; within a few seconds, and
+    """What a deployment that was ready lacks now, empty when nothing; within a few seconds, and
     without a chat."""
-    with httpx.Client(timeout=LOOK_S, trust_env=False) as client:
+    with httpx.Client(timeout=STATUS_S, trust_env=False) as client:
         return missing(service, client)
 
 
@@ -45,14 +45,14 @@ def _unanswered(service: ServiceTarget, client: httpx.Client) -> str:
     try:
         chat(service, client)
     except (httpx.HTTPError, *MALFORMED) as error:
-        return f"a chat isn't answered: {describe_missing(error)}"
+        return f"a chat request failed: {describe_missing(error)}"
     return ""
 
 
 def describe_missing(error: Exception) -> str:
-    """An HTTP error with what the server says of it."""
+    """An HTTP error with the server's own message."""
     if isinstance(error, httpx.ReadTimeout):
-        return f"nothing came for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
+        return f"no response for {error.request.extensions['timeout']['read']:g} s (timeouts.chat)"
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}: {error.response.text.strip()[:300]}"
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -61,33 +61,31 @@ def describe_missing(error: Exception) -> str:
 def generate_workers(health: Mapping[str, Any], namespace: str) -> dict[int, str]:
     """The run's own workers by instance id, with their component; /health lists every namespace's,
     and the dead too."""
-    found = (
-        instance
+    wanted = (namespace, "generate")
+    return {
+        int(instance["instance_id"]): str(instance.get("component"))
         for instance in health.get("instances") or ()
-        if instance.get("endpoint") == "generate"
-    )
-    found = (instance for instance in found if instance.get("namespace") == namespace)
-    return {int(instance["instance_id"]): str(instance.get("component")) for instance in found}
+        if (instance.get("namespace"), instance.get("endpoint")) == wanted
+    }
 
 
 def missing(service: ServiceTarget, client: httpx.Client) -> str:
-    """What still stands between now and a completion, at every frontend; empty when nothing
-    does."""
-    return next(
-        filter(
-            None,
-            (_missing(service, url, client) for url in service.frontend_urls or (service.url,)),
-        ),
-        "",
-    )
+    """What a completion still waits for, at the first frontend where it waits; empty when nothing
+    is missing.
+    """
+    for url in service.frontend_urls or (service.url,):
+        if lacks := _missing(service, url, client):
+            return lacks
+    return ""
 
 
 def _missing(service: ServiceTarget, url: str, client: httpx.Client) -> str:
     try:
         if service.registrations is not None:
-            seen = len(generate_workers(client.get(f"{url}/health").json(), service.namespace))
-            if seen < service.registrations:
-                return f"{seen} of {service.registrations} workers registered"
+            health = client.get(f"{url}/health").json()
+            registered = len(generate_workers(health, service.namespace))
+            if registered < service.registrations:
+                return f"{registered} of {service.registrations} workers registered"
         listed = client.get(f"{url}/v1/models").json()
         return "" if service.model in _ids(listed) else f"{service.model} is not listed"
     except (httpx.HTTPError, *MALFORMED) as error:
@@ -100,11 +98,11 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
 
 def chat(service: ServiceTarget, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
     """Ask whoever the frontend chooses. Raises httpx.HTTPError, or one of MALFORMED."""
-    asked = {
+    body = {
         "model": service.model,
         "messages": [{"role": "user", "content": QUESTION}],
         "max_tokens": tokens,
     }
-    reply = client.post(f"{service.url}/v1/chat/completions", json={**asked, "temperature": 0})
+    reply = client.post(f"{service.url}/v1/chat/completions", json={**body, "temperature": 0})
     reply.raise_for_status()
     return str(reply.json()["choices"][0]["message"]["content"])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx
 
@@ -35,39 +36,34 @@ def smoke_all(
     service: ServiceTarget,
     client: httpx.Client,
     known: bool,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Answers, ...]:
-    """Answers of every rank; of the server, where ranks can't be asked one by one. `tell` is told
+    """Answers of every rank; of the server, where ranks can't be asked one by one. `report` gets
     who is asked.
 
     The fixed questions one after the other, so that each rank computes the same; then all ranks
     those with `known` answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't
-    be told whom to ask.
+    be found out whom to ask.
     """
     before = _counts(service, client)
     answers = []
     for target in _targets(service, client):
-        tell(target.name)
+        report(target.name)
         answers.append(_ask_fixed(service, client, target))
     silent = _silent(service, before, _counts(service, client))
     if silent and not any(one.error for one in answers):
-        raise ValueError(f"asked, and counted no request: {', '.join(silent)}")
+        raise ValueError(f"asked, but counted no request: {', '.join(silent)}")
     if not known:
         return tuple(answers)
-    tell("all ranks what has a known answer")
+    report("all ranks the questions with known answers")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return tuple(pool.map(lambda one: _with_known(service, client, one), answers))
 
 
 def _ask_fixed(service: ServiceTarget, client: httpx.Client, target: SmokeTarget) -> Answers:
+    ask = partial(ask_completion, service, client, target)
     try:
-        return Answers(
-            target,
-            tuple(
-                ask_completion(service, client, target, question, FIXED_TOKENS)
-                for question in FIXED
-            ),
-        )
+        return Answers(target, tuple(ask(question, FIXED_TOKENS) for question in FIXED))
     except ASKING as error:
         return Answers(target, error=describe_missing(error))
 
@@ -75,12 +71,9 @@ def _ask_fixed(service: ServiceTarget, client: httpx.Client, target: SmokeTarget
 def _with_known(service: ServiceTarget, client: httpx.Client, one: Answers) -> Answers:
     if one.error:
         return one
+    ask = partial(ask_completion, service, client, one.target)
     try:
-        known = tuple(
-            ask_completion(service, client, one.target, question, KNOWN_TOKENS)
-            for question in KNOWN
-        )
-        return replace(one, known=known)
+        return replace(one, known=tuple(ask(question, KNOWN_TOKENS) for question in KNOWN))
     except ASKING as error:
         return replace(one, error=describe_missing(error))
 
@@ -88,7 +81,7 @@ def _with_known(service: ServiceTarget, client: httpx.Client, one: Answers) -> A
 def _targets(service: ServiceTarget, client: httpx.Client) -> list[SmokeTarget]:
     if service.registrations is None:
         return [*_own_targets(service)] or [SmokeTarget(service.url)]
-    return pair(*_seats(service, client))
+    return pair(*_ranks(service, client))
 
 
 def _own_targets(service: ServiceTarget) -> Iterator[SmokeTarget]:
@@ -99,9 +92,9 @@ def _own_targets(service: ServiceTarget) -> Iterator[SmokeTarget]:
 
 
 def pair(answering: Sequence[SmokeRank], prefill: Sequence[SmokeRank]) -> list[SmokeTarget]:
-    """So that every seat is asked at least once."""
+    """So that every rank is asked at least once."""
     if not prefill:
-        return [SmokeTarget(seat.name, seat.worker, seat.rank) for seat in answering]
+        return [SmokeTarget(one.name, one.worker, one.rank) for one in answering]
     targets = []
     for number in range(max(len(answering), len(prefill))):
         one, first = answering[number % len(answering)], prefill[number % len(prefill)]
@@ -113,15 +106,15 @@ def pair(answering: Sequence[SmokeRank], prefill: Sequence[SmokeRank]) -> list[S
     return targets
 
 
-def _seats(service: ServiceTarget, client: httpx.Client) -> tuple[list[SmokeRank], list[SmokeRank]]:
+def _ranks(service: ServiceTarget, client: httpx.Client) -> tuple[list[SmokeRank], list[SmokeRank]]:
     """Those that answer, and prefill's."""
-    seats: dict[bool, list[SmokeRank]] = {True: [], False: []}
+    answering: list[SmokeRank] = []
+    prefill: list[SmokeRank] = []
     for worker in service.workers:
         number = worker_id(_metrics(worker, client))
-        seats[worker.role == PREFILL] += [
-            SmokeRank(_rank_name(worker, rank), number, rank) for rank in worker.ranks
-        ]
-    return seats[False], seats[True]
+        ranks = (SmokeRank(_rank_name(worker, rank), number, rank) for rank in worker.ranks)
+        (prefill if worker.role == PREFILL else answering).extend(ranks)
+    return answering, prefill
 
 
 def _rank_name(worker: RegisteredWorker, rank: int) -> str:
@@ -132,8 +125,9 @@ ServedCounts = dict[str, Counter[int]]
 
 
 def _counts(service: ServiceTarget, client: httpx.Client) -> ServedCounts:
-    """A wrong rank is answered by another, without a word: the workers' own counters prove who
-    answered."""
+    """Where a wrong rank is asked for, another answers silently: the workers' own counters prove
+    who answered.
+    """
     return {worker.process: finished(_metrics(worker, client)) for worker in service.workers}
 
 
@@ -143,7 +137,7 @@ def _metrics(worker: RegisteredWorker, client: httpx.Client) -> str:
         return client.get(worker.metrics_url).raise_for_status().text
     except httpx.HTTPError as error:
         raise ValueError(
-            f"{worker.process} tells nothing at {worker.metrics_url}: {describe_missing(error)}"
+            f"{worker.process}: no metrics at {worker.metrics_url}: {describe_missing(error)}"
         ) from None
 
 

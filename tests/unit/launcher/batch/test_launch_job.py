@@ -8,6 +8,8 @@ import pytest
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.batch.jobs import describe_job
 from dsr1.launcher.batch.launch import launch_job, try_job
+from dsr1.launcher.cli.options import HostOptions
+from dsr1.launcher.cli.recipe_options import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.store import RunState, list_runs
@@ -31,7 +33,7 @@ def test_a_name_that_is_none(name: str, fake: FakeSlurm) -> None:
     with pytest.raises(InputError, match="--name"):
         try_job(RECIPE, name)
     with pytest.raises(InputError, match="--name"):
-        render("dsr1-dep", sbatch=True, name=name, nodes=1)
+        render(RecipeOptions(), HostOptions(), SlurmOptions(nodes=1), sbatch=True, name=name)
     assert fake.calls("sbatch") == []
 
 

@@ -37,7 +37,7 @@ def test_harvested_once_and_brought_where_it_lacks(
     tmp_path: Path, transport: LocalTransport
 ) -> None:
     store, one = PackStore(tmp_path / "store"), cache(tmp_path / "disk", "one")
-    assert "nothing kept" in copy_caches(transport, (one,), store)[0]
+    assert "none is kept" in copy_caches(transport, (one,), store)[0]
     kernel = tmp_path / "disk" / KEY / "deep_gemm" / "kernel.cubin"
     kernel.parent.mkdir()
     kernel.write_text("x" * 1000)
@@ -47,7 +47,7 @@ def test_harvested_once_and_brought_where_it_lacks(
     assert copy_caches(transport, (one,), store) == ()
     assert drop_held(transport, "one", str(tmp_path / "disk"), [KEY]) == [KEY]
     (words,) = copy_caches(transport, (one,), store)
-    assert "got" in words
+    assert "received" in words
     assert kernel.read_text() == "x" * 1000
     (held,) = list_held(transport, "one", str(tmp_path / "disk"))
     assert (held.key, held.files) == (KEY, 1)
@@ -89,7 +89,7 @@ def test_a_broken_pack_is_told_and_ends_nothing(tmp_path: Path, transport: Local
     drop_held(transport, "one", str(tmp_path / "disk"), [KEY])
     assert "sha256" in copy_caches(transport, (one,), store)[0]
     (pack,) = store.list()
-    with pytest.raises(HostError, match=r"^one: .* not brought: .*sha256"):
+    with pytest.raises(HostError, match=r"^one: .* was not sent: .*sha256"):
         push_pack(transport, "one", pack, store)
     store.drop(KEY)
     assert store.list() == []

@@ -8,7 +8,8 @@ import pytest
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.cli import cache, prewarm
+from dsr1.launcher.caches.selection import refuse_unknown
+from dsr1.launcher.cli import prewarm
 from dsr1.launcher.cli.main import debug_first, main
 from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
@@ -53,10 +54,10 @@ def test_debug_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch, words: st
         ("plan no-such-recipe", 2, "dsr1: no recipe"),
         ("--version", 0, "dsr1 "),
         ("--help", 0, "--debug"),
-        ("check --only gpu --skip gpu", 2, "nothing is left to judge"),
+        ("check --only gpu --skip gpu", 2, "leave no check to run"),
         ("ps", 0, "there are no runs\n"),
         ("ps --json", 0, "{}\n"),
-        ("cache ls", 0, "no cache is kept here\n"),
+        ("cache ls", 0, "no caches are kept here\n"),
         ("cache ls --json", 0, "[]\n"),
         ("cache prune typo", 2, "no cache typo is kept here"),
         ("cache prune --older -1", 2, "--older"),
@@ -76,8 +77,8 @@ def test_what_is_said(
 
 
 def test_a_key_that_no_host_holds_is_named() -> None:
-    with pytest.raises(InputError, match="no cache typo is held by a host"):
-        cache._refuse_unknown(["typo"], [], "is held by a host")
+    with pytest.raises(InputError, match="no cache typo is on any host"):
+        refuse_unknown(["typo"], [], "is on any host")
 
 
 def test_prewarming_hosts_that_did_not_tell_says_why() -> None:
@@ -89,6 +90,6 @@ def test_prewarming_hosts_that_did_not_tell_says_why() -> None:
         {name: HostError(f"{name}: no way") for name in "ab"},
     )
     with pytest.raises(HostError, match="a: no way\\nb: no way"):
-        prewarm._chosen(recipe, seen, [])
+        prewarm._choose_engines(recipe, seen, [])
     with pytest.raises(InputError, match="--engine typo"):
-        prewarm._chosen(recipe, seen, ["typo"])
+        prewarm._choose_engines(recipe, seen, ["typo"])

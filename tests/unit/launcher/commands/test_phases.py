@@ -69,7 +69,7 @@ def test_graphs_that_are_captured_twice_dont_hide_the_warm_up_between() -> None:
         "warming up",
         "registering",
     ]
-    assert (432, 432) in counters(steps, "warming up")
+    assert (266, 432) in counters(steps, "warming up")
 
 
 def test_the_second_capture_is_the_capture() -> None:

@@ -13,7 +13,7 @@ from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Fact
 from dsr1.hosts.protocol.facts_request import parse_facts_request, render_facts_request
 from dsr1.hosts.transport.results import FactsByHost
-from dsr1.launcher.cli.findings_view import mended_by_prep, page_of, print_findings
+from dsr1.launcher.cli.views.findings import mended_by_prep, page_of, print_findings
 from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.preflight import CHECKS, choose_checks, judge_facts, refuse_unfit
 from dsr1.launcher.preflight.requirements import make_facts_request, make_requirements
@@ -231,7 +231,7 @@ def test_without_a_terminal_a_thing_is_a_line(
     print_findings([two, *sick_everywhere(128)], every=False)
     shown = capsys.readouterr().out.splitlines()
     assert f"        node001: node001 is {'very ' * 20}late" in shown
-    assert "        and 56 more: --json" in shown
+    assert "        and 56 more: --json shows all" in shown
     assert [line for line in shown if "no" in line.split() or "backend" in line] == [
         "        ValueError: no",
         "        such backend",

@@ -26,6 +26,7 @@ from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobSt
 from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, prep_ports, probe_all, undo_on_all
 from dsr1.launcher.prep.render import (
     diff_of,
+    escape_text,
     fold_hosts,
     group_hosts,
     grouped,
@@ -33,7 +34,6 @@ from dsr1.launcher.prep.render import (
     render_host_group,
     render_journal,
     render_report,
-    show_steps,
 )
 from dsr1.launcher.recipe.load import load_recipe
 
@@ -51,7 +51,7 @@ def card_lines(made: dict[str, HostProbe]) -> list[str]:
 def test_equal_hosts_are_one() -> None:
     lines = card_lines({"node1": NEEDY, "node2": NEEDY, "node3": FIT})
     assert [line for line in lines if "Ubuntu" in line] == ["node[1-2]  Ubuntu", "node3  Ubuntu"]
-    assert f"  right already: {', '.join(IDS)}" in lines
+    assert f"  already right: {', '.join(IDS)}" in lines
     assert "      +* - memlock unlimited" in lines
 
 
@@ -84,7 +84,7 @@ def test_a_diff_shows_what_changes_and_little_else() -> None:
     ],
 )
 def test_a_files_text_moves_no_cursor(text: str, told: str) -> None:
-    assert show_steps(text) == told
+    assert escape_text(text) == told
     lines = render_report("h", PrepReport((StepOutcome(text, "failed", text),)), "done")
     assert f"{told}: {told}" in [line.plain for line in lines][1]
 
@@ -111,10 +111,10 @@ def test_the_end_says_what_is_next() -> None:
         return [line.plain for line in render_end({"n1": decide("n1", seen, PORTS)}, applied)]
 
     assert end(FIT) == ["Nothing to change."]
-    assert end(NEEDY) == ["n1: --apply does this, --undo takes it back."]
+    assert end(NEEDY) == ["n1: --apply does this, --undo undoes it."]
     assert end(NEEDY, applied=True) == []
     loaded = replace(FIT.driver, params=(("EnableStreamMemOPs", "0"),))
-    assert end(replace(FIT, driver=loaded))[1] == "n1: reboot needed; dsr1 never does that."
+    assert end(replace(FIT, driver=loaded))[1] == "n1: reboot needed; dsr1 never reboots a host."
 
 
 def test_what_would_be_taken_back() -> None:
@@ -133,7 +133,7 @@ def test_what_would_be_taken_back() -> None:
         "  restore /etc/b",
         "  remove /etc/a",
         "  then systemctl daemon-reload",
-        "  set k: 1 -> empty, unless set since",
+        "  set k: 1 -> empty, unless it was changed since",
         "  run umount 'a b'",
     ]
 
@@ -176,7 +176,7 @@ def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
     )
     assert isinstance(told["a"], HostError)
     assert str(told["a"]).startswith(
-        "a: what dsr1 did to it can't be told: /j is not a journal of dsr1's: x. Nothing is"
+        "a: what dsr1 changed there is unknown: /j is not a journal of dsr1's: x. Nothing will"
     )
 
 
@@ -195,9 +195,9 @@ def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) ->
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (b"sudo: a password is required\n", "nothing was changed, since this takes root"),
-        (b"sh: 1: exec: sudo: not found\n", "nothing was changed, since this takes root"),
-        (b"Segmentation fault\n", "its agent can't prepare it: Segmentation fault"),
+        (b"sudo: a password is required\n", "nothing was changed, since this needs root"),
+        (b"sh: 1: exec: sudo: not found\n", "nothing was changed, since this needs root"),
+        (b"Segmentation fault\n", "its agent could not prepare it: Segmentation fault"),
     ],
 )
 def test_how_sudo_fails(words: bytes, told: str) -> None:
@@ -231,5 +231,5 @@ def test_parts_are_chosen_like_checks() -> None:
         "sys.shm",
     )
     assert choose_parts(["gpu."]) == ("gpu.persistence",)
-    with pytest.raises(InputError, match="nothing that prep mends"):
+    with pytest.raises(InputError, match="prep mends no such check"):
         choose_parts(["gpu.count"])

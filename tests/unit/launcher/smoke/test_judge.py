@@ -46,7 +46,7 @@ def test_an_error_and_an_empty_answer() -> None:
             Answers(SmokeTarget("rank 1"), (reply(FIXED[0]),)),
         ]
     )
-    assert told == ["rank 0: HTTP 503: x", f"rank 1: answered {FIXED[0]!r} without a word"]
+    assert told == ["rank 0: HTTP 503: x", f"rank 1: gave an empty answer to {FIXED[0]!r}"]
 
 
 def test_tokens_without_a_text_in_one_answer_of_several() -> None:
@@ -54,7 +54,7 @@ def test_tokens_without_a_text_in_one_answer_of_several() -> None:
     mute = replace(reply(FIXED[0], "a"), pieces=())
     assert problems([Answers(SmokeTarget("rank 0"), (mute, reply(FIXED[1], "b")))]) == []
     assert problems([Answers(SmokeTarget("rank 0"), (mute,))]) == [
-        f"rank 0: answered {FIXED[0]!r} without a word"
+        f"rank 0: gave an empty answer to {FIXED[0]!r}"
     ]
 
 
@@ -85,8 +85,8 @@ def test_reasoning_that_the_server_keeps_apart_counts_as_said() -> None:
 
 
 def test_simulated_words_need_not_mean_anything() -> None:
-    assert problems([rank(0, "a"), rank(1, "b")], meant=False) == []
-    assert problems([Answers(SmokeTarget("rank 0"), error="x")], meant=False) == ["rank 0: x"]
+    assert problems([rank(0, "a"), rank(1, "b")], meaningful=False) == []
+    assert problems([Answers(SmokeTarget("rank 0"), error="x")], meaningful=False) == ["rank 0: x"]
 
 
 @pytest.mark.parametrize(

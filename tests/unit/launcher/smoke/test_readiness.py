@@ -79,8 +79,8 @@ def test_what_stands_between_is_told_once(service: ServiceTarget) -> None:
     assert told == [
         "0 of 1 workers registered",
         "m is not listed",
-        'a chat isn\'t answered: HTTP 500: "no endpoints"',
-        "a chat isn't answered: KeyError: 'choices'",
+        'a chat request failed: HTTP 500: "no endpoints"',
+        "a chat request failed: KeyError: 'choices'",
     ]
 
 

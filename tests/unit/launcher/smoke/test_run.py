@@ -83,7 +83,7 @@ def test_a_stream_that_is_none(answer: str) -> None:
 def test_another_worker_in_place_of_the_one_asked() -> None:
     other = {**said("a"), "nvext": {"worker_id": {"decode_worker_id": 8}}}
     error = asked_of(stream(other), SmokeTarget("x", 7, 0))
-    assert "decode_worker_id 8 answered in place of 7" in str(error)
+    assert "decode_worker_id 8 answered instead of 7" in str(error)
 
 
 def test_apart_both_are_chosen_by_their_own_names() -> None:
@@ -149,12 +149,12 @@ def test_silence_is_told_with_its_length_and_a_mute_worker_by_name() -> None:
 
     with httpx.Client(transport=httpx.MockTransport(hang), timeout=7) as client:
         one, *_ = smoke_all(SERVICE, client, known=False)
-    assert one.error == "nothing came for 7 s (timeouts.chat)"
+    assert one.error == "no response for 7 s (timeouts.chat)"
     with (
         httpx.Client(
             transport=httpx.MockTransport(lambda _: httpx.Response(503, text="no"))
         ) as client,
-        pytest.raises(ValueError, match="main-0 tells nothing at http://h:1/metrics: HTTP 503: no"),
+        pytest.raises(ValueError, match="main-0: no metrics at http://h:1/metrics: HTTP 503: no"),
     ):
         smoke_all(SERVICE, client, known=False)
 

@@ -36,26 +36,29 @@ def make_transfer_view() -> Iterator[OnJobProgress]:
 
 
 def _bars(bars: Progress, known: dict[str, TaskID]) -> OnJobProgress:
-    def show(host: str, seen: job.JobProgress) -> None:
-        if seen.total:
+    def show(host: str, progress: job.JobProgress) -> None:
+        if progress.total:
             task = known[host] if host in known else known.setdefault(host, bars.add_task(host))
             bars.update(
-                task, description=f"{host} {seen.doing}", completed=seen.done, total=seen.total
+                task,
+                description=f"{host} {progress.doing}",
+                completed=progress.done,
+                total=progress.total,
             )
 
     return show
 
 
-def _lines(told: dict[str, float]) -> OnJobProgress:
-    def show(host: str, seen: job.JobProgress) -> None:
+def _lines(printed: dict[str, float]) -> OnJobProgress:
+    def show(host: str, progress: job.JobProgress) -> None:
         now = time.monotonic()
-        if seen.total and now - told.get(host, now - EVERY_S) >= EVERY_S:
-            told[host] = now
-            print(render_line(host, seen), file=sys.stderr, flush=True)
+        if progress.total and now - printed.get(host, now - EVERY_S) >= EVERY_S:
+            printed[host] = now
+            print(render_line(host, progress), file=sys.stderr, flush=True)
 
     return show
 
 
-def render_line(host: str, seen: job.JobProgress) -> str:
-    done, total = job.render_size(seen.done), job.render_size(seen.total)
-    return f"{host}: {seen.doing}, {done} of {total} ({seen.done / seen.total:.0%})"
+def render_line(host: str, progress: job.JobProgress) -> str:
+    done, total = job.render_size(progress.done), job.render_size(progress.total)
+    return f"{host}: {progress.doing}, {done} of {total} ({progress.done / progress.total:.0%})"

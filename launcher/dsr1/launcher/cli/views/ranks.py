@@ -30,17 +30,21 @@ def make_view() -> Iterator[OnState]:
         yield _plain_lines({})
 
 
-def _plain_lines(said: dict[tuple[str, int], str]) -> OnState:
+def _plain_lines(printed: dict[tuple[str, int], str]) -> OnState:
     def show(state: RunState) -> None:
-        if not (state.ranks or state.ended) and said.get(BEFORE, "") != state.reason:
-            said[BEFORE] = state.reason
+        if not (state.ranks or state.ended) and printed.get(BEFORE, "") != state.reason:
+            printed[BEFORE] = state.reason
             print(state.reason, flush=True)
         for row in state.ranks:
-            if said.get((row.engine, row.rank)) != row.said:
-                said[row.engine, row.rank] = row.said
+            if printed.get((row.engine, row.rank)) != row.said:
+                printed[row.engine, row.rank] = row.said
                 print(f"{row.engine} rank {row.rank} on {row.host}: {row.said}", flush=True)
 
     return show
+
+
+def print_ranks(ranks: RankTable, phase: str) -> None:
+    Console(highlight=False).print(rank_table(ranks, phase))
 
 
 def rank_table(ranks: RankTable, phase: str = "phase") -> RichTable:

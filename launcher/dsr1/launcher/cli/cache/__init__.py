@@ -1,0 +1,1 @@
+"""`dsr1 cache`: JIT caches, those that this machine keeps and those on hosts."""

@@ -1,0 +1,1 @@
+"""`dsr1 model`: the model's files on hosts."""

@@ -1,0 +1,91 @@
+"""Options of the verbs that take a recipe."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.recipe.models import Recipe
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a recipe file.")
+]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="A profile of the recipe, or a YAML file of changes; may be repeated.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a key of the recipe: engines.main.max_num_seqs=64; may be repeated.",
+    ),
+]
+ModelPath = Annotated[
+    str,
+    typer.Option("--model", metavar="PATH", help="The model's folder, or its hub id (model.path)."),
+]
+Venv = Annotated[
+    str,
+    typer.Option("--venv", metavar="FOLDER", help="The environment with vLLM (runtime.venv)."),
+]
+Rehearse = Annotated[
+    bool,
+    typer.Option(
+        "--rehearse",
+        help="Run Dynamo's engine simulator instead of vLLM: needs no GPU and no weights.",
+    ),
+]
+Partition = Annotated[
+    str, typer.Option("--partition", metavar="NAME", help="The Slurm partition (slurm.partition).")
+]
+Account = Annotated[
+    str, typer.Option("--account", metavar="NAME", help="The Slurm account (slurm.account).")
+]
+TimeLimit = Annotated[
+    str, typer.Option("--time", metavar="TIME", help="The job's time limit: 4:00:00 (slurm.time).")
+]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        "--nodes",
+        metavar="NUMBER",
+        help="The job's nodes, where the recipe's engines take them all (slurm.nodes).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeOptions:
+    recipe: RecipeName = "dsr1-dep"
+    profiles: Profiles = None
+    changes: Changes = None
+    model: ModelPath = ""
+    venv: Venv = ""
+
+    def load(self, more: Sequence[str] = ()) -> Recipe:
+        """The recipe with these changes and `more`, which are written as for --set."""
+        changes = [*(self.changes or ()), *more]
+        return load_recipe(self.recipe, changes, self.profiles or (), self.model, self.venv)
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmOptions:
+    partition: Partition = ""
+    account: Account = ""
+    time: TimeLimit = ""
+    nodes: Nodes = None
+
+    def changes(self) -> list[str]:
+        """As for --set; quoted, since YAML reads a bare 4:00:00 as a number."""
+        texts = {"partition": self.partition, "account": self.account, "time": self.time}
+        changes = [f"slurm.{key}={json.dumps(text)}" for key, text in texts.items() if text]
+        return changes if self.nodes is None else [*changes, f"slurm.nodes={self.nodes}"]

@@ -1,0 +1,122 @@
+"""`dsr1 status`: the state of a run, from what really runs."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport.results import Listener
+from dsr1.launcher.cli.options import AsJson, RunName
+from dsr1.launcher.operate.status import (
+from dsr1.launcher.run.backend import RunStatus
+    RunStatus,
+    find_any,
+    refuse_unplanned,
+    run_listeners,
+    run_status,
+)
+from dsr1.launcher.run.store import Run, RunState
+
+
+def status(
+    run: RunName = None,
+    as_json: AsJson = False,
+    ports: Annotated[
+        bool, typer.Option("--ports", help="Show what listens where, as the hosts report it.")
+    ] = False,
+) -> None:
+    """Show the state of a run and what is alive of it.
+
+    Asked of the hosts or of Slurm, not read from what the run wrote last.
+    """
+    found = find_any(run)
+    if ports:
+        refuse_unplanned(found)
+        _print_listeners(found, as_json)
+    else:
+        _print_status(found, as_json)
+
+
+def _print_listeners(run: Run, as_json: bool) -> None:
+    by_host = run_listeners(run)
+    if as_json:
+        print(json.dumps({host: _json_listeners(one) for host, one in by_host.items()}, indent=2))
+        return
+    for host, listeners in by_host.items():
+        for line in _listener_lines(listeners):
+            print(f"{host:<16} {line}")
+
+
+def _json_listeners(listeners: tuple[Listener, ...] | HostError) -> object:
+    if isinstance(listeners, HostError):
+        return str(listeners)
+    return [{**asdict(one), "everywhere": one.everywhere} for one in listeners]
+
+
+def _listener_lines(listeners: tuple[Listener, ...] | HostError) -> list[str]:
+    if isinstance(listeners, HostError):
+        return [str(listeners)]
+    return [_listener_line(one) for one in listeners] or ["nothing listens"]
+
+
+def _listener_line(one: Listener) -> str:
+    everywhere = "  on every address" if one.everywhere else ""
+    return f"{one.process:<16} {one.address}:{one.port}{everywhere}"
+
+
+def _print_status(run: Run, as_json: bool) -> None:
+    current = run_status(run)
+    lacks = _ask_frontend(run) if current.state.phase == "ready" else ""
+    if as_json:
+        print(json.dumps(_json_status(run, current, lacks), indent=2))
+        return
+    for line in _head_lines(run, current, lacks):
+        print(line)
+    state = current.state
+    if state.ranks:
+        _print_ranks(state)
+    for line in (*state.notes, state.reason):
+        if line:
+            print(line)
+    if state.left:
+        print(f"MAY STILL RUN: {'; '.join(state.left)}")
+
+
+# httpx and rich take longer to import than the rest of this verb: only where they are needed.
+def _ask_frontend(run: Run) -> str:
+    from dsr1.launcher.smoke.readiness import frontend_state
+
+    return frontend_state(run.plan().service)
+
+
+def _print_ranks(state: RunState) -> None:
+    from dsr1.launcher.cli.views.ranks import print_ranks
+
+    print_ranks(state.ranks, "last phase" if state.ended else "phase")
+
+
+def _json_status(run: Run, current: RunStatus, lacks: str) -> dict[str, object]:
+    job = run.job()
+    return {
+        "run": run.name,
+        **asdict(current.state),
+        "supervised": current.supervised,
+        "alive": list(current.alive),
+        "lacks": lacks,
+        **({"job": str(job), "note": current.note} if job else {}),
+    }
+
+
+def _head_lines(run: Run, current: RunStatus, lacks: str) -> Iterator[str]:
+    state, job = current.state, run.job()
+    supervised = current.supervised or state.ended or state.phase in ("queued", "abandoned")
+    lost = "" if supervised else ", its supervisor is gone"
+    yield f"{run.name}: {state.phase}{lost}{f', {job}' if job else ''}"
+    yield f"alive: {', '.join(current.alive) or 'nothing'}"
+    if lacks:
+        yield f"seen from this machine: {lacks}"
+    if current.note:
+        yield current.note

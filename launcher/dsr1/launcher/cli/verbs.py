@@ -1,0 +1,74 @@
+"""The table of verbs: `dsr1 --help` is printed from it alone, and no verb's module is imported
+before the verb is called or asked for its own help."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ABOUT = "DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop."
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`help` is the first sentence of the function `target`, MODULE:FUNCTION in this package. A
+    verb with `verbs` of its own has none."""
+
+    name: str
+    help: str
+    target: str = ""
+    verbs: "tuple[Verb, ...]" = ()
+
+
+CACHE = (
+    Verb("ls", "List the JIT caches kept here, or with --hosts those on the hosts.", "cache.ls:ls"),
+    Verb("push", "Copy JIT caches kept here to hosts that lack them.", "cache.push:push_caches"),
+    Verb("prune", "Remove JIT caches here, or with --hosts on the hosts.", "cache.prune:prune"),
+)
+MODEL = (
+    Verb("verify", "Verify that a model is complete on every host.", "model.verify:verify"),
+    Verb("fetch", "Download a model from a hub.", "model.fetch:fetch"),
+    Verb("push", "Copy a model from one host to a disk of each.", "model.push:push"),
+)
+VERBS = (
+    Verb("recipes", "List the built-in recipes, or show one in full.", "recipes:recipes"),
+    Verb("plan", "Show exactly what would run on every host.", "plan:plan"),
+    Verb("check", "Check whether every host is fit.", "check:check"),
+    Verb("prep", "Show what would make every host fit, and do it.", "prep:prep"),
+    Verb("prewarm", "Compile JIT kernels on one host before the first start.", "prewarm:prewarm"),
+    Verb("render", "Print a script for sbatch or bash.", "render:render"),
+    Verb("launch", "Start a deployment: here, over SSH, or in a Slurm job.", "launch:launch"),
+    Verb("ps", "List the runs, newest last.", "ps:ps"),
+    Verb("status", "Show the state of a run and what is alive of it.", "status:status"),
+    Verb("logs", "Print the logs of every process of a run.", "logs:logs"),
+    Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
+    Verb("stop", "Stop a run and prove that nothing of it is left.", "stop:stop"),
+    Verb("supervise", "Take over a run whose supervisor is gone.", "supervise:supervise"),
+    Verb(
+        "why",
+        "Show why a run failed, and what to do about it.",
+        "why:why",
+    ),
+    Verb("exec", "Run a command on every host.", "exec:exec_"),
+    Verb("import", "Turn a Kubernetes manifest of Dynamo's into a recipe.", "import_:import_"),
+    Verb("cache", "Manage the JIT caches that earlier starts compiled.", verbs=CACHE),
+    Verb("model", "Fetch, copy and verify the model's files.", verbs=MODEL),
+)
+
+OPTIONS = (
+    ("--debug", "Show the traceback of an error."),
+    ("--version", "Show dsr1's version."),
+    ("--install-completion", "Install completion for the current shell."),
+    ("--show-completion", "Show completion for the current shell."),
+    ("--help", "Show this message and exit."),
+)
+
+
+def render_help() -> str:
+    """What `dsr1 --help` prints."""
+    usage = f"Usage: dsr1 [OPTIONS] COMMAND [ARGS]...\n\n  {ABOUT}"
+    commands = [(verb.name, verb.help) for verb in VERBS]
+    return f"{usage}\n\nOptions:\n{_rows(OPTIONS)}\n\nCommands:\n{_rows(commands)}\n"
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> str:
+    wide = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{wide}}  {text}" for name, text in rows)
