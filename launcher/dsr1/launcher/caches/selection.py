@@ -9,7 +9,7 @@ from dsr1.launcher.caches.store import Pack
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class CacheSelection:
     """Caches by key, and all that were changed before a time, in seconds since the epoch."""
 
     keys: tuple[str, ...]

@@ -11,13 +11,12 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.cli.options import AsJson, RunName
 from dsr1.launcher.operate.status import (
-from dsr1.launcher.run.backend import RunStatus
-    RunStatus,
     find_any,
     refuse_unplanned,
     run_listeners,
     run_status,
 )
+from dsr1.launcher.run.backend import RunStatus
 from dsr1.launcher.run.store import Run, RunState
 
 

@@ -12,11 +12,11 @@ from dsr1.launcher.run.spawn import start_supervisor
 from dsr1.launcher.run.stop import POLL_S, stop_run
 from dsr1.launcher.run.store import OnState, Run, RunState, new_run
 
-Prepare = Callable[[Run], None]
+PrepareRun = Callable[[Run], None]
 """Surveys and judges the hosts, and writes the plan down."""
 
 
-def prepare_run(run: Run, recipe: Recipe, prepare: Prepare) -> None:
+def prepare_run(run: Run, recipe: Recipe, prepare: PrepareRun) -> None:
     """Take the name, and prepare the run. What fails or is interrupted here leaves no run.
 
     Until there is a supervisor this process is recorded in its place: `stop` ends a launch that
@@ -31,7 +31,7 @@ def prepare_run(run: Run, recipe: Recipe, prepare: Prepare) -> None:
         undo.pop_all()
 
 
-def launch_run(recipe: Recipe, name: str, prepare: Prepare, show: OnState) -> Run:
+def launch_run(recipe: Recipe, name: str, prepare: PrepareRun, show: OnState) -> Run:
     """Start a run and show every state until it serves. Ctrl-C or failure leaves nothing running,
     and touches no other run.
 

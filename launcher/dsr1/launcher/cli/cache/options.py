@@ -16,7 +16,7 @@ Python = Annotated[
     str,
     typer.Option("--python", metavar="PYTHON", help="The Python that runs the agent on the hosts."),
 ]
-Keys = Annotated[
+CacheKeys = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="Keys of caches, as `dsr1 cache ls` lists them."),
 ]

@@ -10,16 +10,16 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
-from dsr1.launcher.caches.selection import Selection, refuse_unknown
+from dsr1.launcher.caches.selection import CacheSelection, refuse_unknown
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import drop_held, held_packs, list_all
-from dsr1.launcher.cli.cache.options import Keys, Python, Root
+from dsr1.launcher.cli.cache.options import CacheKeys, Python, Root
 from dsr1.launcher.cli.options import HostOptions
 
 
 def prune(
     hosts: HostOptions,
-    keys: Keys = None,
+    keys: CacheKeys = None,
     older: Annotated[
         float | None,
         typer.Option(
@@ -36,14 +36,14 @@ def prune(
     if not keys and older is None:
         raise InputError("cache prune: give KEYs or --older DAYS; `dsr1 cache ls` lists the keys")
     before = 0.0 if older is None else time.time() - older * 86400
-    selection = Selection(tuple(keys or ()), before)
+    selection = CacheSelection(tuple(keys or ()), before)
     if hosts.hosts is None:
         _prune_here(selection)
     else:
         _prune_hosts(selection, hosts, root, python)
 
 
-def _prune_here(selection: Selection) -> None:
+def _prune_here(selection: CacheSelection) -> None:
     store = jit_store()
     packs = store.list()
     refuse_unknown(selection.keys, packs, "is kept here")
@@ -52,7 +52,7 @@ def _prune_here(selection: Selection) -> None:
         print(f"removed {key}")
 
 
-def _prune_hosts(selection: Selection, hosts: HostOptions, root: str, python: str) -> None:
+def _prune_hosts(selection: CacheSelection, hosts: HostOptions, root: str, python: str) -> None:
     with connect_hosts(hosts.accesses(), python) as (transport, names):
         results = list_all(transport, names, root)
         due = _due_by_host(selection, held_packs(results))
@@ -64,7 +64,7 @@ def _prune_hosts(selection: Selection, hosts: HostOptions, root: str, python: st
 
 
 def _due_by_host(
-    selection: Selection, by_host: Mapping[str, Sequence[HostPack]]
+    selection: CacheSelection, by_host: Mapping[str, Sequence[HostPack]]
 ) -> dict[str, list[str]]:
     """Only hosts on which something is to be removed."""
     if by_host:

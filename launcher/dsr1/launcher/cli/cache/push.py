@@ -5,11 +5,13 @@ from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.launcher.caches.selection import choose_packs
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import push_pack
-from dsr1.launcher.cli.cache.options import Keys, Python
+from dsr1.launcher.cli.cache.options import CacheKeys, Python
 from dsr1.launcher.cli.options import RequiredHostOptions
 
 
-def push_caches(hosts: RequiredHostOptions, keys: Keys = None, python: Python = "python3") -> None:
+def push_caches(
+    hosts: RequiredHostOptions, keys: CacheKeys = None, python: Python = "python3"
+) -> None:
     """Copy JIT caches kept here to hosts that lack them.
 
     Without KEYs all of them. `launch` does this by itself for the caches of its plan.
