@@ -3,6 +3,7 @@ model's place."""
 
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError
@@ -18,12 +19,18 @@ STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 
 def upload_assets(recipe: Recipe, seen: Survey, transport: ShellTransport) -> None:
+    upload_to(recipe, seen.hosts, seen.spares, transport)
+
+
+def upload_to(
+    recipe: Recipe, hosts: Sequence[Host], spares: Sequence[Host], transport: ShellTransport
+) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
-    if needs_etcd_binary(recipe, seen.hosts):
-        for host in (seen.hosts[0], *seen.spares):
+    if needs_etcd_binary(recipe, hosts):
+        for host in (hosts[0], *spares):
             _bring_etcd(transport, host)
     if needs_stand_in(recipe):
-        for host in (*seen.hosts, *seen.spares):
+        for host in (*hosts, *spares):
             for file in STAND_IN_FILES.iterdir():
                 transport.upload(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 

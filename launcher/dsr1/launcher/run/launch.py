@@ -184,6 +184,11 @@ def make_settings(recipe: Recipe, site: Survey, checks: Sequence[str]) -> RunSet
         machines=site.hosts,
         spares=site.spares,
         checks=tuple(checks),
+        within_s=recipe.restart.within,
+        orphans=recipe.orphans,
+        orphaned_s=limits.orphaned,
+        log_most_bytes=recipe.logs.max,
+        log_keep=recipe.logs.keep,
     )
 
 

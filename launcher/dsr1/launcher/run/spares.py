@@ -2,17 +2,19 @@
 at the launch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.retry import replace_hosts
 from dsr1.launcher.preflight.preflight import judge_facts
 from dsr1.launcher.preflight.requirements import make_facts_request
 from dsr1.launcher.preflight.survey import gather_all
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.store import RunSettings
+from dsr1.launcher.run.store import Run, RunSettings
 
 
 def take_spares(
@@ -31,6 +33,22 @@ def take_spares(
         if not found:
             return hosts
         unfit |= found
+
+
+def replan(
+    run: Run, settings: RunSettings, transport: Transport, gone: tuple[str, ...]
+) -> tuple[Plan, RunSettings]:
+    """Of the next attempt, with spares in the places of what is gone."""
+    hosts = take_spares(run.recipe(), settings, transport, gone)
+    settings = replace(
+        settings,
+        machines=hosts,
+        spares=tuple(spare for spare in settings.spares if spare not in hosts),
+        replaced=tuple(dict.fromkeys((*settings.replaced, *gone))),
+    )
+    folder = str(run.folder)
+    plan = make_plan(run.recipe(), hosts, run.name, folder, run.facts(), run.run_id())
+    return plan, settings
 
 
 def find_unfit(
