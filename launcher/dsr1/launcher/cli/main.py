@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.launcher.cli.adopt import adopt
 from dsr1.launcher.cli.cache import app as cache
 from dsr1.launcher.cli.check import check
 from dsr1.launcher.cli.exec import exec_
@@ -52,6 +53,7 @@ for verb in (
     smoke,
     stop,
     supervise,
+    adopt,
     why,
 ):
     app.command()(verb)

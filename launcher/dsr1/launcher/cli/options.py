@@ -52,6 +52,12 @@ HostsOption = Annotated[
         "--hosts", metavar="HOSTS", help="a,b or node[01-16] or @file; default: this machine."
     ),
 ]
+FoundHosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts", metavar="HOSTS", help="Ask these hosts, not the runs' folders on this machine."
+    ),
+]
 NoFacts = Annotated[bool, typer.Option("--no-facts", help="Ask the hosts nothing: a preview.")]
 AcceptNewKeys = Annotated[
     bool, typer.Option("--accept-new-keys", help="Trust host keys never seen.")

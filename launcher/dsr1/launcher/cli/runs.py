@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AsJson, RunName
+from dsr1.launcher.cli.options import (
+    AcceptNewKeys,
+    AsJson,
+    FoundHosts,
+    RunName,
+    Venv,
+    chosen_hosts,
+)
 
 if TYPE_CHECKING:
     from dsr1.hosts.errors import HostError
@@ -14,8 +21,21 @@ if TYPE_CHECKING:
     from dsr1.launcher.run.store import Run
 
 
-def ps(as_json: AsJson = False) -> None:
-    """List the runs, the newest last."""
+def ps(
+    hosts: FoundHosts = None,
+    venv: Venv = "",
+    accept_new_keys: AcceptNewKeys = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs, the newest last.
+
+    With --hosts: what lives on these hosts, whether this machine knows of it or not.
+    """
+    if hosts is not None:
+        from dsr1.launcher.cli.found_runs import host_python, print_found
+
+        print_found(chosen_hosts(hosts, accept_new_keys), host_python(venv), as_json)
+        return
     from dsr1.launcher.operate.status import phases
     from dsr1.launcher.run.store import list_runs
 
@@ -141,8 +161,21 @@ def logs(
     print_logs(found, follow)
 
 
-def stop(run: RunName = None) -> None:
-    """End a run and prove that nothing of it is left."""
+def stop(
+    run: RunName = None,
+    hosts: FoundHosts = None,
+    venv: Venv = "",
+    accept_new_keys: AcceptNewKeys = False,
+) -> None:
+    """End a run and prove that nothing of it is left.
+
+    With --hosts: a run whose folder is lost, by what lives on these hosts.
+    """
+    if hosts is not None:
+        from dsr1.launcher.cli.found_runs import host_python, stop_by_hosts
+
+        stop_by_hosts(run, chosen_hosts(hosts, accept_new_keys), host_python(venv))
+        return
     from dsr1.hosts.errors import LaunchFailed
     from dsr1.launcher.operate.status import find_any, stop_any
 
