@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu bench clean
+.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu drill bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,11 @@ test: lint model docs ## Everything, from an empty .cache too
 
 test-gpu: venv ## On Hopper GPUs, one or all of a host: DSR1_GPU_PYTHON has vLLM, DSR1_GPU_MODEL has R1's config.json and a tokenizer
 	$(BIN)/pytest tests/gpu -q -s
+
+ROUNDS ?= 20
+SEED ?= 1
+drill: venv model ## Random faults against deployments on eight hosts of this machine, as root: ROUNDS=20 SEED=1
+	$(BIN)/python -m tests.drill.drill --rounds $(ROUNDS) --seed $(SEED)
 
 bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py

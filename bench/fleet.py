@@ -5,6 +5,7 @@ table: the mocker launched on all of them, the supervisor while nothing happens,
 from all at once.
 """
 
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -103,11 +104,11 @@ def followed(hosts: Sequence[str], lines: int = 80_000) -> Iterator[tuple[str, s
     from dsr1.hosts.transport.ssh import SshTransport
 
     python = str(RUNTIME / "bin" / "python")
-    transport = SshTransport(parse_hosts(",".join(hosts)), "logs", python)
+    run_id = secrets.token_hex(16)
+    transport = SshTransport(parse_hosts(",".join(hosts)), "logs", python, run_id)
+    argv = (python, "-c", WRITE, str(lines))
     plans = {
-        host: HostPlan(
-            "logs", host, "", (Process(f"w-{host}", "g", host, (python, "-c", WRITE, str(lines))),)
-        )
+        host: HostPlan("logs", host, "", (Process(f"w-{host}", "g", host, argv),), run_id=run_id)
         for host in hosts
     }
     run_parallel(transport.start, plans)

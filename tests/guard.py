@@ -3,10 +3,11 @@ CI stopped.
 
 `python -m tests.guard KIND FOLDER` waits for the end of its stdin, which a test process holds open;
 however that process ends, the kernel closes it. Then everything is ended that the folder has on
-record, by pid and start time.
+record, by its run's identity.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -43,9 +44,9 @@ def end_runs() -> None:
 def end_agents(folder: Path) -> None:
     from dsr1.hosts.transport.local import LocalTransport
 
-    transport = LocalTransport(folder, (sys.executable,))
-    for host in sorted(path.parent.name for path in folder.glob("*/agent.json")):
-        transport.stop(host)
+    for plan in sorted(folder.glob("*/plan.json")):
+        run_id = str(json.loads(plan.read_text())["run_id"])
+        LocalTransport(folder, (sys.executable,), run_id).stop(plan.parent.name)
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """Real agents with small children, each in a folder of its own, and all ended afterwards."""
 
 import queue
+import secrets
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from tests.guard import guarded
@@ -70,13 +72,17 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.transport = LocalTransport(folder, (sys.executable,))
+        self.run_id = secrets.token_hex(16)
+        self.transport = LocalTransport(folder, (sys.executable,), self.run_id)
         self._hosts: list[str] = []
         self._talks: list[Talk] = []
 
-    def start(self, *processes: Process, run: str = "test-run", host: str = "h") -> Talk:
+    def start(
+        self, *processes: Process, run: str = "test-run", host: str = "h", **changes: Any
+    ) -> Talk:
         self._hosts.append(host)
-        self.transport.start(HostPlan(run, host, "127.0.0.1", processes))
+        plan = HostPlan(run, host, "127.0.0.1", processes, run_id=self.run_id)
+        self.transport.start(replace(plan, **changes))
         return self.attach(0, host)
 
     def attach(self, since: int, host: str = "h") -> Talk:

@@ -136,6 +136,7 @@ def test_quit_lets_the_agent_go_once_everything_is_gone(lab: "Lab", sh: Make, li
     assert [type(event).__name__ for event in talk.to_end()] == [
         "AgentUp",
         "Spawned",
+        "Ending",
         "Exited",
         "Exited",
         "Gone",

@@ -11,6 +11,7 @@ import pytest
 from tests.guard import PATHS, ROOT
 
 TEST_PROCESS = """
+import secrets
 import sys
 from pathlib import Path
 from tests.guard import guarded
@@ -20,9 +21,10 @@ from dsr1.hosts.transport.local import LocalTransport
 
 folder = Path(sys.argv[1])
 with guarded("agents", folder):
-    transport = LocalTransport(folder, (sys.executable,))
+    run_id = secrets.token_hex(16)
+    transport = LocalTransport(folder, (sys.executable,), run_id)
     sleep = Process("a", "g", "h", ("sleep", "600"), grace_s=0.5)
-    transport.start(HostPlan("r", "h", "127.0.0.1", (sleep,)))
+    transport.start(HostPlan("r", "h", "127.0.0.1", (sleep,), run_id=run_id))
     transport.attach("h", 0).send(Spawn(("a",)))
     sys.stdin.read()
 """

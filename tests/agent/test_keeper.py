@@ -2,6 +2,7 @@
 stream is lost."""
 
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from dsr1.hosts.agent.process.records import agent_path, read_record
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.codec import render_start
+from dsr1.hosts.protocol.codec import StartOrder, render_start
 from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.slurm.allocation import AllocatedHost
@@ -72,11 +73,14 @@ def begin(keeper: StepProgram, folder: Path) -> "subprocess.Popen[bytes]":
     child = subprocess.Popen(
         keeper.argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0
     )
-    given = render_start(HostPlan("r", "h", "127.0.0.1", (SLEEP,)), {}).decode()
+    run_id = secrets.token_hex(16)
+    given = render_start(
+        StartOrder(HostPlan("r", "h", "127.0.0.1", (SLEEP,), run_id=run_id))
+    ).decode()
     assert child.stdin is not None
     assert child.stdout is not None
     for asked in (
-        {"call": 1, "argv": [*keeper.argv[:2], "start", str(folder)]},
+        {"call": 1, "argv": [*keeper.argv[:2], "start", str(folder), run_id, "h"]},
         {"call": 1, "in": given},
         {"call": 1, "end": True},
     ):
@@ -90,12 +94,12 @@ def begin(keeper: StepProgram, folder: Path) -> "subprocess.Popen[bytes]":
 def test_a_lost_stream_ends_the_agent_and_all_it_has(
     how: str, keeper: StepProgram, tmp_path: Path, lives: Callable[[int], bool]
 ) -> None:
+    began = time.monotonic()
     with begin(keeper, tmp_path / "h") as child:
         agent = read_record(agent_path(tmp_path / "h"))
         assert agent is not None
         assert agent.pid is not None
         assert lives(agent.pid)
-        began = time.monotonic()
         if how == "end of the stream":
             assert child.stdin is not None
             child.stdin.close()

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import secrets
 import shlex
 import socket
 import stat
@@ -20,6 +21,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.commands import Prepare, Quiet, Quit, Spawn, Stop
 from dsr1.hosts.protocol.events import AgentUp, Exited, Gone, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.protocol.process import HostPlan, PhaseRule, Process, Variable
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.local import LocalTransport
@@ -194,17 +196,21 @@ def test_losing_every_reader_changes_nothing(
 def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(
     tmp_path: Path, eventually: Await
 ) -> None:
+    run_id = secrets.token_hex(16)
     code = (
         "import sys; from pathlib import Path; from dsr1.hosts.protocol import control; from"
         " dsr1.hosts.agent.server import server; from dsr1.hosts.protocol.process import HostPlan;"
-        " folder = Path(sys.argv[1]); server.AgentServer(HostPlan('r', 'h', '127.0.0.1', ()), folder,"
-        " control.listen_on_socket(folder), 1.0).run()"
+        " from dsr1.hosts.agent.process.folder import AgentFolder;"
+        " from dsr1.hosts.agent.process.scratch import make_scratch;"
+        f" plan = HostPlan('r', 'h', '127.0.0.1', (), run_id='{run_id}');"
+        " folder = AgentFolder(Path(sys.argv[1]), plan, {}, {}, make_scratch());"
+        " server.AgentServer(plan, folder, control.listen_on_socket(plan.identity), 1.0).run()"
     )
     with subprocess.Popen((sys.executable, "-c", code, str(tmp_path))) as agent:
         try:
-            eventually((tmp_path / "control.sock").exists)
-            line = control.connect_to_socket(tmp_path)
-            assert line is not None
+            line = None
+            while line is None:
+                line = control.connect_to_socket(AgentIdentity(run_id, "h"))
             with line, pytest.raises(subprocess.TimeoutExpired):
                 agent.wait(1.5)
             assert agent.wait(20) == 0
@@ -215,14 +221,15 @@ def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(
 def test_one_folder_has_one_agent(lab: "Lab", sh: Make) -> None:
     lab.start(sh("a", SLEEP))
     with pytest.raises(HostError, match="already started"):
-        lab.transport.start(HostPlan("other", "h", "127.0.0.1", ()))
+        lab.transport.start(HostPlan("other", "h", "127.0.0.1", (), run_id=lab.run_id))
     assert lab.transport.inspect("h").agent == "alive"
 
 
 def test_a_long_folder(tmp_path: Path) -> None:
-    transport = LocalTransport(tmp_path / ("long " * 30) / ("long" * 30), (sys.executable,))
+    run_id = secrets.token_hex(16)
+    transport = LocalTransport(tmp_path / ("long " * 30) / ("long" * 30), (sys.executable,), run_id)
     try:
-        transport.start(HostPlan("r", "h", "127.0.0.1", ()))
+        transport.start(HostPlan("r", "h", "127.0.0.1", (), run_id=run_id))
         link = transport.attach("h", 0)
         assert next(link.events()).seq == 1
         link.close()
@@ -284,7 +291,8 @@ def test_a_taken_port_and_a_reserved_one(lab: "Lab", sh: Make, free_port: int) -
 def test_attach_carries_events_and_commands(lab: "Lab", sh: Make) -> None:
     """As SSH will: a process whose stdin and stdout are the connection."""
     lab.start(sh("a", SLEEP))
-    argv = (sys.executable, str(make_bundle(lab.folder)), "attach", str(lab.folder / "h"), "1")
+    address = (str(lab.folder / "h"), lab.run_id, "h")
+    argv = (sys.executable, str(make_bundle(lab.folder)), "attach", *address, "1")
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bridge:
         assert bridge.stdin is not None
         assert bridge.stdout is not None

@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tests.end_to_end.conftest import RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
 
+from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
 from dsr1.launcher.run.stop import alive_processes
 from dsr1.launcher.run.store import Run, list_runs
 
@@ -31,7 +33,8 @@ def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], R
     launched = dsr1("launch", "tiny", "--name", "m", *site, *MOCKER)
     assert launched.returncode == 0, launched.stderr
     assert "ready after" in launched.stdout
-    assert json.loads(planned.stdout) == json.loads((newest().folder / "plan.json").read_text())
+    ran = (newest().folder / "plan.json").read_text().replace(newest().run_id(), PREVIEW_RUN_ID)
+    assert json.loads(planned.stdout) == json.loads(ran)
     doors = json.loads(dsr1("status", "m", "--ports", "--json").stdout)
     assert {door["process"] for host in doors.values() for door in host} == {
         "frontend",
@@ -64,17 +67,41 @@ def test_killed_rank_ends_the_run_and_is_named(
     assert alive_processes(run) == []
 
 
-def test_a_registration_that_is_gone_is_told(
+def test_a_registration_that_is_gone_is_a_failure(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
-    """As when a worker didn't run for longer than Dynamo's lease: it lives, and nobody asks it any
-    more."""
-    assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER).returncode == 0
-    next((newest().folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
-    until(
-        lambda: "seen from this machine: 1 of 2 workers registered" in dsr1("status", "gone").stdout
-    )
+    """As Dynamo 1.3.1 lost one: the worker lives, and nobody asks it any more. Started again, it
+    serves."""
+    again = ("--set", "restart={max: 1, backoff: 0.1}")
+    assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER, *again).returncode == 0
+    run = newest()
+    next((run.folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
+    until(lambda: (run.state().restarts, run.state().phase) == (1, "ready"), 120)
+    assert dsr1("smoke", "gone").returncode == 0
     assert dsr1("stop", "gone").returncode == 0
+
+
+def test_stop_ends_a_hung_supervisor_too(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    assert dsr1("launch", "tiny", "--name", "u", *site, *MOCKER).returncode == 0
+    supervisor = newest().supervisor()
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGSTOP)
+    assert dsr1("stop", "u").returncode == 0
+    assert newest().supervisor() is None
+    assert of_run(newest().folder) == []
+    assert newest().state().phase == "stopped"
+
+
+def test_a_run_whose_folder_is_removed_ends(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
+    """As an interrupted test's folder was, while its deployment lived on."""
+    assert dsr1("launch", "tiny", "--name", "rm", *site, *MOCKER).returncode == 0
+    folder, supervisor = newest().folder, newest().supervisor()
+    assert supervisor is not None
+    shutil.rmtree(folder)
+    until(lambda: of_run(folder) == [], 60)
+    assert not folder.exists()
 
 
 def test_killed_supervisor_loses_nothing(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:

@@ -29,14 +29,22 @@ class SrunTransport(ShellTransport):
     They outlive the job there.
     """
 
-    def __init__(self, allocation: Allocation, program: StepProgram, run: str, logs: Path) -> None:
+    def __init__(
+        self, allocation: Allocation, program: StepProgram, run: str, logs: Path, run_id: str = ""
+    ) -> None:
         self._steps = make_shells(allocation.places, allocation.job, program)
-        super().__init__(self._steps, run, program.python)
+        super().__init__(self._steps, run, program.python, run_id)
         self._allocation, self._logs = allocation, logs
         self._given_up: set[str] = set()
 
-    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
-        super().start(replace(plan, logs=str(self._logs / plan.host / "logs")), secrets)
+    def start(
+        self,
+        plan: HostPlan,
+        secrets: Mapping[str, str] = NO_SECRETS,
+        kept: Mapping[str, str] = NO_SECRETS,
+    ) -> None:
+        there = replace(plan, logs=str(self._logs / plan.host / "logs"))
+        super().start(there, secrets, kept)
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         return read_logs(self._logs / host, follow)
@@ -46,10 +54,10 @@ class SrunTransport(ShellTransport):
         if done.code != 0:
             raise HostError(f"{host}: can't be written to: {done.last_lines}")
 
-    def stop(self, host: str) -> Gone:
+    def stop(self, host: str, reason: str = "") -> Gone:
         """On one that was given up the step's program has ended all, if it lives: it hears
         nothing."""
-        return Gone(()) if host in self._given_up else super().stop(host)
+        return Gone(()) if host in self._given_up else super().stop(host, reason)
 
     def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:
         """They leave the job: Slurm would end all of it once it notices that they are lost."""

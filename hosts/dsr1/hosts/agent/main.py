@@ -7,61 +7,92 @@ be quick.
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dsr1.hosts.protocol.marks import AgentIdentity
 
-def _start(folder: "Path") -> int:
-    from dsr1.hosts.agent.server.daemon import StartError, start
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """Of which agent a verb speaks: every order carries the run's identity."""
+
+    folder: "Path"
+    identity: "AgentIdentity"
+
+
+def _start(address: AgentAddress) -> int:
+    from dsr1.hosts.agent.server.daemon import StartError, adopt_marks, start
     from dsr1.hosts.protocol.codec import parse_start
 
     try:
-        print(start(*parse_start(sys.stdin.buffer.read()), folder), flush=True)
+        given = sys.stdin.buffer.read()
+        start_order = parse_start(given)
+        if start_order.plan.identity != address.identity or not address.identity.run_id:
+            raise StartError("the order and its plan are of different runs")
+        adopt_marks(start_order.plan, address.folder, given)
+        print(start(start_order, address.folder), flush=True)
     except (StartError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _attach(folder: "Path", since: int) -> int:
+def _attach(address: AgentAddress, since: int) -> int:
     from dsr1.hosts.agent.server.bridge import bridge
     from dsr1.hosts.protocol import control
 
-    line = control.connect_to_socket(folder)
+    line = control.connect_to_socket(address.identity)
     if line is None:
-        print(f"no agent listens in {folder}", file=sys.stderr)
+        print(f"no agent of this run listens for {address.folder}", file=sys.stderr)
         return 1
     with line:
         bridge(line, since)
     return 0
 
 
-def _logs(folder: "Path") -> int:
+def _logs(address: AgentAddress) -> int:
     """JSON lines of [process, text], followed for as long as stdin stays open."""
     import select
 
     from dsr1.hosts.protocol.log_lines import read_logs
 
-    for process, text in read_logs(folder, lambda: not select.select([0], [], [], 0)[0]):
+    def follow() -> bool:
+        return not select.select([0], [], [], 0)[0]
+
+    for process, text in read_logs(address.folder, follow):
         print(json.dumps([process, text]), flush=True)
     return 0
 
 
-def _stop(folder: "Path") -> int:
-    from dsr1.hosts.agent.server.offline import stop_recorded
+def _stop(address: AgentAddress, reason: str) -> int:
+    from dsr1.hosts.agent.server.offline import stop_host
     from dsr1.hosts.protocol.codec import render_gone
 
-    gone = stop_recorded(folder)
+    gone = stop_host(address.folder, address.identity, reason)
     sys.stdout.write(render_gone(gone).decode())
     return 1 if gone.left else 0
 
 
-def _inspect(folder: "Path") -> int:
+def _inspect(address: AgentAddress) -> int:
     from dsr1.hosts.agent.server.offline import inspect_host
 
-    return _print(inspect_host(folder))
+    return _print(inspect_host(address.folder, address.identity))
+
+
+def _kept(address: AgentAddress) -> int:
+    from dsr1.hosts.agent.server.offline import read_kept
+
+    return _print(read_kept(address.folder, address.identity))
+
+
+def _runs() -> int:
+    from dsr1.hosts.agent.server.offline import list_host_runs
+
+    return _print(list_host_runs())
 
 
 def _introduce(peer: str) -> int:
@@ -105,10 +136,10 @@ def _reach() -> int:
     return _print(asdict(try_peers(parse_json(ReachQuestion, sys.stdin.read()))))
 
 
-def _listeners(folder: "Path") -> int:
+def _listeners(address: AgentAddress) -> int:
     from dsr1.hosts.agent.server.listeners import open_listeners
 
-    return _print(open_listeners(folder))
+    return _print(open_listeners(address.identity))
 
 
 def _cache(verb: str, values: list[str]) -> int:
@@ -140,34 +171,45 @@ WITH_VALUE: dict[str, Callable[[str], int]] = {
     "prep": _prep,
     "job": _job,
 }
-WITH_FOLDER: dict[str, "Callable[[Path], int]"] = {
+OF_AN_AGENT: dict[str, Callable[[AgentAddress], int]] = {
     "start": _start,
-    "stop": _stop,
     "inspect": _inspect,
     "listeners": _listeners,
     "logs": _logs,
+    "kept": _kept,
 }
-WITH_STDIN: dict[str, "Callable[[], int]"] = {"runtime": _runtime, "reach": _reach}
+WITHOUT_VALUE: dict[str, "Callable[[], int]"] = {
+    "runtime": _runtime,
+    "reach": _reach,
+    "runs": _runs,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """`introduce` takes the peer's address, `facts` a request, `prep` what to do, `job` its name,
     `keep` seconds.
 
-    `attach` takes a folder and the last `seq`; `runtime` and `reach` a question on stdin; all
-    others a folder.
+    `runtime` and `reach` take a question on stdin, `runs` nothing; all others a folder, the run's
+    identity and the host's name in its plan; `attach` also the last `seq`, and `stop` why.
     """
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb in WITH_VALUE:
         return WITH_VALUE[verb](values[0])
     if verb.startswith("cache-"):
         return _cache(verb, values)
-    if verb in WITH_STDIN:
-        return WITH_STDIN[verb]()
+    if verb in WITHOUT_VALUE:
+        return WITHOUT_VALUE[verb]()
     if verb == "keep":
         return _keep(float(values[0]))
+    address, more = _address(*values[:3]), "".join(values[3:])
+    if verb == "attach":
+        return _attach(address, int(more))
+    return _stop(address, more) if verb == "stop" else OF_AN_AGENT[verb](address)
 
+
+def _address(folder: str, run_id: str, host: str) -> AgentAddress:
     from pathlib import Path
 
-    folder = Path(values[0]).absolute()
-    return _attach(folder, int(values[1])) if verb == "attach" else WITH_FOLDER[verb](folder)
+    from dsr1.hosts.protocol.marks import AgentIdentity
+
+    return AgentAddress(Path(folder).absolute(), AgentIdentity(run_id, host))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from dsr1.hosts.protocol.commands import AgentCommand
@@ -51,16 +51,29 @@ def parse_plan(text: bytes | str) -> HostPlan:
     return from_plain(HostPlan, _object(text))
 
 
-def render_start(plan: HostPlan, secrets: Mapping[str, str]) -> bytes:
-    """What `start` reads: the plan on a line, then its secrets on another, so that they are in no
-    argv and no plan."""
-    return render_plan(plan) + _line(dict(secrets))
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """What an agent is started with. `secrets` by name are for its processes; `kept` are files of
+    the run by name, for whoever rebuilds the run's folder from its hosts."""
+
+    plan: HostPlan
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_start(text: bytes) -> tuple[HostPlan, dict[str, str]]:
-    plan, _, rest = text.partition(b"\n")
-    secrets = _object(rest) if rest.strip() else {}
-    return parse_plan(plan), {str(name): str(value) for name, value in secrets.items()}
+def render_start(start: StartOrder) -> bytes:
+    """A line each for the plan, its secrets and the run's files, so that no secret is in a plan."""
+    return render_plan(start.plan) + _line(dict(start.secrets)) + _line(dict(start.kept))
+
+
+def parse_start(text: bytes) -> StartOrder:
+    plan, *rest = text.splitlines()
+    secrets, kept = (*map(_texts, rest), {}, {})[:2]
+    return StartOrder(parse_plan(plan), secrets, kept)
+
+
+def _texts(line: bytes) -> dict[str, str]:
+    return {str(name): str(value) for name, value in _object(line).items()}
 
 
 def render_command(command: AgentCommand) -> bytes:

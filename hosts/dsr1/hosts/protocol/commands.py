@@ -30,7 +30,10 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """Start nothing more, and exit once every process is gone. Stops nothing itself."""
+    """Start nothing more, and exit once every process is gone. Stops nothing itself. `reason` is
+    why whoever ordered it did."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

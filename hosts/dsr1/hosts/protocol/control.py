@@ -1,42 +1,52 @@
-"""An agent's unix socket: it is in its folder, reached however long the folder's path is."""
+"""Where an agent listens: a Unix socket in the abstract namespace, so that there is no file that a
+cleaner could remove, named by the agent's identity."""
 
-import contextlib
+import hashlib
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+import struct
 
-NAME = "control.sock"
+from dsr1.hosts.protocol.marks import AgentIdentity
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7)
+REFUSED = "the other end of the socket belongs to another user"
 
 
-@contextlib.contextmanager
-def _short_path(folder: Path) -> Iterator[str]:
-    """A socket's path may have 107 bytes (unix(7)); through an open folder it is always short."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _address(identity: AgentIdentity) -> str:
+    """It has 107 bytes at most, however long the names are."""
+    text = f"{os.getuid()}/{identity.run_id}/{identity.host}"
+    return f"\0dsr1-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def is_ours(line: socket.socket) -> bool:
+    """Abstract sockets have no permissions: each side asks the kernel who the other is."""
+    data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(data)
+    return bool(uid == os.getuid())
+
+
+def listen_on_socket(identity: AgentIdentity) -> socket.socket:
+    """OSError (EADDRINUSE): an agent of this identity listens already."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    door.bind(_address(identity))
+    door.listen(16)
+    door.setblocking(False)
+    return door
+
+
+def connect_to_socket(identity: AgentIdentity, timeout_s: float = 10.0) -> socket.socket | None:
+    """None: no agent of ours listens there. A hung agent's backlog may be full: TimeoutError."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.settimeout(timeout_s)
     try:
-        yield f"/proc/self/fd/{handle}/{NAME}"
-    finally:
-        os.close(handle)
-
-
-def listen_on_socket(folder: Path) -> socket.socket:
-    """The folder is 0700, so nobody else comes near between bind and chmod."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _short_path(folder) as path:
-        listener.bind(path)
-        Path(path).chmod(0o600)
-    listener.listen(16)
-    listener.setblocking(False)
-    return listener
-
-
-def connect_to_socket(folder: Path) -> socket.socket | None:
-    """None: no agent listens there."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _short_path(folder) as path:
-            connection.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        connection.close()
+        line.connect(_address(identity))
+        if not is_ours(line):
+            raise ConnectionRefusedError(REFUSED)
+    except ConnectionRefusedError:
+        line.close()
         return None
-    return connection
+    except OSError:
+        line.close()
+        raise
+    line.settimeout(None)
+    return line

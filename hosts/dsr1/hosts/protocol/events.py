@@ -90,6 +90,38 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The agent ends everything it has `on` its host. `ordered`: by an order to stop the run; else
+    `reason` says by what else, as when the host shuts down."""
+
+    on: str
+    ordered: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The agent's sign of life, to whoever listens; it isn't kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Files of the agent `on` a host had vanished, and were put back."""
+
+    on: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull:
+    """There is hardly any room left for logs and records `on` a host."""
+
+    on: str
+    folder: str
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """After a stop: nothing of these processes' groups is alive. `left` names what could not be
     ended."""
@@ -105,4 +137,16 @@ def _how(code: int) -> str:
     return f"by signal {next((known.name for known in signal.Signals if known == -code), -code)}"
 
 
-Event = AgentUp | Prepared | Spawned | Listening | Progress | Exited | Gone
+Event = (
+    AgentUp
+    | Prepared
+    | Spawned
+    | Listening
+    | Progress
+    | Exited
+    | Gone
+    | Ending
+    | Alive
+    | Restored
+    | DiskFull
+)

@@ -4,8 +4,11 @@ memory.
 Text is whole lines, many at once: a line at a time, a fast log costs more to carry than to write.
 """
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK, STREAM_BLOCK, POLL_S = 1 << 18, 1 << 16, 0.2
@@ -17,6 +20,41 @@ def split_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     for block in blocks:
         *lines, rest = (rest + block).split(b"\n")
         yield from lines
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """What lay in a log from `start` on, and is a file of its own now (agent/process/rotation)."""
+
+    path: Path
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.path.stat().st_size
+
+
+def part_path(log: Path, start: int) -> Path:
+    return log.with_name(f"{log.stem}.from-{start}")
+
+
+def kept_parts(log: Path) -> list[LogPart]:
+    """The oldest first."""
+    found = [
+        LogPart(path, int(path.name.rpartition("-")[2]))
+        for path in log.parent.glob(f"{log.stem}.from-*")
+    ]
+    return sorted(found, key=lambda part: part.start)
+
+
+def next_data(handle: int, offset: int) -> int:
+    """Where the next bytes are that aren't a hole."""
+    try:
+        return os.lseek(handle, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nothing behind it
+            return offset
+        raise
 
 
 class LogFile:
@@ -44,11 +82,37 @@ class LogFile:
         yield from _without_blank_lines(rest)
 
     def _read(self) -> bytes:
+        """What was moved out of the log is read from where it is kept; what isn't kept is passed
+        over. The zeros before the log's first byte are the rest of a hole's last block."""
         with self._file.open("rb") as opened:
-            opened.seek(self._offset)
-            data = opened.read(BLOCK)
-        self._offset += len(data)
-        return data
+            while data := os.pread(opened.fileno(), BLOCK, self._offset):
+                if b"\0" not in data or os.pread(opened.fileno(), 1, self._offset) != b"\0":
+                    self._offset += len(data)
+                    return data
+                if kept := self._read_kept():
+                    return kept
+                self._pass_over(opened.fileno(), data)
+        return b""
+
+    def _pass_over(self, handle: int, data: bytes) -> None:
+        zeros = len(data) - len(data.lstrip(b"\0"))
+        self._offset = max(self._offset + zeros, next_data(handle, self._offset))
+
+    def _read_kept(self) -> bytes:
+        for part in kept_parts(self._file):
+            try:
+                end = part.end
+                if end <= self._offset:
+                    continue
+                self._offset = max(self._offset, part.start)
+                with part.path.open("rb") as opened:
+                    opened.seek(self._offset - part.start)
+                    data = opened.read(BLOCK)
+            except FileNotFoundError:
+                continue
+            self._offset += len(data)
+            return data
+        return b""
 
 
 def _without_blank_lines(text: bytes) -> Iterator[str]:

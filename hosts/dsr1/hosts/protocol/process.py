@@ -1,6 +1,9 @@
 """One process of a plan: everything that an agent must know to start it, watch it and end it."""
 
+import time
 from dataclasses import dataclass
+
+from dsr1.hosts.protocol.marks import AgentIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,29 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Who launched a run: the user, the launching host, and when, in seconds since the epoch."""
+
+    user: str = ""
+    host: str = ""
+    since: float = 0.0
+
+    @property
+    def words(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.since))
+        return f"{self.user} on {self.host} since {since}" if self.user else ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostPlan:
     """One host's part of a plan: what its agent is given. `logs` is a folder for the logs, if not
     the agent's own.
 
     `free_bytes` must be free below the agent's folder. `run_id` is the run's identity, see Plan.
+    `beat_s` is how often the agent gives a sign of life, in seconds. An agent that nobody has
+    listened to for `orphaned_s` ends what it has while that starts; what serves it keeps, unless
+    `orphans` is "end". A process's log is bounded to `log_most_bytes` (0: not), and `log_keep`
+    older parts of it.
     """
 
     run: str
@@ -77,3 +98,13 @@ class HostPlan:
     free_bytes: int = 64 * 2**20
     logs: str = ""
     run_id: str = ""
+    origin: Origin = Origin()
+    beat_s: float = 5.0
+    orphans: str = "keep"
+    orphaned_s: float = 600.0
+    log_most_bytes: int = 0
+    log_keep: int = 2
+
+    @property
+    def identity(self) -> AgentIdentity:
+        return AgentIdentity(self.run_id, self.host)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.codec import NumberedEvent, parse_gone, render_start
+from dsr1.hosts.protocol.codec import NumberedEvent, StartOrder, parse_gone, render_start
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.fact import Fact
@@ -25,16 +25,21 @@ from dsr1.hosts.protocol.reach import ReachAnswer, ReachQuestion
 from dsr1.hosts.protocol.runtime import RuntimeAnswer, RuntimeQuestion
 from dsr1.hosts.transport.results import (
     HostIntroduction,
+    HostRun,
     HostState,
     Listener,
     parse_facts,
+    parse_host_runs,
     parse_host_state,
     parse_listeners,
+    parse_texts,
 )
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `stop` itself, by the longest grace of the plan; this is for an agent that hangs.
 START_S, STOP_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
+NOT_STOPPED = "its processes may still run, since stopping them failed"
+NOT_READ = "its processes can't be read"
 AnswerT = TypeVar("AnswerT")
 
 
@@ -55,8 +60,8 @@ class AgentLink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentVerb:
-    """A verb of the agent that does one thing and ends. `values` follow its name; None: the host's
-    folder of the run.
+    """A verb of the agent that does one thing and ends. `values` follow its name; None: which agent
+    it is for, that is its folder, the run's identity and the host. `more` comes last.
 
     `as_root`: by sudo, which must not ask for a password; where sudo fails, the result has its
     words.
@@ -67,6 +72,7 @@ class AgentVerb:
     timeout_s: float = 30.0
     stdin: bytes = b""
     as_root: bool = False
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +143,45 @@ class Transport(ABC):
         parse = partial(parse_json, HostIntroduction)
         return self._ask(host, AgentVerb("introduce", (peer,)), parse, "its agent can't run")
 
-    def start(self, plan: HostPlan, secrets: Mapping[str, str] = NO_SECRETS) -> None:
-        """Start the agent of the plan's host, with its secrets by name. It starts nothing by
-        itself."""
-        verb = AgentVerb("start", timeout_s=START_S, stdin=render_start(plan, secrets))
+    def start(
+        self,
+        plan: HostPlan,
+        secrets: Mapping[str, str] = NO_SECRETS,
+        kept: Mapping[str, str] = NO_SECRETS,
+    ) -> None:
+        """Start the agent of the plan's host, with its secrets by name, and files of the run that
+        it keeps. It starts nothing by itself."""
+        order = render_start(StartOrder(plan, secrets, kept))
+        verb = AgentVerb("start", timeout_s=START_S, stdin=order)
         result = self.run_verb(plan.host, verb)
         if result.code != 0:
             raise HostError(f"{plan.host}: the agent did not start: {result.last_lines}")
 
-    def stop(self, host: str) -> Gone:
+    def stop(self, host: str, reason: str = "") -> Gone:
         """Stop the agent and everything it started, also when the agent itself is dead. Nothing
-        started: Gone(())."""
-        problem = "its processes may still run, since stopping them failed"
-        return self._ask(host, AgentVerb("stop", timeout_s=STOP_S), parse_gone, problem)
+        started: Gone(()). `reason` goes into the agent's events."""
+        verb = AgentVerb("stop", timeout_s=STOP_S, more=(reason,))
+        return self._ask(host, verb, parse_gone, NOT_STOPPED)
 
     def inspect(self, host: str) -> HostState:
-        """What runs, from the host's records. Disturbs nothing."""
-        return self._ask(host, AgentVerb("inspect"), parse_host_state, "its records can't be read")
+        """What runs, from the host's processes. Disturbs nothing."""
+        return self._ask(host, AgentVerb("inspect"), parse_host_state, NOT_READ)
+
+    def stop_found(self, host: str, found: HostRun, reason: str) -> Gone:
+        """As `stop`, of a run that was found on the host, whichever this transport is for."""
+        values = (found.folder, found.run_id, found.host)
+        verb = AgentVerb("stop", values, STOP_S, more=(reason,))
+        return self._ask(host, verb, parse_gone, NOT_STOPPED)
+
+    def kept_files(self, host: str, found: HostRun) -> dict[str, str]:
+        """The files of a run that the host's agent keeps, by name; none on most hosts."""
+        values = (found.folder, found.run_id, found.host)
+        problem = "what it keeps of the run can't be read"
+        return self._ask(host, AgentVerb("kept", values), parse_texts, problem)
+
+    def runs(self, host: str) -> tuple[HostRun, ...]:
+        """Every run of this user that something lives of on the host."""
+        return self._ask(host, AgentVerb("runs", ()), parse_host_runs, NOT_READ)
 
     def listeners(self, host: str) -> tuple[Listener, ...]:
         """What listens where, as the host's kernel has it."""

@@ -13,6 +13,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.commands import Subscribe
 from dsr1.hosts.protocol.log_lines import read_logs
+from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.link import StreamLink
@@ -46,13 +47,14 @@ class LocalTransport(Transport):
     """Agents in `folder`/HOST, run by `python`, the runtime's (a tuple, so that a wrapper may stand
     before it)."""
 
-    def __init__(self, folder: Path, python: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, python: tuple[str, ...], run_id: str = "") -> None:
         self._folder = folder.absolute()
-        self._python = python
+        self._python, self._run_id = python, run_id
         self._jobs: list[subprocess.Popen[bytes]] = []
 
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
-        values = (str(self._folder / host),) if verb.values is None else verb.values
+        own = (str(self._folder / host), self._run_id, host)
+        values = (*(own if verb.values is None else verb.values), *verb.more)
         argv = (*(AS_ROOT if verb.as_root else ()), *self._argv(verb.name, *values))
         try:
             done = subprocess.run(
@@ -70,11 +72,11 @@ class LocalTransport(Transport):
     def attach(self, host: str, since: int) -> StreamLink:
         folder = self._folder / host
         try:
-            line = control.connect_to_socket(folder)
+            line = control.connect_to_socket(AgentIdentity(self._run_id, host))
         except OSError as error:
             raise HostError(f"{host}: its agent can't be reached: {error}") from error
         if line is None:
-            raise HostError(f"{host}: no agent listens in {folder}; {HINT}, then stop the run")
+            raise HostError(f"{host}: no agent listens for {folder}; {HINT}, then stop the run")
         link = StreamLink(UnixStream(line), host, f"; {HINT}")
         link.send(Subscribe(since))
         return link

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.fact import Fact, Facts, from_wire
+from dsr1.hosts.protocol.plain import from_plain
 
 FactsByHost = Mapping[str, Facts | HostError]  # or why a host gave none
 CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
@@ -50,6 +51,22 @@ class HostState:
 
     agent: str
     processes: tuple[ProcessState, ...]
+    boot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRun:
+    """A run that something lives of on a host, found by its marks. `host` is the name that its plan
+    has for the host, `origin` who launched it, from where and when, `agent` whether its agent
+    lives."""
+
+    run: str
+    run_id: str
+    host: str
+    folder: str
+    origin: str
+    alive: tuple[str, ...]
+    agent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +89,15 @@ def parse_host_state(text: bytes) -> HostState:
         ProcessState(name, state["state"], state["pid"])
         for name, state in plain["processes"].items()
     )
-    return HostState(plain["agent"], tuple(processes))
+    return HostState(plain["agent"], tuple(processes), plain["boot_id"])
+
+
+def parse_texts(text: bytes) -> dict[str, str]:
+    return {str(name): str(value) for name, value in json.loads(text).items()}
+
+
+def parse_host_runs(text: bytes) -> tuple[HostRun, ...]:
+    return tuple(from_plain(HostRun, plain) for plain in clean(json.loads(text)))
 
 
 def parse_listeners(text: bytes) -> tuple[Listener, ...]:

@@ -47,9 +47,11 @@ class ShellTransport(Transport):
     """Agents of one run, in /tmp/dsr1-UID/RUN/HOST of every host, run by `python`, the runtime's
     own there."""
 
-    def __init__(self, shells: Mapping[str, Shell], run: str, python: str) -> None:
+    def __init__(
+        self, shells: Mapping[str, Shell], run: str, python: str, run_id: str = ""
+    ) -> None:
         self._shells = dict(shells)
-        self._run_name, self._python = run, python
+        self._run_name, self._python, self._run_id = run, python, run_id
         self._bundle = render_bundle()
 
     def upload(self, host: str, file: Path, name: str) -> None:
@@ -61,7 +63,8 @@ class ShellTransport(Transport):
 
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         """The agent is sent first where it isn't yet."""
-        values = (self._folder(host),) if verb.values is None else verb.values
+        values = self._address(host) if verb.values is None else verb.values
+        values = (*values, *verb.more)
         argv = self._argv((verb.name, *values), AS_ROOT if verb.as_root else AS_SELF)
         result = self._shells[host].run(argv, verb.timeout_s, verb.stdin)
         if result.code == ABSENT:
@@ -82,12 +85,12 @@ class ShellTransport(Transport):
         return problems.get(result.code, "")
 
     def attach(self, host: str, since: int) -> StreamLink:
-        argv = self._argv(("attach", self._folder(host), str(since)))
+        argv = self._argv(("attach", *self._address(host), str(since)))
         return StreamLink(self._shells[host].open(argv), host)
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """The agent's `logs` goes on for as long as its stdin is open."""
-        channel = self._shells[host].open(self._argv(("logs", self._folder(host))))
+        channel = self._shells[host].open(self._argv(("logs", *self._address(host))))
         channel.settimeout(LOG_WAIT_S)
         with contextlib.closing(channel):
             try:
@@ -112,8 +115,8 @@ class ShellTransport(Transport):
         for shell in self._shells.values():
             shell.drop()
 
-    def _folder(self, host: str) -> str:
-        return f"@/{self._run_name}/{host}"
+    def _address(self, host: str) -> tuple[str, ...]:
+        return (f"@/{self._run_name}/{host}", self._run_id, host)
 
     def _argv(self, arguments: Sequence[str], by: str = AS_SELF) -> tuple[str, ...]:
         return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, by, *arguments)
@@ -127,8 +130,9 @@ class ShellTransport(Transport):
 class SshTransport(ShellTransport):
     """Through one SSH connection a host."""
 
-    def __init__(self, hosts: Sequence[Access], run: str, python: str) -> None:
-        super().__init__({access.name: SshHost(access) for access in hosts}, run, python)
+    def __init__(self, hosts: Sequence[Access], run: str, python: str, run_id: str = "") -> None:
+        shells = {access.name: SshHost(access) for access in hosts}
+        super().__init__(shells, run, python, run_id)
 
 
 def _blocks(channel: CommandChannel, follow: Callable[[], bool]) -> Iterator[bytes]:

@@ -50,7 +50,9 @@ class SlurmBackend(Backend):
         """From outside of the job: each host is asked through a step of its own."""
         settings = run.settings()
         program = StepProgram(settings.python, str(make_bundle(run.folder)), settings.lost_s)
-        return SrunTransport(run.allocation(), program, run.name, run.folder / "hosts")
+        return SrunTransport(
+            run.allocation(), program, run.name, run.folder / "hosts", run.run_id()
+        )
 
     def take_over(self, run: Run) -> None:
         raise InputError(

@@ -128,7 +128,8 @@ def serve_in_job(
     """Until the deployment has ended; the run's state then says how."""
     limits, python = recipe.timeouts, recipe.runtime.interpreter
     program = StepProgram(python, str(make_bundle(run.folder)), limits.lost)
-    with closing(SrunTransport(allocation, program, run.name, run.folder / "hosts")) as transport:
+    steps = SrunTransport(allocation, program, run.name, run.folder / "hosts", run.run_id())
+    with closing(steps) as transport:
         hosts = tuple(Access(place.host, place.host) for place in allocation.places)
         survey = choose_hosts(recipe, hosts, transport, checks)
         upload_assets(recipe, survey, transport)

@@ -23,6 +23,12 @@ HostsOption = Annotated[
 RequiredHosts = Annotated[
     str, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @FILE.")
 ]
+FoundHosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts", metavar="HOSTS", help="Ask these hosts, not the runs' folders on this machine."
+    ),
+]
 AcceptNewKeys = Annotated[
     bool, typer.Option("--accept-new-keys", help="Trust the SSH keys of hosts not seen before.")
 ]
@@ -54,3 +60,15 @@ class RequiredHostOptions:
 
     def accesses(self) -> tuple[Access, ...]:
         return parse_hosts(self.hosts, self.accept_new_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundHostOptions:
+    """Hosts that are asked for what lives on them, instead of the runs' folders here."""
+
+    hosts: FoundHosts = None
+    accept_new_keys: AcceptNewKeys = False
+
+    def accesses(self) -> tuple[Access, ...] | None:
+        """None: the folders here are meant."""
+        return None if self.hosts is None else parse_hosts(self.hosts, self.accept_new_keys)

@@ -2,13 +2,26 @@
 
 import json
 
-from dsr1.launcher.cli.options import AsJson
+from dsr1.launcher.cli.found_runs import host_python, print_found
+from dsr1.launcher.cli.options import AsJson, FoundHostOptions
+from dsr1.launcher.cli.recipe_options import Venv
 from dsr1.launcher.operate.status import UNREADABLE, phases
 from dsr1.launcher.run.store import Run, list_runs
 
 
-def ps(as_json: AsJson = False) -> None:
-    """List the runs, newest last."""
+def ps(hosts: FoundHostOptions, venv: Venv = "", as_json: AsJson = False) -> None:
+    """List the runs, newest last.
+
+    With --hosts: what lives on these hosts, whether this machine knows of it or not.
+    """
+    accesses = hosts.accesses()
+    if accesses is None:
+        _print_runs(as_json)
+    else:
+        print_found(accesses, host_python(venv), as_json)
+
+
+def _print_runs(as_json: bool) -> None:
     runs = list_runs()
     by_name = phases(runs)
     if as_json:

@@ -42,6 +42,7 @@ VERBS = (
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
     Verb("stop", "Stop a run and prove that nothing of it is left.", "stop:stop"),
     Verb("supervise", "Take over a run whose supervisor is gone.", "supervise:supervise"),
+    Verb("adopt", "Rebuild a run's folder from its hosts, and watch the run again.", "adopt:adopt"),
     Verb(
         "why",
         "Show why a run failed, and what to do about it.",

@@ -11,6 +11,7 @@ from dsr1.launcher.recipe.engine import QUEUE_DEPTH, Engine
 from dsr1.launcher.recipe.parts import (
     Etcd,
     Frontend,
+    Logs,
     Model,
     Ports,
     Restart,
@@ -43,6 +44,8 @@ class Recipe(RecipePart):
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()
+    logs: Logs = Logs()
+    orphans: Literal["keep", "end"] = "keep"
     spares: list[Text] = []
     hca: list[Annotated[str, Field(pattern=HCA_NAME)]] = []
     ports: Ports = Ports()

@@ -14,6 +14,7 @@ from dsr1.launcher.recipe.types import (
     PortNumber,
     RecipePart,
     Seconds,
+    Size,
     Text,
 )
 
@@ -101,7 +102,8 @@ class Frontend(RecipePart):
 
 
 class Timeouts(RecipePart):
-    """Seconds. `ready` bounds the whole start, `lost` how long a host may be out of reach.
+    """Seconds. `ready` bounds the whole start, `lost` how long a host may be out of reach, or its
+    agent silent, `orphaned` how long agents go on without a supervisor, see Recipe's `orphans`.
 
     `importing`, `loading` and `compiling` bound a rank's stay in such phases without any progress.
     """
@@ -114,6 +116,7 @@ class Timeouts(RecipePart):
     chat: Seconds = 120
     stop: Seconds = 10
     lost: Seconds = 60
+    orphaned: Seconds = 600
 
 
 class Etcd(RecipePart):
@@ -124,11 +127,19 @@ class Etcd(RecipePart):
 
 
 class Restart(RecipePart):
-    """After an unasked end the whole deployment is started again, `max` times at most, `backoff`
-    seconds later."""
+    """After an unasked end the whole deployment is started again, `backoff` seconds later, `max`
+    times at most; with `within`, so often in any such time: health earns them back."""
 
     max: Annotated[int, Field(ge=0)] = 0
     backoff: Seconds = 10
+    within: Seconds | None = None
+
+
+class Logs(RecipePart):
+    """A process's log holds `max` bytes at most; `keep` older parts of it stay beside it."""
+
+    max: Size = 10**9
+    keep: Annotated[int, Field(ge=1, le=1000)] = 2
 
 
 class Ports(RecipePart):

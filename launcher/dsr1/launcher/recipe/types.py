@@ -9,9 +9,36 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dsr1.launcher.recipe.flags import check_flags
 
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d)")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds_of_text(value: object) -> object:
+    """`90`, or with a unit: `90s`, `1.5m`, `1h`, `2d`."""
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else value
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT])?(i)?B")
+
+
+def _bytes_of_text(value: object) -> object:
+    """`1GB`, `512MiB`, or a number of bytes."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        return value
+    power = " kMGT".index(found[2] or " ")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 ScalarValue = str | int | Number | bool
-Seconds = Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False)]
+Seconds = Annotated[
+    float,
+    Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False),
+    BeforeValidator(_seconds_of_text),
+]
+Size = Annotated[int, Field(ge=2**20, lt=2**50), BeforeValidator(_bytes_of_text)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 MOST_NODES, MOST_RANKS = 1024, 16384
 NodeCount = Annotated[int, Field(gt=0, le=MOST_NODES)]

@@ -9,13 +9,14 @@ from queue import SimpleQueue
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.commands import AgentCommand
-from dsr1.hosts.protocol.events import Event
+from dsr1.hosts.protocol.events import AgentUp, Alive, Event
 from dsr1.hosts.protocol.process import HostPlan
-from dsr1.hosts.transport.base import AgentLink, Transport
+from dsr1.hosts.transport.base import NO_SECRETS, AgentLink, Transport
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
 
-RETRY_S = 0.5
+RETRY_S, TICK_S = 0.5, 1.0
+ENDED, REBOOTED = "its agent ended", "it was rebooted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,32 @@ class StopResult:
 
 
 class Agents:
-    """One thread a host reads; what it reads goes into one queue."""
+    """One thread a host reads; what it reads goes into one queue. One more counts for how long each
+    host has been silent: its agent gives a sign of life every few seconds."""
 
     def __init__(
-        self, transport: Transport, queue: "SimpleQueue[object]", lost_after_s: float
+        self, transport: Transport, queue: "SimpleQueue[object]", lost_after_s: float = 0.0
     ) -> None:
         self._transport, self._queue, self._lost_after_s = transport, queue, lost_after_s
         self._links: dict[str, AgentLink] = {}
+        self._silent_s: dict[str, float] = {}
+        self._boots: dict[str, str] = {}
+        self._why: dict[str, str] = {}
+        self._lost: set[str] = set()
         self._closing = False
 
-    def start(self, plans: tuple[HostPlan, ...], secrets: Mapping[str, str]) -> None:
-        """On all hosts at once. Raises HostError naming every host that couldn't be."""
+    def start(
+        self,
+        plans: tuple[HostPlan, ...],
+        secrets: Mapping[str, str],
+        kept: Mapping[str, str] = NO_SECRETS,
+    ) -> None:
+        """On all hosts at once; the first host's agent keeps the run's files. Raises HostError
+        naming every host that couldn't be."""
 
         def start_one(plan: HostPlan) -> None:
-            self._transport.start(plan, secrets)
+            first = plan.host == plans[0].host
+            self._transport.start(plan, secrets, kept if first else NO_SECRETS)
 
         raise_all(run_parallel(start_one, {plan.host: plan for plan in plans}))
         self.attach(tuple(plan.host for plan in plans))
@@ -65,7 +78,9 @@ class Agents:
         """Listen to agents that run, from their first event on."""
         for host in hosts:
             self._links[host] = self._transport.attach(host, 0)
+            self._silent_s[host] = 0.0
             threading.Thread(target=self._read, args=(host,), daemon=True).start()
+        threading.Thread(target=self._count_silence, daemon=True).start()
 
     def send(self, host: str, command: AgentCommand) -> None:
         """A lost connection is not told here: the reader finds it, and heals it or says that the
@@ -77,16 +92,18 @@ class Agents:
         for host in self._links:
             self.send(host, command)
 
-    def end(self, hosts: tuple[str, ...]) -> StopResult:
+    def end(self, hosts: tuple[str, ...], reason: str = "") -> StopResult:
         """End everything on the hosts, at once."""
         self._closing = True
-        ended = run_parallel(self._transport.stop, {host: host for host in hosts})
-        told = {
+        ended = run_parallel(
+            lambda host: self._transport.stop(host, reason), {host: host for host in hosts}
+        )
+        left = {
             host: (str(gone),) if isinstance(gone, HostError) else gone.left
             for host, gone in ended.items()
         }
         return StopResult(
-            left=tuple(line for host in hosts for line in told[host]),
+            left=tuple(line for host in hosts for line in left[host]),
             unreached=tuple(host for host, gone in ended.items() if isinstance(gone, HostError)),
         )
 
@@ -101,19 +118,59 @@ class Agents:
     def _read(self, host: str) -> None:
         """Attach again after a loss, from the last event heard; nothing is lost, since the agent
         keeps its events."""
-        last, deadline = 0, time.monotonic() + self._lost_after_s
-        why = "its agent ended"
-        while not self._closing and time.monotonic() < deadline:
+        last = 0
+        while not self._is_over(host):
             try:
-                for numbered in self._links[host].events():
-                    last, deadline = numbered.seq, time.monotonic() + self._lost_after_s
-                    self._queue.put(AgentEvent(host, numbered.event))
-                if self._closing or self._transport.inspect(host).agent == "dead":
-                    break
+                last = self._hear(host, last)
+                if self._is_over(host):
+                    return
+                state = self._transport.inspect(host)
+                if state.agent == "dead":
+                    rebooted = state.boot_id != self._boots.get(host, state.boot_id)
+                    self._lose(host, REBOOTED if rebooted else ENDED)
+                    return
                 self._links[host] = self._transport.attach(host, last)
-                deadline = time.monotonic() + self._lost_after_s
+                self._silent_s[host] = 0.0
+                self._why.pop(host, None)
             except HostError as error:
-                why = str(error)
+                self._why[host] = str(error)
                 time.sleep(RETRY_S)
-        if not self._closing:
+
+    def _hear(self, host: str, last: int) -> int:
+        """Until the connection is lost; gives the last event's number."""
+        for numbered in self._links[host].events():
+            self._silent_s[host] = 0.0
+            if isinstance(numbered.event, Alive):
+                continue
+            last = numbered.seq
+            if isinstance(numbered.event, AgentUp):
+                self._boots[host] = numbered.event.boot_id
+            self._queue.put(AgentEvent(host, numbered.event))
+        return last
+
+    def _is_over(self, host: str) -> bool:
+        return self._closing or host in self._lost
+
+    def _lose(self, host: str, why: str) -> None:
+        if not self._is_over(host):
+            self._lost.add(host)
             self._queue.put(AgentLost(host, why))
+
+    def _count_silence(self) -> None:
+        """Time that this very process did not run is no silence: a tick counts twice its length at
+        most."""
+        tick = min(TICK_S, self._lost_after_s / 4)
+        before = time.monotonic()
+        while not self._closing:
+            time.sleep(tick)
+            now = time.monotonic()
+            passed, before = min(now - before, 2 * tick), now
+            for host in tuple(self._silent_s):
+                self._silent_s[host] += passed
+                if self._silent_s[host] > self._lost_after_s:
+                    self._give_up(host)
+
+    def _give_up(self, host: str) -> None:
+        hung = f"its agent has given no sign of life for {self._lost_after_s:g} s"
+        self._lose(host, self._why.get(host, hung))
+        self._links[host].close()

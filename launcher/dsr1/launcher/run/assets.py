@@ -3,6 +3,7 @@ place."""
 
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError
@@ -18,12 +19,18 @@ STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 
 def upload_assets(recipe: Recipe, survey: Survey, transport: ShellTransport) -> None:
+    upload_to(recipe, survey.hosts, survey.spares, transport)
+
+
+def upload_to(
+    recipe: Recipe, hosts: Sequence[Host], spares: Sequence[Host], transport: ShellTransport
+) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
-    if needs_etcd_binary(recipe, survey.hosts):
-        for host in (survey.hosts[0], *survey.spares):
+    if needs_etcd_binary(recipe, hosts):
+        for host in (hosts[0], *spares):
             _upload_etcd(transport, host)
     if needs_stand_in(recipe):
-        for host in (*survey.hosts, *survey.spares):
+        for host in (*hosts, *spares):
             for file in STAND_IN_FILES.iterdir():
                 transport.upload(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 

@@ -24,3 +24,15 @@ class NoteAdded:
     """What was done beside the start; put into the queue by the harvester."""
 
     words: tuple[str, ...]
+
+
+class FolderGone(Exception):
+    """The run's folder was removed on the launching machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLost:
+    """What a deployment that was ready has lacked for a while; put into the queue by the watcher
+    of its registrations."""
+
+    words: str

@@ -84,4 +84,9 @@ def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunS
         machines=survey.hosts,
         spares=survey.spares,
         checks=tuple(checks),
+        within_s=recipe.restart.within,
+        orphans=recipe.orphans,
+        orphaned_s=limits.orphaned,
+        log_most_bytes=recipe.logs.max,
+        log_keep=recipe.logs.keep,
     )

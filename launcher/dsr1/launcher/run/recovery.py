@@ -1,6 +1,7 @@
 """What a run is ended by, where its files can't be read whole: another version wrote them, or the
 disk was full."""
 
+import contextlib
 import json
 from dataclasses import dataclass, fields
 
@@ -44,6 +45,27 @@ def read_recovery_info(run: Run) -> RecoveryInfo | None:
         return parse_recovery_info((run.folder / "settings.json").read_text())
     except (OSError, ValueError):
         return None
+
+
+def find_run_id(run: Run) -> str:
+    """The run's identity, from whichever of its files can be read. Empty: from none; nothing can
+    be told to be the run's own then."""
+    with contextlib.suppress(LaunchFailed):
+        return run.run_id()
+    for file in (run.folder / "plan.json", *sorted((run.folder / "hosts").glob("*/plan.json"))):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(file.read_text())["run_id"])
+    return ""
+
+
+def unidentified(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:
+    """In words: a run that may have been started, and whose identity is lost."""
+    if find_run_id(run) or not (remains.hosts or local_hosts(run)) or _is_over(run):
+        return ()
+    return (
+        f"{run.folder}: the run's identity can't be read, so its processes can't be told from"
+        f" another run's; `dsr1 stop {run.name} --hosts ...` asks the hosts",
+    )
 
 
 def hosts_to_end(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:

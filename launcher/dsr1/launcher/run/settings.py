@@ -16,7 +16,7 @@ class RunSettings:
 
     `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
     of those that lost theirs: something of the run may have stayed on them. `checks` are those of
-    the launch.
+    the launch. `within_s`: in any so long a time there are `restarts` at most; None: in all.
     """
 
     python: str
@@ -34,6 +34,11 @@ class RunSettings:
     spares: tuple[Host, ...] = ()
     replaced: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+    within_s: float | None = None
+    orphans: str = "keep"
+    orphaned_s: float = 600.0
+    log_most_bytes: int = 0
+    log_keep: int = 2
 
     @property
     def limits(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 at the launch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import HostError, LaunchFailed
@@ -10,12 +11,14 @@ from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import FactsByHost, known_facts
+from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.retry import replace_hosts
 from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.preflight import judge_facts
 from dsr1.launcher.preflight.survey import ask_hosts
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.settings import RunSettings
+from dsr1.launcher.run.store import Run
 
 
 def take_spares(
@@ -43,6 +46,24 @@ def _ask_new(
 ) -> dict[str, Facts | HostError]:
     new = [host.name for host in hosts if host not in settings.machines]
     return ask_hosts(transport, make_draft(recipe, hosts), new, hosts[0].address)
+
+
+def replan(
+    run: Run, settings: RunSettings, transport: Transport, gone: tuple[str, ...]
+) -> tuple[Plan, RunSettings]:
+    """Of the next attempt, with spares in the places of what is gone; their fresh facts are kept.
+    LaunchFailed: too few are fit."""
+    hosts, fresh = take_spares(run.recipe(), settings, transport, gone)
+    facts = update_facts(run.facts(), fresh)
+    run.save_facts(facts)
+    settings = replace(
+        settings,
+        machines=hosts,
+        spares=tuple(spare for spare in settings.spares if spare not in hosts),
+        replaced=tuple(dict.fromkeys((*settings.replaced, *gone))),
+    )
+    plan = make_plan(run.recipe(), hosts, run.name, str(run.folder), facts, run.run_id())
+    return plan, settings
 
 
 def find_unfit(

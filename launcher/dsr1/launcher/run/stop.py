@@ -16,25 +16,46 @@ from dsr1.launcher.run.recovery import (
     hosts_to_end,
     local_hosts,
     read_recovery_info,
+    unidentified,
     unreachable_hosts,
 )
 from dsr1.launcher.run.store import Run, RunState
 from dsr1.launcher.run.transport import transport_of, transport_to
 
-POLL_S, STOP_S = 0.05, 60.0
+POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0
 
 
 def stop_run(run: Run) -> tuple[str, ...]:
     """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is
     left, else nothing."""
-    asked, deadline = 0, time.monotonic() + STOP_S
-    while (pid := run.supervisor()) is not None and time.monotonic() < deadline:
-        if pid != asked:  # a launch may just have handed its run to a supervisor
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        asked = pid
-        time.sleep(POLL_S)
+    _end_supervisor(run)
     return _end_hosts(run)
+
+
+def _end_supervisor(run: Run) -> None:
+    """Asked to end, it says at once that it stops; one that doesn't is hung, and is killed."""
+    asked, deadline, heard = 0, 0.0, False
+    while (pid := run.supervisor()) is not None:
+        if pid != asked:  # a launch may just have handed its run to a supervisor
+            _signal(pid, signal.SIGTERM)
+            asked, deadline = pid, time.monotonic() + HUNG_S
+        if not heard and _is_stopping(run):
+            heard, deadline = True, time.monotonic() + STOP_S
+        if time.monotonic() > deadline:
+            _signal(pid, signal.SIGKILL)
+            deadline = time.monotonic() + HUNG_S
+        time.sleep(POLL_S)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _is_stopping(run: Run) -> bool:
+    with suppress(LaunchFailed):
+        return run.state().phase == "stopping"
+    return False
 
 
 def _end_hosts(run: Run) -> tuple[str, ...]:
@@ -45,7 +66,11 @@ def _end_hosts(run: Run) -> tuple[str, ...]:
     agents = Agents(
         transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0
     )
-    left = (*agents.end(hosts_to_end(run, remains)).left, *unreachable_hosts(run, found))
+    left = (
+        *agents.end(hosts_to_end(run, remains)).left,
+        *unreachable_hosts(run, found),
+        *unidentified(run, remains),
+    )
     if not left:
         _mark_stopped(run)
     return left

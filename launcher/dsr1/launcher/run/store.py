@@ -85,6 +85,12 @@ class Run(RunFolder):
             gone = self.folder
         shutil.rmtree(gone, ignore_errors=True)
 
+    def discard_remains(self) -> None:
+        """What agents on this machine put back into a folder that was removed; one that another run
+        has made there since is left alone."""
+        if not (self.folder / _RUN_ID).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def fill(self, plan: Plan, settings: RunSettings, kept: RunSecrets) -> None:
         """What is known once the hosts are."""
         for name, text in kept.secrets.items():
@@ -136,6 +142,29 @@ class Run(RunFolder):
         """Of the hosts and spares, by host: from before the launch; of a spare that has taken a
         place, from then."""
         return self._read_json("facts.json", _parse_facts)
+
+    def is_still(self, run_id: str) -> bool:
+        """Whether its folder is there and that run's: somebody may have removed it, and another
+        run may have taken the name. A file system that fails says nothing."""
+        try:
+            return (self.folder / _RUN_ID).read_text() == run_id
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
+    def kept_files(self) -> dict[str, str]:
+        """What its folder can be rebuilt from, by name; its hosts keep it."""
+        names = (_RUN_ID, "recipe.json", "plan.json", "settings.json", "facts.json")
+        return {name: (self.folder / name).read_text() for name in names}
+
+    def write_kept(self, name: str, text: str) -> None:
+        """One of those files, or a secret."""
+        write_file(self.folder / name, text.encode())
+
+    def claimed_at(self) -> float:
+        """Seconds since the epoch."""
+        return _claimed_at(self.folder) / 1e9
 
     def is_planned(self) -> bool:
         """A launch that is still asking its hosts has written nothing of them down yet."""

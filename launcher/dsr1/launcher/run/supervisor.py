@@ -3,35 +3,53 @@ everything."""
 
 import contextlib
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from dsr1.env.findings import folded
-from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Quiet, Spawn
-from dsr1.hosts.protocol.events import Event, Exited, Listening, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.events import (
+    DiskFull,
+    Listening,
+    Prepared,
+    Progress,
+    Restored,
+    Spawned,
+)
 from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import raise_all
 from dsr1.hosts.transport.results import HostState
+from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches, harvest
-from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
-from dsr1.launcher.run.agents import AgentEvent, AgentLost, Agents
-from dsr1.launcher.run.messages import NoteAdded, ServiceReady, StillMissing, StopRequested
-from dsr1.launcher.run.ranks import advance, all_ready, first_table, overdue
+from dsr1.launcher.run.agent_plans import agent_plans, origin_since
+from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.inbox import Inbox, SupervisorMessage
+from dsr1.launcher.run.messages import (
+    FolderGone,
+    NoteAdded,
+    ServiceLost,
+    ServiceReady,
+    StillMissing,
+    StopRequested,
+)
+from dsr1.launcher.run.ranks import overdue
+from dsr1.launcher.run.restarts import RestartBudget
+from dsr1.launcher.run.state_writer import StateWriter
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import transport_of
-from dsr1.launcher.smoke.readiness import await_answer
+from dsr1.launcher.run.verdict import end_of, waits_s
+from dsr1.launcher.smoke.readiness import await_answer, watch_registrations
 
-LOOK_S, SAVE_S = 1.0, 0.2  # hundreds of ranks tell more in a second than can be written down
-SupervisorMessage = Event | AgentLost | ServiceReady | StillMissing | NoteAdded | StopRequested
+LOOK_S, GONE_LOOKS = 1.0, 3
 
 
 class Supervisor:
@@ -40,23 +58,20 @@ class Supervisor:
 
     def __init__(self, run: Run, transport: Transport | None = None) -> None:
         """`transport`: one that is there already, to be used on; else the run's own."""
-        self._run, self._plan, self._settings, self._transport = (
-            run,
-            run.plan(),
-            run.settings(),
-            transport,
-        )
-        self._queue: SimpleQueue[object] = SimpleQueue()
-        self._asked: StopRequested | None = None
+        self._run, self._plan, self._settings = run, run.plan(), run.settings()
+        self._run_id, self._transport = run.run_id(), transport
+        self._inbox, self._asked = Inbox(), ""
         self._agents = self._make_agents()
-        told = run.state()
-        self._state = replace(told, ranks=told.ranks or first_table(self._plan, time.time()))
-        self._unsaved, self._save_at, self._look_at = False, 0.0, 0.0
+        self._writer = StateWriter(run, self._plan)
+        self._look_at, self._times_gone = 0.0, 0
         self._done, self._lacks = threading.Event(), ""
         self._hosts = tuple(host.host for host in self._plan.hosts)
+        before = [time.monotonic()] * self._writer.state.restarts
+        settings = self._settings
+        self._budget = RestartBudget(settings.restarts, settings.within_s, before)
 
     def _make_agents(self) -> Agents:
-        return Agents(self._reach(), self._queue, self._settings.lost_s)
+        return Agents(self._reach(), self._inbox.queue, self._settings.lost_s)
 
     def _reach(self) -> Transport:
         return self._transport or transport_of(self._run, self._settings.python)
@@ -73,21 +88,24 @@ class Supervisor:
                 transport.close()
 
     def request_stop(self, why: str = "asked to stop") -> None:
-        self._asked = StopRequested(why)
-        self._queue.put(self._asked)
+        self._asked = why
+        self._inbox.queue.put(StopRequested(why))
 
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or from those that already run, to the proof that nothing is
         left."""
         try:
             self._serve(self._take_up if take_over else self._bring_up)
-            while self._state.restarts < self._settings.restarts:
+            while self._budget.take(time.monotonic()):
                 self._start_again()
-            self._finish("failed", self._state.reason, 4)
+            self._finish("failed", self._writer.state.reason, 4)
         except StopRequested as asked:
             self._finish("stopped", str(asked), 0)
+        except FolderGone as gone:
+            self._finish("stopped", str(gone), 0)
+            self._run.discard_remains()
         except CheckFailed as error:
-            self._finish("failed", str(error), 4 if self._state.restarts else 3)
+            self._finish("failed", str(error), 4 if self._writer.state.restarts else 3)
         except (Dsr1Error, OSError) as error:
             self._finish("failed", str(error), 4)
 
@@ -96,101 +114,98 @@ class Supervisor:
         began = time.monotonic()
         try:
             begin(began + self._settings.ready_s)
-            seconds = self._state.ready_after or round(time.monotonic() - began, 2)
-            self._save(
-                phase="ready", ready_after=seconds, ranks=all_ready(self._state.ranks, time.time())
-            )
+            self._writer.serves(time.monotonic() - began)
             self._agents.send_all(Quiet())
-            threading.Thread(target=self._harvest, daemon=True).start()
+            for work in (self._harvest, self._watch_service):
+                threading.Thread(target=work, daemon=True).start()
             while True:
                 self._take(None, "watch")
         except CheckFailed:
             raise
         except (Dsr1Error, OSError) as error:
-            self._save(reason=str(error))
+            self._writer.save(reason=str(error))
 
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started
-        over: LaunchFailed."""
+        over. After the wait the hosts are asked again: one may have gone meanwhile, or be back."""
         self._done.set()
-        ended = self._agents.end(self._hosts)
-        left = "; ".join(ended.left)
-        if ended.left and not ended.unreached:
-            raise LaunchFailed(
-                f"{self._state.reason}\nnot started again, since something may still run: {left}"
-            )
-        plan = self._plan_without(ended.unreached)
-        self._wait(self._settings.backoff_s)
-        self._queue, self._done, self._lacks = SimpleQueue(), threading.Event(), ""
+        self._end_all()
+        self._inbox.wait(self._settings.backoff_s)
+        plan = self._plan_without(self._end_all())
+        self._inbox, self._done, self._lacks = Inbox(), threading.Event(), ""
         if self._asked:  # while the queues changed
-            raise self._asked
+            raise StopRequested(self._asked)
         self._agents = self._make_agents()
-        attempt = self._state.restarts + 1
+        attempt = self._writer.state.restarts + 1
         self._use(plan_again(plan, attempt))
-        fresh = first_table(self._plan, time.time())
-        self._save(phase="starting", ranks=fresh, ready_after=None, restarts=attempt)
+        self._writer.begin_again(self._plan, attempt)
         self._serve(self._bring_up)
 
-    def _plan_without(self, gone: tuple[str, ...]) -> Plan:
-        """The plan with fit spares in the place of hosts that are gone. LaunchFailed: there are
-        too few."""
-        if not gone:
-            return self._plan
+    def _end_all(self) -> tuple[str, ...]:
+        """Gives the hosts that can't be reached. LaunchFailed: something can't be ended."""
+        ended = self._agents.end(self._hosts, self._writer.state.reason)
+        self._writer.name_lost(ended.unreached)
+        if ended.left and not ended.unreached:
+            why = f"not started again, since something may still run: {'; '.join(ended.left)}"
+            raise LaunchFailed(f"{self._writer.state.reason}\n{why}")
+        return ended.unreached
+
+    def _plan_without(self, unreached: tuple[str, ...]) -> Plan:
+        """The plan with fit spares in the place of hosts that are gone, or go down. LaunchFailed
+        where there are too few; a host that only seemed to go down is better than none."""
+        going = [host for host in self._hosts if host in self._inbox.going]
+        gone = tuple(dict.fromkeys((*unreached, *going)))
+        try:
+            return self._replan(gone) if gone else self._plan
+        except LaunchFailed as few:
+            if not unreached:
+                return self._plan
+            reason = f"{self._writer.state.reason}\nnot started again: {few}"
+            raise LaunchFailed(reason) from few
+
+    def _replan(self, gone: tuple[str, ...]) -> Plan:
         from dsr1.launcher.run.spares import (
-            take_spares,
-            update_facts,
+            replan,
         )  # it judges hosts: what an idle supervisor needn't hold
 
-        try:
-            with self._beside() as transport:
-                hosts, fresh = take_spares(self._run.recipe(), self._settings, transport, gone)
-                self._note(transport.give_up(gone))
-        except LaunchFailed as few:
-            raise LaunchFailed(f"{self._state.reason}\nnot started again: {few}") from few
-        facts = update_facts(self._run.facts(), fresh)
-        self._run.save_facts(facts)
-        spares = tuple(spare for spare in self._settings.spares if spare not in hosts)
-        replaced = tuple(dict.fromkeys((*self._settings.replaced, *gone)))
-        self._settings = replace(self._settings, machines=hosts, spares=spares, replaced=replaced)
+        with self._beside() as transport:
+            plan, self._settings = replan(self._run, self._settings, transport, gone)
+            self._writer.note(transport.give_up(gone))
         self._run.save_settings(self._settings)
-        run = self._run
-        return make_plan(run.recipe(), hosts, run.name, str(run.folder), facts, self._plan.run_id)
+        return plan
 
     def _use(self, plan: Plan) -> None:
         self._plan, self._hosts = plan, tuple(host.host for host in plan.hosts)
         self._run.save_plan(plan)
 
-    def _wait(self, seconds: float) -> None:
-        """A request to stop ends the wait; what the ended agents still say doesn't."""
-        until = time.monotonic() + seconds
-        with contextlib.suppress(Empty):
-            while True:
-                item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-                if isinstance(item, StopRequested):
-                    raise item
-
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
         with self._beside() as transport:
-            self._note(copy_caches(transport, self._plan.caches, jit_store()))
-        self._agents.start(self._plan.hosts, self._run.secrets())
+            self._upload_again(transport)
+            self._writer.note(copy_caches(transport, self._plan.caches, jit_store()))
+        run, origin = self._run, origin_since(self._run.claimed_at())
+        plans = agent_plans(self._plan, self._settings, origin)
+        self._agents.start(plans, run.secrets(), run.kept_files())
         self._prepare()
         self._spawn_all(frozenset(), deadline)
+
+    def _upload_again(self, transport: Transport) -> None:
+        """For a restart: a cleaner may have taken what the launch brought to the hosts."""
+        if self._writer.state.restarts and isinstance(transport, ShellTransport):
+            from dsr1.launcher.run.assets import upload_to  # as above
+
+            machines, spares = self._settings.machines, self._settings.spares
+            upload_to(self._run.recipe(), machines, spares, transport)
 
     def _take_up(self, deadline: float) -> None:
         """Agents keep their processes and their events: all that was told is heard again, an
         unasked end too."""
-        seen = self._agents.look(self._hosts)
-        raise_all(seen)
-        spawned = {
-            p.name
-            for state in seen.values()
-            if isinstance(state, HostState)
-            for p in state.processes
-            if p.pid
-        }
+        found = self._agents.look(self._hosts)
+        raise_all(found)
+        states = [state for state in found.values() if isinstance(state, HostState)]
+        spawned = {process.name for state in states for process in state.processes if process.pid}
         self._agents.attach(self._hosts)
-        self._look_at = time.monotonic() + LOOK_S  # nobody is late who hasn't been heard again
+        self._writer.hear_again()
         self._spawn_all(frozenset(spawned), deadline)
 
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
@@ -230,16 +245,12 @@ class Supervisor:
     def _harvest(self) -> None:
         """What this start has compiled, for the next one."""
         with self._beside() as transport:
-            self._queue.put(
+            self._inbox.queue.put(
                 NoteAdded(harvest(transport, self._plan.caches, jit_store(), self._run.name))
             )
 
-    def _note(self, words: tuple[str, ...]) -> None:
-        if words:
-            self._save(notes=(*self._state.notes, *words))
-
     def _probe(self) -> None:
-        queue = self._queue  # of this attempt, whatever comes after it
+        queue = self._inbox.queue  # of this attempt, whatever comes after it
         if await_answer(
             self._plan.service,
             self._settings.chat_s,
@@ -247,6 +258,11 @@ class Supervisor:
             lambda it: queue.put(StillMissing(it)),
         ):
             queue.put(ServiceReady())
+
+    def _watch_service(self) -> None:
+        queue, service = self._inbox.queue, self._plan.service
+        if service.registrations is not None:
+            watch_registrations(service, self._done, lambda it: queue.put(ServiceLost(it)))
 
     def _until(
         self, wanted: Callable[[SupervisorMessage], bool], deadline: float, doing: str
@@ -259,42 +275,45 @@ class Supervisor:
     def _take(self, deadline: float | None, doing: str) -> SupervisorMessage:
         """The next item; every unexpected end, wherever it is met, ends the run."""
         item = self._next(deadline, doing)
-        if isinstance(item, StopRequested):
-            raise item
-        if isinstance(item, AgentLost):
-            raise HostError(f"{item.host} is lost: {item.why}")
-        if isinstance(item, Exited) and item.requested:
-            raise StopRequested(
-                "its agents were told to stop"
-            )  # by a `stop` elsewhere, or by Slurm
-        if isinstance(item, Exited):
-            raise LaunchFailed(item.words)
+        if end := end_of(item):
+            raise self._inbox.best_explanation(end, waits_s(item))
         if isinstance(item, NoteAdded):
-            self._note(item.words)
+            self._writer.note(item.words)
         if isinstance(item, StillMissing):
             self._lacks = item.words
+        if isinstance(item, Restored):
+            self._writer.note((f"{item.on}: {item.folder} had been emptied, and was put back",))
+        if isinstance(item, DiskFull):
+            self._writer.note(
+                (f"{item.on}: {item.folder}: {item.free_bytes >> 10} KiB are left there",)
+            )
         if isinstance(item, Progress):
-            self._state = replace(self._state, ranks=advance(self._state.ranks, item, time.time()))
-            self._unsaved = True
+            self._writer.advance(item)
         return item
 
     def _next(self, deadline: float | None, doing: str) -> SupervisorMessage:
-        """Wait for an item; while the deployment starts, look once a second whether a rank is
-        late."""
+        """Wait for an item; once a second look at what nobody tells."""
         while True:
-            if self._unsaved and (self._queue.empty() or time.monotonic() >= self._save_at):
-                self._save()
-            if deadline is not None and time.monotonic() >= self._look_at:
-                self._refuse_lateness(deadline, doing)
-            with contextlib.suppress(Empty):
-                item = self._queue.get(timeout=None if deadline is None else LOOK_S)
-                return item.event if isinstance(item, AgentEvent) else item  # type: ignore[return-value]
+            self._writer.save_due(idle=self._inbox.is_empty())
+            self._look(deadline, doing)
+            if item := self._inbox.take(LOOK_S):
+                return item
+
+    def _look(self, deadline: float | None, doing: str) -> None:
+        """Whether the run still has its folder, and, while it starts, whether a rank is late."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_S
+        self._times_gone = 0 if self._run.is_still(self._run_id) else self._times_gone + 1
+        if self._times_gone >= GONE_LOOKS:
+            raise FolderGone(f"{self._run.folder} was removed on {socket.gethostname()}")
+        if deadline is not None:
+            self._refuse_lateness(deadline, doing)
 
     def _refuse_lateness(self, deadline: float, doing: str) -> None:
-        self._look_at = time.monotonic() + LOOK_S
-        late = overdue(self._state.ranks, self._settings.limits, time.time())
+        late = overdue(self._writer.state.ranks, self._settings.limits, time.monotonic())
         if not late and time.monotonic() > deadline:
-            seen = ", ".join(f"rank {row.rank} {row.said}" for row in self._state.ranks[:16])
+            seen = ", ".join(f"rank {row.rank} {row.said}" for row in self._writer.state.ranks[:16])
             late = f"it did not {doing} in time (recipe timeouts); last seen: {seen}"
         if late:
             raise LaunchFailed("; ".join(filter(None, (late, self._lacks))))
@@ -303,18 +322,13 @@ class Supervisor:
         """End everything on every host, then say how it ended. `end` proves absence, host by
         host."""
         self._done.set()
-        self._save(phase="stopping", reason=reason)
-        left = self._agents.end((*self._hosts, *self._settings.replaced)).left
-        self._save(
-            phase="failed" if left else phase, left=left, exit_code=exit_code or (4 if left else 0)
-        )
-
-    def _save(self, **changes: object) -> None:
-        """A full disk must not end what serves: the state on disk is then the last that fitted."""
-        self._state = replace(self._state, since=time.time(), **changes)  # type: ignore[arg-type]
-        self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
-        with contextlib.suppress(OSError):
-            self._run.save(self._state)
+        self._writer.save(phase="stopping", reason=reason)
+        ended = self._agents.end((*self._hosts, *self._settings.replaced), reason)
+        if phase == "failed":
+            self._writer.name_lost(tuple(host for host in ended.unreached if host in self._hosts))
+        code = exit_code or (4 if ended.left else 0)
+        end = "failed" if ended.left else phase
+        self._writer.save(phase=end, left=ended.left, exit_code=code)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.hosts.transport.ssh import SshTransport
+from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.store import Run
 
 
@@ -22,5 +23,5 @@ def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
     """Over SSH to these hosts; without any, to agents on this machine. Any Python stops and
     inspects those."""
     if hosts:
-        return SshTransport(hosts, run.name, python)
-    return LocalTransport(run.folder / "hosts", (python or sys.executable,))
+        return SshTransport(hosts, run.name, python, find_run_id(run))
+    return LocalTransport(run.folder / "hosts", (python or sys.executable,), find_run_id(run))

@@ -14,7 +14,9 @@ from dsr1.hosts.agent.process.progress import ProgressStep
 from dsr1.hosts.agent.process.spawn import make_environment
 from dsr1.hosts.agent.server.journal import MOST_PROGRESS, EventJournal
 from dsr1.hosts.agent.server.prepare import find_room
+from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.events import Listening, Progress
+from dsr1.hosts.protocol.marks import AgentIdentity, Marks
 from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.process import Process, Variable
 from dsr1.hosts.transport.bundle import make_bundle, render_bundle
@@ -34,9 +36,10 @@ def test_the_bundle_is_the_same_every_time(tmp_path: Path) -> None:
 
 def test_the_bundle_needs_nothing_but_itself(tmp_path: Path) -> None:
     """-S: no site-packages, so neither psutil nor an installed dsr1."""
-    argv = (sys.executable, "-I", "-S", str(make_bundle(tmp_path)), "inspect", str(tmp_path / "h"))
+    address = (str(tmp_path / "h"), "0" * 32, "h")
+    argv = (sys.executable, "-I", "-S", str(make_bundle(tmp_path)), "inspect", *address)
     done = subprocess.run(argv, capture_output=True, timeout=20, check=True)
-    assert json.loads(done.stdout) == {"agent": "dead", "processes": {}}
+    assert json.loads(done.stdout) == {"agent": "dead", "boot_id": boot_id(), "processes": {}}
 
 
 def test_the_journal_replays_and_stays_small(tmp_path: Path) -> None:
@@ -87,12 +90,17 @@ def test_the_marks_win(tmp_path: Path) -> None:
     process = Process(
         "a", "g", "h", (), (Variable("DSR1_RUN", "other", "user"), Variable("X", "1", "user"))
     )
-    assert make_environment({"X": "0", "Y": "2"}, "r", "m", process, tmp_path) == {
+    marks = Marks(AgentIdentity("id", "h"), "r", "/folder", "u on l")
+    assert make_environment({"X": "0", "Y": "2"}, marks, process, tmp_path) == {
         "X": "1",
         "Y": "2",
+        "DSR1_RUN_ID": "id",
+        "DSR1_HOST": "h",
         "DSR1_RUN": "r",
+        "DSR1_FOLDER": "/folder",
+        "DSR1_ORIGIN": "u on l",
         "DSR1_PROCESS": "a",
-        "DSR1_AGENT": "m",
+        "SPT_NOENV": "1",
     }
 
 

@@ -42,7 +42,7 @@ class Scripted(Transport):
         out = (
             render_gone(Gone(()))
             if verb.name == "stop"
-            else json.dumps({"agent": "alive", "processes": {}}).encode()
+            else json.dumps({"agent": "alive", "boot_id": "b", "processes": {}}).encode()
         )
         return CommandResult(0, out, b"")
 

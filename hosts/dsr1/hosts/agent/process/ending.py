@@ -5,11 +5,12 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
-from dsr1.hosts.agent.process.procfs import STRAYS, StopTarget, find_members
+from dsr1.hosts.agent.process.procfs import FoundProcesses, find_run_processes
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import ProcStat, start_time
+from dsr1.hosts.protocol.marks import AgentIdentity
 
 # A process in state D ends when its device or file system answers; longer than this is worth
 # telling.
@@ -24,34 +25,26 @@ def _signal(stat: ProcStat, number: signal.Signals) -> None:
             os.kill(stat.pid, number)
 
 
-def never_cancelled() -> bool:
-    return False
-
-
 class Termination:
-    """The end of some processes; `names` are told as gone. `alone`: whether nothing else of the
-    agent's runs now."""
+    """The end of some processes; `names` are told as gone. `find` gives what is alive of them, by
+    name; `graces` are seconds by name, what has another name gets the longest."""
 
     def __init__(
         self,
-        targets: tuple[StopTarget, ...],
+        find: Callable[[], FoundProcesses],
+        graces: Mapping[str, float],
         names: tuple[str, ...],
-        agent: int | None = None,
-        alone: Callable[[], bool] = never_cancelled,
     ) -> None:
-        self._names = names
-        self._targets = targets
-        self._agent = agent
-        self._alone = alone
+        self._find, self._names = find, names
         now = time.monotonic()
-        self._kill_at = {target.name: now + target.grace_s for target in targets}
-        self._kill_at[STRAYS] = max(self._kill_at.values(), default=now)
-        self._give_up_at = self._kill_at[STRAYS] + AFTER_KILL_S
+        self._kill_at = {name: now + grace for name, grace in graces.items()}
+        self._last_kill_at = max(self._kill_at.values(), default=now)
+        self._give_up_at = self._last_kill_at + AFTER_KILL_S
 
-    def ask(self, fresh: set[str]) -> None:
+    def ask(self, spared: Collection[str] = ()) -> None:
         """SIGTERM, to those that haven't had theirs."""
         for name, stats in self._find().items():
-            for stat in stats if name in fresh | {STRAYS} else ():
+            for stat in stats if name not in spared else ():
                 _signal(stat, signal.SIGTERM)
 
     def step(self) -> Gone | None:
@@ -59,7 +52,7 @@ class Termination:
         found = self._find()
         now = time.monotonic()
         for name, stats in found.items():
-            for stat in stats if now >= self._kill_at[name] else ():
+            for stat in stats if now >= self._kill_at.get(name, self._last_kill_at) else ():
                 _signal(stat, signal.SIGKILL)
         if found and now < self._give_up_at:
             return None
@@ -70,14 +63,12 @@ class Termination:
         )
         return Gone(self._names, tuple(left))
 
-    def _find(self) -> dict[str, list[ProcStat]]:
-        return find_members(self._targets, self._agent, strays=self._alone())
 
-
-def end_now(targets: tuple[StopTarget, ...], names: tuple[str, ...]) -> Gone:
-    """Without an agent's loop: blocks until it is done, at most the longest grace and 5 s."""
-    ending = Termination(targets, names)
-    ending.ask(set(names))
+def end_now(identity: AgentIdentity, graces: Mapping[str, float], names: tuple[str, ...]) -> Gone:
+    """Everything that bears this identity, without an agent's loop: blocks until it is done, at
+    most the longest grace and 5 s."""
+    ending = Termination(lambda: find_run_processes(identity), graces, names)
+    ending.ask()
     while (gone := ending.step()) is None:
         time.sleep(0.05)
     return gone

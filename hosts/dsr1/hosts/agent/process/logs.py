@@ -21,7 +21,7 @@ def read_tail(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode(errors="replace")
+            text = file.read(TAIL_BYTES).lstrip(b"\0").decode(errors="replace")
     except OSError:
         return ()
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]

@@ -7,20 +7,24 @@ import re
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from dsr1.hosts.agent.process.ending import Termination
+from dsr1.hosts.agent.process.folder import AgentFolder
 from dsr1.hosts.agent.process.logs import LogFollower, read_tail
-from dsr1.hosts.agent.process.procfs import StopTarget
-from dsr1.hosts.agent.process.records import ProcessRecord, log_path, make_mark, make_record
+from dsr1.hosts.agent.process.procfs import FoundProcesses, StopTarget, find_members
+from dsr1.hosts.agent.process.records import ProcessRecord, log_path
+from dsr1.hosts.agent.process.rotation import LogRotation
+from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.spawn import spawn
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.events import Event, Exited, Gone, Listening, Spawned
+from dsr1.hosts.protocol.marks import Marks
 from dsr1.hosts.protocol.process import HostPlan, Process
 
 FOLLOW_S, PROBE_S, ANSWER_S = 0.2, 0.05, 0.2
 HEALTH, UNWELL = b"GET /health HTTP/1.0\r\n\r\n", b" 503 "
 PROOF_S, PROOF_MOST_S = 0.02, 0.5
+ROTATE_S, BETWEEN_PIECES_S = 5.0, 0.02
 
 
 @dataclass(slots=True)
@@ -63,17 +67,23 @@ class ProcessOwner:
     """`closing`: nothing more may be started. `idle`: nothing runs and nothing is being ended."""
 
     def __init__(
-        self, plan: HostPlan, folder: Path, tell: Callable[[Event], None], timers: Timers
+        self,
+        plan: HostPlan,
+        folder: AgentFolder,
+        tell: Callable[[Event], None],
+        timers: Timers,
     ) -> None:
         self._plan = plan
-        self._folder = folder
-        self._mark = make_mark(make_record(os.getpid()))
+        self._records, self._folder = folder, folder.path
+        self._marks = Marks(plan.identity, plan.run, str(folder.path), plan.origin.words)
         self._tell = tell
         self._timers = timers
         self._known = {process.name: process for process in plan.processes}
         self._children: dict[str, OwnedProcess] = {}
         self._endings: list[Termination] = []
         self._following = False
+        self._rotations: dict[str, LogRotation] = {}
+        self._bound_logs()
         self.closing = False
 
     @property
@@ -96,13 +106,17 @@ class ProcessOwner:
         fresh = {child.process.name for child in children if not child.stopping}
         for child in children:
             child.stopping = True
-        targets = tuple(map(self._target, children))
+        targets = tuple(map(_target, children))
         ending = Termination(
-            targets, wanted, os.getpid(), lambda: set(self._children) <= set(wanted)
+            lambda: self._find(targets, wanted), {t.name: t.grace_s for t in targets}, wanted
         )
         self._endings.append(ending)
-        ending.ask(fresh)
+        ending.ask(spared={child.process.name for child in children} - fresh)
         self._prove(ending, PROOF_S)
+
+    def _find(self, targets: tuple[StopTarget, ...], wanted: tuple[str, ...]) -> FoundProcesses:
+        """What belongs to no process counts once nothing else runs."""
+        return find_members(targets, os.getpid(), strays=set(self._children) <= set(wanted))
 
     def quiet(self) -> None:
         for child in self._children.values():
@@ -132,13 +146,15 @@ class ProcessOwner:
     def _spawn(self, process: Process) -> bool:
         try:
             follower = LogFollower(process, log_path(self._folder, process.name))
-            born = spawn(process, self._plan.run, self._mark, self._folder)
+            born = spawn(process, self._marks, self._folder)
         except (OSError, ValueError, re.error) as error:
             self._tell(Exited(process.name, 127, False, (), f"could not be started: {error}"))
             self._fail(process)
             return False
         child = OwnedProcess(process, born.record, born.pid, follower)
         self._children[process.name] = child
+        self._records.record_process(process.name, born.record)
+        self._bound_log(process.name)
         self._tell(Spawned(process.name, born.pid, born.record.start_time))
         self._follow_soon()
         if process.listen_port is not None:
@@ -165,6 +181,21 @@ class ProcessOwner:
                 self._tell_all(child.follower.read())
                 self._follow_soon()
 
+    def _bound_log(self, name: str) -> None:
+        most, path = self._plan.log_most_bytes, log_path(self._folder, name)
+        if most:
+            self._rotations[name] = LogRotation(path, most, self._plan.log_keep)
+
+    def _bound_logs(self) -> None:
+        """A piece at a time: others wait for this loop."""
+        more = False
+        for name, rotation in tuple(self._rotations.items()):
+            try:
+                more = rotation.step() or more
+            except OSError as error:
+                say(f"{log_path(self._folder, name)}: {error}")
+        self._timers.after(BETWEEN_PIECES_S if more else ROTATE_S, self._bound_logs)
+
     def _tell_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self._tell(event)
@@ -190,9 +221,6 @@ class ProcessOwner:
         )
         self.stop(tuple(dict.fromkeys((process.name, *mates))))
 
-    def _target(self, child: OwnedProcess) -> StopTarget:
-        return StopTarget(child.process.name, self._mark, child.record, child.process.grace_s)
-
     def _prove(self, ending: Termination, wait: float) -> None:
         self._timers.after(wait, lambda: self._step(ending, min(wait * 1.5, PROOF_MOST_S)))
 
@@ -212,3 +240,7 @@ class ProcessOwner:
         return any(
             self._children[name].running for name in gone.processes if name in self._children
         )
+
+
+def _target(child: OwnedProcess) -> StopTarget:
+    return StopTarget(child.process.name, child.record, child.process.grace_s)

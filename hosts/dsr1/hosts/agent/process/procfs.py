@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsr1.hosts.agent.process.records import ProcessRecord
-from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.identity import ProcStat, read_stat
+from dsr1.hosts.protocol.marks import RUN_ID, AgentIdentity, Marks, read_marks
 
 ProcessTable = dict[int, ProcStat]
-STRAYS = "(left its process)"
+FoundProcesses = dict[str, list[ProcStat]]
+STRAYS, AGENT_ITSELF = "(left its process)", "(agent)"
 
 
 @dataclass(frozen=True, slots=True)
 class StopTarget:
-    """A process to be ended, as it was recorded. `mark` is its agent's."""
+    """A process to be ended, as it was recorded."""
 
     name: str
-    mark: str
     record: ProcessRecord
     grace_s: float
 
@@ -44,49 +44,85 @@ def descendants(census: ProcessTable, roots: set[int]) -> set[int]:
     return found - roots
 
 
-def _marks(pid: int) -> frozenset[bytes]:
-    """The markers that the agent gave to the process, empty when they can't be read."""
+def marks_of(pid: int) -> Marks | None:
+    """None: it has none, or they can't be read, since it is another user's."""
     try:
-        lines = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        text = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return frozenset()
-    return frozenset(line for line in lines if line.startswith((b"DSR1_AGENT=", b"DSR1_PROCESS=")))
+        return None
+    if f"{RUN_ID}=".encode() not in text:
+        return None
+    lines = (line.partition("=") for line in text.decode(errors="replace").split("\0"))
+    return read_marks({name: value for name, _, value in lines if name.startswith("DSR1_")})
+
+
+def find_marked() -> dict[int, tuple[ProcStat, Marks]]:
+    """By pid, every process of this user that belongs to a run."""
+    found: dict[int, tuple[ProcStat, Marks]] = {}
+    for pid, stat in read_process_table().items():
+        if marks := marks_of(pid):
+            found[pid] = (stat, marks)
+    return found
+
+
+def find_run_processes(identity: AgentIdentity) -> FoundProcesses:
+    """What is alive of one agent's, by process name, found by its identity alone: an agent or its
+    files may be gone. Descendants belong to it, and what is in a process's group."""
+    table = read_process_table()
+    names = _marked_names(table, identity)
+    groups = {table[pid].pgid: name for pid, name in names.items() if name != AGENT_ITSELF}
+    for pid, stat in table.items():
+        if stat.pgid in groups and pid not in names:
+            names[pid] = groups[stat.pgid]
+    for pid in descendants(table, set(names)):
+        names.setdefault(pid, STRAYS)
+    found: FoundProcesses = {}
+    for pid in sorted(names):
+        found.setdefault(names[pid], []).append(table[pid])
+    return found
+
+
+def _marked_names(table: ProcessTable, identity: AgentIdentity) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for pid in table:
+        marks = marks_of(pid)
+        if marks and marks.identity == identity:
+            found[pid] = marks.process or AGENT_ITSELF
+    return found
 
 
 def _is_main(stat: ProcStat, target: StopTarget) -> bool:
     return stat.pid == target.record.pid and stat.start_time == target.record.start_time
 
 
-def _is_seed(stat: ProcStat, target: StopTarget, family: set[int], look_everywhere: bool) -> bool:
-    """Ours by evidence: the recorded start time; or the group and our marker or descent; or both
-    markers."""
-    leader = target.record.pid
-    if stat.pid == leader:
+def _is_seed(stat: ProcStat, target: StopTarget, family: set[int]) -> bool:
+    """Ours by evidence: the recorded start time; or the group and descent; or descent and the
+    marks."""
+    if stat.pid == target.record.pid:
         return _is_main(stat, target)
-    mark, name = f"DSR1_AGENT={target.mark}".encode(), f"DSR1_PROCESS={target.name}".encode()
-    if leader == stat.pgid:
-        return stat.pid in family or mark in _marks(stat.pid)
-    return (look_everywhere or stat.pid in family) and {mark, name} <= _marks(stat.pid)
+    if stat.pid not in family:
+        return False
+    marks = marks_of(stat.pid) if stat.pgid != target.record.pid else None
+    return stat.pgid == target.record.pid or (marks is not None and marks.process == target.name)
 
 
-def find_members(
-    targets: tuple[StopTarget, ...], agent: int | None, *, strays: bool
-) -> dict[str, list[ProcStat]]:
+def find_members(targets: tuple[StopTarget, ...], agent: int, *, strays: bool) -> FoundProcesses:
     """What is alive, by process name.
 
     `agent` is the pid of the living agent, to which every orphan comes back (it is their
-    subreaper); None: it is dead, and what left its group is found by its markers alone. `strays`:
-    what came back to the agent and bears no mark of any process counts too; sensible when
-    everything of the agent is being ended.
+    subreaper). `strays`: what came back to it and bears no mark of any process counts too; sensible
+    when everything of the agent is being ended.
     """
-    census, boot = read_process_table(), boot_id()
-    family = descendants(census, {agent}) if agent else set[int]()
-    found: dict[str, list[ProcStat]] = {}
+    table = read_process_table()
+    family = descendants(table, {agent})
+    pids: dict[str, set[int]] = {}
     for target in targets:
-        if target.record.boot_id == boot:
-            seeds = {s.pid for s in census.values() if _is_seed(s, target, family, agent is None)}
-            found[target.name] = [census[pid] for pid in sorted(seeds | descendants(census, seeds))]
+        seeds = _seeds(table, target, family)
+        pids[target.name] = seeds | descendants(table, seeds)
     if strays:
-        known = {stat.pid for stats in found.values() for stat in stats}
-        found[STRAYS] = [census[pid] for pid in sorted(family - known)]
-    return {name: stats for name, stats in found.items() if stats}
+        pids[STRAYS] = family.difference(*pids.values())
+    return {name: [table[pid] for pid in sorted(own)] for name, own in pids.items() if own}
+
+
+def _seeds(table: ProcessTable, target: StopTarget, family: set[int]) -> set[int]:
+    return {stat.pid for stat in table.values() if _is_seed(stat, target, family)}

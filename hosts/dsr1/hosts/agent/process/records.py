@@ -31,12 +31,6 @@ def make_record(pid: int) -> ProcessRecord:
     return ProcessRecord(pid, start_time(pid) or 0.0, boot_id())
 
 
-def make_mark(agent: ProcessRecord) -> str:
-    """What marks the processes of one agent. A run's id is not enough: another folder may have a
-    run of that name."""
-    return f"{agent.boot_id}/{agent.pid}/{agent.start_time:.0f}"
-
-
 def render_record(record: ProcessRecord) -> str:
     return json.dumps(asdict(record))
 
@@ -71,7 +65,7 @@ def secret_path(folder: Path, name: str) -> Path:
 
 def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
     """In a folder that only we can enter; write_file closes each file to others as well."""
-    (folder / "secrets").mkdir(mode=0o700)
+    (folder / "secrets").mkdir(mode=0o700, exist_ok=True)
     for name, text in secrets.items():
         if not name.replace("-", "").replace(".", "").isalnum() or name.startswith("."):
             raise ValueError(f"{name!r} is no name for a secret")
@@ -79,8 +73,10 @@ def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
 
 
 def write_plan(folder: Path, plan: HostPlan) -> None:
-    (folder / "processes").mkdir(mode=0o700)
-    if plan.logs:
+    (folder / "processes").mkdir(mode=0o700, exist_ok=True)
+    if (folder / "logs").is_symlink() or (folder / "logs").is_dir():
+        pass
+    elif plan.logs:
         _make_logs(Path(plan.logs))
         (folder / "logs").symlink_to(plan.logs)
     else:

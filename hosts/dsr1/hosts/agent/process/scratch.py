@@ -15,9 +15,15 @@ def _link(folder: Path) -> Path:
     return folder / "tmp"
 
 
-def make_scratch(folder: Path) -> None:
-    """For its owner alone, and on record in the agent's folder."""
-    _link(folder).symlink_to(tempfile.mkdtemp(prefix="dsr1-"))
+def make_scratch() -> str:
+    """For its owner alone."""
+    return tempfile.mkdtemp(prefix="dsr1-")
+
+
+def link_scratch(folder: Path, scratch: str) -> None:
+    """On record in the agent's folder."""
+    if not _link(folder).is_symlink():
+        _link(folder).symlink_to(scratch)
 
 
 def read_scratch(folder: Path) -> str | None:

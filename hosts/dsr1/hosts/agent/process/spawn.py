@@ -5,7 +5,7 @@ import contextlib
 import os
 import select
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +19,7 @@ from dsr1.hosts.agent.process.records import (
     write_record,
 )
 from dsr1.hosts.agent.process.scratch import read_scratch
+from dsr1.hosts.protocol.marks import Marks, render_marks
 from dsr1.hosts.protocol.process import Process, SecretVariable
 
 EXEC_WAIT_S = 2.0
@@ -33,20 +34,13 @@ class SpawnedProcess:
 
 
 def make_environment(
-    base: dict[str, str], run: str, mark: str, process: Process, folder: Path
+    base: dict[str, str], marks: Marks, process: Process, folder: Path
 ) -> dict[str, str]:
-    """The markers come last: they prove later that a process is ours."""
+    """The marks come last: they prove later that a process is ours."""
     own = {variable.name: variable.value for variable in process.env}
     own |= {secret.name: _secret(secret, folder) for secret in process.secrets}
     scratch = {"TMPDIR": path} if (path := read_scratch(folder)) else {}
-    return {
-        **base,
-        **scratch,
-        **own,
-        "DSR1_RUN": run,
-        "DSR1_PROCESS": process.name,
-        "DSR1_AGENT": mark,
-    }
+    return {**base, **scratch, **own, **render_marks(replace(marks, process=process.name))}
 
 
 def _secret(secret: SecretVariable, folder: Path) -> str:
@@ -128,13 +122,13 @@ def _await_exec(pid: int, errors: int) -> None:
         raise OSError(text)
 
 
-def spawn(process: Process, run: str, mark: str, folder: Path) -> SpawnedProcess:
+def spawn(process: Process, marks: Marks, folder: Path) -> SpawnedProcess:
     """OSError: it couldn't be started, and nothing of it runs."""
     path = process_path(folder, process.name)
     write_record(path, ABOUT_TO_SPAWN)
     log = os.open(log_path(folder, process.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        env = make_environment(dict(os.environ), run, mark, process, folder)
+        env = make_environment(dict(os.environ), marks, process, folder)
         pid, gate, errors = _fork(process, env, folder, log)
     finally:
         os.close(log)

@@ -7,24 +7,21 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from dsr1.hosts.agent.process.records import (
-    agent_path,
-    make_record,
-    old_folder,
-    render_record,
-    write_plan,
-    write_record,
-    write_secrets,
-)
+from dsr1.hosts.agent.process.folder import AgentFolder
+from dsr1.hosts.agent.process.procfs import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.process.records import agent_path, make_record, old_folder, render_record
+from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.scratch import make_scratch, remove_scratch
-from dsr1.hosts.agent.server.offline import end_records, inspect_host
-from dsr1.hosts.agent.server.server import AgentServer, say
+from dsr1.hosts.agent.server.offline import end_identity, find_rival
+from dsr1.hosts.agent.server.server import AgentServer
 from dsr1.hosts.protocol import control
+from dsr1.hosts.protocol.codec import StartOrder
+from dsr1.hosts.protocol.marks import AgentIdentity, Marks, read_marks, render_marks
 from dsr1.hosts.protocol.process import HostPlan
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -34,45 +31,67 @@ class StartError(Exception):
     """The agent couldn't be started; nothing of it is left."""
 
 
-def clear_stale_agent(folder: Path) -> None:
-    """A restart finds its predecessor's folder: once nothing of it is alive it is kept under
-    another name."""
-    seen = inspect_host(folder)
-    processes = seen["processes"]
-    assert isinstance(processes, dict)
-    if seen["agent"] == "alive" or any(
-        process["state"] == "running" for process in processes.values()
-    ):
+def adopt_marks(plan: HostPlan, folder: Path, given: bytes) -> None:
+    """The agent bears its run's marks, too: they are given to an environment by exec alone, so this
+    very command is run again, with all that it was given on stdin."""
+    marks = Marks(plan.identity, plan.run, str(folder), plan.origin.words)
+    own = read_marks(os.environ)
+    if own == marks:
         return
+    memory = os.memfd_create("start")
+    os.write(memory, given)
+    os.lseek(memory, 0, os.SEEK_SET)
+    os.dup2(memory, 0)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DSR1_")}
+    argv = [sys.executable, *sys.orig_argv[1:]]
+    os.execve(sys.executable, argv, clean | render_marks(marks))
+
+
+def claim(plan: HostPlan, folder: Path) -> None:
+    """mkdir succeeds for one caller only, so a folder has one agent at a time. What a dead agent
+    has left there is kept under another name."""
+    if rival := find_rival(folder, plan.identity):
+        who = rival.origin or "somebody unknown"
+        raise StartError(
+            f"run {rival.run} is there already, launched by {who}: stop that one, or take another"
+            " --name"
+        )
+    if agent_path(folder).exists() and not _is_alive(plan.identity):
+        _put_aside(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise StartError(f"an agent was already started in {folder}; stop this run first") from None
+    except OSError as error:
+        raise StartError(f"cannot create {folder}: {error}") from error
+
+
+def _is_alive(identity: AgentIdentity) -> bool:
+    """Whether anything of it is, but for this very start: who starts now is told apart by its
+    socket."""
+    found = find_run_processes(identity)
+    listens = control.connect_to_socket(identity)
+    if listens is not None:
+        listens.close()
+    return listens is not None or any(name != AGENT_ITSELF for name in found)
+
+
+def _put_aside(folder: Path) -> None:
     number = next(n for n in itertools.count(1) if not old_folder(folder, n).exists())
     with contextlib.suppress(OSError):  # another starter was quicker: mkdir decides
         folder.rename(old_folder(folder, number))
 
 
-def claim(folder: Path) -> None:
-    """mkdir succeeds for one caller only, so a folder has one agent at a time."""
-    if agent_path(folder).exists():
-        clear_stale_agent(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        raise StartError(
-            f"an agent was already started in {folder}; use another folder, or `end` it"
-        ) from None
-    except OSError as error:
-        raise StartError(f"cannot create {folder}: {error}") from error
-
-
-def start(plan: HostPlan, secrets: Mapping[str, str], folder: Path) -> str:
+def start(start_order: StartOrder, folder: Path) -> str:
     """Returns the agent's record once it listens."""
     os.closerange(3, 256)
-    claim(folder)
+    claim(start_order.plan, folder)
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        _be_agent(plan, secrets, folder, write)
+        _be_agent(start_order, folder, write)
     os.close(write)
     with os.fdopen(read) as pipe:
         answer = pipe.read()
@@ -83,24 +102,23 @@ def start(plan: HostPlan, secrets: Mapping[str, str], folder: Path) -> str:
     return answer
 
 
-def _be_agent(plan: HostPlan, secrets: Mapping[str, str], folder: Path, pipe: int) -> NoReturn:
+def _be_agent(start_order: StartOrder, folder: Path, pipe: int) -> NoReturn:
     """The starter reads the pipe: the record, or why there is none."""
+    plan = start_order.plan
     try:
         _detach(folder)
-        write_plan(folder, plan)
-        write_secrets(folder, secrets)
-        make_scratch(folder)
-        door = control.listen_on_socket(folder)
-        server = AgentServer(plan, folder, door)
+        door = control.listen_on_socket(plan.identity)
+        own = AgentFolder(folder, plan, start_order.secrets, start_order.kept, make_scratch())
+        server = AgentServer(plan, own, door)
         record = make_record(os.getpid())
-        write_record(agent_path(folder), record)
+        own.record_agent(record)
         os.write(pipe, render_record(record).encode())
         os.close(pipe)
     except BaseException as error:  # noqa: BLE001 - a fork of the starter must not go on as the starter
         with contextlib.suppress(OSError):
             os.write(pipe, f"the agent cannot start in {folder}: {error}".encode(errors="replace"))
         os._exit(1)
-    _serve(server, folder)
+    _serve(server, folder, plan.identity)
 
 
 def _detach(folder: Path) -> None:
@@ -117,7 +135,7 @@ def _detach(folder: Path) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def _serve(server: AgentServer, folder: Path) -> NoReturn:
+def _serve(server: AgentServer, folder: Path, identity: AgentIdentity) -> NoReturn:
     """Whatever goes wrong in the agent, its processes don't outlive it unowned."""
     code = 0
     try:
@@ -127,6 +145,6 @@ def _serve(server: AgentServer, folder: Path) -> NoReturn:
         code = 1
     try:
         signal.set_wakeup_fd(-1)
-        end_records(folder)
+        end_identity(folder, identity)
     finally:
         os._exit(code)

@@ -21,7 +21,7 @@ class EventJournal:
         self._events: dict[int, NumberedEvent] = {}
         self._progress: dict[tuple[str, str, int | None], int] = {}
         self._last = 0
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = _open(path)
         self._torn = False
 
     def add(self, event: Event) -> None:
@@ -31,6 +31,15 @@ class EventJournal:
             self._replace_progress(event, self._last)
         self._events[self._last] = numbered
         self._write(render_event(numbered))
+
+    def reopen(self, path: Path) -> None:
+        """Of a file that vanished: with all that is kept in memory."""
+        if path.exists():
+            return
+        os.close(self._file)
+        self._file = _open(path)
+        for numbered in self._events.values():
+            self._write(render_event(numbered))
 
     def after(self, since: int, most: int) -> list[NumberedEvent]:
         """At most `most` events, oldest first. Reads back from the newest: a follower is almost
@@ -57,3 +66,7 @@ class EventJournal:
             self._torn = os.write(self._file, data) < len(data)
         except OSError:
             self._torn = True
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

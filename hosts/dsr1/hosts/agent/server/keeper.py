@@ -22,8 +22,9 @@ import threading
 import time
 from typing import IO, Any
 
-from dsr1.hosts.agent.process.procfs import descendants, read_process_table
+from dsr1.hosts.agent.process.procfs import descendants, marks_of, read_process_table
 from dsr1.hosts.agent.server.daemon import PR_SET_CHILD_SUBREAPER
+from dsr1.hosts.agent.server.offline import order_end
 
 BLOCK, END_S, LOOK_S = 1 << 16, 60.0, 0.05
 # Slurm tells the agents and their processes as well; the keeper goes when they are gone.
@@ -109,11 +110,11 @@ def run_step_commands(silence_s: float, source: int = 0) -> int:
 
 
 def end_children(patience_s: float = END_S) -> bool:
-    """SIGTERM to the agents, which end what is theirs; after that SIGKILL to whatever is left.
-    Whether all is gone."""
+    """The agents are told to end what is theirs, and everything else gets SIGTERM; after that
+    SIGKILL to whatever is left. Whether all is gone."""
     deadline = time.monotonic() + patience_s
     children = {pid for pid, stat in read_process_table().items() if stat.ppid == os.getpid()}
-    _signal_all(children, signal.SIGTERM)
+    _signal_all({pid for pid in children if not _tell_agent(pid)}, signal.SIGTERM)
     while living() and time.monotonic() < deadline:
         time.sleep(LOOK_S)
     deadline = time.monotonic() + 5
@@ -121,6 +122,16 @@ def end_children(patience_s: float = END_S) -> bool:
         _signal_all(left, signal.SIGKILL)
         time.sleep(LOOK_S)
     return not living()
+
+
+def _tell_agent(pid: int) -> bool:
+    """Whether it is an agent that listens."""
+    marks = marks_of(pid)
+    if marks is None or marks.process:
+        return False
+    with contextlib.suppress(OSError):
+        return order_end(marks.identity)
+    return False
 
 
 def living() -> "set[int]":

@@ -1,19 +1,16 @@
 """What really listens on this host for a run: read from the kernel, not from the plan."""
 
-from pathlib import Path
-
-from dsr1.hosts.agent.process.procfs import find_members
-from dsr1.hosts.agent.process.records import read_plan
-from dsr1.hosts.agent.server.offline import read_targets
+from dsr1.hosts.agent.process.procfs import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.protocol.marks import AgentIdentity
 
 
-def open_listeners(folder: Path) -> list[tuple[str, str, int]]:
+def open_listeners(identity: AgentIdentity) -> list[tuple[str, str, int]]:
     """(process, address, port) of every TCP socket that a live member of the run's processes
     listens on."""
     import psutil
 
-    plan = read_plan(folder)
-    members = find_members(read_targets(folder, plan), None, strays=False) if plan else {}
+    members = find_run_processes(identity)
+    members.pop(AGENT_ITSELF, None)
     owner = {stat.pid: name for name, stats in members.items() for stat in stats}
     found = set()
     for line in psutil.net_connections("tcp"):

@@ -1,89 +1,171 @@
-"""What can be told and done of an agent's processes without it, from its records and /proc."""
+"""What can be told and done of a run's agent and its processes from /proc, whatever became of the
+agent and its files. Nothing is touched that doesn't bear the run's identity."""
 
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
-from dsr1.hosts.agent.process.procfs import StopTarget, find_members
-from dsr1.hosts.agent.process.records import (
-    ProcessRecord,
-    agent_path,
-    make_mark,
-    process_path,
-    read_plan,
-    read_record,
+from dsr1.hosts.agent.process.procfs import (
+    AGENT_ITSELF,
+    STRAYS,
+    FoundProcesses,
+    find_marked,
+    find_run_processes,
 )
+from dsr1.hosts.agent.process.records import process_path, read_plan, read_record
 from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.protocol import control
+from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import render_command
 from dsr1.hosts.protocol.commands import Quit, Stop
 from dsr1.hosts.protocol.events import Gone
-from dsr1.hosts.protocol.identity import is_alive
+from dsr1.hosts.protocol.identity import ProcStat, start_time
+from dsr1.hosts.protocol.marks import AgentIdentity, Marks
 from dsr1.hosts.protocol.process import HostPlan
 
-# An agent that has its folder and no record yet is still starting.
+# Of an agent that has its marks and doesn't listen yet.
 STARTING_S = 2.0
 MARGIN_S = 5.0
+# Between SIGTERM and SIGKILL, where no plan is left to say it.
+GRACE_S = 10.0
 
 
-def read_targets(folder: Path, plan: HostPlan) -> tuple[StopTarget, ...]:
-    """The processes that were spawned. Without an agent's record there are none: it is written
-    first."""
-    agent = read_record(agent_path(folder))
-    if agent is None:
-        return ()
-    records = (
-        (process, read_record(process_path(folder, process.name))) for process in plan.processes
-    )
-    return tuple(
-        StopTarget(process.name, make_mark(agent), record, process.grace_s)
-        for process, record in records
-        if record and record.pid is not None
-    )
+def read_own_plan(folder: Path, identity: AgentIdentity) -> HostPlan | None:
+    """None: nothing of this run is on record there."""
+    try:
+        plan = read_plan(folder)
+    except ValueError:
+        return None
+    return plan if plan and plan.identity == identity else None
 
 
-def end_records(folder: Path) -> Gone:
+def end_identity(folder: Path, identity: AgentIdentity) -> Gone:
     """For a dead agent, or by itself at its end."""
-    plan = read_plan(folder)
-    if plan is None:
-        return Gone(())
-    gone = end_now(read_targets(folder, plan), tuple(process.name for process in plan.processes))
-    if not gone.left:
+    plan = read_own_plan(folder, identity)
+    graces = _graces(plan) or dict.fromkeys(find_run_processes(identity), GRACE_S)
+    names = graces.keys() - {AGENT_ITSELF, STRAYS}
+    gone = end_now(identity, graces, tuple(sorted(names)))
+    if plan and not gone.left:
         remove_scratch(folder)
     return gone
 
 
-def stop_recorded(folder: Path) -> Gone:
+def _graces(plan: HostPlan | None) -> dict[str, float]:
+    return {process.name: process.grace_s for process in plan.processes} if plan else {}
+
+
+def stop_host(folder: Path, identity: AgentIdentity, reason: str = "") -> Gone:
     """The agent and all it started. The proof is always made here, also when the agent has ended
     them itself."""
-    agent = _await_record(folder) if folder.is_dir() else None
-    if agent and _alive(agent):
-        _ask_to_quit(folder, agent)
-    return end_records(folder)
+    agents = find_run_processes(identity).get(AGENT_ITSELF)
+    if agents:
+        graces = _graces(read_own_plan(folder, identity))
+        _end_agent(identity, max(graces.values(), default=GRACE_S), reason)
+    return end_identity(folder, identity)
 
 
-def inspect_host(folder: Path) -> dict[str, object]:
+def order_end(identity: AgentIdentity, reason: str = "") -> bool:
+    """Tell the agent to end everything and quit. False: none listens."""
+    line = _connect(identity)
+    if line is None:
+        return False
+    with line:
+        line.settimeout(MARGIN_S)
+        line.sendall(render_command(Stop()) + render_command(Quit(reason)))
+    return True
+
+
+def _end_agent(identity: AgentIdentity, grace_s: float, reason: str) -> None:
+    """An agent that doesn't quit in time is killed; its processes are then ended one by one."""
+    with contextlib.suppress(OSError):
+        if order_end(identity, reason):
+            _wait(grace_s + AFTER_KILL_S + MARGIN_S, lambda: not _agents(identity))
+    for agent in _agents(identity):
+        if start_time(agent.pid) == agent.start_time:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(agent.pid, signal.SIGKILL)
+    _wait(MARGIN_S, lambda: not _agents(identity))
+
+
+def _connect(identity: AgentIdentity) -> socket.socket | None:
+    """Waits for one that is just starting."""
+    until = time.monotonic() + STARTING_S
+    while (line := control.connect_to_socket(identity, MARGIN_S)) is None:
+        if time.monotonic() > until or not _agents(identity):
+            return None
+        time.sleep(0.02)
+    return line
+
+
+def _agents(identity: AgentIdentity) -> list[ProcStat]:
+    return find_run_processes(identity).get(AGENT_ITSELF, [])
+
+
+def inspect_host(folder: Path, identity: AgentIdentity) -> dict[str, object]:
     """JSON's values; see HostState."""
-    agent, plan = read_record(agent_path(folder)), read_plan(folder)
+    found = find_run_processes(identity)
+    plan = read_own_plan(folder, identity)
     names = [process.name for process in plan.processes] if plan else []
-    targets = read_targets(folder, plan) if plan else ()
-    living = find_members(targets, None, strays=False)
-    pids = {target.name: target.record.pid for target in targets}
+    names += [name for name in found if name not in (*names, AGENT_ITSELF)]
     return {
-        "agent": "alive" if agent and _alive(agent) else "dead",
-        "processes": {
-            name: {"state": "running" if name in living else "gone", "pid": pids.get(name)}
-            for name in names
-        },
+        "agent": "alive" if AGENT_ITSELF in found else "dead",
+        "boot_id": boot_id(),
+        "processes": {name: _inspect_process(folder, name, found) for name in names},
     }
 
 
-def _alive(record: ProcessRecord) -> bool:
-    return record.pid is not None and is_alive(record.pid, record.start_time, record.boot_id)
+def _inspect_process(folder: Path, name: str, found: FoundProcesses) -> dict[str, object]:
+    record = None
+    with contextlib.suppress(OSError, ValueError):
+        record = read_record(process_path(folder, name))
+    pid = record.pid if record else None
+    if name in found and pid not in [stat.pid for stat in found[name]]:
+        pid = pid or found[name][0].pid
+    return {"state": "running" if name in found else "gone", "pid": pid}
+
+
+def list_host_runs() -> list[dict[str, object]]:
+    """JSON's values, see HostRun: every run of this user that something lives of on this host."""
+    runs: dict[AgentIdentity, tuple[Marks, list[str]]] = {}
+    for _, marks in find_marked().values():
+        known = runs.setdefault(marks.identity, (marks, []))
+        known[1].append(marks.process or AGENT_ITSELF)
+    return [
+        {
+            "run": marks.run,
+            "run_id": marks.identity.run_id,
+            "host": marks.identity.host,
+            "folder": marks.folder,
+            "origin": marks.origin,
+            "alive": sorted(set(names) - {AGENT_ITSELF}),
+            "agent": AGENT_ITSELF in names,
+        }
+        for marks, names in runs.values()
+    ]
+
+
+def find_rival(folder: Path, identity: AgentIdentity) -> Marks | None:
+    """Another run's agent or process of the same folder, which is that of the same name."""
+    for _, marks in find_marked().values():
+        if marks.folder == str(folder) and marks.identity != identity:
+            return marks
+    return None
+
+
+def read_kept(folder: Path, identity: AgentIdentity) -> dict[str, str]:
+    """What the agent was given of the run's own files, by name, with the run's secrets; nothing
+    where it was given none."""
+    files = sorted((folder / "kept").glob("[!.]*"))
+    if read_own_plan(folder, identity) is None or not files:
+        return {}
+    secrets = sorted((folder / "secrets").glob("[!.]*"))
+    found = {path.name: path.read_text() for path in files}
+    return found | {f"secrets/{path.name}": path.read_text() for path in secrets}
 
 
 def _wait(seconds: float, done: Callable[[], bool]) -> bool:
@@ -91,27 +173,3 @@ def _wait(seconds: float, done: Callable[[], bool]) -> bool:
     while not done() and time.monotonic() < until:
         time.sleep(0.02)
     return done()
-
-
-def _await_record(folder: Path) -> ProcessRecord | None:
-    _wait(STARTING_S, lambda: agent_path(folder).exists())
-    return read_record(agent_path(folder))
-
-
-def _ask_to_quit(folder: Path, agent: ProcessRecord) -> None:
-    """An agent that doesn't quit in time is killed; its processes are then ended from its
-    records."""
-    with contextlib.suppress(OSError):
-        line = control.connect_to_socket(folder)
-        if line is not None:
-            with line:
-                line.sendall(render_command(Stop()) + render_command(Quit()))
-    plan = read_plan(folder)
-    grace = max((process.grace_s for process in plan.processes), default=0.0) if plan else 0.0
-    if (
-        not _wait(grace + AFTER_KILL_S + MARGIN_S, lambda: not _alive(agent))
-        and agent.pid is not None
-    ):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(agent.pid, signal.SIGKILL)
-        _wait(MARGIN_S, lambda: not _alive(agent))

@@ -83,8 +83,7 @@ def _explain(plan: HostPlan, port: int, problem: OSError) -> tuple[str, str]:
 
 
 def find_room(host: str, folder: Path, wanted: int) -> Finding:
-    seen = os.statvfs(folder)
-    free = seen.f_bavail * seen.f_frsize
+    free = writable_bytes(folder)
     fix = (
         ""
         if free >= wanted
@@ -92,3 +91,9 @@ def find_room(host: str, folder: Path, wanted: int) -> Finding:
     )
     sizes = f"{free / 2**20:.0f} MiB free below {folder}", f"at least {wanted / 2**20:.0f} MiB"
     return Finding(host, ROOM, "PASS" if free >= wanted else "FAIL", *sizes, fix)
+
+
+def writable_bytes(folder: Path) -> int:
+    """What this user may still write there."""
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize

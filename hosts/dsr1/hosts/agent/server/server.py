@@ -1,35 +1,32 @@
 """The agent's loop: one thread that waits for commands, for the ends of its children and for what
 is due."""
 
-import contextlib
 import os
 import selectors
 import signal
 import socket
 import time
-from pathlib import Path
 
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
+from dsr1.hosts.agent.process.folder import AgentFolder
 from dsr1.hosts.agent.process.owner import ProcessOwner
+from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.server.journal import EventJournal
-from dsr1.hosts.agent.server.prepare import prepare
+from dsr1.hosts.agent.server.prepare import prepare, writable_bytes
+from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.codec import parse_command, render_event
+from dsr1.hosts.protocol.codec import NumberedEvent, parse_command, render_event
 from dsr1.hosts.protocol.commands import AgentCommand, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
-from dsr1.hosts.protocol.events import AgentUp, Prepared
+from dsr1.hosts.protocol.events import AgentUp, Alive, DiskFull, Ending, Prepared, Restored
 from dsr1.hosts.protocol.process import HostPlan
 
 LONGEST_COMMAND = 1 << 20
 REPLAY = 64
-LONELY_S = 600.0
+LONELY_S, RESTORE_S = 600.0, 2.0
+LITTLE_BYTES = 4 << 20
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def say(text: str) -> None:
-    """To agent.log; a full disk is no reason to fail."""
-    with contextlib.suppress(OSError):
-        os.write(2, text.encode(errors="replace") + b"\n")
+ORDERED = "its agents were told to stop"
 
 
 class Subscriber:
@@ -53,6 +50,11 @@ class Subscriber:
             raise EOFError
         *lines, self._in = (self._in + data).split(b"\n")
         return lines
+
+    def beat(self, line: bytes) -> None:
+        """A sign of life, unless more than that is on its way."""
+        if self.since is not None and not self._out:
+            self._out = line
 
     def send(self, journal: EventJournal) -> bool:
         """Whether more waits to be sent."""
@@ -81,21 +83,24 @@ class AgentServer:
     """
 
     def __init__(
-        self, plan: HostPlan, folder: Path, door: socket.socket, lonely_s: float = LONELY_S
+        self, plan: HostPlan, folder: AgentFolder, door: socket.socket, lonely_s: float = LONELY_S
     ) -> None:
         self._plan = plan
         self._folder = folder
-        self._journal = EventJournal(plan.host, folder / "events.jsonl")
+        self._journal = EventJournal(plan.host, folder.path / "events.jsonl")
         self._timers = Timers()
         self._locks = PortLocks(plan.run, ports_folder())
         self._owner = ProcessOwner(plan, folder, self._journal.add, self._timers)
         self._peers: list[Subscriber] = []
         self._lonely_s, self._alone_since = lonely_s, float("inf")
+        self._serves = self._disk_is_full = False
         self._selector = selectors.DefaultSelector()
         self._door = door
         self._selector.register(door, selectors.EVENT_READ, self._accept)
         self._catch_signals()
         self._journal.add(AgentUp(os.getpid(), boot_id()))
+        self._timers.after(plan.beat_s, self._beat)
+        self._timers.after(RESTORE_S, self._restore)
 
     def run(self) -> None:
         while not (self._owner.closing and self._owner.idle):
@@ -109,16 +114,66 @@ class AgentServer:
             peer.line.settimeout(1.0)
         self._send_all()
 
+    def _beat(self) -> None:
+        line = render_event(NumberedEvent(0, time.time(), self._plan.host, Alive()))
+        for peer in self._peers:
+            peer.beat(line)
+        self._timers.after(self._plan.beat_s, self._beat)
+
+    def _restore(self) -> None:
+        """What a cleaner took; a full disk is no reason to fail."""
+        try:
+            if self._folder.restore():
+                self._journal.reopen(self._folder.path / "events.jsonl")
+                self._journal.add(Restored(self._plan.host, str(self._folder.path)))
+        except OSError as error:
+            say(f"{self._folder.path}: can't be put back: {error}")
+        self._tell_full_disk()
+        self._timers.after(RESTORE_S, self._restore)
+
+    def _tell_full_disk(self) -> None:
+        """Once, until there is room again."""
+        try:
+            free = writable_bytes(self._folder.path)
+        except OSError:
+            return
+        if free < LITTLE_BYTES and not self._disk_is_full:
+            self._journal.add(DiskFull(self._plan.host, str(self._folder.path), free))
+        self._disk_is_full = free < (LITTLE_BYTES if not self._disk_is_full else 2 * LITTLE_BYTES)
+
     def _count_loneliness(self) -> None:
-        if self._peers or not self._owner.idle:
+        """Since when nobody has listened; what runs is kept for longer than an agent that has
+        nothing."""
+        if self._peers or self._waits_for is None:
             self._alone_since = float("inf")
         elif self._alone_since == float("inf"):
             self._alone_since = time.monotonic()
-            self._timers.after(self._lonely_s, self._leave)
+            self._timers.after(self._waits_for, self._leave)
+
+    @property
+    def _waits_for(self) -> float | None:
+        """Seconds that this agent stays without anybody who listens; None: for ever."""
+        if self._owner.idle:
+            return self._lonely_s
+        keeps = self._serves and self._plan.orphans == "keep"
+        return None if keeps else self._plan.orphaned_s
 
     def _leave(self) -> None:
-        if time.monotonic() - self._alone_since >= self._lonely_s:
+        """Looks again later, if what there is to wait for has changed."""
+        waits_for, alone_s = self._waits_for, time.monotonic() - self._alone_since
+        if waits_for is None or alone_s < 0:
+            return
+        if alone_s < waits_for:
+            self._timers.after(waits_for - alone_s, self._leave)
+        elif self._owner.idle:
             self._owner.closing = True
+        else:
+            self._end_all(False, f"had no supervisor for {alone_s:.0f} s (recipe orphans)")
+
+    def _end_all(self, ordered: bool, reason: str) -> None:
+        self._owner.closing = True
+        self._journal.add(Ending(self._plan.host, ordered, reason))
+        self._owner.stop(None)
 
     def _catch_signals(self) -> None:
         """The handlers do nothing; the pipe wakes the loop, which then does it all in one place."""
@@ -132,17 +187,22 @@ class AgentServer:
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
 
     def _woken(self) -> None:
-        numbers = set(self._wake.recv(4096))
+        """Why all must end is told before what it did to a process."""
+        ends = sorted(set(self._wake.recv(4096)) & set(ENDS))
+        if ends and not self._owner.closing:
+            name = signal.Signals(ends[0]).name
+            self._end_all(False, f"is shutting down: its agent was ended by {name}")
         self._owner.reap()
-        if numbers & set(ENDS):
-            self._owner.closing = True
-            self._owner.stop(None)
 
     def _accept(self) -> None:
         try:
             line, _ = self._door.accept()
         except OSError as error:
             say(f"a connection failed: {error}")
+            return
+        if not control.is_ours(line):
+            say(control.REFUSED)
+            line.close()
             return
         peer = Subscriber(line)
         self._peers.append(peer)
@@ -161,17 +221,23 @@ class AgentServer:
     def _obey(self, command: AgentCommand, peer: Subscriber) -> None:
         match command:
             case Prepare():
-                self._journal.add(Prepared(prepare(self._plan, self._folder, self._locks)))
+                self._journal.add(Prepared(prepare(self._plan, self._folder.path, self._locks)))
             case Spawn(names):
                 self._owner.spawn(names)
             case Stop(names):
                 self._owner.stop(names)
             case Quiet():
+                self._serves = True
                 self._owner.quiet()
-            case Quit():
-                self._owner.closing = True
+            case Quit(reason):
+                self._quit(reason)
             case Subscribe(since):
                 peer.since = since
+
+    def _quit(self, reason: str) -> None:
+        if not self._owner.closing:
+            self._owner.closing = True
+            self._journal.add(Ending(self._plan.host, True, reason or ORDERED))
 
     def _send_all(self) -> None:
         for peer in tuple(self._peers):

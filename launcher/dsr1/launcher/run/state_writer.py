@@ -1,0 +1,67 @@
+"""A run's state as its supervisor knows it, written down as it changes."""
+
+import contextlib
+import time
+from dataclasses import replace
+
+from dsr1.hosts.protocol.events import Progress
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
+from dsr1.launcher.run.store import Run, RunState
+
+SAVE_S = 0.2  # hundreds of ranks tell more in a second than can be written down
+
+
+def this_moment() -> Moment:
+    return Moment(time.time(), time.monotonic())
+
+
+class StateWriter:
+    """`state` is what was written, or is about to be."""
+
+    def __init__(self, run: Run, plan: Plan) -> None:
+        self._run = run
+        known = run.state()
+        self.state: RunState = replace(known, ranks=known.ranks or first_table(plan, this_moment()))
+        self._unsaved, self._save_at = False, 0.0
+
+    def save(self, **changes: object) -> None:
+        """A full disk must not end what serves: the state on disk is then the last that fitted."""
+        self.state = replace(self.state, since=time.time(), **changes)  # type: ignore[arg-type]
+        self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
+        with contextlib.suppress(OSError):
+            self._run.save(self.state)
+
+    def save_due(self, idle: bool) -> None:
+        """What ranks have told, when nothing else is to be done or it has waited for long."""
+        if self._unsaved and (idle or time.monotonic() >= self._save_at):
+            self.save()
+
+    def note(self, words: tuple[str, ...]) -> None:
+        if words:
+            self.save(notes=(*self.state.notes, *words))
+
+    def advance(self, step: Progress) -> None:
+        ranks = advance(self.state.ranks, step, this_moment())
+        self.state, self._unsaved = replace(self.state, ranks=ranks), True
+
+    def begin_again(self, plan: Plan, attempt: int) -> None:
+        ranks = first_table(plan, this_moment())
+        self.save(phase="starting", ranks=ranks, ready_after=None, restarts=attempt)
+
+    def hear_again(self) -> None:
+        """Taken over: nobody is late who hasn't been heard."""
+        ranks = heard_again(self.state.ranks, this_moment())
+        self.state = replace(self.state, ranks=ranks)
+
+    def serves(self, seconds: float) -> None:
+        ranks = all_ready(self.state.ranks, this_moment())
+        after = self.state.ready_after or round(seconds, 2)
+        self.save(phase="ready", ready_after=after, ranks=ranks)
+
+    def name_lost(self, hosts: tuple[str, ...]) -> None:
+        """First: whatever its peers died of, they may have died of that."""
+        lost = [host for host in hosts if not self.state.reason.startswith(f"{host} ")]
+        if lost:
+            first = f"{', '.join(lost)} can't be reached any more"
+            self.save(reason="; ".join(filter(None, (first, self.state.reason))))

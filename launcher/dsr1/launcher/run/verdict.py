@@ -1,0 +1,42 @@
+"""What ends a run, of all that a supervisor hears. Pure."""
+
+from dsr1.hosts.errors import HostError, LaunchFailed
+from dsr1.hosts.protocol.events import Ending, Exited
+from dsr1.launcher.run.agents import AgentLost
+from dsr1.launcher.run.messages import ServiceLost, StopRequested
+
+# Seconds. What a process died of may be its host's end, and what ends an agent may be Slurm's order
+# to stop, which it gives to a job's steps before the supervisor hears of it.
+AFTER_EXIT_S, AFTER_ENDING_S = 0.5, 3.0
+
+
+def end_of(item: object) -> Exception | None:
+    """None: it ends nothing. Only an order is a stop. A process that was asked to end follows the
+    one that was not, or the order."""
+    if isinstance(item, StopRequested):
+        return item
+    if isinstance(item, AgentLost):
+        return HostError(f"{item.host} is lost: {item.why}")
+    if isinstance(item, ServiceLost):
+        return LaunchFailed(f"it no longer serves: {item.words}")
+    if isinstance(item, Ending) and item.ordered:
+        return StopRequested(item.reason)
+    if isinstance(item, Ending):
+        return HostError(f"{item.on} {item.reason}")
+    if isinstance(item, Exited) and not item.requested:
+        return LaunchFailed(item.words)
+    return None
+
+
+def waits_s(item: object) -> float:
+    """How long to wait for what says more of an end."""
+    if isinstance(item, Ending) and not item.ordered:
+        return AFTER_ENDING_S
+    return AFTER_EXIT_S if isinstance(item, Exited) else 0.0
+
+
+def says_more(first: Exception, later: Exception) -> bool:
+    """An order explains everything, and a host's end that of its processes."""
+    if isinstance(later, StopRequested):
+        return True
+    return isinstance(later, HostError) and not isinstance(first, HostError)

@@ -1,0 +1,125 @@
+"""What may befall a run in a drill. Each fault is a function of the drill's round; it says in words
+what it did."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.cluster.login import MOCKER, Login
+from tests.drill.world import MarkedProcess, of_run
+
+if TYPE_CHECKING:
+    from tests.drill.drill import Round
+
+OTHER_PORTS = ("--set", "ports.base=26000", "--set", "frontend.port=9100")
+
+
+def _some_process(round_: "Round", rng: Random, agents: bool) -> MarkedProcess | None:
+    found = of_run(round_.cluster, round_.run_id)
+    fitting = [one for one in found if (not one.marks.process) == agents]
+    return rng.choice(fitting) if fitting else None
+
+
+def _signal(number: signal.Signals, agents: bool) -> "Fault":
+    def fault(round_: "Round", rng: Random) -> str:
+        process = _some_process(round_, rng, agents)
+        if process is None:
+            return "nothing to signal"
+        os.kill(process.pid, number)
+        return f"{number.name} to {process.marks.process or 'the agent'} on {process.box}"
+
+    return fault
+
+
+def _cleaner(round_: "Round", rng: Random) -> str:
+    box = rng.choice(round_.hosts)
+    round_.cluster.run(box, ("sh", "-c", "rm -rf /tmp/dsr1-*/*"))
+    return f"/tmp/dsr1-* of {box} emptied"
+
+
+def _short_cut(round_: "Round", rng: Random) -> str:
+    box = rng.choice(round_.hosts)
+    round_.cluster.cut(box)
+    time.sleep(rng.uniform(0.2, 2))  # how long it lasts is the fault
+    round_.cluster.heal(box)
+    return f"{box} cut for a moment"
+
+
+def _long_cut(round_: "Round", rng: Random) -> str:
+    box = rng.choice(round_.hosts)
+    round_.cluster.cut(box)
+    round_.cut.add(box)
+    return f"{box} cut"
+
+
+def _crash(round_: "Round", rng: Random) -> str:
+    box = rng.choice(round_.hosts)
+    round_.cluster.crash(box)
+    return f"{box} lost its power"
+
+
+def _reboot(round_: "Round", rng: Random) -> str:
+    box = rng.choice(round_.hosts)
+    for one in of_run(round_.cluster, round_.run_id):
+        if one.box == box:
+            os.kill(one.pid, signal.SIGTERM)
+    round_.cluster.crash(box)
+    round_.cluster.boot(box)
+    return f"{box} rebooted"
+
+
+def _sshd(round_: "Round", rng: Random) -> str:
+    box = rng.choice(round_.hosts)
+    round_.cluster.stop_sshd(box)
+    time.sleep(rng.uniform(0, 2))  # how long it lasts is the fault
+    round_.cluster.start_sshd(box)
+    return f"sshd of {box} restarted"
+
+
+def _second_launcher(round_: "Round", rng: Random) -> str:
+    other = Login(round_.cluster, {"DSR1_STATE_DIR": f"/home/launch/other-{round_.name}"})
+    hosts = ",".join(rng.sample(round_.hosts, len(round_.hosts)))
+    refused = other.launch(round_.name, hosts, *MOCKER, *OTHER_PORTS)
+    assert refused.returncode in (0, 3, 4), refused.stderr
+    if refused.returncode == 0:
+        assert other.dsr1("stop", round_.name).returncode == 0
+    return f"a second launcher of the same name: {refused.returncode}"
+
+
+def _supervisor(number: signal.Signals) -> "Fault":
+    def fault(round_: "Round", rng: Random) -> str:
+        pid = round_.supervisor()
+        if pid:
+            round_.cluster.run("login", ("kill", f"-{number.value}", str(pid)))
+        return f"{number.name} to the supervisor"
+
+    return fault
+
+
+def _remove_folder(round_: "Round", rng: Random) -> str:
+    round_.cluster.run("login", ("rm", "-rf", round_.folder))
+    return "the run's folder removed"
+
+
+Fault = Callable[["Round", Random], str]
+FAULTS: tuple[Fault, ...] = (
+    _signal(signal.SIGKILL, agents=False),
+    _signal(signal.SIGTERM, agents=False),
+    _signal(signal.SIGSTOP, agents=False),
+    _signal(signal.SIGKILL, agents=True),
+    _signal(signal.SIGTERM, agents=True),
+    _signal(signal.SIGSTOP, agents=True),
+    _cleaner,
+    _short_cut,
+    _long_cut,
+    _crash,
+    _reboot,
+    _sshd,
+    _second_launcher,
+    _supervisor(signal.SIGKILL),
+    _supervisor(signal.SIGSTOP),
+    _remove_folder,
+)
