@@ -31,10 +31,10 @@ from dsr1.launcher.preflight.survey import Survey, survey_hosts
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
-from dsr1.launcher.run.messages import StopRequested
 from dsr1.launcher.run.prepare import plan_run
 from dsr1.launcher.run.store import Run, RunState, new_run
-from dsr1.launcher.run.supervisor import Supervisor
+from dsr1.launcher.run.supervision.messages import StopRequested
+from dsr1.launcher.run.supervision.supervisor import Supervisor
 from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.step import StepProgram

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.found_runs import adopt_by_hosts, host_python
 from dsr1.launcher.cli.options import HostOptions
 from dsr1.launcher.cli.recipe_options import Venv
+from dsr1.launcher.cli.views.found_runs import adopt_by_hosts, host_python
 
 FoundName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's name, or the beginning of its identity.")

@@ -18,7 +18,14 @@ POLL_S, TAKE_OVER_S = 0.05, 120.0
 def start_supervisor(run: Run, *more: str) -> None:
     """One that can't be recorded is ended: LaunchFailed. It imports nothing (-P) from the user's
     working directory."""
-    argv = [sys.executable, "-P", "-m", "dsr1.launcher.run.supervisor", str(run.folder), *more]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "dsr1.launcher.run.supervision.supervisor",
+        str(run.folder),
+        *more,
+    ]
     try:
         with (run.folder / "supervisor.log").open("ab") as log, deferred_interrupt():
             child = subprocess.Popen(

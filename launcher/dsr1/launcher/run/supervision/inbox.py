@@ -6,14 +6,14 @@ from queue import Empty, SimpleQueue
 
 from dsr1.hosts.protocol.events import Ending, Event
 from dsr1.launcher.run.agents import AgentEvent, AgentLost
-from dsr1.launcher.run.messages import (
+from dsr1.launcher.run.supervision.messages import (
     NoteAdded,
     ServiceLost,
     ServiceReady,
     StillMissing,
     StopRequested,
 )
-from dsr1.launcher.run.verdict import end_of, says_more
+from dsr1.launcher.run.supervision.verdict import end_of, says_more
 
 SupervisorMessage = (
     Event | AgentLost | ServiceReady | ServiceLost | StillMissing | NoteAdded | StopRequested

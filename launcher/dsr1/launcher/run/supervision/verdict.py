@@ -3,7 +3,7 @@
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.protocol.events import Ending, Exited
 from dsr1.launcher.run.agents import AgentLost
-from dsr1.launcher.run.messages import ServiceLost, StopRequested
+from dsr1.launcher.run.supervision.messages import ServiceLost, StopRequested
 
 # Seconds. What a process died of may be its host's end, and what ends an agent may be Slurm's order
 # to stop, which it gives to a job's steps before the supervisor hears of it.

@@ -30,10 +30,12 @@ from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches, harvest
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
-from dsr1.launcher.run.agent_plans import agent_plans, origin_since
 from dsr1.launcher.run.agents import Agents
-from dsr1.launcher.run.inbox import Inbox, SupervisorMessage
-from dsr1.launcher.run.messages import (
+from dsr1.launcher.run.ranks import overdue
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
+from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
+from dsr1.launcher.run.supervision.messages import (
     FolderGone,
     NoteAdded,
     ServiceLost,
@@ -41,12 +43,10 @@ from dsr1.launcher.run.messages import (
     StillMissing,
     StopRequested,
 )
-from dsr1.launcher.run.ranks import overdue
-from dsr1.launcher.run.restarts import RestartBudget
-from dsr1.launcher.run.state_writer import StateWriter
-from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.restarts import RestartBudget
+from dsr1.launcher.run.supervision.state_writer import StateWriter
+from dsr1.launcher.run.supervision.verdict import end_of, waits_s
 from dsr1.launcher.run.transport import transport_of
-from dsr1.launcher.run.verdict import end_of, waits_s
 from dsr1.launcher.smoke.readiness import await_answer, watch_registrations
 
 LOOK_S, GONE_LOOKS = 1.0, 3
@@ -164,7 +164,7 @@ class Supervisor:
             raise LaunchFailed(reason) from few
 
     def _replan(self, gone: tuple[str, ...]) -> Plan:
-        from dsr1.launcher.run.spares import (
+        from dsr1.launcher.run.supervision.spares import (
             replan,
         )  # it judges hosts: what an idle supervisor needn't hold
 

@@ -20,7 +20,7 @@ from dsr1.launcher.preflight.survey import unasked_survey
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.store import Run, new_run
-from dsr1.launcher.run.supervisor import Supervisor
+from dsr1.launcher.run.supervision.supervisor import Supervisor
 
 TWO_RANKS = """
 name: t

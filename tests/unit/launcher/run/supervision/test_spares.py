@@ -17,7 +17,7 @@ from dsr1.launcher.preflight.survey import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.prepare import make_settings
 from dsr1.launcher.run.settings import RunSettings
-from dsr1.launcher.run.spares import take_spares, update_facts
+from dsr1.launcher.run.supervision.spares import take_spares, update_facts
 
 A, B, C, D = (Host(name, f"10.0.0.{number}", "eth0") for number, name in enumerate("abcd", 1))
 RECIPE = load_recipe("dsr1-dep", [])
