@@ -9,7 +9,8 @@ from dsr1.launcher.batch.jobs import find_job, job_states, output_of
 from dsr1.launcher.batch.launch import launch_job
 from dsr1.launcher.batch.stop import stop_job
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
-from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.store import Run
 from dsr1.slurm.step import StepProgram
 from dsr1.slurm.transport import SrunTransport
 

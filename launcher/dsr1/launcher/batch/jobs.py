@@ -7,7 +7,8 @@ from pathlib import Path
 from dsr1.hosts.errors import HostError
 from dsr1.launcher.batch.script import run_job_name
 from dsr1.launcher.batch.status import conclude, waiting_for
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.client import Queue, look_up_anyones, own_user
 from dsr1.slurm.handle import JobHandle

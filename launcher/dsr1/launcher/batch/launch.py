@@ -15,7 +15,8 @@ from dsr1.launcher.batch.watch import watch_job
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.launch import failure
 from dsr1.launcher.run.signals import deferred_interrupt
-from dsr1.launcher.run.store import OnState, Run, RunState, new_run
+from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only

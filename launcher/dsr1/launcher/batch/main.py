@@ -32,7 +32,8 @@ from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
 from dsr1.launcher.run.prepare import plan_run
-from dsr1.launcher.run.store import Run, RunState, new_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervision.messages import StopRequested
 from dsr1.launcher.run.supervision.supervisor import Supervisor
 from dsr1.slurm.allocation import Allocation, parse_allocation

@@ -4,7 +4,7 @@ can't. Pure."""
 import datetime
 from dataclasses import replace
 
-from dsr1.launcher.run.store import RunState
+from dsr1.launcher.run.state import RunState
 from dsr1.slurm.states import JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")

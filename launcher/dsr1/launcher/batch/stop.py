@@ -6,7 +6,8 @@ import time
 from dsr1.hosts.errors import HostError
 from dsr1.launcher.batch.jobs import find_job, job_states, queue, recorded_job
 from dsr1.launcher.batch.watch import ASK_S, POLL_S, watch_job
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 from dsr1.slurm.handle import JobHandle
 
 STOP_S, CANCEL_S = 90.0, 120.0

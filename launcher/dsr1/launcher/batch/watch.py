@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from dsr1.launcher.batch.jobs import ask_job, recorded_job
 from dsr1.launcher.batch.status import conclude
-from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.store import Run
 from dsr1.slurm.states import JobInfo
 
 POLL_S, ASK_S = 0.1, 2.0

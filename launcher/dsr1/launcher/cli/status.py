@@ -17,7 +17,8 @@ from dsr1.launcher.operate.status import (
     run_status,
 )
 from dsr1.launcher.run.backend import RunStatus
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 
 
 def status(

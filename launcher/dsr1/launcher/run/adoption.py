@@ -14,7 +14,8 @@ from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.hosts.transport.results import HostRun
 from dsr1.launcher.run.spawn import take_over
-from dsr1.launcher.run.store import Run, RunState, new_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run, new_run
 
 MIN_ID = 8
 

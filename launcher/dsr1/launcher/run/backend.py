@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.store import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from dsr1.hosts.errors import CheckFailed, LaunchFailed
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.spawn import start_supervisor
+from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.stop import POLL_S, stop_run
-from dsr1.launcher.run.store import OnState, Run, RunState, new_run
+from dsr1.launcher.run.store import Run, new_run
 
 PrepareRun = Callable[[Run], None]
 """Surveys and judges the hosts, and writes the plan down."""

@@ -19,7 +19,8 @@ from dsr1.launcher.run.recovery import (
     unidentified,
     unreachable_hosts,
 )
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import transport_of, transport_to
 
 POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0

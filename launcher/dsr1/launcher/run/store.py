@@ -9,9 +9,9 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
@@ -22,8 +22,8 @@ from dsr1.hosts.protocol.identity import is_alive, start_time
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.folder import RunFolder
-from dsr1.launcher.run.ranks import RankTable
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
+from dsr1.launcher.run.state import RunState
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
@@ -31,34 +31,7 @@ from dsr1.slurm.states import JobInfo
 
 _RUN_ID = "run-id"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
-ENDED = ("stopped", "failed")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """How a run is. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
-
-    Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
-    may still run.
-    """
-
-    phase: str
-    since: float
-    ready_after: float | None = None
-    reason: str = ""
-    exit_code: int = 0
-    ranks: RankTable = ()
-    left: tuple[str, ...] = ()
-    restarts: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        return self.phase in ENDED
-
-
-OnState = Callable[[RunState], None]
 
 
 class Run(RunFolder):

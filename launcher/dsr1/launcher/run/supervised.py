@@ -9,8 +9,9 @@ from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.run import spawn
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
 from dsr1.launcher.run.launch import launch_run
+from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.stop import alive_processes, stop_run
-from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.launcher.run.store import Run
 
 
 class SupervisedBackend(Backend):

@@ -12,7 +12,8 @@ from dsr1.launcher.cli.options import HostOptions
 from dsr1.launcher.cli.recipe_options import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import RunState, list_runs
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import list_runs
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.testing.fake import FakeSlurm
 

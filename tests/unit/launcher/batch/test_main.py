@@ -19,7 +19,8 @@ from dsr1.launcher.batch.main import (
     submit_again,
 )
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import RunState, list_runs, new_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import list_runs, new_run
 from dsr1.launcher.run.supervision.messages import StopRequested
 from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.handle import JobHandle

@@ -17,7 +17,8 @@ from dsr1.launcher.batch.main import enter_run
 from dsr1.launcher.batch.stop import stop_job
 from dsr1.launcher.operate.status import run_status, stop_any
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import RunState, list_runs, new_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import list_runs, new_run
 from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.client import Queue
 from dsr1.slurm.handle import JobHandle

@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.launcher.batch.status import conclude
-from dsr1.launcher.run.store import RunState
+from dsr1.launcher.run.state import RunState
 from dsr1.slurm.states import JobInfo
 
 READY, QUEUED, STOPPED = (

@@ -16,7 +16,8 @@ from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.survey import unasked_survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings
-from dsr1.launcher.run.store import Run, RunState, new_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run, new_run
 from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.transport import SrunTransport

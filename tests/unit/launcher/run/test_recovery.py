@@ -16,8 +16,9 @@ from dsr1.launcher.run.recovery import (
     parse_recovery_info,
     read_recovery_info,
 )
+from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.stop import stop_run
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.store import Run
 
 WAYS = (Access("a", "a.example"), Access("b", "b.example", port=22))
 UNREADABLE = [

@@ -11,7 +11,8 @@ from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.fact import Fact
 from dsr1.launcher.cli.smoke import smoke
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import Run, RunState, find_run, list_runs, new_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run, find_run, list_runs, new_run
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from dsr1.launcher.operate.logs import stream_logs
 from dsr1.launcher.run.ranks import RankRow, RankTable
-from dsr1.launcher.run.store import OnState, Run, RunState
+from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.store import Run
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 BEFORE = ("", -1)

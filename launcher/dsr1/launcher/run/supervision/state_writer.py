@@ -7,7 +7,8 @@ from dataclasses import replace
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 
 SAVE_S = 0.2  # hundreds of ranks tell more in a second than can be written down
 

@@ -1,0 +1,34 @@
+"""How a run is: what its supervisor writes, and everybody reads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dsr1.launcher.run.ranks import RankTable
+
+ENDED = ("stopped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How a run is. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
+
+    Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
+    may still run.
+    """
+
+    phase: str
+    since: float
+    ready_after: float | None = None
+    reason: str = ""
+    exit_code: int = 0
+    ranks: RankTable = ()
+    left: tuple[str, ...] = ()
+    restarts: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+
+OnState = Callable[[RunState], None]
