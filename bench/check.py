@@ -21,7 +21,7 @@ HOSTS = 128
 def look(bundle: Path) -> tuple[float, float, int]:
     """Wall seconds, seconds of this host's CPU (the agent's children included), and how many
     facts."""
-    from dsr1.hosts.protocol.facts_request import FactsRequest, render_facts_request
+    from dsr1.hosts.protocol.facts.request import FactsRequest, render_facts_request
 
     names = tuple(f"host{number}" for number in range(2))
     ask = FactsRequest(

@@ -17,7 +17,7 @@ import yaml
 from dsr1.hosts.agent.facts.fabric.adapters import infiniband_readers
 from dsr1.hosts.agent.facts.fabric.interfaces import netdev_readers
 from dsr1.hosts.agent.facts.fabric.pci import pci_readers
-from dsr1.hosts.protocol.fact import Fact, FactValue, observe
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue, observe
 
 PLATFORMS = Path(__file__).parent / "data" / "platforms"
 ADAPTER = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dsr1.hosts.protocol.facts_request import FactsRequest
+from dsr1.hosts.protocol.facts.request import FactsRequest
 from dsr1.hosts.transport.local import LocalTransport
 
 NVMLS = {

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.process import Variable
 
 FOLDERS = {

@@ -3,7 +3,7 @@ paths in sysfs."""
 
 from enum import IntEnum
 
-from dsr1.hosts.protocol.adapters import PciPlace
+from dsr1.hosts.protocol.facts.adapters import PciPlace
 
 
 class Distance(IntEnum):

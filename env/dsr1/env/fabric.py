@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsr1.hosts.protocol.adapters import Adapter, Netdev, PciPlace, Port
-from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.facts.adapters import Adapter, Netdev, PciPlace, Port
+from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.plain import from_plain
 
 PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F])")

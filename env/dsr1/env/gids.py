@@ -4,7 +4,7 @@ Pure."""
 from collections.abc import Iterable, Sequence
 
 from dsr1.env.hcas import Hca
-from dsr1.hosts.protocol.adapters import Gid
+from dsr1.hosts.protocol.facts.adapters import Gid
 
 ETHERNET = "Ethernet"
 ROCE_2, MAPPED = "RoCE v2", "0000:0000:0000:0000:0000:ffff:"

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts
-from dsr1.hosts.protocol.adapters import Adapter, PciPlace, Port
+from dsr1.hosts.protocol.facts.adapters import Adapter, PciPlace, Port
 
 MLX5, EFA = "mlx5_core", "efa"
 SHOWN = 4

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from dsr1.env.versions import version_numbers
-from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.process import Variable
 
 # NVSHMEM's release notes: 3.0.6 falls back to the CPU through GDRCopy, 3.4.5 through host memory

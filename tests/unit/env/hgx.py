@@ -8,7 +8,7 @@ from typing import Any
 from tests.unit.env.test_model_memory import R1
 
 from dsr1.env.checks.requirements import EngineShape, HostRequirements, Requirements
-from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire
+from dsr1.hosts.protocol.facts.fact import Fact, Facts, FactValue, from_wire
 
 GIB = 2**30
 CAPTURES = Path(__file__).parents[2] / "data" / "h100-slice"

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.env.hgx import captured_facts
 
 from dsr1.env.caches import JitCache, Shapes, cache_variables, make_cache
-from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.facts.fact import Fact, Facts
 
 SHAPES = Shapes(16, ("--max-num-seqs", "256"))
 

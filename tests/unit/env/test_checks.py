@@ -26,7 +26,7 @@ from dsr1.env.ibgda import OVERRIDE, handler
 from dsr1.hosts.agent.facts.gpu.driver import nvidia_readers, parse_driver, parse_params
 from dsr1.hosts.agent.facts.system import parse_meminfo
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Facts, FactValue, from_wire, observe, to_plain
+from dsr1.hosts.protocol.facts.fact import Fact, Facts, FactValue, from_wire, observe, to_plain
 from dsr1.hosts.transport.results import parse_facts
 
 CAPTURE = Path(__file__).parents[2] / "data" / "h100-80gb-vm"

@@ -14,7 +14,7 @@ from dsr1.env.checks.adapters import counters, pci, ports
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Facts, FactValue
+from dsr1.hosts.protocol.facts.fact import Fact, Facts, FactValue
 
 NEEDS = Requirements(8, 2, (LOW_LATENCY,))
 CHECKS = ports.CHECKS | pci.CHECKS | counters.CHECKS

@@ -15,8 +15,8 @@ from dsr1.env.checks.kinds import KINDS
 from dsr1.env.fabric import parse_fabric
 from dsr1.hosts.agent.facts.gather import gather_facts
 from dsr1.hosts.agent.facts.gpu.nvml import unknown_gpu
-from dsr1.hosts.protocol.fact import Fact, from_wire, to_plain
-from dsr1.hosts.protocol.facts_request import FactsRequest
+from dsr1.hosts.protocol.facts.fact import Fact, from_wire, to_plain
+from dsr1.hosts.protocol.facts.request import FactsRequest
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
 # has one.

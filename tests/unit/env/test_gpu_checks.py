@@ -9,7 +9,7 @@ from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.gpu.values import fold_gpus, fold_numbers
 from dsr1.env.checks.requirements import HostRequirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, FactValue
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 
 OLD: FactValue = {"version": "570.1", "open": True}
 KINDS = ("gpu.", "nvl.", "sys.cgroup_devices")

@@ -9,8 +9,8 @@ from dsr1.env.fabric import FabricFacts, parse_fabric, parse_pci
 from dsr1.env.gids import automatic, forced_index, routable
 from dsr1.env.hcas import HcaChoice, choose_hcas, natural
 from dsr1.env.rdma import RdmaUses, rdma_variables, shared_prefix
-from dsr1.hosts.protocol.adapters import Adapter, Gid, PciLink, PciPlace, Port, to_value
-from dsr1.hosts.protocol.fact import Fact
+from dsr1.hosts.protocol.facts.adapters import Adapter, Gid, PciLink, PciPlace, Port, to_value
+from dsr1.hosts.protocol.facts.fact import Fact
 
 UP = Port(1, "ACTIVE", "LinkUp", "InfiniBand", 400.0)
 

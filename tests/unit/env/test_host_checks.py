@@ -21,7 +21,7 @@ from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.host.pins import specifiers_for
 from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, FactValue
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 
 SOFTWARE: Any = HEALTHY["software"]
 OTHERS = ("sys.", "net.", "sw.", "disk.", "cfg.")

@@ -8,7 +8,7 @@ import pytest
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, FactValue
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 from dsr1.hosts.protocol.jobs.orders import VerifyResult
 from dsr1.launcher.model.verify import judge_model as verified
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.unit.env.hgx import make_facts
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import to_plain
+from dsr1.hosts.protocol.facts.fact import to_plain
 from dsr1.hosts.protocol.reach import ReachAnswer
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.hosts.transport.base import AgentVerb, CommandResult

@@ -20,7 +20,7 @@ from dsr1.env.checks.judging import ORDER, CheckFunction, judge_host, known
 from dsr1.env.checks.model import files, memory, parallelism, same, storage
 from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 CheckT = TypeVar("CheckT")
 HOST_CHECKS: dict[str, CheckFunction] = (

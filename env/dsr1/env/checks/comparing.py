@@ -17,7 +17,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 SAME = "the same on all hosts"
 NONE = "none"

@@ -8,7 +8,7 @@ from typing import Any
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
 BY_HAND = "Look at it by hand; an UNKNOWN check stops no launch."

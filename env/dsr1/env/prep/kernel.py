@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dsr1.env.prep.parts import FileRewrite, PrepNote, PrepPart, file_at, folders_of, texts_below
 from dsr1.env.prep.texts import with_line
-from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
+from dsr1.hosts.protocol.facts.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.prep import HostProbe, Sysctl
 
 # after 99-sysctl.conf, which is /etc/sysctl.conf where that is read at all

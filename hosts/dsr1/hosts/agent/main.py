@@ -103,8 +103,8 @@ def _introduce(peer: str) -> int:
 
 def _facts(request: str) -> int:
     from dsr1.hosts.agent.facts.gather import gather_facts
-    from dsr1.hosts.protocol.fact import to_plain
-    from dsr1.hosts.protocol.facts_request import parse_facts_request
+    from dsr1.hosts.protocol.facts.fact import to_plain
+    from dsr1.hosts.protocol.facts.request import parse_facts_request
 
     return _print(to_plain(gather_facts(parse_facts_request(request))))
 

@@ -15,8 +15,8 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, StartOrder, parse_gone, render_start
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Gone
-from dsr1.hosts.protocol.fact import Fact
-from dsr1.hosts.protocol.facts_request import FactsRequest, render_facts_request
+from dsr1.hosts.protocol.facts.fact import Fact
+from dsr1.hosts.protocol.facts.request import FactsRequest, render_facts_request
 from dsr1.hosts.protocol.jobs.messages import JobLost, OnJobMessage, read_job, render_order
 from dsr1.hosts.protocol.jobs.orders import Job, OrderT, ResultT
 from dsr1.hosts.protocol.plain import parse_json, to_json

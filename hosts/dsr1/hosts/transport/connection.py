@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.transport.base import CommandResult
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.fact import Fact, Facts, from_wire
+from dsr1.hosts.protocol.facts.fact import Fact, Facts, from_wire
 from dsr1.hosts.protocol.plain import from_plain
 
 FactsByHost = Mapping[str, Facts | HostError]  # or why a host gave none

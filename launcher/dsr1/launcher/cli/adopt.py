@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import HostOptions
-from dsr1.launcher.cli.recipe_options import Venv
+from dsr1.launcher.cli.options.common import HostOptions
+from dsr1.launcher.cli.options.recipe import Venv
 from dsr1.launcher.cli.views.found_runs import adopt_by_hosts, host_python
 
 FoundName = Annotated[

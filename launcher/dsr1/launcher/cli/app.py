@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dsr1.launcher.cli.bundles import spread_bundles
+from dsr1.launcher.cli.options.bundles import spread_bundles
 from dsr1.launcher.cli.verbs import ABOUT, OPTIONS, VERBS, Verb, render_help
 
 ROOM = "dsr1.launcher.cli"

@@ -7,8 +7,8 @@ import typer
 from dsr1.env.checks.all import worst_first
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.events import Finding
-from dsr1.launcher.cli.options import AsJson, HostOptions, ShowAll
-from dsr1.launcher.cli.recipe_options import RecipeOptions, Rehearse
+from dsr1.launcher.cli.options.common import AsJson, HostOptions, ShowAll
+from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.cli.views.findings import show_findings
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.preflight.fabric_report import CHECK, judge_fabric, render_matrix

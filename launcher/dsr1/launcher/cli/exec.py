@@ -8,7 +8,7 @@ import typer
 from ClusterShell.NodeSet import NodeSet
 
 from dsr1.hosts.transport.exec import fold_results, run_on_all
-from dsr1.launcher.cli.options import AsJson, RequiredHostOptions
+from dsr1.launcher.cli.options.common import AsJson, RequiredHostOptions
 
 
 def exec_(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AsJson
+from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.importing.files import read_manifest, write_recipe
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.proof import prove

@@ -8,8 +8,8 @@ import typer
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.launch import try_job
-from dsr1.launcher.cli.options import Follow, HostOptions
-from dsr1.launcher.cli.recipe_options import RecipeOptions, Rehearse, SlurmOptions
+from dsr1.launcher.cli.options.common import Follow, HostOptions
+from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
 from dsr1.launcher.cli.views.ranks import make_view, print_logs
 from dsr1.launcher.cli.views.spares import note_unused_spares
 from dsr1.launcher.commands.rehearsal import rehearse

@@ -1,6 +1,6 @@
 """`dsr1 logs`: what every process of a run has logged."""
 
-from dsr1.launcher.cli.options import Follow, RunName
+from dsr1.launcher.cli.options.common import Follow, RunName
 from dsr1.launcher.cli.views.ranks import print_logs
 from dsr1.launcher.operate.status import find_any, refuse_unplanned
 

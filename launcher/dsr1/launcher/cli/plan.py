@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import HostError
-from dsr1.launcher.cli.options import AsJson, HostOptions, NoFacts
-from dsr1.launcher.cli.recipe_options import RecipeOptions, Rehearse
+from dsr1.launcher.cli.options.common import AsJson, HostOptions, NoFacts
+from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_json, render_text

@@ -12,8 +12,8 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.prep import HostProbe, PrepReport
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts
-from dsr1.launcher.cli.options import AsJson, HostOptions
-from dsr1.launcher.cli.recipe_options import RecipeOptions
+from dsr1.launcher.cli.options.common import AsJson, HostOptions
+from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.cli.views.prep_dialog import PrepDialog
 from dsr1.launcher.prep.hosts import (
     apply_to_all,

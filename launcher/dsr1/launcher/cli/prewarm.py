@@ -9,14 +9,14 @@ import typer
 from dsr1.env.caches import HostCache
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.protocol.fact import value_of
+from dsr1.hosts.protocol.facts.fact import value_of
 from dsr1.hosts.transport.connect import over_ssh
 from dsr1.hosts.transport.parallel import raise_all
 from dsr1.launcher.caches.prewarm import make_prewarming, prewarm_engines
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import give, harvest
-from dsr1.launcher.cli.options import HostOptions
-from dsr1.launcher.cli.recipe_options import RecipeOptions
+from dsr1.launcher.cli.options.common import HostOptions
+from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.cli.views.ranks import make_view
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.plan.plan import Plan, make_plan

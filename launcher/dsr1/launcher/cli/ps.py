@@ -2,8 +2,8 @@
 
 import json
 
-from dsr1.launcher.cli.options import AsJson, FoundHostOptions
-from dsr1.launcher.cli.recipe_options import Venv
+from dsr1.launcher.cli.options.common import AsJson, FoundHostOptions
+from dsr1.launcher.cli.options.recipe import Venv
 from dsr1.launcher.cli.views.found_runs import host_python, print_found
 from dsr1.launcher.operate.status import UNREADABLE, phases
 from dsr1.launcher.run.store import Run, list_runs

@@ -8,7 +8,7 @@ import httpx
 from rich.console import Console
 
 from dsr1.hosts.errors import LaunchFailed
-from dsr1.launcher.cli.options import AsJson, RunName
+from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.completion import Reply

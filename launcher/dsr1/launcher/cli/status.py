@@ -9,7 +9,7 @@ import typer
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport.results import Listener
-from dsr1.launcher.cli.options import AsJson, RunName
+from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.operate.status import (
     find_any,
     refuse_unplanned,

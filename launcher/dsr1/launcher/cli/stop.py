@@ -1,8 +1,8 @@
 """`dsr1 stop`: the end of a run, and the proof of it."""
 
 from dsr1.hosts.errors import LaunchFailed
-from dsr1.launcher.cli.options import FoundHostOptions, RunName
-from dsr1.launcher.cli.recipe_options import Venv
+from dsr1.launcher.cli.options.common import FoundHostOptions, RunName
+from dsr1.launcher.cli.options.recipe import Venv
 from dsr1.launcher.cli.views.found_runs import host_python, stop_by_hosts
 from dsr1.launcher.operate.status import find_any, stop_any
 

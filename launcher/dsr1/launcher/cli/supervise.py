@@ -1,6 +1,6 @@
 """`dsr1 supervise`: a new supervisor for a run that has lost its own."""
 
-from dsr1.launcher.cli.options import RunName
+from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.operate.status import find_any, take_over_any
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import AsJson
+from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.operate.status import find_any
 from dsr1.launcher.triage.folder import read_folder
 from dsr1.launcher.triage.judge import find_cause

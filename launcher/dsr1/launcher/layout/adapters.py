@@ -7,7 +7,7 @@ from dsr1.env.fabric import parse_fabric
 from dsr1.env.hcas import Hca, HcaChoice, all_ports, choose_hcas, matches
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.layout.topology import Topology
 from dsr1.launcher.recipe.models import Recipe
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.process import PhaseRule, Variable
 from dsr1.launcher.layout.ports import PortPlan
 from dsr1.launcher.layout.slots import FrontendSlot, WorkerSlot

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dsr1.env.checks.judging import NONSENSE, UnknownFact, known
 from dsr1.env.checks.model.files import GB, file_size, files_of
 from dsr1.env.checks.model.storage import CACHED, LARGE, PREFETCHED
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.flag_table import LOAD_FORMAT

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.env.caches import HostCache
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.launcher.commands.dynamo import namespace_of
 from dsr1.launcher.commands.etcd import GATEWAY

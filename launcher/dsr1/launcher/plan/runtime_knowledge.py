@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from dsr1.env.retired import VARIABLES
 from dsr1.hosts.errors import Dsr1Error
-from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import Process, Variable
 from dsr1.hosts.protocol.runtime import RuntimeAnswer

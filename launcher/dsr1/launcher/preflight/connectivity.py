@@ -9,7 +9,7 @@ from typing import TypeGuard
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion
 from dsr1.hosts.transport.base import Transport

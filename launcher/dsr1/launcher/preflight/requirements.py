@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dsr1.env.checks.adapters.counters import GROWTH
 from dsr1.env.checks.requirements import EngineShape, HostRequirements, Requirements
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.facts_request import FactsRequest
+from dsr1.hosts.protocol.facts.request import FactsRequest
 from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.adapters import wanted_adapters

@@ -2,7 +2,7 @@
 other runtime."""
 
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import RuntimeQuestion
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import begin_in_thread, run_parallel

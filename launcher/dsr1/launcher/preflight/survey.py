@@ -9,7 +9,7 @@ from dsr1.env.node import LOOPBACK
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine
-from dsr1.hosts.protocol.fact import Facts, value_of
+from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts, over_ssh
 from dsr1.hosts.transport.parallel import raise_all, run_parallel

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.run.ranks import phase_limits
 
 

@@ -22,7 +22,7 @@ def start_supervisor(run: Run, *more: str) -> None:
         sys.executable,
         "-P",
         "-m",
-        "dsr1.launcher.run.supervision.supervisor",
+        "dsr1.launcher.run.supervision",
         str(run.folder),
         *more,
     ]

@@ -17,7 +17,7 @@ from pathlib import Path
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.fact import Facts, from_wire, to_plain
+from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import is_alive, start_time
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.models import Recipe

@@ -16,8 +16,8 @@ from dsr1.hosts.agent.server.journal import MOST_PROGRESS, EventJournal
 from dsr1.hosts.agent.server.prepare import find_room
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.events import Listening, Progress
+from dsr1.hosts.protocol.facts.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks
-from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.process import Process, Variable
 from dsr1.hosts.transport.bundle import make_bundle, render_bundle
 

@@ -8,8 +8,8 @@ import pytest
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.batch.jobs import describe_job
 from dsr1.launcher.batch.launch import launch_job, try_job
-from dsr1.launcher.cli.options import HostOptions
-from dsr1.launcher.cli.recipe_options import RecipeOptions, SlurmOptions
+from dsr1.launcher.cli.options.common import HostOptions
+from dsr1.launcher.cli.options.recipe import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.state import RunState

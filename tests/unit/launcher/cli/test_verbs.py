@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import dsr1.launcher.cli
 from dsr1.launcher.cli.app import app, load_function
-from dsr1.launcher.cli.bundles import spread_bundles
+from dsr1.launcher.cli.options.bundles import spread_bundles
 from dsr1.launcher.cli.verbs import OPTIONS, VERBS, Verb, render_help
 
 FOLDER = Path(dsr1.launcher.cli.__file__).parent

@@ -15,7 +15,7 @@ from tests.unit.launcher.plan.test_platforms import AGGREGATED, DISAGGREGATED, o
 from dsr1.env.rdma import RdmaUses, rdma_variables
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Fact, FactValue
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 from dsr1.launcher.layout.adapters import choose_adapters
 from dsr1.launcher.layout.topology import make_topology
 from dsr1.launcher.plan.plan import Plan, make_plan

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from tests.unit.env.test_model_checks import facts
 
-from dsr1.hosts.protocol.fact import Facts, FactValue
+from dsr1.hosts.protocol.facts.fact import Facts, FactValue
 from dsr1.hosts.protocol.runtime import FlagParser, RuntimeAnswer
 from dsr1.launcher.plan.model_loading import loading_notes
 from dsr1.launcher.recipe.load import load_recipe

@@ -6,7 +6,7 @@ import pytest
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachResult
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.connectivity import CHECK, judge_connectivity, make_reach_questions

@@ -10,8 +10,8 @@ from dsr1.env.findings import REACH, FindingRow, Overview, fold_rows, overview
 from dsr1.hosts.errors import CheckFailed, HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Fact
-from dsr1.hosts.protocol.facts_request import parse_facts_request, render_facts_request
+from dsr1.hosts.protocol.facts.fact import Fact
+from dsr1.hosts.protocol.facts.request import parse_facts_request, render_facts_request
 from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.cli.views.findings import mended_by_prep, page_of, print_findings
 from dsr1.launcher.preflight.draft import make_draft

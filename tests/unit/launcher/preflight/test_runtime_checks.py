@@ -8,7 +8,7 @@ from tests.unit.launcher.tell import Teller
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Fact, Facts
+from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import CommandVerdict, FlagParser, RuntimeAnswer, RuntimeQuestion
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME, runtime_answers, runtime_fact

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import LaunchFailed
-from dsr1.hosts.protocol.fact import Fact
+from dsr1.hosts.protocol.facts.fact import Fact
 from dsr1.launcher.cli.smoke import smoke
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.state import RunState

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dsr1.env.checks.adapters.select import INSPECT_LINK, for_chosen, require_known
 from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, known, pass_if, skipped
 from dsr1.env.hcas import Hca, Selection
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 GROWTH = "ib.growth"
 WORRYING = ("link_error_recovery", "local_link_integrity_errors", "excessive_buffer_overrun_errors")

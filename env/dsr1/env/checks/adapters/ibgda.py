@@ -11,8 +11,8 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.ibgda import handler, has_regkeys, nvshmem_version
-from dsr1.hosts.protocol.adapters import has_dma_buf
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.adapters import has_dma_buf
+from dsr1.hosts.protocol.facts.fact import Facts
 
 REGKEYS = (
     "Write `options nvidia NVreg_EnableStreamMemOPs=1"

@@ -7,7 +7,7 @@ from dsr1.env.checks.adapters.select import for_ports
 from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, pass_if
 from dsr1.env.distance import Distance
 from dsr1.env.hcas import Hca, NearestHca, Selection
-from dsr1.hosts.protocol.adapters import PciLink
+from dsr1.hosts.protocol.facts.adapters import PciLink
 
 MOST_LANES = 64
 

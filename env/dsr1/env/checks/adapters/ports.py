@@ -26,7 +26,7 @@ from dsr1.env.checks.requirements import Requirements
 from dsr1.env.gids import ETHERNET, automatic, forced_index, routable
 from dsr1.env.hcas import EFA, MLX5, Hca, Selection
 from dsr1.env.rdma import names
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 NDR_GB, JUMBO = 400, 4200  # a GPU's share on Hopper; RoCE with 4096 bytes needs jumbo frames
 OTHER_BACKEND = "--set engines.ENGINE.all2all_backend=allgather_reducescatter"

@@ -17,7 +17,7 @@ from dsr1.env.checks.requirements import Requirements
 from dsr1.env.fabric import parse_fabric
 from dsr1.env.gids import ETHERNET, is_ethernet
 from dsr1.env.hcas import Hca, Selection, choose_hcas
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 NO_TRAFFIC = "the plan sends nothing from GPUs to other hosts"
 NONE_CHOSEN = "no adapter is chosen: see ib.present"

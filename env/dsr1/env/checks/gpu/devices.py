@@ -11,7 +11,7 @@ from dsr1.env.checks.gpu.values import (
 )
 from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, for_gpus, pass_if
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 HOPPER = [9, 0]
 COMPUTE_MODES = {

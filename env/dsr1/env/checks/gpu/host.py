@@ -14,7 +14,7 @@ from dsr1.env.checks.judging import (
     pass_if,
 )
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 NO_ANSWER = "did not answer"
 CUDA_ERRORS = {

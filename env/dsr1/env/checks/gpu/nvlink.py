@@ -25,7 +25,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.kinds import count
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 LINKS, SPEED_MB = 18, 26562
 FEWER_LINKS = {"H800": 8, "H100 NVL": 12, "H100 PCIe": 12}  # by names of GPUs

@@ -13,7 +13,7 @@ from dsr1.env.checks.gpu.values import (
 )
 from dsr1.env.checks.judging import CheckFunction, Verdict, for_gpus, known, known_or, pass_if
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 BUSY_BYTES = GIB
 RECENT_S = 2 * 3600

@@ -14,7 +14,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.kinds import GPU_KINDS
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 GIB = 2**30
 

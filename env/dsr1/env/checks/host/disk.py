@@ -12,7 +12,7 @@ from dsr1.env.checks.judging import (
     skipped,
 )
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 GIB = 2**30
 # What compilers leave on an H100 is under 100 MB; what they put aside meanwhile is more.

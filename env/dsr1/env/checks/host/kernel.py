@@ -17,7 +17,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.versions import version_numbers
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 GLIBC = (2, 28)  # manylinux_2_28, what the wheels of torch and vLLM are built for
 BOOTING_S = 300

@@ -15,7 +15,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.kinds import count
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 # Bridges of containers and tunnels: peers can't reach them, or are slowed down by them.
 VIRTUAL = ("docker*", "virbr*", "cni*", "veth*", "tailscale*", "wg*", "flannel*")

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from dsr1.env.checks.judging import UnknownFact, Verdict, known, pass_if, skipped
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 
 def pins(facts: Facts, requirements: Requirements) -> Verdict:

@@ -12,7 +12,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.hcas import Selection
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 GIB = 2**30
 UNLIMITED = -1

@@ -15,7 +15,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.versions import version_numbers
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 KEY_PACKAGES = (
     "vllm",

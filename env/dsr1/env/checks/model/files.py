@@ -14,7 +14,7 @@ from dsr1.env.checks.judging import (
     skipped,
 )
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 GB = 10**9
 FAMILY = ("deepseek_v3", "deepseek_v32", "kimi_k2")

@@ -20,7 +20,7 @@ from dsr1.env.model_memory import (
     weight_terms,
 )
 from dsr1.env.versions import version_numbers
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 TIGHT = 0.05
 GUESSED = ("graphs", "NCCL", "EPLB")  # from few logs: they warn, and never refuse alone

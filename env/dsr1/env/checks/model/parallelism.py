@@ -6,7 +6,7 @@ from typing import Any
 
 from dsr1.env.checks.judging import CheckFunction, Verdict, for_gpus, known, pass_if
 from dsr1.env.checks.requirements import EngineShape, Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 # What vLLM's and DeepEP's low-latency kernels are compiled for.
 HIDDEN_SIZES = (2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192)

@@ -14,7 +14,7 @@ from dsr1.env.checks.judging import (
     skipped,
 )
 from dsr1.env.checks.model.files import files_of
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 NOTHING = "nothing"
 SAME_FILES = "the same files as on most hosts"

@@ -9,7 +9,7 @@ from dsr1.env.checks.model.files import (
     hub_id_to_download,
 )
 from dsr1.env.checks.requirements import Requirements
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 # vLLM prefetches from these by itself (model_loader/weight_utils.py).
 PREFETCHED = ("nfs", "nfs4", "lustre")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.children import begin_value
 from dsr1.hosts.agent.facts.reading.mounts import file_system_of, free_bytes, nearest
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 DISK_S = 3.0
 STALE = ("nccl-*", "psm_*", "sem.*", "vllm*", "torch_*")

@@ -18,8 +18,8 @@ from dsr1.hosts.agent.facts.model.folder import model_readers
 from dsr1.hosts.agent.facts.reading.children import aside
 from dsr1.hosts.agent.facts.software import library_readers, software_readers
 from dsr1.hosts.agent.facts.system import command_readers, system_readers
-from dsr1.hosts.protocol.fact import Fact, observe
-from dsr1.hosts.protocol.facts_request import FactsRequest
+from dsr1.hosts.protocol.facts.fact import Fact, observe
+from dsr1.hosts.protocol.facts.request import FactsRequest
 
 ROOT = Path("/")
 NOTHING = FactsRequest()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from dsr1.hosts.protocol.fact import Reader
+from dsr1.hosts.protocol.facts.fact import Reader
 
 
 def cache_root() -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 KINDS = {
     "limit.memlock": (resource.RLIMIT_MEMLOCK, "soft"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.children import begin_command, begin_in_child, begin_value
 from dsr1.hosts.agent.facts.system import parse_version
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 PACKAGES = (
     "vllm",

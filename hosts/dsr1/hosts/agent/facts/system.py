@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.children import begin_command
 from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 MODULES = (
     "nvidia",

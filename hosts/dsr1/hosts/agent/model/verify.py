@@ -8,7 +8,7 @@ from typing import Any
 from dsr1.hosts.agent.facts.model.folder import model_readers
 from dsr1.hosts.agent.facts.model.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_files
-from dsr1.hosts.protocol.fact import Fact, FactValue, Reader, observe
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue, Reader, observe
 from dsr1.hosts.protocol.jobs.messages import JobContext, Meter
 from dsr1.hosts.protocol.jobs.orders import VerifyOrder, VerifyResult
 

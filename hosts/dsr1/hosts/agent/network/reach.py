@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachPeer, ReachQuestion, ReachResult
 
 AGAIN_S = 0.1

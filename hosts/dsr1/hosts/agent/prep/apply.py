@@ -16,7 +16,7 @@ from dsr1.hosts.agent.prep.files import (
     write_whole,
 )
 from dsr1.hosts.agent.prep.journal import JournalStore, PrepBusy
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     CommandStep,
     EditRecord,

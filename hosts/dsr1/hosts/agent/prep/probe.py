@@ -20,8 +20,8 @@ from dsr1.hosts.agent.facts.system import parse_meminfo, parse_modules
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import to_text
 from dsr1.hosts.agent.prep.journal import JournalStore
-from dsr1.hosts.protocol.adapters import has_dma_buf
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.adapters import has_dma_buf
+from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     Driver,
     FileState,

@@ -10,7 +10,7 @@ from dsr1.hosts.agent.prep.apply import ROOT, report, settle, what, write_value
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import read_whole, state_of, write_whole
 from dsr1.hosts.agent.prep.journal import JournalStore
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.prep import EditRecord, PrepReport, StepOutcome, Sysctl, outcome_of
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, PushReply, ResultT
 from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
 

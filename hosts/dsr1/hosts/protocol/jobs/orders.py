@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from dsr1.hosts.protocol.fact import Fact
+from dsr1.hosts.protocol.facts.fact import Fact
 
 OrderT = TypeVar("OrderT")
 ResultT = TypeVar("ResultT")

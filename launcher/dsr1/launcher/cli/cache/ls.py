@@ -11,7 +11,7 @@ from dsr1.hosts.transport.parallel import raise_all
 from dsr1.launcher.caches.store import Pack, jit_store
 from dsr1.launcher.caches.transfer import held_packs, list_all
 from dsr1.launcher.cli.cache.options import Python, Root
-from dsr1.launcher.cli.options import AsJson, HostOptions
+from dsr1.launcher.cli.options.common import AsJson, HostOptions
 
 
 def ls(

@@ -14,7 +14,7 @@ from dsr1.launcher.caches.selection import CacheSelection, refuse_unknown
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import drop_held, held_packs, list_all
 from dsr1.launcher.cli.cache.options import CacheKeys, Python, Root
-from dsr1.launcher.cli.options import HostOptions
+from dsr1.launcher.cli.options.common import HostOptions
 
 
 def prune(

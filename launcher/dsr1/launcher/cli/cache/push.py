@@ -6,7 +6,7 @@ from dsr1.launcher.caches.selection import choose_packs
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import push_pack
 from dsr1.launcher.cli.cache.options import CacheKeys, Python
-from dsr1.launcher.cli.options import RequiredHostOptions
+from dsr1.launcher.cli.options.common import RequiredHostOptions
 
 
 def push_caches(

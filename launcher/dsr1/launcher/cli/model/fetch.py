@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.model.options import AgentVenv, python_of
-from dsr1.launcher.cli.options import AsJson, HostOptions
+from dsr1.launcher.cli.options.common import AsJson, HostOptions
 from dsr1.launcher.cli.views.jobs import make_transfer_view
 from dsr1.launcher.model.fetch import FetchRequest, fetch_model
 

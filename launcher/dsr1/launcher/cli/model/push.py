@@ -13,7 +13,7 @@ from dsr1.hosts.protocol.jobs.messages import render_size
 from dsr1.hosts.protocol.jobs.orders import PushResult
 from dsr1.hosts.transport.jobs import JobResults, raise_worst
 from dsr1.launcher.cli.model.options import AgentVenv, python_of
-from dsr1.launcher.cli.options import AsJson, RequiredHostOptions
+from dsr1.launcher.cli.options.common import AsJson, RequiredHostOptions
 from dsr1.launcher.cli.views.jobs import make_transfer_view
 from dsr1.launcher.model.push import make_push_request, push_model
 

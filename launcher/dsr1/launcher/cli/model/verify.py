@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.model.options import AgentVenv, python_of
-from dsr1.launcher.cli.options import AsJson, HostOptions, ShowAll
+from dsr1.launcher.cli.options.common import AsJson, HostOptions, ShowAll
 from dsr1.launcher.cli.views.findings import show_findings
 from dsr1.launcher.cli.views.jobs import make_transfer_view
 from dsr1.launcher.model.verify import verify_model

@@ -3,6 +3,8 @@ agents' events."""
 
 from dataclasses import dataclass
 
+from dsr1.hosts.protocol.events import DiskFull, Restored
+
 
 class StopRequested(Exception):
     """Somebody asked for the end of the run; the words say why."""
@@ -36,3 +38,14 @@ class ServiceLost:
     of its registrations."""
 
     words: str
+
+
+def notes_of(item: object) -> tuple[str, ...]:
+    """What a run's state keeps of it, in words."""
+    if isinstance(item, NoteAdded):
+        return tuple(item.words)
+    if isinstance(item, Restored):
+        return (f"{item.on}: {item.folder} had been emptied, and was put back",)
+    if isinstance(item, DiskFull):
+        return (f"{item.on}: {item.folder}: {item.free_bytes >> 10} KiB are left there",)
+    return ()

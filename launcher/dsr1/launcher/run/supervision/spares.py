@@ -8,7 +8,7 @@ from dsr1.env.findings import folded
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import FactsByHost, known_facts
 from dsr1.launcher.plan.plan import Plan, make_plan

@@ -2,52 +2,46 @@
 everything."""
 
 import contextlib
-import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Quiet, Spawn
-from dsr1.hosts.protocol.events import (
-    DiskFull,
-    Listening,
-    Prepared,
-    Progress,
-    Restored,
-    Spawned,
-)
+from dsr1.hosts.protocol.events import Listening, Prepared, Progress, Spawned
 from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import raise_all
 from dsr1.hosts.transport.results import HostState
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.caches.store import jit_store
-from dsr1.launcher.caches.transfer import copy_caches, harvest
+from dsr1.launcher.caches.transfer import copy_caches
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.ranks import overdue
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
+from dsr1.launcher.run.supervision.background import (
+    harvest_caches,
+    in_background,
+    probe_service,
+    watch_service,
+)
 from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
 from dsr1.launcher.run.supervision.messages import (
     FolderGone,
-    NoteAdded,
-    ServiceLost,
     ServiceReady,
     StillMissing,
     StopRequested,
+    notes_of,
 )
 from dsr1.launcher.run.supervision.restarts import RestartBudget
 from dsr1.launcher.run.supervision.state_writer import StateWriter
 from dsr1.launcher.run.supervision.verdict import end_of, waits_s
 from dsr1.launcher.run.transport import transport_of
-from dsr1.launcher.smoke.readiness import await_answer, watch_registrations
 
 LOOK_S, GONE_LOOKS = 1.0, 3
 
@@ -116,8 +110,10 @@ class Supervisor:
             begin(began + self._settings.ready_s)
             self._writer.serves(time.monotonic() - began)
             self._agents.send_all(Quiet())
-            for work in (self._harvest, self._watch_service):
-                threading.Thread(target=work, daemon=True).start()
+            queue = self._inbox.queue  # of this attempt, whatever comes after it
+            plan, name = self._plan, self._run.name
+            in_background(harvest_caches, plan, name, self._beside, queue)
+            in_background(watch_service, plan.service, self._done, queue)
             while True:
                 self._take(None, "watch")
         except CheckFailed:
@@ -215,7 +211,8 @@ class Supervisor:
                 [p for p in self._plan.processes if p.wave == wave and p.name not in spawned],
                 deadline,
             )
-        threading.Thread(target=self._probe, daemon=True).start()
+        service, chat_s = self._plan.service, self._settings.chat_s
+        in_background(probe_service, service, chat_s, self._done, self._inbox.queue)
         self._until(lambda item: isinstance(item, ServiceReady), deadline, "serve")
 
     def _prepare(self) -> None:
@@ -242,28 +239,6 @@ class Supervisor:
             )
             waiting.discard((type(item), getattr(item, "process", "")))
 
-    def _harvest(self) -> None:
-        """What this start has compiled, for the next one."""
-        with self._beside() as transport:
-            self._inbox.queue.put(
-                NoteAdded(harvest(transport, self._plan.caches, jit_store(), self._run.name))
-            )
-
-    def _probe(self) -> None:
-        queue = self._inbox.queue  # of this attempt, whatever comes after it
-        if await_answer(
-            self._plan.service,
-            self._settings.chat_s,
-            self._done,
-            lambda it: queue.put(StillMissing(it)),
-        ):
-            queue.put(ServiceReady())
-
-    def _watch_service(self) -> None:
-        queue, service = self._inbox.queue, self._plan.service
-        if service.registrations is not None:
-            watch_registrations(service, self._done, lambda it: queue.put(ServiceLost(it)))
-
     def _until(
         self, wanted: Callable[[SupervisorMessage], bool], deadline: float, doing: str
     ) -> SupervisorMessage:
@@ -277,16 +252,10 @@ class Supervisor:
         item = self._next(deadline, doing)
         if end := end_of(item):
             raise self._inbox.best_explanation(end, waits_s(item))
-        if isinstance(item, NoteAdded):
-            self._writer.note(item.words)
+        if notes := notes_of(item):
+            self._writer.note(notes)
         if isinstance(item, StillMissing):
             self._lacks = item.words
-        if isinstance(item, Restored):
-            self._writer.note((f"{item.on}: {item.folder} had been emptied, and was put back",))
-        if isinstance(item, DiskFull):
-            self._writer.note(
-                (f"{item.on}: {item.folder}: {item.free_bytes >> 10} KiB are left there",)
-            )
         if isinstance(item, Progress):
             self._writer.advance(item)
         return item
@@ -329,16 +298,3 @@ class Supervisor:
         code = exit_code or (4 if ended.left else 0)
         end = "failed" if ended.left else phase
         self._writer.save(phase=end, left=ended.left, exit_code=code)
-
-
-def main() -> None:
-    run = Run(Path(sys.argv[1]))
-    supervisor = Supervisor(run)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.request_stop())
-    supervisor.supervise(take_over="--take-over" in sys.argv[2:])
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.agent.facts.fabric.acs import acs_readers, parse_acs
-from dsr1.hosts.protocol.fact import observe
+from dsr1.hosts.protocol.facts.fact import observe
 
 AER, ACS = 0x0001, 0x000D
 

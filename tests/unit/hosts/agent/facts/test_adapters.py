@@ -14,7 +14,7 @@ from dsr1.hosts.agent.facts.fabric.interfaces import (
 )
 from dsr1.hosts.agent.facts.fabric.pci import chain, read_place
 from dsr1.hosts.agent.facts.reading.sysfs import parse_leading, parse_whole, read_text
-from dsr1.hosts.protocol.fact import observe
+from dsr1.hosts.protocol.facts.fact import observe
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import yaml
 from dsr1.hosts.agent.facts.fabric.network import etcd_problem
 from dsr1.hosts.agent.facts.gpu.xids import find_xids, time_of_line, time_of_record
 from dsr1.hosts.agent.facts.software import parse_nccl
-from dsr1.hosts.protocol.fact import UNREADABLE
+from dsr1.hosts.protocol.facts.fact import UNREADABLE
 
 DATA = Path(__file__).parents[4] / "data" / "facts"
 UPTIME_S = 200.0

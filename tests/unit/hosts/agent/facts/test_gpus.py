@@ -20,7 +20,7 @@ from dsr1.hosts.agent.facts.gpu.nvml import (
     measure_growth,
 )
 from dsr1.hosts.agent.facts.reading.children import begin_in_child
-from dsr1.hosts.protocol.fact import Fact, FactValue, observe
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue, observe
 
 # Python 3.12 warns of a fork in a process of several threads; pytest-xdist's have some, the agent's
 # has one.

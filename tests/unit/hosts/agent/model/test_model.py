@@ -19,7 +19,7 @@ from dsr1.hosts.agent.facts.model.shards import (
     read_sums,
 )
 from dsr1.hosts.agent.facts.reading.mounts import file_system_of, mount_for, parse_mounts
-from dsr1.hosts.protocol.fact import observe
+from dsr1.hosts.protocol.facts.fact import observe
 
 SHARDS = {
     "model-00001-of-000002.safetensors": ("a", "b"),

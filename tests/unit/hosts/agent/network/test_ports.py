@@ -7,7 +7,7 @@ import pytest
 
 from dsr1.hosts.agent.facts.fabric.interfaces import interface_networks
 from dsr1.hosts.agent.network.ports import bind_error, holder_of
-from dsr1.hosts.protocol.fact import observe
+from dsr1.hosts.protocol.facts.fact import observe
 
 
 def test_a_listener_holds_its_port() -> None:

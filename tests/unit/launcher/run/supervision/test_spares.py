@@ -10,7 +10,7 @@ from tests.unit.env.hgx import make_facts
 
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Fact, FactValue, to_plain
+from dsr1.hosts.protocol.facts.fact import Fact, FactValue, to_plain
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight.survey import Survey

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.files import read
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 BRIDGE = "0x0604"
 # PCI Express base specification: extended capabilities begin at 0x100; each has its id, then where

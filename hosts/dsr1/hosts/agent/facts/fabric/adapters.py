@@ -14,8 +14,8 @@ from dsr1.hosts.agent.facts.reading.sysfs import (
     printable_text,
     read_text,
 )
-from dsr1.hosts.protocol.adapters import Adapter, Gid, Port, to_value
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.adapters import Adapter, Gid, Port, to_value
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 COUNTERS = {
     "counters": (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.files import read_or
 from dsr1.hosts.agent.facts.reading.sysfs import names_in, parse_whole, printable_text, read_text
-from dsr1.hosts.protocol.adapters import Netdev, to_value
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.adapters import Netdev, to_value
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 UP, ANYWHERE, ANYWHERE_6 = 0x1, "00000000", "0" * 32
 LOWER = "lower_"

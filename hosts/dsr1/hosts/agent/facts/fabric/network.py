@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from dsr1.hosts.agent.facts.reading.children import ChildResult, aside, begin_in_child
 from dsr1.hosts.agent.facts.reading.files import read, read_int, read_or
 from dsr1.hosts.agent.network.ports import holder_of, reserved_by
-from dsr1.hosts.protocol.fact import FactValue, Reader, reason_of
-from dsr1.hosts.protocol.facts_request import FactsRequest
-from dsr1.hosts.protocol.port_ranges import parse_range, parse_reserved
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader, reason_of
+from dsr1.hosts.protocol.facts.port_ranges import parse_range, parse_reserved
+from dsr1.hosts.protocol.facts.request import FactsRequest
 
 LISTEN, RESOLVE_S = "0A", 3.0
 ETCD_PORT, ETCD_S, MOST_ANSWER = 2379, 3.0, 4096

@@ -11,8 +11,8 @@ from dsr1.hosts.agent.facts.reading.sysfs import (
     printable_text,
     read_text,
 )
-from dsr1.hosts.protocol.adapters import PciLink, PciPlace, to_value
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.adapters import PciLink, PciPlace, to_value
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 NVIDIA_VENDOR, THREE_D_CONTROLLER = "0x10de", "0x0302"
 ROOT_COMPLEX = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsr1.hosts.agent.facts.gpu.nvml import ask_nvml, unknown_gpu
 from dsr1.hosts.agent.facts.reading.children import ChildResult, begin_in_child, begin_value
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 NVML_S, CUDA_S = 20.0, 40.0  # eight GPUs without persistence take cuInit ten seconds and more
 FactsWork = Callable[[], Iterable[FactValue]]

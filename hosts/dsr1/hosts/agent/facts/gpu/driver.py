@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.fabric.pci import is_gpu
 from dsr1.hosts.agent.facts.reading.files import openable, read
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 PEERMEM = (
     "sys/kernel/mm/memory_peers/nv_mem/version",

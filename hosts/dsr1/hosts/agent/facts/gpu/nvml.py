@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.protocol.fact import FactValue
+from dsr1.hosts.protocol.facts.fact import FactValue
 
 LINKS, GROWTH_S, INVALID_ARGUMENT = 18, 1.0, 2
 RECOVERY_ACTION, LINK_SPEED = (

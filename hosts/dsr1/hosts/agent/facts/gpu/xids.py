@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.reading.children import begin_command, begin_value
 from dsr1.hosts.agent.facts.reading.files import read
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)[^)]*\): (\d+)")
 JOURNAL = (

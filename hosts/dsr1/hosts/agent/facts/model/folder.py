@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.model.shards import find_folder, hub_cache, leftovers, list_model_files
 from dsr1.hosts.agent.facts.reading.mounts import file_system_of
-from dsr1.hosts.protocol.fact import FactValue, Reader
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 
 def model_readers(model: str, root: Path) -> Iterator[Reader]:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsr1.hosts.protocol.fact import reason_of
+from dsr1.hosts.protocol.facts.fact import reason_of
 
 INDEX, SUMS = "model.safetensors.index.json", "SHA256SUMS"
 WORK = ".dsr1"  # where `fetch` and `push` keep what isn't complete yet

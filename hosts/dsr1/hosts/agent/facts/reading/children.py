@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from dsr1.hosts.protocol.fact import FactValue, Reader, from_wire, observe, to_plain
+from dsr1.hosts.protocol.facts.fact import FactValue, Reader, from_wire, observe, to_plain
 
 COMMAND_S, KILLED_S, POLL_S = 5.0, 1.0, 0.005
 MOST_BYTES, PIECE, FILES = 8 * 2**20, 65536, 1024

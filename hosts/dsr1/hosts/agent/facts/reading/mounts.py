@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from dsr1.hosts.protocol.fact import FactValue
+from dsr1.hosts.protocol.facts.fact import FactValue
 
 
 def parse_mounts(text: str) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dsr1.hosts.protocol.fact import FactValue
+from dsr1.hosts.protocol.facts.fact import FactValue
 
 DMA_BUF = (5, 12)  # the kernel hands memory of one device to another from then on
 

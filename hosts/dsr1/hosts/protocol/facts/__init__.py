@@ -1,0 +1,1 @@
+"""Facts: what is asked of a host, and the form in which it answers."""

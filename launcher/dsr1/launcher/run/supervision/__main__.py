@@ -1,0 +1,22 @@
+"""`python -m dsr1.launcher.run.supervision FOLDER [--take-over]`: a run's supervisor, in a process
+of its own.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.supervisor import Supervisor
+
+
+def main() -> None:
+    supervisor = Supervisor(Run(Path(sys.argv[1])))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.request_stop())
+    supervisor.supervise(take_over="--take-over" in sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
