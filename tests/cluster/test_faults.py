@@ -14,33 +14,6 @@ SetEnv LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 FAKETIME=-
 NAMES = tuple(f"node{number}" for number in range(1, 9))
 
 
-STEPPED = {
-    "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "FAKETIME_TIMESTAMP_FILE": "/home/launch/clock",
-    "FAKETIME_NO_CACHE": "1",
-    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-}
-
-
-def test_a_clock_step_of_the_launching_machine_changes_nothing(login: Login) -> None:
-    """Forth while it starts, and back while it serves."""
-    login.write("clock", "+0")
-    stepped = Login(login.cluster, STEPPED)
-    limits = ("--set", "timeouts={importing: 30, lost: 6, ready: 200}")
-    launched = stepped.begin(*launching("z", "node1,node2"), *MOCKER, *limits)
-    until(lambda: login.read("z", "plan.json") != "")
-    login.write("clock", "+1h")
-    _, error = launched.communicate(timeout=200)
-    assert launched.returncode == 0, error
-    since = json.loads(login.read("z", "state.json"))["since"]
-    login.write("clock", "-2h")
-    assert stepped.dsr1("smoke", "z").returncode == 0
-    kill(login.cluster, "node2", "dynamo.mocker")
-    assert login.reason("z").startswith("main-1 ended by signal SIGKILL")
-    assert json.loads(login.read("z", "state.json"))["since"] < since
-    assert_clean(login.cluster, "node1", "node2")
-
-
 def test_power_loss_while_serving(login: Login) -> None:
     assert login.launch("p", "node1,node2", *MOCKER).returncode == 0
     login.cluster.crash("node2")

@@ -4,6 +4,8 @@ from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import SecretVariable, Variable
+from dsr1.launcher.commands.dynamo_versions import advertised_addresses
+from dsr1.launcher.commands.etcd import discovers_by_etcd
 from dsr1.launcher.commands.phases import DYNAMO_PHASES
 from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
 from dsr1.launcher.commands.vllm_arguments import model_arguments, worker_arguments
@@ -63,7 +65,7 @@ def shared_variables(context: PlanContext, host: Host) -> tuple[Variable, ...]:
         ),
         Variable("DYN_REQUEST_PLANE", "tcp", "default"),
         Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
-        *(Variable(name, host.address, address_source(host)) for name in _ADVERTISED),
+        *from_mapping(advertised_addresses(context.facts, host), address_source(host)),
         *_discovery(context),
         *from_mapping(
             {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if context.is_secured else {},
@@ -72,18 +74,9 @@ def shared_variables(context: PlanContext, host: Host) -> tuple[Variable, ...]:
     )
 
 
-_ADVERTISED = (
-    "DYN_TCP_RPC_HOST",
-    "DYN_TCP_RESPONSE_STREAM_HOST",
-    "DYN_EVENT_PLANE_HOST",
-    "DYN_SYSTEM_HOST",
-)
-
-
 def _discovery(context: PlanContext) -> tuple[Variable, ...]:
-    """File discovery watches with inotify, so it is right on one machine alone; several need
-    etcd."""
-    if context.topology.machines == 1:
+    """See discovers_by_etcd."""
+    if not discovers_by_etcd(context.topology, context.facts):
         values = {"DYN_DISCOVERY_BACKEND": "file", "DYN_FILE_KV": f"{context.folder}/discovery"}
         return from_mapping(values, "one machine: no etcd needed")
     first, theirs = context.topology.hosts[0], context.recipe.etcd.endpoints

@@ -5,9 +5,11 @@ first host anyway, so several frontends need nothing else installed, and streame
 through it untouched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.fact import Facts
+from dsr1.launcher.commands.dynamo_versions import loses_file_registrations
 from dsr1.launcher.layout.context import Argv, PlanContext
 from dsr1.launcher.layout.ports import count_frontends
 from dsr1.launcher.layout.slots import listen_address
@@ -18,15 +20,22 @@ ETCD, GATEWAY = "etcd", "gateway"
 ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agent's folder
 
 
-def needs_etcd_binary(recipe: Recipe, hosts: Sequence[Host]) -> bool:
+def needs_etcd_binary(recipe: Recipe, hosts: Sequence[Host], facts: Mapping[str, Facts]) -> bool:
     """Whether the first of these hosts needs it: for the run's own etcd, or for the gateway."""
     topology = make_topology(recipe, hosts)
-    return starts_etcd(recipe, topology) or count_frontends(recipe, topology) > 1
+    return starts_etcd(recipe, topology, facts) or count_frontends(recipe, topology) > 1
 
 
-def starts_etcd(recipe: Recipe, topology: Topology) -> bool:
+def starts_etcd(recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]) -> bool:
     """Whether the run has an etcd of its own, on the first host."""
-    return topology.machines > 1 and recipe.traits.has_discovery and not recipe.etcd.endpoints
+    wanted = discovers_by_etcd(topology, facts) and recipe.traits.has_discovery
+    return wanted and not recipe.etcd.endpoints
+
+
+def discovers_by_etcd(topology: Topology, facts: Mapping[str, Facts]) -> bool:
+    """File discovery watches with inotify, so it is right on one machine alone, and there not with
+    every Dynamo."""
+    return topology.machines > 1 or loses_file_registrations(facts)
 
 
 def gateway_command(context: PlanContext) -> Argv:

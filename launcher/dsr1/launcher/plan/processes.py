@@ -33,7 +33,7 @@ from dsr1.launcher.recipe.parts import Runtime
 def all_processes(context: PlanContext) -> Iterator[Process]:
     """In the order of their start: etcd, then the frontend, which is cheap, then all ranks, leaders
     first."""
-    if starts_etcd(context.recipe, context.topology):
+    if starts_etcd(context.recipe, context.topology, context.facts):
         yield _etcd(context)
     yield from _frontends(context)
     if len(context.frontends) > 1:

@@ -3,11 +3,12 @@ place."""
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.fact import Facts
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.commands.etcd import ETCD_FILE, needs_etcd_binary
 from dsr1.launcher.commands.mocker import STAND_IN_FOLDER
@@ -19,14 +20,18 @@ STAND_IN_FILES = Path(__file__).with_name("stand_in")
 
 
 def upload_assets(recipe: Recipe, survey: Survey, transport: ShellTransport) -> None:
-    upload_to(recipe, survey.hosts, survey.spares, transport)
+    upload_to(recipe, survey.hosts, survey.spares, survey.facts, transport)
 
 
 def upload_to(
-    recipe: Recipe, hosts: Sequence[Host], spares: Sequence[Host], transport: ShellTransport
+    recipe: Recipe,
+    hosts: Sequence[Host],
+    spares: Sequence[Host],
+    facts: Mapping[str, Facts],
+    transport: ShellTransport,
 ) -> None:
     """Each to the hosts that may need it; one that is there is not sent again."""
-    if needs_etcd_binary(recipe, hosts):
+    if needs_etcd_binary(recipe, hosts, facts):
         for host in (hosts[0], *spares):
             _upload_etcd(transport, host)
     if needs_stand_in(recipe):
@@ -37,7 +42,7 @@ def upload_to(
 
 def place_assets(recipe: Recipe, survey: Survey, folder: Path) -> None:
     """On this machine: beside the agents, in the run's folder."""
-    if needs_etcd_binary(recipe, survey.hosts):
+    if needs_etcd_binary(recipe, survey.hosts, survey.facts):
         (folder / Path(ETCD_FILE).name).symlink_to(etcd_binary())
     if needs_stand_in(recipe):
         shutil.copytree(STAND_IN_FILES, folder / Path(STAND_IN_FOLDER).name)

@@ -190,8 +190,8 @@ class Supervisor:
         if self._writer.state.restarts and isinstance(transport, ShellTransport):
             from dsr1.launcher.run.assets import upload_to  # as above
 
-            machines, spares = self._settings.machines, self._settings.spares
-            upload_to(self._run.recipe(), machines, spares, transport)
+            run, machines, spares = self._run, self._settings.machines, self._settings.spares
+            upload_to(run.recipe(), machines, spares, run.facts(), transport)
 
     def _take_up(self, deadline: float) -> None:
         """Agents keep their processes and their events: all that was told is heard again, an
