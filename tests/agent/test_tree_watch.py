@@ -12,11 +12,12 @@ import pytest
 
 from dsr1.hosts.agent.process.tree_watch import TreeWatch
 from dsr1.hosts.protocol.evidence import ProcessDeath
+from dsr1.hosts.protocol.identity import read_stat
 
 # A main with a child that has a child of its own; it collects its child at once, as vLLM does.
 TREE = """
 import subprocess, sys, time
-child = subprocess.Popen((sys.executable, "-c", sys.argv[1]))
+child = subprocess.Popen((sys.executable, "-c", sys.argv[1], "VLLM:" ":Worker_DP0_EP0"))
 child.wait()
 time.sleep(600)
 """
@@ -67,7 +68,7 @@ def test_an_exit_code_is_told_even_where_the_parent_collects_it_at_once(
     watch: TreeWatch, eventually: Any
 ) -> None:
     ends = "import sys; sys.stdin.read(); sys.exit(7)"
-    script = TREE.replace("sys.argv[1]))", "sys.argv[1]), stdin=0)")
+    script = TREE.replace('EP0"))', 'EP0"), stdin=0)')
     command = (sys.executable, "-c", script, ends)
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as main:
         try:
@@ -92,3 +93,23 @@ def test_who_was_seen_once_is_not_seen_again(
     watch.look_for_members({"main-0": tree.pid})
     assert watch.collect() == []
     assert len(watch.deaths) == 1
+
+
+def test_helpers_come_and_go(watch: TreeWatch, eventually: Any) -> None:
+    """A child of a Worker has its title until it runs something else."""
+    forks = "import os, time; os.fork() or time.sleep(600); time.sleep(600)"
+    command = (sys.executable, "-c", forks, "VLLM::Worker_DP1")
+    with subprocess.Popen(command, start_new_session=True) as main:
+        try:
+            eventually(lambda: children(main.pid))
+            watch.look_for_members({"main-1": main.pid})
+            os.kill(children(main.pid)[0], signal.SIGKILL)
+            eventually(lambda: not alive_children(main.pid))
+            assert watch.collect() == []
+        finally:
+            os.killpg(main.pid, signal.SIGKILL)
+
+
+def alive_children(pid: int) -> list[int]:
+    found = (read_stat(child) for child in children(pid))
+    return [stat.pid for stat in found if stat and stat.alive]

@@ -25,6 +25,7 @@ from dsr1.launcher.run.folder import RunFolder
 from dsr1.launcher.run.ranks import RankTable
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.state_folder import state_folder
+from dsr1.launcher.triage.judge import Cause
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.states import JobInfo
@@ -40,7 +41,7 @@ class RunState:
     """How a run is. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
 
     Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
-    may still run.
+    may still run. `cause`: the first cause of the failure, from the evidence of all hosts.
     """
 
     phase: str
@@ -52,6 +53,7 @@ class RunState:
     left: tuple[str, ...] = ()
     restarts: int = 0
     notes: tuple[str, ...] = ()
+    cause: Cause | None = None
 
     @property
     def ended(self) -> bool:
