@@ -191,7 +191,8 @@ class Transport(ABC):
         return self._ask(host, AgentVerb("listeners"), parse_listeners, "its sockets can't be read")
 
     def gather_evidence(self, host: str, request: EvidenceRequest) -> HostEvidence:
-        """What the host shows of a failure; to be asked before anything on it is ended."""
+        """What the host shows of a failure; to be asked before anything on it is ended. HostError:
+        it can't be reached."""
         asked = time.time()
 
         def parse(text: bytes) -> HostEvidence:
@@ -199,8 +200,11 @@ class Transport(ABC):
             ahead_s = clock_ahead(evidence.now, asked, time.time())
             return replace(evidence, host=host, ahead_s=ahead_s)
 
-        verb = AgentVerb("evidence", None, EVIDENCE_S, to_json(request))
-        return self._ask(host, verb, parse, "its evidence can't be read")
+        result = self.run_verb(host, AgentVerb("evidence", None, EVIDENCE_S, to_json(request)))
+        try:
+            return parse(result.out)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return HostEvidence(host, problems=(f"it gives none: {result.last_lines}",))
 
     def gather_facts(self, host: str, request: FactsRequest) -> dict[str, Fact]:
         """See dsr1.hosts.agent.facts. Its clock's offset from ours, in seconds, is among them."""

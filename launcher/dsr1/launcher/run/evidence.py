@@ -4,7 +4,8 @@ the run's folder."""
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from dataclasses import asdict, replace
@@ -12,7 +13,7 @@ from functools import partial
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.evidence import EvidenceRequest, HostEvidence, ProcessRanks
+from dsr1.hosts.protocol.evidence import EvidenceRequest, HostEvidence, ProcessDeath, ProcessRanks
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import Transport
@@ -72,12 +73,27 @@ def shorten(cause: Cause) -> Cause:
     return replace(cause, victims=victims)
 
 
-def explain_failure(run: Run, transport: Transport, plan: Plan) -> Cause | None:
-    """Gather, keep, judge. Whatever goes wrong here must not keep the run from being ended."""
-    evidence = gather_from_hosts(transport, plan)
-    keep_evidence(run, evidence)
-    cause = judge_evidence(evidence, plan)
+def explain_failure(
+    run: Run, transport: Transport, plan: Plan, heard: Mapping[str, Sequence[ProcessDeath]]
+) -> Cause | None:
+    """Gather, keep, judge. `heard` are the ends that the hosts' agents have told of themselves."""
+    try:
+        found = gather_from_hosts(transport, plan)
+        evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
+        keep_evidence(run, evidence)
+        cause = judge_evidence(evidence, plan)
+    except Exception:  # noqa: BLE001 - a fault of ours must not keep the run from being ended
+        traceback.print_exc()
+        return None
     return shorten(cause) if cause else None
+
+
+def add_heard(evidence: HostEvidence, heard: Sequence[ProcessDeath]) -> HostEvidence:
+    """With the ends that it doesn't tell of itself: it is late, gone, or its disk is full."""
+    known = {(death.process, death.component, death.pid) for death in evidence.deaths}
+    new = [one for one in heard if (one.process, one.component, one.pid) not in known]
+    deaths = sorted((*evidence.deaths, *new), key=lambda death: death.time)
+    return replace(evidence, deaths=tuple(deaths))
 
 
 def keep_evidence(run: Run, evidence: Evidence) -> None:

@@ -26,6 +26,7 @@ from dsr1.launcher.run.ranks import RankTable
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.state_folder import state_folder
 from dsr1.launcher.triage.judge import Cause
+from dsr1.launcher.triage.render import render_cause
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.states import JobInfo
@@ -54,6 +55,11 @@ class RunState:
     restarts: int = 0
     notes: tuple[str, ...] = ()
     cause: Cause | None = None
+
+    @property
+    def cause_lines(self) -> tuple[str, ...]:
+        """The first cause, what to do about it, and the lines that matter."""
+        return tuple(render_cause(self.cause)) if self.cause else ()
 
     @property
     def ended(self) -> bool:

@@ -1,7 +1,6 @@
 """A cause in words: a line and those that matter for a screen, all of it for `dsr1 why`. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 
 from dsr1.hosts.protocol.evidence import HostEvidence
@@ -54,11 +53,6 @@ def render_why(cause: Cause, evidence: Mapping[str, HostEvidence]) -> Iterator[s
 
 def _timed(cause: Cause) -> Iterator[Sign]:
     return (sign for sign in (cause.sign, *cause.victims) if sign.time is not None)
-
-
-def cause_to_plain(cause: Cause) -> dict[str, object]:
-    """For JSON."""
-    return asdict(cause)
 
 
 def headline(sign: Sign, with_time: bool = True) -> str:

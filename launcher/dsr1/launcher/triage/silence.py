@@ -51,9 +51,7 @@ def _silent(host: HostEvidence, log: ProcessLog, rank: int) -> Sign:
     what = "says nothing, while all others wait for somebody or lost a peer"
     remedy = "its process or its stack tells where it hangs, or how it ended"
     who = (host.host, log.process)
-    return Sign(
-        WAITING, None, *who, what, remedy, "silent", log.engine, rank, path=log.scan.path
-    )
+    return Sign(WAITING, None, *who, what, remedy, "silent", log.engine, rank, path=log.scan.path)
 
 
 def _stuck(host: HostEvidence, member: MemberState) -> Sign:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.protocol.codec import NumberedEvent, parse_event
-from dsr1.hosts.protocol.events import Exited, MemberDied
+from dsr1.hosts.protocol.codec import parse_event
+from dsr1.hosts.protocol.deaths import death_of
 from dsr1.hosts.protocol.evidence import ProcessDeath
 
 TAIL_BYTES = 8 << 20
@@ -26,16 +26,8 @@ def read_deaths(path: Path) -> tuple[ProcessDeath, ...]:
 def _deaths(lines: list[bytes]) -> Iterator[ProcessDeath]:
     for line in lines:
         try:
-            yield death_of(parse_event(line))
+            numbered = parse_event(line)
         except ValueError:  # cut short by a full disk
             continue
-
-
-def death_of(numbered: NumberedEvent) -> ProcessDeath:
-    """ValueError: the event is of no death."""
-    match numbered.event:
-        case MemberDied(process, component, pid, code, time, requested):
-            return ProcessDeath(process, component, pid, code, time, requested)
-        case Exited(process, code, requested, _, error):
-            return ProcessDeath(process, "main", 0, code, numbered.time, requested, error)
-    raise ValueError(f"no death: {numbered.event}")
+        if death := death_of(numbered.event, numbered.time):
+            yield death

@@ -50,6 +50,4 @@ class MemberWatch:
 
 
 def _event(death: ProcessDeath, requested: bool) -> MemberDied:
-    return MemberDied(
-        death.process, death.component, death.pid, death.code, death.time, requested
-    )
+    return MemberDied(death.process, death.component, death.pid, death.code, death.time, requested)
