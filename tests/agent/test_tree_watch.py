@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.process.tree_watch import TreeWatch
+from dsr1.hosts.agent.process.tree_watch import TreeWatch, component_of
 from dsr1.hosts.protocol.evidence import ProcessDeath
 from dsr1.hosts.protocol.identity import read_stat
 
@@ -43,6 +43,11 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def worker_of(pid: int) -> int:
+    """0: it has none yet, or that one has not its own command yet."""
+    return next((child for child in children(pid) if component_of(child).startswith("W")), 0)
+
+
 def deaths(watch: TreeWatch) -> list[ProcessDeath]:
     watch.collect()
     return watch.deaths
@@ -52,8 +57,8 @@ def deaths(watch: TreeWatch) -> list[ProcessDeath]:
 def test_a_childs_end_is_told_with_its_signal(
     watch: TreeWatch, tree: subprocess.Popen[bytes], number: signal.Signals, eventually: Any
 ) -> None:
-    eventually(lambda: children(tree.pid))
-    (child,) = children(tree.pid)
+    eventually(lambda: worker_of(tree.pid))
+    child = worker_of(tree.pid)
     watch.look_for_members({"main-0": tree.pid})
     assert watch.collect() == []
     os.kill(child, number)
@@ -72,7 +77,7 @@ def test_an_exit_code_is_told_even_where_the_parent_collects_it_at_once(
     command = (sys.executable, "-c", script, ends)
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as main:
         try:
-            eventually(lambda: children(main.pid))
+            eventually(lambda: worker_of(main.pid))
             watch.look_for_members({"main-0": main.pid})
             assert main.stdin is not None
             main.stdin.close()
@@ -85,7 +90,7 @@ def test_an_exit_code_is_told_even_where_the_parent_collects_it_at_once(
 def test_who_was_seen_once_is_not_seen_again(
     watch: TreeWatch, tree: subprocess.Popen[bytes], eventually: Any
 ) -> None:
-    eventually(lambda: children(tree.pid))
+    eventually(lambda: worker_of(tree.pid))
     watch.look_for_members({"main-0": tree.pid})
     watch.look_for_members({"main-0": tree.pid})
     os.kill(children(tree.pid)[0], signal.SIGKILL)

@@ -98,7 +98,6 @@ class MemberDied:
     component: str
     pid: int
     code: int | None
-    time: float
     requested: bool = False
 
     @property

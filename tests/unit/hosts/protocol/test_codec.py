@@ -58,7 +58,7 @@ def test_commands(command: AgentCommand) -> None:
         Listening("a"),
         Progress("a", "load", None, 1, 2),
         Exited("a", -9, False, HOSTILE, "why"),
-        MemberDied("a", "Worker_DP1", 7, None, 1.5, True),
+        MemberDied("a", "Worker_DP1", 7, None, True),
         Gone(("a",), ("b pid 1 state D",)),
     ],
 )

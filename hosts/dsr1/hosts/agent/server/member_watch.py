@@ -8,7 +8,6 @@ from dsr1.hosts.agent.process.owner import ProcessOwner
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.process.tree_watch import TreeWatch
 from dsr1.hosts.protocol.events import Event, MemberDied
-from dsr1.hosts.protocol.evidence import ProcessDeath
 
 STARTING_S, SERVING_S = 1.0, 10.0  # between two scans for new members: a scan reads all of /proc
 
@@ -37,7 +36,7 @@ class MemberWatch:
     def collect(self) -> None:
         for death in self._tree.collect():
             requested = self._owner.is_ending(death.process)
-            self._tell(_event(death, requested))
+            self._tell(MemberDied(death.process, death.component, death.pid, death.code, requested))
 
     def _scan(self) -> None:
         self._look()
@@ -47,7 +46,3 @@ class MemberWatch:
         self._kills.note()
         if mains := self._owner.running():
             self._tree.look_for_members(mains)
-
-
-def _event(death: ProcessDeath, requested: bool) -> MemberDied:
-    return MemberDied(death.process, death.component, death.pid, death.code, death.time, requested)
