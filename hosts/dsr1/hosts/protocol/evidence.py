@@ -28,7 +28,7 @@ class ProcessDeath:
     """The end of a member of a process's tree. `component` is vLLM's name for it (EngineCore_DP0,
     Worker ...), or `main`. `code` is its exit status, negative for a signal, None where nobody
     could read it. `time` is seconds since the epoch by the host's clock. `requested`: after our own
-    order to end it. `error`: why it could not even be started.
+    order to end it. `error` says that it could not even be started, and why.
     """
 
     process: str

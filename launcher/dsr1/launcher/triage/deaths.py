@@ -81,14 +81,15 @@ def _signal_of(death: ProcessDeath) -> signal.Signals | None:
 def _words(host: HostEvidence, death: ProcessDeath, starved: bool) -> str:
     ended = _signal_of(death)
     if death.error:
-        return f"could not be started: {death.error}"
+        return death.error
     if starved:
         return "ended by SIGKILL, by the kernel for want of memory"
     if ended == signal.SIGBUS and "/dev/shm" in host.full:
         return "ended by SIGBUS, and /dev/shm is full"
     if ended:
         return f"ended by {getattr(ended, 'name', ended)}"
-    return "ended, nobody saw how" if death.code is None else f"ended with exit code {death.code}"
+    how = "ended, nobody saw how" if death.code is None else f"ended with exit code {death.code}"
+    return f"{how}, and {host.full[0]} has no room left" if host.full else how
 
 
 def _remedy(death: ProcessDeath) -> str:

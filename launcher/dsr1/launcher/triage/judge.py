@@ -124,7 +124,7 @@ def _whole(first: Sign, signs: Sequence[Sign]) -> Sign:
     own = [sign for sign in signs if sign.place == first.place and sign.tier <= OWN_ERROR]
     line = next((sign for sign in own if sign.line), None)
     if not first.line and line:
-        return replace(first, text=line.text, path=line.path, line=line.line)
+        return replace(first, text=line.text, path=line.path, line=line.line, link=line.link)
     death = next((sign for sign in own if sign.exact and sign.tier == first.tier), None)
     if death is None or first.exact:
         return first

@@ -47,8 +47,8 @@ def render_why(cause: Cause, evidence: Mapping[str, HostEvidence]) -> Iterator[s
     if unseen := [f"  {one.host}: {words}" for one in evidence.values() for words in one.problems]:
         yield "\nWhat could not be looked at:"
         yield from unseen
-    if cause.sign.rule and "." in cause.sign.rule:
-        yield f"\nmore: docs/causes.md#{cause.sign.rule}"
+    if cause.sign.link:
+        yield f"\nmore: {cause.sign.link}"
 
 
 def _timed(cause: Cause) -> Iterator[Sign]:

@@ -19,7 +19,7 @@ NEVER = float("inf")
 class Sign:
     """`time` is None where nothing tells it; `exact`: it is to the millisecond, where a log's is to
     the second. `line` 0: it stands in no log. `component` is vLLM's name of the process, as
-    Worker_DP1_EP1."""
+    Worker_DP1_EP1; `link` the rule's row in the documentation."""
 
     tier: int
     time: float | None
@@ -35,6 +35,7 @@ class Sign:
     path: str = ""
     line: int = 0
     exact: bool = False
+    link: str = ""
 
     @property
     def place(self) -> tuple[str, str, int | None]:
@@ -71,7 +72,16 @@ def kernel_signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
         if rule:
             when = line.time - host.ahead_s
             words = (rule.meaning, rule.remedy, rule.id)
-            yield Sign(rule.tier, when, host.host, "", *words, text=line.text, path="kernel")
+            yield Sign(
+                rule.tier,
+                when,
+                host.host,
+                "",
+                *words,
+                text=line.text,
+                path="kernel",
+                link=rule.link,
+            )
 
 
 def log_signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
@@ -100,6 +110,7 @@ def _of_hit(host: HostEvidence, log: ProcessLog, hit: LogHit, rule: Rule) -> Sig
         hit.text,
         log.scan.path,
         hit.line,
+        link=rule.link,
     )
 
 
