@@ -1,5 +1,5 @@
-"""What the site has beside its pages: their order, and the command reference, told by the
-command."""
+"""What the site has beside its pages: their order, the command reference, told by the command, and
+the causes of failures, from the table of rules."""
 
 import re
 import subprocess
@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+from dsr1.launcher.triage.page import CAUSES, render_causes
+from dsr1.launcher.triage.table import load_rules
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -30,6 +33,7 @@ ORDER = (
     "run-directory.md",
     "exit-codes.md",
     "troubleshooting.md",
+    CAUSES,
 )
 """A page that is not among them comes after them, so that a new one never breaks the site."""
 
@@ -38,6 +42,7 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     from mkdocs.structure.files import File
 
     files.append(File.generated(config, COMMANDS, content=reference()))
+    files.append(File.generated(config, CAUSES, content=render_causes(load_rules())))
     config.nav = make_nav(file.src_uri for file in files.documentation_pages())
     return files
 

@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.agent.evidence.cgroup import oom_kills
 from dsr1.hosts.agent.evidence.gather import gather_evidence
 from dsr1.hosts.agent.evidence.kernel import kernel_lines
-from dsr1.hosts.agent.process.records import log_path, make_record, process_path, write_record
-from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.agent.process.cgroup import KillCount, kills_since, oom_kills
+from dsr1.hosts.agent.process.records import (
+    ProcessRecord,
+    agent_path,
+    log_path,
+    make_record,
+    process_path,
+    write_record,
+)
 from dsr1.hosts.protocol.evidence import EvidenceRequest, ProcessRanks
 from dsr1.hosts.protocol.log_scan import LogPattern
 
@@ -34,14 +40,14 @@ def test_states_logs_and_boot(tmp_path: Path, sleeper: subprocess.Popen[bytes]) 
     write_record(process_path(tmp_path, "main-0"), make_record(sleeper.pid))
     log_path(tmp_path, "main-0").write_text("fine\nWorker proc 0 died unexpectedly\n")
     ranks = (ProcessRanks("main-0", "main", (0,)), ProcessRanks("main-1", "main", (1,)))
-    request = EvidenceRequest((DIED,), ranks, time.time(), "another boot")
+    request = EvidenceRequest((DIED,), ranks, time.time())
     seen = gather_evidence(request, "node1", tmp_path)
-    assert seen.rebooted
+    assert not seen.rebooted
     assert [(one.process, one.pid) for one in seen.members] == [("main-0", sleeper.pid)]
     assert [hit.line for hit in seen.logs[0].scan.hits] == [2]
     assert any("main-1.log" in problem for problem in seen.problems)
-    same = gather_evidence(EvidenceRequest((), (), 0.0, boot_id()), "node1", tmp_path)
-    assert not same.rebooted
+    write_record(agent_path(tmp_path), ProcessRecord(1, 1.0, "another boot"))
+    assert gather_evidence(request, "node1", tmp_path).rebooted
 
 
 def test_lines_of_the_kernels_log_since_a_moment(tmp_path: Path) -> None:
@@ -71,6 +77,15 @@ def test_kills_for_want_of_memory_are_counted(
     counter.parent.mkdir(parents=True)
     counter.write_text(text)
     assert oom_kills(7, tmp_path) == 2
+
+
+def test_kills_of_long_ago_do_not_count(tmp_path: Path) -> None:
+    notes, now = tmp_path / "oom", oom_kills(os.getpid())
+    KillCount(notes).note()
+    assert kills_since(notes, time.time() + 1, os.getpid()) == 0
+    notes.write_text(f"100 {now - 3}\n200 {now - 1}\n")
+    assert kills_since(notes, 150.0, os.getpid()) == 3
+    assert kills_since(notes, 250.0, os.getpid()) == 1
 
 
 def test_a_process_without_a_count_has_none() -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.process.tree_watch import TreeWatch
+from dsr1.hosts.agent.process.tree_watch import TreeWatch, component_of
 from dsr1.hosts.protocol.evidence import ProcessDeath
+from dsr1.hosts.protocol.identity import read_stat
 
 # A main with a child that has a child of its own; it collects its child at once, as vLLM does.
 TREE = """
 import subprocess, sys, time
-child = subprocess.Popen((sys.executable, "-c", sys.argv[1]))
+child = subprocess.Popen((sys.executable, "-c", sys.argv[1], "VLLM:" ":Worker_DP0_EP0"))
 child.wait()
 time.sleep(600)
 """
@@ -42,6 +43,11 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def worker_of(pid: int) -> int:
+    """0: it has none yet, or that one has not its own command yet."""
+    return next((child for child in children(pid) if component_of(child).startswith("W")), 0)
+
+
 def deaths(watch: TreeWatch) -> list[ProcessDeath]:
     watch.collect()
     return watch.deaths
@@ -51,8 +57,8 @@ def deaths(watch: TreeWatch) -> list[ProcessDeath]:
 def test_a_childs_end_is_told_with_its_signal(
     watch: TreeWatch, tree: subprocess.Popen[bytes], number: signal.Signals, eventually: Any
 ) -> None:
-    eventually(lambda: children(tree.pid))
-    (child,) = children(tree.pid)
+    eventually(lambda: worker_of(tree.pid))
+    child = worker_of(tree.pid)
     watch.look_for_members({"main-0": tree.pid})
     assert watch.collect() == []
     os.kill(child, number)
@@ -67,11 +73,11 @@ def test_an_exit_code_is_told_even_where_the_parent_collects_it_at_once(
     watch: TreeWatch, eventually: Any
 ) -> None:
     ends = "import sys; sys.stdin.read(); sys.exit(7)"
-    script = TREE.replace("sys.argv[1]))", "sys.argv[1]), stdin=0)")
+    script = TREE.replace('EP0"))', 'EP0"), stdin=0)')
     command = (sys.executable, "-c", script, ends)
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as main:
         try:
-            eventually(lambda: children(main.pid))
+            eventually(lambda: worker_of(main.pid))
             watch.look_for_members({"main-0": main.pid})
             assert main.stdin is not None
             main.stdin.close()
@@ -84,7 +90,7 @@ def test_an_exit_code_is_told_even_where_the_parent_collects_it_at_once(
 def test_who_was_seen_once_is_not_seen_again(
     watch: TreeWatch, tree: subprocess.Popen[bytes], eventually: Any
 ) -> None:
-    eventually(lambda: children(tree.pid))
+    eventually(lambda: worker_of(tree.pid))
     watch.look_for_members({"main-0": tree.pid})
     watch.look_for_members({"main-0": tree.pid})
     os.kill(children(tree.pid)[0], signal.SIGKILL)
@@ -92,3 +98,23 @@ def test_who_was_seen_once_is_not_seen_again(
     watch.look_for_members({"main-0": tree.pid})
     assert watch.collect() == []
     assert len(watch.deaths) == 1
+
+
+def test_helpers_come_and_go(watch: TreeWatch, eventually: Any) -> None:
+    """A child of a Worker has its title until it runs something else."""
+    forks = "import os, time; os.fork() or time.sleep(600); time.sleep(600)"
+    command = (sys.executable, "-c", forks, "VLLM::Worker_DP1")
+    with subprocess.Popen(command, start_new_session=True) as main:
+        try:
+            eventually(lambda: children(main.pid))
+            watch.look_for_members({"main-1": main.pid})
+            os.kill(children(main.pid)[0], signal.SIGKILL)
+            eventually(lambda: not alive_children(main.pid))
+            assert watch.collect() == []
+        finally:
+            os.killpg(main.pid, signal.SIGKILL)
+
+
+def alive_children(pid: int) -> list[int]:
+    found = (read_stat(child) for child in children(pid))
+    return [stat.pid for stat in found if stat and stat.alive]

@@ -10,6 +10,7 @@ import pytest
 from tests.docs.blocks import ROOT, Block, pages, shell_blocks
 
 from dsr1.launcher.preflight.preflight import CHECKS
+from dsr1.launcher.triage.table import load_rules
 
 BIN = Path(sys.executable).parent
 RUNNABLE = [block for page in pages() for block in shell_blocks(page) if block.mark == "run"]
@@ -37,6 +38,11 @@ def test_every_command_is_in_the_reference(site: Path) -> None:
     page = (site / "commands.html").read_text()
     for command in ("launch", "stop", "check", "model fetch", "model verify"):
         assert f"<code>dsr1 {command}</code>" in page
+
+
+def test_every_rule_of_a_failure_has_its_row(site: Path) -> None:
+    anchors = set(re.findall(r'<a id="([^"]+)"', (site / "causes.html").read_text()))
+    assert anchors == {rule.link.partition("#")[2] for rule in load_rules()}
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

@@ -142,6 +142,17 @@ def _listeners(address: AgentAddress) -> int:
     return _print(open_listeners(address.identity))
 
 
+def _evidence(address: AgentAddress) -> int:
+    from dataclasses import asdict
+
+    from dsr1.hosts.agent.evidence.gather import gather_evidence
+    from dsr1.hosts.protocol.evidence import EvidenceRequest
+    from dsr1.hosts.protocol.plain import parse_json
+
+    request = parse_json(EvidenceRequest, sys.stdin.buffer.read())
+    return _print(asdict(gather_evidence(request, address.identity.host, address.folder)))
+
+
 def _cache(verb: str, values: list[str]) -> int:
     from dsr1.hosts.agent.caches.verbs import run_cache_verb
 
@@ -177,6 +188,7 @@ OF_AN_AGENT: dict[str, Callable[[AgentAddress], int]] = {
     "listeners": _listeners,
     "logs": _logs,
     "kept": _kept,
+    "evidence": _evidence,
 }
 WITHOUT_VALUE: dict[str, "Callable[[], int]"] = {
     "runtime": _runtime,
@@ -190,7 +202,8 @@ def main(argv: list[str] | None = None) -> int:
     `keep` seconds.
 
     `runtime` and `reach` take a question on stdin, `runs` nothing; all others a folder, the run's
-    identity and the host's name in its plan; `attach` also the last `seq`, and `stop` why.
+    identity and the host's name in its plan; `attach` also the last `seq`, and `stop` why;
+    `evidence` a request on stdin.
     """
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb in WITH_VALUE:

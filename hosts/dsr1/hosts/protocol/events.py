@@ -90,6 +90,24 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberDied:
+    """A member of a process's tree ended whose end is a failure: an EngineCore, a Worker, a
+    coordinator, an API server. Its main notices seconds later. Fields: see ProcessDeath."""
+
+    process: str
+    component: str
+    pid: int
+    code: int | None
+    requested: bool = False
+
+    @property
+    def words(self) -> str:
+        """Which member of which process, and how it ended."""
+        how = "nobody saw how" if self.code is None else _how(self.code)
+        return f"{self.component} of {self.process} ended {how}, unasked"
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """The agent ends everything it has `on` its host. `ordered`: by an order to stop the run; else
     `reason` says by what else, as when the host shuts down."""
@@ -144,6 +162,7 @@ Event = (
     | Listening
     | Progress
     | Exited
+    | MemberDied
     | Gone
     | Ending
     | Alive

@@ -16,13 +16,11 @@ class ProcessRanks:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRequest:
-    """`since`: seconds since the epoch, by the host's clock. `boot_id`: when the run began
-    there."""
+    """`since`: seconds since the epoch; what came before has nothing to do with the failure."""
 
     patterns: tuple[LogPattern, ...]
     ranks: tuple[ProcessRanks, ...]
     since: float
-    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class ProcessDeath:
     """The end of a member of a process's tree. `component` is vLLM's name for it (EngineCore_DP0,
     Worker ...), or `main`. `code` is its exit status, negative for a signal, None where nobody
     could read it. `time` is seconds since the epoch by the host's clock. `requested`: after our own
-    order to end it.
+    order to end it. `error` says that it could not even be started, and why.
     """
 
     process: str
@@ -39,6 +37,7 @@ class ProcessDeath:
     code: int | None
     time: float
     requested: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,20 @@ class KernelLine:
 @dataclass(frozen=True, slots=True)
 class HostEvidence:
     """`now`: the host's clock when it looked. `ahead_s`: how far the host's clock is ahead of ours.
-    `lost` says why the host could not be asked, `rebooted` that its boot id is another. `problems`
-    is what could not be looked at.
+    `utc_offset_s`: what its local time, in which vLLM writes, is ahead of UTC. `lost` says why the
+    host could not be asked, `late` that it did not answer in time, `rebooted` that its boot id is
+    another. `full` are folders without room. `problems` is what could not be looked at.
     """
 
     host: str
     now: float = 0.0
     ahead_s: float = 0.0
+    utc_offset_s: float = 0.0
     lost: str = ""
+    late: bool = False
     rebooted: bool = False
     oom_kills: int = 0
+    full: tuple[str, ...] = ()
     deaths: tuple[ProcessDeath, ...] = ()
     members: tuple[MemberState, ...] = ()
     logs: tuple[ProcessLog, ...] = ()

@@ -1,9 +1,10 @@
 """Finds the lines of a process's log that tell why it failed: the same code on a host and on a
 folder of logs.
 
-A log may have gigabytes: at most WINDOW bytes of its beginning and of its end are read. Within them
-a few literals pick out lines worth a second look (bytes.find passes a gigabyte a second), and only
-those meet the patterns.
+A log may have gigabytes: at most HEAD bytes of its beginning and TAIL of its end are read. Within
+them a line that differs from another in its digits alone is looked at once (a busy log has a few
+hundred kinds of lines), those of level INFO not at all, and only lines with one of a few literals
+meet the patterns.
 """
 
 import os
@@ -16,7 +17,9 @@ from typing import BinaryIO
 HEAD, TAIL = 4 << 20, 28 << 20
 LONGEST_LINE = 4000
 HITS_OF_A_PATTERN = 12
-FIRST_LINES, LAST_LINES = 5_000, 15_000  # of those with a marker: an echo may fill a log with them
+OF_A_KIND = 64  # lines looked at, of those that differ in digits alone: an echo may fill a log
+DIGITS = b"0123456789"
+UNTOLD, AN_END = b"INFO", b"[shutdown]"  # of INFO alone vLLM's words on its own end matter
 MARKERS = (
     "rror",  # Error, error
     "ERROR",
@@ -111,14 +114,11 @@ def _hits(
     file: BinaryIO, begin: int, end: int, patterns: Compiled, markers: Sequence[bytes]
 ) -> Iterator[LogHit]:
     file.seek(begin)
-    data = file.read(end - begin)
-    number, counted_to = 1, 0
-    for start, line in _marked_lines(data, markers):
-        number += data.count(b"\n", counted_to, start)
-        counted_to = start
-        name = _meaning(line, patterns)
-        if name:
-            yield LogHit(name, 0 if begin else number, line.decode(errors="replace"))
+    lines = file.read(end - begin).split(b"\n")
+    for number in _marked_lines(lines, markers):
+        line = _shown_part(lines[number])
+        if name := _meaning(line, patterns):
+            yield LogHit(name, 0 if begin else number + 1, line.decode(errors="replace"))
 
 
 def _meaning(line: bytes, patterns: Compiled) -> str:
@@ -128,26 +128,37 @@ def _meaning(line: bytes, patterns: Compiled) -> str:
     return ""
 
 
-def _marked_lines(data: bytes, markers: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines that hold a marker, with where each begins, in their order."""
-    starts = {start for marker in markers for start in _starts(data, marker)}
-    for start in _bounded(sorted(starts)):
-        end = data.find(b"\n", start)
-        yield start, data[start : min(len(data) if end < 0 else end, start + LONGEST_LINE)]
+def _shown_part(line: bytes) -> bytes:
+    """Of a progress bar, which draws over itself, the last state."""
+    return (line.rstrip(b"\r").rpartition(b"\r")[2] or line)[:LONGEST_LINE]
 
 
-def _starts(data: bytes, marker: bytes) -> Iterator[int]:
-    at = data.find(marker)
+def _marked_lines(lines: Sequence[bytes], markers: Iterable[bytes]) -> Iterator[int]:
+    """Where lines with a marker stand, in their order; of each kind the first OF_A_KIND."""
+    kinds = [line.translate(None, DIGITS) for line in lines]
+    left = dict.fromkeys(_marked_kinds(set(kinds), markers), OF_A_KIND)
+    if not left:
+        return
+    for number, kind in enumerate(kinds):
+        if left.get(kind):
+            left[kind] -= 1
+            yield number
+
+
+def _marked_kinds(kinds: Iterable[bytes], markers: Iterable[bytes]) -> set[bytes]:
+    told = [kind for kind in kinds if UNTOLD not in kind or AN_END in kind]
+    text = b"\n".join(told)
+    wanted = {marker.translate(None, DIGITS) for marker in markers}
+    return {line for marker in wanted for line in _lines_with(text, marker)}
+
+
+def _lines_with(text: bytes, marker: bytes) -> Iterator[bytes]:
+    at = text.find(marker)
     while at >= 0:
-        yield data.rfind(b"\n", 0, at) + 1
-        end = data.find(b"\n", at)
-        at = data.find(marker, end) if end >= 0 else -1
-
-
-def _bounded(starts: list[int]) -> list[int]:
-    if len(starts) <= FIRST_LINES + LAST_LINES:
-        return starts
-    return starts[:FIRST_LINES] + starts[-LAST_LINES:]
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        yield text[text.rfind(b"\n", 0, at) + 1 : end]
+        at = text.find(marker, end)
 
 
 def _first_of_each(hits: Iterable[LogHit]) -> Iterator[LogHit]:

@@ -7,7 +7,7 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, StartOrder, parse_gone, render_start
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Gone
+from dsr1.hosts.protocol.evidence import EvidenceRequest, HostEvidence
 from dsr1.hosts.protocol.facts.fact import Fact
 from dsr1.hosts.protocol.facts.request import FactsRequest, render_facts_request
 from dsr1.hosts.protocol.jobs.messages import JobLost, OnJobMessage, read_job, render_order
@@ -28,6 +29,7 @@ from dsr1.hosts.transport.results import (
     HostRun,
     HostState,
     Listener,
+    clock_ahead,
     parse_facts,
     parse_host_runs,
     parse_host_state,
@@ -37,6 +39,7 @@ from dsr1.hosts.transport.results import (
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `stop` itself, by the longest grace of the plan; this is for an agent that hangs.
+EVIDENCE_S = 6.0
 START_S, STOP_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
 NOT_STOPPED = "its processes may still run, since stopping them failed"
 NOT_READ = "its processes can't be read"
@@ -186,6 +189,22 @@ class Transport(ABC):
     def listeners(self, host: str) -> tuple[Listener, ...]:
         """What listens where, as the host's kernel has it."""
         return self._ask(host, AgentVerb("listeners"), parse_listeners, "its sockets can't be read")
+
+    def gather_evidence(self, host: str, request: EvidenceRequest) -> HostEvidence:
+        """What the host shows of a failure; to be asked before anything on it is ended. HostError:
+        it can't be reached."""
+        asked = time.time()
+
+        def parse(text: bytes) -> HostEvidence:
+            evidence = parse_json(HostEvidence, text)
+            ahead_s = clock_ahead(evidence.now, asked, time.time())
+            return replace(evidence, host=host, ahead_s=ahead_s)
+
+        result = self.run_verb(host, AgentVerb("evidence", None, EVIDENCE_S, to_json(request)))
+        try:
+            return parse(result.out)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return HostEvidence(host, problems=(f"it gives none: {result.last_lines}",))
 
     def gather_facts(self, host: str, request: FactsRequest) -> dict[str, Fact]:
         """See dsr1.hosts.agent.facts. Its clock's offset from ours, in seconds, is among them."""

@@ -118,6 +118,12 @@ def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
     return {**facts, "clock.offset": Fact(sure, "its clock against ours, less half the round trip")}
 
 
+def clock_ahead(now: float, asked: float, answered: float) -> float:
+    """How far a host's clock that showed `now` is surely ahead of ours, in seconds; negative:
+    behind. 0 where its answer fits between our question and its arrival."""
+    return now - min(max(now, asked), answered)
+
+
 def clean(value: Any) -> Any:
     """What others chose (names of files, commands, variables) ends on a terminal: no lone
     surrogates, no controls."""

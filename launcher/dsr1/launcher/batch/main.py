@@ -190,7 +190,7 @@ def run_in_job(
         code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
         run.save(RunState("failed", time.time(), reason=str(error), exit_code=code))
     state, number = run.state(), int(os.environ.get(AGAIN_NUMBER, "1"))
-    print(f"{run.name}: {state.phase}: {state.reason}", flush=True)
+    print(f"{run.name}: {state.phase}: {state.reason}", *state.cause_lines, sep="\n", flush=True)
     if ending.warned_only and goes_on(state, number, recipe):
         submit_again(run, allocation, number + 1)
     return run.state().exit_code

@@ -110,11 +110,18 @@ def _json_status(run: Run, current: RunStatus, lacks: str) -> dict[str, object]:
     }
 
 
+def _last_failure(state: RunState) -> str:
+    """Of a run that was started again since."""
+    return f"its last failure: {state.cause_lines[0]}"
+
+
 def _head_lines(run: Run, current: RunStatus, lacks: str) -> Iterator[str]:
     state, job = current.state, run.job()
     supervised = current.supervised or state.ended or state.phase in ("queued", "abandoned")
     lost = "" if supervised else ", its supervisor is gone"
     yield f"{run.name}: {state.phase}{lost}{f', {job}' if job else ''}"
+    if state.cause:
+        yield from state.cause_lines if state.phase != "ready" else (_last_failure(state),)
     yield f"alive: {', '.join(current.alive) or 'nothing'}"
     if lacks:
         yield f"seen from this machine: {lacks}"

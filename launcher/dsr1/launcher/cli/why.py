@@ -1,6 +1,7 @@
 """`dsr1 why`: the first cause of a failure, of a run or of a folder of logs."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +9,8 @@ import typer
 
 from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.operate.status import find_any
-from dsr1.launcher.triage.folder import read_folder
-from dsr1.launcher.triage.judge import find_cause
-from dsr1.launcher.triage.render import cause_to_plain, render_why
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.operate.why import Explanation, explain_folder, explain_run
+from dsr1.launcher.triage.render import render_why
 
 
 def why(
@@ -26,13 +25,22 @@ def why(
 ) -> None:
     """Show why a run failed, and what to do about it.
 
-    Names the first cause, its rank and its host.
+    Names the first cause, its rank and its host, what happened in which order, and who only
+    followed. Of a run that lives, its hosts are asked now: what is stopped or hangs shows there.
     """
-    folder = Path(run) if run and Path(run).is_dir() else find_any(run).folder
-    cause = find_cause(read_folder(folder, {}), load_rules(), {})
+    folder = Path(run) if run and Path(run).is_dir() else None
+    found = explain_folder(folder) if folder else explain_run(find_any(run))
     if as_json:
-        print(json.dumps(cause_to_plain(cause) if cause else None, indent=2))
-    elif cause is None:
-        print(f"{folder}: nothing in its logs says that anything failed")
+        print(json.dumps(_plain(found), indent=2))
+    elif found.cause is None:
+        print(f"{found.source}: nothing says that anything failed")
     else:
-        print("\n".join(render_why(cause)))
+        print("\n".join(render_why(found.cause, found.evidence)))
+
+
+def _plain(found: Explanation) -> dict[str, object] | None:
+    """Of the evidence without its logs' hits, which the signs repeat."""
+    if found.cause is None:
+        return None
+    hosts = {host: {**asdict(one), "logs": []} for host, one in found.evidence.items()}
+    return {**asdict(found.cause), "source": found.source, "evidence": hosts}

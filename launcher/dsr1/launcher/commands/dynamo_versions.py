@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 
 RUNTIME_FACT = "runtime"
 # 1.3.1, 1.4.2 and 1.5.0 take the response stream's host for the name of an interface, and say

@@ -8,7 +8,7 @@ through it untouched.
 from collections.abc import Mapping, Sequence
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.commands.dynamo_versions import loses_file_registrations
 from dsr1.launcher.layout.context import Argv, PlanContext
 from dsr1.launcher.layout.ports import count_frontends

@@ -58,6 +58,10 @@ class Agents:
         self._lost: set[str] = set()
         self._closing = False
 
+    @property
+    def transport(self) -> Transport:
+        return self._transport
+
     def start(
         self,
         plans: tuple[HostPlan, ...],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Facts
+from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.commands.etcd import ETCD_FILE, needs_etcd_binary
 from dsr1.launcher.commands.mocker import STAND_IN_FOLDER

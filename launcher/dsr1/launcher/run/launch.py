@@ -71,7 +71,8 @@ def _roll_back(run: Run) -> str:
 def failure(run: Run, state: RunState, logs: str) -> LaunchFailed | CheckFailed:
     """Of a run that ended before it served."""
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
-    return kind(f"{run.name}: {state.reason}{_say_left(state.left)}\nlogs: {logs}")
+    words = (f"{run.name}: {state.reason}{_say_left(state.left)}", f"logs: {logs}")
+    return kind("\n".join((*words, *state.cause_lines)))
 
 
 def _say_left(left: Sequence[str]) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsr1.launcher.run.ranks import RankTable
+from dsr1.launcher.triage.judge import Cause
+from dsr1.launcher.triage.render import render_cause
 
 ENDED = ("stopped", "failed")
 
@@ -13,7 +15,7 @@ class RunState:
     """How a run is. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
 
     Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
-    may still run.
+    may still run. `cause`: the first cause of the failure, from the evidence of all hosts.
     """
 
     phase: str
@@ -25,6 +27,12 @@ class RunState:
     left: tuple[str, ...] = ()
     restarts: int = 0
     notes: tuple[str, ...] = ()
+    cause: Cause | None = None
+
+    @property
+    def cause_lines(self) -> tuple[str, ...]:
+        """The first cause, what to do about it, and the lines that matter."""
+        return tuple(render_cause(self.cause)) if self.cause else ()
 
     @property
     def ended(self) -> bool:

@@ -4,9 +4,11 @@ Each log is taken for a process. In a run's folder (`hosts/HOST/logs/PROCESS.log
 known, and plan.json tells engines and ranks; elsewhere a log's own lines tell its ranks.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
@@ -22,6 +24,21 @@ _RANK = re.compile(r"_DP(\d+)")
 
 Ranks = Mapping[str, tuple[str, tuple[int, ...]]]
 """Engine and global DP ranks, by the process's name."""
+
+
+def planned_ranks(folder: Path) -> Ranks:
+    """By plan.json of a run's folder, whichever version wrote it; empty: there is none."""
+    try:
+        plain = json.loads((folder / "plan.json").read_text())
+        hosts = plain.get("hosts", [plain])  # a host's own part of a plan has the same name
+        processes = [process for host in hosts for process in host["processes"]]
+        return {one["name"]: (_engine(one), tuple(one["ranks"])) for one in processes}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return {}
+
+
+def _engine(process: Mapping[str, Any]) -> str:
+    return str(process["group"]) if process["ranks"] else ""
 
 
 def read_folder(folder: Path, ranks: Ranks) -> dict[str, HostEvidence]:

@@ -2,48 +2,82 @@
 
 Tier first (a cause before its echoes), then time with the hosts' clocks put right, then the votes
 of the victims: who complains of a peer is not the culprit, and the address it names is a hint at
-who is.
+who is. Where all wait, the culprit is who does not.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from dsr1.hosts.protocol.evidence import HostEvidence
-from dsr1.launcher.triage.rules import ITSELF, MACHINE, PEER_GONE, WAITING, Rule
-from dsr1.launcher.triage.signs import Sign, signs_of
+from dsr1.launcher.triage.deaths import death_signs
+from dsr1.launcher.triage.rules import ECHO, MACHINE, OWN_ERROR, PEER_GONE, WAITING, Rule
+from dsr1.launcher.triage.signs import Sign, kernel_signs, log_signs, machine_signs
+from dsr1.launcher.triage.silence import (
+    BLOCKED,
+    STOPPED,
+    late_signs,
+    silent_signs,
+    stuck_signs,
+)
 
-TOGETHER_S = 1.5  # vLLM stamps whole seconds: what lies closer can't be told apart by time
-_ADDRESS = re.compile(r"\[?(\d+\.\d+\.\d+\.\d+)\]?:(\d+)")
+# Seconds. vLLM stamps whole ones: what lies closer can't be told apart by time. The ends of
+# processes are to the millisecond, on several hosts as good as their clocks are known.
+LOG_S, HOSTS_S, EXACT_S = 1.5, 0.3, 0.002
+_ADDRESS = re.compile(r"\[?(\d+\.\d+\.\d+\.\d+)\]?[:<](\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """`certain`: nothing else comes into question. `victims` only followed; `runner_up` is the next
-    best guess."""
+    best guess. `followers`: how many other ranks ended with it, where the plan tells."""
 
     sign: Sign
     certain: bool
-    victims: tuple[Sign, ...]
-    runner_up: Sign | None
+    victims: tuple[Sign, ...] = ()
+    runner_up: Sign | None = None
+    followers: int = 0
 
 
 def find_cause(
     evidence: Mapping[str, HostEvidence], rules: Sequence[Rule], addresses: Mapping[str, str]
 ) -> Cause | None:
     """None: nothing that was found says why. `addresses`: hosts by their control address."""
-    signs = sorted(chain.from_iterable(signs_of(one, rules) for one in evidence.values()))
-    if not signs:
+    signs = sorted(chain.from_iterable(_signs(one, rules) for one in evidence.values()))
+    culprits = _who_does_not_wait(evidence, signs)
+    if not signs and not culprits:
         return None
-    tier = signs[0].tier
-    if tier in (WAITING, PEER_GONE):
-        signs = sorted([*_silent(evidence, signs), *signs])
-    first = _favoured(signs, addresses)
-    rivals = [sign for sign in signs if _rivals(first, sign)]
-    others = tuple(_one_of_each(sign for sign in signs if sign.place != first.place))
-    return Cause(first, not rivals, others, rivals[0] if rivals else None)
+    first = culprits[0] if culprits else _favoured(signs, addresses)
+    rivals = _others_first(first, culprits) or [sign for sign in signs if _rivals(first, sign)]
+    victims = tuple(_one_of_each(sign for sign in signs if sign.place != first.place))
+    certain = not rivals and (first.tier <= OWN_ERROR or first.rule == "stuck")
+    return Cause(_whole(first, signs), certain, victims, rivals[0] if rivals else None)
+
+
+def _signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
+    hits = list(log_signs(host, rules))
+    yield from chain(machine_signs(host), death_signs(host, hits), kernel_signs(host, rules), hits)
+
+
+def _who_does_not_wait(evidence: Mapping[str, HostEvidence], signs: Sequence[Sign]) -> list[Sign]:
+    """Where nobody shows a cause of its own, the best guesses first."""
+    tier = signs[0].tier if signs else ECHO
+    if tier < WAITING:
+        return []
+    if stopped := stuck_signs(evidence, STOPPED):
+        return stopped
+    if late := late_signs(evidence):
+        return late
+    if tier == WAITING and (blocked := stuck_signs(evidence, BLOCKED)):
+        return blocked
+    return silent_signs(evidence, signs) if tier in (WAITING, PEER_GONE) else []
+
+
+def _others_first(first: Sign, culprits: Sequence[Sign]) -> list[Sign]:
+    """A stopped engine and its stopped worker are one."""
+    return [sign for sign in culprits if sign.place != first.place]
 
 
 def _favoured(signs: Sequence[Sign], addresses: Mapping[str, str]) -> Sign:
@@ -68,33 +102,37 @@ def _votes(signs: Iterable[Sign], addresses: Mapping[str, str]) -> Counter[str]:
 
 
 def _rivals(first: Sign, other: Sign) -> bool:
-    """Whether the other could as well be the cause: another process, as near to a cause, at the
-    same time."""
-    if other.place == first.place or other.tier != first.tier or first.tier > ITSELF:
-        return other.place != first.place and other.tier == first.tier and _close(first, other)
-    return _close(first, other)
+    """Whether the other could as well be the cause: in another place, as near to a cause, at the
+    same time, and not the very same failure."""
+    if other.place == first.place or other.tier != first.tier:
+        return False
+    same = other.rule == first.rule and not first.exact
+    return _close(first, other) and not same
 
 
 def _close(one: Sign, other: Sign) -> bool:
-    return one.time is None or other.time is None or abs(one.time - other.time) <= TOGETHER_S
+    if one.time is None or other.time is None:
+        return True
+    apart = abs(one.time - other.time)
+    if not (one.exact and other.exact):
+        return apart <= LOG_S
+    return apart <= (EXACT_S if one.host == other.host else HOSTS_S)
 
 
-def _silent(evidence: Mapping[str, HostEvidence], signs: Sequence[Sign]) -> list[Sign]:
-    """Where all others wait for a peer: the processes that don't complain, the stopped ones
-    first."""
-    complaining = {sign.place for sign in signs}
-    found = []
-    for host in evidence.values():
-        for log in host.logs:
-            place = (host.host, log.process)
-            if place in complaining or not log.ranks:
-                continue
-            found.append(Sign.silent(host, log))
-    return found
+def _whole(first: Sign, signs: Sequence[Sign]) -> Sign:
+    """How it ended, from the death; what it wrote, from its log."""
+    own = [sign for sign in signs if sign.place == first.place and sign.tier <= OWN_ERROR]
+    line = next((sign for sign in own if sign.line), None)
+    if not first.line and line:
+        return replace(first, text=line.text, path=line.path, line=line.line, link=line.link)
+    death = next((sign for sign in own if sign.exact and sign.tier == first.tier), None)
+    if death is None or first.exact:
+        return first
+    return replace(first, what=death.what, time=death.time, component=death.component, exact=True)
 
 
 def _one_of_each(signs: Iterable[Sign]) -> list[Sign]:
-    first: dict[tuple[str, str], Sign] = {}
+    first: dict[tuple[str, str, int | None], Sign] = {}
     for sign in signs:
         first.setdefault(sign.place, sign)
     return list(first.values())

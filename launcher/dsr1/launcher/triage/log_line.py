@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 # `(Worker_DP1_EP1 pid=12) ERROR 11-26 11:29:48 [file.py:1] ...`, `(EngineCore_DP0 pid=3) ...`
 _WRITER = re.compile(r"^\((?P<name>\w+)(?: pid=\d+)?\)")
+_LOADER = re.compile(r"VLLM::(?P<name>\w+): ")  # glibc's loader, by the process's title
 _RANK = re.compile(r"_DP(\d+)")
 _VLLM = re.compile(r"\b(?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\b")
 _ISO = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)")
@@ -25,7 +26,7 @@ def level_of(line: str) -> str:
 
 def writer_of(line: str) -> str:
     """vLLM's name of the process that wrote it; empty: the line doesn't tell."""
-    found = _WRITER.match(line)
+    found = _WRITER.match(line) or _LOADER.search(line)
     return found["name"] if found else ""
 
 

@@ -1,9 +1,9 @@
-"""A cause in words: three lines for a screen, all of it for `dsr1 why`, and JSON. Pure."""
+"""A cause in words: a line and those that matter for a screen, all of it for `dsr1 why`. Pure."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
+from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.signs import Sign
 
@@ -12,44 +12,55 @@ LONGEST = 300
 
 
 def render_cause(cause: Cause) -> Iterator[str]:
-    """What a failed launch and `status` show."""
-    yield f"{headline(cause.sign)}{_followed(cause)}"
+    """What a failed launch and `status` show: `node5 rank 37 (decode): Worker ended by SIGILL at
+    11:49:53; 15 other ranks followed; fix: ...; log: node5:/path:97`, then the lines that
+    matter."""
+    yield "; ".join(_parts(cause))
     if not cause.certain and cause.runner_up:
         yield f"not certain; it may also have been {headline(cause.runner_up)}"
+    elif not cause.certain:
+        yield "not certain"
+    for sign in [sign for sign in (cause.sign, *cause.victims) if sign.text][:MATTERING]:
+        yield f"  {place_of_line(sign)}: {_short(sign.text)}"
+
+
+def _parts(cause: Cause) -> Iterator[str]:
+    yield headline(cause.sign)
+    if followed := _followed(cause):
+        yield followed
     if cause.sign.remedy:
         yield f"fix: {cause.sign.remedy}"
     if cause.sign.path:
         yield f"log: {place_of_line(cause.sign)}"
 
 
-def render_why(cause: Cause) -> Iterator[str]:
-    """`render_cause`, then the lines that matter, then who only followed."""
+def render_why(cause: Cause, evidence: Mapping[str, HostEvidence]) -> Iterator[str]:
+    """`render_cause`, then what happened in order on all hosts, who only followed, what could not
+    be looked at, and where more stands."""
     yield from render_cause(cause)
-    lines = [sign for sign in (cause.sign, *cause.victims) if sign.text][:MATTERING]
-    if lines:
-        yield ""
-        yield from (f"{place_of_line(sign)}: {_short(sign.text)}" for sign in lines)
+    if timeline := sorted(_timed(cause), key=lambda sign: sign.time or 0.0):
+        yield "\nIn order, by this machine's clock:"
+        yield from (f"  {_clock(sign.time, True)} {headline(sign, False)}" for sign in timeline)
     if cause.victims:
-        yield ""
-        yield "Who followed:"
+        yield "\nWho followed:"
         yield from (f"  {headline(sign)}" for sign in cause.victims)
+    if unseen := [f"  {one.host}: {words}" for one in evidence.values() for words in one.problems]:
+        yield "\nWhat could not be looked at:"
+        yield from unseen
+    if cause.sign.link:
+        yield f"\nmore: {cause.sign.link}"
 
 
-def cause_to_plain(cause: Cause) -> dict[str, object]:
-    """For JSON."""
-    return {
-        "cause": asdict(cause.sign),
-        "certain": cause.certain,
-        "runner_up": asdict(cause.runner_up) if cause.runner_up else None,
-        "victims": [asdict(sign) for sign in cause.victims],
-    }
+def _timed(cause: Cause) -> Iterator[Sign]:
+    return (sign for sign in (cause.sign, *cause.victims) if sign.time is not None)
 
 
-def headline(sign: Sign) -> str:
-    """`node5 rank 37 (decode): a worker was ended by SIGILL at 11:49:53`."""
+def headline(sign: Sign, with_time: bool = True) -> str:
+    """`node5 rank 37 (decode): Worker ended by SIGILL at 11:49:53`."""
     who = f" rank {sign.rank}" if sign.rank is not None else f" {sign.process}".rstrip()
     engine = f" ({sign.engine})" if sign.engine else ""
-    return f"{sign.host}{who}{engine}: {sign.what}{_at(sign.time)}"
+    at = f" at {_clock(sign.time)}" if with_time and sign.time is not None else ""
+    return f"{sign.host}{who}{engine}: {sign.what}{at}"
 
 
 def place_of_line(sign: Sign) -> str:
@@ -58,15 +69,16 @@ def place_of_line(sign: Sign) -> str:
 
 
 def _followed(cause: Cause) -> str:
-    ranks = {(sign.host, sign.process) for sign in cause.victims}
-    many = len(ranks)
-    return f"; {many} other process{'es' if many != 1 else ''} followed" if many else ""
+    ranks = {(sign.engine, sign.rank) for sign in cause.victims if sign.rank is not None}
+    ranks -= {(cause.sign.engine, cause.sign.rank)}
+    many = cause.followers or len(ranks)
+    return f"{many} other rank{'s' if many != 1 else ''} followed" if many else ""
 
 
-def _at(time: float | None) -> str:
-    if time is None:
-        return ""
-    return f" at {datetime.fromtimestamp(time, timezone.utc):%H:%M:%S} UTC"
+def _clock(time: float | None, exact: bool = False) -> str:
+    """By this machine's time zone, as logs are read."""
+    shown = datetime.fromtimestamp(time or 0.0)
+    return f"{shown:%H:%M:%S.%f}"[:-3] if exact else f"{shown:%H:%M:%S}"
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(len(TIERS))
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`anchor` and `regex` as LogPattern has them; `meaning` and `remedy` are for a person, `seen`
-    is the source."""
+    is the source, `example` a line that the rule fits."""
 
     id: str
     tier: int
@@ -25,6 +25,17 @@ class Rule:
     meaning: str
     remedy: str
     seen: str
+    example: str = ""
+
+    @property
+    def link(self) -> str:
+        """Its row in the documentation."""
+        return f"docs/causes.md#{self.id}"
+
+    @property
+    def sample(self) -> str:
+        """A line of it: the example, or the anchor where that is one."""
+        return self.example or self.anchor
 
     def fits(self, line: str) -> bool:
         return self.anchor in line and (not self.regex or re.search(self.regex, line) is not None)

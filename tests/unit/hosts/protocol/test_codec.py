@@ -21,6 +21,7 @@ from dsr1.hosts.protocol.events import (
     Finding,
     Gone,
     Listening,
+    MemberDied,
     Prepared,
     Progress,
     Spawned,
@@ -57,6 +58,7 @@ def test_commands(command: AgentCommand) -> None:
         Listening("a"),
         Progress("a", "load", None, 1, 2),
         Exited("a", -9, False, HOSTILE, "why"),
+        MemberDied("a", "Worker_DP1", 7, None, True),
         Gone(("a",), ("b pid 1 state D",)),
     ],
 )

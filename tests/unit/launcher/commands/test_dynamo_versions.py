@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.fact import Fact
+from dsr1.hosts.protocol.facts.fact import Fact
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.recipe.load import load_recipe
 

@@ -6,11 +6,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.evidence.cgroup import oom_kills
+from dsr1.hosts.agent.evidence.deaths import read_deaths
 from dsr1.hosts.agent.evidence.kernel import kernel_lines
+from dsr1.hosts.agent.evidence.room import full_folders
+from dsr1.hosts.agent.process.cgroup import kills_since
 from dsr1.hosts.agent.process.procfs import descendants, read_process_table
-from dsr1.hosts.agent.process.records import log_path, process_path, read_record
-from dsr1.hosts.agent.process.tree_watch import component_of
+from dsr1.hosts.agent.process.records import (
+    agent_path,
+    kills_path,
+    log_path,
+    process_path,
+    read_record,
+)
+from dsr1.hosts.agent.process.tree_watch import LASTING, component_of
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.evidence import (
     EvidenceRequest,
@@ -21,19 +29,26 @@ from dsr1.hosts.protocol.evidence import (
 )
 from dsr1.hosts.protocol.log_scan import scan_log
 
+ENOUGH_S = 1.6  # no further log is begun after that: whoever asks waits for two seconds
+MOST_MEMBERS = 512
+
 
 def gather_evidence(request: EvidenceRequest, host: str, folder: Path) -> HostEvidence:
     """`folder` is the agent's. What can't be looked at is told in `problems`."""
     problems: list[str] = []
+    until = time.monotonic() + ENOUGH_S
     mains = dict(_mains(folder, request))
     return HostEvidence(
         host,
         now=time.time(),
-        rebooted=bool(request.boot_id) and request.boot_id != boot_id(),
-        oom_kills=max((_kills(pid) for pid in mains.values()), default=0),
-        members=tuple(_members(mains)),
-        logs=tuple(_logs(folder, request, problems)),
+        utc_offset_s=float(time.localtime().tm_gmtoff),
+        rebooted=_rebooted(folder),
+        oom_kills=_kills(folder, request.since),
+        deaths=read_deaths(folder / "events.jsonl"),
+        members=tuple(_members(mains))[:MOST_MEMBERS],
+        full=full_folders((folder, Path("/dev/shm"), Path("/tmp"))),
         kernel=_kernel(request.since, problems),
+        logs=tuple(_logs(folder, request, until, problems)),
         problems=tuple(problems),
     )
 
@@ -45,18 +60,27 @@ def _mains(folder: Path, request: EvidenceRequest) -> Iterator[tuple[str, int]]:
             yield process.name, record.pid
 
 
-def _kills(pid: int) -> int:
-    try:
-        return oom_kills(pid)
-    except OSError:
-        return 0
+def _kills(folder: Path, since: float) -> int:
+    """Of the agent's cgroup, which its processes are in."""
+    agent = read_record(agent_path(folder))
+    return kills_since(kills_path(folder), since, agent.pid) if agent and agent.pid else 0
+
+
+def _rebooted(folder: Path) -> bool:
+    """Since the agent's start."""
+    agent = read_record(agent_path(folder))
+    return agent is not None and agent.boot_id != boot_id()
 
 
 def _members(mains: dict[str, int]) -> Iterator[MemberState]:
+    """The mains and the lasting members; helpers matter to nobody."""
     table = read_process_table()
     for process, main in mains.items():
         for pid in sorted({main, *descendants(table, {main})} & table.keys()):
-            yield MemberState(process, component_of(pid), pid, table[pid].state, _waits_in(pid))
+            component = component_of(pid)
+            if pid == main or LASTING.match(component):
+                name = "main" if pid == main else component
+                yield MemberState(process, name, pid, table[pid].state, _waits_in(pid))
 
 
 def _waits_in(pid: int) -> str:
@@ -65,11 +89,16 @@ def _waits_in(pid: int) -> str:
     return ""
 
 
-def _logs(folder: Path, request: EvidenceRequest, problems: list[str]) -> Iterator[ProcessLog]:
+def _logs(
+    folder: Path, request: EvidenceRequest, until: float, problems: list[str]
+) -> Iterator[ProcessLog]:
     for process in request.ranks:
         path = log_path(folder, process.name)
+        if time.monotonic() > until:
+            problems.append(f"{path}: not read, for want of time")
+            continue
         try:
-            scan = scan_log(path, request.patterns)
+            scan = scan_log(path.resolve(), request.patterns)
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
         else:

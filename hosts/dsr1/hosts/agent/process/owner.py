@@ -90,6 +90,15 @@ class ProcessOwner:
     def idle(self) -> bool:
         return not self._endings and not self._children
 
+    def running(self) -> dict[str, int]:
+        """Pids of the main processes, by name."""
+        return {name: child.pid for name, child in self._children.items() if child.running}
+
+    def is_ending(self, name: str) -> bool:
+        """Whether its end was asked for; of one that is gone, it was."""
+        child = self._children.get(name)
+        return child is None or child.stopping
+
     def spawn(self, names: tuple[str, ...]) -> None:
         """A process whose group can't be whole isn't started."""
         failed: set[str] = set()

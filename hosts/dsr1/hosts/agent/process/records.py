@@ -55,6 +55,11 @@ def process_path(folder: Path, name: str) -> Path:
     return folder / "processes" / f"{name}.json"
 
 
+def kills_path(folder: Path) -> Path:
+    """How often the kernel had killed for want of memory, noted as it grew."""
+    return folder / "oom-kills"
+
+
 def log_path(folder: Path, name: str) -> Path:
     return folder / "logs" / f"{name}.log"
 

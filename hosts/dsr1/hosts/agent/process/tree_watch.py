@@ -27,18 +27,31 @@ EXIT_CODE_FIELD = 49  # of /proc/PID/stat behind the name: exit_code, proc(5) fi
 _TITLE = re.compile(r"VLLM::(\S+)")  # vLLM names its processes so
 
 
+# Those that live as long as their process. All others come and go: compilers, shells, resource
+# trackers, pools of torch.compile.
+LASTING = re.compile(r"(EngineCore|Worker|DPCoordinator|A[Pp][Ii]Server)(_|$)")
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A process below a main one."""
+    """A process below a main one. `parents_name` is its parent's component: a child of a Worker has
+    its parent's title until it runs something else, and is a helper for as long."""
 
     process: str
     component: str
     pid: int
     pidfd: int
+    parent: int = 0
+    parents_name: str = ""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether its end is a failure."""
+        return bool(LASTING.match(self.component)) and self.component != self.parents_name
 
 
 class TreeWatch:
-    """`fileno` is readable when a member has ended. `deaths` are all that were seen, oldest
+    """`fileno` is readable when a member has ended. `deaths` are those of lasting members, oldest
     first."""
 
     def __init__(self) -> None:
@@ -60,12 +73,12 @@ class TreeWatch:
                 identity = (pid, found[pid].start_time)
                 if identity not in self._known:
                     self._known.add(identity)
-                    self._watch(process, pid)
+                    self._watch(process, pid, found[pid].ppid)
 
     def collect(self) -> list[ProcessDeath]:
-        """The members that ended since the last call."""
+        """The members that ended since the last call and whose end is a failure."""
         ended = [self._members.pop(fd) for fd, _ in self._epoll.poll(0)]
-        deaths = [_death(member) for member in ended]
+        deaths = [_death(member) for member in ended if member.lasting]
         for member in ended:
             self._epoll.unregister(member.pidfd)
             os.close(member.pidfd)
@@ -83,16 +96,18 @@ class TreeWatch:
         for fd, member in self._members.items():
             name = component_of(member.pid)
             if name and name != member.component:
-                self._members[fd] = replace(member, component=name)
+                parents_name = component_of(member.parent)
+                self._members[fd] = replace(member, component=name, parents_name=parents_name)
 
-    def _watch(self, process: str, pid: int) -> None:
+    def _watch(self, process: str, pid: int, parent: int) -> None:
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
             if error.errno == errno.ESRCH:
                 return
             raise
-        self._members[pidfd] = Member(process, component_of(pid), pid, pidfd)
+        names = (component_of(pid), component_of(parent))
+        self._members[pidfd] = Member(process, names[0], pid, pidfd, parent, names[1])
         self._epoll.register(pidfd, select.EPOLLIN)
 
 
@@ -112,8 +127,8 @@ def component_of(pid: int) -> str:
 
 
 def _death(member: Member) -> ProcessDeath:
-    component = member.component or "a child"
-    return ProcessDeath(member.process, component, member.pid, _exit_code(member), time.time())
+    code = _exit_code(member)
+    return ProcessDeath(member.process, member.component, member.pid, code, time.time())
 
 
 def _exit_code(member: Member) -> int | None:

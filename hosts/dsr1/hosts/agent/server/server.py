@@ -8,11 +8,14 @@ import socket
 import time
 
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
+from dsr1.hosts.agent.process.cgroup import KillCount
 from dsr1.hosts.agent.process.folder import AgentFolder
 from dsr1.hosts.agent.process.owner import ProcessOwner
+from dsr1.hosts.agent.process.records import kills_path
 from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.server.journal import EventJournal
+from dsr1.hosts.agent.server.member_watch import MemberWatch
 from dsr1.hosts.agent.server.prepare import prepare, writable_bytes
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
@@ -91,12 +94,15 @@ class AgentServer:
         self._timers = Timers()
         self._locks = PortLocks(plan.run, ports_folder())
         self._owner = ProcessOwner(plan, folder, self._journal.add, self._timers)
+        kills = KillCount(kills_path(folder.path))
+        self._members = MemberWatch(self._owner, self._journal.add, self._timers, kills)
         self._peers: list[Subscriber] = []
         self._lonely_s, self._alone_since = lonely_s, float("inf")
         self._serves = self._disk_is_full = False
         self._selector = selectors.DefaultSelector()
         self._door = door
         self._selector.register(door, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._members, selectors.EVENT_READ, self._members.collect)
         self._catch_signals()
         self._journal.add(AgentUp(os.getpid(), boot_id()))
         self._timers.after(plan.beat_s, self._beat)
@@ -224,11 +230,13 @@ class AgentServer:
                 self._journal.add(Prepared(prepare(self._plan, self._folder.path, self._locks)))
             case Spawn(names):
                 self._owner.spawn(names)
+                self._members.hurry()
             case Stop(names):
                 self._owner.stop(names)
             case Quiet():
                 self._serves = True
                 self._owner.quiet()
+                self._members.calm()
             case Quit(reason):
                 self._quit(reason)
             case Subscribe(since):

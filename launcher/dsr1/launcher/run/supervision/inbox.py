@@ -4,7 +4,9 @@ import contextlib
 import time
 from queue import Empty, SimpleQueue
 
+from dsr1.hosts.protocol.deaths import death_of
 from dsr1.hosts.protocol.events import Ending, Event
+from dsr1.hosts.protocol.evidence import ProcessDeath
 from dsr1.launcher.run.agents import AgentEvent, AgentLost
 from dsr1.launcher.run.supervision.messages import (
     NoteAdded,
@@ -21,11 +23,13 @@ SupervisorMessage = (
 
 
 class Inbox:
-    """Of one attempt. `going` are the hosts whose agents were ended by no order."""
+    """Of one attempt. `going` are the hosts whose agents were ended by no order; `deaths`, by host,
+    the ends of processes, for where a host can't be asked of them any more."""
 
     def __init__(self) -> None:
         self.queue: SimpleQueue[object] = SimpleQueue()
         self.going: set[str] = set()
+        self.deaths: dict[str, list[ProcessDeath]] = {}
 
     def is_empty(self) -> bool:
         return self.queue.empty()
@@ -34,11 +38,16 @@ class Inbox:
         """None: nothing came in that time."""
         with contextlib.suppress(Empty):
             item = self.queue.get(timeout=max(0.0, timeout_s))
-            message = item.event if isinstance(item, AgentEvent) else item
+            message = self._open(item) if isinstance(item, AgentEvent) else item
             if isinstance(message, Ending) and not message.ordered:
                 self.going.add(message.on)
             return message  # type: ignore[return-value]
         return None
+
+    def _open(self, item: AgentEvent) -> Event:
+        if death := death_of(item.event, time.time()):
+            self.deaths.setdefault(item.host, []).append(death)
+        return item.event
 
     def wait(self, seconds: float) -> None:
         """A request to stop ends the wait; what ended agents still say doesn't."""

@@ -21,6 +21,7 @@ from dsr1.launcher.caches.transfer import copy_caches
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.evidence import explain_failure
 from dsr1.launcher.run.ranks import overdue
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
@@ -119,7 +120,10 @@ class Supervisor:
         except CheckFailed:
             raise
         except (Dsr1Error, OSError) as error:
-            self._writer.save(reason=str(error))
+            cause = explain_failure(
+                self._run, self._agents.transport, self._plan, self._inbox.deaths
+            )
+            self._writer.save(reason=str(error), cause=cause)
 
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started

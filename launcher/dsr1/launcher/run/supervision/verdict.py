@@ -1,13 +1,16 @@
 """What ends a run, of all that a supervisor hears. Pure."""
 
+import signal
+
 from dsr1.hosts.errors import HostError, LaunchFailed
-from dsr1.hosts.protocol.events import Ending, Exited
+from dsr1.hosts.protocol.events import Ending, Exited, MemberDied
 from dsr1.launcher.run.agents import AgentLost
 from dsr1.launcher.run.supervision.messages import ServiceLost, StopRequested
 
 # Seconds. What a process died of may be its host's end, and what ends an agent may be Slurm's order
 # to stop, which it gives to a job's steps before the supervisor hears of it.
 AFTER_EXIT_S, AFTER_ENDING_S = 0.5, 3.0
+ENDED_BY_OTHERS = (0, None, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
 
 def end_of(item: object) -> Exception | None:
@@ -23,7 +26,7 @@ def end_of(item: object) -> Exception | None:
         return StopRequested(item.reason)
     if isinstance(item, Ending):
         return HostError(f"{item.on} {item.reason}")
-    if isinstance(item, Exited) and not item.requested:
+    if isinstance(item, Exited | MemberDied) and not item.requested:
         return LaunchFailed(item.words)
     return None
 
@@ -32,6 +35,8 @@ def waits_s(item: object) -> float:
     """How long to wait for what says more of an end."""
     if isinstance(item, Ending) and not item.ordered:
         return AFTER_ENDING_S
+    if isinstance(item, MemberDied):
+        return AFTER_ENDING_S if item.code in ENDED_BY_OTHERS else 0.0
     return AFTER_EXIT_S if isinstance(item, Exited) else 0.0
 
 

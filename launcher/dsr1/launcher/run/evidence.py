@@ -1,0 +1,112 @@
+"""Evidence of a failure: taken from all hosts at once before anything is ended, judged, and kept in
+the run's folder."""
+
+import contextlib
+import json
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import asdict, replace
+from functools import partial
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.evidence import EvidenceRequest, HostEvidence, ProcessDeath, ProcessRanks
+from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.process import HostPlan
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.parallel import begin_in_thread
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.triage.judge import Cause, find_cause
+from dsr1.launcher.triage.rules import patterns
+from dsr1.launcher.triage.table import load_rules
+
+GATHER_S = 2.0
+BEFORE_S = 300.0  # what the kernel said earlier has nothing to do with it
+MOST_VICTIMS, LONGEST_TEXT = 32, 400  # of what stands in a run's state
+FILE = "evidence.json"
+Evidence = Mapping[str, HostEvidence]
+
+
+def gather_from_hosts(transport: Transport, plan: Plan) -> dict[str, HostEvidence]:
+    """By host. One that can't be asked, or doesn't answer in time, is evidence, too."""
+    until, since = time.monotonic() + GATHER_S, time.time() - BEFORE_S
+    begun = {
+        host.host: begin_in_thread(partial(_ask, transport, host, since)) for host in plan.hosts
+    }
+    return {host: _answer(host, future, until) for host, future in begun.items()}
+
+
+def _ask(transport: Transport, host: HostPlan, since: float) -> HostEvidence:
+    ranks = (ProcessRanks(p.name, p.group if p.ranks else "", p.ranks) for p in host.processes)
+    request = EvidenceRequest(patterns(load_rules()), tuple(ranks), since)
+    return transport.gather_evidence(host.host, request)
+
+
+def _answer(host: str, future: "Future[HostEvidence]", until: float) -> HostEvidence:
+    try:
+        return future.result(timeout=max(0.0, until - time.monotonic()))
+    except TooLate:
+        return HostEvidence(host, late=True, problems=(f"no answer within {GATHER_S:g} s",))
+    except HostError as error:
+        return HostEvidence(host, lost=str(error))
+
+
+def judge_evidence(evidence: Evidence, plan: Plan) -> Cause | None:
+    """With the ranks that ended with the cause's: those of its engine."""
+    addresses = {host.address: host.host for host in plan.hosts}
+    cause = find_cause(evidence, load_rules(), addresses)
+    if cause is None:
+        return None
+    others = [row for row in plan.ranks if row.engine == cause.sign.engine]
+    return replace(cause, followers=max(0, len(others) - 1))
+
+
+def shorten(cause: Cause) -> Cause:
+    """For a run's state, which is written often."""
+    victims = tuple(
+        replace(sign, text=sign.text[:LONGEST_TEXT]) for sign in cause.victims[:MOST_VICTIMS]
+    )
+    return replace(cause, victims=victims)
+
+
+def explain_failure(
+    run: Run, transport: Transport, plan: Plan, heard: Mapping[str, Sequence[ProcessDeath]]
+) -> Cause | None:
+    """Gather, keep, judge. `heard` are the ends that the hosts' agents have told of themselves."""
+    try:
+        found = gather_from_hosts(transport, plan)
+        evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
+        keep_evidence(run, evidence)
+        cause = judge_evidence(evidence, plan)
+    except Exception:  # noqa: BLE001 - a fault of ours must not keep the run from being ended
+        traceback.print_exc()
+        return None
+    return shorten(cause) if cause else None
+
+
+def add_heard(evidence: HostEvidence, heard: Sequence[ProcessDeath]) -> HostEvidence:
+    """With the ends that it doesn't tell of itself: it is late, gone, or its disk is full."""
+    known = {(death.process, death.component, death.pid) for death in evidence.deaths}
+    new = [one for one in heard if (one.process, one.component, one.pid) not in known]
+    deaths = sorted((*evidence.deaths, *new), key=lambda death: death.time)
+    return replace(evidence, deaths=tuple(deaths))
+
+
+def keep_evidence(run: Run, evidence: Evidence) -> None:
+    """A full disk costs the file, not the cause."""
+    plain = {host: asdict(one) for host, one in evidence.items()}
+    with contextlib.suppress(OSError):
+        write_file(run.folder / FILE, json.dumps(plain).encode())
+
+
+def read_evidence(run: Run) -> dict[str, HostEvidence]:
+    """Empty: none was taken, or it can't be read."""
+    try:
+        plain = json.loads((run.folder / FILE).read_text())
+        return {host: from_plain(HostEvidence, one, FILE) for host, one in plain.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}

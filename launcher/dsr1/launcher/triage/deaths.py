@@ -1,0 +1,104 @@
+"""Ends of processes as signs: by which signal, and whether a log explains them. Pure."""
+
+import re
+import signal
+from collections.abc import Iterator, Sequence
+
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessDeath
+from dsr1.launcher.triage.log_line import rank_of
+from dsr1.launcher.triage.rules import ECHO, ITSELF, MACHINE, OWN_ERROR
+from dsr1.launcher.triage.signs import Sign
+
+BY_SHELL = 128  # a shell or container gives a signal as 128 and its number
+ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+REMEDIES = {
+    signal.SIGILL: "install a build made for this CPU: it lacks an instruction, or may not use it",
+    signal.SIGBUS: "often a full /dev/shm: df -h /dev/shm; else the file under a mapping shrank",
+    signal.SIGKILL: "somebody, or a user-space OOM killer, did: journalctl, systemd-oomd",
+    signal.SIGTERM: "somebody asked it to end: who? journalctl, the shell's history, Slurm",
+}
+OOM_REMEDY = "fewer loaders, or a larger memory limit of the job or cgroup"
+_KILLED = re.compile(r"force killing remaining process \S+ pid (\d+)")
+
+
+def death_signs(host: HostEvidence, hits: Sequence[Sign]) -> Iterator[Sign]:
+    """`hits` are the signs of the host's logs. An end that was asked for, by us or by vLLM, says
+    nothing; of those that the kernel killed for want of memory the first is named."""
+    told = [one for one in host.deaths if not one.requested and one.pid not in _killed(host)]
+    starved = next((one for one in told if _signal_of(one) == signal.SIGKILL), None)
+    for death in told:
+        yield _sign(host, death, hits, bool(host.oom_kills) and death is starved)
+    if host.oom_kills and starved is None:
+        what = f"the kernel killed {host.oom_kills} of its processes for want of memory"
+        yield Sign(MACHINE, None, host.host, "", what, OOM_REMEDY, "host.oom")
+
+
+def _killed(host: HostEvidence) -> set[int]:
+    """By their own main process, which had asked them to end before."""
+    texts = (hit.text for log in host.logs for hit in log.scan.hits)
+    return {int(found[1]) for text in texts if (found := _KILLED.search(text))}
+
+
+def _sign(host: HostEvidence, death: ProcessDeath, hits: Sequence[Sign], starved: bool) -> Sign:
+    log = next((log for log in host.logs if log.process == death.process), None)
+    rank = rank_of(death.component, log.ranks if log else ())
+    return Sign(
+        MACHINE if starved else _tier(death, rank, hits),
+        death.time - host.ahead_s,
+        host.host,
+        death.process,
+        f"{_short(death.component)} {_words(host, death, starved)}",
+        OOM_REMEDY if starved else _remedy(death),
+        "host.oom" if starved else "process.died",
+        log.engine if log else "",
+        rank,
+        death.component,
+        path=log.scan.path if log else "",
+        exact=True,
+    )
+
+
+def _tier(death: ProcessDeath, rank: int | None, hits: Sequence[Sign]) -> int:
+    ended = _signal_of(death)
+    if ended in ASKED:
+        return ECHO
+    if ended or death.error:
+        return ITSELF
+    return ECHO if any(_explains(hit, death, rank) for hit in hits) else OWN_ERROR
+
+
+def _explains(hit: Sign, death: ProcessDeath, rank: int | None) -> bool:
+    same = hit.process == death.process and hit.tier < ECHO
+    return same and (death.component == "main" or hit.rank == rank)
+
+
+def _signal_of(death: ProcessDeath) -> signal.Signals | None:
+    code = death.code or 0
+    number = -code if code < 0 else code - BY_SHELL
+    return signal.Signals(number) if number in signal.valid_signals() and number > 0 else None
+
+
+def _words(host: HostEvidence, death: ProcessDeath, starved: bool) -> str:
+    ended = _signal_of(death)
+    if death.error:
+        return death.error
+    if starved:
+        return "ended by SIGKILL, by the kernel for want of memory"
+    if ended == signal.SIGBUS and "/dev/shm" in host.full:
+        return "ended by SIGBUS, and /dev/shm is full"
+    if ended:
+        return f"ended by {getattr(ended, 'name', ended)}"
+    how = "ended, nobody saw how" if death.code is None else f"ended with exit code {death.code}"
+    return f"{how}, and {host.full[0]} has no room left" if host.full else how
+
+
+def _remedy(death: ProcessDeath) -> str:
+    ended = _signal_of(death)
+    if ended:
+        return REMEDIES.get(ended, "a core dump tells where: coredumpctl, dmesg")
+    return "the recipe's runtime and its paths on that host" if death.error else "its log"
+
+
+def _short(component: str) -> str:
+    """Without its rank, which stands elsewhere."""
+    return "its main process" if component == "main" else component.partition("_")[0]

@@ -1,0 +1,134 @@
+"""Real vLLM on the CPU, hurt on each rank while it starts, idles and serves: the right rank, the
+right cause, and the line that shows it, in seconds."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from tests.end_to_end.conftest import MODEL, Dsr1
+from tests.end_to_end.deployment import Site, of_run, pid_of, until
+
+from dsr1.launcher.run.store import Run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
+
+
+def member(run: Run, process: str, component: str) -> int:
+    """The pid of a member of a process's tree, by vLLM's name; 0: it is not there (yet)."""
+    for child in psutil.Process(pid_of(run, process)).children(recursive=True):
+        if f"VLLM::{component}" in " ".join(child.cmdline()):
+            return child.pid
+    return 0
+
+
+def blamed(run: Run) -> tuple[int | None, str]:
+    cause = run.state().cause
+    assert cause is not None
+    return cause.sign.rank, cause.sign.what
+
+
+@contextmanager
+def load(run: Run) -> Iterator[None]:
+    """Requests, one after the other, of which those that fail are as good as the others."""
+    service, over = run.plan().service, threading.Event()
+    body = {"model": service.model, "prompt": "one two three", "max_tokens": 64}
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                httpx.post(f"{service.url}/v1/completions", json=body, timeout=20)
+            except httpx.HTTPError:
+                over.wait(0.2)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_stopped_worker_then_a_killed_one_while_it_serves(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
+) -> None:
+    launched = dsr1("launch", "tiny", "--name", "w", *site, timeout=600)
+    assert launched.returncode == 0, launched.stderr
+    run = newest()
+    stopped, killed = member(run, "main-1", "Worker"), member(run, "main-0", "Worker")
+    os.kill(stopped, signal.SIGSTOP)
+    told = json.loads(dsr1("why", "w", "--json").stdout)
+    assert (told["sign"]["rank"], told["sign"]["rule"]) == (1, "stuck")
+    os.kill(stopped, signal.SIGCONT)
+    with load(run):
+        began = time.time()
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: run.state().cause is not None, 60)
+    assert blamed(run) == (0, "Worker ended by SIGKILL")
+    cause = run.state().cause
+    assert cause is not None
+    assert cause.sign.time is not None
+    assert -1 < cause.sign.time - began < 3
+    until(lambda: run.state().ended, 60)
+    assert "rank 0 (main): Worker ended by SIGKILL" in dsr1("status", "w").stdout.splitlines()[1]
+    assert "rank 0 (main): Worker ended by SIGKILL" in dsr1("why", "w").stdout.splitlines()[0]
+    assert of_run(run.folder / "hosts") == []
+
+
+@pytest.mark.parametrize(
+    ("process", "rank", "component", "number"),
+    [("main-0", 0, "Worker", signal.SIGILL), ("main-1", 1, "EngineCore", signal.SIGKILL)],
+)
+def test_a_death_at_the_start(
+    dsr1: Dsr1,
+    site: Site,
+    state: Path,
+    newest: Callable[[], Run],
+    process: str,
+    rank: int,
+    component: str,
+    number: signal.Signals,
+) -> None:
+    """The screen ends with the cause: the rank, the signal, what to do."""
+    outcome: list[str] = []
+    launch = threading.Thread(
+        target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=600).stderr)
+    )
+    launch.start()
+    until(lambda: any(state.glob(f"runs/*/hosts/*/processes/{process}.json")), 200)
+    until(lambda: member(newest(), process, component) > 0, 200)
+    time.sleep(2)  # the agent looks for new members once a second
+    os.kill(member(newest(), process, component), number)
+    launch.join()
+    assert blamed(newest()) == (rank, f"{component} ended by {number.name}")
+    shown = outcome[0].splitlines()
+    at = next(place for place, line in enumerate(shown) if line.startswith("logs: "))
+    assert f"rank {rank} (main): {component} ended by {number.name} at " in shown[at + 1]
+    assert "fix: " in shown[at + 1]
+
+
+def test_a_broken_model(dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_path: Path) -> None:
+    """Both ranks fail alike, by themselves; the line that shows it is named."""
+    broken = tmp_path / "broken"
+    shutil.copytree(MODEL, broken)
+    weights = next(broken.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    options = [*site, "--no-check", "--model", str(broken)]
+    launched = dsr1("launch", "tiny", *options, timeout=600)
+    assert launched.returncode == 4
+    cause = newest().state().cause
+    assert cause is not None
+    assert cause.sign.rule == "model.safetensors"
+    assert "SafetensorError" in cause.sign.text
+    assert cause.sign.line
