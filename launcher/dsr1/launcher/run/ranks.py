@@ -126,3 +126,9 @@ def _advanced(row: RankRow, step: Progress, now: Moment) -> RankRow:
     else:
         return row
     return replace(moved, since=now.epoch, moved_at=now.monotonic)
+
+
+def not_in_time(table: RankTable, doing: str) -> str:
+    """Why a start as a whole is late."""
+    last = ", ".join(f"rank {row.rank} {row.said}" for row in table[:16])
+    return f"it did not {doing} in time (recipe timeouts); last seen: {last}"

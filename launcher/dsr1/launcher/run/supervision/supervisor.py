@@ -22,7 +22,7 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.evidence import explain_failure
-from dsr1.launcher.run.ranks import overdue
+from dsr1.launcher.run.ranks import not_in_time, overdue
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
 from dsr1.launcher.run.supervision.background import (
@@ -62,8 +62,7 @@ class Supervisor:
         self._done, self._lacks = threading.Event(), ""
         self._hosts = tuple(host.host for host in self._plan.hosts)
         before = [time.monotonic()] * self._writer.state.restarts
-        settings = self._settings
-        self._budget = RestartBudget(settings.restarts, settings.within_s, before)
+        self._budget = RestartBudget(self._settings.restarts, self._settings.within_s, before)
 
     def _make_agents(self) -> Agents:
         return Agents(self._reach(), self._inbox.queue, self._settings.lost_s)
@@ -284,11 +283,10 @@ class Supervisor:
             self._refuse_lateness(deadline, doing)
 
     def _refuse_lateness(self, deadline: float, doing: str) -> None:
-        late = overdue(self._writer.state.ranks, self._settings.limits, time.monotonic())
-        if not late and time.monotonic() > deadline:
-            seen = ", ".join(f"rank {row.rank} {row.said}" for row in self._writer.state.ranks[:16])
-            late = f"it did not {doing} in time (recipe timeouts); last seen: {seen}"
-        if late:
+        ranks, now = self._writer.state.ranks, time.monotonic()
+        late = overdue(ranks, self._settings.limits, now)
+        if late or now > deadline:
+            late = late or not_in_time(ranks, doing)
             raise LaunchFailed("; ".join(filter(None, (late, self._lacks))))
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
