@@ -119,9 +119,8 @@ class Supervisor:
         except CheckFailed:
             raise
         except (Dsr1Error, OSError) as error:
-            cause = explain_failure(
-                self._run, self._agents.transport, self._plan, self._inbox.deaths
-            )
+            transport, deaths = self._agents.transport, self._inbox.deaths
+            cause = explain_failure(self._run, transport, self._plan, deaths)
             self._writer.save(reason=str(error), cause=cause)
 
     def _start_again(self) -> None:
@@ -237,9 +236,7 @@ class Supervisor:
         waiting: set[tuple[type, str]] = {(Spawned, process.name) for process in processes}
         waiting |= {(Listening, process.name) for process in processes if process.listen_port}
         while waiting:
-            item = self._until(
-                lambda item: isinstance(item, Spawned | Listening), deadline, "start"
-            )
+            item = self._until(lambda it: isinstance(it, Spawned | Listening), deadline, "start")
             waiting.discard((type(item), getattr(item, "process", "")))
 
     def _until(
