@@ -98,6 +98,10 @@ class _Chunk(BaseModel):
     error: object = None
 
 
+class AnsweredByAnother(ValueError):
+    """The router took another worker than the one that was asked for."""
+
+
 def ask_completion(
     service: ServiceTarget, client: httpx.Client, target: SmokeTarget, question: str, tokens: int
 ) -> Reply:
@@ -181,4 +185,4 @@ def _refuse_others(chunk: _Chunk, target: SmokeTarget) -> None:
         ("prefill", answered.prefill_worker_id, target.prefill),
     ):
         if None not in (actual, wanted) and actual != wanted:
-            raise ValueError(f"{role}_worker_id {actual} answered instead of {wanted}")
+            raise AnsweredByAnother(f"{role}_worker_id {actual} answered instead of {wanted}")

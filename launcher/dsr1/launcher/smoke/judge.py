@@ -25,13 +25,14 @@ class Answers:
     """Of one target, to the fixed questions and to those with known answers (none: they weren't
     asked).
 
-    `error`: it did not answer, and why.
+    `error`: it did not answer, and why. `by_another`: the router took another rank.
     """
 
     target: SmokeTarget
     fixed: tuple[Reply, ...] = ()
     known: tuple[Reply, ...] = ()
     error: str = ""
+    by_another: bool = False
 
 
 def problems(answers: Sequence[Answers], meaningful: bool = True) -> list[str]:

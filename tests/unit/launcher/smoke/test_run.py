@@ -141,6 +141,44 @@ def test_each_rank_of_vllms_own_servers_is_asked() -> None:
     ]
 
 
+class RoundRobin:
+    """A frontend that passes over the rank asked for, as Dynamo 1.3.1's round-robin router does."""
+
+    def __init__(self, mute: int | None = None) -> None:
+        self.counts = {0: 0, 1: 0}
+        self.asked, self.mute = 0, mute
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/metrics":
+            line = 'vllm:request_success_total{{engine="{}",worker_id="7"}} {}.0'
+            return httpx.Response(
+                200, text="\n".join(line.format(*one) for one in self.counts.items())
+            )
+        rank = self.asked // 3 % 2  # three fixed questions a round
+        self.asked += 1
+        if rank != self.mute:
+            self.counts[rank] += 1
+        other = {**said("a"), "nvext": {"worker_id": {"decode_worker_id": 8 + rank}}}
+        return httpx.Response(200, text=stream(other, USAGE))
+
+
+def test_a_router_that_takes_another_rank_is_asked_until_every_rank_has_answered() -> None:
+    router = RoundRobin()
+    with httpx.Client(transport=httpx.MockTransport(router)) as client:
+        answers = smoke_all(SERVICE, client, known=False)
+    assert [one.error for one in answers] == [""] * len(answers)
+    assert all("does not take the rank asked for" in one.target.name for one in answers)
+    assert min(router.counts.values()) >= 1
+
+
+def test_a_rank_that_no_router_ever_takes_fails() -> None:
+    with (
+        httpx.Client(transport=httpx.MockTransport(RoundRobin(mute=1))) as client,
+        pytest.raises(ValueError, match="asked, but counted no request: rank 1 of main-0"),
+    ):
+        smoke_all(SERVICE, client, known=False)
+
+
 def test_silence_is_told_with_its_length_and_a_mute_worker_by_name() -> None:
     def hang(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/metrics":
