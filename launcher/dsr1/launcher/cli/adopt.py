@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options.common import HostOptions
-from dsr1.launcher.cli.options.recipe import Venv
+from dsr1.launcher.cli.options.common import HostOptions, Venv
 from dsr1.launcher.cli.views.found_runs import adopt_by_hosts, host_python
 
 FoundName = Annotated[

@@ -2,9 +2,7 @@
 
 import json
 
-from dsr1.launcher.cli.options.common import AsJson, FoundHostOptions
-from dsr1.launcher.cli.options.recipe import Venv
-from dsr1.launcher.cli.views.found_runs import host_python, print_found
+from dsr1.launcher.cli.options.common import AsJson, FoundHostOptions, Venv
 from dsr1.launcher.operate.status import UNREADABLE, phases
 from dsr1.launcher.run.store import Run, list_runs
 
@@ -18,6 +16,8 @@ def ps(hosts: FoundHostOptions, venv: Venv = "", as_json: AsJson = False) -> Non
     if accesses is None:
         _print_runs(as_json)
     else:
+        from dsr1.launcher.cli.views.found_runs import host_python, print_found
+
         print_found(accesses, host_python(venv), as_json)
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options.common import AsJson
-from dsr1.launcher.cli.options.recipe import Changes, ModelPath, Profiles, Venv
+from dsr1.launcher.cli.options.common import AsJson, Venv
+from dsr1.launcher.cli.options.recipe import Changes, ModelPath, Profiles
 from dsr1.launcher.recipe.load import (
     RecipeChanges,
     built_in_recipes,

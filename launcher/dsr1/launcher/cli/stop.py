@@ -1,9 +1,7 @@
 """`dsr1 stop`: the end of a run, and the proof of it."""
 
 from dsr1.hosts.errors import LaunchFailed
-from dsr1.launcher.cli.options.common import FoundHostOptions, RunName
-from dsr1.launcher.cli.options.recipe import Venv
-from dsr1.launcher.cli.views.found_runs import host_python, stop_by_hosts
+from dsr1.launcher.cli.options.common import FoundHostOptions, RunName, Venv
 from dsr1.launcher.operate.status import find_any, stop_any
 
 
@@ -14,6 +12,8 @@ def stop(hosts: FoundHostOptions, run: RunName = None, venv: Venv = "") -> None:
     """
     accesses = hosts.accesses()
     if accesses is not None:
+        from dsr1.launcher.cli.views.found_runs import host_python, stop_by_hosts
+
         stop_by_hosts(run, accesses, host_python(venv))
         return
     found = find_any(run)

@@ -4,12 +4,15 @@ folder and its words; which one it is, dsr1.launcher.operate.backends says."""
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.base import Transport
-from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
+
+if TYPE_CHECKING:
+    from dsr1.launcher.recipe.models import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class LaunchRequest:
     """What is to be launched. `accesses` are the hosts, where they are given; `skip` are checks or
     kinds of checks to go on without. Without `wait` it returns before the run serves."""
 
-    recipe: Recipe
+    recipe: "Recipe"
     name: str
     accesses: tuple[Access, ...] = ()
     no_check: bool = False

@@ -3,10 +3,13 @@ recipe's limits. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.commands.phases import PHASES
-from dsr1.launcher.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from dsr1.launcher.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Moment:
     monotonic: float
 
 
-def first_table(plan: Plan, now: Moment) -> RankTable:
+def first_table(plan: "Plan", now: Moment) -> RankTable:
     """Every rank of the plan, starting."""
     return tuple(
         RankRow(p.engine, p.rank, p.host, p.process, PHASES[0], now.epoch, moved_at=now.monotonic)

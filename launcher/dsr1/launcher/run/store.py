@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import is_alive, start_time
-from dsr1.launcher.plan.plan import Plan
-from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.folder import RunFolder
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
@@ -28,6 +27,10 @@ from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.states import JobInfo
+
+if TYPE_CHECKING:
+    from dsr1.launcher.plan.plan import Plan
+    from dsr1.launcher.recipe.models import Recipe
 
 _RUN_ID = "run-id"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
@@ -37,7 +40,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
 class Run(RunFolder):
     """One run's folder, and what lies in it."""
 
-    def claim(self, recipe: Recipe, phase: str) -> None:
+    def claim(self, recipe: "Recipe", phase: str) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
         with self.written_whole():
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -64,7 +67,7 @@ class Run(RunFolder):
         if not (self.folder / _RUN_ID).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def fill(self, plan: Plan, settings: RunSettings, kept: RunSecrets) -> None:
+    def fill(self, plan: "Plan", settings: RunSettings, kept: RunSecrets) -> None:
         """What is known once the hosts are."""
         for name, text in kept.secrets.items():
             write_file(self.folder / "secrets" / name, text.encode())
@@ -104,7 +107,9 @@ class Run(RunFolder):
         never again."""
         return self._read_text(_RUN_ID, _parse_run_id)
 
-    def plan(self) -> Plan:
+    def plan(self) -> "Plan":
+        from dsr1.launcher.plan.plan import Plan  # who asks for a state alone needs no plan
+
         return self._read("plan.json", Plan)
 
     def secrets(self) -> dict[str, str]:
@@ -163,7 +168,7 @@ class Run(RunFolder):
     def state(self) -> RunState:
         return self._read("state.json", RunState)
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> "Recipe":
         return self._read_json("recipe.json", _parse_recipe)
 
     def job(self) -> JobHandle | None:
@@ -196,7 +201,7 @@ class Run(RunFolder):
     def save_facts(self, facts: Mapping[str, Facts]) -> None:
         self._write("facts.json", {host: to_plain(own) for host, own in facts.items()})
 
-    def save_plan(self, plan: Plan) -> None:
+    def save_plan(self, plan: "Plan") -> None:
         self._write("plan.json", asdict(plan))
 
     def save(self, state: RunState) -> None:
@@ -237,7 +242,9 @@ def _parse_run_id(text: str) -> str:
     return text
 
 
-def _parse_recipe(plain: object) -> Recipe:
+def _parse_recipe(plain: object) -> "Recipe":
+    from dsr1.launcher.recipe.models import Recipe
+
     return Recipe.model_validate_json(json.dumps(plain))
 
 

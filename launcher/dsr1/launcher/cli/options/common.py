@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.inventory.parse import parse_hosts
 
 RunName = Annotated[
     str | None, typer.Argument(metavar="RUN", help="The run's name; default: the newest run.")
@@ -40,7 +39,17 @@ NoFacts = Annotated[
     bool, typer.Option("--no-facts", help="Preview: do not ask the hosts for their facts.")
 ]
 ShowAll = Annotated[bool, typer.Option("--all", help="Also show what passed.")]
+Venv = Annotated[
+    str,
+    typer.Option("--venv", metavar="FOLDER", help="The environment with vLLM (runtime.venv)."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _parse(hosts: str, accept_new_keys: bool) -> tuple[Access, ...]:
+    from dsr1.hosts.inventory.parse import parse_hosts  # YAML, for those who name hosts
+
+    return parse_hosts(hosts, accept_new_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class HostOptions:
 
     def accesses(self) -> tuple[Access, ...]:
         """How the hosts are reached. Empty: this machine is meant."""
-        return () if self.hosts is None else parse_hosts(self.hosts, self.accept_new_keys)
+        return () if self.hosts is None else _parse(self.hosts, self.accept_new_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class RequiredHostOptions:
     accept_new_keys: AcceptNewKeys = False
 
     def accesses(self) -> tuple[Access, ...]:
-        return parse_hosts(self.hosts, self.accept_new_keys)
+        return _parse(self.hosts, self.accept_new_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +80,4 @@ class FoundHostOptions:
 
     def accesses(self) -> tuple[Access, ...] | None:
         """None: the folders here are meant."""
-        return None if self.hosts is None else parse_hosts(self.hosts, self.accept_new_keys)
+        return None if self.hosts is None else _parse(self.hosts, self.accept_new_keys)

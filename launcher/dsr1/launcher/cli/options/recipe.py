@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.options.common import Venv
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.recipe.models import Recipe
 
@@ -32,10 +33,6 @@ Changes = Annotated[
 ModelPath = Annotated[
     str,
     typer.Option("--model", metavar="PATH", help="The model's folder, or its hub id (model.path)."),
-]
-Venv = Annotated[
-    str,
-    typer.Option("--venv", metavar="FOLDER", help="The environment with vLLM (runtime.venv)."),
 ]
 Rehearse = Annotated[
     bool,
