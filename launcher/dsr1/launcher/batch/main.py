@@ -27,7 +27,8 @@ from dsr1.launcher.preflight.preflight import (
     failed_checks,
     refuse_unfit,
 )
-from dsr1.launcher.preflight.survey import Survey, survey_hosts
+from dsr1.launcher.preflight.survey import survey_hosts
+from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets

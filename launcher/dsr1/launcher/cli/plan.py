@@ -11,7 +11,7 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_json, render_text
-from dsr1.launcher.preflight.survey import Survey, survey_any, unasked_survey
+from dsr1.launcher.preflight.surveyed import Survey, unasked_survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import new_run
 
@@ -42,7 +42,11 @@ def plan(
 
 def survey_or_preview(recipe: Recipe, hosts: HostOptions, no_facts: bool) -> Survey:
     """What a plan is made from; on stderr, why a host's facts are missing."""
-    survey = (unasked_survey if no_facts else survey_any)(recipe, hosts.accesses())
+    if no_facts:
+        return unasked_survey(recipe, hosts.accesses())
+    from dsr1.launcher.preflight.survey import survey_any  # transports: a preview needs none
+
+    survey = survey_any(recipe, hosts.accesses())
     errors = (str(one) for one in survey.facts_by_host.values() if isinstance(one, HostError))
     for error in dict.fromkeys(errors):
         print(f"dsr1: no facts: {error}", file=sys.stderr)

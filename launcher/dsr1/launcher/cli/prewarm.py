@@ -20,7 +20,8 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.cli.views.ranks import make_view
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.plan.plan import Plan, make_plan
-from dsr1.launcher.preflight.survey import Survey, survey_any
+from dsr1.launcher.preflight.survey import survey_any
+from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.signals import interrupt_on_signals

@@ -12,7 +12,7 @@ from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity, fabric_report, runtime_checks
 from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.requirements import make_requirements
-from dsr1.launcher.preflight.survey import Survey
+from dsr1.launcher.preflight.surveyed import Survey
 
 CHECKS = (*IDS, *runtime_checks.IDS, connectivity.CHECK, fabric_report.CHECK)
 

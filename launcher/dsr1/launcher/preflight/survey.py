@@ -2,7 +2,6 @@
 other, their facts."""
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from dsr1.env.node import LOOPBACK
@@ -13,7 +12,7 @@ from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts, over_ssh
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
-from dsr1.hosts.transport.results import FactsByHost, HostIntroduction, known_facts
+from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.layout.topology import GPUS_PER_NODE, wanted_nodes
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
@@ -22,6 +21,7 @@ from dsr1.launcher.preflight.connectivity import begin_connectivity
 from dsr1.launcher.preflight.draft import Draft, make_draft, redraft
 from dsr1.launcher.preflight.requirements import make_facts_request
 from dsr1.launcher.preflight.runtime_probe import begin_runtime_probe
+from dsr1.launcher.preflight.surveyed import Survey, named_host
 from dsr1.launcher.recipe.models import Recipe
 
 ExtraFacts = Collection[str]
@@ -32,30 +32,6 @@ class ParallelQuestion(Protocol):
     """Something that goes on while facts are gathered, and gives more of them."""
 
     def join(self, facts_by_host: FactsByHost) -> dict[str, Facts | HostError]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """The hosts that a plan may use, the spares that are left, how all of them are reached, and
-    their facts, or why there are none.
-
-    `draft` is the recipe on these hosts; None where nobody was asked.
-    """
-
-    hosts: tuple[Host, ...]
-    spares: tuple[Host, ...]
-    accesses: tuple[Access, ...]
-    facts_by_host: FactsByHost
-    draft: Draft | None = None
-
-    @property
-    def facts(self) -> dict[str, Facts]:
-        return known_facts(self.facts_by_host)
-
-    @property
-    def facts_of_hosts(self) -> dict[str, Facts | HostError]:
-        """Without the spares."""
-        return {host.name: self.facts_by_host[host.name] for host in self.hosts}
 
 
 def survey_here(recipe: Recipe, extras: ExtraFacts = (RUNTIME,)) -> Survey:
@@ -141,19 +117,6 @@ def preview_hosts(
     answers: FactsByHost = {**_errors(first), **facts}
     in_order = {access.name: answers[access.name] for access in accesses}
     return Survey(hosts, (), tuple(accesses), in_order, draft)
-
-
-def unasked_survey(recipe: Recipe, accesses: Sequence[Access]) -> Survey:
-    """What is known without asking anybody."""
-    named = tuple(named_host(access) for access in accesses)
-    return Survey(
-        named or this_machine(wanted_nodes(recipe), GPUS_PER_NODE), (), tuple(accesses), {}
-    )
-
-
-def named_host(access: Access) -> Host:
-    gpus = GPUS_PER_NODE if access.gpus is None else access.gpus
-    return Host(access.name, access.control_address or access.target, "", gpus, hca=access.hca)
 
 
 def ask_hosts(

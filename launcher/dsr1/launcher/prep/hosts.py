@@ -19,7 +19,7 @@ from dsr1.hosts.transport.base import AgentVerb, Transport
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.layout.topology import wanted_nodes
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.survey import named_host
+from dsr1.launcher.preflight.surveyed import named_host
 from dsr1.launcher.recipe.models import Recipe
 
 PROBE_S, APPLY_S = 60.0, 1800.0

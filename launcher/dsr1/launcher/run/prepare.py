@@ -9,7 +9,8 @@ from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.transport.connect import over_ssh
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.preflight import extras_of, refuse_unfit
-from dsr1.launcher.preflight.survey import Survey, survey_here, survey_hosts
+from dsr1.launcher.preflight.survey import survey_here, survey_hosts
+from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
