@@ -48,6 +48,11 @@ VERBS = (
         "Show why a run failed, and what to do about it.",
         "why:why",
     ),
+    Verb(
+        "bundle",
+        "Pack all that tells of a run into one archive for a bug report.",
+        "bundle:bundle",
+    ),
     Verb("exec", "Run a command on every host.", "exec:exec_"),
     Verb("import", "Turn a Kubernetes manifest of Dynamo's into a recipe.", "import_:import_"),
     Verb("cache", "Manage the JIT caches that earlier starts compiled.", verbs=CACHE),

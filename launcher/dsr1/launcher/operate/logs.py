@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, Queue
 
 from dsr1.hosts.errors import HostError
@@ -10,6 +10,7 @@ from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.run.stop import host_names
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.triage.causes import cause_in
 
 WAIT_S = 0.5
 # A terminal slower than the logs makes the hosts wait; it costs no memory here.
@@ -47,6 +48,16 @@ def stream_logs(run: Run, follow: bool) -> Iterator[LogChunk]:
             reading -= 1
         else:
             yield lines
+
+
+def only_causes(chunk: LogChunk) -> LogChunk | None:
+    """Its lines that are causes of a failure, each with its meaning, and messages of dsr1's. None:
+    it has none."""
+    if not chunk.process:
+        return chunk
+    found = [(line, cause_in(line)) for line in chunk.text.split("\n")]
+    lines = [f"{line}\n  = {rule.meaning}" for line, rule in found if rule]
+    return replace(chunk, text="\n".join(lines)) if lines else None
 
 
 def _read(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.evidence import HostEvidence
+from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.run.evidence import gather_from_hosts, judge_evidence, read_evidence
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.transport import transport_of
 from dsr1.launcher.triage.folder import planned_ranks, read_folder
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.table import load_rules
@@ -34,7 +34,7 @@ def explain_run(run: Run) -> Explanation:
     if evidence := read_evidence(run):
         return Explanation(judge_evidence(evidence, run.plan()), evidence, "the failure")
     if not run.state().ended and run.is_planned():
-        evidence = gather_from_hosts(transport_of(run), run.plan())
+        evidence = gather_from_hosts(backend_of(run).transport(run), run.plan())
         return Explanation(judge_evidence(evidence, run.plan()), evidence, "its hosts, now")
     try:
         return explain_folder(run.folder)

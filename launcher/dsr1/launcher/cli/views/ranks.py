@@ -1,7 +1,7 @@
 """What a person sees of a start: a live table of ranks on a terminal, a line for every change
 elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console
@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dsr1.launcher.operate.logs import stream_logs
+from dsr1.launcher.operate.logs import LogChunk, stream_logs
 from dsr1.launcher.run.ranks import RankRow, RankTable
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
@@ -64,13 +64,18 @@ def _phase(row: RankRow) -> Text:
     return Text(row.said, style="green" if row.phase == "ready" else "yellow")
 
 
-def print_logs(run: Run, follow: bool) -> None:
-    """Every process's log, each line with its process's name, in its host's colour. Ctrl-C ends the
-    printing alone."""
+def print_logs(
+    run: Run, follow: bool, keep: Callable[[LogChunk], LogChunk | None] | None = None
+) -> None:
+    """Every process's log, or what `keep` leaves of it, each line with its process's name, in its
+    host's colour. Ctrl-C ends the printing alone."""
     console = Console(highlight=False, soft_wrap=True)
     colours: dict[str, str] = {}
     with suppress(KeyboardInterrupt):
-        for lines in stream_logs(run, follow):
+        for chunk in stream_logs(run, follow):
+            lines = keep(chunk) if keep else chunk
+            if lines is None:
+                continue
             prefix = f"{lines.process or lines.host}: "
             if console.is_terminal:
                 colour = colours.setdefault(lines.host, COLOURS[len(colours) % len(COLOURS)])

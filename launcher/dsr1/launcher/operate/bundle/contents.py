@@ -1,0 +1,96 @@
+"""What goes into a bundle: every file that tells of a run, as text by its name in the archive."""
+
+import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+
+from dsr1.hosts.errors import Dsr1Error
+from dsr1.launcher.operate.bundle.capped_log import CappedLog
+from dsr1.launcher.operate.bundle.redaction import EXPLANATION
+from dsr1.launcher.operate.logs import stream_logs
+from dsr1.launcher.operate.status import run_status
+from dsr1.launcher.operate.why import explain_run
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.triage.render import render_why
+
+# Not secrets/, not what processes keep for themselves.
+FILES = ("*.json", "*.log", "*.out", "*.sh", "hosts/*/events.jsonl", "hosts/*/agent.log")
+MOST_BYTES = 16 << 20  # of a file that is no log
+PACKAGES = ("dsr1", "pydantic", "httpx", "asyncssh", "paramiko", "submitit", "PyYAML")
+
+
+def bundle_texts(run: Run) -> Iterator[tuple[str, str]]:
+    """(name, text), not redacted. What can't be had stands in `problems.txt`."""
+    problems: list[str] = []
+    yield "README.txt", EXPLANATION
+    yield "versions.txt", _versions()
+    yield from _files(run, problems)
+    yield from _logs(run, problems)
+    yield from _why(run, problems)
+    yield from _status(run, problems)
+    if problems:
+        yield "problems.txt", "\n".join(problems) + "\n"
+
+
+def _versions() -> str:
+    lines = [f"python {sys.version}", f"platform {platform.platform()}"]
+    for name in PACKAGES:
+        try:
+            lines.append(f"{name} {version(name)}")
+        except ModuleNotFoundError:
+            continue
+    return "\n".join(lines) + "\n"
+
+
+def _files(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """As they are: plan, recipe and its sources, facts, checks, settings, events, evidence."""
+    for pattern in FILES:
+        for path in sorted(run.folder.glob(pattern)):
+            name = str(path.relative_to(run.folder))
+            try:
+                with path.open("rb") as file:
+                    yield name, file.read(MOST_BYTES).decode(errors="replace")
+            except OSError as error:
+                problems.append(f"{name}: {error.strerror}")
+
+
+def _logs(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """Of every process, from every host, each within bounds."""
+    logs: dict[tuple[str, str], CappedLog] = {}
+    try:
+        for chunk in stream_logs(run, follow=False):
+            if not chunk.process:
+                problems.append(f"{chunk.host}: {chunk.text}")
+                continue
+            log = logs.setdefault((chunk.host, chunk.process), CappedLog())
+            for line in chunk.text.split("\n"):
+                log.feed(line)
+    except (Dsr1Error, OSError) as error:
+        problems.append(f"logs: {error}")
+    for (host, process), log in sorted(logs.items()):
+        yield f"logs/{host}/{process}.log", log.text()
+
+
+def _why(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
+    try:
+        found = explain_run(run)
+    except (Dsr1Error, OSError) as error:
+        problems.append(f"why: {error}")
+        return
+    if found.cause:
+        yield "why.txt", "\n".join(render_why(found.cause, found.evidence)) + "\n"
+        yield "why.json", _json(asdict(found.cause))
+
+
+def _status(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
+    try:
+        yield "status.json", _json(asdict(run_status(run)))
+    except (Dsr1Error, OSError) as error:
+        problems.append(f"status: {error}")
+
+
+def _json(plain: Mapping[str, object]) -> str:
+    return json.dumps(plain, indent=1, default=str)
