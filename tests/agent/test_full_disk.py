@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from dsr1.hosts.protocol.commands import Spawn, Stop
 from dsr1.hosts.protocol.events import Exited, Gone, Spawned
+from dsr1.hosts.protocol.evidence import EvidenceRequest, ProcessRanks
 from dsr1.hosts.protocol.process import Process
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def test_a_full_disk(lab: "Lab", sh: Make, lives: Callable[[int], bool]) -> None
     assert "No space left" in exited.error
     assert lives(early)
     talk.until(Gone)
+    request = EvidenceRequest((), (ProcessRanks("late", "", ()),), time.time() - 60)
+    assert str(lab.folder / "h") in lab.transport.gather_evidence("h", request).full
     (lab.folder / "filler").unlink()
     talk.send(Spawn(("late",)))
     assert talk.until(Spawned).process == "late"

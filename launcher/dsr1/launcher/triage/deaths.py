@@ -9,6 +9,7 @@ from dsr1.launcher.triage.log_line import rank_of
 from dsr1.launcher.triage.rules import ECHO, ITSELF, MACHINE, OWN_ERROR
 from dsr1.launcher.triage.signs import Sign
 
+OOM_LINE = "Killed process"
 BY_SHELL = 128  # a shell or container gives a signal as 128 and its number
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REMEDIES = {
@@ -24,13 +25,28 @@ _KILLED = re.compile(r"force killing remaining process \S+ pid (\d+)")
 def death_signs(host: HostEvidence, hits: Sequence[Sign]) -> Iterator[Sign]:
     """`hits` are the signs of the host's logs. An end that was asked for, by us or by vLLM, says
     nothing; of those that the kernel killed for want of memory the first is named."""
-    told = [one for one in host.deaths if not one.requested and one.pid not in _killed(host)]
-    starved = next((one for one in told if _signal_of(one) == signal.SIGKILL), None)
-    for death in told:
-        yield _sign(host, death, hits, bool(host.oom_kills) and death is starved)
+    starved = starved_death(host)
+    for death in _unasked(host):
+        yield _sign(host, death, hits, death is starved)
     if host.oom_kills and starved is None:
         what = f"the kernel killed {host.oom_kills} of its processes for want of memory"
         yield Sign(MACHINE, None, host.host, "", what, OOM_REMEDY, "host.oom")
+
+
+def starved_death(host: HostEvidence) -> ProcessDeath | None:
+    """The first that was killed, where the kernel killed for want of memory."""
+    if not host.oom_kills and not _oom_text(host):
+        return None
+    return next((one for one in _unasked(host) if _signal_of(one) == signal.SIGKILL), None)
+
+
+def _oom_text(host: HostEvidence) -> str:
+    return next((line.text for line in host.kernel if OOM_LINE in line.text), "")
+
+
+def _unasked(host: HostEvidence) -> list[ProcessDeath]:
+    killed = _killed(host)
+    return [one for one in host.deaths if not one.requested and one.pid not in killed]
 
 
 def _killed(host: HostEvidence) -> set[int]:
@@ -53,7 +69,8 @@ def _sign(host: HostEvidence, death: ProcessDeath, hits: Sequence[Sign], starved
         log.engine if log else "",
         rank,
         death.component,
-        path=log.scan.path if log else "",
+        _oom_text(host) if starved else "",
+        log.scan.path if log else "",
         exact=True,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from dsr1.hosts.protocol.evidence import HostEvidence
-from dsr1.launcher.triage.deaths import death_signs
+from dsr1.launcher.triage.deaths import OOM_LINE, death_signs, starved_death
 from dsr1.launcher.triage.rules import ECHO, MACHINE, OWN_ERROR, PEER_GONE, WAITING, Rule
 from dsr1.launcher.triage.signs import Sign, kernel_signs, log_signs, machine_signs
 from dsr1.launcher.triage.silence import (
@@ -58,7 +58,8 @@ def find_cause(
 
 def _signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
     hits = list(log_signs(host, rules))
-    yield from chain(machine_signs(host), death_signs(host, hits), kernel_signs(host, rules), hits)
+    kernel = kernel_signs(host, rules, OOM_LINE if starved_death(host) else "")
+    yield from chain(machine_signs(host), death_signs(host, hits), kernel, hits)
 
 
 def _who_does_not_wait(evidence: Mapping[str, HostEvidence], signs: Sequence[Sign]) -> list[Sign]:

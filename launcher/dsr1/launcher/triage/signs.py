@@ -66,8 +66,11 @@ def machine_signs(host: HostEvidence) -> Iterator[Sign]:
         yield Sign(OWN_ERROR, None, host.host, "", what, remedy, "host.full")
 
 
-def kernel_signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
+def kernel_signs(host: HostEvidence, rules: Sequence[Rule], but: str) -> Iterator[Sign]:
+    """Lines with the words `but` are told elsewhere; empty: none is."""
     for line in host.kernel:
+        if but and but in line.text:
+            continue
         rule = next((rule for rule in rules if rule.fits(line.text)), None)
         if rule:
             when = line.time - host.ahead_s

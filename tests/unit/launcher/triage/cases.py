@@ -220,8 +220,8 @@ CASES = (
     ),
     Case(
         "killed by the kernel, only dmesg says so",
-        ("node3", None, "kernel.oom"),
-        {2: (died(2, -9),), 0: (closed(0, 2),)},
+        ("node3", 2, "host.oom"),
+        {0: (closed(0, 2),)},
         "Out of memory: Killed process 12",
         (ended(2, "Worker", -9),),
         kernels={"node3": (kernel("Out of memory: Killed process 12 (VLLM::Worker_DP)"),)},
