@@ -46,12 +46,12 @@ VERBS = (
     Verb(
         "why",
         "Show why a run failed, and what to do about it.",
-        "why:why",
+        "diagnose.why:why",
     ),
     Verb(
         "bundle",
         "Pack all that tells of a run into one archive for a bug report.",
-        "bundle:bundle",
+        "diagnose.bundle:bundle",
     ),
     Verb("exec", "Run a command on every host.", "exec:exec_"),
     Verb("import", "Turn a Kubernetes manifest of Dynamo's into a recipe.", "import_:import_"),

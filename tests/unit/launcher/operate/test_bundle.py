@@ -12,7 +12,8 @@ from dsr1.launcher.operate.bundle.archive import make_redactor, write_bundle
 from dsr1.launcher.operate.bundle.capped_log import HEAD_BYTES, TAIL_BYTES, CappedLog
 from dsr1.launcher.operate.bundle.redaction import Redactor, secret_values
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.store import Run, RunState
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 
 PLANTED = {
     "hf": "hf_abcdefghijklmnopqrstuvwxyz",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.options import RunName
+from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.operate.bundle.archive import write_bundle
 from dsr1.launcher.operate.status import find_any
 
