@@ -129,7 +129,9 @@ def _meaning(line: bytes, patterns: Compiled) -> str:
 
 
 def _shown_part(line: bytes) -> bytes:
-    """Of a progress bar, which draws over itself, the last state."""
+    """Of a progress bar, which draws over itself, the last state. Where a log's beginning was moved
+    elsewhere its file has zeros."""
+    line = line.lstrip(b"\0")
     return (line.rstrip(b"\r").rpartition(b"\r")[2] or line)[:LONGEST_LINE]
 
 

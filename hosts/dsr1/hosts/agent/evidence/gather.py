@@ -26,7 +26,9 @@ from dsr1.hosts.protocol.evidence import (
     KernelLine,
     MemberState,
     ProcessLog,
+    ProcessRanks,
 )
+from dsr1.hosts.protocol.log_lines import kept_parts
 from dsr1.hosts.protocol.log_scan import scan_log
 
 ENOUGH_S = 1.6  # no further log is begun after that: whoever asks waits for two seconds
@@ -103,6 +105,17 @@ def _logs(
             problems.append(f"{path}: {error.strerror}")
         else:
             yield ProcessLog(process.name, process.engine, process.ranks, scan)
+            yield from _moved_part(process, path, request)
+
+
+def _moved_part(
+    process: ProcessRanks, path: Path, request: EvidenceRequest
+) -> Iterator[ProcessLog]:
+    """The newest of what was moved out of a log that had grown too long."""
+    for part in kept_parts(path)[-1:]:
+        with contextlib.suppress(OSError):
+            scan = scan_log(part.path, request.patterns)
+            yield ProcessLog(process.name, process.engine, (), scan)
 
 
 def _kernel(since: float, problems: list[str]) -> tuple[KernelLine, ...]:
