@@ -24,8 +24,8 @@ class Explanation:
 
 
 def explain_folder(folder: Path) -> Explanation:
-    """Logs that somebody sent. InputError: there are none."""
-    evidence = read_folder(folder, planned_ranks(folder))
+    """Logs that somebody sent, or an unpacked bundle. InputError: there are none."""
+    evidence = read_evidence(Run(folder)) or read_folder(folder, planned_ranks(folder))
     return Explanation(find_cause(evidence, load_rules(), {}), evidence, str(folder))
 
 
