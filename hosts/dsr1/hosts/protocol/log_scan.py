@@ -114,8 +114,10 @@ def _hits(
     file: BinaryIO, begin: int, end: int, patterns: Compiled, markers: Sequence[bytes]
 ) -> Iterator[LogHit]:
     file.seek(begin)
-    lines = file.read(end - begin).split(b"\n")
-    for number in _marked_lines(lines, markers):
+    data = file.read(end - begin)
+    numbers = _marked_lines(data, markers)
+    lines = data.split(b"\n") if numbers else []
+    for number in numbers:
         line = _shown_part(lines[number])
         if name := _meaning(line, patterns):
             yield LogHit(name, 0 if begin else number + 1, line.decode(errors="replace"))
@@ -129,20 +131,25 @@ def _meaning(line: bytes, patterns: Compiled) -> str:
 
 
 def _shown_part(line: bytes) -> bytes:
-    """Of a progress bar, which draws over itself, the last state."""
+    """Of a progress bar, which draws over itself, the last state. Where a log's beginning was moved
+    elsewhere its file has zeros."""
+    line = line.lstrip(b"\0")
     return (line.rstrip(b"\r").rpartition(b"\r")[2] or line)[:LONGEST_LINE]
 
 
-def _marked_lines(lines: Sequence[bytes], markers: Iterable[bytes]) -> Iterator[int]:
-    """Where lines with a marker stand, in their order; of each kind the first OF_A_KIND."""
-    kinds = [line.translate(None, DIGITS) for line in lines]
-    left = dict.fromkeys(_marked_kinds(set(kinds), markers), OF_A_KIND)
-    if not left:
-        return
-    for number, kind in enumerate(kinds):
-        if left.get(kind):
-            left[kind] -= 1
-            yield number
+def _marked_lines(data: bytes, markers: Iterable[bytes]) -> list[int]:
+    """Where lines with a marker stand, from 0, in their order; of each kind the first OF_A_KIND."""
+    kinds = data.translate(None, DIGITS).split(b"\n")
+    marked = _marked_kinds(set(kinds), markers)
+    if not marked:
+        return []
+    left = dict.fromkeys(marked, OF_A_KIND)
+    found = []
+    for number in [number for number, kind in enumerate(kinds) if kind in marked]:
+        if left[kinds[number]]:
+            left[kinds[number]] -= 1
+            found.append(number)
+    return found
 
 
 def _marked_kinds(kinds: Iterable[bytes], markers: Iterable[bytes]) -> set[bytes]:

@@ -24,8 +24,8 @@ class Explanation:
 
 
 def explain_folder(folder: Path) -> Explanation:
-    """Logs that somebody sent. InputError: there are none."""
-    evidence = read_folder(folder, planned_ranks(folder))
+    """Logs that somebody sent, or an unpacked bundle. InputError: there are none."""
+    evidence = read_evidence(Run(folder)) or read_folder(folder, planned_ranks(folder))
     return Explanation(find_cause(evidence, load_rules(), {}), evidence, str(folder))
 
 
@@ -33,11 +33,14 @@ def explain_run(run: Run) -> Explanation:
     """A run that has not failed is asked on its hosts now: a hang shows there."""
     if evidence := read_evidence(run):
         return Explanation(judge_evidence(evidence, run.plan()), evidence, "the failure")
-    if not run.state().ended and run.is_planned():
+    state = run.state()
+    if state.phase == "stopped":
+        return Explanation(None, {}, f"{run.name} was stopped ({state.reason})")
+    if not state.ended and run.is_planned():
         evidence = gather_from_hosts(backend_of(run).transport(run), run.plan())
         return Explanation(judge_evidence(evidence, run.plan()), evidence, "its hosts, now")
     try:
         return explain_folder(run.folder)
     except InputError:
-        why = run.state().reason or "it says nothing of a failure"
+        why = state.reason or "it says nothing of a failure"
         raise LaunchFailed(f"{run.name}: no evidence was taken and no log is here: {why}") from None

@@ -6,7 +6,9 @@ known, and plan.json tells engines and ranks; elsewhere a log's own lines tell i
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from dsr1.launcher.triage.table import load_rules
 
 ENDINGS = (".log", ".out", ".err", ".txt")
 MOST_LOGS = 4096
-OWN = ("agent", "supervisor")  # dsr1's own logs, which only repeat what others say
+MUCH_BYTES = 64 << 20
+# dsr1's own logs and what a bundle has beside logs, which only repeat what others say.
+OWN = ("agent", "supervisor", "README", "versions", "why", "problems")
 HERE = "here"
 _RANK = re.compile(r"_DP(\d+)")
 
@@ -44,18 +48,30 @@ def _engine(process: Mapping[str, Any]) -> str:
 def read_folder(folder: Path, ranks: Ranks) -> dict[str, HostEvidence]:
     """By host. InputError: it can't be read, or holds no log."""
     logs: dict[str, list[ProcessLog]] = {}
-    wanted = patterns(load_rules())
-    for path in _logs(folder):
-        try:
-            scan = scan_log(path, wanted)
-        except OSError as error:
-            raise InputError(f"{path}: can't be read: {error.strerror}") from None
+    paths = list(_logs(folder))
+    for path, scan in zip(paths, _scan_all(paths), strict=True):
         logs.setdefault(_host_of(path, folder), []).append(_process_log(path, scan, ranks))
     if not logs:
         raise InputError(
             f"{folder}: holds no logs; wanted are files that end in {', '.join(ENDINGS)}"
         )
     return {host: HostEvidence(host, logs=tuple(ones)) for host, ones in logs.items()}
+
+
+def _scan_all(paths: Sequence[Path]) -> list[LogScan]:
+    """On all cores where there is much to read."""
+    size = sum(path.stat().st_size for path in paths)
+    if size < MUCH_BYTES or len(paths) == 1:
+        return [_scan(path) for path in paths]
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+        return list(pool.map(_scan, paths))
+
+
+def _scan(path: Path) -> LogScan:
+    try:
+        return scan_log(path, patterns(load_rules()))
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from None
 
 
 def _logs(folder: Path) -> Iterator[Path]:

@@ -50,10 +50,19 @@ def find_cause(
     if not signs and not culprits:
         return None
     first = culprits[0] if culprits else _favoured(signs, addresses)
-    rivals = _others_first(first, culprits) or [sign for sign in signs if _rivals(first, sign)]
-    victims = tuple(_one_of_each(sign for sign in signs if sign.place != first.place))
-    certain = not rivals and (first.tier <= OWN_ERROR or first.rule == "stuck")
-    return Cause(_whole(first, signs), certain, victims, rivals[0] if rivals else None)
+    rivals = _rivals_of(first, culprits, signs)
+    return Cause(
+        _whole(first, signs),
+        not rivals and (first.tier <= OWN_ERROR or first.rule == "stuck"),
+        tuple(_one_of_each(sign for sign in signs if sign.place != first.place)),
+        rivals[0] if rivals else None,
+    )
+
+
+def _rivals_of(first: Sign, culprits: Sequence[Sign], signs: Sequence[Sign]) -> list[Sign]:
+    """Who else may have been it. A stopped engine and its stopped worker are one."""
+    others = [sign for sign in culprits if sign.place != first.place]
+    return others or [sign for sign in signs if _rivals(first, sign)]
 
 
 def _signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
@@ -74,11 +83,6 @@ def _who_does_not_wait(evidence: Mapping[str, HostEvidence], signs: Sequence[Sig
     if tier == WAITING and (blocked := stuck_signs(evidence, BLOCKED)):
         return blocked
     return silent_signs(evidence, signs) if tier in (WAITING, PEER_GONE) else []
-
-
-def _others_first(first: Sign, culprits: Sequence[Sign]) -> list[Sign]:
-    """A stopped engine and its stopped worker are one."""
-    return [sign for sign in culprits if sign.place != first.place]
 
 
 def _favoured(signs: Sequence[Sign], addresses: Mapping[str, str]) -> Sign:
@@ -123,13 +127,21 @@ def _close(one: Sign, other: Sign) -> bool:
 def _whole(first: Sign, signs: Sequence[Sign]) -> Sign:
     """How it ended, from the death; what it wrote, from its log."""
     own = [sign for sign in signs if sign.place == first.place and sign.tier <= OWN_ERROR]
+    return _with_line(first, own) if first.exact else _with_death(first, own)
+
+
+def _with_line(death: Sign, own: Sequence[Sign]) -> Sign:
     line = next((sign for sign in own if sign.line), None)
-    if not first.line and line:
-        return replace(first, text=line.text, path=line.path, line=line.line, link=line.link)
-    death = next((sign for sign in own if sign.exact and sign.tier == first.tier), None)
-    if death is None or first.exact:
-        return first
-    return replace(first, what=death.what, time=death.time, component=death.component, exact=True)
+    if line is None:
+        return death
+    return replace(death, text=line.text, path=line.path, line=line.line, link=line.link)
+
+
+def _with_death(line: Sign, own: Sequence[Sign]) -> Sign:
+    death = next((sign for sign in own if sign.exact and sign.tier == line.tier), None)
+    if death is None:
+        return line
+    return replace(line, what=death.what, time=death.time, component=death.component, exact=True)
 
 
 def _one_of_each(signs: Iterable[Sign]) -> list[Sign]:

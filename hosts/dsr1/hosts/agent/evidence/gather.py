@@ -26,11 +26,13 @@ from dsr1.hosts.protocol.evidence import (
     KernelLine,
     MemberState,
     ProcessLog,
+    ProcessRanks,
 )
+from dsr1.hosts.protocol.log_lines import kept_parts
 from dsr1.hosts.protocol.log_scan import scan_log
 
 ENOUGH_S = 1.6  # no further log is begun after that: whoever asks waits for two seconds
-MOST_MEMBERS = 512
+MOST_MEMBERS, MOST_FRAMES, STUCK = 512, 12, ("T", "D")
 
 
 def gather_evidence(request: EvidenceRequest, host: str, folder: Path) -> HostEvidence:
@@ -80,13 +82,23 @@ def _members(mains: dict[str, int]) -> Iterator[MemberState]:
             component = component_of(pid)
             if pid == main or LASTING.match(component):
                 name = "main" if pid == main else component
-                yield MemberState(process, name, pid, table[pid].state, _waits_in(pid))
+                state = table[pid].state
+                stack = _kernel_stack(pid) if state in STUCK else ()
+                yield MemberState(process, name, pid, state, _waits_in(pid), stack)
 
 
 def _waits_in(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/wchan").read_text().strip("0\n")
     return ""
+
+
+def _kernel_stack(pid: int) -> tuple[str, ...]:
+    """Innermost first; only root may read it."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/stack").read_text().splitlines()
+        return tuple(line.partition("] ")[2] for line in lines[:MOST_FRAMES])
+    return ()
 
 
 def _logs(
@@ -103,6 +115,17 @@ def _logs(
             problems.append(f"{path}: {error.strerror}")
         else:
             yield ProcessLog(process.name, process.engine, process.ranks, scan)
+            yield from _moved_part(process, path, request)
+
+
+def _moved_part(
+    process: ProcessRanks, path: Path, request: EvidenceRequest
+) -> Iterator[ProcessLog]:
+    """The newest of what was moved out of a log that had grown too long."""
+    for part in kept_parts(path)[-1:]:
+        with contextlib.suppress(OSError):
+            scan = scan_log(part.path, request.patterns)
+            yield ProcessLog(process.name, process.engine, (), scan)
 
 
 def _kernel(since: float, problems: list[str]) -> tuple[KernelLine, ...]:

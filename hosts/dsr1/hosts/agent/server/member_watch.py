@@ -34,6 +34,8 @@ class MemberWatch:
         self._every_s = STARTING_S
 
     def collect(self) -> None:
+        """A main that is gone is known first: its members follow it."""
+        self._owner.reap()
         for death in self._tree.collect():
             requested = self._owner.is_ending(death.process)
             self._tell(MemberDied(death.process, death.component, death.pid, death.code, requested))
