@@ -25,7 +25,7 @@ SLEEP = Process("p", "g", "h", ("sleep", "1000"))
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> StepProgram:
-    return StepProgram(sys.executable, str(make_bundle(tmp_path)), 2)
+    return StepProgram(sys.executable, str(make_bundle(tmp_path)), 10)
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def begin(keeper: StepProgram, folder: Path) -> "subprocess.Popen[bytes]":
         {"call": 1, "end": True},
     ):
         child.stdin.write(json.dumps(asked).encode() + b"\n")
-    while b'"code":0' not in child.stdout.readline():
-        pass
+    while b'"code":0' not in (line := child.stdout.readline()):
+        assert line, "the keeper ended before its agent was up"
     return child
 
 
@@ -105,6 +105,6 @@ def test_a_lost_stream_ends_the_agent_and_all_it_has(
             child.stdin.close()
         elif how.startswith("told"):
             child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
+        assert child.wait(40) == 0
     assert not lives(agent.pid)
     assert how == "end of the stream" or time.monotonic() - began > 1

@@ -45,7 +45,8 @@ class Login:
         launched = self.launch(name, hosts, *more)
         assert launched.returncode == 0, launched.stderr
         assert self.dsr1("smoke", name).returncode == 0
-        assert self.dsr1("stop", name).returncode == 0
+        stopped = self.dsr1("stop", name)
+        assert stopped.returncode == 0, stopped.stderr
 
     def write(self, file: str, text: str) -> None:
         """Into the user's home, closed to others."""
