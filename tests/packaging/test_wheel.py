@@ -57,7 +57,8 @@ def test_the_wheel_holds_every_module_and_its_data(wheel: Path) -> None:
     names = set(ZipFile(wheel).namelist())
     recipes = (REPOSITORY / "launcher/dsr1/launcher/recipe/builtin").glob("*.yaml")
     assert modules(REPOSITORY) <= names
-    assert {f"dsr1/launcher/recipes/{path.name}" for path in recipes} <= names
+    assert {f"dsr1/launcher/recipe/builtin/{path.name}" for path in recipes} <= names
+    assert "dsr1/launcher/triage/rules.yaml" in names
     assert {f"dsr1/{root}/py.typed" for root in ("launcher", "slurm", "hosts", "env")} <= names
     assert "dsr1/__init__.py" not in names
 

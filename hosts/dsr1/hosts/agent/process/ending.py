@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from dsr1.hosts.agent.process.procfs import FoundProcesses, find_run_processes
+from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import ProcStat, start_time
 from dsr1.hosts.protocol.marks import AgentIdentity
@@ -70,5 +71,5 @@ def end_now(identity: AgentIdentity, graces: Mapping[str, float], names: tuple[s
     ending = Termination(lambda: find_run_processes(identity), graces, names)
     ending.ask()
     while (gone := ending.step()) is None:
-        time.sleep(0.05)
+        pause(0.05)
     return gone

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import select
 import time
 from collections.abc import Callable
 
@@ -25,3 +26,9 @@ class Timers:
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
+
+
+def pause(seconds: float) -> None:
+    """A span of time, not a moment of a clock as time.sleep has it: libfaketime, which fakes a
+    host's clock in tests, refuses such a moment at times (EINVAL)."""
+    select.select((), (), (), seconds)

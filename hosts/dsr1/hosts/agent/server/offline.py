@@ -19,6 +19,7 @@ from dsr1.hosts.agent.process.procfs import (
 )
 from dsr1.hosts.agent.process.records import process_path, read_plan, read_record
 from dsr1.hosts.agent.process.scratch import remove_scratch
+from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import render_command
@@ -98,7 +99,7 @@ def _connect(identity: AgentIdentity) -> socket.socket | None:
     while (line := control.connect_to_socket(identity, MARGIN_S)) is None:
         if time.monotonic() > until or not _agents(identity):
             return None
-        time.sleep(0.02)
+        pause(0.02)
     return line
 
 
@@ -171,5 +172,5 @@ def read_kept(folder: Path, identity: AgentIdentity) -> dict[str, str]:
 def _wait(seconds: float, done: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds
     while not done() and time.monotonic() < until:
-        time.sleep(0.02)
+        pause(0.02)
     return done()
