@@ -19,7 +19,7 @@ from dsr1.launcher.triage.render import render_why
 # Not secrets/, not what processes keep for themselves.
 FILES = ("*.json", "*.log", "*.out", "*.sh", "hosts/*/events.jsonl", "hosts/*/agent.log")
 MOST_BYTES = 16 << 20  # of a file that is no log
-PACKAGES = ("dsr1", "pydantic", "httpx", "asyncssh", "paramiko", "submitit", "PyYAML")
+PACKAGES = ("dsr1", "pydantic", "httpx", "typer", "fabric", "paramiko", "PyYAML")
 
 
 def bundle_texts(run: Run) -> Iterator[tuple[str, str]]:
