@@ -110,10 +110,14 @@ def test_check_and_plan_of_a_recipe_of_yesterday(dsr1: Dsr1, site: tuple[str, ..
         "--set",
         "engines.main.env={DYN_VLLM_KV_EVENT_PORT: 1}",
     )
-    done = dsr1("check", *old, "--set", "engines.main.args={unheard-of: 1}", "--only", "sw", "--json")
+    done = dsr1(
+        "check", *old, "--set", "engines.main.args={unheard-of: 1}", "--only", "sw", "--json"
+    )
     found = {(one["check"], one["verdict"]) for one in json.loads(done.stdout)}
     assert done.returncode == 3, done.stderr
     assert {("sw.flags", "FAIL"), ("sw.arguments", "SKIP")} <= found
-    refused = dsr1("launch", *old, "--set", "engines.main.args={unheard-of: 1}", "--name", "yesterday")
+    refused = dsr1(
+        "launch", *old, "--set", "engines.main.args={unheard-of: 1}", "--name", "yesterday"
+    )
     assert refused.returncode == 3
     assert "--unheard-of: python -m dynamo.mocker does not know it" in refused.stderr
