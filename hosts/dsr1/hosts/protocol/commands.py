@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dsr1.hosts.protocol.http import HttpGet
+
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
@@ -43,4 +45,4 @@ class Subscribe:
     since: int = 0
 
 
-AgentCommand = Prepare | Spawn | Stop | Quiet | Quit | Subscribe
+AgentCommand = Prepare | Spawn | Stop | Quiet | Quit | Subscribe | HttpGet

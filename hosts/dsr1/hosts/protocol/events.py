@@ -8,6 +8,8 @@ beside its fields.
 import signal
 from dataclasses import dataclass
 
+from dsr1.hosts.protocol.http import HttpGot
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -168,4 +170,5 @@ Event = (
     | Alive
     | Restored
     | DiskFull
+    | HttpGot
 )

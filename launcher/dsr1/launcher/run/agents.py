@@ -3,15 +3,17 @@
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import AgentUp, Alive, Event
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import NO_SECRETS, AgentLink, Transport
+from dsr1.hosts.transport.http import HttpAnswers
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
 
@@ -54,6 +56,7 @@ class Agents:
         self._links: dict[str, AgentLink] = {}
         self._silent_s: dict[str, float] = {}
         self._boots: dict[str, str] = {}
+        self._answers = HttpAnswers()
         self._why: dict[str, str] = {}
         self._lost: set[str] = set()
         self._closing = False
@@ -95,6 +98,10 @@ class Agents:
     def send_all(self, command: AgentCommand) -> None:
         for host in self._links:
             self.send(host, command)
+
+    def get(self, host: str, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
+        """What the host's own servers answer, see HttpAnswers. HostError: it can't be asked now."""
+        return self._answers.ask(self._links[host], gets)
 
     def end(self, hosts: tuple[str, ...], reason: str = "") -> StopResult:
         """End everything on the hosts, at once."""
@@ -144,7 +151,7 @@ class Agents:
         """Until the connection is lost; gives the last event's number."""
         for numbered in self._links[host].events():
             self._silent_s[host] = 0.0
-            if isinstance(numbered.event, Alive):
+            if isinstance(numbered.event, Alive) or self._answers.take(numbered.event):
                 continue
             last = numbered.seq
             if isinstance(numbered.event, AgentUp):

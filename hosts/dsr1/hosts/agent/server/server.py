@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 
+from dsr1.hosts.agent.network.http_get import HttpGetter
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
 from dsr1.hosts.agent.process.cgroup import KillCount
 from dsr1.hosts.agent.process.folder import AgentFolder
@@ -21,7 +22,16 @@ from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_command, render_event
 from dsr1.hosts.protocol.commands import AgentCommand, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
-from dsr1.hosts.protocol.events import AgentUp, Alive, DiskFull, Ending, Prepared, Restored
+from dsr1.hosts.protocol.events import (
+    AgentUp,
+    Alive,
+    DiskFull,
+    Ending,
+    Event,
+    Prepared,
+    Restored,
+)
+from dsr1.hosts.protocol.http import HttpGet
 from dsr1.hosts.protocol.process import HostPlan
 
 LONGEST_COMMAND = 1 << 20
@@ -42,6 +52,7 @@ class Subscriber:
         self.since: int | None = None
         self._in = b""
         self._out = b""
+        self._answers: list[bytes] = []
 
     def receive(self) -> list[bytes]:
         """Whole lines. EOFError: the other side is gone, or sends no lines."""
@@ -59,6 +70,10 @@ class Subscriber:
         if self.since is not None and not self._out:
             self._out = line
 
+    def answer(self, line: bytes) -> None:
+        """To this connection alone; it isn't kept."""
+        self._answers.append(line)
+
     def send(self, journal: EventJournal) -> bool:
         """Whether more waits to be sent."""
         while self._fill(journal):
@@ -69,6 +84,8 @@ class Subscriber:
         return False
 
     def _fill(self, journal: EventJournal) -> bool:
+        if self._answers and not self._out:
+            self._out, self._answers = b"".join(self._answers), []
         batch = (
             journal.after(self.since, REPLAY) if self.since is not None and not self._out else []
         )
@@ -103,6 +120,7 @@ class AgentServer:
         self._door = door
         self._selector.register(door, selectors.EVENT_READ, self._accept)
         self._selector.register(self._members, selectors.EVENT_READ, self._members.collect)
+        self._getter = HttpGetter(plan, self._selector, self._timers)
         self._catch_signals()
         self._journal.add(AgentUp(os.getpid(), boot_id()))
         self._timers.after(plan.beat_s, self._beat)
@@ -121,10 +139,14 @@ class AgentServer:
         self._send_all()
 
     def _beat(self) -> None:
-        line = render_event(NumberedEvent(0, time.time(), self._plan.host, Alive()))
+        line = self._unkept(Alive())
         for peer in self._peers:
             peer.beat(line)
         self._timers.after(self._plan.beat_s, self._beat)
+
+    def _unkept(self, event: Event) -> bytes:
+        """An event that nobody is told of later."""
+        return render_event(NumberedEvent(0, time.time(), self._plan.host, event))
 
     def _restore(self) -> None:
         """What a cleaner took; a full disk is no reason to fail."""
@@ -241,6 +263,8 @@ class AgentServer:
                 self._quit(reason)
             case Subscribe(since):
                 peer.since = since
+            case HttpGet():
+                self._getter.begin(command, lambda got: peer.answer(self._unkept(got)))
 
     def _quit(self, reason: str) -> None:
         if not self._owner.closing:

@@ -1,0 +1,174 @@
+"""GETs of this host's own servers, within the agent's loop: bounded in time, in size and in number,
+so that no server can hold it up."""
+
+import errno
+import http.client
+import io
+import ipaddress
+import os
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+
+from dsr1.hosts.agent.process.timers import Timers
+from dsr1.hosts.protocol.http import LOOPBACK, PATHS, HttpGet, HttpGot
+from dsr1.hosts.protocol.process import HostPlan
+
+MOST_READ, MOST_BODY, MOST_AT_ONCE, LONGEST_S = 8 << 20, 1 << 20, 128, 30.0
+BLOCK = 1 << 16
+OnGot = Callable[[HttpGot], None]
+
+
+class HttpGetter:
+    """Asks processes of one plan, and nobody else."""
+
+    def __init__(self, plan: HostPlan, selector: selectors.BaseSelector, timers: Timers) -> None:
+        self._ports = {process.name: process.ports for process in plan.processes}
+        self._selector, self._timers = selector, timers
+        self._open = 0
+
+    def begin(self, order: HttpGet, tell: OnGot) -> None:
+        """`tell` is called once, at once or later."""
+        problem = self._refusal(order)
+        if problem:
+            tell(HttpGot(order.number, 0, problem=problem))
+            return
+        self._open += 1
+
+        def done(got: HttpGot) -> None:
+            self._open -= 1
+            tell(got)
+
+        exchange = _Exchange(order, self._selector, done)
+        self._timers.after(min(order.timeout_s, LONGEST_S), exchange.give_up)
+        exchange.connect()
+
+    def _refusal(self, order: HttpGet) -> str:
+        if order.port not in self._ports.get(order.process, ()):
+            return f"port {order.port} is none of {order.process}'s in the plan"
+        if order.path not in PATHS:
+            return f"only {', '.join(PATHS)} may be asked for"
+        return "" if self._open < MOST_AT_ONCE else f"{MOST_AT_ONCE} others wait already"
+
+
+class _Exchange:
+    """One question: connected, sent, received until the server closes."""
+
+    def __init__(self, order: HttpGet, selector: selectors.BaseSelector, tell: OnGot) -> None:
+        self._order, self._selector, self._tell = order, selector, tell
+        self._addresses = _own_addresses(order.address)
+        self._line: socket.socket | None = None
+        self._received = bytearray()
+        self._problem, self._over = "", False
+
+    def connect(self) -> None:
+        """To the next address that takes it."""
+        for address in self._addresses:
+            try:
+                self._begin(address)
+            except OSError as error:
+                self._fail(address, error)
+            else:
+                return
+        self._end(HttpGot(self._order.number, 0, problem=self._problem))
+
+    def _begin(self, address: str) -> None:
+        """An address that isn't this host's own can't be bound."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        line = self._line = socket.socket(family, socket.SOCK_STREAM)
+        line.setblocking(False)
+        line.bind((address, 0))
+        _refuse(line.connect_ex((address, self._order.port)), errno.EINPROGRESS)
+        self._selector.register(line, selectors.EVENT_WRITE, lambda: self._connected(address))
+
+    def _connected(self, address: str) -> None:
+        assert self._line is not None
+        try:
+            _refuse(self._line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            self._line.send(_request(self._order))
+            self._selector.modify(self._line, selectors.EVENT_READ, self._receive)
+        except OSError as problem:
+            self._fail(address, problem)
+            self.connect()
+
+    def _receive(self) -> None:
+        assert self._line is not None
+        try:
+            data = self._line.recv(BLOCK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(self._failed(f"the connection broke: {error.strerror}"))
+            return
+        self._received += data
+        if not data:
+            self._end(_parse(self._order, bytes(self._received)))
+        elif len(self._received) > MOST_READ:
+            self._end(self._failed(f"its answer has more than {MOST_READ >> 20} MiB"))
+
+    def give_up(self) -> None:
+        if not self._over:
+            heard = "no whole answer" if self._received else "no answer"
+            self._end(self._failed(f"{heard} within {self._order.timeout_s:g} s"))
+
+    def _failed(self, problem: str) -> HttpGot:
+        return HttpGot(self._order.number, 0, problem=problem)
+
+    def _fail(self, address: str, error: OSError) -> None:
+        self._problem = self._problem or f"{address}:{self._order.port}: {error.strerror}"
+        self._close()
+
+    def _end(self, got: HttpGot) -> None:
+        self._over = True
+        self._close()
+        self._tell(got)
+
+    def _close(self) -> None:
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if line in self._selector.get_map():
+            self._selector.unregister(line)
+        line.close()
+
+
+def _refuse(error: int, *but: int) -> None:
+    if error not in (0, *but):
+        raise OSError(error, os.strerror(error))
+
+
+def _own_addresses(address: str) -> Iterator[str]:
+    """A name would have to be looked up, which may take for ever."""
+    try:
+        given = ipaddress.ip_address(address)
+    except ValueError:
+        return iter((LOOPBACK,))
+    own = () if given.is_unspecified else (address,)
+    return iter(dict.fromkeys((*own, LOOPBACK)))
+
+
+def _request(order: HttpGet) -> bytes:
+    head = f"GET {order.path} HTTP/1.1\r\nHost: {LOOPBACK}:{order.port}\r\n"
+    return f"{head}Connection: close\r\nAccept: */*\r\n\r\n".encode()
+
+
+class _Received:
+    """Bytes in the place of the socket that they came from."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def _parse(order: HttpGet, data: bytes) -> HttpGot:
+    response = http.client.HTTPResponse(_Received(data))  # type: ignore[arg-type]
+    try:
+        response.begin()
+        text = response.read().decode(errors="replace")
+    except (http.client.HTTPException, ValueError, OSError) as error:
+        return HttpGot(order.number, 0, problem=f"no answer in HTTP: {type(error).__name__}")
+    if order.keep:
+        text = "".join(line for line in text.splitlines(True) if line.startswith(order.keep))
+    return HttpGot(order.number, response.status, text[:MOST_BODY])

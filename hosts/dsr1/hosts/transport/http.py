@@ -1,0 +1,77 @@
+"""Servers of a host, asked by its agent: over the connection that there is, or one for the
+while."""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.protocol.events import Event
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.transport.base import AgentLink, Transport
+
+NO_EVENTS = 2**62  # a `seq` above every event's
+MARGIN_S = 5.0
+
+
+class HttpAnswers:
+    """Answers on a connection that events come on, too, by the number of their question."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, SimpleQueue[HttpGot]] = {}
+
+    def take(self, event: Event) -> bool:
+        """Whether it was an answer; one that nobody waits for any more is dropped."""
+        if not isinstance(event, HttpGot):
+            return False
+        if waiting := self._waiting.pop(event.number, None):
+            waiting.put(event)
+        return True
+
+    def ask(self, link: AgentLink, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
+        """In the order of the questions, all at once; their numbers are given here. What isn't
+        answered in time has status 0. HostError: the connection is lost."""
+        came: SimpleQueue[HttpGot] = SimpleQueue()
+        asked = [replace(get, number=next(self._numbers)) for get in gets]
+        self._waiting |= dict.fromkeys((get.number for get in asked), came)
+        try:
+            for get in asked:
+                link.send(get)
+            got = {one.number: one for one in _until(came, asked)}
+        finally:
+            for get in asked:
+                self._waiting.pop(get.number, None)
+        late = "its host's agent gave no answer in time"
+        return tuple(got.get(one.number, HttpGot(one.number, 0, problem=late)) for one in asked)
+
+
+def _until(came: "SimpleQueue[HttpGot]", asked: Sequence[HttpGet]) -> Iterator[HttpGot]:
+    until = monotonic() + MARGIN_S + max((get.timeout_s for get in asked), default=0.0)
+    for _ in asked:
+        try:
+            yield came.get(timeout=max(0.0, until - monotonic()))
+        except Empty:
+            return
+
+
+def get_from_host(transport: Transport, host: str, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
+    """As `HttpAnswers.ask`, over a connection of its own. HostError: its agent can't be reached."""
+    link, answers = transport.attach(host, NO_EVENTS), HttpAnswers()
+    reader = threading.Thread(target=_read, args=(link, answers), daemon=True)
+    reader.start()
+    try:
+        return answers.ask(link, gets)
+    finally:
+        link.close()
+        reader.join(MARGIN_S)
+
+
+def _read(link: AgentLink, answers: HttpAnswers) -> None:
+    with contextlib.suppress(HostError):
+        for numbered in link.events():
+            answers.take(numbered.event)
