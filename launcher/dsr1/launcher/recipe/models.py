@@ -11,6 +11,7 @@ from dsr1.launcher.recipe.engine import QUEUE_DEPTH, Engine
 from dsr1.launcher.recipe.parts import (
     Etcd,
     Frontend,
+    Health,
     Logs,
     Model,
     Ports,
@@ -44,6 +45,7 @@ class Recipe(RecipePart):
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()
+    health: Health = Health()
     logs: Logs = Logs()
     orphans: Literal["keep", "end"] = "keep"
     spares: list[Text] = []

@@ -135,6 +135,21 @@ class Restart(RecipePart):
     within: Seconds | None = None
 
 
+class Health(RecipePart):
+    """While it serves, every rank has to show within `every` that it is well: it makes progress, or
+    answers. It is looked at `patience` times in that; so many bad looks in a row are a failure.
+    `answers`: ranks that were idle are asked, too, and their answers compared."""
+
+    every: Annotated[Seconds, Field(ge=1)] = 30
+    patience: Annotated[int, Field(ge=1, le=100)] = 3
+    answers: bool = True
+
+    @property
+    def look_s(self) -> float:
+        """Seconds from one look to the next."""
+        return self.every / self.patience
+
+
 class Logs(RecipePart):
     """A process's log holds `max` bytes at most; `keep` older parts of it stay beside it."""
 

@@ -90,4 +90,7 @@ def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunS
         orphaned_s=limits.orphaned,
         log_most_bytes=recipe.logs.max,
         log_keep=recipe.logs.keep,
+        look_s=recipe.health.look_s,
+        patience=recipe.health.patience,
+        answers=recipe.health.answers,
     )

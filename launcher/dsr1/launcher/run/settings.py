@@ -17,6 +17,7 @@ class RunSettings:
     `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
     of those that lost theirs: something of the run may have stayed on them. `checks` are those of
     the launch. `within_s`: in any so long a time there are `restarts` at most; None: in all.
+    While it serves, ranks are looked at every `look_s`, and `patience` bad looks are a failure.
     """
 
     python: str
@@ -39,6 +40,9 @@ class RunSettings:
     orphaned_s: float = 600.0
     log_most_bytes: int = 0
     log_keep: int = 2
+    look_s: float = 10.0
+    patience: int = 3
+    answers: bool = True
 
     @property
     def limits(self) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dsr1.launcher.health.verdicts import DEGRADED, READY, RankHealth
 from dsr1.launcher.run.ranks import RankTable
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.render import render_cause
@@ -12,10 +13,11 @@ ENDED = ("stopped", "failed")
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How a run is. `phase`: queued, starting, ready, stopping, stopped, failed. Seconds.
+    """How a run is. `phase`: queued, starting, ready, degraded, stopping, stopped, failed. Seconds.
 
     Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
     may still run. `cause`: the first cause of the failure, from the evidence of all hosts.
+    `ailing`: ranks that seem unwell, or have failed, while it serves.
     """
 
     phase: str
@@ -28,11 +30,17 @@ class RunState:
     restarts: int = 0
     notes: tuple[str, ...] = ()
     cause: Cause | None = None
+    ailing: tuple[RankHealth, ...] = ()
 
     @property
     def cause_lines(self) -> tuple[str, ...]:
         """The first cause, what to do about it, and the lines that matter."""
         return tuple(render_cause(self.cause)) if self.cause else ()
+
+    @property
+    def serves(self) -> bool:
+        """Requests are answered, if perhaps not by every engine."""
+        return self.phase in (READY, DEGRADED)
 
     @property
     def ended(self) -> bool:

@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from dsr1.hosts.protocol.deaths import death_of
 from dsr1.hosts.protocol.events import Ending, Event
 from dsr1.hosts.protocol.evidence import ProcessDeath
+from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentEvent, AgentLost
 from dsr1.launcher.run.supervision.messages import (
     NoteAdded,
@@ -18,7 +19,14 @@ from dsr1.launcher.run.supervision.messages import (
 from dsr1.launcher.run.supervision.verdict import end_of, says_more
 
 SupervisorMessage = (
-    Event | AgentLost | ServiceReady | ServiceLost | StillMissing | NoteAdded | StopRequested
+    Event
+    | AgentLost
+    | ServiceReady
+    | ServiceLost
+    | HealthReport
+    | StillMissing
+    | NoteAdded
+    | StopRequested
 )
 
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 from dsr1.hosts.protocol.events import Progress
+from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
 from dsr1.launcher.run.state import RunState
@@ -48,7 +49,7 @@ class StateWriter:
 
     def begin_again(self, plan: Plan, attempt: int) -> None:
         ranks = first_table(plan, this_moment())
-        self.save(phase="starting", ranks=ranks, ready_after=None, restarts=attempt)
+        self.save(phase="starting", ranks=ranks, ready_after=None, restarts=attempt, ailing=())
 
     def hear_again(self) -> None:
         """Taken over: nobody is late who hasn't been heard."""
@@ -58,7 +59,10 @@ class StateWriter:
     def serves(self, seconds: float) -> None:
         ranks = all_ready(self.state.ranks, this_moment())
         after = self.state.ready_after or round(seconds, 2)
-        self.save(phase="ready", ready_after=after, ranks=ranks)
+        self.save(phase="ready", ready_after=after, ranks=ranks, ailing=())
+
+    def tell_health(self, report: HealthReport) -> None:
+        self.save(phase=report.phase, ailing=report.ailing)
 
     def name_lost(self, hosts: tuple[str, ...]) -> None:
         """First: whatever its peers died of, they may have died of that."""

@@ -18,6 +18,7 @@ from dsr1.hosts.transport.results import HostState
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches
+from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
@@ -162,9 +163,8 @@ class Supervisor:
             raise LaunchFailed(reason) from few
 
     def _replan(self, gone: tuple[str, ...]) -> Plan:
-        from dsr1.launcher.run.supervision.spares import (
-            replan,
-        )  # it judges hosts: what an idle supervisor needn't hold
+        # It judges hosts: what an idle supervisor needn't hold.
+        from dsr1.launcher.run.supervision.spares import replan
 
         with self._beside() as transport:
             plan, self._settings = replan(self._run, self._settings, transport, gone)
@@ -254,10 +254,11 @@ class Supervisor:
             raise self._inbox.best_explanation(end, waits_s(item))
         if notes := notes_of(item):
             self._writer.note(notes)
-        if isinstance(item, StillMissing):
-            self._lacks = item.words
+        self._lacks = item.words if isinstance(item, StillMissing) else self._lacks
         if isinstance(item, Progress):
             self._writer.advance(item)
+        if isinstance(item, HealthReport):
+            self._writer.tell_health(item)
         return item
 
     def _next(self, deadline: float | None, doing: str) -> SupervisorMessage:

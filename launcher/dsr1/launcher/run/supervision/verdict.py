@@ -4,6 +4,7 @@ import signal
 
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.protocol.events import Ending, Exited, MemberDied
+from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentLost
 from dsr1.launcher.run.supervision.messages import ServiceLost, StopRequested
 
@@ -22,6 +23,8 @@ def end_of(item: object) -> Exception | None:
         return HostError(f"{item.host} is lost: {item.why}")
     if isinstance(item, ServiceLost):
         return LaunchFailed(f"it no longer serves: {item.words}")
+    if isinstance(item, HealthReport):
+        return failure_of(item)
     if isinstance(item, Ending) and item.ordered:
         return StopRequested(item.reason)
     if isinstance(item, Ending):
@@ -29,6 +32,13 @@ def end_of(item: object) -> Exception | None:
     if isinstance(item, Exited | MemberDied) and not item.requested:
         return LaunchFailed(item.words)
     return None
+
+
+def failure_of(report: HealthReport) -> LaunchFailed | None:
+    """The one place that says what becomes of an engine that fails while its processes live: it
+    counts as one that ended unasked."""
+    failed = report.failed_engines
+    return LaunchFailed("; ".join(map(report.words_of, failed))) if failed else None
 
 
 def waits_s(item: object) -> float:
