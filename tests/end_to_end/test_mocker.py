@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,12 +72,16 @@ def test_a_registration_that_is_gone_is_a_failure(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
     """As Dynamo 1.3.1 lost one: the worker lives, and nobody asks it any more. Started again, it
-    serves."""
-    again = ("--set", "restart={max: 1, backoff: 0.1}")
+    serves, and has earned its one restart back."""
+    again = ("--set", "restart={max: 1, backoff: 0.1, within: 1s}")
     assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER, *again).returncode == 0
     run = newest()
     next((run.folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
-    until(lambda: (run.state().restarts, run.state().phase) == (1, "ready"), 120)
+    until(lambda: run.state().restarts == 1, 120)
+    taken = time.monotonic()
+    until(lambda: run.state().phase == "ready" and time.monotonic() - taken > 1, 120)
+    os.kill(pid_of(run, "main-1"), signal.SIGKILL)
+    until(lambda: (run.state().restarts, run.state().phase) == (2, "ready"), 120)
     assert dsr1("smoke", "gone").returncode == 0
     assert dsr1("stop", "gone").returncode == 0
 

@@ -120,9 +120,9 @@ class Supervisor:
         except CheckFailed:
             raise
         except (Dsr1Error, OSError) as error:
+            self._writer.save(phase="stopping", reason=str(error))  # at once: the rest takes long
             transport, deaths = self._agents.transport, self._inbox.deaths
-            cause = explain_failure(self._run, transport, self._plan, deaths)
-            self._writer.save(reason=str(error), cause=cause)
+            self._writer.save(cause=explain_failure(self._run, transport, self._plan, deaths))
 
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started

@@ -138,3 +138,23 @@ def test_a_restart_that_can_t_be_is_no_failed_check(
     assert (state.phase, state.exit_code) == ("failed", 4)
     assert f"not started again{',' if answers else ':'}" in state.reason
     assert why in state.reason
+
+
+class Watched(Dying):
+    """Keeps what is said of the run while its hosts are asked why it failed, and end it."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__((), answers=True)
+        self._run, self.said = run, dict[str, str]()
+
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
+        self.said.setdefault(verb.name, self._run.state().phase)
+        return super().run_verb(host, verb)
+
+
+def test_what_has_failed_is_not_called_ready_while_it_is_ended(run: Run) -> None:
+    """Evidence and end of hosts that don't answer take tens of seconds, also before a restart."""
+    run.save_settings(replace(run.settings(), restarts=1, backoff_s=0.0))
+    watched = Watched(run)
+    Supervisor(run, watched).supervise()
+    assert (watched.said["evidence"], watched.said["stop"]) == ("stopping", "stopping")
