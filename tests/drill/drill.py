@@ -40,20 +40,16 @@ class Round:
     name: str
     hosts: list[str]
     run_id: str = ""
+    supervisor: int = 0
     cut: set[str] = field(default_factory=set)
 
     @property
     def folder(self) -> str:
         return f"/home/launch/.local/state/dsr1/runs/{self.name}"
 
-    def supervisor(self) -> int:
-        text = self.login.read(self.name, "supervisor.json")
-        return int(json.loads(text)["pid"]) if text else 0
-
     def is_supervised(self) -> bool:
         """By a supervisor that runs, not one that was stopped."""
-        pid = self.supervisor()
-        state = self.login.cluster.run("login", ("cat", f"/proc/{pid}/stat")).stdout
+        state = self.login.cluster.run("login", ("cat", f"/proc/{self.supervisor}/stat")).stdout
         return bool(state) and state.rpartition(")")[2].split()[0] != "T"
 
     def phase(self) -> str:
@@ -75,6 +71,7 @@ def play(cluster: Cluster, name: str, seed: int, bystander: list[MarkedProcess])
     if launched.returncode:
         raise Broken(f"not launched: {launched.stderr}")
     round_.run_id = login.read(name, "run-id")
+    round_.supervisor = json.loads(login.read(name, "supervisor.json"))["pid"]
     done = [f"launched on {', '.join(round_.hosts)}, {restart}"]
     for fault in rng.choices(FAULTS, k=rng.choice((1, 1, 2, 3))):
         done.append(fault(round_, rng))

@@ -91,9 +91,7 @@ def _second_launcher(round_: "Round", rng: Random) -> str:
 
 def _supervisor(number: signal.Signals) -> "Fault":
     def fault(round_: "Round", rng: Random) -> str:
-        pid = round_.supervisor()
-        if pid:
-            round_.cluster.run("login", ("kill", f"-{number.value}", str(pid)))
+        round_.cluster.run("login", ("kill", f"-{number.value}", str(round_.supervisor)))
         return f"{number.name} to the supervisor"
 
     return fault

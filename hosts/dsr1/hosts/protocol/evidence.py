@@ -16,11 +16,12 @@ class ProcessRanks:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRequest:
-    """`since`: seconds since the epoch; what came before has nothing to do with the failure."""
+    """`within_s`: what came longer ago than so many seconds has nothing to do with the failure. A
+    span, since clocks of two hosts differ, and may be set."""
 
     patterns: tuple[LogPattern, ...]
     ranks: tuple[ProcessRanks, ...]
-    since: float
+    within_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,16 +33,14 @@ Evidence = Mapping[str, HostEvidence]
 
 def gather_from_hosts(transport: Transport, plan: Plan) -> dict[str, HostEvidence]:
     """By host. One that can't be asked, or doesn't answer in time, is evidence, too."""
-    until, since = time.monotonic() + GATHER_S, time.time() - BEFORE_S
-    begun = {
-        host.host: begin_in_thread(partial(_ask, transport, host, since)) for host in plan.hosts
-    }
+    until = time.monotonic() + GATHER_S
+    begun = {host.host: begin_in_thread(partial(_ask, transport, host)) for host in plan.hosts}
     return {host: _answer(host, future, until) for host, future in begun.items()}
 
 
-def _ask(transport: Transport, host: HostPlan, since: float) -> HostEvidence:
+def _ask(transport: Transport, host: HostPlan) -> HostEvidence:
     ranks = (ProcessRanks(p.name, p.group if p.ranks else "", p.ranks) for p in host.processes)
-    request = EvidenceRequest(patterns(load_rules()), tuple(ranks), since)
+    request = EvidenceRequest(patterns(load_rules()), tuple(ranks), BEFORE_S)
     return transport.gather_evidence(host.host, request)
 
 
@@ -89,9 +87,14 @@ def explain_failure(
 
 
 def add_heard(evidence: HostEvidence, heard: Sequence[ProcessDeath]) -> HostEvidence:
-    """With the ends that it doesn't tell of itself: it is late, gone, or its disk is full."""
+    """With the ends that it doesn't tell of itself: it is late, gone, or its disk is full. Heard by
+    our clock, they are told by the host's."""
     known = {(death.process, death.component, death.pid) for death in evidence.deaths}
-    new = [one for one in heard if (one.process, one.component, one.pid) not in known]
+    new = [
+        replace(one, time=one.time + evidence.ahead_s)
+        for one in heard
+        if (one.process, one.component, one.pid) not in known
+    ]
     deaths = sorted((*evidence.deaths, *new), key=lambda death: death.time)
     return replace(evidence, deaths=tuple(deaths))
 

@@ -1,5 +1,6 @@
 """Where `dsr1 why` takes its evidence from: the failure's own, else the logs that are here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,5 +57,7 @@ def test_evidence_is_kept_and_read_again_also_from_an_unpacked_bundle(run: Run) 
 def test_what_an_agent_told_counts_where_its_host_is_late() -> None:
     late = HostEvidence("node1", late=True)
     assert add_heard(late, [DEATH]).deaths == (DEATH,)
+    ahead = replace(late, ahead_s=3600.0)
+    assert [death.time for death in add_heard(ahead, [DEATH]).deaths] == [DEATH.time + 3600]
     known = HostEvidence("node1", deaths=(DEATH,))
     assert add_heard(known, [DEATH]) == known

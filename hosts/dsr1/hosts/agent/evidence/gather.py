@@ -9,7 +9,7 @@ from pathlib import Path
 from dsr1.hosts.agent.evidence.deaths import read_deaths
 from dsr1.hosts.agent.evidence.kernel import kernel_lines
 from dsr1.hosts.agent.evidence.room import full_folders
-from dsr1.hosts.agent.process.cgroup import kills_since
+from dsr1.hosts.agent.process.cgroup import kills_since, since_boot
 from dsr1.hosts.agent.process.procfs import descendants, read_process_table
 from dsr1.hosts.agent.process.records import (
     agent_path,
@@ -45,11 +45,11 @@ def gather_evidence(request: EvidenceRequest, host: str, folder: Path) -> HostEv
         now=time.time(),
         utc_offset_s=float(time.localtime().tm_gmtoff),
         rebooted=_rebooted(folder),
-        oom_kills=_kills(folder, request.since),
+        oom_kills=_kills(folder, request.within_s),
         deaths=read_deaths(folder / "events.jsonl"),
         members=tuple(_members(mains))[:MOST_MEMBERS],
         full=full_folders((folder, Path("/dev/shm"), Path("/tmp"))),
-        kernel=_kernel(request.since, problems),
+        kernel=_kernel(request.within_s, problems),
         logs=tuple(_logs(folder, request, until, problems)),
         problems=tuple(problems),
     )
@@ -62,10 +62,12 @@ def _mains(folder: Path, request: EvidenceRequest) -> Iterator[tuple[str, int]]:
             yield process.name, record.pid
 
 
-def _kills(folder: Path, since: float) -> int:
+def _kills(folder: Path, within_s: float) -> int:
     """Of the agent's cgroup, which its processes are in."""
     agent = read_record(agent_path(folder))
-    return kills_since(kills_path(folder), since, agent.pid) if agent and agent.pid else 0
+    if agent is None or not agent.pid:
+        return 0
+    return kills_since(kills_path(folder), since_boot() - within_s, agent.pid)
 
 
 def _rebooted(folder: Path) -> bool:
@@ -128,9 +130,9 @@ def _moved_part(
             yield ProcessLog(process.name, process.engine, (), scan)
 
 
-def _kernel(since: float, problems: list[str]) -> tuple[KernelLine, ...]:
+def _kernel(within_s: float, problems: list[str]) -> tuple[KernelLine, ...]:
     try:
-        return kernel_lines(since, time.time())
+        return kernel_lines(within_s, time.time())
     except OSError as error:
         problems.append(f"the kernel's log: {error}")
         return ()

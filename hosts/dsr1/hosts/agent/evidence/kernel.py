@@ -1,4 +1,4 @@
-"""Lines of the kernel's log that may tell why a process failed, since a moment."""
+"""Lines of the kernel's log that may tell why a process failed, of late."""
 
 import os
 import re
@@ -18,12 +18,12 @@ JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output
 MOST, RECORD, JOURNAL_S = 200, 8192, 1.5
 
 
-def kernel_lines(since: float, now: float, root: Path = Path("/")) -> tuple[KernelLine, ...]:
-    """`since` and `now` are seconds since the epoch. OSError: neither /dev/kmsg nor the journal may
-    be read."""
-    booted = now - float((root / "proc/uptime").read_text().split()[0])
-    lines = (KernelLine(booted + at, text) for at, text in _told(root) if booted + at >= since)
-    return tuple(lines)[-MOST:]
+def kernel_lines(within_s: float, now: float, root: Path = Path("/")) -> tuple[KernelLine, ...]:
+    """Of the last seconds; `now` is since the epoch, as their times are given. OSError: neither
+    /dev/kmsg nor the journal may be read."""
+    up_s = float((root / "proc/uptime").read_text().split()[0])
+    told = (line for line in _told(root) if line[0] >= up_s - within_s)
+    return tuple(KernelLine(now - up_s + at, text) for at, text in told)[-MOST:]
 
 
 def _told(root: Path) -> Iterator[tuple[float, str]]:

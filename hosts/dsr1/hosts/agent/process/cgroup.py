@@ -28,8 +28,14 @@ def _of_line(line: str, root: Path) -> int:
     return int(words.get("oom_kill", 0))
 
 
+def since_boot() -> float:
+    """Seconds, by a clock that all processes share and nobody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class KillCount:
-    """Notes in a file when the count grew, since a cgroup may have had kills long before."""
+    """Notes in a file when the count grew, in seconds since the boot: a cgroup may have had kills
+    long before."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._known = path, -1
@@ -41,11 +47,12 @@ class KillCount:
             if count != self._known:
                 self._known = count
                 with self._path.open("a") as file:
-                    file.write(f"{time.time():.0f} {count}\n")
+                    file.write(f"{since_boot():.0f} {count}\n")
 
 
 def kills_since(path: Path, since: float, pid: int) -> int:
-    """Of the cgroup of `pid`, beyond what had been noted before `since` or first of all."""
+    """Of the cgroup of `pid`, beyond what had been noted before `since`, seconds after the
+    boot, or first of all."""
     try:
         notes = [line.split() for line in path.read_text().splitlines()]
         count = oom_kills(pid)
