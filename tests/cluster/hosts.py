@@ -2,13 +2,22 @@
 and boot id."""
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from tests.cluster.box import PATH, Box, namespaces, pids_in, until
-from tests.cluster.layout import USERS, make_key, render_hosts, write_etc, write_home, write_view
+from tests.cluster.layout import (
+    USERS,
+    build_clock,
+    make_key,
+    render_hosts,
+    write_etc,
+    write_home,
+    write_view,
+)
 
 LOGIN = "login"
 Completed = subprocess.CompletedProcess[str]
@@ -137,6 +146,11 @@ class Cluster:
         self._ip(f"link set {self._alive(box).cable} up")
         until(self.boxes[box].linked, f"the link of {box}")
 
+    def set_clock(self, box: str, ahead_s: int) -> None:
+        """Of all that runs there, and of what will: so far ahead of the machine's."""
+        with self.path(box, "/run/clock").open("r+b") as file:  # processes have it mapped
+            file.write(struct.pack("d", ahead_s))
+
     def stop_sshd(self, box: str) -> None:
         """No new session; those that are there stay."""
         if self.boxes[box].listens():
@@ -235,8 +249,9 @@ def make_boxes(
     boxes = [Box(name, addresses[name], f"v{n}", folder / name) for n, name in enumerate(names)]
     keys = {box.name: make_key(box.folder / "etc" / "ssh" / "host_key", box.name) for box in boxes}
     known_hosts = "".join(f"{name},{addresses[name]} {key}\n" for name, key in keys.items())
-    key = folder / "key"
+    key, clock = folder / "key", folder / "clock.so"
     make_key(key, "launch")
+    build_clock(clock)
     for box in boxes:
         homes = folder / "home" if shared_home else box.folder / "home"
         if not homes.exists():
@@ -246,6 +261,7 @@ def make_boxes(
             box.name,
             render_hosts(addresses, box.name, box.name in loopback_names),
         )
+        shutil.copy(clock, box.folder / "etc")
         write_view(box.folder, homes)
         (box.folder / "boot_id").touch()
     return boxes
@@ -254,5 +270,5 @@ def make_boxes(
 def missing_tools() -> list[str]:
     """The Debian packages that must be installed before a cluster can be made."""
     tools = {"sshd": "openssh-server", "ssh": "openssh-client", "ip": "iproute2"}
-    tools |= {"faketime": "faketime", "sudo": "sudo"}
+    tools |= {"sudo": "sudo"}
     return [package for tool, package in tools.items() if shutil.which(tool, path=PATH) is None]

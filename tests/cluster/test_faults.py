@@ -5,12 +5,9 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, Login, assert_clean, kill, launching, until
+from tests.cluster.login import MOCKER, Login, assert_clean, kill, launching, of_a_run, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
-CLOCK = """
-SetEnv LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 FAKETIME=-1h FAKETIME_DONT_FAKE_MONOTONIC=1
-"""
 NAMES = tuple(f"node{number}" for number in range(1, 9))
 
 
@@ -196,17 +193,22 @@ def test_a_full_disk_on_one_host(login: Login) -> None:
     assert_clean(login.cluster, "node1", "node2")
 
 
-def test_a_clock_an_hour_behind(login: Login) -> None:
-    """The run's certificates are good for that host too, and its time stamps confuse nobody."""
-    login.cluster.stop_sshd("node2")
-    login.cluster.run(
-        "node2", ("sh", "-c", 'printf %s "$0" >> /etc/ssh/sshd_config', CLOCK), user="root"
-    )
-    login.cluster.start_sshd("node2")
-    now = [
-        int(login.cluster.run("login", ("ssh", host, "date", "+%s")).stdout)
-        for host in ("node1", "node2")
-    ]
-    assert 3500 < now[0] - now[1] < 3700
-    login.launch_to_end("h", "node1,node2", *MOCKER)
-    assert_clean(login.cluster, "node1", "node2")
+def test_clocks_that_are_set(login: Login) -> None:
+    """While it starts, and while it serves: nothing is late for it, no certificate is refused, and a
+    death is read off a host whose clock is two hours behind."""
+    cluster = login.cluster
+    launch = login.begin(*launching("h", "node1,node2"), *MOCKER, "--set", "timeouts.ready=600")
+    until(lambda: bool(of_a_run(cluster, "node2")))
+    for box in ("login", "node1"):
+        cluster.set_clock(box, 3600)
+    _, error = launch.communicate(timeout=300)
+    assert launch.returncode == 0, error
+    cluster.set_clock("node2", -3600)
+    now = [int(cluster.run(box, ("date", "+%s")).stdout) for box in ("login", "node2")]
+    assert 7100 < now[0] - now[1] < 7300
+    assert login.dsr1("smoke", "h").returncode == 0
+    kill(cluster, "node2", "dynamo.mocker")
+    assert login.reason("h").startswith("main-1 ended by signal SIGKILL")
+    cause = json.loads(login.read("h", "state.json"))["cause"]
+    assert (cause["sign"]["host"], cause["sign"]["process"]) == ("node2", "main-1")
+    assert_clean(cluster, "node1", "node2")

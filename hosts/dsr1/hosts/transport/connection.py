@@ -16,6 +16,7 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.transport.base import CommandResult
+from dsr1.hosts.transport.monotonic import keep_monotonic_time
 
 if TYPE_CHECKING:
     from fabric import Connection
@@ -175,6 +176,7 @@ def make_connection(access: Access) -> "Connection":
     jump."""
     from fabric import Connection
 
+    keep_monotonic_time()
     connection = Connection(
         access.target,
         user=access.user,
