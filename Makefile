@@ -49,7 +49,7 @@ ON_HOSTS := --hosts "$$HOSTS"
 endif
 ifndef ON_HOSTS
 check: lint ## Linters, types, import contracts, unit tests: before every commit
-	$(BIN)/pytest tests/unit -q -n 2 --timeout 60
+	$(BIN)/pytest tests/unit -q -n 2 --timeout 600
 else
 check: venv ## With HOSTS=a,b: whether those hosts are fit (ARGS: a recipe, further options of dsr1 check)
 	$(BIN)/dsr1 check $(ARGS) $(ON_HOSTS)
@@ -65,7 +65,7 @@ docs: venv ## The site, .cache/site/index.html; a warning is an error
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
 
 test: lint model docs ## Everything, from an empty .cache too
-	$(BIN)/pytest tests -q -rs --timeout 600 -n 2 --dist loadgroup
+	$(BIN)/pytest tests -q -rs --timeout 6000 -n 2 --dist loadgroup
 
 test-gpu: venv ## On Hopper GPUs, one or all of a host: DSR1_GPU_PYTHON has vLLM, DSR1_GPU_MODEL has R1's config.json and a tokenizer
 	$(BIN)/pytest tests/gpu -q -s

@@ -6,10 +6,12 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """In a script's background job SIGINT is ignored, and would be by all that tests start and
-    interrupt."""
+    """In a script's background job SIGINT is ignored, below nohup SIGHUP is, and so they would be
+    by all that tests start and send them to."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook

@@ -21,7 +21,7 @@ from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.hosts.transport.link import StreamLink
 from dsr1.hosts.transport.local import LocalTransport
 
-PATIENCE_S = 20.0
+PATIENCE_S = 300.0
 Kind = TypeVar("Kind", bound=Event)
 
 

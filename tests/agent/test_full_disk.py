@@ -30,13 +30,13 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
     small = tmp_path / "small"
     small.mkdir()
     mount = ("mount", "-t", "tmpfs", "-o", "size=512k", "none", str(small))
-    done = subprocess.run(mount, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(mount, capture_output=True, timeout=300, check=False)
     if done.returncode != 0:
         pytest.skip(f"no tmpfs here: {done.stderr.decode()}")
     try:
         yield small
     finally:
-        subprocess.run(("umount", "-l", str(small)), timeout=20, check=True)
+        subprocess.run(("umount", "-l", str(small)), timeout=300, check=True)
 
 
 def fill(folder: Path) -> None:

@@ -16,7 +16,7 @@ from dsr1.hosts.protocol.identity import read_stat, start_time
 INIT = Path(__file__).parent / "init.sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KINDS = ("pid", "net", "mnt", "uts", "ipc")
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:

@@ -224,7 +224,7 @@ class Cluster:
             input="\n".join(lines) + "\n",
             text=True,
             check=True,
-            timeout=60,
+            timeout=300,
         )
 
     def _alive(self, box: str) -> Box:

@@ -42,7 +42,7 @@ def make_key(file: Path, comment: str) -> str:
     subprocess.run(
         ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)),
         check=True,
-        timeout=30,
+        timeout=300,
     )
     return " ".join(file.with_suffix(".pub").read_text().split()[:2])
 

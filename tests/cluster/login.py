@@ -62,7 +62,7 @@ class Login:
 
     def reason(self, name: str) -> str:
         """Why it failed; waits until it has."""
-        until(lambda: self.phase(name) == "failed", 120)
+        until(lambda: self.phase(name) == "failed")
         return str(json.loads(self.read(name, "state.json"))["reason"])
 
     def read(self, name: str, file: str) -> str:
@@ -85,7 +85,7 @@ def launching(name: str, hosts: str) -> tuple[str, ...]:
     )
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"

@@ -48,7 +48,7 @@ def test_a_second_user_finds_no_secret(login: Login) -> None:
             ' "$0" 2>/dev/null; true'
         )
         assert (
-            login.cluster.run(box, ("sh", "-c", search, key), user="other", timeout=120).stdout
+            login.cluster.run(box, ("sh", "-c", search, key), user="other", timeout=300).stdout
             == ""
         )
         lines = login.cluster.run(

@@ -157,7 +157,7 @@ def test_an_orderly_reboot_with_a_spare(runtime: None, make_cluster: Clusters) -
     again = ("--set", "spares=[node3]", "--set", "restart={max: 1, backoff: 0.1, within: 1h}")
     assert login.launch("o", "node1,node2", *MOCKER, *again).returncode == 0
     kill(login.cluster, "node2", " start ", "TERM")
-    until(lambda: (login.status("o")["restarts"], login.phase("o")) == (1, "ready"), 120)
+    until(lambda: (login.status("o")["restarts"], login.phase("o")) == (1, "ready"))
     assert any("dynamo.mocker" in line for line in of_a_run(login.cluster, "node3"))
     login.cluster.crash("node2")
     login.cluster.boot("node2")

@@ -174,7 +174,7 @@ def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> Non
     with login.begin(*PUSH, "node[1-4]") as push:
         until(lambda: size_on(slow, "node2") > 30e6)
         slow.crash("node2")
-        out, err = push.communicate(timeout=120)
+        out, err = push.communicate(timeout=500)
     assert (push.returncode, set(json.loads(out))) == (4, {"node3", "node4"}), err
     assert "node2: " in err
     assert files_on(slow, "node3") == files_on(slow, "node4") == wanted

@@ -174,7 +174,7 @@ def asked(site: Login, answer: str) -> tuple[int, str]:
         process = site.begin(*PREP, "--apply", stdin=theirs)
         os.close(theirs)
         terminal.write(answer.encode())
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=500)
     return process.returncode, said
 
 
@@ -225,7 +225,7 @@ def test_cut_while_it_applies_it_goes_on_and_a_second_apply_finds_it_done(site: 
     process = site.begin(*PREP, "--apply", "--yes")
     until(lambda: ran(site.cluster, "node2") == RAN["node2"][:1])
     site.cluster.cut("node2")
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=500)
     assert process.returncode == 4, said
     busy(site)
     as_root(site.cluster, "node2", "rm /var/tmp/hold")
@@ -260,7 +260,7 @@ def test_killed_while_it_applies_a_second_apply_goes_on(site: Login) -> None:
         if "agent-" in line and "sudo" not in line
     )
     as_root(site.cluster, "node2", f"kill -KILL {pid}; rm /var/tmp/hold")
-    process.communicate(timeout=120)
+    process.communicate(timeout=500)
     assert process.returncode == 4
     shown = site.dsr1(*PREP)
     assert "due since an earlier change" in shown.stdout

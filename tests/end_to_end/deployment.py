@@ -20,7 +20,7 @@ def pid_of(run: Run, process: str) -> int:
     return int(json.loads(found.read_text())["pid"])
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"

@@ -56,7 +56,7 @@ def test_on_two_hosts(
     url = f"http://127.0.0.2:{site[-1].rpartition('=')[2]}"
     subprocess.run(("bash", script, "--certificates"), check=True, capture_output=True)
     with begun(script, "b") as second, begun(script, "a") as first:
-        until(lambda: serves(url), 60)
+        until(lambda: serves(url))
         for pid in of_run(tmp_path / "h" / "hosts" / "b"):
             os.kill(pid, 9)
         assert second.wait(30) == 1

@@ -77,11 +77,11 @@ def test_a_registration_that_is_gone_is_a_failure(
     assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER, *again).returncode == 0
     run = newest()
     next((run.folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()
-    until(lambda: run.state().restarts == 1, 120)
+    until(lambda: run.state().restarts == 1)
     taken = time.monotonic()
-    until(lambda: run.state().phase == "ready" and time.monotonic() - taken > 1, 120)
+    until(lambda: run.state().phase == "ready" and time.monotonic() - taken > 1)
     os.kill(pid_of(run, "main-1"), signal.SIGKILL)
-    until(lambda: (run.state().restarts, run.state().phase) == (2, "ready"), 120)
+    until(lambda: (run.state().restarts, run.state().phase) == (2, "ready"))
     assert dsr1("smoke", "gone").returncode == 0
     assert dsr1("stop", "gone").returncode == 0
 
@@ -105,7 +105,7 @@ def test_a_run_whose_folder_is_removed_ends(
     folder, supervisor = newest().folder, newest().supervisor()
     assert supervisor is not None
     shutil.rmtree(folder)
-    until(lambda: of_run(folder) == [], 60)
+    until(lambda: of_run(folder) == [])
     assert not folder.exists()
 
 
@@ -211,7 +211,7 @@ def test_interrupt_while_starting_rolls_back(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launch:
         until(lambda: (state / "runs" / "i" / "hosts").exists())
         launch.send_signal(signal.SIGINT)
-        _, said = launch.communicate(timeout=60)
+        _, said = launch.communicate(timeout=500)
     assert launch.returncode == 4
     assert "interrupted" in said
     assert alive_processes(newest()) == []

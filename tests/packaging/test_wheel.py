@@ -23,7 +23,7 @@ pytestmark = pytest.mark.packaging
 
 
 def run(*argv: str | Path, cwd: Path) -> str:
-    done = subprocess.run(argv, cwd=cwd, timeout=240, check=False, capture_output=True, text=True)
+    done = subprocess.run(argv, cwd=cwd, timeout=500, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

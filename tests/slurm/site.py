@@ -122,7 +122,7 @@ class Site:
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
-        until(lambda: self.idle() == len(self.nodes), "every node is idle", 30)
+        until(lambda: self.idle() == len(self.nodes), "every node is idle")
 
     def start_controller(self) -> None:
         self.must(LOGIN, "mkdir -p /run/slurmctld && slurmctld")
@@ -194,7 +194,7 @@ class Site:
     def clear(self) -> None:
         """Ends all jobs, and waits until every node is idle again."""
         self.root("scancel", "--user=launch")
-        until(lambda: self.idle() == len(self.nodes), "every node is idle", 60)
+        until(lambda: self.idle() == len(self.nodes), "every node is idle")
 
     def _write_configuration(self, box: str) -> None:
         etc = self.cluster.path(box, "/etc/slurm")

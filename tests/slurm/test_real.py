@@ -20,7 +20,7 @@ def smoke_and_stop(site: Site, login: Login, run: str) -> None:
 
 
 def test_by_launch(site: Site, login: Login) -> None:
-    launched = login.dsr1("launch", *TINY, "--slurm", "--name", "v", timeout=280)
+    launched = login.dsr1("launch", *TINY, "--slurm", "--name", "v", timeout=500)
     assert launched.returncode == 0, launched.stderr
     smoke_and_stop(site, login, "v")
 

@@ -17,7 +17,7 @@ def make(*words: str, **env: str) -> str:
     }
     command = ("make", "--dry-run", *words)
     done = subprocess.run(
-        command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=50
+        command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
@@ -47,7 +47,7 @@ def test_an_environments_hosts_are_not_meant() -> None:
 
 def test_help_lists_them() -> None:
     done = subprocess.run(
-        ("make", "help"), cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
+        ("make", "help"), cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
     listed = [line.split()[0] for line in done.stdout.splitlines()]
     assert {"prep", "prep-apply"} < set(listed)

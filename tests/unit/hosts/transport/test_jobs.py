@@ -48,7 +48,7 @@ def _meet(meeting: threading.Barrier) -> None:
 
 
 def test_jobs_that_wait_for_each_other_all_begin(here: LocalTransport) -> None:
-    meeting = threading.Barrier(MOST_TOGETHER, timeout=30)
+    meeting = threading.Barrier(MOST_TOGETHER, timeout=300)
     jobs, _ = counted(MOST_TOGETHER, lambda: _meet(meeting))
     assert len(run_all_jobs(here, jobs, together=True)) == MOST_TOGETHER
 

@@ -181,7 +181,7 @@ def test_what_ends_a_launch_takes_its_job_back(
             assert child.poll() is None
             time.sleep(0.02)
         child.send_signal(number)
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate()
     assert (child.returncode, fake.job("2")["state"]) == (4, "CANCELLED"), errors
     assert "interrupted; everything that had been started is gone" in errors
     assert fake.job("1")["state"] == "RUNNING"

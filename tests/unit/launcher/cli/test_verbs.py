@@ -97,7 +97,7 @@ LOADED = (
 def loaded(*words: str, **variables: str) -> set[str]:
     argv = (sys.executable, "-c", LOADED.format(words=words))
     done = subprocess.run(
-        argv, capture_output=True, check=True, timeout=60, env={**os.environ, **variables}
+        argv, capture_output=True, check=True, timeout=300, env={**os.environ, **variables}
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -136,7 +136,7 @@ def test_the_shell_completes_verbs_and_options(words: str, wanted: list[str]) ->
     variables = {"_DSR1_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
     argv = (str(Path(sys.executable).with_name("dsr1")),)
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, timeout=60, env=os.environ | variables
+        argv, capture_output=True, text=True, check=False, timeout=300, env=os.environ | variables
     )
     assert done.stdout.split() == wanted
 

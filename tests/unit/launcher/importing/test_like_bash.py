@@ -20,7 +20,7 @@ def run_by_bash(script: str, arguments: tuple[str, ...], folder: Path) -> list[l
     calls = folder / "calls"
     environment = {**VARIABLES, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "CALLS": str(calls)}
     command = ["bash", "-c", RUN + script, *arguments]
-    subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=10)
+    subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=300)
     return [call.split("\0")[:-1] for call in calls.read_text().split("\x01")[1:]]
 
 

@@ -101,7 +101,7 @@ def running(plan: Plan, folder: Path, host: str = "a") -> Iterator["subprocess.P
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"
         time.sleep(0.02)
