@@ -46,15 +46,25 @@ def dsr1(state: Path) -> Dsr1:
     return call
 
 
+def _offset() -> int:
+    """Ports by the test process: several run at once."""
+    return os.getpid() % 400 * 20
+
+
 @pytest.fixture
 def site() -> tuple[str, ...]:
-    """The options that name this machine's runtime and model; ports by the test process: several
-    run at once."""
-    offset = os.getpid() % 400 * 20
+    """The options that name this machine's runtime and model."""
+    offset = _offset()
     if not (RUNTIME / "bin" / "python").exists():
         pytest.skip("no CPU runtime: run `make runtime model` first")
     ports = ("--set", f"ports.base={12000 + offset}", "--set", f"frontend.port={22000 + offset}")
     return ("--venv", str(RUNTIME), "--model", str(MODEL), *ports)
+
+
+@pytest.fixture
+def free_ports() -> int:
+    """The first of ten that no other test's deployment uses."""
+    return 12000 + _offset()
 
 
 @pytest.fixture

@@ -73,7 +73,8 @@ def test_a_registration_that_is_gone_is_a_failure(
 ) -> None:
     """As Dynamo 1.3.1 lost one: the worker lives, and nobody asks it any more. Started again, it
     serves, and has earned its one restart back."""
-    again = ("--set", "restart={max: 1, backoff: 0.1, within: 1s}")
+    often = ("--set", "health={every: 3s}")
+    again = (*often, "--set", "restart={max: 1, backoff: 0.1, within: 1s}")
     assert dsr1("launch", "tiny", "--name", "gone", *site, *MOCKER, *again).returncode == 0
     run = newest()
     next((run.folder / "discovery" / "v1" / "instances").glob("*generate*")).unlink()

@@ -85,9 +85,12 @@ become() { # one process, in the place of this shell
     main-0)
         enter hosts/node1
         export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
+        export DYN_CANARY_WAIT_TIME=10 # recipe health
         export DYN_DISCOVERY_BACKEND=etcd # etcd on node1
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
+        export DYN_HEALTH_CHECK_ENABLED=true # recipe health
+        export DYN_HEALTH_CHECK_REQUEST_TIMEOUT=10 # recipe health
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
@@ -145,9 +148,12 @@ become() { # one process, in the place of this shell
     main-1)
         enter hosts/node2
         export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
+        export DYN_CANARY_WAIT_TIME=10 # recipe health
         export DYN_DISCOVERY_BACKEND=etcd # etcd on node1
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.2 # address of node2 (facts)
+        export DYN_HEALTH_CHECK_ENABLED=true # recipe health
+        export DYN_HEALTH_CHECK_REQUEST_TIMEOUT=10 # recipe health
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default

@@ -46,10 +46,13 @@ become() { # one process, in the place of this shell
         enter hosts/node1
         export CUDA_VISIBLE_DEVICES=0,1,2,3 # GPUs of this process (8 on the host)
         export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
+        export DYN_CANARY_WAIT_TIME=10 # recipe health
         export DYN_DISCOVERY_BACKEND=file # one machine: no etcd needed
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_FILE_KV=/run/golden/discovery # one machine: no etcd needed
+        export DYN_HEALTH_CHECK_ENABLED=true # recipe health
+        export DYN_HEALTH_CHECK_REQUEST_TIMEOUT=10 # recipe health
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
@@ -91,10 +94,13 @@ become() { # one process, in the place of this shell
         enter hosts/node1
         export CUDA_VISIBLE_DEVICES=4,5,6,7 # GPUs of this process (8 on the host)
         export DSR1_RUN_ID=00000000000000000000000000000000 # the run's identity
+        export DYN_CANARY_WAIT_TIME=10 # recipe health
         export DYN_DISCOVERY_BACKEND=file # one machine: no etcd needed
         export DYN_EVENT_PLANE=zmq # default, set since it differs between Dynamo's parts
         export DYN_EVENT_PLANE_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_FILE_KV=/run/golden/discovery # one machine: no etcd needed
+        export DYN_HEALTH_CHECK_ENABLED=true # recipe health
+        export DYN_HEALTH_CHECK_REQUEST_TIMEOUT=10 # recipe health
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default

@@ -3,28 +3,35 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dsr1.launcher.layout.slots import FRONTEND
+
 HEALTHY, SUSPECT, FAILED = "healthy", "suspect", "failed"
+GARBLED, ERROR, UNLISTED = "garbled", "error", "unlisted"  # its own fault
+SICK, MUTE, WAITS, STALLED = "sick", "mute", "waits", "stalled"  # or it waits for a peer
 READY, DEGRADED = "ready", "degraded"
 SHOWN = 3  # ranks of one engine that are told of, one by one
 
 
 @dataclass(frozen=True, slots=True)
 class RankHealth:
-    """`verdict`: healthy, suspect or failed, and why; `since`: when it first seemed unwell, in
-    seconds since the epoch."""
+    """Of a rank; a frontend counts as one of a group of its own. `verdict`: healthy, suspect or
+    failed; `kind` and `why` say of what. `since`: when it first seemed unwell, in seconds since
+    the epoch."""
 
     engine: str
     rank: int
     host: str
     process: str
     verdict: str = HEALTHY
+    kind: str = ""
     why: str = ""
     since: float = 0.0
 
     @property
     def words(self) -> str:
-        where = f"rank {self.rank} of engine {self.engine} on {self.host}"
-        return f"{where} {self.why}"
+        who = f"rank {self.rank} of engine {self.engine}"
+        who = self.process if self.engine == FRONTEND else who
+        return f"{who} on {self.host} {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,8 @@ class HealthReport:
 def still_serving(ranks: Sequence[RankHealth]) -> tuple[str, ...]:
     """Engines none of whose ranks is unwell."""
     ailing = {row.engine for row in ranks if row.verdict != HEALTHY}
-    return tuple(dict.fromkeys(row.engine for row in ranks if row.engine not in ailing))
+    engines = dict.fromkeys(row.engine for row in ranks if row.engine != FRONTEND)
+    return tuple(engine for engine in engines if engine not in ailing)
 
 
 def describe(report: HealthReport) -> Iterator[str]:

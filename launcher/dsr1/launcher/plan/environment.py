@@ -14,6 +14,7 @@ from dsr1.launcher.layout.context import PlanContext
 from dsr1.launcher.layout.ports import kvbm_ports, system_port, transfers_kv, uses_kvbm
 from dsr1.launcher.layout.slots import WorkerSlot, worker_slots
 from dsr1.launcher.layout.topology import Group
+from dsr1.launcher.recipe.parts import Health
 
 COMMON = {
     "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
@@ -127,6 +128,7 @@ def _port_variables(context: PlanContext, slot: WorkerSlot) -> Iterator[Variable
     ports, source = context.ports.engines[group.name], f"ports of engine {group.name}"
     if context.stack.has_system_port and not slot.is_follower:
         yield Variable(SYSTEM_PORT, str(system_port(ports, slot.machine_index)), source)
+        yield from _canary(context.recipe.health)
     if transfers_kv(group):
         why = "base: vLLM adds the global DP rank"
         yield Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), why)
@@ -134,6 +136,15 @@ def _port_variables(context: PlanContext, slot: WorkerSlot) -> Iterator[Variable
         publish, acknowledge = kvbm_ports(ports, slot.machine_index)
         yield Variable("DYN_KVBM_LEADER_ZMQ_PUB_PORT", str(publish), source)
         yield Variable("DYN_KVBM_LEADER_ZMQ_ACK_PORT", str(acknowledge), source)
+
+
+def _canary(health: Health) -> Iterator[Variable]:
+    """Dynamo's own question to a worker that nobody else has asked for a while: without it its
+    /health says that it is well for ever. Its default of 3 s fails workers that are only busy."""
+    seconds = str(max(1, round(health.look_s)))
+    yield Variable("DYN_HEALTH_CHECK_ENABLED", "true", "recipe health")
+    yield Variable("DYN_CANARY_WAIT_TIME", seconds, "recipe health")
+    yield Variable("DYN_HEALTH_CHECK_REQUEST_TIMEOUT", seconds, "recipe health")
 
 
 def _adapter_variables(

@@ -7,6 +7,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.transport.connect import over_ssh
+from dsr1.launcher.health.settings import HealthSettings
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.preflight import extras_of, refuse_unfit
 from dsr1.launcher.preflight.survey import survey_here, survey_hosts
@@ -68,6 +69,17 @@ def _secrets(plan: Plan, survey: Survey) -> dict[str, str]:
     return make_secrets([host.address for host in (*survey.hosts, *survey.spares)])
 
 
+def _health_settings(recipe: Recipe) -> HealthSettings:
+    asked, means = recipe.health, not recipe.is_meaningless
+    return HealthSettings(
+        look_s=asked.look_s,
+        patience=asked.patience,
+        answers=asked.answers,
+        compares=means,
+        known=means and recipe.model.is_r1,
+    )
+
+
 def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunSettings:
     limits = recipe.timeouts
     return RunSettings(
@@ -90,7 +102,5 @@ def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunS
         orphaned_s=limits.orphaned,
         log_most_bytes=recipe.logs.max,
         log_keep=recipe.logs.keep,
-        look_s=recipe.health.look_s,
-        patience=recipe.health.patience,
-        answers=recipe.health.answers,
+        health=_health_settings(recipe),
     )

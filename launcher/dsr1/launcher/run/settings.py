@@ -1,11 +1,12 @@
 """What is settled with a launch, beside the plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
+from dsr1.launcher.health.settings import HealthSettings
 from dsr1.launcher.run.ranks import phase_limits
 
 
@@ -17,7 +18,6 @@ class RunSettings:
     `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
     of those that lost theirs: something of the run may have stayed on them. `checks` are those of
     the launch. `within_s`: in any so long a time there are `restarts` at most; None: in all.
-    While it serves, ranks are looked at every `look_s`, and `patience` bad looks are a failure.
     """
 
     python: str
@@ -40,9 +40,7 @@ class RunSettings:
     orphaned_s: float = 600.0
     log_most_bytes: int = 0
     log_keep: int = 2
-    look_s: float = 10.0
-    patience: int = 3
-    answers: bool = True
+    health: HealthSettings = field(default_factory=HealthSettings)
 
     @property
     def limits(self) -> dict[str, float]:

@@ -11,7 +11,6 @@ from dsr1.launcher.plan.plan import ServiceTarget
 
 QUESTION = "Hello! Who are you?"
 PROBE_S, STATUS_S = 0.1, 2.0
-WATCH_S, LACKING_POLLS = 2.0, 5
 MUTE = "the frontend doesn't answer"
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but not what was asked for
 READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
@@ -34,23 +33,6 @@ def await_answer(
             if lacks != reported:
                 report(reported := lacks)
     return False
-
-
-def watch_registrations(
-    service: ServiceTarget, done: threading.Event, tell: Callable[[str], None]
-) -> None:
-    """Until it is `done`: `tell` hears once of workers that are no longer registered, and haven't
-    been for a while. Dynamo 1.3.1 lost a registration ten seconds after a start, and the frontend
-    answered 503 for ever. A frontend that doesn't answer is another's business: its process is
-    watched."""
-    lacking_polls = 0
-    with httpx.Client(timeout=STATUS_S, trust_env=False) as client:
-        while not done.wait(WATCH_S):
-            lacks = missing(service, client)
-            lacking_polls = lacking_polls + 1 if lacks and not lacks.startswith(MUTE) else 0
-            if lacking_polls >= LACKING_POLLS:
-                tell(lacks)
-                return
 
 
 def frontend_state(service: ServiceTarget) -> str:

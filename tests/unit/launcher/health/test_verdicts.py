@@ -3,7 +3,9 @@
 from dsr1.launcher.health.verdicts import (
     DEGRADED,
     FAILED,
+    MUTE,
     READY,
+    STALLED,
     SUSPECT,
     HealthReport,
     RankHealth,
@@ -13,11 +15,11 @@ from dsr1.launcher.run.supervision.verdict import end_of
 
 WELL = tuple(RankHealth("a", rank, "n1", "a-0") for rank in range(5))
 OTHER = RankHealth("b", 0, "n2", "b-0")
-STALLED = "makes no progress"
+NO_PROGRESS = "makes no progress"
 
 
 def ill(rank: int, verdict: str = SUSPECT) -> RankHealth:
-    return RankHealth("a", rank, "n1", "a-0", verdict, STALLED, 5.0)
+    return RankHealth("a", rank, "n1", "a-0", verdict, STALLED, NO_PROGRESS, 5.0)
 
 
 def test_all_well() -> None:
@@ -43,3 +45,10 @@ def test_a_failure_names_its_ranks() -> None:
     words = str(end_of(report))
     assert words.startswith("rank 0 of engine a on n1 makes no progress; rank 1 of engine a")
     assert words.endswith("; so do 2 more")
+
+
+def test_a_frontend_is_no_engine_that_serves() -> None:
+    hung = RankHealth("frontend", 0, "n1", "frontend-0", FAILED, MUTE, "can't be asked", 5.0)
+    report = HealthReport((*WELL, hung))
+    assert str(end_of(report)) == "frontend-0 on n1 can't be asked"
+    assert list(describe(report))[-1] == "still serving: a"

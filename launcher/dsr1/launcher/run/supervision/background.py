@@ -9,16 +9,21 @@ from queue import SimpleQueue
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import harvest
-from dsr1.launcher.plan.plan import Plan, ServiceTarget
+from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
+from dsr1.launcher.health.settings import AsksAgents
+from dsr1.launcher.health.watch import HealthWatch
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.supervision.messages import (
     NoteAdded,
-    ServiceLost,
+    RanksUnfit,
     ServiceReady,
     StillMissing,
 )
-from dsr1.launcher.smoke.readiness import await_answer, watch_registrations
+from dsr1.launcher.smoke.readiness import await_answer
 
 MessageQueue = SimpleQueue[object]
+ROUNDS, PAUSE_S = 3, 1.0  # how often ranks are asked before they count as unfit
 OpenTransport = Callable[[], AbstractContextManager[Transport]]
 
 
@@ -29,17 +34,34 @@ def harvest_caches(plan: Plan, run: str, connect: OpenTransport, queue: MessageQ
 
 
 def probe_service(
-    service: ServiceTarget, chat_s: float, done: threading.Event, queue: MessageQueue
+    plan: Plan,
+    settings: RunSettings,
+    agents: AsksAgents,
+    done: threading.Event,
+    queue: MessageQueue,
 ) -> None:
-    """Until the deployment answers a chat, or it is `done`."""
-    if await_answer(service, chat_s, done, lambda words: queue.put(StillMissing(words))):
-        queue.put(ServiceReady())
+    """Until the deployment answers a chat, and then each of its ranks; or it is `done`."""
+
+    def report(words: str) -> None:
+        queue.put(StillMissing(words))
+
+    if not await_answer(plan.service, settings.chat_s, done, report):
+        return
+    found = FirstAnswers({}, ())
+    for _ in range(ROUNDS):
+        found = ask_every_rank(plan, settings.health, agents, settings.chat_s)
+        if not found.problems:
+            queue.put(ServiceReady(found.baseline))
+            return
+        report("; ".join(found.problems))
+        if done.wait(PAUSE_S):
+            return
+    queue.put(RanksUnfit("; ".join(found.problems)))
 
 
-def watch_service(service: ServiceTarget, done: threading.Event, queue: MessageQueue) -> None:
-    """Where registrations can be read, until it is `done`."""
-    if service.registrations is not None:
-        watch_registrations(service, done, lambda words: queue.put(ServiceLost(words)))
+def watch_health(watch: HealthWatch, done: threading.Event, queue: MessageQueue) -> None:
+    """Until it is `done`."""
+    watch.run(done, queue.put)
 
 
 def in_background(work: Callable[..., None], *values: object) -> None:

@@ -11,7 +11,7 @@ from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentEvent, AgentLost
 from dsr1.launcher.run.supervision.messages import (
     NoteAdded,
-    ServiceLost,
+    RanksUnfit,
     ServiceReady,
     StillMissing,
     StopRequested,
@@ -22,7 +22,7 @@ SupervisorMessage = (
     Event
     | AgentLost
     | ServiceReady
-    | ServiceLost
+    | RanksUnfit
     | HealthReport
     | StillMissing
     | NoteAdded

@@ -4,14 +4,18 @@ agents' events."""
 from dataclasses import dataclass
 
 from dsr1.hosts.protocol.events import DiskFull, Restored
+from dsr1.launcher.health.asking import Baseline
 
 
 class StopRequested(Exception):
     """Somebody asked for the end of the run; the words say why."""
 
 
+@dataclass(frozen=True, slots=True)
 class ServiceReady:
-    """The deployment answered a chat; put into the queue by the prober."""
+    """Every rank has answered; put into the queue by the prober, with the answers."""
+
+    baseline: Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,9 @@ class FolderGone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceLost:
-    """What a deployment that was ready has lacked for a while; put into the queue by the watcher
-    of its registrations."""
+class RanksUnfit:
+    """Ranks that don't answer as they should, again and again, before the deployment is ready; put
+    into the queue by the prober."""
 
     words: str
 

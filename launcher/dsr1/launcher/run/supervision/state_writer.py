@@ -10,6 +10,7 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.messages import notes_of
 
 SAVE_S = 0.2  # hundreds of ranks tell more in a second than can be written down
 
@@ -39,11 +40,19 @@ class StateWriter:
         if self._unsaved and (idle or time.monotonic() >= self._save_at):
             self.save()
 
+    def hear(self, item: object) -> None:
+        """What follows for the state from what the supervisor hears."""
+        self.note(notes_of(item))
+        if isinstance(item, Progress):
+            self._advance(item)
+        if isinstance(item, HealthReport):
+            self.save(phase=item.phase, ailing=item.ailing)
+
     def note(self, words: tuple[str, ...]) -> None:
         if words:
             self.save(notes=(*self.state.notes, *words))
 
-    def advance(self, step: Progress) -> None:
+    def _advance(self, step: Progress) -> None:
         ranks = advance(self.state.ranks, step, this_moment())
         self.state, self._unsaved = replace(self.state, ranks=ranks), True
 
@@ -60,9 +69,6 @@ class StateWriter:
         ranks = all_ready(self.state.ranks, this_moment())
         after = self.state.ready_after or round(seconds, 2)
         self.save(phase="ready", ready_after=after, ranks=ranks, ailing=())
-
-    def tell_health(self, report: HealthReport) -> None:
-        self.save(phase=report.phase, ailing=report.ailing)
 
     def name_lost(self, hosts: tuple[str, ...]) -> None:
         """First: whatever its peers died of, they may have died of that."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Quiet, Spawn
-from dsr1.hosts.protocol.events import Listening, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.events import Listening, Prepared, Spawned
 from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import raise_all
@@ -18,7 +18,7 @@ from dsr1.hosts.transport.results import HostState
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches
-from dsr1.launcher.health.verdicts import HealthReport
+from dsr1.launcher.health.watch import HealthWatch
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
@@ -30,7 +30,7 @@ from dsr1.launcher.run.supervision.background import (
     harvest_caches,
     in_background,
     probe_service,
-    watch_service,
+    watch_health,
 )
 from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
 from dsr1.launcher.run.supervision.messages import (
@@ -38,7 +38,6 @@ from dsr1.launcher.run.supervision.messages import (
     ServiceReady,
     StillMissing,
     StopRequested,
-    notes_of,
 )
 from dsr1.launcher.run.supervision.restarts import RestartBudget
 from dsr1.launcher.run.supervision.state_writer import StateWriter
@@ -114,7 +113,7 @@ class Supervisor:
             queue = self._inbox.queue  # of this attempt, whatever comes after it
             plan, name = self._plan, self._run.name
             in_background(harvest_caches, plan, name, self._beside, queue)
-            in_background(watch_service, plan.service, self._done, queue)
+            in_background(watch_health, self._watch, self._done, queue)
             while True:
                 self._take(None, "watch")
         except CheckFailed:
@@ -213,9 +212,11 @@ class Supervisor:
                 [p for p in self._plan.processes if p.wave == wave and p.name not in spawned],
                 deadline,
             )
-        service, chat_s = self._plan.service, self._settings.chat_s
-        in_background(probe_service, service, chat_s, self._done, self._inbox.queue)
-        self._until(lambda item: isinstance(item, ServiceReady), deadline, "serve")
+        plan, settings, agents = self._plan, self._settings, self._agents
+        in_background(probe_service, plan, settings, agents, self._done, self._inbox.queue)
+        ready = self._until(lambda item: isinstance(item, ServiceReady), deadline, "serve")
+        assert isinstance(ready, ServiceReady)
+        self._watch = HealthWatch(plan, settings.health, agents, ready.baseline, settings.chat_s)
 
     def _prepare(self) -> None:
         self._agents.send_all(Prepare())
@@ -250,15 +251,10 @@ class Supervisor:
     def _take(self, deadline: float | None, doing: str) -> SupervisorMessage:
         """The next item; every unexpected end, wherever it is met, ends the run."""
         item = self._next(deadline, doing)
+        self._writer.hear(item)
         if end := end_of(item):
             raise self._inbox.best_explanation(end, waits_s(item))
-        if notes := notes_of(item):
-            self._writer.note(notes)
         self._lacks = item.words if isinstance(item, StillMissing) else self._lacks
-        if isinstance(item, Progress):
-            self._writer.advance(item)
-        if isinstance(item, HealthReport):
-            self._writer.tell_health(item)
         return item
 
     def _next(self, deadline: float | None, doing: str) -> SupervisorMessage:

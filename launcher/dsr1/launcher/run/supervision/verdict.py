@@ -6,7 +6,7 @@ from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.protocol.events import Ending, Exited, MemberDied
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentLost
-from dsr1.launcher.run.supervision.messages import ServiceLost, StopRequested
+from dsr1.launcher.run.supervision.messages import RanksUnfit, StopRequested
 
 # Seconds. What a process died of may be its host's end, and what ends an agent may be Slurm's order
 # to stop, which it gives to a job's steps before the supervisor hears of it.
@@ -21,8 +21,8 @@ def end_of(item: object) -> Exception | None:
         return item
     if isinstance(item, AgentLost):
         return HostError(f"{item.host} is lost: {item.why}")
-    if isinstance(item, ServiceLost):
-        return LaunchFailed(f"it no longer serves: {item.words}")
+    if isinstance(item, RanksUnfit):
+        return LaunchFailed(f"it is not ready: {item.words}")
     if isinstance(item, HealthReport):
         return failure_of(item)
     if isinstance(item, Ending) and item.ordered:

@@ -1,0 +1,108 @@
+"""What the servers of a deployment say of themselves, read through the agents of their hosts."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from dsr1.hosts.errors import HostError
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.launcher.health.members import WatchedRank, frontend_gets, worker_gets
+from dsr1.launcher.health.settings import AsksAgents
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.smoke.readiness import MALFORMED, generate_workers
+from dsr1.launcher.smoke.run import worker_id
+
+LONGEST_WORDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Of one look, by process: what each worker's /health and /metrics said, and each frontend's
+    /health. `listed`: the ids that every frontend which answered lists; None: none did, or there is
+    none."""
+
+    health: Mapping[str, HttpGot]
+    metrics: Mapping[str, HttpGot]
+    frontends: Mapping[str, HttpGot] = field(default_factory=dict)
+    listed: frozenset[int] | None = None
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether no frontend keeps its questions to itself."""
+        return all(got.status for got in self.frontends.values())
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Their ids for the frontend, by process, as far as they are known."""
+        found = {}
+        for process, got in self.metrics.items():
+            if (number := _worker_id(got)) is not None:
+                found[process] = number
+        return found
+
+
+def _worker_id(got: HttpGot) -> int | None:
+    try:
+        return worker_id(got.body)
+    except ValueError:
+        return None
+
+
+def read_servers(
+    plan: Plan, ranks: Sequence[WatchedRank], agents: AsksAgents, timeout_s: float
+) -> Readings:
+    """All hosts at once. A host whose agent can't be asked shows nothing: whether it is lost is
+    judged elsewhere."""
+    gets = frontend_gets(plan, timeout_s)
+    for rank in {rank.worker.process: rank for rank in ranks}.values():
+        gets.setdefault(rank.server_host, []).extend(worker_gets(rank.worker, timeout_s))
+    ask = partial(_ask_host, agents, gets)
+    answers = run_parallel(ask, {host: host for host in gets})
+    pairs = [pair for one in answers.values() if not isinstance(one, HostError) for pair in one]
+    workers = {rank.worker.process for rank in ranks}
+    frontends = {get.process: got for get, got in pairs if get.process not in workers}
+    return Readings(
+        _by_process(pairs, workers, "/health"),
+        _by_process(pairs, workers, "/metrics"),
+        frontends,
+        _listed(frontends.values(), plan),
+    )
+
+
+Pair = tuple[HttpGet, HttpGot]
+
+
+def _ask_host(
+    agents: AsksAgents, gets: Mapping[str, Sequence[HttpGet]], host: str
+) -> tuple[Pair, ...]:
+    return tuple(zip(gets[host], agents.get(host, gets[host]), strict=True))
+
+
+def _by_process(pairs: Iterable[Pair], workers: set[str], path: str) -> dict[str, HttpGot]:
+    return {get.process: got for get, got in pairs if get.path == path and get.process in workers}
+
+
+def _listed(frontends: Iterable[HttpGot], plan: Plan) -> frozenset[int] | None:
+    """A frontend that doesn't answer says nothing of its workers."""
+    found: frozenset[int] | None = None
+    for got in frontends:
+        try:
+            own = frozenset(generate_workers(json.loads(got.body), plan.service.namespace))
+        except MALFORMED:
+            continue
+        found = own if found is None else found & own
+    return found
+
+
+def say_sick(got: HttpGot) -> str:
+    """Why a server says that it is unwell: which of its endpoints aren't ready, or its words."""
+    try:
+        endpoints = json.loads(got.body)["endpoints"]
+        words = ", ".join(
+            f"{name}: {state}" for name, state in endpoints.items() if state != "ready"
+        )
+    except MALFORMED:
+        words = got.body.strip()
+    return f"HTTP {got.status} {words[:LONGEST_WORDS]}".strip()

@@ -1,0 +1,98 @@
+"""Ranks that are asked, before a deployment is ready and while it serves: vLLM's HTTP surface, with
+ranks that misbehave when a test says so."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.conftest import ROOT, Dsr1
+from tests.end_to_end.deployment import until
+
+from dsr1.launcher.run.store import Run
+
+
+class Fake:
+    """A recipe whose vLLM is a fake, and the moods of its ranks."""
+
+    def __init__(self, folder: Path, ports: int) -> None:
+        self._folder = folder
+        python = folder / "python"
+        python.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT}/tests/fakes exec {sys.executable} "$@"\n')
+        python.chmod(0o700)
+        self.recipe = folder / "fake.yaml"
+        recipe = {
+            "name": "fake",
+            "stack": "vllm",
+            "model": {"path": "/nowhere/model", "served_name": "m"},
+            "runtime": {
+                "python": str(python),
+                "device": "cpu",
+                "env": {"FAKE_VLLM": str(folder)},
+            },
+            "frontend": {"port": ports + 19},
+            "ports": {"base": ports},
+            "engines": {"main": {"ranks_per_node": 3, "layout": "per_gpu"}},
+            "timeouts": {"chat": 3},
+            "health": {"every": "3s"},
+        }
+        self.recipe.write_text(json.dumps(recipe))
+
+    def make(self, rank: int, mood: str) -> None:
+        """Empty: well."""
+        (self._folder / f"{rank}.new").write_text(mood)
+        (self._folder / f"{rank}.new").rename(self._folder / str(rank))
+
+
+@pytest.fixture
+def fake(tmp_path_factory: pytest.TempPathFactory, free_ports: int) -> Fake:
+    return Fake(tmp_path_factory.mktemp("fake"), free_ports)
+
+
+@pytest.mark.parametrize(
+    ("mood", "why"),
+    [
+        ("garble", "rank 1 of main-1: answers '!?!?' to 'Hello! Who are you?'"),
+        ("500", "rank 1 of main-1: HTTP 500: "),
+        ("mute", "rank 1 of main-1: no response for 1 s (timeouts.chat)"),
+    ],
+)
+def test_it_is_not_ready_before_every_rank_is(
+    dsr1: Dsr1, fake: Fake, newest: Callable[[], Run], mood: str, why: str
+) -> None:
+    """Rank 0, which the gateway's first connection goes to, is well."""
+    fake.make(1, mood)
+    launched = dsr1("launch", str(fake.recipe), "--no-check", "--set", "timeouts.chat=1")
+    assert launched.returncode == 4
+    assert why in launched.stderr
+    assert "ready after" not in launched.stdout
+    state = newest().state()
+    assert (state.phase, state.exit_code, state.left) == ("failed", 4, ())
+
+
+def test_phases_while_it_serves(dsr1: Dsr1, fake: Fake, newest: Callable[[], Run]) -> None:
+    """One fault after the other, each told with its rank; those that pass leave it ready."""
+    patient = ("--set", "health={every: 20s, patience: 40}")
+    launched = dsr1("launch", str(fake.recipe), "--no-check", "--name", "served", *patient)
+    assert launched.returncode == 0, launched.stderr
+    run = newest()
+    for mood, why in (("sick", "HTTP 503"), ("stall", "makes no progress with 1 request")):
+        fake.make(2, mood)
+        until(partial(is_told, run, 2, why))
+        fake.make(2, "")
+        until(lambda: run.state().phase == "ready")
+    fake.make(0, "garble")
+    until(lambda: run.state().ended, 120)
+    state = run.state()
+    assert (state.phase, state.exit_code) == ("failed", 4)
+    assert state.reason.startswith("rank 0 of engine main on localhost answers '!?!?'")
+    assert state.ailing[0].verdict == "failed"
+
+
+def is_told(run: Run, rank: int, why: str) -> bool:
+    state = run.state()
+    told = [(row.rank, why in row.why) for row in state.ailing]
+    assert not state.ended, state.reason
+    return state.phase == "degraded" and told == [(rank, True)]
