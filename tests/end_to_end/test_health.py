@@ -11,6 +11,7 @@ import pytest
 from tests.end_to_end.conftest import ROOT, Dsr1
 from tests.end_to_end.deployment import until
 
+from dsr1.launcher.run.history import read_history
 from dsr1.launcher.run.store import Run
 
 
@@ -73,14 +74,20 @@ def test_it_is_not_ready_before_every_rank_is(
 
 
 def test_phases_while_it_serves(dsr1: Dsr1, fake: Fake, newest: Callable[[], Run]) -> None:
-    """One fault after the other, each told with its rank; those that pass leave it ready."""
-    patient = ("--set", "health={every: 20s, patience: 40}")
+    """One fault after the other, each told with its rank; those that pass leave it ready. Each
+    change is in the run's history, and a hook hears of the phase."""
+    told = fake.recipe.parent / "hook"
+    hook = f'hooks.degraded=[sh, -c, "echo $DSR1_PHASE $DSR1_REASON > {told}"]'
+    patient = ("--set", "health={every: 20s, patience: 40}", "--set", hook)
     launched = dsr1("launch", str(fake.recipe), "--no-check", "--name", "served", *patient)
     assert launched.returncode == 0, launched.stderr
     run = newest()
     for mood, why in (("sick", "HTTP 503"), ("stall", "makes no progress with 1 request")):
         fake.make(2, mood)
         until(partial(is_told, run, 2, why))
+        status = dsr1("status", "served")
+        assert status.returncode == 6
+        assert "ranks 0-2: 2 suspect" in status.stdout
         fake.make(2, "")
         until(lambda: run.state().phase == "ready")
     fake.make(0, "garble")
@@ -89,6 +96,17 @@ def test_phases_while_it_serves(dsr1: Dsr1, fake: Fake, newest: Callable[[], Run
     assert (state.phase, state.exit_code) == ("failed", 4)
     assert state.reason.startswith("rank 0 of engine main on localhost answers '!?!?'")
     assert state.ailing[0].verdict == "failed"
+    assert dsr1("status", "served").returncode == 4
+    changes = [(one.what, one.rank) for one in read_history(run)]
+    passed = [("suspect", 2), ("degraded", None), ("healthy", 2), ("ready", None)]
+    last = [("suspect", 0), ("degraded", None), ("failed", 0), ("stopping", None), ("failed", None)]
+    assert [one for one in changes if one[1] is not None or one[0] != "starting"] == [
+        ("ready", None),
+        *passed,
+        *passed,
+        *last,
+    ]
+    assert told.read_text().startswith("degraded rank 0 of engine main on localhost answers")
 
 
 def is_told(run: Run, rank: int, why: str) -> bool:

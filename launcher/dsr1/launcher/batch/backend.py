@@ -40,8 +40,7 @@ class SlurmBackend(Backend):
         if not note and state.phase == "failed" and (file := output_of(run)):
             note = f"the job's own output: {file}"
         supervised = not state.ended and state.phase != "queued"
-        ready = state.phase == "ready"
-        alive = sorted(process.name for process in run.plan().processes) if ready else ()
+        alive = sorted(one.name for one in run.plan().processes) if state.serves else ()
         return RunStatus(state, supervised, tuple(alive), note)
 
     def stop(self, run: Run) -> tuple[str, ...]:

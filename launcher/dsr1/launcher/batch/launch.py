@@ -120,7 +120,7 @@ def _until_ready(run: Run, show: OnState) -> Run:
     """A reason to wait for ever may show only once the scheduler has looked at the job, or change
     into one."""
     state = watch_job(run, _is_decided, show)
-    if state.phase == "ready":
+    if state.serves:
         return run
     if state.phase == "queued":
         stop_job(run)
@@ -131,4 +131,4 @@ def _until_ready(run: Run, show: OnState) -> Run:
 
 def _is_decided(state: RunState, info: JobInfo | None) -> bool:
     hopeless = info is not None and bool(info.hopeless) and info.reason not in LIFTED
-    return state.phase in ("ready", "stopped", "failed") or hopeless
+    return state.serves or state.ended or hopeless

@@ -1,6 +1,7 @@
 """`dsr1 status`: the state of a run, from what really runs."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
@@ -20,6 +21,8 @@ from dsr1.launcher.run.backend import RunStatus
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 
+EXIT_CODES = {"failed": 4, "degraded": 6}
+
 
 def status(
     run: RunName = None,
@@ -30,14 +33,15 @@ def status(
 ) -> None:
     """Show the state of a run and what is alive of it.
 
-    Asked of the hosts or of Slurm, not read from what the run wrote last.
+    Asked of the hosts or of Slurm, not read from what the run wrote last. Exit code 6: it serves,
+    and not all of its ranks are well; 4: it has failed.
     """
     found = find_any(run)
     if ports:
         refuse_unplanned(found)
         _print_listeners(found, as_json)
     else:
-        _print_status(found, as_json)
+        sys.exit(_print_status(found, as_json))
 
 
 def _print_listeners(run: Run, as_json: bool) -> None:
@@ -67,12 +71,13 @@ def _listener_line(one: Listener) -> str:
     return f"{one.process:<16} {one.address}:{one.port}{everywhere}"
 
 
-def _print_status(run: Run, as_json: bool) -> None:
+def _print_status(run: Run, as_json: bool) -> int:
+    """Gives the exit code: whether it serves as it should."""
     current = run_status(run)
-    lacks = _ask_frontend(run) if current.state.phase == "ready" else ""
+    lacks = _ask_frontend(run) if current.state.serves else ""
     if as_json:
         print(json.dumps(_json_status(run, current, lacks), indent=2))
-        return
+        return EXIT_CODES.get(current.state.phase, 0)
     for line in _head_lines(run, current, lacks):
         print(line)
     state = current.state
@@ -83,6 +88,7 @@ def _print_status(run: Run, as_json: bool) -> None:
             print(line)
     if state.left:
         print(f"MAY STILL RUN: {'; '.join(state.left)}")
+    return EXIT_CODES.get(state.phase, 0)
 
 
 # httpx and rich take longer to import than the rest of this verb: only where they are needed.
@@ -93,6 +99,12 @@ def _ask_frontend(run: Run) -> str:
 
 
 def _print_ranks(state: RunState) -> None:
+    """How far each is while it starts, and how it is while it serves."""
+    if state.serves:
+        from dsr1.launcher.cli.views.health import print_health
+
+        print_health(state)
+        return
     from dsr1.launcher.cli.views.ranks import print_ranks
 
     print_ranks(state.ranks, "last phase" if state.ended else "phase")
@@ -121,7 +133,7 @@ def _head_lines(run: Run, current: RunStatus, lacks: str) -> Iterator[str]:
     lost = "" if supervised else ", its supervisor is gone"
     yield f"{run.name}: {state.phase}{lost}{f', {job}' if job else ''}"
     if state.cause:
-        yield from state.cause_lines if state.phase != "ready" else (_last_failure(state),)
+        yield from state.cause_lines if not state.serves else (_last_failure(state),)
     yield f"alive: {', '.join(current.alive) or 'nothing'}"
     if lacks:
         yield f"seen from this machine: {lacks}"

@@ -47,7 +47,7 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A rank between two looks. `bad`: bad looks in a row, `garbled` those with a wrong answer.
-    `was_well`: its /health has said so once; a simulator's never does."""
+    `was_well`: its /health has said so, and may be believed; a simulator's never does."""
 
     health: RankHealth
     bad: int = 0
@@ -70,7 +70,7 @@ def judge(before: Standing, look: Look, patience: int, look_s: float) -> Standin
     bad = complaint(before, look, look_s)
     if bad:
         return _worse(before, look, bad, patience)
-    after = _seen(before, look)
+    after = seen(before, look)
     if _decides_nothing(before, look):
         return after
     return replace(after, bad=0, garbled=0, health=as_new(before.health))
@@ -126,13 +126,21 @@ def _is_stalled(before: Standing, now: RankCounters) -> bool:
     return before.counters is not None and before.counters.pending > 0 and now.pending > 0
 
 
-def _seen(before: Standing, look: Look) -> Standing:
+def seen(before: Standing, look: Look) -> Standing:
+    """What a look has shown of it, without a judgement."""
     return replace(
         before,
-        was_well=before.was_well or look.well is True,
+        was_well=_trusts_health(before, look),
         was_listed=before.was_listed or look.listed is True,
         counters=look.counters or before.counters,
     )
+
+
+def _trusts_health(before: Standing, look: Look) -> bool:
+    """A /health that says unwell while its rank answers isn't believed until it says well again."""
+    if look.well is False and (look.answered or has_moved(before, look)):
+        return False
+    return before.was_well or look.well is True
 
 
 def _worse(before: Standing, look: Look, why: Complaint, patience: int) -> Standing:
@@ -146,7 +154,7 @@ def _worse(before: Standing, look: Look, why: Complaint, patience: int) -> Stand
         why=why.words,
         since=before.health.since or look.time,
     )
-    return replace(_seen(before, look), health=health, bad=bad, garbled=garbled)
+    return replace(seen(before, look), health=health, bad=bad, garbled=garbled)
 
 
 def as_new(health: RankHealth) -> RankHealth:

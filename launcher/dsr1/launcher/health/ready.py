@@ -20,10 +20,11 @@ from dsr1.launcher.smoke.judge import Answers, problems
 @dataclass(frozen=True, slots=True)
 class FirstAnswers:
     """Of all ranks, to be compared with later ones, and what is wrong with them: a line each,
-    beginning with the rank."""
+    beginning with the rank. `readings`: what their servers said of themselves."""
 
     baseline: Baseline
     problems: tuple[str, ...]
+    readings: Readings
 
 
 def ask_every_rank(
@@ -42,7 +43,7 @@ def ask_every_rank(
             answered = round_.ask_known(answered)
     answers = [one for _, one in answered if not one.by_another]
     baseline = {q.answering.key: text_of(one) for q, one in answered if one.fixed}
-    return FirstAnswers(baseline, tuple(problems(answers, settings.compares)))
+    return FirstAnswers(baseline, tuple(problems(answers, settings.compares)), readings)
 
 
 Answered = list[tuple[Question, Answers]]

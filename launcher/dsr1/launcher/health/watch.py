@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from dsr1.launcher.health.asking import Baseline, Questioner, garbled
+from dsr1.launcher.health.asking import Questioner, garbled
 from dsr1.launcher.health.counters import read_counters
 from dsr1.launcher.health.due import DueQuestions
-from dsr1.launcher.health.judge import Look, Standing, as_new, complaint, has_moved, judge
+from dsr1.launcher.health.judge import Look, Standing, as_new, complaint, has_moved, judge, seen
 from dsr1.launcher.health.members import (
     Question,
     RankKey,
@@ -19,6 +19,7 @@ from dsr1.launcher.health.members import (
     watched_ranks,
 )
 from dsr1.launcher.health.readings import Readings, read_servers, say_sick
+from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.health.settings import AsksAgents, HealthSettings
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
@@ -36,21 +37,27 @@ class HealthWatch:
         plan: Plan,
         settings: HealthSettings,
         agents: AsksAgents,
-        baseline: Baseline,
+        first: FirstAnswers,
         chat_s: float,
     ) -> None:
         self._plan, self._settings, self._agents = plan, settings, agents
-        self._baseline = baseline if settings.compares else {}
+        self._baseline = first.baseline if settings.compares else {}
         self._ranks = watched_ranks(plan)
         self._frontends = frontends_of(plan)
-        unjudged = (*(rank.unjudged for rank in self._ranks), *self._frontends)
-        self._standings = {(row.engine, row.rank): Standing(row) for row in unjudged}
+        self._workers = first.readings.workers
+        self._standings = self._begin(first.readings)
         self._questioner = Questioner(plan.service, chat_s)
         self._due = DueQuestions(self._ranks, settings.ask_s, time.monotonic())
         self._left_out: set[str] = set()
-        self._workers: dict[str, int] = {}
         self._unaimed: set[RankKey] = set()  # another answers in their place
         self._turn, self._next_at = 0, time.monotonic()
+
+    def _begin(self, first: Readings) -> dict[RankKey, Standing]:
+        """What was well and listed then is missed from then on."""
+        now = time.time()
+        looks = {rank: look_at(rank, first, self._workers, now) for rank in self._ranks}
+        ranks = {rank.key: seen(Standing(rank.unjudged), look) for rank, look in looks.items()}
+        return ranks | {(row.engine, row.rank): Standing(row) for row in self._frontends}
 
     def leave_out(self, engine: str) -> None:
         """It is stopped, sleeps, or starts anew: nothing that it shows counts until `take_in`."""
@@ -97,19 +104,19 @@ class HealthWatch:
 
     def _look_at_all(self, readings: Readings, answered: Answered) -> dict[RankKey, Look]:
         now = time.time()
-        seen = {
+        looks = {
             rank.key: look_at(rank, readings, self._workers, now)
             for rank in self._ranks
             if rank.planned.engine not in self._left_out
         }
-        blamed = {key for key, look in seen.items() if complaint(self._standings[key], look, 0)}
-        moved = {key for key, look in seen.items() if has_moved(self._standings[key], look)}
+        blamed = {key for key, look in looks.items() if complaint(self._standings[key], look, 0)}
+        moved = {key for key, look in looks.items() if has_moved(self._standings[key], look)}
         self._questioner.note(moved)
         self._unaimed |= {rank.key for q, one in answered if one.by_another for rank in q.ranks}
         if readings.is_reachable:
-            for rank in (one for one in self._ranks if one.key in seen):
-                seen[rank.key] = self._with_answers(rank, seen[rank.key], answered, blamed)
-        return seen | self._look_at_frontends(readings, now)
+            for rank in (one for one in self._ranks if one.key in looks):
+                looks[rank.key] = self._with_answers(rank, looks[rank.key], answered, blamed)
+        return looks | self._look_at_frontends(readings, now)
 
     def _with_answers(
         self, rank: WatchedRank, look: Look, answered: Answered, blamed: set[RankKey]

@@ -12,6 +12,7 @@ from dsr1.launcher.recipe.parts import (
     Etcd,
     Frontend,
     Health,
+    Hooks,
     Logs,
     Model,
     Ports,
@@ -46,6 +47,7 @@ class Recipe(RecipePart):
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()
     health: Health = Health()
+    hooks: Hooks = Hooks()
     logs: Logs = Logs()
     orphans: Literal["keep", "end"] = "keep"
     spares: list[Text] = []

@@ -150,6 +150,28 @@ class Health(RecipePart):
         return self.every / self.patience
 
 
+class Hooks(RecipePart):
+    """A command, as a list of its words, that is run when a phase begins, on the machine of the
+    supervisor; it is ended after `timeout`."""
+
+    ready: list[Text] = []
+    degraded: list[Text] = []
+    failed: list[Text] = []
+    stopped: list[Text] = []
+    timeout: Annotated[Seconds, Field(le=50)] = 20
+
+    @property
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        """By phase, of those that have one."""
+        named = {
+            "ready": self.ready,
+            "degraded": self.degraded,
+            "failed": self.failed,
+            "stopped": self.stopped,
+        }
+        return {phase: tuple(words) for phase, words in named.items() if words}
+
+
 class Logs(RecipePart):
     """A process's log holds `max` bytes at most; `keep` older parts of it stay beside it."""
 

@@ -48,7 +48,7 @@ def launch_run(recipe: Recipe, name: str, prepare: PrepareRun, show: OnState) ->
         state = _wait(run, show)
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: {_roll_back(run)}") from None
-    if state.phase != "ready":
+    if not state.serves:
         raise failure(run, state, f"{run.folder}/hosts/*/logs")
     return run
 
@@ -84,7 +84,7 @@ def _wait(run: Run, show: OnState) -> RunState:
     while True:
         alive, state = run.supervisor(), run.state()
         show(state)
-        if state.phase == "ready" or state.ended:
+        if state.serves or state.ended:
             return state
         if alive is None:
             why = f"its supervisor is gone ({run.folder}/supervisor.log)"

@@ -14,7 +14,7 @@ from dsr1.launcher.preflight.survey import survey_here, survey_hosts
 from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
-from dsr1.launcher.run.settings import RunSecrets, RunSettings
+from dsr1.launcher.run.settings import HookSettings, RunSecrets, RunSettings
 from dsr1.launcher.run.store import Run
 
 
@@ -103,4 +103,5 @@ def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunS
         log_most_bytes=recipe.logs.max,
         log_keep=recipe.logs.keep,
         health=_health_settings(recipe),
+        hooks=HookSettings(recipe.hooks.commands, recipe.hooks.timeout),
     )

@@ -11,6 +11,14 @@ from dsr1.launcher.run.ranks import phase_limits
 
 
 @dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Commands by the phase that they are for."""
+
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    timeout_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """What the supervisor needs beside the plan. Seconds. Without `hosts` the agents are on this
     machine.
@@ -41,6 +49,7 @@ class RunSettings:
     log_most_bytes: int = 0
     log_keep: int = 2
     health: HealthSettings = field(default_factory=HealthSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
 
     @property
     def limits(self) -> dict[str, float]:

@@ -11,6 +11,7 @@ from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.history import Change, record
 from dsr1.launcher.run.recovery import (
     RecoveryInfo,
     hosts_to_end,
@@ -90,9 +91,9 @@ def _mark_stopped(run: Run) -> None:
         state = RunState("unreadable", time.time())
     try:
         if not state.ended:
-            run.save(
-                RunState("stopped", time.time(), reason="stopped after its supervisor was gone")
-            )
+            why, now = "stopped after its supervisor was gone", time.time()
+            run.save(RunState("stopped", now, reason=why))
+            record(run, Change(now, "dsr1 stop", "stopped", why))
         elif state.left:
             run.save(replace(state, left=()))
     except FileNotFoundError:

@@ -111,3 +111,10 @@ def test_what_can_not_be_read_changes_nothing() -> None:
 def test_a_question_that_waits_again_is_no_answer() -> None:
     begun = after(WELL, BAD[ERROR])
     assert after(Look(0, well=True, counters=IDLE, waits_s=1.0), of=begun).bad == 1
+
+
+def test_a_health_that_says_unwell_of_who_answers_is_not_believed() -> None:
+    answers = Look(0, well=False, sick="HTTP 503", counters=step(9, 0), answered=True)
+    begun = after(WELL, BAD[SICK], answers)
+    assert after(*[BAD[SICK]] * 5, of=begun).health.verdict == HEALTHY
+    assert after(WELL, BAD[SICK], of=begun).health.verdict == SUSPECT

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import harvest
-from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
+from dsr1.launcher.health.ready import ask_every_rank
 from dsr1.launcher.health.settings import AsksAgents
 from dsr1.launcher.health.watch import HealthWatch
 from dsr1.launcher.plan.plan import Plan
@@ -47,16 +47,16 @@ def probe_service(
 
     if not await_answer(plan.service, settings.chat_s, done, report):
         return
-    found = FirstAnswers({}, ())
+    words = ""
     for _ in range(ROUNDS):
         found = ask_every_rank(plan, settings.health, agents, settings.chat_s)
         if not found.problems:
-            queue.put(ServiceReady(found.baseline))
+            queue.put(ServiceReady(found))
             return
-        report("; ".join(found.problems))
+        report(words := "; ".join(found.problems))
         if done.wait(PAUSE_S):
             return
-    queue.put(RanksUnfit("; ".join(found.problems)))
+    queue.put(RanksUnfit(words))
 
 
 def watch_health(watch: HealthWatch, done: threading.Event, queue: MessageQueue) -> None:

@@ -4,7 +4,7 @@ agents' events."""
 from dataclasses import dataclass
 
 from dsr1.hosts.protocol.events import DiskFull, Restored
-from dsr1.launcher.health.asking import Baseline
+from dsr1.launcher.health.ready import FirstAnswers
 
 
 class StopRequested(Exception):
@@ -15,7 +15,7 @@ class StopRequested(Exception):
 class ServiceReady:
     """Every rank has answered; put into the queue by the prober, with the answers."""
 
-    baseline: Baseline
+    first: FirstAnswers
 
 
 @dataclass(frozen=True, slots=True)

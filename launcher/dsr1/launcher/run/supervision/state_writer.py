@@ -7,9 +7,12 @@ from dataclasses import replace
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.history import changes_between, record
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
+from dsr1.launcher.run.settings import HookSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.hooks import run_hook
 from dsr1.launcher.run.supervision.messages import notes_of
 
 SAVE_S = 0.2  # hundreds of ranks tell more in a second than can be written down
@@ -22,18 +25,23 @@ def this_moment() -> Moment:
 class StateWriter:
     """`state` is what was written, or is about to be."""
 
-    def __init__(self, run: Run, plan: Plan) -> None:
-        self._run = run
+    def __init__(self, run: Run, plan: Plan, hooks: HookSettings) -> None:
+        self._run, self._hooks = run, hooks
         known = run.state()
         self.state: RunState = replace(known, ranks=known.ranks or first_table(plan, this_moment()))
         self._unsaved, self._save_at = False, 0.0
 
     def save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""
-        self.state = replace(self.state, since=time.time(), **changes)  # type: ignore[arg-type]
+        before, now = self.state, time.time()
+        self.state = replace(before, since=now, **changes)  # type: ignore[arg-type]
         self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
         with contextlib.suppress(OSError):
             self._run.save(self.state)
+        for change in changes_between(before, self.state, now):
+            record(self._run, change)
+        if before.phase != self.state.phase:
+            run_hook(self._hooks, self._run.name, self.state)
 
     def save_due(self, idle: bool) -> None:
         """What ranks have told, when nothing else is to be done or it has waited for long."""

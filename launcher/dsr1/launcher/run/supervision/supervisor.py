@@ -57,7 +57,7 @@ class Supervisor:
         self._run_id, self._transport = run.run_id(), transport
         self._inbox, self._asked = Inbox(), ""
         self._agents = self._make_agents()
-        self._writer = StateWriter(run, self._plan)
+        self._writer = StateWriter(run, self._plan, self._settings.hooks)
         self._look_at, self._times_gone = 0.0, 0
         self._done, self._lacks = threading.Event(), ""
         self._hosts = tuple(host.host for host in self._plan.hosts)
@@ -216,7 +216,7 @@ class Supervisor:
         in_background(probe_service, plan, settings, agents, self._done, self._inbox.queue)
         ready = self._until(lambda item: isinstance(item, ServiceReady), deadline, "serve")
         assert isinstance(ready, ServiceReady)
-        self._watch = HealthWatch(plan, settings.health, agents, ready.baseline, settings.chat_s)
+        self._watch = HealthWatch(plan, settings.health, agents, ready.first, settings.chat_s)
 
     def _prepare(self) -> None:
         self._agents.send_all(Prepare())

@@ -2,7 +2,8 @@
 file of theirs says.
 
 `$FAKE_VLLM/N` is read anew for rank N at every request: `garble`, `500`, `mute` (no answer to any
-question), `stall` (the same, and its counters say that it has work), `sick` (/health is 503).
+question), `stall` (the same, and its counters say that it has work), `sick` (the same, and /health
+is 503).
 """
 
 import argparse
@@ -75,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         if mood == "500":
             self._send(500, json.dumps({"error": {"message": "CUDA error: misaligned address"}}))
             return
-        while mood in ("mute", "stall"):
+        while mood in ("mute", "stall", "sick"):
             time.sleep(0.1)
             mood = self.ranks.mood(rank)
         self._answer(rank, WRONG if mood == "garble" else WELL, body.get("stream", False))
@@ -102,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     for name in ("size-local", "rank", "start-rank"):
         parser.add_argument(f"--data-parallel-{name}", type=int)
     parser.add_argument("--served-model-name")

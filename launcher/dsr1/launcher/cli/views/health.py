@@ -1,0 +1,82 @@
+"""What a person sees of a deployment that serves: its engines on its hosts, and which ranks are
+well."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from dsr1.launcher.health.verdicts import (
+    FAILED,
+    HEALTHY,
+    SUSPECT,
+    HealthReport,
+    RankHealth,
+    describe,
+)
+from dsr1.launcher.run.state import RunState
+
+STYLES = {HEALTHY: "green", SUSPECT: "yellow", FAILED: "red"}
+WORST_FIRST = (FAILED, SUSPECT)
+
+
+def report_of(state: RunState) -> HealthReport:
+    """With the ranks that are well, which a run's state doesn't name."""
+    ailing = {(row.engine, row.rank): row for row in state.ailing}
+    well = (RankHealth(row.engine, row.rank, row.host, row.process) for row in state.ranks)
+    ranks = tuple(ailing.pop((row.engine, row.rank), row) for row in well)
+    return HealthReport((*ranks, *ailing.values()))
+
+
+def print_health(state: RunState, now: float | None = None) -> None:
+    """The grid, then a line for every rank that is unwell, and what still serves."""
+    console = Console(highlight=False, soft_wrap=True)
+    report = report_of(state)
+    console.print(health_grid(report))
+    moment = time.time() if now is None else now
+    for line in health_lines(report, moment):
+        console.print(Text(line))
+
+
+def health_lines(report: HealthReport, now: float) -> Iterator[str]:
+    """Each with how long it has been so."""
+    since = [f", for {now - row.since:.0f} s" for row in report.ailing]
+    lines = list(describe(report))
+    yield from (f"{line}{more}" for line, more in zip(lines, since, strict=False))
+    yield from lines[len(since) :]
+
+
+def health_grid(report: HealthReport) -> RichTable:
+    """A row a host, a column an engine, in their order; a cell its ranks there."""
+    engines = list(dict.fromkeys(row.engine for row in report.ranks))
+    hosts = list(dict.fromkeys(row.host for row in report.ranks))
+    table = RichTable("host", *map(escape, engines), box=None, header_style="bold", pad_edge=False)
+    for host in hosts:
+        own = [row for row in report.ranks if row.host == host]
+        cells = [_cell([row for row in own if row.engine == engine]) for engine in engines]
+        table.add_row(Text(host), *cells)
+    return table
+
+
+def _cell(rows: Sequence[RankHealth]) -> Text:
+    """`ranks 0-7 well`, or `ranks 0-7: 3 failed, 5 6 suspect`."""
+    if not rows:
+        return Text("-")
+    found = {verdict: _named(rows, verdict) for verdict in WORST_FIRST}
+    told = [words for words in found.values() if words]
+    worst = next((verdict for verdict, words in found.items() if words), HEALTHY)
+    text = f"{_span(rows)}: {', '.join(told)}" if told else f"{_span(rows)} well"
+    return Text(text, style=STYLES[worst])
+
+
+def _named(rows: Sequence[RankHealth], verdict: str) -> str:
+    ranks = [str(row.rank) for row in rows if row.verdict == verdict]
+    return f"{' '.join(ranks)} {verdict}" if ranks else ""
+
+
+def _span(rows: Sequence[RankHealth]) -> str:
+    first, last = rows[0].rank, rows[-1].rank
+    return f"rank {first}" if first == last else f"ranks {first}-{last}"

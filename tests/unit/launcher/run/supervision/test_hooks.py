@@ -1,0 +1,60 @@
+"""The recipe's commands for phases: told what happened, bounded in time, never in the way."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dsr1.hosts.protocol.identity import read_stat
+from dsr1.launcher.health.verdicts import STALLED, SUSPECT, RankHealth
+from dsr1.launcher.run.settings import HookSettings
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.supervision.hooks import run_hook
+
+ILL = RankHealth("a", 1, "n1", "a-1", SUSPECT, STALLED, "makes 'no' progress; rm -rf $HOME", 4.0)
+DEGRADED = RunState("degraded", 2.0, ailing=(ILL,))
+
+
+def join() -> None:
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(30)
+
+
+def test_it_is_told_what_happened(tmp_path: Path) -> None:
+    script = f'printf "%s|" "$DSR1_RUN" "$DSR1_PHASE" "$DSR1_REASON" > {tmp_path}/told'
+    hooks = HookSettings({"degraded": ("sh", "-c", script)})
+    run_hook(hooks, "r1", RunState("ready", 1.0))
+    run_hook(hooks, "r1", DEGRADED)
+    join()
+    words = "rank 1 of engine a on n1 makes 'no' progress; rm -rf $HOME"
+    assert (tmp_path / "told").read_text() == f"r1|degraded|{words}|"
+
+
+def test_one_that_hangs_ends_with_all_that_it_started(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = f"sleep 1000 & echo $! > {tmp_path}/pid; wait"
+    began = time.monotonic()
+    run_hook(HookSettings({"degraded": ("sh", "-c", script)}, 1.0), "r1", DEGRADED)
+    assert time.monotonic() - began < 30, "nobody waits for it"
+    join()
+    stat = read_stat(int((tmp_path / "pid").read_text()))
+    assert stat is None or not stat.alive
+    assert "hooks.degraded: sh was ended: it ran for 1 s" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("/nowhere/page",), "hooks.degraded: /nowhere/page can't be run: No such file"),
+        (("sh", "-c", "exit 3"), "hooks.degraded: sh ended with exit code 3"),
+    ],
+)
+def test_one_that_fails_is_told(
+    command: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_hook(HookSettings({"degraded": command}), "r1", DEGRADED)
+    join()
+    assert words in capfd.readouterr().err
