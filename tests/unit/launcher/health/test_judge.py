@@ -1,5 +1,7 @@
 """A rank's verdict from look to look: hung, busy, garbled, gone, and well again."""
 
+from dataclasses import replace
+
 import pytest
 
 from dsr1.launcher.health.counters import RankCounters
@@ -30,12 +32,8 @@ def step(tokens: float, pending: int = 4) -> RankCounters:
 
 def after(*looks: Look, of: Standing = NEW) -> Standing:
     for number, look in enumerate(looks):
-        of = judge(of, Look(**{**fields(look), "time": 100.0 + number}), PATIENCE, LOOK_S)
+        of = judge(of, replace(look, time=100.0 + number), PATIENCE, LOOK_S)
     return of
-
-
-def fields(look: Look) -> dict[str, object]:
-    return {name: getattr(look, name) for name in Look.__slots__}
 
 
 HUNG = Look(0, well=True, listed=True, counters=BUSY)
