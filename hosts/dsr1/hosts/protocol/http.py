@@ -28,7 +28,8 @@ class HttpGet:
 
 @dataclass(frozen=True, slots=True)
 class HttpGot:
-    """`status` 0: there was no answer, and `problem` says why. `body` is text of 1 MiB at most."""
+    """`status` 0: there was no answer, and `problem` says why. `body` is text of
+    512 KiB at most."""
 
     number: int
     status: int

@@ -72,6 +72,10 @@ class Question:
     def ranks(self) -> tuple[WatchedRank, ...]:
         return (self.answering, self.prefill) if self.prefill else (self.answering,)
 
+    @property
+    def engines(self) -> set[str]:
+        return {rank.planned.engine for rank in self.ranks}
+
     def excuses(self, rank: WatchedRank, blamed: Collection[RankKey]) -> bool:
         """Whether another of its ranks is to blame, and this one isn't."""
         others = (one.key in blamed for one in self.ranks if one.key != rank.key)

@@ -28,13 +28,13 @@ class FirstAnswers:
 
 
 def ask_every_rank(
-    plan: Plan, settings: HealthSettings, agents: AsksAgents, chat_s: float
+    plan: Plan, settings: HealthSettings, agents: AsksAgents, chat_s: float, engine: str = ""
 ) -> FirstAnswers:
-    """The ranks of an engine one after the other, so that each computes the same; engines at
-    once."""
+    """The ranks of an engine one after the other, so that each computes the same; engines at once.
+    With `engine`, those of that one, and whom they need for it."""
     ranks = watched_ranks(plan)
     readings = read_servers(plan, ranks, agents, settings.read_s)
-    questions = make_questions(ranks)
+    questions = [one for one in make_questions(ranks) if not engine or engine in one.engines]
     with httpx.Client(timeout=chat_s, trust_env=False, limits=_ANY) as client:
         round_ = _Round(plan, readings, client)
         begun = [begin_in_thread(partial(round_.ask, part)) for part in _engines(questions)]

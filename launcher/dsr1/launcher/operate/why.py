@@ -32,13 +32,15 @@ def explain_folder(folder: Path) -> Explanation:
 def explain_run(run: Run) -> Explanation:
     """A run that has not failed is asked on its hosts now: a hang shows there."""
     if evidence := read_evidence(run):
-        return Explanation(judge_evidence(evidence, run.plan()), evidence, "the failure")
+        ailing = run.state().ailing
+        return Explanation(judge_evidence(evidence, run.plan(), ailing), evidence, "the failure")
     state = run.state()
     if state.phase == "stopped":
         return Explanation(None, {}, f"{run.name} was stopped ({state.reason})")
     if not state.ended and run.is_planned():
         evidence = gather_from_hosts(backend_of(run).transport(run), run.plan())
-        return Explanation(judge_evidence(evidence, run.plan()), evidence, "its hosts, now")
+        cause = judge_evidence(evidence, run.plan(), state.ailing)
+        return Explanation(cause, evidence, "its hosts, now")
     try:
         return explain_folder(run.folder)
     except InputError:

@@ -18,6 +18,8 @@ from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import begin_in_thread
+from dsr1.launcher.health.signs import health_signs
+from dsr1.launcher.health.verdicts import RankHealth
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.judge import Cause, find_cause
@@ -53,10 +55,13 @@ def _answer(host: str, future: "Future[HostEvidence]", until: float) -> HostEvid
         return HostEvidence(host, lost=str(error))
 
 
-def judge_evidence(evidence: Evidence, plan: Plan) -> Cause | None:
+def judge_evidence(
+    evidence: Evidence, plan: Plan, ailing: Sequence[RankHealth] = ()
+) -> Cause | None:
     """With the ranks that ended with the cause's: those of its engine."""
     addresses = {host.address: host.host for host in plan.hosts}
-    cause = find_cause(evidence, load_rules(), addresses)
+    told = tuple(health_signs(ailing))
+    cause = find_cause(evidence, load_rules(), addresses, told)
     if cause is None:
         return None
     others = [row for row in plan.ranks if row.engine == cause.sign.engine]
@@ -72,14 +77,19 @@ def shorten(cause: Cause) -> Cause:
 
 
 def explain_failure(
-    run: Run, transport: Transport, plan: Plan, heard: Mapping[str, Sequence[ProcessDeath]]
+    run: Run,
+    transport: Transport,
+    plan: Plan,
+    heard: Mapping[str, Sequence[ProcessDeath]],
+    ailing: Sequence[RankHealth] = (),
 ) -> Cause | None:
-    """Gather, keep, judge. `heard` are the ends that the hosts' agents have told of themselves."""
+    """Gather, keep, judge. `heard` are the ends that the hosts' agents have told of themselves,
+    `ailing` the ranks that seemed unwell."""
     try:
         found = gather_from_hosts(transport, plan)
         evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
         keep_evidence(run, evidence)
-        cause = judge_evidence(evidence, plan)
+        cause = judge_evidence(evidence, plan, ailing)
     except Exception:  # noqa: BLE001 - a fault of ours must not keep the run from being ended
         traceback.print_exc()
         return None

@@ -26,6 +26,7 @@ from dsr1.launcher.triage.silence import (
 # Seconds. vLLM stamps whole ones: what lies closer can't be told apart by time. The ends of
 # processes are to the millisecond, on several hosts as good as their clocks are known.
 LOG_S, HOSTS_S, EXACT_S = 1.5, 0.3, 0.002
+BEFORE_S = 120.0  # a hang shows as late after its cause as that
 _ADDRESS = re.compile(r"\[?(\d+\.\d+\.\d+\.\d+)\]?[:<](\d+)")
 
 
@@ -42,21 +43,32 @@ class Cause:
 
 
 def find_cause(
-    evidence: Mapping[str, HostEvidence], rules: Sequence[Rule], addresses: Mapping[str, str]
+    evidence: Mapping[str, HostEvidence],
+    rules: Sequence[Rule],
+    addresses: Mapping[str, str],
+    told: Sequence[Sign] = (),
 ) -> Cause | None:
-    """None: nothing that was found says why. `addresses`: hosts by their control address."""
-    signs = sorted(chain.from_iterable(_signs(one, rules) for one in evidence.values()))
+    """None: nothing that was found says why. `addresses`: hosts by their control address. `told`:
+    what was noticed while it served; what a log says of long before has nothing to do with it."""
+    found = chain.from_iterable(_signs(one, rules) for one in evidence.values())
+    signs = sorted([*told, *(sign for sign in found if not _is_older(sign, told))])
     culprits = _who_does_not_wait(evidence, signs)
     if not signs and not culprits:
         return None
     first = culprits[0] if culprits else _favoured(signs, addresses)
-    rivals = _rivals_of(first, culprits, signs)
+    waiting = {sign.place for sign in told} if culprits else set()
+    rivals = _rivals_of(first, culprits, [sign for sign in signs if sign.place not in waiting])
     return Cause(
         _whole(first, signs),
         not rivals and (first.tier <= OWN_ERROR or first.rule == "stuck"),
         tuple(_one_of_each(sign for sign in signs if sign.place != first.place)),
         rivals[0] if rivals else None,
     )
+
+
+def _is_older(sign: Sign, told: Sequence[Sign]) -> bool:
+    times = [one.time for one in told if one.time is not None]
+    return bool(times) and sign.time is not None and sign.time < min(times) - BEFORE_S
 
 
 def _rivals_of(first: Sign, culprits: Sequence[Sign], signs: Sequence[Sign]) -> list[Sign]:

@@ -5,6 +5,7 @@ import errno
 import http.client
 import io
 import ipaddress
+import json
 import os
 import selectors
 import socket
@@ -14,7 +15,8 @@ from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.http import LOOPBACK, PATHS, HttpGet, HttpGot
 from dsr1.hosts.protocol.process import HostPlan
 
-MOST_READ, MOST_BODY, MOST_AT_ONCE, LONGEST_S = 8 << 20, 1 << 20, 128, 30.0
+MOST_READ, MOST_AT_ONCE, LONGEST_S = 8 << 20, 128, 30.0
+MOST_BODY, MOST_LINE = 512 << 10, 768 << 10  # of what is passed on, as text and as JSON
 BLOCK = 1 << 16
 OnGot = Callable[[HttpGot], None]
 
@@ -171,4 +173,11 @@ def _parse(order: HttpGet, data: bytes) -> HttpGot:
         return HttpGot(order.number, 0, problem=f"no answer in HTTP: {type(error).__name__}")
     if order.keep:
         text = "".join(line for line in text.splitlines(True) if line.startswith(order.keep))
-    return HttpGot(order.number, response.status, text[:MOST_BODY])
+    return HttpGot(order.number, response.status, _cut(text[:MOST_BODY]))
+
+
+def _cut(text: str) -> str:
+    """Escaped it may be six times as long."""
+    while len(json.dumps(text)) > MOST_LINE:
+        text = text[: len(text) // 2]
+    return text

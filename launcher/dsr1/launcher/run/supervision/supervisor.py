@@ -121,7 +121,8 @@ class Supervisor:
         except (Dsr1Error, OSError) as error:
             self._writer.save(phase="stopping", reason=str(error))  # at once: the rest takes long
             transport, deaths = self._agents.transport, self._inbox.deaths
-            self._writer.save(cause=explain_failure(self._run, transport, self._plan, deaths))
+            run, plan, ailing = self._run, self._plan, self._writer.state.ailing
+            self._writer.save(cause=explain_failure(run, transport, plan, deaths, ailing))
 
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started
