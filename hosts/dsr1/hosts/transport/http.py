@@ -34,8 +34,8 @@ class HttpAnswers:
         return True
 
     def ask(self, link: AgentLink, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
-        """In the order of the questions, all at once; their numbers are given here. What isn't
-        answered in time has status 0. HostError: the connection is lost."""
+        """In the order of the questions, all at once; their numbers are given here. HostError: the
+        agent doesn't answer, or the connection is lost."""
         came: SimpleQueue[HttpGot] = SimpleQueue()
         asked = [replace(get, number=next(self._numbers)) for get in gets]
         self._waiting |= dict.fromkeys((get.number for get in asked), came)
@@ -46,8 +46,9 @@ class HttpAnswers:
         finally:
             for get in asked:
                 self._waiting.pop(get.number, None)
-        late = "its host's agent gave no answer in time"
-        return tuple(got.get(one.number, HttpGot(one.number, 0, problem=late)) for one in asked)
+        if len(got) < len(asked):
+            raise HostError("the agent gave no answer in time")
+        return tuple(got[one.number] for one in asked)
 
 
 def _until(came: "SimpleQueue[HttpGot]", asked: Sequence[HttpGet]) -> Iterator[HttpGot]:

@@ -138,7 +138,7 @@ def seen(before: Standing, look: Look) -> Standing:
 
 def _trusts_health(before: Standing, look: Look) -> bool:
     """A /health that says unwell while its rank answers isn't believed until it says well again."""
-    if look.well is False and (look.answered or has_moved(before, look)):
+    if look.well is False and look.answered:
         return False
     return before.was_well or look.well is True
 

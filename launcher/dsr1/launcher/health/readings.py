@@ -21,17 +21,13 @@ LONGEST_WORDS = 200
 class Readings:
     """Of one look, by process: what each worker's /health and /metrics said, and each frontend's
     /health. `listed`: the ids that every frontend which answered lists; None: none did, or there is
-    none."""
+    none. `unread`: hosts whose agent can't be asked."""
 
     health: Mapping[str, HttpGot]
     metrics: Mapping[str, HttpGot]
     frontends: Mapping[str, HttpGot] = field(default_factory=dict)
     listed: frozenset[int] | None = None
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether no frontend keeps its questions to itself."""
-        return all(got.status for got in self.frontends.values())
+    unread: frozenset[str] = frozenset()
 
     @property
     def workers(self) -> dict[str, int]:
@@ -68,6 +64,7 @@ def read_servers(
         _by_process(pairs, workers, "/metrics"),
         frontends,
         _listed(frontends.values(), plan),
+        frozenset(host for host, one in answers.items() if isinstance(one, HostError)),
     )
 
 

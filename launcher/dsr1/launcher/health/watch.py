@@ -107,16 +107,22 @@ class HealthWatch:
         looks = {
             rank.key: look_at(rank, readings, self._workers, now)
             for rank in self._ranks
-            if rank.planned.engine not in self._left_out
+            if rank.planned.engine not in self._left_out and rank.server_host not in readings.unread
         }
         blamed = {key for key, look in looks.items() if complaint(self._standings[key], look, 0)}
+        blamed |= {rank.key for rank in self._ranks if rank.server_host in readings.unread}
         moved = {key for key, look in looks.items() if has_moved(self._standings[key], look)}
         self._questioner.note(moved)
         self._unaimed |= {rank.key for q, one in answered if one.by_another for rank in q.ranks}
-        if readings.is_reachable:
+        if self._questions_count(readings):
             for rank in (one for one in self._ranks if one.key in looks):
                 looks[rank.key] = self._with_answers(rank, looks[rank.key], answered, blamed)
         return looks | self._look_at_frontends(readings, now)
+
+    def _questions_count(self, readings: Readings) -> bool:
+        """Unless a frontend keeps them to itself, or may."""
+        answer = all(got.status for got in readings.frontends.values())
+        return answer and not any(row.host in readings.unread for row in self._frontends)
 
     def _with_answers(
         self, rank: WatchedRank, look: Look, answered: Answered, blamed: set[RankKey]
