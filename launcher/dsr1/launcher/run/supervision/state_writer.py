@@ -7,11 +7,11 @@ from dataclasses import replace
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
-from dsr1.launcher.run.history import changes_between, record
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
 from dsr1.launcher.run.settings import HookSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.history import changes_between, record
 from dsr1.launcher.run.supervision.hooks import run_hook
 from dsr1.launcher.run.supervision.messages import notes_of
 

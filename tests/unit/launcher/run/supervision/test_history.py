@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from dsr1.launcher.health.verdicts import FAILED, STALLED, SUSPECT, RankHealth
-from dsr1.launcher.run import history
 from dsr1.launcher.run.folder import RunFolder
-from dsr1.launcher.run.history import Change, changes_between, read_history, record
 from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.supervision import history
+from dsr1.launcher.run.supervision.history import Change, changes_between, read_history, record
 
 ILL = RankHealth("a", 1, "n1", "a-1", SUSPECT, STALLED, "makes no progress", 4.0)
 GONE = RankHealth("a", 1, "n1", "a-1", FAILED, STALLED, "makes no progress", 4.0)
