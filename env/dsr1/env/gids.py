@@ -3,7 +3,7 @@ Pure."""
 
 from collections.abc import Iterable, Sequence
 
-from dsr1.env.hcas import Hca
+from dsr1.env.hca import Hca
 from dsr1.hosts.protocol.facts.adapters import Gid
 
 ETHERNET = "Ethernet"

@@ -1,5 +1,5 @@
-"""Which adapters carry the model's traffic: of those that are up the fastest kind, nearest to each
-GPU. Pure.
+"""Which adapters carry the model's traffic: of those that are up the kind that GPUs have behind
+their own switches, then the fastest one; of that the nearest to each GPU. Pure.
 
 Not chosen: what carries the control network or the default route, virtual functions beside their
 physical one, adapters without verbs of their own (EFA), and names that no variable can hold. Link
@@ -7,35 +7,19 @@ layers are never mixed: NCCL refuses that. A user's `hca` goes before all of it.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts
-from dsr1.hosts.protocol.facts.adapters import Adapter, PciPlace, Port
+from dsr1.env.hca import Hca, all_ports, matches
+from dsr1.env.port_kinds import choose_kind, kind_of
+from dsr1.hosts.protocol.facts.adapters import PciPlace
 
 MLX5, EFA = "mlx5_core", "efa"
 SHOWN = 4
+CARRIES_CONTROL = "carries the control network or the default route"
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hca:
-    """A port to send by, one object for each: they are compared as such."""
-
-    adapter: Adapter
-    port: Port
-
-    @property
-    def name(self) -> str:
-        """As NCCL, UCX and NVSHMEM want it."""
-        return f"{self.adapter.name}:{self.port.number}"
-
-    @property
-    def is_up(self) -> bool:
-        return (self.port.state, self.port.phys_state) == ("ACTIVE", "LinkUp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +61,33 @@ class Selection:
 
     @property
     def lagging(self) -> list[Hca]:
-        """Ports of a chosen model, as near to a GPU as the chosen one, that were passed over."""
-        chosen = {(hca.adapter.model, hca.adapter.driver) for hca in self.choice.hcas}
+        """Ports that belong with the chosen ones and were passed over: of a chosen model and link
+        layer, as near to a GPU as its own one, and not the control network's."""
+        alike = {_make(hca) for hca in self.choice.hcas}
         return [
             hca
             for hca, _ in self.choice.passed_over
-            if (hca.adapter.model, hca.adapter.driver) in chosen and self._is_near(hca)
+            if _make(hca) in alike
+            and self._is_near(hca)
+            and not self.fabric.is_busy(hca.adapter, hca.port)
         ]
 
     def _is_near(self, hca: Hca) -> bool:
         """Where GPUs and adapters share switches, only what is nearer than a GPU's own is
-        missed."""
-        if not self.choice.near:
+        missed; where they don't, only as long as not every GPU has one."""
+        near = self.choice.near
+        if not near:
             return True
-        for near in self.choice.near:
-            away = distance(near.gpu, hca.adapter.place)
-            if away < near.distance or (away == near.distance > Distance.PXB):
-                return True
-        return False
+        away = [distance(one.gpu, hca.adapter.place) for one in near]
+        pairs = [(far, one.distance) for far, one in zip(away, near, strict=True)]
+        if any(far < own for far, own in pairs):
+            return True
+        missing = len(self.choice.hcas) < len(near)
+        return missing and any(far == own > Distance.PXB for far, own in pairs)
+
+
+def _make(hca: Hca) -> tuple[str, str, str]:
+    return hca.adapter.model, hca.adapter.driver, hca.port.link_layer
 
 
 def _few(names: Sequence[str]) -> str:
@@ -110,34 +103,27 @@ def choose_hcas(fabric: FabricFacts, wanted: Sequence[str] = ()) -> HcaChoice:
         chosen = [hca for word in wanted for hca in ports if matches(hca, word)]
         return _make_choice(fabric, list(dict.fromkeys(chosen)), ports, "hca, as given")
     usable, reasons = _sift(ports, _rules(fabric))
-    fastest = _fastest(usable)
-    free = _without_busy(fabric, fastest)
+    kind = choose_kind(fabric, usable)
+    alike = [hca for hca in usable if kind_of(hca) == kind]
+    free = _without_busy(fabric, alike)
     chosen = _nearest_to_any(fabric.gpus, free)
-    reasons |= _reject(usable, fastest, "slower, or of another link layer")
-    reasons |= _reject(fastest, free, "carries the control network or the default route")
+    reasons |= {hca: _difference(hca, alike[0]) for hca in usable if hca not in alike}
+    reasons |= _reject(alike, free, CARRIES_CONTROL)
     reasons |= _reject(free, chosen, "farther from every GPU")
     return _make_choice(fabric, chosen, ports, _describe(chosen), reasons)
 
 
+def _difference(hca: Hca, chosen: Hca) -> str:
+    """Why a port that is up is of no kind that is taken."""
+    if hca.port.link_layer != chosen.port.link_layer:
+        return "of another link layer than the chosen ones"
+    if (hca.port.rate_gb or 0) < (chosen.port.rate_gb or 0):
+        return "slower, and nearer to no more GPUs than the chosen ones"
+    return "faster, but fewer GPUs have one of these near"
+
+
 def _reject(ports: Sequence[Hca], kept: Sequence[Hca], reason: str) -> dict[Hca, str]:
     return dict.fromkeys((hca for hca in ports if hca not in kept), reason)
-
-
-def all_ports(fabric: FabricFacts) -> list[Hca]:
-    """In the order that people count: mlx5_2 before mlx5_10."""
-    adapters = sorted(fabric.adapters, key=lambda adapter: natural(adapter.name))
-    return [Hca(adapter, port) for adapter in adapters for port in adapter.ports]
-
-
-def natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Digits count as numbers."""
-    return tuple(
-        (int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name[:64])
-    )
-
-
-def matches(hca: Hca, word: str) -> bool:
-    return fnmatchcase(hca.adapter.name, word) or fnmatchcase(hca.name, word)
 
 
 def _rules(fabric: FabricFacts) -> Mapping[str, Callable[[Hca], bool]]:
@@ -168,16 +154,6 @@ def _sift(
         else:
             usable.append(hca)
     return usable, reasons
-
-
-def _fastest(ports: Sequence[Hca]) -> list[Hca]:
-    """Of one link layer and rate; of equally fast ones those that are more, InfiniBand before
-    Ethernet."""
-    kinds = Counter((hca.port.rate_gb or 0, hca.port.link_layer) for hca in ports)
-    if not kinds:
-        return []
-    best = max(kinds, key=lambda kind: (kind[0], kinds[kind], kind[1] == "InfiniBand"))
-    return [hca for hca in ports if (hca.port.rate_gb, hca.port.link_layer) == best]
 
 
 def _without_busy(fabric: FabricFacts, ports: Sequence[Hca]) -> list[Hca]:

@@ -7,7 +7,8 @@ import pytest
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts, parse_fabric, parse_pci
 from dsr1.env.gids import automatic, forced_index, routable
-from dsr1.env.hcas import HcaChoice, choose_hcas, natural
+from dsr1.env.hca import natural
+from dsr1.env.hcas import HcaChoice, Selection, choose_hcas
 from dsr1.env.rdma import RdmaUses, rdma_variables, shared_prefix
 from dsr1.hosts.protocol.facts.adapters import Adapter, Gid, PciLink, PciPlace, Port, to_value
 from dsr1.hosts.protocol.facts.fact import Fact
@@ -107,6 +108,73 @@ def test_the_control_networks_adapter_stays_where_it_is_a_gpus_own() -> None:
     assert chosen(fabric(own, other, far, gpus=gpus[1:], busy="net-mlx5_0")) == ["mlx5_1"]
     twin = adapter("mlx5_3", place("r s up d3 n"))
     assert chosen(fabric(own, twin, other, gpus=gpus, busy="net-mlx5_0")) == ["mlx5_3", "mlx5_1"]
+
+
+FOUR = tuple(place(f"r{n} s up d1 g{n}") for n in range(4))
+ETHERNET = replace(UP, link_layer="Ethernet")
+SLOW, SLOW_ETHERNET = replace(UP, rate_gb=200.0), replace(ETHERNET, rate_gb=200.0)
+
+
+def own(port: Port, first: int = 0) -> list[Adapter]:
+    """An adapter for each GPU, behind its own switch."""
+    return [adapter(f"own_{first + n}", place(f"r{n} s up d{n + 2} n{n}"), port) for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("compute", "others"),
+    [
+        (SLOW, {"cpu": ("q s n", UP)}),
+        (SLOW, {"cpu1": ("q s n", UP), "cpu2": ("q s n2", UP)}),
+        (SLOW_ETHERNET, {"cpu1": ("q s n", UP), "cpu2": ("r0 s2 n2", UP)}),
+        (SLOW, {"cpu1": ("q s n", ETHERNET), "cpu2": ("q s n2", ETHERNET)}),
+        (SLOW_ETHERNET, {"switch": ("r0 s up d9 n9", UP)}),
+        (replace(UP, rate_gb=100.0), {f"s{n}": (f"r{n} s up e n", UP) for n in range(2)}),
+        (UP, {"slow": ("r0 s up d9 n9", replace(ETHERNET, rate_gb=25.0))}),
+    ],
+)
+def test_what_is_near_goes_before_what_is_fast(
+    compute: Port, others: dict[str, tuple[str, Port]]
+) -> None:
+    """Storage and management, faster, of the other link layer, on the CPU or beside a GPU."""
+    more = [adapter(name, place(where, 1), port) for name, (where, port) in others.items()]
+    assert chosen(fabric(*more, *own(compute), gpus=FOUR)) == [f"own_{n}" for n in range(4)]
+
+
+def test_a_storage_adapter_for_every_switch_is_no_gpus_own() -> None:
+    """Two GPUs and two adapters of theirs behind each of two switches, and a faster one."""
+    gpus = tuple(place(f"r{n % 2} s up d{n} g{n}") for n in range(4))
+    compute = [adapter(f"own_{n}", place(f"r{n % 2} s up e{n} n"), SLOW) for n in range(4)]
+    storage = [adapter(f"storage_{n}", place(f"r{n} s up f n"), UP) for n in range(2)]
+    assert sorted(chosen(fabric(*storage, *compute, gpus=gpus))) == [f"own_{n}" for n in range(4)]
+
+
+def test_a_slow_port_beside_a_gpu_does_not_displace_what_is_faster_and_more() -> None:
+    beside = adapter("beside", place("r0 s up d9 n"), replace(ETHERNET, rate_gb=25.0))
+    far = [adapter(f"far_{n}", place(f"q{n} s n")) for n in range(4)]
+    assert chosen(fabric(beside, *far, gpus=FOUR)) == [f"far_{n}" for n in range(4)]
+
+
+def test_where_pci_says_nothing_all_bandwidth_counts_and_the_control_network_yields() -> None:
+    gpus = tuple(PciPlace(f"g{n}") for n in range(4))
+    compute = [adapter(f"own_{n}", PciPlace(f"n{n}"), SLOW) for n in range(4)]
+    control, storage = (
+        adapter("control", PciPlace("c")),
+        adapter("storage", PciPlace("s"), ETHERNET),
+    )
+    wanted = [f"own_{n}" for n in range(4)]
+    assert chosen(fabric(control, storage, *compute, gpus=gpus, busy="net-control")) == wanted
+    two = [adapter("control", PciPlace("c")), adapter("own_0", PciPlace("n"), SLOW)]
+    assert chosen(fabric(*two, gpus=gpus, busy="net-control")) == ["control"]
+
+
+def test_reasons_tell_speed_from_link_layer() -> None:
+    more = [adapter(f"cpu{n}", place("q s n"), port) for n, port in enumerate((UP, ETHERNET))]
+    choice = choose_hcas(fabric(*more, *own(SLOW), gpus=FOUR))
+    assert choice.reasons == (
+        "cpu0:1: faster, but fewer GPUs have one of these near;"
+        " cpu1:1: of another link layer than the chosen ones"
+    )
+    assert not Selection(fabric(*more, *own(SLOW), gpus=FOUR), choice).lagging
 
 
 def test_other_hardware_where_there_is_no_connectx() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from dsr1.env.checks.judging import NONSENSE
 from dsr1.env.fabric import parse_fabric
-from dsr1.env.hcas import Hca, HcaChoice, all_ports, choose_hcas, matches
+from dsr1.env.hca import Hca, all_ports, matches
+from dsr1.env.hcas import HcaChoice, choose_hcas
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from dsr1.env.checks.adapters.select import INSPECT_LINK, for_chosen, require_known
 from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, known, pass_if, skipped
-from dsr1.env.hcas import Hca, Selection
+from dsr1.env.hca import Hca
+from dsr1.env.hcas import Selection
 from dsr1.hosts.protocol.facts.fact import Facts
 
 GROWTH = "ib.growth"

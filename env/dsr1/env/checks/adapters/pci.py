@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dsr1.env.checks.adapters.select import for_ports
 from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, pass_if
 from dsr1.env.distance import Distance
-from dsr1.env.hcas import Hca, NearestHca, Selection
+from dsr1.env.hca import Hca
+from dsr1.env.hcas import NearestHca, Selection
 from dsr1.hosts.protocol.facts.adapters import PciLink
 
 MOST_LANES = 64

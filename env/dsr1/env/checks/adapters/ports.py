@@ -24,7 +24,8 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.gids import ETHERNET, automatic, forced_index, routable
-from dsr1.env.hcas import EFA, MLX5, Hca, Selection
+from dsr1.env.hca import Hca
+from dsr1.env.hcas import EFA, MLX5, Selection
 from dsr1.env.rdma import names
 from dsr1.hosts.protocol.facts.fact import Facts
 

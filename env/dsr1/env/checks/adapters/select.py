@@ -16,7 +16,8 @@ from dsr1.env.checks.judging import (
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.fabric import parse_fabric
 from dsr1.env.gids import ETHERNET, is_ethernet
-from dsr1.env.hcas import Hca, Selection, choose_hcas
+from dsr1.env.hca import Hca
+from dsr1.env.hcas import Selection, choose_hcas
 from dsr1.hosts.protocol.facts.fact import Facts
 
 NO_TRAFFIC = "the plan sends nothing from GPUs to other hosts"
