@@ -41,7 +41,7 @@ def choose_kind(fabric: FabricFacts, ports: Sequence[Hca]) -> Kind | None:
     offers = [_make_offer(fabric, kind, ports) for kind in dict.fromkeys(map(kind_of, ports))]
     free = [offer for offer in offers if not _yields(offer, offers)]
     best = max(free, key=lambda offer: _rank(fabric, offer, offers), default=None)
-    return best and best.kind
+    return best.kind if best else None
 
 
 def _make_offer(fabric: FabricFacts, kind: Kind, ports: Sequence[Hca]) -> _Offer:

@@ -7,7 +7,8 @@ import yaml
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.layout.topology import GPUS_PER_NODE, make_topology, wanted_nodes
+from dsr1.launcher.layout.placement import make_topology, wanted_nodes
+from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.slurm.script import BatchCommand, render_script
 from dsr1.slurm.spec import JobSpec, check_time

@@ -11,9 +11,10 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.commands.dynamo_versions import loses_file_registrations
 from dsr1.launcher.layout.context import Argv, PlanContext
+from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.layout.ports import count_frontends
 from dsr1.launcher.layout.slots import listen_address
-from dsr1.launcher.layout.topology import Topology, make_topology
+from dsr1.launcher.layout.topology import Topology
 from dsr1.launcher.recipe.models import Recipe
 
 ETCD, GATEWAY = "etcd", "gateway"

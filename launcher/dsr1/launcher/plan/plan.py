@@ -14,9 +14,10 @@ from dsr1.launcher.commands.dynamo import namespace_of
 from dsr1.launcher.commands.etcd import GATEWAY
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.context import PlanContext
+from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.layout.ports import make_ports, uses_kvbm
 from dsr1.launcher.layout.slots import FrontendSlot, frontend_slots, listen_address
-from dsr1.launcher.layout.topology import Group, Topology, make_topology
+from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.plan.environment import SYSTEM_PORT, host_cache, overruled_notes
 from dsr1.launcher.plan.processes import all_processes
 from dsr1.launcher.plan.runtime_knowledge import drop_unknown, runtime_answers

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.layout.topology import GPUS_PER_NODE, Topology, make_topology
+from dsr1.launcher.layout.placement import fits, make_topology
+from dsr1.launcher.layout.topology import GPUS_PER_NODE, Topology
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.recipe.models import Recipe
 
@@ -56,7 +57,7 @@ def fill_up(recipe: Recipe, hosts: Sequence[Host]) -> tuple[Host, ...]:
     must do for some."""
     whole = tuple(replace(host, gpus=max(host.gpus, GPUS_PER_NODE)) for host in hosts)
     most = sum(engine.least_nodes for engine in recipe.engines.values())
-    while len(whole) < most and _problem(recipe, whole):
+    while len(whole) < most and not fits(recipe, whole):
         name = f"(host {len(whole) + 1})"
         whole = (*whole, Host(name, name))
     return whole

@@ -14,7 +14,8 @@ from dsr1.hosts.transport.connect import connect_hosts, over_ssh
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
 from dsr1.hosts.transport.ssh import ShellTransport
-from dsr1.launcher.layout.topology import GPUS_PER_NODE, wanted_nodes
+from dsr1.launcher.layout.placement import wanted_nodes
+from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity
 from dsr1.launcher.preflight.connectivity import begin_connectivity

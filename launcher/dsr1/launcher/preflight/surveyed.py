@@ -9,7 +9,8 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.transport.results import FactsByHost, known_facts
-from dsr1.launcher.layout.topology import GPUS_PER_NODE, wanted_nodes
+from dsr1.launcher.layout.placement import wanted_nodes
+from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.models import Recipe
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dsr1.hosts.protocol.prep import (
 )
 from dsr1.hosts.transport.base import AgentVerb, Transport
 from dsr1.hosts.transport.parallel import run_parallel
-from dsr1.launcher.layout.topology import wanted_nodes
+from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.surveyed import named_host
 from dsr1.launcher.recipe.models import Recipe

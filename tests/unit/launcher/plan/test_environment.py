@@ -17,7 +17,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 from dsr1.launcher.layout.adapters import choose_adapters
-from dsr1.launcher.layout.topology import make_topology
+from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_text import render_text
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe

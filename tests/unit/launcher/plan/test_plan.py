@@ -98,8 +98,8 @@ def test_users_value_wins_and_says_so() -> None:
     ("engines", "more", "wanted"),
     [
         ("main: {data_parallel_size: 3}", "", "3 can't be divided evenly among 2 hosts"),
-        ("main: {nodes: 3}", "", "wants 3 hosts"),
-        ("main: {nodes: 1, ranks_per_node: 9}", "", "9 free GPUs each"),
+        ("main: {nodes: 3}", "", "needs 3 hosts"),
+        ("main: {nodes: 1, ranks_per_node: 9}", "", "takes 9 GPUs of each"),
         ("main: {}", "ports: {base: 32760}", "ephemeral"),
         ("main: {}", "frontend: {port: 20003}", "lies among the ports"),
     ],

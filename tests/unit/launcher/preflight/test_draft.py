@@ -87,7 +87,7 @@ def test_a_launch_on_hosts_makes_two(
 def test_a_draft_is_of_the_hosts_that_the_recipe_wants() -> None:
     draft = make_draft(load_recipe("dsr1-dep", ("engines.main.nodes=3",)), TWO)
     assert [host.name for host in draft.whole] == ["a", "b", "(host 3)"]
-    assert "wants 3 hosts" in draft.problem
+    assert "needs 3 hosts" in draft.problem
     assert make_draft(load_recipe("dsr1-dep"), TWO).problem == ""
     with pytest.raises(InputError, match="data_parallel_size"):
         make_draft(load_recipe("dsr1-dep", ("engines.main.data_parallel_size=3",)), TWO)

@@ -132,7 +132,7 @@ def test_hosts_that_can_not_hold_the_plan() -> None:
     wide = load_recipe("dsr1-dep", ["engines.main.nodes=3"])
     found = list(judge_runtimes(make_draft(wide, HOSTS), {"a": {RUNTIME: runtime_fact(TOLD)}}, IDS))
     assert {finding.verdict for finding in found} == {"UNKNOWN"}
-    assert "wants 3 hosts" in found[0].seen
+    assert "needs 3 hosts" in found[0].seen
 
 
 def test_the_simulator_has_no_vllm_to_ask() -> None:

@@ -5,7 +5,7 @@ import pytest
 from dsr1.env.checks.model.memory import fit, make_batch
 from dsr1.env.model_memory import parse_shape
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.layout.topology import make_topology
+from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.requirements import make_engine_shape
 from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe

@@ -1,0 +1,267 @@
+"""Recipe and hosts to a topology: which engine gets which GPUs of which hosts. Pure.
+
+Engines that take most of a host go first, whatever their order in the recipe, each to the hosts
+that are emptiest; where that doesn't hold all of them, to those that are fullest.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.layout.topology import (
+    GPUS_PER_NODE,
+    Group,
+    Node,
+    Topology,
+    effective_layout,
+    local_size,
+)
+from dsr1.launcher.recipe.engine import Engine
+from dsr1.launcher.recipe.models import Recipe
+
+ROLES = ("aggregated", "prefill", "decode")
+
+
+class _NoRoomError(Exception):
+    """The hosts don't hold all engines when dealt in this way."""
+
+
+def wanted_nodes(recipe: Recipe, gpus: int = GPUS_PER_NODE) -> int:
+    """The fewest hosts of so many GPUs that hold all engines; `all` counts as one. On a CPU engines
+    share hosts.
+
+    What fits some hosts fits more, but for `all`: it takes hosts that are empty, over which the
+    others spread first.
+    """
+    engines = recipe.engines.values()
+    counts = [engine.least_nodes for engine in engines]
+    if recipe.runtime.device == "cpu":
+        return max(counts)
+    if any(engine.nodes == "all" for engine in engines):
+        return sum(counts)
+    tried = range(max(counts), sum(counts))
+    return tried.start + bisect_left(
+        tried, True, key=lambda count: fits(recipe, _imagined(count, gpus))
+    )
+
+
+def _imagined(count: int, gpus: int) -> list[Host]:
+    return [Host(f"host{number}", f"host{number}", "", gpus) for number in range(count)]
+
+
+def fits(recipe: Recipe, hosts: Sequence[Host]) -> bool:
+    """Whether these hosts hold the recipe's engines."""
+    try:
+        _place(recipe, _with_gpus(recipe, hosts))
+    except (InputError, _NoRoomError):
+        return False
+    return True
+
+
+def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
+    """Place every engine. Raises InputError saying what the engines need and what is given.
+
+    Simulated engines take a host without GPUs for one that has eight.
+    """
+    _refuse_repeated(hosts)
+    hosts = _with_gpus(recipe, hosts)
+    try:
+        placed = _place(recipe, hosts)
+    except _NoRoomError:
+        raise InputError(_shortage(recipe, hosts)) from None
+    groups = tuple(group for name in recipe.engines for group in placed[name])
+    for group in groups:
+        _refuse_uneven_experts(group, recipe.model.routed_experts)
+    return Topology(tuple(hosts), groups, len({host.address for host in hosts}))
+
+
+def _with_gpus(recipe: Recipe, hosts: Sequence[Host]) -> Sequence[Host]:
+    if not recipe.traits.simulated:
+        return hosts
+    return [replace(host, gpus=host.gpus or GPUS_PER_NODE) for host in hosts]
+
+
+def _refuse_repeated(hosts: Sequence[Host]) -> None:
+    repeated = [name for name, count in Counter(host.name for host in hosts).items() if count > 1]
+    if repeated:
+        raise InputError(f"hosts: {', '.join(repeated)} named more than once")
+    if not hosts:
+        raise InputError("hosts: none given")
+
+
+def _refuse_uneven_experts(group: Group, experts: int | None) -> None:
+    """With expert load balancing every rank has as many experts as every other: vLLM refuses the
+    rest after loading."""
+    if group.spec.eplb is None:
+        return
+    ranks, key = group.size * group.spec.tensor_parallel_size, f"engines.{group.engine}.eplb"
+    if ranks == 1:
+        raise InputError(f"{key}: has one rank, and nothing to balance")
+    redundant = group.spec.eplb.num_redundant_experts
+    if experts is None or (experts + redundant) % ranks == 0:
+        return
+    above = -(-(experts + redundant) // ranks) * ranks - experts
+    fit = " or ".join(str(number) for number in (above - ranks, above) if number >= 0)
+    raise InputError(
+        f"{key}.num_redundant_experts: {experts} experts and {redundant} redundant ones can't be"
+        f" divided evenly among {ranks} ranks; {fit} can"
+    )
+
+
+def _place(recipe: Recipe, hosts: Sequence[Host]) -> dict[str, list[Group]]:
+    """By engine. InputError: its sizes contradict each other."""
+    try:
+        return _Placement(recipe, hosts, packed=False).place()
+    except _NoRoomError:
+        return _Placement(recipe, hosts, packed=True).place()
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """Of an engine: `count` hosts a replica, `local` ranks on each, which take `devices` GPUs."""
+
+    name: str
+    engine: Engine
+    count: int
+    local: int
+
+    @property
+    def devices(self) -> int:
+        return self.local * self.engine.tensor_parallel_size
+
+    @property
+    def order(self) -> tuple[int, int, int, str]:
+        return -self.devices, -self.count, ROLES.index(self.engine.role), self.name
+
+    @property
+    def text(self) -> str:
+        hosts = self.engine.replicas * self.count
+        return f"{self.name} {hosts} x {self.devices}"
+
+
+class _Placement:
+    """Deals nodes to hosts and GPUs to nodes: emptiest host first, or fullest first (`packed`);
+    of equal ones in the order of the hosts."""
+
+    def __init__(self, recipe: Recipe, hosts: Sequence[Host], packed: bool) -> None:
+        self._recipe = recipe
+        self._on_cpu = recipe.runtime.device == "cpu"
+        # simulated GPUs are no machine's own
+        self._by_name = self._on_cpu or recipe.traits.simulated
+        self._hosts = hosts
+        self._sign = -1 if packed else 1
+        self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
+
+    def place(self) -> dict[str, list[Group]]:
+        """Engines of so many hosts first, then those that take all that is left."""
+        engines = self._recipe.engines
+        fixed = [
+            _demand(self._recipe, name, engine.nodes)
+            for name, engine in engines.items()
+            if engine.nodes != "all"
+        ]
+        placed = {
+            demand.name: self._place_all(demand)
+            for demand in sorted(fixed, key=lambda demand: demand.order)
+        }
+        for name in engines:
+            if name not in placed:
+                placed[name] = self._place_all(_demand(self._recipe, name, self._left(name)))
+        return placed
+
+    def _left(self, name: str) -> int:
+        """How many hosts each replica of an engine on `all` gets."""
+        free = [host for host in self._hosts if not self._used[self._key(host)]]
+        replicas = self._recipe.engines[name].replicas
+        count, rest = divmod(len(free), replicas)
+        if rest:
+            raise InputError(
+                f"engines.{name}.replicas: {len(free)} hosts can't be divided evenly among"
+                f" {replicas} replicas"
+            )
+        if not count:
+            raise _NoRoomError
+        return count
+
+    def _place_all(self, demand: _Demand) -> list[Group]:
+        """An engine's replicas."""
+        name, replicas = demand.name, demand.engine.replicas
+        names = [f"{name}-r{number}" for number in range(replicas)] if replicas > 1 else [name]
+        return [self._place_one(replica, demand) for replica in names]
+
+    def _place_one(self, name: str, demand: _Demand) -> Group:
+        layout = effective_layout(demand.engine, demand.count, demand.local)
+        nodes = tuple(self._nodes(self._choose(demand), demand))
+        return Group(name, demand.name, demand.engine, layout, nodes)
+
+    def _key(self, host: Host) -> str:
+        return host.name if self._by_name else host.address
+
+    def _choose(self, demand: _Demand) -> list[Host]:
+        chosen: list[Host] = []
+        planned: Counter[str] = Counter()
+        for host in sorted(self._hosts, key=lambda host: self._sign * self._used[self._key(host)]):
+            key = self._key(host)
+            free = host.gpus - self._used[key] - planned[key]
+            if len(chosen) < demand.count and (self._on_cpu or demand.devices <= free):
+                chosen.append(host)
+                planned[key] += demand.devices
+        if len(chosen) < demand.count:
+            raise _NoRoomError
+        return chosen
+
+    def _nodes(self, hosts: Sequence[Host], demand: _Demand) -> Iterator[Node]:
+        ranks: Counter[str] = Counter()  # by machine
+        local = demand.local
+        for index, host in enumerate(hosts):
+            devices = self._take_devices(host, demand.devices)
+            yield Node(host, index, index * local, local, devices, ranks[host.address])
+            ranks[host.address] += local
+
+    def _take_devices(self, host: Host, count: int) -> tuple[int, ...]:
+        key = self._key(host)
+        first = self._used[key]
+        self._used[key] += 1 if self._on_cpu else count
+        return () if self._on_cpu else tuple(range(first, first + count))
+
+
+def _demand(recipe: Recipe, name: str, count: int) -> _Demand:
+    engine = recipe.engines[name]
+    return _Demand(name, engine, count, local_size(name, engine, count, _is_on_cpu(recipe)))
+
+
+def _is_on_cpu(recipe: Recipe) -> bool:
+    return recipe.runtime.device == "cpu"
+
+
+def _shortage(recipe: Recipe, hosts: Sequence[Host]) -> str:
+    """What the engines need, in hosts, and what is given."""
+    demands = [
+        _demand(recipe, name, 1 if engine.nodes == "all" else engine.nodes)
+        for name, engine in recipe.engines.items()
+    ]
+    if _is_on_cpu(recipe):
+        most = max(demands, key=lambda demand: demand.count)
+        return f"engines.{most.name}.nodes: needs {most.count} hosts; {len(hosts)} are given"
+    largest = max(host.gpus for host in hosts)
+    for demand in demands:
+        if demand.devices > largest:
+            return (
+                f"engines.{demand.name}: takes {demand.devices} GPUs of each of its hosts; none of"
+                f" those given has more than {largest}"
+            )
+    needs = f"{wanted_nodes(recipe, largest)} hosts of {largest} GPUs"
+    each = ", ".join(demand.text for demand in demands)
+    return f"engines: needs {needs} ({each}); {_given(recipe, hosts, largest)}"
+
+
+def _given(recipe: Recipe, hosts: Sequence[Host], largest: int) -> str:
+    machines = {host.name if recipe.traits.simulated else host.address for host in hosts}
+    if len(machines) < len(hosts):
+        return f"{len(machines)} machines are given" if len(machines) > 1 else "1 machine is given"
+    fewer = [f"{host.name} has {host.gpus}" for host in hosts if host.gpus < largest]
+    more = f", of which {', '.join(fewer[:8])}" if fewer else ""
+    return f"{len(hosts)} are given{more}" if len(hosts) > 1 else "1 is given"
