@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts
 from dsr1.env.hca import Hca, all_ports, matches
-from dsr1.env.port_kinds import choose_kind, kind_of
+from dsr1.env.port_kinds import choose_kind, port_kind
 from dsr1.hosts.protocol.facts.adapters import PciPlace
 
 MLX5, EFA = "mlx5_core", "efa"
@@ -104,7 +104,7 @@ def choose_hcas(fabric: FabricFacts, wanted: Sequence[str] = ()) -> HcaChoice:
         return _make_choice(fabric, list(dict.fromkeys(chosen)), ports, "hca, as given")
     usable, reasons = _sift(ports, _rules(fabric))
     kind = choose_kind(fabric, usable)
-    alike = [hca for hca in usable if kind_of(hca) == kind]
+    alike = [hca for hca in usable if port_kind(hca) == kind]
     free = _without_busy(fabric, alike)
     chosen = _nearest_to_any(fabric.gpus, free)
     reasons |= {hca: _difference(hca, alike[0]) for hca in usable if hca not in alike}

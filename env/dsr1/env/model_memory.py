@@ -1,21 +1,30 @@
 """What a DeepSeek-V3-shaped model takes of a GPU's memory: weights from its config.json, buffers,
 graphs, KV cache.
 
-Against what vLLM 0.23 reported for R1's dimensions with 5 layers on one H100
-(tests/data/vllm-logs): weights of 26.88 GiB within 1%, and the KV cache that was left within 10%.
+Against what vLLM 0.23 and 0.31 reported for R1's dimensions with 5 layers on one H100 and on four
+H200 (tests/data/vllm-logs, tests/data/h200-x4): weights within 1 %, and the KV cache that was left
+within 10 %.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-BF16, FP8 = 2, 1
+from dsr1.env.quantization import WeightSizes, parse_weight_sizes
+
+BF16 = 2
 GIB = 2**30
 LOGITS = 12  # bytes a logit: float32, and two temporaries of sampling
 WORKSPACES = int(1.6 * GIB)  # what is left in the logs when the rest is taken off
 GRAPH = int(0.07 * GIB)  # 2.11 GiB for 30 graphs, 0.47 for 9
-COMMUNICATORS = GIB  # NCCL's rings and trees between the ranks
 DEEPEP_BUFFER = GIB  # VLLM_DEEPEP_BUFFER_SIZE_MB, for NVLink, and again for RDMA between hosts
+# Beside vLLM's share: taken before it looks what is free (gpu_worker.py: "Initialize the
+# distributed environment BEFORE taking memory snapshot"). Used on an H200 of four, before the
+# load: 580 MiB, then 1,948 with NCCL's communicators.
+CONTEXT, COMMUNICATORS = 580 * 2**20, (1948 - 580) * 2**20
+OVERRUN = GIB  # graphs took 3.02 GiB where 2.11 had been estimated (h100-r1-5layer-cold-start.log)
+NVSHMEM = GIB  # its static heap, NVSHMEM_SYMMETRIC_SIZE
+DEEPEP_CHANNELS = 256  # kNumMaxChannels
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +47,41 @@ class ModelShape:
     vocab_size: int
     num_experts_per_tok: int
     max_position_embeddings: int
-    weight_bytes: int
+    weights: WeightSizes
 
     @property
     def moe_layers(self) -> int:
         return self.num_hidden_layers - self.first_k_dense_replace
 
 
-def parse_shape(config: Mapping[str, Any]) -> ModelShape:
-    """ValueError names the key that is missing or no number. Weights are FP8 when it says so, else
-    bfloat16."""
-    quantized = (config.get("quantization_config") or {}).get("quant_method") == "fp8"
-    names = [field.name for field in fields(ModelShape) if field.name != "weight_bytes"]
+def parse_shape(config: Mapping[str, Any], quantization: str = "") -> ModelShape:
+    """ValueError names the key that is missing or no number, or a quantization that isn't known.
+    `quantization` is vLLM's flag."""
+    names = [field.name for field in fields(ModelShape) if field.name != "weights"]
     for name in names:
         if not isinstance(config.get(name), int):
             raise ValueError(f"config.json: {name} is {config.get(name)!r}, a number is wanted")
-    return ModelShape(
-        **{name: config[name] for name in names}, weight_bytes=FP8 if quantized else BF16
-    )
+    sizes = {name: config[name] for name in names}
+    return ModelShape(**sizes, weights=parse_weight_sizes(config, quantization))
 
 
 def expert_slot(shape: ModelShape) -> int:
     """Bytes of one physical expert over all MoE layers."""
-    return (
-        shape.moe_layers * 3 * shape.hidden_size * shape.moe_intermediate_size * shape.weight_bytes
-    )
+    return shape.moe_layers * expert(shape)
+
+
+def expert(shape: ModelShape) -> int:
+    """Of one layer: gate, up and down projection."""
+    return int(3 * shape.hidden_size * shape.moe_intermediate_size * shape.weights.experts)
 
 
 def attention(shape: ModelShape) -> int:
-    """MLA's projections over all layers, and the two halves of kv_b that vLLM keeps in bfloat16 for
-    decoding."""
+    """MLA's projections over all layers."""
+    return shape.num_hidden_layers * _layer_attention(shape)
+
+
+def _layer_attention(shape: ModelShape) -> int:
+    """With the two halves of kv_b that vLLM keeps in bfloat16 for decoding."""
     heads, qk = shape.num_attention_heads, shape.qk_nope_head_dim + shape.qk_rope_head_dim
     kv_b = shape.kv_lora_rank * heads * (shape.qk_nope_head_dim + shape.v_head_dim)
     weights = (
@@ -76,14 +90,14 @@ def attention(shape: ModelShape) -> int:
         + kv_b
         + heads * shape.v_head_dim * shape.hidden_size
     )
-    return shape.num_hidden_layers * (weights * shape.weight_bytes + kv_b * BF16)
+    return int(weights * shape.weights.attention) + kv_b * BF16
 
 
 def dense(shape: ModelShape) -> int:
     """The first layers' MLPs and the shared experts."""
     first = shape.first_k_dense_replace * shape.intermediate_size
     shared = shape.moe_layers * shape.n_shared_experts * shape.moe_intermediate_size
-    return 3 * shape.hidden_size * (first + shared) * shape.weight_bytes
+    return int(3 * shape.hidden_size * (first + shared) * shape.weights.dense)
 
 
 def embeddings(shape: ModelShape) -> int:
@@ -105,9 +119,18 @@ def weight_terms(
     }
 
 
-def kv_bytes_per_token(shape: ModelShape) -> int:
-    """MLA keeps one latent and one rotary key a layer, in bfloat16, on every rank."""
-    return shape.num_hidden_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim) * BF16
+def prediction_layer(shape: ModelShape, slots: int, tensor_ranks: int = 1) -> int:
+    """Bytes of a layer for multi-token prediction (vLLM's deepseek_mtp.py): a MoE layer, and a
+    projection of two hidden states to one. Embeddings are the model's own."""
+    shared = shape.n_shared_experts * expert(shape) * shape.weights.dense / shape.weights.experts
+    rest = _layer_attention(shape) + shared + 2 * shape.hidden_size**2 * BF16
+    return slots * expert(shape) + int(rest) // tensor_ranks
+
+
+def kv_bytes_per_token(shape: ModelShape, layers: int = 0, size: int = BF16) -> int:
+    """MLA keeps one latent and one rotary key a layer, on every rank; `layers` more than the
+    model's, each number in `size` bytes."""
+    return (shape.num_hidden_layers + layers) * (shape.kv_lora_rank + shape.qk_rope_head_dim) * size
 
 
 def deepep_low_latency(shape: ModelShape, experts: int, tokens: int) -> int:
@@ -119,6 +142,19 @@ def deepep_low_latency(shape: ModelShape, experts: int, tokens: int) -> int:
     """
     message = shape.hidden_size * BF16 + shape.hidden_size // 128 * 2 * BF16
     return 4 * experts * tokens * message
+
+
+def deepep_elastic(shape: ModelShape, ranks: int, hosts: int, tokens: int) -> int:
+    """DeepEP's csrc/elastic/buffer.hpp, calculate_buffer_size, as vLLM asks for it: FP8 dispatched
+    with a scale for 32 numbers, bfloat16 combined once for each expert of a token."""
+    inside = ranks // hosts
+    dispatched = shape.hidden_size + shape.hidden_size // 32 * 4
+    combined, picked = shape.hidden_size * BF16, shape.num_experts_per_tok
+    if hosts == 1:
+        return tokens * max(ranks * dispatched, picked * combined)
+    extended = tokens + DEEPEP_CHANNELS
+    dispatch = dispatched * (inside * hosts * tokens + tokens + hosts * extended)
+    return max(dispatch, combined * picked * (hosts * tokens + tokens + hosts * extended))
 
 
 def activations(shape: ModelShape, tokens: int, sequences: int) -> int:

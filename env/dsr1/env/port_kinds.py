@@ -15,7 +15,7 @@ from dsr1.env.hca import Hca
 Kind = tuple[str, float]  # link layer, Gb/s
 
 
-def kind_of(hca: Hca) -> Kind:
+def port_kind(hca: Hca) -> Kind:
     return hca.port.link_layer, hca.port.rate_gb or 0
 
 
@@ -38,14 +38,14 @@ class _Offer:
 def choose_kind(fabric: FabricFacts, ports: Sequence[Hca]) -> Kind | None:
     """The kind that most GPUs have behind their own switch, one each before a shared one; of
     those the most Gb/s in all, then a port, then InfiniBand. None: there is no port."""
-    offers = [_make_offer(fabric, kind, ports) for kind in dict.fromkeys(map(kind_of, ports))]
+    offers = [_make_offer(fabric, kind, ports) for kind in dict.fromkeys(map(port_kind, ports))]
     free = [offer for offer in offers if not _yields(offer, offers)]
     best = max(free, key=lambda offer: _rank(fabric, offer, offers), default=None)
     return best.kind if best else None
 
 
 def _make_offer(fabric: FabricFacts, kind: Kind, ports: Sequence[Hca]) -> _Offer:
-    own = [hca for hca in ports if kind_of(hca) == kind]
+    own = [hca for hca in ports if port_kind(hca) == kind]
     served, used = 0, set[Hca]()
     for gpu in fabric.gpus:
         near = [hca for hca in own if distance(gpu, hca.adapter.place) <= Distance.PXB]

@@ -38,7 +38,6 @@ def test_a_healthy_pair_passes() -> None:
         "sys.slurm": "SKIP",
         "disk.download": "SKIP",
         "net.etcd": "SKIP",
-        "cfg.memory": "WARN",
     }
     assert {
         f.check: f.verdict for f in found if f.verdict != "PASS" and f.check.startswith(OTHERS)

@@ -1,13 +1,16 @@
 """What a model takes of a GPU, against what vLLM reported on a real H100."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dsr1.env.checks.model.memory import BatchLimits, fit, make_batch, memory_terms
-from dsr1.env.checks.requirements import EngineShape
+from dsr1.env.checks.all import run_checks
+from dsr1.env.checks.judging import Verdict
+from dsr1.env.checks.model.memory import BatchLimits, beside_terms, fit, make_batch, memory_terms
+from dsr1.env.checks.requirements import EngineShape, HostRequirements, Requirements
 from dsr1.env.model_memory import (
     GIB,
     captured_graphs,
@@ -17,9 +20,12 @@ from dsr1.env.model_memory import (
     parse_shape,
     weight_terms,
 )
+from dsr1.env.quantization import parse_weight_sizes
+from dsr1.hosts.protocol.facts.fact import Fact
 
 H100, H200 = 85520809984, 150_754_820_096
 LOGS = Path(__file__).parents[2] / "data" / "vllm-logs"
+H200_LOGS = LOGS.with_name("h200-x4")
 
 R1: dict[str, Any] = {
     "hidden_size": 7168,
@@ -90,9 +96,9 @@ def test_what_vllm_left_for_the_kv_cache(log: str, tokens: int, sequences: int) 
         "main", 1, utilization=0.9, context=2048, tokens=tokens, sequences=sequences
     )
     terms = memory_terms(shape, share, make_batch(share, shape, "0.23.0"))
-    left = (H100 * 0.9 - sum(terms.values())) / GIB
+    left = (H100 * 0.9 - sum(term.size for term in terms)) / GIB
     assert left == pytest.approx(reported(log, r"Available KV cache memory: ([\d.]+) GiB"), rel=0.1)
-    graphs = next(size for name, size in terms.items() if name.endswith("graphs")) / GIB
+    graphs = next(term.size for term in terms if term.name.endswith("graphs")) / GIB
     assert graphs == pytest.approx(
         reported(log, r"Estimated CUDA graph memory: ([\d.]+) GiB"), abs=0.2
     )
@@ -121,8 +127,8 @@ def test_deepep_buffers_as_its_own_formula_has_them(tokens: int, experts: int, g
     ("hosts", "redundant", "gpu", "context", "verdict"),
     [
         (1, 0, H100, 4096, "FAIL"),
-        (2, 0, H100, 4096, "WARN"),
-        (2, 32, H100, 4096, "WARN"),
+        (2, 0, H100, 4096, "PASS"),
+        (2, 32, H100, 4096, "FAIL"),
         (2, 64, H100, 4096, "FAIL"),
         (2, 0, H100, None, "FAIL"),
         (4, 0, H100, 4096, "PASS"),
@@ -157,8 +163,226 @@ def test_what_is_not_there_takes_nothing() -> None:
         EngineShape("main", 16, backend="deepep_high_throughput", hosts=2),
     )
     assert not any(
-        "graphs" in name
+        "graphs" in term.name
         for share in (eager, high)
-        for name in memory_terms(shape, share, make_batch(share, shape, ""))
+        for term in memory_terms(shape, share, make_batch(share, shape, ""))
     )
-    assert memory_terms(shape, high, make_batch(high, shape, ""))["DeepEP"] == 2 * GIB
+    assert sizes(high)["DeepEP"] == 2 * GIB
+
+
+def sizes(share: EngineShape, **config: object) -> dict[str, int]:
+    shape = parse_shape({**R1, **config}, share.quantization)
+    terms = memory_terms(shape, share, make_batch(share, shape, "0.31.0"))
+    return {term.name: term.size for term in terms}
+
+
+def told(share: EngineShape, gpu: int = H200, **config: object) -> Verdict:
+    shape = parse_shape({**R1, **config}, share.quantization)
+    return fit(shape, share, make_batch(share, shape, "0.31.0"), gpu)
+
+
+@pytest.mark.parametrize(
+    ("folder", "process", "ranks"),
+    [
+        ("starts/dynamo-cold", "main-0", 4),
+        ("starts/dynamo-second", "main-0", 4),
+        ("deaths/worker-stopped", "main-0", 4),
+        ("deaths/decode-enginecore-killed", "prefill-0", 2),
+        ("deaths/decode-enginecore-killed", "decode-0", 2),
+    ],
+)
+def test_four_h200_as_vllm_reported(folder: str, process: str, ranks: int) -> None:
+    log = (H200_LOGS / folder / f"{process}.log").read_text()
+    plan = (H200_LOGS / folder / "plan.json").read_text()
+    argv = plan[plan.index(f'"name":"{process}"') :]
+    number = [
+        float(re.findall(rf'"--{flag}","([\d.]+)"', argv)[0])
+        for flag in ("gpu-memory-utilization", "max-num-batched-tokens", "max-num-seqs")
+    ]
+    share = EngineShape(
+        "main", ranks, utilization=number[0], tokens=int(number[1]), sequences=int(number[2])
+    )
+    left = H200 * number[0] - sum(sizes(share, num_hidden_layers=5).values())
+    measured = float(re.findall(r"Available KV cache memory: ([\d.]+) GiB", log)[0])
+    assert left / GIB == pytest.approx(measured, rel=0.02)
+    loaded = float(re.findall(r"Model loading took ([\d.]+) GiB", log)[0])
+    shape = parse_shape({**R1, "num_hidden_layers": 5})
+    assert sum(weight_terms(shape, ranks).values()) / GIB == pytest.approx(loaded, rel=0.03)
+
+
+def test_what_lives_beside_the_share_as_vllm_reported() -> None:
+    log = (H200_LOGS / "starts/dynamo-second/main-0.log").read_text()
+    free, total = re.findall(r"Free memory on device \(([\d.]+)/([\d.]+) GiB\) on startup", log)[0]
+    beside = sum(term.size for term in beside_terms(EngineShape("main", 4))) / GIB
+    assert beside == pytest.approx(float(total) - float(free), rel=0.1)
+
+
+@pytest.mark.parametrize("gpu", [H100, H200])
+@pytest.mark.parametrize("ranks", [1, 8, 16])
+@pytest.mark.parametrize(("share", "least"), [(1.0, "FAIL"), (0.99, "WARN"), (0.98, "WARN")])
+def test_a_share_that_leaves_no_room_beside_it_never_passes(
+    gpu: int, ranks: int, share: float, least: str
+) -> None:
+    engine = EngineShape("main", ranks, utilization=share, context=4096, backend="nixl_ep")
+    verdict = told(engine, gpu, num_hidden_layers=5)
+    assert verdict.verdict in ("FAIL", least), verdict.seen
+    assert "beside vLLM's share" in verdict.seen
+    assert "gpu_memory_utilization of at most 0.9" in verdict.wanted
+    assert told(replace(engine, utilization=0.9), gpu, num_hidden_layers=5).verdict == "PASS"
+
+
+def test_a_sum_that_does_not_fit_fails_and_says_by_how_much() -> None:
+    share = EngineShape("main", 8, utilization=0.5, context=4096)
+    found = told(share, H100)
+    assert found.verdict == "FAIL"
+    assert "GiB too much" in found.seen
+    assert "-" not in found.seen.split("=")[1]
+    assert "tight" not in found.seen
+
+
+@pytest.mark.parametrize("backend", ["deepep_low_latency", "nixl_ep"])
+def test_buffers_that_deepep_asserts_against(backend: str) -> None:
+    share = EngineShape("main", 64, context=4096, backend=backend, tokens=2048, hosts=8)
+    assert "asserts buffers of less than 32 GiB" not in told(share).seen
+    found = told(replace(share, tokens=4096, sequences=256))
+    assert found.verdict == "FAIL"
+    assert "asserts buffers of less than 32 GiB" in found.seen
+
+
+def test_every_backend_has_its_buffers() -> None:
+    share = EngineShape("main", 16, tokens=256, hosts=2)
+    by_backend = {
+        backend: sum(sizes(replace(share, backend=backend)).values()) - sum(sizes(share).values())
+        for backend in ("deepep_low_latency", "nixl_ep", "deepep_v2", "deepep_high_throughput")
+    }
+    assert by_backend["nixl_ep"] == by_backend["deepep_low_latency"] - GIB
+    assert by_backend["deepep_high_throughput"] < 2 * GIB + 1
+    assert by_backend["deepep_v2"] == 7168 * 2 * 8 * (2 * 256 + 256 + 2 * 512)
+    assert sizes(replace(share, hosts=1, backend="deepep_v2"))["DeepEP"] == 256 * 16 * 8064
+
+
+def test_every_term_names_its_source() -> None:
+    share = EngineShape("main", 16, backend="deepep_low_latency", expert_balancing=True, context=1)
+    seen = told(replace(share, predicts=True)).seen
+    for source in ("[config.json]", "[vLLM's logs]", "[LowLatencyLayout]", "[a layer's experts]"):
+        assert source in seen
+    assert "MTP layer" in seen
+
+
+def test_layers_that_predict_tokens_are_weights_and_cache() -> None:
+    share = EngineShape("main", 16)
+    shape = parse_shape(R1)
+    slots = 16 * expert_slot(shape) // shape.moe_layers
+    layer = sizes(replace(share, predicts=True))["MTP layer"]
+    assert slots < layer < slots + GIB
+    assert kv_bytes_per_token(shape, 1) == 62 * 576 * 2
+    assert kv_bytes_per_token(shape, 0, 1) * 2 == kv_bytes_per_token(shape)
+
+
+def config_groups(bits: int, kind: str, **more: object) -> dict[str, object]:
+    weights = {"num_bits": bits, "type": kind, **more}
+    return {"group_0": {"targets": ["Linear"], "weights": weights}}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "asked", "wanted"),
+    [
+        (None, "", (2, 2, 2)),
+        (None, "fp8", (1, 1, 1)),
+        (None, "experts_int8", (1, 2, 2)),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "", (1, 1, 1)),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int"}}},
+            },
+            "",
+            (0.5, 0.5, 0.5),
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": config_groups(4, "int", group_size=128, symmetric=True),
+                "ignore": ["lm_head", "re:.*self_attn.*"],
+            },
+            "",
+            (4.125 / 8, 2, 4.125 / 8),
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": config_groups(8, "float", strategy="channel"),
+            },
+            "",
+            (1, 1, 1),
+        ),
+        (
+            {"quant_method": "compressed-tensors", "config_groups": config_groups(8, "int")},
+            "",
+            (1, 1, 1),
+        ),
+        (
+            {
+                "quant_method": "awq",
+                "bits": 4,
+                "group_size": 128,
+                "zero_point": True,
+                "modules_to_not_convert": ["self_attn", "mlp.gate"],
+            },
+            "",
+            (4.15625 / 8, 2, 4.15625 / 8),
+        ),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True}, "", (4.125 / 8,) * 3),
+        (
+            {
+                "quant_method": "modelopt",
+                "quant_algo": "NVFP4",
+                "exclude_modules": ["*self_attn*", "lm_head"],
+            },
+            "",
+            (4.5 / 8, 2, 4.5 / 8),
+        ),
+        ({"quant_method": "modelopt", "quantization": {"quant_algo": "FP8"}}, "", (1, 1, 1)),
+        (
+            {"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}}},
+            "",
+            (1, 1, 1),
+        ),
+        ({"quant_method": "mxfp4"}, "", (4.25 / 8,) * 3),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "", (4.5 / 8,) * 3),
+    ],
+)
+def test_bytes_of_a_weight(
+    quantization: object, asked: str, wanted: tuple[float, float, float]
+) -> None:
+    found = parse_weight_sizes({**R1, "quantization_config": quantization}, asked)
+    assert (found.experts, found.attention, found.dense) == wanted
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [{"quant_method": "of tomorrow"}, {"bits": "4"}, "fp8", {"quant_method": "compressed-tensors"}],
+)
+def test_a_quantization_that_nobody_knows_is_no_guess(quantization: object) -> None:
+    with pytest.raises(ValueError, match="quantization"):
+        parse_shape({**R1, "quantization_config": quantization})
+
+
+def test_the_sums_of_all_engines_of_a_host_are_shown() -> None:
+    prefill = EngineShape("prefill", 16, context=4096, hosts=2)
+    decode = EngineShape("decode", 16, context=4096, hosts=2)
+    other = EngineShape("other", 1, context=4096)
+    needs = Requirements(
+        8,
+        2,
+        (prefill, decode, other),
+        by_host={"a": HostRequirements(8, engines=("prefill", "decode"))},
+    )
+    facts = {
+        "model.config": Fact(R1, ""),
+        "gpu.devices": Fact([{"memory": H200}] * 8, ""),
+        "software": Fact({"vllm": "0.31.0"}, ""),
+    }
+    (found,) = run_checks({"a": facts}, needs, ["cfg.memory"])
+    assert found.verdict == "PASS"
+    assert [part.split(":")[0] for part in found.seen.split(" | ")] == ["prefill", "decode"]

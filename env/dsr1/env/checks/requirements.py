@@ -15,7 +15,8 @@ class EngineShape:
 
     Without `expert_parallel` each of them has a slice of every expert, which takes as much memory.
     `overrides` replace keys of the model's config.json. None is what the recipe leaves to vLLM: its
-    default depends on the version, see model/memory.py.
+    default depends on the version, see model/memory.py. `predicts` tokens with the model's own
+    MTP layers; `quantization` and `cache_dtype` are vLLM's flags, empty: not given.
     """
 
     name: str
@@ -33,6 +34,9 @@ class EngineShape:
     queue_depth: int | None = None
     expert_balancing: bool = False
     expert_parallel: bool = True
+    predicts: bool = False
+    quantization: str = ""
+    cache_dtype: str = ""
     overrides: tuple[tuple[str, object], ...] = ()
 
     def config_of(self, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +66,8 @@ class Requirements:
     `pins` are (distribution, dependency): the installed dependency must be one that the
     distribution's metadata asks for. `folders`: bytes wanted in each. `hca` are the user's own
     adapters; empty: dsr1 chooses. `selection` is what `select` makes of them and of a host's facts:
-    the adapters that the host will use, or why they are not known.
+    the adapters that the host will use, or why they are not known. `here` are the engines that have
+    ranks on the host, once it is one host's; empty: not known.
     """
 
     gpus: int
@@ -77,13 +82,19 @@ class Requirements:
     by_host: Mapping[str, HostRequirements] = field(default_factory=dict)
     hca: tuple[str, ...] = ()
     selection: Selection | str | None = None
+    here: tuple[str, ...] = ()
 
     def for_host(self, name: str) -> "Requirements":
         """With the GPUs, ports and adapters of that host alone."""
         host = self.by_host.get(name)
         if host is None:
             return self
-        return replace(self, gpus=host.gpus, ports=host.ports, hca=host.hca)
+        return replace(self, gpus=host.gpus, ports=host.ports, hca=host.hca, here=host.engines)
+
+    @property
+    def engines_here(self) -> tuple[EngineShape, ...]:
+        """Those that have ranks on this host; all where that isn't known."""
+        return tuple(engine for engine in self.engines if not self.here or engine.name in self.here)
 
     @property
     def transfers_kv(self) -> bool:

@@ -14,6 +14,7 @@ from dsr1.launcher.layout.adapters import wanted_adapters
 from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.preflight.draft import Draft
+from dsr1.launcher.recipe.flag_table import CACHE_DTYPE, QUANTIZATION
 from dsr1.launcher.recipe.models import Recipe
 
 GIB = 2**30
@@ -125,6 +126,9 @@ def make_engine_shape(group: Group, plan: Plan) -> EngineShape:
         queue_depth=_queue_depth(group.name, plan),
         expert_balancing=spec.eplb is not None,
         expert_parallel=spec.expert_parallel,
+        predicts=spec.predicts,
+        quantization=str(spec.args.get(QUANTIZATION) or ""),
+        cache_dtype=str(spec.args.get(CACHE_DTYPE) or ""),
         overrides=tuple(spec.overrides.items()),
     )
 

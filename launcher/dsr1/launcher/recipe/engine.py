@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dsr1.launcher.recipe.flag_table import CHUNKED_PREFILL, LOAD_FORMAT, OVERRIDES
+from dsr1.launcher.recipe.flag_table import CHUNKED_PREFILL, LOAD_FORMAT, OVERRIDES, SPECULATION
 from dsr1.launcher.recipe.flags import joined_argument
 from dsr1.launcher.recipe.types import (
     Arguments,
@@ -95,6 +95,12 @@ class Engine(RecipePart):
         mapping."""
         own = joined_argument(self.args, OVERRIDES)
         return own if isinstance(own, dict) else {}
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it drafts tokens with layers of the model's own (MTP), and so loads them."""
+        own = joined_argument(self.args, SPECULATION)
+        return isinstance(own, dict) and str(own.get("method", "")).endswith("mtp")
 
     @property
     def has_dummy_weights(self) -> bool:

@@ -125,4 +125,5 @@ SHORT_NAMES: Mapping[str, str] = {
 """vLLM's short flags, with their dash, to the long names."""
 
 LOAD_FORMAT, OVERRIDES, CHUNKED_PREFILL = "load-format", "hf-overrides", "enable-chunked-prefill"
+QUANTIZATION, CACHE_DTYPE, SPECULATION = "quantization", "kv-cache-dtype", "speculative-config"
 """Of `args`: what dsr1 reads, too."""
