@@ -13,7 +13,9 @@ from dsr1.launcher.layout.topology import Group, Node
 from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.flag_table import RECIPE_FLAGS, RecipeFlag
 from dsr1.launcher.recipe.flags import render_flags
+from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.parts import Model
+from dsr1.launcher.recipe.transfer import HYBRID_OFF, hybrid_is_off
 from dsr1.launcher.recipe.types import RecipePart
 
 
@@ -28,8 +30,17 @@ def worker_arguments(context: PlanContext, slot: WorkerSlot) -> tuple[str, ...]:
     return (
         *parallel_arguments(slot, ports),
         *engine_arguments(group.spec, ports),
+        *_without_hybrid(group.spec, context.recipe),
         *distributed_timeouts(group, context.recipe.timeouts.ready),
     )
+
+
+def _without_hybrid(engine: Engine, recipe: Recipe) -> tuple[str, ...]:
+    """On both sides of a KV transfer alike, where one side's connector doesn't keep the hybrid
+    KV-cache manager: Dynamo 1.6 turns it off there alone, and the handshake then fails."""
+    apart = engine.role != "aggregated" and HYBRID_OFF not in engine.args
+    off = apart and hybrid_is_off(recipe.engines.values())
+    return (f"--{HYBRID_OFF}",) if off else ()
 
 
 def engine_arguments(engine: Engine, ports: EnginePorts) -> tuple[str, ...]:

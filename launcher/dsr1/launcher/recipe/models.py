@@ -22,6 +22,7 @@ from dsr1.launcher.recipe.parts import (
     Timeouts,
 )
 from dsr1.launcher.recipe.stacks import STACK_TRAITS, StackTraits
+from dsr1.launcher.recipe.transfer import transfer_problem
 from dsr1.launcher.recipe.types import MOST_NODES, MOST_RANKS, Name, RecipePart, Text
 
 HIGHEST_QUEUE_DEPTH = 32768  # log_max_qp_sz of ConnectX-7 is 15
@@ -127,6 +128,10 @@ def _roles_complete(recipe: Recipe) -> str:
     )
 
 
+def _caches_are_handed_over(recipe: Recipe) -> str:
+    return "" if recipe.traits.simulated else transfer_problem(recipe.engines, recipe.runtime.env)
+
+
 def _names_are_free(recipe: Recipe) -> str:
     """Processes and their groups are found by name, and these are of every plan."""
     taken = [name for name in ("etcd", "frontend", "gateway") if name in recipe.engines]
@@ -185,6 +190,7 @@ _CHECKS = (
     _one_engine_takes_all,
     _stack_can,
     _roles_complete,
+    _caches_are_handed_over,
     _names_are_free,
     _replicas_have_names,
     _queues_are_deep,
