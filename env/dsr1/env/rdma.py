@@ -10,6 +10,8 @@ from dsr1.env.hcas import HcaChoice, NearestHca
 from dsr1.hosts.protocol.process import Variable
 
 NVSHMEM_PREFIX = "mlx5"
+NVSHMEM_LIST, UCX_LIST = "NVSHMEM_HCA_LIST", "UCX_NET_DEVICES"
+OTHER_WAYS = {NVSHMEM_LIST: ("NVSHMEM_HCA_PE_MAPPING", "DEEP_EP_DEVICE_TO_HCA_MAPPING")}
 MOST_NCCL = 32  # NCCL's MAX_IB_DEVS
 
 
@@ -17,13 +19,16 @@ MOST_NCCL = 32  # NCCL's MAX_IB_DEVS
 class RdmaUses:
     """What a process sends over adapters besides NCCL's traffic, from these GPUs of its host.
 
-    `one_worker`: vLLM starts no further process that would take an adapter of its own.
+    `one_worker`: vLLM starts no further process that would take an adapter of its own. `maps`: its
+    vLLM deals adapters to workers by a mapping. `given` are variables that the user sets.
     """
 
     deepep: bool
     nixl: bool
     devices: tuple[int, ...]
     one_worker: bool = False
+    maps: bool = True
+    given: frozenset[str] = frozenset()
 
 
 def rdma_variables(choice: HcaChoice, uses: RdmaUses) -> tuple[Variable, ...]:
@@ -32,8 +37,8 @@ def rdma_variables(choice: HcaChoice, uses: RdmaUses) -> tuple[Variable, ...]:
         return ()
     source = f"{choice.why} (facts)"
     found = [Variable("NCCL_IB_HCA", f"={names(choice.hcas[:MOST_NCCL])}", source)]
-    found += _nvshmem(choice, source) if uses.deepep else ()
-    found += _ucx(choice, uses, source) if uses.nixl else ()
+    found += _prefix(choice) if uses.deepep else ()
+    found += _lists(choice, uses, source)
     return (*found, *_gid(choice, uses))
 
 
@@ -41,42 +46,20 @@ def names(hcas: Sequence[Hca]) -> str:
     return ",".join(hca.name for hca in hcas)
 
 
-def _nvshmem(choice: HcaChoice, source: str) -> tuple[Variable, ...]:
-    """NVSHMEM sees devices whose name has the prefix in it, and gives each GPU the nearest of
-    those.
+def _prefix(choice: HcaChoice) -> tuple[Variable, ...]:
+    """NVSHMEM sees devices whose name has it within."""
+    prefix = _seen_prefix(choice)
+    if prefix == NVSHMEM_PREFIX:
+        return ()
+    source = f"names of the chosen adapters; default {NVSHMEM_PREFIX}"
+    return (Variable("NVSHMEM_HCA_PREFIX", prefix, source),)
 
-    Its documentation ties the list to ENABLE_NIC_PE_MAPPING, which deals adapters out in turn
-    instead; its source (ibgda.cpp and ibrc.cpp of 3.4.5) heeds the list in any case.
-    """
+
+def _seen_prefix(choice: HcaChoice) -> str:
     devices = [hca.adapter.name for hca in choice.hcas]
-    prefix = (
-        NVSHMEM_PREFIX
-        if all(NVSHMEM_PREFIX in name for name in devices)
-        else shared_prefix(devices)
-    )
-    others = [
-        hca
-        for hca, _ in choice.passed_over
-        if prefix in hca.adapter.name and hca.port.state == "ACTIVE"
-    ]
-    found = []
-    if prefix != NVSHMEM_PREFIX:
-        found.append(
-            Variable(
-                "NVSHMEM_HCA_PREFIX",
-                prefix,
-                f"names of the chosen adapters; default {NVSHMEM_PREFIX}",
-            )
-        )
-    if others:
-        found.append(
-            Variable(
-                "NVSHMEM_HCA_LIST",
-                names(choice.hcas),
-                f"{source}; it would see {names(others)}, too",
-            )
-        )
-    return tuple(found)
+    if all(NVSHMEM_PREFIX in name for name in devices):
+        return NVSHMEM_PREFIX
+    return shared_prefix(devices)
 
 
 def shared_prefix(devices: Sequence[str]) -> str:
@@ -88,25 +71,54 @@ def shared_prefix(devices: Sequence[str]) -> str:
     return first[:length].rstrip("0123456789")
 
 
-def _ucx(choice: HcaChoice, uses: RdmaUses, source: str) -> tuple[Variable, ...]:
+def _lists(choice: HcaChoice, uses: RdmaUses, source: str) -> tuple[Variable, ...]:
     """Each worker its own adapter: by itself UCX may put all onto one (vLLM's PR 42083: 0.8 instead
-    of 20 GB/s)."""
+    of 20 GB/s), and NVSHMEM gives all GPUs behind a switch the first adapter there.
+
+    NVSHMEM's documentation ties its list to ENABLE_NIC_PE_MAPPING, which deals adapters out in turn
+    instead; its source (ibgda.cpp and ibrc.cpp of 3.4.5) heeds the list in any case. vLLM
+    puts the mapped adapter before what such a variable holds, so either is set, never both.
+    """
+    wanted = {NVSHMEM_LIST: uses.deepep, UCX_LIST: uses.nixl}
+    lists = [name for name, needed in wanted.items() if needed]
     near = [choice.near[index] for index in uses.devices if index < len(choice.near)]
-    if len(near) < max(1, len(uses.devices)):
-        return (Variable("UCX_NET_DEVICES", names(choice.hcas), source),)
-    if uses.one_worker or not can_map(choice, near):
+    if not lists or len(near) < max(1, len(uses.devices)):
+        return _shared_lists(choice, lists, source)
+    if uses.one_worker:
         own = tuple(dict.fromkeys(one.hca for one in near))
-        return (
-            Variable("UCX_NET_DEVICES", names(own), f"nearest to this process's GPUs, of {source}"),
-        )
+        why = f"nearest to this process's GPUs, of {source}"
+        return tuple(Variable(name, names(own), why) for name in lists)
+    mapped = [name for name in lists if uses.given.isdisjoint((name, *OTHER_WAYS.get(name, ())))]
+    if uses.maps and mapped and can_map(choice, near):
+        return _mapping(near, mapped, source)
+    return _shared_lists(choice, lists, source)
+
+
+def _mapping(near: Sequence[NearestHca], lists: Sequence[str], source: str) -> tuple[Variable, ...]:
     pairs = ",".join(f"{one.gpu.pci}={one.hca.adapter.place.pci}" for one in near)
-    selected = f"UCX_NET_DEVICES:{near[0].hca.port.number}"
+    selected = ",".join(f"{name}:{near[0].hca.port.number}" for name in lists)
+    why = "vLLM sets it for each worker by the mapping"
     return (
         Variable("VLLM_GPU_NIC_PCIE_MAPPING", pairs, f"each GPU its nearest, of {source}"),
-        Variable(
-            "VLLM_NIC_SELECTION_VARS", selected, "vLLM sets it for each worker by the mapping"
-        ),
+        Variable("VLLM_NIC_SELECTION_VARS", selected, why),
     )
+
+
+def _shared_lists(choice: HcaChoice, lists: Sequence[str], source: str) -> tuple[Variable, ...]:
+    """All that are chosen, where they can't be dealt; NVSHMEM needs to be told only of what it
+    would see besides."""
+    prefix, found = _seen_prefix(choice), []
+    others = [
+        hca
+        for hca, _ in choice.passed_over
+        if prefix in hca.adapter.name and hca.port.state == "ACTIVE"
+    ]
+    if NVSHMEM_LIST in lists and others:
+        why = f"{source}; it would see {names(others)}, too"
+        found.append(Variable(NVSHMEM_LIST, names(choice.hcas), why))
+    if UCX_LIST in lists:
+        found.append(Variable(UCX_LIST, names(choice.hcas), source))
+    return tuple(found)
 
 
 def can_map(choice: HcaChoice, near: Sequence[NearestHca]) -> bool:

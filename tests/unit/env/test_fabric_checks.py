@@ -309,3 +309,19 @@ def test_a_port_that_the_control_network_needs_is_not_slow(tmp_path: Path) -> No
     """In a virtual machine all of a socket's ports are as near, and one of them is left to it."""
     rate = broken(tmp_path, "azure-nd-v5", {}, control="ib0", default="ib0")["ib.rate"]
     assert (rate.verdict, rate.seen) == ("WARN", "7 x 400 Gb/s")
+
+
+def test_a_host_where_nvshmem_is_dealt_nothing_is_told(tmp_path: Path) -> None:
+    """GPUs and adapters in pairs behind switches, and adapters that vLLM's mapping can't tell
+    apart: one has its second port up."""
+    platform = deepcopy(load_platform("dgx-h100"))
+    gpus, adapters = platform["gpus"], platform["adapters"]
+    gpus[1] = gpus[0].replace("17:00.0 1b:00.0", "17:02.0 1c:00.0")
+    adapters["mlx5_3"]["at"] = adapters["mlx5_0"]["at"].replace(
+        "17:01.0 18:00.0", "17:03.0 19:00.0"
+    )
+    assert found(facts_of(tmp_path / "dealt", platform))["ib.gpu_affinity"].verdict == "PASS"
+    adapters["mlx5_3"]["port"] = 2
+    said = found(facts_of(tmp_path / "undealt", platform))["ib.gpu_affinity"]
+    assert (said.verdict, said.seen) == ("WARN", "NVSHMEM gives 2 GPUs mlx5_0:1 by itself")
+    assert "layout: per_gpu" in said.fix

@@ -331,3 +331,34 @@ def test_no_adapter_gives_no_variable() -> None:
     assert (
         rdma_variables(choose_hcas(fabric()), RdmaUses(deepep=True, nixl=True, devices=(0,))) == ()
     )
+
+
+PAIR = (place("r s up d0 0000:10:00.0"), place("r s up d1 0000:11:00.0"))
+BOTH = [adapter(f"mlx5_{n}", place(f"r s up e{n} 0000:2{n}:00.0"), ETHERNET) for n in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("deepep", "nixl", "selected"),
+    [
+        (True, True, "NVSHMEM_HCA_LIST:1,UCX_NET_DEVICES:1"),
+        (True, False, "NVSHMEM_HCA_LIST:1"),
+        (False, True, "UCX_NET_DEVICES:1"),
+        (False, False, None),
+    ],
+)
+def test_two_gpus_behind_a_switch_are_dealt_its_two_adapters(
+    deepep: bool, nixl: bool, selected: str | None
+) -> None:
+    uses = RdmaUses(deepep, nixl, devices=(0, 1))
+    found = {v.name: v.value for v in rdma_variables(choose_hcas(fabric(*BOTH, gpus=PAIR)), uses)}
+    assert found.get("VLLM_NIC_SELECTION_VARS") == selected
+    assert {"NVSHMEM_HCA_LIST", "UCX_NET_DEVICES"}.isdisjoint(found)
+    if selected:
+        pairs = "0000:10:00.0=0000:20:00.0,0000:11:00.0=0000:21:00.0"
+        assert found["VLLM_GPU_NIC_PCIE_MAPPING"] == pairs
+
+
+def test_a_process_of_one_worker_is_told_its_adapter() -> None:
+    uses = RdmaUses(True, True, devices=(1,), one_worker=True)
+    found = {v.name: v.value for v in rdma_variables(choose_hcas(fabric(*BOTH, gpus=PAIR)), uses)}
+    assert found["NVSHMEM_HCA_LIST"] == found["UCX_NET_DEVICES"] == "mlx5_1:1"

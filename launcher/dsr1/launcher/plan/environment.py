@@ -24,10 +24,12 @@ COMMON = {
     "VLLM_RANDOMIZE_DP_DUMMY_INPUTS": "1",
 }
 RIVALS = {
-    "VLLM_GPU_NIC_PCIE_MAPPING": ("UCX_NET_DEVICES",),
-    "VLLM_NIC_SELECTION_VARS": ("UCX_NET_DEVICES",),
     "UCX_NET_DEVICES": ("VLLM_GPU_NIC_PCIE_MAPPING",),
-    "NVSHMEM_HCA_LIST": ("NVSHMEM_HCA_PE_MAPPING",),
+    "NVSHMEM_HCA_LIST": (
+        "VLLM_GPU_NIC_PCIE_MAPPING",
+        "NVSHMEM_HCA_PE_MAPPING",
+        "DEEP_EP_DEVICE_TO_HCA_MAPPING",
+    ),
 }
 """Two variables for one setting: where the recipe sets the other, ours would interfere."""
 SYSTEM_PORT, RUN_ID = "DYN_SYSTEM_PORT", "DSR1_RUN_ID"

@@ -14,7 +14,7 @@ from dsr1.launcher.layout.ports import transfers_kv
 from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.layout.topology import Group
 from dsr1.launcher.plan.model_loading import loading_notes
-from dsr1.launcher.plan.runtime_knowledge import runtime_answers
+from dsr1.launcher.plan.runtime_knowledge import knows, runtime_answers
 
 
 def adapter_variables(
@@ -23,11 +23,24 @@ def adapter_variables(
     """Of a worker on a host whose adapters are known."""
     group, host = slot.group, slot.node.host.name
     deepep = group.spec.all2all_backend in WITH_NVSHMEM
-    uses = RdmaUses(deepep, _has_nixl(group), devices, one_worker=slot.rank is not None)
+    uses = RdmaUses(
+        deepep,
+        _has_nixl(group),
+        devices,
+        one_worker=slot.rank is not None,
+        maps=_maps_adapters(context),
+        given=frozenset((*context.recipe.runtime.env, *group.spec.env)),
+    )
     return (
         *rdma_variables(context.adapters[host], uses),
         *(doorbell(context.facts[host]) if deepep else ()),
     )
+
+
+def _maps_adapters(context: PlanContext) -> bool:
+    """Where a host's vLLM doesn't know the variable, the plan leaves it out."""
+    answers = runtime_answers(context.facts).values()
+    return all(knows(answer, "VLLM_NIC_SELECTION_VARS") for answer in answers)
 
 
 def _has_nixl(group: Group) -> bool:

@@ -10,16 +10,24 @@ from typing import Any
 import pytest
 from tests.fake_sysfs import facts_of, load_platform
 from tests.unit.env.test_fabric_checks import twisted
-from tests.unit.launcher.plan.test_platforms import AGGREGATED, DISAGGREGATED, of_adapters, plan_of
+from tests.unit.launcher.plan.test_platforms import (
+    AGGREGATED,
+    DISAGGREGATED,
+    OF_ADAPTERS,
+    of_adapters,
+    plan_of,
+)
 
 from dsr1.env.rdma import RdmaUses, rdma_variables
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Fact, FactValue
+from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.layout.adapters import choose_adapters
 from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_text import render_text
+from dsr1.launcher.plan.runtime_knowledge import runtime_fact
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
 
 PAGE = Path(__file__).parents[4] / "docs" / "environment.md"
@@ -147,6 +155,7 @@ def test_hostile_names_reach_no_variable(tmp_path: Path) -> None:
 def test_a_hostile_name_stays_within_a_comment(tmp_path: Path) -> None:
     platform = load_platform("dgx-h100")
     platform["adapters"]["mlx5\n\x1b[2Jrm -rf ~;"] = {"at": "0 29 29:01.0 2a:00.5", "rate": 100}
+    platform["adapters"]["mlx5_3"]["port"] = 2  # so that vLLM's mapping can't deal them
     text = render_text(plan_of(tmp_path, platform, AGGREGATED))
     lines = [line for line in text.splitlines() if "rm -rf" in line]
     comment = re.compile(r"export NVSHMEM_HCA_LIST=[a-z0-9_:,]+  # [^\x1b]*mlx5\?\?\[2Jrm -rf ~;")
@@ -163,20 +172,37 @@ def test_the_recipes_word_wins_and_a_note_says_over_what(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("own", "gone"),
+    ("own", "dealt"),
     [
-        ("UCX_NET_DEVICES", {"VLLM_GPU_NIC_PCIE_MAPPING", "VLLM_NIC_SELECTION_VARS"}),
-        ("NVSHMEM_HCA_PE_MAPPING", {"NVSHMEM_HCA_LIST"}),
+        ("UCX_NET_DEVICES", "NVSHMEM_HCA_LIST:1"),
+        ("NVSHMEM_HCA_LIST", "UCX_NET_DEVICES:1"),
+        ("NVSHMEM_HCA_PE_MAPPING", "UCX_NET_DEVICES:1"),
+        ("DEEP_EP_DEVICE_TO_HCA_MAPPING", "UCX_NET_DEVICES:1"),
     ],
 )
 def test_the_recipes_other_way_to_say_it_is_not_meddled_with(
-    tmp_path: Path, own: str, gone: set[str]
+    tmp_path: Path, own: str, dealt: str
 ) -> None:
     platform = load_platform("dgx-h100")
     before = of_adapters(plan_of(tmp_path / "1", platform, DISAGGREGATED), "decode-0")
     env = f"runtime: {{env: {{{own}: 'mlx5_0:1'}}}}\n"
     after = of_adapters(plan_of(tmp_path / "2", platform, DISAGGREGATED, env), "decode-0")
-    assert (before.keys() - after.keys(), after.keys() - before.keys()) == (gone, {own})
+    assert before["VLLM_NIC_SELECTION_VARS"] == "NVSHMEM_HCA_LIST:1,UCX_NET_DEVICES:1"
+    assert after["VLLM_NIC_SELECTION_VARS"] == dealt
+    assert before.keys() ^ after.keys() == ({own} if own.startswith(OF_ADAPTERS) else set())
+
+
+def test_a_vllm_that_knows_no_mapping_is_given_the_list(tmp_path: Path) -> None:
+    platform = load_platform("dgx-h100")
+    facts = facts_of(tmp_path, platform)
+    known = RuntimeAnswer(vllm="0.11.0", variables=("VLLM_HOST_IP",), parsers=())
+    told = facts | {"runtime": runtime_fact(known)}
+    hosts = (Host("a", "10.0.0.1", "eth0"), Host("b", "10.0.0.2", "eth0"))
+    recipe = parse_recipe(f"name: t\nmodel: {{path: /m}}\nengines: {{{DISAGGREGATED}}}\n", "t")
+    plan = make_plan(recipe, hosts, "r", "/r", {"a": told, "b": told})
+    found = of_adapters(plan, "decode-0")
+    assert found["NVSHMEM_HCA_LIST"] == found["UCX_NET_DEVICES"] == found["NCCL_IB_HCA"][1:]
+    assert "VLLM_NIC_SELECTION_VARS" not in found
 
 
 def test_adapters_that_make_no_sense_are_left_out_with_a_note() -> None:

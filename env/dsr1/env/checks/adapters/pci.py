@@ -3,17 +3,28 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from dsr1.env.checks.adapters.select import for_ports
-from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, pass_if
-from dsr1.env.distance import Distance
-from dsr1.env.hca import Hca
+from dsr1.env.checks.adapters.select import NONE_CHOSEN, for_ports, for_rdma, selected
+from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, pass_if, skipped
+from dsr1.env.checks.requirements import Requirements
+from dsr1.env.distance import Distance, distance
+from dsr1.env.hca import Hca, natural
 from dsr1.env.hcas import NearestHca, Selection
+from dsr1.env.rdma import can_map
 from dsr1.hosts.protocol.facts.adapters import PciLink
+from dsr1.hosts.protocol.facts.fact import Facts
 
 MOST_LANES = 64
+HIDDEN = "In a virtual machine PCI paths may be hidden; else see BIOS and slots, or choose: hca."
+UNDEALT = (
+    "vLLM's mapping tells adapters apart by PCI address and takes one port number: choose others"
+    " (hca), or layout: per_gpu, where each process has its own."
+)
 
 
-def affinity(ports: Sequence[Hca], selection: Selection) -> Verdict:
+def affinity(facts: Facts, requirements: Requirements) -> Verdict:
+    selection = selected(requirements)
+    if not selection.choice.hcas:
+        return skipped(NONE_CHOSEN)
     pairs = _known_pairs(selection)
     far = [
         f"{pair.gpu.pci} {pair.distance.name} {pair.hca.name}"
@@ -23,13 +34,34 @@ def affinity(ports: Sequence[Hca], selection: Selection) -> Verdict:
     gpus = Counter(pair.hca for pair in pairs)
     shared = [f"{hca.name} has {count} GPUs" for hca, count in gpus.items() if count > 1]
     near = [f"{pair.gpu.pci} {pair.distance.name}" for pair in pairs]
+    undealt = _undealt(selection) if requirements.ibgda else []
     return pass_if(
-        not far and not shared,
+        not far and not shared and not undealt,
         "WARN",
-        "; ".join([*far, *shared] or near),
+        "; ".join([*far, *shared, *undealt] or near),
         "an adapter for each GPU behind the same PCI switch (PIX or PXB)",
-        "In a virtual machine PCI paths may be hidden; else see BIOS and slots, or choose: hca.",
+        UNDEALT if undealt else HIDDEN,
     )
+
+
+def _undealt(selection: Selection) -> list[str]:
+    """GPUs that NVSHMEM gives the same adapter though they could have one each, where vLLM's
+    mapping can't deal them."""
+    pairs = selection.choice.near
+    if can_map(selection.choice, pairs):
+        return []
+    first = Counter(_first_near(pair, selection) for pair in pairs)
+    return [
+        f"NVSHMEM gives {count} GPUs {hca.name} by itself"
+        for hca, count in first.items()
+        if count > Counter(pair.hca for pair in pairs)[hca]
+    ]
+
+
+def _first_near(pair: NearestHca, selection: Selection) -> Hca:
+    """What NVSHMEM takes: of equally near ones the first."""
+    ports = sorted(selection.choice.hcas, key=lambda hca: natural(hca.adapter.name))
+    return next(hca for hca in ports if distance(pair.gpu, hca.adapter.place) == pair.distance)
 
 
 def _known_pairs(selection: Selection) -> tuple[NearestHca, ...]:
@@ -79,6 +111,6 @@ def _is_plausible(link: PciLink) -> bool:
 
 
 CHECKS: dict[str, CheckFunction] = {
-    "ib.gpu_affinity": for_ports(affinity),
+    "ib.gpu_affinity": for_rdma(affinity),
     "ib.vf_pci": for_ports(full_link),
 }
