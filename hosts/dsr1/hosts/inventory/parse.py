@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.addresses import address_problem, is_ipv6
 
 MOST_HOSTS = 4096
-_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")
+_WITH_PORT = re.compile(r"([^:]+):([0-9]{1,5})", re.ASCII)
 HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?\[\]-]{0,63}(:[0-9]{1,3})?$"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(,[A-Za-z0-9][A-Za-z0-9._-]*)*", re.ASCII)
 _USER = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
@@ -67,7 +68,18 @@ def _from_names(text: str, source: str) -> Iterator[Access]:
         raise InputError(f"{source}: {text!r}: {why}; groups are not supported")
     if "[" not in names:
         _refuse_twice((part.strip() for part in names.split(",")), source)
-    yield from (Access(name=name, target=name, user=user) for name in _expand(names, text, source))
+    yield from (_access(name, user, source) for name in _expand(names, text, source))
+
+
+def _access(text: str, user: str | None, source: str) -> Access:
+    """`n1` or `n1:2222`: the port is SSH's alone, and no part of the host's name."""
+    found = _WITH_PORT.fullmatch(text)
+    if found is None:
+        return Access(name=text, target=text, user=user)
+    name, port = found[1], int(found[2])
+    if not 1 <= port <= 65535:
+        raise InputError(f"{source}: {text!r}: {port} is no port of SSH's, 1 to 65535")
+    return Access(name=name, target=name, user=user, port=port)
 
 
 def _refuse_twice(names: Iterable[str], source: str) -> None:
@@ -190,8 +202,22 @@ def _refuse(found: tuple[Access, ...], source: str) -> None:
 
 
 def _refuse_odd(access: Access, source: str) -> None:
-    for value in (access.name, access.target, access.control_address):
-        if value is not None and (not _NAME.match(value) or ".." in value):
-            raise InputError(f"{source}: {value!r} is not a host's name or address")
+    """SSH is asked for the target, which may be any address; the name, or the control address where
+    one is given, becomes part of URLs and of arguments."""
+    for value in (access.name, access.control_address):
+        if value is not None:
+            _refuse_address(value, source)
+    if not is_ipv6(access.target):
+        _refuse_address(access.target, source)
+    elif access.control_address is None:
+        raise InputError(
+            f"{source}: {access.name}: SSH may use {access.target}, but the other hosts need a name"
+            " or an IPv4 address: give control_address"
+        )
     if access.user is not None and not _USER.match(access.user):
         raise InputError(f"{source}: {access.user!r} is not a user's name")
+
+
+def _refuse_address(value: str, source: str) -> None:
+    if problem := address_problem(value):
+        raise InputError(f"{source}: {value!r}: {problem}")

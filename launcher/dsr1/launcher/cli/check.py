@@ -46,7 +46,10 @@ def check(
 
     Exit code 3 when a check fails.
     """
-    ids, loaded = choose_checks(only or (), skip or ()), recipe.load()
+    ids, loaded = (
+        choose_checks(only or (), skip or ()),
+        recipe.load(elsewhere=hosts.hosts is not None),
+    )
     loaded = rehearse(loaded) if rehearsed else loaded
     if not ids and not fabric:
         raise InputError("--only and --skip leave no check to run")

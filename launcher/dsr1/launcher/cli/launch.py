@@ -10,8 +10,8 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.launch import try_job
 from dsr1.launcher.cli.options.common import Follow, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
+from dsr1.launcher.cli.views.notes import note_unused_spares
 from dsr1.launcher.cli.views.ranks import make_view, print_logs
-from dsr1.launcher.cli.views.spares import note_unused_spares
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.preflight.preflight import choose_checks
@@ -79,7 +79,7 @@ def launch(
     Returns once it serves; Ctrl-C before that rolls everything back.
     """
     _refuse_contradictions(hosts, job, slurm_keys, follow)
-    loaded = recipe.load(slurm_keys.changes())
+    loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.hosts is not None)
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     skip = checks.skipped()

@@ -11,7 +11,7 @@ from dsr1.launcher.batch.script import render_job
 from dsr1.launcher.cli.options.common import HostOptions, NoFacts
 from dsr1.launcher.cli.options.recipe import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.plan import survey_or_preview
-from dsr1.launcher.cli.views.spares import note_unused_spares
+from dsr1.launcher.cli.views.notes import note_unused_spares
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_bash import render_bash
 from dsr1.launcher.preflight.surveyed import Survey

@@ -20,7 +20,13 @@ from dsr1.launcher.recipe.layers import (
 )
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.parse import parse_layer, parse_value, read_layer
-from dsr1.launcher.recipe.paths import PATH_OPTIONS, with_experts, with_paths
+from dsr1.launcher.recipe.paths import (
+    PATH_OPTIONS,
+    LocalPath,
+    local_paths,
+    with_experts,
+    with_paths,
+)
 
 BUILT_IN = Path(__file__).with_name("builtin")
 _EXTENDS, _PROFILE, _PROFILES = LAYER_KEYS
@@ -29,10 +35,12 @@ _MOST_LAYERS = 32
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A recipe, and its values with where each came from."""
+    """A recipe, and its values with where each came from. `local` are paths that were expanded
+    here."""
 
     recipe: Recipe
     tree: Layer
+    local: tuple[LocalPath, ...] = ()
 
 
 def built_in_recipes() -> dict[str, Path]:
@@ -121,9 +129,10 @@ def _resolve(own: Layer, beside: Path, changes: RecipeChanges) -> Resolved:
         PATH_OPTIONS.items(), (changes.model, changes.venv), strict=True
     ):
         tree = assign(tree, keys, value, option) if value else tree
-    tree = with_experts(with_paths(tree, changes.keep_unset))
+    written, tree = tree, with_experts(with_paths(tree, changes.keep_unset))
+    local = local_paths(written, tree)
     try:
-        return Resolved(Recipe.model_validate(dict(tree.values)), tree)
+        return Resolved(Recipe.model_validate(dict(tree.values)), tree, local)
     except ValidationError as error:
         raise InputError("\n".join(explain_errors(error, tree))) from None
 

@@ -10,6 +10,7 @@ from dsr1.launcher.recipe.types import (
     Arguments,
     Count,
     Environment,
+    ListenAddress,
     NodeCount,
     PortNumber,
     RecipePart,
@@ -91,7 +92,7 @@ class Frontend(RecipePart):
     vLLM's servers are.
     """
 
-    host: Text | None = None
+    host: ListenAddress | None = None
     port: PortNumber = 8000
     replicas: NodeCount = 1
     router_mode: Literal[

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
@@ -22,6 +23,15 @@ def _value(tree: Layer, *keys: str) -> object:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class LocalPath:
+    """A key whose value, as it is written, means a path of this machine's alone; and that path."""
+
+    key: str
+    written: str
+    path: str
+
+
 def with_paths(tree: Layer, keep_unset: bool) -> Layer:
     """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else."""
     for keys in _PATHS:
@@ -30,6 +40,21 @@ def with_paths(tree: Layer, keep_unset: bool) -> Layer:
             location = location_of(tree, keys)
             tree = assign(tree, keys, _expanded(value, keys, location, keep_unset), location)
     return tree
+
+
+def local_paths(written: Layer, tree: Layer) -> tuple[LocalPath, ...]:
+    """What `with_paths` made of ~ and of relative folders; `written` is as it was before."""
+    pairs = ((".".join(keys), _value(written, *keys), _value(tree, *keys)) for keys in _PATHS)
+    return tuple(
+        LocalPath(key, before, str(after))
+        for key, before, after in pairs
+        if isinstance(before, str) and before != after and not _is_everywhere(before)
+    )
+
+
+def _is_everywhere(value: str) -> bool:
+    """Whether it is absolute, at the latest once variables are expanded."""
+    return os.path.expandvars(value).startswith("/")
 
 
 def _expanded(value: str, keys: tuple[str, str], location: str, keep_unset: bool) -> str:

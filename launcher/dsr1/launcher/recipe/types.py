@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from dsr1.hosts.inventory.addresses import address_problem
 from dsr1.launcher.recipe.flags import check_flags
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d)")
@@ -72,7 +73,17 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _listened(value: str) -> str:
+    """An address that servers listen on, and that is in URLs; all of a host's are meant by
+    0.0.0.0 and ::."""
+    problem = "" if value in ("::", "") else address_problem(value)
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
 Text = Annotated[str, AfterValidator(_no_nul)]
+ListenAddress = Annotated[Text, AfterValidator(_listened)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 EnvValue = Annotated[Text, BeforeValidator(_text_of_number)]
 Environment = dict[EnvName, EnvValue]

@@ -82,6 +82,22 @@ def test_a_relative_key_lies_beside_its_inventory(tmp_path: Path) -> None:
         ("x;id", "not a host's name|no list of hosts"),
         ("..", "not a host's name"),
         ("@/nowhere/hosts", "can't be read"),
+        ("10.0.0.300", "'10.0.0.300': is not an IPv4 address"),
+        ("10.0.0.256,10.0.0.1", "'10.0.0.256': is not an IPv4 address"),
+        ("10.0.1", "not an IPv4 address"),
+        ("10.0.0.01", "not an IPv4 address"),
+        ("u@10.0.0.999:22", "not an IPv4 address"),
+        ("n1:0", "0 is no port"),
+        ("n1:99999", "99999 is no port"),
+        ("n1:ssh", "not a host's name"),
+        ("n1:", "not a host's name"),
+        (":22", "not a host's name"),
+        ("n1:22:23", "not a host's name"),
+        ("n1:22,n1:2222", "n1 named more than once"),
+        ("fe80::1", "an IPv6 address is for SSH alone"),
+        ("2001:db8::7", "an IPv6 address is for SSH alone"),
+        ("ssh://n1", "not a host's name"),
+        ("é", "not a host's name"),
     ],
 )
 def test_what_is_no_host_list(option: str, wanted: str) -> None:
@@ -106,6 +122,35 @@ def test_what_is_no_inventory(tmp_path: Path, name: str, text: str, wanted: str)
     file.write_text(text)
     with pytest.raises(InputError, match=wanted):
         parse_hosts(f"@{file}")
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("user@n1:22", [("n1", "n1", "user", 22)]),
+        ("n1:2222,n2", [("n1", "n1", None, 2222), ("n2", "n2", None, None)]),
+        ("u@node[1-2]:2222", [("node1", "node1", "u", 2222), ("node2", "node2", "u", 2222)]),
+        ("10.0.0.255:22", [("10.0.0.255", "10.0.0.255", None, 22)]),
+    ],
+)
+def test_a_port_is_sshs_and_no_part_of_the_name(
+    option: str, wanted: list[tuple[str, str, str | None, int | None]]
+) -> None:
+    assert [(a.name, a.target, a.user, a.port) for a in parse_hosts(option)] == wanted
+
+
+def test_ssh_may_use_what_urls_can_not(tmp_path: Path) -> None:
+    file = tmp_path / "h.yaml"
+    file.write_text("hosts: {a: {address: 'fe80::1', control_address: 10.0.0.1}}")
+    (access,) = parse_hosts(f"@{file}")
+    assert (access.target, access.control_address) == ("fe80::1", "10.0.0.1")
+    file.write_text("hosts: {a: {address: 'fe80::1'}}")
+    with pytest.raises(InputError, match="give control_address"):
+        parse_hosts(f"@{file}")
+    for value in ("fe80::1", "10.0.0.300", "n1:22", "[fe80::1]", "u@n1"):
+        file.write_text(f"hosts: {{a: {{control_address: '{value}'}}}}")
+        with pytest.raises(InputError, match=r"for SSH alone|not an IPv4|not a host's"):
+            parse_hosts(f"@{file}")
 
 
 def test_spares_are_called_so() -> None:

@@ -93,3 +93,37 @@ def test_prewarming_hosts_that_did_not_tell_says_why() -> None:
         prewarm._choose_engines(recipe, seen, [])
     with pytest.raises(InputError, match="--engine typo"):
         prewarm._choose_engines(recipe, seen, ["typo"])
+
+
+@pytest.mark.parametrize(
+    ("options", "notes"),
+    [
+        ("--venv ~/vllm", ["runtime.venv: ~/vllm was made absolute on this machine; every host"]),
+        ("--venv ./vllm --model ./r1", ["runtime.venv: ./vllm", "model.path: ./r1"]),
+        ("--venv /opt/vllm --model deepseek-ai/DeepSeek-R1", []),
+    ],
+)
+@pytest.mark.parametrize("hosts", ["--hosts n1,n2", ""])
+def test_a_path_that_is_made_absolute_here_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: str,
+    notes: list[str],
+    hosts: str,
+) -> None:
+    """For other hosts alone; here it is what the user meant."""
+    assert run(monkeypatch, f"plan dsr1-dep --no-facts {hosts} {options}") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "made absolute" in line]
+    assert len(said) == (len(notes) if hosts else 0)
+    assert all(any(note in line for line in said) for note in notes if hosts)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.300", "user@n1", "n1:22", "2001:db8::1", "a b"])
+def test_an_address_that_no_url_takes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    setting = f"frontend.host={host}".replace(" ", "\t")
+    monkeypatch.setattr(sys, "argv", ["dsr1", "plan", "dsr1-dep", "--no-facts", "--set", setting])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, "frontend.host" in capsys.readouterr().err) == (2, True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.options.common import Venv
-from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 from dsr1.launcher.recipe.models import Recipe
 
 RecipeName = Annotated[
@@ -68,10 +68,17 @@ class RecipeOptions:
     model: ModelPath = ""
     venv: Venv = ""
 
-    def load(self, more: Sequence[str] = ()) -> Recipe:
-        """The recipe with these changes and `more`, which are written as for --set."""
-        changes = [*(self.changes or ()), *more]
-        return load_recipe(self.recipe, changes, self.profiles or (), self.model, self.venv)
+    def load(self, more: Sequence[str] = (), elsewhere: bool = False) -> Recipe:
+        """The recipe with these changes and `more`, which are written as for --set. `elsewhere`: it
+        is for other hosts than this machine, and paths that were expanded here are told."""
+        changes = (*(self.changes or ()), *more)
+        asked = RecipeChanges(tuple(self.profiles or ()), changes, self.model, self.venv)
+        resolved = resolve_recipe(self.recipe, asked)
+        if elsewhere and resolved.local:
+            from dsr1.launcher.cli.views.notes import note_local_paths
+
+            note_local_paths(resolved.local)
+        return resolved.recipe
 
 
 @dataclass(frozen=True, slots=True)
