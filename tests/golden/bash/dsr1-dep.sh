@@ -112,6 +112,7 @@ become() { # one process, in the place of this shell
         export VLLM_HOST_IP=10.0.0.1 # address of node1 (facts)
         export VLLM_NIXL_SIDE_CHANNEL_HOST=10.0.0.1 # address of node1 (facts)
         export VLLM_NO_USAGE_STATS=1 # default
+        export VLLM_PORT=20027 # ports of engine main, to 20034
         export VLLM_RANDOMIZE_DP_DUMMY_INPUTS=1 # default
         ETCD_AUTH_CA=$(<"$folder/secrets/ca.pem")
         export ETCD_AUTH_CA
@@ -175,6 +176,7 @@ become() { # one process, in the place of this shell
         export VLLM_HOST_IP=10.0.0.2 # address of node2 (facts)
         export VLLM_NIXL_SIDE_CHANNEL_HOST=10.0.0.2 # address of node2 (facts)
         export VLLM_NO_USAGE_STATS=1 # default
+        export VLLM_PORT=20027 # ports of engine main, to 20034
         export VLLM_RANDOMIZE_DP_DUMMY_INPUTS=1 # default
         ETCD_AUTH_CA=$(<"$folder/secrets/ca.pem")
         export ETCD_AUTH_CA

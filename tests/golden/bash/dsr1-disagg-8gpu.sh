@@ -71,6 +71,7 @@ become() { # one process, in the place of this shell
         export VLLM_NIXL_SIDE_CHANNEL_HOST=10.0.0.1 # address of node1 (facts)
         export VLLM_NIXL_SIDE_CHANNEL_PORT=20011 # base: vLLM adds the global DP rank
         export VLLM_NO_USAGE_STATS=1 # default
+        export VLLM_PORT=20024 # ports of engine prefill, to 20031
         export VLLM_RANDOMIZE_DP_DUMMY_INPUTS=1 # default
         exec python3 -m dynamo.vllm \
             --model /models/R1-4bit \
@@ -119,6 +120,7 @@ become() { # one process, in the place of this shell
         export VLLM_NIXL_SIDE_CHANNEL_HOST=10.0.0.1 # address of node1 (facts)
         export VLLM_NIXL_SIDE_CHANNEL_PORT=20020 # base: vLLM adds the global DP rank
         export VLLM_NO_USAGE_STATS=1 # default
+        export VLLM_PORT=20032 # ports of engine decode, to 20039
         export VLLM_RANDOMIZE_DP_DUMMY_INPUTS=1 # default
         exec python3 -m dynamo.vllm \
             --model /models/R1-4bit \

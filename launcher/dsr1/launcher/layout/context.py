@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.process import PhaseRule, Variable
-from dsr1.launcher.layout.ports import PortPlan
+from dsr1.launcher.layout.ports import PICKED, PortPlan
 from dsr1.launcher.layout.slots import FrontendSlot, WorkerSlot
 from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.recipe.models import Recipe
@@ -22,7 +22,8 @@ Argv = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class PlanContext:
     """A recipe on hosts. `facts`, and the adapters chosen from them, are by host, of those that
-    gave any; `frontends` by process. `run_id` is the run's identity, see Plan."""
+    gave any; `frontends` by process. `run_id` is the run's identity, see Plan. `picks_once`: of
+    a process of vLLM's with several ranks one place alone picks ports."""
 
     run: str
     run_id: str
@@ -34,12 +35,22 @@ class PlanContext:
     frontends: Mapping[str, FrontendSlot]
     facts: Mapping[str, Facts]
     adapters: Mapping[str, "HcaChoice"]
+    picks_once: bool = True
 
     @property
     def is_secured(self) -> bool:
         """Several machines talk over a network: mutual TLS, unless the recipe says off."""
         recipe = self.recipe
         return self.topology.machines > 1 and recipe.security == "tls" and recipe.traits.secures
+
+    def picked_ports(self, slot: WorkerSlot) -> range:
+        """What a process of vLLM's is told to pick its own ports from; empty where that can't be
+        planned."""
+        first = self.ports.picked.get((slot.group.name, slot.node.rank))
+        if first is None or (len(slot.ranks) > 1 and not self.picks_once):
+            return range(0)
+        start = first + PICKED * slot.index
+        return range(start, start + PICKED)
 
     def server_of(self, slot: WorkerSlot) -> FrontendSlot | None:
         """Where a worker serves clients by itself."""

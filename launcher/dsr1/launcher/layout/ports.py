@@ -12,6 +12,9 @@ from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.recipe.models import Recipe
 
 EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
+PICKED = 8
+"""How many ports a process of vLLM's may pick by itself: it scans upward from VLLM_PORT, for five
+that its ranks meet at (get_open_ports_list in vllm/config/parallel.py), and for few others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,15 @@ class EnginePorts:
 @dataclass(frozen=True, slots=True)
 class PortPlan:
     """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: several
-    frontends or servers."""
+    frontends or servers. `picked` are the first ports that vLLM's processes may pick from, by
+    engine and node rank: PICKED for each process of the node, disjoint on its machine."""
 
     frontend: int
     etcd: int
     etcd_peer: int
     replicas: int
     engines: dict[str, EnginePorts]
+    picked: dict[tuple[str, int], int]
 
 
 def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
@@ -49,8 +54,23 @@ def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
     engines = {}
     for group in topology.groups:
         engines[group.name], next_port = _engine_ports(group, next_port)
-    _refuse_overlap(recipe, next_port)
-    return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines)
+    picked, end = _picked_ports(topology, next_port)
+    _refuse_overlap(recipe, end)
+    return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines, picked)
+
+
+def _picked_ports(topology: Topology, first: int) -> tuple[dict[tuple[str, int], int], int]:
+    """Machine by machine, over all engines. Simulated ones pick none, and take as many: a rehearsal
+    shows whether they are free."""
+    picked: dict[tuple[str, int], int] = {}
+    ends: dict[str, int] = {}
+    for group in topology.groups:
+        for node in group.nodes:
+            start = ends.get(node.host.address, first)
+            count = node.local_size if group.layout == "per_gpu" else 1
+            picked[group.name, node.rank] = start
+            ends[node.host.address] = start + PICKED * count
+    return picked, max(ends.values(), default=first)
 
 
 def count_frontends(recipe: Recipe, topology: Topology) -> int:

@@ -134,6 +134,9 @@ def _port_variables(context: PlanContext, slot: WorkerSlot) -> Iterator[Variable
     if transfers_kv(group):
         why = "base: vLLM adds the global DP rank"
         yield Variable("VLLM_NIXL_SIDE_CHANNEL_PORT", str(ports.nixl), why)
+    picked = context.picked_ports(slot)
+    if picked and not context.recipe.traits.simulated:
+        yield Variable("VLLM_PORT", str(picked.start), f"{source}, to {picked.stop - 1}")
     if uses_kvbm(group):
         publish, acknowledge = kvbm_ports(ports, slot.machine_index)
         yield Variable("DYN_KVBM_LEADER_ZMQ_PUB_PORT", str(publish), source)

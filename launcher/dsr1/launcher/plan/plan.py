@@ -20,7 +20,7 @@ from dsr1.launcher.layout.slots import FrontendSlot, frontend_slots, listen_addr
 from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.plan.environment import SYSTEM_PORT, host_cache, overruled_notes
 from dsr1.launcher.plan.processes import all_processes
-from dsr1.launcher.plan.runtime_knowledge import drop_unknown, runtime_answers
+from dsr1.launcher.plan.runtime_knowledge import drop_unknown, picks_ports_once, runtime_answers
 from dsr1.launcher.recipe.models import Recipe
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def _make_context(
         frontends=frontend_slots(recipe, topology, ports.replicas),
         facts=facts,
         adapters=_choose_adapters(recipe, topology, facts),
+        picks_once=picks_ports_once(runtime_answers(facts).values()),
     )
 
 
@@ -230,6 +231,11 @@ def _notes(context: PlanContext) -> Iterator[str]:
         yield (
             f"{', '.join(silent)}: planned without facts; what follows from their adapters is"
             " left out"
+        )
+    if not context.picks_once:
+        yield (
+            "VLLM_PORT: left out where a process has several ranks: before vLLM 0.31 each of them"
+            " picks from it at once. They take ports of the kernel's, which another may take first"
         )
     if not context.facts:
         yield from overruled_notes(context)

@@ -130,6 +130,7 @@ def with_setup(runtime: Runtime, argv: Argv) -> Argv:
 def _worker_ports(context: PlanContext, slot: WorkerSlot) -> Iterator[int]:
     yield from _server_ports(context, slot)
     yield from _rank_ports(context, slot)
+    yield from context.picked_ports(slot)
 
 
 def _server_ports(context: PlanContext, slot: WorkerSlot) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from dsr1.hosts.protocol.process import Process
@@ -34,8 +34,18 @@ def in_a_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def _spans(ports: Sequence[int]) -> Iterator[str]:
+    """`1, 3-5`: three and more that follow each other as one."""
+    first = 0
+    for index, port in enumerate(ports):
+        if index + 1 == len(ports) or ports[index + 1] != port + 1:
+            run = ports[first : index + 1]
+            yield from [f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run)
+            first = index + 1
+
+
 def _process(process: Process) -> Iterator[str]:
-    ports = f", ports {', '.join(map(str, process.ports))}" if process.ports else ""
+    ports = f", ports {', '.join(_spans(process.ports))}" if process.ports else ""
     yield f"\n## {process.name}: start {process.wave}{ports}"
     yield from (
         f"export {v.name}={shlex.quote(v.value)}  # {in_a_line(v.source)}" for v in process.env

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from dsr1.env.retired import VARIABLES
+from dsr1.env.versions import version_numbers
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.plain import from_plain
@@ -43,6 +44,17 @@ def knows(answer: RuntimeAnswer, name: str) -> bool:
     if name.startswith("VLLM_"):
         return not answer.variables or name in answer.variables
     return name not in VARIABLES
+
+
+FILE_STORES = (0, 31)
+"""vLLM's executors meet by a file from then on (get_file_store_init_method); before, each rank's
+picks a port."""
+
+
+def picks_ports_once(answers: Iterable[RuntimeAnswer]) -> bool:
+    """Whether ranks of one process don't pick the same port at the same time; true where no version
+    is known, since Dynamo asks for one that doesn't."""
+    return all(not answer.vllm or version_numbers(answer.vllm) >= FILE_STORES for answer in answers)
 
 
 def is_asked_for(variable: Variable) -> bool:

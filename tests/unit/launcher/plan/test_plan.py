@@ -1,15 +1,18 @@
 """Plans: ranks, argv, ports and devices, exactly."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host, this_machine
+from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.commands.stacks import STACKS
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_text import render_json, render_text
 from dsr1.launcher.plan.retry import plan_again
+from dsr1.launcher.plan.runtime_knowledge import runtime_fact
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
 from dsr1.launcher.recipe.stacks import STACK_TRAITS
 
@@ -140,8 +143,9 @@ def test_a_server_of_vllms_has_the_ranks_of_its_process(
 ) -> None:
     plan = planned(f"main: {{{engine}}}", stack="vllm")
     assert [worker.ranks for worker in plan.service.workers] == ranks
-    ports = [port for process in plan.processes for port in process.ports]
-    assert len(ports) == len(set(ports))
+    for host in plan.hosts:
+        ports = [port for process in host.processes for port in process.ports]
+        assert len(ports) == len(set(ports))
     assert ("gateway" in [p.name for p in plan.processes]) == (len(ranks) > 1)
 
 
@@ -204,3 +208,62 @@ def test_every_stack_has_its_traits_and_its_commands() -> None:
 def test_an_unknown_stack_names_those_that_there_are() -> None:
     with pytest.raises(InputError, match=r"t\.yaml:3: stack: must be dynamo or vllm or mocker"):
         planned("main: {}", stack="sglang")
+
+
+def picked(plan: Plan, host: str) -> dict[str, int]:
+    return {
+        process.name: int(v.value)
+        for process in plan.processes
+        for v in process.env
+        if v.name == "VLLM_PORT" and process.host == host
+    }
+
+
+@pytest.mark.parametrize(
+    ("engines", "stack"),
+    [
+        ("main: {layout: per_gpu}", "dynamo"),
+        ("main: {layout: headless, ranks_per_node: 2}", "vllm"),
+        (
+            "p: {role: prefill, nodes: 1, ranks_per_node: 2, replicas: 2}, d: {role: decode, nodes:"
+            " 2, ranks_per_node: 4, layout: per_gpu}",
+            "dynamo",
+        ),
+    ],
+)
+def test_ports_that_vllm_picks_are_planned(engines: str, stack: str) -> None:
+    """Each process has a range of its own on its machine, below the ephemeral ports, among those
+    that are reserved and checked."""
+    plan = planned(engines, stack=stack)
+    for host in plan.hosts:
+        firsts = picked(plan, host.host)
+        assert firsts.keys() == {p.name for p in host.processes if p.ranks}
+        ports = [port for process in host.processes for port in process.ports]
+        assert len(ports) == len(set(ports))
+        assert max(ports) < 32768
+        for process in host.processes:
+            if process.ranks:
+                first = firsts[process.name]
+                assert {*range(first, first + 8)} <= {*process.ports}
+
+
+def test_nodes_of_one_machine_pick_from_ports_of_their_own() -> None:
+    plan = planned("main: {nodes: 3, ranks_per_node: 2, layout: per_gpu}", this_machine(3, 8))
+    firsts = sorted(p for host in plan.hosts for p in picked(plan, host.host).values())
+    assert [b - a for a, b in pairwise(firsts)] == [8] * 5
+
+
+def test_simulated_engines_pick_none() -> None:
+    plan = planned("main: {}", stack="mocker")
+    assert not any(picked(plan, host.host) for host in plan.hosts)
+
+
+@pytest.mark.parametrize(("vllm", "several"), [("0.23.0", False), ("0.31.0", True), ("", True)])
+@pytest.mark.parametrize("layout", ["per_node", "per_gpu"])
+def test_ranks_that_would_pick_the_same_are_not_told(vllm: str, several: bool, layout: str) -> None:
+    """Before vLLM 0.31 every rank of a process picks from it at once."""
+    answer = runtime_fact(RuntimeAnswer(vllm=vllm, variables=("VLLM_PORT",)))
+    recipe = load_recipe("dsr1-dep", [f"engines.main.layout={layout}"])
+    plan = make_plan(recipe, TWO, "r", "/r", {"a": {"runtime": answer}})
+    assert bool(picked(plan, "b")) == (several or layout == "per_gpu")
+    assert any("VLLM_PORT: left out" in note for note in plan.notes) != several
