@@ -163,6 +163,16 @@ def test_a_job_whose_launch_took_its_run_back_starts_nothing(
     assert enter_run("r", RECIPE, job, run.run_id()).job() == JobHandle("lab", "7")
 
 
+HEARS_ALL = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from dsr1.launcher.cli.main import main
+main()
+"""
+"""Also where the tests run in the background, or under nohup: what ignores signals passes that on."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("moment", ["in the queue", "during sbatch"])
 def test_what_ends_a_launch_takes_its_job_back(
@@ -173,7 +183,7 @@ def test_what_ends_a_launch_takes_its_job_back(
     wrap(f'real "$@"; touch {submitted}; {pause}')
     words = ["launch", "dsr1-dep", "--slurm", "--nodes", "1", "--name", "r", "--no-check"]
     with subprocess.Popen(
-        (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()", *words),
+        (sys.executable, "-c", HEARS_ALL, *words),
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         process_group=0,
     ) as child:  # fmt: skip
