@@ -1,0 +1,58 @@
+"""What all engines together make of a deployment. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy, restarts_left
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine of a deployment by its name in the plan. Only one of the same `role` can take the
+    requests of another."""
+
+    name: str
+    role: str
+    policy: RestartPolicy
+    state: EngineState
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`phase`: ready, degraded (every role is served, and some engine isn't), or unavailable.
+    `words` name the engines that don't serve, and why."""
+
+    phase: str
+    words: str = ""
+
+
+def standing(engines: Mapping[str, Engine]) -> Standing:
+    """An engine that was stopped on purpose is missed only where it was the last of its role."""
+    absent = [one for one in engines.values() if one.state.phase not in ("serving", "down")]
+    roles = {one.role for one in engines.values()}
+    served = {one.role for one in engines.values() if one.state.phase == "serving"}
+    words = "; ".join((*_unserved(roles - served), *map(_words, absent)))
+    if roles - served:
+        return Standing("unavailable", words)
+    return Standing("degraded" if absent else "ready", words)
+
+
+def _unserved(roles: set[str]) -> Iterator[str]:
+    yield from (f"nothing of role {role} serves" for role in sorted(roles))
+
+
+def _words(one: Engine) -> str:
+    return f"{one.name} is {one.state.phase}" + (f": {one.state.why}" if one.state.why else "")
+
+
+def lost_role(engines: Mapping[str, Engine], now: float) -> str:
+    """A role that nothing will serve any more, unless somebody asks for it: no engine of it runs,
+    and none has a restart left. Empty: there is none."""
+    hopeful = {one.role for one in engines.values() if not _is_over(one, now)}
+    return next((one.role for one in engines.values() if one.role not in hopeful), "")
+
+
+def _is_over(one: Engine, now: float) -> bool:
+    state = one.state
+    ends = state.phase == "ending" and state.then == "again"
+    return state.phase == "failed" or (ends and restarts_left(state, one.policy, now) == 0)

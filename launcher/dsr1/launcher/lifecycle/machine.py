@@ -1,0 +1,224 @@
+"""The state machine of one engine: (state, event) -> (state, orders). Pure."""
+
+from dataclasses import dataclass, replace
+
+from dsr1.launcher.lifecycle.events import (
+    Answered,
+    Ask,
+    Begin,
+    Due,
+    End,
+    Ended,
+    EngineEvent,
+    EngineOrder,
+    Failed,
+    HostEvent,
+    HostLost,
+    NotEnded,
+    NotPlaced,
+    Place,
+    Placed,
+    RestartAsked,
+    Spawn,
+    Started,
+    StopAsked,
+    Wait,
+)
+
+RUNNING = ("starting", "asking", "serving")
+RESTING = ("down", "failed")
+Orders = tuple[EngineOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """At most `most` restarts, in any `within_s` seconds; None: in all. `backoff_s` before each."""
+
+    most: int
+    within_s: float | None
+    backoff_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """`hosts` are those of its plan, `unproven` those where something of it may live, `lost` those
+    that can't be given orders. `then` is what follows the proof of its end: a restart as the policy
+    allows ("again"), "start", or "down". `number` counts the orders to end it; `taken_at` are its
+    restarts, and `since` its last step, in seconds since the epoch."""
+
+    hosts: tuple[str, ...]
+    phase: str = "down"
+    why: str = ""
+    then: str = "again"
+    unproven: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    number: int = 0
+    taken_at: tuple[float, ...] = ()
+    since: float = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is to have processes."""
+        return self.phase in RUNNING
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The hosts that have to prove its end."""
+        return tuple(host for host in self.unproven if host not in self.lost)
+
+
+Step = tuple[EngineState, Orders]
+
+
+def step(state: EngineState, event: EngineEvent, policy: RestartPolicy, now: float) -> Step:
+    """What doesn't fit the phase changes nothing: an event may be late. `now` is in seconds since
+    the epoch."""
+    after, orders = _step(state, event, policy, now)
+    return (after if after.phase == state.phase else replace(after, since=now)), orders
+
+
+def _step(state: EngineState, event: EngineEvent, policy: RestartPolicy, now: float) -> Step:
+    match event:
+        case Begin():
+            return _begin(replace(state, taken_at=())) if state.phase in RESTING else (state, ())
+        case Started():
+            return _move(state, "starting", "asking", Ask())
+        case Answered():
+            return _move(state, "asking", "serving")
+        case Failed(why):
+            return _end(state, why, "again") if state.is_running else (state, ())
+        case Due():
+            return _go_on(state)
+        case RestartAsked(why):
+            return _restart(state, why)
+        case StopAsked(why):
+            return _stop(state, why)
+    return _step_on_host(state, event, policy, now)
+
+
+def _step_on_host(state: EngineState, event: HostEvent, policy: RestartPolicy, now: float) -> Step:
+    match event:
+        case HostLost(host, why):
+            return _lose(state, host, why, policy, now)
+        case Ended(host, number):
+            return _prove(state, host, number, policy, now)
+        case NotEnded(_, number, why):
+            return _refuse(state, number, why, policy)
+        case Placed(lost, host):
+            return _place(state, lost, host)
+        case NotPlaced(why):
+            placing = state.phase == "placing"
+            return _again(replace(state, why=why), policy, now) if placing else (state, ())
+
+
+def _move(state: EngineState, before: str, after: str, *orders: EngineOrder) -> Step:
+    return (replace(state, phase=after), orders) if state.phase == before else (state, ())
+
+
+def _begin(state: EngineState) -> Step:
+    """Nothing of it lives on the hosts that aren't lost: whoever comes here has proven that."""
+    if lost := tuple(host for host in state.hosts if host in state.lost):
+        return replace(state, phase="placing"), (Place(lost),)
+    return replace(state, phase="starting", then="again", unproven=state.hosts), (Spawn(),)
+
+
+def _end(state: EngineState, why: str, then: str, *, gently: bool = False) -> Step:
+    """Of one that runs. Where all its hosts are lost there is nobody to be asked."""
+    state = replace(state, why=why, then=then)
+    return _order_end(state, state.awaited, gently=gently)
+
+
+def _order_end(state: EngineState, hosts: tuple[str, ...], *, gently: bool) -> Step:
+    state = replace(state, phase="ending", number=state.number + 1)
+    return state, (End(hosts, state.number, gently),)
+
+
+def _lose(state: EngineState, host: str, why: str, policy: RestartPolicy, now: float) -> Step:
+    if host not in (*state.hosts, *state.unproven) or host in state.lost:
+        return state, ()
+    state = replace(state, lost=(*state.lost, host))
+    if state.is_running:
+        ending, orders = _end(state, why, "again")
+        return (ending, orders) if ending.awaited else _proven(ending, policy, now)
+    if state.phase == "ending" and not state.awaited:
+        return _proven(state, policy, now)
+    return state, ((Place((host,)),) if state.phase == "placing" else ())
+
+
+def _prove(state: EngineState, host: str, number: int, policy: RestartPolicy, now: float) -> Step:
+    if state.phase != "ending" or number != state.number:
+        return state, ()
+    left = tuple(one for one in state.unproven if one != host)
+    state = replace(state, unproven=left)
+    return (state, ()) if state.awaited else _proven(state, policy, now)
+
+
+def _proven(state: EngineState, policy: RestartPolicy, now: float) -> Step:
+    """Nothing of it lives on any host that can be asked."""
+    if state.then == "down":
+        return replace(state, phase="down"), ()
+    return _begin(state) if state.then == "start" else _again(state, policy, now)
+
+
+def _again(state: EngineState, policy: RestartPolicy, now: float) -> Step:
+    """One restart less is left, if any."""
+    taken = _counted(state, policy, now)
+    if len(taken) >= policy.most:
+        return replace(state, phase="failed", taken_at=taken), ()
+    return replace(state, phase="waiting", taken_at=(*taken, now)), (Wait(policy.backoff_s),)
+
+
+def _counted(state: EngineState, policy: RestartPolicy, now: float) -> tuple[float, ...]:
+    within = policy.within_s
+    return tuple(at for at in state.taken_at if within is None or now - at < within)
+
+
+def restarts_left(state: EngineState, policy: RestartPolicy, now: float) -> int:
+    """How often it may be restarted yet."""
+    return max(0, policy.most - len(_counted(state, policy, now)))
+
+
+def _refuse(state: EngineState, number: int, why: str, policy: RestartPolicy) -> Step:
+    """What can't be ended isn't started again; it is tried again."""
+    if state.phase != "ending" or number != state.number:
+        return state, ()
+    return replace(state, why=why), (Wait(policy.backoff_s),)
+
+
+def _go_on(state: EngineState) -> Step:
+    if state.phase == "waiting":
+        return _begin(state)
+    if state.phase == "ending" and state.awaited:
+        return _order_end(state, state.awaited, gently=False)
+    return state, ()
+
+
+def _place(state: EngineState, lost: str, host: str) -> Step:
+    """In any phase: another engine of the same host may have asked."""
+    if lost not in state.lost:
+        return state, ()
+    hosts = tuple(dict.fromkeys(host if one == lost else one for one in state.hosts))
+    left = tuple(one for one in state.unproven if one != lost)
+    state = replace(
+        state, hosts=hosts, unproven=left, lost=tuple(one for one in state.lost if one != lost)
+    )
+    still = any(one in state.lost for one in state.hosts)
+    return (state, ()) if state.phase != "placing" or still else _begin(state)
+
+
+def _restart(state: EngineState, why: str) -> Step:
+    """Who asks for it has seen to what was wrong: its restarts are given back."""
+    state = replace(state, taken_at=())
+    if state.is_running:
+        return _end(state, why, "start", gently=True)
+    if state.phase == "ending":
+        return replace(state, then="start"), ()
+    return (state, ()) if state.phase == "placing" else _begin(replace(state, why=why))
+
+
+def _stop(state: EngineState, why: str) -> Step:
+    if state.is_running:
+        return _end(state, why, "down", gently=True)
+    if state.phase == "ending":
+        return replace(state, then="down"), ()
+    return replace(state, phase="down", why=why, then="down"), ()
