@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.process.spawn import _fork
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.commands import Quit, Spawn, Stop
+from dsr1.hosts.protocol.commands import Quit, Replan, Spawn, Stop
 from dsr1.hosts.protocol.events import Exited, Gone, Spawned
 from dsr1.hosts.protocol.process import Process
 
@@ -127,6 +127,31 @@ def test_the_same_process_can_be_started_again(lab: "Lab", sh: Make) -> None:
         talk.send(Stop(("a",)))
         assert talk.until(Exited).requested
         talk.until(Gone)
+
+
+def test_a_numbered_proof_is_told_after_every_earlier_one(lab: "Lab", sh: Make) -> None:
+    """What is started on its word is met by no earlier order any more: one that dies is ended by
+    its agent, too."""
+    talk = lab.start(sh("a", "exit 1"))
+    for number in range(1, 6):
+        talk.send(Spawn(("a",)))
+        talk.until(Exited)
+        talk.send(Stop(("a",), number))
+        assert talk.until(Gone).number == 0
+        assert talk.until(Gone).number == number
+
+
+def test_a_gentle_end_and_another_plan(lab: "Lab", sh: Make, eventually: Await) -> None:
+    talk = lab.start(sh("a", DEAF))
+    talk.send(Spawn(("a",)))
+    eventually((lab.folder / "h" / "a.deaf").exists)
+    talk.send(Stop(("a",), 1, 0.1))
+    assert talk.until(Exited).code == -9
+    assert talk.until(Gone) == Gone(("a",), (), 1)
+    talk.send(Replan((sh("b", SLEEP),)), Spawn(("a", "b")))
+    assert talk.until(Exited).error == "the plan of this host has no such process"
+    assert talk.until(Spawned).process == "b"
+    assert lab.end() == Gone(("b",))
 
 
 def test_quit_lets_the_agent_go_once_everything_is_gone(lab: "Lab", sh: Make, lives: Alive) -> None:

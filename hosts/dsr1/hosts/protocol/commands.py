@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsr1.hosts.protocol.http import HttpGet
+from dsr1.hosts.protocol.process import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,19 @@ class Spawn:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """End these processes, all when None. Answered by an Exited for each that ran, then one Gone
-    that names them."""
+    that names them, with this `number`. `grace_s`: seconds from SIGTERM to SIGKILL, instead of what
+    each process's plan says."""
 
     processes: tuple[str, ...] | None = None
+    number: int = 0
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """These are the host's processes from now on. What runs stays as it was started."""
+
+    processes: tuple[Process, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +56,4 @@ class Subscribe:
     since: int = 0
 
 
-AgentCommand = Prepare | Spawn | Stop | Quiet | Quit | Subscribe | HttpGet
+AgentCommand = Prepare | Replan | Spawn | Stop | Quiet | Quit | Subscribe | HttpGet

@@ -144,10 +144,11 @@ class DiskFull:
 @dataclass(frozen=True, slots=True)
 class Gone:
     """After a stop: nothing of these processes' groups is alive. `left` names what could not be
-    ended."""
+    ended; `number` is that of the order, 0 where there was none."""
 
     processes: tuple[str, ...]
     left: tuple[str, ...] = ()
+    number: int = 0
 
 
 def _how(code: int) -> str:

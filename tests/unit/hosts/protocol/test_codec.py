@@ -43,7 +43,16 @@ def test_a_plan() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [Prepare(), Spawn(HOSTILE), Stop(), Stop(()), Stop(("a",)), Quiet(), Quit(), Subscribe(3)],
+    [
+        Prepare(),
+        Spawn(HOSTILE),
+        Stop(),
+        Stop(()),
+        Stop(("a",), 3, 0.5),
+        Quiet(),
+        Quit(),
+        Subscribe(3),
+    ],
 )
 def test_commands(command: AgentCommand) -> None:
     assert parse_command(render_command(command)) == command

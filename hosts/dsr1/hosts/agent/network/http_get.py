@@ -25,9 +25,12 @@ class HttpGetter:
     """Asks processes of one plan, and nobody else."""
 
     def __init__(self, plan: HostPlan, selector: selectors.BaseSelector, timers: Timers) -> None:
-        self._ports = {process.name: process.ports for process in plan.processes}
+        self.replan(plan)
         self._selector, self._timers = selector, timers
         self._open = 0
+
+    def replan(self, plan: HostPlan) -> None:
+        self._ports = {process.name: process.ports for process in plan.processes}
 
     def begin(self, order: HttpGet, tell: OnGot) -> None:
         """`tell` is called once, at once or later."""

@@ -28,15 +28,17 @@ def _signal(stat: ProcStat, number: signal.Signals) -> None:
 
 class Termination:
     """The end of some processes; `names` are told as gone. `find` gives what is alive of them, by
-    name; `graces` are seconds by name, what has another name gets the longest."""
+    name; `graces` are seconds by name, what has another name gets the longest.
+    `number` is that of the order to end them."""
 
     def __init__(
         self,
         find: Callable[[], FoundProcesses],
         graces: Mapping[str, float],
         names: tuple[str, ...],
+        number: int = 0,
     ) -> None:
-        self._find, self._names = find, names
+        self._find, self.names, self._number = find, names, number
         now = time.monotonic()
         self._kill_at = {name: now + grace for name, grace in graces.items()}
         self._last_kill_at = max(self._kill_at.values(), default=now)
@@ -62,7 +64,7 @@ class Termination:
             for name, stats in found.items()
             for stat in stats
         )
-        return Gone(self._names, tuple(left))
+        return Gone(self.names, tuple(left), self._number)
 
 
 def end_now(identity: AgentIdentity, graces: Mapping[str, float], names: tuple[str, ...]) -> Gone:

@@ -58,6 +58,11 @@ class AgentFolder:
         if self._agent:
             write_record(agent_path(self.path), self._agent)
 
+    def replan(self, plan: HostPlan) -> None:
+        """For whoever ends the processes without their agent."""
+        self._plan = plan
+        write_plan(self.path, plan)
+
     def record_agent(self, record: ProcessRecord) -> None:
         self._agent = record
         write_record(agent_path(self.path), record)

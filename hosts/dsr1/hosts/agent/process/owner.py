@@ -108,17 +108,22 @@ class ProcessOwner:
             elif not self._spawn(self._known[name]):
                 failed.add(self._known[name].group)
 
-    def stop(self, names: tuple[str, ...] | None) -> None:
+    def replan(self, processes: tuple[Process, ...]) -> None:
+        """What may be spawned from now on."""
+        self._known = {process.name: process for process in processes}
+
+    def stop(
+        self, names: tuple[str, ...] | None, number: int = 0, grace_s: float | None = None
+    ) -> None:
         """Names of processes that don't run are told as gone too."""
         wanted = tuple(self._known) if names is None else names
         children = [self._children[name] for name in wanted if name in self._children]
         fresh = {child.process.name for child in children if not child.stopping}
         for child in children:
             child.stopping = True
-        targets = tuple(map(_target, children))
-        ending = Termination(
-            lambda: self._find(targets, wanted), {t.name: t.grace_s for t in targets}, wanted
-        )
+        targets = tuple(_target(child, grace_s) for child in children)
+        graces = {target.name: target.grace_s for target in targets}
+        ending = Termination(lambda: self._find(targets, wanted), graces, wanted, number)
         self._endings.append(ending)
         ending.ask(spared={child.process.name for child in children} - fresh)
         self._prove(ending, PROOF_S)
@@ -236,13 +241,19 @@ class ProcessOwner:
     def _step(self, ending: Termination, wait: float) -> None:
         gone = ending.step()
         self.reap()
-        if gone is None or (not gone.left and self._unreaped(gone)):
+        if gone is None or self._is_behind(ending) or (not gone.left and self._unreaped(gone)):
             self._prove(ending, wait)
             return
         self._endings.remove(ending)
         for name in gone.processes:
             self._children.pop(name, None)
         self._tell(gone)
+
+    def _is_behind(self, ending: Termination) -> bool:
+        """An earlier one still looks for what has these names: whatever were started on this one's
+        word, it would end."""
+        before = self._endings[: self._endings.index(ending)]
+        return any(not set(ending.names).isdisjoint(one.names) for one in before)
 
     def _unreaped(self, gone: Gone) -> bool:
         """Its Exited comes before its Gone."""
@@ -251,5 +262,6 @@ class ProcessOwner:
         )
 
 
-def _target(child: OwnedProcess) -> StopTarget:
-    return StopTarget(child.process.name, child.record, child.process.grace_s)
+def _target(child: OwnedProcess, grace_s: float | None) -> StopTarget:
+    grace_s = child.process.grace_s if grace_s is None else grace_s
+    return StopTarget(child.process.name, child.record, grace_s)

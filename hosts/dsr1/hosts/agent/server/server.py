@@ -6,6 +6,7 @@ import selectors
 import signal
 import socket
 import time
+from dataclasses import replace
 
 from dsr1.hosts.agent.network.http_get import HttpGetter
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
@@ -18,10 +19,20 @@ from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.server.journal import EventJournal
 from dsr1.hosts.agent.server.member_watch import MemberWatch
 from dsr1.hosts.agent.server.prepare import prepare, writable_bytes
+from dsr1.hosts.agent.server.subscriber import Subscriber
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_command, render_event
-from dsr1.hosts.protocol.commands import AgentCommand, Prepare, Quiet, Quit, Spawn, Stop, Subscribe
+from dsr1.hosts.protocol.commands import (
+    AgentCommand,
+    Prepare,
+    Quiet,
+    Quit,
+    Replan,
+    Spawn,
+    Stop,
+    Subscribe,
+)
 from dsr1.hosts.protocol.events import (
     AgentUp,
     Alive,
@@ -32,67 +43,12 @@ from dsr1.hosts.protocol.events import (
     Restored,
 )
 from dsr1.hosts.protocol.http import HttpGet
-from dsr1.hosts.protocol.process import HostPlan
+from dsr1.hosts.protocol.process import HostPlan, Process
 
-LONGEST_COMMAND = 1 << 20
-REPLAY = 64
 LONELY_S, RESTORE_S = 600.0, 2.0
 LITTLE_BYTES = 4 << 20
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ORDERED = "its agents were told to stop"
-
-
-class Subscriber:
-    """A connection. It keeps its place in the journal and one batch of bytes, so a slow reader
-    costs no memory."""
-
-    def __init__(self, line: socket.socket) -> None:
-        line.setblocking(False)
-        self.line = line
-        self.since: int | None = None
-        self._in = b""
-        self._out = b""
-        self._answers: list[bytes] = []
-
-    def receive(self) -> list[bytes]:
-        """Whole lines. EOFError: the other side is gone, or sends no lines."""
-        try:
-            data = self.line.recv(65536)
-        except BlockingIOError:
-            return []
-        if not data or len(self._in) > LONGEST_COMMAND:
-            raise EOFError
-        *lines, self._in = (self._in + data).split(b"\n")
-        return lines
-
-    def beat(self, line: bytes) -> None:
-        """A sign of life, unless more than that is on its way."""
-        if self.since is not None and not self._out:
-            self._out = line
-
-    def answer(self, line: bytes) -> None:
-        """To this connection alone; it isn't kept."""
-        self._answers.append(line)
-
-    def send(self, journal: EventJournal) -> bool:
-        """Whether more waits to be sent."""
-        while self._fill(journal):
-            try:
-                self._out = self._out[self.line.send(self._out) :]
-            except BlockingIOError:
-                return True
-        return False
-
-    def _fill(self, journal: EventJournal) -> bool:
-        if self._answers and not self._out:
-            self._out, self._answers = b"".join(self._answers), []
-        batch = (
-            journal.after(self.since, REPLAY) if self.since is not None and not self._out else []
-        )
-        if batch:
-            self.since = batch[-1].seq
-            self._out = b"".join(map(render_event, batch))
-        return bool(self._out)
 
 
 class AgentServer:
@@ -250,21 +206,38 @@ class AgentServer:
         match command:
             case Prepare():
                 self._journal.add(Prepared(prepare(self._plan, self._folder.path, self._locks)))
-            case Spawn(names):
-                self._owner.spawn(names)
-                self._members.hurry()
-            case Stop(names):
-                self._owner.stop(names)
-            case Quiet():
-                self._serves = True
-                self._owner.quiet()
-                self._members.calm()
+            case Spawn() | Stop() | Quiet():
+                self._order_processes(command)
+            case Replan(processes):
+                self._replan(processes)
             case Quit(reason):
                 self._quit(reason)
             case Subscribe(since):
                 peer.since = since
             case HttpGet():
                 self._getter.begin(command, lambda got: peer.answer(self._unkept(got)))
+
+    def _order_processes(self, command: Spawn | Stop | Quiet) -> None:
+        match command:
+            case Spawn(names):
+                self._owner.spawn(names)
+                self._members.hurry()
+            case Stop(names, number, grace_s):
+                self._owner.stop(names, number, grace_s)
+            case Quiet():
+                self._serves = True
+                self._owner.quiet()
+                self._members.calm()
+
+    def _replan(self, processes: tuple[Process, ...]) -> None:
+        """A full disk costs the file, not the order."""
+        self._plan = replace(self._plan, processes=processes)
+        self._owner.replan(processes)
+        self._getter.replan(self._plan)
+        try:
+            self._folder.replan(self._plan)
+        except OSError as error:
+            say(f"{self._folder.path}: the plan can't be written: {error}")
 
     def _quit(self, reason: str) -> None:
         if not self._owner.closing:
