@@ -171,12 +171,15 @@ def activations(shape: ModelShape, tokens: int, sequences: int) -> int:
     return WORKSPACES + tokens * (moe + qkv + 3 * shape.hidden_size) * BF16 + logits
 
 
-def captured_graphs(sequences: int, tokens: int) -> int:
-    """vLLM's own list of batch sizes (config/vllm.py): 1, 2, 4, then by 8, above 256 by 16; mixed,
-    and decode alone."""
+def captured_graphs(sequences: int, tokens: int, mode: str = "") -> int:
+    """vLLM's own list of batch sizes (config/vllm.py): 1, 2, 4, then by 8, above 256 by 16; for
+    mixed batches, and for those that decode alone, as `mode` (cudagraph_mode) has it; both by
+    default."""
     most = min(2 * sequences, 512, tokens)
     sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)) if size <= most]
-    return len(sizes) + len([size for size in sizes if size <= sequences])
+    decode = len([size for size in sizes if size <= sequences])
+    counts = {"NONE": 0, "PIECEWISE": len(sizes), "FULL_DECODE_ONLY": decode, "FULL": len(sizes)}
+    return counts.get(mode.upper(), len(sizes) + decode)
 
 
 def balancing_buffer(shape: ModelShape, slots: int) -> int:

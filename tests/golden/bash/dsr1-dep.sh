@@ -137,14 +137,15 @@ become() { # one process, in the place of this shell
             --data-parallel-rpc-port 20002 \
             --enable-expert-parallel \
             --all2all-backend deepep_low_latency \
-            --max-model-len 4096 \
+            --max-model-len 32768 \
             --max-num-seqs 256 \
             --max-num-batched-tokens 256 \
-            --gpu-memory-utilization 0.91 \
-            --enforce-eager \
+            --gpu-memory-utilization 0.92 \
+            --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
             --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:20011"}' \
             --distributed-timeout-seconds 5400 \
-            --cpu-distributed-timeout-seconds 5400
+            --cpu-distributed-timeout-seconds 5400 \
+            --dyn-reasoning-parser deepseek_r1
         ;;
     main-1)
         enter hosts/node2
@@ -201,14 +202,15 @@ become() { # one process, in the place of this shell
             --data-parallel-rpc-port 20002 \
             --enable-expert-parallel \
             --all2all-backend deepep_low_latency \
-            --max-model-len 4096 \
+            --max-model-len 32768 \
             --max-num-seqs 256 \
             --max-num-batched-tokens 256 \
-            --gpu-memory-utilization 0.91 \
-            --enforce-eager \
+            --gpu-memory-utilization 0.92 \
+            --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
             --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:20011"}' \
             --distributed-timeout-seconds 5400 \
-            --cpu-distributed-timeout-seconds 5400
+            --cpu-distributed-timeout-seconds 5400 \
+            --dyn-reasoning-parser deepseek_r1
         ;;
     *) fail "no process '$1', there are: etcd frontend main-0 main-1" ;;
     esac

@@ -89,7 +89,8 @@ become() { # one process, in the place of this shell
             --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_producer"}' \
             --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:20007"}' \
             --distributed-timeout-seconds 5400 \
-            --cpu-distributed-timeout-seconds 5400
+            --cpu-distributed-timeout-seconds 5400 \
+            --dyn-reasoning-parser deepseek_r1
         ;;
     decode-0)
         enter hosts/node1
@@ -138,7 +139,8 @@ become() { # one process, in the place of this shell
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
             --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_consumer"}' \
             --distributed-timeout-seconds 5400 \
-            --cpu-distributed-timeout-seconds 5400
+            --cpu-distributed-timeout-seconds 5400 \
+            --dyn-reasoning-parser deepseek_r1
         ;;
     *) fail "no process '$1', there are: frontend prefill-0 decode-0" ;;
     esac

@@ -32,17 +32,19 @@ description: DeepSeek-R1 aggregated, data parallel attention and expert parallel
 model:
   path: deepseek-ai/DeepSeek-R1
   served_name: deepseek-ai/DeepSeek-R1
+  reasoning_parser: deepseek_r1
 frontend:
   router_mode: kv
 engines:
   main:
     ranks_per_node: 8
     all2all_backend: deepep_low_latency
-    max_model_len: 4096
+    max_model_len: 32768
     max_num_seqs: 256
     max_num_batched_tokens: 256
-    gpu_memory_utilization: 0.91
-    enforce_eager: true
+    gpu_memory_utilization: 0.92
+    compilation_config:
+      cudagraph_mode: FULL_DECODE_ONLY
     kv_events: true
 slurm:
   partition: h100

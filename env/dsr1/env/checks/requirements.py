@@ -16,7 +16,8 @@ class EngineShape:
     Without `expert_parallel` each of them has a slice of every expert, which takes as much memory.
     `overrides` replace keys of the model's config.json. None is what the recipe leaves to vLLM: its
     default depends on the version, see model/memory.py. `predicts` tokens with the model's own
-    MTP layers; `quantization` and `cache_dtype` are vLLM's flags, empty: not given.
+    MTP layers; `quantization`, `cache_dtype` and `graphs` (cudagraph_mode) are vLLM's, empty: not
+    given.
     """
 
     name: str
@@ -29,6 +30,7 @@ class EngineShape:
     tokens: int | None = None
     sequences: int | None = None
     eager: bool = False
+    graphs: str = ""
     hosts: int = 1
     role: str = "aggregated"
     queue_depth: int | None = None

@@ -8,7 +8,11 @@ from dsr1.launcher.commands.dynamo_versions import advertised_addresses
 from dsr1.launcher.commands.etcd import discovers_by_etcd
 from dsr1.launcher.commands.phases import DYNAMO_PHASES
 from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
-from dsr1.launcher.commands.vllm_arguments import model_arguments, worker_arguments
+from dsr1.launcher.commands.vllm_arguments import (
+    model_arguments,
+    reasoning_arguments,
+    worker_arguments,
+)
 from dsr1.launcher.layout.context import Argv, PlanContext, Stack, all_behind_leader
 from dsr1.launcher.layout.slots import FrontendSlot, WorkerSlot
 from dsr1.launcher.layout.topology import Group
@@ -30,6 +34,7 @@ def _worker_command(context: PlanContext, slot: WorkerSlot) -> Argv:
         *model_arguments(context.recipe.model),
         *(() if role == "aggregated" else ("--disaggregation-mode", role)),
         *worker_arguments(context, slot),
+        *reasoning_arguments("dyn-reasoning-parser", context.recipe.model, slot.group.spec),
     )
 
 

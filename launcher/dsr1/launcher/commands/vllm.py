@@ -3,7 +3,7 @@
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import Variable
 from dsr1.launcher.commands.phases import VLLM_PHASES
-from dsr1.launcher.commands.vllm_arguments import worker_arguments
+from dsr1.launcher.commands.vllm_arguments import reasoning_arguments, worker_arguments
 from dsr1.launcher.layout.context import Argv, PlanContext, Stack, all_behind_leader
 from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.recipe.flags import render_flags
@@ -16,6 +16,7 @@ def _worker_command(context: PlanContext, slot: WorkerSlot) -> Argv:
         *("serve", model.path, "--served-model-name", model.name),
         *_server_arguments(context, slot),
         *worker_arguments(context, slot),
+        *reasoning_arguments("reasoning-parser", model, slot.group.spec),
     )
 
 

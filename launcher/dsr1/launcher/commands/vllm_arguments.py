@@ -23,6 +23,13 @@ def model_arguments(model: Model) -> tuple[str, ...]:
     return ("--model", model.path, "--served-model-name", model.name)
 
 
+def reasoning_arguments(flag: str, model: Model, engine: Engine) -> tuple[str, ...]:
+    """So that answers come without the thoughts, which are a field of their own; `flag` is the
+    stack's. What the recipe's args say goes before."""
+    said = any(name.endswith("reasoning-parser") for name in engine.args)
+    return () if said else render_flags({flag: model.reasoning_parser})
+
+
 def worker_arguments(context: PlanContext, slot: WorkerSlot) -> tuple[str, ...]:
     """All but the model's: its place in the engine, and what the recipe asks of that."""
     group = slot.group

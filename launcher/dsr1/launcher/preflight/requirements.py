@@ -121,6 +121,7 @@ def make_engine_shape(group: Group, plan: Plan) -> EngineShape:
         tokens=spec.token_budget,
         sequences=spec.max_num_seqs,
         eager=spec.enforce_eager,
+        graphs=str((spec.compilation_config or {}).get("cudagraph_mode") or ""),
         hosts=len({node.host.address for node in group.nodes}),
         role=spec.role,
         queue_depth=_queue_depth(group.name, plan),

@@ -27,12 +27,14 @@ class Model(RecipePart):
     for.
 
     `experts` are the routed experts of a layer: read from config.json where that is at hand, known
-    for R1 and V3.
+    for R1 and V3. `reasoning_parser` is vLLM's or Dynamo's word for how thoughts are told from the
+    answer.
     """
 
     path: Annotated[Text, Field(min_length=1)]
     served_name: Text | None = None
     experts: Count | None = None
+    reasoning_parser: Text | None = None
 
     @property
     def name(self) -> str:

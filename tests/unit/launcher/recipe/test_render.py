@@ -54,8 +54,8 @@ def test_where_each_value_came_from() -> None:
     lines = render_resolved(resolve_recipe("dsr1-dep", changes)).splitlines()
     said = {line.split("#")[0].strip(): line.rpartition("#")[2].strip() for line in lines}
     assert said["max_num_seqs: 200"] == "--set engines.main.max_num_seqs=200"
-    assert said["max_model_len: 16384"].startswith("dsr1-dep.yaml:")
-    assert said["max_model_len: 16384"].endswith("(profile h200)")
+    assert said["max_model_len: 131072"].startswith("dsr1-dep.yaml:")
+    assert said["max_model_len: 131072"].endswith("(profile h200)")
     assert said["venv: /v"] == "--venv"
     assert said["port: 8000"] == "default"
 

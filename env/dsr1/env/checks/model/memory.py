@@ -113,7 +113,7 @@ def _count_graphs(engine: EngineShape, batch: BatchLimits) -> int:
     high_throughput = engine.backend == "deepep_high_throughput"
     if engine.eager or (high_throughput and engine.expert_ranks > engine.tensor_ranks):
         return 0
-    return captured_graphs(batch.sequences, batch.tokens)
+    return captured_graphs(batch.sequences, batch.tokens, engine.graphs)
 
 
 def dispatch_buffers(
