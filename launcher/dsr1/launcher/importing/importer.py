@@ -8,6 +8,7 @@ from typing import Any
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.assembly import assemble
+from dsr1.launcher.importing.manifest.advice import refuse_patch, refuse_template
 from dsr1.launcher.importing.manifest.command import read_program
 from dsr1.launcher.importing.manifest.documents import (
     check_backend,
@@ -22,11 +23,17 @@ from dsr1.launcher.importing.manifest.environment import (
     plain_values,
     read_variables,
 )
+from dsr1.launcher.importing.manifest.hardware import note_blackwell
 from dsr1.launcher.importing.manifest.ledger import Ledger, Note
 from dsr1.launcher.importing.manifest.left_out import KEYS
 from dsr1.launcher.importing.manifest.names import recipe_name
 from dsr1.launcher.importing.manifest.program import Program
-from dsr1.launcher.importing.manifest.services import GraphService, count_of, read_services
+from dsr1.launcher.importing.manifest.services import (
+    GraphService,
+    count_of,
+    read_services,
+    sidecar_frontends,
+)
 from dsr1.launcher.importing.manifest.tree import YamlMapping, parse_documents, refuse
 from dsr1.launcher.importing.manifest.variables import (
     READY,
@@ -62,10 +69,12 @@ class Imported:
 def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool = False) -> Imported:
     """The deployment called `name`, or the only one. Raises InputError that names source, line and
     key."""
+    refuse_template(text, source)
     documents = parse_documents(text, source)
     deployment = choose_deployment(documents, name, source)
     ledger = Ledger()
-    parts = _read_parts(deployment.fields("spec"), config_maps(documents), ledger)
+    parts = _read_parts(deployment.fields("spec"), config_maps(documents), ledger, source)
+    note_blackwell(deployment, ledger)
     if keep_unknown:
         parts.keep_unknown_flags()
     else:
@@ -77,7 +86,9 @@ def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool =
     return Imported(recipe, tuple(ledger.notes))
 
 
-def _read_parts(spec: YamlMapping, files: ConfigMaps, ledger: Ledger) -> DeploymentParts:
+def _read_parts(
+    spec: YamlMapping, files: ConfigMaps, ledger: Ledger, source: str
+) -> DeploymentParts:
     check_backend(spec, ledger)
     shared = read_variables((spec,), files, ledger)
     sorted_shared = sort_variables(shared, "runtime", ledger)
@@ -85,11 +96,30 @@ def _read_parts(spec: YamlMapping, files: ConfigMaps, ledger: Ledger) -> Deploym
     take_special(front, sorted_shared.special)
     parts = DeploymentParts(ledger, sorted_shared.env, front)
     reader = _ServiceReader(parts, files, shared, sorted_shared)
-    for service in _running(read_services(spec, ledger), ledger):
+    services = read_services(spec, ledger)
+    refuse_patch(services, source)
+    running = tuple(_running(services, ledger))
+    for service in running:
         reader.read(service)
+    for sidecar in (one for service in running for one in sidecar_frontends(service)):
+        reader.read_sidecar(sidecar)
+    _note_picker(services, parts)
     if not parts.workers:
         refuse(spec.place, f"no service runs vLLM workers ({WORKER})")
     return parts
+
+
+def _note_picker(services: Sequence[GraphService], parts: DeploymentParts) -> None:
+    """Without the picker the frontend routes, and it has to be told how."""
+    pickers = [service for service in services if service.kind == "epp"]
+    mode = parts.front.values.get("router_mode")
+    if not pickers and mode != "direct":
+        return
+    chosen = "kv" if mode in (None, "direct") else mode
+    parts.front.values["router_mode"] = chosen
+    text = f"router_mode: {chosen}: the endpoint picker is left out, so dsr1's frontend routes"
+    places = [picker.fields.place for picker in pickers]
+    parts.ledger.rewrite(text, "frontend.router_mode", *places)
 
 
 def _running(services: Sequence[GraphService], ledger: Ledger) -> Iterator[GraphService]:
@@ -98,7 +128,8 @@ def _running(services: Sequence[GraphService], ledger: Ledger) -> Iterator[Graph
         place, replicas = service.fields.place, service.fields.get("replicas")
         called = f"service {quoted(service.name)}"
         if service.kind not in ("frontend", "worker"):
-            ledger.leave(f"{called} ({service.kind}): {_NOT_RUN}", place)
+            why = _PICKER if service.kind == "epp" else _NOT_RUN
+            ledger.leave(f"{called} ({service.kind}): {why}", place)
         elif replicas is not None and count_of(replicas, "replicas") == 0:
             ledger.leave(f"{called}: it has 0 replicas, so it is off", place)
         else:
@@ -106,6 +137,10 @@ def _running(services: Sequence[GraphService], ledger: Ledger) -> Iterator[Graph
 
 
 _NOT_RUN = "dsr1 runs no such service"
+_PICKER = (
+    "picks endpoints for a gateway of Kubernetes; here clients ask the frontend, which routes"
+    " (frontend.router_mode)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +169,15 @@ class _ServiceReader:
             ledger.leave(text, service.fields.place)
         else:
             self._worker(service, program, variables)
+
+    def read_sidecar(self, service: GraphService) -> None:
+        """A frontend in a worker's pod; there is one a pod, and a recipe has one."""
+        if not self.parts.front_services:
+            self.read(service)
+            text = (
+                f"container {quoted(service.name)}: the frontend, beside a worker's own container"
+            )
+            self.parts.ledger.rewrite(text, "frontend", service.fields.place)
 
     def _note_unset(self, program: Program) -> None:
         for name, argument in program.exports.items():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.importing.manifest.advice import KINDS as ADVICE
 from dsr1.launcher.importing.manifest.environment import ConfigMaps
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.left_out import KINDS
@@ -35,7 +36,14 @@ def choose_deployment(documents: Sequence[YamlValue], name: str, source: str) ->
         advice = f"none is called {name!r}" if name and not chosen else "choose one with --name"
         raise InputError(f"{source}: {len(found)} of kind {KIND}: {names}; {advice}")
     versions = " or ".join(_VERSIONS)
-    raise InputError(f"{source}: must contain a {KIND} ({versions}), but {_contents(documents)}")
+    advice = "".join(f"; {kind}: {ADVICE[kind]}" for kind in _advised(documents))
+    contents = _contents(documents)
+    raise InputError(f"{source}: must contain a {KIND} ({versions}), but {contents}{advice}")
+
+
+def _advised(documents: Sequence[YamlValue]) -> list[str]:
+    kinds = dict.fromkeys(item.text("kind") for item in _objects(documents))
+    return [kind for kind in kinds if kind in ADVICE]
 
 
 def _objects(documents: Sequence[YamlValue]) -> Iterator[YamlMapping]:

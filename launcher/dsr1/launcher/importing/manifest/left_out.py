@@ -24,6 +24,11 @@ _NATS = (
 _CACHES = "dsr1 gives JIT caches a folder on each host (runtime.cache_dir)"
 _CLUSTER = "the cluster's own record, not a request"
 _SIDECAR = "dsr1 runs no sidecars; the frontend is a process of its own"
+_PATHS = "a path of the container's image; every host has its own"
+_ELASTIC = (
+    "vLLM resizes engines with Ray, or where none balances load over nodes; dsr1 starts what the"
+    " recipe says, and to change that starts it anew"
+)
 _NAMESPACES = "dsr1 has no namespaces of Kubernetes"
 
 
@@ -115,7 +120,15 @@ VARIABLES: Mapping[str, str] = _by_name(
         "DYN_ROUTER_RESET_STATES DYN_ROUTER_SNAPSHOT_THRESHOLD": _NATS,
         "DYN_ROUTER_DURABLE_KV_EVENTS DYN_DURABLE_KV_EVENTS": _NATS,
         " ".join(CACHE_FOLDERS): _CACHES,
-        "POD_NAME POD_NAMESPACE POD_UID NODE_NAME": _POD,
+        "POD_NAME POD_NAMESPACE POD_UID NODE_NAME HOSTNAME": _POD,
+        "HOME USER LOGNAME SHELL PWD OLDPWD TERM TMPDIR TMP TEMP MPLCONFIGDIR": _PATHS,
+        "XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR": _PATHS,
+        "CUDA_HOME CUDA_PATH CUDA_ROOT CUDA_TOOLKIT_ROOT_DIR CUDA_INSTALL_PATH CUDNN_PATH": _PATHS,
+        "LIBRARY_PATH LD_RUN_PATH CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH PKG_CONFIG_PATH": _PATHS,
+        "VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONUSERBASE UV_CACHE_DIR PIP_CACHE_DIR": _PATHS,
+        "NCCL_HOME NCCL_ROOT NVSHMEM_HOME NVSHMEM_DIR NVSHMEM_ROOT UCX_HOME UCX_DIR": _PATHS,
+        "UCX_MODULE_DIR NIXL_PREFIX NIXL_PLUGIN_DIR GDRCOPY_HOME MPI_HOME OPAL_PREFIX": _PATHS,
+        "CARGO_HOME RUSTUP_HOME GOPATH JAVA_HOME DYNAMO_HOME VLLM_HOME HPCX_DIR": _PATHS,
     }
 )
 """Variables that dsr1 sets, or that only a container has."""
@@ -130,6 +143,7 @@ FLAGS: Mapping[str, str] = _by_name(
         ),
         "router-reset-states router-snapshot-threshold": _NATS,
         "durable-kv-events router-durable-kv-events": _NATS,
+        "enable-elastic-ep elastic-ep-max-dp-size": _ELASTIC,
         "hf-token": "a secret, which is not copied into a recipe; set HF_TOKEN on the hosts",
     }
 )

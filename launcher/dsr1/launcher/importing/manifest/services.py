@@ -46,6 +46,21 @@ def read_services(spec: YamlMapping, ledger: Ledger) -> tuple[GraphService, ...]
     return found
 
 
+def sidecar_frontends(service: GraphService) -> Iterator[GraphService]:
+    """Containers beside a worker's own that run Dynamo's frontend, as an endpoint picker wants it:
+    of a recipe they are the frontend."""
+    main = service.container
+    for item in service.pod.items("containers"):
+        if isinstance(item, YamlMapping) and item is not main and _runs_frontend(item):
+            name = item.text("name") or "frontend"
+            yield GraphService(name, "frontend", "", item, YamlMapping(item.place, {}), item)
+
+
+def _runs_frontend(container: YamlMapping) -> bool:
+    words = [*container.items("command"), *container.items("args")]
+    return any(isinstance(word, YamlText) and "dynamo.frontend" in word.text for word in words)
+
+
 def _named(value: YamlValue | None) -> Iterator[tuple[str, YamlMapping]]:
     if isinstance(value, YamlMapping):
         for name, fields in value.values.items():
