@@ -3,6 +3,7 @@ done."""
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -75,8 +76,8 @@ class HealthWatch:
         told = self._report()
         try:
             while not done.wait(self._until_next()):
-                report = self.look()
-                if report != told and not done.is_set():
+                report = self._look_or_say()
+                if report not in (None, told) and not done.is_set():
                     tell(told := report)
         finally:
             self._questioner.close()
@@ -86,6 +87,14 @@ class HealthWatch:
         now = time.monotonic()
         self._next_at = max(now, self._next_at + self._settings.look_s)
         return self._next_at - now
+
+    def _look_or_say(self) -> HealthReport | None:
+        """A fault of ours must not leave the deployment unwatched."""
+        try:
+            return self.look()
+        except Exception:  # noqa: BLE001 - it is told in supervisor.log
+            traceback.print_exc()
+            return None
 
     def _report(self) -> HealthReport:
         return HealthReport(tuple(one.health for one in self._standings.values()))

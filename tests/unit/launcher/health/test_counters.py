@@ -57,10 +57,17 @@ def test_what_waits_for_a_cache_from_elsewhere_is_no_work() -> None:
     assert counters(running=0, tokens=5, deferred=2).pending == 0
 
 
+def test_what_is_no_number_is_no_progress() -> None:
+    first, again = (read_counters(rank(1, 5, cache=float("nan")), 3) for _ in range(2))
+    assert first == again
+    assert read_counters(rank(1, 5).replace(" 1.0", " inf"), 3) is None
+
+
 def test_a_simulator_is_read_as_a_whole() -> None:
     assert read_counters(SIMULATED, 1) == RankCounters((70.0,), 2)
 
 
 def test_what_is_no_metrics_tells_nothing() -> None:
     assert read_counters("", 0) is None
+    assert read_counters("vllm:num_requests_running{" + "x" * 10**6 + "} 1\n", 0) is None
     assert read_counters("<html>nginx</html>\nvllm:num_requests_running{} x\n", 0) is None

@@ -15,7 +15,7 @@ from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.http import LOOPBACK, PATHS, HttpGet, HttpGot
 from dsr1.hosts.protocol.process import HostPlan
 
-MOST_READ, MOST_AT_ONCE, LONGEST_S = 8 << 20, 128, 30.0
+MOST_READ, MOST_AT_ONCE, LONGEST_S = 8 << 20, 512, 30.0
 MOST_BODY, MOST_LINE = 512 << 10, 768 << 10  # of what is passed on, as text and as JSON
 BLOCK = 1 << 16
 OnGot = Callable[[HttpGot], None]

@@ -2,6 +2,7 @@
 queue."""
 
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
@@ -9,7 +10,7 @@ from queue import SimpleQueue
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import harvest
-from dsr1.launcher.health.ready import ask_every_rank
+from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
 from dsr1.launcher.health.settings import AsksAgents
 from dsr1.launcher.health.watch import HealthWatch
 from dsr1.launcher.plan.plan import Plan
@@ -45,18 +46,37 @@ def probe_service(
     def report(words: str) -> None:
         queue.put(StillMissing(words))
 
-    if not await_answer(plan.service, settings.chat_s, done, report):
-        return
+    if await_answer(plan.service, settings.chat_s, done, report):
+        _prove_ranks(plan, settings, agents, done, queue)
+
+
+def _prove_ranks(
+    plan: Plan,
+    settings: RunSettings,
+    agents: AsksAgents,
+    done: threading.Event,
+    queue: MessageQueue,
+) -> None:
     words = ""
     for _ in range(ROUNDS):
-        found = ask_every_rank(plan, settings.health, agents, settings.chat_s)
-        if not found.problems:
+        found = _first_answers(plan, settings, agents)
+        if isinstance(found, FirstAnswers):
             queue.put(ServiceReady(found))
             return
-        report(words := "; ".join(found.problems))
+        queue.put(StillMissing(words := found))
         if done.wait(PAUSE_S):
             return
     queue.put(RanksUnfit(words))
+
+
+def _first_answers(plan: Plan, settings: RunSettings, agents: AsksAgents) -> FirstAnswers | str:
+    """Or what is wrong with them. A start must not wait for a thread that is gone."""
+    try:
+        found = ask_every_rank(plan, settings.health, agents, settings.chat_s)
+    except Exception as error:  # noqa: BLE001 - it is told in supervisor.log, too
+        traceback.print_exc()
+        return f"its ranks can't be asked: {error!r}"
+    return "; ".join(found.problems) or found
 
 
 def watch_health(watch: HealthWatch, done: threading.Event, queue: MessageQueue) -> None:
