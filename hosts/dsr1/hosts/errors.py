@@ -5,8 +5,11 @@ Dsr1Error
 ├── CheckFailed      a host is not fit for the plan                         exit 3
 ├── LaunchFailed     the deployment did not come up, or ended               exit 4
 │   └── HostError    a host could not be reached or did not answer
+│       └── BadAnswer    it answered, and the answer makes no sense
 └── RunNotFound      no such run                                            exit 5
 """
+
+MOST_WORDS = 600  # of what a host said, in a message
 
 
 class Dsr1Error(Exception):
@@ -27,6 +30,14 @@ class LaunchFailed(Dsr1Error):
 
 class HostError(LaunchFailed):
     """A host could not be reached, or its agent didn't answer as agreed."""
+
+
+class BadAnswer(HostError):
+    """What a host answered makes no sense: too long, endless, or not what was asked for. Asking
+    again helps nothing."""
+
+    def __init__(self, host: str, why: object) -> None:
+        super().__init__(f"{host}: that host's answer makes no sense: {str(why)[:MOST_WORDS]}")
 
 
 class RunNotFound(Dsr1Error):

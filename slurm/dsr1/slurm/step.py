@@ -10,13 +10,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from typing import IO
 
-from dsr1.hosts.errors import HostError
-from dsr1.hosts.transport.base import CommandResult
+from dsr1.hosts.errors import MOST_WORDS, BadAnswer, HostError
+from dsr1.hosts.protocol.log_lines import split_lines
+from dsr1.hosts.transport.base import MOST_ANSWER, CommandResult
+from dsr1.hosts.transport.output import Output, left_until
 from dsr1.slurm.allocation import AllocatedHost
+from dsr1.slurm.channel import StepChannel, parse_step_message
 from dsr1.slurm.surroundings import step_variables
 
 BEAT_S, LAST_WORDS_S = 2.0, 2.0
@@ -57,46 +60,6 @@ def step_command(place: AllocatedHost, job: str, program: Sequence[str]) -> tupl
         *("--unbuffered", "--job-name=dsr1"),
         *program,
     )
-
-
-class StepChannel:
-    """One command of a step. Its end, and the loss of the step, end `recv`."""
-
-    def __init__(self, step: "_Step", call: int) -> None:
-        self._step, self._call = step, call
-        self.output: SimpleQueue[bytes | None] = SimpleQueue()
-        self.code: int | None = None
-        self.errors = b""
-        self._rest, self._ended = b"", False
-        self._timeout: float | None = None
-
-    def settimeout(self, timeout: float | None, /) -> None:
-        self._timeout = timeout
-
-    def sendall(self, data: bytes, /) -> None:
-        self._step.send({"call": self._call, "in": data.decode("latin-1")})
-
-    def recv(self, nbytes: int, /) -> bytes:
-        if not self._rest and not self._ended:
-            self._rest = self._next()
-        data, self._rest = self._rest[:nbytes], self._rest[nbytes:]
-        return data
-
-    def shutdown_write(self) -> None:
-        self._step.send({"call": self._call, "end": True})
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self.shutdown_write()
-        self.output.put(None)
-
-    def _next(self) -> bytes:
-        try:
-            data = self.output.get(timeout=self._timeout)
-        except Empty:
-            raise TimeoutError from None
-        self._ended = data is None
-        return data or b""
 
 
 class _Step:
@@ -162,13 +125,11 @@ class _Step:
 
     def _read(self) -> None:
         assert self._srun.stdout is not None
-        rest = b""
-        while data := self._srun.stdout.read(1 << 16):
-            self._heard = time.monotonic()
-            self._up.set()
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
+        try:
+            for line in split_lines(self._blocks(self._srun.stdout)):
                 self._take(line)
+        except ValueError as error:
+            self._end(f"what its program says makes no sense: {error}")
         self.lost = True
         self._srun.wait()
         self._srun.stdout.close()
@@ -176,27 +137,31 @@ class _Step:
         for channel in list(self._calls.values()):
             channel.output.put(None)
 
+    def _blocks(self, pipe: IO[bytes]) -> Iterator[bytes]:
+        while data := pipe.read(1 << 16):
+            self._heard = time.monotonic()
+            self._up.set()
+            yield data
+
     def _take(self, line: bytes) -> None:
-        """What is no object is not the program's: a prolog or a wrapper may print."""
-        try:
-            message = json.loads(line)
-            channel = self._calls.get(message.get("call"))
-        except (ValueError, AttributeError):
+        message = parse_step_message(line)
+        channel = self._calls.get(message.call) if message else None
+        if message is None or channel is None:
             return
-        if channel is None:
-            return
-        channel.errors += message.get("err", "").encode("latin-1")
-        if "out" in message:
-            channel.output.put(message["out"].encode("latin-1"))
-        if "code" in message:
-            channel.code = message["code"]
-            del self._calls[message["call"]]
-            channel.output.put(None)
+        channel.take(message)
+        if message.code is not None:
+            del self._calls[message.call]
+
+    def _end(self, why: str) -> None:
+        """Of srun, which still believes in a step that is none."""
+        self._words.append(why)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._srun.pid, signal.SIGKILL)
 
     def _read_errors(self) -> None:
         assert self._srun.stderr is not None
         with self._srun.stderr as lines:
-            for line in lines:
+            while line := lines.readline(MOST_WORDS):
                 self._words = [*self._words[-3:], line.decode(errors="replace").strip()]
 
     def _beat(self) -> None:
@@ -206,9 +171,7 @@ class _Step:
             time.sleep(BEAT_S)
             silent = time.monotonic() - self._heard
             if silent > (self._silent_s if self._up.is_set() else self._start_s):
-                self._words.append(f"nothing was heard for {silent:.0f} s")
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._srun.pid, signal.SIGKILL)
+                self._end(f"nothing was heard for {silent:.0f} s")
                 return
 
     def _say_alive(self) -> None:
@@ -236,16 +199,22 @@ class StepShell:
         self._dropped: _Step | None = None
         self._opening = threading.Lock()
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> CommandResult:
-        channel = self.open(argv)
+    def run(
+        self, argv: Sequence[str], timeout: float, given: bytes = b"", most: int = MOST_ANSWER
+    ) -> CommandResult:
+        channel, output = self.open(argv), Output(self._name, most)
+        until = time.monotonic() + timeout
         channel.settimeout(timeout)
-        out: list[bytes] = []
         try:
             if given:
                 channel.sendall(given)
             channel.shutdown_write()
             while data := channel.recv(1 << 16):
-                out.append(data)
+                output.add(data)
+                channel.settimeout(left_until(until))
+        except BadAnswer:
+            channel.close()
+            raise
         except TimeoutError:
             self.drop()
             raise HostError(f"{self._name}: no answer in {timeout:.0f} s") from None
@@ -253,7 +222,8 @@ class StepShell:
             raise self._lost(error) from error
         if channel.code is None:
             raise self._lost("it ended")
-        return CommandResult(channel.code, b"".join(out), channel.errors)
+        output.add_errors(bytes(channel.errors))
+        return output.result(channel.code)
 
     def open(self, argv: Sequence[str]) -> StepChannel:
         try:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
+from dsr1.hosts.protocol.bounded import parse_bounded, show
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone
 from dsr1.hosts.protocol.plain import from_plain
@@ -31,15 +32,15 @@ def _line(plain: dict[str, Any]) -> bytes:
 
 
 def _object(text: bytes | str) -> dict[str, Any]:
-    plain = json.loads(text)
+    plain = parse_bounded(text)
     if not isinstance(plain, dict):
-        raise ValueError(f"must be an object, not {plain!r}")
+        raise ValueError(f"must be an object, not {show(plain)}")
     return plain
 
 
 def _named(kinds: dict[str, type], name: object) -> type:
     if not isinstance(name, str) or name not in kinds:
-        raise ValueError(f"unknown kind {name!r}; allowed: {', '.join(kinds)}")
+        raise ValueError(f"unknown kind {show(name)}; allowed: {', '.join(kinds)}")
     return kinds[name]
 
 

@@ -14,12 +14,21 @@ from pathlib import Path
 BLOCK, STREAM_BLOCK, POLL_S = 1 << 18, 1 << 16, 0.2
 
 
-def split_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Without their ends; a last line without an end was cut short, and is no line."""
-    rest = b""
+MOST_LINE = 16 << 20  # bytes
+
+
+def split_lines(blocks: Iterable[bytes], most: int = MOST_LINE) -> Iterator[bytes]:
+    """Without their ends; a last line without an end was cut short, and is no line. ValueError: a
+    line is longer than `most` bytes."""
+    line = bytearray()
     for block in blocks:
-        *lines, rest = (rest + block).split(b"\n")
-        yield from lines
+        first, *others = block.split(b"\n")
+        line += first
+        for other in others:
+            yield bytes(line)
+            line = bytearray(other)
+        if len(line) > most:
+            raise ValueError(f"a line without an end, after {len(line)} bytes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from dsr1.hosts.protocol.bounded import parse_bounded, show
+
 PlainT = TypeVar("PlainT")
 
 _hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
@@ -22,7 +24,7 @@ def from_plain(kind: type[PlainT], value: object, where: str = "") -> PlainT:
 
 def parse_json(kind: type[PlainT], text: bytes | str) -> PlainT:
     """ValueError: this is not JSON, or not of the type `kind`."""
-    return from_plain(kind, json.loads(text))
+    return from_plain(kind, parse_bounded(text))
 
 
 def to_json(record: Any) -> bytes:
@@ -52,10 +54,10 @@ def _required(kind: Any) -> frozenset[str]:
 
 def _parse_dataclass(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: must be an object, not {value!r}")
+        raise ValueError(f"{where}: must be an object, not {show(value)}")
     hints, required = _hints(kind), _required(kind)
     if unknown := sorted(value.keys() - hints.keys()):
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(hints)}")
+        raise ValueError(f"{where}: unknown key {show(unknown[0])}; allowed: {', '.join(hints)}")
     if missing := sorted(required - value.keys()):
         raise ValueError(f"{where}: {missing[0]!r} is missing")
     return kind(**{name: _part(hints[name], item, where, name) for name, item in value.items()})
@@ -68,7 +70,7 @@ def _part(kind: Any, value: object, where: str, name: object) -> Any:
 
 def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{where}: must be a list, not {value!r}")
+        raise ValueError(f"{where}: must be a list, not {show(value)}")
     args = _args(kind)
     kinds = (args[0],) * len(value) if args[-1] is Ellipsis else args
     if len(kinds) != len(value):
@@ -82,7 +84,7 @@ def _parse_tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
 def _parse_dict(kind: Any, value: object, where: str) -> dict[str, Any]:
     """JSON's keys are text."""
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: must be an object, not {value!r}")
+        raise ValueError(f"{where}: must be an object, not {show(value)}")
     _, item_kind = _args(kind)
     return {str(name): _part(item_kind, item, where, name) for name, item in value.items()}
 
@@ -98,5 +100,5 @@ def _parse_union(kind: Any, value: object, where: str) -> Any:
 def _parse_scalar(kind: Any, value: object, where: str) -> Any:
     allowed = (int, float) if kind is float else kind
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{where}: must be {kind.__name__}, not {value!r}")
+        raise ValueError(f"{where}: must be {kind.__name__}, not {show(value)}")
     return kind(value)

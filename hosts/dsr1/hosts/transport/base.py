@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import MOST_WORDS, BadAnswer, HostError
+from dsr1.hosts.protocol.bounded import NONSENSE
 from dsr1.hosts.protocol.codec import NumberedEvent, StartOrder, parse_gone, render_start
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Gone
@@ -33,6 +34,7 @@ from dsr1.hosts.transport.results import (
     parse_facts,
     parse_host_runs,
     parse_host_state,
+    parse_introduction,
     parse_listeners,
     parse_texts,
 )
@@ -43,6 +45,8 @@ EVIDENCE_S = 6.0
 START_S, STOP_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
 NOT_STOPPED = "its processes may still run, since stopping them failed"
 NOT_READ = "its processes can't be read"
+MOST_ANSWER = 32 << 20  # bytes
+MOST_ERRORS = 1 << 20
 AnswerT = TypeVar("AnswerT")
 
 
@@ -67,7 +71,7 @@ class AgentVerb:
     it is for, that is its folder, the run's identity and the host. `more` comes last.
 
     `as_root`: by sudo, which must not ask for a password; where sudo fails, the result has its
-    words.
+    words. `most`: bytes that its answer may have.
     """
 
     name: str
@@ -76,6 +80,7 @@ class AgentVerb:
     stdin: bytes = b""
     as_root: bool = False
     more: tuple[str, ...] = ()
+    most: int = MOST_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +98,30 @@ class CommandResult:
         Without errors those of the output, which can't be read then: a shell's startup file may
         print.
         """
-        lines = (self.err.strip() or self.out.strip()[-1000:]).decode(errors="replace").splitlines()
-        return " | ".join(lines[-3:]) or f"no output (exit status {self.code})"
+        words = self.err[-MOST_ERRORS:].strip() or self.out[-1000:].strip()
+        lines = words.decode(errors="replace").splitlines()[-3:]
+        return " | ".join(lines)[-MOST_WORDS:] or f"no output (exit status {self.code})"
+
+
+def read_answer(
+    host: str, result: CommandResult, parse: Callable[[bytes], AnswerT], problem: str
+) -> AnswerT:
+    """What an agent's verb printed. HostError, with its last lines, where it failed; BadAnswer
+    where it did not, and printed something else than it was asked for."""
+    try:
+        return parse(result.out)
+    except NONSENSE as error:
+        if result.code != 0:
+            raise HostError(f"{host}: {problem}: {result.last_lines}") from error
+        raise BadAnswer(host, f"{problem}: {error}: {result.last_lines}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class JobStream:
-    """The stdin of a job that runs, and the lines of its stdout. OSError: the connection is
-    lost."""
+    """The stdin of a job that runs, and its stdout. OSError: the connection is lost."""
 
     send: Callable[[bytes], object]
-    lines: Iterator[bytes]
+    blocks: Iterator[bytes]
 
 
 class Transport(ABC):
@@ -143,8 +161,8 @@ class Transport(ABC):
     def introduce(self, host: str, peer: str) -> HostIntroduction:
         """Who the host is, and its address towards `peer`; empty: where it was reached. HostError:
         an agent can't run there."""
-        parse = partial(parse_json, HostIntroduction)
-        return self._ask(host, AgentVerb("introduce", (peer,)), parse, "its agent can't run")
+        verb = AgentVerb("introduce", (peer,))
+        return self._ask(host, verb, parse_introduction, "its agent can't run")
 
     def start(
         self,
@@ -203,7 +221,7 @@ class Transport(ABC):
         result = self.run_verb(host, AgentVerb("evidence", None, EVIDENCE_S, to_json(request)))
         try:
             return parse(result.out)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except NONSENSE:
             return HostEvidence(host, problems=(f"it gives none: {result.last_lines}",))
 
     def gather_facts(self, host: str, request: FactsRequest) -> dict[str, Fact]:
@@ -240,9 +258,11 @@ class Transport(ABC):
             try:
                 with contextlib.suppress(BrokenPipeError):  # then its output says why
                     stream.send(render_order(order))
-                return read_job(job, stream.lines, on_message, stream.send)
-            except (JobLost, ValueError) as error:
+                return read_job(job, stream.blocks, on_message, stream.send)
+            except JobLost as error:
                 raise HostError(f"{host}: its agent ended before its job: {error}") from None
+            except ValueError as error:
+                raise BadAnswer(host, error) from None
             except OSError as error:
                 why = str(error) or "it fell silent"
                 raise HostError(f"{host}: lost during its job ({why})") from error
@@ -250,9 +270,4 @@ class Transport(ABC):
     def _ask(
         self, host: str, verb: AgentVerb, parse: Callable[[bytes], AnswerT], problem: str
     ) -> AnswerT:
-        """HostError with the agent's last lines when it printed something else."""
-        result = self.run_verb(host, verb)
-        try:
-            return parse(result.out)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise HostError(f"{host}: {problem}: {result.last_lines}") from error
+        return read_answer(host, self.run_verb(host, verb), parse, problem)

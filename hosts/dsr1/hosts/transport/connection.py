@@ -8,22 +8,22 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import reason_of
-from dsr1.hosts.transport.base import CommandResult
+from dsr1.hosts.transport.base import MOST_ANSWER, CommandResult
 from dsr1.hosts.transport.monotonic import keep_monotonic_time
+from dsr1.hosts.transport.output import BLOCK, Output, left_until
 
 if TYPE_CHECKING:
     from fabric import Connection
     from paramiko import Channel, HostKeys
 
 CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
-BLOCK = 65536
 logging.getLogger("paramiko").addHandler(
     logging.NullHandler()
 )  # else its tracebacks go to stderr beside our errors
@@ -38,13 +38,15 @@ class SshHost:
         self._connection: Connection | None = None
         self._opening = threading.Lock()
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> CommandResult:
+    def run(
+        self, argv: Sequence[str], timeout: float, given: bytes = b"", most: int = MOST_ANSWER
+    ) -> CommandResult:
         """Run a command, once `given` has gone to its stdin, for so long. The two output streams
         stay apart."""
         with contextlib.closing(self._start(argv)) as channel:
             try:
                 with _as_oserror():
-                    return _converse(channel, given, timeout)
+                    return _converse(channel, given, timeout, Output(self.name, most))
             except TimeoutError as error:
                 self.drop()
                 raise HostError(
@@ -254,39 +256,32 @@ def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _converse(channel: "Channel", given: bytes, timeout: float) -> CommandResult:
+def _converse(channel: "Channel", given: bytes, timeout: float, output: Output) -> CommandResult:
     """stderr is read by another thread: a full window of one stream must not stop the other.
 
     What never falls silent ends in time, too, and so does what closes its output and goes on.
     """
     channel.settimeout(timeout)
-    errors: list[bytes] = []
-    reader = threading.Thread(target=_drain, args=(channel.recv_stderr, errors), daemon=True)
+    values = (channel.recv_stderr, output.add_errors)
+    reader = threading.Thread(target=_drain, args=values, daemon=True)
     reader.start()
     if given:
         channel.sendall(given)
     channel.shutdown_write()
-    out: list[bytes] = []
     until = time.monotonic() + timeout
     while data := channel.recv(BLOCK):
-        out.append(data)
-        channel.settimeout(_left(until))
-    if not channel.status_event.wait(_left(until)):
+        output.add(data)
+        channel.settimeout(left_until(until))
+    if not channel.status_event.wait(left_until(until)):
         raise TimeoutError
     code = channel.recv_exit_status()
     reader.join(CONNECT_S)
     if code < 0 and not channel.get_transport().is_active():  # else it was ended by a signal
         raise EOFError
-    return CommandResult(code, b"".join(out), b"".join(errors))
+    return output.result(code)
 
 
-def _left(until: float) -> float:
-    if (left := until - time.monotonic()) <= 0:
-        raise TimeoutError("it has not ended")
-    return left
-
-
-def _drain(receive: object, into: list[bytes]) -> None:
+def _drain(receive: Callable[[int], bytes], into: Callable[[bytes], None]) -> None:
     with contextlib.suppress(OSError, EOFError):
-        while data := receive(BLOCK):  # type: ignore[operator]
-            into.append(data)
+        while data := receive(BLOCK):
+            into(data)

@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import BadAnswer, HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_event, render_command
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
+
+MOST_EVENT = 1 << 20  # bytes
 
 
 class ByteStream(Protocol):
@@ -37,8 +39,12 @@ class StreamLink:
 
     def events(self) -> Iterator[NumberedEvent]:
         """A line cut short by the loss of the connection is no event; it comes again to who
-        attaches again."""
-        return map(self._parse, split_lines(iter(self._receive, b"")))
+        attaches again. BadAnswer: it is no event."""
+        try:
+            for line in split_lines(iter(self._receive, b""), MOST_EVENT):
+                yield parse_event(line)
+        except ValueError as error:
+            raise BadAnswer(self._host, f"its agent sent an unknown event: {error}") from error
 
     def close(self) -> None:
         self._stream.close()
@@ -48,9 +54,3 @@ class StreamLink:
             return bytes(self._stream.recv(STREAM_BLOCK))
         except OSError:
             return b""
-
-    def _parse(self, line: bytes) -> NumberedEvent:
-        try:
-            return parse_event(line)
-        except ValueError as error:
-            raise HostError(f"{self._host}: its agent sent an unknown event: {error}") from error

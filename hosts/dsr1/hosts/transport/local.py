@@ -12,11 +12,12 @@ from pathlib import Path
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.commands import Subscribe
-from dsr1.hosts.protocol.log_lines import read_logs
+from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, read_logs
 from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.link import StreamLink
+from dsr1.hosts.transport.output import Output, run_here
 
 AS_ROOT = (
     "sudo",
@@ -57,17 +58,14 @@ class LocalTransport(Transport):
         values = (*(own if verb.values is None else verb.values), *verb.more)
         argv = (*(AS_ROOT if verb.as_root else ()), *self._argv(verb.name, *values))
         try:
-            done = subprocess.run(
-                argv, input=verb.stdin, capture_output=True, timeout=verb.timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired as error:
+            return run_here(argv, verb.timeout_s, verb.stdin, Output(host, verb.most))
+        except TimeoutError as error:
             late = f"the agent's `{verb.name}` took over {verb.timeout_s:.0f} s"
             raise HostError(f"{host}: {late}; {HINT}") from error
         except OSError as error:
             if verb.as_root and error.filename == AS_ROOT[0]:
                 return CommandResult(127, b"", b"sudo: not found")
             raise self._no_python(host, error) from error
-        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def attach(self, host: str, since: int) -> StreamLink:
         folder = self._folder / host
@@ -90,7 +88,8 @@ class LocalTransport(Transport):
             assert child.stdin is not None
             assert child.stdout is not None
             try:
-                yield JobStream(partial(os.write, child.stdin.fileno()), child.stdout)
+                blocks = iter(partial(os.read, child.stdout.fileno(), STREAM_BLOCK), b"")
+                yield JobStream(partial(os.write, child.stdin.fileno()), blocks)
             finally:
                 child.kill()
 

@@ -1,17 +1,21 @@
-"""What a host's agent reports, read from the JSON that it prints. ValueError, KeyError or
-TypeError: it printed something else.
+"""What a host's agent reports, read from the JSON that it prints. One of NONSENSE: it printed
+something else.
 """
 
-import json
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.protocol.bounded import parse_bounded, show
 from dsr1.hosts.protocol.facts.fact import Fact, Facts, from_wire
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import from_plain, parse_json
 
 FactsByHost = Mapping[str, Facts | HostError]  # or why a host gave none
+MOST_GPUS = 1024
+_INTERFACE = re.compile(r"[^\s/]{0,15}", re.ASCII)  # IFNAMSIZ, netdevice(7)
 CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 
 
@@ -83,8 +87,20 @@ class Listener:
         return self.address in ("0.0.0.0", "::")
 
 
+def parse_introduction(text: bytes) -> HostIntroduction:
+    """What its plan is made of: an address that is one, and as many GPUs as a host can have."""
+    found = parse_json(HostIntroduction, text)
+    if found.address:
+        ipaddress.ip_address(found.address)
+    if not 0 <= found.gpus <= MOST_GPUS:
+        raise ValueError(f"it has {found.gpus} GPUs")
+    if not _INTERFACE.fullmatch(found.interface):
+        raise ValueError(f"no interface is called {show(found.interface)}")
+    return found
+
+
 def parse_host_state(text: bytes) -> HostState:
-    plain = json.loads(text)
+    plain = parse_bounded(text)
     processes = (
         ProcessState(name, state["state"], state["pid"])
         for name, state in plain["processes"].items()
@@ -93,24 +109,24 @@ def parse_host_state(text: bytes) -> HostState:
 
 
 def parse_texts(text: bytes) -> dict[str, str]:
-    return {str(name): str(value) for name, value in json.loads(text).items()}
+    return {str(name): str(value) for name, value in parse_bounded(text).items()}
 
 
 def parse_host_runs(text: bytes) -> tuple[HostRun, ...]:
-    return tuple(from_plain(HostRun, plain) for plain in clean(json.loads(text)))
+    return tuple(from_plain(HostRun, plain) for plain in clean(parse_bounded(text)))
 
 
 def parse_listeners(text: bytes) -> tuple[Listener, ...]:
     return tuple(
         Listener(str(process), str(address), int(port))
-        for process, address, port in json.loads(text)
+        for process, address, port in parse_bounded(text)
     )
 
 
 def parse_facts(text: bytes, asked: float, answered: float) -> dict[str, Fact]:
     """The clock's offset is to the middle of the round trip; `asked` and `answered` are seconds
     since the epoch."""
-    facts = from_wire(clean(json.loads(text)) if b"\\u" in text else json.loads(text))
+    facts = from_wire(clean(parse_bounded(text)) if b"\\u" in text else parse_bounded(text))
     now = facts["clock.now"].value
     offset = now - (asked + answered) / 2 if isinstance(now, float) else None
     # A slow answer says little of the clock: half the round trip is not known.

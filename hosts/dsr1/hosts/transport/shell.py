@@ -4,7 +4,7 @@ goes on."""
 from collections.abc import Sequence
 from typing import Protocol
 
-from dsr1.hosts.transport.base import CommandResult
+from dsr1.hosts.transport.base import MOST_ANSWER, CommandResult
 
 
 class CommandChannel(Protocol):
@@ -26,8 +26,11 @@ class CommandChannel(Protocol):
 class Shell(Protocol):
     """One host's. Every method raises HostError, with the host's name and a remedy."""
 
-    def run(self, argv: Sequence[str], timeout: float, given: bytes = b"") -> CommandResult:
-        """Run a command with `given` on its stdin. The two output streams stay apart."""
+    def run(
+        self, argv: Sequence[str], timeout: float, given: bytes = b"", most: int = MOST_ANSWER
+    ) -> CommandResult:
+        """Run a command with `given` on its stdin. The two output streams stay apart. BadAnswer:
+        its output has more than `most` bytes."""
 
     def open(self, argv: Sequence[str]) -> CommandChannel:
         """Start a command and return its channel."""

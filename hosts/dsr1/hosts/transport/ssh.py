@@ -2,14 +2,14 @@
 host."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import BadAnswer, HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
+from dsr1.hosts.protocol.plain import parse_json
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import bundle_name, render_bundle
 from dsr1.hosts.transport.connection import SshHost
@@ -66,10 +66,10 @@ class ShellTransport(Transport):
         values = self._address(host) if verb.values is None else verb.values
         values = (*values, *verb.more)
         argv = self._argv((verb.name, *values), AS_ROOT if verb.as_root else AS_SELF)
-        result = self._shells[host].run(argv, verb.timeout_s, verb.stdin)
+        result = self._shells[host].run(argv, verb.timeout_s, verb.stdin, verb.most)
         if result.code == ABSENT:
             self._send(host, self._bundle, bundle_name(self._bundle), "600")
-            result = self._shells[host].run(argv, verb.timeout_s, verb.stdin)
+            result = self._shells[host].run(argv, verb.timeout_s, verb.stdin, verb.most)
         if problem := self._problem(result):
             raise HostError(f"{host}: {problem}")
         return result
@@ -95,10 +95,12 @@ class ShellTransport(Transport):
         with contextlib.closing(channel):
             try:
                 for line in split_lines(_blocks(channel, follow)):
-                    process, text = json.loads(line)
-                    yield str(process), str(text)
-            except (OSError, ValueError) as error:
+                    process, text = parse_json(tuple[str, str], line)
+                    yield process, text
+            except OSError as error:
                 raise HostError(f"{host}: the rest of its logs can't be read: {error}") from error
+            except ValueError as error:
+                raise BadAnswer(host, f"the rest of its logs can't be read: {error}") from error
 
     @contextlib.contextmanager
     def open_job(self, host: str, job: str) -> Iterator[JobStream]:
@@ -107,9 +109,7 @@ class ShellTransport(Transport):
         channel = self._shells[host].open(self._argv(("job", job)))
         channel.settimeout(SILENT_S)
         with contextlib.closing(channel):
-            yield JobStream(
-                channel.sendall, split_lines(iter(partial(channel.recv, STREAM_BLOCK), b""))
-            )
+            yield JobStream(channel.sendall, iter(partial(channel.recv, STREAM_BLOCK), b""))
 
     def close(self) -> None:
         for shell in self._shells.values():

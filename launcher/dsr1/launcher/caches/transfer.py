@@ -2,16 +2,17 @@
 gets it first."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.caches import HostPack, MergeCounts
 from dsr1.hosts.protocol.plain import PlainT, parse_json
-from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport
+from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport, read_answer
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.caches.store import Pack, PackStore
 
-PACK_S, UNPACK_S = 300.0, 120.0
+PACK_S, UNPACK_S, MOST_PACK = 300.0, 120.0, 512 << 20  # bytes
 
 
 def copy_caches(
@@ -93,7 +94,7 @@ def _harvest_key(
     fills = tuple(dict.fromkeys((*before, *(one.cache.fill for one in caches))))
     if not held.files or (known and known.fills == fills and known.files >= held.files):
         return ""
-    verb = AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S)
+    verb = AgentVerb("cache-pack", (first.cache.root, held.key), PACK_S, most=MOST_PACK)
     data = _run(transport, first.host, verb).out
     made = (first.cache.made_of, fills, held.files, held.bytes, held.digest)
     try:
@@ -138,13 +139,7 @@ def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -
 
 
 def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PlainT]) -> PlainT:
-    answer = _run(transport, host, verb)
-    try:
-        return parse_json(kind, answer.out)
-    except ValueError as error:
-        raise HostError(
-            f"{host}: {verb.name}: its agent sent an unknown answer: {error}"
-        ) from error
+    return read_answer(host, _run(transport, host, verb), partial(parse_json, kind), verb.name)
 
 
 def _run(transport: Transport, host: str, verb: AgentVerb) -> CommandResult:

@@ -3,6 +3,7 @@ reports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from dsr1.env.prep.decide import IDS
@@ -15,7 +16,7 @@ from dsr1.hosts.protocol.prep import (
     PrepReport,
     PrepSteps,
 )
-from dsr1.hosts.transport.base import AgentVerb, Transport
+from dsr1.hosts.transport.base import AgentVerb, Transport, read_answer
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.plan.plan import make_plan
@@ -80,13 +81,10 @@ def _as_root(transport: Transport, host: str, probe: HostProbe, verb: AgentVerb)
 
 def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PrepT]) -> PrepT:
     answer = transport.run_verb(host, verb)
-    try:
-        return parse_json(kind, answer.out)
-    except ValueError as error:
-        if verb.as_root and "sudo" in answer.last_lines:
-            why = f"nothing was changed, since this needs root ({answer.last_lines})"
-            raise HostError(f"{host}: {why}. {ROOT_BY}") from error
-        raise HostError(f"{host}: its agent could not prepare it: {answer.last_lines}") from error
+    if answer.code != 0 and verb.as_root and "sudo" in answer.last_lines:
+        why = f"nothing was changed, since this needs root ({answer.last_lines})"
+        raise HostError(f"{host}: {why}. {ROOT_BY}")
+    return read_answer(host, answer, partial(parse_json, kind), "its agent could not prepare it")
 
 
 def choose_parts(only: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import BadAnswer, HostError
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import AgentUp, Alive, Event
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
@@ -18,6 +18,7 @@ from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
 
 RETRY_S, TICK_S = 0.5, 1.0
+MOST_EVENTS, FLOW_S = 20_000, 60.0  # a start of hundreds of ranks tells some thousands
 ENDED, REBOOTED = "its agent ended", "it was rebooted"
 
 
@@ -45,6 +46,21 @@ class StopResult:
     unreached: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class EventFlow:
+    """How many events a host has sent since `began`, in seconds of the monotonic clock."""
+
+    began: float
+    count: int = 0
+
+    def take(self, now: float) -> bool:
+        """Whether one more is no flood."""
+        if now - self.began > FLOW_S:
+            self.began, self.count = now, 0
+        self.count += 1
+        return self.count <= MOST_EVENTS
+
+
 class Agents:
     """One thread a host reads; what it reads goes into one queue. One more counts for how long each
     host has been silent: its agent gives a sign of life every few seconds."""
@@ -55,6 +71,7 @@ class Agents:
         self._transport, self._queue, self._lost_after_s = transport, queue, lost_after_s
         self._links: dict[str, AgentLink] = {}
         self._silent_s: dict[str, float] = {}
+        self._flow: dict[str, EventFlow] = {}
         self._boots: dict[str, str] = {}
         self._answers = HttpAnswers()
         self._why: dict[str, str] = {}
@@ -86,6 +103,7 @@ class Agents:
         for host in hosts:
             self._links[host] = self._transport.attach(host, 0)
             self._silent_s[host] = 0.0
+            self._flow[host] = EventFlow(time.monotonic())
             threading.Thread(target=self._read, args=(host,), daemon=True).start()
         threading.Thread(target=self._count_silence, daemon=True).start()
 
@@ -143,9 +161,13 @@ class Agents:
                 self._links[host] = self._transport.attach(host, last)
                 self._silent_s[host] = 0.0
                 self._why.pop(host, None)
+            except BadAnswer as error:
+                self._lose(host, str(error))
             except HostError as error:
                 self._why[host] = str(error)
                 time.sleep(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - a thread that reads never ends unheard
+                self._lose(host, f"its events can't be read: {error!r}")
 
     def _hear(self, host: str, last: int) -> int:
         """Until the connection is lost; gives the last event's number."""
@@ -154,6 +176,8 @@ class Agents:
             if isinstance(numbered.event, Alive) or self._answers.take(numbered.event):
                 continue
             last = numbered.seq
+            if not self._flow[host].take(time.monotonic()):
+                raise BadAnswer(host, f"over {MOST_EVENTS} events in {FLOW_S:.0f} s")
             if isinstance(numbered.event, AgentUp):
                 self._boots[host] = numbered.event.boot_id
             self._queue.put(AgentEvent(host, numbered.event))

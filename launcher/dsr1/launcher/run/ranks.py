@@ -119,7 +119,7 @@ def phase_limits(importing_s: float, loading_s: float, compiling_s: float) -> di
 
 
 def _advanced(row: RankRow, step: Progress, now: Moment) -> RankRow:
-    if step.process != row.process or PHASES.index(step.phase) < PHASES.index(row.phase):
+    if step.process != row.process or not _is_further(step.phase, row.phase):
         return row
     if step.rank in (None, row.rank):
         spoken = row.spoken or step.rank is not None
@@ -129,6 +129,11 @@ def _advanced(row: RankRow, step: Progress, now: Moment) -> RankRow:
     else:
         return row
     return replace(moved, since=now.epoch, moved_at=now.monotonic)
+
+
+def _is_further(phase: str, than: str) -> bool:
+    """Or the same; what an agent says may be no phase at all."""
+    return phase in PHASES and PHASES.index(phase) >= PHASES.index(than)
 
 
 def not_in_time(table: RankTable, doing: str) -> str:

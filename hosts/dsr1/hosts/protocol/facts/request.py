@@ -1,9 +1,9 @@
 """What a host is asked beside what it is like: names to resolve, ports to check, a model,
 folders."""
 
-import json
 from dataclasses import dataclass, fields
 
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain, to_json
 
 
@@ -33,7 +33,7 @@ def render_facts_request(request: FactsRequest) -> str:
 
 def parse_facts_request(text: str) -> FactsRequest:
     """ValueError: this isn't what `render_facts_request` makes."""
-    request, names = json.loads(text), {field.name for field in fields(FactsRequest)}
+    request, names = parse_bounded(text), {field.name for field in fields(FactsRequest)}
     if isinstance(request, dict) and (missing := names - request.keys()):
         raise ValueError(f"a facts request without {', '.join(sorted(missing))}")
     return from_plain(FactsRequest, request)

@@ -3,16 +3,21 @@
 import json
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, PushReply, ResultT
+from dsr1.hosts.protocol.log_lines import split_lines
 from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
 
-TICK_S, LAST_LINES = 0.5, 3
+TICK_S, LAST_LINES, LONGEST_WORDS = 0.5, 3, 1000
+NO_MESSAGE_S = 60.0
 
 
 def render_size(count: float) -> str:
@@ -127,31 +132,51 @@ def _tick(context: JobContext, over: threading.Event) -> None:
 
 def read_job(
     job: Job[OrderT, ResultT],
-    lines: Iterator[bytes],
+    blocks: Iterator[bytes],
     on_message: OnJobMessage,
     send: Callable[[bytes], object],
 ) -> ResultT:
-    """The result. Raises JobRefused as the job did, JobLost when it ended otherwise."""
-    others: list[str] = []
-    for line in lines:
+    """The result. Raises JobRefused as the job did, JobLost when it ended otherwise; ValueError
+    when what it says is no job's, or nothing of it has been for a while."""
+    others: deque[str] = deque(maxlen=LAST_LINES)
+    hearing = _Hearing()
+    for line in split_lines(hearing.bounded(blocks)):
         match _parse(line):
             case {"progress": [int(done), int(total), str(doing)]}:
+                hearing.heard()
                 on_message(JobProgress(done, total, doing))
             case {"message": plain}:
                 reply = on_message(from_plain(PushMessage, plain))
+                hearing.heard()
                 send(render_order(reply or PushReply()))
             case {"refused": [str(kind), str(text)]}:
                 raise JobRefused(kind, text)
             case {"result": plain}:
                 return from_plain(job.result, plain)
             case _:
-                others.append(line.decode(errors="replace").strip())
-    raise JobLost(" | ".join(others[-LAST_LINES:]) or "without a message")
+                others.append(line[:LONGEST_WORDS].decode(errors="replace").strip())
+    raise JobLost(" | ".join(others) or "without a message")
+
+
+class _Hearing:
+    """A job says how far it is twice a second: what says other things all the while is none."""
+
+    def __init__(self) -> None:
+        self.heard()
+
+    def heard(self) -> None:
+        self._at = time.monotonic()
+
+    def bounded(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            if time.monotonic() - self._at > NO_MESSAGE_S:
+                raise ValueError(f"no message of a job for {NO_MESSAGE_S:.0f} s, but other output")
+            yield block
 
 
 def _parse(line: bytes) -> object:
     """None: it is not JSON. A traceback comes the same way."""
     try:
-        return json.loads(line)
+        return parse_bounded(line)
     except ValueError:
         return None

@@ -30,6 +30,9 @@ SupervisorMessage = (
 )
 
 
+MOST_DEATHS = 1000  # of a host
+
+
 class Inbox:
     """Of one attempt. `going` are the hosts whose agents were ended by no order; `deaths`, by host,
     the ends of processes, for where a host can't be asked of them any more."""
@@ -54,7 +57,9 @@ class Inbox:
 
     def _open(self, item: AgentEvent) -> Event:
         if death := death_of(item.event, time.time()):
-            self.deaths.setdefault(item.host, []).append(death)
+            deaths = self.deaths.setdefault(item.host, [])
+            deaths.append(death)
+            del deaths[:-MOST_DEATHS]
         return item.event
 
     def wait(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from dsr1.launcher.run.supervision.history import changes_between, record
 from dsr1.launcher.run.supervision.hooks import run_hook
 from dsr1.launcher.run.supervision.messages import notes_of
 
+MOST_NOTES = 200
 SAVE_S = 0.2  # hundreds of ranks tell more in a second than can be written down
 
 
@@ -58,7 +59,7 @@ class StateWriter:
 
     def note(self, words: tuple[str, ...]) -> None:
         if words:
-            self.save(notes=(*self.state.notes, *words))
+            self.save(notes=(*self.state.notes, *words)[-MOST_NOTES:])
 
     def _advance(self, step: Progress) -> None:
         ranks = advance(self.state.ranks, step, this_moment())
