@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu drill bench clean
+.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu drill fuzz bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,10 @@ ROUNDS ?= 20
 SEED ?= 1
 drill: venv model ## Random faults against deployments on eight hosts of this machine, as root: ROUNDS=20 SEED=1
 	$(BIN)/python -m tests.drill.drill --rounds $(ROUNDS) --seed $(SEED)
+
+INPUTS ?= 100000
+fuzz: venv ## Hostile inputs through every reader, for hours if you like: INPUTS=100000 SEED=1 (ARGS: --only READER --input NUMBER)
+	PYTHONPATH=.:launcher:slurm:hosts:env nice $(BIN)/python -m tests.fuzz.run --inputs $(INPUTS) --seed $(SEED) $(ARGS)
 
 bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py

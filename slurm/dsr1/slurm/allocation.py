@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.names import expand_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def parse_allocation(env: Mapping[str, str]) -> Allocation:
         raise InputError("not inside a job of Slurm (no SLURM_JOB_ID): submit this with sbatch")
     job = env.get("SLURM_HET_JOB_ID") or env["SLURM_JOB_ID"]
     places = tuple(_groups(env)) or tuple(
-        AllocatedHost(host) for host in expand(env["SLURM_JOB_NODELIST"])
+        AllocatedHost(host) for host in _expand(env["SLURM_JOB_NODELIST"])
     )
     cluster, name = env.get("SLURM_CLUSTER_NAME", "cluster"), env.get("SLURM_JOB_NAME", "")
     return Allocation(job, cluster, places, name)
@@ -42,26 +43,9 @@ def _groups(env: Mapping[str, str]) -> Iterator[AllocatedHost]:
         hosts = env.get(f"SLURM_JOB_NODELIST_HET_GROUP_{group}")
         if hosts is None:
             return
-        yield from (AllocatedHost(host, group) for host in expand(hosts))
+        yield from (AllocatedHost(host, group) for host in _expand(hosts))
 
 
-def expand(hosts: str) -> list[str]:
-    """`node[01-03,7],x` in Slurm's own order, which is not sorted by name."""
-    from ClusterShell.NodeSet import NodeSet, NodeSetException
-
-    try:
-        return [name for part in _parts(hosts) for name in NodeSet(part)]
-    except NodeSetException as error:
-        raise InputError(f"SLURM_JOB_NODELIST: {hosts!r} is no list of hosts: {error}") from None
-
-
-def _parts(hosts: str) -> list[str]:
-    """At the commas outside of brackets."""
-    depth, parts = 0, [""]
-    for letter in hosts:
-        depth += (letter == "[") - (letter == "]")
-        if letter == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
+def _expand(hosts: str) -> list[str]:
+    """In Slurm's own order, which is not sorted by name."""
+    return expand_names(hosts, "SLURM_JOB_NODELIST")

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-_HANDLE = re.compile(r"^slurm://([A-Za-z0-9_.-]+)/(\d+)$")
+_HANDLE = re.compile(r"slurm://([A-Za-z0-9_.-]{1,64})/([0-9]{1,10})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,5 @@ class JobHandle:
 
 def parse_handle(text: str) -> JobHandle | None:
     """None: it is no handle."""
-    found = _HANDLE.match(text)
+    found = _HANDLE.fullmatch(text)
     return JobHandle(found[1], found[2]) if found else None

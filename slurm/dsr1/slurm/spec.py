@@ -8,7 +8,8 @@ from dsr1.hosts.errors import InputError
 
 WARNING = "USR1"
 _DURATION = re.compile(
-    r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d{1,2}(:\d{2}){0,2}|UNLIMITED|INFINITE)$", re.IGNORECASE
+    r"\d{1,9}|\d{1,9}:\d{2}|\d{1,9}:\d{2}:\d{2}|\d{1,9}-\d{1,2}(:\d{2}){0,2}|UNLIMITED|INFINITE",
+    re.IGNORECASE | re.ASCII,
 )
 _DAY_UNITS, _UNITS = (86400, 3600, 60, 1), {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}
 _SHORT = {
@@ -79,7 +80,7 @@ def render_directives(spec: JobSpec) -> tuple[str, ...]:
 
 def check_time(time: str, warn_s: int = 0) -> str:
     """Slurm's own forms. InputError names them: sbatch's words for a wrong one don't."""
-    if not _DURATION.match(time):
+    if not _DURATION.fullmatch(time):
         raise InputError(
             f"slurm.time: {time!r}: wanted MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS, as 4:00:00"
         )
@@ -141,8 +142,8 @@ def _checked(option: str) -> str:
     """sbatch reads a directive's line like a shell; what would be another line, or another option,
     is refused."""
     name, equals, value = option.partition("=")
-    if not re.match(r"^--?[A-Za-z][A-Za-z0-9-]*$", name) or any(
-        ord(letter) < 32 for letter in option
+    if not re.fullmatch(r"--?[A-Za-z][A-Za-z0-9-]*", name) or any(
+        not letter.isprintable() for letter in option
     ):
         raise InputError(
             f"slurm: {option!r} is no option of sbatch: wanted --name or --name=value, on one line"

@@ -5,12 +5,12 @@ sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3
 """
 
 import datetime
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.slurm.handle import JobHandle
 
 WAITING = (
@@ -119,7 +119,7 @@ def parse_squeue(text: str) -> dict[str, JobInfo]:
     """By job id; 22.05's shapes and 24.11's, and lines of LINE. Raises ValueError."""
     if not text.lstrip().startswith(("{", "[")):
         return {info.job: info for info in map(_from_line, text.splitlines())}
-    plain = json.loads(text)
+    plain = parse_bounded(text)
     if not isinstance(plain, dict) or not isinstance(plain.get("jobs"), list):
         raise ValueError("squeue --json: a list of jobs is wanted")
     if plain.get("errors") and not plain["jobs"]:

@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.slurm.allocation import AllocatedHost, expand, parse_allocation
+from dsr1.slurm.allocation import AllocatedHost, parse_allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.step import step_command
 
@@ -11,7 +11,8 @@ JOB = {"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "lab", "SLURM_JOB_NODELIST": 
 
 
 def test_the_hosts_stand_in_slurms_order() -> None:
-    assert expand("b1,a[03-04],c") == ["b1", "a03", "a04", "c"]
+    job = {**JOB, "SLURM_JOB_NODELIST": "b1,a[03-04],c"}
+    assert [place.host for place in parse_allocation(job).places] == ["b1", "a03", "a04", "c"]
     assert [place.host for place in parse_allocation(JOB).places] == ["node1", "node2"]
 
 
@@ -39,12 +40,13 @@ def test_outside_of_a_job() -> None:
 
 
 def test_a_list_that_is_none() -> None:
-    with pytest.raises(InputError, match="no list of hosts"):
+    with pytest.raises(InputError, match="not a list of hosts"):
         parse_allocation({**JOB, "SLURM_JOB_NODELIST": "node[1-"})
 
 
 @pytest.mark.parametrize(
-    "text", ["", "slurm://", "slurm://a/b", "slurm://a b/1", "slurm://a/1;id", "17", "r1"]
+    "text",
+    ["", "slurm://", "slurm://a/b", "slurm://a b/1", "slurm://a/1;id", "17", "r1", "slurm://a/1\n"],
 )
 def test_what_is_no_handle(text: str) -> None:
     assert parse_handle(text) is None

@@ -121,7 +121,7 @@ def test_times_that_slurm_reads(time: str) -> None:
     assert check_time(time) == time
 
 
-@pytest.mark.parametrize("time", ["", "4h", "abc", "-1", "4:0", "1:00:00:00", "1 00"])
+@pytest.mark.parametrize("time", ["", "4h", "abc", "-1", "4:0", "1:00:00:00", "1 00", "90\n", "٣"])
 def test_times_that_it_doesnt(time: str) -> None:
     with pytest.raises(InputError, match=r"slurm\.time"):
         check_time(time)

@@ -4,6 +4,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
+_LONGEST = 253  # RFC 1035
 _NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)+", re.ASCII)
 
 
@@ -13,7 +14,7 @@ def address_problem(value: str) -> str:
         return "an IPv6 address is for SSH alone: give a name or an IPv4 address here"
     if _NUMBERS.fullmatch(value) and not _is_ipv4(value):
         return "is not an IPv4 address: four numbers from 0 to 255 are wanted"
-    if not _NAME.fullmatch(value) or ".." in value:
+    if len(value) > _LONGEST or not _NAME.fullmatch(value) or ".." in value:
         return "is not a host's name or address"
     return ""
 

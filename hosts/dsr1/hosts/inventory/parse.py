@@ -4,23 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, product
-from math import prod
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.addresses import address_problem, is_ipv6
+from dsr1.hosts.inventory.names import MOST_HOSTS, count_names, expand_names
+from dsr1.hosts.yaml_text import compose_yaml, construct_yaml, read_bounded_text
 
-MOST_HOSTS = 4096
 _WITH_PORT = re.compile(r"([^:]+):([0-9]{1,5})", re.ASCII)
 HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?\[\]-]{0,63}(:[0-9]{1,3})?$"
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(,[A-Za-z0-9][A-Za-z0-9._-]*)*", re.ASCII)
-_USER = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 class _Entry(BaseModel):
@@ -66,9 +63,7 @@ def _from_names(text: str, source: str) -> Iterator[Access]:
     if "@" in names or "," in (user or ""):
         why = "one user in front is for all hosts; several users need an inventory (@hosts.yaml)"
         raise InputError(f"{source}: {text!r}: {why}; groups are not supported")
-    if "[" not in names:
-        _refuse_twice((part.strip() for part in names.split(",")), source)
-    yield from (_access(name, user, source) for name in _expand(names, text, source))
+    yield from (_access(name, user, source) for name in expand_names(names, source))
 
 
 def _access(text: str, user: str | None, source: str) -> Access:
@@ -88,70 +83,40 @@ def _refuse_twice(names: Iterable[str], source: str) -> None:
         raise InputError(f"{source}: {', '.join(twice)} named more than once")
 
 
-def _expand(names: str, text: str, source: str) -> list[str]:
-    """The names of a node set; a node set itself would sort them."""
-    if (many := _count(names)) > MOST_HOSTS:  # a node set would hold each of them in memory
-        raise InputError(f"{source}: {text!r} names {many} hosts, at most {MOST_HOSTS} are allowed")
-    if _PLAIN.fullmatch(names):  # a node set would be the same, and ClusterShell is slow to load
-        return names.split(",")
-    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
-
-    try:
-        nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
-        parts = [NodeSet(part, resolver=RESOLVER_NOGROUP) for part in _parts(names)]
-    except NodeSetException as error:
-        raise InputError(f"{source}: {text!r} is not a list of hosts: {error}") from None
-    return [name for name in dict.fromkeys(chain(*parts)) if name in nodes]
-
-
-def _count(names: str) -> int:
-    """How many names there are at most, from the ends of the ranges alone."""
-    parts = re.split(r"[,!&^](?![^\[\]]*\])", names)
-    return sum(prod(map(_span, re.findall(r"\[([^\[\]]*)\]", part))) for part in parts)
-
-
-def _span(ranges: str) -> int:
-    ends = (re.fullmatch(r"\s*(\d+)-(\d+)(?:/\d+)?\s*", one) for one in ranges.split(","))
-    return sum(max(1, int(found[2]) - int(found[1]) + 1) if found else 1 for found in ends)
-
-
-def _parts(names: str) -> Iterator[str]:
-    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: split at commas and other operators, in brackets
-    too."""
-    for operand in re.split(r"[,!&^](?![^\[\]]*\])", names):
-        pieces = re.split(r"\[([^\[\]]*)\]", operand.strip())  # every second one was in brackets
-        ranges = (
-            [f"[{one}]" for one in piece.split(",")] if at % 2 else [piece]
-            for at, piece in enumerate(pieces)
-        )
-        yield from map("".join, product(*ranges))
-
-
 def _from_file(file: Path, source: str) -> Iterator[Access]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "not UTF-8 text")
-        raise InputError(f"{source} @{file}: can't be read: {why}") from None
+    text = read_bounded_text(file, "a list of hosts")
     if file.suffix in (".yaml", ".yml"):
         yield from _from_yaml(text, file)
         return
+    room = MOST_HOSTS
     for number, line in enumerate(text.splitlines(), 1):
-        names = line.partition("#")[0].strip()
-        if names:
-            yield from _from_names(names, f"{file}:{number}")
+        if names := line.partition("#")[0].strip():
+            found = tuple(_from_names(names, f"{file}:{number}"))
+            room = _less(room, names, file)
+            yield from found
+
+
+def _less(room: int, names: str, file: Path) -> int:
+    """The room that is left for hosts in a file."""
+    room -= count_names(names.partition("@")[2] or names)
+    if room < 0:
+        raise InputError(f"{file}: names more than {MOST_HOSTS} hosts")
+    return room
 
 
 def _from_yaml(text: str, file: Path) -> Iterator[Access]:
+    tree = compose_yaml(text, str(file), "an inventory")
     try:
-        _refuse_double_keys(yaml.compose(text, Loader=yaml.SafeLoader), file)
-        inventory = _Inventory.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        inventory = _Inventory.model_validate(construct_yaml(tree, str(file)))
+    except ValidationError as error:
         raise InputError(f"{file}: {_explain(error)}") from None
+    room = MOST_HOSTS
     for names, entry in inventory.hosts.items():
-        for access in _from_names(names, f"{file}: hosts"):
-            found = _with_entry(access, inventory.defaults, entry or _Entry())
-            yield replace(found, key=_beside(file, found.key) if found.key else None)
+        found = tuple(_from_names(names, f"{file}: hosts"))
+        room = _less(room, names, file)
+        for access in found:
+            whole = _with_entry(access, inventory.defaults, entry or _Entry())
+            yield replace(whole, key=_beside(file, whole.key) if whole.key else None)
 
 
 def _beside(file: Path, key: str) -> str:
@@ -159,25 +124,11 @@ def _beside(file: Path, key: str) -> str:
     return key if key.startswith("~") else str((file.parent / key).absolute())
 
 
-def _explain(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply for an inventory"
-    if not isinstance(error, ValidationError):
-        return f"not YAML: {error}"
+def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"])) or "inventory"
-    return f"{where}: {first['msg']} (it is {first['input']!r})"
-
-
-def _refuse_double_keys(node: yaml.Node | None, file: Path) -> None:
-    """YAML would keep the last one."""
-    names: set[str] = set()
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        name = str(key.value)
-        if name in names:
-            raise InputError(f"{file}:{key.start_mark.line + 1}: {name} appears twice")
-        names.add(name)
-        _refuse_double_keys(value, file)
+    seen = repr(first["input"])
+    return f"{where}: {first['msg']} (it is {seen if len(seen) <= 80 else f'{seen[:80]}...'})"
 
 
 def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:
@@ -214,7 +165,7 @@ def _refuse_odd(access: Access, source: str) -> None:
             f"{source}: {access.name}: SSH may use {access.target}, but the other hosts need a name"
             " or an IPv4 address: give control_address"
         )
-    if access.user is not None and not _USER.match(access.user):
+    if access.user is not None and not _USER.fullmatch(access.user):
         raise InputError(f"{source}: {access.user!r} is not a user's name")
 
 

@@ -27,11 +27,12 @@ def parse_bounded(text: bytes | str) -> Any:
     except RecursionError:
         raise ValueError(f"it nests deeper than {MOST_DEPTH}") from None
     if whole.count("[") + whole.count("{") > MOST_DEPTH:
-        _refuse_depth(value)
+        refuse_depth(value)
     return value
 
 
-def _refuse_depth(value: object) -> None:
+def refuse_depth(value: object) -> None:
+    """ValueError: lists and mappings nest deeper than MOST_DEPTH."""
     level, depth = [value], 0
     while level := [part for one in level for part in _parts(one)]:
         depth += 1

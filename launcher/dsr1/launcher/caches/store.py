@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.plain import parse_json
 from dsr1.launcher.state_folder import state_folder
 
 
@@ -51,7 +51,7 @@ class PackStore:
 
     def find(self, key: str) -> Pack | None:
         try:
-            pack: Pack = from_plain(Pack, json.loads(self._file(key, "json").read_text()), key)
+            pack: Pack = parse_json(Pack, self._file(key, "json").read_bytes())
         except (OSError, ValueError):
             return None
         return pack if self._file(key, "tar.xz").exists() else None

@@ -21,9 +21,10 @@ by a log.
 
 # `(EngineCore_DP1 pid=..)`, `(Worker_DP1_EP1 pid=..)`, `(Worker_DP1_TP0_EP2 pid=..)`; others tell
 # no DP rank.
-_RANK = r"(?:\(\w*?_DP(?P<rank>\d+)\w* pid=\d+\).*?)?"
-_BAR = r"\s+\d+%[^|]*\|[^|]*?(?P<done>\d+)/(?P<total>\d+) \["
-_TQDM = r"\s+\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \["
+# Every repeat has an end, so that no line takes long; a test holds that.
+_RANK = r"(?:\(\w{0,40}?_DP(?P<rank>\d{1,6})\w{0,40} pid=\d{1,10}\).{0,200}?)?"
+_BAR = r"\s{1,9}\d{1,3}%[^|]{0,99}\|[^|]{0,99}?(?P<done>\d{1,9})/(?P<total>\d{1,9}) \["
+_TQDM = r"\s{1,9}\d{1,3}%\|[^|]{0,300}\|\s{0,9}(?P<done>\d{1,9})/(?P<total>\d{1,9}) \["
 
 
 def _rule(phase: str, text: str) -> PhaseRule:
@@ -31,11 +32,11 @@ def _rule(phase: str, text: str) -> PhaseRule:
 
 
 # vLLM 0.31 captures graphs twice, first to know their memory: only what follows is the capture.
-_GRAPHS = rf"Capturing CUDA graphs \([^)]*\):{_TQDM}"
+_GRAPHS = rf"Capturing CUDA graphs \([^)]{0, 99}\):{_TQDM}"
 _CAPTURES_FOLLOW = r"JIT kernel warmup starting|Profiling CUDA graph memory"
 _IMPORTING = _rule("importing", r"\S")
 _DYNAMO_REGISTERING = _rule("registering", r"Registering model with endpoint types")
-_MOCKER_REGISTERING = _rule("registering", r"Registered endpoint '[^']*\.generate'")
+_MOCKER_REGISTERING = _rule("registering", r"Registered endpoint '[^']{0,300}\.generate'")
 
 VLLM_PHASES: tuple[PhaseRule, ...] = (
     _IMPORTING,
@@ -43,9 +44,9 @@ VLLM_PHASES: tuple[PhaseRule, ...] = (
     _rule("loading", r"Starting to load model"),
     _rule("loading", r"Loading model from scratch"),
     _rule("loading", rf"Loading safetensors checkpoint shards:{_BAR}"),
-    _rule("compiling", r"Using cache directory: .* for vLLM's torch\.compile"),
+    _rule("compiling", r"Using cache directory: .{0,999} for vLLM's torch\.compile"),
     _rule("compiling", r"Dynamo bytecode transform time"),
-    _rule("profiling", r"torch\.compile (?:took|takes) [\d.]+ s in total"),
+    _rule("profiling", r"torch\.compile (?:took|takes) [\d.]{1,20} s in total"),
     _rule("profiling", r"Initial profiling/warmup run took"),
     _rule("profiling", r"Profiling CUDA graph memory"),
     _rule("profiling", _GRAPHS),

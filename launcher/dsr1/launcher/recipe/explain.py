@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from dsr1.launcher.recipe.layers import Layer, location_of
 from dsr1.launcher.recipe.models import Recipe
 
+_LONGEST_SEEN = 200
 LAYER_KEYS = ("extends", "profile", "profiles")
 """Of a recipe's file beside the recipe's own keys."""
 
@@ -32,7 +33,8 @@ def _reasons(items: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> str:
     shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(
         items[0]["input"], dict | list
     )
-    return f"{reasons} (seen: {items[0]['input']!r})" if shown else reasons
+    seen = repr(items[0]["input"])
+    return f"{reasons} (seen: {seen[:_LONGEST_SEEN]})" if shown else reasons
 
 
 def _first_key(message: str) -> tuple[str, ...]:
@@ -55,7 +57,8 @@ def _is_branch(key: str) -> bool:
 def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     if item["type"] == "extra_forbidden":
         allowed = _allowed_keys(keys[:-1])
-        return f"unknown key{suggestion(keys[-1], allowed)}; allowed are {', '.join(allowed)}"
+        near = suggestion(str(item["loc"][-1]), allowed)
+        return f"unknown key{near}; allowed are {', '.join(allowed)}"
     if item["type"] == "missing":
         return "is missing"
     return str(item["msg"]).removeprefix("Value error, ")

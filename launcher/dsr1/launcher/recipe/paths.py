@@ -1,7 +1,6 @@
 """Values of a recipe that depend on where it is read: paths with ~ and $NAME, and what the model's
 own files say."""
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.launcher.recipe.layers import Layer, assign, location_of
 
 PATH_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
@@ -90,7 +90,7 @@ def with_experts(tree: Layer) -> Layer:
     try:
         if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:
             return tree
-        experts = json.loads(file.read_text()).get("n_routed_experts")
+        experts = parse_bounded(file.read_bytes()).get("n_routed_experts")
     except (OSError, ValueError, AttributeError):
         return tree
     return (

@@ -13,6 +13,7 @@ from functools import partial
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.evidence import EvidenceRequest, HostEvidence, ProcessDeath, ProcessRanks
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import HostPlan
@@ -21,6 +22,7 @@ from dsr1.hosts.transport.parallel import begin_in_thread
 from dsr1.launcher.health.signs import health_signs
 from dsr1.launcher.health.verdicts import RankHealth
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.folder import read_own_file
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.rules import patterns
@@ -119,7 +121,7 @@ def keep_evidence(run: Run, evidence: Evidence) -> None:
 def read_evidence(run: Run) -> dict[str, HostEvidence]:
     """Empty: none was taken, or it can't be read."""
     try:
-        plain = json.loads((run.folder / FILE).read_text())
+        plain = parse_bounded(read_own_file(run.folder / FILE))
         return {host: from_plain(HostEvidence, one, FILE) for host, one in plain.items()}
     except (OSError, ValueError, AttributeError):
         return {}

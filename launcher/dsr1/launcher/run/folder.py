@@ -1,15 +1,26 @@
 """A run's folder: files that are written by rename, and read back as the types they were."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
 
 Written = TypeVar("Written")
+MOST_BYTES = 256 * 2**20
+
+
+def read_own_file(file: Path) -> str:
+    """ValueError: it is larger than anything that dsr1 writes, or no text."""
+    with file.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_size > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+        return opened.read().decode()
 
 
 class RunFolder:
@@ -26,12 +37,12 @@ class RunFolder:
         return self._read_json(name, lambda plain: from_plain(kind, plain, name))
 
     def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
-        return self._read_text(name, lambda text: parse(json.loads(text)))
+        return self._read_text(name, lambda text: parse(parse_bounded(text)))
 
     def _read_text(self, name: str, parse: Callable[[str], Written]) -> Written:
         file = self.folder / name
         try:
-            return parse(file.read_text())
+            return parse(read_own_file(file))
         except (OSError, ValueError) as error:
             raise LaunchFailed(
                 f"{file}: can't be read: {error}. `dsr1 stop {self.name}` still ends the run"

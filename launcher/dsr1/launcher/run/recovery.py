@@ -2,13 +2,14 @@
 disk was full."""
 
 import contextlib
-import json
 from dataclasses import dataclass, fields
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import this_machine
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
+from dsr1.launcher.run.folder import read_own_file
 from dsr1.launcher.run.store import Run
 
 
@@ -24,7 +25,7 @@ class RecoveryInfo:
 
 def parse_recovery_info(text: str) -> RecoveryInfo:
     """Passes over keys that this version doesn't know. ValueError: whom to reach can't be told."""
-    plain = json.loads(text)
+    plain = parse_bounded(text)
     kept = _known(RecoveryInfo, plain)
     if isinstance(hosts := kept.get("hosts"), list):
         kept["hosts"] = [_known(Access, host) for host in hosts]
@@ -42,7 +43,7 @@ def read_recovery_info(run: Run) -> RecoveryInfo | None:
     """None: the settings aren't there, or can't be read at all; the run then counts as one on this
     machine."""
     try:
-        return parse_recovery_info((run.folder / "settings.json").read_text())
+        return parse_recovery_info(read_own_file(run.folder / "settings.json"))
     except (OSError, ValueError):
         return None
 
@@ -54,7 +55,7 @@ def find_run_id(run: Run) -> str:
         return run.run_id()
     for file in (run.folder / "plan.json", *sorted((run.folder / "hosts").glob("*/plan.json"))):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads(file.read_text())["run_id"])
+            return str(parse_bounded(read_own_file(file))["run_id"])
     return ""
 
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import is_alive, start_time
-from dsr1.launcher.run.folder import RunFolder
+from dsr1.launcher.run.folder import RunFolder, read_own_file
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.state_folder import state_folder
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _RUN_ID = "run-id"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 class Run(RunFolder):
@@ -221,7 +222,7 @@ class Run(RunFolder):
     def supervisor(self) -> int | None:
         """The pid of the supervisor if it lives: same pid, start time and boot."""
         try:
-            found = json.loads((self.folder / "supervisor.json").read_text())
+            found = parse_bounded(read_own_file(self.folder / "supervisor.json"))
             return (
                 int(found["pid"])
                 if is_alive(found["pid"], found["started"], found["boot"])
@@ -259,7 +260,7 @@ def list_runs() -> list[Run]:
     folder = state_folder() / "runs"
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if _NAME.match(path.name) and path.is_dir()]
+    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
     return [Run(path) for path in sorted(found, key=_claimed_at)]
 
 
@@ -273,7 +274,7 @@ def _claimed_at(folder: Path) -> int:
 
 
 def new_run(name: str) -> Run:
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise InputError(
             f"--name {name!r}: must be letters, digits, - and _, at most 63, for example r1-prod"
         )

@@ -4,7 +4,6 @@ Each log is taken for a process. In a run's folder (`hosts/HOST/logs/PROCESS.log
 known, and plan.json tells engines and ranks; elsewhere a log's own lines tell its ranks.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
 from dsr1.hosts.protocol.log_scan import LogScan, scan_log
 from dsr1.launcher.triage.rules import patterns
@@ -33,7 +33,7 @@ Ranks = Mapping[str, tuple[str, tuple[int, ...]]]
 def planned_ranks(folder: Path) -> Ranks:
     """By plan.json of a run's folder, whichever version wrote it; empty: there is none."""
     try:
-        plain = json.loads((folder / "plan.json").read_text())
+        plain = parse_bounded((folder / "plan.json").read_bytes())
         hosts = plain.get("hosts", [plain])  # a host's own part of a plan has the same name
         processes = [process for host in hosts for process in host["processes"]]
         return {one["name"]: (_engine(one), tuple(one["ranks"])) for one in processes}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.facts.fact import Fact
 from dsr1.launcher.cli.smoke import smoke
 from dsr1.launcher.recipe.load import load_recipe
@@ -31,6 +31,19 @@ def test_facts_that_cannot_be_read_name_their_file(run: Run, text: str) -> None:
     (run.folder / "facts.json").write_text(text, errors="surrogateescape")
     with pytest.raises(LaunchFailed, match=r"facts\.json: can't be read"):
         run.facts()
+
+
+@pytest.mark.parametrize("name", ["a\n", "-a", "", "a b", "é", "a" * 64, "../a", "a\x1b"])
+def test_a_name_ends_where_it_ends(name: str) -> None:
+    with pytest.raises(InputError):
+        new_run(name)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"a":' * 10**5, "1e999", "9" * 5000])
+def test_what_nests_without_end_names_its_file(run: Run, text: str) -> None:
+    (run.folder / "state.json").write_text(text)
+    with pytest.raises(LaunchFailed, match=r"state\.json: can't be read"):
+        run.state()
 
 
 @pytest.fixture

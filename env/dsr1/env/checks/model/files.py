@@ -20,7 +20,7 @@ GB = 10**9
 FAMILY = ("deepseek_v3", "deepseek_v32", "kimi_k2")
 FETCH = "`dsr1 model fetch` downloads it, `dsr1 model push` copies it from one host to all."
 DENIED = "Permission denied"
-NUMBERED = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
+NUMBERED = re.compile(r"-(\d+)-of-(\d+)\.safetensors\Z")
 CONFIGURATIONS = ("tokenizer_config.json", "generation_config.json")
 
 

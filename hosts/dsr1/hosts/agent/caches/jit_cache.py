@@ -7,6 +7,7 @@ it lacks: nothing that is there is ever written over, and each file appears whol
 
 import hashlib
 import io
+import lzma
 import os
 import re
 import shutil
@@ -15,13 +16,14 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
 from dsr1.hosts.protocol.caches import HostPack, MergeCounts
 
-KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
-MOST_BYTES = 4 * 2**30
-PASSING = re.compile(r"(?:^|/)(?:tmp|\.adding-[^/]*)/|\.(?:lock|tmp|log)$")
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+MOST_BYTES, MOST_FILES, LONGEST_READ = 4 * 2**30, 200_000, 1 << 20
+PASSING = re.compile(r"(?:^|/)(?:tmp|\.adding-[^/]*)/|\.(?:lock|tmp|log)\Z")
 """Files that are only there while something is built."""
 
 
@@ -32,7 +34,7 @@ class CacheError(Exception):
 def list_caches(root: Path) -> list[HostPack]:
     if not root.is_dir():
         return []
-    folders = (folder for folder in sorted(_own(root).iterdir()) if KEY.match(folder.name))
+    folders = (folder for folder in sorted(_own(root).iterdir()) if KEY.fullmatch(folder.name))
     return [_describe(folder) for folder in folders if folder.is_dir()]
 
 
@@ -97,20 +99,43 @@ def unpack(root: Path, key: str, sha256: str, data: bytes) -> MergeCounts:
 def _extract(data: bytes, draft: Path) -> None:
     """Regular files below the draft, and nothing else: a pack is not trusted to be one of ours."""
     draft.mkdir(mode=0o700)
-    room = MOST_BYTES
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:xz") as archive:
-            for entry in archive:
-                room -= entry.size
-                _extract_one(archive, entry, draft, room)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+        with lzma.open(io.BytesIO(data)) as packed:
+            unpacked = cast("BinaryIO", _BoundedReads(packed))
+            with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+                for number, entry in enumerate(archive):
+                    _extract_one(archive, entry, draft, number)
+    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
         raise CacheError(f"not a pack: {error}") from error
 
 
-def _extract_one(archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, room: int) -> None:
+class _BoundedReads:
+    """Of a compressed file: tarfile would read a name or an attribute of any size at once, and go
+    through any number of bytes to the next entry."""
+
+    def __init__(self, file: lzma.LZMAFile) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LONGEST_READ or self._file.tell() > MOST_BYTES:
+            raise ValueError("it holds more than a cache does")
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> int:
+        if not 0 <= offset <= MOST_BYTES:
+            raise ValueError("it holds more than a cache does")
+        return self._file.seek(offset)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _extract_one(
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, draft: Path, number: int
+) -> None:
     parts = PurePosixPath(entry.name).parts
-    inside = parts and ".." not in parts and not entry.name.startswith("/")
-    if not entry.isreg() or not inside or room < 0:
+    inside = parts and ".." not in parts and not entry.name.startswith("/") and entry.size >= 0
+    if not entry.isreg() or entry.issparse() or not inside or number >= MOST_FILES:
         raise CacheError(f"not a pack: {entry.name!r} is not a file of a cache")
     source, path = archive.extractfile(entry), draft.joinpath(*parts)
     assert source is not None
@@ -152,7 +177,7 @@ def drop(root: Path, keys: list[str]) -> list[str]:
 
 
 def _folder(root: Path, key: str) -> Path:
-    if not KEY.match(key):
+    if not KEY.fullmatch(key):
         raise CacheError(f"{key!r} is not a cache's key")
     return _own(root) / key
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from dsr1.hosts.agent.prep.files import describe_file, make_folders, read_whole, write_whole
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.prep import PrepJournal
 
@@ -42,8 +43,8 @@ class JournalStore:
         path = self.folder / "journal.json"
         data = read_whole(path)
         try:
-            return PrepJournal() if data is None else _parse(json.loads(data))
-        except (ValueError, RecursionError) as error:
+            return PrepJournal() if data is None else _parse(parse_bounded(data))
+        except ValueError as error:
             raise ValueError(f"{path} is not a journal of dsr1's: {error}") from error
 
     def write(self, journal: PrepJournal) -> None:

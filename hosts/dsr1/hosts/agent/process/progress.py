@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dsr1.hosts.protocol.process import PhaseRule
 
-LINE_LIMIT = 64 * 1024
+LINE_LIMIT = 4096
 _ENDS = re.compile(rb"[\r\n]")
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_ANSI = re.compile(r"\x1b\[[0-?]{0,32}[ -/]{0,32}[@-~]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _TITLE = re.compile(r"VLLM::(\S+)")  # vLLM names its processes so
 
 # Those that live as long as their process. All others come and go: compilers, shells, resource
 # trackers, pools of torch.compile.
-LASTING = re.compile(r"(EngineCore|Worker|DPCoordinator|A[Pp][Ii]Server)(_|$)")
+LASTING = re.compile(r"(EngineCore|Worker|DPCoordinator|A[Pp][Ii]Server)(_|\Z)")
 
 
 @dataclass(frozen=True, slots=True)

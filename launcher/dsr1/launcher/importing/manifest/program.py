@@ -9,7 +9,7 @@ from dsr1.launcher.importing.manifest.tree import Place
 from dsr1.launcher.importing.shell.secrecy import conceal_words, quoted
 
 BEFORE_A_COMMAND = ("exec", "nohup", "time", "command", "env")
-MODULE = re.compile(r"(dynamo|vllm|sglang|tensorrt_llm)(\.|$)")
+MODULE = re.compile(r"(dynamo|vllm|sglang|tensorrt_llm)(\.|\Z)")
 
 
 @dataclass(frozen=True, slots=True)

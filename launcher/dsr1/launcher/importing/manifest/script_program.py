@@ -56,6 +56,8 @@ def program_of_script(
     for name, text, word in prefix:
         exports[name] = ContainerArgument(text, location.places(word), word.unknown)
     own = [ContainerArgument(word.text, location.places(word), word.unknown) for word in words]
+    if not own:  # nothing but variables and words such as exec
+        return Program(quoted(chosen.text))
     return replace(program_of(own, ledger), exports=exports)
 
 
@@ -115,14 +117,18 @@ def _apart(words: Sequence[Word]) -> tuple[list[tuple[str, str, Word]], list[Wor
 def _unfolded(words: Sequence[Word], location: ScriptLocation, ledger: Ledger) -> Sequence[Word]:
     """A folded text (>) makes a space of each line's end, and a \\ before it part of the next
     flag's name."""
-    folded = [word for word in words if word.text[:1] == " " and word.text.lstrip()[:1] == "-"]
+    folded = [word for word in words if _is_folded(word)]
     if folded:
         text = (
             "a \\ at the end of a line that YAML folds (>) would be part of the next flag; it is"
             " read as a line's end"
         )
         ledger.rewrite(text, "", *location.places(folded[0]))
-    return [replace(word, text=word.text.lstrip()) if word in folded else word for word in words]
+    return [replace(word, text=word.text.lstrip()) if _is_folded(word) else word for word in words]
+
+
+def _is_folded(word: Word) -> bool:
+    return word.text[:1] == " " and word.text.lstrip()[:1] == "-"
 
 
 def _settled(

@@ -9,11 +9,11 @@ from dsr1.launcher.importing.shell.words import Word, word_texts
 
 LONGEST_TEXT = 131072
 """Bytes of an argument or a variable, with the one that ends it: MAX_ARG_STRLEN of Linux."""
-_MOST_WORDS, _MOST_TEXT = 100_000, 2**22
+_MOST_WORDS, _MOST_TEXT = 40_000, 2**22
 _BLANKS = (" ", "\t", "\n")
-_BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
+_BRACES = re.compile(r"\{[^{}]*\}")
 _NEEDS_SHELL = re.compile(r"[~{]")
-_HOME = re.compile(r"~[\w.-]*(?:/|$)")
+_HOME = re.compile(r"~[\w.-]*(?:/|\Z)")
 
 
 class _OnlyAShellKnowsError(Exception):
@@ -189,7 +189,8 @@ def _home(parts: Sequence[WordPart]) -> list[str]:
 def _made_by_shell(parts: Sequence[WordPart]) -> list[str]:
     """What braces and ~ become: {1,2} is two words for bash, and one for others."""
     bare = [p.text if isinstance(p, Literal) and not p.quoted else "x" for p in parts]
-    return _home(parts) + _BRACES.findall("".join(bare))
+    braces = _BRACES.findall("".join(bare))
+    return _home(parts) + [found for found in braces if "," in found or ".." in found]
 
 
 def _joined(words: Sequence[Word], separator: str) -> Word:

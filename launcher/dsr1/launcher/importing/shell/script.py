@@ -7,7 +7,7 @@ the word says so.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from dsr1.launcher.importing.shell.conditions import Conditions
 from dsr1.launcher.importing.shell.expansion import Variables
@@ -24,6 +24,7 @@ from dsr1.launcher.importing.shell.words import ShellCommand, VariableChange, Wo
 
 DECLARATIONS = ("export", "declare", "local", "readonly", "typeset")
 _SETS_VARIABLES = ("read", "mapfile", "readarray", "getopts", "let")
+_MOST_COMMANDS = 4000
 _NAMES = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _INDEX = re.compile(r"\[[^\]]*\]\+?=")
 
@@ -36,7 +37,12 @@ def read_script(
 
     Raises ValueError for an open quote or bracket, and for what grows without end.
     """
-    return tuple(_Reader(Variables(variables, arguments)).commands(script))
+    commands = tuple(
+        islice(_Reader(Variables(variables, arguments)).commands(script), _MOST_COMMANDS + 1)
+    )
+    if len(commands) > _MOST_COMMANDS:
+        raise ValueError(f"it has more than {_MOST_COMMANDS} commands")
+    return commands
 
 
 class _Reader:

@@ -55,6 +55,17 @@ def _is_in_test(token: Token, before: bool) -> bool:
     return token.plain == "[[" or (before and token.plain != "]]")
 
 
+def _closing_parentheses(text: str) -> dict[int, int]:
+    """Where each ( is closed, found once: each of many that nest would look through all of them."""
+    found, opened = {}, []
+    for match in _PARENTHESES.finditer(text):
+        if match[0] == "(":
+            opened.append(match.start())
+        elif opened:
+            found[opened.pop()] = match.start()
+    return found
+
+
 class _Lexer:
     """Every method reads at `_at` and leaves it behind what it read."""
 
@@ -64,6 +75,7 @@ class _Lexer:
         self._line = 0
         self._counted = 0
         self._depth = 0
+        self._closing = _closing_parentheses(text)
         self._heredocs: list[tuple[str, bool]] = []
 
     def tokens(self, opener: str = "") -> Iterator[Token]:
@@ -229,15 +241,13 @@ class _Lexer:
 
     def _arithmetic(self, opener: str) -> bool:
         """Whether what begins here ends with ))."""
-        depth = 0
-        for match in _PARENTHESES.finditer(self._text, self._at):
-            depth += 1 if match[0] == "(" else -1
-            if depth == 0:
-                if self._text[match.start() - 1] != ")":
-                    return False
-                self._at = match.end()
-                return True
-        raise ValueError(f"a {opener} is never closed")
+        end = self._closing.get(self._at + len(opener) - 2)
+        if end is None:
+            raise ValueError(f"a {opener} is never closed")
+        if self._text[end - 1] != ")":
+            return False
+        self._at = end + 1
+        return True
 
     def _braced(self, quoted: bool) -> Expansion:
         start = self._at

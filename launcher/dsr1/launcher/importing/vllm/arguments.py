@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dsr1.hosts.protocol.bounded import MOST_DEPTH, refuse_depth
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.manifest.program import ContainerArgument
@@ -111,7 +112,7 @@ def _named(argument: ContainerArgument, known: KnownFlags) -> tuple[Flag, str | 
     """A flag's name, and the value behind its = if there is one."""
     written, equals, value = argument.text.partition("=")
     adds = written.endswith("+")
-    first, *path = written.removesuffix("+").split(".")
+    first, *path = written.removesuffix("+").split(".", MOST_DEPTH // 2)
     name = known.shorts.get(first) or first.lstrip("-").replace("_", "-")
     if (
         name.startswith("no-")
@@ -192,6 +193,7 @@ def parsed_json(text: str, otherwise: Any) -> Any:
     """JSON, where writing it again would lose nothing; else what to take in its place."""
     try:
         value = json.loads(text, object_pairs_hook=_once)
+        refuse_depth(value)
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return otherwise

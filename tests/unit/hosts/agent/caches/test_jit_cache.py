@@ -3,9 +3,11 @@ pack of ours."""
 
 import hashlib
 import io
+import lzma
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,36 @@ def test_deps_of_another_kind_are_left_alone(data: bytes) -> None:
 @pytest.mark.parametrize("text", ["", "# ninja log v5\n", "one\ttwo\n", "1\t2\tx\ty\tz\n"])
 def test_a_log_of_another_kind_is_left_alone(text: str) -> None:
     assert refresh_log(text, 1) == text
+
+
+def header(kind: bytes, size: int) -> bytes:
+    entry = tarfile.TarInfo("a")
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        header(tarfile.XHDTYPE, 10**9),  # attributes, which are read at once
+        header(tarfile.GNUTYPE_LONGNAME, 10**9),
+        header(tarfile.REGTYPE, 2**40),
+        header(tarfile.REGTYPE, -(2**40)),
+        header(tarfile.GNUTYPE_SPARSE, 2**40),
+    ],
+)
+def test_a_pack_that_grows_without_end_is_none(tmp_path: Path, head: bytes) -> None:
+    data = lzma.compress(head + bytes(10**7), preset=0)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CacheError, match="not a pack"):
+            unpack(tmp_path, KEY, sha256(data), data)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+    assert contents(tmp_path, KEY) == {}
+
+
+def test_a_key_ends_where_it_ends(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="not a cache's key"):
+        open_cache(tmp_path, "key\n")

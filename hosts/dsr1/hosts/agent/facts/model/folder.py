@@ -1,14 +1,15 @@
 """Facts of the model on this host: its files, what downloads left, and the file system that it is
 read from."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.model.shards import find_folder, hub_cache, leftovers, list_model_files
+from dsr1.hosts.agent.facts.reading.files import read
 from dsr1.hosts.agent.facts.reading.mounts import file_system_of
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.facts.fact import FactValue, Reader
 
 
@@ -19,7 +20,7 @@ def model_readers(model: str, root: Path) -> Iterator[Reader]:
     yield (
         "model.config",
         f"{model}/config.json",
-        lambda: json.loads((_folder(model) / "config.json").read_text()),
+        lambda: parse_bounded(read(_folder(model) / "config.json")),
     )
     yield "model.files", model, lambda: _files(_folder(model))
     yield "model.leftovers", model, lambda: list[FactValue](leftovers(_folder(model)))

@@ -19,6 +19,8 @@ UNFINISHED = (".incomplete", ".part")
 LFS, POINTER_BYTES = b"version https://git-lfs", 1024
 LONGEST_HEADER = 100_000_000  # safetensors takes no longer one
 SMALL_BYTES = 64 << 20
+LARGEST_RECORD = 256 << 20
+_NO_NAMES = ("", ".", "..")
 AT_ONCE = 16  # a network's file system answers many as quickly as one
 
 
@@ -64,11 +66,19 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 def _index(folder: Path) -> tuple[dict[str, list[str]], str]:
     """Tensors by shard, and what is wrong with the index. A model of one shard has none."""
     try:
-        return read_index((folder / INDEX).read_bytes()), ""
+        return read_index(_read_regular(folder / INDEX)), ""
     except FileNotFoundError:
         return {}, ""
     except (OSError, ValueError) as error:
         return {}, f"is no index: {error}"
+
+
+def _read_regular(path: Path) -> bytes:
+    """Opening a pipe would never end, and what is larger is no record of a model."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_RECORD:
+        raise ValueError(f"{path} is no regular file of at most {LARGEST_RECORD} bytes")
+    return path.read_bytes()
 
 
 def read_index(data: bytes) -> dict[str, list[str]]:
@@ -83,7 +93,7 @@ def read_index(data: bytes) -> dict[str, list[str]]:
 
 
 def _plain_name(name: object) -> str:
-    if not isinstance(name, str) or "/" in name or "\0" in name or name in ("", ".", ".."):
+    if not isinstance(name, str) or not name.isprintable() or "/" in name or name in _NO_NAMES:
         raise ValueError(f"{name!r} is not the name of a file beside it")
     return name
 
@@ -112,7 +122,7 @@ def _read_file(path: Path, tensors: "list[str] | tuple[()]") -> ModelFile:
             digest = hashlib.sha256(file.read()).hexdigest() if is_small else ""
             return ModelFile(size, digest=digest)
         length = file.read(8)
-        header = file.read(min(_length(length), LONGEST_HEADER))
+        header = file.read(min(_length(length), size, LONGEST_HEADER))
     try:
         return ModelFile(size, *_judge_header(length, header, tensors))
     except ValueError as error:
@@ -186,8 +196,8 @@ def hub_cache(environ: Mapping[str, str]) -> Path:
 def read_sums(folder: Path) -> dict[str, str]:
     """Hash by name, as `sha256sum` writes them; empty when there is no such record."""
     try:
-        lines = (folder / SUMS).read_text(errors="replace").splitlines()
-    except FileNotFoundError:
+        lines = _read_regular(folder / SUMS).decode(errors="replace").splitlines()
+    except (FileNotFoundError, ValueError):
         return {}
     return dict(_sum(line) for line in lines if line.strip())
 

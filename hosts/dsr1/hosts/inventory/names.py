@@ -1,0 +1,76 @@
+"""Lists of hosts as Slurm, clush and pdsh users write them (node[01-16,20],login), in the order
+written, and bounded before they are expanded."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain, product
+from math import prod
+
+from dsr1.hosts.errors import InputError
+
+MOST_HOSTS = 4096
+_NUMBER = r"[0-9]{1,9}"
+_SPAN = rf"\s*{_NUMBER}(?:-{_NUMBER}(?:/{_NUMBER})?)?\s*"
+_PIECE = rf"[A-Za-z0-9._:-]|\[{_SPAN}(?:,{_SPAN})*\]"
+# ClusterShell would read 1-2-3 as -2 to 3, and what it can't read at all as it likes.
+_LIST = re.compile(rf"\s*(?:{_PIECE})+\s*(?:[,!&^]\s*(?:{_PIECE})+\s*)*", re.ASCII)
+_WANTED = "wanted are names, and numbers in brackets: node[01-16,20],login"
+_SYNTAX = re.compile(r"[\[\]!&^]")
+_OPERATORS = re.compile(r"[,!&^](?![^\[\]]*\])")
+_HUGE = re.compile(r"[0-9]{64}")  # a number that Python would not read
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+
+
+def expand_names(names: str, source: str) -> list[str]:
+    """A node set itself would sort them. InputError: it is none, or names too many."""
+    if not _SYNTAX.search(names):  # a node set would be the same, and ClusterShell is slow to load
+        plain = [name.strip() for name in names.split(",")]
+        if not all(plain) and plain != [""]:
+            raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_WANTED}")
+        return [name for name in plain if name]
+    if not _LIST.fullmatch(names) or _HUGE.search(names):
+        raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_WANTED}")
+    if (many := count_names(names)) > MOST_HOSTS:  # a node set would hold each of them in memory
+        raise InputError(
+            f"{source}: {_shown(names)} names {many} hosts, at most {MOST_HOSTS} are allowed"
+        )
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
+    try:
+        nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
+        parts = [NodeSet(part, resolver=RESOLVER_NOGROUP) for part in _parts(names)]
+    except NodeSetException as error:
+        raise InputError(f"{source}: {_shown(names)} is not a list of hosts: {error}") from None
+    return [name for name in dict.fromkeys(chain(*parts)) if name in nodes]
+
+
+def count_names(names: str) -> int:
+    """How many names there are at most, from the ends of the ranges alone; of a list that is
+    one."""
+    parts = _OPERATORS.split(names)
+    return sum(prod(map(_count_ranges, _BRACKETS.findall(part))) for part in parts)
+
+
+def _count_ranges(ranges: str) -> int:
+    return sum(map(_count_span, ranges.split(",")))
+
+
+def _count_span(text: str) -> int:
+    first, _, last = text.partition("/")[0].partition("-")
+    return max(1, int(last or first) - int(first) + 1)
+
+
+def _parts(names: str) -> Iterator[str]:
+    """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: split at commas and other operators, in brackets
+    too."""
+    for operand in _OPERATORS.split(names):
+        pieces = _BRACKETS.split(operand.strip())  # every second one was in brackets
+        ranges = (
+            [f"[{one}]" for one in piece.split(",")] if at % 2 else [piece]
+            for at, piece in enumerate(pieces)
+        )
+        yield from map("".join, product(*ranges))
+
+
+def _shown(names: str) -> str:
+    return repr(names if len(names) <= 80 else f"{names[:80]}...")
