@@ -275,3 +275,15 @@ def _agents(folder: str) -> list[int]:
             continue
     assert not any(TOKEN in line for line in found.values())
     return [int(pid) for pid, line in found.items() if "job\0fetch" in line]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a second user's files take root to make")
+def test_a_folder_that_somebody_else_prepared_is_refused(hub: Hub, tmp_path: Path) -> None:
+    victims, work = tmp_path / ".bashrc", tmp_path / "DeepSeek-R1" / ".dsr1"
+    victims.write_text("mine")
+    work.mkdir(parents=True)
+    (work / "lock").symlink_to(victims)
+    os.chown(work, 65534, 65534)
+    with pytest.raises(CheckFailed, match="belongs to uid 65534"):
+        fetch(hub, tmp_path)
+    assert victims.read_text() == "mine"

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pytest
 from tests.unit.hosts.agent.model.test_model import HOSTILE
 
 from dsr1.hosts.agent.facts.model.shards import WORK
+from dsr1.hosts.agent.model.inside import StagingArea
 from dsr1.hosts.agent.model.push import hash_all
 from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import FRAME, RelayConnection, RelayServer, make_context
+from dsr1.hosts.agent.model.staging import staging_folder
 from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
 from dsr1.hosts.protocol.jobs.messages import JobRefused
 from dsr1.hosts.protocol.jobs.orders import PushReply, StoreFile
@@ -25,6 +28,7 @@ from dsr1.launcher.commands.certificates import make_secrets
 
 HERE = "127.0.0.1"
 SERVERS: list[RelayServer] = []
+AREAS: list[ExitStack] = []
 FILES = {
     "config.json": b"{}",
     "empty.json": b"",
@@ -49,11 +53,14 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def servers() -> Iterator[list[RelayServer]]:
-    """All of a test's, closed after it."""
+    """All of a test's, closed after it; so are the folders that came into."""
     SERVERS.clear()
+    AREAS.clear()
     yield SERVERS
     for server in SERVERS:
         server.close()
+    for area in AREAS:
+        area.close()
 
 
 def serve(secrets: Mapping[str, str], stock: ModelStore) -> Address:
@@ -66,11 +73,16 @@ def serve(secrets: Mapping[str, str], stock: ModelStore) -> Address:
 def offer(
     folder: Path, secrets: Mapping[str, str], sums: Mapping[str, str] | None = None
 ) -> tuple[ModelStore, Address]:
-    stock = ModelStore(list_folder(folder))
+    stock = ModelStore(list_folder(folder), folder)
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
     hash_all(stock, dict(sums or {}))
     return stock, serve(secrets, stock)
+
+
+def open_area(folder: Path) -> StagingArea:
+    AREAS.append(ExitStack())
+    return AREAS[-1].enter_context(staging_folder(folder))
 
 
 def take(
@@ -81,9 +93,9 @@ def take(
     patience_s: float = 10.0,
 ) -> Receiver:
     """A host that receives; it has not begun."""
-    (folder / WORK).mkdir(parents=True, exist_ok=True)
     context = make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
-    receiver = Receiver(folder, folder / WORK, stock, Upstreams(ahead, context, patience_s))
+    area = open_area(folder)
+    receiver = Receiver(area, stock, Upstreams(ahead, context, patience_s))
     receiver.adopt_existing()
     return receiver
 
@@ -92,7 +104,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path != folder / WORK / "lock"
     }
 
 
@@ -108,7 +120,7 @@ def test_a_chain_brings_the_same_to_all(
     first, address = offer(source, secrets)
     ahead, threads = [address], []
     for number in range(3):
-        stock = ModelStore(first.items)
+        stock = ModelStore(first.items, tmp_path / f"host{number}")
         receiver = take(tmp_path / f"host{number}", stock, ahead[:1], secrets)
         threads.append(threading.Thread(target=receiver.run))
         ahead.insert(0, serve(secrets, stock))
@@ -121,7 +133,12 @@ def test_a_chain_brings_the_same_to_all(
 
 def test_a_dead_host_is_passed_over(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
     stock, address = offer(source, secrets)
-    take(tmp_path / "host", ModelStore(stock.items), [dead_address(), address], secrets).run()
+    take(
+        tmp_path / "host",
+        ModelStore(stock.items, tmp_path / "host"),
+        [dead_address(), address],
+        secrets,
+    ).run()
     assert contents(tmp_path / "host") == FILES
 
 
@@ -134,7 +151,7 @@ def test_a_silent_host_is_passed_over(
     with socket.create_server((HERE, 0)) as silent:
         take(
             tmp_path / "host",
-            ModelStore(stock.items),
+            ModelStore(stock.items, tmp_path / "host"),
             [(HERE, silent.getsockname()[1]), address],
             secrets,
         ).run()
@@ -144,7 +161,7 @@ def test_a_silent_host_is_passed_over(
 def test_nobody_ahead_is_told(source: Path, tmp_path: Path, secrets: dict[str, str]) -> None:
     receiver = take(
         tmp_path / "host",
-        ModelStore(list_folder(source)),
+        ModelStore(list_folder(source), tmp_path / "host"),
         [dead_address()],
         secrets,
         patience_s=0.3,
@@ -162,9 +179,9 @@ def test_a_part_is_gone_on_with(source: Path, tmp_path: Path, secrets: dict[str,
         part = (
             tmp_path / f"host{number}" / WORK / f"large.safetensors.{item.size}-{item.changed}.part"
         )
-        part.parent.mkdir(parents=True)
+        part.parent.mkdir(parents=True, mode=0o700)
         part.write_bytes(start)
-        own = ModelStore(stock.items)
+        own = ModelStore(stock.items, tmp_path / f"host{number}")
         receiver = take(tmp_path / f"host{number}", own, [address], secrets)
         assert own.have() == 100_000
         receiver.run()
@@ -175,10 +192,10 @@ def test_a_part_of_a_source_that_has_changed_is_not(
     source: Path, tmp_path: Path, secrets: dict[str, str]
 ) -> None:
     part = tmp_path / "host" / WORK / "large.safetensors.5120000-1.part"
-    part.parent.mkdir(parents=True)
+    part.parent.mkdir(parents=True, mode=0o700)
     part.write_bytes(b"old")
     stock, address = offer(source, secrets)
-    take(tmp_path / "host", ModelStore(stock.items), [address], secrets).run()
+    take(tmp_path / "host", ModelStore(stock.items, tmp_path / "host"), [address], secrets).run()
     assert contents(tmp_path / "host") == FILES | {f"{WORK}/{part.name}": b"old"}
 
 
@@ -191,7 +208,7 @@ def test_what_came_another_way_is_kept_if_it_is_the_same(
     (host / "config.json").write_bytes(b"[]")
     before = (host / "large.safetensors").stat().st_ino
     stock, address = offer(source, secrets)
-    take(host, ModelStore(stock.items), [address], secrets).run()
+    take(host, ModelStore(stock.items, tmp_path / "host"), [address], secrets).run()
     assert contents(host) == FILES
     assert (host / "large.safetensors").stat().st_ino == before
 
@@ -205,7 +222,9 @@ def test_a_source_that_is_not_as_recorded_gives_nothing_a_final_name(
     with pytest.raises(
         JobRefused, match=r"large\.safetensors: came twice with the hash .*, and 0000"
     ):
-        take(tmp_path / "host", ModelStore(stock.items), [address], secrets).run()
+        take(
+            tmp_path / "host", ModelStore(stock.items, tmp_path / "host"), [address], secrets
+        ).run()
     assert "large.safetensors" not in contents(tmp_path / "host")
 
 
@@ -308,5 +327,30 @@ def test_names_are_only_names(tmp_path: Path, secrets: dict[str, str], name: str
     travelled = json.loads(json.dumps(asdict(PushReply(tuple(stock.items)))))
     files = from_plain(PushReply, travelled).files
     refuse_unsafe(files)
-    take(tmp_path / "host", ModelStore(files), [address], secrets).run()
+    take(tmp_path / "host", ModelStore(files, tmp_path / "host"), [address], secrets).run()
     assert contents(tmp_path / "host") == {name: b"1"}
+
+
+def test_a_private_file_stays_private(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
+    (source / "config.json").chmod(0o600)
+    stock, address = offer(source, secrets)
+    take(tmp_path / "host", ModelStore(stock.items, tmp_path / "host"), [address], secrets).run()
+    modes = {name: (tmp_path / "host" / name).stat().st_mode & 0o777 for name in FILES}
+    assert modes == {**dict.fromkeys(FILES, 0o644), "config.json": 0o600}
+
+
+def test_a_file_that_became_a_link_is_not_served(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
+    """Its line ends; the other files still come."""
+    stock, address = offer(source, secrets)
+    index = next(n for n, item in enumerate(stock.items) if item.name == "config.json")
+    (tmp_path / "key").write_bytes(b"{}")
+    (source / "config.json").unlink()
+    (source / "config.json").symlink_to(tmp_path / "key")
+    line = RelayConnection(*address, make_context(ssl.PROTOCOL_TLS_CLIENT, secrets))
+    with pytest.raises(OSError, match="ended"):
+        list(line.file(index, 0, 2))
+    line.close()

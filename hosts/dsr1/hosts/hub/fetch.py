@@ -10,15 +10,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.model.shards import SUMS, WORK, render_sums
 from dsr1.hosts.agent.model.hashes import hash_file
+from dsr1.hosts.agent.model.inside import StagingArea, model_roots, part_name, size_inside
 from dsr1.hosts.agent.model.staging import (
-    adopt_partial,
-    partial_file,
     refuse_without_room,
     size_on_disk,
     staging_folder,
@@ -46,16 +45,17 @@ QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file to fetch: its address, its hub's entry, its part, and where it goes."""
+    """A file to fetch: its address, its hub's entry, its part, and the folder that it goes into."""
 
     url: str
     file: HubFile
     part: Path
-    final: Path
+    folder: Path
 
     @property
     def exists(self) -> bool:
-        return self.final.is_file() and size_on_disk(self.final) == self.file.size
+        final = self.folder / self.file.name
+        return size_inside(final, model_roots(self.folder)) == self.file.size
 
     @property
     def done(self) -> int:
@@ -118,29 +118,34 @@ def _fetch_all(order: FetchOrder, hub: HubClient, meter: Meter) -> FetchResult:
 
 
 def _plan(hub: HubClient, listing: HubListing, folder: Path) -> Iterator[Download]:
-    work = folder / WORK
     for file in listing.files:
-        part = partial_file(work, f"{file.name}.{(file.sha256 or file.blob)[:16]}")
-        yield Download(hub.address(listing, file.name), file, part, folder / file.name)
+        part = folder / WORK / part_name(f"{file.name}.{(file.sha256 or file.blob)[:16]}")
+        yield Download(hub.address(listing, file.name), file, part, folder)
 
 
 def _fetch_one(plan: Sequence[Download], folder: Path, download: "partial[None]") -> None:
-    with staging_folder(folder) as work, ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(_fetch_file, one, download) for one in plan if not one.exists]
+    with staging_folder(folder) as area, ThreadPoolExecutor(AT_ONCE) as pool:
+        left = [replace(one, part=area.work / one.part.name) for one in plan if not one.exists]
+        futures = [pool.submit(_fetch_file, one, area, download) for one in left]
         try:
             for future in futures:
                 future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        sums = {one.file.name: one.file.sha256 or hash_file(one.final, Meter()) for one in plan}
-        draft = partial_file(work, SUMS)
+        sums = {one.file.name: one.file.sha256 or _hash_of(one, area) for one in plan}
+        draft = area.part(SUMS)
         draft.write_text(render_sums(sums))
-        adopt_partial(draft, folder / SUMS)
-        for left in work.glob("*.part"):  # of other commits
-            left.unlink()
+        area.adopt(draft, SUMS)
+        for other in area.work.glob("*.part"):  # of other commits
+            other.unlink()
 
 
-def _fetch_file(one: Download, download: "partial[None]") -> None:
+def _hash_of(one: Download, area: StagingArea) -> str:
+    with area.opened(one.file.name) as file:
+        return hash_file(file, Meter())
+
+
+def _fetch_file(one: Download, area: StagingArea, download: "partial[None]") -> None:
     """After a wrong hash once more from the start: the part of a former fetch may have been
     spoilt."""
     wanted = one.file.sha256 or one.file.blob
@@ -148,7 +153,7 @@ def _fetch_file(one: Download, download: "partial[None]") -> None:
         download(one)
         digest = digest_of(one.part, one.file)
         if digest == wanted:
-            adopt_partial(one.part, one.final)
+            area.adopt(one.part, one.file.name)
             return
         one.part.unlink()
     why = f"came twice with the hash {digest}, and {wanted} is the hub's own"

@@ -34,7 +34,7 @@ def push_model_job(order: PushOrder, context: JobContext) -> PushResult:
 
 def serve_files(order: PushOrder, context: JobContext, server: RelayServer) -> PushResult:
     folder = Path(order.source)
-    store = ModelStore(list_folder(folder))
+    store = ModelStore(list_folder(folder), folder)
     for index, item in enumerate(store.items):
         store.put(index, folder / item.name, item.size)
     hashing = (store, read_sums(folder), context)
@@ -46,19 +46,19 @@ def serve_files(order: PushOrder, context: JobContext, server: RelayServer) -> P
 
 def receive_files(order: PushOrder, context: JobContext, server: RelayServer) -> PushResult:
     folder, meter = Path(order.to), context.meter
-    with staging_folder(folder) as work:
+    with staging_folder(folder) as area:
         reply = context.ask(PushMessage(server.port))
         refuse_unsafe(reply.files)
-        store = ModelStore(reply.files)
+        store = ModelStore(reply.files, folder)
         tls = make_context(ssl.PROTOCOL_TLS_CLIENT, order.secrets)
-        receiver = Receiver(folder, work, store, Upstreams(reply.ahead, tls, order.patience_s))
+        receiver = Receiver(area, store, Upstreams(reply.ahead, tls, order.patience_s))
         receiver.adopt_existing()
         before = store.have()
         refuse_without_room(folder, store.total - before)
         meter.total, meter.doing, meter.measure = store.total, "receiving", store.have
         server.begin(store)
         receiver.run()
-        for left in work.glob("*.part"):  # of sources that have changed since
+        for left in area.work.glob("*.part"):  # of sources that have changed since
             left.unlink()
         context.ask(PushMessage(complete=True))
     return PushResult(store.total - before)
@@ -84,7 +84,10 @@ def hash_all(store: ModelStore, recorded: Mapping[str, str]) -> None:
     def one(index: int) -> None:
         name = store.items[index].name
         known = recorded.get(name) if name.endswith(".safetensors") else None
-        store.put_hash(index, known or hash_file(store.path(index), Meter()))
+        if not known:
+            with store.opened(index) as file:
+                known = hash_file(file, Meter())
+        store.put_hash(index, known)
 
     with ThreadPoolExecutor(HASHING) as pool:
         list(pool.map(one, range(len(store.items))))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.hashes import hash_file
+from dsr1.hosts.agent.model.inside import StagingArea
 from dsr1.hosts.agent.model.relay import RelayConnection
-from dsr1.hosts.agent.model.staging import adopt_partial, partial_file
 from dsr1.hosts.agent.model.store import ModelStore
 from dsr1.hosts.protocol.jobs.messages import JobRefused, Meter
 from dsr1.hosts.protocol.jobs.orders import StoreFile
@@ -93,16 +93,16 @@ class UpstreamConnection:
 class Receiver:
     """Receives every file of a store into a folder, several at a time, in the order of all."""
 
-    def __init__(self, folder: Path, work: Path, store: ModelStore, upstreams: Upstreams) -> None:
-        self._folder, self._work, self._store, self._upstreams = folder, work, store, upstreams
+    def __init__(self, area: StagingArea, store: ModelStore, upstreams: Upstreams) -> None:
+        self._area, self._store, self._upstreams = area, store, upstreams
         self._left = list(range(len(store.items)))[::-1]
         self._taking = threading.Lock()
 
     def adopt_existing(self) -> None:
         """What is there already, whole or in part, is in store."""
         for index, item in enumerate(self._store.items):
-            final, part = self._folder / item.name, self._part(item)
-            if _has_its_size(final, item):
+            final, part = self._area.folder / item.name, self._part(item)
+            if self._has_its_size(item):
                 self._store.put(index, final, item.size)
             elif part.exists() and part.stat().st_size <= item.size:
                 self._store.put(index, part, part.stat().st_size)
@@ -113,10 +113,13 @@ class Receiver:
             for stream in streams:
                 stream.result()
 
+    def _has_its_size(self, item: StoreFile) -> bool:
+        return self._area.size(item.name) == item.size
+
     def _part(self, item: StoreFile) -> Path:
         """Of this very content: one of a source that has changed meanwhile is never gone on
         with."""
-        return partial_file(self._work, f"{item.name}.{item.size}-{item.changed}")
+        return self._area.part(f"{item.name}.{item.size}-{item.changed}")
 
     def _stream(self) -> None:
         """One connection, one file after the other."""
@@ -142,29 +145,29 @@ class Receiver:
     def _receive(self, index: int, line: RelayConnection) -> None:
         """Twice at most: what was there of a former push may have been spoilt."""
         item = self._store.items[index]
-        final = self._folder / item.name
-        if _has_its_size(final, item) and self._matches(index, item, final, line):
+        if self._has_its_size(item) and self._matches(index, item, line):
             return
         for _ in range(2):
             digest, wanted = self._download(index, item, line), line.hash(index)
             if digest == wanted:
-                self._keep(index, item, final, digest)
+                self._keep(index, item, digest)
                 return
             self._store.put(index, self._part(item), 0)
             self._part(item).unlink()
         why = f"came twice with the hash {digest}, and {wanted} is the source's, or its record's"
         raise JobRefused("work", f"{item.name}: {why}")
 
-    def _matches(self, index: int, item: StoreFile, final: Path, line: RelayConnection) -> bool:
+    def _matches(self, index: int, item: StoreFile, line: RelayConnection) -> bool:
         """By its time, as rsync judges; else by its hash: it may have been copied by other
         means."""
         wanted = line.hash(index)
-        if final.stat().st_mtime_ns != item.changed:
-            if hash_file(final, Meter()) != wanted:
-                self._store.put(index, self._part(item), 0)
-                return False
-            with suppress(PermissionError):  # somebody else's: then it is hashed the next time, too
-                os.utime(final, ns=(item.changed, item.changed))
+        with self._area.opened(item.name) as final:
+            if final.stat().st_mtime_ns != item.changed:
+                if hash_file(final, Meter()) != wanted:
+                    self._store.put(index, self._part(item), 0)
+                    return False
+                with suppress(PermissionError):  # somebody else's: it is hashed the next time, too
+                    os.utime(final, ns=(item.changed, item.changed))
         self._store.put_hash(index, wanted)
         return True
 
@@ -184,16 +187,12 @@ class Receiver:
         self._store.put(index, part, offset)
         return digest.hexdigest()
 
-    def _keep(self, index: int, item: StoreFile, final: Path, digest: str) -> None:
+    def _keep(self, index: int, item: StoreFile, digest: str) -> None:
         part = self._part(item)
         os.utime(part, ns=(item.changed, item.changed))
-        adopt_partial(part, final)
-        self._store.put(index, final, item.size)
+        self._area.adopt(part, item.name, item.mode)
+        self._store.put(index, self._area.folder / item.name, item.size)
         self._store.put_hash(index, digest)
-
-
-def _has_its_size(final: Path, item: StoreFile) -> bool:
-    return final.is_file() and final.stat().st_size == item.size
 
 
 def _hash_so_far(part: Path) -> "_Hash":

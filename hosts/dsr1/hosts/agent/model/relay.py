@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
+from dsr1.hosts.agent.model.inside import open_inside
 from dsr1.hosts.agent.model.store import ModelStore
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
@@ -101,7 +102,7 @@ def send_file(line: socket.socket, store: ModelStore, index: int, offset: int) -
             if have <= offset:
                 line.sendall(FRAME.pack(0))
                 continue
-            file = os.open(store.path(index), os.O_RDONLY) if file < 0 else file
+            file = open_inside(store.path(index), store.roots) if file < 0 else file
             data = os.pread(file, min(BLOCK, have - offset), offset)
             if not data:
                 raise OSError("what was there has been thrown away")

@@ -13,31 +13,72 @@ from pathlib import Path
 
 from dsr1.hosts.agent.facts.model.shards import WORK
 from dsr1.hosts.agent.facts.reading.mounts import free_bytes, nearest
+from dsr1.hosts.agent.model.inside import (
+    HANDLES,
+    StagingArea,
+    model_roots,
+    refuse_foreign_link,
+)
 from dsr1.hosts.protocol.jobs.messages import JobRefused, render_size
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 SPARE = 1.01  # of what is wanted: directories and the file system's own tables want some, too
 
 
 @contextlib.contextmanager
-def staging_folder(folder: Path) -> Iterator[Path]:
-    """The folder for what isn't whole. Refused: another job works there, or it can't be written
-    to."""
-    work = folder / WORK
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock = (work / "lock").open("a+")
-    except OSError as error:
-        raise JobRefused(
-            "check", f"{folder}: can't be written to by uid {os.geteuid()}: {error.strerror}"
-        ) from None
-    with lock:
-        _take(lock.fileno(), work / "lock", folder)
-        yield work
+def staging_folder(folder: Path) -> Iterator[StagingArea]:
+    """Refused: another job works there, it can't be written to, or others could write into the
+    folder for what isn't whole."""
+    with contextlib.ExitStack() as open_until:
+        try:
+            refuse_foreign_link(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            area = _open_area(folder, open_until)
+            lock = open_until.enter_context((area.work / "lock").open("a+"))
+        except OSError as error:
+            raise JobRefused(
+                "check", f"{folder}: can't be written to by uid {os.geteuid()}: {error.strerror}"
+            ) from None
+        _take(lock.fileno(), area.work / "lock", folder)
+        with _own_names(area):
+            yield area
         with contextlib.suppress(
             OSError
         ):  # parts that a later job goes on with may still lie there
-            (work / "lock").unlink()
-            work.rmdir()
+            (area.work / "lock").unlink()
+            os.rmdir(WORK, dir_fd=area.handle)
+
+
+def _open_area(folder: Path, open_until: contextlib.ExitStack) -> StagingArea:
+    handle = os.open(folder, _FOLDER)
+    open_until.callback(os.close, handle)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(WORK, 0o700, dir_fd=handle)
+    work = os.open(WORK, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+    open_until.callback(os.close, work)
+    _keep_closed(work, folder / WORK)
+    return StagingArea(folder, HANDLES / str(work), handle, model_roots(folder))
+
+
+def _keep_closed(work: int, shown: Path) -> None:
+    """Whoever may write there could make a part of ours a link to something else."""
+    status = os.fstat(work)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        owner = f"uid {status.st_uid} with mode {status.st_mode & 0o777:o}"
+        why = f"{shown} belongs to {owner}, not to uid {os.geteuid()} alone; once no other fetch"
+        raise JobRefused("check", f"{why} or push works there, remove it")
+    os.fchmod(work, 0o700)
+
+
+@contextlib.contextmanager
+def _own_names(area: StagingArea) -> Iterator[None]:
+    """Errors name what lies in the area as others see it."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str):
+            error.filename = error.filename.replace(str(area.work), str(area.folder / WORK))
+        raise
 
 
 def _take(lock: int, file: Path, folder: Path) -> None:
@@ -52,19 +93,6 @@ def _take(lock: int, file: Path, folder: Path) -> None:
         return
     os.ftruncate(lock, 0)
     os.write(lock, f"process {os.getpid()} of {socket.gethostname()}\n".encode())
-
-
-def partial_file(work: Path, name: str) -> Path:
-    return work / f"{name.replace('/', '%2F')}.part"
-
-
-def adopt_partial(part: Path, final: Path) -> None:
-    """Readable for all who may look into the folder: workers need not be the user who fetched."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.chmod(0o644)
-    part.replace(final)
 
 
 def size_on_disk(path: Path) -> int:

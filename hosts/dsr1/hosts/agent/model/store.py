@@ -4,8 +4,10 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dsr1.hosts.agent.model.inside import Roots, model_roots, opened_inside
 from dsr1.hosts.protocol.jobs.messages import JobRefused
 from dsr1.hosts.protocol.jobs.orders import StoreFile
 
@@ -15,10 +17,11 @@ LARGE = 64 << 20
 def list_folder(folder: Path) -> tuple[StoreFile, ...]:
     """Every regular file below, nothing hidden: small ones first, so that what is wrong shows soon.
 
-    Links to files count as what they point at: a hub's cache is made of them. Links to folders are
-    not followed.
+    Links to files of the model count as what they point at: a hub's cache is made of them. Links to
+    folders are not followed. JobRefused: a link leads out of the model.
     """
-    items = [_item(folder, path) for path in _files(folder) if path.is_file()]
+    roots = model_roots(folder)
+    items = [_item(folder, path, roots) for path in _files(folder) if path.is_file()]
     return tuple(sorted(items, key=lambda item: (item.size > LARGE, item.name)))
 
 
@@ -28,9 +31,14 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(at, name) for name in names if not name.startswith("."))
 
 
-def _item(folder: Path, path: Path) -> StoreFile:
-    status = path.stat()
-    return StoreFile(path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
+def _item(folder: Path, path: Path, roots: Roots) -> StoreFile:
+    try:
+        with opened_inside(path, roots) as file:
+            status = file.stat()
+    except OSError as error:
+        raise JobRefused("check", f"{path}: {error.strerror}; nothing was sent") from None
+    name, mode = path.relative_to(folder).as_posix(), status.st_mode & 0o777
+    return StoreFile(name, status.st_size, status.st_mtime_ns, mode)
 
 
 def refuse_unsafe(files: Sequence[StoreFile]) -> None:
@@ -51,8 +59,8 @@ class ModelStore:
     """By index of the item: where it lies, how much of it is there, and its hash once it is
     known."""
 
-    def __init__(self, items: Sequence[StoreFile]) -> None:
-        self.items = items
+    def __init__(self, items: Sequence[StoreFile], folder: Path) -> None:
+        self.items, self.roots = items, model_roots(folder)
         self._paths = [Path()] * len(items)
         self._have = [0] * len(items)
         self._hashes = [""] * len(items)
@@ -90,3 +98,7 @@ class ModelStore:
     def path(self, index: int) -> Path:
         with self._changed:
             return self._paths[index]
+
+    def opened(self, index: int) -> AbstractContextManager[Path]:
+        """OSError: it is not there any more, or something else is there in its place."""
+        return opened_inside(self.path(index), self.roots)

@@ -44,11 +44,12 @@ class FetchResult:
 @dataclass(frozen=True, slots=True)
 class StoreFile:
     """A file of the model. `changed` is its modification time at the source, in nanoseconds since
-    the epoch."""
+    the epoch, `mode` what it is open to there."""
 
     name: str
     size: int
     changed: int
+    mode: int = 0o644
 
 
 @dataclass(frozen=True, slots=True)
