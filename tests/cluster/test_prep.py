@@ -45,6 +45,11 @@ echo 0x10de > /sys/bus/pci/devices/gpu/vendor; echo 0x030200 > /sys/bus/pci/devi
 echo 0x15b3 > /sys/bus/pci/devices/nic/vendor; echo 0x020700 > /sys/bus/pci/devices/nic/class
 printf '%s\n' 'EnableStreamMemOPs: 0' 'RegistryDwords: "RMConnectToNbr=1;"' > /proc/driver/nvidia/params
 printf '%s' 'options nvidia NVreg_RegistryDwords="RMConnectToNbr=1;"' > /etc/modprobe.d/site.conf
+own=/var/tmp/theirs/$PACKAGES; mkdir -p $own /var/tmp/theirs/bin; touch /var/tmp/uids
+chmod 666 /var/tmp/uids; ln -sf $PYTHON /var/tmp/theirs/bin/python
+echo "home = ${PYTHON%/*}" > /var/tmp/theirs/pyvenv.cfg
+printf '%s\n' "$MODULES" 'import os; open("/var/tmp/uids", "a").write(f"{os.getuid()}\n")' > $own/a.pth
+chown -R other /var/tmp/theirs
 rm -f /etc/os-release
 echo "$RELEASE" > /etc/os-release
 kill "$(cat /run/sshd.pid)"
@@ -65,6 +70,14 @@ cd / && find etc var/lib/dsr1 -printf '%p %y %m %U:%G %l\n' 2>/dev/null | sort
 find etc var/lib/dsr1 -type f -exec sha256sum {} + 2>/dev/null | sort
 """
 PREP = ("prep", "--set", f"runtime.python={sys.executable}", "--hosts", "node1,node2")
+THEIRS = ("prep", "--set", "runtime.python=/var/tmp/theirs/bin/python", *PREP[3:])
+"""The same Python, in an environment of another user's: what he writes there runs with it."""
+VERSION = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+ENVIRONMENT = {
+    "PYTHON": str(Path(sys.executable).resolve()),
+    "PACKAGES": VERSION,
+    "MODULES": str(Path(sys.prefix) / VERSION),
+}
 
 
 def as_root(cluster: Cluster, box: str, script: str, env: Mapping[str, str] | None = None) -> str:
@@ -95,7 +108,7 @@ def set_up(cluster: Cluster) -> Iterator[Login]:
     recipe's ports."""
     before = machine()
     for box in hosts(cluster):
-        as_root(cluster, box, SETUP, FAMILIES[box])
+        as_root(cluster, box, SETUP, FAMILIES[box] | ENVIRONMENT)
         until(lambda box=box: not cluster.boxes[box].listens())  # type: ignore[misc]
         assert cluster.run(box, NEEDY_SSHD, user="root").returncode == 0
         until(cluster.boxes[box].listens)
@@ -145,8 +158,11 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     assert "LimitMEMLOCK=infinity" in shown.stdout
     assert states(site.cluster) == before
 
-    applied = site.dsr1(*PREP, "--apply", "--yes")
+    applied = site.dsr1(*THEIRS, "--apply", "--yes")
     assert applied.returncode == 0, applied.stdout + applied.stderr
+    for box in RAN:
+        uids = as_root(site.cluster, box, "cat /var/tmp/uids; ls -d /run/dsr1-root-* || true")
+        assert set(uids.split()) == {as_root(site.cluster, box, "id -u launch").strip()}
     once = states(site.cluster)
     assert all(once[box] != before[box] for box in once)
     assert "8000,9000,20000" in once["node1"]
@@ -161,9 +177,10 @@ def test_shown_applied_applied_again_and_taken_back(site: Login) -> None:
     }
     assert states(site.cluster) == once
 
-    undone = site.dsr1(*PREP, "--undo", "--yes")
+    undone = site.dsr1(*THEIRS, "--undo", "--yes")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     assert states(site.cluster) == before
+    assert "0" not in as_root(site.cluster, "node1", "cat /var/tmp/uids").split()
     assert "Nothing to undo" in site.dsr1(*PREP, "--undo", "--yes").stdout
 
 

@@ -25,6 +25,7 @@ from dsr1.hosts.protocol.plain import parse_json, to_json
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.protocol.reach import ReachAnswer, ReachQuestion
 from dsr1.hosts.protocol.runtime import RuntimeAnswer, RuntimeQuestion
+from dsr1.hosts.transport.as_root import AS_SELF
 from dsr1.hosts.transport.results import (
     HostIntroduction,
     HostRun,
@@ -70,15 +71,16 @@ class AgentVerb:
     """A verb of the agent that does one thing and ends. `values` follow its name; None: which agent
     it is for, that is its folder, the run's identity and the host. `more` comes last.
 
-    `as_root`: by sudo, which must not ask for a password; where sudo fails, the result has its
-    words. `most`: bytes that its answer may have.
+    `by` is AS_ROOT for root, by sudo, which must not ask for a password (where sudo fails, the
+    result has its words), and CAREFULLY for whoever we are: as root both run root's own files
+    alone, see as_root.py. `most`: bytes that its answer may have.
     """
 
     name: str
     values: tuple[str, ...] | None = None
     timeout_s: float = 30.0
     stdin: bytes = b""
-    as_root: bool = False
+    by: str = AS_SELF
     more: tuple[str, ...] = ()
     most: int = MOST_ANSWER
 

@@ -14,19 +14,11 @@ from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.commands import Subscribe
 from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, read_logs
 from dsr1.hosts.protocol.marks import AgentIdentity
+from dsr1.hosts.transport.as_root import AS_SELF, RUN_BY, run_by
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.link import StreamLink
 from dsr1.hosts.transport.output import Output, run_here
-
-AS_ROOT = (
-    "sudo",
-    "-n",
-    "--",
-    "env",
-    "PYTHONDONTWRITEBYTECODE=1",
-)  # root's bytecode would be in its owner's way
-
 
 HINT = "see agent.log in the agent's folder"
 
@@ -56,15 +48,15 @@ class LocalTransport(Transport):
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         own = (str(self._folder / host), self._run_id, host)
         values = (*(own if verb.values is None else verb.values), *verb.more)
-        argv = (*(AS_ROOT if verb.as_root else ()), *self._argv(verb.name, *values))
+        argv = self._argv(verb.name, *values)
+        if verb.by != AS_SELF:
+            argv = self._argv_by(verb.by, verb.name, *values)
         try:
             return run_here(argv, verb.timeout_s, verb.stdin, Output(host, verb.most))
         except TimeoutError as error:
             late = f"the agent's `{verb.name}` took over {verb.timeout_s:.0f} s"
             raise HostError(f"{host}: {late}; {HINT}") from error
         except OSError as error:
-            if verb.as_root and error.filename == AS_ROOT[0]:
-                return CommandResult(127, b"", b"sudo: not found")
             raise self._no_python(host, error) from error
 
     def attach(self, host: str, since: int) -> StreamLink:
@@ -114,6 +106,12 @@ class LocalTransport(Transport):
 
     def _argv(self, *arguments: str) -> tuple[str, ...]:
         return (*self._python, str(make_bundle(self._folder)), *arguments)
+
+    def _argv_by(self, by: str, *arguments: str) -> tuple[str, ...]:
+        agent = make_bundle(self._folder)
+        script = f"p=$1; f=$2; shift 2\n{RUN_BY}"
+        how = run_by(by, agent.read_bytes())
+        return ("sh", "-c", script, "dsr1", self._python[-1], str(agent), *how, *arguments)
 
     def _no_python(self, host: str, error: OSError) -> HostError:
         why = f"{self._python[0]} can't be run ({error.strerror})"

@@ -10,6 +10,7 @@ from dsr1.hosts.errors import BadAnswer, HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
 from dsr1.hosts.protocol.plain import parse_json
+from dsr1.hosts.transport.as_root import AS_SELF, RUN_BY, run_by
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, JobStream, Transport
 from dsr1.hosts.transport.bundle import bundle_name, render_bundle
 from dsr1.hosts.transport.connection import SshHost
@@ -19,24 +20,21 @@ from dsr1.hosts.transport.shell import CommandChannel, Shell
 TEST_S, SEND_S, SILENT_S = 30.0, 120.0, 60.0
 LOG_WAIT_S = 0.5
 FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
-# Bytecode that root writes would be in the way of the Python's owner.
-AS_SELF, AS_ROOT = "exec", "exec sudo -n -- env PYTHONDONTWRITEBYTECODE=1"
 
 # The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is
-# the agent's file, $2 the Python, $3 what runs it, the rest its arguments, of which @ stands for
+# the agent's file, $2 the Python, the rest how it is run and its arguments, of which @ stands for
 # the folder.
 ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] \\
 || exit 93
 if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
 echo "$d is not a folder of ours alone" >&2; exit 90; fi
 """
-_RUN = f"""{ENTER}f=$d/$1; p=$2; x=$3; shift 3
+_RUN = f"""{ENTER}f=$d/$1; p=$2; shift 2
 if [ -L "$f" ] || ! [ -f "$f" ] || ! [ -O "$f" ]; then exit 91; fi
 p=$(command -v -- "$p") || exit 92
 n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1))
 case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
-$x "$p" "$f" "$@"
-"""
+{RUN_BY}"""
 _SEND = f"""{ENTER}t=$d/$1.$$
 mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" \\
 || {{ rm -f "$t"; exit 1; }}
@@ -65,7 +63,7 @@ class ShellTransport(Transport):
         """The agent is sent first where it isn't yet."""
         values = self._address(host) if verb.values is None else verb.values
         values = (*values, *verb.more)
-        argv = self._argv((verb.name, *values), AS_ROOT if verb.as_root else AS_SELF)
+        argv = self._argv((verb.name, *values), verb.by)
         result = self._shells[host].run(argv, verb.timeout_s, verb.stdin, verb.most)
         if result.code == ABSENT:
             self._send(host, self._bundle, bundle_name(self._bundle), "600")
@@ -119,7 +117,8 @@ class ShellTransport(Transport):
         return (f"@/{self._run_name}/{host}", self._run_id, host)
 
     def _argv(self, arguments: Sequence[str], by: str = AS_SELF) -> tuple[str, ...]:
-        return ("sh", "-c", _RUN, "dsr1", bundle_name(self._bundle), self._python, by, *arguments)
+        name, how = bundle_name(self._bundle), run_by(by, self._bundle)
+        return ("sh", "-c", _RUN, "dsr1", name, self._python, *how, *arguments)
 
     def _send(self, host: str, data: bytes, name: str, mode: str) -> None:
         done = self._shells[host].run(("sh", "-c", _SEND, "dsr1", name, mode), SEND_S, data)

@@ -115,7 +115,7 @@ def _apply(
     if not steps:
         return {}
     dialog.confirm(f"Change {_count_hosts(steps)}?")
-    return apply_to_all(transport, probes, steps)
+    return apply_to_all(transport, steps)
 
 
 def _conclude(

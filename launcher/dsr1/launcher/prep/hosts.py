@@ -2,7 +2,6 @@
 reports."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from dsr1.hosts.protocol.prep import (
     PrepReport,
     PrepSteps,
 )
+from dsr1.hosts.transport.as_root import AS_ROOT, CAREFULLY
 from dsr1.hosts.transport.base import AgentVerb, Transport, read_answer
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.layout.placement import wanted_nodes
@@ -39,7 +39,9 @@ def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe
     continued."""
 
     def probe(host: str) -> HostProbe:
-        found = _ask(transport, host, AgentVerb("prep", ("probe",), PROBE_S), HostProbe)
+        found = _ask(
+            transport, host, AgentVerb("prep", ("probe",), PROBE_S, by=CAREFULLY), HostProbe
+        )
         if found.journal_problem:
             raise HostError(
                 f"{host}: what dsr1 changed there is unknown: {found.journal_problem}."
@@ -51,15 +53,13 @@ def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe
 
 
 def apply_to_all(
-    transport: Transport, probes: Mapping[str, HostProbe], steps: Mapping[str, PrepSteps]
+    transport: Transport, steps: Mapping[str, PrepSteps]
 ) -> dict[str, PrepReport | HostError]:
     """Only the hosts that have steps are asked, and become root."""
 
     def apply(host: str) -> PrepReport:
         given = to_json(steps[host])
-        return _as_root(
-            transport, host, probes[host], AgentVerb("prep", ("apply",), APPLY_S, given)
-        )
+        return _ask(transport, host, _as_root("apply", given), PrepReport)
 
     return run_parallel(apply, {host: host for host, wanted in steps.items() if wanted})
 
@@ -70,18 +70,18 @@ def undo_on_all(
     """Only the hosts on which something was done are asked."""
 
     def undo(host: str) -> PrepReport:
-        return _as_root(transport, host, probes[host], AgentVerb("prep", ("undo",), APPLY_S))
+        return _ask(transport, host, _as_root("undo"), PrepReport)
 
     return run_parallel(undo, {host: host for host, one in probes.items() if one.journal})
 
 
-def _as_root(transport: Transport, host: str, probe: HostProbe, verb: AgentVerb) -> PrepReport:
-    return _ask(transport, host, replace(verb, as_root=probe.session.uid != 0), PrepReport)
+def _as_root(what: str, given: bytes = b"") -> AgentVerb:
+    return AgentVerb("prep", (what,), APPLY_S, given, by=AS_ROOT)
 
 
 def _ask(transport: Transport, host: str, verb: AgentVerb, kind: type[PrepT]) -> PrepT:
     answer = transport.run_verb(host, verb)
-    if answer.code != 0 and verb.as_root and "sudo" in answer.last_lines:
+    if answer.code != 0 and verb.by == AS_ROOT and "sudo" in answer.last_lines:
         why = f"nothing was changed, since this needs root ({answer.last_lines})"
         raise HostError(f"{host}: {why}. {ROOT_BY}")
     return read_answer(host, answer, partial(parse_json, kind), "its agent could not prepare it")

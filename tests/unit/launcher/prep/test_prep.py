@@ -22,6 +22,7 @@ from dsr1.hosts.protocol.prep import (
     StepOutcome,
     Sysctl,
 )
+from dsr1.hosts.transport.as_root import AS_ROOT, CAREFULLY
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, prep_ports, probe_all, undo_on_all
 from dsr1.launcher.prep.render import (
@@ -167,7 +168,7 @@ def test_a_look_travels_as_it_is() -> None:
     seen = with_file(FIT, "/etc/x", "caf\udce9 \x00 \u2028")
     transport = saying(asdict(seen))
     assert probe_all(transport, ["a"]) == {"a": seen}
-    assert not transport.asked[0].as_root
+    assert transport.asked[0].by == CAREFULLY
 
 
 def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
@@ -180,16 +181,14 @@ def test_a_host_whose_journal_is_spoilt_is_lost() -> None:
     )
 
 
-@pytest.mark.parametrize(("uid", "as_root"), [(0, False), (1000, True)])
-def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) -> None:
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_root_is_taken_only_where_something_is_to_do(uid: int) -> None:
     seen = {"a": replace(NEEDY, session=replace(NEEDY.session, uid=uid)), "b": FIT}
     transport = saying(asdict(PrepReport((StepOutcome("x", "done"),))))
     steps = {host: decide(host, one, PORTS).steps for host, one in seen.items()}
-    assert list(apply_to_all(transport, seen, steps)) == ["a"]
+    assert list(apply_to_all(transport, steps)) == ["a"]
     assert undo_on_all(transport, seen) == {}
-    assert [(question.values, question.as_root) for question in transport.asked] == [
-        (("apply",), as_root)
-    ]
+    assert [(asked.values, asked.by) for asked in transport.asked] == [(("apply",), AS_ROOT)]
 
 
 @pytest.mark.parametrize(
@@ -202,9 +201,7 @@ def test_root_is_taken_only_where_something_is_to_do(uid: int, as_root: bool) ->
 )
 def test_how_sudo_fails(words: bytes, told: str) -> None:
     steps = decide("a", NEEDY, PORTS).steps
-    done = apply_to_all(
-        Told(lambda question: CommandResult(1, b"", words)), {"a": NEEDY}, {"a": steps}
-    )
+    done = apply_to_all(Told(lambda question: CommandResult(1, b"", words)), {"a": steps})
     assert isinstance(done["a"], HostError)
     assert told in str(done["a"])
 

@@ -15,7 +15,7 @@ from dsr1.hosts.agent.prep.files import (
     to_text,
     write_whole,
 )
-from dsr1.hosts.agent.prep.journal import JournalStore, PrepBusy
+from dsr1.hosts.agent.prep.journal import JournalStore, PrepBusy, PrepShared, refuse_shared
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.prep import (
     CommandStep,
@@ -44,6 +44,8 @@ def report(store: JournalStore, work: Callable[[], Iterable[StepOutcome]]) -> Pr
         with store.locked():
             for outcome in work():
                 outcomes.append(outcome)
+    except PrepShared as error:
+        outcomes.append(StepOutcome(str(store.folder), "refused", f"nothing was done: {error}"))
     except (PrepBusy, OSError, ValueError) as error:
         outcomes.append(StepOutcome(str(store.folder), "failed", f"nothing more was done: {error}"))
     return PrepReport(tuple(outcomes))
@@ -78,10 +80,13 @@ def what(step: Sysctl | CommandStep) -> str:
 def _edit(edit: FileEdit, store: JournalStore, root: Path) -> StepOutcome:
     path = root / edit.path.lstrip("/")
     try:
+        refuse_shared(next(step for step in path.parents if step.exists()), root)
         data = read_whole(path)
         if (None if data is None else to_text(data)) != edit.before:
             return StepOutcome(edit.path, "refused", "it has changed meanwhile: run prep again")
         _write(edit, path, store)
+    except PrepShared as error:
+        return StepOutcome(edit.path, "refused", str(error))
     except OSError as error:
         return outcome_of(edit.path, reason_of(error))
     return outcome_of(edit.path, "")

@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
+from itertools import takewhile
 from pathlib import Path
 
 from dsr1.hosts.agent.prep.files import describe_file, make_folders, read_whole, write_whole
@@ -26,12 +28,33 @@ def _parse(plain: object) -> PrepJournal:
     return journal
 
 
+class PrepShared(Exception):
+    """What root would trust is another's, or another's to write."""
+
+
 class PrepBusy(Exception):
     """Another preparation of this host is at work."""
 
 
+def refuse_shared(path: Path, root: Path) -> None:
+    """Raises PrepShared for a path whose owner is another, or that others may write to, up to the
+    root."""
+    for step in (*_steps(path, root), *_steps(path.resolve(), root.resolve())):
+        status = step.lstat()
+        is_link = stat.S_ISLNK(status.st_mode)
+        if status.st_uid != os.geteuid() or (status.st_mode & 0o022 and not is_link):
+            owner = f"uid {status.st_uid} with mode {status.st_mode & 0o7777:o}"
+            raise PrepShared(f"{step} belongs to {owner}, and must be root's alone to write")
+
+
+def _steps(path: Path, root: Path) -> Iterator[Path]:
+    """From the path up, below the root."""
+    return takewhile(lambda step: step != root, (path, *path.parents))
+
+
 class JournalStore:
-    """The journal, for everyone to read, and the originals, which are root's alone."""
+    """The journal, for everyone to read, and the originals, which are root's alone. No other user
+    may have made or may write any of them, or a folder above them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -72,9 +95,12 @@ class JournalStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Raises PrepBusy. The kernel drops the lock with its holder. An empty journal
-        is removed."""
+        """Raises PrepBusy and PrepShared. The kernel drops the lock with its holder. An empty
+        journal is removed."""
         make_folders(self._originals)
+        refuse_shared(self._originals, self.root)
+        for file in self.folder.iterdir():
+            refuse_shared(file, self.root)
         self._originals.chmod(0o700)
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.prep.apply import ROOT, report, settle, what, write_value
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
-from dsr1.hosts.agent.prep.files import read_whole, state_of, write_whole
+from dsr1.hosts.agent.prep.files import describe_file, read_whole, state_of, write_whole
 from dsr1.hosts.agent.prep.journal import JournalStore
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.prep import EditRecord, PrepReport, StepOutcome, Sysctl, outcome_of
@@ -77,6 +77,8 @@ def _put_back(kept: EditRecord, store: JournalStore, path: Path) -> None:
     data = read_whole(original)
     if data is None:
         raise FileNotFoundError(f"its original, {original}, is gone")
+    if describe_file(data, original) != kept.before:
+        raise OSError(f"its original, {original}, is not as it was kept")
     write_whole(path, data, original, same_time=True)
 
 
