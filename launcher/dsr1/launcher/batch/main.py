@@ -37,6 +37,7 @@ from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervision.messages import StopRequested
 from dsr1.launcher.run.supervision.supervisor import Supervisor
+from dsr1.launcher.terminal import escaped_output
 from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.step import StepProgram
@@ -225,4 +226,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    sys.exit(main())
+    with escaped_output(raw=False):  # a job's output is looked at, too
+        sys.exit(main())

@@ -84,6 +84,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help=dict(OPTIONS)["--debug"])] = False,
+    raw: Annotated[bool, typer.Option("--raw", help=dict(OPTIONS)["--raw"])] = False,
     show_version: Annotated[
         bool,
         typer.Option(

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from statistics import median
 
 import httpx
-from rich.console import Console
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.launcher.cli.options.common import AsJson, RunName
+from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.completion import Reply
@@ -41,7 +41,7 @@ def _ask_all(run: Run) -> Sequence[Answers]:
     known = recipe.model.is_r1 and not recipe.is_meaningless
     client = httpx.Client(timeout=run.settings().chat_s, trust_env=False)
     try:
-        with client, Console(stderr=True).status("asking") as shown:
+        with client, make_console(stderr=True).status("asking") as shown:
             return smoke_all(service, client, known, lambda who: shown.update(f"asking {who}"))
     except ASKING as error:
         raise LaunchFailed(f"{run.name}: no completion: {describe_missing(error)}") from None

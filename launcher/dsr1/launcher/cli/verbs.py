@@ -61,6 +61,7 @@ VERBS = (
 
 OPTIONS = (
     ("--debug", "Show the traceback of an error."),
+    ("--raw", "Print control characters of logs and hosts as they are."),
     ("--version", "Show dsr1's version."),
     ("--install-completion", "Install completion for the current shell."),
     ("--show-completion", "Show completion for the current shell."),

@@ -32,7 +32,7 @@ def _rule(phase: str, text: str) -> PhaseRule:
 
 
 # vLLM 0.31 captures graphs twice, first to know their memory: only what follows is the capture.
-_GRAPHS = rf"Capturing CUDA graphs \([^)]{0, 99}\):{_TQDM}"
+_GRAPHS = rf"Capturing CUDA graphs \([^)]{{0,99}}\):{_TQDM}"
 _CAPTURES_FOLLOW = r"JIT kernel warmup starting|Profiling CUDA graph memory"
 _IMPORTING = _rule("importing", r"\S")
 _DYNAMO_REGISTERING = _rule("registering", r"Registering model with endpoint types")

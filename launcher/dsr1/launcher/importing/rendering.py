@@ -13,6 +13,7 @@ import yaml
 from dsr1.launcher.importing.importer import Imported
 from dsr1.launcher.importing.manifest.ledger import Note, NoteKind
 from dsr1.launcher.importing.manifest.tree import Place
+from dsr1.launcher.terminal import escape_line
 
 _MOST_LINES = 8
 _MOST_COMMENTS = 500
@@ -51,7 +52,7 @@ def _comment(line: str) -> str:
 
 def one_line(text: str) -> str:
     """One line: what is no printable character is written as Python escapes it."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return escape_line(text).replace("\t", "\\t")
 
 
 def _holds(recipe: Mapping[str, Any], key: str) -> bool:

@@ -2,7 +2,6 @@
 agents. Pure."""
 
 import ipaddress
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable
 from dsr1.launcher.commands.etcd import ETCD_FILE
 from dsr1.launcher.commands.secrets import SERVER_NAME
 from dsr1.launcher.plan.plan import Plan
-from dsr1.launcher.plan.render_text import in_a_line
+from dsr1.launcher.plan.render_text import in_a_line, join_words, quote_word
 
 _REST = Path(__file__).with_name("by_hand.sh")
 
@@ -25,9 +24,9 @@ def render_bash(plan: Plan, folder: str) -> str:
             *(f"# {in_a_line(line)}" for line in _head(plan, folder)),
             "# shellcheck disable=SC2016,SC2329",
             "set -euo pipefail",
-            f"folder={shlex.quote(folder)}",
+            f"folder={quote_word(folder)}",
             f"grace={max(process.grace_s for process in plan.processes):.0f} # seconds",
-            f"names={shlex.quote(names)} # in the certificate",
+            f"names={quote_word(names)} # in the certificate",
             "",
             *_become(plan),
             "",
@@ -111,9 +110,7 @@ def _environment(process: Process) -> Iterator[str]:
 def _assigned(value: str) -> str:
     """`A==x` is right, and looks like a slip."""
     return (
-        f"'{value}'"
-        if value.startswith("=") and shlex.quote(value) == value
-        else shlex.quote(value)
+        f"'{value}'" if value.startswith("=") and quote_word(value) == value else quote_word(value)
     )
 
 
@@ -131,7 +128,7 @@ def _command(argv: Sequence[str]) -> str:
         if word.startswith("--"):
             lines.append([])
         lines[-1].append(word)
-    return " \\\n            ".join(map(shlex.join, lines))
+    return " \\\n            ".join(map(join_words, lines))
 
 
 def _begin(plan: Plan) -> Iterator[str]:

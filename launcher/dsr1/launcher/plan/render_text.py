@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.terminal import escape_text
 
 
 def render_json(plan: Plan) -> str:
@@ -29,6 +30,25 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield from _process(process)
 
 
+def quote_word(text: str) -> str:
+    """For bash, as it is and without a control character in it: what is printed is also run."""
+    if escape_text(text) == text:
+        return shlex.quote(text)
+    return "$'" + "".join(map(_ansi_c, text)) + "'"
+
+
+def _ansi_c(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
+
+
+def join_words(words: Sequence[str]) -> str:
+    return " ".join(map(quote_word, words))
+
+
 def in_a_line(text: str) -> str:
     """Names from a host are among it, and a name may hold anything: a comment must stay one."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
@@ -48,10 +68,10 @@ def _process(process: Process) -> Iterator[str]:
     ports = f", ports {', '.join(_spans(process.ports))}" if process.ports else ""
     yield f"\n## {process.name}: start {process.wave}{ports}"
     yield from (
-        f"export {v.name}={shlex.quote(v.value)}  # {in_a_line(v.source)}" for v in process.env
+        f"export {v.name}={quote_word(v.value)}  # {in_a_line(v.source)}" for v in process.env
     )
     yield from (
         f"# {s.name} {'is the path of' if s.as_path else 'holds'} the run's secret {s.file}"
         for s in process.secrets
     )
-    yield shlex.join(process.argv)
+    yield join_words(process.argv)

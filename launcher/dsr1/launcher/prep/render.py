@@ -20,6 +20,7 @@ from dsr1.hosts.protocol.prep import (
     PrepSteps,
     Sysctl,
 )
+from dsr1.launcher.terminal import escape_line
 
 STYLES = {"FAIL": "bold red", "UNKNOWN": "magenta", "WARN": "yellow", "SKIP": "dim"}
 MARKS = {"+": "green", "-": "red", "@": "cyan"}
@@ -56,7 +57,7 @@ def fold_hosts(by_host: Mapping[str, AlikeT]) -> list[tuple[str, AlikeT]]:
 
 
 def render_host_group(group: HostGroup, ids: Sequence[str]) -> Iterator[Text]:
-    yield Text(group.hosts, "bold") + Text(f"  {escape_text(group.system)}", "dim")
+    yield Text(group.hosts, "bold") + Text(f"  {escape_line(group.system)}", "dim")
     steps = group.made.steps
     for step_group in grouped(_all(steps)):
         yield from _render_group(step_group)
@@ -74,7 +75,7 @@ def _render_settling(steps: PrepSteps) -> Iterator[Text]:
     for command in dict.fromkeys((*after_edits, *steps.settle)):
         overdue = command in steps.settle
         why = "due since an earlier change" if overdue else "once the files are written"
-        words = escape_text(shlex.join(command))
+        words = escape_line(shlex.join(command))
         yield Text.assemble("  then ", (words, "bold"), (f"  {why}", "dim"))
 
 
@@ -116,14 +117,14 @@ def _render_step(step: PrepStep) -> Iterator[Text]:
         yield Text.assemble(
             "    set ",
             (step.name, "bold"),
-            f": {escape_text(step.before) or 'empty'} -> {escape_text(step.after)}",
+            f": {escape_line(step.before) or 'empty'} -> {escape_line(step.after)}",
         )
     elif isinstance(step, CommandStep):
-        yield Text.assemble("    run ", (escape_text(shlex.join(step.do)), "bold"))
+        yield Text.assemble("    run ", (escape_line(shlex.join(step.do)), "bold"))
     else:
         yield Text.assemble(
             "    file ",
-            (escape_text(step.path), "bold"),
+            (escape_line(step.path), "bold"),
             "" if step.before is not None else " (new)",
         )
         yield from (Text(f"      {line}", MARKS.get(line[:1], "")) for line in diff_of(step))
@@ -136,16 +137,9 @@ def diff_of(edit: FileEdit) -> list[str]:
         text.removesuffix("\n").split("\n") for text in (edit.before or "", edit.after)
     )
     if edit.before is None:
-        return [f"+{escape_text(line)}" for line in after]
+        return [f"+{escape_line(line)}" for line in after]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-    return [line[:1] + escape_text(line[1:]) for line in lines]
-
-
-def escape_text(text: str) -> str:
-    plain = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(
-        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in plain
-    )
+    return [line[:1] + escape_line(line[1:]) for line in lines]
 
 
 def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
@@ -162,7 +156,7 @@ def _render_notes(findings: Sequence[Finding]) -> Iterator[Text]:
 def _render_finding(finding: Finding) -> Iterator[Text]:
     wanted = f"; wanted: {finding.wanted}" if finding.wanted else ""
     head = (f"  {finding.verdict} ", STYLES[finding.verdict])
-    yield Text.assemble(head, (finding.check, "bold"), f"  {escape_text(finding.seen)}{wanted}")
+    yield Text.assemble(head, (finding.check, "bold"), f"  {escape_line(finding.seen)}{wanted}")
     if finding.fix:
         yield Text(f"    {finding.fix}")
 
@@ -177,15 +171,15 @@ def _untouched(made: Preparation, ids: Sequence[str]) -> list[str]:
 def render_journal(host: str, journal: PrepJournal) -> Iterator[Text]:
     yield Text(host, "bold")
     for kept in reversed(journal.edits):
-        yield Text(f"  {'restore' if kept.before else 'remove'} {escape_text(kept.path)}")
+        yield Text(f"  {'restore' if kept.before else 'remove'} {escape_line(kept.path)}")
     after_edits = (kept.settle for kept in journal.edits if kept.settle)
     for command in dict.fromkeys((*after_edits, *journal.owed)):
-        yield Text(f"  then {escape_text(shlex.join(command))}")
+        yield Text(f"  then {escape_line(shlex.join(command))}")
     for setting in reversed(journal.settings):
         back = f"{setting.name}: {setting.after} -> {setting.before or 'empty'}"
-        yield Text(f"  set {escape_text(back)}, unless it was changed since")
+        yield Text(f"  set {escape_line(back)}, unless it was changed since")
     for step in reversed(journal.commands):
-        yield Text(f"  run {escape_text(shlex.join(step.undo))}")
+        yield Text(f"  run {escape_line(shlex.join(step.undo))}")
     yield Text("")
 
 
@@ -195,7 +189,7 @@ def render_report(host: str, report: PrepReport, verb: str) -> Iterator[Text]:
     for outcome in report.bad:
         yield Text.assemble(
             (f"  {outcome.state} ", "bold red"),
-            f"{escape_text(outcome.what)}: {escape_text(outcome.problem)}",
+            f"{escape_line(outcome.what)}: {escape_line(outcome.problem)}",
         )
 
 

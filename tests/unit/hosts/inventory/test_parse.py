@@ -105,7 +105,6 @@ def test_a_relative_key_lies_beside_its_inventory(tmp_path: Path) -> None:
         ("fe80::1", "an IPv6 address is for SSH alone"),
         ("2001:db8::7", "an IPv6 address is for SSH alone"),
         ("ssh://n1", "not a host's name"),
-        ("é", "not a host's name"),
     ],
 )
 def test_what_is_no_host_list(option: str, wanted: str) -> None:

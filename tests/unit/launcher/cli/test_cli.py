@@ -10,7 +10,7 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.caches.selection import refuse_unknown
 from dsr1.launcher.cli import prewarm
-from dsr1.launcher.cli.main import debug_first, main
+from dsr1.launcher.cli.main import main, own_options_first
 from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.load import load_recipe
 
@@ -38,7 +38,9 @@ def run(monkeypatch: pytest.MonkeyPatch, words: str) -> int:
     ],
 )
 def test_debug_is_dsr1s_own_before_two_dashes(words: str, wanted: str) -> None:
-    assert debug_first(words.split()) == wanted.split()
+    assert own_options_first(words.split()) == wanted.split()
+    raw, own = (text.replace("--debug", "--raw").split() for text in (words, wanted))
+    assert own_options_first(raw) == own
 
 
 @pytest.mark.parametrize("words", ["--debug plan no-such-recipe", "plan no-such-recipe --debug"])

@@ -27,7 +27,6 @@ from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobSt
 from dsr1.launcher.prep.hosts import apply_to_all, choose_parts, prep_ports, probe_all, undo_on_all
 from dsr1.launcher.prep.render import (
     diff_of,
-    escape_text,
     fold_hosts,
     group_hosts,
     grouped,
@@ -37,6 +36,7 @@ from dsr1.launcher.prep.render import (
     render_report,
 )
 from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.terminal import escape_line
 
 PORTS = (8000, 20003)
 
@@ -85,7 +85,7 @@ def test_a_diff_shows_what_changes_and_little_else() -> None:
     ],
 )
 def test_a_files_text_moves_no_cursor(text: str, told: str) -> None:
-    assert escape_text(text) == told
+    assert escape_line(text) == told
     lines = render_report("h", PrepReport((StepOutcome(text, "failed", text),)), "done")
     assert f"{told}: {told}" in [line.plain for line in lines][1]
 

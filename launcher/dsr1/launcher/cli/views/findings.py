@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from dsr1.env.findings import FindingRow, Overview, fold_rows, overview
 from dsr1.env.prep.decide import IDS
 from dsr1.hosts.protocol.events import Finding
+from dsr1.launcher.cli.views.console import make_console
 
 STYLES = {
     "FAIL": "bold red",
@@ -48,7 +48,7 @@ def page_of(check: str) -> str:
 
 def print_findings(findings: Sequence[Finding], every: bool) -> None:
     """Worst first; equal findings folded; at the end how many there were of each verdict."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console(highlight=False, soft_wrap=True)
     width = console.width if console.is_terminal else None
     for line in _all_lines(findings, every, width):
         console.print(line)

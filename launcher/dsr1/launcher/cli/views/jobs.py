@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,6 +17,7 @@ from rich.progress import (
 
 from dsr1.hosts.protocol.jobs import messages as job
 from dsr1.hosts.transport.jobs import OnJobProgress
+from dsr1.launcher.cli.views.console import make_console
 
 EVERY_S = 10.0
 
@@ -25,7 +25,7 @@ EVERY_S = 10.0
 @contextmanager
 def make_transfer_view() -> Iterator[OnJobProgress]:
     """To stderr: what a verb prints may be JSON."""
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield _lines({})
         return

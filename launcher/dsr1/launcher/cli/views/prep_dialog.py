@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable, Mapping
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.views.console import make_console
 
 
 class PrepDialog:
@@ -27,7 +27,7 @@ class PrepDialog:
 
     def show(self, lines: Iterable[Text]) -> None:
         if not self._as_json:
-            console = Console(highlight=False, soft_wrap=True)
+            console = make_console(highlight=False, soft_wrap=True)
             for line in lines:
                 console.print(line)
 

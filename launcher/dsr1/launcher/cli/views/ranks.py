@@ -4,11 +4,11 @@ elsewhere."""
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.operate.logs import LogChunk, stream_logs
 from dsr1.launcher.run.ranks import RankRow, RankTable
 from dsr1.launcher.run.state import OnState, RunState
@@ -21,7 +21,7 @@ BEFORE = ("", -1)
 @contextmanager
 def make_view() -> Iterator[OnState]:
     """The view that fits where the output goes."""
-    console = Console(highlight=False)
+    console = make_console(highlight=False)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8) as live:
             yield lambda state: live.update(
@@ -45,7 +45,7 @@ def _plain_lines(printed: dict[tuple[str, int], str]) -> OnState:
 
 
 def print_ranks(ranks: RankTable, phase: str) -> None:
-    Console(highlight=False).print(rank_table(ranks, phase))
+    make_console(highlight=False).print(rank_table(ranks, phase))
 
 
 def rank_table(ranks: RankTable, phase: str = "phase") -> RichTable:
@@ -69,7 +69,7 @@ def print_logs(
 ) -> None:
     """Every process's log, or what `keep` leaves of it, each line with its process's name, in its
     host's colour. Ctrl-C ends the printing alone."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console(highlight=False, soft_wrap=True)
     colours: dict[str, str] = {}
     with suppress(KeyboardInterrupt):
         for chunk in stream_logs(run, follow):
