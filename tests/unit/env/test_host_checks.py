@@ -161,6 +161,11 @@ def test_a_healthy_pair_passes() -> None:
             "UNKNOWN",
             "no metadata of ai-dynamo",
         ),
+        ("sw.dynamo", {"software": SOFTWARE | {"ai-dynamo": "1.5.1"}}, "PASS", "Dynamo 1.5.1"),
+        ("sw.dynamo", {"software": SOFTWARE | {"ai-dynamo": "1.4.2"}}, "WARN", "plane is in clear"),
+        ("sw.dynamo", {"software": SOFTWARE | {"ai-dynamo": "1.2.1"}}, "WARN", "Dynamo 1.2.1"),
+        ("sw.dynamo", {"software": SOFTWARE | {"ai-dynamo": "1.7.0"}}, "WARN", "Dynamo 1.7.0"),
+        ("sw.dynamo", {"software": {}}, "WARN", "Dynamo not installed"),
         ("sw.deepep", {"software_modules": []}, "FAIL", "no module deep_ep"),
         (
             "sw.nixl",

@@ -4,7 +4,7 @@ from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import SecretVariable, Variable
-from dsr1.launcher.commands.dynamo_versions import advertised_addresses
+from dsr1.launcher.commands.dynamo_versions import advertised_addresses, secures_its_planes
 from dsr1.launcher.commands.etcd import discovers_by_etcd
 from dsr1.launcher.commands.phases import DYNAMO_PHASES
 from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
@@ -73,7 +73,7 @@ def shared_variables(context: PlanContext, host: Host) -> tuple[Variable, ...]:
         *from_mapping(advertised_addresses(context.facts, host), address_source(host)),
         *_discovery(context),
         *from_mapping(
-            {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if context.is_secured else {},
+            {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if _planes_are_secured(context) else {},
             "name in the run's certificate",
         ),
     )
@@ -98,8 +98,16 @@ def secret_variables(context: PlanContext) -> tuple[SecretVariable, ...]:
     texts = () if context.recipe.etcd.endpoints else _ETCD_CLIENT
     return (
         *(SecretVariable(*pair) for pair in texts),
-        *(SecretVariable(name, file, True) for name, file in _PLANE),
+        *(
+            SecretVariable(name, file, True)
+            for name, file in _PLANE
+            if _planes_are_secured(context)
+        ),
     )
+
+
+def _planes_are_secured(context: PlanContext) -> bool:
+    return context.is_secured and secures_its_planes(context.facts)
 
 
 _ETCD_CLIENT = (

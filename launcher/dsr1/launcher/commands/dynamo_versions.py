@@ -15,6 +15,8 @@ TAKES_ADDRESSES = (1, 6)
 # With 1.3.1 file discovery lost a worker's registration ten seconds after its start, and the
 # frontend answered 503 for ever.
 DISCOVERS_BY_FILE = (1, 6)
+# 1.3.1 and 1.4.2 know none of DYN_TCP_TLS_*: their request plane and response stream are in clear.
+SECURES_ITS_PLANES = (1, 5)
 LOOPBACK = "lo"
 
 
@@ -35,6 +37,12 @@ def loses_file_registrations(facts: Mapping[str, Facts]) -> bool:
     """Whether one machine needs etcd, too."""
     version = installed_dynamo(facts)
     return version is not None and version < DISCOVERS_BY_FILE
+
+
+def secures_its_planes(facts: Mapping[str, Facts]) -> bool:
+    """Whether Dynamo takes certificates for what its parts send each other."""
+    version = installed_dynamo(facts)
+    return version is None or version >= SECURES_ITS_PLANES
 
 
 def advertised_addresses(facts: Mapping[str, Facts], host: Host) -> dict[str, str]:

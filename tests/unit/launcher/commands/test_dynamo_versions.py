@@ -52,3 +52,36 @@ def test_one_host_gets_etcd_where_file_discovery_loses_registrations() -> None:
     assert [process.name for process in new.processes] == ["frontend", "main-0"]
     assert variables(old, "main-0")["DYN_DISCOVERY_BACKEND"] == "etcd"
     assert variables(old, "main-0")["ETCD_ENDPOINTS"].startswith("http://127.0.0.1:")
+
+
+# By the oldest of 1.3.1, 1.4.2, 1.5.1 and 1.6.0 in whose wheels (ai-dynamo, ai-dynamo-runtime) the
+# name stands, where that isn't 1.3.1: read off them, as were all others that are generated, some as a
+# prefix and a field (DYN_CANARY_ and wait_time).
+KNOWN_SINCE = {
+    "DYN_EVENT_PLANE_HOST": (1, 6),
+    **dict.fromkeys((f"DYN_TCP_TLS_{one}" for one in ("CERT_PATH", "KEY_PATH")), (1, 5)),
+    **dict.fromkeys((f"DYN_TCP_TLS_CLIENT_{one}" for one in ("CERT_PATH", "KEY_PATH")), (1, 5)),
+    **dict.fromkeys(("DYN_TCP_TLS_CA_CERT_PATH", "DYN_TCP_TLS_CLIENT_CA_CERT_PATH"), (1, 5)),
+    "DYN_TCP_TLS_SERVER_NAME": (1, 5),
+}
+IN_ALL = {
+    *(f"DYN_{one}" for one in ("NAMESPACE", "REQUEST_PLANE", "EVENT_PLANE", "DISCOVERY_BACKEND")),
+    *(f"DYN_{one}" for one in ("FILE_KV", "SYSTEM_HOST", "SYSTEM_PORT", "TCP_RPC_HOST")),
+    *(f"DYN_TCP_{one}" for one in ("REQUEST_TIMEOUT", "RESPONSE_STREAM_HOST")),
+    "DYN_SDK_DISABLE_ANSI_LOGGING",
+    *(f"ETCD_{one}" for one in ("ENDPOINTS", "LEASE_TTL", "AUTH_CA")),
+    *(f"ETCD_AUTH_CLIENT_{one}" for one in ("CERT", "KEY")),
+}
+
+
+@pytest.mark.parametrize("version", [(1, 3), (1, 4), (1, 5), (1, 6)])
+def test_no_variable_is_given_that_the_version_does_not_know(version: tuple[int, int]) -> None:
+    """It would do nothing, and be taken for something: a certificate most of all."""
+    hosts = Host("a", "10.0.0.1", interface="ens3"), Host("b", "10.0.0.2", interface="ens4")
+    plan = plan_for(f"{version[0]}.{version[1]}.0", *hosts)
+    processes = [process for process in plan.processes if process.name != "etcd"]
+    given = {one.name for process in processes for one in process.env}
+    given |= {one.name for process in processes for one in process.secrets}
+    dynamos = {name for name in given if name.startswith(("DYN_", "ETCD_"))}
+    newer = {name for name, since in KNOWN_SINCE.items() if since > version}
+    assert dynamos - IN_ALL == set(KNOWN_SINCE) - newer

@@ -33,6 +33,7 @@ RDMA_LIBRARIES = ("libibverbs", "libmlx5", "librdmacm")
 TOOLS = ("nvcc", "g++", "ninja")
 SUSPECT = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
 LABELS = ("NCCL_VERSION",)  # by which images of CUDA say what is in them; nothing reads it
+DYNAMO, DYNAMO_KNOWN, DYNAMO_TLS = "ai-dynamo", SpecifierSet(">=1.3,<1.7"), SpecifierSet(">=1.5")
 DEEPEP, DEEPEP_V2 = "deep_ep", "deepep_v2"
 
 
@@ -50,6 +51,21 @@ def packages(facts: Facts, requirements: Requirements) -> Verdict:
         ", ".join(wanted) or "nothing",
         fix,
     )
+
+
+def dynamo(facts: Facts, requirements: Requirements) -> Verdict:
+    """By what its versions lack: see the launcher's dynamo_versions."""
+    if DYNAMO not in requirements.packages:
+        return skipped("the plan has no Dynamo")
+    version = known(facts, "software").get(DYNAMO, "")
+    if not DYNAMO_KNOWN.contains(version or "0", prereleases=True):
+        seen, wanted = f"Dynamo {version or 'not installed'}", "Dynamo 1.3 to 1.6"
+        return pass_if(False, "WARN", seen, wanted, "Install ai-dynamo 1.6.1 with its vLLM.")
+    in_clear = requirements.hosts > 1 and not DYNAMO_TLS.contains(version, prereleases=True)
+    seen = f"Dynamo {version}" + (", whose request plane is in clear" if in_clear else "")
+    wanted = "Dynamo 1.5 or later on several hosts: it takes the run's certificates"
+    fix = "Install ai-dynamo 1.5 or later, or keep the control network private."
+    return pass_if(not in_clear, "WARN", seen, wanted, fix)
 
 
 def deepep(facts: Facts, requirements: Requirements) -> Verdict:
@@ -168,6 +184,7 @@ def other_versions(facts: Facts) -> dict[str, str]:
 CHECKS: dict[str, CheckFunction] = {
     "sw.packages": packages,
     "sw.pins": pins,
+    "sw.dynamo": dynamo,
     "sw.deepep": for_gpus(deepep),
     "sw.nixl": nixl,
     "sw.cuda_libs": for_gpus(libraries),
