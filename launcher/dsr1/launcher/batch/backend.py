@@ -40,7 +40,8 @@ class SlurmBackend(Backend):
         if not note and state.phase == "failed" and (file := output_of(run)):
             note = f"the job's own output: {file}"
         supervised = not state.ended and state.phase != "queued"
-        alive = sorted(one.name for one in run.plan().processes) if state.serves else ()
+        there = state.serves or state.phase == "suspended"
+        alive = sorted(one.name for one in run.plan().processes) if there else ()
         return RunStatus(state, supervised, tuple(alive), note)
 
     def stop(self, run: Run) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dsr1.launcher.run.state import RunState
 from dsr1.slurm.states import JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
+HALTED = ("SUSPENDED", "STOPPED")
 ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
 FRESH_S = 60.0
 SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes share?"
@@ -29,7 +30,15 @@ def conclude(state: RunState, job: str, info: JobInfo | None, now: float) -> Run
         )
     if info.over:
         return _unwitnessed(state, info, now)
-    return _begun(state, info, now) if state.phase == "queued" else state
+    if state.phase == "queued":
+        return _begun(state, info, now)
+    return _halted(state, info) if info.state in HALTED else state
+
+
+def _halted(state: RunState, info: JobInfo) -> RunState:
+    """Its processes are there, and don't run."""
+    reason = f"job {info.job} is {info.state}; `scontrol resume {info.job}` lets it go on"
+    return replace(state, phase="suspended", reason=reason)
 
 
 def _begun(state: RunState, info: JobInfo, now: float) -> RunState:

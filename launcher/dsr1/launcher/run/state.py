@@ -15,7 +15,8 @@ ENDED = ("stopped", "failed")
 class RunState:
     """How a run is. `phase`: queued, starting, ready, degraded, stopping, stopped, failed. Seconds.
 
-    Shown, never written: abandoned, whose launch died before it had started anything. `left`: what
+    Shown, never written: abandoned, whose launch died before it had started anything, and
+    suspended, whose job is. `left`: what
     may still run. `cause`: the first cause of the failure, from the evidence of all hosts.
     `ailing`: ranks that seem unwell, or have failed, while it serves.
     """

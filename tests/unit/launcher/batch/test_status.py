@@ -39,6 +39,13 @@ def test_between_grant_and_the_supervisors_first_word() -> None:
     assert concluded(READY, JobInfo("7", "RUNNING"))[0] == "ready"
 
 
+def test_a_job_whose_clock_is_stopped_serves_nobody() -> None:
+    phase, reason, code = concluded(READY, JobInfo("7", "SUSPENDED"))
+    assert (phase, code) == ("suspended", 0)
+    assert reason == "job 7 is SUSPENDED; `scontrol resume 7` lets it go on"
+    assert concluded(QUEUED, JobInfo("7", "SUSPENDED"))[0] == "starting"
+
+
 def test_a_supervisor_that_nothing_is_heard_of_may_write_elsewhere() -> None:
     assert concluded(QUEUED, JobInfo("7", "RUNNING", start=100.0))[1] == ""
     phase, reason, _ = concluded(QUEUED, JobInfo("7", "RUNNING", start=100.0), now=200.0)
