@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dsr1.hosts.protocol.commands import Spawn, Stop
-from dsr1.hosts.protocol.events import Exited, Gone, Spawned
+from dsr1.hosts.protocol.events import DiskFull, Exited, Gone, Spawned
 from dsr1.hosts.protocol.evidence import EvidenceRequest, ProcessRanks
 from dsr1.hosts.protocol.process import Process
+from dsr1.launcher.run.supervision.messages import notes_of
 
 if TYPE_CHECKING:
     from tests.agent.conftest import Lab
@@ -25,11 +26,16 @@ Make = Callable[..., Process]
 
 
 @pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 512 KiB, in place of the ordinary folder."""
+def size() -> str:
+    return "512k"
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, size: str) -> Iterator[Path]:
+    """A small disk, in place of the ordinary folder."""
     small = tmp_path / "small"
     small.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=512k", "none", str(small))
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(small))
     done = subprocess.run(mount, capture_output=True, timeout=300, check=False)
     if done.returncode != 0:
         pytest.skip(f"no tmpfs here: {done.stderr.decode()}")
@@ -70,6 +76,23 @@ def test_a_full_disk(lab: "Lab", sh: Make, lives: Callable[[int], bool]) -> None
     assert talk.until(Spawned).process == "late"
     talk.send(Stop())
     assert talk.until(Gone) == Gone(("early", "late"))
+
+
+@pytest.mark.parametrize("size", ["16m"])
+def test_a_disk_that_fills_up_while_it_serves_is_told(
+    lab: "Lab", sh: Make, lives: Callable[[int], bool]
+) -> None:
+    """And what serves goes on: a log that can't be written is no reason to end it."""
+    talk = lab.start(sh("a", "while :; do echo a line; sleep 0.01; done"))
+    talk.send(Spawn(("a",)))
+    pid = talk.until(Spawned).pid
+    fill(lab.folder)
+    told = talk.until(DiskFull)
+    assert (told.on, told.folder) == ("h", str(lab.folder / "h"))
+    assert notes_of(told) == (f"h: {told.folder}: {told.free_bytes >> 10} KiB are left there",)
+    assert lives(pid)
+    talk.send(Stop())
+    assert talk.until(Gone) == Gone(("a",))
 
 
 def test_an_agent_that_finds_no_room(lab: "Lab", sh: Make) -> None:
