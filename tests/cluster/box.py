@@ -111,7 +111,7 @@ class Box:
     def wait_ready(self) -> None:
         if (said := self._next_line()) != "ready":
             raise RuntimeError(f"{self.name} said {said!r}, not ready")
-        until(self.listens, f"sshd of {self.name} listens")
+        until(self.serves, f"sshd of {self.name} listens")
         until(self.linked, f"the link of {self.name}")
 
     def listens(self) -> bool:
@@ -121,6 +121,10 @@ class Box:
         except OSError:
             return False
         return any(line.split()[1].endswith(":0016") and line.split()[3] == "0A" for line in lines)
+
+    def serves(self) -> bool:
+        """Whether sshd listens, and has written down its pid, which it does after."""
+        return self.listens() and Path(f"/proc/{self.pid}/root/run/sshd.pid").exists()
 
     def linked(self) -> bool:
         """Whether its end of the cable knows of the other: the kernel tells it with a delay."""

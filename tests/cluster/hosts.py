@@ -160,7 +160,7 @@ class Cluster:
     def start_sshd(self, box: str) -> None:
         if not self.boxes[box].listens():
             self._must(box, ("sh", "-c", 'exec "$(command -v sshd)" -E /var/log/sshd.log'))
-        until(self.boxes[box].listens, f"sshd of {box} listens")
+        until(self.boxes[box].serves, f"sshd of {box} listens")
 
     @property
     def bridge_pid(self) -> int:

@@ -11,6 +11,9 @@ from tests.cluster.layout import ROOT
 
 RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 MOCKER = ("--set", "stack=mocker", "--set", "timeouts.lost=6")
+# Else a worker leaves when etcd has not heard it for 6 s, which a cut of a moment may last on a busy
+# machine.
+PATIENT_ETCD = ("--set", "runtime.env.ETCD_LEASE_TTL='240'")
 DSR1 = (str(ROOT / ".cache" / "venv" / "bin" / "python"), "-m", "dsr1.launcher.cli.main")
 NO_ENV: Mapping[str, str] = MappingProxyType({})
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, Login, assert_clean, kill, of_a_run, until
+from tests.cluster.login import MOCKER, PATIENT_ETCD, Login, assert_clean, kill, of_a_run, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 OTHER_PORTS = ("--set", "ports.base=21000", "--set", "frontend.port=9000")
@@ -72,7 +72,8 @@ def test_stop_finds_what_has_neither_files_nor_an_agent(login: Login) -> None:
 
 
 def test_a_cut_heals_after_a_cleaner(login: Login) -> None:
-    assert login.launch("h", "node1,node2", *MOCKER, "--set", "timeouts.lost=30").returncode == 0
+    patient = (*PATIENT_ETCD, "--set", "timeouts.lost=240")
+    assert login.launch("h", "node1,node2", *MOCKER, *patient).returncode == 0
     login.cluster.cut("node2")
     empty(login, "node2")
     login.cluster.heal("node2")
