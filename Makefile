@@ -72,8 +72,8 @@ test-gpu: venv ## On Hopper GPUs, one or all of a host: DSR1_GPU_PYTHON has vLLM
 
 ROUNDS ?= 20
 SEED ?= 1
-drill: venv model ## Random faults against deployments on eight hosts of this machine, as root: ROUNDS=20 SEED=1
-	$(BIN)/python -m tests.drill.drill --rounds $(ROUNDS) --seed $(SEED)
+drill: venv model ## Random faults against deployments on hosts of this machine, as root: ROUNDS=20 SEED=1 (ARGS=--slurm: jobs of a real Slurm)
+	$(BIN)/python -m tests.drill.drill --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
 
 INPUTS ?= 100000
 fuzz: venv ## Hostile inputs through every reader, for hours if you like: INPUTS=100000 SEED=1 (ARGS: --only READER --input NUMBER)

@@ -146,6 +146,12 @@ class Site:
         """The daemon alone: its steps go on without it."""
         self.must(node, "kill -KILL $(cat /run/slurmd.pid)")
 
+    def slurmd_runs(self, node: str) -> bool:
+        alive = "kill -0 $(cat /run/slurmd.pid)"
+        if not self.cluster.boxes[node].up:
+            return False
+        return self.cluster.run(node, ("sh", "-c", alive), user="root").returncode == 0
+
     def notice_after(self, seconds: int) -> None:
         """How long a node may be silent before Slurm gives it up."""
         self._lost_s = seconds

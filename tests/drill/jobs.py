@@ -1,0 +1,156 @@
+"""Rounds against jobs of a real Slurm on this machine's hosts: its own controls, and the ends of its
+daemons, are among the faults."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from tests.cluster.box import until
+from tests.cluster.hosts import Cluster
+from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login
+from tests.drill.controls import CONTROLS
+from tests.drill.round import Broken
+from tests.drill.world import MarkedProcess, describe, of_run
+from tests.slurm.site import Site
+
+NODES, ITS_NODE = ("node1", "node2", "node3"), "node4"
+BYSTANDER = ("-w", ITS_NODE, "-N1", "--exclusive", "-J", "dsr1-r1", "--wrap", "exec sleep infinity")
+ON, OVER = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING"), ("stopped", "failed")
+SETTLE_S, STEADY_S, POLL_S = 300.0, 5.0, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobRound:
+    """A run in a job, that faults befall."""
+
+    site: Site
+    login: Login
+    name: str
+    run_id: str
+    job: str
+
+    def there(self) -> list[MarkedProcess]:
+        return of_run(self.site.cluster, self.run_id)
+
+    def phase(self) -> str:
+        return str(json.loads(self.login.dsr1("ps", "--json").stdout).get(self.name, ""))
+
+    def planned(self) -> set[str]:
+        hosts = json.loads(self.login.read(self.name, "plan.json"))["hosts"]
+        return {process["name"] for host in hosts for process in host["processes"]}
+
+
+def play(site: Site, bystander: str, name: str, seed: int) -> list[str]:
+    rng, login = Random(seed), Login(site.cluster)
+    requeue, most = rng.choice(("true", "false")), rng.choice((0, 1))
+    options = (f"slurm.requeue={requeue}", f"restart={{max: {most}, backoff: 0.1}}")
+    site.notice_after(60 if most else 10)
+    round_ = _launch(site, login, name, [word for one in options for word in ("--set", one)])
+    done = [f"launched with requeue {requeue}, {most} restarts"]
+    try:
+        for fault in rng.choices(CONTROLS, k=rng.choice((1, 1, 2))):
+            done.append(fault(round_, rng))
+        done.append(f"then {_settle(round_)}")
+        _check_bystander(site, bystander)
+        _stop(round_)
+        _check_bystander(site, bystander)
+    except Broken as broken:
+        raise Broken(f"{broken}; done: {'; '.join(done)}") from None
+    _mend(site)
+    return done
+
+
+def _launch(site: Site, login: Login, name: str, options: list[str]) -> JobRound:
+    tiny = ("tiny", "--venv", str(RUNTIME), "--model", str(MODEL))
+    launched = login.dsr1("launch", *tiny, *MOCKER, "--slurm", "--name", name, *options)
+    if launched.returncode:
+        raise Broken(f"not launched: {launched.stderr}")
+    job = str(login.status(name)["job"]).rpartition("/")[2]
+    return JobRound(site, login, name, login.read(name, "run-id"), job)
+
+
+def _settle(round_: JobRound) -> str:
+    """The phase, once it agrees with what is, and goes on to."""
+    deadline, since, before = time.monotonic() + SETTLE_S, time.monotonic(), ""
+    while time.monotonic() < deadline:
+        phase = round_.phase()
+        wrong = _disagreement(round_, phase)
+        if wrong or phase != before:
+            before, since = phase, time.monotonic()
+        elif time.monotonic() - since > STEADY_S:
+            return phase
+        time.sleep(POLL_S)
+    raise Broken(f"after {SETTLE_S:.0f} s: {wrong}")
+
+
+def _disagreement(round_: JobRound, phase: str) -> str:
+    """Between `dsr1 ps` on one side and Slurm and the nodes' /proc on the other, in words."""
+    state, there = round_.site.state(round_.job), round_.there()
+    if phase in (*OVER, "queued"):
+        on = state in (ON if phase in OVER else ON[1:])
+        lives = f"{phase}, the job {state}, and there lives {describe(there)}"
+        return lives if on or there else ""
+    if phase == "suspended":
+        return "" if state == "SUSPENDED" else f"suspended, and the job is {state}"
+    missing = round_.planned() - {one.marks.process for one in there}
+    if phase not in ("ready", "degraded") or state != "RUNNING" or missing:
+        return f"{phase}, the job {state}, without {sorted(missing)}"
+    return ""
+
+
+def _check_bystander(site: Site, job: str) -> None:
+    if site.state(job) != "RUNNING":
+        raise Broken(f"another job, {job}, was touched: it is {site.state(job)}")
+
+
+def _stop(round_: JobRound) -> None:
+    stopped = round_.login.dsr1("stop", round_.name)
+    state = round_.site.state(round_.job)
+    if state in ON or round_.there():
+        left = f"the job {state}, and there lives {describe(round_.there())}"
+        raise Broken(f"after stop ({stopped.returncode} {stopped.stderr}): {left}")
+    all_up = all(map(round_.site.slurmd_runs, NODES))  # else nobody can prove it gone there
+    if stopped.returncode and all_up:
+        raise Broken(f"stop says {stopped.returncode}: {stopped.stderr}")
+
+
+def _mend(site: Site) -> None:
+    """All daemons run, and every node but the bystander's is idle."""
+    if site.root("scontrol", "ping").returncode:
+        site.start_controller()
+    for node in NODES:
+        if not site.cluster.boxes[node].up:
+            site.boot(node)
+        elif not site.slurmd_runs(node):
+            site.start_node(node)
+    until(lambda: site.idle() == len(NODES), "every node is idle", 180)
+
+
+def _tidy(site: Site, bystander: str) -> None:
+    told = site.root("squeue", "-h", "-o", "%A").stdout.split()
+    for job in set(told) - {bystander}:
+        site.root("scancel", "--signal=KILL", "--full", job)
+        site.root("scancel", job)
+    for node in NODES:
+        site.cluster.crash(node)
+    _mend(site)
+
+
+@contextmanager
+def in_jobs() -> Iterator[tuple[Callable[[str, int], list[str]], Callable[[], None]]]:
+    """How a round is played, and how the nodes are made fit for another after one that broke."""
+    with (
+        tempfile.TemporaryDirectory(prefix="drill-") as folder,
+        Cluster.up(Path(folder, "cluster"), (*NODES, ITS_NODE), shared_home=True) as cluster,
+    ):
+        site = Site(cluster, accounting=False)
+        site.up()
+        bystander = site.user("sbatch", "--parsable", *BYSTANDER).stdout.strip()
+        until(lambda: site.state(bystander) == "RUNNING", "another job runs")
+        yield partial(play, site, bystander), partial(_tidy, site, bystander)
