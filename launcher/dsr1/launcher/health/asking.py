@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
 
@@ -16,7 +16,7 @@ from dsr1.launcher.smoke.completion import (
     SmokeTarget,
     ask_completion,
 )
-from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers
+from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, repeats
 from dsr1.launcher.smoke.readiness import describe_missing
 from dsr1.launcher.smoke.run import ASKING, FIXED_TOKENS, KNOWN_TOKENS
 
@@ -27,8 +27,15 @@ Baseline = Mapping[RankKey, str]
 
 
 def ask_rank(service: ServiceTarget, client: httpx.Client, target: SmokeTarget) -> Answers:
-    """The question that every rank is asked again and again."""
-    return _asked(service, client, target, QUESTION, FIXED_TOKENS)
+    """The question that every rank is asked again and again; who answers it with one token is asked
+    others, too: broken weights do so whatever they are asked."""
+    ask = partial(_asked, service, client, target)
+    one = ask(QUESTION, FIXED_TOKENS)
+    if not any(map(repeats, one.fixed)):
+        return one
+    more = [ask(question, FIXED_TOKENS) for question in FIXED[1:]]
+    error = next((other.error for other in more if other.error), "")
+    return replace(one, fixed=one.fixed + sum((other.fixed for other in more), ()), error=error)
 
 
 def ask_known(service: ServiceTarget, client: httpx.Client, one: Answers) -> Answers:

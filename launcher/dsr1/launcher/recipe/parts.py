@@ -19,7 +19,7 @@ from dsr1.launcher.recipe.types import (
     Text,
 )
 
-R1_EXPERTS = 256
+R1_EXPERTS, LEAST_LOOK_S = 256, 0.2
 
 
 class Model(RecipePart):
@@ -146,6 +146,13 @@ class Health(RecipePart):
     every: Annotated[Seconds, Field(ge=1)] = 30
     patience: Annotated[int, Field(ge=1, le=100)] = 3
     answers: bool = True
+
+    @model_validator(mode="after")
+    def _not_all_the_time(self) -> "Health":
+        if self.look_s < LEAST_LOOK_S:
+            wanted = f"{self.patience * LEAST_LOOK_S:g}s"
+            raise ValueError(f"every must be {wanted} at least with patience {self.patience}")
+        return self
 
     @property
     def look_s(self) -> float:

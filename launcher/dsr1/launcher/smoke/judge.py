@@ -64,11 +64,14 @@ def _empty(answers: Sequence[Answers], meaningful: bool) -> Iterator[str]:
 def _stuck(answers: Sequence[Answers]) -> Iterator[str]:
     """Broken weights or kernels answer everything with one token over and over."""
     for one in answers:
-        if one.fixed and all(
-            len(reply.texts) > 1 and len(set(reply.texts)) == 1 for reply in one.fixed
-        ):
+        if one.fixed and all(map(repeats, one.fixed)):
             token = one.fixed[0].texts[0]
             yield f"{one.target.name}: repeats one token, {token!r}, whatever it is asked"
+
+
+def repeats(reply: Reply) -> bool:
+    """One token over and over."""
+    return len(reply.texts) > 1 and len(set(reply.texts)) == 1
 
 
 def _differ(answers: Sequence[Answers]) -> Iterator[str]:
