@@ -20,6 +20,7 @@ ORDER = (
     "index.md",
     "concepts.md",
     "recipes.md",
+    "engines.md",
     "import.md",
     "ssh.md",
     "slurm.md",

@@ -51,11 +51,18 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What runs on a host. `agent`: alive or dead."""
+    """What runs on a host. `agent`: alive or dead. `last_event`: the number of its last event when
+    that was looked at; 0: none is on record."""
 
     agent: str
     processes: tuple[ProcessState, ...]
     boot_id: str = ""
+    last_event: int = 0
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Processes of which anything lives, by name."""
+        return frozenset(one.name for one in self.processes if one.state == "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,8 @@ def parse_host_state(text: bytes) -> HostState:
         ProcessState(name, state["state"], state["pid"])
         for name, state in plain["processes"].items()
     )
-    return HostState(plain["agent"], tuple(processes), plain["boot_id"])
+    last_event = int(plain.get("last_event", 0))
+    return HostState(plain["agent"], tuple(processes), plain["boot_id"], last_event)
 
 
 def parse_texts(text: bytes) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from dsr1.hosts.protocol.http import HttpGet
-from dsr1.launcher.commands.etcd import GATEWAY
+from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.health.counters import KEPT
 from dsr1.launcher.health.verdicts import RankHealth
 from dsr1.launcher.layout.slots import FRONTEND
@@ -121,9 +121,13 @@ def worker_gets(worker: RegisteredWorker, timeout_s: float) -> tuple[HttpGet, Ht
 
 
 def frontends_of(plan: Plan) -> tuple[RankHealth, ...]:
-    """They count as ranks of a group of their own. None where servers are vLLM's own."""
-    found = [p for p in plan.processes if p.group == FRONTEND and p.name != GATEWAY]
-    return tuple(RankHealth(FRONTEND, n, one.host, one.name) for n, one in enumerate(found))
+    """Each counts as the rank of an engine. None where servers are vLLM's own."""
+    found = [p for p in plan.processes if _is_frontend(p)]
+    return tuple(RankHealth(one.group, 0, one.host, one.name) for one in found)
+
+
+def _is_frontend(process: Process) -> bool:
+    return not process.ranks and process.name.startswith(FRONTEND)
 
 
 def frontend_gets(plan: Plan, timeout_s: float) -> dict[str, list[HttpGet]]:
@@ -131,7 +135,7 @@ def frontend_gets(plan: Plan, timeout_s: float) -> dict[str, list[HttpGet]]:
     addresses = {host.host: host.address for host in plan.hosts}
     found: dict[str, list[HttpGet]] = {}
     for process in plan.processes:
-        if process.group == FRONTEND and process.name != GATEWAY:
+        if _is_frontend(process):
             address = addresses[process.host] if plan.service.frontend_urls else plan.service.host
             get = HttpGet(process.name, process.ports[0], "/health", address, (), timeout_s)
             found.setdefault(process.host, []).append(get)

@@ -18,7 +18,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Availability:
     """`phase`: ready, degraded (every role is served, and some engine isn't), or unavailable.
     `words` name the engines that don't serve, and why."""
 
@@ -26,15 +26,15 @@ class Standing:
     words: str = ""
 
 
-def standing(engines: Mapping[str, Engine]) -> Standing:
+def availability(engines: Mapping[str, Engine]) -> Availability:
     """An engine that was stopped on purpose is missed only where it was the last of its role."""
     absent = [one for one in engines.values() if one.state.phase not in ("serving", "down")]
     roles = {one.role for one in engines.values()}
     served = {one.role for one in engines.values() if one.state.phase == "serving"}
     words = "; ".join((*_unserved(roles - served), *map(_words, absent)))
     if roles - served:
-        return Standing("unavailable", words)
-    return Standing("degraded" if absent else "ready", words)
+        return Availability("unavailable", words)
+    return Availability("degraded" if absent else "ready", words)
 
 
 def _unserved(roles: set[str]) -> Iterator[str]:
@@ -42,7 +42,8 @@ def _unserved(roles: set[str]) -> Iterator[str]:
 
 
 def _words(one: Engine) -> str:
-    return f"{one.name} is {one.state.phase}" + (f": {one.state.why}" if one.state.why else "")
+    why = one.state.why.partition("\n")[0]
+    return f"{one.name} is {one.state.phase}" + (f": {why}" if why else "")
 
 
 def lost_role(engines: Mapping[str, Engine], now: float) -> str:

@@ -1,5 +1,6 @@
 """The state machine of one engine: (state, event) -> (state, orders). Pure."""
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from dsr1.launcher.lifecycle.events import (
@@ -43,8 +44,9 @@ class RestartPolicy:
 class EngineState:
     """`hosts` are those of its plan, `unproven` those where something of it may live, `lost` those
     that can't be given orders. `then` is what follows the proof of its end: a restart as the policy
-    allows ("again"), "start", or "down". `number` counts the orders to end it; `taken_at` are its
-    restarts, and `since` its last step, in seconds since the epoch."""
+    allows ("again"), "start", or "down". `number` counts the orders to end it, and `gently` tells
+    whether the last gave its requests their time; `taken_at` are its restarts, and `since` its last
+    change of phase, in seconds since the epoch."""
 
     hosts: tuple[str, ...]
     phase: str = "down"
@@ -53,6 +55,7 @@ class EngineState:
     unproven: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     number: int = 0
+    gently: bool = False
     taken_at: tuple[float, ...] = ()
     since: float = 0.0
 
@@ -129,8 +132,39 @@ def _end(state: EngineState, why: str, then: str, *, gently: bool = False) -> St
 
 
 def _order_end(state: EngineState, hosts: tuple[str, ...], *, gently: bool) -> Step:
-    state = replace(state, phase="ending", number=state.number + 1)
+    state = replace(state, phase="ending", number=state.number + 1, gently=gently)
     return state, (End(hosts, state.number, gently),)
+
+
+def resume(state: EngineState, alive: Set[str], whole: bool, policy: RestartPolicy) -> Step:
+    """Taken up by another supervisor, which has looked at the hosts: `alive` are those where
+    something of it lives, and `whole` tells whether all of it does. What it had ordered may be done
+    or not. Hosts that can't be asked have to be told as lost, before or after."""
+    state = replace(state, unproven=tuple(dict.fromkeys((*state.unproven, *sorted(alive)))))
+    if state.is_running and whole:
+        return _resume_whole(state)
+    if state.is_running and state.phase == "starting":
+        return _end(state, "its start was interrupted", "start")
+    if state.is_running:
+        return _end(state, "it died while nobody watched", "again")
+    if state.phase == "ending":
+        return _order_end(state, state.awaited, gently=state.gently)
+    return _resume_resting(state, policy)
+
+
+def _resume_whole(state: EngineState) -> Step:
+    """What served does so still, as far as is known."""
+    return (state, ()) if state.phase == "serving" else (replace(state, phase="asking"), (Ask(),))
+
+
+def _resume_resting(state: EngineState, policy: RestartPolicy) -> Step:
+    if state.awaited:
+        then = "down" if state.phase == "down" else "again"
+        return _end(state, "something of it lived that shouldn't", then)
+    if state.phase == "waiting":
+        return state, (Wait(policy.backoff_s),)
+    lost = tuple(host for host in state.hosts if host in state.lost)
+    return state, ((Place(lost),) if state.phase == "placing" else ())
 
 
 def _lose(state: EngineState, host: str, why: str, policy: RestartPolicy, now: float) -> Step:

@@ -21,7 +21,7 @@ from dsr1.launcher.layout.ports import (
     transfers_kv,
     uses_kvbm,
 )
-from dsr1.launcher.layout.slots import FRONTEND, FrontendSlot, WorkerSlot, worker_slots
+from dsr1.launcher.layout.slots import FrontendSlot, WorkerSlot, worker_slots
 from dsr1.launcher.plan.environment import (
     frontend_variables,
     identity_variables,
@@ -71,7 +71,7 @@ _ETCD_SERVER = (
 def _gateway(context: PlanContext) -> Process:
     return Process(
         name=GATEWAY,
-        group=FRONTEND,
+        group=GATEWAY,
         host=context.topology.hosts[0].name,
         argv=gateway_command(context),
         env=identity_variables(context),
@@ -91,7 +91,7 @@ def _frontends(context: PlanContext) -> Iterator[Process]:
 def _frontend(context: PlanContext, slot: FrontendSlot, command: Argv) -> Process:
     return Process(
         name=slot.name,
-        group=FRONTEND,
+        group=slot.name,
         host=slot.host.name,
         argv=with_setup(context.recipe.runtime, command),
         env=frontend_variables(context, slot.host).all,

@@ -27,10 +27,26 @@ def plan_again(plan: Plan, attempt: int) -> Plan:
     finds it."""
     fresh = namespace_of(plan.run, plan.run_id, attempt)
     source = f"restart {attempt}: the workers before it may still be registered"
-    namespace = Variable(NAMESPACE, fresh, source)
+    return _in_namespace(plan, Variable(NAMESPACE, fresh, source))
+
+
+def join_namespace(plan: Plan, running: Plan) -> Plan:
+    """The plan in the namespace of what runs, whatever restart that is."""
+    variables = (one for process in running.processes for one in process.env)
+    namespace = next((one for one in variables if one.name == NAMESPACE), None)
+    return _in_namespace(plan, namespace) if namespace else plan
+
+
+def changed_groups(before: Plan, after: Plan) -> frozenset[str]:
+    """The engines whose processes aren't the same in both plans."""
+    changed = set(before.processes) ^ set(after.processes)
+    return frozenset(process.group for process in changed)
+
+
+def _in_namespace(plan: Plan, namespace: Variable) -> Plan:
     return replace(
         plan,
-        service=replace(plan.service, namespace=fresh),
+        service=replace(plan.service, namespace=namespace.value),
         hosts=tuple(_host_plan(host, namespace) for host in plan.hosts),
     )
 

@@ -1,6 +1,7 @@
 """The recipe: what to serve, as a strict pydantic model of a YAML file. An unknown key is an error
 that names it."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -70,6 +71,13 @@ class Recipe(RecipePart):
         return STACK_TRAITS[self.stack]
 
     @property
+    def restarts_engines(self) -> bool:
+        """Whether an engine that ends is restarted alone."""
+        several = sum(one.replicas for one in self.engines.values()) > 1
+        several = several or self.frontend.replicas > 1
+        return self.restart.scope == "engine" or (self.restart.scope is None and several)
+
+    @property
     def uses_gpus(self) -> bool:
         return self.runtime.device == "cuda" and not self.traits.simulated
 
@@ -134,7 +142,7 @@ def _caches_are_handed_over(recipe: Recipe) -> str:
 
 def _names_are_free(recipe: Recipe) -> str:
     """Processes and their groups are found by name, and these are of every plan."""
-    taken = [name for name in ("etcd", "frontend", "gateway") if name in recipe.engines]
+    taken = [name for name in recipe.engines if re.fullmatch(r"etcd|gateway|frontend(-.*)?", name)]
     return f"engines.{taken[0]}: is the name of a process beside the engines" if taken else ""
 
 

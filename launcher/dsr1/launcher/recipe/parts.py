@@ -108,7 +108,8 @@ class Timeouts(RecipePart):
     """Seconds. `ready` bounds the whole start, `lost` how long a host may be out of reach, or its
     agent silent, `orphaned` how long agents go on without a supervisor, see Recipe's `orphans`.
 
-    `importing`, `loading` and `compiling` bound a rank's stay in such phases without any progress.
+    `drain` is how long requests have when an engine is ended on purpose. `importing`, `loading` and
+    `compiling` bound a rank's stay in such phases without any progress.
     """
 
     prepare: Seconds = 60
@@ -118,6 +119,7 @@ class Timeouts(RecipePart):
     compiling: Seconds = 3600
     chat: Seconds = 120
     stop: Seconds = 10
+    drain: Seconds = 60
     lost: Seconds = 60
     orphaned: Seconds = 600
 
@@ -130,9 +132,12 @@ class Etcd(RecipePart):
 
 
 class Restart(RecipePart):
-    """After an unasked end the whole deployment is started again, `backoff` seconds later, `max`
-    times at most; with `within`, so often in any such time: health earns them back."""
+    """What ended unasked is started again, `backoff` seconds later, `max` times at most; with
+    `within`, so often in any such time: health earns them back. `scope`: the engine that ended,
+    while the others serve on, or the whole deployment; by default the engine where there are
+    several engines or frontends."""
 
+    scope: Literal["engine", "deployment"] | None = None
     max: Annotated[int, Field(ge=0)] = 0
     backoff: Seconds = 10
     within: Seconds | None = None

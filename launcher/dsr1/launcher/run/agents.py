@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -20,6 +21,7 @@ from dsr1.hosts.transport.results import HostState, Listener
 RETRY_S, TICK_S = 0.5, 1.0
 MOST_EVENTS, FLOW_S = 20_000, 60.0  # a start of hundreds of ranks tells some thousands
 ENDED, REBOOTED = "its agent ended", "it was rebooted"
+NOTHING_SEEN: Mapping[str, HostState] = types.MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class Agents:
         self._answers = HttpAnswers()
         self._why: dict[str, str] = {}
         self._lost: set[str] = set()
-        self._closing = False
+        self._closing = self._counting = False
+        self._readers: dict[str, object] = {}
 
     @property
     def transport(self) -> Transport:
@@ -98,14 +101,40 @@ class Agents:
         raise_all(run_parallel(start_one, {plan.host: plan for plan in plans}))
         self.attach(tuple(plan.host for plan in plans))
 
-    def attach(self, hosts: tuple[str, ...]) -> None:
-        """Listen to agents that run, from their first event on."""
+    def start_anew(self, plan: HostPlan, secrets: Mapping[str, str]) -> None:
+        """The agent of a host that had none, or lost its own. HostError: it can't be."""
+        self._transport.start(plan, secrets)
+        self._lost.discard(plan.host)
+        self._boots.pop(plan.host, None)
+        self.attach((plan.host,))
+
+    def attach(self, hosts: tuple[str, ...], seen: Mapping[str, HostState] = NOTHING_SEEN) -> None:
+        """Listen to agents that run, from their first event on, or from where they were `seen`."""
         for host in hosts:
-            self._links[host] = self._transport.attach(host, 0)
+            last = seen[host].last_event if host in seen else 0
+            self._links[host] = self._transport.attach(host, last)
             self._silent_s[host] = 0.0
             self._flow[host] = EventFlow(time.monotonic())
-            threading.Thread(target=self._read, args=(host,), daemon=True).start()
-        threading.Thread(target=self._count_silence, daemon=True).start()
+            if host in seen:
+                self._boots[host] = seen[host].boot_id
+            reader = self._readers[host] = object()
+            threading.Thread(target=self._read, args=(host, reader, last), daemon=True).start()
+        if not self._counting:
+            self._counting = True
+            threading.Thread(target=self._count_silence, daemon=True).start()
+
+    def attach_seen(
+        self, found: Mapping[str, HostState | HostError]
+    ) -> dict[str, HostState | HostError]:
+        """Listen to the agents that live, from where they were seen; who can't be, and why."""
+        known = dict(found)
+        for host, state in found.items():
+            if isinstance(state, HostState) and state.agent == "alive":
+                try:
+                    self.attach((host,), {host: state})
+                except HostError as error:
+                    known[host] = error
+        return known
 
     def send(self, host: str, command: AgentCommand) -> None:
         """A lost connection is not told here: the reader finds it, and heals it or says that the
@@ -144,14 +173,13 @@ class Agents:
         """What listens on each host, or why that can't be told."""
         return run_parallel(self._transport.listeners, {host: host for host in hosts})
 
-    def _read(self, host: str) -> None:
+    def _read(self, host: str, reader: object, last: int) -> None:
         """Attach again after a loss, from the last event heard; nothing is lost, since the agent
         keeps its events."""
-        last = 0
-        while not self._is_over(host):
+        while not self._is_over(host) and self._readers[host] is reader:
             try:
                 last = self._hear(host, last)
-                if self._is_over(host):
+                if self._is_over(host) or self._readers[host] is not reader:
                     return
                 state = self._transport.inspect(host)
                 if state.agent == "dead":

@@ -34,10 +34,14 @@ def upload_to(
     if needs_etcd_binary(recipe, hosts, facts):
         for host in (hosts[0], *spares):
             _upload_etcd(transport, host)
-    if needs_stand_in(recipe):
-        for host in (*hosts, *spares):
-            for file in STAND_IN_FILES.iterdir():
-                transport.upload(host.name, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
+    upload_stand_in(recipe, [host.name for host in (*hosts, *spares)], transport)
+
+
+def upload_stand_in(recipe: Recipe, hosts: Sequence[str], transport: ShellTransport) -> None:
+    """What a rehearsal reads in a model's place."""
+    for host in hosts if needs_stand_in(recipe) else ():
+        for file in STAND_IN_FILES.iterdir():
+            transport.upload(host, file, f"{Path(STAND_IN_FOLDER).name}/{file.name}")
 
 
 def place_assets(recipe: Recipe, survey: Survey, folder: Path) -> None:

@@ -104,4 +104,6 @@ def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunS
         log_keep=recipe.logs.keep,
         health=_health_settings(recipe),
         hooks=HookSettings(recipe.hooks.commands, recipe.hooks.timeout),
+        engine_scope=recipe.restarts_engines,
+        drain_s=limits.drain,
     )

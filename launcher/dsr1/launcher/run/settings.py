@@ -26,6 +26,8 @@ class RunSettings:
     `machines` are the hosts of the plan, `spares` those that may take a place, `replaced` the names
     of those that lost theirs: something of the run may have stayed on them. `checks` are those of
     the launch. `within_s`: in any so long a time there are `restarts` at most; None: in all.
+    `engine_scope`: an engine that ends is restarted alone; one that is ended on purpose has
+    `drain_s` for its requests.
     """
 
     python: str
@@ -50,6 +52,8 @@ class RunSettings:
     log_keep: int = 2
     health: HealthSettings = field(default_factory=HealthSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
+    engine_scope: bool = False
+    drain_s: float = 60.0
 
     @property
     def limits(self) -> dict[str, float]:

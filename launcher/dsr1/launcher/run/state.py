@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsr1.launcher.health.verdicts import DEGRADED, READY, RankHealth
+from dsr1.launcher.lifecycle.deployment import Engine
 from dsr1.launcher.run.ranks import RankTable
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.render import render_cause
@@ -13,12 +14,14 @@ ENDED = ("stopped", "failed")
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How a run is. `phase`: queued, starting, ready, degraded, stopping, stopped, failed. Seconds.
+    """How a run is. `phase`: queued, starting, ready, degraded, unavailable,
+    stopping, stopped, failed. Seconds.
 
     Shown, never written: abandoned, whose launch died before it had started anything, and
     suspended, whose job is. `left`: what
     may still run. `cause`: the first cause of the failure, from the evidence of all hosts.
-    `ailing`: ranks that seem unwell, or have failed, while it serves.
+    `engines`: how each is, where they fail alone. `ailing`: ranks that seem unwell, or have failed,
+    while it serves.
     """
 
     phase: str
@@ -32,6 +35,7 @@ class RunState:
     notes: tuple[str, ...] = ()
     cause: Cause | None = None
     ailing: tuple[RankHealth, ...] = ()
+    engines: tuple[Engine, ...] = ()
 
     @property
     def cause_lines(self) -> tuple[str, ...]:

@@ -97,13 +97,18 @@ def _ids(listed: Mapping[str, Any]) -> list[str]:
     return [str(model.get("id")) for model in listed.get("data") or ()]
 
 
-def chat(service: ServiceTarget, client: httpx.Client, tokens: int = READY_TOKENS) -> str:
-    """Ask whoever the frontend chooses. Raises httpx.HTTPError, or one of MALFORMED."""
+def chat(
+    service: ServiceTarget, client: httpx.Client, tokens: int = READY_TOKENS, url: str = ""
+) -> str:
+    """Ask whoever the frontend chooses; `url` is that of one of several. Raises httpx.HTTPError, or
+    one of MALFORMED."""
     body = {
         "model": service.model,
         "messages": [{"role": "user", "content": QUESTION}],
         "max_tokens": tokens,
     }
-    reply = client.post(f"{service.url}/v1/chat/completions", json={**body, "temperature": 0})
+    reply = client.post(
+        f"{url or service.url}/v1/chat/completions", json={**body, "temperature": 0}
+    )
     reply.raise_for_status()
     return str(reply.json()["choices"][0]["message"]["content"])

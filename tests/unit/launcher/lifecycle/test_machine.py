@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dsr1.launcher.lifecycle.deployment import Engine, lost_role, standing
+from dsr1.launcher.lifecycle.deployment import Engine, availability, lost_role
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
@@ -29,7 +29,7 @@ from dsr1.launcher.lifecycle.events import (
     StopAsked,
     Wait,
 )
-from dsr1.launcher.lifecycle.machine import RESTING, EngineState, RestartPolicy, step
+from dsr1.launcher.lifecycle.machine import RESTING, EngineState, RestartPolicy, resume, step
 
 POLICY = RestartPolicy(1, None, 5.0)
 FAULTS = 3
@@ -114,6 +114,7 @@ def faults(world: World) -> Iterator[World]:
     yield told(world, RestartAsked("asked"))
     yield told(world, StopAsked("asked"))
     yield told(world, Begin())
+    yield from taken_over(world)
     yield told(world, Ended(world.state.hosts[0], world.state.number - 1))
     for host in sorted(world.alive):
         yield told(replace(world, alive=world.alive - {host}), Failed("died"))
@@ -128,6 +129,18 @@ def faults(world: World) -> Iterator[World]:
         yield replace(gone, alive=gone.alive - {host})
     for host in sorted(world.down):
         yield replace(world, down=world.down - {host})
+
+
+def taken_over(world: World) -> Iterator[World]:
+    """SIGKILL of the supervisor, whatever it had ordered, and another that looks and goes on."""
+    seen = world.alive - world.down
+    for whole in {False, seen >= {*world.state.hosts}}:
+        state, orders = resume(world.state, seen, whole, POLICY)
+        todo = frozenset(todo for order in orders for todo in _todo(order))
+        after = replace(world, state=state, todo=todo)
+        for host in sorted(world.down):
+            after = told(after, HostLost(host, "dark"))
+        yield after
 
 
 def explore() -> dict[World, list[World]]:
@@ -208,7 +221,7 @@ def test_what_engines_make_of_a_deployment(
 ) -> None:
     names = (("p", "prefill"), ("d0", "decode"), ("d1", "decode"))
     engines = {name: engine(name, role, at) for (name, role), at in zip(names, phases, strict=True)}
-    assert (standing(engines).phase, lost_role(engines, 0.0)) == (phase, lost)
+    assert (availability(engines).phase, lost_role(engines, 0.0)) == (phase, lost)
 
 
 def test_the_last_of_a_role_is_lost_as_soon_as_it_fails_with_no_restart_left() -> None:

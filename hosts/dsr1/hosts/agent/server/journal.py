@@ -1,15 +1,17 @@
 """The agent's events: kept to be replayed, bounded, and written down as far as the disk allows."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
 
-from dsr1.hosts.protocol.codec import NumberedEvent, render_event
+from dsr1.hosts.protocol.codec import NumberedEvent, parse_event, render_event
 from dsr1.hosts.protocol.events import Event, Progress
 
 # A rank reports each phase under one key, so this is for hundreds of ranks; beyond it the oldest
 # progress is forgotten.
 MOST_PROGRESS = 4096
+LAST_BYTES = 1 << 18
 
 
 class EventJournal:
@@ -70,3 +72,13 @@ class EventJournal:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def read_last_number(path: Path) -> int:
+    """Of the last whole event that is written there; 0: none is."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
+        for line in reversed(file.read().splitlines()):
+            with contextlib.suppress(ValueError):
+                return parse_event(line).seq
+    return 0

@@ -20,6 +20,7 @@ from dsr1.hosts.agent.process.procfs import (
 from dsr1.hosts.agent.process.records import process_path, read_plan, read_record
 from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.agent.process.timers import pause
+from dsr1.hosts.agent.server.journal import read_last_number
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import render_command
@@ -108,7 +109,9 @@ def _agents(identity: AgentIdentity) -> list[ProcStat]:
 
 
 def inspect_host(folder: Path, identity: AgentIdentity) -> dict[str, object]:
-    """JSON's values; see HostState."""
+    """JSON's values; see HostState. The journal is read first: what happens meanwhile is both seen
+    and told."""
+    last_event = read_last_number(folder / "events.jsonl")
     found = find_run_processes(identity)
     plan = read_own_plan(folder, identity)
     names = [process.name for process in plan.processes] if plan else []
@@ -116,6 +119,7 @@ def inspect_host(folder: Path, identity: AgentIdentity) -> dict[str, object]:
     return {
         "agent": "alive" if AGENT_ITSELF in found else "dead",
         "boot_id": boot_id(),
+        "last_event": last_event,
         "processes": {name: _inspect_process(folder, name, found) for name in names},
     }
 

@@ -79,9 +79,16 @@ def _first_answers(plan: Plan, settings: RunSettings, agents: AsksAgents) -> Fir
     return "; ".join(found.problems) or found
 
 
-def watch_health(watch: HealthWatch, done: threading.Event, queue: MessageQueue) -> None:
+def watch_health(
+    plan: Plan,
+    settings: RunSettings,
+    agents: AsksAgents,
+    first: FirstAnswers,
+    done: threading.Event,
+    queue: MessageQueue,
+) -> None:
     """Until it is `done`."""
-    watch.run(done, queue.put)
+    HealthWatch(plan, settings.health, agents, first, settings.chat_s).run(done, queue.put)
 
 
 def in_background(work: Callable[..., None], *values: object) -> None:

@@ -10,6 +10,10 @@ from dsr1.hosts.protocol.evidence import ProcessDeath
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentEvent, AgentLost
 from dsr1.launcher.run.supervision.messages import (
+    EngineHeard,
+    EvidenceTaken,
+    HostNotPlaced,
+    HostPlaced,
     NoteAdded,
     RanksUnfit,
     ServiceReady,
@@ -24,6 +28,10 @@ SupervisorMessage = (
     | ServiceReady
     | RanksUnfit
     | HealthReport
+    | EngineHeard
+    | EvidenceTaken
+    | HostPlaced
+    | HostNotPlaced
     | StillMissing
     | NoteAdded
     | StopRequested

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from dsr1.hosts.protocol.events import DiskFull, Restored
 from dsr1.launcher.health.ready import FirstAnswers
+from dsr1.launcher.lifecycle.events import End, EngineEvent
+from dsr1.launcher.triage.judge import Cause
 
 
 class StopRequested(Exception):
@@ -37,6 +39,42 @@ class FolderGone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineHeard:
+    """What befell an engine, beside what agents tell; put into the queue by its orders' threads and
+    timers."""
+
+    engine: str
+    event: EngineEvent
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceTaken:
+    """A failure's evidence is taken: its engine may be ended."""
+
+    engine: str
+    order: End
+    cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlaced:
+    """An agent is on a host, for one that was lost; put into the queue by the thread that looked
+    for it."""
+
+    lost: str
+    host: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostNotPlaced:
+    """There is no host for one that was lost, and why."""
+
+    lost: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RanksUnfit:
     """Ranks that don't answer as they should, again and again, before the deployment is ready; put
     into the queue by the prober."""
@@ -46,6 +84,8 @@ class RanksUnfit:
 
 def notes_of(item: object) -> tuple[str, ...]:
     """What a run's state keeps of it, in words."""
+    if isinstance(item, HostPlaced):
+        return item.notes
     if isinstance(item, NoteAdded):
         return tuple(item.words)
     if isinstance(item, Restored):

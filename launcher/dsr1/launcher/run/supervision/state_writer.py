@@ -5,13 +5,14 @@ import time
 from dataclasses import replace
 
 from dsr1.hosts.protocol.events import Progress
-from dsr1.launcher.health.verdicts import HealthReport
+from dsr1.launcher.health.verdicts import DEGRADED, READY, HealthReport
+from dsr1.launcher.lifecycle.deployment import Availability, Engine
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
 from dsr1.launcher.run.settings import HookSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.history import changes_between, record
+from dsr1.launcher.run.supervision.history import SUPERVISOR, Change, changes_between, record
 from dsr1.launcher.run.supervision.hooks import run_hook
 from dsr1.launcher.run.supervision.messages import notes_of
 
@@ -54,7 +55,7 @@ class StateWriter:
         self.note(notes_of(item))
         if isinstance(item, Progress):
             self._advance(item)
-        if isinstance(item, HealthReport):
+        if isinstance(item, HealthReport) and not self.state.engines:
             self.save(phase=item.phase, ailing=item.ailing)
 
     def note(self, words: tuple[str, ...]) -> None:
@@ -67,7 +68,14 @@ class StateWriter:
 
     def begin_again(self, plan: Plan, attempt: int) -> None:
         ranks = first_table(plan, this_moment())
-        self.save(phase="starting", ranks=ranks, ready_after=None, restarts=attempt, ailing=())
+        self.save(
+            phase="starting",
+            ranks=ranks,
+            ready_after=None,
+            restarts=attempt,
+            ailing=(),
+            engines=(),
+        )
 
     def hear_again(self) -> None:
         """Taken over: nobody is late who hasn't been heard."""
@@ -78,6 +86,36 @@ class StateWriter:
         ranks = all_ready(self.state.ranks, this_moment())
         after = self.state.ready_after or round(seconds, 2)
         self.save(phase="ready", ready_after=after, ranks=ranks, ailing=())
+
+    def use(self, plan: Plan) -> None:
+        """Ranks may be on other hosts now."""
+        hosts = {(one.engine, one.rank): one.host for one in plan.ranks}
+        ranks = (replace(row, host=hosts[row.engine, row.rank]) for row in self.state.ranks)
+        self.state = replace(self.state, ranks=tuple(ranks))
+
+    def tell_engine(self, engine: Engine, plan: Plan) -> None:
+        """Its phase is another: its ranks' are, too, and it is kept for whoever asks later."""
+        now, phase = this_moment(), engine.state.phase
+        fresh = {(row.engine, row.rank): row for row in first_table(plan, now)}
+        ranks = []
+        for row in self.state.ranks:
+            if row.engine == engine.name and phase == "starting":
+                row = fresh[row.engine, row.rank]
+            elif row.engine == engine.name and phase == "serving":
+                (row,) = all_ready((row,), now)
+            ranks.append(row)
+        self.state = replace(self.state, ranks=tuple(ranks))
+        why = engine.state.why.partition("\n")[0]
+        record(self._run, Change(now.epoch, SUPERVISOR, phase, why, engine.name))
+
+    def stand(self, now: Availability, engines: tuple[Engine, ...]) -> None:
+        """What all engines make of the deployment."""
+        phase = DEGRADED if now.phase == READY and self.state.ailing else now.phase
+        self.save(phase=phase, reason=now.words, engines=engines)
+
+    def note_ailing(self, report: HealthReport) -> None:
+        """Saved with what follows for the engines."""
+        self.state = replace(self.state, ailing=report.ailing)
 
     def name_lost(self, hosts: tuple[str, ...]) -> None:
         """First: whatever its peers died of, they may have died of that."""

@@ -5,20 +5,18 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from dsr1.env.findings import folded
-from dsr1.hosts.errors import CheckFailed, Dsr1Error, LaunchFailed
-from dsr1.hosts.protocol.commands import Prepare, Quiet, Spawn
-from dsr1.hosts.protocol.events import Listening, Prepared, Spawned
-from dsr1.hosts.protocol.process import Process
+from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
+from dsr1.hosts.protocol.commands import Prepare, Quiet
+from dsr1.hosts.protocol.events import Prepared
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import raise_all
 from dsr1.hosts.transport.results import HostState
-from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches
-from dsr1.launcher.health.watch import HealthWatch
+from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
@@ -32,6 +30,7 @@ from dsr1.launcher.run.supervision.background import (
     probe_service,
     watch_health,
 )
+from dsr1.launcher.run.supervision.engines import EngineWatch, RoleLost
 from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
 from dsr1.launcher.run.supervision.messages import (
     FolderGone,
@@ -39,9 +38,11 @@ from dsr1.launcher.run.supervision.messages import (
     StillMissing,
     StopRequested,
 )
+from dsr1.launcher.run.supervision.places import Places, upload_again
 from dsr1.launcher.run.supervision.restarts import RestartBudget
 from dsr1.launcher.run.supervision.state_writer import StateWriter
 from dsr1.launcher.run.supervision.verdict import end_of, waits_s
+from dsr1.launcher.run.supervision.waves import WavedStart, send_spawns
 from dsr1.launcher.run.transport import transport_of
 
 LOOK_S, GONE_LOOKS = 1.0, 3
@@ -60,9 +61,15 @@ class Supervisor:
         self._writer = StateWriter(run, self._plan, self._settings.hooks)
         self._look_at, self._times_gone = 0.0, 0
         self._done, self._lacks = threading.Event(), ""
-        self._hosts = tuple(host.host for host in self._plan.hosts)
         before = [time.monotonic()] * self._writer.state.restarts
+        self._engines: EngineWatch | None = None
+        self._first: FirstAnswers | None = None
+        self._seen: Mapping[str, HostState | HostError] = {}
         self._budget = RestartBudget(self._settings.restarts, self._settings.within_s, before)
+
+    @property
+    def _hosts(self) -> tuple[str, ...]:
+        return tuple(host.host for host in self._plan.hosts)
 
     def _make_agents(self) -> Agents:
         return Agents(self._reach(), self._inbox.queue, self._settings.lost_s)
@@ -108,21 +115,41 @@ class Supervisor:
         began = time.monotonic()
         try:
             begin(began + self._settings.ready_s)
-            self._writer.serves(time.monotonic() - began)
-            self._agents.send_all(Quiet())
+            if not self._writer.state.engines:  # else they are taken up
+                self._writer.serves(time.monotonic() - began)
+                self._agents.send_all(Quiet())
             queue = self._inbox.queue  # of this attempt, whatever comes after it
             plan, name = self._plan, self._run.name
             in_background(harvest_caches, plan, name, self._beside, queue)
-            in_background(watch_health, self._watch, self._done, queue)
+            if self._settings.engine_scope:
+                self._watch_engines()
+            assert self._first is not None
+            watched = (plan, self._settings, self._agents, self._first)
+            in_background(watch_health, *watched, self._done, queue)
             while True:
                 self._take(None, "watch")
         except CheckFailed:
             raise
         except (Dsr1Error, OSError) as error:
             self._writer.save(phase="stopping", reason=str(error))  # at once: the rest takes long
+            if isinstance(error, RoleLost):  # its restarts were the deployment's
+                self._budget = RestartBudget(0)
             transport, deaths = self._agents.transport, self._inbox.deaths
             run, plan, ailing = self._run, self._plan, self._writer.state.ailing
             self._writer.save(cause=explain_failure(run, transport, plan, deaths, ailing))
+
+    def _watch_engines(self) -> None:
+        """Until one fails that the others can't do without."""
+        places = self._make_places()
+        self._engines = EngineWatch(
+            self._run, places, self._agents, self._inbox, self._writer, self._first
+        )
+        try:
+            self._engines.watch(self._seen, lambda: self._next(None, "watch"))
+        finally:
+            self._engines.close()
+            self._engines, self._seen = None, {}
+            self._plan, self._settings = places.plan, places.settings
 
     def _start_again(self) -> None:
         """End all that is left, wait, and bring it up anew. What can't be ended is not started
@@ -136,7 +163,8 @@ class Supervisor:
             raise StopRequested(self._asked)
         self._agents = self._make_agents()
         attempt = self._writer.state.restarts + 1
-        self._use(plan_again(plan, attempt))
+        self._plan = plan_again(plan, attempt)
+        self._run.save_plan(self._plan)
         self._writer.begin_again(self._plan, attempt)
         self._serve(self._bring_up)
 
@@ -150,36 +178,21 @@ class Supervisor:
         return ended.unreached
 
     def _plan_without(self, unreached: tuple[str, ...]) -> Plan:
-        """The plan with fit spares in the place of hosts that are gone, or go down. LaunchFailed
-        where there are too few; a host that only seemed to go down is better than none."""
-        going = [host for host in self._hosts if host in self._inbox.going]
-        gone = tuple(dict.fromkeys((*unreached, *going)))
-        try:
-            return self._replan(gone) if gone else self._plan
-        except LaunchFailed as few:
-            if not unreached:
-                return self._plan
-            reason = f"{self._writer.state.reason}\nnot started again: {few}"
-            raise LaunchFailed(reason) from few
+        """See Places.leave."""
+        going = tuple(host for host in self._hosts if host in self._inbox.going)
+        places = self._make_places()
+        self._writer.note(places.leave(unreached, going, self._writer.state.reason))
+        self._settings = places.settings
+        return places.plan
 
-    def _replan(self, gone: tuple[str, ...]) -> Plan:
-        # It judges hosts: what an idle supervisor needn't hold.
-        from dsr1.launcher.run.supervision.spares import replan
-
-        with self._beside() as transport:
-            plan, self._settings = replan(self._run, self._settings, transport, gone)
-            self._writer.note(transport.give_up(gone))
-        self._run.save_settings(self._settings)
-        return plan
-
-    def _use(self, plan: Plan) -> None:
-        self._plan, self._hosts = plan, tuple(host.host for host in plan.hosts)
-        self._run.save_plan(plan)
+    def _make_places(self) -> Places:
+        return Places(self._run, self._plan, self._settings, self._agents, self._beside)
 
     def _bring_up(self, deadline: float) -> None:
         (self._run.folder / "hosts").mkdir(exist_ok=True)
         with self._beside() as transport:
-            self._upload_again(transport)
+            if self._writer.state.restarts:
+                upload_again(self._run, self._settings, transport)
             self._writer.note(copy_caches(transport, self._plan.caches, jit_store()))
         run, origin = self._run, origin_since(self._run.claimed_at())
         plans = agent_plans(self._plan, self._settings, origin)
@@ -187,18 +200,14 @@ class Supervisor:
         self._prepare()
         self._spawn_all(frozenset(), deadline)
 
-    def _upload_again(self, transport: Transport) -> None:
-        """For a restart: a cleaner may have taken what the launch brought to the hosts."""
-        if self._writer.state.restarts and isinstance(transport, ShellTransport):
-            from dsr1.launcher.run.assets import upload_to  # as above
-
-            run, machines, spares = self._run, self._settings.machines, self._settings.spares
-            upload_to(run.recipe(), machines, spares, run.facts(), transport)
-
     def _take_up(self, deadline: float) -> None:
         """Agents keep their processes and their events: all that was told is heard again, an
         unasked end too."""
         found = self._agents.look(self._hosts)
+        if self._writer.state.engines:
+            self._seen = self._agents.attach_seen(found)
+            self._writer.hear_again()
+            return
         raise_all(found)
         states = [state for state in found.values() if isinstance(state, HostState)]
         spawned = {process.name for state in states for process in state.processes if process.pid}
@@ -208,16 +217,15 @@ class Supervisor:
 
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
         """Wave after wave, what isn't yet; then wait until it serves."""
-        for wave in sorted({process.wave for process in self._plan.processes}):
-            self._spawn(
-                [p for p in self._plan.processes if p.wave == wave and p.name not in spawned],
-                deadline,
-            )
+        start = WavedStart([p for p in self._plan.processes if p.name not in spawned])
+        while wave := start.next_wave():
+            send_spawns(self._agents, wave)
+            self._until(start.is_there, deadline, "start")
         plan, settings, agents = self._plan, self._settings, self._agents
         in_background(probe_service, plan, settings, agents, self._done, self._inbox.queue)
         ready = self._until(lambda item: isinstance(item, ServiceReady), deadline, "serve")
         assert isinstance(ready, ServiceReady)
-        self._watch = HealthWatch(plan, settings.health, agents, ready.first, settings.chat_s)
+        self._first = ready.first
 
     def _prepare(self) -> None:
         self._agents.send_all(Prepare())
@@ -231,15 +239,6 @@ class Supervisor:
             failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
         if failed:
             raise CheckFailed("\n".join(folded(failed)))
-
-    def _spawn(self, processes: list[Process], deadline: float) -> None:
-        for host in dict.fromkeys(process.host for process in processes):
-            self._agents.send(host, Spawn(tuple(p.name for p in processes if p.host == host)))
-        waiting: set[tuple[type, str]] = {(Spawned, process.name) for process in processes}
-        waiting |= {(Listening, process.name) for process in processes if process.listen_port}
-        while waiting:
-            item = self._until(lambda it: isinstance(it, Spawned | Listening), deadline, "start")
-            waiting.discard((type(item), getattr(item, "process", "")))
 
     def _until(
         self, wanted: Callable[[SupervisorMessage], bool], deadline: float, doing: str
@@ -276,6 +275,8 @@ class Supervisor:
             raise FolderGone(f"{self._run.folder} was removed on {socket.gethostname()}")
         if deadline is not None:
             self._refuse_lateness(deadline, doing)
+        elif self._engines:
+            self._engines.look(time.monotonic())
 
     def _refuse_lateness(self, deadline: float, doing: str) -> None:
         ranks, now = self._writer.state.ranks, time.monotonic()

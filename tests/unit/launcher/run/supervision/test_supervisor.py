@@ -28,7 +28,7 @@ model: {path: /m}
 stack: mocker
 engines: {main: {nodes: 1, ranks_per_node: 2, layout: per_gpu}}
 frontend: {port: 1024}
-timeouts: {importing: 2}
+timeouts: {importing: 8}
 """
 
 
@@ -99,7 +99,7 @@ def test_a_rank_is_late_however_much_the_others_say(run: Run) -> None:
     state = run.state()
     assert (state.phase, state.exit_code) == ("failed", 4)
     assert state.reason.startswith(
-        "rank 0 of engine main on localhost (main-0) has been starting for more than 2 s"
+        "rank 0 of engine main on localhost (main-0) has been starting for more than 8 s"
     )
     assert state.reason.endswith("; the frontend doesn't answer (ConnectError)")
     assert state.ranks[1].phase == "loading"

@@ -1,0 +1,54 @@
+"""The watch over the health of ranks, while engines come and go."""
+
+import threading
+from collections.abc import Iterable
+
+from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
+from dsr1.launcher.health.watch import HealthWatch
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.settings import RunSettings
+from dsr1.launcher.run.supervision.background import MessageQueue, in_background
+from dsr1.launcher.run.supervision.messages import ServiceReady
+
+
+class EngineHealth:
+    """`first`: the answers that later ones are compared with; None: they are asked for."""
+
+    def __init__(
+        self, agents: Agents, queue: MessageQueue, settings: RunSettings, first: FirstAnswers | None
+    ) -> None:
+        self._agents, self._queue, self._settings, self._first = agents, queue, settings, first
+        self._watch: HealthWatch | None = None
+        self._done = threading.Event()
+
+    def begin(self, plan: Plan, absent: Iterable[str]) -> None:
+        """Of this plan, whatever was watched before. `absent` engines aren't looked at."""
+        self.close()
+        if self._first is None:
+            in_background(self._ask, plan)
+            return
+        settings, self._done = self._settings, threading.Event()
+        self._watch = HealthWatch(plan, settings.health, self._agents, self._first, settings.chat_s)
+        for engine in absent:
+            self._watch.leave_out(engine)
+        in_background(self._watch.run, self._done, self._queue.put)
+
+    def hear(self, first: FirstAnswers, plan: Plan, absent: Iterable[str]) -> None:
+        self._first = first
+        self.begin(plan, absent)
+
+    def note(self, engine: str, serves: bool) -> None:
+        if self._watch and serves:
+            self._watch.take_in(engine)
+        elif self._watch:
+            self._watch.leave_out(engine)
+
+    def close(self) -> None:
+        self._done.set()
+        self._watch = None
+
+    def _ask(self, plan: Plan) -> None:
+        settings = self._settings
+        first = ask_every_rank(plan, settings.health, self._agents, settings.chat_s)
+        self._queue.put(ServiceReady(first))

@@ -1,0 +1,165 @@
+"""The orders of engines' state machines, carried out: on agents, in threads, by timers. What comes
+of them goes into the supervisor's queue."""
+
+import threading
+import time
+from functools import partial
+
+from dsr1.hosts.protocol.commands import Quiet, Stop
+from dsr1.hosts.protocol.events import Listening, Spawned
+from dsr1.hosts.protocol.process import Process
+from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.events import (
+    Answered,
+    Ask,
+    Due,
+    End,
+    EngineEvent,
+    EngineOrder,
+    Failed,
+    Place,
+    Spawn,
+    Started,
+    Wait,
+)
+from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.evidence import explain_failure
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.background import MessageQueue, in_background
+from dsr1.launcher.run.supervision.engine_events import processes_by_engine
+from dsr1.launcher.run.supervision.inbox import Inbox
+from dsr1.launcher.run.supervision.messages import EngineHeard, EvidenceTaken, StillMissing
+from dsr1.launcher.run.supervision.places import Places
+from dsr1.launcher.run.supervision.waves import WavedStart, send_spawns
+
+
+class EngineOrders:
+    """`deadlines`: until when engines that start must serve, by their names; monotonic."""
+
+    def __init__(self, run: Run, agents: Agents, inbox: Inbox, places: Places) -> None:
+        self._run, self._agents, self._inbox, self._places = run, agents, inbox, places
+        self._starts: dict[str, WavedStart] = {}
+        self._asking: dict[str, threading.Event] = {}
+        self._placing: set[str] = set()
+        self._dead: set[str] = set()
+        self.deadlines: dict[str, float] = {}
+
+    @property
+    def queue(self) -> MessageQueue:
+        return self._inbox.queue
+
+    def carry_out(self, engine: Engine, order: EngineOrder) -> None:
+        match order:
+            case Spawn():
+                self._spawn(engine)
+            case Ask():
+                self._ask(engine)
+            case End():
+                self._begin_end(engine, order)
+            case Wait(seconds):
+                timer = threading.Timer(seconds, self._tell, (engine, Due()))
+                timer.daemon = True
+                timer.start()
+            case Place(lost):
+                for host in lost:
+                    self._place(host)
+
+    def settle(self, engine: Engine) -> None:
+        """It is in another phase: what it waited for counts no more."""
+        phase = engine.state.phase
+        if phase != "asking" and (asking := self._asking.pop(engine.name, None)):
+            asking.set()
+        if phase not in ("starting", "asking"):
+            self._starts.pop(engine.name, None)
+            self.deadlines.pop(engine.name, None)
+        if phase == "serving":
+            for host in engine.state.hosts:
+                self._agents.send(host, Quiet())
+
+    def hear_start(self, engine: Engine, item: Spawned | Listening) -> None:
+        start = self._starts.get(engine.name)
+        if start and start.is_there(item):
+            self._spawn_wave(engine, start)
+
+    def end(self, engine: Engine, order: End) -> None:
+        """Once its evidence is taken."""
+        grace_s = self._places.settings.drain_s if order.gently else None
+        for host in order.hosts:
+            names = tuple(one.name for one in self.processes(engine) if one.host == host)
+            self._agents.send(host, Stop(names, order.number, grace_s))
+
+    def note_death(self, process: str) -> None:
+        """A main is gone, and with it all of its engine on that host."""
+        own = [one.group for one in self._places.plan.processes if one.name == process]
+        self._dead.update(own)
+
+    def placed(self, host: str) -> None:
+        self._placing.discard(host)
+
+    def close(self) -> None:
+        for asking in self._asking.values():
+            asking.set()
+        self._places.close()
+
+    def processes(self, engine: Engine) -> tuple[Process, ...]:
+        return processes_by_engine(self._places.plan)[engine.name]
+
+    def _tell(self, engine: Engine, event: EngineEvent) -> None:
+        self.queue.put(EngineHeard(engine.name, event))
+
+    def _spawn(self, engine: Engine) -> None:
+        self._dead.discard(engine.name)
+        self._starts[engine.name] = start = WavedStart(self.processes(engine))
+        self.deadlines[engine.name] = time.monotonic() + self._places.settings.ready_s
+        self._spawn_wave(engine, start)
+
+    def _spawn_wave(self, engine: Engine, start: WavedStart) -> None:
+        wave = start.next_wave()
+        if not wave:
+            self._tell(engine, Started())
+        send_spawns(self._agents, wave)
+
+    def _ask(self, engine: Engine) -> None:
+        self._asking[engine.name] = done = threading.Event()
+        self.deadlines.setdefault(engine.name, time.monotonic() + self._places.settings.ready_s)
+        in_background(self._ask_in_thread, engine, done)
+
+    def _ask_in_thread(self, engine: Engine, done: threading.Event) -> None:
+        """None of the answers counts once it is done: what was asked may be another by then."""
+        from dsr1.launcher.run.supervision.asking import ask_engine  # an idle one needs no client
+
+        processes = self.processes(engine)
+        tell = partial(self._report, engine)
+        wrong = ask_engine(self._run, self._places.plan, processes, self._chat_s, done, tell)
+        if wrong is not None and not done.is_set():
+            self._tell(engine, Failed(f"{engine.name}: {wrong}") if wrong else Answered())
+
+    @property
+    def _chat_s(self) -> float:
+        return self._places.settings.chat_s
+
+    def _report(self, engine: Engine, words: str) -> None:
+        self.queue.put(StillMissing(f"{engine.name}: {words}"))
+
+    def _begin_end(self, engine: Engine, order: End) -> None:
+        """What its agent has ended already has nothing more to show by living on."""
+        if len(order.hosts) == 1 and engine.name in self._dead:
+            self.queue.put(EvidenceTaken(engine.name, order, None))
+        in_background(self._take_evidence, engine, order)
+
+    def _take_evidence(self, engine: Engine, order: End) -> None:
+        """Before anything is ended; of one that is ended on purpose there is none."""
+        cause = None
+        if engine.state.then == "again":
+            deaths = {host: tuple(all_) for host, all_ in self._inbox.deaths.items()}
+            cause = explain_failure(self._run, self._agents.transport, self._places.plan, deaths)
+        self.queue.put(EvidenceTaken(engine.name, order, cause))
+
+    def _place(self, host: str) -> None:
+        """Several engines may have lost it."""
+        if host not in self._placing:
+            self._placing.add(host)
+            in_background(self._find_place, host)
+
+    def _find_place(self, host: str) -> None:
+        self.queue.put(self._places.find(host, host in self._inbox.going))

@@ -1,0 +1,150 @@
+"""Hosts for those that are lost, while the rest of the deployment serves: the host itself once
+nothing of the run lives on it, or a spare."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
+from dsr1.hosts.protocol.commands import Prepare, Replan
+from dsr1.hosts.protocol.process import HostPlan
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.ssh import ShellTransport
+from dsr1.launcher.caches.store import jit_store
+from dsr1.launcher.caches.transfer import copy_caches
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.plan.retry import changed_groups, join_namespace
+from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.settings import RunSettings
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
+from dsr1.launcher.run.supervision.messages import HostNotPlaced, HostPlaced
+
+
+def upload_again(run: Run, settings: RunSettings, transport: Transport) -> None:
+    """For a restart: a cleaner may have taken what the launch brought to the hosts."""
+    if isinstance(transport, ShellTransport):
+        from dsr1.launcher.run.assets import upload_to  # as below
+
+        upload_to(run.recipe(), settings.machines, settings.spares, run.facts(), transport)
+
+
+class Places:
+    """The plan and the settings as they are, which a host in another's place changes. They are
+    written down before anything is started there, so that who ends the run knows of it."""
+
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        settings: RunSettings,
+        agents: Agents,
+        beside: Callable[[], AbstractContextManager[Transport]],
+    ) -> None:
+        self.plan, self.settings = plan, settings
+        self._run, self._agents, self._beside = run, agents, beside
+        self._looking, self._starting = threading.Lock(), threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Nothing more is started; what is being started is waited for."""
+        self._closed = True
+        with self._starting:
+            pass
+
+    def find(self, lost: str, goes_down: bool) -> HostPlaced | HostNotPlaced:
+        """One search at a time: two would take the same spare."""
+        try:
+            with self._looking, self._beside() as transport:
+                return self._find(lost, goes_down, transport)
+        except (Dsr1Error, OSError) as error:
+            return HostNotPlaced(lost, str(error))
+
+    def _find(self, lost: str, goes_down: bool, transport: Transport) -> HostPlaced:
+        """A host that goes down is left for a spare, if there is one."""
+        clean = self._is_clean(lost, transport)
+        if clean and not (goes_down and self.settings.spares):
+            return self._start(lost, lost, self.plan, self.settings, transport)
+        return self._move(lost, transport)
+
+    def leave(
+        self, unreached: tuple[str, ...], going: tuple[str, ...], reason: str
+    ) -> tuple[str, ...]:
+        """Fit spares take the places of hosts that are gone, or go down; gives notes for the user.
+        LaunchFailed where there are too few; a host that only seemed to go down is better than
+        none."""
+        gone = tuple(dict.fromkeys((*unreached, *going)))
+        if not gone:
+            return ()
+        # It judges hosts: what an idle supervisor needn't hold.
+        from dsr1.launcher.run.supervision.spares import replan
+
+        try:
+            with self._beside() as transport:
+                self.plan, self.settings = replan(self._run, self.settings, transport, gone)
+                notes = transport.give_up(gone)
+        except LaunchFailed as few:
+            if not unreached:
+                return ()
+            raise LaunchFailed(f"{reason}\nnot started again: {few}") from few
+        self._run.save_settings(self.settings)
+        return notes
+
+    def _is_clean(self, host: str, transport: Transport) -> bool:
+        """False: it can't be reached. LaunchFailed: something can't be ended there."""
+        try:
+            left = transport.stop(host, "its agent was lost").left
+        except HostError:
+            return False
+        if left:
+            raise LaunchFailed(f"{host}: something may still run: {'; '.join(left)}")
+        return True
+
+    def _move(self, lost: str, transport: Transport) -> HostPlaced:
+        from dsr1.launcher.run.supervision.spares import replan  # as in `leave`
+
+        plan, settings = replan(self._run, self.settings, transport, (lost,))
+        plan = join_namespace(plan, self.plan)
+        own = {process.group for process in self.plan.processes if process.host == lost}
+        if others := changed_groups(self.plan, plan) - own:
+            names = ", ".join(sorted(others))
+            raise LaunchFailed(f"a spare for {lost} would change {names}, which live elsewhere")
+        (host,) = {one.host for one in plan.hosts} - {one.host for one in self.plan.hosts}
+        return self._start(lost, host, plan, settings, transport)
+
+    def _start(
+        self, lost: str, host: str, plan: Plan, settings: RunSettings, transport: Transport
+    ) -> HostPlaced:
+        self._bring(host, plan, transport)
+        with self._starting:
+            if self._closed:
+                raise LaunchFailed("the run is being ended")
+            self._write_down(plan, settings)
+            plans = agent_plans(plan, settings, origin_since(self._run.claimed_at()))
+            own = next(one for one in plans if one.host == host)
+            self._agents.start_anew(own, self._run.secrets())
+        self._agents.send(host, Prepare())
+        notes = () if host == lost else (f"{host} has taken the place of {lost}",)
+        return HostPlaced(lost, host, (*notes, *(transport.give_up((lost,)) if notes else ())))
+
+    def _bring(self, host: str, plan: Plan, transport: Transport) -> None:
+        """What a launch brings to its hosts, too."""
+        if isinstance(transport, ShellTransport):
+            from dsr1.launcher.run.assets import upload_stand_in  # as above
+
+            upload_stand_in(self._run.recipe(), (host,), transport)
+        caches = tuple(one for one in plan.caches if one.host == host)
+        copy_caches(transport, caches, jit_store())
+
+    def _write_down(self, plan: Plan, settings: RunSettings) -> None:
+        before = {one.host: one for one in self.plan.hosts}
+        self.plan, self.settings = plan, settings
+        self._run.save_settings(settings)
+        self._run.save_plan(plan)
+        for host in plan.hosts:
+            self._tell_change(before.get(host.host), host)
+
+    def _tell_change(self, before: HostPlan | None, after: HostPlan) -> None:
+        """The other hosts of the engine have a new leader, perhaps."""
+        if before and before.processes != after.processes:
+            self._agents.send(after.host, Replan(after.processes))

@@ -1,0 +1,36 @@
+"""Engines that fail alone, on hosts of their own: the others serve on."""
+
+import json
+
+import pytest
+from tests.cluster.conftest import Clusters
+from tests.cluster.login import MOCKER, Login, assert_clean, kill, until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+REPLICAS = ("--set", "engines.main={nodes: 1, replicas: 2}", "--set", "spares=[node3]")
+AGAIN = ("--set", "restart={max: 5, backoff: 0.5}")
+
+
+def engine(login: Login, name: str) -> dict[str, object]:
+    """Its state, as the run's supervisor has it."""
+    engines = json.loads(login.read("e", "state.json"))["engines"]
+    return next(one["state"] for one in engines if one["name"] == name)
+
+
+def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
+    runtime: None, make_cluster: Clusters
+) -> None:
+    login = Login(make_cluster("node1", "node2", "node3"))
+    assert login.launch("e", "node1,node2", *MOCKER, *REPLICAS, *AGAIN).returncode == 0
+    kill(login.cluster, "node1", "--data-dir")
+    until(lambda: engine(login, "etcd")["taken_at"] != [], 120)
+    until(lambda: login.phase("e") == "ready", 120)
+    assert login.dsr1("smoke", "e").returncode == 0
+    login.cluster.crash("node2")
+    until(lambda: engine(login, "main-r1")["phase"] != "serving", 120)
+    until(lambda: login.phase("e") == "ready", 180)
+    assert engine(login, "main-r1")["hosts"] == ["node3"]
+    assert login.dsr1("smoke", "e").returncode == 0
+    stopped = login.dsr1("stop", "e")
+    assert (stopped.returncode, "node2" in stopped.stderr) == (4, True)
+    assert_clean(login.cluster, "node1", "node3")
