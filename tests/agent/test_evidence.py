@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.agent.evidence.gather import gather_evidence
-from dsr1.hosts.agent.evidence.kernel import kernel_lines
+from dsr1.hosts.agent.evidence.kernel import (
+    FIRST_NAMESPACE,
+    kernel_lines,
+    without_others_kills,
+)
 from dsr1.hosts.agent.process.cgroup import KillCount, kills_since, oom_kills, since_boot
 from dsr1.hosts.agent.process.records import (
     ProcessRecord,
@@ -19,7 +23,7 @@ from dsr1.hosts.agent.process.records import (
     process_path,
     write_record,
 )
-from dsr1.hosts.protocol.evidence import EvidenceRequest, ProcessRanks
+from dsr1.hosts.protocol.evidence import EvidenceRequest, KernelLine, ProcessRanks
 from dsr1.hosts.protocol.log_scan import LogPattern
 
 DIED = LogPattern("died", "died unexpectedly")
@@ -58,6 +62,15 @@ def test_lines_of_the_kernels_log_of_late(tmp_path: Path) -> None:
         (995.0, "Memory cgroup out of memory: Killed process 12 (python)")
     ]
     assert kernel_lines(4.0, 1000.0, tmp_path) == ()
+
+
+def test_kills_of_other_peoples_processes_are_left_out() -> None:
+    ours = KernelLine(1.0, "Memory cgroup out of memory: Killed process 12 (VLLM::Worker_DP) total")
+    others = KernelLine(2.0, "Out of memory: Killed process 123 (VLLM::Worker_DP) total-vm:8kB")
+    xid = KernelLine(3.0, "NVRM: Xid (PCI:0000:3b:00): 79, pid=99")
+    told = (ours, others, xid)
+    assert tuple(without_others_kills(told, {12}, FIRST_NAMESPACE)) == (ours, xid)
+    assert tuple(without_others_kills(told, {12}, FIRST_NAMESPACE + 7)) == told
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,16 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberNamed:
+    """A member of a process's tree whose end would be a failure is watched, by this name: who it
+    was is known when its end is told by a pid alone, as the kernel does."""
+
+    process: str
+    component: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemberDied:
     """A member of a process's tree ended whose end is a failure: an EngineCore, a Worker, a
     coordinator, an API server. Its main notices seconds later. Fields: see ProcessDeath."""
@@ -165,6 +175,7 @@ Event = (
     | Listening
     | Progress
     | Exited
+    | MemberNamed
     | MemberDied
     | Gone
     | Ending

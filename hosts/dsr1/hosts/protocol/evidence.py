@@ -4,6 +4,15 @@ from dataclasses import dataclass
 
 from dsr1.hosts.protocol.log_scan import LogPattern, LogScan
 
+SPAWNED = "spawned"
+"""A component that has no name yet: Python's multiprocessing started it, and vLLM imports for
+seconds before it names one. Its end is evidence, but its parent decides whether it is a failure."""
+
+
+def kind_of(component: str) -> str:
+    """Without its ranks: Worker of Worker_DP1_EP1."""
+    return component.partition("_")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessRanks:

@@ -14,7 +14,14 @@ from functools import partial
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
-from dsr1.hosts.protocol.evidence import EvidenceRequest, HostEvidence, ProcessDeath, ProcessRanks
+from dsr1.hosts.protocol.evidence import (
+    EvidenceRequest,
+    HostEvidence,
+    ProcessDeath,
+    ProcessLog,
+    ProcessRanks,
+)
+from dsr1.hosts.protocol.log_scan import LogScan
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import Transport
@@ -29,32 +36,41 @@ from dsr1.launcher.triage.rules import patterns
 from dsr1.launcher.triage.table import load_rules
 
 GATHER_S = 2.0
-BEFORE_S = 300.0  # what the kernel said earlier has nothing to do with it
+BEFORE_S = (
+    900.0  # what the kernel said earlier has nothing to do with it: NCCL waits for ten minutes
+)
 MOST_VICTIMS, LONGEST_TEXT = 32, 400  # of what stands in a run's state
 FILE = "evidence.json"
+UNREAD = LogScan("", 0, 0, ())
 Evidence = Mapping[str, HostEvidence]
 
 
 def gather_from_hosts(transport: Transport, plan: Plan) -> dict[str, HostEvidence]:
     """By host. One that can't be asked, or doesn't answer in time, is evidence, too."""
     until = time.monotonic() + GATHER_S
-    begun = {host.host: begin_in_thread(partial(_ask, transport, host)) for host in plan.hosts}
-    return {host: _answer(host, future, until) for host, future in begun.items()}
+    begun = [(host, begin_in_thread(partial(_ask, transport, host))) for host in plan.hosts]
+    return {host.host: _answer(host, future, until) for host, future in begun}
 
 
 def _ask(transport: Transport, host: HostPlan) -> HostEvidence:
-    ranks = (ProcessRanks(p.name, p.group if p.ranks else "", p.ranks) for p in host.processes)
-    request = EvidenceRequest(patterns(load_rules()), tuple(ranks), BEFORE_S)
+    request = EvidenceRequest(patterns(load_rules()), _ranks(host), BEFORE_S)
     return transport.gather_evidence(host.host, request)
 
 
-def _answer(host: str, future: "Future[HostEvidence]", until: float) -> HostEvidence:
+def _ranks(host: HostPlan) -> tuple[ProcessRanks, ...]:
+    return tuple(ProcessRanks(p.name, p.group if p.ranks else "", p.ranks) for p in host.processes)
+
+
+def _answer(plan: HostPlan, future: "Future[HostEvidence]", until: float) -> HostEvidence:
+    """Of a host that says nothing its processes are known all the same."""
+    logs = tuple(ProcessLog(of.name, of.engine, of.ranks, UNREAD) for of in _ranks(plan))
     try:
         return future.result(timeout=max(0.0, until - time.monotonic()))
     except TooLate:
-        return HostEvidence(host, late=True, problems=(f"no answer within {GATHER_S:g} s",))
+        problems = (f"no answer within {GATHER_S:g} s",)
+        return HostEvidence(plan.host, late=True, logs=logs, problems=problems)
     except HostError as error:
-        return HostEvidence(host, lost=str(error))
+        return HostEvidence(plan.host, lost=str(error), logs=logs)
 
 
 def judge_evidence(
@@ -101,11 +117,11 @@ def explain_failure(
 def add_heard(evidence: HostEvidence, heard: Sequence[ProcessDeath]) -> HostEvidence:
     """With the ends that it doesn't tell of itself: it is late, gone, or its disk is full. Heard by
     our clock, they are told by the host's."""
-    known = {(death.process, death.component, death.pid) for death in evidence.deaths}
+    known = {(death.process, death.component) for death in evidence.deaths}
     new = [
         replace(one, time=one.time + evidence.ahead_s)
         for one in heard
-        if (one.process, one.component, one.pid) not in known
+        if (one.process, one.component) not in known
     ]
     deaths = sorted((*evidence.deaths, *new), key=lambda death: death.time)
     return replace(evidence, deaths=tuple(deaths))

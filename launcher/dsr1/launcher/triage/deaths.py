@@ -3,8 +3,9 @@
 import re
 import signal
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
-from dsr1.hosts.protocol.evidence import HostEvidence, ProcessDeath
+from dsr1.hosts.protocol.evidence import SPAWNED, HostEvidence, ProcessDeath, kind_of
 from dsr1.launcher.triage.log_line import rank_of
 from dsr1.launcher.triage.rules import ECHO, ITSELF, MACHINE, OWN_ERROR
 from dsr1.launcher.triage.signs import Sign
@@ -34,10 +35,12 @@ def death_signs(host: HostEvidence, hits: Sequence[Sign]) -> Iterator[Sign]:
 
 
 def starved_death(host: HostEvidence) -> ProcessDeath | None:
-    """The first that was killed, where the kernel killed for want of memory."""
+    """That which the kernel names, where it killed for want of memory, else the first killed."""
     if not host.oom_kills and not _oom_text(host):
         return None
-    return next((one for one in _unasked(host) if _signal_of(one) == signal.SIGKILL), None)
+    killed = [one for one in _unasked(host) if _signal_of(one) == signal.SIGKILL]
+    named = (one for one in killed if f"{OOM_LINE} {one.pid} " in _oom_text(host))
+    return next(chain(named, killed), None)
 
 
 def _oom_text(host: HostEvidence) -> str:
@@ -118,4 +121,5 @@ def _remedy(death: ProcessDeath) -> str:
 
 def _short(component: str) -> str:
     """Without its rank, which stands elsewhere."""
-    return "its main process" if component == "main" else component.partition("_")[0]
+    kind = kind_of(component)
+    return {"main": "its main process", SPAWNED: "a process of it"}.get(kind, kind)

@@ -11,7 +11,7 @@ from dsr1.hosts.protocol.log_scan import LogHit
 from dsr1.launcher.triage.log_line import level_of, rank_of, time_of, writer_of
 from dsr1.launcher.triage.rules import MACHINE, OWN_ERROR, Rule
 
-NEVER = float("inf")
+NEVER, NEAR_S = float("inf"), 10.0
 
 
 @total_ordering
@@ -67,12 +67,13 @@ def machine_signs(host: HostEvidence) -> Iterator[Sign]:
 
 
 def kernel_signs(host: HostEvidence, rules: Sequence[Rule], but: str) -> Iterator[Sign]:
-    """Lines with the words `but` are told elsewhere; empty: none is."""
+    """Lines with the words `but` are told elsewhere; empty: none is. A process's own fault is ours
+    only if one of ours ended then: the kernel tells of everybody's."""
     for line in host.kernel:
         if but and but in line.text:
             continue
         rule = next((rule for rule in rules if rule.fits(line.text)), None)
-        if rule:
+        if rule and (rule.tier == MACHINE or _ended_near(host, line.time)):
             when = line.time - host.ahead_s
             words = (rule.meaning, rule.remedy, rule.id)
             yield Sign(
@@ -85,6 +86,10 @@ def kernel_signs(host: HostEvidence, rules: Sequence[Rule], but: str) -> Iterato
                 path="kernel",
                 link=rule.link,
             )
+
+
+def _ended_near(host: HostEvidence, time: float) -> bool:
+    return any(abs(death.time - time) < NEAR_S for death in host.deaths)
 
 
 def log_signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:

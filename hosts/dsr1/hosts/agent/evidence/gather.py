@@ -6,10 +6,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.evidence.deaths import read_deaths
-from dsr1.hosts.agent.evidence.kernel import kernel_lines
+from dsr1.hosts.agent.evidence.deaths import deaths_of, pids_of, read_events
+from dsr1.hosts.agent.evidence.kernel import (
+    kernel_lines,
+    pid_namespace,
+    without_others_kills,
+)
 from dsr1.hosts.agent.evidence.room import full_folders
 from dsr1.hosts.agent.process.cgroup import kills_since, since_boot
+from dsr1.hosts.agent.process.member_name import LASTING, component_of
 from dsr1.hosts.agent.process.procfs import descendants, read_process_table
 from dsr1.hosts.agent.process.records import (
     agent_path,
@@ -18,7 +23,6 @@ from dsr1.hosts.agent.process.records import (
     process_path,
     read_record,
 )
-from dsr1.hosts.agent.process.tree_watch import LASTING, component_of
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.evidence import (
     EvidenceRequest,
@@ -40,16 +44,17 @@ def gather_evidence(request: EvidenceRequest, host: str, folder: Path) -> HostEv
     problems: list[str] = []
     until = time.monotonic() + ENOUGH_S
     mains = dict(_mains(folder, request))
+    events = read_events(folder / "events.jsonl")
     return HostEvidence(
         host,
         now=time.time(),
         utc_offset_s=float(time.localtime().tm_gmtoff),
         rebooted=_rebooted(folder),
         oom_kills=_kills(folder, request.within_s),
-        deaths=read_deaths(folder / "events.jsonl"),
+        deaths=tuple(deaths_of(events)),
         members=tuple(_members(mains))[:MOST_MEMBERS],
         full=full_folders((folder, Path("/dev/shm"), Path("/tmp"))),
-        kernel=_kernel(request.within_s, problems),
+        kernel=_kernel(request.within_s, pids_of(events), problems),
         logs=tuple(_logs(folder, request, until, problems)),
         problems=tuple(problems),
     )
@@ -130,9 +135,10 @@ def _moved_part(
             yield ProcessLog(process.name, process.engine, (), scan)
 
 
-def _kernel(within_s: float, problems: list[str]) -> tuple[KernelLine, ...]:
+def _kernel(within_s: float, pids: frozenset[int], problems: list[str]) -> tuple[KernelLine, ...]:
     try:
-        return kernel_lines(within_s, time.time())
+        lines = kernel_lines(within_s, time.time())
+        return tuple(without_others_kills(lines, pids, pid_namespace()))
     except OSError as error:
         problems.append(f"the kernel's log: {error}")
         return ()

@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from dsr1.hosts.agent.facts.gpu.xids import time_of_line, time_of_record
@@ -16,6 +16,8 @@ TELLING = re.compile(
 )
 JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic")
 MOST, RECORD, JOURNAL_S = 200, 8192, 1.5
+KILLED = re.compile(r"Killed process (\d+)")
+FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of linux/proc_ns.h: the kernel's own pids
 
 
 def kernel_lines(within_s: float, now: float, root: Path = Path("/")) -> tuple[KernelLine, ...]:
@@ -24,6 +26,21 @@ def kernel_lines(within_s: float, now: float, root: Path = Path("/")) -> tuple[K
     up_s = float((root / "proc/uptime").read_text().split()[0])
     told = (line for line in _told(root) if line[0] >= up_s - within_s)
     return tuple(KernelLine(now - up_s + at, text) for at, text in told)[-MOST:]
+
+
+def without_others_kills(
+    lines: Iterable[KernelLine], pids: Collection[int], namespace: int
+) -> Iterator[KernelLine]:
+    """The kernel tells of every process that it killed for want of memory, also of other users' and
+    jobs'. In a container its pids are not ours, so that nothing can be left out."""
+    for line in lines:
+        killed = KILLED.search(line.text)
+        if not killed or namespace != FIRST_NAMESPACE or int(killed[1]) in pids:
+            yield line
+
+
+def pid_namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
 
 
 def _told(root: Path) -> Iterator[tuple[float, str]]:

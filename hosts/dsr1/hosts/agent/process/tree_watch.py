@@ -1,35 +1,23 @@
 """Watches the whole tree of each process: which member ended first, when, and how.
 
 A main process notices late that its EngineCore or Worker is gone (six to nine seconds were seen),
-and then tells of its own exit alone. A pidfd for each member is readable the moment it ends; it
-tells the exit status on Linux 6.15 and later. Before that it is read from /proc, as long as the
-parent has not collected it.
+and then tells of its own exit alone. A pidfd for each member is readable the moment it ends.
 """
 
 import errno
-import fcntl
 import os
-import re
 import select
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from dsr1.hosts.agent.process.procfs import ProcessTable, descendants, read_process_table
-from dsr1.hosts.protocol.evidence import ProcessDeath
+from dsr1.hosts.agent.process.exit_status import exit_code
+from dsr1.hosts.agent.process.member_name import LASTING, component_of, with_rank
+from dsr1.hosts.protocol.evidence import SPAWNED, ProcessDeath, kind_of
+from dsr1.hosts.protocol.identity import read_stat
 
-INFO = struct.Struct("QQ11Ii")  # struct pidfd_info of linux/pidfd.h, its first version
-EXIT = 1 << 3  # PIDFD_INFO_EXIT
-GET_INFO = 3 << 30 | INFO.size << 16 | 0xFF << 8 | 11  # PIDFD_GET_INFO
-EXIT_CODE_FIELD = 49  # of /proc/PID/stat behind the name: exit_code, proc(5) field 52
-_TITLE = re.compile(r"VLLM::(\S+)")  # vLLM names its processes so
-
-
-# Those that live as long as their process. All others come and go: compilers, shells, resource
-# trackers, pools of torch.compile.
-LASTING = re.compile(r"(EngineCore|Worker|DPCoordinator|A[Pp][Ii]Server)(_|\Z)")
+CRASHES = (-4, -5, -6, -7, -8, -9, -11, -31)
+"""Exit codes, by signals that nobody asks a process to end with, but for SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,48 +29,54 @@ class Member:
     component: str
     pid: int
     pidfd: int
-    parent: int = 0
+    parent: int
     parents_name: str = ""
 
     @property
     def lasting(self) -> bool:
         """Whether its end is a failure."""
-        return bool(LASTING.match(self.component)) and self.component != self.parents_name
+        own = kind_of(self.component) != kind_of(self.parents_name)
+        return own and bool(LASTING.match(self.component))
+
+    @property
+    def nameless(self) -> bool:
+        """It becomes a lasting one when it has imported vLLM: a main's or an EngineCore's child."""
+        return kind_of(self.component) == SPAWNED and kind_of(self.parents_name) != "Worker"
 
 
 class TreeWatch:
-    """`fileno` is readable when a member has ended. `deaths` are those of lasting members, oldest
-    first."""
+    """`fileno` is readable when a member has ended."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._members: dict[int, Member] = {}
-        self._known: set[tuple[int, float]] = set()
-        self.deaths: list[ProcessDeath] = []
+        self._seen: set[int] = set()
+        self._owners: dict[int, str] = {}  # processes by pid, of mains and members
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def look_for_members(self, mains: Mapping[str, int], table: ProcessTable | None = None) -> None:
-        """`mains`: pids by process. A scan of /proc: once a second while a run starts is enough,
-        and every ten seconds later."""
-        found = read_process_table() if table is None else table
-        self._name_members()
-        for process, main in mains.items():
-            for pid in descendants(found, {main}):
-                identity = (pid, found[pid].start_time)
-                if identity not in self._known:
-                    self._known.add(identity)
-                    self._watch(process, pid, found[pid].ppid)
+    def look_for_members(self, mains: Mapping[str, int]) -> list[Member]:
+        """`mains`: pids by process. Gives the lasting members that have got another name since. Of
+        /proc only what is new is read: about a millisecond where thousands of processes run."""
+        if not set(mains.values()) <= self._owners.keys():
+            self._seen.clear()
+        self._owners.update({pid: process for process, pid in mains.items()})
+        there = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - thousands of Paths
+        found = [stat for pid in there - self._seen if (stat := read_stat(pid)) and stat.alive]
+        self._seen = there
+        self._owners = {pid: owner for pid, owner in self._owners.items() if pid in there}
+        self._adopt({stat.pid: stat.ppid for stat in found})
+        return self._name_members()
 
     def collect(self) -> list[ProcessDeath]:
-        """The members that ended since the last call and whose end is a failure."""
+        """The members that ended since the last call and whose end matters."""
         ended = [self._members.pop(fd) for fd, _ in self._epoll.poll(0)]
-        deaths = [_death(member) for member in ended if member.lasting]
+        deaths = [death for member in ended if (death := _death(member))]
         for member in ended:
+            self._owners.pop(member.pid, None)
             self._epoll.unregister(member.pidfd)
             os.close(member.pidfd)
-        self.deaths.extend(deaths)
         return deaths
 
     def close(self) -> None:
@@ -91,13 +85,12 @@ class TreeWatch:
         self._members.clear()
         self._epoll.close()
 
-    def _name_members(self) -> None:
-        """A member names itself only some time after it has begun."""
-        for fd, member in self._members.items():
-            name = component_of(member.pid)
-            if name and name != member.component:
-                parents_name = component_of(member.parent)
-                self._members[fd] = replace(member, component=name, parents_name=parents_name)
+    def _adopt(self, parents: Mapping[int, int]) -> None:
+        """Round by round, since a new one may be another new one's parent."""
+        left = {pid: parent for pid, parent in parents.items() if pid not in self._owners}
+        while of_ours := [pid for pid, parent in left.items() if parent in self._owners]:
+            for pid in of_ours:
+                self._watch(self._owners[left[pid]], pid, left.pop(pid))
 
     def _watch(self, process: str, pid: int, parent: int) -> None:
         try:
@@ -106,53 +99,32 @@ class TreeWatch:
             if error.errno == errno.ESRCH:
                 return
             raise
-        names = (component_of(pid), component_of(parent))
-        self._members[pidfd] = Member(process, names[0], pid, pidfd, parent, names[1])
+        self._owners[pid] = process
+        self._members[pidfd] = Member(process, "", pid, pidfd, parent)
         self._epoll.register(pidfd, select.EPOLLIN)
 
-
-def component_of(pid: int) -> str:
-    """vLLM's name of a process, such as EngineCore_DP0, else its command's; empty: it is gone."""
-    try:
-        words = (
-            Path(f"/proc/{pid}/cmdline")
-            .read_bytes()
-            .replace(b"\0", b" ")
-            .decode("utf-8", "replace")
-        )
-        found = _TITLE.search(words)
-        return found[1] if found else Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
+    def _name_members(self) -> list[Member]:
+        """A member names itself only some time after it has begun."""
+        news = [named for member in self._members.values() if (named := _named(member)) != member]
+        self._members.update({member.pidfd: member for member in news})
+        return [member for member in news if member.lasting]
 
 
-def _death(member: Member) -> ProcessDeath:
-    code = _exit_code(member)
-    return ProcessDeath(member.process, member.component, member.pid, code, time.time())
+def _named(member: Member) -> Member:
+    """As it is called now. One that is going keeps its name: the kernel knows only its beginning,
+    and then nothing."""
+    name, known = component_of(member.pid), member.component
+    if LASTING.match(known) and (known.startswith(name) or not LASTING.match(name)):
+        return member
+    parents_name = component_of(member.parent) or member.parents_name
+    known_as = with_rank(name, parents_name) if name else known
+    return replace(member, component=known_as, parents_name=parents_name)
 
 
-def _exit_code(member: Member) -> int | None:
-    """Negative for a signal; None: neither the kernel nor /proc tells any more."""
-    status = _status_by_pidfd(member.pidfd)
-    if status is None:
-        status = _status_by_proc(member.pid)
-    return None if status is None else os.waitstatus_to_exitcode(status)
-
-
-def _status_by_pidfd(pidfd: int) -> int | None:
-    buffer = bytearray(INFO.size)
-    struct.pack_into("Q", buffer, 0, EXIT)
-    try:
-        fcntl.ioctl(pidfd, GET_INFO, buffer)
-    except OSError:
-        return None
-    mask, *_, status = INFO.unpack(buffer)
-    return int(status) if mask & EXIT else None
-
-
-def _status_by_proc(pid: int) -> int | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-        return int(text[text.rindex(")") + 2 :].split()[EXIT_CODE_FIELD])
-    except (OSError, ValueError, IndexError):
-        return None
+def _death(member: Member) -> ProcessDeath | None:
+    now, code = time.time(), exit_code(member.pid, member.pidfd)
+    if not member.lasting and not member.nameless:
+        member = _named(member)
+    if member.lasting or (member.nameless and code in CRASHES):
+        return ProcessDeath(member.process, member.component, member.pid, code, now)
+    return None

@@ -7,9 +7,9 @@ from dsr1.hosts.agent.process.cgroup import KillCount
 from dsr1.hosts.agent.process.owner import ProcessOwner
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.process.tree_watch import TreeWatch
-from dsr1.hosts.protocol.events import Event, MemberDied
+from dsr1.hosts.protocol.events import Event, MemberDied, MemberNamed
 
-STARTING_S, SERVING_S = 1.0, 10.0  # between two scans for new members: a scan reads all of /proc
+STARTING_S, SERVING_S = 0.2, 1.0  # between two looks for new members and new names
 
 
 class MemberWatch:
@@ -25,8 +25,7 @@ class MemberWatch:
         timers.after(STARTING_S, self._scan)
 
     def calm(self) -> None:
-        """All has started: new members are rare from now on. A last scan finds their names."""
-        self._look()
+        """All has started: new members are rare from now on."""
         self._every_s = SERVING_S
 
     def hurry(self) -> None:
@@ -47,4 +46,5 @@ class MemberWatch:
     def _look(self) -> None:
         self._kills.note()
         if mains := self._owner.running():
-            self._tree.look_for_members(mains)
+            for member in self._tree.look_for_members(mains):
+                self._tell(MemberNamed(member.process, member.component, member.pid))

@@ -4,6 +4,7 @@ import signal
 
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.protocol.events import Ending, Exited, MemberDied
+from dsr1.hosts.protocol.evidence import SPAWNED, kind_of
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentLost
 from dsr1.launcher.run.supervision.messages import RanksUnfit, StopRequested
@@ -29,6 +30,8 @@ def end_of(item: object) -> Exception | None:
         return StopRequested(item.reason)
     if isinstance(item, Ending):
         return HostError(f"{item.on} {item.reason}")
+    if isinstance(item, MemberDied) and kind_of(item.component) == SPAWNED:
+        return None
     if isinstance(item, Exited | MemberDied) and not item.requested:
         return LaunchFailed(item.words)
     return None
