@@ -77,6 +77,9 @@ class LogScan:
     hits: tuple[LogHit, ...]
 
 
+UNREAD = LogScan("", 0, 0, ())
+
+
 def scan_log(path: Path, patterns: Sequence[LogPattern]) -> LogScan:
     """Hits come in the order of the lines; of each pattern the first ones. OSError: the log can't
     be read."""

@@ -21,7 +21,7 @@ from dsr1.hosts.protocol.evidence import (
     ProcessLog,
     ProcessRanks,
 )
-from dsr1.hosts.protocol.log_scan import LogScan
+from dsr1.hosts.protocol.log_scan import UNREAD
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import Transport
@@ -36,12 +36,9 @@ from dsr1.launcher.triage.rules import patterns
 from dsr1.launcher.triage.table import load_rules
 
 GATHER_S = 2.0
-BEFORE_S = (
-    900.0  # what the kernel said earlier has nothing to do with it: NCCL waits for ten minutes
-)
+BEFORE_S = 900.0  # NCCL waits for ten minutes; what the kernel said earlier is another matter
 MOST_VICTIMS, LONGEST_TEXT = 32, 400  # of what stands in a run's state
 FILE = "evidence.json"
-UNREAD = LogScan("", 0, 0, ())
 Evidence = Mapping[str, HostEvidence]
 
 

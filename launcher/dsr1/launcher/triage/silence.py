@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from dsr1.hosts.protocol.evidence import HostEvidence, MemberState, ProcessLog
+from dsr1.hosts.protocol.log_scan import UNREAD
 from dsr1.launcher.triage.log_line import rank_of
 from dsr1.launcher.triage.rules import WAITING
 from dsr1.launcher.triage.signs import Sign
@@ -44,7 +45,8 @@ def silent_signs(evidence: Mapping[str, HostEvidence], signs: Sequence[Sign]) ->
 def _ranks(evidence: Mapping[str, HostEvidence]) -> Iterator[Sign]:
     for host in evidence.values():
         for log in host.logs:
-            yield from (_silent(host, log, rank) for rank in log.ranks)
+            if log.scan != UNREAD:
+                yield from (_silent(host, log, rank) for rank in log.ranks)
 
 
 def _silent(host: HostEvidence, log: ProcessLog, rank: int) -> Sign:

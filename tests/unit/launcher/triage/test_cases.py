@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.launcher.triage.cases import ADDRESSES, CASES, Case, evidence_of
+from tests.unit.launcher.triage.cases import ADDRESSES, CASES, Case, ended, evidence_of, kernel
 
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
+from dsr1.hosts.protocol.log_scan import UNREAD
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.render import render_cause
 from dsr1.launcher.triage.table import load_rules
@@ -37,3 +39,23 @@ def test_a_tie_is_told_as_one(tmp_path: Path) -> None:
     assert not cause.certain
     assert cause.runner_up is not None
     assert cause.runner_up.rank == 1
+
+
+def test_a_log_that_was_not_read_hides_neither_engine_nor_rank_and_its_rank_is_not_silent() -> None:
+    logs = (ProcessLog("main-1", "decode", (1,), UNREAD),)
+    died = HostEvidence("node2", late=True, logs=logs, deaths=(ended(1, "EngineCore", -9),))
+    cause = find_cause({"node2": died}, load_rules(), {})
+    assert cause is not None
+    assert (cause.sign.engine, cause.sign.rank) == ("decode", 1)
+    assert find_cause({"node2": HostEvidence("node2", logs=logs)}, load_rules(), {}) is None
+
+
+@pytest.mark.parametrize(("at", "rule"), [(0.2, "kernel.segfault"), (-60.0, "process.died")])
+def test_a_crash_that_the_kernel_tells_of_is_ours_if_one_of_ours_ended_then(
+    at: float, rule: str
+) -> None:
+    line = kernel("pt_main_thread[77]: segfault at 0 ip 00007f error 4 in libc.so.6", at)
+    host = HostEvidence("node1", deaths=(ended(0, "Worker", 1),), kernel=(line,))
+    cause = find_cause({"node1": host}, load_rules(), {})
+    assert cause is not None
+    assert cause.sign.rule == rule

@@ -33,7 +33,7 @@ from dsr1.hosts.protocol.evidence import (
     ProcessRanks,
 )
 from dsr1.hosts.protocol.log_lines import kept_parts
-from dsr1.hosts.protocol.log_scan import scan_log
+from dsr1.hosts.protocol.log_scan import UNREAD, scan_log
 
 ENOUGH_S = 1.6  # no further log is begun after that: whoever asks waits for two seconds
 MOST_MEMBERS, MOST_FRAMES, STUCK = 512, 12, ("T", "D")
@@ -115,14 +115,21 @@ def _logs(
         path = log_path(folder, process.name)
         if time.monotonic() > until:
             problems.append(f"{path}: not read, for want of time")
+            yield _unread(process)
             continue
         try:
             scan = scan_log(path.resolve(), request.patterns)
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
+            yield _unread(process)
         else:
             yield ProcessLog(process.name, process.engine, process.ranks, scan)
             yield from _moved_part(process, path, request)
+
+
+def _unread(process: ProcessRanks) -> ProcessLog:
+    """Whose it is is known all the same."""
+    return ProcessLog(process.name, process.engine, process.ranks, UNREAD)
 
 
 def _moved_part(

@@ -30,11 +30,15 @@ def end_of(item: object) -> Exception | None:
         return StopRequested(item.reason)
     if isinstance(item, Ending):
         return HostError(f"{item.on} {item.reason}")
-    if isinstance(item, MemberDied) and kind_of(item.component) == SPAWNED:
-        return None
-    if isinstance(item, Exited | MemberDied) and not item.requested:
+    if isinstance(item, Exited | MemberDied) and _is_failure(item):
         return LaunchFailed(item.words)
     return None
+
+
+def _is_failure(item: Exited | MemberDied) -> bool:
+    """What one without a name yet means for its process, that one decides."""
+    nameless = isinstance(item, MemberDied) and kind_of(item.component) == SPAWNED
+    return not item.requested and not nameless
 
 
 def failure_of(report: HealthReport) -> LaunchFailed | None:
