@@ -26,11 +26,13 @@ class ProcessRanks:
 @dataclass(frozen=True, slots=True)
 class EvidenceRequest:
     """`within_s`: what came longer ago than so many seconds has nothing to do with the failure. A
-    span, since clocks of two hosts differ, and may be set."""
+    span, since clocks of two hosts differ, and may be set. `hang`: nothing has ended, so there is
+    time to ask what everybody is in the middle of."""
 
     patterns: tuple[LogPattern, ...]
     ranks: tuple[ProcessRanks, ...]
     within_s: float
+    hang: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class ProcessDeath:
 @dataclass(frozen=True, slots=True)
 class MemberState:
     """A member of a process's tree that lives. `state` is /proc's letter (R, S, D, T, Z),
-    `waits_in` the kernel's function, `stack` the innermost frames first, where they could be had.
+    `waits_in` the kernel's function, `stack` the innermost frames first, where they could be had:
+    of Python, else of the kernel.
     """
 
     process: str
@@ -81,11 +84,39 @@ class KernelLine:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuState:
+    """None: NVML doesn't tell. `pids` use it; `problem` says why it can't be asked, as when it has
+    fallen off the bus."""
+
+    index: int
+    pids: tuple[int, ...] = ()
+    used_bytes: int | None = None
+    total_bytes: int | None = None
+    busy_percent: int | None = None
+    ecc_uncorrected: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectiveState:
+    """How far a rank has come in a process group, by torch's flight recorder: the numbers of the
+    last collective that it began and of the last that it has done, and its name."""
+
+    rank: int
+    group: str
+    begun: int
+    done: int
+    name: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostEvidence:
     """`now`: the host's clock when it looked. `ahead_s`: how far the host's clock is ahead of ours.
     `utc_offset_s`: what its local time, in which vLLM writes, is ahead of UTC. `lost` says why the
     host could not be asked, `late` that it did not answer in time, `rebooted` that its boot id is
-    another. `full` are folders without room. `problems` is what could not be looked at.
+    another, `hang` that nothing ended. `full` are folders without room. `problems` is what could
+    not be looked at.
     """
 
     host: str
@@ -95,10 +126,13 @@ class HostEvidence:
     lost: str = ""
     late: bool = False
     rebooted: bool = False
+    hang: bool = False
     oom_kills: int = 0
     full: tuple[str, ...] = ()
     deaths: tuple[ProcessDeath, ...] = ()
     members: tuple[MemberState, ...] = ()
     logs: tuple[ProcessLog, ...] = ()
     kernel: tuple[KernelLine, ...] = ()
+    gpus: tuple[GpuState, ...] = ()
+    collectives: tuple[CollectiveState, ...] = ()
     problems: tuple[str, ...] = ()

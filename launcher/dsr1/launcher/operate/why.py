@@ -38,7 +38,7 @@ def explain_run(run: Run) -> Explanation:
     if state.phase == "stopped":
         return Explanation(None, {}, f"{run.name} was stopped ({state.reason})")
     if not state.ended and run.is_planned():
-        evidence = gather_from_hosts(backend_of(run).transport(run), run.plan())
+        evidence = gather_from_hosts(backend_of(run).transport(run), run.plan(), hang=True)
         cause = judge_evidence(evidence, run.plan(), state.ailing)
         return Explanation(cause, evidence, "its hosts, now")
     try:

@@ -35,22 +35,25 @@ from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.rules import patterns
 from dsr1.launcher.triage.table import load_rules
 
-GATHER_S = 2.0
+GATHER_S, HANG_S = 2.0, 8.0  # of a hang nothing is lost while stacks are taken
 BEFORE_S = 900.0  # NCCL waits for ten minutes; what the kernel said earlier is another matter
 MOST_VICTIMS, LONGEST_TEXT = 32, 400  # of what stands in a run's state
 FILE = "evidence.json"
 Evidence = Mapping[str, HostEvidence]
 
 
-def gather_from_hosts(transport: Transport, plan: Plan) -> dict[str, HostEvidence]:
-    """By host. One that can't be asked, or doesn't answer in time, is evidence, too."""
-    until = time.monotonic() + GATHER_S
-    begun = [(host, begin_in_thread(partial(_ask, transport, host))) for host in plan.hosts]
+def gather_from_hosts(
+    transport: Transport, plan: Plan, hang: bool = False
+) -> dict[str, HostEvidence]:
+    """By host. One that can't be asked, or doesn't answer in time, is evidence, too. `hang`: with
+    the stacks of everybody."""
+    until = time.monotonic() + (HANG_S if hang else GATHER_S)
+    begun = [(host, begin_in_thread(partial(_ask, transport, host, hang))) for host in plan.hosts]
     return {host.host: _answer(host, future, until) for host, future in begun}
 
 
-def _ask(transport: Transport, host: HostPlan) -> HostEvidence:
-    request = EvidenceRequest(patterns(load_rules()), _ranks(host), BEFORE_S)
+def _ask(transport: Transport, host: HostPlan, hang: bool) -> HostEvidence:
+    request = EvidenceRequest(patterns(load_rules()), _ranks(host), BEFORE_S, hang)
     return transport.gather_evidence(host.host, request)
 
 
@@ -64,7 +67,7 @@ def _answer(plan: HostPlan, future: "Future[HostEvidence]", until: float) -> Hos
     try:
         return future.result(timeout=max(0.0, until - time.monotonic()))
     except TooLate:
-        problems = (f"no answer within {GATHER_S:g} s",)
+        problems = ("no answer in time",)
         return HostEvidence(plan.host, late=True, logs=logs, problems=problems)
     except HostError as error:
         return HostEvidence(plan.host, lost=str(error), logs=logs)
@@ -99,9 +102,11 @@ def explain_failure(
     ailing: Sequence[RankHealth] = (),
 ) -> Cause | None:
     """Gather, keep, judge. `heard` are the ends that the hosts' agents have told of themselves,
-    `ailing` the ranks that seemed unwell."""
+    `ailing` the ranks that seemed unwell: where nothing has ended, it hangs, and everybody is asked
+    what it is in the middle of."""
+    hang = bool(ailing) and not any(heard.values())
     try:
-        found = gather_from_hosts(transport, plan)
+        found = gather_from_hosts(transport, plan, hang)
         evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
         keep_evidence(run, evidence)
         cause = judge_evidence(evidence, plan, ailing)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from dsr1.hosts.protocol.evidence import HostEvidence
+from dsr1.launcher.triage.collectives import behind_signs, idle_signs
 from dsr1.launcher.triage.deaths import OOM_LINE, death_signs, starved_death
-from dsr1.launcher.triage.rules import ECHO, MACHINE, OWN_ERROR, PEER_GONE, WAITING, Rule
+from dsr1.launcher.triage.rules import ECHO, ITSELF, MACHINE, OWN_ERROR, PEER_GONE, WAITING, Rule
 from dsr1.launcher.triage.signs import Sign, kernel_signs, log_signs, machine_signs
 from dsr1.launcher.triage.silence import (
     BLOCKED,
@@ -27,6 +28,7 @@ from dsr1.launcher.triage.silence import (
 # processes are to the millisecond, on several hosts as good as their clocks are known.
 LOG_S, HOSTS_S, EXACT_S = 1.5, 0.3, 0.002
 BEFORE_S = 120.0  # a hang shows as late after its cause as that
+SEEN = ("stuck", "behind")  # of who does not wait, what was seen and not concluded
 _ADDRESS = re.compile(r"\[?(\d+\.\d+\.\d+\.\d+)\]?[:<](\d+)")
 
 
@@ -60,7 +62,7 @@ def find_cause(
     rivals = _rivals_of(first, culprits, [sign for sign in signs if sign.place not in waiting])
     return Cause(
         _whole(first, signs),
-        not rivals and (first.tier <= OWN_ERROR or first.rule == "stuck"),
+        not rivals and (first.tier <= OWN_ERROR or first.rule in SEEN),
         tuple(_one_of_each(sign for sign in signs if sign.place != first.place)),
         rivals[0] if rivals else None,
     )
@@ -84,16 +86,18 @@ def _signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
 
 
 def _who_does_not_wait(evidence: Mapping[str, HostEvidence], signs: Sequence[Sign]) -> list[Sign]:
-    """Where nobody shows a cause of its own, the best guesses first."""
+    """Where nobody shows a cause of its own, the best guesses first. Of a hang an error of long ago
+    says nothing, if it isn't the machine's."""
+    hangs = any(host.hang for host in evidence.values())
     tier = signs[0].tier if signs else ECHO
-    if tier < WAITING:
+    died = any(sign.exact and sign.tier < WAITING for sign in signs)
+    if died or tier < (ITSELF if hangs else WAITING):
         return []
-    if stopped := stuck_signs(evidence, STOPPED):
-        return stopped
-    if late := late_signs(evidence):
-        return late
-    if tier == WAITING and (blocked := stuck_signs(evidence, BLOCKED)):
-        return blocked
+    late, waits = late_signs(evidence), hangs or tier == WAITING
+    if strongest := stuck_signs(evidence, STOPPED) or late or behind_signs(evidence):
+        return strongest
+    if waits and (seen := stuck_signs(evidence, BLOCKED) or idle_signs(evidence)):
+        return seen
     return silent_signs(evidence, signs) if tier in (WAITING, PEER_GONE) else []
 
 

@@ -1,9 +1,10 @@
 """A cause in words: a line and those that matter for a screen, all of it for `dsr1 why`. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from dsr1.hosts.protocol.evidence import HostEvidence
+from dsr1.launcher.triage.context import render_gpus, render_ruled_out, render_stacks
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.signs import Sign
 
@@ -35,20 +36,26 @@ def _parts(cause: Cause) -> Iterator[str]:
 
 
 def render_why(cause: Cause, evidence: Mapping[str, HostEvidence]) -> Iterator[str]:
-    """`render_cause`, then what happened in order on all hosts, who only followed, what could not
-    be looked at, and where more stands."""
+    """`render_cause`, then what happened in order on all hosts, who only followed, what hangs, what
+    was ruled out, what could not be looked at, and where more stands."""
     yield from render_cause(cause)
-    if timeline := sorted(_timed(cause), key=lambda sign: sign.time or 0.0):
-        yield "\nIn order, by this machine's clock:"
-        yield from (f"  {_clock(sign.time, True)} {headline(sign, False)}" for sign in timeline)
-    if cause.victims:
-        yield "\nWho followed:"
-        yield from (f"  {headline(sign)}" for sign in cause.victims)
-    if unseen := [f"  {one.host}: {words}" for one in evidence.values() for words in one.problems]:
-        yield "\nWhat could not be looked at:"
-        yield from unseen
+    timeline = sorted(_timed(cause), key=lambda sign: sign.time or 0.0)
+    clocked = (f"{_clock(sign.time, True)} {headline(sign, False)}" for sign in timeline)
+    unseen = (f"{one.host}: {words}" for one in evidence.values() for words in one.problems)
+    yield from _part("In order, by this machine's clock", clocked)
+    yield from _part("Who followed", map(headline, cause.victims))
+    yield from _part("What they are in the middle of", render_stacks(cause.sign, evidence))
+    yield from _part("GPUs", render_gpus(evidence))
+    yield from _part("Ruled out", render_ruled_out(evidence))
+    yield from _part("What could not be looked at", unseen)
     if cause.sign.link:
         yield f"\nmore: {cause.sign.link}"
+
+
+def _part(title: str, lines: Iterable[str]) -> Iterator[str]:
+    if found := [f"  {line}" for line in lines]:
+        yield f"\n{title}:"
+        yield from found
 
 
 def _timed(cause: Cause) -> Iterator[Sign]:

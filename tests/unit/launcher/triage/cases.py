@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsr1.hosts.protocol.evidence import (
+    CollectiveState,
+    GpuState,
     HostEvidence,
     KernelLine,
     MemberState,
@@ -50,6 +52,11 @@ def reset(rank: int, peer: int, second: int = 53) -> str:
 
 def rpc(rank: int, second: int = 53) -> str:
     return core(rank, "TimeoutError: RPC call to sample_tokens timed out.", second)
+
+
+def last_work(rank: int, begun: int) -> str:
+    words = f"Timeout at NCCL work: 41, last enqueued NCCL work: {begun}, last completed NCCL"
+    return f"[rank{rank}]:[E ProcessGroupNCCL.cpp:1537] [PG ID 2 PG GUID 3 Rank {rank}] {words}"
 
 
 def dead(rank: int) -> str:
@@ -348,6 +355,36 @@ CASES = (
         ("node2", None, "host.late"),
         {0: (rpc(0),), 2: (rpc(2),)},
         hosts={"node2": {"late": True}},
+    ),
+    Case(
+        "one rank has begun fewer collectives: torch's own numbers in the logs",
+        ("node3", 2, "behind"),
+        {rank: (last_work(rank, 40 if rank == 2 else 41),) for rank in range(4)},
+        "last enqueued NCCL work: 40",
+    ),
+    Case(
+        "one rank has begun fewer collectives, by the flight recorder, and nothing ended",
+        ("node2", 1, "behind"),
+        hosts={
+            host: {
+                "hang": True,
+                "collectives": (CollectiveState(rank, "0", 6 + (rank != 1), 6, "allreduce", ""),),
+            }
+            for rank, host in enumerate(HOSTS)
+        },
+    ),
+    Case(
+        "one GPU is idle, while the others wait at full speed",
+        ("node4", 3, "idle"),
+        {1: (worker(1, f"{CUDA}an illegal memory access was encountered", 2),)},
+        members=tuple(state(rank, "R") for rank in range(4)),
+        hosts={
+            host: {
+                "hang": True,
+                "gpus": (GpuState(0, (100 + rank,), 1, 2, 3 if rank == 3 else 100),),
+            }
+            for rank, host in enumerate(HOSTS)
+        },
     ),
     # -- votes: who went is named by its peers' words
     Case(

@@ -2,20 +2,22 @@
 be read doesn't hide the others."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dsr1.hosts.agent.evidence.collectives import read_collectives
 from dsr1.hosts.agent.evidence.deaths import deaths_of, pids_of, read_events
+from dsr1.hosts.agent.evidence.gpus import begin_gpus, gpu_states
 from dsr1.hosts.agent.evidence.kernel import (
     kernel_lines,
     pid_namespace,
     without_others_kills,
 )
+from dsr1.hosts.agent.evidence.members import list_members, look_again
 from dsr1.hosts.agent.evidence.room import full_folders
 from dsr1.hosts.agent.process.cgroup import kills_since, since_boot
-from dsr1.hosts.agent.process.member_name import LASTING, component_of
-from dsr1.hosts.agent.process.procfs import descendants, read_process_table
 from dsr1.hosts.agent.process.records import (
     agent_path,
     kills_path,
@@ -28,7 +30,6 @@ from dsr1.hosts.protocol.evidence import (
     EvidenceRequest,
     HostEvidence,
     KernelLine,
-    MemberState,
     ProcessLog,
     ProcessRanks,
 )
@@ -36,28 +37,45 @@ from dsr1.hosts.protocol.log_lines import kept_parts
 from dsr1.hosts.protocol.log_scan import UNREAD, scan_log
 
 ENOUGH_S = 1.6  # no further log is begun after that: whoever asks waits for two seconds
-MOST_MEMBERS, MOST_FRAMES, STUCK = 512, 12, ("T", "D")
 
 
 def gather_evidence(request: EvidenceRequest, host: str, folder: Path) -> HostEvidence:
     """`folder` is the agent's. What can't be looked at is told in `problems`."""
     problems: list[str] = []
-    until = time.monotonic() + ENOUGH_S
+    until, within_s = time.monotonic() + ENOUGH_S, request.within_s
     mains = dict(_mains(folder, request))
     events = read_events(folder / "events.jsonl")
+    gpus, members = begin_gpus(), list_members(mains)
+    logs = tuple(_logs(folder, request, until, problems))
+    states, since = gpus(), time.time() - within_s
+    if states.problem:
+        problems.append(f"the GPUs: {states.problem}")
     return HostEvidence(
         host,
         now=time.time(),
         utc_offset_s=float(time.localtime().tm_gmtoff),
+        hang=request.hang,
         rebooted=_rebooted(folder),
-        oom_kills=_kills(folder, request.within_s),
+        oom_kills=_kills(folder, within_s),
         deaths=tuple(deaths_of(events)),
-        members=tuple(_members(mains))[:MOST_MEMBERS],
+        members=tuple(look_again(members, request.hang)),
         full=full_folders((folder, Path("/dev/shm"), Path("/tmp"))),
-        kernel=_kernel(request.within_s, pids_of(events), problems),
-        logs=tuple(_logs(folder, request, until, problems)),
+        kernel=_kernel(within_s, pids_of(events), problems),
+        logs=logs,
+        gpus=gpu_states(states.values),
+        collectives=read_collectives(map(_environment, mains.values()), since, request.hang),
         problems=tuple(problems),
     )
+
+
+def _environment(pid: int) -> dict[str, str]:
+    """Of a main that is gone, ours: its home is the same."""
+    try:
+        text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return dict(os.environ)
+    pairs = (line.partition("=") for line in text.split("\0"))
+    return {name: value for name, _, value in pairs}
 
 
 def _mains(folder: Path, request: EvidenceRequest) -> Iterator[tuple[str, int]]:
@@ -79,33 +97,6 @@ def _rebooted(folder: Path) -> bool:
     """Since the agent's start."""
     agent = read_record(agent_path(folder))
     return agent is not None and agent.boot_id != boot_id()
-
-
-def _members(mains: dict[str, int]) -> Iterator[MemberState]:
-    """The mains and the lasting members; helpers matter to nobody."""
-    table = read_process_table()
-    for process, main in mains.items():
-        for pid in sorted({main, *descendants(table, {main})} & table.keys()):
-            component = component_of(pid)
-            if pid == main or LASTING.match(component):
-                name = "main" if pid == main else component
-                state = table[pid].state
-                stack = _kernel_stack(pid) if state in STUCK else ()
-                yield MemberState(process, name, pid, state, _waits_in(pid), stack)
-
-
-def _waits_in(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/wchan").read_text().strip("0\n")
-    return ""
-
-
-def _kernel_stack(pid: int) -> tuple[str, ...]:
-    """Innermost first; only root may read it."""
-    with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{pid}/stack").read_text().splitlines()
-        return tuple(line.partition("] ")[2] for line in lines[:MOST_FRAMES])
-    return ()
 
 
 def _logs(

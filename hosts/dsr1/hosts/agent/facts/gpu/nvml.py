@@ -114,8 +114,7 @@ class NvmlReader:
 def ask_nvml() -> Iterator[FactValue]:
     """The system first, then GPU after GPU, at last what grew: what hangs takes nothing from what
     was read before."""
-    nvml = _binding()
-    nvml.nvmlInit()
+    nvml = open_nvml()
     count = nvml.nvmlDeviceGetCount()
     yield describe_system(nvml, count)
     gpus = []
@@ -123,6 +122,12 @@ def ask_nvml() -> Iterator[FactValue]:
         gpus.append(describe_gpu(nvml, index))
         yield gpus[-1]
     yield measure_growth(nvml, [count_errors(gpu) for gpu in gpus])
+
+
+def open_nvml() -> Any:
+    nvml = _binding()
+    nvml.nvmlInit()
+    return nvml
 
 
 def _binding() -> Any:
