@@ -12,7 +12,7 @@ from dsr1.hosts.protocol.evidence import KernelLine
 TELLING = re.compile(
     r"NVRM|Xid|[Oo]ut of memory|Killed process|oom|segfault|trap |mlx5|[Ll]ink is|nvme|I/O error"
     r"|EXT4-fs error|XFS.*(?:error|shutdown)|nfs: server|Machine check|Hardware Error|blocked for"
-    r"|soft lockup|fallen off"
+    r"|soft lockup|fallen off|nvswitch|AER: |LustreError|EDAC|general protection"
 )
 JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic")
 MOST, RECORD, JOURNAL_S = 200, 8192, 1.5
