@@ -91,6 +91,12 @@ def test_a_member_that_ends_by_our_order_is_no_failure(
     assert find_cause({"h": ask(lab, "main-0")}, load_rules(), {}) is None
 
 
+def test_an_agents_own_words_can_be_read(lab: "Lab", members: tuple[int, int]) -> None:
+    """Also of a host whose agent's folder is elsewhere: for a bug report."""
+    events = lab.transport.own_words("h")["events.jsonl"]
+    assert f'"component":"EngineCore_DP1","pid":{members[0]}' in events
+
+
 def test_a_stopped_worker_is_the_culprit(
     lab: "Lab",
     members: tuple[int, int],

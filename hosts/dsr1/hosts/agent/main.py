@@ -89,6 +89,12 @@ def _kept(address: AgentAddress) -> int:
     return _print(read_kept(address.folder, address.identity))
 
 
+def _own_words(address: AgentAddress) -> int:
+    from dsr1.hosts.agent.evidence.own_words import read_own_words
+
+    return _print(read_own_words(address.folder))
+
+
 def _runs() -> int:
     from dsr1.hosts.agent.server.offline import list_host_runs
 
@@ -188,6 +194,7 @@ OF_AN_AGENT: dict[str, Callable[[AgentAddress], int]] = {
     "listeners": _listeners,
     "logs": _logs,
     "kept": _kept,
+    "own-words": _own_words,
     "evidence": _evidence,
 }
 WITHOUT_VALUE: dict[str, "Callable[[], int]"] = {

@@ -42,7 +42,7 @@ from dsr1.hosts.transport.results import (
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `stop` itself, by the longest grace of the plan; this is for an agent that hangs.
-EVIDENCE_S = 6.0
+EVIDENCE_S = 10.0  # of a hang; of a death nobody waits for longer than two
 START_S, STOP_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
 NOT_STOPPED = "its processes may still run, since stopping them failed"
 NOT_READ = "its processes can't be read"
@@ -201,6 +201,11 @@ class Transport(ABC):
         values = (found.folder, found.run_id, found.host)
         problem = "what it keeps of the run can't be read"
         return self._ask(host, AgentVerb("kept", values), parse_texts, problem)
+
+    def own_words(self, host: str) -> dict[str, str]:
+        """The ends of its agent's events and log, by the file's name."""
+        problem = "its agent's events and log can't be read"
+        return self._ask(host, AgentVerb("own-words"), parse_texts, problem)
 
     def runs(self, host: str) -> tuple[HostRun, ...]:
         """Every run of this user that something lives of on the host."""

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 
+from dsr1.env.checks.all import worst_first
 from dsr1.hosts.errors import Dsr1Error
+from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.bundle.capped_log import CappedLog
 from dsr1.launcher.operate.bundle.redaction import EXPLANATION
 from dsr1.launcher.operate.logs import stream_logs
 from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.operate.why import explain_run
+from dsr1.launcher.preflight.draft import make_draft
+from dsr1.launcher.preflight.preflight import judge_facts
+from dsr1.launcher.run.stop import host_names
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.render import render_why
 
@@ -28,6 +33,8 @@ def bundle_texts(run: Run) -> Iterator[tuple[str, str]]:
     yield "README.txt", EXPLANATION
     yield "versions.txt", _versions()
     yield from _files(run, problems)
+    yield from _findings(run, problems)
+    yield from _remote_words(run, problems)
     yield from _logs(run, problems)
     yield from _why(run, problems)
     yield from _status(run, problems)
@@ -55,6 +62,33 @@ def _files(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
                     yield name, file.read(MOST_BYTES).decode(errors="replace")
             except OSError as error:
                 problems.append(f"{name}: {error.strerror}")
+
+
+def _findings(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """What its checks say of the facts that it was planned with."""
+    try:
+        settings, facts = run.settings(), run.facts()
+        draft = make_draft(run.recipe(), settings.machines)
+        found = judge_facts(draft, facts, settings.checks)
+    except (Dsr1Error, OSError) as error:
+        problems.append(f"checks: {error}")
+        return
+    yield "checks.json", json.dumps([asdict(finding) for finding in worst_first(found)], indent=1)
+
+
+def _remote_words(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """The events and logs of agents on other machines; those of this one are among the files."""
+    names = host_names(run) if run.is_planned() else ()
+    remote = [host for host in names if not (run.folder / "hosts" / host).is_dir()]
+    if not remote:
+        return
+    try:
+        transport = backend_of(run).transport(run)
+        for host in remote:
+            for name, text in transport.own_words(host).items():
+                yield f"hosts/{host}/{name}", text
+    except (Dsr1Error, OSError) as error:
+        problems.append(f"the agents' own words: {error}")
 
 
 def _logs(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
