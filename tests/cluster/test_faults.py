@@ -75,7 +75,15 @@ def test_the_leaders_etcd_killed(login: Login) -> None:
     assert login.launch("e", "node1,node2", *MOCKER).returncode == 0
     kill(login.cluster, "node1", "--data-dir")
     assert login.reason("e").startswith("etcd ended by signal SIGKILL")
+    cause = "node1 etcd: its main process ended by SIGKILL"
+    until(lambda: f"{cause} at " in login.dsr1("status", "e").stdout)
+    assert login.dsr1("why", "e").stdout.startswith(cause)
     assert_clean(login.cluster, "node1", "node2")
+    packed = login.dsr1("bundle", "e", "--to", "/tmp/e.tar.gz")
+    assert packed.returncode == 0, packed.stderr
+    names = login.cluster.run("login", ("tar", "tzf", "/tmp/e.tar.gz")).stdout.split()
+    whole = ("why.txt", "checks.json", "hosts/node2/events.jsonl", "logs/node2/main-1.log")
+    assert {f"dsr1-bundle/{name}" for name in whole} <= set(names), names
 
 
 def test_unreachable_hosts_are_all_named_and_nothing_starts(login: Login) -> None:

@@ -49,6 +49,11 @@ def test_a_rank_that_dies_is_named_with_its_exit_code(site: Site, login: Login) 
     told = end(site, login, "dies")
     assert (told["phase"], told["exit_code"]) == ("failed", 4)
     assert str(told["reason"]).startswith("main-1 ended by signal SIGKILL, unasked")
+    cause = "node2 rank 1 (main): its main process ended by SIGKILL"
+    assert login.dsr1("status", "dies").stdout.splitlines()[1].startswith(cause)
+    output = f'cat "$HOME"/.local/state/dsr1/jobs/*-{job_of(login, "dies")}.out'
+    assert cause in site.cluster.run("login", ("sh", "-c", output)).stdout
+    assert login.dsr1("why", "dies").stdout.startswith(cause)
     accounted = site.root("sacct", "-nXP", "-o", "State,ExitCode", "-j", job_of(login, "dies"))
     assert accounted.stdout.strip() == "FAILED|4:0"
 

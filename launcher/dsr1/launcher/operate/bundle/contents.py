@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from dsr1.env.checks.all import worst_first
 from dsr1.hosts.errors import Dsr1Error
+from dsr1.launcher.batch.jobs import output_of
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.bundle.capped_log import CappedLog
 from dsr1.launcher.operate.bundle.redaction import EXPLANATION
@@ -53,15 +54,18 @@ def _versions() -> str:
 
 
 def _files(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
-    """As they are: plan, recipe and its sources, facts, checks, settings, events, evidence."""
-    for pattern in FILES:
-        for path in sorted(run.folder.glob(pattern)):
-            name = str(path.relative_to(run.folder))
-            try:
-                with path.open("rb") as file:
-                    yield name, file.read(MOST_BYTES).decode(errors="replace")
-            except OSError as error:
-                problems.append(f"{name}: {error.strerror}")
+    """As they are: plan, recipe and its sources, facts, settings, events, evidence, and the output
+    of its job."""
+    paths = [path for pattern in FILES for path in sorted(run.folder.glob(pattern))]
+    named = [(str(path.relative_to(run.folder)), path) for path in paths]
+    if output := output_of(run):
+        named.append(("job.out", output))
+    for name, path in named:
+        try:
+            with path.open("rb") as file:
+                yield name, file.read(MOST_BYTES).decode(errors="replace")
+        except OSError as error:
+            problems.append(f"{name}: {error.strerror}")
 
 
 def _findings(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
