@@ -20,6 +20,17 @@ except ssl.SSLError as error:
 """
 
 
+def _with_another_key(line: str) -> str:
+    return " ".join((*line.split()[:2], "AAAAC3NzaC1lZDI1NTE5AAAAIA")) + "\n"
+
+
+CERTIFY = """
+ssh-keygen -q -t ed25519 -N "" -f /root/ca
+ssh-keygen -q -s /root/ca -I node1 -h -n node1 /etc/ssh/host_key.pub
+echo HostCertificate /etc/ssh/host_key-cert.pub >> /etc/ssh/sshd_config
+"""
+
+
 def test_an_unknown_host_key_is_refused(login: Login) -> None:
     login.cluster.run("login", ("sh", "-c", ": > ~/.ssh/known_hosts"))
     refused = login.launch("h", "node1,node2", *MOCKER)
@@ -27,6 +38,25 @@ def test_an_unknown_host_key_is_refused(login: Login) -> None:
     assert "not found in known_hosts" in refused.stderr
     assert login.launch("h", "node1,node2", *MOCKER, "--accept-new-keys").returncode == 0
     assert login.dsr1("stop", "h").returncode == 0
+    keys = login.cluster.run("login", ("cat", "/home/launch/.ssh/known_hosts")).stdout
+    assert len(keys.splitlines()) == 2
+    login.write(".ssh/known_hosts", "".join(map(_with_another_key, keys.splitlines())))
+    changed = login.dsr1("exec", "--hosts", "node1", "--accept-new-keys", "--", "true")
+    assert changed.returncode == 4
+    assert "its host key has changed" in changed.stdout + changed.stderr
+
+
+def test_a_host_with_a_certificate_of_a_known_authority_is_let_in(login: Login) -> None:
+    """By its certificate alone: its own key is known nowhere."""
+    assert login.cluster.run("node1", ("sh", "-c", CERTIFY), user="root").returncode == 0
+    login.cluster.stop_sshd("node1")
+    login.cluster.start_sshd("node1")
+    authority = login.cluster.path("node1", "/root/ca.pub").read_text()
+    login.write(".ssh/known_hosts", f"@cert-authority node* {authority}")
+    assert login.dsr1("exec", "--hosts", "node1", "--", "true").returncode == 0
+    login.write(".ssh/known_hosts", f"@cert-authority other* {authority}")
+    refused = login.dsr1("exec", "--hosts", "node1", "--", "true")
+    assert "not found in known_hosts" in refused.stdout + refused.stderr
 
 
 def test_another_users_folder_is_not_trusted(login: Login) -> None:

@@ -2,7 +2,6 @@
 end."""
 
 import contextlib
-import functools
 import logging
 import shlex
 import socket
@@ -16,12 +15,13 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.transport.base import MOST_ANSWER, CommandResult
+from dsr1.hosts.transport.host_keys import guard_of
 from dsr1.hosts.transport.monotonic import keep_monotonic_time
 from dsr1.hosts.transport.output import BLOCK, Output, left_until
 
 if TYPE_CHECKING:
     from fabric import Connection
-    from paramiko import Channel, HostKeys
+    from paramiko import Channel
 
 CONNECT_S, KEEPALIVE_S, UNACKED_MS = 10, 5, 12_000
 logging.getLogger("paramiko").addHandler(
@@ -143,10 +143,8 @@ def _as_oserror() -> Iterator[None]:
 
 def _refusal(error: Exception) -> str:
     """Why there is no connection, with a remedy."""
-    from paramiko import AuthenticationException, BadHostKeyException, PasswordRequiredException
+    from paramiko import AuthenticationException, PasswordRequiredException
 
-    if isinstance(error, BadHostKeyException):
-        return f"its host key has changed: {error}. Check it, then `ssh-keygen -R`"
     if isinstance(error, PasswordRequiredException):
         return "the key needs a passphrase; load it with ssh-add"
     if isinstance(error, AuthenticationException):
@@ -202,36 +200,12 @@ def hops(connection: "Connection | None") -> "Iterator[Connection]":
 def _guard(connection: "Connection", accept_new_key: bool) -> None:
     """Fabric by itself would wait for minutes, and take unknown host keys, and changed ones,
     without a word."""
-    from paramiko import AutoAddPolicy, RejectPolicy
-
     limits = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), CONNECT_S)
     connection.connect_timeout = CONNECT_S
     connection.connect_kwargs.update(limits)
-    client = connection.client
-    for name in (connection.host, f"[{connection.host}]:{connection.port}"):
-        for kind, key in (known_hosts().lookup(name) or {}).items():
-            client.get_host_keys().add(name, kind, key)
-    client.set_missing_host_key_policy(AutoAddPolicy() if accept_new_key else RejectPolicy())
-
-
-def known_hosts() -> "HostKeys":
-    files = (Path("/etc/ssh/ssh_known_hosts"), Path.home() / ".ssh" / "known_hosts")
-    return _read_known_hosts(
-        tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
-    )
-
-
-@functools.lru_cache(1)
-def _read_known_hosts(files: tuple[tuple[str, int], ...]) -> "HostKeys":
-    """Read once for each change: a file of hundreds of hosts, read for each of them, costs more
-    than connecting."""
-    from paramiko import HostKeys
-
-    keys = HostKeys()
-    for file, _ in files:
-        with contextlib.suppress(OSError):
-            keys.load(file)
-    return keys
+    guard = guard_of(connection, accept_new_key)
+    connection.connect_kwargs["transport_factory"] = guard.make_transport
+    connection.client.set_missing_host_key_policy(guard)
 
 
 def _bound(connection: "Connection") -> None:

@@ -29,7 +29,11 @@ FoundHosts = Annotated[
     ),
 ]
 AcceptNewKeys = Annotated[
-    bool, typer.Option("--accept-new-keys", help="Trust the SSH keys of hosts not seen before.")
+    bool,
+    typer.Option(
+        "--accept-new-keys",
+        help="Take, and keep in known_hosts, the SSH key of a host not seen before.",
+    ),
 ]
 Follow = Annotated[
     bool,
