@@ -24,7 +24,8 @@ become() { # one process, in the place of this shell
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
-        export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
+        export DYN_SELF_HOST_METADATA=0 # frontends read the model's files on their own hosts
+        export DYN_SYSTEM_HOST=127.0.0.1 # its control routes ask nobody who he is
         export DYN_TCP_RESPONSE_STREAM_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_TCP_RPC_HOST=10.0.0.1 # address of node1 (facts)
         export GLOO_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
@@ -56,7 +57,8 @@ become() { # one process, in the place of this shell
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
-        export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
+        export DYN_SELF_HOST_METADATA=0 # frontends read the model's files on their own hosts
+        export DYN_SYSTEM_HOST=127.0.0.1 # its control routes ask nobody who he is
         export DYN_SYSTEM_PORT=20003 # ports of engine prefill
         export DYN_TCP_RESPONSE_STREAM_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_TCP_RPC_HOST=10.0.0.1 # address of node1 (facts)
@@ -87,7 +89,7 @@ become() { # one process, in the place of this shell
             --max-num-batched-tokens 8192 \
             --gpu-memory-utilization 0.85 \
             --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_producer"}' \
-            --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:20007"}' \
+            --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"ipc://kv-events-as-by-tcp:20007"}' \
             --distributed-timeout-seconds 5400 \
             --cpu-distributed-timeout-seconds 5400 \
             --dyn-reasoning-parser deepseek_r1
@@ -106,7 +108,8 @@ become() { # one process, in the place of this shell
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
-        export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
+        export DYN_SELF_HOST_METADATA=0 # frontends read the model's files on their own hosts
+        export DYN_SYSTEM_HOST=127.0.0.1 # its control routes ask nobody who he is
         export DYN_SYSTEM_PORT=20016 # ports of engine decode
         export DYN_TCP_RESPONSE_STREAM_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_TCP_RPC_HOST=10.0.0.1 # address of node1 (facts)

@@ -9,7 +9,7 @@ from dsr1.hosts.protocol.codec import NumberedEvent, parse_event, render_command
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
 
-MOST_EVENT = 1 << 20  # bytes
+MOST_EVENT = 8 << 20  # bytes; a metrics page of 1 MiB, escaped, is among them
 
 
 class ByteStream(Protocol):

@@ -1,5 +1,6 @@
 """`dsr1 smoke`: a known-answer check of a run, on every rank."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from statistics import median
@@ -9,10 +10,12 @@ import httpx
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
+from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.completion import Reply
 from dsr1.launcher.smoke.judge import Answers, problems
+from dsr1.launcher.smoke.metrics import make_reader
 from dsr1.launcher.smoke.readiness import describe_missing
 from dsr1.launcher.smoke.run import ASKING, smoke_all
 
@@ -40,9 +43,13 @@ def _ask_all(run: Run) -> Sequence[Answers]:
     recipe, service = run.recipe(), run.plan().service
     known = recipe.model.is_r1 and not recipe.is_meaningless
     client = httpx.Client(timeout=run.settings().chat_s, trust_env=False)
+    hosts = contextlib.closing(backend_of(run).transport(run))
     try:
-        with client, make_console(stderr=True).status("asking") as shown:
-            return smoke_all(service, client, known, lambda who: shown.update(f"asking {who}"))
+        with client, hosts as transport, make_console(stderr=True).status("asking") as shown:
+            read = make_reader(run.plan(), transport, client)
+            return smoke_all(
+                service, client, known, lambda who: shown.update(f"asking {who}"), read
+            )
     except ASKING as error:
         raise LaunchFailed(f"{run.name}: no completion: {describe_missing(error)}") from None
 

@@ -3,8 +3,13 @@
 from dsr1.env.node import address_source
 from dsr1.env.variables import from_mapping
 from dsr1.hosts.inventory.host import Host
+from dsr1.hosts.protocol.http import LOOPBACK
 from dsr1.hosts.protocol.process import SecretVariable, Variable
-from dsr1.launcher.commands.dynamo_versions import advertised_addresses, secures_its_planes
+from dsr1.launcher.commands.dynamo_versions import (
+    SYSTEM_HOST,
+    advertised_addresses,
+    secures_its_planes,
+)
 from dsr1.launcher.commands.etcd import discovers_by_etcd
 from dsr1.launcher.commands.phases import DYNAMO_PHASES
 from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
@@ -71,12 +76,20 @@ def shared_variables(context: PlanContext, host: Host) -> tuple[Variable, ...]:
         Variable("DYN_REQUEST_PLANE", "tcp", "default"),
         Variable("DYN_EVENT_PLANE", "zmq", "default, set since it differs between Dynamo's parts"),
         *from_mapping(advertised_addresses(context.facts, host), address_source(host)),
+        *_SYSTEM,
         *_discovery(context),
         *from_mapping(
             {"DYN_TCP_TLS_SERVER_NAME": SERVER_NAME} if _planes_are_secured(context) else {},
             "name in the run's certificate",
         ),
     )
+
+
+# Since 1.4 a frontend fetches a model's small files from there, unless it is told to read its own.
+_SYSTEM = (
+    Variable(SYSTEM_HOST, LOOPBACK, "its control routes ask nobody who he is"),
+    Variable("DYN_SELF_HOST_METADATA", "0", "frontends read the model's files on their own hosts"),
+)
 
 
 def _discovery(context: PlanContext) -> tuple[Variable, ...]:

@@ -18,6 +18,7 @@ DISCOVERS_BY_FILE = (1, 6)
 # 1.3.1 and 1.4.2 know none of DYN_TCP_TLS_*: their request plane and response stream are in clear.
 SECURES_ITS_PLANES = (1, 5)
 LOOPBACK = "lo"
+SYSTEM_HOST = "DYN_SYSTEM_HOST"
 
 
 def installed_dynamo(facts: Mapping[str, Facts]) -> tuple[int, int] | None:
@@ -48,7 +49,7 @@ def secures_its_planes(facts: Mapping[str, Facts]) -> bool:
 def advertised_addresses(facts: Mapping[str, Facts], host: Host) -> dict[str, str]:
     """Where Dynamo's parts are reached, by variable."""
     names = ("DYN_TCP_RPC_HOST", "DYN_TCP_RESPONSE_STREAM_HOST", "DYN_EVENT_PLANE_HOST")
-    found = dict.fromkeys((*names, "DYN_SYSTEM_HOST"), host.address)
+    found = dict.fromkeys(names, host.address)
     version = installed_dynamo(facts)
     if version is None or version >= TAKES_ADDRESSES:
         return found

@@ -54,14 +54,17 @@ def transfer_config(engine: Engine) -> dict[str, Any] | None:
 
 
 def events_config(engine: Engine, ports: EnginePorts) -> dict[str, Any] | None:
-    """vLLM listens on a wildcard alone, and connects to any other address; its own worker is who
-    reads."""
+    """They are prompts in clear. Who reads them is the worker of the same host: a Unix socket, in
+    the agent's own folder, where the worker and its engines stand. vLLM adds the rank to what
+    follows the last colon, where "tcp" is in the name. Dynamo's block manager reads TCP alone, and
+    vLLM listens there on a wildcard alone, and connects to any other address."""
     if not engine.kv_events:
         return None
+    where = "tcp://*" if "DynamoConnector" in engine.connectors else "ipc://kv-events-as-by-tcp"
     return {
         "enable_kv_cache_events": True,
         "publisher": "zmq",
-        "endpoint": f"tcp://*:{ports.kv_events}",
+        "endpoint": f"{where}:{ports.kv_events}",
     }
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from dsr1.env.caches import HostCache
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
+from dsr1.hosts.protocol.http import LOOPBACK
 from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.launcher.commands.dynamo import namespace_of
+from dsr1.launcher.commands.dynamo_versions import SYSTEM_HOST
 from dsr1.launcher.commands.etcd import GATEWAY
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.context import PlanContext
@@ -34,7 +36,7 @@ PREVIEW_RUN_ID = "0" * 32
 @dataclass(frozen=True, slots=True)
 class RegisteredWorker:
     """A process that the frontend sends requests to, for these DP ranks; its counters are at
-    `metrics_url`.
+    `metrics_url`, which is for its own host alone where it has no `url`.
 
     Ranks are global; the simulator's begin at 0 in every process, and it doesn't `count` requests
     by rank. `url` is that of its own server, with stack vllm.
@@ -192,11 +194,10 @@ def _registered_workers(
 ) -> Iterator[RegisteredWorker]:
     traits = context.recipe.traits
     groups = {group.name: group for group in context.topology.groups}
-    addresses = {host.name: host.address for host in context.topology.hosts}
     for process in processes:
         group = groups.get(process.group)
         server = context.frontends.get(process.name) if traits.own_servers else None
-        url = server.url if server else _system_url(process, addresses[process.host])
+        url = server.url if server else _system_url(process)
         if group and url:
             yield RegisteredWorker(
                 process=process.name,
@@ -208,11 +209,12 @@ def _registered_workers(
             )
 
 
-def _system_url(process: Process, address: str) -> str:
-    """Of a worker of Dynamo's; empty where it has none."""
-    ports = (variable.value for variable in process.env if variable.name == SYSTEM_PORT)
-    port = next(ports, "")
-    return f"http://{address}:{port}" if port else ""
+def _system_url(process: Process) -> str:
+    """Of a worker of Dynamo's, as its own host sees it; empty where it has none."""
+    values = {variable.name: variable.value for variable in process.env}
+    if SYSTEM_PORT not in values:
+        return ""
+    return f"http://{values.get(SYSTEM_HOST, LOOPBACK)}:{values[SYSTEM_PORT]}"
 
 
 def _caches(context: PlanContext) -> Iterator[HostCache]:

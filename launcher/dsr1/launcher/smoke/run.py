@@ -1,6 +1,7 @@
 """The known-answer check: the same greedy questions to every rank, and the proof that each of them
 answered."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import httpx
 from dsr1.launcher.plan.plan import RegisteredWorker, ServiceTarget
 from dsr1.launcher.smoke.completion import AnsweredByAnother, SmokeTarget, ask_completion
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers
+from dsr1.launcher.smoke.metrics import ReadMetrics, read_over_http
 from dsr1.launcher.smoke.readiness import describe_missing
 
 FIXED_TOKENS, KNOWN_TOKENS, AT_ONCE, ROUNDS_PER_RANK = 16, 2048, 32, 4
@@ -20,7 +22,7 @@ PREFILL = "prefill"
 ASKING = (httpx.HTTPError, KeyError, ValueError)
 _LABELS = re.compile(r"^vllm:request_success_total\{(?P<labels>.*)\} (?P<value>\S+)$", re.MULTILINE)
 _WORKER = re.compile(r'worker_id="([0-9a-f]+)"')
-_ENGINE = re.compile(r'engine="(\d+)"')
+_ENGINE = re.compile(r'engine="(\d{1,9})"')
 ServedCounts = dict[str, Counter[int]]
 
 
@@ -38,6 +40,7 @@ def smoke_all(
     client: httpx.Client,
     known: bool,
     report: Callable[[str], None] = lambda _: None,
+    read: ReadMetrics | None = None,
 ) -> tuple[Answers, ...]:
     """Answers of every rank; of the server, where ranks can't be asked one by one. `report` gets
     who is asked.
@@ -46,15 +49,16 @@ def smoke_all(
     those with `known` answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't
     be found out whom to ask.
     """
-    before = _counts(service, client)
+    read = read or partial(read_over_http, client)
+    before = _counts(service, read)
     answers = []
-    for target in _targets(service, client):
+    for target in _targets(service, read):
         report(target.name)
         answers.append(_ask_fixed(service, client, target))
-    silent = _silent(service, before, _counts(service, client))
+    silent = _silent(service, before, _counts(service, read))
     failed = any(one.error and not one.by_another for one in answers)
     if not failed and (silent or any(one.by_another for one in answers)):
-        answers = _ask_unaimed(service, client, before, report)
+        answers = _ask_unaimed(service, client, read, before, report)
     if not known:
         return tuple(answers)
     report("all ranks the questions with known answers")
@@ -65,6 +69,7 @@ def smoke_all(
 def _ask_unaimed(
     service: ServiceTarget,
     client: httpx.Client,
+    read: ReadMetrics,
     before: ServedCounts,
     report: Callable[[str], None],
 ) -> list[Answers]:
@@ -77,7 +82,7 @@ def _ask_unaimed(
         target = SmokeTarget(f"round {number} (the router does not take the rank asked for)")
         report(target.name)
         rounds.append(_ask_fixed(service, client, target))
-        silent = _silent(service, before, _counts(service, client))
+        silent = _silent(service, before, _counts(service, read))
         if not silent or rounds[-1].error:
             return rounds
     raise ValueError(f"asked, but counted no request: {', '.join(silent)}")
@@ -102,10 +107,10 @@ def _with_known(service: ServiceTarget, client: httpx.Client, one: Answers) -> A
         return replace(one, error=describe_missing(error))
 
 
-def _targets(service: ServiceTarget, client: httpx.Client) -> list[SmokeTarget]:
+def _targets(service: ServiceTarget, read: ReadMetrics) -> list[SmokeTarget]:
     if service.registrations is None:
         return [*_own_targets(service)] or [SmokeTarget(service.url)]
-    return pair(*_ranks(service, client))
+    return pair(*_ranks(service, read))
 
 
 def _own_targets(service: ServiceTarget) -> Iterator[SmokeTarget]:
@@ -130,12 +135,13 @@ def pair(answering: Sequence[SmokeRank], prefill: Sequence[SmokeRank]) -> list[S
     return targets
 
 
-def _ranks(service: ServiceTarget, client: httpx.Client) -> tuple[list[SmokeRank], list[SmokeRank]]:
+def _ranks(service: ServiceTarget, read: ReadMetrics) -> tuple[list[SmokeRank], list[SmokeRank]]:
     """Those that answer, and prefill's."""
     answering: list[SmokeRank] = []
     prefill: list[SmokeRank] = []
+    pages = read(service.workers)
     for worker in service.workers:
-        number = worker_id(_metrics(worker, client))
+        number = worker_id(pages[worker.process])
         ranks = (SmokeRank(_rank_name(worker, rank), number, rank) for rank in worker.ranks)
         (prefill if worker.role == PREFILL else answering).extend(ranks)
     return answering, prefill
@@ -145,21 +151,11 @@ def _rank_name(worker: RegisteredWorker, rank: int) -> str:
     return f"rank {rank} of {worker.process}"
 
 
-def _counts(service: ServiceTarget, client: httpx.Client) -> ServedCounts:
+def _counts(service: ServiceTarget, read: ReadMetrics) -> ServedCounts:
     """Where a wrong rank is asked for, another answers silently: the workers' own counters prove
     who answered.
     """
-    return {worker.process: finished(_metrics(worker, client)) for worker in service.workers}
-
-
-def _metrics(worker: RegisteredWorker, client: httpx.Client) -> str:
-    """Raises ValueError that names the worker."""
-    try:
-        return client.get(worker.metrics_url).raise_for_status().text
-    except httpx.HTTPError as error:
-        raise ValueError(
-            f"{worker.process}: no metrics at {worker.metrics_url}: {describe_missing(error)}"
-        ) from None
+    return {process: finished(page) for process, page in read(service.workers).items()}
 
 
 def _silent(service: ServiceTarget, before: ServedCounts, after: ServedCounts) -> list[str]:
@@ -184,6 +180,13 @@ def finished(metrics: str) -> Counter[int]:
     counts: Counter[int] = Counter()
     for found in _LABELS.finditer(metrics):
         engine = _ENGINE.search(found["labels"])
-        if engine:
-            counts[int(engine[1])] += int(float(found["value"]))
+        if engine and math.isfinite(value := _number(found["value"])):
+            counts[int(engine[1])] += int(value)
     return counts
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -77,7 +77,7 @@ def test_every_rank_of_an_engine_has_the_same_base() -> None:
     assert events == {
         "enable_kv_cache_events": True,
         "publisher": "zmq",
-        "endpoint": "tcp://*:20011",
+        "endpoint": "ipc://kv-events-as-by-tcp:20011",
     }
     assert set(range(20011, 20019)) <= set(ports["prefill-0"])
     assert set(range(20019, 20027)) <= set(ports["prefill-1"])
