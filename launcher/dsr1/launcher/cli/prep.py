@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from dsr1.env.prep.decide import Preparation, decide
+from dsr1.env.prep.firewall import CHECK
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.prep import HostProbe, PrepReport
 from dsr1.hosts.transport.base import Transport
@@ -15,6 +16,7 @@ from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.launcher.cli.options.common import AsJson, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.cli.views.prep_dialog import PrepDialog
+from dsr1.launcher.prep.firewall import decide_firewall
 from dsr1.launcher.prep.hosts import (
     apply_to_all,
     choose_parts,
@@ -47,6 +49,12 @@ def prep(
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do what is shown.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo everything that --apply did.")] = False,
+    firewall: Annotated[
+        bool,
+        typer.Option(
+            "--firewall", help="Only this: close the run's ports to all but its hosts, by nft."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Change hosts without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,8 +63,11 @@ def prep(
     Shows file by file what would change, and why. --apply does it, --undo takes it back. Nothing is
     rebooted.
     """
-    if undo and (apply or only):
-        raise InputError("--undo undoes everything, so it can't go with --apply or --only")
+    if undo and (apply or only or firewall):
+        others = "--apply, --only or --firewall"
+        raise InputError(f"--undo undoes everything, so it can't go with {others}")
+    if firewall and only:
+        raise InputError("--firewall does nothing else, so it can't go with --only")
     dialog = PrepDialog(as_json, yes)
     if apply or undo:
         dialog.refuse_unattended()
@@ -67,7 +78,10 @@ def prep(
         if undo:
             outcome = _undo(transport, probes, dialog)
         else:
-            decided = {host: decide(host, one, ports, ids) for host, one in probes.items()}
+            if firewall:
+                ids, decided = (CHECK,), decide_firewall(transport, loaded, accesses, probes)
+            else:
+                decided = {host: decide(host, one, ports, ids) for host, one in probes.items()}
             _show(decided, probes, ids, dialog)
             reports = _apply(transport, probes, decided, dialog) if apply else {}
             outcome = _conclude(decided, reports, apply, dialog)

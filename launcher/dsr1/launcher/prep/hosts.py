@@ -19,7 +19,7 @@ from dsr1.hosts.transport.as_root import AS_ROOT, CAREFULLY
 from dsr1.hosts.transport.base import AgentVerb, Transport, read_answer
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.layout.placement import wanted_nodes
-from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.surveyed import named_host
 from dsr1.launcher.recipe.models import Recipe
 
@@ -103,12 +103,16 @@ def choose_parts(only: Sequence[str]) -> tuple[str, ...]:
 
 
 def prep_ports(recipe: Recipe, accesses: Sequence[Access]) -> tuple[int, ...]:
-    """Of all hosts together, since any may lead next time; hosts that the recipe wants beyond the
-    given ones count, too."""
+    """Of all hosts together, since any may lead next time."""
+    plan = preparation_plan(recipe, accesses)
+    return tuple(sorted({port for process in plan.processes for port in process.ports}))
+
+
+def preparation_plan(recipe: Recipe, accesses: Sequence[Access]) -> Plan:
+    """Of a run on these hosts; those that the recipe wants beyond them count, too."""
     given = [named_host(access) for access in accesses]
     others = (
         Host(f"other{number}", f"other{number}")
         for number in range(len(given), wanted_nodes(recipe))
     )
-    plan = make_plan(recipe, (*given, *others), "prep", "/")
-    return tuple(sorted({port for process in plan.processes for port in process.ports}))
+    return make_plan(recipe, (*given, *others), "prep", "/")

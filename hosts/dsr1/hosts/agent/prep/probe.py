@@ -56,7 +56,7 @@ SYSCTLS = (
     "net.ipv4.ip_local_reserved_ports",
     "fs.nr_open",
 )
-TOOLS = ("update-initramfs", "dracut", "nvidia-smi", "modprobe", "systemctl", "mount")
+TOOLS = ("update-initramfs", "dracut", "nvidia-smi", "modprobe", "systemctl", "mount", "nft")
 FAMILIES = {"debian": {"debian", "ubuntu"}, "rhel": {"rhel", "fedora", "centos"}}
 MOST = 2**20  # of a file's bytes
 QUICK_S = 10.0
