@@ -15,7 +15,7 @@ from dsr1.env.checks.comparing import (
 )
 from dsr1.env.checks.gpu import devices, nvlink, usage
 from dsr1.env.checks.gpu import host as gpu_host
-from dsr1.env.checks.host import disk, kernel, names, network, resources, software
+from dsr1.env.checks.host import disk, exposure, kernel, names, network, resources, software
 from dsr1.env.checks.judging import ORDER, CheckFunction, judge_host, known
 from dsr1.env.checks.model import files, memory, parallelism, same, storage
 from dsr1.env.checks.requirements import Requirements
@@ -37,6 +37,7 @@ HOST_CHECKS: dict[str, CheckFunction] = (
     | resources.CHECKS
     | kernel.CHECKS
     | network.CHECKS
+    | exposure.CHECKS
     | software.CHECKS
     | disk.CHECKS
     | files.CHECKS

@@ -105,6 +105,7 @@ KINDS: Mapping[str, ValueKind] = {
     "net.control": table,
     "net.ephemeral": counts(2),
     "net.etcd": texts,
+    "net.etcd_version": texts,
     "net.interfaces": table,
     "net.listening": texts,
     "net.reserved": pairs,

@@ -95,7 +95,7 @@ def hash_host(host: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KeyVerdict:
     """Of a key that a host shows. `known`: it is the host's, `new`: nothing is known of the host.
     Else `why`."""
 
@@ -105,21 +105,21 @@ class Verdict:
     why: str = ""
 
 
-def judge_key(keys: Sequence[KnownKey], name: HostName, kind: str, key: str) -> Verdict:
+def judge_key(keys: Sequence[KnownKey], name: HostName, kind: str, key: str) -> KeyVerdict:
     """A host of which another key is known is not new, whatever that key's kind: who is between
     could choose the kind."""
     ours = [one for one in keys if one.is_of(name.written)]
     if any(one.marker == REVOKED and one.key == key for one in ours):
-        return Verdict(revoked=True, why="its key is revoked (@revoked)")
+        return KeyVerdict(revoked=True, why="its key is revoked (@revoked)")
     known = [one for one in ours if one.marker == KEY]
     if any((one.kind, one.key) == (kind, key) for one in known):
-        return Verdict(known=True)
+        return KeyVerdict(known=True)
     if known:
-        return Verdict(why=f"its host key has changed: another {known[0].kind} key is known")
+        return KeyVerdict(why=f"its host key has changed: another {known[0].kind} key is known")
     bare = [one for one in keys if one.marker == KEY and one.is_of(name.without_port)]
     if any((one.kind, one.key) == (kind, key) for one in bare):
-        return Verdict(known=True)
-    return Verdict(new=True)
+        return KeyVerdict(known=True)
+    return KeyVerdict(new=True)
 
 
 def authorities_of(keys: Iterable[KnownKey], name: HostName) -> list[str]:

@@ -17,7 +17,7 @@ from dsr1.hosts.transport.connection import SshHost
 from dsr1.hosts.transport.host_keys import is_certified, preferred_kinds
 from dsr1.hosts.transport.known_hosts import (
     HostName,
-    Verdict,
+    KeyVerdict,
     authorities_of,
     hash_host,
     judge_key,
@@ -27,7 +27,7 @@ from dsr1.hosts.transport.known_hosts import (
 
 NODE, OTHER_PORT = HostName("node1", 22), HostName("Node1", 2222)
 KIND = "ssh-ed25519"
-KNOWN, NEW = Verdict(known=True), Verdict(new=True)
+KNOWN, NEW = KeyVerdict(known=True), KeyVerdict(new=True)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ KNOWN, NEW = Verdict(known=True), Verdict(new=True)
         (f"{'*a' * 40}*b {KIND} AAAA", HostName("a" * 60, 22), NEW),
     ],
 )
-def test_lines(text: str, name: HostName, verdict: Verdict) -> None:
+def test_lines(text: str, name: HostName, verdict: KeyVerdict) -> None:
     assert judge_key([*parse_known_hosts(text)], name, KIND, "AAAA") == verdict
 
 

@@ -1,6 +1,7 @@
 """Checks of a host's network: the address that its peers use, and the plan's ports."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 
 from dsr1.env.checks.judging import (
@@ -15,6 +16,7 @@ from dsr1.env.checks.judging import (
 )
 from dsr1.env.checks.kinds import count
 from dsr1.env.checks.requirements import Requirements
+from dsr1.env.versions import version_numbers
 from dsr1.hosts.protocol.facts.fact import Facts
 
 # Bridges of containers and tunnels: peers can't reach them, or are slowed down by them.
@@ -22,6 +24,8 @@ VIRTUAL = ("docker*", "virbr*", "cni*", "veth*", "tailscale*", "wg*", "flannel*"
 SHOWN_PORTS = 12
 PROXIES = ("http_proxy", "https_proxy")
 NO_PEERS = "the plan has no other host to talk to"
+# Of CVE-2026-73500, by its line: connections that never begin TLS are kept for ever.
+ETCD_FIXED = {(3, 5): 33, (3, 6): 14, (3, 7): 1}
 
 
 def is_bridge_or_tunnel(interface: str) -> bool:
@@ -124,7 +128,24 @@ def etcd(facts: Facts, requirements: Requirements) -> Verdict:
     )
     verdict = "FAIL" if len(bad) == len(urls) else "WARN"
     seen = "; ".join(bad) or ", ".join(urls)
-    return pass_if(not bad, verdict, seen, "endpoints that are healthy", fix)
+    if bad:
+        return Verdict(verdict, seen, "endpoints that are healthy", fix)
+    return _etcd_version(known_or(facts, "net.etcd_version", {}), urls)
+
+
+def _etcd_version(versions: Mapping[str, str], urls: Sequence[str]) -> Verdict:
+    """As far as it is told: one that wants a certificate doesn't."""
+    told = [(url, versions[url]) for url in urls if versions.get(url)]
+    old = [f"{url}: etcd {version}" for url, version in told if not _is_fixed(version)]
+    fix = "Upgrade that etcd, or let none but its clients reach it."
+    seen = "; ".join(old) or ", ".join(urls)
+    return pass_if(not old, "WARN", seen, "etcd that are healthy, without CVE-2026-73500", fix)
+
+
+def _is_fixed(text: str) -> bool:
+    numbers = version_numbers(text)
+    line = numbers[:2]
+    return line > max(ETCD_FIXED) or (line in ETCD_FIXED and numbers[2:] >= (ETCD_FIXED[line],))
 
 
 CHECKS: dict[str, CheckFunction] = {

@@ -16,6 +16,7 @@ from dsr1.hosts.protocol.facts.request import FactsRequest
 
 LISTEN, RESOLVE_S = "0A", 3.0
 ETCD_PORT, ETCD_S, MOST_ANSWER = 2379, 3.0, 4096
+VERSION = re.compile(r'"etcdserver"\s*:\s*"([0-9.]{1,20})')
 HEALTHY = re.compile(r'"health"\s*:\s*"?true')
 
 
@@ -46,25 +47,48 @@ def resolver_readers(request: FactsRequest) -> list[Reader]:
             lambda: map(etcd_problem, request.etcd), ETCD_S * (len(request.etcd) + 1)
         )
         readers.append(("net.etcd", "GET /health", lambda: _by_name(request.etcd, health())))
+        told = begin_in_child(
+            lambda: map(etcd_version, request.etcd), ETCD_S * (len(request.etcd) + 1)
+        )
+        readers.append(("net.etcd_version", "GET /version", lambda: _told(request.etcd, told())))
     return readers
 
 
 def etcd_problem(url: str) -> str:
     """Empty: it is healthy. One that asks for a certificate is only connected to."""
     try:
-        server = urlsplit(url if "://" in url else f"http://{url}")
-        address = (server.hostname or "", server.port or ETCD_PORT)
-        with socket.create_connection(address, timeout=ETCD_S) as line:
-            if server.scheme == "https":
-                return ""
-            line.sendall(b"GET /health HTTP/1.0\r\n\r\n")
-            with line.makefile("rb") as response:
-                answer = response.read(MOST_ANSWER).decode(errors="replace")
+        answer = _ask_etcd(url, "/health")
     except (OSError, ValueError) as error:
         return reason_of(error)
-    if HEALTHY.search(answer):
+    if answer is None or HEALTHY.search(answer):
         return ""
     return f"says {answer.splitlines()[-1][:80] if answer else 'nothing'}"
+
+
+def etcd_version(url: str) -> str:
+    """Empty: it doesn't tell."""
+    try:
+        found = VERSION.search(_ask_etcd(url, "/version") or "")
+    except (OSError, ValueError):
+        return ""
+    return found[1] if found else ""
+
+
+def _ask_etcd(url: str, path: str) -> str | None:
+    """None: it asks for a certificate."""
+    server = urlsplit(url if "://" in url else f"http://{url}")
+    address = (server.hostname or "", server.port or ETCD_PORT)
+    with socket.create_connection(address, timeout=ETCD_S) as line:
+        if server.scheme == "https":
+            return None
+        line.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        with line.makefile("rb") as response:
+            return response.read(MOST_ANSWER).decode(errors="replace")
+
+
+def _told(urls: Sequence[str], result: ChildResult) -> FactValue:
+    missing = [""] * (len(urls) - len(result.values))
+    return dict(zip(urls, [*result.values, *missing], strict=True))
 
 
 def _by_name(names: Sequence[str], result: ChildResult) -> FactValue:
