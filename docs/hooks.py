@@ -30,6 +30,7 @@ ORDER = (
     "caches.md",
     "checks.md",
     "environment.md",
+    "threat-model.md",
     COMMANDS,
     "run-directory.md",
     "exit-codes.md",

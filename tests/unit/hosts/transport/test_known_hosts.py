@@ -1,6 +1,7 @@
 """known_hosts as ssh reads it, judged by ssh-keygen and by a server that shows other keys."""
 
 import base64
+import re
 import socket
 import subprocess
 import threading
@@ -47,9 +48,9 @@ KNOWN, NEW = KeyVerdict(known=True), KeyVerdict(new=True)
         (f"[*]:2222 {KIND} AAAA", OTHER_PORT, KNOWN),
         (f"node1 {KIND} AAAA", OTHER_PORT, KNOWN),
         (f"node1 {KIND} BBBB", OTHER_PORT, NEW),
-        (f"{hash_host('node1')} {KIND} AAAA", NODE, KNOWN),
-        (f"{hash_host('node2')} {KIND} AAAA", NODE, NEW),
-        (f"{hash_host('[node1]:2222')} {KIND} AAAA", OTHER_PORT, KNOWN),
+        (f"HASH(node1) {KIND} AAAA", NODE, KNOWN),
+        (f"HASH(node2) {KIND} AAAA", NODE, NEW),
+        (f"HASH([node1]:2222) {KIND} AAAA", OTHER_PORT, KNOWN),
         (f"|1|x|y {KIND} AAAA", NODE, NEW),
         (f"|2|x|y {KIND} AAAA", NODE, NEW),
         (f"node1 {KIND} BBBB\nnode1 {KIND} AAAA", NODE, KNOWN),
@@ -62,7 +63,9 @@ KNOWN, NEW = KeyVerdict(known=True), KeyVerdict(new=True)
     ],
 )
 def test_lines(text: str, name: HostName, verdict: KeyVerdict) -> None:
-    assert judge_key([*parse_known_hosts(text)], name, KIND, "AAAA") == verdict
+    """A hash has a random salt, so it is made here."""
+    hashed = re.sub(r"HASH\(([^)]*)\)", lambda found: hash_host(found[1]), text)
+    assert judge_key([*parse_known_hosts(hashed)], name, KIND, "AAAA") == verdict
 
 
 @pytest.mark.parametrize(
