@@ -270,5 +270,5 @@ def make_boxes(
 def missing_tools() -> list[str]:
     """The Debian packages that must be installed before a cluster can be made."""
     tools = {"sshd": "openssh-server", "ssh": "openssh-client", "ip": "iproute2"}
-    tools |= {"sudo": "sudo"}
+    tools |= {"sudo": "sudo", "nft": "nftables", "curl": "curl"}
     return [package for tool, package in tools.items() if shutil.which(tool, path=PATH) is None]

@@ -116,9 +116,8 @@ def test_what_listens_is_told_and_closed_to_a_third_host(
     assert {door["process"] for door in everywhere} <= set(EVERYWHERE_IS_DYNAMOS)
     assert all(door["everywhere"] for door in everywhere)
     plan = json.loads(login.read("third", "plan.json"))
-    metrics = _values(
-        plan, "DYN_SYSTEM_PORT"
-    )  # HTTP in clear, of the control address alone, like the frontend's
+    metrics = _values(plan, "DYN_SYSTEM_PORT")  # HTTP in clear, for its own host alone
+    assert {door["address"] for _, door in doors if str(door["port"]) in metrics} == {"127.0.0.1"}
     tls = [
         d
         for _, d in doors

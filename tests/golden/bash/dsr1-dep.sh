@@ -49,7 +49,8 @@ become() { # one process, in the place of this shell
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
-        export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
+        export DYN_SELF_HOST_METADATA=0 # frontends read the model's files on their own hosts
+        export DYN_SYSTEM_HOST=127.0.0.1 # its control routes ask nobody who he is
         export DYN_TCP_RESPONSE_STREAM_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_TCP_RPC_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_TCP_TLS_SERVER_NAME=dsr1-run # name in the run's certificate
@@ -94,7 +95,8 @@ become() { # one process, in the place of this shell
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
-        export DYN_SYSTEM_HOST=10.0.0.1 # address of node1 (facts)
+        export DYN_SELF_HOST_METADATA=0 # frontends read the model's files on their own hosts
+        export DYN_SYSTEM_HOST=127.0.0.1 # its control routes ask nobody who he is
         export DYN_SYSTEM_PORT=20003 # ports of engine main
         export DYN_TCP_RESPONSE_STREAM_HOST=10.0.0.1 # address of node1 (facts)
         export DYN_TCP_RPC_HOST=10.0.0.1 # address of node1 (facts)
@@ -142,7 +144,7 @@ become() { # one process, in the place of this shell
             --max-num-batched-tokens 256 \
             --gpu-memory-utilization 0.92 \
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
-            --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:20011"}' \
+            --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"ipc://kv-events-as-by-tcp:20011"}' \
             --distributed-timeout-seconds 5400 \
             --cpu-distributed-timeout-seconds 5400 \
             --dyn-reasoning-parser deepseek_r1
@@ -159,7 +161,8 @@ become() { # one process, in the place of this shell
         export DYN_NAMESPACE=golden_00000000000000000000000000000000 # the run's own: stale registrations can't be met
         export DYN_REQUEST_PLANE=tcp # default
         export DYN_SDK_DISABLE_ANSI_LOGGING=1 # default
-        export DYN_SYSTEM_HOST=10.0.0.2 # address of node2 (facts)
+        export DYN_SELF_HOST_METADATA=0 # frontends read the model's files on their own hosts
+        export DYN_SYSTEM_HOST=127.0.0.1 # its control routes ask nobody who he is
         export DYN_SYSTEM_PORT=20003 # ports of engine main
         export DYN_TCP_RESPONSE_STREAM_HOST=10.0.0.2 # address of node2 (facts)
         export DYN_TCP_RPC_HOST=10.0.0.2 # address of node2 (facts)
@@ -207,7 +210,7 @@ become() { # one process, in the place of this shell
             --max-num-batched-tokens 256 \
             --gpu-memory-utilization 0.92 \
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
-            --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:20011"}' \
+            --kv-events-config '{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"ipc://kv-events-as-by-tcp:20011"}' \
             --distributed-timeout-seconds 5400 \
             --cpu-distributed-timeout-seconds 5400 \
             --dyn-reasoning-parser deepseek_r1

@@ -23,7 +23,7 @@ def verdict(check: str, **changes: FactValue) -> tuple[str, str]:
         ({"vllm": "0.31.0", "ai-dynamo": "1.6.1"}, ""),
         ({"vllm": "0.8.4", "ai-dynamo": "1.6.1"}, "vllm 0.8.4: GHSA-9f8f-2vmf-885j"),
         ({"vllm": "0.8.4.post1"}, "vllm 0.8.4.post1: GHSA-9f8f-2vmf-885j"),
-        ({"ai-dynamo": "1.5.0"}, "ai-dynamo 1.5.0: dynamo #13528"),
+        ({"ai-dynamo": "1.5.0"}, ""),
         ({}, ""),
     ],
 )

@@ -11,8 +11,6 @@ from dsr1.env.checks.requirements import Requirements
 from dsr1.env.versions import version_numbers
 from dsr1.hosts.protocol.facts.fact import Facts
 
-DYNAMO = "ai-dynamo"
-
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
@@ -27,7 +25,6 @@ class Advisory:
 ADVISORIES = (
     Advisory("vllm", (0, 8, 5), "GHSA-9f8f-2vmf-885j", "read what ranks tell each other"),
     Advisory("vllm", (0, 8, 5), "CVE-2025-32444", "run code, where KV caches go by Mooncake"),
-    Advisory(DYNAMO, (1, 6), "dynamo #13528", "ask workers: no certificate is wanted of them"),
 )
 
 
