@@ -4,11 +4,11 @@ well."""
 import time
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.health.verdicts import (
     FAILED,
     HEALTHY,
@@ -33,7 +33,7 @@ def report_of(state: RunState) -> HealthReport:
 
 def print_health(state: RunState, now: float | None = None) -> None:
     """The grid, then a line for every rank that is unwell, and what still serves."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console(highlight=False, soft_wrap=True)
     report = report_of(state)
     console.print(health_grid(report))
     moment = time.time() if now is None else now
