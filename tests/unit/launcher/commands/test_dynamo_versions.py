@@ -69,7 +69,7 @@ IN_ALL = {
     *(f"DYN_{one}" for one in ("FILE_KV", "SYSTEM_HOST", "SYSTEM_PORT", "TCP_RPC_HOST")),
     *(f"DYN_TCP_{one}" for one in ("REQUEST_TIMEOUT", "RESPONSE_STREAM_HOST")),
     *(f"DYN_HEALTH_CHECK_{one}" for one in ("ENABLED", "REQUEST_TIMEOUT")),
-    *("DYN_CANARY_WAIT_TIME", "DYN_SDK_DISABLE_ANSI_LOGGING"),
+    *("DYN_CANARY_WAIT_TIME", "DYN_SDK_DISABLE_ANSI_LOGGING", "DYN_SELF_HOST_METADATA"),
     *(f"ETCD_{one}" for one in ("ENDPOINTS", "LEASE_TTL", "AUTH_CA")),
     *(f"ETCD_AUTH_CLIENT_{one}" for one in ("CERT", "KEY")),
 }
