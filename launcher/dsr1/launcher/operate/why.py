@@ -9,7 +9,7 @@ from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.run.evidence import gather_from_hosts, judge_evidence, read_evidence
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.triage.folder import planned_ranks, read_folder
+from dsr1.launcher.triage.folder import planned_ranks, read_addresses, read_folder
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.table import load_rules
 
@@ -25,8 +25,11 @@ class Explanation:
 
 def explain_folder(folder: Path) -> Explanation:
     """Logs that somebody sent, or an unpacked bundle. InputError: there are none."""
-    evidence = read_evidence(Run(folder)) or read_folder(folder, planned_ranks(folder))
-    return Explanation(find_cause(evidence, load_rules(), {}), evidence, str(folder))
+    if evidence := read_evidence(Run(folder)):
+        return Explanation(find_cause(evidence, load_rules(), {}), evidence, str(folder))
+    evidence = read_folder(folder, planned_ranks(folder))
+    cause = find_cause(evidence, load_rules(), read_addresses(folder))
+    return Explanation(cause, evidence, str(folder))
 
 
 def explain_run(run: Run) -> Explanation:

@@ -1,7 +1,8 @@
 """Evidence from a folder of logs: a run's own, or one that somebody sent, of any launcher.
 
 Each log is taken for a process. In a run's folder (`hosts/HOST/logs/PROCESS.log`) the host is
-known, and plan.json tells engines and ranks; elsewhere a log's own lines tell its ranks.
+known, and plan.json tells engines and ranks; elsewhere a log's own lines tell its ranks, and
+srt-slurm names its files by host, role and worker, all in one folder.
 """
 
 import re
@@ -22,9 +23,16 @@ ENDINGS = (".log", ".out", ".err", ".txt")
 MOST_LOGS = 4096
 MUCH_BYTES = 64 << 20
 # dsr1's own logs and what a bundle has beside logs, which only repeat what others say.
-OWN = ("agent", "supervisor", "README", "versions", "why", "problems")
+OWN = ("agent", "supervisor", "README", "versions", "why", "problems", "job")
 HERE = "here"
+HEAD_BYTES = 1 << 20
 _RANK = re.compile(r"_DP(\d+)")
+# srt-slurm: node07_decode_w0.err, with .out beside it; a worker may have several nodes.
+_SRT = re.compile(
+    r"(?P<host>[\w.-]{1,64}?)_(?P<engine>(?:prefill|decode|agg|aggregated)_w\d{1,4})(?:[_.].{0,64})?"
+)
+# NCCL_DEBUG=INFO says once by which address its host is known to others.
+_ADDRESS = re.compile(rb"NCCL INFO Bootstrap ?: Using [^:\s]{1,64}:(\d{1,3}(?:\.\d{1,3}){3})<")
 
 Ranks = Mapping[str, tuple[str, tuple[int, ...]]]
 """Engine and global DP ranks, by the process's name."""
@@ -50,7 +58,8 @@ def read_folder(folder: Path, ranks: Ranks) -> dict[str, HostEvidence]:
     logs: dict[str, list[ProcessLog]] = {}
     paths = list(_logs(folder))
     for path, scan in zip(paths, _scan_all(paths), strict=True):
-        logs.setdefault(_host_of(path, folder), []).append(_process_log(path, scan, ranks))
+        host, engine = place_of(path, folder)
+        logs.setdefault(host, []).append(_process_log(path, engine, scan, ranks))
     if not logs:
         raise InputError(
             f"{folder}: holds no logs; wanted are files that end in {', '.join(ENDINGS)}"
@@ -81,18 +90,39 @@ def _logs(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(found) if path.stem not in OWN)
 
 
-def _host_of(path: Path, folder: Path) -> str:
-    """`hosts/HOST/...` of a run's folder, else the folder that the log lies in, where there are
-    several."""
+def place_of(path: Path, folder: Path) -> tuple[str, str]:
+    """Its host, and its engine where the name tells one. `hosts/HOST/...` of a run's folder, else
+    the folder that the log lies in, where there are several, else what srt-slurm calls it."""
     parts = path.relative_to(folder).parts
     if "hosts" in parts[:-2]:
-        return parts[parts.index("hosts") + 1]
-    return parts[-2] if len(parts) > 1 and parts[-2] != "logs" else HERE
+        return parts[parts.index("hosts") + 1], ""
+    if found := _SRT.fullmatch(path.stem):
+        return found["host"], found["engine"]
+    return parts[-2] if len(parts) > 1 and parts[-2] != "logs" else HERE, ""
 
 
-def _process_log(path: Path, scan: LogScan, ranks: Ranks) -> ProcessLog:
-    engine, own = ranks.get(path.stem, ("", ()))
-    return ProcessLog(path.stem, engine, own or _ranks_in(scan), scan)
+def _process_log(path: Path, engine: str, scan: LogScan, ranks: Ranks) -> ProcessLog:
+    planned, own = ranks.get(path.stem, (engine, ()))
+    return ProcessLog(engine or path.stem, planned, own or _ranks_in(scan), scan)
+
+
+def read_addresses(folder: Path) -> dict[str, str]:
+    """Hosts by their address, as far as their logs tell it. Of logs whose host nothing tells no
+    address is known."""
+    found: dict[str, str] = {}
+    for path in _logs(folder):
+        host = place_of(path, folder)[0]
+        if host != HERE and (told := _ADDRESS.search(_head(path))):
+            found[told[1].decode()] = host
+    return found
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from None
 
 
 def _ranks_in(scan: LogScan) -> tuple[int, ...]:
