@@ -83,5 +83,8 @@ bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/check.py
 
+why-matrix: venv model ## Real vLLM ended in every way, on each rank, in each state: who is blamed (an hour; WAYS="SIGSEGV serving")
+	$(BIN)/python bench/why_matrix.py $(WAYS)
+
 clean: ## Remove what was built
 	rm -rf .cache dist
