@@ -1,13 +1,13 @@
 """Passing a model on, on loopback: chains of hosts in one process, and peers of every kind."""
 
-import hashlib
 import json
 import os
+import resource
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,16 +18,24 @@ from dsr1.hosts.agent.facts.model.shards import WORK
 from dsr1.hosts.agent.model.inside import StagingArea
 from dsr1.hosts.agent.model.push import hash_all
 from dsr1.hosts.agent.model.receive import Address, Receiver, Upstreams
-from dsr1.hosts.agent.model.relay import FRAME, RelayConnection, RelayServer, make_context
+from dsr1.hosts.agent.model.relay import (
+    FRAME,
+    MOST_STRANGERS,
+    RelayConnection,
+    RelayServer,
+    make_context,
+)
+from dsr1.hosts.agent.model.source_hashes import SourceHashes
 from dsr1.hosts.agent.model.staging import staging_folder
 from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
 from dsr1.hosts.protocol.jobs.messages import JobRefused
-from dsr1.hosts.protocol.jobs.orders import PushReply, StoreFile
+from dsr1.hosts.protocol.jobs.orders import PushMessage, PushReply, StoreFile
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.commands.certificates import make_secrets
 
 HERE = "127.0.0.1"
 SERVERS: list[RelayServer] = []
+HASHES: dict[int, str] = {}  # what the source has told of its files
 AREAS: list[ExitStack] = []
 FILES = {
     "config.json": b"{}",
@@ -76,7 +84,7 @@ def offer(
     stock = ModelStore(list_folder(folder), folder)
     for index, item in enumerate(stock.items):
         stock.put(index, folder / item.name, item.size)
-    hash_all(stock, dict(sums or {}))
+    hash_all(stock, dict(sums or {}), HASHES.__setitem__)
     return stock, serve(secrets, stock)
 
 
@@ -95,7 +103,7 @@ def take(
     """A host that receives; it has not begun."""
     context = make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
     area = open_area(folder)
-    receiver = Receiver(area, stock, Upstreams(ahead, context, patience_s))
+    receiver = Receiver(area, stock, Upstreams(ahead, context, patience_s), HASHES.__getitem__)
     receiver.adopt_existing()
     return receiver
 
@@ -219,13 +227,71 @@ def test_a_source_that_is_not_as_recorded_gives_nothing_a_final_name(
     stock, address = offer(
         source, secrets, {"large.safetensors": "0" * 64, "config.json": "1" * 64}
     )
-    with pytest.raises(
-        JobRefused, match=r"large\.safetensors: came twice with the hash .*, and 0000"
-    ):
+    with pytest.raises(JobRefused, match=r"large\.safetensors: came with the hash .*, and 0000"):
         take(
             tmp_path / "host", ModelStore(stock.items, tmp_path / "host"), [address], secrets
         ).run()
     assert "large.safetensors" not in contents(tmp_path / "host")
+
+
+def test_a_host_that_passes_on_something_else_is_left_out(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
+    """It has the push's certificate, and bytes of its own of the right size: the source's hashes
+    come by another way."""
+    stock, address = offer(source, secrets)
+    liar = ModelStore(stock.items, tmp_path / "liar")
+    for index, item in enumerate(stock.items):
+        path = tmp_path / "liar" / item.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"!" * item.size)
+        liar.put(index, path, item.size)
+    behind = ModelStore(stock.items, tmp_path / "host")
+    take(tmp_path / "host", behind, [serve(secrets, liar), address], secrets).run()
+    assert contents(tmp_path / "host") == FILES
+
+
+def test_the_sources_hashes_are_waited_for() -> None:
+    asked: list[PushMessage] = []
+
+    def ask(message: PushMessage) -> PushReply:
+        asked.append(message)
+        return PushReply(hashes=((7, "abc"),) if len(asked) > 1 else ())
+
+    hashes = SourceHashes(ask)
+    assert (hashes.wait(7), hashes.wait(7)) == ("abc", "abc")
+    assert asked == [PushMessage(wanted=(7,))] * 2
+
+
+def test_strangers_in_hundreds_that_say_nothing_stop_nobody(
+    source: Path, tmp_path: Path, secrets: dict[str, str]
+) -> None:
+    stock, address = offer(source, secrets)
+    with ExitStack() as strangers:
+        for _ in range(3 * MOST_STRANGERS):
+            strangers.enter_context(socket.create_connection(address, timeout=20))
+        take(
+            tmp_path / "host", ModelStore(stock.items, tmp_path / "host"), [address], secrets
+        ).run()
+    assert contents(tmp_path / "host") == FILES
+
+
+def test_an_accept_that_fails_is_not_the_last(source: Path, secrets: dict[str, str]) -> None:
+    """As when all descriptors are taken, and a peer comes then."""
+    stock, address = offer(source, secrets)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as peer, ExitStack() as held:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (peer.fileno() + 1, before[1]))
+        try:
+            with suppress(OSError):
+                while True:
+                    held.callback(os.close, os.dup(peer.fileno()))
+            peer.connect(address)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    good = RelayConnection(*address, make_context(ssl.PROTOCOL_TLS_CLIENT, secrets))
+    assert b"".join(good.file(0, 0, stock.items[0].size)) == FILES[stock.items[0].name]
+    good.close()
 
 
 def test_only_the_pushs_own_certificate_opens_the_door(
@@ -276,7 +342,8 @@ def test_a_peer_that_asks_nonsense_ends_its_own_line_alone(
         line.sendall(request_)
         assert line.recv(1) == b""
     good = RelayConnection(*address, context)
-    assert good.hash(0) == hashlib.sha256(FILES[stock.items[0].name]).hexdigest()
+    number = next(n for n, item in enumerate(stock.items) if item.name == "config.json")
+    assert b"".join(good.file(number, 0, 2)) == FILES["config.json"]
     good.close()
 
 
@@ -297,7 +364,7 @@ def test_a_frame_that_is_too_long_is_no_frame(secrets: dict[str, str]) -> None:
             HERE, door.getsockname()[1], make_context(ssl.PROTOCOL_TLS_CLIENT, secrets)
         )
         with pytest.raises(OSError, match="frame that is too long"):
-            line.hash(0)
+            next(line.file(0, 0, 1))
         line.close()
         liar.join()
 

@@ -22,14 +22,40 @@ def test_from_launch_to_stop(login: Login) -> None:
     assert_clean(login.cluster, "node1", "node2")
 
 
+def assert_nobody_else_controls_it(login: Login) -> None:
+    """The routes are there, and neither another host nor another address of its own leads to them;
+    what the engines publish of prompts is a socket in a closed folder."""
+    plan = json.loads(login.read("v", "plan.json"))
+    (worker, *_) = plan["service"]["workers"]
+    host, _, port = worker["metrics_url"].removesuffix("/metrics").rpartition(":")
+    assert host == "http://127.0.0.1"
+    route = ("curl", "-sS", "-m", "10", "-X", "POST", "-d", "{}", "-o", "/dev/null", "-w")
+    control = "engine/control/ep_capacity"
+    here = login.cluster.run("node1", (*route, "%{http_code}", f"{host}:{port}/{control}"))
+    assert here.stdout not in ("", "000", "404"), here
+    for box, user in (("login", "launch"), ("node2", "other"), ("node1", "other")):
+        url = f"http://10.77.0.2:{port}/{control}"
+        said = login.cluster.run(box, (*route, "%{http_code}", url), user=user)
+        assert said.returncode == 7, (box, said)  # curl(1): nobody listens there
+    doors = json.loads(login.dsr1("status", "v", "--ports", "--json").stdout)
+    listening = {door["port"] for told in doors.values() for door in told if door["everywhere"]}
+    events = {port for port in listening if 20000 <= port < 20032}
+    assert events == set(), doors
+    assert login.cluster.run("node1", ("sh", "-c", "ls /tmp/dsr1-2000/v/*/kv-events*")).stdout
+    peek = ("ls", "/tmp/dsr1-2000/v")
+    assert login.cluster.run("node1", peek, user="other").returncode != 0
+
+
 @pytest.mark.heavy
 def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> None:
     """A process a host, of two ranks each. Both hosts see this machine's /tmp apart: what one start
     leaves on them is removed, and brought back.
     """
     real = ("--set", "engines.main.ranks_per_node=2", "--set", "runtime.cache_dir=/tmp/jit")
-    launched = login.launch("v", "node[1-2]", *real)
+    events = ("--set", "engines.main.kv_events=true", "--set", "frontend.router_mode=kv")
+    launched = login.launch("v", "node[1-2]", *real, *events)
     assert launched.returncode == 0, launched.stderr
+    assert_nobody_else_controls_it(login)
     smoked = login.dsr1("smoke", "v", "--json")
     assert smoked.returncode == 0, smoked.stderr
     assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == [0, 1, 2, 3]

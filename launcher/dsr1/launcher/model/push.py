@@ -156,6 +156,8 @@ class PushChain:
         self._source = f"{request.giver.name} (source)"
         names = (self._source, *takers)
         self._listening, self._complete = Barrier(names), Barrier(names)
+        self._hashes: dict[int, str] = {}
+        self._source_over = threading.Event()
 
     def run(self, transport: SshTransport, show: OnJobProgress) -> JobResults[PushResult]:
         jobs = {
@@ -182,6 +184,8 @@ class PushChain:
         try:
             return transport.run_job(host, PUSH, order, partial(self._reply, name, show))
         finally:
+            if name == self._source:
+                self._source_over.set()
             self._listening.leave(name)
             self._complete.leave(name)
 
@@ -194,13 +198,23 @@ class PushChain:
         if message.complete:
             self._complete.arrive(name, message, None)
             return None
+        if message.hashes or message.wanted:
+            return self._pass_hashes(name, message)
         arrived = self._listening.arrive(name, message, MEET_S)
         if name == self._source:
-            self._complete.arrive(name, message, None)
             return None
         if self._source not in arrived:
             raise HostError(f"{name}: skipped, since the source could not start")
         return PushReply(arrived[self._source].files, tuple(self.ahead(name, arrived)))
+
+    def _pass_hashes(self, name: str, message: PushMessage) -> PushReply:
+        """The source's word alone counts. HostError: it ended before it had told all."""
+        if name == self._source:
+            self._hashes |= dict(message.hashes)
+        known = tuple((one, self._hashes[one]) for one in message.wanted if one in self._hashes)
+        if message.wanted and not known and self._source_over.is_set():
+            raise HostError(f"{name}: left unfinished, since the source has ended")
+        return PushReply(hashes=known)
 
     def ahead(self, name: str, arrived: Mapping[str, PushMessage]) -> list[tuple[str, int]]:
         """The nearest first: each host's place in the chain is its place in --hosts. The source is

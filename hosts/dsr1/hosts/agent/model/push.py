@@ -7,7 +7,7 @@ to that comes.
 import os
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from dsr1.hosts.agent.facts.model.shards import read_sums
 from dsr1.hosts.agent.model.hashes import hash_file
 from dsr1.hosts.agent.model.receive import Receiver, Upstreams
 from dsr1.hosts.agent.model.relay import RelayServer, make_context
+from dsr1.hosts.agent.model.source_hashes import SourceHashes
 from dsr1.hosts.agent.model.staging import refuse_without_room, staging_folder
 from dsr1.hosts.agent.model.store import ModelStore, list_folder, refuse_unsafe
 from dsr1.hosts.protocol.jobs.messages import JobContext, JobRefused, Meter
@@ -37,10 +38,13 @@ def serve_files(order: PushOrder, context: JobContext, server: RelayServer) -> P
     store = ModelStore(list_folder(folder), folder)
     for index, item in enumerate(store.items):
         store.put(index, folder / item.name, item.size)
-    hashing = (store, read_sums(folder), context)
-    threading.Thread(target=_hash_or_end, args=hashing, daemon=True).start()
+    values = (store, read_sums(folder), context)
+    hashing = threading.Thread(target=_hash_or_end, args=values, daemon=True)
+    hashing.start()
     server.begin(store)
     context.ask(PushMessage(server.port, tuple(store.items)))
+    hashing.join()
+    context.ask(PushMessage(complete=True))
     return PushResult()
 
 
@@ -51,7 +55,8 @@ def receive_files(order: PushOrder, context: JobContext, server: RelayServer) ->
         refuse_unsafe(reply.files)
         store = ModelStore(reply.files, folder)
         tls = make_context(ssl.PROTOCOL_TLS_CLIENT, order.secrets)
-        receiver = Receiver(area, store, Upstreams(reply.ahead, tls, order.patience_s))
+        upstreams = Upstreams(reply.ahead, tls, order.patience_s)
+        receiver = Receiver(area, store, upstreams, SourceHashes(context.ask).wait)
         receiver.adopt_existing()
         before = store.have()
         refuse_without_room(folder, store.total - before)
@@ -67,15 +72,17 @@ def receive_files(order: PushOrder, context: JobContext, server: RelayServer) ->
 def _hash_or_end(store: ModelStore, recorded: Mapping[str, str], context: JobContext) -> None:
     """A file that can't be read ends the source: the others would wait for its hash for ever."""
     try:
-        hash_all(store, recorded)
+        hash_all(store, recorded, lambda *one: context.ask(PushMessage(hashes=(one,))))
     except OSError as error:
         text = f"{error.filename}: can't be read at the source: {error.strerror}"
         context.refuse("work", text)
         os._exit(1)
 
 
-def hash_all(store: ModelStore, recorded: Mapping[str, str]) -> None:
-    """The source's hashes, each served as soon as it is known. Those of shards on record are taken
+def hash_all(
+    store: ModelStore, recorded: Mapping[str, str], tell: Callable[[int, str], object]
+) -> None:
+    """The source's hashes, each told as soon as it is known. Those of shards on record are taken
     from there.
 
     The rest is small, and people change a config.json.
@@ -87,7 +94,7 @@ def hash_all(store: ModelStore, recorded: Mapping[str, str]) -> None:
         if not known:
             with store.opened(index) as file:
                 known = hash_file(file, Meter())
-        store.put_hash(index, known)
+        tell(index, known)
 
     with ThreadPoolExecutor(HASHING) as pool:
         list(pool.map(one, range(len(store.items))))

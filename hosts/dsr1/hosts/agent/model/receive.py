@@ -3,11 +3,12 @@ silent."""
 
 import errno
 import hashlib
+import math
 import os
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -39,6 +40,10 @@ class Upstreams:
         self._paused_until = dict.fromkeys(addresses, 0.0)
         self._last = time.monotonic()
 
+    @property
+    def count(self) -> int:
+        return len(self._addresses)
+
     def progressed(self) -> None:
         """Something came."""
         self._last = time.monotonic()
@@ -62,6 +67,13 @@ class Upstreams:
             except OSError:
                 self.pause(address)
 
+    def leave_out(self, address: Address) -> None:
+        """What came from there was wrong. Behind the source there is nobody."""
+        if address == self._addresses[-1]:
+            self.pause(address)
+        else:
+            self._paused_until[address] = math.inf
+
     def pause(self, address: Address) -> None:
         """The source too, but not for long: there is none behind it."""
         rest_s = PAUSE_S if address == self._addresses[-1] else LONG_PAUSE_S
@@ -84,17 +96,34 @@ class UpstreamConnection:
             self._upstreams.pause(self._open[0])
         self.close()
 
+    def distrust(self) -> None:
+        if self._open:
+            self._upstreams.leave_out(self._open[0])
+        self.close()
+
     def close(self) -> None:
         if self._open:
             self._open[1].close()
         self._open = None
 
 
+class _WrongContent(Exception):
+    """What came isn't what the source has."""
+
+
 class Receiver:
     """Receives every file of a store into a folder, several at a time, in the order of all."""
 
-    def __init__(self, area: StagingArea, store: ModelStore, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        area: StagingArea,
+        store: ModelStore,
+        upstreams: Upstreams,
+        hash_of: Callable[[int], str],
+    ) -> None:
+        """`hash_of` gives the source's hash of a file by its number."""
         self._area, self._store, self._upstreams = area, store, upstreams
+        self._hash_of = hash_of
         self._left = list(range(len(store.items)))[::-1]
         self._taking = threading.Lock()
 
@@ -128,11 +157,19 @@ class Receiver:
                 self._receive_from_any(index, connection)
 
     def _receive_from_any(self, index: int, connection: UpstreamConnection) -> None:
-        """Whatever happens on the network: another host ahead heals that."""
+        """Whatever happens on the network: another host ahead heals that. What came wrong from all
+        of them, and once more since a part of a former push may have been spoilt, is wrong at its
+        source."""
+        wrong = 0
         while True:
             try:
                 self._receive(index, connection.line())
                 return
+            except _WrongContent as error:
+                wrong += 1
+                if wrong > self._upstreams.count:
+                    raise JobRefused("work", f"{self._store.items[index].name}: {error}") from None
+                connection.distrust()
             except (OSError, ValueError) as error:
                 if _is_of_the_disk(error):
                     raise
@@ -143,24 +180,22 @@ class Receiver:
             return self._left.pop() if self._left else None
 
     def _receive(self, index: int, line: RelayConnection) -> None:
-        """Twice at most: what was there of a former push may have been spoilt."""
         item = self._store.items[index]
-        if self._has_its_size(item) and self._matches(index, item, line):
+        if self._has_its_size(item) and self._matches(index, item):
             return
-        for _ in range(2):
-            digest, wanted = self._download(index, item, line), line.hash(index)
-            if digest == wanted:
-                self._keep(index, item, digest)
-                return
-            self._store.put(index, self._part(item), 0)
-            self._part(item).unlink()
-        why = f"came twice with the hash {digest}, and {wanted} is the source's, or its record's"
-        raise JobRefused("work", f"{item.name}: {why}")
+        digest, wanted = self._download(index, item, line), self._hash_of(index)
+        if digest == wanted:
+            self._keep(index, item)
+            return
+        self._store.put(index, self._part(item), 0)
+        self._part(item).unlink()
+        why = f"came with the hash {digest}, and {wanted} is the source's, or its record's"
+        raise _WrongContent(why)
 
-    def _matches(self, index: int, item: StoreFile, line: RelayConnection) -> bool:
+    def _matches(self, index: int, item: StoreFile) -> bool:
         """By its time, as rsync judges; else by its hash: it may have been copied by other
         means."""
-        wanted = line.hash(index)
+        wanted = self._hash_of(index)
         with self._area.opened(item.name) as final:
             if final.stat().st_mtime_ns != item.changed:
                 if hash_file(final, Meter()) != wanted:
@@ -168,7 +203,6 @@ class Receiver:
                     return False
                 with suppress(PermissionError):  # somebody else's: it is hashed the next time, too
                     os.utime(final, ns=(item.changed, item.changed))
-        self._store.put_hash(index, wanted)
         return True
 
     def _download(self, index: int, item: StoreFile, line: RelayConnection) -> str:
@@ -187,12 +221,11 @@ class Receiver:
         self._store.put(index, part, offset)
         return digest.hexdigest()
 
-    def _keep(self, index: int, item: StoreFile, digest: str) -> None:
+    def _keep(self, index: int, item: StoreFile) -> None:
         part = self._part(item)
         os.utime(part, ns=(item.changed, item.changed))
         self._area.adopt(part, item.name, item.mode)
         self._store.put(index, self._area.folder / item.name, item.size)
-        self._store.put_hash(index, digest)
 
 
 def _hash_so_far(part: Path) -> "_Hash":

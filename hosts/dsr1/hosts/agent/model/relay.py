@@ -1,9 +1,9 @@
 """Hosts that pass a model on: each serves what it has, while it still comes in, to those behind it.
 
-A request is a line of JSON: `[index, offset]` asks for a file from there on, `[index, -1]` for its
-hash. The answer comes in frames, a length of four bytes before each. An empty frame means: alive,
-nothing new yet. So only the host right behind a dead one notices the silence, and not all hosts
-behind it turn to the source at once.
+A request is a line of JSON: `[index, offset]` asks for a file from there on. The answer comes in
+frames, a length of four bytes before each. An empty frame means: alive, nothing new yet. So only
+the host right behind a dead one notices the silence, and not all hosts behind it turn to the source
+at once.
 """
 
 import json
@@ -13,18 +13,21 @@ import ssl
 import struct
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
+from dsr1.hosts.agent.model.guests import Guests, raise_open_files
 from dsr1.hosts.agent.model.inside import open_inside
 from dsr1.hosts.agent.model.store import ModelStore
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
 ALIVE_S, SILENT_S = 1.0, 8.0
 IDLE_S = 900.0  # between two requests a peer may hash what it has of a file
+AGAIN_S = 0.1
+MOST_STRANGERS, MOST_PEERS = 128, 1100  # 255 hosts have four streams each
 FRAME = struct.Struct(">I")
-HASH = -1
 
 
 def make_context(purpose: int, secrets: Mapping[str, str]) -> ssl.SSLContext:
@@ -46,7 +49,10 @@ class RelayServer:
     connection."""
 
     def __init__(self, address: str, secrets: Mapping[str, str]) -> None:
+        raise_open_files()
         self._context = make_context(ssl.PROTOCOL_TLS_SERVER, secrets)
+        self._strangers, self._peers = Guests(MOST_STRANGERS), Guests(MOST_PEERS)
+        self._closed = False
         self._listener = socket.create_server((address, 0), family=_family(address), backlog=64)
         self.port: int = self._listener.getsockname()[1]
 
@@ -55,32 +61,39 @@ class RelayServer:
 
     def close(self) -> None:
         """No new peers; shutting it down first wakes the thread that waits for them."""
+        self._closed = True
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self, store: ModelStore) -> None:
-        with suppress(OSError):
-            while True:
+        """Whatever an accept fails of, the next may be a host of the push."""
+        while not self._closed:
+            try:
                 line, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=(line, store), daemon=True).start()
+            except (OSError, RuntimeError):  # no descriptor is left, or no thread
+                time.sleep(AGAIN_S)
 
     def _serve(self, line: socket.socket, store: ModelStore) -> None:
         """A peer that goes, or is none of ours, ends its own connection alone."""
-        line.settimeout(IDLE_S)
-        with line, suppress(OSError, ValueError, LookupError, TypeError):
-            self._answer(line, store)
-
-    def _answer(self, line: socket.socket, store: ModelStore) -> None:
+        line.settimeout(SILENT_S)
         with (
-            self._context.wrap_socket(line, server_side=True) as secure,
-            secure.makefile("rb") as lines,
+            line,
+            suppress(OSError, ValueError, LookupError, TypeError),
+            self._context.wrap_socket(
+                line, server_side=True, do_handshake_on_connect=False
+            ) as secure,
         ):
+            with self._strangers.entered(secure):
+                secure.do_handshake()
+            self._answer(secure, store)
+
+    def _answer(self, secure: ssl.SSLSocket, store: ModelStore) -> None:
+        secure.settimeout(IDLE_S)
+        with self._peers.entered(secure), secure.makefile("rb") as lines:
             for index, offset in _requests(lines):
-                if offset == HASH:
-                    send_hash(secure, store, index)
-                else:
-                    send_file(secure, store, index, offset)
+                send_file(secure, store, index, offset)
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -113,12 +126,6 @@ def send_file(line: socket.socket, store: ModelStore, index: int, offset: int) -
             os.close(file)
 
 
-def send_hash(line: socket.socket, store: ModelStore, index: int) -> None:
-    while not (digest := store.wait_hash(index, ALIVE_S)):
-        line.sendall(FRAME.pack(0))
-    line.sendall(FRAME.pack(len(digest)) + digest.encode())
-
-
 class RelayConnection:
     """A connection to a host that is ahead. Every method raises OSError when it is lost or falls
     silent."""
@@ -144,12 +151,6 @@ class RelayConnection:
             data = self._frame()
             offset += len(data)
             yield data
-
-    def hash(self, index: int) -> str:
-        self._ask(index, HASH)
-        while not (digest := self._frame()):
-            pass
-        return digest.decode("ascii")
 
     def _ask(self, index: int, offset: int) -> None:
         self._line.sendall(json.dumps([index, offset]).encode() + b"\n")

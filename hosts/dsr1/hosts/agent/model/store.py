@@ -63,7 +63,6 @@ class ModelStore:
         self.items, self.roots = items, model_roots(folder)
         self._paths = [Path()] * len(items)
         self._have = [0] * len(items)
-        self._hashes = [""] * len(items)
         self._changed = threading.Condition()
 
     @property
@@ -78,22 +77,11 @@ class ModelStore:
             self._paths[index], self._have[index] = path, have
             self._changed.notify_all()
 
-    def put_hash(self, index: int, digest: str) -> None:
-        with self._changed:
-            self._hashes[index] = digest
-            self._changed.notify_all()
-
     def wait_beyond(self, index: int, offset: int, seconds: float) -> int:
         """How much there is; no more than `offset` when nothing came in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._have[index] > offset, seconds)
             return self._have[index]
-
-    def wait_hash(self, index: int, seconds: float) -> str:
-        """Empty when it isn't known in time."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._hashes[index] != "", seconds)
-            return self._hashes[index]
 
     def path(self, index: int) -> Path:
         with self._changed:

@@ -75,12 +75,13 @@ class JobContext:
     def __init__(self, replies: "SimpleQueue[bytes]") -> None:
         self.meter = Meter()
         self._replies = replies
-        self._sending = threading.Lock()
+        self._sending, self._asking = threading.Lock(), threading.Lock()
 
     def ask(self, message: PushMessage) -> PushReply:
-        """Send a message, and wait for the reply."""
-        self.send({"message": asdict(message)})
-        return parse_json(PushReply, self._replies.get())
+        """Send a message, and wait for the reply: one at a time, whichever thread asks."""
+        with self._asking:
+            self.send({"message": asdict(message)})
+            return parse_json(PushReply, self._replies.get())
 
     def refuse(self, kind: str, text: str) -> None:
         self.send({"refused": [kind, text]})

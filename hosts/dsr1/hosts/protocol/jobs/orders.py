@@ -71,11 +71,15 @@ class PushOrder:
 @dataclass(frozen=True, slots=True)
 class PushMessage:
     """Sent by a host of a push, which then waits for the reply: the port that it serves on, at the
-    source with the files that there are; `complete`, once it has all of them."""
+    source with the files that there are; `hashes` of them, by their number, as the source knows
+    them; those that are `wanted`, which the reply has as far as they are known; `complete`, once
+    it has all files, or all hashes."""
 
     port: int = 0
     files: tuple[StoreFile, ...] = ()
     complete: bool = False
+    hashes: tuple[tuple[int, str], ...] = ()
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class PushReply:
 
     files: tuple[StoreFile, ...] = ()
     ahead: tuple[tuple[str, int], ...] = ()
+    hashes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
