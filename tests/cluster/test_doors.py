@@ -88,6 +88,9 @@ def test_a_second_user_finds_no_secret(login: Login) -> None:
     for file in ("plan.json", "recipe.json", "settings.json", "state.json"):
         assert key not in login.read("q", file)
     assert login.dsr1("stop", "q").returncode == 0
+    for box in ("login", "node1", "node2"):
+        search = "find /tmp /home/launch -path '*/secrets/*' 2>/dev/null; true"
+        assert login.cluster.run(box, ("sh", "-c", search)).stdout == ""
 
 
 # Dynamo's event plane and vLLM's own control sockets know no address (docs: what stays in clear);

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.services import GraphService
-from dsr1.launcher.importing.shell.secrecy import is_secret
+from dsr1.launcher.importing.shell.secrecy import conceal, is_secret
 from dsr1.launcher.importing.vllm.arguments import Flag, KnownFlags, known_flags
 from dsr1.launcher.importing.vllm.draft import WorkerDraft
 from dsr1.launcher.importing.vllm.flag_handlers import argument_value
@@ -42,8 +42,9 @@ class DeploymentParts:
                 self._keep(flag, worker.draft.args, worker.draft.key)
 
     def _keep(self, flag: Flag, args: dict[str, object], key: str) -> None:
-        if is_secret(flag.name, flag.text):
-            text = f"--{flag.name}: a secret, which is not copied into a recipe"
+        name = conceal(flag.name)
+        if name != flag.name or is_secret(flag.name, flag.text):
+            text = f"--{name}: a secret, which is not copied into a recipe"
             self.ledger.ask(text, f"{key}.args", *flag.places)
             return
         args[flag.name] = argument_value(flag)

@@ -10,10 +10,12 @@ from pathlib import Path
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.launcher.recipe.layers import Layer, assign, location_of
+from dsr1.launcher.secret_names import TOKEN, names_secret
 
 PATH_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
 _PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
 _MOST_CONFIG_BYTES = 2**20
+_VARIABLE = re.compile(r"\$(?:\{(\w+)[^}]*\}|(\w+))", re.ASCII)
 
 
 def _value(tree: Layer, *keys: str) -> object:
@@ -33,11 +35,13 @@ class LocalPath:
 
 
 def with_paths(tree: Layer, keep_unset: bool) -> Layer:
-    """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else."""
+    """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else. A variable
+    that holds a secret is none of them: a path ends in plans and in arguments."""
     for keys in _PATHS:
         value = _value(tree, *keys)
         if isinstance(value, str):
             location = location_of(tree, keys)
+            _refuse_secrets(value, keys, location)
             tree = assign(tree, keys, _expanded(value, keys, location, keep_unset), location)
     return tree
 
@@ -57,13 +61,23 @@ def _is_everywhere(value: str) -> bool:
     return os.path.expandvars(value).startswith("/")
 
 
+def _refuse_secrets(value: str, keys: tuple[str, str], location: str) -> None:
+    for found in _VARIABLE.finditer(value):
+        name = found[1] or found[2]
+        if names_secret(name) or TOKEN.search(os.environ.get(name, "")):
+            raise InputError(
+                f"{location}: {'.'.join(keys)}: {value!r} names the variable {name}, which looks"
+                " like a secret and would stand in plans and arguments; a path is wanted"
+            )
+
+
 def _expanded(value: str, keys: tuple[str, str], location: str, keep_unset: bool) -> str:
     text = (
         str(Path(os.path.expandvars(value)).expanduser())
         if value.startswith("~")
         else os.path.expandvars(value)
     )
-    missing = re.search(r"\$(?:\{(\w+)[^}]*\}|(\w+))", text)
+    missing = _VARIABLE.search(text)
     if missing and keep_unset:
         return value
     if missing:

@@ -75,6 +75,7 @@ def _end_hosts(run: Run) -> tuple[str, ...]:
     )
     if not left:
         _mark_stopped(run)
+        run.drop_secrets()
     return left
 
 

@@ -117,6 +117,10 @@ class Run(RunFolder):
         """By file name."""
         return {file.name: file.read_text() for file in (self.folder / "secrets").glob("[!.]*")}
 
+    def drop_secrets(self) -> None:
+        """Its hosts have dropped theirs, too: nothing of it is alive."""
+        shutil.rmtree(self.folder / "secrets", ignore_errors=True)
+
     def facts(self) -> dict[str, Facts]:
         """Of the hosts and spares, by host: from before the launch; of a spare that has taken a
         place, from then."""

@@ -11,14 +11,16 @@ import pytest
 from dsr1.hosts.agent.network.ports import PortLocks, open_folder, reserved_by
 from dsr1.hosts.agent.process.logs import ProgressThrottle, read_tail
 from dsr1.hosts.agent.process.progress import ProgressStep
+from dsr1.hosts.agent.process.records import write_plan, write_secrets
 from dsr1.hosts.agent.process.spawn import make_environment
 from dsr1.hosts.agent.server.journal import MOST_PROGRESS, EventJournal
+from dsr1.hosts.agent.server.offline import stop_host
 from dsr1.hosts.agent.server.prepare import find_room
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.events import Listening, Progress
 from dsr1.hosts.protocol.facts.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks
-from dsr1.hosts.protocol.process import Process, Variable
+from dsr1.hosts.protocol.process import HostPlan, Process, Variable
 from dsr1.hosts.transport.bundle import make_bundle, render_bundle
 
 
@@ -135,3 +137,14 @@ def test_port_ranges() -> None:
 def test_room_for_a_run(tmp_path: Path) -> None:
     assert find_room("h", tmp_path, 1).verdict == "PASS"
     assert "Free some space" in find_room("h", tmp_path, 2**70).fix
+
+
+@pytest.mark.parametrize(("run_id", "left"), [("id", False), ("another", True)])
+def test_the_end_of_a_run_takes_its_secrets_from_the_host(
+    tmp_path: Path, run_id: str, left: bool
+) -> None:
+    """Of its own folder: by now it may be another run's."""
+    write_plan(tmp_path, HostPlan("r", "h", "127.0.0.1", (), run_id=run_id))
+    write_secrets(tmp_path, {"tls.key": "sekrit"})
+    assert stop_host(tmp_path, AgentIdentity("id", "h")).left == ()
+    assert (tmp_path / "secrets" / "tls.key").exists() == left

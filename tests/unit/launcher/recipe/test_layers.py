@@ -207,3 +207,28 @@ def test_a_setting_may_be_empty_text(folder: Path) -> None:
 def test_a_setting_is_as_strict_as_a_file(folder: Path, setting: str, wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
         resolve_recipe(str(folder / "own.yaml"), RecipeChanges(settings=(setting,)))
+
+
+@pytest.mark.parametrize("keep_unset", [False, True])
+@pytest.mark.parametrize("key", ["model.path", "runtime.python", "runtime.venv"])
+@pytest.mark.parametrize(
+    "value", ["$HF_TOKEN", "/m/${HF_TOKEN}", "~/${DBPASSWORD:-x}", "/a/$PLAIN/b", "$API_KEY"]
+)
+def test_no_secret_becomes_a_path(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str, keep_unset: bool
+) -> None:
+    """Which would stand in plans, arguments and logs."""
+    for name in ("HF_TOKEN", "DBPASSWORD", "API_KEY"):
+        monkeypatch.setenv(name, "sekrit2")
+    monkeypatch.setenv("PLAIN", "hf_Sekrit2Sekrit2")
+    part, _, name = key.partition(".")
+    (folder / "own.yaml").write_text(f"extends: dsr1-dep\nname: own\n{part}:\n  {name}: {value}\n")
+    with pytest.raises(InputError, match=rf"own\.yaml:4: {key}: .* looks like a secret") as caught:
+        resolve_recipe(str(folder / "own.yaml"), RecipeChanges(keep_unset=keep_unset))
+    assert "ekrit2" not in str(caught.value)
+
+
+def test_nor_does_one_by_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "sekrit2")
+    with pytest.raises(InputError, match="looks like a secret"):
+        resolve_recipe("dsr1-dep", RecipeChanges(model="/m/$HF_TOKEN"))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,6 +76,11 @@ def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
         if not name.replace("-", "").replace(".", "").isalnum() or name.startswith("."):
             raise ValueError(f"{name!r} is no name for a secret")
         write_file(secret_path(folder, name), text.encode())
+
+
+def remove_secrets(folder: Path) -> None:
+    """Of a run that is over: nobody needs them any more."""
+    shutil.rmtree(folder / "secrets", ignore_errors=True)
 
 
 def write_plan(folder: Path, plan: HostPlan) -> None:

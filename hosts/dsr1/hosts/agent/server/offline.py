@@ -17,7 +17,7 @@ from dsr1.hosts.agent.process.procfs import (
     find_marked,
     find_run_processes,
 )
-from dsr1.hosts.agent.process.records import process_path, read_plan, read_record
+from dsr1.hosts.agent.process.records import process_path, read_plan, read_record, remove_secrets
 from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.agent.server.journal import read_last_number
@@ -54,6 +54,7 @@ def end_identity(folder: Path, identity: AgentIdentity) -> Gone:
     gone = end_now(identity, graces, tuple(sorted(names)))
     if plan and not gone.left:
         remove_scratch(folder)
+        remove_secrets(folder)
     return gone
 
 
