@@ -47,8 +47,8 @@ def dsr1(state: Path) -> Dsr1:
 
 
 def _offset() -> int:
-    """Ports by the test process: several run at once."""
-    return os.getpid() % 400 * 20
+    """Ports by the test process: several run at once, with some forty ports each."""
+    return os.getpid() % 200 * 45
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def site() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def free_ports() -> int:
-    """The first of ten that no other test's deployment uses."""
-    return 12000 + _offset()
+def free_ports() -> tuple[int, int]:
+    """For `ports.base` and `frontend.port`."""
+    return 12000 + _offset(), 22000 + _offset()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from dsr1.launcher.run.supervision.history import read_history
 class Fake:
     """A recipe whose vLLM is a fake, and the moods of its ranks."""
 
-    def __init__(self, folder: Path, ports: int) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, int]) -> None:
         self._folder = folder
         python = folder / "python"
         python.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT}/tests/fakes exec {sys.executable} "$@"\n')
@@ -33,8 +33,8 @@ class Fake:
                 "device": "cpu",
                 "env": {"FAKE_VLLM": str(folder)},
             },
-            "frontend": {"port": ports + 19},
-            "ports": {"base": ports},
+            "frontend": {"port": ports[1]},
+            "ports": {"base": ports[0]},
             "engines": {"main": {"ranks_per_node": 3, "layout": "per_gpu"}},
             "timeouts": {"chat": 3},
             "health": {"every": "3s"},
@@ -48,7 +48,7 @@ class Fake:
 
 
 @pytest.fixture
-def fake(tmp_path_factory: pytest.TempPathFactory, free_ports: int) -> Fake:
+def fake(tmp_path_factory: pytest.TempPathFactory, free_ports: tuple[int, int]) -> Fake:
     return Fake(tmp_path_factory.mktemp("fake"), free_ports)
 
 
@@ -74,39 +74,37 @@ def test_it_is_not_ready_before_every_rank_is(
 
 
 def test_phases_while_it_serves(dsr1: Dsr1, fake: Fake, newest: Callable[[], Run]) -> None:
-    """One fault after the other, each told with its rank; those that pass leave it ready. Each
-    change is in the run's history, and a hook hears of the phase."""
+    """A fault that passes leaves it ready; one that doesn't is told with its rank, and ends it.
+    Each change is in the run's history, and a hook hears of the phase."""
     told = fake.recipe.parent / "hook"
     hook = f'hooks.degraded=[sh, -c, "echo $DSR1_PHASE $DSR1_REASON > {told}"]'
-    patient = ("--set", "health={every: 20s, patience: 40}", "--set", hook)
+    patient = ("--set", "health={every: 150s, patience: 300}", "--set", hook)
     launched = dsr1("launch", str(fake.recipe), "--no-check", "--name", "served", *patient)
     assert launched.returncode == 0, launched.stderr
     run = newest()
-    for mood, why in (("sick", "HTTP 503"), ("stall", "makes no progress with 1 request")):
-        fake.make(2, mood)
-        until(partial(is_told, run, 2, why))
-        status = dsr1("status", "served")
-        assert status.returncode == 6
-        assert "ranks 0-2: 2 suspect" in status.stdout
-        fake.make(2, "")
-        until(lambda: run.state().phase == "ready")
+    fake.make(2, "sick")
+    until(partial(is_told, run, 2, "HTTP 503"))
+    status = dsr1("status", "served")
+    assert status.returncode == 6
+    assert "ranks 0-2: 2 suspect" in status.stdout
+    fake.make(2, "")
+    until(lambda: run.state().phase != "degraded")
+    assert run.state().phase == "ready"
+    fake.make(0, "stall")  # who seems unwell is asked at every look
+    until(partial(is_told, run, 0, "makes no progress with 1 request"))
     fake.make(0, "garble")
-    until(lambda: run.state().ended, 120)
+    until(lambda: run.state().ended)
     state = run.state()
     assert (state.phase, state.exit_code) == ("failed", 4)
-    assert state.reason.startswith("rank 0 of engine main on localhost answers '!?!?'")
-    assert state.ailing[0].verdict == "failed"
+    assert "rank 0 of engine main on localhost answers '!?!?'" in state.reason
     assert dsr1("status", "served").returncode == 4
     changes = [(one.what, one.rank) for one in read_history(run)]
     passed = [("suspect", 2), ("degraded", None), ("healthy", 2), ("ready", None)]
-    last = [("suspect", 0), ("degraded", None), ("failed", 0), ("stopping", None), ("failed", None)]
-    assert [one for one in changes if one[1] is not None or one[0] != "starting"] == [
-        ("ready", None),
-        *passed,
-        *passed,
-        *last,
-    ]
-    assert told.read_text().startswith("degraded rank 0 of engine main on localhost answers")
+    stayed = [("suspect", 0), ("degraded", None), ("failed", 0)]
+    first = changes.index(("ready", None)) + 1
+    assert changes[first : first + 7] == [*passed, *stayed]
+    assert changes[-1] == ("failed", None)
+    assert told.read_text().startswith("degraded rank 0 of engine main on localhost makes no")
 
 
 def is_told(run: Run, rank: int, why: str) -> bool:
