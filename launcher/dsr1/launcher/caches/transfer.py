@@ -1,7 +1,7 @@
 """JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache
 gets it first."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from dsr1.env.caches import HostCache, JitCache
@@ -74,13 +74,18 @@ def push_pack(transport: Transport, host: str, pack: Pack, store: PackStore) -> 
 
 
 def harvest(
-    transport: Transport, caches: Iterable[HostCache], store: PackStore, run: str
+    transport: Transport,
+    caches: Iterable[HostCache],
+    store: PackStore,
+    run: str,
+    sources: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Keep what the start has compiled, of each key from the first host that has it. Lines that say
-    what was done."""
+    """Keep what the start has compiled, of each key from the first host that has it, of `sources`
+    where some are named. Lines that say what was done."""
     by_key: dict[str, list[HostCache]] = {}
     for one in caches:
-        by_key.setdefault(one.cache.key, []).append(one)
+        if not sources or one.host in sources:
+            by_key.setdefault(one.cache.key, []).append(one)
     results = run_parallel(lambda ones: _harvest_key(transport, ones, store, run), by_key)
     return _notes(map(str, results.values()))
 
@@ -101,7 +106,10 @@ def _harvest_key(
         kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
     except OSError as error:
         raise HostError(f"{held.key} of {first.host}: can't be kept here: {error}") from error
-    size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB, packed {kept.packed / 1e6:.1f}"
+    size = (
+        f"{kept.files} files, {kept.bytes / 1e6:.0f} MB, packed {kept.packed / 1e6:.1f},"
+        f" sha256 {kept.sha256[:16]}"
+    )
     return f"kept {kept.key} of {first.host}: {size}"
 
 

@@ -61,6 +61,8 @@ def _plan(recipe: Recipe, survey: Survey) -> Plan:
 def _choose_engines(recipe: Recipe, survey: Survey, names: Sequence[str]) -> dict[str, HostCache]:
     """InputError: there is no such engine, or nothing is known of its cache; HostError where that
     is because hosts did not answer."""
+    if recipe.runtime.caches == "own":
+        raise InputError("runtime.caches: own: what is compiled here goes to no other host")
     caches = prewarm_engines(_plan(recipe, survey))
     wanted = list(names or recipe.engines)
     if unknown := [name for name in wanted if name not in recipe.engines]:

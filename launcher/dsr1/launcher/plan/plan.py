@@ -96,6 +96,7 @@ class Plan:
     ranks: tuple[PlannedRank, ...]
     notes: tuple[str, ...] = ()
     caches: tuple[HostCache, ...] = ()
+    cache_sources: tuple[str, ...] = ()
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -131,6 +132,7 @@ def make_plan(
         ),
         notes=(*_notes(context), *unknown),
         caches=tuple(_caches(context)),
+        cache_sources=tuple(recipe.runtime.cache_sources),
     )
 
 
@@ -218,6 +220,9 @@ def _system_url(process: Process) -> str:
 
 
 def _caches(context: PlanContext) -> Iterator[HostCache]:
+    """Those that are carried between hosts."""
+    if context.recipe.runtime.caches == "own":
+        return
     for group in context.topology.groups:
         for host in dict.fromkeys(node.host for node in group.nodes):
             yield from host_cache(context, group, host)

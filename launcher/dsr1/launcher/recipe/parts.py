@@ -64,7 +64,8 @@ class Runtime(RecipePart):
     lines first.
 
     `cache_dir` is a folder on each host's own disk for what is compiled there; by default one in
-    /var/tmp.
+    /var/tmp. It is code: with `caches: own` none is carried between hosts, else from
+    `cache_sources` alone, host names; by default from the first host of each kind.
     """
 
     python: Text | None = None
@@ -72,6 +73,8 @@ class Runtime(RecipePart):
     device: Literal["cuda", "cpu"] = "cuda"
     setup: list[Text] = []
     cache_dir: Annotated[Text, Field(pattern=r"^/")] | None = None
+    caches: Literal["shared", "own"] = "shared"
+    cache_sources: list[Text] = []
     env: Environment = {}
 
     @model_validator(mode="after")

@@ -119,3 +119,29 @@ def test_a_store_that_can_t_be_written_is_told_and_ends_nothing(
 def test_a_store_passes_over_what_it_can_t_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     assert PackStore(tmp_path).list() == []
+
+
+def test_only_named_hosts_are_sources(tmp_path: Path, transport: LocalTransport) -> None:
+    store, one = PackStore(tmp_path / "store"), cache(tmp_path / "disk", "one")
+    open_host_cache(transport, "one", one.cache)
+    (tmp_path / "disk" / KEY / "a").write_text("1")
+    assert harvest(transport, (one,), store, "r1", ("two",)) == ()
+    assert store.find(KEY) is None
+    (words,) = harvest(transport, (one,), store, "r1", ("two", "one"))
+    pack = store.find(KEY)
+    assert pack is not None
+    assert words.endswith(f"sha256 {pack.sha256[:16]}")
+    assert pack.source == "one, run r1"
+
+
+def test_a_file_that_others_may_write_is_no_caches(
+    tmp_path: Path, transport: LocalTransport
+) -> None:
+    store, one = PackStore(tmp_path / "store"), cache(tmp_path / "disk", "one")
+    open_host_cache(transport, "one", one.cache)
+    planted = tmp_path / "disk" / KEY / "kernel.so"
+    planted.write_text("1")
+    planted.chmod(0o666)
+    (words,) = harvest(transport, (one,), store, "r1")
+    assert "kernel.so belongs to uid" in words
+    assert store.find(KEY) is None

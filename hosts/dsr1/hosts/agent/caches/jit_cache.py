@@ -57,9 +57,20 @@ def _describe(folder: Path) -> HostPack:
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Regular files with their names below the folder, in order; a link is no file of a cache."""
-    found = (path for path in sorted(folder.rglob("*")) if stat.S_ISREG(path.lstat().st_mode))
+    found = (path for path in sorted(folder.rglob("*")) if _is_own_file(path))
     named = ((path.relative_to(folder).as_posix(), path) for path in found)
     return ((name, path) for name, path in named if not PASSING.search(name))
+
+
+def _is_own_file(path: Path) -> bool:
+    """CacheError: another user's, or one that others may write: it would run as us."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        owner = f"uid {status.st_uid} with mode {status.st_mode & 0o777:o}"
+        raise CacheError(f"{path} belongs to {owner}, not to us alone")
+    return True
 
 
 def pack(root: Path, key: str) -> bytes:

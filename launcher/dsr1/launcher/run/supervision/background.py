@@ -31,7 +31,7 @@ OpenTransport = Callable[[], AbstractContextManager[Transport]]
 def harvest_caches(plan: Plan, run: str, connect: OpenTransport, queue: MessageQueue) -> None:
     """What this start has compiled, for the next one."""
     with connect() as transport:
-        queue.put(NoteAdded(harvest(transport, plan.caches, jit_store(), run)))
+        queue.put(NoteAdded(harvest(transport, plan.caches, jit_store(), run, plan.cache_sources)))
 
 
 def probe_service(
