@@ -78,7 +78,7 @@ def test_phases_while_it_serves(dsr1: Dsr1, fake: Fake, newest: Callable[[], Run
     Each change is in the run's history, and a hook hears of the phase."""
     told = fake.recipe.parent / "hook"
     hook = f'hooks.degraded=[sh, -c, "echo $DSR1_PHASE $DSR1_REASON > {told}"]'
-    patient = ("--set", "health={every: 150s, patience: 300}", "--set", hook)
+    patient = ("--set", "health={every: 100s, patience: 100}", "--set", hook)
     launched = dsr1("launch", str(fake.recipe), "--no-check", "--name", "served", *patient)
     assert launched.returncode == 0, launched.stderr
     run = newest()

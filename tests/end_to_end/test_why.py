@@ -77,14 +77,19 @@ def load(run: Run) -> Iterator[None]:
 def test_a_stopped_worker_then_a_killed_one_while_it_serves(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
-    launched = dsr1("launch", "tiny", "--name", "w", *site, timeout=600)
+    """Stopped while it is idle, it is told by Dynamo's own questions, and well again once it goes
+    on."""
+    patient = ("--set", "health={every: 150s, patience: 30}")
+    launched = dsr1("launch", "tiny", "--name", "w", *site, *patient, timeout=600)
     assert launched.returncode == 0, launched.stderr
     run = newest()
     stopped, killed = member(run, "main-1", "Worker"), member(run, "main-0", "Worker")
     os.kill(stopped, signal.SIGSTOP)
+    until(lambda: run.state().phase == "degraded")
     told = json.loads(dsr1("why", "w", "--json").stdout)
     assert (told["sign"]["rank"], told["sign"]["rule"]) == (1, "stuck")
     os.kill(stopped, signal.SIGCONT)
+    until(lambda: run.state().phase == "ready")
     with load(run):
         os.kill(killed, signal.SIGKILL)
         until(lambda: run.state().cause is not None, 120)
