@@ -7,7 +7,7 @@ from tests.cluster.conftest import Clusters
 from tests.cluster.login import MOCKER, Login, assert_clean, kill, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
-REPLICAS = ("--set", "engines.main={nodes: 1, replicas: 2}", "--set", "spares=[node3]")
+REPLICAS = ("--set", "engines.main={nodes: 1, replicas: 2}", "--set", "spares=[node3,node4]")
 AGAIN = ("--set", "restart={max: 5, backoff: 0.5}")
 
 
@@ -20,17 +20,24 @@ def engine(login: Login, name: str) -> dict[str, object]:
 def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     runtime: None, make_cluster: Clusters
 ) -> None:
-    login = Login(make_cluster("node1", "node2", "node3"))
+    login = Login(make_cluster("node1", "node2", "node3", "node4"))
     assert login.launch("e", "node1,node2", *MOCKER, *REPLICAS, *AGAIN).returncode == 0
     kill(login.cluster, "node1", "--data-dir")
     until(lambda: engine(login, "etcd")["taken_at"] != [], 120)
     until(lambda: login.phase("e") == "ready", 120)
     assert login.dsr1("smoke", "e").returncode == 0
-    login.cluster.crash("node2")
+    refused = login.dsr1("drain", "e", "node1")
+    assert (refused.returncode, "has etcd, frontend" in refused.stderr) == (2, True)
+    drained = login.dsr1("drain", "e", "node2")
+    assert (drained.returncode, drained.stderr) == (0, "")
+    assert engine(login, "main-r1")["hosts"] == ["node3"]
+    assert_clean(login.cluster, "node2")
+    login.cluster.crash("node3")
     until(lambda: engine(login, "main-r1")["phase"] != "serving", 120)
     until(lambda: login.phase("e") == "ready", 180)
-    assert engine(login, "main-r1")["hosts"] == ["node3"]
+    assert engine(login, "main-r1")["hosts"] == ["node4"]
     assert login.dsr1("smoke", "e").returncode == 0
     stopped = login.dsr1("stop", "e")
-    assert (stopped.returncode, "node2" in stopped.stderr) == (4, True)
-    assert_clean(login.cluster, "node1", "node3")
+    assert (stopped.returncode, "node3" in stopped.stderr) == (4, True)
+    assert "node2" not in stopped.stderr
+    assert_clean(login.cluster, "node1", "node2", "node4")

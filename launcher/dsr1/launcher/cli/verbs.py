@@ -41,6 +41,16 @@ VERBS = (
     Verb("logs", "Print the logs of every process of a run.", "logs:logs"),
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
     Verb("stop", "Stop a run and prove that nothing of it is left.", "stop:stop"),
+    Verb(
+        "restart",
+        "Restart engines of a run that serves, one after the other.",
+        "change.restart:restart",
+    ),
+    Verb(
+        "drain",
+        "Take a run's engines off a host, so that it may be rebooted or repaired.",
+        "change.drain:drain",
+    ),
     Verb("supervise", "Take over a run whose supervisor is gone.", "supervise:supervise"),
     Verb("adopt", "Rebuild a run's folder from its hosts, and watch the run again.", "adopt:adopt"),
     Verb(

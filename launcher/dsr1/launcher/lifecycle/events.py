@@ -80,6 +80,14 @@ class RestartAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveAsked:
+    """Somebody wants it away from a host; its requests get their time."""
+
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     """Somebody wants it ended, and not started again; its requests get their time."""
 
@@ -121,5 +129,6 @@ class Place:
 
 
 HostEvent = HostLost | Ended | NotEnded | Placed | NotPlaced
-EngineEvent = Begin | Started | Answered | Failed | Due | RestartAsked | StopAsked | HostEvent
+AskedEvent = RestartAsked | MoveAsked | StopAsked
+EngineEvent = Begin | Started | Answered | Failed | Due | AskedEvent | HostEvent
 EngineOrder = Spawn | Ask | End | Wait | Place

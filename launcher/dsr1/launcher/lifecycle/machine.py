@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
+    AskedEvent,
     Begin,
     Due,
     End,
@@ -15,6 +16,7 @@ from dsr1.launcher.lifecycle.events import (
     Failed,
     HostEvent,
     HostLost,
+    MoveAsked,
     NotEnded,
     NotPlaced,
     Place,
@@ -43,10 +45,11 @@ class RestartPolicy:
 @dataclass(frozen=True, slots=True)
 class EngineState:
     """`hosts` are those of its plan, `unproven` those where something of it may live, `lost` those
-    that can't be given orders. `then` is what follows the proof of its end: a restart as the policy
-    allows ("again"), "start", or "down". `number` counts the orders to end it, and `gently` tells
-    whether the last gave its requests their time; `taken_at` are its restarts, and `since` its last
-    change of phase, in seconds since the epoch."""
+    that can't be given orders, `leaving` those that it is to leave. `then` is what follows the
+    proof of its end: a restart as the policy allows ("again"), "start", or "down". `number` counts
+    the orders to end it, and `gently` tells whether the last gave its requests their time;
+    `taken_at` are its restarts, and `since` its last change of phase, in seconds since the
+    epoch."""
 
     hosts: tuple[str, ...]
     phase: str = "down"
@@ -54,6 +57,7 @@ class EngineState:
     then: str = "again"
     unproven: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
     number: int = 0
     gently: bool = False
     taken_at: tuple[float, ...] = ()
@@ -92,11 +96,20 @@ def _step(state: EngineState, event: EngineEvent, policy: RestartPolicy, now: fl
             return _end(state, why, "again") if state.is_running else (state, ())
         case Due():
             return _go_on(state)
+        case RestartAsked() | MoveAsked() | StopAsked():
+            return _step_as_asked(state, event)
+    return _step_on_host(state, event, policy, now)
+
+
+def _step_as_asked(state: EngineState, event: AskedEvent) -> Step:
+    match event:
         case RestartAsked(why):
             return _restart(state, why)
+        case MoveAsked(host, why):
+            leaves = host in state.hosts
+            return _restart(replace(state, leaving=(host,)), why) if leaves else (state, ())
         case StopAsked(why):
             return _stop(state, why)
-    return _step_on_host(state, event, policy, now)
 
 
 def _step_on_host(state: EngineState, event: HostEvent, policy: RestartPolicy, now: float) -> Step:
@@ -119,7 +132,10 @@ def _move(state: EngineState, before: str, after: str, *orders: EngineOrder) -> 
 
 
 def _begin(state: EngineState) -> Step:
-    """Nothing of it lives on the hosts that aren't lost: whoever comes here has proven that."""
+    """Nothing of it lives on the hosts that aren't lost: whoever comes here has proven that. A host
+    that is to be left counts as lost from now on."""
+    lost = tuple(dict.fromkeys((*state.lost, *state.leaving)))
+    state = replace(state, lost=lost, leaving=())
     if lost := tuple(host for host in state.hosts if host in state.lost):
         return replace(state, phase="placing"), (Place(lost),)
     return replace(state, phase="starting", then="again", unproven=state.hosts), (Spawn(),)

@@ -136,6 +136,13 @@ class Agents:
                     known[host] = error
         return known
 
+    def let_go(self, host: str) -> None:
+        """It is ended by itself, which is no order to stop the run: nothing more is heard of it,
+        its end neither."""
+        self._lost.add(host)
+        if link := self._links.get(host):
+            link.close()
+
     def send(self, host: str, command: AgentCommand) -> None:
         """A lost connection is not told here: the reader finds it, and heals it or says that the
         host is lost."""
@@ -203,6 +210,8 @@ class Agents:
             self._silent_s[host] = 0.0
             if isinstance(numbered.event, Alive) or self._answers.take(numbered.event):
                 continue
+            if host in self._lost:
+                return last
             last = numbered.seq
             if not self._flow[host].take(time.monotonic()):
                 raise BadAnswer(host, f"over {MOST_EVENTS} events in {FLOW_S:.0f} s")

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +11,10 @@ from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
+from dsr1.launcher.lifecycle.changes import WantedChange
 
 Written = TypeVar("Written")
+CHANGE = "change.json"
 MOST_BYTES = 256 * 2**20
 
 
@@ -29,6 +32,14 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
+
+    def wanted_change(self) -> WantedChange | None:
+        """The last that somebody wanted of the deployment. None: nobody did."""
+        known = (self.folder / CHANGE).exists()
+        return self._read(CHANGE, WantedChange) if known else None
+
+    def save_wanted_change(self, change: WantedChange) -> None:
+        self._write(CHANGE, asdict(change))
 
     def _write(self, name: str, value: object) -> None:
         write_file(self.folder / name, json.dumps(value, indent=1).encode())

@@ -60,8 +60,9 @@ def await_frontend(
 
 
 def _unanswered(service: ServiceTarget, url: str, client: httpx.Client) -> str:
-    """Registrations aren't counted: an engine may be away."""
-    one = replace(service, registrations=0, frontend_urls=(url,))
+    """Registrations aren't counted: an engine may be away. vLLM's own servers list none."""
+    counted = None if service.registrations is None else 0
+    one = replace(service, registrations=counted, frontend_urls=(url,))
     if lacks := missing(one, client):
         return lacks
     try:

@@ -19,6 +19,7 @@ from dsr1.launcher.lifecycle.events import (
     EngineOrder,
     Failed,
     HostLost,
+    MoveAsked,
     NotEnded,
     NotPlaced,
     Place,
@@ -113,6 +114,7 @@ def faults(world: World) -> Iterator[World]:
     world = replace(world, faults=world.faults - 1)
     yield told(world, RestartAsked("asked"))
     yield told(world, StopAsked("asked"))
+    yield told(world, MoveAsked("a", "asked"))
     yield told(world, Begin())
     yield from taken_over(world)
     yield told(world, Ended(world.state.hosts[0], world.state.number - 1))

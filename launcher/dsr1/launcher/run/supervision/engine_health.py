@@ -1,6 +1,7 @@
 """The watch over the health of ranks, while engines come and go."""
 
 import threading
+import traceback
 from collections.abc import Iterable
 
 from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
@@ -50,5 +51,9 @@ class EngineHealth:
 
     def _ask(self, plan: Plan) -> None:
         settings = self._settings
-        first = ask_every_rank(plan, settings.health, self._agents, settings.chat_s)
-        self._queue.put(ServiceReady(first))
+        try:
+            first = ask_every_rank(plan, settings.health, self._agents, settings.chat_s)
+        except Exception:  # noqa: BLE001 - it serves, watched for deaths alone
+            traceback.print_exc()
+        else:
+            self._queue.put(ServiceReady(first))

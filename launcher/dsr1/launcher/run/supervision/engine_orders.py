@@ -1,10 +1,13 @@
 """The orders of engines' state machines, carried out: on agents, in threads, by timers. What comes
 of them goes into the supervisor's queue."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Mapping
 from functools import partial
 
+from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.commands import Quiet, Stop
 from dsr1.hosts.protocol.events import Listening, Spawned
 from dsr1.hosts.protocol.process import Process
@@ -22,7 +25,7 @@ from dsr1.launcher.lifecycle.events import (
     Started,
     Wait,
 )
-from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.agents import AgentLost, Agents
 from dsr1.launcher.run.evidence import explain_failure
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.background import MessageQueue, in_background
@@ -32,12 +35,23 @@ from dsr1.launcher.run.supervision.messages import EngineHeard, EvidenceTaken, S
 from dsr1.launcher.run.supervision.places import Places
 from dsr1.launcher.run.supervision.waves import WavedStart, send_spawns
 
+LOOK_S = 0.2
+
 
 class EngineOrders:
-    """`deadlines`: until when engines that start must serve, by their names; monotonic."""
+    """`engines` are all, as they are at any time. `deadlines`: until when engines that start must
+    serve, by their names; monotonic."""
 
-    def __init__(self, run: Run, agents: Agents, inbox: Inbox, places: Places) -> None:
+    def __init__(
+        self,
+        run: Run,
+        agents: Agents,
+        inbox: Inbox,
+        places: Places,
+        engines: Mapping[str, Engine],
+    ) -> None:
         self._run, self._agents, self._inbox, self._places = run, agents, inbox, places
+        self._engines = engines
         self._starts: dict[str, WavedStart] = {}
         self._asking: dict[str, threading.Event] = {}
         self._placing: set[str] = set()
@@ -92,6 +106,18 @@ class EngineOrders:
         """A main is gone, and with it all of its engine on that host."""
         own = [one.group for one in self._places.plan.processes if one.name == process]
         self._dead.update(own)
+
+    def leave(self, host: str, at_once: bool) -> None:
+        """A spare is to take its place, or, `at_once`, nothing: its agent is ended."""
+        self._inbox.going.add(host)
+        if at_once:
+            in_background(self._end_host, host)
+
+    def _end_host(self, host: str) -> None:
+        self._agents.let_go(host)
+        with contextlib.suppress(HostError):
+            self._agents.transport.stop(host, "it was drained")
+        self.queue.put(AgentLost(host, "it was drained"))
 
     def placed(self, host: str) -> None:
         self._placing.discard(host)
@@ -162,4 +188,11 @@ class EngineOrders:
             in_background(self._find_place, host)
 
     def _find_place(self, host: str) -> None:
+        """What ends there gently has its time, whichever engine asked first."""
+        while self._is_being_left(host):
+            time.sleep(LOOK_S)
         self.queue.put(self._places.find(host, host in self._inbox.going))
+
+    def _is_being_left(self, host: str) -> bool:
+        states = [one.state for one in tuple(self._engines.values())]
+        return any(one.phase == "ending" and host in one.awaited for one in states)

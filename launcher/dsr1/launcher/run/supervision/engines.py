@@ -24,6 +24,7 @@ from dsr1.launcher.lifecycle.machine import EngineState, Step, resume, step
 from dsr1.launcher.run.agents import AgentLost, Agents
 from dsr1.launcher.run.ranks import overdue
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.changes import ChangeInProgress
 from dsr1.launcher.run.supervision.engine_events import events_of, is_vital, make_engines
 from dsr1.launcher.run.supervision.engine_health import EngineHealth
 from dsr1.launcher.run.supervision.engine_orders import EngineOrders
@@ -59,10 +60,11 @@ class EngineWatch:
         first: FirstAnswers | None,
     ) -> None:
         self.places, self._writer = places, writer
-        self._orders = EngineOrders(run, agents, inbox, places)
-        self._health = EngineHealth(agents, inbox.queue, places.settings, first)
         fresh = make_engines(places.plan, places.settings, time.time())
         self.engines = fresh | {one.name: one for one in writer.state.engines}
+        self._orders = EngineOrders(run, agents, inbox, places, self.engines)
+        self._change = ChangeInProgress(run, self._step, self._orders.leave)
+        self._health = EngineHealth(agents, inbox.queue, places.settings, first)
 
     def close(self) -> None:
         self._health.close()
@@ -113,7 +115,9 @@ class EngineWatch:
                 self._health.hear(first, self.places.plan, self._absent)
 
     def look(self, now: float) -> None:
-        """Whether one that starts is late; `now` is monotonic."""
+        """Whether one that starts is late, and whether somebody wants a change; `now` is
+        monotonic."""
+        self._change.look(self.engines)
         for name, deadline in tuple(self._orders.deadlines.items()):
             rows = tuple(row for row in self._writer.state.ranks if row.engine == name)
             late = overdue(rows, self.places.settings.limits, now)

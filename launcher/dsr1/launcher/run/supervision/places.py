@@ -4,6 +4,7 @@ nothing of the run lives on it, or a spare."""
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Replan
@@ -61,11 +62,15 @@ class Places:
             return HostNotPlaced(lost, str(error))
 
     def _find(self, lost: str, goes_down: bool, transport: Transport) -> HostPlaced:
-        """A host that goes down is left for a spare, if there is one."""
+        """A host that goes down, or was drained, is left for a spare, if one is fit."""
         clean = self._is_clean(lost, transport)
-        if clean and not (goes_down and self.settings.spares):
-            return self._start(lost, lost, self.plan, self.settings, transport)
-        return self._move(lost, transport)
+        if not clean or (goes_down and self.settings.spares):
+            try:
+                return self._move(lost, clean, transport)
+            except LaunchFailed:
+                if not clean:
+                    raise
+        return self._start(lost, lost, self.plan, self.settings, transport)
 
     def leave(
         self, unreached: tuple[str, ...], going: tuple[str, ...], reason: str
@@ -92,6 +97,7 @@ class Places:
 
     def _is_clean(self, host: str, transport: Transport) -> bool:
         """False: it can't be reached. LaunchFailed: something can't be ended there."""
+        self._agents.let_go(host)
         try:
             left = transport.stop(host, "its agent was lost").left
         except HostError:
@@ -100,14 +106,18 @@ class Places:
             raise LaunchFailed(f"{host}: something may still run: {'; '.join(left)}")
         return True
 
-    def _move(self, lost: str, transport: Transport) -> HostPlaced:
+    def _move(self, lost: str, clean: bool, transport: Transport) -> HostPlaced:
+        """Of a host that was proven clean nothing is left to be ended."""
         from dsr1.launcher.run.supervision.spares import replan  # as in `leave`
 
         plan, settings = replan(self._run, self.settings, transport, (lost,))
+        if clean:
+            others = tuple(one for one in settings.replaced if one != lost)
+            settings = replace(settings, replaced=others)
         plan = join_namespace(plan, self.plan)
         own = {process.group for process in self.plan.processes if process.host == lost}
-        if others := changed_groups(self.plan, plan) - own:
-            names = ", ".join(sorted(others))
+        if elsewhere := changed_groups(self.plan, plan) - own:
+            names = ", ".join(sorted(elsewhere))
             raise LaunchFailed(f"a spare for {lost} would change {names}, which live elsewhere")
         (host,) = {one.host for one in plan.hosts} - {one.host for one in self.plan.hosts}
         return self._start(lost, host, plan, settings, transport)

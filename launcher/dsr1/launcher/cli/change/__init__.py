@@ -1,0 +1,1 @@
+"""Verbs that change a deployment while it serves."""

@@ -1,0 +1,119 @@
+"""Changes of deployments that serve: whom they are for, and how they go."""
+
+import getpass
+import socket
+import time
+from collections.abc import Callable
+
+from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, WantedChange
+from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.operate.status import refuse_ended
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision.changes import ask_for
+
+POLL_S = 0.1
+OnProgress = Callable[[WantedChange], None]
+
+
+def want_restart(run: Run, target: str | None, verb: str) -> WantedChange:
+    """Of an engine, of all of a host, or of all engines. InputError: there is none."""
+    engines = _engines(run)
+    chosen = tuple(name for name, one in engines.items() if _is_meant(one, target, engines))
+    if not chosen:
+        hosts = {host for one in engines.values() for host in one.state.hosts}
+        known = ", ".join((*engines, *sorted(hosts)))
+        raise InputError(f"{run.name}: has no engine or host {target}; it has {known}")
+    return _ask(run, WantedChange(RESTART, chosen, _who(), verb, time.time()))
+
+
+def _is_meant(one: Engine, target: str | None, engines: dict[str, Engine]) -> bool:
+    """Without a target: all that can be restarted while others serve, or has no other."""
+    if target is None:
+        alone = sum(other.role == one.role for other in engines.values()) == 1
+        beside = one.role in ("etcd", "gateway") or (one.role == "frontend" and alone)
+        return not beside
+    return target == one.name or (target not in engines and target in one.state.hosts)
+
+
+def want_drain(run: Run, host: str, verb: str) -> WantedChange:
+    """Its engines move to spares, or stop where there are none. InputError: the others can't do
+    without what is on that host."""
+    engines = _engines(run)
+    chosen = {name: one for name, one in engines.items() if host in one.state.hosts}
+    if not chosen:
+        raise InputError(f"{run.name}: nothing of it is on {host}")
+    beside = [one.name for one in run.plan().processes if one.host == host and not one.ranks]
+    if beside:
+        raise InputError(
+            f"{host}: has {', '.join(beside)}, whose addresses all others know; it can't be drained"
+        )
+    what = MOVE if run.settings().spares else STOP
+    if what == STOP:
+        _refuse_last(chosen, engines)
+    return _ask(run, WantedChange(what, tuple(chosen), _who(), verb, time.time(), host))
+
+
+def _refuse_last(chosen: dict[str, Engine], engines: dict[str, Engine]) -> None:
+    others = {one.role for name, one in engines.items() if name not in chosen and _serves(one)}
+    last = [one for one in chosen.values() if one.role not in others]
+    if last:
+        raise InputError(
+            f"{last[0].name}: is the last of role {last[0].role} that serves, and the recipe has no"
+            " spares for it"
+        )
+
+
+def _serves(one: Engine) -> bool:
+    return one.state.phase == "serving"
+
+
+def _engines(run: Run) -> dict[str, Engine]:
+    refuse_ended(run)
+    if run.supervisor() is None and run.job() is None:
+        raise LaunchFailed(
+            f"{run.name}: has no supervisor; `dsr1 supervise {run.name}` gives it one"
+        )
+    engines = run.state().engines
+    if not engines:
+        raise InputError(
+            f"{run.name}: is restarted as a whole, or doesn't serve yet; engines are changed one by"
+            " one with restart: {scope: engine} in the recipe, once it is ready"
+        )
+    return {one.name: one for one in engines}
+
+
+def _who() -> str:
+    return f"{getpass.getuser()} on {socket.gethostname()}"
+
+
+def _ask(run: Run, change: WantedChange) -> WantedChange:
+    ask_for(run, change)
+    return change
+
+
+def follow_change(run: Run, change: WantedChange, show: OnProgress) -> None:
+    """Until it is done. LaunchFailed: it failed, or the run ended, or lost its supervisor, which
+    the change survives."""
+    known = change
+    while not known.is_over:
+        time.sleep(POLL_S)
+        watched = run.supervisor() is not None or run.job() is not None
+        known = _own(run, change)
+        show(known)
+        if run.state().ended:
+            raise LaunchFailed(f"{run.name}: {run.state().phase}: {run.state().reason}")
+        if not watched and not known.is_over:
+            raise LaunchFailed(
+                f"{run.name}: its supervisor is gone; `dsr1 supervise {run.name}` goes on with it"
+            )
+    if known.phase == "failed":
+        raise LaunchFailed(f"{run.name}: {known.words}")
+
+
+def _own(run: Run, change: WantedChange) -> WantedChange:
+    """LaunchFailed: there is another by now."""
+    known = run.wanted_change()
+    if known is None or known.asked_at != change.asked_at:
+        raise LaunchFailed(f"{run.name}: somebody has asked for another change since")
+    return known
