@@ -191,6 +191,8 @@ HEALTHY: dict[str, FactValue] = {
     },
     "software.nvcc": "13.0",
     "software.nccl": "2.30.4",
+    "software.ucx": "1.23.0",
+    "software.deepep_nvshmem": "3.4.5",
     "software.libraries": LIBRARIES,
     "model.config": {**R1, "model_type": "deepseek_v3"},
 }

@@ -325,3 +325,50 @@ def test_a_host_where_nvshmem_is_dealt_nothing_is_told(tmp_path: Path) -> None:
     said = found(facts_of(tmp_path / "undealt", platform))["ib.gpu_affinity"]
     assert (said.verdict, said.seen) == ("WARN", "NVSHMEM gives 2 GPUs mlx5_0:1 by itself")
     assert "layout: per_gpu" in said.fix
+
+
+def rails(tmp_path: Path, *platforms: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = {f"h{n}": facts_of(tmp_path / str(n), platform) for n, platform in enumerate(platforms)}
+    needs = replace(NEEDS, hosts=len(platforms))
+    told = {one.host: one for one in run_checks(facts, needs, ["ib.rails"])}
+    return [(told[host].verdict, told[host].seen) for host in facts]
+
+
+def addressed(*numbers: int) -> dict[str, Any]:
+    """RoCE hosts: the adapter of GPU n has an address of rail numbers[n]."""
+    platform = deepcopy(load_platform("oci-h200"))
+    own = [name for name, one in platform["adapters"].items() if "rate" not in one]
+    for name, rail in zip(own, numbers, strict=True):
+        platform["adapters"][name]["address"] = f"192.168.{rail}.7"
+    return platform
+
+
+def test_rails_that_are_crossed_are_named(tmp_path: Path) -> None:
+    straight, crossed = range(8), (0, 1, 3, 2, 4, 5, 6, 7)
+    seen = rails(tmp_path, addressed(*straight), addressed(*straight), addressed(*crossed))
+    assert [verdict for verdict, _ in seen] == ["PASS", "PASS", "WARN"]
+    assert seen[0][1] == "8 rails"
+    assert "192.168.3.6/31, 192.168.2.6/31 on most" in seen[2][1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        (range(8), range(8), "PASS"),
+        ([5] * 8, [5] * 8, "PASS"),
+        (range(8), range(8, 16), "PASS"),
+        (range(8), (0, 0, 2, 3, 4, 5, 6, 200), "UNKNOWN"),
+    ],
+)
+def test_rails_are_only_judged_where_subnets_tell(
+    tmp_path: Path, one: Any, other: Any, verdict: str
+) -> None:
+    seen = rails(tmp_path, addressed(*one), addressed(*other))
+    assert {found for found, _ in seen} <= {verdict, "PASS"}, seen
+
+
+def test_rails_of_infiniband_are_not_known(tmp_path: Path) -> None:
+    infiniband = load_platform("dgx-h100")
+    seen = rails(tmp_path, infiniband, infiniband)
+    assert [verdict for verdict, _ in seen] == ["UNKNOWN", "UNKNOWN"]
+    assert "iblinkinfo" in seen[0][1]

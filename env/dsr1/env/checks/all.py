@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from dsr1.env.checks.adapters import counters, ibgda, pci, ports
+from dsr1.env.checks.adapters import counters, ibgda, pci, ports, rails
 from dsr1.env.checks.adapters.select import select
 from dsr1.env.checks.comparing import (
     CompareFunction,
@@ -15,8 +15,17 @@ from dsr1.env.checks.comparing import (
 )
 from dsr1.env.checks.gpu import devices, nvlink, usage
 from dsr1.env.checks.gpu import host as gpu_host
-from dsr1.env.checks.host import disk, exposure, kernel, names, network, resources, software
-from dsr1.env.checks.judging import ORDER, CheckFunction, judge_host, known
+from dsr1.env.checks.host import (
+    disk,
+    exposure,
+    kernel,
+    names,
+    network,
+    resources,
+    software,
+    troubles,
+)
+from dsr1.env.checks.judging import ORDER, CheckFunction, judge_host, known, make_finding
 from dsr1.env.checks.model import files, memory, parallelism, same, storage
 from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
@@ -39,6 +48,7 @@ HOST_CHECKS: dict[str, CheckFunction] = (
     | network.CHECKS
     | exposure.CHECKS
     | software.CHECKS
+    | troubles.CHECKS
     | disk.CHECKS
     | files.CHECKS
     | storage.CHECKS
@@ -88,7 +98,7 @@ EQUAL: dict[str, EqualOnAll[Facts]] = {
 }
 EQUAL_ADAPTERS: dict[str, EqualOnAll[Requirements]] = ports.EQUAL
 TOGETHER: dict[str, CompareFunction] = names.TOGETHER | same.TOGETHER
-IDS = (*HOST_CHECKS, *EQUAL, *EQUAL_ADAPTERS, *TOGETHER)
+IDS = (*HOST_CHECKS, *EQUAL, *EQUAL_ADAPTERS, rails.CHECK, *TOGETHER)
 TAKES_TIME = (counters.GROWTH,)
 """These run only for those who name them."""
 
@@ -135,6 +145,9 @@ def _between_hosts(
     if any(of_host.rdma for of_host in by_host.values()):
         for check, equal_adapters in _chosen(EQUAL_ADAPTERS, ids):
             yield from judge_equal(check, equal_adapters, by_host)
+        if rails.CHECK in ids:
+            verdicts = rails.rails(by_host)
+            yield from (make_finding(host, rails.CHECK, one) for host, one in verdicts.items())
     for check, judge in _chosen(TOGETHER, ids):
         yield from judge_together(check, judge, facts_by_host)
 

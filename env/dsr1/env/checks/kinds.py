@@ -122,11 +122,13 @@ KINDS: Mapping[str, ValueKind] = {
     "pci.acs": words,
     "software": texts,
     "software.libraries": rows,
+    "software.deepep_nvshmem": text,
     "software.modules": words,
     "software.nccl": text,
     "software.nvcc": text,
     "software.python": texts,
     "software.tools": table,
+    "software.ucx": text,
     "software.wishes": table,
     "user": text,
 }

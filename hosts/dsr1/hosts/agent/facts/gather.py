@@ -3,6 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
+from dsr1.hosts.agent.facts.communication import communication_readers
 from dsr1.hosts.agent.facts.disks import disk_readers
 from dsr1.hosts.agent.facts.fabric.acs import acs_readers
 from dsr1.hosts.agent.facts.fabric.adapters import growth_readers, infiniband_readers
@@ -36,6 +37,7 @@ def gather_facts(request: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str
         *disk_readers(root, request.folders),
         *resolver_readers(request),
         *library_readers(),
+        *communication_readers(),
         *aside(model_readers(request.model, root), MODEL_S),
     ]
     quick = (

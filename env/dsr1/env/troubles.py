@@ -1,0 +1,152 @@
+"""Versions of the communication stack that don't go together, as people reported it. Data, and who
+it concerns. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+VersionsOf = Mapping[str, str]
+"""By what: a distribution's name; `nvshmem`, `nccl` and `ucx` are what is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`versions` are what must all be there for it: PEP 440 specifiers by name, `*` for any and ``
+    for absent. `backends`, `roce`, `between_hosts`, `kv_transfer`: where it matters at all."""
+
+    id: str
+    versions: Mapping[str, str]
+    verdict: str
+    what: str
+    fix: str
+    link: str
+    backends: tuple[str, ...] = ()
+    roce: bool = False
+    between_hosts: bool = False
+    kv_transfer: bool = False
+
+
+LEGACY = ("deepep_low_latency", "deepep_high_throughput")
+GITHUB = "https://github.com"
+TROUBLES: tuple[Trouble, ...] = (
+    Trouble(
+        "deepep-queues",
+        {"nvshmem": ">=3.5.19", "deep_ep": "*"},
+        "WARN",
+        "the layout of queue pairs changed in NVSHMEM 3.5.19, and DeepEP without its PR 564 (also"
+        " its main since v2) waits for ever between hosts: timeout (dispatch CPU)",
+        "Build DeepEP with PR 564 or 696, or install NVSHMEM 3.4.5 and build DeepEP with that.",
+        f"{GITHUB}/deepseek-ai/DeepEP/issues/707",
+        backends=LEGACY,
+        between_hosts=True,
+    ),
+    Trouble(
+        "nvshmem-roce",
+        {"nvshmem": "<3.5.19"},
+        "WARN",
+        "on RoCE NVSHMEM hands the kernel an uninitialised ah_attr, which newer kernels refuse:"
+        " Unable to create ah",
+        "If it fails so: NVSHMEM 3.5.19 or later, or one with that fix (llm-d has patches).",
+        f"{GITHUB}/NVIDIA/nvshmem/issues/21",
+        backends=LEGACY,
+        roce=True,
+        between_hosts=True,
+    ),
+    Trouble(
+        "flashinfer-cubin",
+        {"flashinfer-python": "*", "flashinfer-cubin": "!={flashinfer-python}"},
+        "FAIL",
+        "FlashInfer refuses cubins of another version when it is imported",
+        "Install flashinfer-cubin of flashinfer-python's version.",
+        f"{GITHUB}/vllm-project/vllm/issues/49804",
+    ),
+    Trouble(
+        "flashinfer-jit-cache",
+        {"flashinfer-python": "*", "flashinfer-jit-cache": "!={flashinfer-python}"},
+        "FAIL",
+        "FlashInfer refuses compiled modules of another version when it is imported",
+        "Install flashinfer-jit-cache of flashinfer-python's version.",
+        f"{GITHUB}/flashinfer-ai/flashinfer/issues/4337",
+    ),
+    Trouble(
+        "flashinfer-comm",
+        {"flashinfer-python": ">=0.6.11,<0.6.13", "vllm": "==0.23.*", "cuda-tile": ""},
+        "FAIL",
+        "flashinfer.comm, which vLLM 0.23 imports with several DP ranks, needs cuda-tile",
+        "pip install --no-deps cuda-tile==1.4.0",
+        f"{GITHUB}/vllm-project/recipes/issues/511",
+    ),
+    Trouble(
+        "nccl-2.29.2",
+        {"nccl": "==2.29.2"},
+        "WARN",
+        "NCCL 2.29.2 has a regression that hangs; 2.29.3 mends it",
+        "Install nvidia-nccl 2.29.3 or later with --no-deps.",
+        f"{GITHUB}/pytorch/pytorch/pull/174338",
+    ),
+    Trouble(
+        "nccl-2.19",
+        {"nccl": ">=2.19,<2.20"},
+        "WARN",
+        "NCCL 2.19 takes gigabytes more for CUDA graphs",
+        "Install the NCCL that torch asks for.",
+        f"{GITHUB}/NVIDIA/nccl/issues/1234",
+    ),
+    Trouble(
+        "nixl-threads",
+        {"nixl": "<0.5.1", "vllm": ">=0.11"},
+        "FAIL",
+        "vLLM gives NIXL an argument that it knows from 0.5.1 on",
+        "Install nixl 0.5.1 or later.",
+        f"{GITHUB}/vllm-project/vllm/pull/25380",
+        kv_transfer=True,
+    ),
+)
+TRANSITION = Version("3.5.19")
+
+
+def matches_all(trouble: Trouble, versions: VersionsOf) -> bool:
+    return all(_is_there(name, spec, versions) for name, spec in trouble.versions.items())
+
+
+def _is_there(name: str, spec: str, versions: VersionsOf) -> bool:
+    found = versions.get(name, "")
+    if not spec or not found:
+        return not spec and not found
+    if spec.startswith("!={"):
+        other = versions.get(spec[3:-1], "")
+        return bool(other) and _base(found) != _base(other)
+    return spec == "*" or _fits(spec, found)
+
+
+@cache
+def _fits(spec: str, found: str) -> bool:
+    """Hosts of one kind ask the same again and again."""
+    try:
+        return SpecifierSet(spec).contains(_base(found), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+@cache
+def _base(text: str) -> str:
+    """Without what comes behind a plus; as it stands where it is no version."""
+    try:
+        return Version(text).public
+    except InvalidVersion:
+        return text
+
+
+def halves_differ(built: str, installed: str) -> str:
+    """The verdict on DeepEP's device half of NVSHMEM and the host half that will be loaded: across
+    the change of the queues' layout they can't work; empty: they are the same."""
+    if not built or not installed or _base(built) == _base(installed):
+        return ""
+    try:
+        sides = {Version(text) >= TRANSITION for text in (built, installed)}
+    except InvalidVersion:
+        return "WARN"
+    return "FAIL" if len(sides) > 1 else "WARN"
