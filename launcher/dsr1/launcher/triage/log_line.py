@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 _WRITER = re.compile(r"^\((?P<name>\w+)(?: pid=\d+)?\)")
 _LOADER = re.compile(r"VLLM::(?P<name>\w+): ")  # glibc's loader, by the process's title
 _RANK = re.compile(r"_DP(\d+)")
+# A main process tells of one of its engines.
+_NAMED = re.compile(r"(?:Engine core process |Failed core proc\(s\): \{')(EngineCore\w{0,40})")
 _VLLM = re.compile(r"\b(?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\b")
 _ISO = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)")
 
@@ -25,7 +27,10 @@ def level_of(line: str) -> str:
 
 
 def writer_of(line: str) -> str:
-    """vLLM's name of the process that wrote it; empty: the line doesn't tell."""
+    """vLLM's name of the process that wrote it, or that it tells of; empty: the line doesn't
+    say."""
+    if told := _NAMED.search(line):
+        return told[1]
     found = _WRITER.match(line) or _LOADER.search(line)
     return found["name"] if found else ""
 

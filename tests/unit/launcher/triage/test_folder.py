@@ -66,6 +66,16 @@ def test_plain_logs_of_vllm(tmp_path: Path) -> None:
     assert cause.sign.path.endswith("other.txt")
 
 
+def test_a_main_process_tells_of_one_of_its_engines(tmp_path: Path) -> None:
+    (tmp_path / "main-0.log").write_text(
+        "ERROR 11-26 11:31:05 [utils.py:565] RuntimeError: Engine core process EngineCore_DP3 died "
+        "unexpectedly.\n"
+    )
+    cause = explain_folder(tmp_path).cause
+    assert cause is not None
+    assert (cause.sign.rank, cause.sign.rule) == (3, "vllm.engine_died")
+
+
 def test_a_folder_without_logs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no logs"):
         explain_folder(tmp_path)
