@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.process.tree_watch import TreeWatch
 from dsr1.hosts.agent.server.member_watch import SERVING_S, STARTING_S
-from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.judge import find_cause
 from dsr1.launcher.triage.rules import patterns
@@ -42,7 +42,10 @@ def write_log(path: Path, size: int, end: bytes) -> None:
 def scan_host(host: str, folder: Path) -> HostEvidence:
     wanted = patterns(load_rules())
     logs = (
-        ProcessLog(path.stem, "main", (int(path.stem.partition("-")[2]),), scan_log(path, wanted))
+        ProcessLog(
+            ProcessRanks(path.stem, "main", (int(path.stem.partition("-")[2]),)),
+            scan_log(path, wanted),
+        )
         for path in sorted(folder.glob("*.log"))
     )
     return HostEvidence(host, logs=tuple(logs))

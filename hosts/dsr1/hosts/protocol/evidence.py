@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dsr1.hosts.protocol.log_scan import LogPattern, LogScan
+from dsr1.hosts.protocol.log_scan import UNREAD, LogPattern, LogScan
 
 SPAWNED = "spawned"
 """A component that has no name yet: Python's multiprocessing started it, and vLLM imports for
@@ -69,11 +69,9 @@ class MemberState:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLog:
-    """A process's log, scanned; `ranks` are its global DP ranks."""
+    """A process's log, scanned."""
 
-    process: str
-    engine: str
-    ranks: tuple[int, ...]
+    of: ProcessRanks
     scan: LogScan
 
 
@@ -136,3 +134,8 @@ class HostEvidence:
     gpus: tuple[GpuState, ...] = ()
     collectives: tuple[CollectiveState, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def log_of(self, process: str) -> ProcessLog:
+        """An unread one of no engine, where there is none."""
+        known = (log for log in self.logs if log.of.name == process)
+        return next(known, ProcessLog(ProcessRanks(process, "", ()), UNREAD))

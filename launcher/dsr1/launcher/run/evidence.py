@@ -63,7 +63,7 @@ def _ranks(host: HostPlan) -> tuple[ProcessRanks, ...]:
 
 def _answer(plan: HostPlan, future: "Future[HostEvidence]", until: float) -> HostEvidence:
     """Of a host that says nothing its processes are known all the same."""
-    logs = tuple(ProcessLog(of.name, of.engine, of.ranks, UNREAD) for of in _ranks(plan))
+    logs = tuple(ProcessLog(of, UNREAD) for of in _ranks(plan))
     try:
         return future.result(timeout=max(0.0, until - time.monotonic()))
     except TooLate:

@@ -37,7 +37,7 @@ def behind_signs(evidence: Mapping[str, HostEvidence]) -> list[Sign]:
     for host in evidence.values():
         for step in (*_recorded(host), *_logged(host)):
             if step.begun >= 0:
-                groups.setdefault((step.log.engine, step.group), {})[step.rank] = step
+                groups.setdefault((step.log.of.engine, step.group), {})[step.rank] = step
     return sorted(sign for steps in groups.values() for sign in _behind(list(steps.values())))
 
 
@@ -50,10 +50,20 @@ def _behind(steps: Sequence[_Step]) -> Iterator[Sign]:
 
 def _behind_sign(step: _Step, first: int) -> Sign:
     what = f"has begun {step.begun} collectives of its group, the others {first}"
-    who = (step.host, step.log.process)
+    who = (step.host, step.log.of.name)
     path = step.log.scan.path
     return Sign(
-        WAITING, None, *who, what, REMEDY, "behind", step.log.engine, step.rank, "", step.text, path
+        WAITING,
+        None,
+        *who,
+        what,
+        REMEDY,
+        "behind",
+        step.log.of.engine,
+        step.rank,
+        "",
+        step.text,
+        path,
     )
 
 
@@ -61,7 +71,7 @@ def _recorded(host: HostEvidence) -> Iterator[_Step]:
     """By the flight recorder. Torch's rank is the global DP rank where an engine has no other
     parallelism, as DEP has it."""
     for one in host.collectives:
-        if log := next((log for log in host.logs if one.rank in log.ranks), None):
+        if log := next((log for log in host.logs if one.rank in log.of.ranks), None):
             yield _Step(host.host, log, one.group, one.rank, one.begun, one.name)
 
 
@@ -90,8 +100,7 @@ def _in_use(host: HostEvidence) -> Iterator[tuple[MemberState, GpuState]]:
 
 
 def _idle_sign(host: HostEvidence, member: MemberState) -> Sign:
-    log = next((log for log in host.logs if log.process == member.process), None)
-    rank = rank_of(member.component, log.ranks if log else ())
+    of = host.log_of(member.process).of
     what = "its GPU is idle, while those of the others are at work"
-    where = (log.engine, rank, member.component) if log else ("", rank, member.component)
+    where = (of.engine, rank_of(member.component, of.ranks), member.component)
     return Sign(WAITING, None, host.host, member.process, what, REMEDY, "idle", *where)

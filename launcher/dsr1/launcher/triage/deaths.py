@@ -59,8 +59,8 @@ def _killed(host: HostEvidence) -> set[int]:
 
 
 def _sign(host: HostEvidence, death: ProcessDeath, hits: Sequence[Sign], starved: bool) -> Sign:
-    log = next((log for log in host.logs if log.process == death.process), None)
-    rank = rank_of(death.component, log.ranks if log else ())
+    log = host.log_of(death.process)
+    rank = rank_of(death.component, log.of.ranks)
     return Sign(
         MACHINE if starved else _tier(death, rank, hits),
         death.time - host.ahead_s,
@@ -69,11 +69,11 @@ def _sign(host: HostEvidence, death: ProcessDeath, hits: Sequence[Sign], starved
         f"{_short(death.component)} {_words(host, death, starved)}",
         OOM_REMEDY if starved else _remedy(death),
         "host.oom" if starved else "process.died",
-        log.engine if log else "",
+        log.of.engine,
         rank,
         death.component,
         _oom_text(host) if starved else "",
-        log.scan.path if log else "",
+        log.scan.path,
         exact=True,
     )
 

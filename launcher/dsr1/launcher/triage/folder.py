@@ -14,7 +14,7 @@ from typing import Any
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
-from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import LogScan, scan_log
 from dsr1.launcher.triage.rules import patterns
 from dsr1.launcher.triage.table import load_rules
@@ -103,7 +103,8 @@ def place_of(path: Path, folder: Path) -> tuple[str, str]:
 
 def _process_log(path: Path, engine: str, scan: LogScan, ranks: Ranks) -> ProcessLog:
     planned, own = ranks.get(path.stem, (engine, ()))
-    return ProcessLog(engine or path.stem, planned, own or _ranks_in(scan), scan)
+    of = ProcessRanks(engine or path.stem, planned, own or _ranks_in(scan))
+    return ProcessLog(of, scan)
 
 
 def read_addresses(folder: Path) -> dict[str, str]:

@@ -46,18 +46,20 @@ def _ranks(evidence: Mapping[str, HostEvidence]) -> Iterator[Sign]:
     for host in evidence.values():
         for log in host.logs:
             if log.scan != UNREAD:
-                yield from (_silent(host, log, rank) for rank in log.ranks)
+                yield from (_silent(host, log, rank) for rank in log.of.ranks)
 
 
 def _silent(host: HostEvidence, log: ProcessLog, rank: int) -> Sign:
     what = "says nothing, while all others wait for somebody or lost a peer"
     remedy = "its process or its stack tells where it hangs, or how it ended"
-    who = (host.host, log.process)
-    return Sign(WAITING, None, *who, what, remedy, "silent", log.engine, rank, path=log.scan.path)
+    who = (host.host, log.of.name)
+    return Sign(
+        WAITING, None, *who, what, remedy, "silent", log.of.engine, rank, path=log.scan.path
+    )
 
 
 def _stuck(host: HostEvidence, member: MemberState) -> Sign:
-    log = next((log for log in host.logs if log.process == member.process), None)
+    log = host.log_of(member.process)
     where = f", in {member.waits_in}" if member.waits_in and member.state == BLOCKED else ""
     return Sign(
         WAITING,
@@ -67,9 +69,9 @@ def _stuck(host: HostEvidence, member: MemberState) -> Sign:
         f"{member.component.partition('_')[0]} {LETTERS[member.state]}{where}",
         REMEDIES[member.state],
         "stuck",
-        log.engine if log else "",
-        rank_of(member.component, log.ranks if log else ()),
+        log.of.engine,
+        rank_of(member.component, log.of.ranks),
         member.component,
-        path=log.scan.path if log else "",
+        path=log.scan.path,
         exact=True,
     )

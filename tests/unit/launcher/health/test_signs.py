@@ -1,6 +1,6 @@
 """Who is to blame for ranks that stand still or answer wrongly."""
 
-from dsr1.hosts.protocol.evidence import HostEvidence, MemberState, ProcessLog
+from dsr1.hosts.protocol.evidence import HostEvidence, MemberState, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import LogHit, LogScan
 from dsr1.launcher.health.signs import health_signs
 from dsr1.launcher.health.verdicts import FAILED, GARBLED, STALLED, RankHealth
@@ -20,7 +20,7 @@ def ill(rank: int, kind: str) -> RankHealth:
 
 def host(rank: int, *, state: str = "S", text: str = "") -> HostEvidence:
     hits = (LogHit(next(r.id for r in load_rules() if r.fits(text)), 7, text),) if text else ()
-    log = ProcessLog(f"main-{rank}", "main", (rank,), LogScan("log", 9, 9, hits))
+    log = ProcessLog(ProcessRanks(f"main-{rank}", "main", (rank,)), LogScan("log", 9, 9, hits))
     worker = MemberState(f"main-{rank}", f"Worker_DP{rank}_EP{rank}", 40 + rank, state)
     return HostEvidence(f"n{rank}", now=SINCE + 60, members=(worker,), logs=(log,))
 

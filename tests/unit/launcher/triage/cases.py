@@ -12,6 +12,7 @@ from dsr1.hosts.protocol.evidence import (
     MemberState,
     ProcessDeath,
     ProcessLog,
+    ProcessRanks,
 )
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.rules import patterns
@@ -101,7 +102,11 @@ def _host(case: Case, rank: int, host: str, folder: Path) -> HostEvidence:
     path.write_text("\n".join([*quiet, *case.logs.get(rank, ()), ""]))
     scan = scan_log(path, patterns(load_rules()))
     more = dict(case.hosts.get(host, {}))
-    logs = () if more.get("lost") else (ProcessLog(f"main-{rank}", "main", (rank,), scan),)
+    logs = (
+        ()
+        if more.get("lost")
+        else (ProcessLog(ProcessRanks(f"main-{rank}", "main", (rank,)), scan),)
+    )
     return HostEvidence(
         host,
         now=T0 + 3,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.judge import find_cause
 from dsr1.launcher.triage.rules import patterns
@@ -23,7 +23,9 @@ CASES = {
 
 def evidence(folder: Path) -> HostEvidence:
     logs = [
-        ProcessLog(f"main-{rank}", "main", (rank,), scan_log(file, patterns(load_rules())))
+        ProcessLog(
+            ProcessRanks(f"main-{rank}", "main", (rank,)), scan_log(file, patterns(load_rules()))
+        )
         for rank, file in enumerate(sorted(folder.glob("main-*.log")))
     ]
     return HostEvidence("local", logs=tuple(logs))

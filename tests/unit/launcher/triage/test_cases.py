@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.launcher.triage.cases import ADDRESSES, CASES, Case, ended, evidence_of, kernel
 
-from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
+from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import UNREAD
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.render import render_cause
@@ -42,7 +42,7 @@ def test_a_tie_is_told_as_one(tmp_path: Path) -> None:
 
 
 def test_a_log_that_was_not_read_hides_neither_engine_nor_rank_and_its_rank_is_not_silent() -> None:
-    logs = (ProcessLog("main-1", "decode", (1,), UNREAD),)
+    logs = (ProcessLog(ProcessRanks("main-1", "decode", (1,)), UNREAD),)
     died = HostEvidence("node2", late=True, logs=logs, deaths=(ended(1, "EngineCore", -9),))
     cause = find_cause({"node2": died}, load_rules(), {})
     assert cause is not None

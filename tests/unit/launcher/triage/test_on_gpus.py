@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.protocol.evidence import HostEvidence, MemberState, ProcessDeath, ProcessLog
+from dsr1.hosts.protocol.evidence import (
+    HostEvidence,
+    MemberState,
+    ProcessDeath,
+    ProcessLog,
+    ProcessRanks,
+)
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.folder import planned_ranks, read_folder
 from dsr1.launcher.triage.judge import Cause, find_cause
@@ -63,14 +69,16 @@ def first_logs(case: str, tmp_path: Path, last_s: float) -> tuple[ProcessLog, ..
 def _log(path: Path, texts: list[str], case: str) -> ProcessLog:
     path.write_text("\n".join([*texts, ""]))
     engine, ranks = planned_ranks(DEATHS / case).get(path.stem, ("", ()))
-    return ProcessLog(path.stem, engine, ranks, scan_log(path, patterns(load_rules())))
+    return ProcessLog(
+        ProcessRanks(path.stem, engine, ranks), scan_log(path, patterns(load_rules()))
+    )
 
 
 @pytest.mark.parametrize("case", ["enginecore-killed", "worker-killed", "decode-enginecore-killed"])
 def test_the_dead_one_is_named_from_what_is_known_at_once(case: str, tmp_path: Path) -> None:
     known = truth(case)
     logs = first_logs(case, tmp_path, FIRST_S)
-    if known["process"] not in {log.process for log in logs}:
+    if known["process"] not in {log.of.name for log in logs}:
         logs = (*logs, _log(tmp_path / f"{known['process']}.log", [], case))
     told = tuple(deaths(case, known["process"]))
     cause = blame({"h": HostEvidence("h", now=BEGAN, deaths=told, logs=logs)})

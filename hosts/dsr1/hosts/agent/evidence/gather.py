@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.agent.evidence.collectives import read_collectives
@@ -114,13 +115,13 @@ def _logs(
             problems.append(f"{path}: {error.strerror}")
             yield _unread(process)
         else:
-            yield ProcessLog(process.name, process.engine, process.ranks, scan)
+            yield ProcessLog(process, scan)
             yield from _moved_part(process, path, request)
 
 
 def _unread(process: ProcessRanks) -> ProcessLog:
     """Whose it is is known all the same."""
-    return ProcessLog(process.name, process.engine, process.ranks, UNREAD)
+    return ProcessLog(process, UNREAD)
 
 
 def _moved_part(
@@ -130,7 +131,7 @@ def _moved_part(
     for part in kept_parts(path)[-1:]:
         with contextlib.suppress(OSError):
             scan = scan_log(part.path, request.patterns)
-            yield ProcessLog(process.name, process.engine, (), scan)
+            yield ProcessLog(replace(process, ranks=()), scan)
 
 
 def _kernel(within_s: float, pids: frozenset[int], problems: list[str]) -> tuple[KernelLine, ...]:
