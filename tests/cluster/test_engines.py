@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, Login, assert_clean, kill, until
+from tests.cluster.login import MOCKER, SOON_LOST, Login, assert_clean, kill, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 REPLICAS = ("--set", "engines.main={nodes: 1, replicas: 2}", "--set", "spares=[node3,node4]")
@@ -21,7 +21,7 @@ def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     runtime: None, make_cluster: Clusters
 ) -> None:
     login = Login(make_cluster("node1", "node2", "node3", "node4"))
-    assert login.launch("e", "node1,node2", *MOCKER, *REPLICAS, *AGAIN).returncode == 0
+    assert login.launch("e", "node1,node2", *MOCKER, *SOON_LOST, *REPLICAS, *AGAIN).returncode == 0
     kill(login.cluster, "node1", "--data-dir")
     until(lambda: engine(login, "etcd")["taken_at"] != [], 120)
     until(lambda: login.phase("e") == "ready", 120)

@@ -8,6 +8,7 @@ from tests.cluster.conftest import Clusters
 from tests.cluster.login import (
     MOCKER,
     PATIENT_ETCD,
+    SOON_LOST,
     Login,
     assert_clean,
     kill,
@@ -33,7 +34,7 @@ def test_power_loss_is_named_first_though_a_peer_exits_before_it_is_missed(login
 def test_a_spare_takes_the_place(runtime: None, make_cluster: Clusters) -> None:
     login = Login(make_cluster("node1", "node2", "node3"))
     again = ("--set", "spares=[node3]", "--set", "restart={max: 1, backoff: 0.1}")
-    assert login.launch("s", "node1,node2", *MOCKER, *again).returncode == 0
+    assert login.launch("s", "node1,node2", *MOCKER, *SOON_LOST, *again).returncode == 0
     assert set(json.loads(login.read("s", "facts.json"))) == {"node1", "node2", "node3"}
     login.cluster.crash("node2")
     until(lambda: (login.status("s")["restarts"], login.phase("s")) == (1, "ready"))
@@ -108,7 +109,7 @@ def test_rebooted_host_with_a_stale_folder(login: Login) -> None:
 @pytest.mark.heavy
 def test_power_loss_while_loading(login: Login) -> None:
     """Real vLLM, since the simulator is there at once."""
-    launching_it = login.begin(*launching("pl", "node1,node2"), "--set", "timeouts.lost=6")
+    launching_it = login.begin(*launching("pl", "node1,node2"), *SOON_LOST)
     until(
         lambda: any(
             "-m dynamo.vllm" in line for _, line in login.cluster.processes("node2", "launch")

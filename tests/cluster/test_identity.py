@@ -5,7 +5,16 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, PATIENT_ETCD, Login, assert_clean, kill, of_a_run, until
+from tests.cluster.login import (
+    MOCKER,
+    PATIENT_ETCD,
+    SOON_LOST,
+    Login,
+    assert_clean,
+    kill,
+    of_a_run,
+    until,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 OTHER_PORTS = ("--set", "ports.base=21000", "--set", "frontend.port=9000")
@@ -145,10 +154,12 @@ def test_sigterm_to_an_agent_is_no_stop(login: Login) -> None:
 
 
 def test_a_hung_agent_is_told_and_judged_as_lost(login: Login) -> None:
-    assert login.launch("u", "node1,node2", *MOCKER).returncode == 0
+    assert login.launch("u", "node1,node2", *MOCKER, *SOON_LOST).returncode == 0
     kill(login.cluster, "node2", " start ", "STOP")
     kill(login.cluster, "node2", "dynamo.mocker")
-    assert login.reason("u").startswith("node2 is lost: its agent has given no sign of life for 6")
+    assert login.reason("u").startswith(
+        "node2 is lost: its agent has given no sign of life for 6 s"
+    )
     assert_clean(login.cluster, "node1", "node2")
 
 

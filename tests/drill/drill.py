@@ -21,7 +21,7 @@ from tests.cluster.hosts import LOGIN, Cluster
 from tests.cluster.login import MOCKER, Login
 from tests.drill.faults import FAULTS
 from tests.drill.jobs import in_jobs
-from tests.drill.round import Broken, Round, Sight, check_told, settle
+from tests.drill.round import LOST, Broken, Round, Sight, check_told, settle
 from tests.drill.world import MarkedProcess, describe, of_run
 
 HOSTS = tuple(f"node{number}" for number in range(1, 7))
@@ -83,7 +83,7 @@ def _launch(cluster: Cluster, name: str, rng: Random) -> tuple[Round, list[str]]
     hosts, restart = chosen[:count], f"restart={{max: {rng.choice((0, 1))}, backoff: 0.1}}"
     options = ("--set", f"spares=[{chosen[3]}]", "--set", restart)
     nodes = ("--set", f"engines.main.nodes={count}")
-    launched = login.launch(name, ",".join(hosts), *MOCKER, *options, *nodes)
+    launched = login.launch(name, ",".join(hosts), *MOCKER, *LOST, *options, *nodes)
     if launched.returncode:
         raise Broken(f"not launched: {launched.stderr}")
     supervisor = int(json.loads(login.read(name, "supervisor.json"))["pid"])

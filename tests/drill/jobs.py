@@ -15,7 +15,7 @@ from tests.cluster.box import until
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login
 from tests.drill.controls import CONTROLS
-from tests.drill.round import Broken
+from tests.drill.round import LOST, Broken
 from tests.drill.world import MarkedProcess, describe, of_run
 from tests.slurm.site import Site
 
@@ -68,7 +68,7 @@ def play(site: Site, bystander: str, name: str, seed: int) -> list[str]:
 
 def _launch(site: Site, login: Login, name: str, options: list[str]) -> JobRound:
     tiny = ("tiny", "--venv", str(RUNTIME), "--model", str(MODEL))
-    launched = login.dsr1("launch", *tiny, *MOCKER, "--slurm", "--name", name, *options)
+    launched = login.dsr1("launch", *tiny, *MOCKER, *LOST, "--slurm", "--name", name, *options)
     if launched.returncode:
         raise Broken(f"not launched: {launched.stderr}")
     job = str(login.status(name)["job"]).rpartition("/")[2]

@@ -9,6 +9,7 @@ from tests.cluster.login import Login
 from tests.drill.world import MarkedProcess, describe, of_run, state_letter
 
 ENDED, SERVES = ("failed", "stopped"), ("ready", "degraded")
+LOST = ("--set", "timeouts.lost=15")  # longer than a busy machine lets an agent wait
 # A worker that was stopped by a signal is missed once its registration is: 10 s.
 SETTLE_S, STEADY_S, SUSPENDED_S, POLL_S = 300.0, 3.0, 20.0, 0.5
 

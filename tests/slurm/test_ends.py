@@ -2,7 +2,7 @@
 says what happened."""
 
 import pytest
-from tests.cluster.login import MOCKER, Login, assert_clean, kill, of_a_run, until
+from tests.cluster.login import MOCKER, SOON_LOST, Login, assert_clean, kill, of_a_run, until
 from tests.slurm.site import LOST_S, Site
 from tests.slurm.test_launch import TINY
 
@@ -112,7 +112,8 @@ def test_a_spare_takes_the_place_of_a_node_that_crashes_and_without_one_the_node
     """The job goes on when Slurm notices; which is here not before the supervisor has seen to it,
     as by default."""
     site.notice_after(60)
-    job = launch(login, "lost", "--set", "slurm.spares=1", "--set", "restart={max: 2, backoff: 1}")
+    again = ("--set", "slurm.spares=1", "--set", "restart={max: 2, backoff: 1}")
+    job = launch(login, "lost", *SOON_LOST, *again)
     site.cluster.crash("node2")
     until(lambda: login.status("lost")["restarts"] == 1)
     site.notice_after(LOST_S)
@@ -144,7 +145,7 @@ def test_requeued_it_waits_and_serves_again(site: Site, login: Login) -> None:
 
 def test_a_node_whose_slurmd_dies(site: Site, login: Login) -> None:
     """Slurm gives the node up, and ends the job; nothing on the node would, but its keeper."""
-    launch(login, "headless")
+    launch(login, "headless", *SOON_LOST)
     site.kill_slurmd("node2")
     told = end(site, login, "headless", "node1", "node3")
     until(lambda: not of_a_run(site.cluster, "node2"))
