@@ -50,7 +50,7 @@ def play(site: Site, bystander: str, name: str, seed: int) -> list[str]:
     rng, login = Random(seed), Login(site.cluster)
     requeue, most = rng.choice(("true", "false")), rng.choice((0, 1))
     options = (f"slurm.requeue={requeue}", f"restart={{max: {most}, backoff: 0.1}}")
-    site.notice_after(60 if most else 10)
+    site.notice_after(60 if most else 30)  # a busy machine's slurmd is silent for ten seconds
     round_ = _launch(site, login, name, [word for one in options for word in ("--set", one)])
     done = [f"launched with requeue {requeue}, {most} restarts"]
     try:
