@@ -1,4 +1,5 @@
-"""`dsr1 import`: a Kubernetes manifest of Dynamo's to a recipe."""
+"""`dsr1 import`: what people own to a recipe: a manifest of Dynamo's, a script, an srt-slurm
+recipe."""
 
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ import typer
 
 from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.importing.files import read_manifest, write_recipe
-from dsr1.launcher.importing.importer import Imported, import_manifest
+from dsr1.launcher.importing.foreign import import_file
+from dsr1.launcher.importing.importer import Imported
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import (
     one_line,
@@ -23,7 +25,8 @@ def import_(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A DynamoGraphDeployment with the vLLM backend, as YAML; - reads stdin.",
+            help="A DynamoGraphDeployment, a recipe of srt-slurm, or a script with `vllm serve`; -"
+            " reads stdin.",
         ),
     ],
     output: Annotated[
@@ -45,11 +48,11 @@ def import_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a Kubernetes manifest of Dynamo's into a recipe.
+    """Turn a manifest of Dynamo's, a script or an srt-slurm recipe into a recipe.
 
     Reports on stderr what became of every key.
     """
-    imported = import_manifest(read_manifest(file), file, name, keep_unknown)
+    imported = import_file(read_manifest(file), file, name, keep_unknown)
     recipe = render_imported_recipe(imported, Path(file).name)
     hosts = prove(imported, recipe, file)
     if output:
