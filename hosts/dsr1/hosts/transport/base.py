@@ -42,7 +42,7 @@ from dsr1.hosts.transport.results import (
 
 NO_SECRETS: Mapping[str, str] = types.MappingProxyType({})
 # The agent bounds `stop` itself, by the longest grace of the plan; this is for an agent that hangs.
-EVIDENCE_S = 10.0  # of a hang; of a death nobody waits for longer than two
+EVIDENCE_S = 30.0  # of a hang: whoever asks of a death waits for less
 START_S, STOP_S, FACTS_S, RUNTIME_MARGIN_S, REACH_MARGIN_S = 40.0, 300.0, 60.0, 15.0, 20.0
 NOT_STOPPED = "its processes may still run, since stopping them failed"
 NOT_READ = "its processes can't be read"

@@ -32,10 +32,10 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.folder import read_own_file
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.judge import Cause, find_cause
-from dsr1.launcher.triage.rules import patterns
+from dsr1.launcher.triage.rules import ITSELF, patterns
 from dsr1.launcher.triage.table import load_rules
 
-GATHER_S, HANG_S = 2.0, 8.0  # of a hang nothing is lost while stacks are taken
+GATHER_S, SLOW_S, PATIENT_S = 2.0, 6.0, 20.0  # of a hang nothing is lost meanwhile
 BEFORE_S = 900.0  # NCCL waits for ten minutes; what the kernel said earlier is another matter
 MOST_VICTIMS, LONGEST_TEXT = 32, 400  # of what stands in a run's state
 FILE = "evidence.json"
@@ -43,11 +43,11 @@ Evidence = Mapping[str, HostEvidence]
 
 
 def gather_from_hosts(
-    transport: Transport, plan: Plan, hang: bool = False
+    transport: Transport, plan: Plan, hang: bool = False, limit_s: float = PATIENT_S
 ) -> dict[str, HostEvidence]:
     """By host. One that can't be asked, or doesn't answer in time, is evidence, too. `hang`: with
     the stacks of everybody."""
-    until = time.monotonic() + (HANG_S if hang else GATHER_S)
+    until = time.monotonic() + limit_s
     begun = [(host, begin_in_thread(partial(_ask, transport, host, hang))) for host in plan.hosts]
     return {host.host: _answer(host, future, until) for host, future in begun}
 
@@ -105,15 +105,24 @@ def explain_failure(
     `ailing` the ranks that seemed unwell: where nothing has ended, it hangs, and everybody is asked
     what it is in the middle of."""
     hang = bool(ailing) and not any(heard.values())
+    cause = None
     try:
-        found = gather_from_hosts(transport, plan, hang)
-        evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
-        keep_evidence(run, evidence)
-        cause = judge_evidence(evidence, plan, ailing)
+        for limit_s in (PATIENT_S,) if hang else (GATHER_S, SLOW_S):
+            found = gather_from_hosts(transport, plan, hang, limit_s)
+            evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
+            keep_evidence(run, evidence)
+            cause = judge_evidence(evidence, plan, ailing)
+            if not wants_more(cause, evidence):
+                break
     except Exception:  # noqa: BLE001 - a fault of ours must not keep the run from being ended
         traceback.print_exc()
-        return None
     return shorten(cause) if cause else None
+
+
+def wants_more(cause: Cause | None, evidence: Evidence) -> bool:
+    """A host that is slow may have the words that say why: then the end of the run can wait."""
+    known = cause is not None and cause.sign.tier <= ITSELF
+    return not known and any(host.late for host in evidence.values())
 
 
 def add_heard(evidence: HostEvidence, heard: Sequence[ProcessDeath]) -> HostEvidence:

@@ -9,9 +9,12 @@ from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessDeath
 from dsr1.launcher.operate.why import explain_folder, explain_run
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.run.evidence import add_heard, keep_evidence, read_evidence
+from dsr1.launcher.run.evidence import add_heard, keep_evidence, read_evidence, wants_more
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.triage.judge import Cause
+from dsr1.launcher.triage.rules import ITSELF, OWN_ERROR
+from dsr1.launcher.triage.signs import Sign
 
 DEATH = ProcessDeath("main-0", "Worker_DP0", 7, -9, 100.0)
 
@@ -52,6 +55,17 @@ def test_evidence_is_kept_and_read_again_also_from_an_unpacked_bundle(run: Run) 
     cause = explain_folder(run.folder).cause
     assert cause is not None
     assert cause.sign.what == "Worker ended by SIGKILL"
+
+
+@pytest.mark.parametrize(
+    ("late", "tier", "more"),
+    [(True, OWN_ERROR, True), (True, ITSELF, False), (False, OWN_ERROR, False), (True, None, True)],
+)
+def test_a_slow_host_is_waited_for_where_the_cause_is_not_clear(
+    late: bool, tier: int | None, more: bool
+) -> None:
+    cause = None if tier is None else Cause(Sign(tier, None, "node1", "main-0", "ended"), False)
+    assert wants_more(cause, {"node1": HostEvidence("node1", late=late)}) is more
 
 
 def test_what_an_agent_told_counts_where_its_host_is_late() -> None:
