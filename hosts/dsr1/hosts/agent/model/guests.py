@@ -2,21 +2,10 @@
 most of them loses his oldest."""
 
 import contextlib
-import resource
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-
-MOST_FILES = 1 << 16
-
-
-def raise_open_files() -> None:
-    """As far as the system lets us: a service's limit of 1024 is little for a server."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Guests:

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
-from dsr1.hosts.agent.model.guests import Guests, raise_open_files
+from dsr1.hosts.agent.model.guests import Guests
 from dsr1.hosts.agent.model.inside import open_inside
 from dsr1.hosts.agent.model.store import ModelStore
+from dsr1.hosts.agent.process.open_files import raise_open_files
 
 BLOCK, LONGEST_LINE = 1 << 20, 256
 ALIVE_S, SILENT_S = 1.0, 8.0

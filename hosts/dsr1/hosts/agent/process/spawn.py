@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from dsr1.hosts.agent.process.open_files import raise_open_files
 from dsr1.hosts.agent.process.records import (
     ABOUT_TO_SPAWN,
     ProcessRecord,
@@ -71,6 +72,8 @@ def _become(
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(folder)
+        if not process.ranks:  # etcd, a frontend: strangers' idle connections are open files, too
+            raise_open_files()
         # End of file: the agent died or couldn't record the pid, so nobody would know of this
         # process.
         if os.read(gate, 1):
