@@ -46,7 +46,7 @@ def test_strangers_are_shut_out_and_let_in_again(make_cluster: Clusters) -> None
             servers.enter_context(listening(login, port))
         assert ask(login, "node3", "other", ADDRESS, EPHEMERAL) == 0
         shown = login.dsr1(*PREP, "--firewall")
-        assert "nft table inet dsr1_2000" in shown.stdout
+        assert "delete table inet dsr1_2000" in shown.stdout
         assert ask(login, "node3", "other", ADDRESS, EPHEMERAL) == 0
         done = login.dsr1(*PREP, "--firewall", "--apply", "--yes")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -48,18 +48,13 @@ def render_rules(uid: int, addresses: Sequence[str], ports: RunPorts) -> str:
     others = f'oifname "lo" meta skuid != {_set(("0", str(uid)))}'
     own = _set(map(str, ports.closed))
     lines = (
-        table,
-        f"delete {table}",
-        f"{table} {{",
-        "chain answers {",
-        "type filter hook output priority 0; policy accept;",
-        f"{answer} {_stranger('ip', 4, addresses)} drop",
-        f"{answer} {_stranger('ip6', 6, addresses)} drop",
-        f"{others} tcp dport {own} reject with tcp reset",
-        "}",
-        "}",
+        f"{table}; delete {table};",
+        f"{table} {{ chain answers {{ type filter hook output priority 0; policy accept;",
+        f"{answer} {_stranger('ip', 4, addresses)} drop;",
+        f"{answer} {_stranger('ip6', 6, addresses)} drop;",
+        f"{others} tcp dport {own} reject with tcp reset; }}; }}",
     )
-    return "\n".join(lines)
+    return " ".join(lines)
 
 
 def _stranger(family: str, version: int, addresses: Iterable[str]) -> str:

@@ -21,12 +21,12 @@ def test_rules() -> None:
         " tcp sport != { 8000 } tcp sport { 20000, 20001, 32768-65535 }"
     )
     assert render_rules(1000, ("10.0.0.2", "10.0.0.1", "fe80::1%eth0"), PORTS) == (
-        "table inet dsr1_1000\ndelete table inet dsr1_1000\ntable inet dsr1_1000 {\nchain answers {\n"
-        "type filter hook output priority 0; policy accept;\n"
-        f"{answer} ip daddr != {{ 10.0.0.1, 10.0.0.2 }} drop\n"
-        f"{answer} ip6 daddr != {{ fe80::1 }} drop\n"
-        'oifname "lo" meta skuid != { 0, 1000 } tcp dport { 20000, 20001 } reject with tcp reset\n'
-        "}\n}"
+        "table inet dsr1_1000; delete table inet dsr1_1000; table inet dsr1_1000 { chain answers {"
+        " type filter hook output priority 0; policy accept;"
+        f" {answer} ip daddr != {{ 10.0.0.1, 10.0.0.2 }} drop;"
+        f" {answer} ip6 daddr != {{ fe80::1 }} drop;"
+        ' oifname "lo" meta skuid != { 0, 1000 } tcp dport { 20000, 20001 } reject with tcp reset;'
+        " }; }"
     )
 
 
