@@ -5,8 +5,6 @@ import json
 from collections.abc import Sequence
 from statistics import median
 
-import httpx
-
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
@@ -14,6 +12,7 @@ from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.completion import Reply
+from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import Answers, problems
 from dsr1.launcher.smoke.metrics import make_reader
 from dsr1.launcher.smoke.readiness import describe_missing
@@ -42,7 +41,7 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
 def _ask_all(run: Run) -> Sequence[Answers]:
     recipe, service = run.recipe(), run.plan().service
     known = recipe.model.is_r1 and not recipe.is_meaningless
-    client = httpx.Client(timeout=run.settings().chat_s, trust_env=False)
+    client = make_client(run.settings().chat_s)
     hosts = contextlib.closing(backend_of(run).transport(run))
     try:
         with client, hosts as transport, make_console(stderr=True).status("asking") as shown:

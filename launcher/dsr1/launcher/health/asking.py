@@ -16,6 +16,7 @@ from dsr1.launcher.smoke.completion import (
     SmokeTarget,
     ask_completion,
 )
+from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, repeats
 from dsr1.launcher.smoke.readiness import describe_missing
 from dsr1.launcher.smoke.run import ASKING, FIXED_TOKENS, KNOWN_TOKENS
@@ -108,7 +109,7 @@ class Questioner:
 
     def __init__(self, service: ServiceTarget, chat_s: float) -> None:
         self._service = service
-        self._client = httpx.Client(timeout=chat_s, trust_env=False, limits=_LIMITS)
+        self._client = make_client(chat_s, _LIMITS)
         self._waiting: list[Waiting] = []
 
     def ask(self, question: Question, target: SmokeTarget) -> None:

@@ -14,6 +14,7 @@ from dsr1.launcher.health.readings import Readings, read_servers
 from dsr1.launcher.health.settings import AsksAgents, HealthSettings
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.smoke.completion import SmokeTarget
+from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import Answers, problems
 
 
@@ -35,7 +36,7 @@ def ask_every_rank(
     ranks = watched_ranks(plan)
     readings = read_servers(plan, ranks, agents, settings.read_s)
     questions = [one for one in make_questions(ranks) if not engine or engine in one.engines]
-    with httpx.Client(timeout=chat_s, trust_env=False, limits=_ANY) as client:
+    with make_client(chat_s, _ANY) as client:
         round_ = _Round(plan, readings, client)
         begun = [begin_in_thread(partial(round_.ask, part)) for part in _engines(questions)]
         answered = [pair for part in begun for pair in part.result()]

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from dsr1.launcher.plan.plan import RegisteredWorker, ServiceTarget
+from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import problems
 from dsr1.launcher.smoke.readiness import (
     MALFORMED,
@@ -36,7 +37,7 @@ def await_engine(
     has answered; or until it is `done`. Empty: all is well; else what is wrong with the answers.
     None: it was done before. `report` gets what is still missing, whenever that changes."""
     reported = ""
-    with httpx.Client(timeout=chat_s, trust_env=False) as client:
+    with make_client(chat_s) as client:
         while not done.wait(PROBE_S):
             lacks = _lacks(service, processes, client)
             if not lacks:
@@ -52,7 +53,7 @@ def await_frontend(
     service: ServiceTarget, urls: tuple[str, ...], chat_s: float, done: threading.Event
 ) -> str | None:
     """Until these frontends list the model and answer: as `await_engine`."""
-    with httpx.Client(timeout=chat_s, trust_env=False) as client:
+    with make_client(chat_s) as client:
         while not done.wait(PROBE_S):
             if not any(_unanswered(service, url, client) for url in urls):
                 return ""

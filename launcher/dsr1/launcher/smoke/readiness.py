@@ -7,12 +7,14 @@ from typing import Any
 
 import httpx
 
+from dsr1.hosts.protocol.bounded import NONSENSE
 from dsr1.launcher.plan.plan import ServiceTarget
+from dsr1.launcher.smoke.http import make_client
 
 QUESTION = "Hello! Who are you?"
 PROBE_S, STATUS_S = 0.1, 2.0
 MUTE = "the frontend doesn't answer"
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # JSON, but not what was asked for
+MALFORMED = NONSENSE  # JSON, but not what was asked for
 READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one token may not need it
 
 
@@ -25,7 +27,7 @@ def await_answer(
     `report` gets what is still missing, whenever that changes.
     """
     reported = ""
-    with httpx.Client(timeout=chat_s, trust_env=False) as client:
+    with make_client(chat_s) as client:
         while not done.wait(PROBE_S):
             lacks = missing(service, client) or _unanswered(service, client)
             if not lacks:
@@ -38,7 +40,7 @@ def await_answer(
 def frontend_state(service: ServiceTarget) -> str:
     """What a deployment that was ready lacks now, empty when nothing; within a few seconds, and
     without a chat."""
-    with httpx.Client(timeout=STATUS_S, trust_env=False) as client:
+    with make_client(STATUS_S) as client:
         return missing(service, client)
 
 
