@@ -48,7 +48,7 @@ def test_a_recipe_is_rehearsed_here(
 
 
 def fronts(plan: Plan) -> list[str]:
-    return sorted(process.name for process in plan.processes if process.group == "frontend")
+    return sorted(process.name for process in plan.processes if not process.ranks)
 
 
 def test_replicas_and_frontends_behind_one_address(
