@@ -13,7 +13,6 @@ from dsr1.launcher.health.verdicts import (
     WAITS,
     RankHealth,
 )
-from dsr1.launcher.layout.slots import FRONTEND
 from dsr1.launcher.triage.rules import OWN_ERROR, WAITING
 from dsr1.launcher.triage.signs import Sign
 
@@ -41,6 +40,6 @@ def health_signs(ailing: Sequence[RankHealth]) -> Iterator[Sign]:
             row.why,
             REMEDIES.get(row.kind, "its log"),
             f"health.{row.kind}",
-            "" if row.engine == FRONTEND else row.engine,
-            None if row.engine == FRONTEND else row.rank,
+            "" if row.is_frontend else row.engine,
+            None if row.is_frontend else row.rank,
         )

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dsr1.launcher.layout.slots import FRONTEND
-
 HEALTHY, SUSPECT, FAILED = "healthy", "suspect", "failed"
 GARBLED, ERROR, UNLISTED = "garbled", "error", "unlisted"  # its own fault
 SICK, MUTE, WAITS, STALLED = "sick", "mute", "waits", "stalled"  # or it waits for a peer
@@ -14,7 +12,7 @@ SHOWN = 3  # ranks of one engine that are told of, one by one
 
 @dataclass(frozen=True, slots=True)
 class RankHealth:
-    """Of a rank; a frontend counts as one of a group of its own. `verdict`: healthy, suspect or
+    """Of a rank; a frontend counts as one of an engine of its own. `verdict`: healthy, suspect or
     failed; `kind` and `why` say of what. `since`: when it first seemed unwell, in seconds since
     the epoch."""
 
@@ -28,9 +26,14 @@ class RankHealth:
     since: float = 0.0
 
     @property
+    def is_frontend(self) -> bool:
+        """An engine of one process, whose name it has; a worker's name has a number more."""
+        return self.engine == self.process
+
+    @property
     def words(self) -> str:
         who = f"rank {self.rank} of engine {self.engine}"
-        who = self.process if self.engine == FRONTEND else who
+        who = self.process if self.is_frontend else who
         return f"{who} on {self.host} {self.why}"
 
 
@@ -65,7 +68,7 @@ class HealthReport:
 def still_serving(ranks: Sequence[RankHealth]) -> tuple[str, ...]:
     """Engines none of whose ranks is unwell."""
     ailing = {row.engine for row in ranks if row.verdict != HEALTHY}
-    engines = dict.fromkeys(row.engine for row in ranks if row.engine != FRONTEND)
+    engines = dict.fromkeys(row.engine for row in ranks if not row.is_frontend)
     return tuple(engine for engine in engines if engine not in ailing)
 
 

@@ -48,7 +48,7 @@ def test_a_failure_names_its_ranks() -> None:
 
 
 def test_a_frontend_is_no_engine_that_serves() -> None:
-    hung = RankHealth("frontend", 0, "n1", "frontend-0", FAILED, MUTE, "can't be asked", 5.0)
+    hung = RankHealth("frontend-0", 0, "n1", "frontend-0", FAILED, MUTE, "can't be asked", 5.0)
     report = HealthReport((*WELL, hung))
     assert str(end_of(report)) == "frontend-0 on n1 can't be asked"
     assert list(describe(report))[-1] == "still serving: a"
