@@ -123,6 +123,19 @@ def test_a_recorder_that_has_a_pipe_is_asked(tmp_path: Path) -> None:
     assert [one.rank for one in found] == [5]
 
 
+@pytest.mark.parametrize("name", ["**", "[", "a?b[0-9]", "*"])
+def test_a_prefix_is_no_pattern(tmp_path: Path, name: str) -> None:
+    """What a variable of the run says is a name, whatever is in it."""
+    file = recorded(tmp_path)
+    odd = tmp_path / f"{name}7"
+    shutil.copyfile(file, odd)
+    environment = {
+        "TORCH_FR_DUMP_TEMP_FILE": str(odd)[:-1],
+        "TORCH_NCCL_DEBUG_INFO_PIPE_FILE": str(odd)[:-1],
+    }
+    assert [one.rank for one in read_collectives([environment], 0.0, ask=True)] == [7]
+
+
 class Attack:
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch attacked",)

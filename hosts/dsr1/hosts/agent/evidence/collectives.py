@@ -11,6 +11,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,7 +57,7 @@ def _prefixes(environment: Mapping[str, str]) -> Iterator[str]:
 def _ask(prefix: Path) -> bool:
     """Whether anybody listens at one of the pipes."""
     asked = False
-    for pipe in prefix.parent.glob(f"{prefix.name}*.pipe"):
+    for pipe in prefix.parent.glob(f"{escape(prefix.name)}*.pipe"):
         with contextlib.suppress(OSError):
             handle = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
             asked = os.write(handle, b"1") > 0
@@ -75,8 +76,8 @@ def _await_files(prefixes: Iterable[str], asked: float) -> None:
 def _files(prefix: str, since: float) -> list[Path]:
     """Each with its rank as its ending."""
     path = Path(prefix)
-    found = [file for file in path.parent.glob(f"{path.name}*") if _is_ours(file, prefix, since)]
-    return sorted(found)
+    there = path.parent.glob(f"{escape(path.name)}*")
+    return sorted(file for file in there if _is_ours(file, prefix, since))
 
 
 def _is_ours(file: Path, prefix: str, since: float) -> bool:

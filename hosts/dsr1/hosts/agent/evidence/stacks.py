@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 DUMP_S, READ_S = 4.0, 0.2
-MOST_FRAMES, MOST_THREADS = 12, 3
+MOST_FRAMES, MOST_THREADS, MOST_PROCESSES, LONGEST = 12, 3, 64, 200
 Stack = tuple[str, ...]
 
 
@@ -27,7 +27,7 @@ def python_stacks(pids: Sequence[int], py_spy: str | None) -> dict[int, Stack]:
     if py_spy is None:
         return {}
     until = time.monotonic() + DUMP_S
-    asked = {pid: _ask(py_spy, pid) for pid in pids}
+    asked = {pid: _ask(py_spy, pid) for pid in pids[:MOST_PROCESSES]}
     answers = {pid: _answer(child, until) for pid, child in asked.items()}
     return {pid: stack for pid, text in answers.items() if (stack := parse_dump(text))}
 
@@ -66,7 +66,8 @@ def _lines(thread: Mapping[str, object]) -> Iterator[str]:
     frames = thread.get("frames")
     yield f"thread {thread.get('thread_name')}"
     for frame in (frames if isinstance(frames, list) else [])[:MOST_FRAMES]:
-        yield f"{frame.get('name')} ({frame.get('short_filename')}:{frame.get('line')})"
+        line = f"{frame.get('name')} ({frame.get('short_filename')}:{frame.get('line')})"
+        yield line[:LONGEST]
 
 
 def kernel_stack(pid: int) -> Stack:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dsr1.hosts.protocol.evidence import SPAWNED, kind_of
 
-_TITLE = re.compile(r"VLLM::(\S+)")  # vLLM names its processes so
+_TITLE = re.compile(r"VLLM::(\S{1,64})")  # vLLM names its processes so
 _RANK = re.compile(r"_DP\d+")
 COMM_LENGTH = 15  # of which the kernel keeps a name, of a zombie too
 SPAWN = "multiprocessing.spawn import spawn_main"
