@@ -31,12 +31,13 @@ class StateWriter:
         self._run, self._hooks = run, hooks
         known = run.state()
         self.state: RunState = replace(known, ranks=known.ranks or first_table(plan, this_moment()))
+        self._told = self.state  # by its history and its hooks
         self._unsaved, self._save_at = False, 0.0
 
     def save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""
-        before, now = self.state, time.time()
-        self.state = replace(before, since=now, **changes)  # type: ignore[arg-type]
+        before, now = self._told, time.time()
+        self.state = self._told = replace(self.state, since=now, **changes)  # type: ignore[arg-type]
         self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
         with contextlib.suppress(OSError):
             self._run.save(self.state)

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.launcher.health.verdicts import FAILED, STALLED, SUSPECT, RankHealth
+from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.health.verdicts import FAILED, STALLED, SUSPECT, HealthReport, RankHealth
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.run.folder import RunFolder
+from dsr1.launcher.run.settings import HookSettings
 from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import new_run
 from dsr1.launcher.run.supervision import history
 from dsr1.launcher.run.supervision.history import Change, changes_between, read_history, record
+from dsr1.launcher.run.supervision.state_writer import StateWriter
 
 ILL = RankHealth("a", 1, "n1", "a-1", SUSPECT, STALLED, "makes no progress", 4.0)
 GONE = RankHealth("a", 1, "n1", "a-1", FAILED, STALLED, "makes no progress", 4.0)
@@ -54,3 +60,22 @@ def test_it_is_kept_bounded_and_read_back(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_folder_that_is_gone_costs_the_line(tmp_path: Path) -> None:
     record(RunFolder(tmp_path / "gone"), Change(1.0, "supervisor", "failed"))
     assert read_history(RunFolder(tmp_path / "gone")) == []
+
+
+def test_what_is_noted_before_it_is_saved_is_a_change_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    text = "name: t\nmodel: {path: /m}\nengines: {a: {nodes: 1, ranks_per_node: 2}}\n"
+    recipe, run = parse_recipe(text, "t.yaml"), new_run("r1")
+    run.claim(recipe, "ready")
+    plan = make_plan(recipe, [Host("n1", "10.0.0.1", "eth0")], "r1", "/r")
+    writer = StateWriter(run, plan, HookSettings())
+    writer.note_ailing(HealthReport((ILL,)))
+    assert read_history(run) == []
+    writer.save(phase="degraded")
+    writer.save()
+    assert [(one.what, one.rank) for one in read_history(run)] == [
+        ("suspect", 1),
+        ("degraded", None),
+    ]
