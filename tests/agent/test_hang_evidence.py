@@ -16,7 +16,7 @@ import pytest
 from dsr1.hosts.agent.evidence.collectives import read_collectives
 from dsr1.hosts.agent.evidence.gpus import describe_state, gpu_states
 from dsr1.hosts.agent.evidence.members import list_members, look_again
-from dsr1.hosts.agent.evidence.stacks import find_py_spy, parse_dump, python_stacks
+from dsr1.hosts.agent.evidence.stacks import parse_dump, python_stacks
 from dsr1.hosts.protocol.evidence import CollectiveState, GpuState
 
 RECORDED = Path(__file__).parents[1] / "data" / "failures" / "collectives"
@@ -66,13 +66,6 @@ def test_whoever_gives_no_stack_in_time_is_left_out(
     text = f"case $5 in 7) exec sleep 60;; 8) echo no; exit 1;; *) cat <<E\n{DUMP}\nE\nesac"
     assert python_stacks([7, 8, 9], program(tmp_path, text)) == {9: STACK}
     assert python_stacks([9], None) == {}
-
-
-def test_a_real_stack(sleeper: "subprocess.Popen[bytes]") -> None:
-    py_spy = find_py_spy()
-    if py_spy is None:
-        pytest.skip("py-spy is neither in this environment nor on PATH")
-    assert "thread MainThread" in python_stacks([sleeper.pid], py_spy)[sleeper.pid]
 
 
 def test_members_are_looked_at_again(sleeper: "subprocess.Popen[bytes]") -> None:
