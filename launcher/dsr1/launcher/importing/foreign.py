@@ -15,7 +15,8 @@ from dsr1.launcher.importing.manifest.ledger import Note, NoteKind
 from dsr1.launcher.importing.script_file import is_script, read_script_file
 from dsr1.launcher.recipe.engine import CONNECTORS
 
-ROLES = ("prefill", "decode", "agg")
+ROLES = {"prefill": "prefill", "decode": "decode", "agg": "aggregated"}
+"""How resources call them, and how vllm_config does."""
 _SRT_LEFT_OUT = {
     "model": "hosts bring their own vLLM and Dynamo (runtime.venv or --venv)",
     "resources": "dsr1 takes the hosts that you name (--hosts), or asks Slurm for as many",
@@ -117,7 +118,7 @@ def _import_srt(srt: SrtRecipe, source: str, keep_unknown: bool) -> Imported:
         raise InputError(f"{source}: backend.type is {kind!r}; dsr1 launches only vllm")
     components = list(_components(srt, source))
     if not components:
-        raise InputError(f"{source}: backend.vllm_config has none of {', '.join(ROLES)}")
+        raise InputError(f"{source}: backend.vllm_config has none of {', '.join(ROLES.values())}")
     made = {
         "apiVersion": "nvidia.com/v1alpha1",
         "kind": "DynamoGraphDeployment",
@@ -143,15 +144,16 @@ def _in_their_words(message: str, source: str) -> str:
 
 def _components(srt: SrtRecipe, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
     resources = srt.part("resources")
-    for role in ROLES:
-        config = srt.part("backend", "vllm_config", role)
-        if not config:
+    for role, long in ROLES.items():
+        backend = srt.part("backend")
+        config = _either(srt.part("backend", "vllm_config"), role, long)
+        if config is None:
             continue
-        nodes = _count(resources, f"{role}_nodes", source)
-        workers = _count(resources, f"{role}_workers", source)
-        if nodes % workers and workers % nodes:
+        nodes = _count(resources, f"{role}_nodes", source, 0)
+        workers = _count(resources, f"{role}_workers", source, 1)
+        if nodes > workers and nodes % workers:
             raise InputError(f"{source}: resources: {nodes} nodes for {workers} {role} workers")
-        env = srt.part("backend", f"{role}_environment")
+        env = _either(backend, f"{role}_environment", f"{long}_environment") or {}
         service: dict[str, Any] = {
             "componentType": "worker",
             "replicas": workers,
@@ -167,12 +169,17 @@ def _components(srt: SrtRecipe, source: str) -> Iterator[tuple[str, dict[str, An
         yield role, service
 
 
-def _count(resources: Mapping[str, Any], key: str, source: str) -> int:
+def _either(values: Mapping[str, Any], *names: str) -> dict[str, Any] | None:
+    found = next((values[name] for name in names if name in values), None)
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def _count(resources: Mapping[str, Any], key: str, source: str, least: int) -> int:
+    """No nodes of its own: an engine shares those of another."""
     value = resources.get(key, 1)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(
-            f"{source}: resources.{key} is {value!r}; a whole number above 0 is wanted"
-        )
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        wanted = f"it must be a number of {least} or more"
+        raise InputError(f"{source}: resources.{key} is {value!r}; {wanted}")
     return value
 
 
@@ -181,7 +188,9 @@ def _gpus(resources: Mapping[str, Any], role: str, nodes: int, workers: int) -> 
     total = resources.get(f"gpus_per_{role}")
     if isinstance(total, int) and nodes <= workers:
         return total
-    return each // -(-workers // nodes) if isinstance(each, int) else 8
+    if not isinstance(each, int) or nodes == 0:
+        return 8
+    return each // -(-workers // nodes)
 
 
 def _arguments(srt: SrtRecipe, role: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -225,7 +234,8 @@ def _srt_notes(srt: SrtRecipe) -> Iterator[Note]:
         if key not in ("name", "backend", "slurm"):
             text = f"{key}: {_SRT_LEFT_OUT.get(key, _UNKNOWN_SRT)}"
             yield Note(NoteKind.LEFT_OUT, (), text)
-    known = {"type", "connector", "vllm_config", *(f"{role}_environment" for role in ROLES)}
+    roles = (*ROLES, *ROLES.values())
+    known = {"type", "connector", "vllm_config", *(f"{role}_environment" for role in roles)}
     for key in srt.part("backend").keys() - known:
         yield Note(NoteKind.NOT_KNOWN, (), f"backend.{key}: {_UNKNOWN_SRT}")
     for key in srt.part("slurm").keys() - _SLURM.keys():

@@ -117,6 +117,19 @@ def test_srt_slurm_aggregated_and_its_connector() -> None:
     )
     agg = recipe_of(single)[0]["engines"]["agg"]
     assert (agg["replicas"], agg["tensor_parallel_size"]) == (2, 4)
+    assert recipe_of(single.replace("{agg: {", "{aggregated: {"))[0]["engines"]["agg"] == agg
+
+
+def test_srt_slurm_decode_on_the_nodes_of_prefill() -> None:
+    text = (
+        "resources: {gpus_per_node: 8, prefill_nodes: 2, decode_nodes: 0, prefill_workers: 6,"
+        " decode_workers: 2, gpus_per_prefill: 2, gpus_per_decode: 2}\nmodel: {path: /m}\n"
+        "backend: {type: vllm, vllm_config: {prefill: {tensor-parallel-size: 2}, decode:"
+        " {tensor-parallel-size: 2}}}\n"
+    )
+    recipe, _, hosts = recipe_of(text)
+    assert [engine["replicas"] for engine in recipe["engines"].values()] == [6, 2]
+    assert hosts == 2
 
 
 @pytest.mark.parametrize(
@@ -124,7 +137,7 @@ def test_srt_slurm_aggregated_and_its_connector() -> None:
     [
         ("type: vllm", "type: sglang", "backend.type is 'sglang'"),
         ("prefill_nodes: 2", "prefill_nodes: x", "resources.prefill_nodes is 'x'"),
-        ("decode_nodes: 4", "decode_nodes: 0", "resources.decode_nodes is 0"),
+        ("decode_workers: 2", "decode_workers: 0", "resources.decode_workers is 0"),
         ("async-scheduling", "a-flag-of-tomorrow", "backend.vllm_config.decode: unknown flag"),
         ("prefill_nodes: 2", "prefill_nodes: 3", "16 can't be divided evenly by 3 nodes"),
     ],
