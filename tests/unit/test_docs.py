@@ -1,6 +1,7 @@
 """The pages: every shell block is tried or says why not, and the site takes any page."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -70,3 +71,13 @@ def test_typers_cut_lists_are_left_out(hooks: ModuleType) -> None:
         " `dsr1 a`\n"
     )
     assert hooks.shorten(told).split() == ["#", "Command", "reference", "##", "`dsr1", "a`"]
+
+
+def test_every_row_of_the_threat_model_names_tests_that_are_there() -> None:
+    page = (ROOT / "docs" / "threat-model.md").read_text()
+    rows = page.partition("## Who, what for")[2].partition("\n\n## ")[0].splitlines()[4:]
+    table = [row for row in rows if row.startswith("|")]
+    named = [re.findall(r"`([a-z_/]+(?:\.py|/))`", row.split("|")[-2]) for row in table]
+    assert len(table) > 10
+    assert all(named)
+    assert [one for row in named for one in row if not (ROOT / "tests" / one).exists()] == []
