@@ -16,7 +16,8 @@ _PIECE = rf"[A-Za-z0-9._:-]|\[{_SPAN}(?:,{_SPAN})*\]"
 _LIST = re.compile(rf"\s*(?:{_PIECE})+\s*(?:[,!&^]\s*(?:{_PIECE})+\s*)*", re.ASCII)
 _WANTED = "wanted are names, and numbers in brackets: node[01-16,20],login"
 _SYNTAX = re.compile(r"[\[\]!&^]")
-_OPERATORS = re.compile(r"[,!&^](?![^\[\]]*\])")
+# Between operators; a comma in brackets is none.
+_OPERANDS = re.compile(r"(?:\[[^\]]*\]|[^,!&^\[])+")
 _HUGE = re.compile(r"[0-9]{64}")  # a number that Python would not read
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
@@ -47,7 +48,7 @@ def expand_names(names: str, source: str) -> list[str]:
 def count_names(names: str) -> int:
     """How many names there are at most, from the ends of the ranges alone; of a list that is
     one."""
-    parts = _OPERATORS.split(names)
+    parts = _OPERANDS.findall(names)
     return sum(prod(map(_count_ranges, _BRACKETS.findall(part))) for part in parts)
 
 
@@ -63,7 +64,7 @@ def _count_span(text: str) -> int:
 def _parts(names: str) -> Iterator[str]:
     """`z[3,1-2],a` -> `z[3]`, `z[1-2]`, `a`: split at commas and other operators, in brackets
     too."""
-    for operand in _OPERATORS.split(names):
+    for operand in _OPERANDS.findall(names):
         pieces = _BRACKETS.split(operand.strip())  # every second one was in brackets
         ranges = (
             [f"[{one}]" for one in piece.split(",")] if at % 2 else [piece]

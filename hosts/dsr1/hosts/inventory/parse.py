@@ -98,7 +98,8 @@ def _from_file(file: Path, source: str) -> Iterator[Access]:
 
 def _less(room: int, names: str, file: Path) -> int:
     """The room that is left for hosts in a file."""
-    room -= count_names(names.partition("@")[2] or names)
+    before, at, after = names.partition("@")  # a user, and what he is on
+    room -= count_names(after if at else before)
     if room < 0:
         raise InputError(f"{file}: names more than {MOST_HOSTS} hosts")
     return room

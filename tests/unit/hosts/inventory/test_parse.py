@@ -133,6 +133,9 @@ def test_what_is_no_host_list(option: str, wanted: str) -> None:
         ("h.yaml", "hosts:\n" + "".join(f"  {n}[1-4000]: {{}}\n" for n in "ab"), "more than 4096"),
         ("h.txt", "a[1-4000]\nb[1-4000]\n", "more than 4096"),
         ("h.txt", "a" * 2**20 + "\n", "larger than"),
+        ("h.txt", "['a']@\n", "names no host"),
+        ("h.txt", "&a " * 20000 + "\n", "is not a list of hosts"),
+        ("h.txt", "a" + "&a" * 20000 + "\n", "at most 4096"),
         ("h.txt", "n[1-2-3]\n", r"h\.txt:1: .* is not a list of hosts"),
     ],
 )
