@@ -1,9 +1,11 @@
 """A plan against the answers of its hosts' runtimes: what they don't know, and what they refuse.
 Pure."""
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 
 from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
 from dsr1.hosts.protocol.events import Finding
@@ -15,7 +17,8 @@ from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.runtime_question import command_lines, make_question
 
 VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID = "sw.variables", "sw.flags", "sw.arguments"
-IDS = (VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID)
+HANDSHAKE_ID = "sw.handshake"
+IDS = (VARIABLES_ID, FLAGS_ID, ARGUMENTS_ID, HANDSHAKE_ID)
 VerdictRow = tuple[str, str, str, str]
 """Verdict, seen, wanted, fix."""
 
@@ -175,6 +178,45 @@ def _arguments_row(engine: str, verdict: str, text: str, names: list[str], vllm:
     )
 
 
+def judge_handshake(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[VerdictRow]:
+    """Prefill and decode, by what the installed vLLM hashes of each."""
+    wanted = "prefill and decode that NIXL's handshake takes for the same"
+    roles = {worker.process: worker.role for worker in asked.plan.service.workers}
+    texts = {one.name: one.text for one in answer.verdicts if one.verdict == "accepted"}
+    apart = [name for name, role in roles.items() if role in ("prefill", "decode")]
+    if not apart:
+        yield ("SKIP", "the plan has no prefill apart from decode", "", "")
+        return
+    told = {name: texts[name] for name in apart if texts.get(name)}
+    if {roles[name] for name in told} != {"prefill", "decode"}:
+        yield ("UNKNOWN", f"vLLM {answer.vllm} does not tell what it hashes", wanted, ASK_FIX)
+        return
+    differing = sorted(set(_handshake_differences(told, roles)))
+    if differing:
+        fix = "Give both the same: the first completion fails otherwise, after all is loaded."
+        yield ("FAIL", "; ".join(differing), wanted, fix)
+    else:
+        yield ("PASS", f"the same for vLLM {answer.vllm}", wanted, "")
+
+
+def _handshake_differences(told: Mapping[str, str], roles: Mapping[str, str]) -> Iterator[str]:
+    factors = {name: _factors(text) for name, text in told.items()}
+    for giver, taker in product(factors, factors):
+        if (roles[giver], roles[taker]) == ("prefill", "decode"):
+            for key in sorted({*factors[giver], *factors[taker]}):
+                one, other = factors[giver].get(key), factors[taker].get(key)
+                if one != other:
+                    yield f"{key} is {one} in {giver} and {other} in {taker}"
+
+
+def _factors(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _some(names: list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -184,4 +226,5 @@ JUDGES: Mapping[str, AnswerCheck] = {
     VARIABLES_ID: judge_variables,
     FLAGS_ID: judge_flags,
     ARGUMENTS_ID: judge_arguments,
+    HANDSHAKE_ID: judge_handshake,
 }

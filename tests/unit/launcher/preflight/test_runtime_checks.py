@@ -49,7 +49,7 @@ def test_what_is_known_passes() -> None:
         TOLD, verdicts=(CommandVerdict("main-0", "accepted"), CommandVerdict("main-1", "accepted"))
     )
     assert [(check, verdict) for check, verdict, *_ in rows(told)] == [
-        (check, "PASS") for check in IDS
+        (check, "SKIP" if check == "sw.handshake" else "PASS") for check in IDS
     ]
 
 
@@ -149,7 +149,12 @@ def test_the_simulator_has_no_vllm_to_ask() -> None:
     found = {
         check: verdict for check, verdict, *_ in rows(told, "stack=mocker", "engines.main.args={}")
     }
-    assert found == {"sw.variables": "SKIP", "sw.flags": "PASS", "sw.arguments": "SKIP"}
+    assert found == {
+        "sw.variables": "SKIP",
+        "sw.flags": "PASS",
+        "sw.arguments": "SKIP",
+        "sw.handshake": "SKIP",
+    }
 
 
 def test_what_dsr1_adds_and_the_runtime_does_not_know_is_left_out() -> None:
@@ -221,3 +226,39 @@ def test_one_host_of_each_runtime_is_asked() -> None:
     assert teller.asked == ["a", "c"]
     assert joined["d"] is lost
     assert [host for host in "abc" if RUNTIME in joined[host]] == ["a", "c"]  # type: ignore[operator]
+
+
+def shaken(prefill: str, decode: str) -> tuple[str, str]:
+    """What is found of engines whose vLLM hashes these."""
+    verdicts = (
+        CommandVerdict("prefill-0", "accepted", prefill),
+        CommandVerdict("decode-0", "accepted", decode),
+    )
+    hosts = [Host(name, f"10.0.0.{n}", "eth0") for n, name in enumerate("abcd", 1)]
+    told: dict[str, Facts | HostError] = {
+        "a": {RUNTIME: runtime_fact(replace(TOLD, verdicts=verdicts))}
+    }
+    draft = make_draft(load_recipe("dsr1-disagg-h200"), hosts)
+    (found,) = judge_runtimes(draft, told, ["sw.handshake"])
+    return found.verdict, found.seen
+
+
+@pytest.mark.parametrize(
+    ("prefill", "decode", "verdict", "said"),
+    [
+        ('{"cache_dtype": "auto"}', '{"cache_dtype": "auto"}', "PASS", "the same for vLLM 0.31.0"),
+        (
+            '{"cache_dtype": "auto", "is_hma_enabled": "False"}',
+            '{"cache_dtype": "fp8", "is_hma_enabled": "True"}',
+            "FAIL",
+            "cache_dtype is auto in prefill-0 and fp8 in decode-0; is_hma_enabled is False",
+        ),
+        ("", '{"cache_dtype": "fp8"}', "UNKNOWN", "does not tell what it hashes"),
+        ("", "", "UNKNOWN", "does not tell"),
+    ],
+)
+def test_what_vllm_hashes_for_a_transfer(
+    prefill: str, decode: str, verdict: str, said: str
+) -> None:
+    found = shaken(prefill, decode)
+    assert (found[0], said in found[1]) == (verdict, True), found

@@ -151,12 +151,43 @@ def judge_command(command: CommandLine, model: str) -> tuple[str, str]:
             engine = ENGINES[command.module](list(command.argv))
             if lacks_config(model):
                 return "unknown", NO_CONFIG.format(model)
-            engine.create_engine_config(_usage())
+            told = handshake_text(engine.create_engine_config(_usage()), command.module)
         except SystemExit:
             return "refused", shorten_words(errors.getvalue().rpartition("error: ")[2])
         except Exception as error:  # noqa: BLE001 - foreign code; what it raises is the answer
             return _refusal(error)
-    return "accepted", ""
+    return "accepted", told
+
+
+def handshake_text(config: Any, module: str) -> str:
+    """Of an engine that hands KV caches over: what this vLLM hashes for NIXL's handshake, as JSON.
+    Empty where it hashes nothing that we can find."""
+    if getattr(config, "kv_transfer_config", None) is None:
+        return ""
+    try:
+        factors = _handshake_factors(config, module)
+    except Exception:  # noqa: BLE001 - another version's hash, made in another way
+        return ""
+    return json.dumps({str(name): str(value) for name, value in factors.items()}, sort_keys=True)
+
+
+def _handshake_factors(config: Any, module: str) -> dict[str, object]:
+    """Its own function is called, with a hash that keeps what it is given."""
+    import vllm.config.utils as utils
+    from vllm.distributed.kv_transfer.kv_connector.v1.nixl import metadata
+
+    if module == "dynamo.vllm":
+        from dynamo.vllm import kv_connector_protocols as protocols
+
+        protocols.disable_hybrid_kv_cache_manager_for_incompatible_pd_connector(config)
+    kept: dict[str, object] = {}
+    before = utils.hash_factors
+    utils.hash_factors = lambda factors: str(kept.update(factors))
+    try:
+        metadata.compute_nixl_compatibility_hash(config, str(config.attention_config.backend))
+    finally:
+        utils.hash_factors = before
+    return kept
 
 
 def _refusal(error: Exception) -> tuple[str, str]:
