@@ -18,6 +18,13 @@ from tests.end_to_end.deployment import Site, of_run, until
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
+# A loaded machine imports for minutes: what is late there is not what these tests are about.
+SLOW = "timeouts={ready: 1200, importing: 900, loading: 900, compiling: 900}"
+
+
+@pytest.fixture
+def site(site: Site) -> Site:
+    return (*site, "--set", SLOW)
 
 
 def events_of(run: Run) -> list[Path]:
@@ -118,11 +125,11 @@ def test_a_death_at_the_start(
     """The screen ends with the cause: the rank, the signal, what to do."""
     outcome: list[str] = []
     launch = threading.Thread(
-        target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=600).stderr)
+        target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=1200).stderr)
     )
     launch.start()
     until(lambda: any(state.glob("runs/*/hosts/*/events.jsonl")), 200)
-    until(lambda: member(newest(), process, component) > 0, 200)
+    until(lambda: member(newest(), process, component) > 0, 900)
     os.kill(member(newest(), process, component), number)
     launch.join()
     why = f"{component} ended by {number.name}"
