@@ -64,7 +64,11 @@ VERBS = (
         "diagnose.bundle:bundle",
     ),
     Verb("exec", "Run a command on every host.", "exec:exec_"),
-    Verb("import", "Turn a Kubernetes manifest of Dynamo's into a recipe.", "import_:import_"),
+    Verb(
+        "import",
+        "Turn a manifest of Dynamo's, a script or an srt-slurm recipe into a recipe.",
+        "import_:import_",
+    ),
     Verb("cache", "Manage the JIT caches that earlier starts compiled.", verbs=CACHE),
     Verb("model", "Fetch, copy and verify the model's files.", verbs=MODEL),
 )
