@@ -15,7 +15,8 @@ VersionsOf = Mapping[str, str]
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """`versions` are what must all be there for it: PEP 440 specifiers by name, `*` for any and ``
-    for absent. `backends`, `roce`, `between_hosts`, `kv_transfer`: where it matters at all."""
+    for absent. `backends`, `roce`, `between_hosts`, `kv_transfer`, `several_ranks` (of one engine,
+    data parallel): where it matters at all."""
 
     id: str
     versions: Mapping[str, str]
@@ -27,6 +28,7 @@ class Trouble:
     roce: bool = False
     between_hosts: bool = False
     kv_transfer: bool = False
+    several_ranks: bool = False
 
 
 LEGACY = ("deepep_low_latency", "deepep_high_throughput")
@@ -74,10 +76,11 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble(
         "flashinfer-comm",
         {"flashinfer-python": ">=0.6.11,<0.6.13", "vllm": "==0.23.*", "cuda-tile": ""},
-        "FAIL",
+        "WARN",
         "flashinfer.comm, which vLLM 0.23 imports with several DP ranks, needs cuda-tile",
         "pip install --no-deps cuda-tile==1.4.0",
         f"{GITHUB}/vllm-project/recipes/issues/511",
+        several_ranks=True,
     ),
     Trouble(
         "nccl-2.29.2",

@@ -27,6 +27,7 @@ HOST = Access("a", "192.0.2.1")
 LAUNCHER = Path(__file__).parents[4] / "launcher" / "dsr1" / "launcher"
 # Where a job's handle is shown, written down, or what a run is found by.
 OF_JOBS = {"operate/backends.py", "run/store.py", "cli/launch.py", "cli/status.py", "cli/ps.py"}
+OF_JOBS |= {"operate/changes.py"}  # whether anybody watches it
 
 
 def planned(name: str) -> Run:

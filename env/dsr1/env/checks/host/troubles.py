@@ -14,7 +14,7 @@ from dsr1.env.checks.judging import (
     pass_if,
     skipped,
 )
-from dsr1.env.checks.requirements import Requirements
+from dsr1.env.checks.requirements import EngineShape, Requirements
 from dsr1.env.gids import is_ethernet
 from dsr1.env.hcas import Selection
 from dsr1.env.ibgda import NVSHMEM_PACKAGES
@@ -69,6 +69,8 @@ def stack_versions(facts: Facts) -> dict[str, str]:
 def concerns(trouble: Trouble, requirements: Requirements) -> bool:
     if trouble.kv_transfer and not requirements.transfers_kv:
         return False
+    if trouble.several_ranks and not any(map(_has_several_ranks, requirements.engines)):
+        return False
     if trouble.roce and not _on_roce(requirements):
         return False
     if not trouble.backends:
@@ -77,6 +79,10 @@ def concerns(trouble: Trouble, requirements: Requirements) -> bool:
         engine.backend in trouble.backends and (engine.hosts > 1 or not trouble.between_hosts)
         for engine in requirements.engines
     )
+
+
+def _has_several_ranks(engine: EngineShape) -> bool:
+    return engine.expert_ranks > engine.tensor_ranks
 
 
 def _on_roce(requirements: Requirements) -> bool:
