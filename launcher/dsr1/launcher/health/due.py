@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from dsr1.launcher.health.judge import Standing
+from dsr1.launcher.health.judge import RankRecord
 from dsr1.launcher.health.members import Question, RankKey, WatchedRank
 
 SHARE, QUESTION_TOKENS = 0.01, 32.0  # of a rank's own tokens; a question with its answer
@@ -21,7 +21,7 @@ class DueQuestions:
     def choose(
         self,
         questions: Sequence[Question],
-        standings: Mapping[RankKey, Standing],
+        records: Mapping[RankKey, RankRecord],
         but: Collection[RankKey],
         now: float,
     ) -> list[Question]:
@@ -29,31 +29,31 @@ class DueQuestions:
         chosen: list[Question] = []
         for question in questions:
             keys = [rank.key for rank in question.ranks]
-            due = any(self._is_due(key, standings[key], now) for key in keys)
+            due = any(self._is_due(key, records[key], now) for key in keys)
             if due and not any(key in but for key in keys):
                 chosen.append(question)
-                self._remember(keys, standings, now)
+                self._remember(keys, records, now)
         return chosen
 
     def _remember(
-        self, keys: Sequence[RankKey], standings: Mapping[RankKey, Standing], now: float
+        self, keys: Sequence[RankKey], records: Mapping[RankKey, RankRecord], now: float
     ) -> None:
         for key in keys:
             self._asked_at[key] = now
-            self._tokens[key] = _tokens(standings[key])
+            self._tokens[key] = _tokens(records[key])
 
-    def _is_due(self, key: RankKey, standing: Standing, now: float) -> bool:
+    def _is_due(self, key: RankKey, record: RankRecord, now: float) -> bool:
         since = now - self._asked_at[key]
-        if standing.bad:
+        if record.bad:
             return since > 0
         if since < self._ask_s:
             return False
-        counters = standing.counters
+        counters = record.counters
         if counters is None or not counters.pending:
             return True
         done = counters.tokens - self._tokens.get(key, counters.tokens)
         return SHARE * done >= QUESTION_TOKENS
 
 
-def _tokens(standing: Standing) -> float:
-    return standing.counters.tokens if standing.counters else 0.0
+def _tokens(record: RankRecord) -> float:
+    return record.counters.tokens if record.counters else 0.0

@@ -9,11 +9,11 @@ from dsr1.hosts.protocol.http import HttpGet, HttpGot
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """Of a run. `look_s` seconds from one look to the next; `patience` bad ones in a row are a
+    """Of a run. `interval_s`: seconds between two samples; `patience` bad ones in a row are a
     failure. `answers`: ranks are asked while they serve. `compares`: their answers mean something.
     `known`: before it is ready, ranks are asked a question with a known answer, too."""
 
-    look_s: float = 10.0
+    interval_s: float = 10.0
     patience: int = 3
     answers: bool = True
     compares: bool = True
@@ -22,13 +22,13 @@ class HealthSettings:
     @property
     def read_s(self) -> float:
         """How long a server may take to say how it is."""
-        return min(5.0, max(1.0, self.look_s))
+        return min(5.0, max(1.0, self.interval_s))
 
     @property
     def ask_s(self) -> float:
         """Seconds from one question to an idle rank to the next, so that its answer is there
         within `every` of the recipe."""
-        return self.look_s * max(1, self.patience - 1)
+        return self.interval_s * max(1, self.patience - 1)
 
 
 class AsksAgents(Protocol):

@@ -146,7 +146,7 @@ def _port_variables(context: PlanContext, slot: WorkerSlot) -> Iterator[Variable
 def _canary(health: Health) -> Iterator[Variable]:
     """Dynamo's own question to a worker that nobody else has asked for a while: without it its
     /health says that it is well for ever. Its default of 3 s fails workers that are only busy."""
-    seconds = str(max(1, round(health.look_s)))
+    seconds = str(max(1, round(health.interval_s)))
     yield Variable("DYN_HEALTH_CHECK_ENABLED", "true", "recipe health")
     yield Variable("DYN_CANARY_WAIT_TIME", seconds, "recipe health")
     yield Variable("DYN_HEALTH_CHECK_REQUEST_TIMEOUT", seconds, "recipe health")

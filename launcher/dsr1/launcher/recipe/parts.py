@@ -19,7 +19,7 @@ from dsr1.launcher.recipe.types import (
     Text,
 )
 
-R1_EXPERTS, LEAST_LOOK_S = 256, 0.2
+R1_EXPERTS, LEAST_INTERVAL_S = 256, 0.2
 
 
 class Model(RecipePart):
@@ -157,13 +157,13 @@ class Health(RecipePart):
 
     @model_validator(mode="after")
     def _not_all_the_time(self) -> "Health":
-        if self.look_s < LEAST_LOOK_S:
-            wanted = f"{self.patience * LEAST_LOOK_S:g}s"
+        if self.interval_s < LEAST_INTERVAL_S:
+            wanted = f"{self.patience * LEAST_INTERVAL_S:g}s"
             raise ValueError(f"every must be {wanted} at least with patience {self.patience}")
         return self
 
     @property
-    def look_s(self) -> float:
+    def interval_s(self) -> float:
         """Seconds from one look to the next."""
         return self.every / self.patience
 

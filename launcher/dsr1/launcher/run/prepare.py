@@ -72,7 +72,7 @@ def _secrets(plan: Plan, survey: Survey) -> dict[str, str]:
 def _health_settings(recipe: Recipe) -> HealthSettings:
     asked, means = recipe.health, not recipe.is_meaningless
     return HealthSettings(
-        look_s=asked.look_s,
+        interval_s=asked.interval_s,
         patience=asked.patience,
         answers=asked.answers,
         compares=means,

@@ -3,7 +3,7 @@
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.health.counters import RankCounters
 from dsr1.launcher.health.due import DueQuestions
-from dsr1.launcher.health.judge import Standing
+from dsr1.launcher.health.judge import RankRecord
 from dsr1.launcher.health.members import (
     Question,
     frontend_gets,
@@ -121,9 +121,9 @@ def test_of_two_ranks_the_one_that_shows_it_is_to_blame() -> None:
     assert not question.excuses(decode, {decode.key, prefill.key})
 
 
-def standings(plan: Plan, counters: RankCounters, bad: int = 0) -> dict[tuple[str, int], Standing]:
+def records(plan: Plan, counters: RankCounters, bad: int = 0) -> dict[tuple[str, int], RankRecord]:
     return {
-        rank.key: Standing(rank.unjudged, bad=bad, counters=counters)
+        rank.key: RankRecord(rank.unjudged, bad=bad, counters=counters)
         for rank in watched_ranks(plan)
     }
 
@@ -134,7 +134,7 @@ def test_idle_ranks_are_asked_in_turn_busy_ones_for_a_hundredth_of_their_work() 
     questions, due = make_questions(ranks), DueQuestions(ranks, 20.0, 0.0)
 
     def asked(now: float, tokens: float, pending: int, bad: int = 0) -> int:
-        known = standings(plan, RankCounters((tokens,), pending, tokens), bad)
+        known = records(plan, RankCounters((tokens,), pending, tokens), bad)
         return len(due.choose(questions, known, (), now))
 
     assert [asked(now, 0, 0) for now in (0.0, 5.0, 10.0, 15.0, 20.0)] == [0, 1, 1, 1, 1]
@@ -147,6 +147,6 @@ def test_who_is_waited_for_is_not_asked_again() -> None:
     plan = plan_of("dynamo", EIGHT.replace("LAYOUT", "per_node"))
     ranks = watched_ranks(plan)
     due = DueQuestions(ranks, 20.0, 0.0)
-    known = standings(plan, RankCounters())
+    known = records(plan, RankCounters())
     chosen = due.choose(make_questions(ranks), known, {ranks[0].key}, 100.0)
     assert [q.answering.key for q in chosen] == [rank.key for rank in ranks[1:]]

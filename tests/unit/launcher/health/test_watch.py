@@ -8,7 +8,7 @@ import pytest
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
-from dsr1.launcher.health.judge import Look
+from dsr1.launcher.health.judge import Sample
 from dsr1.launcher.health.members import Question, make_questions, watched_ranks
 from dsr1.launcher.health.readings import read_servers
 from dsr1.launcher.health.ready import FirstAnswers
@@ -36,7 +36,7 @@ engines:
   d: {nodes: 1, ranks_per_node: 1, role: decode}
 """
 IDS = {"a-0": 10, "b-0": 11, "p-0": 10, "d-0": 11}
-SETTINGS = HealthSettings(look_s=10, patience=2, answers=False)
+SETTINGS = HealthSettings(interval_s=10, patience=2, answers=False)
 
 
 class Servers:
@@ -91,7 +91,7 @@ def watched() -> Watched:
 
 
 def told(watch: HealthWatch) -> list[tuple[str, int, str, str]]:
-    return [(row.engine, row.rank, row.kind, row.verdict) for row in watch.look().ailing]
+    return [(row.engine, row.rank, row.kind, row.verdict) for row in watch.probe().ailing]
 
 
 def test_all_that_get_on_are_well(watched: Watched) -> None:
@@ -116,11 +116,11 @@ FAULTS: dict[str, Callable[[Servers], None]] = {
 def test_an_engine_is_told_by_its_ranks_and_no_other(watched: Watched, kind: str) -> None:
     watch, servers = watched
     FAULTS[kind](servers)
-    watch.look()  # a standstill needs two
+    watch.probe()  # a standstill needs two
     found = [told(watch) for _ in range(3)]
     assert {(engine, rank) for engine, rank, *_ in found[-1]} == {("b", 0), ("b", 1)}
     assert {(row[2], row[3]) for row in found[-1]} == {(kind, FAILED)}
-    assert watch.look().failed_engines == ("b",)
+    assert watch.probe().failed_engines == ("b",)
 
 
 def test_a_host_that_is_cut_off_shows_nothing(watched: Watched) -> None:
@@ -172,11 +172,11 @@ def test_one_right_answer_outweighs_others() -> None:
     right, wrong, failed = asked("Hello"), asked("!!!"), asked(error="HTTP 500")
 
     def shown(*answers: Answers) -> tuple[bool, bool, str]:
-        look = add_answers(Look(0), [(pair, one) for one in answers], baseline)
-        return look.answered, bool(look.garbled), look.error
+        sample = add_answers(Sample(0), [(pair, one) for one in answers], baseline)
+        return sample.answered, bool(sample.garbled), sample.error
 
     assert shown() == (False, False, "")
     assert shown(failed, right, wrong) == (True, False, "")
     assert shown(failed, wrong) == (True, True, "")
     assert shown(failed) == (False, False, "HTTP 500")
-    assert add_answers(Look(0), [(pair, wrong)], {}).garbled == "", "nothing to compare with"
+    assert add_answers(Sample(0), [(pair, wrong)], {}).garbled == "", "nothing to compare with"
