@@ -10,9 +10,10 @@ from tests.cluster.conftest import Clusters
 from tests.cluster.login import Login, until
 
 pytestmark = pytest.mark.cluster
-SUDO = (
-    r"""printf '%s\n' 'Defaults !fqdn' 'launch ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/launch"""
-)
+SUDO = r"""
+printf '%s\n' 'Defaults !fqdn' 'launch ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/launch
+/bin/mount -t tmpfs -o mode=755 tmpfs /var/lib
+"""
 PREP = ("prep", "--set", f"runtime.python={sys.executable}", "--hosts", "node1,node2")
 ADDRESS, FRONTEND, PLANNED, EPHEMERAL = "10.77.0.2", 8000, 20001, 40000
 REFUSED, SILENT = 7, 28  # curl(1)

@@ -84,7 +84,10 @@ def _refuse_twice(names: Iterable[str], source: str) -> None:
 
 
 def _from_file(file: Path, source: str) -> Iterator[Access]:
-    text = read_bounded_text(file, "a list of hosts")
+    try:
+        text = read_bounded_text(file, "a list of hosts")
+    except InputError as error:
+        raise InputError(f"{source} @{error}") from None
     if file.suffix in (".yaml", ".yml"):
         yield from _from_yaml(text, file)
         return

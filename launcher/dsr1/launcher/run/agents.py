@@ -155,7 +155,9 @@ class Agents:
 
     def get(self, host: str, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
         """What the host's own servers answer, see HttpAnswers. HostError: it can't be asked now."""
-        return self._answers.ask(self._links[host], gets)
+        if (link := self._links.get(host)) is None:
+            raise HostError(f"{host}: has no agent of this run now")
+        return self._answers.ask(link, gets)
 
     def end(self, hosts: tuple[str, ...], reason: str = "") -> StopResult:
         """End everything on the hosts, at once."""

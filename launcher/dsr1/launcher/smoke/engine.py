@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
-from dsr1.launcher.plan.plan import RegisteredWorker, ServiceTarget
+from dsr1.launcher.plan.plan import Plan, RegisteredWorker, ServiceTarget
 from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import problems
+from dsr1.launcher.smoke.metrics import AskHost, ReadMetrics, make_reader
 from dsr1.launcher.smoke.readiness import (
     MALFORMED,
     MUTE,
@@ -26,7 +27,8 @@ from dsr1.launcher.smoke.run import PREFILL, smoke_all, worker_id
 
 
 def await_engine(
-    service: ServiceTarget,
+    plan: Plan,
+    ask: AskHost,
     processes: frozenset[str],
     chat_s: float,
     meaningful: bool,
@@ -36,12 +38,13 @@ def await_engine(
     """Until these processes of an engine are registered at every frontend, and every rank of them
     has answered; or until it is `done`. Empty: all is well; else what is wrong with the answers.
     None: it was done before. `report` gets what is still missing, whenever that changes."""
-    reported = ""
+    reported, service = "", plan.service
     with make_client(chat_s) as client:
+        read = make_reader(plan, ask, client)
         while not done.wait(PROBE_S):
-            lacks = _lacks(service, processes, client)
+            lacks = _lacks(service, processes, client, read)
             if not lacks:
-                lacks, wrong = _ask(service, processes, meaningful, client)
+                lacks, wrong = _ask(service, processes, meaningful, client, read)
                 if not lacks:
                     return wrong
             if lacks != reported:
@@ -73,13 +76,15 @@ def _unanswered(service: ServiceTarget, url: str, client: httpx.Client) -> str:
     return ""
 
 
-def _lacks(service: ServiceTarget, processes: frozenset[str], client: httpx.Client) -> str:
+def _lacks(
+    service: ServiceTarget, processes: frozenset[str], client: httpx.Client, read: ReadMetrics
+) -> str:
     """What these processes of an engine wait for; of one with servers of its own, those."""
     try:
         own = [one for one in service.workers if one.process in processes]
         if service.registrations is None:
             return _unlisted(own, client)
-        wanted = {worker_id(_metrics(one.metrics_url, client)): one.process for one in own}
+        wanted = {worker_id(page): process for process, page in read(own).items()}
         for url in service.frontend_urls or (service.url,):
             if unregistered := _unregistered(service, url, wanted, client):
                 return f"{', '.join(unregistered)} not registered"
@@ -102,17 +107,17 @@ def _unregistered(
     return [process for worker, process in wanted.items() if worker not in found]
 
 
-def _metrics(url: str, client: httpx.Client) -> str:
-    return client.get(url, timeout=STATUS_S).raise_for_status().text
-
-
 def _ask(
-    service: ServiceTarget, processes: frozenset[str], meaningful: bool, client: httpx.Client
+    service: ServiceTarget,
+    processes: frozenset[str],
+    meaningful: bool,
+    client: httpx.Client,
+    read: ReadMetrics,
 ) -> tuple[str, str]:
     """What is missing, for another try; and what is wrong."""
-    asked = replace(service, workers=tuple(_asked(service, processes, client)))
+    asked = replace(service, workers=tuple(_asked(service, processes, read)))
     try:
-        answers = smoke_all(asked, client, known=False)
+        answers = smoke_all(asked, client, known=False, read=read)
     except (httpx.HTTPError, *MALFORMED) as error:
         return describe_missing(error), ""
     errors = [f"{one.target.name}: {one.error}" for one in answers if one.error]
@@ -120,18 +125,18 @@ def _ask(
 
 
 def _asked(
-    service: ServiceTarget, processes: frozenset[str], client: httpx.Client
+    service: ServiceTarget, processes: frozenset[str], read: ReadMetrics
 ) -> Iterator[RegisteredWorker]:
     """With prefill and decode apart, one of the other role that answers has its part in it."""
     own = [one for one in service.workers if one.process in processes]
     yield from own
     roles = {one.role for one in own}
     others = (one for one in service.workers if (one.role == PREFILL) != (PREFILL in roles))
-    yield from itertools.islice((one for one in others if _is_there(one, client)), 1)
+    yield from itertools.islice((one for one in others if _is_there(one, read)), 1)
 
 
-def _is_there(worker: RegisteredWorker, client: httpx.Client) -> bool:
+def _is_there(worker: RegisteredWorker, read: ReadMetrics) -> bool:
     try:
-        return worker_id(_metrics(worker.metrics_url, client)) > 0
-    except (httpx.HTTPError, ValueError):
+        return worker_id(read((worker,))[worker.process]) > 0
+    except ValueError:
         return False

@@ -8,11 +8,13 @@ from dsr1.launcher.commands.etcd import ETCD, GATEWAY
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.engine import await_engine, await_frontend
+from dsr1.launcher.smoke.metrics import AskHost
 
 
 def ask_engine(
     run: Run,
     plan: Plan,
+    ask: AskHost,
     processes: Sequence[Process],
     chat_s: float,
     done: threading.Event,
@@ -26,7 +28,7 @@ def ask_engine(
     if names == {GATEWAY} or not any(process.ranks for process in processes):
         return await_frontend(plan.service, _urls(plan, processes), chat_s, done)
     meaningful = not run.recipe().is_meaningless
-    return await_engine(plan.service, names, chat_s, meaningful, done, report)
+    return await_engine(plan, ask, names, chat_s, meaningful, done, report)
 
 
 def _urls(plan: Plan, processes: Sequence[Process]) -> tuple[str, ...]:

@@ -156,7 +156,8 @@ class EngineOrders:
 
         processes = self.processes(engine)
         tell = partial(self._report, engine)
-        wrong = ask_engine(self._run, self._places.plan, processes, self._chat_s, done, tell)
+        ask, plan = self._agents.get, self._places.plan
+        wrong = ask_engine(self._run, plan, ask, processes, self._chat_s, done, tell)
         if wrong is not None and not done.is_set():
             self._tell(engine, Failed(f"{engine.name}: {wrong}") if wrong else Answered())
 
