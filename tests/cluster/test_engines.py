@@ -23,9 +23,9 @@ def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     login = Login(make_cluster("node1", "node2", "node3", "node4"))
     assert login.launch("e", "node1,node2", *MOCKER, *SOON_LOST, *REPLICAS, *AGAIN).returncode == 0
     kill(login.cluster, "node1", "--data-dir")
-    until(lambda: engine(login, "etcd")["taken_at"] != [], 120)
-    until(lambda: login.phase("e") == "ready", 120)
-    assert login.dsr1("smoke", "e").returncode == 0
+    until(lambda: engine(login, "etcd")["taken_at"] != [])
+    # the frontend may end itself some seconds after etcd's death, and is restarted then
+    until(lambda: login.dsr1("smoke", "e").returncode == 0)
     refused = login.dsr1("drain", "e", "node1")
     assert (refused.returncode, "has etcd, frontend" in refused.stderr) == (2, True)
     drained = login.dsr1("drain", "e", "node2")
@@ -33,8 +33,8 @@ def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     assert engine(login, "main-r1")["hosts"] == ["node3"]
     assert_clean(login.cluster, "node2")
     login.cluster.crash("node3")
-    until(lambda: engine(login, "main-r1")["phase"] != "serving", 120)
-    until(lambda: login.phase("e") == "ready", 180)
+    until(lambda: engine(login, "main-r1")["phase"] != "serving")
+    until(lambda: login.phase("e") == "ready")
     assert engine(login, "main-r1")["hosts"] == ["node4"]
     assert login.dsr1("smoke", "e").returncode == 0
     stopped = login.dsr1("stop", "e")
