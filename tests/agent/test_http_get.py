@@ -133,5 +133,6 @@ def _flood(door: socket.socket) -> None:
 
 
 def test_an_agent_that_is_gone(lab: "Lab", sh: Make, server: int) -> None:
-    with pytest.raises(HostError):
+    with pytest.raises(HostError) as gone:
         get_from_host(lab.transport, "nowhere", [HttpGet("a", server, "/health")])
+    assert "in time" not in str(gone.value), "nobody waits for what can't come"

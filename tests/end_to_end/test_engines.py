@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import httpx
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run, pid_of, until
 from tests.end_to_end.load import Load, instance_of
@@ -14,6 +15,7 @@ from tests.end_to_end.test_mocker import kill_supervisor
 from dsr1.launcher.lifecycle.changes import WantedChange
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.history import read_history
+from dsr1.launcher.smoke.readiness import generate_workers
 
 REPLICAS = ("--set", "stack=mocker", "--set", "engines.main={nodes: 1, replicas: 2}")
 FRONTENDS = ("--set", "frontend.replicas=2")
@@ -51,6 +53,14 @@ def serves(run: Run) -> bool:
     return run.state().phase == "ready"
 
 
+def lists_who_lives(run: Run) -> bool:
+    """Every frontend, and none of the dead, whose leases last for some seconds: until then the
+    router gives them requests."""
+    service = run.plan().service
+    listed = (httpx.get(f"{url}/health", trust_env=False).json() for url in service.frontend_urls)
+    return all(len(generate_workers(health, service.namespace)) == 2 for health in listed)
+
+
 def test_a_replica_and_a_frontend_killed_under_load(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
@@ -79,6 +89,7 @@ def test_a_replica_and_a_frontend_killed_under_load(
     assert dsr1("smoke", "e").returncode == 0
     until(lambda: serves(run))
     assert pid_of(run, "main-r0-0") == other
+    until(lambda: lists_who_lives(run))
     with Load(service) as load:
         assert dsr1("restart", "e", "main-r0").stdout == "main-r0: restarted\n"
     assert (load.failed, load.answered > 20) == ([], True)

@@ -1,7 +1,6 @@
 """Servers of a host, asked by its agent: over the connection that there is, or one for the
 while."""
 
-import contextlib
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,8 @@ class HttpAnswers:
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, SimpleQueue[HttpGot]] = {}
+        self._waiting: dict[int, SimpleQueue[HttpGot | HostError]] = {}
+        self._lost: HostError | None = None
 
     def take(self, event: Event) -> bool:
         """Whether it was an answer; one that nobody waits for any more is dropped."""
@@ -33,13 +33,21 @@ class HttpAnswers:
             waiting.put(event)
         return True
 
+    def lose(self, error: HostError) -> None:
+        """The connection is gone: whoever waits hears why, at once."""
+        self._lost = error
+        for waiting in tuple(self._waiting.values()):
+            waiting.put(error)
+
     def ask(self, link: AgentLink, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
         """In the order of the questions, all at once; their numbers are given here. HostError: the
         agent doesn't answer, or the connection is lost."""
-        came: SimpleQueue[HttpGot] = SimpleQueue()
+        came: SimpleQueue[HttpGot | HostError] = SimpleQueue()
         asked = [replace(get, number=next(self._numbers)) for get in gets]
         self._waiting |= dict.fromkeys((get.number for get in asked), came)
         try:
+            if self._lost is not None:
+                raise self._lost
             for get in asked:
                 link.send(get)
             got = {one.number: one for one in _until(came, asked)}
@@ -51,13 +59,16 @@ class HttpAnswers:
         return tuple(got[one.number] for one in asked)
 
 
-def _until(came: "SimpleQueue[HttpGot]", asked: Sequence[HttpGet]) -> Iterator[HttpGot]:
+def _until(came: "SimpleQueue[HttpGot | HostError]", asked: Sequence[HttpGet]) -> Iterator[HttpGot]:
     until = monotonic() + MARGIN_S + max((get.timeout_s for get in asked), default=0.0)
     for _ in asked:
         try:
-            yield came.get(timeout=max(0.0, until - monotonic()))
+            got = came.get(timeout=max(0.0, until - monotonic()))
         except Empty:
             return
+        if isinstance(got, HostError):
+            raise got
+        yield got
 
 
 def get_from_host(transport: Transport, host: str, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
@@ -73,6 +84,10 @@ def get_from_host(transport: Transport, host: str, gets: Sequence[HttpGet]) -> t
 
 
 def _read(link: AgentLink, answers: HttpAnswers) -> None:
-    with contextlib.suppress(HostError):
+    try:
         for numbered in link.events():
             answers.take(numbered.event)
+    except HostError as error:
+        answers.lose(error)
+    else:
+        answers.lose(HostError("its agent ended the connection"))

@@ -55,9 +55,19 @@ class ShellTransport(Transport):
     def upload(self, host: str, file: Path, name: str) -> None:
         """Send a file once: its name, or its folder's, says its content: one that is there is whole
         and the same."""
-        there = self._shells[host].run(("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name), TEST_S)
-        if there.code != 0:
+        if not self._has(host, name):
             self._send(host, file.read_bytes(), name, "700")
+
+    def _has(self, host: str, name: str) -> bool:
+        test = ("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name)
+        return self._shells[host].run(test, TEST_S).code == 0
+
+    def _open(self, host: str, *arguments: str) -> CommandChannel:
+        """The agent is sent first where it isn't any more: a cleaner may have been there."""
+        name = bundle_name(self._bundle)
+        if not self._has(host, name):
+            self._send(host, self._bundle, name, "600")
+        return self._shells[host].open(self._argv(arguments))
 
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         """The agent is sent first where it isn't yet."""
@@ -83,12 +93,11 @@ class ShellTransport(Transport):
         return problems.get(result.code, "")
 
     def attach(self, host: str, since: int) -> StreamLink:
-        argv = self._argv(("attach", *self._address(host), str(since)))
-        return StreamLink(self._shells[host].open(argv), host)
+        return StreamLink(self._open(host, "attach", *self._address(host), str(since)), host)
 
     def logs(self, host: str, follow: Callable[[], bool]) -> Iterator[tuple[str, str]]:
         """The agent's `logs` goes on for as long as its stdin is open."""
-        channel = self._shells[host].open(self._argv(("logs", *self._address(host))))
+        channel = self._open(host, "logs", *self._address(host))
         channel.settimeout(LOG_WAIT_S)
         with contextlib.closing(channel):
             try:

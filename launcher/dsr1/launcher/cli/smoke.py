@@ -3,11 +3,9 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from functools import partial
 from statistics import median
 
 from dsr1.hosts.errors import LaunchFailed
-from dsr1.hosts.transport.http import get_from_host
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.operate.backends import backend_of
@@ -47,7 +45,7 @@ def _ask_all(run: Run) -> Sequence[Answers]:
     hosts = contextlib.closing(backend_of(run).transport(run))
     try:
         with client, hosts as transport, make_console(stderr=True).status("asking") as shown:
-            read = make_reader(run.plan(), partial(get_from_host, transport), client)
+            read = make_reader(run.plan(), transport, client)
             return smoke_all(
                 service, client, known, lambda who: shown.update(f"asking {who}"), read
             )

@@ -9,6 +9,8 @@ import httpx
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.http import get_from_host
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.plan.plan import Plan, RegisteredWorker
 from dsr1.launcher.smoke.readiness import describe_missing
@@ -17,8 +19,6 @@ KEPT = ("vllm:request_success_total", "dynamo_")
 METRICS_S = 10.0
 ReadMetrics = Callable[[Sequence[RegisteredWorker]], dict[str, str]]
 """The pages of workers, by process. ValueError names a worker that gives none."""
-AskHost = Callable[[str, Sequence[HttpGet]], tuple[HttpGot, ...]]
-"""What a host's own servers answer, by its agent. HostError: it can't be asked."""
 
 
 def read_over_http(client: httpx.Client, workers: Sequence[RegisteredWorker]) -> dict[str, str]:
@@ -36,25 +36,25 @@ def _none(worker: RegisteredWorker, why: str) -> ValueError:
     return ValueError(f"{worker.process}: no metrics at {worker.metrics_url}: {why}")
 
 
-def make_reader(plan: Plan, ask: AskHost, client: httpx.Client) -> ReadMetrics:
+def make_reader(plan: Plan, transport: Transport, client: httpx.Client) -> ReadMetrics:
     hosts = {process.name: process.host for process in plan.processes}
 
     def read(workers: Sequence[RegisteredWorker]) -> dict[str, str]:
         served = [worker for worker in workers if worker.url]
-        return read_over_http(client, served) | _read_by_agents(ask, hosts, workers)
+        return read_over_http(client, served) | _read_by_agents(transport, hosts, workers)
 
     return read
 
 
 def _read_by_agents(
-    ask: AskHost, hosts: Mapping[str, str], workers: Sequence[RegisteredWorker]
+    transport: Transport, hosts: Mapping[str, str], workers: Sequence[RegisteredWorker]
 ) -> dict[str, str]:
     by_host: dict[str, list[RegisteredWorker]] = {}
     for worker in workers:
         if not worker.url:
             by_host.setdefault(hosts[worker.process], []).append(worker)
     names = {host: host for host in by_host}
-    answers = run_parallel(partial(_ask, ask, by_host), names)
+    answers = run_parallel(partial(_ask, transport, by_host), names)
     found: dict[str, str] = {}
     for host, got in answers.items():
         for number, worker in enumerate(by_host[host]):
@@ -65,9 +65,9 @@ def _read_by_agents(
 
 
 def _ask(
-    ask: AskHost, by_host: Mapping[str, Sequence[RegisteredWorker]], host: str
+    transport: Transport, by_host: Mapping[str, Sequence[RegisteredWorker]], host: str
 ) -> tuple[HttpGot, ...]:
-    return ask(host, [_question(worker) for worker in by_host[host]])
+    return get_from_host(transport, host, [_question(worker) for worker in by_host[host]])
 
 
 def _question(worker: RegisteredWorker) -> HttpGet:

@@ -1,34 +1,72 @@
 """An engine that was started again is asked before it counts: what of it takes requests."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dsr1.hosts.protocol.process import Process
-from dsr1.launcher.commands.etcd import ETCD, GATEWAY
+from dsr1.launcher.commands.etcd import ETCD
+from dsr1.launcher.health.members import WatchedRank, watched_ranks
+from dsr1.launcher.health.readings import Readings, read_servers
+from dsr1.launcher.health.ready import ask_every_rank
+from dsr1.launcher.health.settings import AsksAgents
 from dsr1.launcher.plan.plan import Plan
-from dsr1.launcher.run.store import Run
-from dsr1.launcher.smoke.engine import await_engine, await_frontend
-from dsr1.launcher.smoke.metrics import AskHost
+from dsr1.launcher.run.settings import RunSettings
+from dsr1.launcher.smoke.frontend import await_frontend
+
+PROBE_S, PAUSE_S, ROUNDS = 0.1, 1.0, 3  # as before a deployment is ready
 
 
 def ask_engine(
-    run: Run,
     plan: Plan,
-    ask: AskHost,
+    settings: RunSettings,
+    agents: AsksAgents,
     processes: Sequence[Process],
-    chat_s: float,
     done: threading.Event,
     report: Callable[[str], None],
 ) -> str | None:
     """Empty: it serves; else what is wrong with its answers. None: it was `done` before. That etcd
-    listens was waited for already."""
-    names = frozenset(process.name for process in processes)
-    if names == {ETCD}:
+    listens was waited for already. `report` gets what is still missing, whenever that changes."""
+    if {process.name for process in processes} == {ETCD}:
         return ""
-    if names == {GATEWAY} or not any(process.ranks for process in processes):
-        return await_frontend(plan.service, _urls(plan, processes), chat_s, done)
-    meaningful = not run.recipe().is_meaningless
-    return await_engine(plan, ask, names, chat_s, meaningful, done, report)
+    if not any(process.ranks for process in processes):
+        return await_frontend(plan.service, _urls(plan, processes), settings.chat_s, done)
+    return _await_ranks(plan, settings, agents, processes[0].group, done, report)
+
+
+def _await_ranks(
+    plan: Plan,
+    settings: RunSettings,
+    agents: AsksAgents,
+    engine: str,
+    done: threading.Event,
+    report: Callable[[str], None],
+) -> str | None:
+    """Registered at every frontend, then asked. What a frontend that is away makes of an answer
+    isn't held against the engine."""
+    ranks = [rank for rank in watched_ranks(plan) if rank.planned.engine == engine]
+    rounds, reported = 0, ""
+    while not done.wait(PROBE_S):
+        readings = read_servers(plan, ranks, agents, settings.health.read_s)
+        lacks = "; ".join(_unlisted(plan, ranks, readings))
+        if not lacks:
+            found = ask_every_rank(plan, settings.health, agents, settings.chat_s, engine)
+            lacks = "; ".join(found.problems)
+            rounds += all(got.is_ok for got in readings.frontends.values())
+            if not lacks or rounds >= ROUNDS:
+                return lacks
+            done.wait(PAUSE_S)
+        if lacks != reported:
+            report(reported := lacks)
+    return None
+
+
+def _unlisted(plan: Plan, ranks: Sequence[WatchedRank], readings: Readings) -> Iterator[str]:
+    """vLLM's own servers are listed nowhere."""
+    if plan.service.registrations is None:
+        return
+    for process in dict.fromkeys(rank.worker.process for rank in ranks):
+        if readings.workers.get(process) not in (readings.listed or ()):
+            yield f"{process} is not registered"
 
 
 def _urls(plan: Plan, processes: Sequence[Process]) -> tuple[str, ...]:

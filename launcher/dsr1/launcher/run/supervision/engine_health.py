@@ -12,6 +12,8 @@ from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.supervision.background import MessageQueue, in_background
 from dsr1.launcher.run.supervision.messages import ServiceReady
 
+AGAIN_S = 30.0
+
 
 class EngineHealth:
     """`first`: the answers that later ones are compared with; None: they are asked for."""
@@ -26,10 +28,10 @@ class EngineHealth:
     def begin(self, plan: Plan, absent: Iterable[str]) -> None:
         """Of this plan, whatever was watched before. `absent` engines aren't looked at."""
         self.close()
-        if self._first is None:
-            in_background(self._ask, plan)
-            return
         settings, self._done = self._settings, threading.Event()
+        if self._first is None:
+            in_background(self._ask, plan, self._done)
+            return
         self._watch = HealthWatch(plan, settings.health, self._agents, self._first, settings.chat_s)
         for engine in absent:
             self._watch.leave_out(engine)
@@ -49,11 +51,15 @@ class EngineHealth:
         self._done.set()
         self._watch = None
 
-    def _ask(self, plan: Plan) -> None:
+    def _ask(self, plan: Plan, done: threading.Event) -> None:
+        """Again and again where that fails: a deployment is not left unwatched."""
         settings = self._settings
-        try:
-            first = ask_every_rank(plan, settings.health, self._agents, settings.chat_s)
-        except Exception:  # noqa: BLE001 - it serves, watched for deaths alone
-            traceback.print_exc()
-        else:
-            self._queue.put(ServiceReady(first))
+        while not done.is_set():
+            try:
+                first = ask_every_rank(plan, settings.health, self._agents, settings.chat_s)
+            except Exception:  # noqa: BLE001 - it is told in supervisor.log
+                traceback.print_exc()
+                done.wait(AGAIN_S)
+            else:
+                self._queue.put(ServiceReady(first))
+                return

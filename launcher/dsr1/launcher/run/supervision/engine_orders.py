@@ -154,16 +154,11 @@ class EngineOrders:
         """None of the answers counts once it is done: what was asked may be another by then."""
         from dsr1.launcher.run.supervision.asking import ask_engine  # an idle one needs no client
 
-        processes = self.processes(engine)
+        plan, settings, agents = self._places.plan, self._places.settings, self._agents
         tell = partial(self._report, engine)
-        ask, plan = self._agents.get, self._places.plan
-        wrong = ask_engine(self._run, plan, ask, processes, self._chat_s, done, tell)
+        wrong = ask_engine(plan, settings, agents, self.processes(engine), done, tell)
         if wrong is not None and not done.is_set():
             self._tell(engine, Failed(f"{engine.name}: {wrong}") if wrong else Answered())
-
-    @property
-    def _chat_s(self) -> float:
-        return self._places.settings.chat_s
 
     def _report(self, engine: Engine, words: str) -> None:
         self.queue.put(StillMissing(f"{engine.name}: {words}"))
