@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
 from time import monotonic
 
 import httpx
@@ -18,12 +17,11 @@ from dsr1.launcher.smoke.completion import (
     ask_completion,
 )
 from dsr1.launcher.smoke.http import make_client
-from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, repeats
+from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, begins_alike, repeats
 from dsr1.launcher.smoke.readiness import describe_missing
 from dsr1.launcher.smoke.run import ASKING, FIXED_TOKENS, KNOWN_TOKENS
 
 QUESTION = FIXED[0]
-SAME_SHARE = 0.25  # of an answer, its beginning: what is broken is so from the first token on
 SHOWN = 60  # characters of an answer
 Baseline = Mapping[RankKey, str]
 """What each rank answered when it became ready."""
@@ -84,14 +82,9 @@ def text_of(answers: Answers) -> str:
 
 def garbled(answers: Answers, key: RankKey, baseline: Baseline) -> str:
     """How an answer differs from the rank's first; empty: it begins as that did, or nothing is
-    known. Later tokens may differ: on GPUs a sum depends on what else is in the batch, and between
-    two near ones greedy decoding then goes the other way."""
+    known."""
     first = baseline.get(key)
-    if first is None or not answers.fixed:
-        return ""
-    text = text_of(answers)
-    begins = first[: ceil(len(first) * SAME_SHARE)]
-    if text == first or (begins and text.startswith(begins)):
+    if first is None or not answers.fixed or begins_alike(first, text := text_of(answers)):
         return ""
     return f"answers {text[:SHOWN]!r} to {QUESTION!r}, and {first[:SHOWN]!r} when it became ready"
 

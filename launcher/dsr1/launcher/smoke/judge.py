@@ -5,9 +5,9 @@ answers show it.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from dsr1.launcher.smoke.completion import Reply, SmokeTarget
 
@@ -18,6 +18,7 @@ KNOWN: Mapping[str, str] = {
     "How many days has a leap year? Answer with the number alone.": r"\b366\b",
 }
 CLOSED = "</think>"
+SAME_SHARE = 0.25  # of an answer, its beginning: what is broken is so from the first token on
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,15 @@ def repeats(reply: Reply) -> bool:
     return len(reply.texts) > 1 and len(set(reply.texts)) == 1
 
 
+def begins_alike(usual: str, text: str) -> bool:
+    """Greedy answers of equal ranks begin alike. Later tokens may differ: sums depend on what else
+    is in the batch, and between two near ones greedy decoding then goes the other way."""
+    begin = usual[: ceil(len(usual) * SAME_SHARE)]
+    return usual == text or (begin != "" and text.startswith(begin))
+
+
 def _differ(answers: Sequence[Answers]) -> Iterator[str]:
-    """Greedy answers of equal ranks are equal. Those that differ from the majority are named; with
-    no majority, all."""
+    """Those that begin otherwise than the majority are named; with no majority, all."""
     for number, question in enumerate(FIXED):
         replies = {one.target.name: one.fixed[number] for one in answers if len(one.fixed) > number}
         texts = {name: "".join(reply.texts) for name, reply in replies.items()}
@@ -86,13 +93,15 @@ def _differ(answers: Sequence[Answers]) -> Iterator[str]:
 
 def _odd_ones(texts: Mapping[str, str]) -> dict[str, str]:
     """By name, how the others answer."""
-    counts = Counter(texts.values())
-    if len(counts) < 2:
-        return {}
-    usual, count = counts.most_common(1)[0]
-    if 2 * count <= len(texts):
+    alike = {
+        usual: sum(begins_alike(usual, text) for text in texts.values())
+        for usual in dict.fromkeys(texts.values())
+    }
+    usual = max(alike, key=alike.__getitem__, default="")
+    odd = [name for name, text in texts.items() if not begins_alike(usual, text)]
+    if odd and 2 * alike[usual] <= len(texts):
         return dict.fromkeys(texts, "the ranks disagree")
-    return {name: f"the others {usual!r}" for name, text in texts.items() if text != usual}
+    return dict.fromkeys(odd, f"the others {usual!r}")
 
 
 def _wrong(answers: Sequence[Answers]) -> Iterator[str]:

@@ -33,6 +33,21 @@ def test_the_one_that_differs_is_named() -> None:
     assert told == [f"rank 1: answers 'x' to {FIXED[1]!r}, the others 'b'"]
 
 
+def test_later_tokens_may_differ() -> None:
+    """As two ranks of real vLLM did on a CPU, at the fourteenth token of sixteen, while the engine
+    checked itself beside one of them."""
+    usual = "<extra_474>" * 13
+    last = ("<extra_336><extra_474><extra_336>", "<extra_474><extra_474><extra_336>")
+    assert problems([rank(0, "a", usual + last[0]), rank(1, "a", usual + last[1])]) == []
+    told = problems([rank(0, usual), rank(1, usual), rank(2, "<extra_336>" + usual[11:])])
+    assert [line.split(":")[0] for line in told] == ["rank 2"]
+
+
+def test_an_empty_text_is_like_no_other() -> None:
+    told = problems([rank(0, "a", ""), rank(1, "a", ""), rank(2, "a", "b")])
+    assert [line.split(":")[0] for line in told] == ["rank 2"]
+
+
 def test_without_a_majority_all_are_named() -> None:
     told = problems([rank(0, "a"), rank(1, "b")])
     assert [line.split(":")[0] for line in told] == ["rank 0", "rank 1"]
