@@ -4,7 +4,7 @@ next. Pure."""
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent, MoveAsked, RestartAsked, StopAsked
 
 RESTART, MOVE, STOP = "restart", "move", "stop"
@@ -37,7 +37,7 @@ Order = tuple[str, AskedEvent]
 
 
 def go_on(
-    change: WantedChange, engines: Mapping[str, Engine], now: float
+    change: WantedChange, engines: Mapping[str, EngineUnit], now: float
 ) -> tuple[WantedChange, Order | None]:
     """One look at the engine whose turn it is. A supervisor that was killed may have written down
     that it had told the engine, and not have done so: then it is told again."""
@@ -62,7 +62,7 @@ def _event(change: WantedChange) -> AskedEvent:
     return StopAsked(why) if change.what == STOP else RestartAsked(why)
 
 
-def _judge(change: WantedChange, engine: Engine) -> WantedChange:
+def _judge(change: WantedChange, engine: EngineUnit) -> WantedChange:
     state, wanted = engine.state, "down" if change.what == STOP else "serving"
     if state.phase in ("waiting", "failed") or (state.phase == "down" and wanted == "serving"):
         return _failed(change, f"{engine.name} is {state.phase}: {state.why}")

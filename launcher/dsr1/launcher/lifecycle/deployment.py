@@ -7,7 +7,7 @@ from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy, restarts
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineUnit:
     """One engine of a deployment by its name in the plan. Only one of the same `role` can take the
     requests of another."""
 
@@ -26,7 +26,7 @@ class Availability:
     words: str = ""
 
 
-def availability(engines: Mapping[str, Engine]) -> Availability:
+def availability(engines: Mapping[str, EngineUnit]) -> Availability:
     """An engine that was stopped on purpose is missed only where it was the last of its role."""
     absent = [one for one in engines.values() if one.state.phase not in ("serving", "down")]
     roles = {one.role for one in engines.values()}
@@ -41,19 +41,19 @@ def _unserved(roles: set[str]) -> Iterator[str]:
     yield from (f"nothing of role {role} serves" for role in sorted(roles))
 
 
-def _words(one: Engine) -> str:
+def _words(one: EngineUnit) -> str:
     why = one.state.why.partition("\n")[0]
     return f"{one.name} is {one.state.phase}" + (f": {why}" if why else "")
 
 
-def lost_role(engines: Mapping[str, Engine], now: float) -> str:
+def lost_role(engines: Mapping[str, EngineUnit], now: float) -> str:
     """A role that nothing will serve any more, unless somebody asks for it: no engine of it runs,
     and none has a restart left. Empty: there is none."""
     hopeful = {one.role for one in engines.values() if not _is_over(one, now)}
     return next((one.role for one in engines.values() if one.role not in hopeful), "")
 
 
-def _is_over(one: Engine, now: float) -> bool:
+def _is_over(one: EngineUnit, now: float) -> bool:
     state = one.state
     ends = state.phase == "ending" and state.then == "again"
     return state.phase == "failed" or (ends and restarts_left(state, one.policy, now) == 0)

@@ -95,7 +95,7 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class Spawn:
+class StartProcesses:
     """Start its processes."""
 
 
@@ -122,7 +122,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FindHosts:
     """Find hosts for those that are lost. Answered by a Placed for each, or by NotPlaced."""
 
     lost: tuple[str, ...]
@@ -131,4 +131,4 @@ class Place:
 HostEvent = HostLost | Ended | NotEnded | Placed | NotPlaced
 AskedEvent = RestartAsked | MoveAsked | StopAsked
 EngineEvent = Begin | Started | Answered | Failed | Due | AskedEvent | HostEvent
-EngineOrder = Spawn | Ask | End | Wait | Place
+EngineOrder = StartProcesses | Ask | End | Wait | FindHosts

@@ -14,16 +14,16 @@ from dsr1.launcher.lifecycle.events import (
     EngineEvent,
     EngineOrder,
     Failed,
+    FindHosts,
     HostEvent,
     HostLost,
     MoveAsked,
     NotEnded,
     NotPlaced,
-    Place,
     Placed,
     RestartAsked,
-    Spawn,
     Started,
+    StartProcesses,
     StopAsked,
     Wait,
 )
@@ -137,8 +137,8 @@ def _begin(state: EngineState) -> Step:
     lost = tuple(dict.fromkeys((*state.lost, *state.leaving)))
     state = replace(state, lost=lost, leaving=())
     if lost := tuple(host for host in state.hosts if host in state.lost):
-        return replace(state, phase="placing"), (Place(lost),)
-    return replace(state, phase="starting", then="again", unproven=state.hosts), (Spawn(),)
+        return replace(state, phase="placing"), (FindHosts(lost),)
+    return replace(state, phase="starting", then="again", unproven=state.hosts), (StartProcesses(),)
 
 
 def _end(state: EngineState, why: str, then: str, *, gently: bool = False) -> Step:
@@ -180,7 +180,7 @@ def _resume_resting(state: EngineState, policy: RestartPolicy) -> Step:
     if state.phase == "waiting":
         return state, (Wait(policy.backoff_s),)
     lost = tuple(host for host in state.hosts if host in state.lost)
-    return state, ((Place(lost),) if state.phase == "placing" else ())
+    return state, ((FindHosts(lost),) if state.phase == "placing" else ())
 
 
 def _lose(state: EngineState, host: str, why: str, policy: RestartPolicy, now: float) -> Step:
@@ -192,7 +192,7 @@ def _lose(state: EngineState, host: str, why: str, policy: RestartPolicy, now: f
         return (ending, orders) if ending.awaited else _proven(ending, policy, now)
     if state.phase == "ending" and not state.awaited:
         return _proven(state, policy, now)
-    return state, ((Place((host,)),) if state.phase == "placing" else ())
+    return state, ((FindHosts((host,)),) if state.phase == "placing" else ())
 
 
 def _prove(state: EngineState, host: str, number: int, policy: RestartPolicy, now: float) -> Step:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, WantedChange
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.operate.status import refuse_ended
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.changes import ask_for
@@ -27,7 +27,7 @@ def want_restart(run: Run, target: str | None, verb: str) -> WantedChange:
     return _ask(run, WantedChange(RESTART, chosen, _who(), verb, time.time()))
 
 
-def _is_meant(one: Engine, target: str | None, engines: dict[str, Engine]) -> bool:
+def _is_meant(one: EngineUnit, target: str | None, engines: dict[str, EngineUnit]) -> bool:
     """Without a target: all that can be restarted while others serve, or has no other."""
     if target is None:
         alone = sum(other.role == one.role for other in engines.values()) == 1
@@ -54,7 +54,7 @@ def want_drain(run: Run, host: str, verb: str) -> WantedChange:
     return _ask(run, WantedChange(what, tuple(chosen), _who(), verb, time.time(), host))
 
 
-def _refuse_last(chosen: dict[str, Engine], engines: dict[str, Engine]) -> None:
+def _refuse_last(chosen: dict[str, EngineUnit], engines: dict[str, EngineUnit]) -> None:
     others = {one.role for name, one in engines.items() if name not in chosen and _serves(one)}
     last = [one for one in chosen.values() if one.role not in others]
     if last:
@@ -64,11 +64,11 @@ def _refuse_last(chosen: dict[str, Engine], engines: dict[str, Engine]) -> None:
         )
 
 
-def _serves(one: Engine) -> bool:
+def _serves(one: EngineUnit) -> bool:
     return one.state.phase == "serving"
 
 
-def _engines(run: Run) -> dict[str, Engine]:
+def _engines(run: Run) -> dict[str, EngineUnit]:
     refuse_ended(run)
     if run.supervisor() is None and run.job() is None:
         raise LaunchFailed(

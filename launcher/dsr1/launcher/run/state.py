@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsr1.launcher.health.verdicts import DEGRADED, READY, RankHealth
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.run.ranks import RankTable
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.render import render_cause
@@ -35,7 +35,7 @@ class RunState:
     notes: tuple[str, ...] = ()
     cause: Cause | None = None
     ailing: tuple[RankHealth, ...] = ()
-    engines: tuple[Engine, ...] = ()
+    engines: tuple[EngineUnit, ...] = ()
 
     @property
     def cause_lines(self) -> tuple[str, ...]:

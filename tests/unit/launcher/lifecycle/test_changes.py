@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 
 from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, WantedChange, go_on
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import MoveAsked, RestartAsked, StopAsked
 from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy
 
 CHANGE = WantedChange(RESTART, ("a", "b"), "me on here", "new driver", 5.0)
 
 
-def engines(phase: str, since: float, host: str = "h") -> dict[str, Engine]:
+def engines(phase: str, since: float, host: str = "h") -> dict[str, EngineUnit]:
     state = EngineState((host,), phase, "died", since=since)
-    one = Engine("a", "main", RestartPolicy(0, None, 0.0), state)
+    one = EngineUnit("a", "main", RestartPolicy(0, None, 0.0), state)
     return {"a": one, "b": replace(one, name="b", state=replace(state, phase="serving"))}
 
 

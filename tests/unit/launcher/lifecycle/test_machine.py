@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dsr1.launcher.lifecycle.deployment import Engine, availability, lost_role
+from dsr1.launcher.lifecycle.deployment import EngineUnit, availability, lost_role
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
@@ -18,15 +18,15 @@ from dsr1.launcher.lifecycle.events import (
     EngineEvent,
     EngineOrder,
     Failed,
+    FindHosts,
     HostLost,
     MoveAsked,
     NotEnded,
     NotPlaced,
-    Place,
     Placed,
     RestartAsked,
-    Spawn,
     Started,
+    StartProcesses,
     StopAsked,
     Wait,
 )
@@ -61,10 +61,14 @@ def _todo(order: EngineOrder) -> Iterator[Todo]:
     match order:
         case End(hosts, number):
             yield from (("end", host, number) for host in hosts)
-        case Place(lost):
+        case FindHosts(lost):
             yield from (("place", host, 0) for host in lost)
-        case Spawn() | Ask() | Wait():
-            yield type(order).__name__.lower(), "", 0
+        case StartProcesses():
+            yield "start", "", 0
+        case Ask():
+            yield "ask", "", 0
+        case Wait():
+            yield "wait", "", 0
 
 
 def answers(world: World) -> Iterator[World]:
@@ -74,7 +78,7 @@ def answers(world: World) -> Iterator[World]:
 
 
 def _answered(world: World, what: str, host: str, number: int) -> Iterator[World]:
-    if what == "spawn":
+    if what == "start":
         up = frozenset(world.state.hosts) - world.down
         if world.state.phase == "starting":
             assert not up & world.alive, "started where something of it lives"
@@ -201,9 +205,11 @@ def test_health_earns_restarts_back() -> None:
     assert (waiting.phase, waiting.taken_at, orders) == ("waiting", (160.0,), (Wait(5.0),))
 
 
-def engine(name: str, role: str, phase: str, most: int = 1) -> Engine:
+def engine(name: str, role: str, phase: str, most: int = 1) -> EngineUnit:
     policy = RestartPolicy(most, None, 0.0)
-    return Engine(name, role, policy, EngineState(("a",), phase, why="died" * (phase != "serving")))
+    return EngineUnit(
+        name, role, policy, EngineState(("a",), phase, why="died" * (phase != "serving"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.lifecycle.changes import MOVE, STOP, WantedChange, go_on
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.history import SUPERVISOR, Change, record
@@ -41,7 +41,7 @@ class ChangeInProgress:
     ) -> None:
         self._run, self._tell, self._leave = run, tell, leave
 
-    def look(self, engines: Mapping[str, Engine]) -> None:
+    def look(self, engines: Mapping[str, EngineUnit]) -> None:
         """Written down before the engine is told. A full disk delays it."""
         with contextlib.suppress(LaunchFailed, OSError):
             known = self._run.wanted_change()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dsr1.hosts.protocol.events import Ending, Exited, Gone, MemberDied
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.health.verdicts import FAILED, HealthReport
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import (
     Ended,
     EngineEvent,
@@ -21,7 +21,7 @@ from dsr1.launcher.run.agents import AgentLost
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.supervision.messages import EngineHeard, HostNotPlaced, HostPlaced
 
-Engines = Mapping[str, Engine]
+Engines = Mapping[str, EngineUnit]
 Heard = Iterator[tuple[str, EngineEvent]]
 
 
@@ -33,7 +33,7 @@ def processes_by_engine(plan: Plan) -> dict[str, tuple[Process, ...]]:
     return own
 
 
-def make_engines(plan: Plan, settings: RunSettings, now: float) -> dict[str, Engine]:
+def make_engines(plan: Plan, settings: RunSettings, now: float) -> dict[str, EngineUnit]:
     """All of a deployment that serves. What holds no GPUs needs no time to let go of them: etcd has
     to be back before its leases end."""
     roles = {worker.process: worker.role for worker in plan.service.workers}
@@ -45,7 +45,7 @@ def make_engines(plan: Plan, settings: RunSettings, now: float) -> dict[str, Eng
         backoff_s = settings.backoff_s if has_ranks else 0.0
         policy = RestartPolicy(settings.restarts, settings.within_s, backoff_s)
         state = EngineState(hosts, "serving", unproven=hosts, since=now)
-        engines[name] = Engine(name, role, policy, state)
+        engines[name] = EngineUnit(name, role, policy, state)
     return engines
 
 

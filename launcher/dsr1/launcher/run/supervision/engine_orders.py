@@ -11,7 +11,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.commands import Quiet, Stop
 from dsr1.hosts.protocol.events import Listening, Spawned
 from dsr1.hosts.protocol.process import Process
-from dsr1.launcher.lifecycle.deployment import Engine
+from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
@@ -20,9 +20,9 @@ from dsr1.launcher.lifecycle.events import (
     EngineEvent,
     EngineOrder,
     Failed,
-    Place,
-    Spawn,
+    FindHosts,
     Started,
+    StartProcesses,
     Wait,
 )
 from dsr1.launcher.run.agents import AgentLost, Agents
@@ -48,7 +48,7 @@ class EngineOrders:
         agents: Agents,
         inbox: Inbox,
         places: Places,
-        engines: Mapping[str, Engine],
+        engines: Mapping[str, EngineUnit],
     ) -> None:
         self._run, self._agents, self._inbox, self._places = run, agents, inbox, places
         self._engines = engines
@@ -62,9 +62,9 @@ class EngineOrders:
     def queue(self) -> MessageQueue:
         return self._inbox.queue
 
-    def carry_out(self, engine: Engine, order: EngineOrder) -> None:
+    def carry_out(self, engine: EngineUnit, order: EngineOrder) -> None:
         match order:
-            case Spawn():
+            case StartProcesses():
                 self._spawn(engine)
             case Ask():
                 self._ask(engine)
@@ -74,11 +74,11 @@ class EngineOrders:
                 timer = threading.Timer(seconds, self._tell, (engine, Due()))
                 timer.daemon = True
                 timer.start()
-            case Place(lost):
+            case FindHosts(lost):
                 for host in lost:
                     self._place(host)
 
-    def settle(self, engine: Engine) -> None:
+    def settle(self, engine: EngineUnit) -> None:
         """It is in another phase: what it waited for counts no more."""
         phase = engine.state.phase
         if phase != "asking" and (asking := self._asking.pop(engine.name, None)):
@@ -90,12 +90,12 @@ class EngineOrders:
             for host in engine.state.hosts:
                 self._agents.send(host, Quiet())
 
-    def hear_start(self, engine: Engine, item: Spawned | Listening) -> None:
+    def hear_start(self, engine: EngineUnit, item: Spawned | Listening) -> None:
         start = self._starts.get(engine.name)
         if start and start.is_there(item):
             self._spawn_wave(engine, start)
 
-    def end(self, engine: Engine, order: End) -> None:
+    def end(self, engine: EngineUnit, order: End) -> None:
         """Once its evidence is taken."""
         grace_s = self._places.settings.drain_s if order.gently else None
         for host in order.hosts:
@@ -127,30 +127,30 @@ class EngineOrders:
             asking.set()
         self._places.close()
 
-    def processes(self, engine: Engine) -> tuple[Process, ...]:
+    def processes(self, engine: EngineUnit) -> tuple[Process, ...]:
         return processes_by_engine(self._places.plan)[engine.name]
 
-    def _tell(self, engine: Engine, event: EngineEvent) -> None:
+    def _tell(self, engine: EngineUnit, event: EngineEvent) -> None:
         self.queue.put(EngineHeard(engine.name, event))
 
-    def _spawn(self, engine: Engine) -> None:
+    def _spawn(self, engine: EngineUnit) -> None:
         self._dead.discard(engine.name)
         self._starts[engine.name] = start = WavedStart(self.processes(engine))
         self.deadlines[engine.name] = time.monotonic() + self._places.settings.ready_s
         self._spawn_wave(engine, start)
 
-    def _spawn_wave(self, engine: Engine, start: WavedStart) -> None:
+    def _spawn_wave(self, engine: EngineUnit, start: WavedStart) -> None:
         wave = start.next_wave()
         if not wave:
             self._tell(engine, Started())
         send_spawns(self._agents, wave)
 
-    def _ask(self, engine: Engine) -> None:
+    def _ask(self, engine: EngineUnit) -> None:
         self._asking[engine.name] = done = threading.Event()
         self.deadlines.setdefault(engine.name, time.monotonic() + self._places.settings.ready_s)
         in_background(self._ask_in_thread, engine, done)
 
-    def _ask_in_thread(self, engine: Engine, done: threading.Event) -> None:
+    def _ask_in_thread(self, engine: EngineUnit, done: threading.Event) -> None:
         """None of the answers counts once it is done: what was asked may be another by then."""
         from dsr1.launcher.run.supervision.asking import ask_engine  # an idle one needs no client
 
@@ -160,16 +160,16 @@ class EngineOrders:
         if wrong is not None and not done.is_set():
             self._tell(engine, Failed(f"{engine.name}: {wrong}") if wrong else Answered())
 
-    def _report(self, engine: Engine, words: str) -> None:
+    def _report(self, engine: EngineUnit, words: str) -> None:
         self.queue.put(StillMissing(f"{engine.name}: {words}"))
 
-    def _begin_end(self, engine: Engine, order: End) -> None:
+    def _begin_end(self, engine: EngineUnit, order: End) -> None:
         """What its agent has ended already has nothing more to show by living on."""
         if len(order.hosts) == 1 and engine.name in self._dead:
             self.queue.put(EvidenceTaken(engine.name, order, None))
         in_background(self._take_evidence, engine, order)
 
-    def _take_evidence(self, engine: Engine, order: End) -> None:
+    def _take_evidence(self, engine: EngineUnit, order: End) -> None:
         """Before anything is ended; of one that is ended on purpose there is none."""
         cause = None
         if engine.state.then == "again":

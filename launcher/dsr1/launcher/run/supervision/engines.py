@@ -18,7 +18,7 @@ from dsr1.hosts.protocol.events import (
 from dsr1.hosts.transport.results import HostState
 from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.health.verdicts import HealthReport
-from dsr1.launcher.lifecycle.deployment import Engine, availability, lost_role
+from dsr1.launcher.lifecycle.deployment import EngineUnit, availability, lost_role
 from dsr1.launcher.lifecycle.events import EngineEvent, Failed, Placed
 from dsr1.launcher.lifecycle.machine import EngineState, Step, resume, step
 from dsr1.launcher.run.agents import AgentLost, Agents
@@ -133,7 +133,7 @@ class EngineWatch:
                 why = str(state) if isinstance(state, HostError) else "its agent is gone"
                 self.hear(AgentLost(host, why))
 
-    def _resumed(self, engine: Engine, seen: Seen) -> Step:
+    def _resumed(self, engine: EngineUnit, seen: Seen) -> Step:
         running = {
             host: state.running for host, state in seen.items() if isinstance(state, HostState)
         }
@@ -188,7 +188,7 @@ class EngineWatch:
         for order in orders:
             self._orders.carry_out(engine, order)
 
-    def _write(self, engine: Engine, before: EngineState) -> None:
+    def _write(self, engine: EngineUnit, before: EngineState) -> None:
         if engine.state.phase != before.phase:
             self._orders.settle(engine)
             self._health.note(engine.name, engine.state.phase == "serving")
@@ -203,7 +203,7 @@ class EngineWatch:
         return [name for name, one in self.engines.items() if one.state.phase != "serving"]
 
 
-def _follow(engine: Engine, hosts: tuple[str, ...]) -> EngineState:
+def _follow(engine: EngineUnit, hosts: tuple[str, ...]) -> EngineState:
     """The plan may name another host for one that was lost, and be written down before the engine
     heard of it."""
     state, now = engine.state, engine.state.since
@@ -216,6 +216,6 @@ def _follow(engine: Engine, hosts: tuple[str, ...]) -> EngineState:
     return state
 
 
-def _last_words(engines: Mapping[str, Engine], role: str) -> str:
+def _last_words(engines: Mapping[str, EngineUnit], role: str) -> str:
     own = [one.state for one in engines.values() if one.role == role]
     return max(own, key=lambda state: state.since).why

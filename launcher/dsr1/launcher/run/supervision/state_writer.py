@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.health.verdicts import DEGRADED, READY, HealthReport
-from dsr1.launcher.lifecycle.deployment import Availability, Engine
+from dsr1.launcher.lifecycle.deployment import Availability, EngineUnit
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
 from dsr1.launcher.run.settings import HookSettings
@@ -94,7 +94,7 @@ class StateWriter:
         ranks = (replace(row, host=hosts[row.engine, row.rank]) for row in self.state.ranks)
         self.state = replace(self.state, ranks=tuple(ranks))
 
-    def tell_engine(self, engine: Engine, plan: Plan) -> None:
+    def tell_engine(self, engine: EngineUnit, plan: Plan) -> None:
         """Its phase is another: its ranks' are, too, and it is kept for whoever asks later."""
         now, phase = this_moment(), engine.state.phase
         fresh = {(row.engine, row.rank): row for row in first_table(plan, now)}
@@ -109,7 +109,7 @@ class StateWriter:
         why = engine.state.why.partition("\n")[0]
         record(self._run, Change(now.epoch, SUPERVISOR, phase, why, engine.name))
 
-    def stand(self, now: Availability, engines: tuple[Engine, ...]) -> None:
+    def stand(self, now: Availability, engines: tuple[EngineUnit, ...]) -> None:
         """What all engines make of the deployment."""
         phase = DEGRADED if now.phase == READY and self.state.ailing else now.phase
         self.save(phase=phase, reason=now.words, engines=engines)
