@@ -21,7 +21,7 @@ from tests.cluster.hosts import LOGIN, Cluster
 from tests.cluster.login import MOCKER, Login
 from tests.drill.faults import FAULTS
 from tests.drill.jobs import in_jobs
-from tests.drill.round import LOST, Broken, Round, Sight, check_told, settle
+from tests.drill.round import LOST, Broken, Observation, Round, check_told, settle
 from tests.drill.world import MarkedProcess, describe, of_run
 
 HOSTS = tuple(f"node{number}" for number in range(1, 7))
@@ -47,11 +47,11 @@ class SshDrill:
         try:
             for fault in rng.choices(FAULTS, k=rng.choice((1, 1, 2, 3))):
                 done.append(fault(round_, rng))
-            sight = settle(round_)
-            done.append(f"then {sight.phase or 'gone'}")
+            observation = settle(round_)
+            done.append(f"then {observation.phase or 'gone'}")
             _check_bystander(self.cluster, self.bystander)
             check_told(round_)
-            self._let_go(round_, sight, rng.random() < GOES_ON)
+            self._let_go(round_, observation, rng.random() < GOES_ON)
         except Broken as broken:
             raise Broken(f"{broken}; done: {'; '.join(done)}") from None
         return done
@@ -61,14 +61,14 @@ class SshDrill:
             return self.going, [f"goes on with {self.going.name}"]
         return _launch(self.cluster, name, rng)
 
-    def _let_go(self, round_: Round, sight: Sight, may_go_on: bool) -> None:
-        self.going = round_ if may_go_on and sight.is_whole else None
+    def _let_go(self, round_: Round, observation: Observation, may_go_on: bool) -> None:
+        self.going = round_ if may_go_on and observation.is_whole else None
         if self.going is None:
-            _stop(round_, sight.phase)
+            _stop(round_, observation.phase)
             _check_bystander(self.cluster, self.bystander)
             _mend(self.cluster)
         else:
-            round_.hosts = sorted(sight.hosts)
+            round_.hosts = sorted(observation.hosts)
 
     def tidy(self) -> None:
         """After a broken round the next one begins on fresh hosts."""

@@ -43,16 +43,16 @@ class Round:
         found: dict[str, object] = json.loads(text)
         return found
 
-    def look(self) -> "Sight":
+    def observe(self) -> "Observation":
         """State last: a supervisor saves its end before it goes."""
         there = [p for p in of_run(self.cluster, self.run_id) if p.box not in self.cut]
         letter = state_letter(self.cluster.path(LOGIN, f"/proc/{self.supervisor}/stat"))
         down = {name for name, box in self.cluster.boxes.items() if not box.up} | self.cut
-        return Sight(there, letter, down, self.read("plan.json"), self.read("state.json"))
+        return Observation(there, letter, down, self.read("plan.json"), self.read("state.json"))
 
 
 @dataclass(slots=True)
-class Sight:
+class Observation:
     """What is there at one moment. `letter`: /proc's, of the supervisor; empty when it is gone."""
 
     there: list[MarkedProcess]
@@ -117,16 +117,16 @@ class Sight:
         return SUSPENDED_S if self._suspended else STEADY_S
 
 
-def settle(round_: Round) -> Sight:
+def settle(round_: Round) -> Observation:
     """Until what is said agrees with what is, and goes on to: on a busy machine it takes time."""
     deadline, since, before = time.monotonic() + SETTLE_S, time.monotonic(), ""
     while time.monotonic() < deadline:
-        sight = round_.look()
-        wrong = sight.disagreement()
-        if wrong or sight.phase != before:
-            before, since = sight.phase, time.monotonic()
-        elif time.monotonic() - since > sight.steady_s():
-            return sight
+        observation = round_.observe()
+        wrong = observation.disagreement()
+        if wrong or observation.phase != before:
+            before, since = observation.phase, time.monotonic()
+        elif time.monotonic() - since > observation.steady_s():
+            return observation
         time.sleep(POLL_S)
     raise Broken(f"after {SETTLE_S:.0f} s: {wrong}")
 
@@ -137,11 +137,11 @@ def check_told(round_: Round) -> None:
         said = str(json.loads(round_.login.dsr1("ps", "--json").stdout).get(round_.name, ""))
         over = said in ("", *ENDED)
         alive = set() if over else _said_alive(round_)
-        sight = round_.look()
-        there = {one.marks.process for one in sight.there} - {""}
-        if said == sight.phase and (over or alive == there):
+        observation = round_.observe()
+        there = {one.marks.process for one in observation.there} - {""}
+        if said == observation.phase and (over or alive == there):
             return
-    told, seen = f"{said} with {sorted(alive)}", f"{sight.phase} with {sorted(there)}"
+    told, seen = f"{said} with {sorted(alive)}", f"{observation.phase} with {sorted(there)}"
     raise Broken(f"said is {told}, and there is {seen}")
 
 

@@ -21,7 +21,7 @@ from dsr1.env.ibgda import NVSHMEM_PACKAGES
 from dsr1.env.troubles import TROUBLES, Trouble, halves_differ, matches_all
 from dsr1.hosts.protocol.facts.fact import Facts
 
-TOLD = (
+SHOWN = (
     "deep_ep",
     "deep_gemm",
     "nixl",
@@ -55,7 +55,7 @@ def _pair(trouble: Trouble, versions: dict[str, str]) -> str:
 def stack_versions(facts: Facts) -> dict[str, str]:
     """By the names of the table: packages, and what is loaded at run time."""
     installed: dict[str, str] = known(facts, "software")
-    found = {name: installed[name] for name in ("vllm", *TOLD) if name in installed}
+    found = {name: installed[name] for name in ("vllm", *SHOWN) if name in installed}
     if nvshmem := next(_nvshmem(facts), ""):
         found["nvshmem"] = nvshmem
     for name, fact in (("nccl", "software.nccl"), ("ucx", "software.ucx")):

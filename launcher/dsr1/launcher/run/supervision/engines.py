@@ -40,7 +40,7 @@ from dsr1.launcher.run.supervision.places import Places
 from dsr1.launcher.run.supervision.state_writer import StateWriter
 from dsr1.launcher.run.supervision.verdict import end_of
 
-Seen = Mapping[str, HostState | HostError]
+StateByHost = Mapping[str, HostState | HostError]
 
 
 class RoleLost(LaunchFailed):
@@ -70,10 +70,10 @@ class EngineWatch:
         self._health.close()
         self._orders.close()
 
-    def watch(self, seen: Seen, take: Callable[[], SupervisorMessage]) -> NoReturn:
+    def watch(self, states: StateByHost, take: Callable[[], SupervisorMessage]) -> NoReturn:
         """From the first, or where they are taken up. StopRequested, or as `hear`."""
         if self._writer.state.engines:
-            self._resume(seen)
+            self._resume(states)
         self._stand()
         self._health.begin(self.places.plan, self._absent)
         while True:
@@ -124,18 +124,18 @@ class EngineWatch:
             if late or now > deadline:
                 self._step(name, Failed(late or f"{name} did not serve in time (recipe timeouts)"))
 
-    def _resume(self, seen: Seen) -> None:
+    def _resume(self, states: StateByHost) -> None:
         """Taken up by this supervisor: what was ordered before may be done or not."""
         for name, engine in tuple(self.engines.items()):
-            self._take(name, self._resumed(engine, seen))
-        for host, state in seen.items():
+            self._take(name, self._resumed(engine, states))
+        for host, state in states.items():
             if isinstance(state, HostError) or state.agent == "dead":
                 why = str(state) if isinstance(state, HostError) else "its agent is gone"
                 self.hear(AgentLost(host, why))
 
-    def _resumed(self, engine: EngineUnit, seen: Seen) -> Step:
+    def _resumed(self, engine: EngineUnit, states: StateByHost) -> Step:
         running = {
-            host: state.running for host, state in seen.items() if isinstance(state, HostState)
+            host: state.running for host, state in states.items() if isinstance(state, HostState)
         }
         own = self._orders.processes(engine)
         state = _follow(engine, tuple(dict.fromkeys(one.host for one in own)))
