@@ -33,7 +33,8 @@ RDMA_LIBRARIES = ("libibverbs", "libmlx5", "librdmacm")
 TOOLS = ("nvcc", "g++", "ninja")
 SUSPECT = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
 LABELS = ("NCCL_VERSION",)  # by which images of CUDA say what is in them; nothing reads it
-DYNAMO, DYNAMO_KNOWN, DYNAMO_TLS = "ai-dynamo", SpecifierSet(">=1.3,<1.7"), SpecifierSet(">=1.5")
+DYNAMO, DYNAMO_KNOWN = "ai-dynamo", SpecifierSet(">=1.3,<1.7")
+DYNAMO_TLS, DYNAMO_ACROSS = SpecifierSet(">=1.5"), SpecifierSet(">=1.6")
 DEEPEP, DEEPEP_V2 = "deep_ep", "deepep_v2"
 
 
@@ -61,11 +62,13 @@ def dynamo(facts: Facts, requirements: Requirements) -> Verdict:
     if not DYNAMO_KNOWN.contains(version or "0", prereleases=True):
         seen, wanted = f"Dynamo {version or 'not installed'}", "Dynamo 1.3 to 1.6"
         return pass_if(False, "WARN", seen, wanted, "Install ai-dynamo 1.6.1 with its vLLM.")
-    in_clear = requirements.hosts > 1 and not DYNAMO_TLS.contains(version, prereleases=True)
-    seen = f"Dynamo {version}" + (", whose request plane is in clear" if in_clear else "")
-    wanted = "Dynamo 1.5 or later on several hosts: it takes the run's certificates"
-    fix = "Install ai-dynamo 1.5 or later, or keep the control network private."
-    return pass_if(not in_clear, "WARN", seen, wanted, fix)
+    if requirements.hosts == 1 or DYNAMO_ACROSS.contains(version, prereleases=True):
+        return Verdict("PASS", f"Dynamo {version}", "Dynamo 1.3 to 1.6")
+    in_clear = not DYNAMO_TLS.contains(version, prereleases=True)
+    lacks = "the frontend of two hosts did not list the model"
+    seen = f"Dynamo {version}: {lacks}" + (", and its planes are in clear" if in_clear else "")
+    fix = "Install ai-dynamo 1.6.1 with its vLLM."
+    return pass_if(False, "WARN", seen, "Dynamo 1.6 on several hosts", fix)
 
 
 def deepep(facts: Facts, requirements: Requirements) -> Verdict:
