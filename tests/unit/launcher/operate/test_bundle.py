@@ -78,6 +78,29 @@ def test_planted_secrets_are_replaced_and_the_rest_stays() -> None:
     assert "ERROR 11-26 11:49:53 [x.py:1] Connection closed by peer [" in text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SIGNING_KEY={}",
+        "export SESSION_JWT='{}'",
+        '"STORE_DSN": "{}"',
+        '{{"name": "AZURE_SAS", "value": "{}"}}',
+        "DBPASS={}",
+        "--signing-key {}",
+        '"--cookie", "{}"',
+    ],
+)
+def test_secrets_of_every_name_that_import_knows(line: str) -> None:
+    assert "0pen-sesame" not in redactor().redact(line.format("0pen-sesame"))
+
+
+@pytest.mark.parametrize(
+    "line", ["VLLM_PORT=29500", "CACHE_KEY=abc-def", "EOS_TOKEN=7", "--max-num-seqs 64", "PWD=/x"]
+)
+def test_other_values_stay(line: str) -> None:
+    assert redactor().redact(line) == line
+
+
 def test_the_same_thing_gets_the_same_word() -> None:
     text = redactor().redact(LOG)
     assert re.search(r"\[(address\d+)\]:9\nagain \1,", text)

@@ -4,6 +4,8 @@ same thing gets the same replacement everywhere, so that lines still fit each ot
 import re
 from collections.abc import Iterable, Mapping
 
+from dsr1.launcher.secret_names import TOKEN, names_secret
+
 SECRET = "[secret]"
 _NAMES = (
     r"(?:TOKEN(?!IZ|_?IDS?\b|S)|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
@@ -11,17 +13,20 @@ _NAMES = (
 )
 # Every repeat has an end, so that no text takes long.
 _REST = r"[A-Za-z0-9_.-]{0,80}"
-# Of a variable: NAME=value, NAME: value, "NAME": "value", --api-key value, and a plan's variables
-# {"name": NAME, "value": value}. Counts of tokens are no secrets, nor are names of files.
+# NAME=value, NAME: value, "NAME": "value", in any letters. Counts of tokens are no secrets, nor are
+# names of files.
 _ASSIGNED = re.compile(
     rf"(?i)({_NAMES}{_REST}[\"']?\s{{0,9}}(?:=|:)\s{{0,9}}[\"']?)(?![\d.]+\b|none\b|null\b|true\b|false\b)"
     r"([^\s\"',;&]+)"
 )
+# A plan's variable {"name": NAME, "value": value}, --flag value and VARIABLE=value of any name,
+# which `names_secret` judges.
 _VARIABLE = re.compile(
-    rf'(?i)("name":\s*"{_REST}{_NAMES}{_REST}",\s*"value":\s*")((?:[^"\\]|\\.)*)(?=")'
+    r'("name":\s{0,9}"([^"\\]{1,80})",\s{0,9}"value":\s{0,9}")(?:[^"\\]|\\.)*(?=")'
 )
-_FLAG = re.compile(
-    r"(?i)(--[a-z-]{0,40}(?:token|api-key|password|secret)(?:\",\s*\"|[ =]))([^\s\",]+)"
+_FLAG = re.compile(r"(--([a-z][a-z-]{1,60})(?:\",\s{0,9}\"|[ =]))[^\s\",]+")
+_SHELL = re.compile(
+    r"(\b([A-Z][A-Z0-9_]{2,80})[\"']?\s{0,9}[=:]\s{0,9}[\"']?)(?!\d+\b)[^\s\"',;&]+"
 )
 _BARE = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{16,}|gh[opsu]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
@@ -47,9 +52,9 @@ OPEN = ("127.0.0.1", "0.0.0.0", "255.255.255.255")
 
 EXPLANATION = """What was replaced in this archive, the same thing by the same word everywhere:
 
-[secret]    values of variables, keys and flags whose names have TOKEN, SECRET, PASSWORD, API_KEY,
-            ACCESS_KEY, PRIVATE_KEY or CREDENTIAL in them, those of this user's environment wherever
-            they appear, the run's own secrets, tokens of known forms (hf_, ghp_, sk-, nvapi-, AKIA,
+[secret]    values of variables, keys and flags whose names say so (TOKEN, SECRET, PASSWORD, KEY,
+            CREDENTIAL, JWT, SAS, DSN ...), those of this user's environment wherever they appear,
+            the run's own secrets, tokens of known forms (hf_, ghp_, sk-, nvapi-, AKIA,
             JWT ...), Bearer and Basic, passwords in addresses of the web, keys and certificates
 user1 ...   user names: of whoever made this archive, of the accounts on the hosts, and in home
             folders; root stays
@@ -79,9 +84,11 @@ class Redactor:
         for secret in self._secrets:
             text = text.replace(secret, SECRET)
         text = _KEY.sub(SECRET, text)
-        for pattern in (_VARIABLE, _FLAG, _ASSIGNED, _BEARER, _IN_URL):
+        for pattern in (_VARIABLE, _FLAG, _SHELL):
+            text = pattern.sub(_if_secret, text)
+        for pattern in (_ASSIGNED, _BEARER, _IN_URL):
             text = pattern.sub(rf"\1{SECRET}", text)
-        text = _BARE.sub(SECRET, text)
+        text = TOKEN.sub(SECRET, _BARE.sub(SECRET, text))
         text = _HOME.sub(lambda found: f"{found[1]}{self._name(found[2], 'user')}", text)
         text = self._words.sub(self._known, text)
         for pattern in (_MAIL, _MAC, _IPV6, _IPV4):
@@ -106,7 +113,10 @@ class Redactor:
         return self._names.setdefault(word, f"{kind}{number}")
 
 
+def _if_secret(found: "re.Match[str]") -> str:
+    return f"{found[1]}{SECRET}" if names_secret(found[2]) else found[0]
+
+
 def secret_values(environment: Mapping[str, str]) -> list[str]:
     """Of variables whose names say that they are secrets."""
-    named = re.compile(rf"(?i){_NAMES}")
-    return [value for name, value in environment.items() if named.search(name) and value]
+    return [value for name, value in environment.items() if names_secret(name) and value]
