@@ -19,6 +19,7 @@ COMMANDS = "commands.md"
 ORDER = (
     "index.md",
     "concepts.md",
+    "site.md",
     "recipes.md",
     "engines.md",
     "import.md",

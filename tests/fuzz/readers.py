@@ -55,6 +55,8 @@ from dsr1.launcher.run.recovery import find_run_id, hosts_to_end, read_recovery_
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.site.files import read_site_layers
+from dsr1.launcher.site.load import judge_site
 from dsr1.launcher.triage.folder import planned_ranks, read_folder
 from dsr1.launcher.triage.judge import find_cause
 from dsr1.launcher.triage.render import render_why
@@ -97,6 +99,12 @@ INVENTORY = (
     "\n  b: {address: 10.0.0.2, key: ./key, jump: gate, control_address: 10.1.0.2}\n  c:\n"
 )
 
+SITE = (
+    "hosts: {a: 'node[1-3]', b: {defaults: {user: me}, hosts: {c: {}}}, d: '@x.txt'}\nruntime: {venv: v}"
+    "\nmodels: {deepseek-ai/DeepSeek-R1: /m}\ncontrol_network: 10.1.0.0/16\nports: {base: 21000}\n"
+    "checks:\n  skip:\n    - {check: gpu, reason: x, until: 2027-01-31}\nprofiles: {p: {hca: [a]}}\n"
+)
+
 
 @cache
 def plan_of_two() -> Any:
@@ -130,6 +138,18 @@ def _recipe(data: bytes, folder: Path) -> None:
     )
     render_resolved(resolved)
     render_bash(make_plan(resolved.recipe, HOSTS, "r", "/run/r"), "/run/r")
+
+
+def _site(data: bytes, folder: Path) -> None:
+    """As far as its sets of hosts, and a recipe with it."""
+    (folder / "site.yaml").write_bytes(data)
+    site = judge_site(read_site_layers((folder / "site.yaml",), ""))
+    changes = RecipeChanges(keep_unset=True, site=site.values())
+    with contextlib.suppress(InputError):
+        resolve_recipe("dsr1-dep", changes)
+    for name in site.site.hosts:
+        with contextlib.suppress(InputError):
+            site.host_set(name, False)
 
 
 def _setting(text: str, folder: Path) -> None:
@@ -267,6 +287,7 @@ READERS = (
     FuzzedReader("host-file", spoilt_bytes(("a\nnode[1-3] # x\nb,c\n",)), _host_file, INPUT),
     FuzzedReader("inventory", spoilt_bytes((INVENTORY,)), _inventory, INPUT),
     FuzzedReader("recipe", spoilt_bytes(RECIPES), _recipe, INPUT),
+    FuzzedReader("site", spoilt_bytes((SITE,)), _site, INPUT),
     FuzzedReader("setting", spoilt(VALUES), _setting, INPUT),
     FuzzedReader("yaml-inventory", _encoded(yaml_bomb), _inventory, INPUT),
     FuzzedReader("yaml-recipe", _encoded(yaml_bomb), _recipe, INPUT),

@@ -1,7 +1,8 @@
 """YAML that people write: bounded in size, depth and number of values before anything is made of
 it, and strict where YAML is lax: no aliases (they can explode), no tags, no key twice."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,21 @@ LONGEST_NUMBER = 64
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 TEXT = f"{_CORE}str"
+JudgeFile = Callable[[os.stat_result], str]
 WORDS = tuple(f"{_CORE}{kind}" for kind in ("int", "float", "bool", "timestamp"))
 
 
-def read_bounded_text(file: Path, what: str) -> str:
-    """UTF-8, with or without a byte order mark. InputError: it can't be read, or is too long to be
-    `what`."""
+def _any_file(_: os.stat_result) -> str:
+    return ""
+
+
+def read_bounded_text(file: Path, what: str, judge: JudgeFile = _any_file) -> str:
+    """UTF-8, with or without a byte order mark. InputError: it can't be read, is too long to be
+    `what`, or `judge` says in words what is wrong with it."""
     try:
         with file.open("rb") as opened:
+            if problem := judge(os.fstat(opened.fileno())):
+                raise InputError(f"{file}: {problem}")
             data = opened.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise InputError(f"{file}: larger than {MOST_BYTES} bytes, so it is not {what}")

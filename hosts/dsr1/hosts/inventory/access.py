@@ -10,6 +10,7 @@ class Access:
     address.
 
     `labels` are `key=value`. `hca` names the adapters that it is to use, or patterns of such names.
+    `network`: the one that holds its control address, where that isn't given.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Access:
     hca: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     accept_new_key: bool = False
+    network: str | None = None

@@ -95,37 +95,48 @@ def _from_file(file: Path, source: str) -> Iterator[Access]:
     for number, line in enumerate(text.splitlines(), 1):
         if names := line.partition("#")[0].strip():
             found = tuple(_from_names(names, f"{file}:{number}"))
-            room = _less(room, names, file)
+            room = _less(room, names, str(file))
             yield from found
 
 
-def _less(room: int, names: str, file: Path) -> int:
+def _less(room: int, names: str, source: str) -> int:
     """The room that is left for hosts in a file."""
     before, at, after = names.partition("@")  # a user, and what he is on
     room -= count_names(after if at else before)
     if room < 0:
-        raise InputError(f"{file}: names more than {MOST_HOSTS} hosts")
+        raise InputError(f"{source}: names more than {MOST_HOSTS} hosts")
     return room
 
 
 def _from_yaml(text: str, file: Path) -> Iterator[Access]:
     tree = compose_yaml(text, str(file), "an inventory")
+    yield from _from_inventory(construct_yaml(tree, str(file)), str(file), file.parent)
+
+
+def parse_inventory(plain: object, source: str, folder: Path) -> tuple[Access, ...]:
+    """As parse_hosts, of what an inventory has in it; a relative key lies in `folder`."""
+    found = tuple(_from_inventory(plain, source, folder))
+    _refuse(found, source)
+    return found
+
+
+def _from_inventory(plain: object, source: str, folder: Path) -> Iterator[Access]:
     try:
-        inventory = _Inventory.model_validate(construct_yaml(tree, str(file)))
+        inventory = _Inventory.model_validate(plain)
     except ValidationError as error:
-        raise InputError(f"{file}: {_explain(error)}") from None
+        raise InputError(f"{source}: {_explain(error)}") from None
     room = MOST_HOSTS
     for names, entry in inventory.hosts.items():
-        found = tuple(_from_names(names, f"{file}: hosts"))
-        room = _less(room, names, file)
+        found = tuple(_from_names(names, f"{source}: hosts"))
+        room = _less(room, names, source)
         for access in found:
             whole = _with_entry(access, inventory.defaults, entry or _Entry())
-            yield replace(whole, key=_beside(file, whole.key) if whole.key else None)
+            yield replace(whole, key=_beside(folder, whole.key) if whole.key else None)
 
 
-def _beside(file: Path, key: str) -> str:
+def _beside(folder: Path, key: str) -> str:
     """A relative key lies beside the inventory, whatever the current folder is."""
-    return key if key.startswith("~") else str((file.parent / key).absolute())
+    return key if key.startswith("~") else str((folder / key).absolute())
 
 
 def _explain(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.events import Finding
 from dsr1.launcher.cli.options.common import AsJson, HostOptions, ShowAll
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
+from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.findings import show_findings
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.preflight.fabric_report import CHECK, judge_fabric, render_matrix
@@ -46,10 +47,8 @@ def check(
 
     Exit code 3 when a check fails.
     """
-    ids, loaded = (
-        choose_checks(only or (), skip or ()),
-        recipe.load(elsewhere=hosts.hosts is not None),
-    )
+    skipped = [*(skip or ()), *(() if only else skip_of_site())]
+    ids, loaded = choose_checks(only or (), skipped), recipe.load(elsewhere=hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
     if not ids and not fabric:
         raise InputError("--only and --skip leave no check to run")

@@ -10,6 +10,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.launch import try_job
 from dsr1.launcher.cli.options.common import Follow, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
+from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.notes import note_unused_spares
 from dsr1.launcher.cli.views.ranks import make_view, print_logs
 from dsr1.launcher.commands.rehearsal import rehearse
@@ -38,7 +39,7 @@ class CheckOptions:
         """InputError: there is no such check, which is said before any host is asked."""
         skip = tuple(self.skip_check or ())
         choose_checks((), skip)
-        return skip
+        return skip if self.no_check else (*skip, *skip_of_site())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def launch(
     Returns once it serves; Ctrl-C before that rolls everything back.
     """
     _refuse_contradictions(hosts, job, slurm_keys, follow)
-    loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.hosts is not None)
+    loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     skip = checks.skipped()
@@ -101,9 +102,9 @@ def launch(
 def _refuse_contradictions(
     hosts: HostOptions, job: JobOptions, slurm_keys: SlurmOptions, follow: bool
 ) -> None:
-    if job.slurm and hosts.hosts is not None:
+    if job.slurm and hosts.named:
         raise InputError(
-            "--slurm and --hosts exclude each other: Slurm chooses the hosts; to name them use"
+            "--slurm excludes --hosts and --on: Slurm chooses the hosts; to name them use"
             " --set slurm.nodelist=..."
         )
     if not job.slurm and (slurm_keys.changes() or job.test_only or job.no_wait):

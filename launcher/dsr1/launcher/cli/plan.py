@@ -32,7 +32,7 @@ def plan(
     For each process: its command, its variables, and where every value came from. Hosts that answer
     are asked for their facts; the others are planned by name alone.
     """
-    loaded = recipe.load(elsewhere=hosts.hosts is not None)
+    loaded = recipe.load(elsewhere=hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
     run = new_run(name or loaded.name)
     survey = survey_or_preview(loaded, hosts, no_facts)

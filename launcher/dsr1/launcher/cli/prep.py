@@ -71,7 +71,7 @@ def prep(
     dialog = PrepDialog(as_json, yes)
     if apply or undo:
         dialog.refuse_unattended()
-    loaded, accesses = recipe.load(elsewhere=hosts.hosts is not None), hosts.accesses()
+    loaded, accesses = recipe.load(elsewhere=hosts.named), hosts.accesses()
     ids, ports = choose_parts(only or ()), prep_ports(loaded, accesses)
     with connect_hosts(accesses, loaded.runtime.interpreter) as (transport, names):
         probes, unreached = _split(probe_all(transport, names))

@@ -45,7 +45,7 @@ def prewarm(
     --hosts are those of the launch to come. One rank with dummy weights fills the JIT caches on the
     first of them; then all get what it compiled.
     """
-    loaded, accesses = recipe.load(elsewhere=hosts.hosts is not None), hosts.accesses()
+    loaded, accesses = recipe.load(elsewhere=hosts.named), hosts.accesses()
     survey = survey_any(loaded, accesses, extras=())
     for name, cache in _choose_engines(loaded, survey, engine or []).items():
         _fill(loaded, survey, accesses[:1], name, cache)

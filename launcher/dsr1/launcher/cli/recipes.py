@@ -14,6 +14,7 @@ from dsr1.launcher.recipe.load import (
     resolve_recipe,
 )
 from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
+from dsr1.launcher.site.load import load_site
 
 
 def recipes(
@@ -34,7 +35,8 @@ def recipes(
     if not recipe:
         _list(as_json)
         return
-    given = RecipeChanges(tuple(profiles or ()), tuple(changes or ()), model, venv, keep_unset=True)
+    asked, site = (tuple(profiles or ()), tuple(changes or ())), load_site().values()
+    given = RecipeChanges(*asked, model, venv, keep_unset=True, site=site)
     resolved = resolve_recipe(recipe, given)
     print(render_resolved_json(resolved) if as_json else render_resolved(resolved))
 

@@ -61,7 +61,8 @@ def _refuse_contradictions(
         raise InputError("render: choose --sbatch or --bash")
     if sbatch and (hosts != HostOptions() or no_facts):
         raise InputError(
-            "--hosts, --accept-new-keys and --no-facts go with --bash: Slurm chooses a job's hosts"
+            "--hosts, --on, --accept-new-keys and --no-facts go with --bash: Slurm chooses a job's"
+            " hosts"
         )
     if bash and slurm.changes():
         raise InputError("--partition, --account, --time and --nodes go with --sbatch only")

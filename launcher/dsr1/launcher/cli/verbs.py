@@ -30,6 +30,7 @@ MODEL = (
 )
 VERBS = (
     Verb("recipes", "List the built-in recipes, or show one in full.", "recipes:recipes"),
+    Verb("init", "Write a site file, so that other commands need not be told again.", "init:init"),
     Verb("plan", "Show exactly what would run on every host.", "plan:plan"),
     Verb("check", "Check whether every host is fit.", "check:check"),
     Verb("prep", "Show what would make every host fit, and do it.", "prep:prep"),

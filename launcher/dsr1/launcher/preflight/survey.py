@@ -1,12 +1,13 @@
 """What the hosts of a plan are like before there is one: who answers, their addresses to each
 other, their facts."""
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Protocol
 
 from dsr1.env.node import LOOPBACK
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.addresses import first_address, is_within
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.base import Transport
@@ -96,6 +97,11 @@ def _leader_address(leader: Access, usable: Mapping[str, HostIntroduction]) -> s
             f"{leader.name}: its address {address or 'is unknown'}: give control_address in an"
             " inventory"
         )
+    if leader.network and not leader.control_address and not is_within(address, leader.network):
+        raise HostError(
+            f"{leader.name}: has no address in control_network {leader.network}: it would send from"
+            f" {address}"
+        )
     return address
 
 
@@ -169,10 +175,11 @@ def fill_from_spares(
 
 
 def _probe_all(
-    accesses: Iterable[Access], transport: ShellTransport, peer: str
+    accesses: Sequence[Access], transport: ShellTransport, peer: str
 ) -> dict[str, HostIntroduction | HostError]:
     names = {access.name: access.name for access in accesses}
-    return run_parallel(lambda name: transport.introduce(name, peer), names)
+    peers = {access.name: peer or first_address(access.network) for access in accesses}
+    return run_parallel(lambda name: transport.introduce(name, peers[name]), names)
 
 
 def _usable(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:

@@ -16,19 +16,24 @@ LAYER_KEYS = ("extends", "profile", "profiles")
 """Of a recipe's file beside the recipe's own keys."""
 
 
-def explain_errors(error: ValidationError, tree: Layer) -> Iterator[str]:
+def explain_errors(
+    error: ValidationError, tree: Layer, whole: type[BaseModel] = Recipe
+) -> Iterator[str]:
+    """`whole` is what the tree was to be."""
     found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         keys = tuple(str(key) for key in item["loc"] if not _is_branch(str(key)))
         found.setdefault(keys, []).append(item)
     for keys, items in found.items():
-        message = ": ".join(filter(None, (".".join(keys), _reasons(items, keys))))
+        message = ": ".join(filter(None, (".".join(keys), _reasons(items, keys, whole))))
         yield f"{location_of(tree, keys or _first_key(message))}: {message}"
 
 
-def _reasons(items: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> str:
+def _reasons(
+    items: Sequence[Mapping[str, Any]], keys: tuple[str, ...], whole: type[BaseModel]
+) -> str:
     """Of one value; several where it may be of several kinds."""
-    first, *others = dict.fromkeys(_reason(item, keys) for item in items)
+    first, *others = dict.fromkeys(_reason(item, keys, whole) for item in items)
     reasons = " or ".join((first, *(other.removeprefix("Input should be ") for other in others)))
     shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(
         items[0]["input"], dict | list
@@ -54,9 +59,9 @@ def _is_branch(key: str) -> bool:
     )
 
 
-def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+def _reason(item: Mapping[str, Any], keys: tuple[str, ...], whole: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
-        allowed = _allowed_keys(keys[:-1])
+        allowed = _allowed_keys(keys[:-1], whole)
         near = suggestion(str(item["loc"][-1]), allowed)
         return f"unknown key{near}; allowed are {', '.join(allowed)}"
     if item["type"] == "missing":
@@ -64,8 +69,8 @@ def _reason(item: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     return str(item["msg"]).removeprefix("Value error, ")
 
 
-def _allowed_keys(keys: tuple[str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
+def _allowed_keys(keys: tuple[str, ...], whole: type[BaseModel]) -> list[str]:
+    model = whole
     for key in keys:
         field = model.model_fields.get(key)
         model = next(_models_in(field.annotation), model) if field else model

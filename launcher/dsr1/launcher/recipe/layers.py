@@ -48,6 +48,18 @@ def without_key(layer: Layer, *names: str) -> Layer:
     )
 
 
+def without_keys(layer: Layer, keys: Keys) -> Layer:
+    """Without what these keys lead to; those on the way to it stay."""
+    *way, last = keys
+    inner: Any = layer.values
+    for key in way:
+        inner = inner[key]
+    left = {key: value for key, value in inner.items() if key != last}
+    values = _replaced(layer.values, tuple(way), left, "")
+    kept = {at: found for at, found in layer.locations.items() if at[: len(keys)] != keys}
+    return Layer(layer.source, values, kept)
+
+
 def merge_layers(*layers: Layer) -> Layer:
     """Later ones win. Mappings are merged key by key, everything else is replaced; null takes out
     what was there."""
@@ -69,6 +81,14 @@ def assign(layer: Layer, keys: Keys, value: object, location: str) -> Layer:
 def replace_value(values: Mapping[str, Any], keys: Keys, value: object) -> dict[str, Any]:
     """The same values, but for the one at these keys, which is there."""
     return _replaced(values, keys, value, "")
+
+
+def value_at(layer: Layer, keys: Keys) -> object:
+    """None where there is none."""
+    value: object = layer.values
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def location_of(layer: Layer, keys: Keys) -> str:

@@ -28,6 +28,7 @@ from dsr1.launcher.recipe.paths import (
     with_experts,
     with_paths,
 )
+from dsr1.launcher.recipe.site import NO_SITE, SiteValues, with_model_of_site, with_one_runtime
 
 BUILT_IN = Path(__file__).with_name("builtin")
 _EXTENDS, _PROFILE, _PROFILES = LAYER_KEYS
@@ -60,6 +61,7 @@ class RecipeChanges:
     """What a user changes of a recipe: profiles, then `a.b.c=value` (values are YAML), then --model
     and --venv.
 
+    `site` is what the site says; none of it for a recipe that is complete, as a job's.
     `keep_unset`: $NAME of a variable that isn't set stays as it is, which will do to look at a
     recipe.
     """
@@ -69,6 +71,7 @@ class RecipeChanges:
     model: str = ""
     venv: str = ""
     keep_unset: bool = False
+    site: SiteValues = NO_SITE
 
 
 def load_recipe(
@@ -121,15 +124,17 @@ def _source(file: Path) -> str:
 
 
 def _resolve(own: Layer, beside: Path, changes: RecipeChanges) -> Resolved:
-    layers, offered = _stack(own, beside, ())
+    site, (layers, offered) = changes.site, _stack(own, beside, ())
+    offered = _with_profiles(offered, site.profiles)
     chosen = [_chosen_profile(name, offered, f"--profile {name}") for name in changes.profiles]
-    tree = replace(merge_layers(*layers, *chosen), source=own.source)
+    tree = replace(merge_layers(site.below, *layers, *chosen), source=own.source)
     for setting in changes.settings:
         tree = _changed(tree, setting)
     for (keys, option), value in zip(
         PATH_OPTIONS.items(), (changes.model, changes.venv), strict=True
     ):
         tree = assign(tree, keys, value, option) if value else tree
+    tree = with_one_runtime(with_model_of_site(tree, site), site)
     written, tree = tree, with_experts(with_paths(tree, changes.keep_unset))
     local = local_paths(written, tree)
     try:
@@ -142,8 +147,7 @@ def _stack(own: Layer, beside: Path, seen: tuple[str, ...]) -> tuple[list[Layer]
     """The layers below a recipe and itself, first to last, and the profiles that all of them
     offer."""
     layers, offered = _extended(own, beside, seen)
-    for name, mine in _own_profiles(own).items():
-        offered[name] = merge_layers(offered[name], mine) if name in offered else mine
+    offered = _with_profiles(offered, profiles_in(own))
     chosen = _named(own, _PROFILE)
     if chosen:
         where = f"{location_of(own, (_PROFILE,))}: {_PROFILE}"
@@ -166,7 +170,8 @@ def _extended(
     return _stack(read_layer(file, _source(file)), file.parent, (*seen, str(file)))
 
 
-def _own_profiles(own: Layer) -> dict[str, Layer]:
+def profiles_in(own: Layer) -> dict[str, Layer]:
+    """The profiles that a file offers, by name."""
     if not own.values.get(_PROFILES):
         return {}
     names = layer_part(own, (_PROFILES,), _PROFILES).values
@@ -174,6 +179,12 @@ def _own_profiles(own: Layer) -> dict[str, Layer]:
         name: with_flag_names(layer_part(own, (_PROFILES, name), f"profile {name}"))
         for name in names
     }
+
+
+def _with_profiles(offered: Mapping[str, Layer], more: Mapping[str, Layer]) -> dict[str, Layer]:
+    """What a later one says of a profile goes on top."""
+    both = {name: merge_layers(offered[name], one) for name, one in more.items() if name in offered}
+    return {**offered, **more, **both}
 
 
 def _named(layer: Layer, key: str) -> str:

@@ -24,14 +24,14 @@ def read_layer(file: Path, source: str) -> Layer:
     return parse_layer(read_bounded_text(file, "a recipe"), source)
 
 
-def parse_layer(text: str, source: str) -> Layer:
-    """As read_layer, from text."""
-    tree = _compose(text, source)
+def parse_layer(
+    text: str, source: str, what: str = "a recipe", keys: str = "name, model and engines"
+) -> Layer:
+    """As read_layer, from text. `keys` are some that it may have, in words."""
+    tree = _compose(text, source, what=what)
     values = construct_yaml(tree, source)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(
-            f"{source}: a recipe is a mapping with keys such as name, model and engines"
-        )
+        raise InputError(f"{source}: {what} is a mapping with keys such as {keys}")
     lines = _lines(tree, ())
     return with_flag_names(
         Layer(source, values, {keys: f"{source}:{line}" for keys, line in lines.items()})
@@ -46,10 +46,10 @@ def parse_value(text: str, keys: Keys, source: str) -> Any:
     return "" if tree is None and _is_environment(keys[:-1]) else construct_yaml(tree, source)
 
 
-def _compose(text: str, source: str, at: Keys = ()) -> yaml.Node | None:
+def _compose(text: str, source: str, at: Keys = (), what: str = "a recipe") -> yaml.Node | None:
     """`at` are the keys that it is below. Variables are text, as they are written: 010, 1.10 and
     yes stay that."""
-    tree = compose_yaml(text, source, "a recipe")
+    tree = compose_yaml(text, source, what)
     _keep_text(tree, at)
     return tree
 

@@ -3,26 +3,18 @@ own files say."""
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
-from dsr1.launcher.recipe.layers import Layer, assign, location_of
+from dsr1.launcher.recipe.layers import Layer, assign, location_of, value_at
 from dsr1.launcher.secret_names import TOKEN, names_secret
 
 PATH_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
 _PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
 _MOST_CONFIG_BYTES = 2**20
 _VARIABLE = re.compile(r"\$(?:\{(\w+)[^}]*\}|(\w+))", re.ASCII)
-
-
-def _value(tree: Layer, *keys: str) -> object:
-    value: object = tree.values
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +30,7 @@ def with_paths(tree: Layer, keep_unset: bool) -> Layer:
     """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else. A variable
     that holds a secret is none of them: a path ends in plans and in arguments."""
     for keys in _PATHS:
-        value = _value(tree, *keys)
+        value = value_at(tree, keys)
         if isinstance(value, str):
             location = location_of(tree, keys)
             _refuse_secrets(value, keys, location)
@@ -48,7 +40,7 @@ def with_paths(tree: Layer, keep_unset: bool) -> Layer:
 
 def local_paths(written: Layer, tree: Layer) -> tuple[LocalPath, ...]:
     """What `with_paths` made of ~ and of relative folders; `written` is as it was before."""
-    pairs = ((".".join(keys), _value(written, *keys), _value(tree, *keys)) for keys in _PATHS)
+    pairs = ((".".join(keys), value_at(written, keys), value_at(tree, keys)) for keys in _PATHS)
     return tuple(
         LocalPath(key, before, str(after))
         for key, before, after in pairs
@@ -100,7 +92,7 @@ def with_experts(tree: Layer) -> Layer:
     """What the model's config.json says, where its folder is here. Whether the file is sound is for
     a check to say.
     """
-    file = Path(str(_value(tree, "model", "path") or ""), "config.json")
+    file = Path(str(value_at(tree, ("model", "path")) or ""), "config.json")
     try:
         if not file.is_absolute() or file.stat().st_size > _MOST_CONFIG_BYTES:
             return tree

@@ -74,7 +74,9 @@ def test_every_option_names_its_flags() -> None:
     assert unnamed == []
 
 
-OWN_MEANING = {"--only", "--name", "--venv", "--to", "--patience", "--hosts"}
+OWN_MEANING = {
+    "--only", "--name", "--venv", "--to", "--patience", "--hosts", "--output", "--slurm",
+}  # fmt: skip
 
 
 def test_an_option_of_several_verbs_reads_the_same() -> None:

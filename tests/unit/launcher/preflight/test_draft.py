@@ -4,13 +4,14 @@ every thread."""
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import pytest
 from tests.unit.launcher.machines import Machines
 
-from dsr1.hosts.errors import InputError
+from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.plan import plan as planning
@@ -98,3 +99,18 @@ def test_it_is_made_anew_only_where_the_plan_changes() -> None:
     fewer = redraft(draft, [Host(host.name, host.address, "eth0", 4) for host in TWO])
     assert (fewer.plan is draft.plan, bool(fewer.problem)) == (True, True)
     assert redraft(draft, TWO[:1]).plan is not draft.plan
+
+
+def test_the_control_network_holds_the_leaders_address() -> None:
+    """It is asked for by an address in it; what the kernel sends from otherwise is refused."""
+    recipe = load_recipe("dsr1-dep")
+    networks = [tuple(replace(one, network=net) for one in ACCESSES) for net in NETWORKS]
+    hosts = survey_hosts(recipe, networks[0], (), Machines(TWO), ()).hosts
+    assert [host.address for host in hosts] == ["10.0.0.1", "10.0.0.2"]
+    with pytest.raises(HostError, match=r"a: has no address in control_network 10.9.0.0/16"):
+        survey_hosts(recipe, networks[1], (), Machines(TWO), ())
+    with_own = (replace(networks[1][0], control_address="10.0.0.1"), networks[1][1])
+    survey_hosts(recipe, with_own, (), Machines(TWO), ())
+
+
+NETWORKS = ("10.0.0.0/24", "10.9.0.0/16")

@@ -18,7 +18,7 @@ def ls(
     hosts: HostOptions, root: Root = "", python: Python = "python3", as_json: AsJson = False
 ) -> None:
     """List the JIT caches kept here, or with --hosts those on the hosts."""
-    if hosts.hosts is None:
+    if not hosts.named:
         _list_kept(as_json)
     else:
         _list_held(hosts, root, python, as_json)

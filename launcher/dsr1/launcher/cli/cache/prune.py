@@ -37,7 +37,7 @@ def prune(
         raise InputError("cache prune: give KEYs or --older DAYS; `dsr1 cache ls` lists the keys")
     before = 0.0 if older is None else time.time() - older * 86400
     selection = CacheSelection(tuple(keys or ()), before)
-    if hosts.hosts is None:
+    if not hosts.named:
         _prune_here(selection)
     else:
         _prune_hosts(selection, hosts, root, python)

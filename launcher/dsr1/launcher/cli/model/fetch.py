@@ -36,7 +36,7 @@ def fetch(
 
     HF_ENDPOINT and HF_TOKEN are read. The same command resumes after any interruption.
     """
-    here = to and hosts.hosts is None
+    here = to and not hosts.named
     target = os.path.abspath(to) if here else to  # noqa: PTH100 - without "..", links as they are
     request = FetchRequest(tuple(repos), target, revision, patience)
     accesses = hosts.accesses()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 
 RunName = Annotated[
@@ -19,8 +20,8 @@ HostsOption = Annotated[
         "--hosts", metavar="HOSTS", help="a,b or node[01-16] or @FILE; default: this machine."
     ),
 ]
-RequiredHosts = Annotated[
-    str, typer.Option("--hosts", metavar="HOSTS", help="a,b or node[01-16] or @FILE.")
+OnSet = Annotated[
+    str, typer.Option("--on", metavar="SET", help="The hosts that the site file has by this name.")
 ]
 FoundHosts = Annotated[
     str | None,
@@ -50,38 +51,51 @@ Venv = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _parse(hosts: str, accept_new_keys: bool) -> tuple[Access, ...]:
-    from dsr1.hosts.inventory.parse import parse_hosts  # YAML, for those who name hosts
+@dataclass(frozen=True, slots=True)
+class _AnyHosts:
+    """Hosts by --hosts, or by --on."""
 
-    return parse_hosts(hosts, accept_new_keys)
+    hosts: HostsOption = None
+    on: OnSet = ""
+    accept_new_keys: AcceptNewKeys = False
+
+    @property
+    def named(self) -> bool:
+        return self.hosts is not None or bool(self.on)
+
+    def _parsed(self) -> tuple[Access, ...]:
+        if self.on and self.hosts is not None:
+            raise InputError("--on and --hosts exclude each other: both say which hosts")
+        if self.on:
+            from dsr1.launcher.site.load import load_site
+
+            return load_site().host_set(self.on, self.accept_new_keys)
+        from dsr1.hosts.inventory.parse import parse_hosts  # YAML, for those who name hosts
+
+        return parse_hosts(self.hosts or "", self.accept_new_keys)
 
 
 @dataclass(frozen=True, slots=True)
-class HostOptions:
-    hosts: HostsOption = None
-    accept_new_keys: AcceptNewKeys = False
-
+class HostOptions(_AnyHosts):
     def accesses(self) -> tuple[Access, ...]:
         """How the hosts are reached. Empty: this machine is meant."""
-        return () if self.hosts is None else _parse(self.hosts, self.accept_new_keys)
+        return self._parsed() if self.named else ()
 
 
 @dataclass(frozen=True, slots=True)
-class RequiredHostOptions:
-    hosts: RequiredHosts
-    accept_new_keys: AcceptNewKeys = False
-
+class RequiredHostOptions(_AnyHosts):
     def accesses(self) -> tuple[Access, ...]:
-        return _parse(self.hosts, self.accept_new_keys)
+        if not self.named:
+            raise InputError("which hosts? Give --hosts, or --on with a set of the site file")
+        return self._parsed()
 
 
 @dataclass(frozen=True, slots=True)
-class FoundHostOptions:
+class FoundHostOptions(_AnyHosts):
     """Hosts that are asked for what lives on them, instead of the runs' folders here."""
 
     hosts: FoundHosts = None
-    accept_new_keys: AcceptNewKeys = False
 
     def accesses(self) -> tuple[Access, ...] | None:
         """None: the folders here are meant."""
-        return None if self.hosts is None else _parse(self.hosts, self.accept_new_keys)
+        return self._parsed() if self.named else None

@@ -10,6 +10,7 @@ import typer
 from dsr1.launcher.cli.options.common import Venv
 from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.site.load import load_site
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a recipe file.")
@@ -72,7 +73,8 @@ class RecipeOptions:
         """The recipe with these changes and `more`, which are written as for --set. `elsewhere`: it
         is for other hosts than this machine, and paths that were expanded here are told."""
         changes = (*(self.changes or ()), *more)
-        asked = RecipeChanges(tuple(self.profiles or ()), changes, self.model, self.venv)
+        profiles, site = tuple(self.profiles or ()), load_site().values()
+        asked = RecipeChanges(profiles, changes, self.model, self.venv, site=site)
         resolved = resolve_recipe(self.recipe, asked)
         if elsewhere and resolved.local:
             from dsr1.launcher.cli.views.notes import note_local_paths
