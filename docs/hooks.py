@@ -22,6 +22,7 @@ ORDER = (
     "site.md",
     "recipes.md",
     "engines.md",
+    "metrics.md",
     "import.md",
     "ssh.md",
     "slurm.md",

@@ -12,6 +12,7 @@ import pytest
 from dsr1.hosts.agent.network import http_get
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.events import Alive
+from dsr1.hosts.protocol.facts.devices import DEVICES, PATH
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.http import get_from_host
@@ -63,11 +64,13 @@ def test_health_and_metrics_come_over_the_connection(lab: "Lab", sh: Make, serve
         HttpGet("a", server, "/health"),
         HttpGet("a", server, "/metrics", keep=("vllm:",)),
         HttpGet("a", server, "/live", address="192.0.2.1"),
+        HttpGet(DEVICES, 0, PATH),
     )
-    sick, metrics, elsewhere = get_from_host(lab.transport, "h", gets)
+    sick, metrics, elsewhere, devices = get_from_host(lab.transport, "h", gets)
     assert (sick.status, sick.body) == (503, "notready")
     assert metrics.body == "vllm:b 2\nvllm:c 3\n"
     assert (elsewhere.status, elsewhere.problem) == (200, "")
+    assert (devices.status, devices.problem) == (200, "")  # by the agent itself
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ class HttpGet:
     """GET a path of PATHS from a process of the plan, at one of its own ports. Answered by an
     HttpGot of that `number`, to this connection alone, within `timeout_s` seconds.
 
+    Of the process `devices` (see facts/devices.py) the agent itself answers `/devices`.
+
     `address` is one of the host's own; where nothing listens there, the loopback is tried. With
     `keep`, only lines that begin with one of these.
     """

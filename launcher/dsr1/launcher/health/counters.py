@@ -6,15 +6,11 @@ the share of the KV cache in use at every step. Values that vLLM's engine hasn't
 were, so those of a rank that hangs don't move, whatever arrives.
 """
 
-import contextlib
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_LINE = re.compile(r"^([a-z0-9_:]+)\{(.*)\} (\S+)$")
-LONGEST_LINE = 4096
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
+from dsr1.launcher.health.page import parse_page
+
 MOVING = (
     "vllm:iteration_tokens_total_count",
     "vllm:generation_tokens_total",
@@ -66,18 +62,9 @@ def _of_rank(lines: Lines, rank: str) -> RankCounters:
 
 
 def _lines(metrics: str) -> Lines:
-    """Without what is no line of metrics, and what is no number (NaN is never the same)."""
     found: dict[tuple[str, str, str], float] = {}
-    for line in metrics.splitlines():
-        read = _LINE.match(line) if len(line) < LONGEST_LINE else None
-        if read and (value := _number(read[3])) is not None:
-            labels: dict[str, str] = dict(_LABEL.findall(read[2]))
-            which = "" if "engine" in labels else labels.get("dynamo_endpoint", "")
-            found[read[1], labels.get("engine", ""), labels.get("reason", which)] = value
+    for line in parse_page(metrics):
+        labels = line.labels
+        which = "" if "engine" in labels else labels.get("dynamo_endpoint", "")
+        found[line.name, labels.get("engine", ""), labels.get("reason", which)] = line.value
     return found
-
-
-def _number(text: str) -> float | None:
-    with contextlib.suppress(ValueError):
-        return value if math.isfinite(value := float(text)) else None
-    return None

@@ -109,14 +109,16 @@ def make_questions(ranks: Sequence[WatchedRank], turn: int = 0) -> tuple[Questio
     )
 
 
-def worker_gets(worker: RegisteredWorker, timeout_s: float) -> tuple[HttpGet, HttpGet]:
-    """Its health, and its counters."""
+def worker_gets(
+    worker: RegisteredWorker, timeout_s: float, more: tuple[str, ...] = ()
+) -> tuple[HttpGet, HttpGet]:
+    """Its health, and its counters, with `more` lines than are judged."""
     at = urlsplit(worker.metrics_url)
     where = (worker.process, at.port or 0)
     address = at.hostname or ""
     return (
         HttpGet(*where, "/health", address, timeout_s=timeout_s),
-        HttpGet(*where, "/metrics", address, KEPT, timeout_s),
+        HttpGet(*where, "/metrics", address, KEPT + more, timeout_s),
     )
 
 

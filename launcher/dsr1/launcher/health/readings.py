@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
@@ -21,13 +22,15 @@ LONGEST_WORDS = 200
 class Readings:
     """Of one look, by process: what each worker's /health and /metrics said, and each frontend's
     /health. `listed`: the ids that every frontend which answered lists; None: none did, or there is
-    none. `unread`: hosts whose agent can't be asked."""
+    none. `unread`: hosts whose agent can't be asked. `asked`: all questions and answers, by
+    host."""
 
     health: Mapping[str, HttpGot]
     metrics: Mapping[str, HttpGot]
     frontends: Mapping[str, HttpGot] = field(default_factory=dict)
     listed: frozenset[int] | None = None
     unread: frozenset[str] = frozenset()
+    asked: Mapping[str, Sequence["Pair"]] = field(default_factory=dict)
 
     @property
     def workers(self) -> dict[str, int]:
@@ -39,6 +42,27 @@ class Readings:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class WantedReadings:
+    """Beside what is judged: `lines` of workers' metrics that begin so, and questions by host."""
+
+    lines: tuple[str, ...] = ()
+    gets: Mapping[str, Sequence[HttpGet]] = field(default_factory=dict)
+
+
+class Recorder(Protocol):
+    """Keeps what is read anyway, so that nobody is asked twice."""
+
+    def wants(self) -> WantedReadings:
+        """To be asked in the next look."""
+
+    def take(self, readings: Readings) -> None:
+        """What came of it."""
+
+
+NOTHING_MORE = WantedReadings()
+
+
 def _worker_id(got: HttpGot) -> int | None:
     try:
         return worker_id(got.body)
@@ -47,24 +71,34 @@ def _worker_id(got: HttpGot) -> int | None:
 
 
 def read_servers(
-    plan: Plan, ranks: Sequence[WatchedRank], agents: AsksAgents, timeout_s: float
+    plan: Plan,
+    ranks: Sequence[WatchedRank],
+    agents: AsksAgents,
+    timeout_s: float,
+    more: WantedReadings = NOTHING_MORE,
 ) -> Readings:
     """All hosts at once. A host whose agent can't be asked shows nothing: whether it is lost is
     judged elsewhere."""
     gets = frontend_gets(plan, timeout_s)
     for rank in {rank.worker.process: rank for rank in ranks}.values():
-        gets.setdefault(rank.server_host, []).extend(worker_gets(rank.worker, timeout_s))
+        own = worker_gets(rank.worker, timeout_s, more.lines)
+        gets.setdefault(rank.server_host, []).extend(own)
+    for host, wanted in more.gets.items():
+        gets.setdefault(host, []).extend(wanted)
     ask = partial(_ask_host, agents, gets)
     answers = run_parallel(ask, {host: host for host in gets})
-    pairs = [pair for one in answers.values() if not isinstance(one, HostError) for pair in one]
+    asked = {host: one for host, one in answers.items() if not isinstance(one, HostError)}
+    pairs = [pair for one in asked.values() for pair in one]
     workers = {rank.worker.process for rank in ranks}
-    frontends = {get.process: got for get, got in pairs if get.process not in workers}
+    others = {get.process for get, _ in pairs} - workers
+    frontends = _by_process(pairs, others, "/health")
     return Readings(
         _by_process(pairs, workers, "/health"),
         _by_process(pairs, workers, "/metrics"),
         frontends,
         _listed(frontends.values(), plan),
-        frozenset(host for host, one in answers.items() if isinstance(one, HostError)),
+        frozenset(answers.keys() - asked.keys()),
+        asked,
     )
 
 

@@ -19,7 +19,13 @@ from dsr1.launcher.health.members import (
     make_questions,
     watched_ranks,
 )
-from dsr1.launcher.health.readings import Readings, read_servers, say_sick
+from dsr1.launcher.health.readings import (
+    NOTHING_MORE,
+    Readings,
+    Recorder,
+    read_servers,
+    say_sick,
+)
 from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.health.settings import AsksAgents, HealthSettings
 from dsr1.launcher.health.verdicts import HealthReport
@@ -40,7 +46,9 @@ class HealthWatch:
         agents: AsksAgents,
         first: FirstAnswers,
         chat_s: float,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._plan, self._settings, self._agents = plan, settings, agents
         self._baseline = first.baseline if settings.compares else {}
         self._ranks = watched_ranks(plan)
@@ -103,7 +111,8 @@ class HealthWatch:
 
     def probe(self) -> HealthReport:
         agents, read_s = self._agents, self._settings.read_s
-        readings = read_servers(self._plan, self._ranks, agents, read_s)
+        more = self._recorder.wants() if self._recorder else NOTHING_MORE
+        readings = read_servers(self._plan, self._ranks, agents, read_s, more)
         self._workers |= readings.workers
         samples = self._sample_all(readings, self._questioner.collect())
         for key, sample in samples.items():
@@ -111,6 +120,8 @@ class HealthWatch:
             self._records[key] = judge(before, sample, settings.patience, settings.interval_s)
         if self._settings.answers:
             self._ask()
+        if self._recorder:
+            self._recorder.take(readings)
         return self._report()
 
     def _sample_all(self, readings: Readings, answered: Answered) -> dict[RankKey, Sample]:

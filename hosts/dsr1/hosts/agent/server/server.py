@@ -8,6 +8,7 @@ import socket
 import time
 from dataclasses import replace
 
+from dsr1.hosts.agent.devices.reader import DevicesReader
 from dsr1.hosts.agent.network.http_get import HttpGetter
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
 from dsr1.hosts.agent.process.cgroup import KillCount
@@ -42,6 +43,7 @@ from dsr1.hosts.protocol.events import (
     Prepared,
     Restored,
 )
+from dsr1.hosts.protocol.facts.devices import DEVICES
 from dsr1.hosts.protocol.http import HttpGet
 from dsr1.hosts.protocol.process import HostPlan, Process
 
@@ -77,6 +79,7 @@ class AgentServer:
         self._selector.register(door, selectors.EVENT_READ, self._accept)
         self._selector.register(self._members, selectors.EVENT_READ, self._members.collect)
         self._getter = HttpGetter(plan, self._selector, self._timers)
+        self._devices = DevicesReader(self._selector, self._timers)
         self._catch_signals()
         self._journal.add(AgentUp(os.getpid(), boot_id()))
         self._timers.after(plan.beat_s, self._beat)
@@ -215,7 +218,8 @@ class AgentServer:
             case Subscribe(since):
                 peer.since = since
             case HttpGet():
-                self._getter.begin(command, lambda got: peer.answer(self._unkept(got)))
+                asked = self._devices if command.process == DEVICES else self._getter
+                asked.begin(command, lambda got: peer.answer(self._unkept(got)))
 
     def _order_processes(self, command: Spawn | Stop | Quiet) -> None:
         match command:

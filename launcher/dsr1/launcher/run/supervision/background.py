@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import harvest
+from dsr1.launcher.health.readings import Recorder
 from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
 from dsr1.launcher.health.settings import AsksAgents
 from dsr1.launcher.health.watch import HealthWatch
@@ -84,11 +85,13 @@ def watch_health(
     settings: RunSettings,
     agents: AsksAgents,
     first: FirstAnswers,
+    recorder: Recorder,
     done: threading.Event,
     queue: MessageQueue,
 ) -> None:
     """Until it is `done`."""
-    HealthWatch(plan, settings.health, agents, first, settings.chat_s).run(done, queue.put)
+    watch = HealthWatch(plan, settings.health, agents, first, settings.chat_s, recorder)
+    watch.run(done, queue.put)
 
 
 def in_background(work: Callable[..., None], *values: object) -> None:

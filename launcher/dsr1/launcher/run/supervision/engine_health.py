@@ -3,9 +3,11 @@
 import threading
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
 from dsr1.launcher.health.watch import HealthWatch
+from dsr1.launcher.metrics.recorder import MetricsRecorder
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.settings import RunSettings
@@ -16,11 +18,18 @@ AGAIN_S = 30.0
 
 
 class EngineHealth:
-    """`first`: the answers that later ones are compared with; None: they are asked for."""
+    """`first`: the answers that later ones are compared with; None: they are asked for.
+    `folder`: the run's, for its metrics."""
 
     def __init__(
-        self, agents: Agents, queue: MessageQueue, settings: RunSettings, first: FirstAnswers | None
+        self,
+        agents: Agents,
+        queue: MessageQueue,
+        settings: RunSettings,
+        first: FirstAnswers | None,
+        folder: Path,
     ) -> None:
+        self._folder = folder
         self._agents, self._queue, self._settings, self._first = agents, queue, settings, first
         self._watch: HealthWatch | None = None
         self._done = threading.Event()
@@ -32,7 +41,9 @@ class EngineHealth:
         if self._first is None:
             in_background(self._ask, plan, self._done)
             return
-        self._watch = HealthWatch(plan, settings.health, self._agents, self._first, settings.chat_s)
+        recorder = MetricsRecorder(self._folder, plan, settings.health.read_s)
+        own = (self._agents, self._first, settings.chat_s, recorder)
+        self._watch = HealthWatch(plan, settings.health, *own)
         for engine in absent:
             self._watch.leave_out(engine)
         in_background(self._watch.run, self._done, self._queue.put)

@@ -64,7 +64,8 @@ class EngineWatch:
         self.engines = fresh | {one.name: one for one in writer.state.engines}
         self._orders = EngineOrders(run, agents, inbox, places, self.engines)
         self._change = ChangeInProgress(run, self._step, self._orders.leave)
-        self._health = EngineHealth(agents, inbox.queue, places.settings, first)
+        own = (places.settings, first, run.folder)
+        self._health = EngineHealth(agents, inbox.queue, *own)
 
     def close(self) -> None:
         self._health.close()

@@ -17,6 +17,7 @@ from dsr1.hosts.transport.results import HostState
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches
 from dsr1.launcher.health.ready import FirstAnswers
+from dsr1.launcher.metrics.recorder import MetricsRecorder
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
@@ -124,7 +125,8 @@ class Supervisor:
             if self._settings.engine_scope:
                 self._watch_engines()
             assert self._first is not None
-            watched = (plan, self._settings, self._agents, self._first)
+            recorder = MetricsRecorder(self._run.folder, plan, self._settings.health.read_s)
+            watched = (plan, self._settings, self._agents, self._first, recorder)
             in_background(watch_health, *watched, self._done, queue)
             while True:
                 self._take(None, "watch")

@@ -30,11 +30,7 @@ class FactsChild:
     def __init__(self, work: Callable[[], object], timeout_s: float) -> None:
         self.output = b""
         self._timeout_s, self._deadline = timeout_s, time.monotonic() + timeout_s
-        self._pipe, write = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _become(work, write)
-        os.close(write)
+        self._pid, self._pipe = fork_child(work)
 
     def wait(self) -> int:
         """Its exit code, negative for a signal. TimeoutError: it had to be given up. ValueError: it
@@ -68,6 +64,16 @@ class FactsChild:
         until = time.monotonic() + KILLED_S
         while os.waitpid(self._pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
             time.sleep(POLL_S)
+
+
+def fork_child(work: Callable[[], object]) -> tuple[int, int]:
+    """Its pid, and a pipe with what it prints, which ends with it."""
+    pipe, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(work, write)
+    os.close(write)
+    return pid, pipe
 
 
 def _become(work: Callable[[], object], pipe: int) -> NoReturn:

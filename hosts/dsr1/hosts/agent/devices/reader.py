@@ -1,0 +1,78 @@
+"""Reads this host's devices for whoever asks, in a child, without ever waiting for it."""
+
+import contextlib
+import os
+import selectors
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from dsr1.hosts.agent.devices.gauges import device_lines, has_devices
+from dsr1.hosts.agent.facts.reading.children import fork_child
+from dsr1.hosts.agent.process.timers import Timers
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
+
+MOST_BYTES, LONGEST_S = 256 << 10, 10.0
+OnDevices = Callable[[HttpGot], None]
+
+
+class DevicesReader:
+    """One child at a time: its answer is for all who ask meanwhile. Where it hangs it is killed;
+    what the kernel still holds of it is reaped with the agent's other children."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector, timers: Timers, root: Path = Path("/")
+    ) -> None:
+        self._selector, self._timers, self._root = selector, timers, root
+        self._asked: list[tuple[HttpGet, OnDevices]] = []
+        self._pid, self._pipe, self._round = 0, -1, 0
+        self._output = b""
+
+    def begin(self, order: HttpGet, tell: OnDevices) -> None:
+        """`tell` is called once, at once or later."""
+        if not has_devices(self._root):
+            tell(HttpGot(order.number, 200))
+            return
+        self._asked.append((order, tell))
+        if self._pipe < 0:
+            self._fork()
+            now = self._round
+            self._timers.after(min(order.timeout_s, LONGEST_S), lambda: self._give_up(now))
+
+    def _fork(self) -> None:
+        root = self._root
+        self._round, self._output = self._round + 1, b""
+        self._pid, self._pipe = fork_child(lambda: _print_lines(root))
+        self._selector.register(self._pipe, selectors.EVENT_READ, self._read)
+
+    def _read(self) -> None:
+        piece = os.read(self._pipe, MOST_BYTES)
+        self._output += piece
+        if not piece:
+            self._end("")
+        elif len(self._output) > MOST_BYTES:
+            self._kill("its devices tell too much")
+
+    def _give_up(self, of_round: int) -> None:
+        if self._pipe >= 0 and of_round == self._round:
+            self._kill("its devices can't be read in time: does nvidia-smi hang?")
+
+    def _kill(self, problem: str) -> None:
+        """It is no child of ours any more only once it was reaped, and then its pipe had ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
+        self._end(problem)
+
+    def _end(self, problem: str) -> None:
+        self._selector.unregister(self._pipe)
+        os.close(self._pipe)
+        self._pipe, asked, self._asked = -1, self._asked, []
+        body = self._output.decode(errors="replace").rpartition("\n")[0]
+        for order, tell in asked:
+            tell(HttpGot(order.number, 0 if problem and not body else 200, body, problem))
+
+
+def _print_lines(root: Path) -> None:
+    """What a sick driver raises ends it: what was told before is kept."""
+    for line in device_lines(root):
+        os.write(1, line.encode() + b"\n")

@@ -1,0 +1,139 @@
+"""GPUs and RDMA ports while they serve: what is read, and that nobody waits for a sick driver."""
+
+import os
+import selectors
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dsr1.hosts.agent.devices import reader
+from dsr1.hosts.agent.devices.gauges import gpu_lines, port_lines
+from dsr1.hosts.agent.devices.reader import DevicesReader
+from dsr1.hosts.agent.process.timers import Timers
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
+
+ASKED = HttpGet("devices", 0, "/devices", timeout_s=30.0, number=7)
+
+
+class NVMLError(Exception):
+    """As pynvml's."""
+
+
+def refuse(*_: object) -> None:
+    raise NVMLError("Not Supported")
+
+
+def fake_nvml(**calls: Callable[..., Any]) -> Any:
+    memory = SimpleNamespace(total=80.0, used=64.0)
+    throughput = SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(ullVal=512))
+    known: dict[str, Any] = {
+        "NVMLError": NVMLError,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetMemoryInfo": lambda _: memory,
+        "nvmlDeviceGetPowerUsage": lambda _: 412_500,
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda _: 4,
+        "nvmlDeviceGetFieldValues": lambda _, fields: [throughput],
+        "nvmlDeviceGetNvLinkState": lambda _, link: link < 2,
+        "nvmlDeviceGetNvLinkErrorCounter": lambda _, link, code: code,
+    }
+    return SimpleNamespace(**known | calls)
+
+
+def test_a_gpu_tells_what_its_nvml_can() -> None:
+    lines = list(gpu_lines(fake_nvml(nvmlDeviceGetTemperature=refuse), 3))
+    assert 'dsr1_gpu_memory_used_bytes{gpu="3"} 64.0' in lines
+    assert 'dsr1_gpu_power_w{gpu="3"} 412.5' in lines
+    assert 'dsr1_gpu_throttle{gpu="3"} 4' in lines
+    assert 'dsr1_gpu_nvlink_sent_kib{gpu="3"} 512' in lines
+    assert 'dsr1_gpu_nvlink_errors{gpu="3"} 12' in lines  # two links, 0 + 1 + 2 + 3 each
+    assert not [line for line in lines if "temperature" in line]
+
+
+def test_a_gpu_that_fell_off_the_bus_tells_nothing() -> None:
+    assert list(gpu_lines(fake_nvml(nvmlDeviceGetHandleByIndex=refuse), 0)) == []
+
+
+def port(root: Path, **counters: int) -> None:
+    folder = root / "sys/class/infiniband/mlx5_0/ports/1/counters"
+    folder.mkdir(parents=True)
+    for name, count in counters.items():
+        (folder / name).write_text(f"{count}\n")
+
+
+def test_a_port_tells_bytes_and_errors(tmp_path: Path) -> None:
+    port(tmp_path, port_xmit_data=1024, symbol_error=2, link_downed=1)
+    assert list(port_lines(tmp_path / "sys/class/infiniband")) == [
+        'dsr1_rdma_sent_bytes{device="mlx5_0",port="1"} 4096',
+        'dsr1_rdma_errors{device="mlx5_0",port="1"} 3',
+    ]
+
+
+class Loop:
+    """An agent's, as far as it matters here."""
+
+    def __init__(self, root: Path) -> None:
+        self.selector, self.timers = selectors.DefaultSelector(), Timers()
+        self.devices = DevicesReader(self.selector, self.timers, root)
+        self.told: list[HttpGot] = []
+
+    def until(self, count: int) -> list[HttpGot]:
+        until = time.monotonic() + 60
+        while len(self.told) < count and time.monotonic() < until:
+            for key, _ in self.selector.select(0.1):
+                key.data()
+            self.timers.run_due()
+        return self.told
+
+
+def test_the_loop_never_waits_and_all_who_ask_are_told(tmp_path: Path) -> None:
+    port(tmp_path, port_rcv_data=1)
+    loop = Loop(tmp_path)
+    for _ in range(2):
+        loop.devices.begin(ASKED, loop.told.append)
+    assert loop.told == []
+    first, second = loop.until(2)
+    assert (first, first.number, first.status) == (second, 7, 200)
+    assert first.body == 'dsr1_rdma_received_bytes{device="mlx5_0",port="1"} 4'
+    loop.devices.begin(ASKED, loop.told.append)
+    assert loop.until(3)[2] == first
+
+
+def hang(root: Path) -> None:
+    time.sleep(600)
+
+
+def flood(root: Path) -> None:
+    while True:
+        os.write(1, b"x" * (1 << 16))
+
+
+@pytest.mark.parametrize(
+    ("work", "problem", "limit_s"),
+    [
+        (hang, "nvidia-smi", 0.2),
+        (flood, "too much", 60.0),
+    ],
+)
+def test_what_hangs_or_floods_is_ended(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[Path], None],
+    problem: str,
+    limit_s: float,
+) -> None:
+    port(tmp_path)
+    monkeypatch.setattr(reader, "_print_lines", work)
+    loop = Loop(tmp_path)
+    loop.devices.begin(HttpGet("devices", 0, "/devices", timeout_s=limit_s), loop.told.append)
+    (got,) = loop.until(1)
+    assert (got.status, problem in got.problem) == (0, True)
+
+
+def test_a_host_without_devices_is_not_asked(tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    loop.devices.begin(ASKED, loop.told.append)
+    assert loop.told == [HttpGot(7, 200)]
