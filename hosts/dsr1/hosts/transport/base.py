@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from dsr1.hosts.errors import MOST_WORDS, BadAnswer, HostError
+from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.bounded import NONSENSE
 from dsr1.hosts.protocol.codec import NumberedEvent, StartOrder, parse_gone, render_start
 from dsr1.hosts.protocol.commands import AgentCommand
@@ -155,6 +156,9 @@ class Transport(ABC):
 
     def close(self) -> None:  # noqa: B027 - not every transport keeps a connection
         """Drop what is kept open, jobs too; the next question opens it again. Agents live on."""
+
+    def reach(self, accesses: Sequence[Access]) -> None:  # noqa: B027 - most need nothing
+        """These are hosts of the run, too, from now on."""
 
     def give_up(self, hosts: Sequence[str]) -> tuple[str, ...]:
         """The run goes on without hosts that can't be reached. Notes for the user."""

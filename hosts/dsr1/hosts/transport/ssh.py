@@ -142,6 +142,10 @@ class SshTransport(ShellTransport):
         shells = {access.name: SshHost(access) for access in hosts}
         super().__init__(shells, run, python, run_id)
 
+    def reach(self, accesses: Sequence[Access]) -> None:
+        new = {one.name: SshHost(one) for one in accesses if one.name not in self._shells}
+        self._shells = {**self._shells, **new}
+
 
 def _blocks(channel: CommandChannel, follow: Callable[[], bool]) -> Iterator[bytes]:
     """Once `follow` says no, the agent hears of it by the end of its stdin, and sends the rest."""

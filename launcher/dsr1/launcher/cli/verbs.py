@@ -52,6 +52,11 @@ VERBS = (
         "Take a run's engines off a host, so that it may be rebooted or repaired.",
         "change.drain:drain",
     ),
+    Verb(
+        "scale",
+        "Run more or fewer replicas of an engine, while the others serve.",
+        "change.scale:scale",
+    ),
     Verb("supervise", "Take over a run whose supervisor is gone.", "supervise:supervise"),
     Verb("adopt", "Rebuild a run's folder from its hosts, and watch the run again.", "adopt:adopt"),
     Verb(

@@ -55,7 +55,7 @@ def _imagined(count: int, gpus: int) -> list[Host]:
 def fits(recipe: Recipe, hosts: Sequence[Host]) -> bool:
     """Whether these hosts hold the recipe's engines."""
     try:
-        _place(recipe, _with_gpus(recipe, hosts))
+        _place(recipe, with_gpus(recipe, hosts))
     except (InputError, _NoRoomError):
         return False
     return True
@@ -67,7 +67,7 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
     Simulated engines take a host without GPUs for one that has eight.
     """
     _refuse_repeated(hosts)
-    hosts = _with_gpus(recipe, hosts)
+    hosts = with_gpus(recipe, hosts)
     try:
         placed = _place(recipe, hosts)
     except _NoRoomError:
@@ -78,7 +78,8 @@ def make_topology(recipe: Recipe, hosts: Sequence[Host]) -> Topology:
     return Topology(tuple(hosts), groups, len({host.address for host in hosts}))
 
 
-def _with_gpus(recipe: Recipe, hosts: Sequence[Host]) -> Sequence[Host]:
+def with_gpus(recipe: Recipe, hosts: Sequence[Host]) -> Sequence[Host]:
+    """Simulated engines take a host without GPUs for one that has eight."""
     if not recipe.traits.simulated:
         return hosts
     return [replace(host, gpus=host.gpus or GPUS_PER_NODE) for host in hosts]
@@ -120,7 +121,7 @@ def _place(recipe: Recipe, hosts: Sequence[Host]) -> dict[str, list[Group]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Demand:
+class EngineDemand:
     """Of an engine: `count` hosts a replica, `local` ranks on each, which take `devices` GPUs."""
 
     name: str
@@ -159,7 +160,7 @@ class _Placement:
         """Engines of so many hosts first, then those that take all that is left."""
         engines = self._recipe.engines
         fixed = [
-            _demand(self._recipe, name, engine.nodes)
+            make_demand(self._recipe, name, engine.nodes)
             for name, engine in engines.items()
             if engine.nodes != "all"
         ]
@@ -169,7 +170,7 @@ class _Placement:
         }
         for name in engines:
             if name not in placed:
-                placed[name] = self._place_all(_demand(self._recipe, name, self._left(name)))
+                placed[name] = self._place_all(make_demand(self._recipe, name, self._left(name)))
         return placed
 
     def _left(self, name: str) -> int:
@@ -186,13 +187,13 @@ class _Placement:
             raise _NoRoomError
         return count
 
-    def _place_all(self, demand: _Demand) -> list[Group]:
+    def _place_all(self, demand: EngineDemand) -> list[Group]:
         """An engine's replicas."""
         name, replicas = demand.name, demand.engine.replicas
         names = [f"{name}-r{number}" for number in range(replicas)] if replicas > 1 else [name]
         return [self._place_one(replica, demand) for replica in names]
 
-    def _place_one(self, name: str, demand: _Demand) -> Group:
+    def _place_one(self, name: str, demand: EngineDemand) -> Group:
         layout = effective_layout(demand.engine, demand.count, demand.local)
         nodes = tuple(self._nodes(self._choose(demand), demand))
         return Group(name, demand.name, demand.engine, layout, nodes)
@@ -200,7 +201,7 @@ class _Placement:
     def _key(self, host: Host) -> str:
         return host.name if self._by_name else host.address
 
-    def _choose(self, demand: _Demand) -> list[Host]:
+    def _choose(self, demand: EngineDemand) -> list[Host]:
         chosen: list[Host] = []
         planned: Counter[str] = Counter()
         for host in sorted(self._hosts, key=lambda host: self._sign * self._used[self._key(host)]):
@@ -213,7 +214,7 @@ class _Placement:
             raise _NoRoomError
         return chosen
 
-    def _nodes(self, hosts: Sequence[Host], demand: _Demand) -> Iterator[Node]:
+    def _nodes(self, hosts: Sequence[Host], demand: EngineDemand) -> Iterator[Node]:
         ranks: Counter[str] = Counter()  # by machine
         local = demand.local
         for index, host in enumerate(hosts):
@@ -228,9 +229,9 @@ class _Placement:
         return () if self._on_cpu else tuple(range(first, first + count))
 
 
-def _demand(recipe: Recipe, name: str, count: int) -> _Demand:
+def make_demand(recipe: Recipe, name: str, count: int) -> EngineDemand:
     engine = recipe.engines[name]
-    return _Demand(name, engine, count, local_size(name, engine, count, _is_on_cpu(recipe)))
+    return EngineDemand(name, engine, count, local_size(name, engine, count, _is_on_cpu(recipe)))
 
 
 def _is_on_cpu(recipe: Recipe) -> bool:
@@ -240,7 +241,7 @@ def _is_on_cpu(recipe: Recipe) -> bool:
 def _shortage(recipe: Recipe, hosts: Sequence[Host]) -> str:
     """What the engines need, in hosts, and what is given."""
     demands = [
-        _demand(recipe, name, 1 if engine.nodes == "all" else engine.nodes)
+        make_demand(recipe, name, 1 if engine.nodes == "all" else engine.nodes)
         for name, engine in recipe.engines.items()
     ]
     if _is_on_cpu(recipe):

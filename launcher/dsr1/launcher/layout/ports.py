@@ -53,9 +53,9 @@ def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
     next_port = replicas + (count if count > 1 else 0)
     engines = {}
     for group in topology.groups:
-        engines[group.name], next_port = _engine_ports(group, next_port)
+        engines[group.name], next_port = engine_ports(group, next_port)
     picked, end = _picked_ports(topology, next_port)
-    _refuse_overlap(recipe, end)
+    refuse_overlap(recipe, end)
     return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines, picked)
 
 
@@ -80,7 +80,7 @@ def count_frontends(recipe: Recipe, topology: Topology) -> int:
     return recipe.frontend.replicas
 
 
-def _engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
+def engine_ports(group: Group, first: int) -> tuple[EnginePorts, int]:
     system = first + 1
     kv_events = system + max(node.machine_ranks + node.local_size for node in group.nodes)
     nixl = kv_events + (group.size if publishes_kv_events(group) else 0)
@@ -114,7 +114,7 @@ def uses_kvbm(group: Group) -> bool:
     return "DynamoConnector" in group.spec.connectors
 
 
-def _refuse_overlap(recipe: Recipe, end: int) -> None:
+def refuse_overlap(recipe: Recipe, end: int) -> None:
     base, frontend = recipe.ports.base, recipe.frontend.port
     if end > EPHEMERAL:
         raise InputError(

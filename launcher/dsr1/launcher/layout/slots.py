@@ -100,7 +100,7 @@ def frontend_slots(recipe: Recipe, topology: Topology, first: int) -> Mapping[st
 
 
 def _frontends(recipe: Recipe, topology: Topology) -> dict[str, Host]:
-    count, hosts = recipe.frontend.replicas, topology.hosts
+    count, hosts = recipe.frontend.replicas, topology.hosts[: topology.fronts or None]
     if count == 1:
         return {FRONTEND: hosts[0]}
     return {f"{FRONTEND}-{number}": hosts[number % len(hosts)] for number in range(count)}

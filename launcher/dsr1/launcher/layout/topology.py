@@ -60,12 +60,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All engines of a deployment; the frontend is on the first host. Several hosts may be one of
-    the `machines`."""
+    """All engines of a deployment; the frontend is on the first host, several are dealt over the
+    first `fronts` of them, 0: over all. Several hosts may be one of the `machines`."""
 
     hosts: tuple[Host, ...]
     groups: tuple[Group, ...]
     machines: int
+    fronts: int = 0
 
 
 def effective_layout(spec: Engine, nodes: int, local_size: int) -> str:

@@ -7,22 +7,34 @@ from dataclasses import dataclass, replace
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent, MoveAsked, RestartAsked, StopAsked
 
-RESTART, MOVE, STOP = "restart", "move", "stop"
+RESTART, MOVE, STOP, START, ADD, REMOVE = "restart", "move", "stop", "start", "add", "remove"
+INVERSE = {START: STOP, STOP: START, ADD: REMOVE, REMOVE: ADD}
+ENDED = (STOP, REMOVE)  # what wants an engine down; all others want it to serve
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeStep:
+    """`what` becomes of an engine: restart, move (away from the change's host), or stop; start and
+    add give it the processes of the plan that is wanted first, remove takes them out of it."""
+
+    what: str
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
 class WantedChange:
-    """`what` becomes of each of the `engines`: restart, move (away from `host`) or stop. `who`
-    wants it, and `why`. `asked_at` identifies it; `done` engines have it behind them, and the next
-    has been told at `told_at`, 0: not yet; in seconds since the epoch. `phase`: asked, running,
-    done or failed, and then `words` say of what."""
+    """What a user's `verb` wants: `who`, and `why`. `asked_at` identifies it; `done` steps it has
+    behind it, and the next's engine has been told at `told_at`, 0: not yet; in seconds since the
+    epoch. `phase`: asked, running, undoing, done or failed, and then `words` say of what.
+    `undoes`: what it has done is undone when it fails."""
 
-    what: str
-    engines: tuple[str, ...]
+    verb: str
+    steps: tuple[ChangeStep, ...]
     who: str
     why: str
     asked_at: float
     host: str = ""
+    undoes: bool = False
     done: int = 0
     told_at: float = 0.0
     phase: str = "asked"
@@ -32,49 +44,123 @@ class WantedChange:
     def is_over(self) -> bool:
         return self.phase in ("done", "failed")
 
+    @property
+    def engines(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.engine for step in self.steps))
 
-Order = tuple[str, AskedEvent]
+    @property
+    def step(self) -> ChangeStep | None:
+        """Whose turn it is. None: all are done."""
+        return self.steps[self.done] if self.done < len(self.steps) else None
 
 
-def go_on(
-    change: WantedChange, engines: Mapping[str, EngineUnit], now: float
-) -> tuple[WantedChange, Order | None]:
-    """One look at the engine whose turn it is. A supervisor that was killed may have written down
-    that it had told the engine, and not have done so: then it is told again."""
+@dataclass(frozen=True, slots=True)
+class TellEngine:
+    """Give the event to the engine's state machine."""
+
+    engine: str
+    event: AskedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class BringIn:
+    """Give an engine that is down, or isn't there yet, the processes of the plan that is wanted;
+    `before`: of the one from before the change. Nothing is started by that."""
+
+    engine: str
+    before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOut:
+    """An engine that is down is none of the deployment's any more."""
+
+    engine: str
+
+
+ChangeOrder = TellEngine | BringIn | TakeOut
+ChangeMove = tuple[WantedChange, tuple[ChangeOrder, ...]]
+
+
+def go_on(change: WantedChange, engines: Mapping[str, EngineUnit], now: float) -> ChangeMove:
+    """One look at the engine whose turn it is. The change is written down before its orders are
+    carried out, so that a supervisor that is killed in between leaves an engine that has not heard
+    the order of this moment: it is told again."""
+    step = change.step
     if change.is_over:
-        return change, None
-    if change.done == len(change.engines):
-        return replace(change, phase="done"), None
-    name = change.engines[change.done]
-    if name not in engines:
-        return replace(change, phase="failed", words=f"{name} is no engine any more"), None
-    state = engines[name].state
-    if not change.told_at or (state.phase == "serving" and state.since < change.told_at):
-        told = replace(change, phase="running", told_at=change.told_at or now)
-        return told, (name, _event(change))
-    return _judge(change, engines[name]), None
+        return change, ()
+    if step is None:
+        return _over(change), ()
+    engine = engines.get(step.engine)
+    if engine is None and step.what == REMOVE:
+        return _next(change), ()
+    if engine is None and step.what not in (ADD, START):
+        return _failed(change, f"{step.engine} is no engine any more"), ()
+    told = change if change.told_at else _begin(change, now)
+    if engine is None or engine.state.asked_at != told.told_at:
+        return told, _orders(told, step)
+    return _judge(told, step, engine)
 
 
-def _event(change: WantedChange) -> AskedEvent:
-    why = f"{change.why} ({change.who})"
-    if change.what == MOVE:
-        return MoveAsked(change.host, why)
-    return StopAsked(why) if change.what == STOP else RestartAsked(why)
+def _begin(change: WantedChange, now: float) -> WantedChange:
+    phase = "running" if change.phase == "asked" else change.phase
+    return replace(change, phase=phase, told_at=now)
 
 
-def _judge(change: WantedChange, engine: EngineUnit) -> WantedChange:
-    state, wanted = engine.state, "down" if change.what == STOP else "serving"
-    if state.phase in ("waiting", "failed") or (state.phase == "down" and wanted == "serving"):
-        return _failed(change, f"{engine.name} is {state.phase}: {state.why}")
-    if state.phase != wanted:
-        return change
-    if change.what == MOVE and change.host in state.hosts:
-        return _failed(change, f"{engine.name}: no spare is fit; it is back on {change.host}")
+def _next(change: WantedChange) -> WantedChange:
     return replace(change, done=change.done + 1, told_at=0.0)
 
 
+def _over(change: WantedChange) -> WantedChange:
+    if change.phase != "undoing":
+        return replace(change, phase="done")
+    return replace(change, phase="failed", words=f"{change.words}; all of it was undone")
+
+
+def _orders(change: WantedChange, step: ChangeStep) -> tuple[ChangeOrder, ...]:
+    told = TellEngine(step.engine, _event(change, step))
+    if step.what in (ADD, START):
+        return BringIn(step.engine, change.phase == "undoing"), told
+    return (told,)
+
+
+def _event(change: WantedChange, step: ChangeStep) -> AskedEvent:
+    why, at = f"{change.why} ({change.who})", change.told_at
+    if step.what == MOVE:
+        return MoveAsked(change.host, why, at)
+    return StopAsked(why, at) if step.what in ENDED else RestartAsked(why, at)
+
+
+def _judge(change: WantedChange, step: ChangeStep, engine: EngineUnit) -> ChangeMove:
+    state, wanted = engine.state, "down" if step.what in ENDED else "serving"
+    if state.phase in ("waiting", "failed") or (state.phase == "down" and wanted == "serving"):
+        return _failed(change, f"{engine.name} is {state.phase}: {state.why}"), ()
+    if state.phase != wanted:
+        return change, ()
+    if step.what == MOVE and change.host in state.hosts:
+        words = f"{engine.name}: no spare is fit; it is back on {change.host}"
+        return _failed(change, words), ()
+    if step.what == REMOVE:
+        return change, (TakeOut(engine.name),)
+    return _next(change), ()
+
+
 def _failed(change: WantedChange, words: str) -> WantedChange:
-    """The engines after it are left as they are; it goes on by itself."""
-    rest = change.engines[change.done + 1 :]
+    """The engines after it are left as they are, and it goes on by itself; or what was done is
+    undone, as far as that can be: the others' turn comes, too."""
+    words = words.partition("\n")[0]
+    if change.phase == "undoing":
+        return replace(_next(change), words=f"{change.words}; {words}")
+    if change.undoes:
+        return replace(
+            change, steps=_inverse(change), done=0, told_at=0.0, phase="undoing", words=words
+        )
+    rest = [step.engine for step in change.steps[change.done + 1 :]]
     left = f"; left as they are: {', '.join(rest)}" if rest else ""
-    return replace(change, phase="failed", words=words.partition("\n")[0] + left)
+    return replace(change, phase="failed", words=words + left)
+
+
+def _inverse(change: WantedChange) -> tuple[ChangeStep, ...]:
+    """Of all that was begun, the last first."""
+    begun = change.steps[: change.done + 1]
+    return tuple(ChangeStep(INVERSE[step.what], step.engine) for step in reversed(begun))

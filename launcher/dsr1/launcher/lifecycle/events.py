@@ -74,9 +74,11 @@ class NotPlaced:
 
 @dataclass(frozen=True, slots=True)
 class RestartAsked:
-    """Somebody wants it restarted; its requests get their time."""
+    """Somebody wants it restarted; its requests get their time. `at` tells this order from
+    others."""
 
     why: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class MoveAsked:
 
     host: str
     why: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class StopAsked:
     """Somebody wants it ended, and not started again; its requests get their time."""
 
     why: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class EngineState:
     proof of its end: a restart as the policy allows ("again"), "start", or "down". `number` counts
     the orders to end it, and `gently` tells whether the last gave its requests their time;
     `taken_at` are its restarts, and `since` its last change of phase, in seconds since the
-    epoch."""
+    epoch; `asked_at` is that of the last order of somebody's."""
 
     hosts: tuple[str, ...]
     phase: str = "down"
@@ -62,6 +62,7 @@ class EngineState:
     gently: bool = False
     taken_at: tuple[float, ...] = ()
     since: float = 0.0
+    asked_at: float = 0.0
 
     @property
     def is_running(self) -> bool:
@@ -102,6 +103,7 @@ def _step(state: EngineState, event: EngineEvent, policy: RestartPolicy, now: fl
 
 
 def _step_as_asked(state: EngineState, event: AskedEvent) -> Step:
+    state = replace(state, asked_at=event.at)
     match event:
         case RestartAsked(why):
             return _restart(state, why)

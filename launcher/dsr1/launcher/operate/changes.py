@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, WantedChange
+from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, ChangeStep, WantedChange
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.operate.status import refuse_ended
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.changes import ask_for
+from dsr1.launcher.run.supervision.changing.changes import ask_for
 
 POLL_S = 0.1
 OnProgress = Callable[[WantedChange], None]
@@ -18,13 +18,13 @@ OnProgress = Callable[[WantedChange], None]
 
 def want_restart(run: Run, target: str | None, verb: str) -> WantedChange:
     """Of an engine, of all of a host, or of all engines. InputError: there is none."""
-    engines = _engines(run)
+    engines = engines_of(run)
     chosen = tuple(name for name, one in engines.items() if _is_meant(one, target, engines))
     if not chosen:
         hosts = {host for one in engines.values() for host in one.state.hosts}
         known = ", ".join((*engines, *sorted(hosts)))
         raise InputError(f"{run.name}: has no engine or host {target}; it has {known}")
-    return _ask(run, WantedChange(RESTART, chosen, _who(), verb, time.time()))
+    return _ask(run, _change("restart", RESTART, chosen, verb))
 
 
 def _is_meant(one: EngineUnit, target: str | None, engines: dict[str, EngineUnit]) -> bool:
@@ -39,7 +39,7 @@ def _is_meant(one: EngineUnit, target: str | None, engines: dict[str, EngineUnit
 def want_drain(run: Run, host: str, verb: str) -> WantedChange:
     """Its engines move to spares, or stop where there are none. InputError: the others can't do
     without what is on that host."""
-    engines = _engines(run)
+    engines = engines_of(run)
     chosen = {name: one for name, one in engines.items() if host in one.state.hosts}
     if not chosen:
         raise InputError(f"{run.name}: nothing of it is on {host}")
@@ -51,7 +51,14 @@ def want_drain(run: Run, host: str, verb: str) -> WantedChange:
     what = MOVE if run.settings().spares else STOP
     if what == STOP:
         _refuse_last(chosen, engines)
-    return _ask(run, WantedChange(what, tuple(chosen), _who(), verb, time.time(), host))
+    return _ask(run, _change("drain", what, tuple(chosen), verb, host))
+
+
+def _change(
+    verb: str, what: str, engines: tuple[str, ...], why: str, host: str = ""
+) -> WantedChange:
+    steps = tuple(ChangeStep(what, engine) for engine in engines)
+    return WantedChange(verb, steps, who_asks(), why, time.time(), host)
 
 
 def _refuse_last(chosen: dict[str, EngineUnit], engines: dict[str, EngineUnit]) -> None:
@@ -68,7 +75,8 @@ def _serves(one: EngineUnit) -> bool:
     return one.state.phase == "serving"
 
 
-def _engines(run: Run) -> dict[str, EngineUnit]:
+def engines_of(run: Run) -> dict[str, EngineUnit]:
+    """By name. InputError, LaunchFailed: they can't be changed now."""
     refuse_ended(run)
     if run.supervisor() is None and run.job() is None:
         raise LaunchFailed(
@@ -83,7 +91,8 @@ def _engines(run: Run) -> dict[str, EngineUnit]:
     return {one.name: one for one in engines}
 
 
-def _who() -> str:
+def who_asks() -> str:
+    """Me, here."""
     return f"{getpass.getuser()} on {socket.gethostname()}"
 
 

@@ -16,6 +16,7 @@ from dsr1.launcher.commands.dynamo_versions import SYSTEM_HOST
 from dsr1.launcher.commands.etcd import GATEWAY
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.context import PlanContext
+from dsr1.launcher.layout.pins import Pins, pinned_ports, pinned_topology
 from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.layout.ports import make_ports, uses_kvbm
 from dsr1.launcher.layout.slots import FrontendSlot, frontend_slots, listen_address
@@ -110,14 +111,15 @@ def make_plan(
     folder: str,
     facts: Mapping[str, Facts] = NO_FACTS,
     run_id: str = PREVIEW_RUN_ID,
+    pins: Pins | None = None,
 ) -> Plan:
     """Plan a run whose files on each host lie in `folder`. Raises InputError for what can't be laid
-    out.
+    out. With `pins` its engines are where these say.
 
     `facts` are by host; what those of a host would give is left out where there are none, and a
     note says so.
     """
-    context = _make_context(recipe, hosts, run, run_id, folder, facts)
+    context = _make_context(recipe, hosts, run, run_id, folder, facts, pins)
     processes, unknown = drop_unknown(
         tuple(all_processes(context)), runtime_answers(facts).values()
     )
@@ -143,9 +145,10 @@ def _make_context(
     run_id: str,
     folder: str,
     facts: Mapping[str, Facts],
+    pins: Pins | None,
 ) -> PlanContext:
-    topology = make_topology(recipe, hosts)
-    ports = make_ports(recipe, topology)
+    topology = pinned_topology(recipe, hosts, pins) if pins else make_topology(recipe, hosts)
+    ports = pinned_ports(recipe, pins) if pins else make_ports(recipe, topology)
     return PlanContext(
         run=run,
         run_id=run_id,

@@ -174,6 +174,17 @@ def fill_from_spares(
     return tuple(access for access in placed if access is not None), tuple(free)
 
 
+def meet_hosts(
+    accesses: Sequence[Access], transport: ShellTransport, leader: str
+) -> tuple[Host, ...]:
+    """Hosts that come to others, whose `leader` is there. HostError names all that can't be
+    used."""
+    probes = _probe_all(accesses, transport, leader)
+    raise_all(probes)
+    _usable(probes)
+    return tuple(_host(access, probes[access.name]) for access in accesses)
+
+
 def _probe_all(
     accesses: Sequence[Access], transport: ShellTransport, peer: str
 ) -> dict[str, HostIntroduction | HostError]:

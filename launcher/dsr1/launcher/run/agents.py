@@ -143,11 +143,16 @@ class Agents:
         if link := self._links.get(host):
             link.close()
 
+    def hears(self, host: str) -> bool:
+        """Whether it has an agent of this run, as far as is known."""
+        return host in self._links and host not in self._lost
+
     def send(self, host: str, command: AgentCommand) -> None:
         """A lost connection is not told here: the reader finds it, and heals it or says that the
         host is lost."""
-        with contextlib.suppress(HostError):
-            self._links[host].send(command)
+        if link := self._links.get(host):
+            with contextlib.suppress(HostError):
+                link.send(command)
 
     def send_all(self, command: AgentCommand) -> None:
         for host in self._links:

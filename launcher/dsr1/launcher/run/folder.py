@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
@@ -13,8 +13,11 @@ from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.lifecycle.changes import WantedChange
 
+if TYPE_CHECKING:
+    from dsr1.launcher.run.supervision.changing.versions import ChangeGoal
+
 Written = TypeVar("Written")
-CHANGE = "change.json"
+CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
 MOST_BYTES = 256 * 2**20
 
 
@@ -40,6 +43,37 @@ class RunFolder:
 
     def save_wanted_change(self, change: WantedChange) -> None:
         self._write(CHANGE, asdict(change))
+
+    def change_goal(self) -> "ChangeGoal | None":
+        """Of the wanted change, where it is one of the plan."""
+        if not (self.folder / GOAL).exists():
+            return None
+        from dsr1.launcher.run.supervision.changing.versions import (
+            ChangeGoal,
+        )  # who restarts an engine needs no plan
+
+        return self._read(GOAL, ChangeGoal)
+
+    def is_changing_plan(self) -> bool:
+        change = self.wanted_change()
+        return change is not None and not change.is_over and (self.folder / GOAL).exists()
+
+    def save_change_goal(self, goal: "ChangeGoal | None") -> None:
+        if goal is None:
+            (self.folder / GOAL).unlink(missing_ok=True)
+        else:
+            self._write(GOAL, asdict(goal))
+
+    def replace_recipe(self, text: str) -> None:
+        """As of the same claim, whose time is the file's."""
+        file = self.folder / RECIPE
+        claimed = file.stat()
+        write_file(file, text.encode())
+        os.utime(file, ns=(claimed.st_atime_ns, claimed.st_mtime_ns))
+
+    def recipe_text(self) -> str:
+        """As JSON."""
+        return self._read_text(RECIPE, str)
 
     def _write(self, name: str, value: object) -> None:
         write_file(self.folder / name, json.dumps(value, indent=1).encode())

@@ -7,6 +7,7 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.health.settings import HealthSettings
+from dsr1.launcher.layout.pins import Pins
 from dsr1.launcher.run.ranks import phase_limits
 
 
@@ -27,7 +28,8 @@ class RunSettings:
     of those that lost theirs: something of the run may have stayed on them. `checks` are those of
     the launch. `within_s`: in any so long a time there are `restarts` at most; None: in all.
     `engine_scope`: an engine that ends is restarted alone; one that is ended on purpose has
-    `drain_s` for its requests.
+    `drain_s` for its requests. `pins`: where the engines are on the machines, once that isn't what
+    the recipe alone would make of them.
     """
 
     python: str
@@ -54,6 +56,7 @@ class RunSettings:
     hooks: HookSettings = field(default_factory=HookSettings)
     engine_scope: bool = False
     drain_s: float = 60.0
+    pins: Pins | None = None
 
     @property
     def limits(self) -> dict[str, float]:

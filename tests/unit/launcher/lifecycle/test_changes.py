@@ -1,66 +1,217 @@
-"""Changes, engine by engine."""
+"""Changes, engine by engine: each step, and every path of them with a supervisor that may be killed
+between any two things that it does."""
 
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
-from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, WantedChange, go_on
+from dsr1.launcher.lifecycle.changes import (
+    ADD,
+    INVERSE,
+    MOVE,
+    REMOVE,
+    RESTART,
+    START,
+    STOP,
+    BringIn,
+    ChangeOrder,
+    ChangeStep,
+    TakeOut,
+    TellEngine,
+    WantedChange,
+    go_on,
+)
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import MoveAsked, RestartAsked, StopAsked
 from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy
 
-CHANGE = WantedChange(RESTART, ("a", "b"), "me on here", "new driver", 5.0)
+POLICY = RestartPolicy(0, None, 0.0)
+BOTH = (ChangeStep(RESTART, "a"), ChangeStep(RESTART, "b"))
+CHANGE = WantedChange("restart", BOTH, "me on here", "new driver", 5.0)
+WHY = "new driver (me on here)"
 
 
-def engines(phase: str, since: float, host: str = "h") -> dict[str, EngineUnit]:
-    state = EngineState((host,), phase, "died", since=since)
-    one = EngineUnit("a", "main", RestartPolicy(0, None, 0.0), state)
-    return {"a": one, "b": replace(one, name="b", state=replace(state, phase="serving"))}
+def engines(phase: str, asked_at: float = 0.0, host: str = "h") -> dict[str, EngineUnit]:
+    state = EngineState((host,), phase, "died", asked_at=asked_at)
+    one = EngineUnit("a", "main", POLICY, state)
+    return {"a": one, "b": replace(one, name="b", state=EngineState((host,), "serving"))}
 
 
 def test_each_is_told_and_awaited_before_the_next() -> None:
-    told, order = go_on(CHANGE, engines("serving", 1.0), 10.0)
-    assert order == ("a", RestartAsked("new driver (me on here)"))
+    told, orders = go_on(CHANGE, engines("serving"), 10.0)
+    assert orders == (TellEngine("a", RestartAsked(WHY, 10.0)),)
     assert (told.phase, told.told_at) == ("running", 10.0)
     for phase in ("ending", "starting", "asking"):
-        assert go_on(told, engines(phase, 10.5), 11.0) == (told, None)
-    after, order = go_on(told, engines("serving", 12.0), 12.5)
-    assert (after.done, order) == (1, None)
-    second, order = go_on(after, engines("serving", 12.0), 13.0)
-    assert order == ("b", RestartAsked("new driver (me on here)"))
-    last, _ = go_on(replace(second, done=2), engines("serving", 12.0), 14.0)
+        assert go_on(told, engines(phase, 10.0), 11.0) == (told, ())
+    after, orders = go_on(told, engines("serving", 10.0), 12.5)
+    assert (after.done, orders) == (1, ())
+    second, orders = go_on(after, engines("serving", 10.0), 13.0)
+    assert orders == (TellEngine("b", RestartAsked(WHY, 13.0)),)
+    last, _ = go_on(replace(second, done=2), engines("serving", 10.0), 14.0)
     assert (last.phase, last.is_over) == ("done", True)
-    assert go_on(last, engines("failed", 12.0), 14.0) == (last, None)
+    assert go_on(last, engines("failed", 10.0), 14.0) == (last, ())
 
 
-def test_one_that_was_never_told_is_told_again() -> None:
+@pytest.mark.parametrize("phase", ["serving", "down", "failed", "waiting", "starting"])
+def test_one_that_was_never_told_is_told_again_whatever_it_does(phase: str) -> None:
     """Its supervisor was killed between the two."""
-    told, _ = go_on(CHANGE, engines("serving", 1.0), 10.0)
-    again, order = go_on(told, engines("serving", 1.0), 20.0)
-    assert order is not None
+    told, _ = go_on(CHANGE, engines("serving"), 10.0)
+    again, orders = go_on(told, engines(phase), 20.0)
+    assert orders == (TellEngine("a", RestartAsked(WHY, 10.0)),)
     assert again.told_at == 10.0
 
 
 @pytest.mark.parametrize("phase", ["waiting", "failed", "down"])
 def test_the_first_that_does_not_serve_again_ends_it(phase: str) -> None:
-    told, _ = go_on(CHANGE, engines("serving", 1.0), 10.0)
-    failed, order = go_on(told, engines(phase, 11.0), 12.0)
-    assert (failed.phase, order) == ("failed", None)
+    told, _ = go_on(CHANGE, engines("serving"), 10.0)
+    failed, orders = go_on(told, engines(phase, 10.0), 12.0)
+    assert (failed.phase, orders) == ("failed", ())
     assert failed.words == f"a is {phase}: died; left as they are: b"
 
 
 def test_moved_and_stopped() -> None:
-    move = replace(CHANGE, what=MOVE, host="h", told_at=10.0)
-    assert go_on(replace(move, told_at=0.0), engines("serving", 1.0), 10.0)[1] == (
-        "a",
-        MoveAsked("h", "new driver (me on here)"),
-    )
-    assert go_on(move, engines("serving", 11.0, "spare"), 12.0)[0].done == 1
-    back, _ = go_on(move, engines("serving", 11.0), 12.0)
+    steps = (ChangeStep(MOVE, "a"),)
+    move = replace(CHANGE, steps=steps, host="h", told_at=10.0)
+    asked = go_on(replace(move, told_at=0.0), engines("serving"), 10.0)[1]
+    assert asked == (TellEngine("a", MoveAsked("h", WHY, 10.0)),)
+    assert go_on(move, engines("serving", 10.0, "spare"), 12.0)[0].done == 1
+    back, _ = go_on(move, engines("serving", 10.0), 12.0)
     assert "no spare is fit; it is back on h" in back.words
-    stop = replace(CHANGE, what=STOP)
-    assert go_on(stop, engines("serving", 1.0), 10.0)[1] == (
-        "a",
-        StopAsked("new driver (me on here)"),
-    )
-    assert go_on(replace(stop, told_at=10.0), engines("down", 11.0), 12.0)[0].done == 1
+    stop = replace(CHANGE, steps=(ChangeStep(STOP, "a"),))
+    asked = go_on(stop, engines("serving"), 10.0)[1]
+    assert asked == (TellEngine("a", StopAsked(WHY, 10.0)),)
+    assert go_on(replace(stop, told_at=10.0), engines("down", 10.0), 12.0)[0].done == 1
+
+
+def test_who_is_gone_can_not_be_restarted() -> None:
+    failed, _ = go_on(CHANGE, {}, 10.0)
+    assert failed.words == "a is no engine any more; left as they are: b"
+
+
+# A deployment of a and b. Updated: a in its place, c beside it and then b away, as an update with a
+# free host is; d is one more.
+STEPS = (
+    ChangeStep(STOP, "a"),
+    ChangeStep(START, "a"),
+    ChangeStep(ADD, "c"),
+    ChangeStep(REMOVE, "b"),
+    ChangeStep(ADD, "d"),
+)
+OLD, NEW = "before", "after"
+KILLS, FAILURES = 2, 2
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`plan`: whose processes each engine has; `states`: its phase, and the order that it has
+    heard; `orders` are not carried out yet, and lost with their supervisor. `clock`: each moment
+    is another."""
+
+    change: WantedChange
+    plan: tuple[tuple[str, str], ...] = (("a", OLD), ("b", OLD))
+    states: tuple[tuple[str, str, float], ...] = (("a", "serving", 0.0), ("b", "serving", 0.0))
+    orders: tuple[ChangeOrder, ...] = ()
+    kills: int = KILLS
+    failures: int = FAILURES
+    clock: float = 1.0
+
+    @property
+    def units(self) -> dict[str, EngineUnit]:
+        return {
+            name: EngineUnit(name, "main", POLICY, EngineState(("h",), phase, asked_at=asked_at))
+            for name, phase, asked_at in self.states
+        }
+
+    def having(self, name: str, phase: str, asked_at: float) -> "World":
+        others = [one for one in self.states if one[0] != name]
+        return replace(self, states=tuple(sorted([*others, (name, phase, asked_at)])))
+
+    def planned(self, name: str, version: str) -> "World":
+        others = [one for one in self.plan if one[0] != name]
+        return replace(self, plan=tuple(sorted([*others, (name, version)])))
+
+    def phase(self, name: str) -> str:
+        return next((one[1] for one in self.states if one[0] == name), "")
+
+
+def ways_on(world: World) -> Iterator[World]:
+    if world.orders:
+        yield carried_out(world)
+    else:
+        change, orders = go_on(world.change, world.units, world.clock)
+        if (change, orders) != (world.change, ()):
+            yield replace(world, change=change, orders=orders, clock=world.clock + 1)
+    for name, phase, asked_at in world.states:
+        if phase == "ending":
+            yield world.having(name, "down", asked_at)
+        elif phase == "starting":
+            yield world.having(name, "serving", asked_at)
+            if world.failures:
+                failed = replace(world, failures=world.failures - 1)
+                yield failed.having(name, "failed", asked_at)
+    if world.kills:
+        yield replace(world, orders=(), kills=world.kills - 1)
+
+
+def carried_out(world: World) -> World:
+    order, rest = world.orders[0], replace(world, orders=world.orders[1:])
+    match order:
+        case TellEngine(name, StopAsked(_, at)):
+            running = world.phase(name) in ("serving", "starting")
+            return rest.having(name, "ending" if running else "down", at)
+        case TellEngine(name, event):
+            assert world.phase(name) in ("down", "failed"), "it is started while it runs"
+            return rest.having(name, "starting", event.at)
+        case BringIn(name, before):
+            assert world.phase(name) in ("", "down"), "what runs is given other processes"
+            return rest.planned(name, OLD if before else NEW).having(name, "down", 0.0)
+        case TakeOut(name):
+            assert world.phase(name) == "down", "what lives loses its owner"
+            states = tuple(one for one in world.states if one[0] != name)
+            return replace(
+                rest, states=states, plan=tuple(one for one in world.plan if one[0] != name)
+            )
+
+
+def explore() -> dict[World, list[World]]:
+    change = WantedChange("update", STEPS, "me", "new", 5.0, undoes=True)
+    ways: dict[World, list[World]] = {}
+    ahead = deque([World(change)])
+    while ahead:
+        world = ahead.popleft()
+        if world not in ways:
+            ways[world] = list(ways_on(world))
+            ahead.extend(ways[world])
+    return ways
+
+
+def test_every_path_of_an_update_ends_with_all_of_it_or_none() -> None:
+    """Whatever fails, and whenever its supervisor is killed: the plan is the wanted one or that of
+    before, and in both all that it names has been started, or has failed by itself."""
+    ways = explore()
+    ends = [world for world, after in ways.items() if world.change.is_over and not world.orders]
+    assert {world.change.phase for world in ends} == {"done", "failed"}
+    for world in ends:
+        done = world.change.phase == "done"
+        wanted = {"a": NEW, "c": NEW, "d": NEW} if done else {"a": OLD, "b": OLD}
+        assert dict(world.plan) == wanted
+        assert {name for name, _, _ in world.states} == set(wanted)
+        failed = [name for name, phase, _ in world.states if phase != "serving"]
+        assert len(failed) <= FAILURES - world.failures
+        assert not (done and failed)
+    stuck = [world for world, after in ways.items() if not after and not world.change.is_over]
+    assert stuck == []
+    assert len(ways) > 1000
+
+
+def test_what_serves_is_never_less_than_one() -> None:
+    """Of a and b one serves at any time, as long as nothing fails more than once."""
+    for world in explore():
+        if world.failures >= FAILURES - 1 and world.change.phase != "failed":
+            assert any(phase == "serving" for _, phase, _ in world.states)
+
+
+def test_each_step_can_be_undone() -> None:
+    assert all(INVERSE[INVERSE[what]] == what for what in INVERSE)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.change.restart import RunArgument
+from dsr1.launcher.cli.change.options import RunArgument
 from dsr1.launcher.cli.views.changes import print_change
 from dsr1.launcher.operate.changes import want_drain
 from dsr1.launcher.operate.status import find_any

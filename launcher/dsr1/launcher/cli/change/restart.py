@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.change.options import RunArgument
 from dsr1.launcher.cli.views.changes import print_change
 from dsr1.launcher.operate.changes import want_restart
 from dsr1.launcher.operate.status import find_any
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's name.")]
 Target = Annotated[
     str | None,
     typer.Argument(metavar="ENGINE|HOST", help="An engine, or a host; default: all engines."),

@@ -4,16 +4,26 @@ from dsr1.launcher.lifecycle.changes import WantedChange
 from dsr1.launcher.operate.changes import follow_change
 from dsr1.launcher.run.store import Run
 
-PAST = {"restart": "restarted", "move": "moved", "stop": "stopped"}
+PAST = {
+    "restart": "restarted",
+    "move": "moved",
+    "stop": "stopped",
+    "start": "started",
+    "add": "added",
+    "remove": "removed",
+}
 
 
 def print_change(run: Run, change: WantedChange) -> None:
-    told = 0
+    told: tuple[str, int] = ("", 0)
 
     def show(known: WantedChange) -> None:
         nonlocal told
-        for engine in known.engines[told : known.done]:
-            print(f"{engine}: {PAST[known.what]}", flush=True)
-        told = known.done
+        if known.phase == "undoing" and told[0] != "undoing":
+            print(f"{known.words}; what was done is undone", flush=True)
+            told = ("undoing", 0)
+        for step in known.steps[told[1] : known.done]:
+            print(f"{step.engine}: {PAST[step.what]}", flush=True)
+        told = (told[0], known.done)
 
     follow_change(run, change, show)

@@ -1,6 +1,8 @@
 """What a supervisor hears, as events of the engines that it befalls. Pure."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from dsr1.hosts.protocol.events import Ending, Exited, Gone, MemberDied
 from dsr1.hosts.protocol.process import Process
@@ -47,6 +49,21 @@ def make_engines(plan: Plan, settings: RunSettings, now: float) -> dict[str, Eng
         state = EngineState(hosts, "serving", unproven=hosts, since=now)
         engines[name] = EngineUnit(name, role, policy, state)
     return engines
+
+
+def known_engines(
+    plan: Plan, settings: RunSettings, known: Iterable[EngineUnit]
+) -> dict[str, EngineUnit]:
+    """As the run's state has them; without any, all serve. One that the state doesn't know yet was
+    about to be brought in, and one that the plan doesn't have, to be taken out."""
+    fresh, states = make_engines(plan, settings, time.time()), {one.name: one for one in known}
+    if not states:
+        return fresh
+    return {name: states.get(name) or _unstarted(one) for name, one in fresh.items()}
+
+
+def _unstarted(engine: EngineUnit) -> EngineUnit:
+    return replace(engine, state=EngineState(engine.state.hosts, since=engine.state.since))
 
 
 def _beside(name: str) -> str:

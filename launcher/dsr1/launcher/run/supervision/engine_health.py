@@ -3,6 +3,7 @@
 import threading
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from dsr1.launcher.health.ready import FirstAnswers, ask_every_rank
@@ -51,6 +52,16 @@ class EngineHealth:
     def hear(self, first: FirstAnswers, plan: Plan, absent: Iterable[str]) -> None:
         self._first = first
         self.begin(plan, absent)
+
+    def forget(self, engine: str) -> None:
+        """It is another one now, and may answer otherwise."""
+        if self._first:
+            kept = {key: text for key, text in self._first.baseline.items() if key[0] != engine}
+            self._first = replace(self._first, baseline=kept)
+
+    def renew(self, settings: RunSettings) -> None:
+        """All ranks are asked anew what later answers are compared with."""
+        self._settings, self._first = settings, None
 
     def note(self, engine: str, serves: bool) -> None:
         if self._watch and serves:

@@ -31,7 +31,12 @@ from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.background import MessageQueue, in_background
 from dsr1.launcher.run.supervision.engine_events import processes_by_engine
 from dsr1.launcher.run.supervision.inbox import Inbox
-from dsr1.launcher.run.supervision.messages import EngineHeard, EvidenceTaken, StillMissing
+from dsr1.launcher.run.supervision.messages import (
+    EngineHeard,
+    EvidenceTaken,
+    HostLeft,
+    StillMissing,
+)
 from dsr1.launcher.run.supervision.places import Places
 from dsr1.launcher.run.supervision.waves import WavedStart, send_spawns
 
@@ -118,6 +123,16 @@ class EngineOrders:
         with contextlib.suppress(HostError):
             self._agents.transport.stop(host, "it was drained")
         self.queue.put(AgentLost(host, "it was drained"))
+
+    def give_up(self, host: str) -> None:
+        """Nothing of the run is to be there any more."""
+        in_background(self._leave_for_good, host)
+
+    def _leave_for_good(self, host: str) -> None:
+        self._agents.let_go(host)
+        with contextlib.suppress(HostError):
+            if not self._agents.transport.stop(host, "the run has left it").left:
+                self.queue.put(HostLeft(host))
 
     def placed(self, host: str) -> None:
         self._placing.discard(host)

@@ -24,13 +24,15 @@ from dsr1.launcher.lifecycle.machine import EngineState, Step, resume, step
 from dsr1.launcher.run.agents import AgentLost, Agents
 from dsr1.launcher.run.ranks import overdue
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.changes import ChangeInProgress
-from dsr1.launcher.run.supervision.engine_events import events_of, is_vital, make_engines
+from dsr1.launcher.run.supervision.changing.changes import ChangeInProgress
+from dsr1.launcher.run.supervision.changing.engine_changes import EngineChanges
+from dsr1.launcher.run.supervision.engine_events import events_of, is_vital, known_engines
 from dsr1.launcher.run.supervision.engine_health import EngineHealth
 from dsr1.launcher.run.supervision.engine_orders import EngineOrders
 from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
 from dsr1.launcher.run.supervision.messages import (
     EvidenceTaken,
+    HostLeft,
     HostNotPlaced,
     HostPlaced,
     ServiceReady,
@@ -60,23 +62,22 @@ class EngineWatch:
         first: FirstAnswers | None,
     ) -> None:
         self.places, self._writer = places, writer
-        fresh = make_engines(places.plan, places.settings, time.time())
-        self.engines = fresh | {one.name: one for one in writer.state.engines}
-        self._orders = EngineOrders(run, agents, inbox, places, self.engines)
-        self._change = ChangeInProgress(run, self._step, self._orders.leave)
+        self.engines = known_engines(places.plan, places.settings, writer.state.engines)
+        self.orders = EngineOrders(run, agents, inbox, places, self.engines)
         own = (places.settings, first, run.folder)
-        self._health = EngineHealth(agents, inbox.queue, *own)
+        self.health = EngineHealth(agents, inbox.queue, *own)
+        self._change = ChangeInProgress(run, EngineChanges(run, agents, self))
 
     def close(self) -> None:
-        self._health.close()
-        self._orders.close()
+        self.health.close()
+        self.orders.close()
 
     def watch(self, states: StateByHost, take: Callable[[], SupervisorMessage]) -> NoReturn:
         """From the first, or where they are taken up. StopRequested, or as `hear`."""
         if self._writer.state.engines:
             self._resume(states)
         self._stand()
-        self._health.begin(self.places.plan, self._absent)
+        self.health.begin(self.places.plan, self._absent)
         while True:
             item = take()
             end = end_of(item)
@@ -91,15 +92,14 @@ class EngineWatch:
             case AgentLost() | Ending():
                 self._refuse_vital(item)
             case HostPlaced() | HostNotPlaced():
-                self._orders.placed(item.lost)
-                self._writer.use(self.places.plan)
-                self._health.begin(self.places.plan, self._absent)
+                self.orders.placed(item.lost)
+                self.watch_plan()
             case Exited() if not item.requested:
-                self._orders.note_death(item.process)
+                self.orders.note_death(item.process)
             case _:
                 self._hear_progress(item)
         for name, event in tuple(events_of(item, self.places.plan, self.engines)):
-            self._step(name, event)
+            self.tell(name, event)
 
     def _hear_progress(self, item: object) -> None:
         match item:
@@ -113,17 +113,19 @@ class EngineWatch:
                 self._writer.note_ailing(item)
                 self._stand()
             case ServiceReady(first):
-                self._health.hear(first, self.places.plan, self._absent)
+                self.health.hear(first, self.places.plan, self._absent)
+            case HostLeft(host):
+                self.places.forget(host)
 
     def look(self, now: float) -> None:
         """Whether one that starts is late, and whether somebody wants a change; `now` is
         monotonic."""
-        self._change.look(self.engines)
-        for name, deadline in tuple(self._orders.deadlines.items()):
+        self._change.look()
+        for name, deadline in tuple(self.orders.deadlines.items()):
             rows = tuple(row for row in self._writer.state.ranks if row.engine == name)
             late = overdue(rows, self.places.settings.limits, now)
             if late or now > deadline:
-                self._step(name, Failed(late or f"{name} did not serve in time (recipe timeouts)"))
+                self.tell(name, Failed(late or f"{name} did not serve in time (recipe timeouts)"))
 
     def _resume(self, states: StateByHost) -> None:
         """Taken up by this supervisor: what was ordered before may be done or not."""
@@ -138,7 +140,7 @@ class EngineWatch:
         running = {
             host: state.running for host, state in states.items() if isinstance(state, HostState)
         }
-        own = self._orders.processes(engine)
+        own = self.orders.processes(engine)
         state = _follow(engine, tuple(dict.fromkeys(one.host for one in own)))
         alive = {one.host for one in own if one.name in running.get(one.host, ())}
         whole = all(one.name in running.get(one.host, ()) for one in own)
@@ -159,23 +161,31 @@ class EngineWatch:
             if finding.verdict == "FAIL":
                 own = [n for n, one in self.engines.items() if finding.host in one.state.hosts]
                 for name in own:
-                    self._step(name, Failed(f"{finding.host}: {finding.seen}"))
+                    self.tell(name, Failed(f"{finding.host}: {finding.seen}"))
 
     def _hear_start(self, item: Spawned | Listening) -> None:
         for engine in self.engines.values():
             if engine.state.phase == "starting":
-                self._orders.hear_start(engine, item)
+                self.orders.hear_start(engine, item)
 
     def _end(self, item: EvidenceTaken) -> None:
         """An older order's evidence comes too late."""
-        engine = self.engines[item.engine]
+        engine = self.engines.get(item.engine)
         if item.cause:
             self._writer.save(cause=item.cause)
-        if engine.state.number == item.order.number and engine.state.phase == "ending":
-            self._orders.end(engine, item.order)
+        if engine and engine.state.number == item.order.number and engine.state.phase == "ending":
+            self.orders.end(engine, item.order)
 
-    def _step(self, name: str, event: EngineEvent) -> None:
-        engine = self.engines[name]
+    def watch_plan(self) -> None:
+        """As it is now."""
+        self._writer.use(self.places.plan)
+        self.health.begin(self.places.plan, self._absent)
+        self._stand()
+
+    def tell(self, name: str, event: EngineEvent) -> None:
+        engine = self.engines.get(name)
+        if engine is None:  # it was taken out meanwhile
+            return
         self._take(name, step(engine.state, event, engine.policy, time.time()))
 
     def _take(self, name: str, taken: Step) -> None:
@@ -187,12 +197,12 @@ class EngineWatch:
         if role := lost_role(self.engines, time.time()):
             raise RoleLost(_last_words(self.engines, role))
         for order in orders:
-            self._orders.carry_out(engine, order)
+            self.orders.carry_out(engine, order)
 
     def _write(self, engine: EngineUnit, before: EngineState) -> None:
         if engine.state.phase != before.phase:
-            self._orders.settle(engine)
-            self._health.note(engine.name, engine.state.phase == "serving")
+            self.orders.settle(engine)
+            self.health.note(engine.name, engine.state.phase == "serving")
             self._writer.tell_engine(engine, self.places.plan)
         self._stand()
 

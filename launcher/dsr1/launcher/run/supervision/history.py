@@ -77,4 +77,5 @@ def _of_rank(row: RankHealth, what: str, why: str, now: float) -> Change:
 
 
 def _why(state: RunState) -> str:
-    return "; ".join(row.words for row in state.ailing) if state.serves else state.reason
+    ailing = "; ".join(row.words for row in state.ailing) if state.serves else ""
+    return ailing or state.reason

@@ -12,6 +12,7 @@ from dsr1.launcher.run.agents import AgentEvent, AgentLost
 from dsr1.launcher.run.supervision.messages import (
     EngineHeard,
     EvidenceTaken,
+    HostLeft,
     HostNotPlaced,
     HostPlaced,
     NoteAdded,
@@ -32,6 +33,7 @@ SupervisorMessage = (
     | EvidenceTaken
     | HostPlaced
     | HostNotPlaced
+    | HostLeft
     | StillMissing
     | NoteAdded
     | StopRequested

@@ -75,6 +75,13 @@ class HostNotPlaced:
 
 
 @dataclass(frozen=True, slots=True)
+class HostLeft:
+    """A host that was given up has proven that nothing of the run is there."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class RanksUnfit:
     """Ranks that don't answer as they should, again and again, before the deployment is ready; put
     into the queue by the prober."""

@@ -70,7 +70,17 @@ class Places:
             except LaunchFailed:
                 if not clean:
                     raise
-        return self._start(lost, lost, self.plan, self.settings, transport)
+        return self._start(lost, lost, None, transport)
+
+    def use(self, plan: Plan, settings: RunSettings) -> None:
+        """From now on, for a change of somebody's."""
+        with self._starting:
+            self._write_down(plan, settings)
+
+    def forget(self, host: str) -> None:
+        """Nothing of the run is there any more."""
+        replaced = tuple(one for one in self.settings.replaced if one != host)
+        self.use(self.plan, replace(self.settings, replaced=replaced))
 
     def leave(
         self, unreached: tuple[str, ...], going: tuple[str, ...], reason: str
@@ -110,6 +120,9 @@ class Places:
         """Of a host that was proven clean nothing is left to be ended."""
         from dsr1.launcher.run.supervision.spares import replan  # as in `leave`
 
+        if self._run.is_changing_plan():
+            raise LaunchFailed("no spare takes a place while the run is scaled or updated")
+        before = self.plan
         plan, settings = replan(self._run, self.settings, transport, (lost,))
         if clean:
             others = tuple(one for one in settings.replaced if one != lost)
@@ -120,18 +133,29 @@ class Places:
             names = ", ".join(sorted(elsewhere))
             raise LaunchFailed(f"a spare for {lost} would change {names}, which live elsewhere")
         (host,) = {one.host for one in plan.hosts} - {one.host for one in self.plan.hosts}
-        return self._start(lost, host, plan, settings, transport)
+        return self._start(lost, host, (before, plan, settings), transport)
 
     def _start(
-        self, lost: str, host: str, plan: Plan, settings: RunSettings, transport: Transport
+        self,
+        lost: str,
+        host: str,
+        move: tuple[Plan, Plan, RunSettings] | None,
+        transport: Transport,
     ) -> HostPlaced:
-        self._bring(host, plan, transport)
+        """`move`: the plan that it was made from, and what it makes of it; None: the host takes its
+        own place again."""
+        self._bring(host, move[1] if move else self.plan, transport)
         with self._starting:
             if self._closed:
                 raise LaunchFailed("the run is being ended")
-            self._write_down(plan, settings)
-            plans = agent_plans(plan, settings, origin_since(self._run.claimed_at()))
-            own = next(one for one in plans if one.host == host)
+            if move and move[0] is not self.plan:
+                raise LaunchFailed("the plan was changed meanwhile")
+            if move:
+                self._write_down(*move[1:])
+            plans = agent_plans(self.plan, self.settings, origin_since(self._run.claimed_at()))
+            own = next((one for one in plans if one.host == host), None)
+            if own is None:
+                raise LaunchFailed(f"{host} is none of the run's hosts any more")
             self._agents.start_anew(own, self._run.secrets())
         self._agents.send(host, Prepare())
         notes = () if host == lost else (f"{host} has taken the place of {lost}",)

@@ -62,7 +62,8 @@ def replan(
         spares=tuple(spare for spare in settings.spares if spare not in hosts),
         replaced=tuple(dict.fromkeys((*settings.replaced, *gone))),
     )
-    plan = make_plan(run.recipe(), hosts, run.name, str(run.folder), facts, run.run_id())
+    folder, pins = str(run.folder), settings.pins
+    plan = make_plan(run.recipe(), hosts, run.name, folder, facts, run.run_id(), pins)
     return plan, settings
 
 

@@ -89,9 +89,12 @@ class StateWriter:
         self.save(phase="ready", ready_after=after, ranks=ranks, ailing=())
 
     def use(self, plan: Plan) -> None:
-        """Ranks may be on other hosts now."""
-        hosts = {(one.engine, one.rank): one.host for one in plan.ranks}
-        ranks = (replace(row, host=hosts[row.engine, row.rank]) for row in self.state.ranks)
+        """Ranks may be on other hosts now, or be others."""
+        known = {(row.engine, row.rank): row for row in self.state.ranks}
+        ranks = []
+        for fresh in first_table(plan, this_moment()):
+            row = known.get((fresh.engine, fresh.rank), fresh)
+            ranks.append(replace(row, host=fresh.host, process=fresh.process))
         self.state = replace(self.state, ranks=tuple(ranks))
 
     def tell_engine(self, engine: EngineUnit, plan: Plan) -> None:

@@ -31,6 +31,7 @@ from dsr1.launcher.run.supervision.background import (
     probe_service,
     watch_health,
 )
+from dsr1.launcher.run.supervision.changing.changes import as_before_change
 from dsr1.launcher.run.supervision.engines import EngineWatch, RoleLost
 from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
 from dsr1.launcher.run.supervision.messages import (
@@ -50,8 +51,7 @@ LOOK_S, GONE_LOOKS = 1.0, 3
 
 
 class Supervisor:
-    """Runs in the main thread of its own process. Threads only read: one per agent, one for the
-    frontend."""
+    """Runs in the main thread of its own process. Threads only read, and fill its queue."""
 
     def __init__(self, run: Run, transport: Transport | None = None) -> None:
         """`transport`: one that is there already, to be used on; else the run's own."""
@@ -94,8 +94,7 @@ class Supervisor:
         self._inbox.queue.put(StopRequested(why))
 
     def supervise(self, take_over: bool = False) -> None:
-        """From the first agent, or from those that already run, to the proof that nothing is
-        left."""
+        """From the first agent, or those that already run, to the proof that nothing is left."""
         try:
             self._serve(self._take_up if take_over else self._bring_up)
             while self._budget.take(time.monotonic()):
@@ -154,8 +153,8 @@ class Supervisor:
             self._plan, self._settings = places.plan, places.settings
 
     def _start_again(self) -> None:
-        """End all that is left, wait, and bring it up anew. What can't be ended is not started
-        over. After the wait the hosts are asked again: one may have gone meanwhile, or be back."""
+        """End all that is left, wait, and bring it up anew, but for what can't be ended. After the
+        wait the hosts are asked again: one may have gone meanwhile, or be back."""
         self._done.set()
         self._end_all()
         self._inbox.wait(self._settings.backoff_s)
@@ -181,6 +180,7 @@ class Supervisor:
 
     def _plan_without(self, unreached: tuple[str, ...]) -> Plan:
         """See Places.leave."""
+        self._plan, self._settings = as_before_change(self._run, self._plan, self._settings)
         going = tuple(host for host in self._hosts if host in self._inbox.going)
         places = self._make_places()
         self._writer.note(places.leave(unreached, going, self._writer.state.reason))

@@ -1,0 +1,1 @@
+"""What somebody wants changed of a deployment that serves, carried out."""
