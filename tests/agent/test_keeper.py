@@ -18,7 +18,8 @@ from dsr1.hosts.protocol.codec import StartOrder, render_start
 from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.slurm.allocation import AllocatedHost
-from dsr1.slurm.step import StepProgram, StepShell
+from dsr1.slurm.shell import StepShell
+from dsr1.slurm.step import StepProgram
 
 SLEEP = Process("p", "g", "h", ("sleep", "1000"))
 
@@ -65,6 +66,20 @@ def test_a_step_that_cannot_start_says_why(tmp_path: Path, shell: StepShell) -> 
     )
     with pytest.raises(HostError, match="h: its step is lost: srun: error: Invalid node name"):
         shell.run(("true",), 10)
+
+
+def test_a_step_that_slurm_refuses_for_now_is_asked_for_again(
+    tmp_path: Path, shell: StepShell
+) -> None:
+    """As it does for some seconds after slurmctld began anew. What was said meanwhile is heard."""
+    srun, tries = tmp_path / "bin" / "srun", tmp_path / "tries"
+    words = "srun: error: Unable to create step for job 1: Memory required by task is not available"
+    refuse = (
+        f'echo x >> {tries}\n[ $(wc -l < {tries}) -gt 2 ] || {{ echo "{words}" >&2; exit 1; }}\n'
+    )
+    srun.write_text(srun.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{refuse}"))
+    assert shell.run(("cat",), 60, b"heard").out == b"heard"
+    assert tries.read_text() == "x\n" * 3
 
 
 def begin(keeper: StepProgram, folder: Path) -> "subprocess.Popen[bytes]":

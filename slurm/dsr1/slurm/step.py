@@ -1,5 +1,4 @@
-"""A shell on each host of an allocation: one long-lived step a host, whose program runs
-every command there."""
+"""One long-lived step a host of an allocation, whose program runs every command there."""
 
 import contextlib
 import itertools
@@ -14,18 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from dsr1.hosts.errors import MOST_WORDS, BadAnswer, HostError
+from dsr1.hosts.errors import MOST_WORDS
 from dsr1.hosts.protocol.log_lines import split_lines
-from dsr1.hosts.transport.base import MOST_ANSWER, CommandResult
-from dsr1.hosts.transport.output import Output, left_until
 from dsr1.slurm.allocation import AllocatedHost
 from dsr1.slurm.channel import StepChannel, parse_step_message
 from dsr1.slurm.surroundings import step_variables
 
 BEAT_S, LAST_WORDS_S = 2.0, 2.0
-# A step may wait for a prolog. Where one was lost before, the node is likely gone and Slurm not
-# aware of it yet: another is tried for a while, and then none for a longer while.
-START_S, AGAIN_S, PAUSE_S = 60.0, 8.0, 60.0
+# slurmctld that began anew a moment ago says so of every step, for up to 20 s, until the job's
+# nodes have registered (seen with 22.05.8).
+REFUSED_FOR_NOW, TRY_AGAIN_S = "Memory required by task is not available", 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +59,25 @@ def step_command(place: AllocatedHost, job: str, program: Sequence[str]) -> tupl
     )
 
 
-class _Step:
-    """A step that runs, and the calls to it."""
+class Step:
+    """A step that runs, and the calls to it. What is sent before it is up is kept: where Slurm
+    refuses the step for now, the next srun gets it, too."""
 
     def __init__(self, argv: Sequence[str], start_s: float, silent_s: float) -> None:
-        self._start_s, self._silent_s = start_s, silent_s
+        self._argv, self._start_s, self._silent_s = argv, start_s, silent_s
+        self._writing, self._numbers = threading.Lock(), itertools.count(1)
+        self._calls: dict[int, StepChannel] = {}
+        self._unheard: list[bytes] = []
+        self._began = self._heard = time.monotonic()
+        self._up, self._closed, self.lost = threading.Event(), threading.Event(), False
+        self._begin()
+        for work in (self._read, self._beat):
+            threading.Thread(target=work, daemon=True).start()
+
+    def _begin(self) -> None:
+        self._words: list[str] = []
         self._srun = subprocess.Popen(
-            argv,
+            self._argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,15 +85,8 @@ class _Step:
             bufsize=0,
             start_new_session=True,
         )
-        self._writing, self._numbers = threading.Lock(), itertools.count(1)
-        self._calls: dict[int, StepChannel] = {}
-        self._heard = time.monotonic()
-        self._up, self.lost = threading.Event(), False
-        self._words: list[str] = []
         self._listening = threading.Thread(target=self._read_errors, daemon=True)
         self._listening.start()
-        for work in (self._read, self._beat):
-            threading.Thread(target=work, daemon=True).start()
 
     def open(self, argv: Sequence[str]) -> StepChannel:
         call = next(self._numbers)
@@ -95,13 +97,21 @@ class _Step:
         return channel
 
     def send(self, what: Mapping[str, object]) -> None:
-        assert self._srun.stdin is not None
         data = json.dumps(what, separators=(",", ":")).encode() + b"\n"
         with self._writing:
-            if self._srun.stdin.closed:
+            if self.lost or self._closed.is_set():
                 raise BrokenPipeError("srun has ended")
-            while data:
-                data = data[self._srun.stdin.write(data) or 0 :]
+            if self.was_up:
+                self._write(data)
+                return
+            self._unheard.append(data)
+            with contextlib.suppress(BrokenPipeError):
+                self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        assert self._srun.stdin is not None
+        while data:
+            data = data[self._srun.stdin.write(data) or 0 :]
 
     @property
     def was_up(self) -> bool:
@@ -115,6 +125,7 @@ class _Step:
 
     def close(self) -> None:
         """The step's program ends by the end of its stdin, and srun with it."""
+        self._closed.set()
         with self._writing, contextlib.suppress(OSError):
             assert self._srun.stdin is not None
             self._srun.stdin.close()
@@ -124,23 +135,42 @@ class _Step:
             self._srun.wait(seconds)
 
     def _read(self) -> None:
-        assert self._srun.stdout is not None
-        try:
-            for line in split_lines(self._blocks(self._srun.stdout)):
-                self._take(line)
-        except ValueError as error:
-            self._end(f"what its program says makes no sense: {error}")
+        self._follow()
+        while self._is_refused_for_now() and not self._closed.wait(TRY_AGAIN_S):
+            self._begin_again()
+            self._follow()
         self.lost = True
-        self._srun.wait()
-        self._srun.stdout.close()
         self.close()
         for channel in list(self._calls.values()):
             channel.output.put(None)
+
+    def _follow(self) -> None:
+        """One srun, to its end."""
+        assert self._srun.stdout is not None
+        try:
+            with self._srun.stdout as pipe:
+                for line in split_lines(self._blocks(pipe)):
+                    self._take(line)
+        except ValueError as error:
+            self._end(f"what its program says makes no sense: {error}")
+        self._srun.wait()
+
+    def _is_refused_for_now(self) -> bool:
+        in_time = time.monotonic() - self._began < self._start_s
+        return in_time and not self.was_up and REFUSED_FOR_NOW in self.last_words
+
+    def _begin_again(self) -> None:
+        with self._writing, contextlib.suppress(OSError):
+            assert self._srun.stdin is not None
+            self._srun.stdin.close()
+            self._begin()
+            self._write(b"".join(self._unheard))
 
     def _blocks(self, pipe: IO[bytes]) -> Iterator[bytes]:
         while data := pipe.read(1 << 16):
             self._heard = time.monotonic()
             self._up.set()
+            self._unheard.clear()
             yield data
 
     def _take(self, line: bytes) -> None:
@@ -185,85 +215,3 @@ class _Step:
                     self._srun.stdin.write(b"{}\n")
         finally:
             self._writing.release()
-
-
-class StepShell:
-    """One host's. The step begins with the first command; when it is lost the next command begins
-    another."""
-
-    def __init__(self, place: AllocatedHost, job: str, program: StepProgram) -> None:
-        self._name, self._argv = place.host, step_command(place, job, program.argv)
-        self._silent_s = program.silent_s
-        self._given_up = -PAUSE_S
-        self._step: _Step | None = None
-        self._dropped: _Step | None = None
-        self._opening = threading.Lock()
-
-    def run(
-        self, argv: Sequence[str], timeout: float, given: bytes = b"", most: int = MOST_ANSWER
-    ) -> CommandResult:
-        channel, output = self.open(argv), Output(self._name, most)
-        until = time.monotonic() + timeout
-        channel.settimeout(timeout)
-        try:
-            if given:
-                channel.sendall(given)
-            channel.shutdown_write()
-            while data := channel.recv(1 << 16):
-                output.add(data)
-                channel.settimeout(left_until(until))
-        except BadAnswer:
-            channel.close()
-            raise
-        except TimeoutError:
-            self.drop()
-            raise HostError(f"{self._name}: no answer in {timeout:.0f} s") from None
-        except OSError as error:
-            raise self._lost(error) from error
-        if channel.code is None:
-            raise self._lost("it ended")
-        output.add_errors(bytes(channel.errors))
-        return output.result(channel.code)
-
-    def open(self, argv: Sequence[str]) -> StepChannel:
-        try:
-            return self._running().open(argv)
-        except OSError as error:
-            raise self._lost(error) from error
-
-    def drop(self) -> None:
-        """Whatever its agents still run ends with it."""
-        step, self._step = self._step, None
-        if step is not None:
-            step.close()
-            self._dropped = step
-
-    def wait_dropped(self, seconds: float) -> None:
-        if self._dropped is not None:
-            self._dropped.wait(seconds)
-
-    def _running(self) -> _Step:
-        with self._opening:
-            if self._step is not None and self._step.lost:
-                self._dropped, self._step = self._step, None
-                if not self._dropped.was_up:
-                    self._given_up = time.monotonic()
-            if time.monotonic() - self._given_up < PAUSE_S:
-                raise self._lost("given up")
-            if self._step is None:
-                self._step = _Step(
-                    self._argv, START_S if self._dropped is None else AGAIN_S, self._silent_s
-                )
-            return self._step
-
-    def _lost(self, why: object) -> HostError:
-        step = self._step or self._dropped
-        words = step.last_words if step else ""
-        return HostError(f"{self._name}: its step is lost: {words or why}")
-
-
-def make_shells(
-    places: Sequence[AllocatedHost], job: str, program: StepProgram
-) -> dict[str, StepShell]:
-    """By host."""
-    return {place.host: StepShell(place, job, program) for place in places}

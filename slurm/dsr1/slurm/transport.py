@@ -13,7 +13,8 @@ from dsr1.hosts.transport.base import NO_SECRETS
 from dsr1.hosts.transport.ssh import ENTER, SEND_S, ShellTransport
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.client import shrink
-from dsr1.slurm.step import StepProgram, make_shells
+from dsr1.slurm.shell import make_shells
+from dsr1.slurm.step import StepProgram
 
 _COPY = (
     f'{ENTER}[ -O "$d/$2" ] || {{ t=$d/$2.$$; cp -- "$1" "$t" && chmod 700 "$t" && mv -f "$t"'
