@@ -31,16 +31,16 @@ def expand_names(names: str, source: str) -> list[str]:
         return [name for name in plain if name]
     if not _LIST.fullmatch(names) or _HUGE.search(names):
         raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_WANTED}")
-    if (many := count_names(names)) > MOST_HOSTS:  # a node set would hold each of them in memory
+    if count_names(names) > MOST_HOSTS:  # a node set would hold each of them in memory
         raise InputError(
-            f"{source}: {_shown(names)} names {many} hosts, at most {MOST_HOSTS} are allowed"
+            f"{source}: {_shown(names)} names too many hosts: at most {MOST_HOSTS} are allowed"
         )
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
     try:
         nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
         parts = [NodeSet(part, resolver=RESOLVER_NOGROUP) for part in _parts(names)]
-    except NodeSetException as error:
+    except (NodeSetException, AssertionError) as error:  # digits beside brackets: n[1-3]999999999
         raise InputError(f"{source}: {_shown(names)} is not a list of hosts: {error}") from None
     return [name for name in dict.fromkeys(chain(*parts)) if name in nodes]
 

@@ -81,6 +81,7 @@ def test_a_relative_key_lies_beside_its_inventory(tmp_path: Path) -> None:
         ("$(id)", "not a host's name|no list of hosts"),
         ("n[1-2-3]", "is not a list of hosts"),
         ("n" + "9" * 5000 + "!a", "is not a list of hosts"),
+        ("n[1-3]" + "9" * 40 + "s", "is not a list of hosts: range too large"),
         ("n[1-2/0]", "is not a list of hosts"),
         ("n[٣-٩]", "is not a list of hosts"),
         ("n[1-9]%s", "is not a list of hosts"),
@@ -187,7 +188,9 @@ def test_unknown_inventory_key_is_named(tmp_path: Path) -> None:
         parse_hosts(f"@{file}")
 
 
-@pytest.mark.parametrize("text", ["n[1-99999999]", "n[1-9999]r[1-9999]", "a,n[1-5000]"])
+@pytest.mark.parametrize(
+    "text", ["n[1-99999999]", "n[1-9999]r[1-9999]", "a,n[1-5000]", "n[1-99999999]" * 600]
+)
 def test_a_slip_of_the_finger_names_no_million_hosts(text: str) -> None:
     with pytest.raises(InputError, match="at most 4096"):
         parse_hosts(text)

@@ -28,6 +28,7 @@ _HEADER = re.compile(
     r"[^\s\"'][^\"'\n]*",
     re.IGNORECASE,
 )
+_NPM = re.compile(r"(:_authToken=\s{0,99})[^\s\"']+")
 _VALUE = r"(\"[^\"]*\"|'[^']*'|[^\s;&|,}]+)"
 _GIVEN = (
     re.compile(rf"(?<![\w-])(-{{0,2}}[A-Za-z_][\w-]*)(=){_VALUE}"),
@@ -51,7 +52,7 @@ _HIDDEN = "***"
 @cache
 def _detectors() -> tuple["RegexBasedDetector", ...]:
     """Of forms alone: by a word before it a secret is known here, and by its randomness a hash is
-    one, too."""
+    one, too. npm's form is ours: its detector takes seconds of a line of slashes."""
     from detect_secrets.plugins import (
         aws,
         azure_storage_key,
@@ -61,7 +62,6 @@ def _detectors() -> tuple["RegexBasedDetector", ...]:
         gitlab_token,
         jwt,
         mailchimp,
-        npm,
         openai,
         pypi_token,
         sendgrid,
@@ -81,7 +81,6 @@ def _detectors() -> tuple["RegexBasedDetector", ...]:
         gitlab_token.GitLabTokenDetector(),
         jwt.JwtTokenDetector(),
         mailchimp.MailchimpDetector(),
-        npm.NpmDetector(),
         openai.OpenAIDetector(),
         pypi_token.PypiTokenDetector(),
         sendgrid.SendGridDetector(),
@@ -108,6 +107,7 @@ def conceal(text: str) -> str:
     for pattern in _GIVEN:
         text = pattern.sub(_without_value, text)
     text = _IN_QUERY.sub(_without_signature, _HEADER.sub(rf"\1{_HIDDEN}", text))
+    text = _NPM.sub(rf"\1{_HIDDEN}", text)
     text = _HOOK.sub(_HIDDEN, _IN_URL.sub(_HIDDEN, TOKEN.sub(_HIDDEN, text)))
     for detector in _detectors():
         for found in sorted(set(detector.analyze_string(text)), key=len, reverse=True):
