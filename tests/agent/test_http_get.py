@@ -1,13 +1,17 @@
 """An agent asks its host's own servers for their health: which, what, how long and how much."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.pki import make_pair
 
 from dsr1.hosts.agent.network import http_get
 from dsr1.hosts.errors import HostError
@@ -51,6 +55,20 @@ def mute() -> Iterator[int]:
     """It listens, and never answers: a process that is stopped."""
     with closing(socket.create_server(("127.0.0.1", 0))) as door:
         yield door.getsockname()[1]
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[int]:
+    """A server of HTTPS, whose certificate lies in the same folder."""
+    pair = make_pair(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    made = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    made.socket = context.wrap_socket(made.socket, server_side=True)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made.server_port
+    made.shutdown()
+    made.server_close()
 
 
 def of(sh: Make, *ports: int) -> Process:
@@ -139,3 +157,25 @@ def test_an_agent_that_is_gone(lab: "Lab", sh: Make, server: int) -> None:
     with pytest.raises(HostError) as gone:
         get_from_host(lab.transport, "nowhere", [HttpGet("a", server, "/health")])
     assert "in time" not in str(gone.value), "nobody waits for what can't come"
+
+
+def test_over_tls_the_certificate_of_the_run_is_wanted(
+    lab: "Lab", sh: Make, secured: int, server: int, mute: int, tmp_path: Path
+) -> None:
+    lab.start(of(sh, secured, server, mute))
+    asked = HttpGet("a", secured, "/metrics", secured=True)
+    (unknown,) = get_from_host(lab.transport, "h", [asked])
+    assert unknown.problem.startswith("no certificate to know it by")
+    own = tmp_path / "h" / "secrets" / "frontend.pem"
+    own.write_text((tmp_path / "cert.pem").read_text())
+    (got,) = get_from_host(lab.transport, "h", [asked])
+    assert (got.status, got.body) == (200, METRICS)
+    (plain,) = get_from_host(lab.transport, "h", [replace(asked, port=server)])
+    assert plain.problem.startswith("no TLS")
+    (silent,) = get_from_host(lab.transport, "h", [replace(asked, port=mute, timeout_s=0.5)])
+    assert silent.problem == "no answer within 0.5 s"
+    other = tmp_path / "other"
+    other.mkdir()
+    own.write_text(make_pair(other).cert.read_text())
+    (stranger,) = get_from_host(lab.transport, "h", [asked])
+    assert "certificate verify failed" in stranger.problem

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.conftest import RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
+from tests.fakes.pki import make_pair
 
 from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
 from dsr1.launcher.run.stop import alive_processes
@@ -29,9 +30,13 @@ def kill_supervisor(run: Run) -> None:
     until(lambda: run.supervisor() is None)
 
 
-def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
-    planned = dsr1("plan", "tiny", "--name", "m", "--json", *site, *MOCKER)
-    launched = dsr1("launch", "tiny", "--name", "m", *site, *MOCKER)
+def test_launch_smoke_status_stop(
+    dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_path: Path
+) -> None:
+    """Over HTTPS, which everything that asks the frontend speaks then."""
+    closed = (*MOCKER, "--set", make_pair(tmp_path).setting, "--set", "health={every: 3s}")
+    planned = dsr1("plan", "tiny", "--name", "m", "--json", *site, *closed)
+    launched = dsr1("launch", "tiny", "--name", "m", *site, *closed)
     assert launched.returncode == 0, launched.stderr
     assert "ready after" in launched.stdout
     ran = (newest().folder / "plan.json").read_text().replace(newest().run_id(), PREVIEW_RUN_ID)
@@ -50,8 +55,15 @@ def test_launch_smoke_status_stop(dsr1: Dsr1, site: Site, newest: Callable[[], R
         ["frontend", "main-0", "main-1"],
         "",
     )
+    assert told["url"] == newest().plan().service.url
+    assert told["url"].startswith("https://")
+    assert f"at {told['url']}/v1" in dsr1("status", "m").stdout
+    secrets = newest().secrets()
+    for file in newest().folder.glob("*.json*"):
+        assert secrets["frontend.key"][40:80] not in file.read_text()
     assert "stopped, nothing of it is alive" in dsr1("stop", "m").stdout
     assert alive_processes(newest()) == []
+    assert not newest().secrets()
     assert of_run(newest().folder / "hosts") == []
 
 

@@ -8,6 +8,7 @@
 # Logs: /run/golden/hosts/HOST/PROCESS.log, anew with every start.
 # http://10.0.0.1:8000/v1 serves once every worker has registered.
 # note: node1, node2: planned without facts; what follows from their adapters is left out
+# note: frontend: plain HTTP, so prompts and answers cross the network in clear, and nobody is asked for a key unless frontend.api_key_file is set; frontend.tls, or a proxy in front (`dsr1 render --nginx`), closes it
 # shellcheck disable=SC2016,SC2329
 set -euo pipefail
 folder=/run/golden

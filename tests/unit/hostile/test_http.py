@@ -13,6 +13,7 @@ from tests.unit.hostile.values import HOSTILE_TEXTS, any_json
 
 from dsr1.launcher.plan.plan import ServiceTarget
 from dsr1.launcher.smoke import http
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.http import BoundedTransport, make_client
 from dsr1.launcher.smoke.readiness import missing
 from dsr1.launcher.smoke.run import finished
@@ -65,5 +66,8 @@ def endless() -> Iterator[str]:
 
 def test_an_answer_without_end_is_left(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MOST_BYTES", 1 << 20)
-    with make_client(20) as client, pytest.raises(httpx.ReadError, match="goes on after 1 MiB"):
+    with (
+        make_client(FrontendAccess(20)) as client,
+        pytest.raises(httpx.ReadError, match="goes on after 1 MiB"),
+    ):
         client.get(endless)

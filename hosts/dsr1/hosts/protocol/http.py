@@ -1,11 +1,14 @@
 """What an agent fetches of its host's own servers: their health and metrics, which need not be
 reachable from elsewhere."""
 
+import ssl
 from dataclasses import dataclass
 
 PATHS = ("/health", "/live", "/metrics", "/v1/models")
 """All that may be asked for: none of them changes anything."""
 LOOPBACK = "127.0.0.1"
+FRONTEND_CERT = "frontend.pem"
+"""The secret by which frontends of HTTPS are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,7 @@ class HttpGet:
     HttpGot of that `number`, to this connection alone, within `timeout_s` seconds.
 
     Of the process `devices` (see facts/devices.py) the agent itself answers `/devices`.
+    `secured`: over TLS, and from whoever shows the agent's own frontend.pem.
 
     `address` is one of the host's own; where nothing listens there, the loopback is tried. With
     `keep`, only lines that begin with one of these.
@@ -26,6 +30,7 @@ class HttpGet:
     keep: tuple[str, ...] = ()
     timeout_s: float = 5.0
     number: int = 0
+    secured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +46,13 @@ class HttpGot:
     @property
     def is_ok(self) -> bool:
         return self.status == 200
+
+
+def trust_one(certificate: str) -> ssl.SSLContext:
+    """For a client that trusts whoever shows this certificate (PEM), by whatever address it is
+    reached, and nobody else. ssl.SSLError: it is none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=certificate)
+    return context

@@ -17,6 +17,7 @@ from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.run.backend import LaunchRequest
+from dsr1.launcher.run.prepare import frontend_secrets
 from dsr1.launcher.run.signals import interrupt_on_signals
 from dsr1.launcher.run.store import Run
 
@@ -82,6 +83,7 @@ def launch(
     _refuse_contradictions(hosts, job, slurm_keys, follow)
     loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
+    frontend_secrets(loaded)  # refused at once, and not by hosts or in a job
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     skip = checks.skipped()
     if job.slurm:

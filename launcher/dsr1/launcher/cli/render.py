@@ -14,6 +14,7 @@ from dsr1.launcher.cli.plan import survey_or_preview
 from dsr1.launcher.cli.views.notes import note_unused_spares
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_bash import render_bash
+from dsr1.launcher.plan.render_nginx import render_nginx
 from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import new_run, new_run_id
@@ -29,6 +30,10 @@ def render(
     bash: Annotated[
         bool, typer.Option("--bash", help="A script that starts the plan's processes by hand.")
     ] = False,
+    nginx: Annotated[
+        bool,
+        typer.Option("--nginx", help="An nginx in front, for HTTPS and clients' keys."),
+    ] = False,
     name: Annotated[
         str,
         typer.Option(
@@ -39,32 +44,33 @@ def render(
     ] = "",
     no_facts: NoFacts = False,
 ) -> None:
-    """Print a script for sbatch or bash.
+    """Print a script for sbatch or bash, or a proxy in front.
 
     The script for sbatch needs dsr1 where it runs; the one for bash only the runtime.
     """
-    _refuse_contradictions(sbatch, bash, hosts, slurm, no_facts)
+    _refuse_contradictions(sbatch + bash + nginx, sbatch, hosts, slurm, no_facts)
     loaded = recipe.load(slurm.changes())
     if name:
         new_run(name)
     if sbatch:
         print(_for_sbatch(loaded, name), end="")
     else:
-        survey = survey_or_preview(loaded, hosts, no_facts)
-        print(_for_bash(loaded, name or loaded.name, survey), end="")
+        survey = survey_or_preview(loaded, hosts, no_facts or nginx)
+        make = _for_nginx if nginx else _for_bash
+        print(make(loaded, name or loaded.name, survey), end="")
 
 
 def _refuse_contradictions(
-    sbatch: bool, bash: bool, hosts: HostOptions, slurm: SlurmOptions, no_facts: bool
+    chosen: int, sbatch: bool, hosts: HostOptions, slurm: SlurmOptions, no_facts: bool
 ) -> None:
-    if sbatch == bash:
-        raise InputError("render: choose --sbatch or --bash")
+    if chosen != 1:
+        raise InputError("render: choose --sbatch, --bash or --nginx")
     if sbatch and (hosts != HostOptions() or no_facts):
         raise InputError(
-            "--hosts, --on, --accept-new-keys and --no-facts go with --bash: Slurm chooses a job's"
-            " hosts"
+            "--hosts, --on, --accept-new-keys and --no-facts go with --bash and --nginx: Slurm"
+            " chooses a job's hosts"
         )
-    if bash and slurm.changes():
+    if not sbatch and slurm.changes():
         raise InputError("--partition, --account, --time and --nodes go with --sbatch only")
 
 
@@ -80,3 +86,9 @@ def _for_bash(recipe: Recipe, name: str, survey: Survey) -> str:
     folder = str(Path.cwd() / name)
     plan = make_plan(recipe, survey.hosts, name, folder, survey.facts, new_run_id())
     return render_bash(plan, folder)
+
+
+def _for_nginx(recipe: Recipe, name: str, survey: Survey) -> str:
+    """Facts change nothing of it."""
+    plan = make_plan(recipe, survey.hosts, name, str(Path.cwd() / name))
+    return render_nginx(plan, recipe.frontend.tls)

@@ -41,7 +41,7 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
 def _ask_all(run: Run) -> Sequence[Answers]:
     recipe, service = run.recipe(), run.plan().service
     known = recipe.model.is_r1 and not recipe.is_meaningless
-    client = make_client(run.settings().chat_s)
+    client = make_client(run.settings().access)
     hosts = contextlib.closing(backend_of(run).transport(run))
     try:
         with client, hosts as transport, make_console(stderr=True).status("asking") as shown:

@@ -95,7 +95,7 @@ def _print_status(run: Run, as_json: bool) -> int:
 def _ask_frontend(run: Run) -> str:
     from dsr1.launcher.smoke.readiness import frontend_state
 
-    return frontend_state(run.plan().service)
+    return frontend_state(run.plan().service, run.settings().access)
 
 
 def _print_ranks(state: RunState) -> None:
@@ -118,6 +118,7 @@ def _json_status(run: Run, current: RunStatus, lacks: str) -> dict[str, object]:
         "supervised": current.supervised,
         "alive": list(current.alive),
         "lacks": lacks,
+        "url": run.plan().service.url if current.state.serves else "",
         **({"job": str(job), "note": current.note} if job else {}),
     }
 
@@ -135,6 +136,8 @@ def _head_lines(run: Run, current: RunStatus, lacks: str) -> Iterator[str]:
     if state.cause:
         yield from state.cause_lines if not state.serves else (_last_failure(state),)
     yield f"alive: {', '.join(current.alive) or 'nothing'}"
+    if state.serves:
+        yield f"at {run.plan().service.url}/v1"
     if lacks:
         yield f"seen from this machine: {lacks}"
     if current.note:

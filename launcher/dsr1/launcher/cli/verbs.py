@@ -35,7 +35,11 @@ VERBS = (
     Verb("check", "Check whether every host is fit.", "check:check"),
     Verb("prep", "Show what would make every host fit, and do it.", "prep:prep"),
     Verb("prewarm", "Compile JIT kernels on one host before the first start.", "prewarm:prewarm"),
-    Verb("render", "Print a script for sbatch or bash.", "render:render"),
+    Verb(
+        "render",
+        "Print a script for sbatch or bash, or a proxy in front.",
+        "render:render",
+    ),
     Verb("launch", "Start a deployment: here, over SSH, or in a Slurm job.", "launch:launch"),
     Verb("ps", "List the runs, newest last.", "ps:ps"),
     Verb("status", "Show the state of a run and what is alive of it.", "status:status"),

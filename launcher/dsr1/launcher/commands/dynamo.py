@@ -16,6 +16,7 @@ from dsr1.launcher.commands.secrets import CA, CERT, KEY, SERVER_NAME
 from dsr1.launcher.commands.vllm_arguments import (
     model_arguments,
     reasoning_arguments,
+    tls_arguments,
     worker_arguments,
 )
 from dsr1.launcher.layout.context import Argv, PlanContext, Stack, all_behind_leader
@@ -49,6 +50,7 @@ def frontend_command(context: PlanContext, frontend: FrontendSlot) -> Argv:
         *(context.recipe.runtime.interpreter, "-m", "dynamo.frontend"),
         *("--http-host", frontend.address, "--http-port", str(frontend.port)),
         *("--router-mode", spec.router_mode),
+        *tls_arguments(spec, "tls-cert-path", "tls-key-path"),
         *_router_arguments(context),
         *render_flags(spec.args),
     )

@@ -20,7 +20,9 @@ def rehearse(recipe: Recipe) -> Recipe:
         "path": recipe.model.path if recipe.model.is_folder else STAND_IN,
     }
     model = recipe.model.model_copy(update=named)
-    return recipe.model_copy(update={"stack": "mocker", "engines": engines, "model": model})
+    frontend = recipe.frontend.model_copy(update={"api_key_file": None})  # Dynamo's knows none
+    changes = {"stack": "mocker", "engines": engines, "model": model, "frontend": frontend}
+    return recipe.model_copy(update=changes)
 
 
 def needs_stand_in(recipe: Recipe) -> bool:

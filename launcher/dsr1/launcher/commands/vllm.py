@@ -1,9 +1,14 @@
 """The stack vllm: vLLM alone, each engine with API servers of its own. Pure."""
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.hosts.protocol.process import Variable
+from dsr1.hosts.protocol.process import SecretVariable, Variable
 from dsr1.launcher.commands.phases import VLLM_PHASES
-from dsr1.launcher.commands.vllm_arguments import reasoning_arguments, worker_arguments
+from dsr1.launcher.commands.secrets import API_KEY
+from dsr1.launcher.commands.vllm_arguments import (
+    reasoning_arguments,
+    tls_arguments,
+    worker_arguments,
+)
 from dsr1.launcher.layout.context import Argv, PlanContext, Stack, all_behind_leader
 from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.recipe.flags import render_flags
@@ -24,8 +29,18 @@ def _server_arguments(context: PlanContext, slot: WorkerSlot) -> Argv:
     server = context.server_of(slot)
     if server is None:
         return ()
-    listen = ("--host", server.address, "--port", str(server.port))
-    return (*listen, *render_flags(context.recipe.frontend.args))
+    spec = context.recipe.frontend
+    return (
+        *("--host", server.address, "--port", str(server.port)),
+        *tls_arguments(spec, "ssl-certfile", "ssl-keyfile"),
+        *render_flags(spec.args),
+    )
+
+
+def key_variables(context: PlanContext, slot: WorkerSlot) -> tuple[SecretVariable, ...]:
+    """A flag would be in sight of every user of the host."""
+    asked = context.recipe.frontend.api_key_file and context.server_of(slot)
+    return (SecretVariable("VLLM_API_KEY", API_KEY),) if asked else ()
 
 
 def _no_variables(context: PlanContext, host: Host) -> tuple[Variable, ...]:

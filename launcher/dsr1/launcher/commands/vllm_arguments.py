@@ -5,7 +5,9 @@ vLLM hashes the configuration of all DP ranks and compares it at the handshake, 
 placement may differ.
 """
 
+from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.launcher.commands.kv_transfer import kv_arguments
+from dsr1.launcher.commands.secrets import FRONTEND_KEY, SECRETS_FOLDER
 from dsr1.launcher.layout.context import PlanContext
 from dsr1.launcher.layout.ports import EnginePorts
 from dsr1.launcher.layout.slots import WorkerSlot
@@ -14,7 +16,7 @@ from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.flag_table import RECIPE_FLAGS, RecipeFlag
 from dsr1.launcher.recipe.flags import render_flags
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.recipe.parts import Model
+from dsr1.launcher.recipe.parts import Frontend, Model
 from dsr1.launcher.recipe.transfer import HYBRID_OFF, hybrid_is_off
 from dsr1.launcher.recipe.types import RecipePart
 
@@ -28,6 +30,14 @@ def reasoning_arguments(flag: str, model: Model, engine: Engine) -> tuple[str, .
     stack's. What the recipe's args say goes before."""
     said = any(name.endswith("reasoning-parser") for name in engine.args)
     return () if said else render_flags({flag: model.reasoning_parser})
+
+
+def tls_arguments(frontend: Frontend, cert: str, key: str) -> tuple[str, ...]:
+    """By these two flags of the stack's."""
+    if frontend.tls is None:
+        return ()
+    files = {cert: FRONTEND_CERT, key: FRONTEND_KEY}
+    return render_flags({flag: f"{SECRETS_FOLDER}/{name}" for flag, name in files.items()})
 
 
 def worker_arguments(context: PlanContext, slot: WorkerSlot) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import httpx
 from dsr1.hosts.transport.parallel import begin_in_thread
 from dsr1.launcher.health.members import Question, RankKey, WatchedRank
 from dsr1.launcher.plan.plan import ServiceTarget
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.completion import (
     AnsweredByAnother,
     SmokeTarget,
@@ -108,9 +109,9 @@ class Waiting:
 class Questioner:
     """Asks ranks beside everything else: one that never answers keeps nobody waiting."""
 
-    def __init__(self, service: ServiceTarget, chat_s: float) -> None:
+    def __init__(self, service: ServiceTarget, access: FrontendAccess) -> None:
         self._service = service
-        self._client = make_client(chat_s, _LIMITS)
+        self._client = make_client(access, _LIMITS)
         self._waiting: list[Waiting] = []
 
     def ask(self, question: Question, target: SmokeTarget) -> None:

@@ -115,10 +115,10 @@ def worker_gets(
     """Its health, and its counters, with `more` lines than are judged."""
     at = urlsplit(worker.metrics_url)
     where = (worker.process, at.port or 0)
-    address = at.hostname or ""
+    address, secured = at.hostname or "", at.scheme == "https"
     return (
-        HttpGet(*where, "/health", address, timeout_s=timeout_s),
-        HttpGet(*where, "/metrics", address, KEPT + more, timeout_s),
+        HttpGet(*where, "/health", address, (), timeout_s, secured=secured),
+        HttpGet(*where, "/metrics", address, KEPT + more, timeout_s, secured=secured),
     )
 
 
@@ -139,6 +139,7 @@ def frontend_gets(plan: Plan, timeout_s: float) -> dict[str, list[HttpGet]]:
     for process in plan.processes:
         if _is_frontend(process):
             address = addresses[process.host] if plan.service.frontend_urls else plan.service.host
-            get = HttpGet(process.name, process.ports[0], "/health", address, (), timeout_s)
+            asked = (process.name, process.ports[0], "/health", address, (), timeout_s)
+            get = HttpGet(*asked, secured=plan.service.secured)
             found.setdefault(process.host, []).append(get)
     return found

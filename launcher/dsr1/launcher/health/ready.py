@@ -13,6 +13,7 @@ from dsr1.launcher.health.members import Question, make_questions, watched_ranks
 from dsr1.launcher.health.readings import Readings, read_servers
 from dsr1.launcher.health.settings import AsksAgents, HealthSettings
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.completion import SmokeTarget
 from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import Answers, problems
@@ -29,14 +30,18 @@ class FirstAnswers:
 
 
 def ask_every_rank(
-    plan: Plan, settings: HealthSettings, agents: AsksAgents, chat_s: float, engine: str = ""
+    plan: Plan,
+    settings: HealthSettings,
+    agents: AsksAgents,
+    access: FrontendAccess,
+    engine: str = "",
 ) -> FirstAnswers:
     """The ranks of an engine one after the other, so that each computes the same; engines at once.
     With `engine`, those of that one, and whom they need for it."""
     ranks = watched_ranks(plan)
     readings = read_servers(plan, ranks, agents, settings.read_s)
     questions = [one for one in make_questions(ranks) if not engine or engine in one.engines]
-    with make_client(chat_s, _ANY) as client:
+    with make_client(access, _ANY) as client:
         round_ = _Round(plan, readings, client)
         begun = [begin_in_thread(partial(round_.ask, part)) for part in _engines(questions)]
         answered = [pair for part in begun for pair in part.result()]

@@ -30,6 +30,7 @@ from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.health.settings import AsksAgents, HealthSettings
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.judge import Answers
 
 OnReport = Callable[[HealthReport], None]
@@ -45,7 +46,7 @@ class HealthWatch:
         settings: HealthSettings,
         agents: AsksAgents,
         first: FirstAnswers,
-        chat_s: float,
+        access: FrontendAccess,
         recorder: Recorder | None = None,
     ) -> None:
         self._recorder = recorder
@@ -55,7 +56,7 @@ class HealthWatch:
         self._frontends = frontends_of(plan)
         self._workers = first.readings.workers
         self._records = self._begin(first.readings)
-        self._questioner = Questioner(plan.service, chat_s)
+        self._questioner = Questioner(plan.service, access)
         self._due = DueQuestions(self._ranks, settings.ask_s, time.monotonic())
         self._left_out: set[str] = set()
         self._unaimed: set[RankKey] = set()  # another answers in their place

@@ -51,12 +51,13 @@ class WorkerSlot:
 @dataclass(frozen=True, slots=True)
 class FrontendSlot:
     """One frontend: its process's name, and where it listens. `reached` is an address for
-    clients."""
+    clients; `secured`: over HTTPS alone."""
 
     name: str
     host: Host
     address: str
     port: int
+    secured: bool = False
 
     @property
     def reached(self) -> str:
@@ -64,7 +65,7 @@ class FrontendSlot:
 
     @property
     def url(self) -> str:
-        return f"http://{self.reached}:{self.port}"
+        return f"{'https' if self.secured else 'http'}://{self.reached}:{self.port}"
 
 
 def worker_slots(group: Group) -> Iterator[WorkerSlot]:
@@ -89,12 +90,13 @@ def frontend_slots(recipe: Recipe, topology: Topology, first: int) -> Mapping[st
     Where engines serve by themselves these are slots of their workers.
     """
     hosts = _servers(topology) if recipe.traits.own_servers else _frontends(recipe, topology)
+    secured = recipe.frontend.tls is not None
     if len(hosts) == 1:
         ((name, host),) = hosts.items()
         address = listen_address(recipe, topology)
-        return {name: FrontendSlot(name, host, address, recipe.frontend.port)}
+        return {name: FrontendSlot(name, host, address, recipe.frontend.port, secured)}
     return {
-        name: FrontendSlot(name, host, host.address, first + number)
+        name: FrontendSlot(name, host, host.address, first + number, secured)
         for number, (name, host) in enumerate(hosts.items())
     }
 

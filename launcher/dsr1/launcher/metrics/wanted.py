@@ -1,6 +1,7 @@
 """Whom to ask for what, beside the looks at health. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dsr1.hosts.protocol.facts.devices import DEVICES, PATH
 from dsr1.hosts.protocol.http import HttpGet
@@ -33,5 +34,4 @@ def worker_lines(plan: Plan) -> tuple[str, ...]:
 def _frontends(plan: Plan, timeout_s: float) -> Iterator[tuple[str, HttpGet]]:
     for host, gets in frontend_gets(plan, timeout_s).items():
         for one in gets:
-            at = (one.process, one.port, "/metrics", one.address)
-            yield host, HttpGet(*at, keep=FRONTEND_LINES, timeout_s=timeout_s)
+            yield host, replace(one, path="/metrics", keep=FRONTEND_LINES)

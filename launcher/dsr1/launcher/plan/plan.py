@@ -34,6 +34,14 @@ PREVIEW_RUN_ID = "0" * 32
 """The identity in a plan that nobody starts: the same every time."""
 
 
+OPEN_FRONTEND = (
+    "frontend: plain HTTP, so prompts and answers cross the network in clear, and nobody is asked"
+    " for a key unless frontend.api_key_file is set; frontend.tls, or a proxy in front (`dsr1"
+    " render --nginx`), closes it"
+)
+"""The default, which no plan over several hosts may have in silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredWorker:
     """A process that the frontend sends requests to, for these DP ranks; its counters are at
@@ -58,7 +66,7 @@ class ServiceTarget:
 
     `namespace` is the run's own in Dynamo's discovery. `frontend_urls` are the URLs of several
     frontends behind that address. `registrations` is None where servers are vLLM's own, which list
-    none.
+    none. `secured`: all of them speak HTTPS alone.
     """
 
     host: str
@@ -68,10 +76,11 @@ class ServiceTarget:
     workers: tuple[RegisteredWorker, ...] = ()
     namespace: str = ""
     frontend_urls: tuple[str, ...] = ()
+    secured: bool = False
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.secured else 'http'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ def make_plan(
         ranks=tuple(
             PlannedRank(p.group, rank, p.name, p.host) for p in processes for rank in p.ranks
         ),
-        notes=(*_notes(context), *unknown),
+        notes=(*_notes(context), *_door_notes(context), *unknown),
         caches=tuple(_caches(context)),
         cache_sources=tuple(recipe.runtime.cache_sources),
     )
@@ -186,6 +195,7 @@ def _service(context: PlanContext, processes: tuple[Process, ...]) -> ServiceTar
         workers=tuple(_registered_workers(context, processes)),
         namespace=namespace_of(context.run, context.run_id),
         frontend_urls=tuple(one.url for one in context.frontends.values()) if several else (),
+        secured=recipe.frontend.tls is not None,
     )
 
 
@@ -255,6 +265,11 @@ def _notes(context: PlanContext) -> Iterator[str]:
     yield from notes_on_adapters(context)
     yield from overruled_notes(context)
     yield from notes_on_loading(context)
+
+
+def _door_notes(context: PlanContext) -> Iterator[str]:
+    if context.topology.machines > 1 and not context.recipe.frontend.tls:
+        yield OPEN_FRONTEND
 
 
 def _engine_notes(group: Group) -> Iterator[str]:

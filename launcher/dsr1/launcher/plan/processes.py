@@ -13,6 +13,7 @@ from dsr1.launcher.commands.etcd import (
     starts_etcd,
 )
 from dsr1.launcher.commands.secrets import CA, CERT, KEY
+from dsr1.launcher.commands.vllm import key_variables
 from dsr1.launcher.layout.context import Argv, PlanContext
 from dsr1.launcher.layout.ports import (
     kvbm_ports,
@@ -114,7 +115,7 @@ def _worker(context: PlanContext, slot: WorkerSlot) -> Process:
         phases=context.stack.phases,
         wave=1 if slot.leads else 2,
         grace_s=context.recipe.timeouts.stop,
-        secrets=secret_variables(context),
+        secrets=(*secret_variables(context), *key_variables(context, slot)),
     )
 
 

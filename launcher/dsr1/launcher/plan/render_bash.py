@@ -5,9 +5,18 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable
 from dsr1.launcher.commands.etcd import ETCD_FILE
-from dsr1.launcher.commands.secrets import SERVER_NAME
+from dsr1.launcher.commands.secrets import (
+    API_KEY,
+    CA,
+    CERT,
+    FRONTEND_KEY,
+    KEY,
+    SECRETS_FOLDER,
+    SERVER_NAME,
+)
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.render_text import in_a_line, join_words, quote_word
 
@@ -42,7 +51,19 @@ def _is_one_machine(plan: Plan) -> bool:
 
 
 def _is_secured(plan: Plan) -> bool:
-    return any(process.secrets for process in plan.processes)
+    return not {CA, CERT, KEY}.isdisjoint(_named_secrets(plan))
+
+
+def _named_secrets(plan: Plan) -> set[str]:
+    return {secret.file for process in plan.processes for secret in process.secrets}
+
+
+def _frontend_files(plan: Plan) -> Iterator[str]:
+    """What nobody but the user can give."""
+    if plan.service.secured:
+        yield from (FRONTEND_CERT, FRONTEND_KEY)
+    if API_KEY in _named_secrets(plan):
+        yield API_KEY
 
 
 def _head(plan: Plan, folder: str) -> Iterator[str]:
@@ -57,6 +78,8 @@ def _head(plan: Plan, folder: str) -> Iterator[str]:
             "  bash run.sh --certificates    first, on one host; each needs the same"
             f" {folder}/secrets"
         )
+    if files := tuple(_frontend_files(plan)):
+        yield f"  {folder}/secrets holds {', '.join(files)}, of mode 0600, put there by you"
     if any(process.argv[0] == ETCD_FILE for process in plan.processes):
         yield f"  ETCD=/path/of/etcd            for {hosts[0]}, where etcd isn't on PATH"
     if _is_one_machine(plan):
@@ -82,6 +105,8 @@ def _become(plan: Plan) -> Iterator[str]:
     for process in plan.processes:
         yield f"    {process.name})"
         yield f"        enter hosts/{process.host}"
+        if any(word.startswith(f"{SECRETS_FOLDER}/") for word in process.argv):
+            yield '        ln -sfn "$folder/secrets" secrets'
         yield from (f"        {line}" for line in _environment(process))
         yield f"        exec {_command(process.argv)}"
         yield "        ;;"

@@ -102,6 +102,11 @@ RECIPE_FLAGS = (
     RecipeFlag("http-host", "frontend.host"),
     RecipeFlag("port", "frontend.port"),
     RecipeFlag("http-port", "frontend.port"),
+    RecipeFlag("tls-cert-path", "frontend.tls"),
+    RecipeFlag("tls-key-path", "frontend.tls"),
+    RecipeFlag("ssl-certfile", "frontend.tls"),
+    RecipeFlag("ssl-keyfile", "frontend.tls"),
+    RecipeFlag("api-key", "frontend.api_key_file"),
     RecipeFlag("router-mode", "frontend.router_mode"),
     RecipeFlag("router-replica-sync", "frontend.replicas"),
 )

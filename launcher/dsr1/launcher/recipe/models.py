@@ -111,10 +111,16 @@ def _sizes_are_real(recipe: Recipe) -> str:
     return ""
 
 
+_NO_KEY = (
+    "frontend.api_key_file: Dynamo's frontend knows no key; leave it out and put a proxy in front,"
+    " whose configuration `dsr1 render --nginx` prints, or take stack vllm"
+)
+
+
 def _stack_can(recipe: Recipe) -> str:
     """vLLM's own servers move no KV caches between engines, and every engine has one anyway."""
     if not recipe.traits.own_servers:
-        return ""
+        return _NO_KEY if recipe.frontend.api_key_file else ""
     roles = [name for name, engine in recipe.engines.items() if engine.role != "aggregated"]
     if roles:
         return f"engines.{roles[0]}.role: prefill and decode apart need stack dynamo"
@@ -123,6 +129,24 @@ def _stack_can(recipe: Recipe) -> str:
         " replicas"
     )
     return own if recipe.frontend.replicas > 1 else ""
+
+
+def _doors_are_known(recipe: Recipe) -> str:
+    """What dsr1 itself asks would be refused, and a key in a recipe is in plain sight."""
+    parts = {"runtime.env": recipe.runtime.env, "frontend.env": recipe.frontend.env}
+    parts |= {f"engines.{name}.env": engine.env for name, engine in recipe.engines.items()}
+    for part, env in parts.items():
+        for name, key in _DOORS.items():
+            if name in env:
+                return f"{part}.{name}: is set by the recipe's own key: {key}"
+    return ""
+
+
+_DOORS = {
+    "VLLM_API_KEY": "frontend.api_key_file",
+    "DYN_TLS_CERT_PATH": "frontend.tls",
+    "DYN_TLS_KEY_PATH": "frontend.tls",
+}
 
 
 def _roles_complete(recipe: Recipe) -> str:
@@ -197,6 +221,7 @@ _CHECKS = (
     _sizes_are_real,
     _one_engine_takes_all,
     _stack_can,
+    _doors_are_known,
     _roles_complete,
     _caches_are_handed_over,
     _names_are_free,

@@ -88,9 +88,20 @@ class Runtime(RecipePart):
         return f"{self.venv.rstrip('/')}/bin/python" if self.venv else self.python or "python3"
 
 
+class FrontendTls(RecipePart):
+    """PEM files of the machine that launches: the certificate, with those between it and its
+    authority, and its key, without a passphrase."""
+
+    cert: Annotated[Text, Field(min_length=1)]
+    key: Annotated[Text, Field(min_length=1)]
+
+
 class Frontend(RecipePart):
     """Where clients connect. With stack `vllm` these are the engines' own API servers;
     `router_mode` has no meaning.
+
+    `tls`: HTTPS alone. `api_key_file` holds what clients send as `Authorization: Bearer KEY`; only
+    vLLM's own servers know such a key.
 
     `host` is the address to listen on; by default the first host's control address, and nothing
     more. Several `replicas` run on as many hosts and are reached at that one address, as several of
@@ -103,6 +114,8 @@ class Frontend(RecipePart):
     router_mode: Literal[
         "round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"
     ] = "round-robin"
+    tls: FrontendTls | None = None
+    api_key_file: Annotated[Text, Field(min_length=1)] | None = None
     args: Arguments = {}
     env: Environment = {}
 

@@ -8,11 +8,17 @@ from pathlib import Path
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
-from dsr1.launcher.recipe.layers import Layer, assign, location_of, value_at
+from dsr1.launcher.recipe.layers import Keys, Layer, assign, location_of, value_at
 from dsr1.launcher.secret_names import TOKEN, names_secret
 
-PATH_OPTIONS = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
-_PATHS = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
+PATH_OPTIONS: dict[Keys, str] = {("model", "path"): "--model", ("runtime", "venv"): "--venv"}
+_PATHS: tuple[Keys, ...] = (("model", "path"), ("runtime", "venv"), ("runtime", "python"))
+_FILES: tuple[Keys, ...] = (
+    ("frontend", "tls", "cert"),
+    ("frontend", "tls", "key"),
+    ("frontend", "api_key_file"),
+)
+"""Read where the launch is, and on no host."""
 _MOST_CONFIG_BYTES = 2**20
 _VARIABLE = re.compile(r"\$(?:\{(\w+)[^}]*\}|(\w+))", re.ASCII)
 
@@ -29,9 +35,9 @@ class LocalPath:
 def with_paths(tree: Layer, keep_unset: bool) -> Layer:
     """Expand ~ and $NAME in the keys that name a path of this site, and nowhere else. A variable
     that holds a secret is none of them: a path ends in plans and in arguments."""
-    for keys in _PATHS:
+    for keys in (*_PATHS, *_FILES):
         value = value_at(tree, keys)
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             location = location_of(tree, keys)
             _refuse_secrets(value, keys, location)
             tree = assign(tree, keys, _expanded(value, keys, location, keep_unset), location)
@@ -53,7 +59,7 @@ def _is_everywhere(value: str) -> bool:
     return os.path.expandvars(value).startswith("/")
 
 
-def _refuse_secrets(value: str, keys: tuple[str, str], location: str) -> None:
+def _refuse_secrets(value: str, keys: Keys, location: str) -> None:
     for found in _VARIABLE.finditer(value):
         name = found[1] or found[2]
         if names_secret(name) or TOKEN.search(os.environ.get(name, "")):
@@ -63,7 +69,7 @@ def _refuse_secrets(value: str, keys: tuple[str, str], location: str) -> None:
             )
 
 
-def _expanded(value: str, keys: tuple[str, str], location: str, keep_unset: bool) -> str:
+def _expanded(value: str, keys: Keys, location: str, keep_unset: bool) -> str:
     text = (
         str(Path(os.path.expandvars(value)).expanduser())
         if value.startswith("~")
@@ -79,7 +85,7 @@ def _expanded(value: str, keys: tuple[str, str], location: str, keep_unset: bool
             f"{location}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
             f" it{option}"
         )
-    return str(Path(text).absolute()) if _is_path(text, keys[1]) else text
+    return str(Path(text).absolute()) if keys in _FILES or _is_path(text, keys[1]) else text
 
 
 def _is_path(text: str, key: str) -> bool:

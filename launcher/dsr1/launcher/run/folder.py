@@ -38,8 +38,7 @@ class RunFolder:
 
     def wanted_change(self) -> WantedChange | None:
         """The last that somebody wanted of the deployment. None: nobody did."""
-        known = (self.folder / CHANGE).exists()
-        return self._read(CHANGE, WantedChange) if known else None
+        return self._read_if_there(CHANGE, WantedChange)
 
     def save_wanted_change(self, change: WantedChange) -> None:
         self._write(CHANGE, asdict(change))
@@ -80,6 +79,9 @@ class RunFolder:
 
     def _read(self, name: str, kind: type[Written]) -> Written:
         return self._read_json(name, lambda plain: from_plain(kind, plain, name))
+
+    def _read_if_there(self, name: str, kind: type[Written]) -> Written | None:
+        return self._read(name, kind) if (self.folder / name).exists() else None
 
     def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
         return self._read_text(name, lambda text: parse(parse_bounded(text)))

@@ -7,6 +7,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.transport.connect import over_ssh
+from dsr1.launcher.commands.secrets import CERT
 from dsr1.launcher.health.settings import HealthSettings
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.preflight import extras_of, refuse_unfit
@@ -53,16 +54,27 @@ def plan_run(run: Run, recipe: Recipe, survey: Survey, checks: Sequence[str]) ->
     """The final plan, from the facts, and all that its supervisor needs beside it."""
     plan = make_plan(recipe, survey.hosts, run.name, str(run.folder), survey.facts, run.run_id())
     with run.written_whole():
-        run.fill(plan, make_settings(recipe, survey, checks), make_run_secrets(plan, survey))
+        secrets = make_run_secrets(plan, survey, recipe)
+        run.fill(plan, make_settings(recipe, survey, checks), secrets)
 
 
-def make_run_secrets(plan: Plan, survey: Survey) -> RunSecrets:
+def make_run_secrets(plan: Plan, survey: Survey, recipe: Recipe) -> RunSecrets:
     """The secrets that the plan names, and the facts."""
-    return RunSecrets(_secrets(plan, survey), survey.facts)
+    return RunSecrets(_own_secrets(plan, survey) | frontend_secrets(recipe), survey.facts)
 
 
-def _secrets(plan: Plan, survey: Survey) -> dict[str, str]:
-    if not any(process.secrets for process in plan.processes):
+def frontend_secrets(recipe: Recipe) -> dict[str, str]:
+    """InputError: a file that the recipe names can't be used."""
+    if not recipe.frontend.tls and not recipe.frontend.api_key_file:
+        return {}
+    from dsr1.launcher.smoke.frontend_files import read_frontend_files
+
+    return read_frontend_files(recipe.frontend)
+
+
+def _own_secrets(plan: Plan, survey: Survey) -> dict[str, str]:
+    named = {secret.file for process in plan.processes for secret in process.secrets}
+    if CERT not in named:
         return {}
     from dsr1.launcher.commands.certificates import make_secrets
 

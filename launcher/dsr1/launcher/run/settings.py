@@ -9,6 +9,7 @@ from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.health.settings import HealthSettings
 from dsr1.launcher.layout.pins import Pins
 from dsr1.launcher.run.ranks import phase_limits
+from dsr1.launcher.smoke.access import NO_ACCESS, FrontendAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class RunSettings:
     the launch. `within_s`: in any so long a time there are `restarts` at most; None: in all.
     `engine_scope`: an engine that ends is restarted alone; one that is ended on purpose has
     `drain_s` for its requests. `pins`: where the engines are on the machines, once that isn't what
-    the recipe alone would make of them.
+    the recipe alone would make of them. `access` is made of the run's secrets, and never written
+    with these.
     """
 
     python: str
@@ -57,6 +59,7 @@ class RunSettings:
     engine_scope: bool = False
     drain_s: float = 60.0
     pins: Pins | None = None
+    access: FrontendAccess = NO_ACCESS
 
     @property
     def limits(self) -> dict[str, float]:

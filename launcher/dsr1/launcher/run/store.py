@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from dsr1.hosts.protocol.identity import is_alive, start_time
 from dsr1.launcher.run.folder import RunFolder, read_own_file
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
+from dsr1.launcher.smoke.access import NO_ACCESS, make_access
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
@@ -168,7 +169,8 @@ class Run(RunFolder):
             return False
 
     def settings(self) -> RunSettings:
-        return self._read("settings.json", RunSettings)
+        found = self._read("settings.json", RunSettings)
+        return replace(found, access=make_access(found.chat_s, self.secrets()))
 
     def state(self) -> RunState:
         return self._read("state.json", RunState)
@@ -178,7 +180,7 @@ class Run(RunFolder):
 
     def job(self) -> JobHandle | None:
         """The job of Slurm's that it runs in, or waits for. None: it needs none."""
-        return self._read("job.json", JobHandle) if (self.folder / "job.json").exists() else None
+        return self._read_if_there("job.json", JobHandle)
 
     def save_job(self, handle: JobHandle) -> None:
         (self.folder / "job-end.json").unlink(missing_ok=True)
@@ -193,15 +195,13 @@ class Run(RunFolder):
 
     def job_end(self) -> JobInfo | None:
         """How Slurm says that the job ended; it forgets, the run doesn't."""
-        return (
-            self._read("job-end.json", JobInfo) if (self.folder / "job-end.json").exists() else None
-        )
+        return self._read_if_there("job-end.json", JobInfo)
 
     def save_job_end(self, info: JobInfo) -> None:
         self._write("job-end.json", asdict(info))
 
     def save_settings(self, settings: RunSettings) -> None:
-        self._write("settings.json", asdict(settings))
+        self._write("settings.json", {**asdict(settings), "access": asdict(NO_ACCESS)})
 
     def save_facts(self, facts: Mapping[str, Facts]) -> None:
         self._write("facts.json", {host: to_plain(own) for host, own in facts.items()})

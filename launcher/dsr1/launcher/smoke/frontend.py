@@ -6,6 +6,7 @@ from dataclasses import replace
 import httpx
 
 from dsr1.launcher.plan.plan import ServiceTarget
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.readiness import (
     MALFORMED,
@@ -17,10 +18,10 @@ from dsr1.launcher.smoke.readiness import (
 
 
 def await_frontend(
-    service: ServiceTarget, urls: tuple[str, ...], chat_s: float, done: threading.Event
+    service: ServiceTarget, urls: tuple[str, ...], access: FrontendAccess, done: threading.Event
 ) -> str | None:
     """Until all of these list the model and answer: empty. None: it was `done` before."""
-    with make_client(chat_s) as client:
+    with make_client(access) as client:
         while not done.wait(PROBE_S):
             if not any(_unanswered(service, url, client) for url in urls):
                 return ""

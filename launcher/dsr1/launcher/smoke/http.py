@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 import httpx
 
+from dsr1.hosts.protocol.http import trust_one
+from dsr1.launcher.smoke.access import FrontendAccess
+
 MOST_BYTES, MOST_S = 64 << 20, 3600.0
 _USUAL = httpx.Limits(max_connections=100, max_keepalive_connections=20)  # httpx's own
 PLAIN = {"Accept-Encoding": "identity"}  # what is packed may be of any size
@@ -42,7 +45,10 @@ class BoundedTransport(httpx.BaseTransport):
         self._transport.close()
 
 
-def make_client(timeout_s: float, limits: httpx.Limits = _USUAL) -> httpx.Client:
+def make_client(access: FrontendAccess, limits: httpx.Limits = _USUAL) -> httpx.Client:
     """Past every proxy: the hosts are in reach, or the run isn't."""
-    own = BoundedTransport(httpx.HTTPTransport(trust_env=False, limits=limits))
-    return httpx.Client(timeout=timeout_s, trust_env=False, transport=own, headers=PLAIN)
+    trust = trust_one(access.certificate) if access.certificate else True
+    own = BoundedTransport(httpx.HTTPTransport(verify=trust, trust_env=False, limits=limits))
+    key = {"Authorization": f"Bearer {access.api_key}"} if access.api_key else {}
+    headers = PLAIN | key
+    return httpx.Client(timeout=access.timeout_s, trust_env=False, transport=own, headers=headers)

@@ -3,12 +3,14 @@ no workers at all."""
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from dsr1.hosts.protocol.bounded import NONSENSE
 from dsr1.launcher.plan.plan import ServiceTarget
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.http import make_client
 
 QUESTION = "Hello! Who are you?"
@@ -19,7 +21,10 @@ READY_TOKENS = 4  # decode's own kernels are compiled at its first step: one tok
 
 
 def await_answer(
-    service: ServiceTarget, chat_s: float, done: threading.Event, report: Callable[[str], None]
+    service: ServiceTarget,
+    access: FrontendAccess,
+    done: threading.Event,
+    report: Callable[[str], None],
 ) -> bool:
     """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before
     one came.
@@ -27,7 +32,7 @@ def await_answer(
     `report` gets what is still missing, whenever that changes.
     """
     reported = ""
-    with make_client(chat_s) as client:
+    with make_client(access) as client:
         while not done.wait(PROBE_S):
             lacks = missing(service, client) or _unanswered(service, client)
             if not lacks:
@@ -37,10 +42,10 @@ def await_answer(
     return False
 
 
-def frontend_state(service: ServiceTarget) -> str:
+def frontend_state(service: ServiceTarget, access: FrontendAccess) -> str:
     """What a deployment that was ready lacks now, empty when nothing; within a few seconds, and
     without a chat."""
-    with make_client(STATUS_S) as client:
+    with make_client(replace(access, timeout_s=STATUS_S)) as client:
         return missing(service, client)
 
 

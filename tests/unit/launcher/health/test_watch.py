@@ -17,6 +17,7 @@ from dsr1.launcher.health.verdicts import FAILED, MUTE, SICK, STALLED, SUSPECT, 
 from dsr1.launcher.health.watch import HealthWatch, add_answers, own_answers
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.recipe.load import parse_recipe
+from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.completion import Reply, SmokeTarget
 from dsr1.launcher.smoke.judge import Answers
 
@@ -87,7 +88,9 @@ def watched() -> Watched:
     plan = make_plan(parse_recipe(RECIPE, "t.yaml"), HOSTS, "r", "/r")
     servers = Servers(plan)
     readings = read_servers(plan, watched_ranks(plan), servers, 5.0)
-    return HealthWatch(plan, SETTINGS, servers, FirstAnswers({}, (), readings), 5.0), servers
+    return HealthWatch(
+        plan, SETTINGS, servers, FirstAnswers({}, (), readings), FrontendAccess(5)
+    ), servers
 
 
 def told(watch: HealthWatch) -> list[tuple[str, int, str, str]]:

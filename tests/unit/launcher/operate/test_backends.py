@@ -34,7 +34,7 @@ def planned(name: str) -> Run:
     run, survey = new_run(name), unasked_survey(RECIPE, ())
     run.claim(RECIPE, "ready")
     plan = make_plan(RECIPE, survey.hosts, run.name, str(run.folder))
-    run.fill(plan, make_settings(RECIPE, survey, ()), make_run_secrets(plan, survey))
+    run.fill(plan, make_settings(RECIPE, survey, ()), make_run_secrets(plan, survey, RECIPE))
     return run
 
 

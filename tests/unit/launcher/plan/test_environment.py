@@ -167,7 +167,7 @@ def test_the_recipes_word_wins_and_a_note_says_over_what(tmp_path: Path) -> None
         tmp_path, load_platform("dgx-h100"), AGGREGATED, "runtime: {env: {NCCL_IB_HCA: mlx5}}\n"
     )
     assert of_adapters(plan, "main-1")["NCCL_IB_HCA"] == "mlx5"
-    (note,) = plan.notes
+    note, _ = plan.notes
     assert note.startswith("a, b: NCCL_IB_HCA=mlx5 (recipe runtime.env) goes before =mlx5_0:1,")
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.fake_sysfs import PLATFORMS, facts_of, load_platform
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.plan.plan import Plan, make_plan
+from dsr1.launcher.plan.plan import OPEN_FRONTEND, Plan, make_plan
 from dsr1.launcher.recipe.load import parse_recipe
 
 AGGREGATED = "main: {all2all_backend: deepep_low_latency}"
@@ -45,6 +45,6 @@ def test_platform(tmp_path: Path, name: str) -> None:
     platform = load_platform(name)
     plan = plan_of(tmp_path / "1", platform, AGGREGATED)
     assert of_adapters(plan, "main-1") == platform["variables"]
-    assert list(plan.notes) == platform.get("notes", [])
+    assert list(plan.notes) == [*platform.get("notes", []), OPEN_FRONTEND]
     apart = plan_of(tmp_path / "2", platform, DISAGGREGATED)
     assert of_adapters(apart, "decode-0") == platform["variables"] | platform["for NIXL"]

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from dsr1.launcher.plan.plan import ServiceTarget
+from dsr1.launcher.smoke.access import NO_ACCESS, FrontendAccess
 from dsr1.launcher.smoke.readiness import await_answer, frontend_state, generate_workers
 
 LISTED = {"data": [{"id": "m"}]}
@@ -75,7 +76,7 @@ def test_what_stands_between_is_told_once(service: ServiceTarget) -> None:
         ],
     }
     told: list[str] = []
-    assert await_answer(service, 5, threading.Event(), told.append)
+    assert await_answer(service, FrontendAccess(5), threading.Event(), told.append)
     assert told == [
         "0 of 1 workers registered",
         "m is not listed",
@@ -87,12 +88,12 @@ def test_what_stands_between_is_told_once(service: ServiceTarget) -> None:
 def test_nobody_waits_for_an_answer_once_it_is_over(service: ServiceTarget) -> None:
     Front.answers = {"/health": [health()]}
     over = threading.Event()
-    assert not await_answer(service, 5, over, lambda _: over.set())
+    assert not await_answer(service, FrontendAccess(5), over, lambda _: over.set())
 
 
 def test_a_look_tells_what_is_gone(service: ServiceTarget) -> None:
     Front.answers = {"/health": [health(7), health()], "/v1/models": [(200, LISTED)]}
-    assert frontend_state(service) == ""
-    assert frontend_state(service) == "0 of 1 workers registered"
+    assert frontend_state(service, NO_ACCESS) == ""
+    assert frontend_state(service, NO_ACCESS) == "0 of 1 workers registered"
     gone = ServiceTarget("127.0.0.1", 1, "m", 1)
-    assert frontend_state(gone) == "the frontend doesn't answer (ConnectError)"
+    assert frontend_state(gone, NO_ACCESS) == "the frontend doesn't answer (ConnectError)"

@@ -9,10 +9,12 @@ import json
 import os
 import selectors
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from dsr1.hosts.agent.process.timers import Timers
-from dsr1.hosts.protocol.http import LOOPBACK, PATHS, HttpGet, HttpGot
+from dsr1.hosts.protocol.http import LOOPBACK, PATHS, HttpGet, HttpGot, trust_one
 from dsr1.hosts.protocol.process import HostPlan
 
 MOST_READ, MOST_AT_ONCE, LONGEST_S = 8 << 20, 512, 30.0
@@ -24,9 +26,12 @@ OnGot = Callable[[HttpGot], None]
 class HttpGetter:
     """Asks processes of one plan, and nobody else."""
 
-    def __init__(self, plan: HostPlan, selector: selectors.BaseSelector, timers: Timers) -> None:
+    def __init__(
+        self, plan: HostPlan, selector: selectors.BaseSelector, timers: Timers, certificate: Path
+    ) -> None:
+        """`certificate`: what those show that are asked over TLS."""
         self.replan(plan)
-        self._selector, self._timers = selector, timers
+        self._selector, self._timers, self._certificate = selector, timers, certificate
         self._open = 0
 
     def replan(self, plan: HostPlan) -> None:
@@ -44,7 +49,12 @@ class HttpGetter:
             self._open -= 1
             tell(got)
 
-        exchange = _Exchange(order, self._selector, done)
+        try:
+            tls = trust_one(self._certificate.read_text()) if order.secured else None
+        except OSError as error:  # ssl.SSLError is one
+            done(HttpGot(order.number, 0, problem=f"no certificate to know it by: {error}"))
+            return
+        exchange = _Exchange(order, self._selector, done, tls)
         self._timers.after(min(order.timeout_s, LONGEST_S), exchange.give_up)
         exchange.connect()
 
@@ -59,8 +69,14 @@ class HttpGetter:
 class _Exchange:
     """One question: connected, sent, received until the server closes."""
 
-    def __init__(self, order: HttpGet, selector: selectors.BaseSelector, tell: OnGot) -> None:
-        self._order, self._selector, self._tell = order, selector, tell
+    def __init__(
+        self,
+        order: HttpGet,
+        selector: selectors.BaseSelector,
+        tell: OnGot,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._order, self._selector, self._tell, self._tls = order, selector, tell, tls
         self._addresses = _own_addresses(order.address)
         self._line: socket.socket | None = None
         self._received = bytearray()
@@ -90,21 +106,46 @@ class _Exchange:
         assert self._line is not None
         try:
             _refuse(self._line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-            self._line.send(_request(self._order))
-            self._selector.modify(self._line, selectors.EVENT_READ, self._receive)
+            if self._tls is None:
+                self._send()
+                return
+            self._selector.unregister(self._line)
+            self._line = self._tls.wrap_socket(self._line, do_handshake_on_connect=False)
+            self._selector.register(self._line, selectors.EVENT_WRITE, self._shake_hands)
         except OSError as problem:
             self._fail(address, problem)
             self.connect()
 
+    def _send(self) -> None:
+        assert self._line is not None
+        self._line.send(_request(self._order))
+        self._selector.modify(self._line, selectors.EVENT_READ, self._receive)
+
+    def _shake_hands(self) -> None:
+        assert isinstance(self._line, ssl.SSLSocket)
+        try:
+            self._line.do_handshake()
+            self._send()
+        except ssl.SSLWantReadError:
+            self._selector.modify(self._line, selectors.EVENT_READ, self._shake_hands)
+        except ssl.SSLWantWriteError:
+            self._selector.modify(self._line, selectors.EVENT_WRITE, self._shake_hands)
+        except OSError as error:
+            self._end(self._failed(f"no TLS: {error.strerror or error}"))
+
     def _receive(self) -> None:
+        """What TLS has decrypted already wakes no selector: all of it is taken at once."""
         assert self._line is not None
         try:
-            data = self._line.recv(BLOCK)
-        except BlockingIOError:
+            self._take(self._line.recv(BLOCK))
+            while isinstance(self._line, ssl.SSLSocket) and self._line.pending():
+                self._take(self._line.recv(BLOCK))
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError as error:
             self._end(self._failed(f"the connection broke: {error.strerror}"))
-            return
+
+    def _take(self, data: bytes) -> None:
         self._received += data
         if not data:
             self._end(_parse(self._order, bytes(self._received)))

@@ -14,7 +14,7 @@ from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
 from dsr1.hosts.agent.process.cgroup import KillCount
 from dsr1.hosts.agent.process.folder import AgentFolder
 from dsr1.hosts.agent.process.owner import ProcessOwner
-from dsr1.hosts.agent.process.records import kills_path
+from dsr1.hosts.agent.process.records import kills_path, secret_path
 from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.server.journal import EventJournal
@@ -44,7 +44,7 @@ from dsr1.hosts.protocol.events import (
     Restored,
 )
 from dsr1.hosts.protocol.facts.devices import DEVICES
-from dsr1.hosts.protocol.http import HttpGet
+from dsr1.hosts.protocol.http import FRONTEND_CERT, HttpGet
 from dsr1.hosts.protocol.process import HostPlan, Process
 
 LONELY_S, RESTORE_S = 600.0, 2.0
@@ -78,7 +78,8 @@ class AgentServer:
         self._door = door
         self._selector.register(door, selectors.EVENT_READ, self._accept)
         self._selector.register(self._members, selectors.EVENT_READ, self._members.collect)
-        self._getter = HttpGetter(plan, self._selector, self._timers)
+        certificate = secret_path(folder.path, FRONTEND_CERT)
+        self._getter = HttpGetter(plan, self._selector, self._timers, certificate)
         self._devices = DevicesReader(self._selector, self._timers)
         self._catch_signals()
         self._journal.add(AgentUp(os.getpid(), boot_id()))

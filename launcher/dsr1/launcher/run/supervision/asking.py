@@ -29,7 +29,7 @@ def ask_engine(
     if {process.name for process in processes} == {ETCD}:
         return ""
     if not any(process.ranks for process in processes):
-        return await_frontend(plan.service, _urls(plan, processes), settings.chat_s, done)
+        return await_frontend(plan.service, _urls(plan, processes), settings.access, done)
     return _await_ranks(plan, settings, agents, processes[0].group, done, report)
 
 
@@ -49,7 +49,7 @@ def _await_ranks(
         readings = read_servers(plan, ranks, agents, settings.health.read_s)
         lacks = "; ".join(_unlisted(plan, ranks, readings))
         if not lacks:
-            found = ask_every_rank(plan, settings.health, agents, settings.chat_s, engine)
+            found = ask_every_rank(plan, settings.health, agents, settings.access, engine)
             lacks = "; ".join(found.problems)
             rounds += all(got.is_ok for got in readings.frontends.values())
             if not lacks or rounds >= ROUNDS:

@@ -47,7 +47,7 @@ def probe_service(
     def report(words: str) -> None:
         queue.put(StillMissing(words))
 
-    if await_answer(plan.service, settings.chat_s, done, report):
+    if await_answer(plan.service, settings.access, done, report):
         _prove_ranks(plan, settings, agents, done, queue)
 
 
@@ -73,7 +73,7 @@ def _prove_ranks(
 def _first_answers(plan: Plan, settings: RunSettings, agents: AsksAgents) -> FirstAnswers | str:
     """Or what is wrong with them. A start must not wait for a thread that is gone."""
     try:
-        found = ask_every_rank(plan, settings.health, agents, settings.chat_s)
+        found = ask_every_rank(plan, settings.health, agents, settings.access)
     except Exception as error:  # noqa: BLE001 - it is told in supervisor.log, too
         traceback.print_exc()
         return f"its ranks can't be asked: {error!r}"
@@ -90,7 +90,7 @@ def watch_health(
     queue: MessageQueue,
 ) -> None:
     """Until it is `done`."""
-    watch = HealthWatch(plan, settings.health, agents, first, settings.chat_s, recorder)
+    watch = HealthWatch(plan, settings.health, agents, first, settings.access, recorder)
     watch.run(done, queue.put)
 
 

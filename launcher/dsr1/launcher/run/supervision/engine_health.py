@@ -43,7 +43,7 @@ class EngineHealth:
             in_background(self._ask, plan, self._done)
             return
         recorder = MetricsRecorder(self._folder, plan, settings.health.read_s)
-        own = (self._agents, self._first, settings.chat_s, recorder)
+        own = (self._agents, self._first, settings.access, recorder)
         self._watch = HealthWatch(plan, settings.health, *own)
         for engine in absent:
             self._watch.leave_out(engine)
@@ -78,7 +78,7 @@ class EngineHealth:
         settings = self._settings
         while not done.is_set():
             try:
-                first = ask_every_rank(plan, settings.health, self._agents, settings.chat_s)
+                first = ask_every_rank(plan, settings.health, self._agents, settings.access)
             except Exception:  # noqa: BLE001 - it is told in supervisor.log
                 traceback.print_exc()
                 done.wait(AGAIN_S)

@@ -83,7 +83,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     run.claim(RECIPE, "starting")
     first = make_plan(RECIPE, (A, B), run.name, str(run.folder), run_id=run.run_id())
     plan = plan_again(first, 1)
-    run.fill(plan, make_settings(RECIPE, survey, ()), make_run_secrets(plan, survey))
+    run.fill(plan, make_settings(RECIPE, survey, ()), make_run_secrets(plan, survey, RECIPE))
     return run
 
 

@@ -79,7 +79,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     site, run = unasked_survey(recipe, ()), new_run("r1")
     run.claim(recipe, "starting")
     plan = make_plan(recipe, site.hosts, run.name, str(run.folder))
-    run.fill(plan, make_settings(recipe, site, ()), make_run_secrets(plan, site))
+    run.fill(plan, make_settings(recipe, site, ()), make_run_secrets(plan, site, recipe))
     return run
 
 
