@@ -43,6 +43,11 @@ VERBS = (
     Verb("launch", "Start a deployment: here, over SSH, or in a Slurm job.", "launch:launch"),
     Verb("ps", "List the runs, newest last.", "ps:ps"),
     Verb("status", "Show the state of a run and what is alive of it.", "status:status"),
+    Verb(
+        "top",
+        "Show what a run does: tokens, requests, caches, latencies, GPUs, and whom it goes worst.",
+        "observe.top:top",
+    ),
     Verb("logs", "Print the logs of every process of a run.", "logs:logs"),
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
     Verb("stop", "Stop a run and prove that nothing of it is left.", "stop:stop"),

@@ -1,0 +1,1 @@
+"""Verbs that show how a run does, and how it came about."""
