@@ -17,7 +17,8 @@ from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.history import read_history
 from dsr1.launcher.smoke.readiness import generate_workers
 
-REPLICAS = ("--set", "stack=mocker", "--set", "engines.main={nodes: 1, replicas: 2}")
+MOCKED = ("--set", "stack=mocker")
+REPLICAS = (*MOCKED, "--set", "engines.main={nodes: 1, replicas: 2}")
 FRONTENDS = ("--set", "frontend.replicas=2")
 
 
@@ -40,13 +41,15 @@ def change_of(run: Run) -> WantedChange:
     return change
 
 
-def run_and_lose_supervisor(dsr1: Dsr1, run: Run, engine: str) -> str:
-    """What `dsr1 restart` says whose supervisor dies meanwhile."""
+def run_and_lose_supervisor(
+    dsr1: Dsr1, run: Run, verb: str, *argv: str, phases: tuple[str, ...] = ("running",)
+) -> str:
+    """What a verb says whose supervisor dies meanwhile, in one of these phases of its change."""
     with ThreadPoolExecutor(1) as pool:
-        restarted = pool.submit(dsr1, "restart", run.name, engine)
-        until(lambda: change_of(run).engines == (engine,) and change_of(run).phase == "running")
+        asked = pool.submit(dsr1, verb, run.name, *argv)
+        until(lambda: change_of(run).verb == verb and change_of(run).phase in phases)
         kill_supervisor(run)
-        return restarted.result().stderr
+        return asked.result().stderr
 
 
 def serves(run: Run) -> bool:
@@ -114,7 +117,7 @@ def test_an_engine_without_restarts_left_and_the_last_of_its_role(
     until(lambda: of_run(run.folder / "hosts" / "local1") == [])
     last = dsr1("restart", "l", "local0")
     assert last.returncode == 0, last.stderr
-    resumed = run_and_lose_supervisor(dsr1, run, "main-r1")
+    resumed = run_and_lose_supervisor(dsr1, run, "restart", "main-r1")
     assert "its supervisor is gone" in resumed
     assert dsr1("supervise", "l").returncode == 0
     until(lambda: phase_of(run, "main-r1") == "serving")
@@ -127,4 +130,33 @@ def test_an_engine_without_restarts_left_and_the_last_of_its_role(
     until(lambda: run.state().ended)
     assert (run.state().phase, run.state().exit_code) == ("failed", 4)
     assert run.state().reason.startswith("main-r0-0 ended by signal SIGKILL, unasked")
+    assert of_run(run.folder / "hosts") == []
+
+
+def test_scaled_and_updated_under_load(dsr1: Dsr1, site: Site, newest: Callable[[], Run]) -> None:
+    """No request is lost, whatever is wrong with the recipe, and whoever dies meanwhile."""
+    assert dsr1("launch", "tiny", "--name", "c", *site, *REPLICAS).returncode == 0
+    run = newest()
+    for wrong in ("main=0", "main", "nobody=2"):
+        assert dsr1("scale", "c", wrong).returncode == 2
+    recipe = ("tiny", *site, *MOCKED, "--set", "engines.main={nodes: 1, replicas: 3}", "--yes")
+    with Load(run.plan().service) as load:
+        assert dsr1("scale", "c", "main=3").stdout == "main-r2: added\n"
+        other = pid_of(run, "main-r1-0")
+        bad = (*recipe, "--set", "engines.main.env.PYTHONHOME=/nowhere")
+        run_and_lose_supervisor(dsr1, run, "update", *bad, phases=("undoing", "failed"))
+        assert dsr1("supervise", "c").returncode == 0
+        until(lambda: change_of(run).is_over and serves(run))
+        assert change_of(run).words.endswith("all of it was undone")
+        assert pid_of(run, "main-r1-0") == other
+        fewer = ("--set", "engines.main={nodes: 1, replicas: 2, max_num_seqs: 8}")
+        updated = dsr1("update", "c", *recipe, *fewer)
+        assert (updated.returncode, updated.stderr) == (0, "")
+        assert "main-r2 goes\n" in updated.stdout
+    assert (load.failed, load.answered > 20) == ([], True)
+    assert pid_of(run, "main-r1-0") != other
+    assert run.recipe().engines["main"].max_num_seqs == 8
+    assert serves(run)
+    assert dsr1("smoke", "c").returncode == 0
+    assert dsr1("stop", "c").returncode == 0
     assert of_run(run.folder / "hosts") == []

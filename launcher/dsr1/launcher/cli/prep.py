@@ -55,7 +55,7 @@ def prep(
             "--firewall", help="Only this: close the run's ports to all but its hosts, by nft."
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Change hosts without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go on without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what would make every host fit, and do it.

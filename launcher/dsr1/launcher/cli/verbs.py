@@ -66,6 +66,11 @@ VERBS = (
         "Run more or fewer replicas of an engine, while the others serve.",
         "change.scale:scale",
     ),
+    Verb(
+        "update",
+        "Give a run that serves another recipe, engine by engine.",
+        "change.update:update",
+    ),
     Verb("supervise", "Take over a run whose supervisor is gone.", "supervise:supervise"),
     Verb("adopt", "Rebuild a run's folder from its hosts, and watch the run again.", "adopt:adopt"),
     Verb(

@@ -67,19 +67,27 @@ class NextVersion:
         self._facts = update_facts(self._facts, known_facts(facts))
         return hosts
 
-    def place(self, engine: str, name: str, free: bool = False) -> None:
+    def place_free(self, engine: str, name: str) -> bool:
+        """On hosts that have nothing of it. False: there are none."""
+        try:
+            self._grow(self.settings.machines, engine, name, free=True)
+        except InputError:
+            return False
+        return True
+
+    def place(self, engine: str, name: str) -> None:
         """InputError: there is no room for it. This machine stands in for as many hosts as are
         wanted."""
         try:
-            self._grow(self.settings.machines, engine, name, free)
+            self._grow(self.settings.machines, engine, name)
         except InputError:
             if backend_name(self._run) != "local":
                 raise
             count = len(self.settings.machines)
             more = replace(self.settings.machines[0], name=f"local{count}")
-            self._grow((*self.settings.machines, more), engine, name, free)
+            self._grow((*self.settings.machines, more), engine, name)
 
-    def _grow(self, hosts: tuple[Host, ...], engine: str, name: str, free: bool) -> None:
+    def _grow(self, hosts: tuple[Host, ...], engine: str, name: str, free: bool = False) -> None:
         self.pins = grow(self.recipe, hosts, self.pins, engine, name, free)
         self.settings = replace(self.settings, machines=hosts)
 

@@ -62,6 +62,7 @@ class EngineWatch:
         first: FirstAnswers | None,
     ) -> None:
         self.places, self._writer = places, writer
+        self._moved = False  # an engine is in another phase: a change may wait for that
         self.engines = known_engines(places.plan, places.settings, writer.state.engines)
         self.orders = EngineOrders(run, agents, inbox, places, self.engines)
         own = (places.settings, first, run.folder)
@@ -85,6 +86,9 @@ class EngineWatch:
                 raise end
             self._writer.hear(item)
             self.hear(item)
+            while self._moved:
+                self._moved = False
+                self._change.look()
 
     def hear(self, item: object) -> None:
         """HostError: a host is lost that the others can't do without. RoleLost."""
@@ -201,6 +205,7 @@ class EngineWatch:
 
     def _write(self, engine: EngineUnit, before: EngineState) -> None:
         if engine.state.phase != before.phase:
+            self._moved = True
             self.orders.settle(engine)
             self.health.note(engine.name, engine.state.phase == "serving")
             self._writer.tell_engine(engine, self.places.plan)
