@@ -25,7 +25,7 @@ def import_(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A DynamoGraphDeployment, a recipe of srt-slurm, or a script with `vllm serve`; -"
+            help="A DynamoGraphDeployment, LeaderWorkerSets, a recipe of srt-slurm, or a script; -"
             " reads stdin.",
         ),
     ],

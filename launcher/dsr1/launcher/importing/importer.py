@@ -8,6 +8,7 @@ from typing import Any
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.assembly import assemble
+from dsr1.launcher.importing.leader_workers import read_leader_workers
 from dsr1.launcher.importing.manifest.advice import refuse_patch, refuse_template
 from dsr1.launcher.importing.manifest.command import read_program
 from dsr1.launcher.importing.manifest.documents import (
@@ -31,6 +32,7 @@ from dsr1.launcher.importing.manifest.program import Program
 from dsr1.launcher.importing.manifest.services import (
     GraphService,
     count_of,
+    group_values,
     read_services,
     sidecar_frontends,
 )
@@ -71,18 +73,27 @@ def import_manifest(text: str, source: str, name: str = "", keep_unknown: bool =
     key."""
     refuse_template(text, source)
     documents = parse_documents(text, source)
+    groups = read_leader_workers(documents, name)
+    if groups:
+        documents, name = groups.documents, ""
     deployment = choose_deployment(documents, name, source)
     ledger = Ledger()
     parts = _read_parts(deployment.fields("spec"), config_maps(documents), ledger, source)
     note_blackwell(deployment, ledger)
-    if keep_unknown:
+    if groups and not groups.serves:
+        parts.leave_server_flags()
+    if keep_unknown or (groups and groups.serves):
         parts.keep_unknown_flags()
     else:
         _refuse_unknown_flags(parts)
     recipe = assemble(parts, deployment)
+    if groups and groups.serves:
+        recipe["stack"] = "vllm"
     report_version(deployment, ledger)
     report_others(documents, deployment, ledger)
-    ledger.sweep(deployment, KEYS)
+    for item in groups.sets if groups else (deployment,):
+        ledger.use("stack", *(item.values[key].place for key in ("apiVersion", "kind")))
+        ledger.sweep(item, KEYS)
     return Imported(recipe, tuple(ledger.notes))
 
 
@@ -157,7 +168,7 @@ class _ServiceReader:
         ledger = self.parts.ledger
         layers = (service.fields, service.container)
         variables = read_variables(layers, self.files, ledger, self.shared)
-        values = plain_values({**self.shared, **variables})
+        values = group_values(service) | plain_values({**self.shared, **variables})
         default = FRONTEND if service.kind == "frontend" else WORKER
         program = read_program(service.container, values, default, ledger)
         self._note_unset(program)

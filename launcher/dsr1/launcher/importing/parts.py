@@ -1,7 +1,7 @@
 """The parts of a deployment, as they were read."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.services import GraphService
@@ -32,6 +32,16 @@ class DeploymentParts:
         for worker in self.workers:
             for flag in worker.unknown:
                 yield flag, known_flags("worker")
+
+    def leave_server_flags(self) -> None:
+        """Of vLLM's own server, which no worker of Dynamo's has."""
+        for number, worker in enumerate(self.workers):
+            served = [flag for flag in worker.unknown if flag.name in known_flags("server").kinds]
+            for flag in served:
+                text = f"--{flag.name}: of vLLM's own server; clients ask Dynamo's frontend"
+                self.ledger.leave(text, *flag.places)
+            kept = tuple(flag for flag in worker.unknown if flag not in served)
+            self.workers[number] = replace(worker, unknown=kept)
 
     def keep_unknown_flags(self) -> None:
         """Passed on as they stand, but for secrets."""

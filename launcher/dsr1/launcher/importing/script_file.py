@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
 
-_SERVE = re.compile(r"\bvllm\s+serve\b(?:[ \t]+(?![-\\#])(\"[^\"\n]*\"|'[^'\n]*'|\S+))?")
+_SERVE = re.compile(
+    r"\bvllm\s+serve\b(?:(?:[ \t]|\\\n){1,999}(?![-\\#])(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\]\S*))?"
+)
 _MODULE = re.compile(r"-m\s+(?:dynamo\.vllm|vllm\.entrypoints\.openai\.api_server)\b")
 _OPENAI = re.compile(r"\bpython3?\s+-m\s+vllm\.entrypoints\.openai\.api_server\b")
 _LISTEN = re.compile(r"--(host|port)(?:[ =]+)(\S+)")
@@ -53,7 +55,7 @@ def read_script_file(text: str, source: str) -> ScriptFile:
     ]
     ports = [value for flag, value in _LISTEN.findall(leader) if flag == "port"]
     serves = bool(_SERVE.search(leader) or _OPENAI.search(leader))
-    script = _LISTEN.sub("", _as_worker(kept))
+    script = as_worker(kept)
     if not script.strip():
         raise InputError(f"{source}: starts nothing that dsr1 knows")
     return ScriptFile(
@@ -93,14 +95,16 @@ def _blank(command: _Lines) -> str:
     return "\n" * command.text.count("\n")
 
 
-def _as_worker(script: str) -> str:
-    """vLLM's server takes what Dynamo's worker does: the model is its first argument."""
+def as_worker(script: str) -> str:
+    """vLLM's server takes what Dynamo's worker does: the model is its first argument. Where it
+    listens is for dsr1 to say."""
 
     def worker(found: re.Match[str]) -> str:
         model = f" --model {found[1]}" if found[1] else ""
         return f"python3 -m dynamo.vllm{model}"
 
-    return _OPENAI.sub("python3 -m dynamo.vllm", _SERVE.sub(worker, script))
+    served = _OPENAI.sub("python3 -m dynamo.vllm", _SERVE.sub(worker, script))
+    return _LISTEN.sub("", served)
 
 
 def _nodes(leader: str, text: str) -> int:

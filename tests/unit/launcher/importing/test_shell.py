@@ -122,7 +122,7 @@ def test_an_array_does_not_grow_for_ever() -> None:
     [
         "$(id)",
         "`id`",
-        "$((1 + 1))",
+        "$((x + 1))",
         "${A[@]}",
         "${A:+b}",
         "$UNSET",

@@ -27,7 +27,7 @@ _LISTS = ("List", f"{KIND}List")
 def choose_deployment(documents: Sequence[YamlValue], name: str, source: str) -> YamlMapping:
     """The deployment of that name, or the only one. Raises InputError that says what the file has
     instead."""
-    found = [item for item in _objects(documents) if item.text("kind") == KIND and _is_ours(item)]
+    found = [item for item in objects_of(documents) if item.text("kind") == KIND and _is_ours(item)]
     chosen = [item for item in found if not name or item.text("metadata", "name") == name]
     names = ", ".join(sorted(repr(item.text("metadata", "name")) for item in found))
     if len(chosen) == 1:
@@ -42,11 +42,11 @@ def choose_deployment(documents: Sequence[YamlValue], name: str, source: str) ->
 
 
 def _advised(documents: Sequence[YamlValue]) -> list[str]:
-    kinds = dict.fromkeys(item.text("kind") for item in _objects(documents))
+    kinds = dict.fromkeys(item.text("kind") for item in objects_of(documents))
     return [kind for kind in kinds if kind in ADVICE]
 
 
-def _objects(documents: Sequence[YamlValue]) -> Iterator[YamlMapping]:
+def objects_of(documents: Sequence[YamlValue]) -> Iterator[YamlMapping]:
     """Every object: documents, and what lists of them hold."""
     for document in documents:
         if isinstance(document, YamlMapping) and document.text("kind") in _LISTS:
@@ -78,7 +78,7 @@ def config_maps(documents: Sequence[YamlValue]) -> ConfigMaps:
     maps: dict[str, YamlMapping] = {}
     secrets: dict[str, YamlMapping] = {}
     by_kind = {"ConfigMap": maps, "Secret": secrets}
-    for item in _objects(documents):
+    for item in objects_of(documents):
         name = item.text("metadata", "name")
         if name and item.text("kind") in by_kind:
             by_kind[item.text("kind")][name] = item
@@ -87,7 +87,7 @@ def config_maps(documents: Sequence[YamlValue]) -> ConfigMaps:
 
 def report_others(documents: Sequence[YamlValue], chosen: YamlMapping, ledger: Ledger) -> None:
     """Every object beside the chosen one: left out as a whole."""
-    for item in _objects(documents):
+    for item in objects_of(documents):
         if item is not chosen:
             kind = item.text("kind") or "object of unknown kind"
             why = KINDS.get(kind, "dsr1 has no use for it")

@@ -49,6 +49,8 @@ KEYS: Mapping[str, str] = _by_name(
         "dynamoNamespace globalDynamoNamespace": f"{_OWN} namespace in Dynamo",
         "autoscaling scalingAdapter minAvailable componentGroups": _SCALING,
         "ingress ports hostPorts": _PORTS,
+        "startupPolicy rolloutStrategy": "dsr1 starts all nodes of an engine at once",
+        "networkConfig subGroupPolicy": _SCHEDULER,
         "restart restartPolicy livenessProbe readinessProbe lifecycle": _RESTART,
         "topologyConstraint providerOverride roles placement device": _SCHEDULER,
         "serviceName": "a name of Kubernetes",

@@ -141,3 +141,9 @@ def count_of(value: YamlValue, what: str) -> int:
         found = repr(value.text) if isinstance(value, YamlText) else "not a number"
         refuse(value.place, f"{what} is {found}; it must be a whole number")
     return int(text)
+
+
+def group_values(service: GraphService) -> dict[str, str]:
+    """What a LeaderWorkerSet tells each of its pods, as the first of them hears it."""
+    size = service.fields.text("multinode", "nodeCount").strip() or "1"
+    return {"LWS_WORKER_INDEX": "0", "LWS_GROUP_SIZE": size, "LWS_LEADER_ADDRESS": "leader"}

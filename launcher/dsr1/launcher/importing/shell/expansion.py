@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from dsr1.launcher.importing.shell.arithmetic import calculate
 from dsr1.launcher.importing.shell.secrecy import is_secret
 from dsr1.launcher.importing.shell.syntax import Expansion, Literal, RawWord, WordPart
 from dsr1.launcher.importing.shell.words import Word, word_texts
@@ -136,6 +137,16 @@ class Variables:
             else:
                 fields.split(word.text)
 
+    def _calculated(self, expression: str) -> int:
+        found = calculate(expression, self._number)
+        if found is None:
+            raise _OnlyAShellKnowsError
+        return found
+
+    def _number(self, name: str) -> str:
+        value = self.value_of(name)
+        return value if isinstance(value, str) else ""
+
     def _separator(self) -> str:
         value = self.value_of("IFS")
         return value[:1] if isinstance(value, str) else " "
@@ -143,6 +154,8 @@ class Variables:
     def _look_up(self, part: Expansion) -> Sequence[Word] | None:
         """Its words; None where it is known to be unset, or where a default stands in for it."""
         name = part.name
+        if part.source.startswith("$(("):
+            return [Word(str(self._calculated(part.source[3:-2])))]
         if name.isdigit() or name in ("@", "*", "#"):
             return self._positional(name)
         is_known = name in self._values or part.operator[-1:] in ("-", "=")

@@ -55,7 +55,8 @@ class KnownFlags:
 
 @cache
 def known_flags(program: str) -> KnownFlags:
-    """Of `worker` (vLLM 0.31 with Dynamo 1.6.1) or `frontend`."""
+    """Of `worker` (vLLM 0.31 with Dynamo 1.6.1), `frontend`, or what `vllm serve` has beyond a
+    worker's: `server`."""
     lines = (
         Path(__file__).with_name(f"{program}_flags.txt").read_text(encoding="utf-8").splitlines()
     )
