@@ -34,8 +34,8 @@ def round_trip() -> tuple[float, float]:
     """Seconds from the death to the spawn of another, and from there until it serves."""
     from tests.end_to_end.deployment import pid_of, until
 
+    from dsr1.launcher.run.record.history import read_history
     from dsr1.launcher.run.store import find_run
-    from dsr1.launcher.run.supervision.history import read_history
 
     run, since = find_run("bench"), time.time()
     os.kill(pid_of(run, "main-r1-0"), signal.SIGKILL)

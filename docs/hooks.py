@@ -23,6 +23,7 @@ ORDER = (
     "recipes.md",
     "engines.md",
     "metrics.md",
+    "events.md",
     "import.md",
     "ssh.md",
     "slurm.md",

@@ -13,8 +13,8 @@ from tests.end_to_end.load import Load, instance_of
 from tests.end_to_end.test_mocker import kill_supervisor
 
 from dsr1.launcher.lifecycle.changes import WantedChange
+from dsr1.launcher.run.record.history import read_history
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.history import read_history
 from dsr1.launcher.smoke.readiness import generate_workers
 
 MOCKED = ("--set", "stack=mocker")

@@ -11,8 +11,8 @@ import pytest
 from tests.end_to_end.conftest import ROOT, Dsr1
 from tests.end_to_end.deployment import until
 
+from dsr1.launcher.run.record.history import read_history
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.history import read_history
 
 
 class Fake:

@@ -48,6 +48,16 @@ VERBS = (
         "Show what a run does: tokens, requests, caches, latencies, GPUs, and whom it goes worst.",
         "observe.top:top",
     ),
+    Verb(
+        "timeline",
+        "Show how a run started: the phases of each rank, the slowest first.",
+        "observe.timeline:timeline",
+    ),
+    Verb(
+        "events",
+        "Print what happened to a run, a line of JSON for each event.",
+        "observe.events:events",
+    ),
     Verb("logs", "Print the logs of every process of a run.", "logs:logs"),
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
     Verb("stop", "Stop a run and prove that nothing of it is left.", "stop:stop"),

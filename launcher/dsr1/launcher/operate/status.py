@@ -1,5 +1,6 @@
 """How runs are and how one is stopped, wherever it lives."""
 
+import time
 from collections.abc import Sequence
 
 from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
@@ -10,7 +11,7 @@ from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run
 from dsr1.slurm.handle import parse_handle
 
-UNREADABLE = "unreadable"
+UNREADABLE, ASK_S = "unreadable", 30.0
 
 
 def find_any(name: str | None) -> Run:
@@ -52,6 +53,23 @@ def refuse_ended(run: Run) -> None:
         raise LaunchFailed(
             f"{run.name}: {state.phase}, and no longer serves. {state.reason}".rstrip()
         )
+
+
+class EndWatch:
+    """Whether a run is over, for who asks often: Slurm and the hosts are asked now and then, since
+    a supervisor that is killed leaves no word."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._asked_at = run, time.monotonic()
+
+    def is_over(self) -> bool:
+        if self._run.state().ended:
+            return True
+        if time.monotonic() - self._asked_at < ASK_S:
+            return False
+        self._asked_at = time.monotonic()
+        status = run_status(self._run)
+        return status.state.ended or not (status.supervised or status.alive)
 
 
 def phases(runs: Sequence[Run]) -> dict[str, str]:

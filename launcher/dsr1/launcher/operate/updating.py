@@ -20,11 +20,11 @@ from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.transfer import transfer_problem
 from dsr1.launcher.run.prepare import make_settings
+from dsr1.launcher.run.record.history import read_history
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.changing.changes import ask_for
 from dsr1.launcher.run.supervision.changing.versions import ChangeGoal
-from dsr1.launcher.run.supervision.history import read_history
 
 # A deployment is of one model, stack and network. The lengths are in Dynamo's card of the model:
 # its frontend takes workers of one card only (lib/llm/src/model_card.rs, mdcsum).

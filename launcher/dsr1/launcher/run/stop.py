@@ -11,6 +11,7 @@ from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.recovery import (
     RecoveryInfo,
     hosts_to_end,
@@ -21,7 +22,6 @@ from dsr1.launcher.run.recovery import (
 )
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.history import Change, record
 from dsr1.launcher.run.transport import transport_of, transport_to
 
 POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0

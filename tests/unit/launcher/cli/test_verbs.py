@@ -76,7 +76,7 @@ def test_every_option_names_its_flags() -> None:
 
 OWN_MEANING = {
     "--only", "--name", "--venv", "--to", "--patience", "--hosts", "--output", "--slurm",
-    "--engine",
+    "--all", "--engine", "--follow",
 }  # fmt: skip
 
 

@@ -9,10 +9,11 @@ from dsr1.launcher.health.verdicts import DEGRADED, READY, HealthReport
 from dsr1.launcher.lifecycle.deployment import Availability, EngineUnit
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.ranks import Moment, advance, all_ready, first_table, heard_again
+from dsr1.launcher.run.record.history import SUPERVISOR, Change, changes_between, record
+from dsr1.launcher.run.record.starts import record_phases
 from dsr1.launcher.run.settings import HookSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervision.history import SUPERVISOR, Change, changes_between, record
 from dsr1.launcher.run.supervision.hooks import run_hook
 from dsr1.launcher.run.supervision.messages import notes_of
 
@@ -33,6 +34,7 @@ class StateWriter:
         self.state: RunState = replace(known, ranks=known.ranks or first_table(plan, this_moment()))
         self._told = self.state  # by its history and its hooks
         self._unsaved, self._save_at = False, 0.0
+        record_phases(run, known.ranks, self.state.ranks)
 
     def save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""
@@ -41,6 +43,7 @@ class StateWriter:
         self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
         with contextlib.suppress(OSError):
             self._run.save(self.state)
+        record_phases(self._run, before.ranks, self.state.ranks)
         for change in changes_between(before, self.state, now):
             record(self._run, change)
         if before.phase != self.state.phase:

@@ -9,11 +9,11 @@ from dsr1.launcher.health.verdicts import FAILED, STALLED, SUSPECT, HealthReport
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.run.folder import RunFolder
+from dsr1.launcher.run.record import history
+from dsr1.launcher.run.record.history import Change, changes_between, read_history, record
 from dsr1.launcher.run.settings import HookSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import new_run
-from dsr1.launcher.run.supervision import history
-from dsr1.launcher.run.supervision.history import Change, changes_between, read_history, record
 from dsr1.launcher.run.supervision.state_writer import StateWriter
 
 ILL = RankHealth("a", 1, "n1", "a-1", SUSPECT, STALLED, "makes no progress", 4.0)

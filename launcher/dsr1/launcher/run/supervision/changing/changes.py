@@ -23,10 +23,10 @@ from dsr1.launcher.lifecycle.changes import (
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.record.history import SUPERVISOR, Change, record
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.changing.versions import ChangeGoal, RunVersion
-from dsr1.launcher.run.supervision.history import SUPERVISOR, Change, record
 
 
 def ask_for(run: Run, change: WantedChange, goal: ChangeGoal | None = None) -> None:

@@ -1,0 +1,38 @@
+"""`dsr1 events`: what happened to a run, a line of JSON each."""
+
+from typing import Annotated
+
+import typer
+
+from dsr1.launcher.cli.observe.timeline import read_timeline
+from dsr1.launcher.cli.options.common import RunName
+from dsr1.launcher.operate.status import EndWatch, find_any
+from dsr1.launcher.report.events import event_line, follow_events, read_events
+from dsr1.launcher.report.traces import send_trace
+
+
+def events(
+    run: RunName = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens, until the run ends.")
+    ] = False,
+    otlp: Annotated[
+        str,
+        typer.Option(
+            "--otlp", metavar="URL", help="Send the start as a trace there instead (OTLP, HTTP)."
+        ),
+    ] = "",
+) -> None:
+    """Print what happened to a run, a line of JSON for each event.
+
+    Phases of the run and of its engines, verdicts on ranks, and the phases of every rank's start.
+    The lines' form is documented, and stays.
+    """
+    found = find_any(run)
+    if otlp:
+        sent = send_trace(found.name, read_timeline(found), otlp)
+        print(f"{sent} spans sent to {otlp}")
+        return
+    lines = follow_events(found, EndWatch(found).is_over) if follow else read_events(found)
+    for event in lines:
+        print(event_line(event), flush=follow)

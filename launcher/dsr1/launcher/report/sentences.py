@@ -1,0 +1,37 @@
+"""What is worth saying of a start, in words. Pure."""
+
+from collections.abc import Iterator
+
+from dsr1.launcher.report.timeline import Timeline, compare_starts
+
+SAVED_S, PARTS = 1.0, 4
+COMPILING = ("compiling", "profiling", "warming up", "capturing")
+"""What kernels and graphs that an earlier start has compiled make short."""
+
+
+def start_sentences(now: Timeline, before: tuple[str, Timeline] | None) -> Iterator[str]:
+    slowest = now.slowest
+    until = f"ready after {now.seconds:.1f} s" if now.ready else f"{now.seconds:.1f} s, not ready"
+    yield f"{until}; the slowest rank was {slowest.name}, done after {slowest.done:.1f} s"
+    parts = sorted(now.phases.items(), key=lambda part: part[1], reverse=True)[:PARTS]
+    if now.seconds > 0:
+        shares = (f"{name} {s:.1f} s ({100 * s / now.seconds:.0f} %)" for name, s in parts)
+        yield f"most of its time: {', '.join(shares)}"
+    for span in now.silent:
+        yield f"{span.phase} said nothing for {span.seconds:.1f} s"
+    if before:
+        yield from _against(now, *before)
+
+
+def _against(now: Timeline, name: str, before: Timeline) -> Iterator[str]:
+    less = before.seconds - now.seconds
+    how = "faster" if less >= 0 else "slower"
+    yield f"{abs(less):.1f} s {how} than {name} ({before.seconds:.1f} s)"
+    differences = compare_starts(now, before)
+    saved = [one for one in differences if one.phase in COMPILING and one.saved > SAVED_S]
+    if saved:
+        parts = " and ".join(f"{one.saved:.1f} s of {one.phase}" for one in saved)
+        yield f"caches saved {parts}, beside {name}"
+    lost = [one for one in differences if one.saved < -SAVED_S]
+    if lost:
+        yield "longer were " + ", ".join(f"{one.phase} by {-one.saved:.1f} s" for one in lost)

@@ -1,0 +1,1 @@
+"""What has become of a run, kept in its folder for who looks later."""
