@@ -17,7 +17,7 @@ from dsr1.hosts.agent.network import http_get
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.events import Alive
 from dsr1.hosts.protocol.facts.devices import DEVICES, PATH
-from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.protocol.http import CONTROLS, HttpGet, HttpGot
 from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.http import get_from_host
 
@@ -36,6 +36,14 @@ class _Server(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        said = b'{"status": "ok", "was": ' + body + b"}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -83,12 +91,14 @@ def test_health_and_metrics_come_over_the_connection(lab: "Lab", sh: Make, serve
         HttpGet("a", server, "/metrics", keep=("vllm:",)),
         HttpGet("a", server, "/live", address="192.0.2.1"),
         HttpGet(DEVICES, 0, PATH),
+        HttpGet("a", server, CONTROLS[0]),
     )
-    sick, metrics, elsewhere, devices = get_from_host(lab.transport, "h", gets)
+    sick, metrics, elsewhere, devices, sleep = get_from_host(lab.transport, "h", gets)
     assert (sick.status, sick.body) == (503, "notready")
     assert metrics.body == "vllm:b 2\nvllm:c 3\n"
     assert (elsewhere.status, elsewhere.problem) == (200, "")
     assert (devices.status, devices.problem) == (200, "")  # by the agent itself
+    assert (sleep.status, sleep.body) == (200, '{"status": "ok", "was": {}}')
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 PATHS = ("/health", "/live", "/metrics", "/v1/models")
 """All that may be asked for: none of them changes anything."""
+CONTROLS = ("/engine/control/sleep", "/engine/control/wake_up")
+"""What a worker of Dynamo's may be told to do, by POST: moving weights takes its time."""
 LOOPBACK = "127.0.0.1"
 FRONTEND_CERT = "frontend.pem"
 """The secret by which frontends of HTTPS are known."""
@@ -13,8 +15,9 @@ FRONTEND_CERT = "frontend.pem"
 
 @dataclass(frozen=True, slots=True)
 class HttpGet:
-    """GET a path of PATHS from a process of the plan, at one of its own ports. Answered by an
-    HttpGot of that `number`, to this connection alone, within `timeout_s` seconds.
+    """GET a path of PATHS, or POST to one of CONTROLS, from a process of the plan, at one of its
+    own ports. Answered by an HttpGot of that `number`, to this connection alone, within `timeout_s`
+    seconds.
 
     Of the process `devices` (see facts/devices.py) the agent itself answers `/devices`.
     `secured`: over TLS, and from whoever shows the agent's own frontend.pem.

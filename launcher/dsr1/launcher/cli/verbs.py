@@ -81,6 +81,12 @@ VERBS = (
         "Give a run that serves another recipe, engine by engine.",
         "change.update:update",
     ),
+    Verb(
+        "sleep",
+        "Put engines of a run to sleep: they free their GPUs' memory.",
+        "change.sleep:sleep",
+    ),
+    Verb("wake", "Wake engines that sleep; each is asked before it counts.", "change.sleep:wake"),
     Verb("supervise", "Take over a run whose supervisor is gone.", "supervise:supervise"),
     Verb("adopt", "Rebuild a run's folder from its hosts, and watch the run again.", "adopt:adopt"),
     Verb(

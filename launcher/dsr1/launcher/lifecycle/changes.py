@@ -5,17 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dsr1.launcher.lifecycle.deployment import EngineUnit
-from dsr1.launcher.lifecycle.events import AskedEvent, MoveAsked, RestartAsked, StopAsked
+from dsr1.launcher.lifecycle.events import (
+    AskedEvent,
+    MoveAsked,
+    RestartAsked,
+    SleepAsked,
+    StopAsked,
+    WakeAsked,
+)
 
 RESTART, MOVE, STOP, START, ADD, REMOVE = "restart", "move", "stop", "start", "add", "remove"
+SLEEP, WAKE = "sleep", "wake"
 INVERSE = {START: STOP, STOP: START, ADD: REMOVE, REMOVE: ADD}
-ENDED = (STOP, REMOVE)  # what wants an engine down; all others want it to serve
+WANTED = {STOP: "down", REMOVE: "down", SLEEP: "asleep"}  # all others want it to serve
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeStep:
-    """`what` becomes of an engine: restart, move (away from the change's host), or stop; start and
-    add give it the processes of the plan that is wanted first, remove takes them out of it."""
+    """`what` becomes of an engine: restart, move (away from the change's host), stop, sleep or
+    wake; start and add give it the processes of the plan that is wanted first, remove takes them
+    out of it."""
 
     what: str
     engine: str
@@ -128,12 +137,21 @@ def _event(change: WantedChange, step: ChangeStep) -> AskedEvent:
     why, at = f"{change.why} ({change.who})", change.told_at
     if step.what == MOVE:
         return MoveAsked(change.host, why, at)
-    return StopAsked(why, at) if step.what in ENDED else RestartAsked(why, at)
+    return _EVENTS.get(step.what, RestartAsked)(why, at)
+
+
+_EVENTS: Mapping[str, type[RestartAsked | StopAsked | SleepAsked | WakeAsked]] = {
+    STOP: StopAsked,
+    REMOVE: StopAsked,
+    SLEEP: SleepAsked,
+    WAKE: WakeAsked,
+}
 
 
 def _judge(change: WantedChange, step: ChangeStep, engine: EngineUnit) -> ChangeMove:
-    state, wanted = engine.state, "down" if step.what in ENDED else "serving"
-    if state.phase in ("waiting", "failed") or (state.phase == "down" and wanted == "serving"):
+    state, wanted = engine.state, WANTED.get(step.what, "serving")
+    ends = ("waiting", "failed", "down", *(("serving",) if wanted == "asleep" else ()))
+    if state.phase in ends and state.phase != wanted:
         return _failed(change, f"{engine.name} is {state.phase}: {state.why}"), ()
     if state.phase != wanted:
         return change, ()

@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy, restarts_left
+from dsr1.launcher.lifecycle.machine import restarts_left
+from dsr1.launcher.lifecycle.state import EngineState, RestartPolicy
+
+PRESENT = ("serving", "down", "asleep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class Availability:
 
 
 def availability(engines: Mapping[str, EngineUnit]) -> Availability:
-    """An engine that was stopped on purpose is missed only where it was the last of its role."""
-    absent = [one for one in engines.values() if one.state.phase not in ("serving", "down")]
+    """An engine that was stopped or sleeps on purpose is missed only where it was the last of its
+    role."""
+    absent = [one for one in engines.values() if one.state.phase not in PRESENT]
     roles = {one.role for one in engines.values()}
     served = {one.role for one in engines.values() if one.state.phase == "serving"}
     words = "; ".join((*_unserved(roles - served), *map(_words, absent)))

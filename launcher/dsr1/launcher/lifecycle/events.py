@@ -99,6 +99,39 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class SleepAsked:
+    """Somebody wants all ranks of it asleep; its requests get their time."""
+
+    why: str
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAsked:
+    """Somebody wants all ranks of it awake."""
+
+    why: str
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asleep:
+    """All ranks of it are."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsleep:
+    """Not all ranks of it are, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Awake:
+    """All ranks of it are."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartProcesses:
     """Start its processes."""
 
@@ -132,7 +165,19 @@ class FindHosts:
     lost: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PutToSleep:
+    """All ranks of it, once its requests are done or have had their time. Answered by Asleep or
+    NotAsleep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """All ranks of it. Answered by Awake, or by Failed."""
+
+
 HostEvent = HostLost | Ended | NotEnded | Placed | NotPlaced
-AskedEvent = RestartAsked | MoveAsked | StopAsked
-EngineEvent = Begin | Started | Answered | Failed | Due | AskedEvent | HostEvent
-EngineOrder = StartProcesses | Ask | End | Wait | FindHosts
+AskedEvent = RestartAsked | MoveAsked | StopAsked | SleepAsked | WakeAsked
+OwnEvent = Begin | Started | Answered | Failed | Due | Asleep | NotAsleep | Awake
+EngineEvent = OwnEvent | AskedEvent | HostEvent
+EngineOrder = StartProcesses | Ask | End | Wait | FindHosts | PutToSleep | Wake

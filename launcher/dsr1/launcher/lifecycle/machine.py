@@ -1,12 +1,13 @@
 """The state machine of one engine: (state, event) -> (state, orders). Pure."""
 
 from collections.abc import Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
-    AskedEvent,
+    Asleep,
+    Awake,
     Begin,
     Due,
     End,
@@ -18,64 +19,20 @@ from dsr1.launcher.lifecycle.events import (
     HostEvent,
     HostLost,
     MoveAsked,
+    NotAsleep,
     NotEnded,
     NotPlaced,
     Placed,
     RestartAsked,
+    SleepAsked,
     Started,
     StartProcesses,
     StopAsked,
     Wait,
+    WakeAsked,
 )
-
-RUNNING = ("starting", "asking", "serving")
-RESTING = ("down", "failed")
-Orders = tuple[EngineOrder, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """At most `most` restarts, in any `within_s` seconds; None: in all. `backoff_s` before each."""
-
-    most: int
-    within_s: float | None
-    backoff_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class EngineState:
-    """`hosts` are those of its plan, `unproven` those where something of it may live, `lost` those
-    that can't be given orders, `leaving` those that it is to leave. `then` is what follows the
-    proof of its end: a restart as the policy allows ("again"), "start", or "down". `number` counts
-    the orders to end it, and `gently` tells whether the last gave its requests their time;
-    `taken_at` are its restarts, and `since` its last change of phase, in seconds since the
-    epoch; `asked_at` is that of the last order of somebody's."""
-
-    hosts: tuple[str, ...]
-    phase: str = "down"
-    why: str = ""
-    then: str = "again"
-    unproven: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
-    leaving: tuple[str, ...] = ()
-    number: int = 0
-    gently: bool = False
-    taken_at: tuple[float, ...] = ()
-    since: float = 0.0
-    asked_at: float = 0.0
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it is to have processes."""
-        return self.phase in RUNNING
-
-    @property
-    def awaited(self) -> tuple[str, ...]:
-        """The hosts that have to prove its end."""
-        return tuple(host for host in self.unproven if host not in self.lost)
-
-
-Step = tuple[EngineState, Orders]
+from dsr1.launcher.lifecycle.sleep import resume_drowsy, step_in_sleep
+from dsr1.launcher.lifecycle.state import DROWSY, RESTING, EngineState, RestartPolicy, Step
 
 
 def step(state: EngineState, event: EngineEvent, policy: RestartPolicy, now: float) -> Step:
@@ -99,10 +56,12 @@ def _step(state: EngineState, event: EngineEvent, policy: RestartPolicy, now: fl
             return _go_on(state)
         case RestartAsked() | MoveAsked() | StopAsked():
             return _step_as_asked(state, event)
+        case SleepAsked() | WakeAsked() | Asleep() | NotAsleep() | Awake():
+            return step_in_sleep(state, event)
     return _step_on_host(state, event, policy, now)
 
 
-def _step_as_asked(state: EngineState, event: AskedEvent) -> Step:
+def _step_as_asked(state: EngineState, event: RestartAsked | MoveAsked | StopAsked) -> Step:
     state = replace(state, asked_at=event.at)
     match event:
         case RestartAsked(why):
@@ -171,7 +130,9 @@ def resume(state: EngineState, alive: Set[str], whole: bool, policy: RestartPoli
 
 
 def _resume_whole(state: EngineState) -> Step:
-    """What served does so still, as far as is known."""
+    """What served, or slept, does so still, as far as is known."""
+    if state.phase in DROWSY:
+        return resume_drowsy(state)
     return (state, ()) if state.phase == "serving" else (replace(state, phase="asking"), (Ask(),))
 
 

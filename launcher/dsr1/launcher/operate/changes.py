@@ -6,7 +6,15 @@ import time
 from collections.abc import Callable
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.lifecycle.changes import MOVE, RESTART, STOP, ChangeStep, WantedChange
+from dsr1.launcher.lifecycle.changes import (
+    MOVE,
+    RESTART,
+    SLEEP,
+    STOP,
+    WAKE,
+    ChangeStep,
+    WantedChange,
+)
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.operate.status import refuse_ended
 from dsr1.launcher.run.store import Run
@@ -52,6 +60,33 @@ def want_drain(run: Run, host: str, verb: str) -> WantedChange:
     if what == STOP:
         _refuse_last(chosen, engines)
     return _ask(run, _change("drain", what, tuple(chosen), verb, host))
+
+
+def want_sleep(run: Run, engine: str | None, why: str) -> WantedChange:
+    """Of an engine, or of all that serve. InputError: none can."""
+    return _ask(run, _change("sleep", SLEEP, _drowsy(run, engine, "serving"), why))
+
+
+def want_wake(run: Run, engine: str | None, why: str) -> WantedChange:
+    """Of an engine, or of all that sleep. InputError: none does."""
+    return _ask(run, _change("wake", WAKE, _drowsy(run, engine, "asleep"), why))
+
+
+def _drowsy(run: Run, name: str | None, phase: str) -> tuple[str, ...]:
+    """Those that it may be asked of: they are in that phase."""
+    traits = run.recipe().traits
+    if traits.simulated or traits.own_servers:
+        raise InputError(f"{run.name}: only vLLM's workers behind Dynamo can sleep (stack dynamo)")
+    ranked = {one.engine for one in run.plan().ranks}
+    engines = {key: one for key, one in engines_of(run).items() if key in ranked}
+    if name is not None and name not in engines:
+        raise InputError(f"{run.name}: has no engine {name}; it has {', '.join(engines)}")
+    asked = {key: one for key, one in engines.items() if name in (None, key)}
+    chosen = tuple(key for key, one in asked.items() if one.state.phase == phase)
+    if not chosen:
+        are = ", ".join(f"{key} is {one.state.phase}" for key, one in asked.items())
+        raise InputError(f"{run.name}: {are}; it must be {phase} for that")
+    return chosen
 
 
 def _change(

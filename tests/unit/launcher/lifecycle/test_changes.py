@@ -13,8 +13,10 @@ from dsr1.launcher.lifecycle.changes import (
     MOVE,
     REMOVE,
     RESTART,
+    SLEEP,
     START,
     STOP,
+    WAKE,
     BringIn,
     ChangeOrder,
     ChangeStep,
@@ -24,8 +26,14 @@ from dsr1.launcher.lifecycle.changes import (
     go_on,
 )
 from dsr1.launcher.lifecycle.deployment import EngineUnit
-from dsr1.launcher.lifecycle.events import MoveAsked, RestartAsked, StopAsked
-from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy
+from dsr1.launcher.lifecycle.events import (
+    MoveAsked,
+    RestartAsked,
+    SleepAsked,
+    StopAsked,
+    WakeAsked,
+)
+from dsr1.launcher.lifecycle.state import EngineState, RestartPolicy
 
 POLICY = RestartPolicy(0, None, 0.0)
 BOTH = (ChangeStep(RESTART, "a"), ChangeStep(RESTART, "b"))
@@ -83,6 +91,22 @@ def test_moved_and_stopped() -> None:
     asked = go_on(stop, engines("serving"), 10.0)[1]
     assert asked == (TellEngine("a", StopAsked(WHY, 10.0)),)
     assert go_on(replace(stop, told_at=10.0), engines("down", 10.0), 12.0)[0].done == 1
+
+
+def test_asleep_and_awake() -> None:
+    sleep = replace(CHANGE, steps=(ChangeStep(SLEEP, "a"),))
+    told, orders = go_on(sleep, engines("serving"), 10.0)
+    assert orders == (TellEngine("a", SleepAsked(WHY, 10.0)),)
+    for phase in ("falling asleep", "waking", "asking"):
+        assert go_on(told, engines(phase, 10.0), 11.0) == (told, ())
+    assert go_on(told, engines("asleep", 10.0), 11.0)[0].done == 1
+    assert go_on(told, engines("serving", 10.0), 11.0)[0].words == "a is serving: died"
+    wake = replace(told, steps=(ChangeStep(WAKE, "a"),))
+    assert go_on(replace(wake, told_at=0.0), engines("asleep"), 10.0)[1] == (
+        TellEngine("a", WakeAsked(WHY, 10.0)),
+    )
+    assert go_on(wake, engines("asking", 10.0), 11.0) == (wake, ())
+    assert go_on(wake, engines("serving", 10.0), 11.0)[0].done == 1
 
 
 def test_who_is_gone_can_not_be_restarted() -> None:

@@ -11,6 +11,8 @@ from dsr1.launcher.lifecycle.deployment import EngineUnit, availability, lost_ro
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
+    Asleep,
+    Awake,
     Begin,
     Due,
     End,
@@ -21,20 +23,32 @@ from dsr1.launcher.lifecycle.events import (
     FindHosts,
     HostLost,
     MoveAsked,
+    NotAsleep,
     NotEnded,
     NotPlaced,
     Placed,
+    PutToSleep,
     RestartAsked,
+    SleepAsked,
     Started,
     StartProcesses,
     StopAsked,
     Wait,
+    Wake,
+    WakeAsked,
 )
-from dsr1.launcher.lifecycle.machine import RESTING, EngineState, RestartPolicy, resume, step
+from dsr1.launcher.lifecycle.machine import resume, step
+from dsr1.launcher.lifecycle.state import RESTING, EngineState, RestartPolicy
 
 POLICY = RestartPolicy(1, None, 5.0)
 FAULTS = 3
 Todo = tuple[str, str, int]
+ANSWERS: dict[str, tuple[EngineEvent, ...]] = {
+    "ask": (Answered(),),
+    "wait": (Due(),),
+    "sleep": (Asleep(), NotAsleep("rank 1 can't")),
+    "wake": (Awake(), Failed("it can't be woken")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,10 @@ def _todo(order: EngineOrder) -> Iterator[Todo]:
             yield "ask", "", 0
         case Wait():
             yield "wait", "", 0
+        case PutToSleep():
+            yield "sleep", "", 0
+        case Wake():
+            yield "wake", "", 0
 
 
 def answers(world: World) -> Iterator[World]:
@@ -85,10 +103,8 @@ def _answered(world: World, what: str, host: str, number: int) -> Iterator[World
             yield told(replace(world, alive=world.alive | up), Started())
         else:
             yield world
-    elif what == "ask":
-        yield told(world, Answered())
-    elif what == "wait":
-        yield told(world, Due())
+    elif what in ANSWERS:
+        yield from (told(world, answer) for answer in ANSWERS[what])
     elif what == "lost":
         yield told(world, HostLost(host, "dark"))
     elif what == "end" and host not in world.down:
@@ -119,6 +135,8 @@ def faults(world: World) -> Iterator[World]:
     yield told(world, RestartAsked("asked"))
     yield told(world, StopAsked("asked"))
     yield told(world, MoveAsked("a", "asked"))
+    yield told(world, SleepAsked("asked"))
+    yield told(world, WakeAsked("asked"))
     yield told(world, Begin())
     yield from taken_over(world)
     yield told(world, Ended(world.state.hosts[0], world.state.number - 1))
@@ -169,7 +187,7 @@ def ways() -> dict[World, list[World]]:
 
 
 def is_settled(world: World) -> bool:
-    return world.state.phase in (*RESTING, "serving")
+    return world.state.phase in (*RESTING, "serving", "asleep")
 
 
 def test_what_lives_has_an_owner(ways: dict[World, list[World]]) -> None:
@@ -236,3 +254,25 @@ def test_the_last_of_a_role_is_lost_as_soon_as_it_fails_with_no_restart_left() -
     for most, lost in ((0, "main"), (1, "")):
         ending = engine("main", "main", "ending", most)
         assert lost_role({"main": ending}, 0.0) == lost
+
+
+def test_all_ranks_sleep_or_none() -> None:
+    serving = EngineState(("a",), "serving", unproven=("a",))
+    drowsy, orders = step(serving, SleepAsked("night", 7.0), POLICY, 0.0)
+    assert (drowsy.phase, drowsy.asked_at, orders) == ("falling asleep", 7.0, (PutToSleep(),))
+    assert step(drowsy, Asleep(), POLICY, 0.0)[0].phase == "asleep"
+    waking, orders = step(drowsy, NotAsleep("rank 1 can't"), POLICY, 0.0)
+    assert (waking.phase, waking.why, orders) == ("waking", "rank 1 can't", (Wake(),))
+    asked, orders = step(waking, Awake(), POLICY, 0.0)
+    assert (asked.phase, orders) == ("asking", (Ask(),))
+    assert step(waking, Failed("it can't be woken"), POLICY, 0.0)[0].phase == "ending"
+
+
+@pytest.mark.parametrize("phase", ["falling asleep", "waking", "asleep"])
+def test_one_that_sleeps_is_taken_over_as_it_is(phase: str) -> None:
+    state = EngineState(("a",), phase, unproven=("a",))
+    after, orders = resume(state, {"a"}, True, POLICY)
+    assert after == state
+    again = {"falling asleep": (PutToSleep(),), "waking": (Wake(),)}
+    assert orders == again.get(phase, ())
+    assert resume(state, set(), False, POLICY)[0].phase == "ending"

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dsr1.hosts.agent.process.timers import Timers
-from dsr1.hosts.protocol.http import LOOPBACK, PATHS, HttpGet, HttpGot, trust_one
+from dsr1.hosts.protocol.http import CONTROLS, LOOPBACK, PATHS, HttpGet, HttpGot, trust_one
 from dsr1.hosts.protocol.process import HostPlan
 
 MOST_READ, MOST_AT_ONCE, LONGEST_S = 8 << 20, 512, 30.0
+LONGEST_CONTROL_S = 600.0
 MOST_BODY, MOST_LINE = 512 << 10, 768 << 10  # of what is passed on, as text and as JSON
 BLOCK = 1 << 16
 OnGot = Callable[[HttpGot], None]
@@ -55,14 +56,15 @@ class HttpGetter:
             done(HttpGot(order.number, 0, problem=f"no certificate to know it by: {error}"))
             return
         exchange = _Exchange(order, self._selector, done, tls)
-        self._timers.after(min(order.timeout_s, LONGEST_S), exchange.give_up)
+        longest_s = LONGEST_CONTROL_S if order.path in CONTROLS else LONGEST_S
+        self._timers.after(min(order.timeout_s, longest_s), exchange.give_up)
         exchange.connect()
 
     def _refusal(self, order: HttpGet) -> str:
         if order.port not in self._ports.get(order.process, ()):
             return f"port {order.port} is none of {order.process}'s in the plan"
-        if order.path not in PATHS:
-            return f"only {', '.join(PATHS)} may be asked for"
+        if order.path not in (*PATHS, *CONTROLS):
+            return f"only {', '.join((*PATHS, *CONTROLS))} may be asked for"
         return "" if self._open < MOST_AT_ONCE else f"{MOST_AT_ONCE} others wait already"
 
 
@@ -194,8 +196,12 @@ def _own_addresses(address: str) -> Iterator[str]:
 
 
 def _request(order: HttpGet) -> bytes:
-    head = f"GET {order.path} HTTP/1.1\r\nHost: {LOOPBACK}:{order.port}\r\n"
-    return f"{head}Connection: close\r\nAccept: */*\r\n\r\n".encode()
+    method, more, body = "GET", "", ""
+    if order.path in CONTROLS:
+        method, body = "POST", "{}"
+        more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    head = f"{method} {order.path} HTTP/1.1\r\nHost: {LOOPBACK}:{order.port}\r\n{more}"
+    return f"{head}Connection: close\r\nAccept: */*\r\n\r\n{body}".encode()
 
 
 class _Received:

@@ -11,6 +11,8 @@ PAST = {
     "start": "started",
     "add": "added",
     "remove": "removed",
+    "sleep": "asleep",
+    "wake": "awake, and serves",
 }
 
 

@@ -17,7 +17,7 @@ from dsr1.launcher.lifecycle.events import (
     NotPlaced,
     Placed,
 )
-from dsr1.launcher.lifecycle.machine import EngineState, RestartPolicy
+from dsr1.launcher.lifecycle.state import EngineState, RestartPolicy
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.agents import AgentLost
 from dsr1.launcher.run.settings import RunSettings

@@ -15,20 +15,26 @@ from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import (
     Answered,
     Ask,
+    Asleep,
+    Awake,
     Due,
     End,
     EngineEvent,
     EngineOrder,
     Failed,
     FindHosts,
+    NotAsleep,
+    PutToSleep,
     Started,
     StartProcesses,
     Wait,
+    Wake,
 )
 from dsr1.launcher.run.agents import AgentLost, Agents
 from dsr1.launcher.run.evidence import explain_failure
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.background import MessageQueue, in_background
+from dsr1.launcher.run.supervision.changing.sleeping import sleep_engine, wake_engine
 from dsr1.launcher.run.supervision.engine_events import processes_by_engine
 from dsr1.launcher.run.supervision.inbox import Inbox
 from dsr1.launcher.run.supervision.messages import (
@@ -58,7 +64,7 @@ class EngineOrders:
         self._run, self._agents, self._inbox, self._places = run, agents, inbox, places
         self._engines = engines
         self._starts: dict[str, WavedStart] = {}
-        self._asking: dict[str, threading.Event] = {}
+        self._busy: dict[str, tuple[str, threading.Event]] = {}  # by engine, in a phase of it
         self._placing: set[str] = set()
         self._dead: set[str] = set()
         self.deadlines: dict[str, float] = {}
@@ -75,6 +81,9 @@ class EngineOrders:
                 self._ask(engine)
             case End():
                 self._begin_end(engine, order)
+            case PutToSleep() | Wake():
+                work = self._wake if isinstance(order, Wake) else self._put_to_sleep
+                in_background(work, engine, self._begin(engine))
             case Wait(seconds):
                 timer = threading.Timer(seconds, self._tell, (engine, Due()))
                 timer.daemon = True
@@ -85,9 +94,10 @@ class EngineOrders:
 
     def settle(self, engine: EngineUnit) -> None:
         """It is in another phase: what it waited for counts no more."""
-        phase = engine.state.phase
-        if phase != "asking" and (asking := self._asking.pop(engine.name, None)):
-            asking.set()
+        phase, (begun, done) = engine.state.phase, self._busy.get(engine.name, ("", None))
+        if done and phase != begun:
+            self._busy.pop(engine.name)
+            done.set()
         if phase not in ("starting", "asking"):
             self._starts.pop(engine.name, None)
             self.deadlines.pop(engine.name, None)
@@ -138,8 +148,8 @@ class EngineOrders:
         self._placing.discard(host)
 
     def close(self) -> None:
-        for asking in self._asking.values():
-            asking.set()
+        for _, done in self._busy.values():
+            done.set()
         self._places.close()
 
     def processes(self, engine: EngineUnit) -> tuple[Process, ...]:
@@ -161,9 +171,27 @@ class EngineOrders:
         send_spawns(self._agents, wave)
 
     def _ask(self, engine: EngineUnit) -> None:
-        self._asking[engine.name] = done = threading.Event()
         self.deadlines.setdefault(engine.name, time.monotonic() + self._places.settings.ready_s)
-        in_background(self._ask_in_thread, engine, done)
+        in_background(self._ask_in_thread, engine, self._begin(engine))
+
+    def _begin(self, engine: EngineUnit) -> threading.Event:
+        """Set as soon as it is in another phase: what comes of it counts no more."""
+        done = threading.Event()
+        self._busy[engine.name] = engine.state.phase, done
+        return done
+
+    def _put_to_sleep(self, engine: EngineUnit, done: threading.Event) -> None:
+        plan, drain_s = self._places.plan, self._places.settings.drain_s
+        wrong = sleep_engine(plan, engine.name, self._agents, drain_s, done)
+        if wrong is not None and not done.is_set():
+            why = f"{engine.name} can't sleep: {wrong}"
+            self._tell(engine, NotAsleep(why) if wrong else Asleep())
+
+    def _wake(self, engine: EngineUnit, done: threading.Event) -> None:
+        wrong = wake_engine(self._places.plan, engine.name, self._agents)
+        if not done.is_set():
+            why = f"{engine.name} can't be woken: {wrong}"
+            self._tell(engine, Failed(why) if wrong else Awake())
 
     def _ask_in_thread(self, engine: EngineUnit, done: threading.Event) -> None:
         """None of the answers counts once it is done: what was asked may be another by then."""

@@ -20,7 +20,8 @@ from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.lifecycle.deployment import EngineUnit, availability, lost_role
 from dsr1.launcher.lifecycle.events import EngineEvent, Failed, Placed
-from dsr1.launcher.lifecycle.machine import EngineState, Step, resume, step
+from dsr1.launcher.lifecycle.machine import resume, step
+from dsr1.launcher.lifecycle.state import EngineState, Step
 from dsr1.launcher.run.agents import AgentLost, Agents
 from dsr1.launcher.run.ranks import overdue
 from dsr1.launcher.run.store import Run
