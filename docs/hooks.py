@@ -24,6 +24,7 @@ ORDER = (
     "engines.md",
     "metrics.md",
     "events.md",
+    "report.md",
     "import.md",
     "ssh.md",
     "slurm.md",

@@ -99,6 +99,11 @@ VERBS = (
         "Pack all that tells of a run into one archive for a bug report.",
         "diagnose.bundle:bundle",
     ),
+    Verb(
+        "report",
+        "Write a page of HTML about a run: how it started, what it did, with what, and how again.",
+        "observe.report:report",
+    ),
     Verb("exec", "Run a command on every host.", "exec:exec_"),
     Verb(
         "import",

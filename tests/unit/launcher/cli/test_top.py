@@ -17,9 +17,10 @@ import pytest
 from tests.fleet import AILING, fleet_plan, fleet_run, fleet_snapshot
 
 from dsr1.launcher.cli.main import main
-from dsr1.launcher.cli.views.top import TopFrame, show_number, sparkline, top_lines
+from dsr1.launcher.cli.views.top import TopFrame, sparkline, top_lines
 from dsr1.launcher.metrics.store import add_snapshot
 from dsr1.launcher.metrics.view import make_view
+from dsr1.launcher.metrics.words import show_number
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 

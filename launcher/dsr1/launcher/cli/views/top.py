@@ -9,12 +9,12 @@ from dsr1.launcher.cli.views.health import STYLES
 from dsr1.launcher.health.verdicts import FAILED, HEALTHY, SUSPECT
 from dsr1.launcher.metrics.loads import DeploymentView, EngineLoad, HostLoad, Load, RankLoad
 from dsr1.launcher.metrics.rates import Value
+from dsr1.launcher.metrics.words import show_number, show_seconds, show_share
 
 BARS = "▁▂▃▄▅▆▇█"
 MARKS = {FAILED: "!", SUSPECT: "?"}
 KEYS = "q quit  e engine  h host  a all"
 MOST_ENGINES, TREND = 3, 30
-UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,23 +156,3 @@ def sparkline(values: Sequence[Value], highest: float | None = None) -> str:
     known = [value for value in values if value is not None]
     top = highest if highest is not None else max(known, default=0.0)
     return "".join(" " if value is None else _bar(value, top) for value in values[-TREND:]) or "-"
-
-
-def show_number(value: Value) -> str:
-    """`12.3k`; `-`: nobody tells."""
-    if value is None:
-        return "-"
-    for unit, letter in UNITS:
-        if abs(value) >= unit:
-            return f"{value / unit:.1f}{letter}"
-    return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"
-
-
-def show_share(value: Value) -> str:
-    return "-" if value is None else f"{100 * value:.0f}%"
-
-
-def show_seconds(value: Value) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.0f} ms"

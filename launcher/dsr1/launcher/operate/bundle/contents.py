@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from dsr1.env.checks.all import worst_first
 from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.protocol.events import Finding
 from dsr1.launcher.batch.jobs import output_of
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.bundle.capped_log import CappedLog
@@ -71,13 +72,18 @@ def _files(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
 def _findings(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
     """What its checks say of the facts that it was planned with."""
     try:
-        settings, facts = run.settings(), run.facts()
-        draft = make_draft(run.recipe(), settings.machines)
-        found = judge_facts(draft, facts, settings.checks)
+        found = run_findings(run)
     except (Dsr1Error, OSError) as error:
         problems.append(f"checks: {error}")
         return
-    yield "checks.json", json.dumps([asdict(finding) for finding in worst_first(found)], indent=1)
+    yield "checks.json", json.dumps([asdict(finding) for finding in found], indent=1)
+
+
+def run_findings(run: Run) -> list[Finding]:
+    """The worst first. LaunchFailed, OSError: what it was planned with can't be read."""
+    settings, facts = run.settings(), run.facts()
+    draft = make_draft(run.recipe(), settings.machines)
+    return worst_first(judge_facts(draft, facts, settings.checks))
 
 
 def _remote_words(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,216 @@
+"""What a report of a run holds, from its folder alone: also of one that has ended, and of a job."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import yaml
+
+from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.protocol.events import Finding
+from dsr1.hosts.protocol.facts.fact import Facts
+from dsr1.launcher.metrics.store import MetricsReader
+from dsr1.launcher.operate.bundle.contents import run_findings
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.plan.render_text import join_words
+from dsr1.launcher.report.charts import Chart, make_charts
+from dsr1.launcher.report.earlier import earlier_start
+from dsr1.launcher.report.sentences import start_sentences
+from dsr1.launcher.report.timeline import Timeline, make_timeline
+from dsr1.launcher.run.record.history import Change, read_history
+from dsr1.launcher.run.record.starts import read_phases
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.secret_names import names_secret
+
+POINTS, MOST_CHANGES = 150, 500
+SECRET = "[secret]"
+PartT = TypeVar("PartT")
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPart:
+    """One host's part of the topology."""
+
+    host: str
+    address: str
+    processes: tuple[str, ...]
+    ranks: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedVariable:
+    """An environment variable, where its value came from, and how many processes have it."""
+
+    name: str
+    value: str
+    source: str
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCommand:
+    process: str
+    host: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Of one run. `problems`: what of it couldn't be read."""
+
+    run: str
+    phase: str
+    summary: tuple[Row, ...]
+    cause: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    hosts: tuple[HostPart, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    passed: int = 0
+    versions: tuple[Row, ...] = ()
+    timeline: Timeline | None = None
+    said: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    changes: tuple[Change, ...] = ()
+    recipe: str = ""
+    variables: tuple[SourcedVariable, ...] = ()
+    commands: tuple[ReportCommand, ...] = ()
+    again: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def make_page(run: Run, state: RunState) -> ReportPage:
+    """Of a run whose files are broken, what can be read."""
+    problems: list[str] = []
+
+    def part(read: Callable[[], PartT], otherwise: PartT) -> PartT:
+        try:
+            return read()
+        except (Dsr1Error, OSError, ValueError) as error:
+            problems.append(str(error))
+            return otherwise
+
+    plan = part(run.plan, None) if run.is_planned() else None
+    no_findings: list[Finding] = []
+    no_facts: dict[str, Facts] = {}
+    findings = part(lambda: run_findings(run), no_findings)
+    facts = part(run.facts, no_facts)
+    start = make_timeline(read_phases(run))
+    before = part(lambda: earlier_start(run, start), None) if start else None
+    worth = [one for one in findings if one.verdict != "PASS"]
+    return ReportPage(
+        run=run.name,
+        phase=state.phase,
+        summary=tuple(_summary(run, state, plan)),
+        cause=state.cause_lines,
+        notes=state.notes,
+        hosts=tuple(_hosts(plan)) if plan else (),
+        findings=tuple(worth),
+        passed=len(findings) - len(worth),
+        versions=tuple(_versions(facts)),
+        timeline=start,
+        said=tuple(start_sentences(start, before)) if start else (),
+        charts=make_charts(MetricsReader(run.folder).spread(POINTS)),
+        changes=tuple(read_history(run)[-MOST_CHANGES:]),
+        recipe=part(lambda: _recipe(run), ""),
+        variables=tuple(_variables(plan)) if plan else (),
+        commands=tuple(_commands(plan)) if plan else (),
+        again=tuple(part(lambda: _again(run, plan), [])),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _summary(run: Run, state: RunState, plan: Plan | None) -> Iterator[Row]:
+    yield "phase", state.phase
+    yield "since", _clock(state.since)
+    yield "launched", _clock(run.claimed_at())
+    if state.ready_after is not None:
+        yield "ready after", f"{state.ready_after:.1f} s"
+    if state.restarts:
+        yield "restarts", str(state.restarts)
+    if state.reason:
+        yield "why", state.reason
+    if job := run.job():
+        yield "job", str(job)
+    if plan:
+        yield "recipe", plan.recipe
+        yield "model", plan.service.model
+        yield "served at", plan.service.url
+        yield "hosts", str(len(plan.hosts))
+        yield "ranks", str(len(plan.ranks))
+
+
+def _hosts(plan: Plan) -> Iterator[HostPart]:
+    for host in plan.hosts:
+        ranks: dict[str, list[int]] = {}
+        for one in plan.ranks:
+            if one.host == host.host:
+                ranks.setdefault(one.engine, []).append(one.rank)
+        words = "; ".join(f"{engine} {_span(own)}" for engine, own in ranks.items())
+        processes = tuple(process.name for process in host.processes)
+        yield HostPart(host.host, host.address, processes, words)
+
+
+def _span(ranks: Sequence[int]) -> str:
+    return str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]}-{ranks[-1]}"
+
+
+def _versions(facts: Mapping[str, Facts]) -> Iterator[Row]:
+    """What differs between hosts names them."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for host, own in facts.items():
+        for name, version in _host_versions(own):
+            found.setdefault(name, {}).setdefault(version, []).append(host)
+    for name, by_version in sorted(found.items()):
+        if len(by_version) == 1:
+            yield name, next(iter(by_version))
+        else:
+            yield name, "; ".join(f"{v} ({', '.join(own)})" for v, own in by_version.items())
+
+
+def _host_versions(facts: Facts) -> Iterator[Row]:
+    packages = facts["software"].value if "software" in facts else None
+    if isinstance(packages, dict):
+        yield from ((name, str(version)) for name, version in packages.items() if version)
+    for name in ("os.name", "kernel.release", "nvidia.driver"):
+        if name in facts and facts[name].value:
+            yield name, str(facts[name].value)
+
+
+def _recipe(run: Run) -> str:
+    plain = json.loads(run.recipe().model_dump_json(exclude_unset=False, exclude_none=True))
+    return yaml.safe_dump(plain, sort_keys=False, width=100, allow_unicode=True)
+
+
+def _variables(plan: Plan) -> Iterator[SourcedVariable]:
+    counts: dict[Row, dict[str, int]] = {}
+    for process in plan.processes:
+        for one in process.env:
+            value = SECRET if names_secret(one.name) else one.value
+            by_source = counts.setdefault((one.name, value), {})
+            by_source[one.source] = by_source.get(one.source, 0) + 1
+    for (name, value), by_source in sorted(counts.items()):
+        for source, count in by_source.items():
+            yield SourcedVariable(name, value, source, count)
+
+
+def _commands(plan: Plan) -> Iterator[ReportCommand]:
+    for process in plan.processes:
+        yield ReportCommand(process.name, process.host, join_words(process.argv))
+
+
+def _again(run: Run, plan: Plan | None) -> list[str]:
+    """With the recipe of this page as recipe.yaml."""
+    hosts = ",".join(access.name for access in run.settings().hosts) if plan else ""
+    where = f"--hosts {hosts}" if hosts else ""
+    if run.job():
+        where = f"--slurm --nodes {len(plan.hosts) if plan else 1}"
+    verbs = ("check", "launch")
+    return [" ".join(filter(None, ("dsr1", verb, "recipe.yaml", where))) for verb in verbs]
+
+
+def _clock(epoch_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch_s))
