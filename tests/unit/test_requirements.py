@@ -41,4 +41,4 @@ def test_what_runs_is_bounded_from_below() -> None:
 
 def test_the_development_environment_is_made_of_them() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    assert makefile.count("--require-hashes --requirement requirements/") == 2
+    assert makefile.count("--require-hashes --requirement requirements/") == 3

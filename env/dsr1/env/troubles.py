@@ -40,7 +40,8 @@ TROUBLES: tuple[Trouble, ...] = (
         "WARN",
         "the layout of queue pairs changed in NVSHMEM 3.5.19, and DeepEP without its PR 564 (also"
         " its main since v2) waits for ever between hosts: timeout (dispatch CPU)",
-        "Build DeepEP with PR 564 or 696, or install NVSHMEM 3.4.5 and build DeepEP with that.",
+        "Build DeepEP with PR 564 or 696 (as vLLM's PR 58159 does for its images), or install"
+        " NVSHMEM 3.4.5 and build DeepEP with that.",
         f"{GITHUB}/deepseek-ai/DeepEP/issues/707",
         backends=LEGACY,
         between_hosts=True,
@@ -50,7 +51,7 @@ TROUBLES: tuple[Trouble, ...] = (
         {"nvshmem": "<3.5.19"},
         "WARN",
         "on RoCE NVSHMEM hands the kernel an uninitialised ah_attr, which newer kernels refuse:"
-        " Unable to create ah",
+        " Unable to create ah; torch pins such a one (pytorch/pytorch#188304)",
         "If it fails so: NVSHMEM 3.5.19 or later, or one with that fix (llm-d has patches).",
         f"{GITHUB}/NVIDIA/nvshmem/issues/21",
         backends=LEGACY,
@@ -81,6 +82,15 @@ TROUBLES: tuple[Trouble, ...] = (
         "pip install --no-deps cuda-tile==1.4.0",
         f"{GITHUB}/vllm-project/recipes/issues/511",
         several_ranks=True,
+    ),
+    Trouble(
+        "flashinfer-fd-exchange",
+        {"flashinfer-python": ">=0.6.16,<0.6.16.post4"},
+        "WARN",
+        "flashinfer.comm can't be imported by Python 3.10 and 3.11, and vLLM does so where ranks or"
+        " GPUs of a rank are several: type 'array.array' is not subscriptable",
+        "Install flashinfer-python 0.6.16.post4 or later, and its cubins.",
+        f"{GITHUB}/verl-project/verl-omni/issues/505",
     ),
     Trouble(
         "nccl-2.29.2",

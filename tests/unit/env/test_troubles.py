@@ -50,6 +50,7 @@ def test_a_healthy_stack_is_told() -> None:
             "compiled modules",
         ),
         ({"flashinfer-python": "0.6.12", "vllm": "0.23.0"}, "2.30.4", "WARN", "cuda-tile absent"),
+        ({"flashinfer-python": "0.6.16.post3"}, "2.30.4", "WARN", "array.array"),
         ({}, "2.29.2", "WARN", "nccl 2.29.2"),
     ],
 )
