@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,8 +71,15 @@ def test_launch_smoke_status_stop(
 def test_killed_rank_ends_the_run_and_is_named(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
-    assert dsr1("launch", "tiny", *site, *MOCKER).returncode == 0
+    """After a start that somebody had taken a port from since it was planned."""
+    base = int(next(one for one in site if one.startswith("ports.base=")).partition("=")[2])
+    unchecked = ("--no-check", "--set", "restart.backoff=0.1")
+    with socket.create_server(("127.0.0.1", base + 3)):
+        launched = dsr1("launch", "tiny", *site, *MOCKER, *unchecked)
+    assert launched.returncode == 0, launched.stderr
     run = newest()
+    assert f"port {base + 3} is held by pid {os.getpid()}" in run.state().notes[0]
+    assert run.recipe().ports.base > base
     os.kill(pid_of(run, "main-1"), signal.SIGKILL)
     until(lambda: run.state().ended)
     state = run.state()

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Quiet
 from dsr1.hosts.protocol.events import Prepared
@@ -24,6 +23,7 @@ from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.evidence import explain_failure
 from dsr1.launcher.run.ranks import not_in_time, overdue
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervision import fresh_ports
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
 from dsr1.launcher.run.supervision.background import (
     harvest_caches,
@@ -80,8 +80,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[Transport]:
-        """For what is done beside the agents: an idle supervisor keeps no second connection to its
-        hosts."""
+        """For what is done beside the agents: an idle supervisor keeps no second connection."""
         transport = self._reach()
         try:
             yield transport
@@ -96,7 +95,9 @@ class Supervisor:
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or those that already run, to the proof that nothing is left."""
         try:
-            self._serve(self._take_up if take_over else self._bring_up)
+            begin = self._take_up if take_over else self._bring_up
+            if fresh_ports.were_taken(lambda: self._serve(begin), self._writer, self._plan):
+                self._start_again(fresh_ports.with_fresh_ports)
             while self._budget.take(time.monotonic()):
                 self._start_again()
             self._finish("failed", self._writer.state.reason, 4)
@@ -152,13 +153,12 @@ class Supervisor:
             self._engines, self._seen = None, {}
             self._plan, self._settings = places.plan, places.settings
 
-    def _start_again(self) -> None:
-        """End all that is left, wait, and bring it up anew, but for what can't be ended. After the
-        wait the hosts are asked again: one may have gone meanwhile, or be back."""
+    def _start_again(self, change: fresh_ports.ChangePlan = fresh_ports.same_plan) -> None:
+        """End all, wait, and bring it up anew on hosts that answer then; one may be back."""
         self._done.set()
         self._end_all()
         self._inbox.wait(self._settings.backoff_s)
-        plan = self._plan_without(self._end_all())
+        plan = change(self._plan_without(self._end_all()), self._run, self._settings)
         self._inbox, self._done, self._lacks = Inbox(), threading.Event(), ""
         if self._asked:  # while the queues changed
             raise StopRequested(self._asked)
@@ -240,7 +240,7 @@ class Supervisor:
             assert isinstance(found, Prepared)
             failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
         if failed:
-            raise CheckFailed("\n".join(folded(failed)))
+            raise fresh_ports.refusal(failed, self._run.recipe())
 
     def _until(
         self, wanted: Callable[[SupervisorMessage], bool], deadline: float, doing: str
