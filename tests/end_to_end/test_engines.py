@@ -67,8 +67,8 @@ def lists_who_lives(run: Run) -> bool:
 def test_a_replica_and_a_frontend_killed_under_load(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
-    """No request of the other replica is lost, and its supervisor may die at any step."""
-    again = ("--set", "restart={max: 20, backoff: 1}")
+    """Or hung. No request of the other replica is lost, and its supervisor may die at any step."""
+    again = ("--set", "restart={max: 20, backoff: 1}", "--set", "health.every=15s")
     launched = dsr1("launch", "tiny", "--name", "e", *site, *REPLICAS, *FRONTENDS, *again)
     assert launched.returncode == 0, launched.stderr
     run = newest()
@@ -78,15 +78,17 @@ def test_a_replica_and_a_frontend_killed_under_load(
         until(partial(has_come, run, "ending", 0))
         assert phase_of(run, "main-r0") == "serving"
         until(lambda: serves(run))
-        for phase in ("ending", "starting"):
+        for phase, fault in (("ending", signal.SIGKILL), ("starting", signal.SIGSTOP)):
             reached = times(run, phase)
-            os.kill(pid_of(run, "main-r1-0"), signal.SIGKILL)
+            os.kill(pid_of(run, "main-r1-0"), fault)
             until(partial(has_come, run, phase, reached))
             kill_supervisor(run)
             assert dsr1("supervise", "e").returncode == 0
             until(lambda: serves(run))
     assert (load.failed, load.answered > 20) == ([], True)
     assert pid_of(run, "main-r0-0") == other
+    hung = [one.why for one in read_history(run) if one.what == "ending"][-1]
+    assert hung.startswith("rank 0 of engine main-r1 on local1 ")
     os.kill(pid_of(run, "frontend-1"), signal.SIGKILL)
     until(lambda: any(one.engine == "frontend-1" for one in read_history(run)))
     assert dsr1("smoke", "e").returncode == 0

@@ -53,18 +53,20 @@ def fake(tmp_path_factory: pytest.TempPathFactory, free_ports: tuple[int, int]) 
 
 
 @pytest.mark.parametrize(
-    ("mood", "why"),
+    ("ranks", "mood", "why"),
     [
-        ("garble", "rank 1 of main-1: answers '!?!?' to 'Hello! Who are you?'"),
-        ("500", "rank 1 of main-1: HTTP 500: "),
-        ("mute", "rank 1 of main-1: no response for 1 s (timeouts.chat)"),
+        ((1,), "garble", "rank 1 of main-1: answers '!?!?' to 'Hello! Who are you?'"),
+        ((0, 1, 2), "500", "rank 1 of main-1: HTTP 500: "),
+        ((1,), "mute", "rank 1 of main-1: no response for 1 s (timeouts.chat)"),
     ],
 )
 def test_it_is_not_ready_before_every_rank_is(
-    dsr1: Dsr1, fake: Fake, newest: Callable[[], Run], mood: str, why: str
+    dsr1: Dsr1, fake: Fake, newest: Callable[[], Run], ranks: tuple[int, ...], mood: str, why: str
 ) -> None:
-    """Rank 0, which the gateway's first connection goes to, is well."""
-    fake.make(1, mood)
+    """Rank 0, which the gateway's first connection goes to, is well; or all are ill, and nobody
+    answers the first chat."""
+    for rank in ranks:
+        fake.make(rank, mood)
     launched = dsr1("launch", str(fake.recipe), "--no-check", "--set", "timeouts.chat=1")
     assert launched.returncode == 4
     assert why in launched.stderr

@@ -1,6 +1,6 @@
 """What all engines together make of a deployment. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from dsr1.launcher.lifecycle.machine import restarts_left
@@ -32,13 +32,17 @@ class Availability:
 def availability(engines: Mapping[str, EngineUnit]) -> Availability:
     """An engine that was stopped or sleeps on purpose is missed only where it was the last of its
     role."""
-    absent = [one for one in engines.values() if one.state.phase not in PRESENT]
     roles = {one.role for one in engines.values()}
     served = {one.role for one in engines.values() if one.state.phase == "serving"}
+    absent = [one for one in engines.values() if _is_missed(one, served)]
     words = "; ".join((*_unserved(roles - served), *map(_words, absent)))
     if roles - served:
         return Availability("unavailable", words)
     return Availability("degraded" if absent else "ready", words)
+
+
+def _is_missed(one: EngineUnit, served: Container[str]) -> bool:
+    return one.state.phase not in PRESENT or one.role not in served
 
 
 def _unserved(roles: set[str]) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """Does it serve? Registered, listed and a real completion: the frontend's own /health is 200 with
 no workers at all."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,16 +28,22 @@ def await_answer(
     done: threading.Event,
     report: Callable[[str], None],
 ) -> bool:
-    """As soon as the frontend lists every worker, ask for a completion. False: it was `done` before
-    one came.
+    """As soon as the frontend lists every worker, ask for a completion, again and again for as long
+    as one answer may take. Then it is the ranks' turn to be asked, each by itself: who is at fault
+    is told by them. False: it was `done` before.
 
     `report` gets what is still missing, whenever that changes.
     """
-    reported = ""
+    reported, patient_until = "", math.inf
     with make_client(access) as client:
         while not done.wait(PROBE_S):
-            lacks = missing(service, client) or _unanswered(service, client)
-            if not lacks:
+            lacks = missing(service, client)
+            if lacks:
+                patient_until = math.inf
+            else:
+                patient_until = min(patient_until, time.monotonic() + access.timeout_s)
+                lacks = _unanswered(service, client)
+            if not lacks or time.monotonic() > patient_until:
                 return True
             if lacks != reported:
                 report(reported := lacks)

@@ -6,6 +6,8 @@ from rich.console import Console
 
 from dsr1.launcher.cli.views.health import health_grid, health_lines, report_of
 from dsr1.launcher.health.verdicts import FAILED, GARBLED, STALLED, SUSPECT, RankHealth
+from dsr1.launcher.lifecycle.deployment import EngineUnit
+from dsr1.launcher.lifecycle.state import EngineState, RestartPolicy
 from dsr1.launcher.run.ranks import RankRow
 from dsr1.launcher.run.state import RunState
 
@@ -28,7 +30,8 @@ AILING = (
 
 def drawn(state: RunState) -> list[list[str]]:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(health_grid(report_of(state)))
+    phases = {one.name: one.state.phase for one in state.engines}
+    console.print(health_grid(report_of(state), phases))
     return [line.split("  ") for line in console.export_text().splitlines()]
 
 
@@ -58,4 +61,14 @@ def test_ranks_that_are_not() -> None:
         "suspect: rank 11 of engine [b]decode on n3 makes no progress, for 5 s",
         "suspect: frontend on n1 can't be asked, for 1 s",
         "still serving: prefill",
+    ]
+
+
+def test_an_engine_that_does_not_serve_has_no_health() -> None:
+    state = EngineState(("n1",), "asleep")
+    engine = EngineUnit("prefill", "prefill", RestartPolicy(0, None, 0.0), state)
+    assert cells(RunState("ready", 1.0, ranks=RANKS, engines=(engine,)))[1] == [
+        "n1",
+        "ranks 0-7 asleep",
+        "-",
     ]

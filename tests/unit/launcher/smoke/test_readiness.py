@@ -85,6 +85,18 @@ def test_what_stands_between_is_told_once(service: ServiceTarget) -> None:
     ]
 
 
+def test_a_chat_that_always_fails_is_left_to_the_ranks(service: ServiceTarget) -> None:
+    """Who is asked by itself says which of them it is."""
+    Front.answers = {
+        "/health": [health(7)],
+        "/v1/models": [(200, LISTED)],
+        "/v1/chat/completions": [(500, "CUDA error")],
+    }
+    told: list[str] = []
+    assert await_answer(service, FrontendAccess(0.3), threading.Event(), told.append)
+    assert told in ([], ['a chat request failed: HTTP 500: "CUDA error"'])
+
+
 def test_nobody_waits_for_an_answer_once_it_is_over(service: ServiceTarget) -> None:
     Front.answers = {"/health": [health()]}
     over = threading.Event()

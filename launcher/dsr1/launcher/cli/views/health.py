@@ -2,7 +2,8 @@
 well."""
 
 import time
-from collections.abc import Iterator, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -21,6 +22,8 @@ from dsr1.launcher.run.state import RunState
 
 STYLES = {HEALTHY: "green", SUSPECT: "yellow", FAILED: "red"}
 WORST_FIRST = (FAILED, SUSPECT)
+SERVING = "serving"
+ALL_SERVE: Mapping[str, str] = types.MappingProxyType({})
 
 
 def report_of(state: RunState) -> HealthReport:
@@ -35,7 +38,8 @@ def print_health(state: RunState, now: float | None = None) -> None:
     """The grid, then a line for every rank that is unwell, and what still serves."""
     console = make_console(highlight=False, soft_wrap=True)
     report = report_of(state)
-    console.print(health_grid(report))
+    phases = {one.name: one.state.phase for one in state.engines}
+    console.print(health_grid(report, phases))
     moment = time.time() if now is None else now
     for line in health_lines(report, moment):
         console.print(Text(line))
@@ -49,22 +53,28 @@ def health_lines(report: HealthReport, now: float) -> Iterator[str]:
     yield from lines[len(since) :]
 
 
-def health_grid(report: HealthReport) -> RichTable:
-    """A row a host, a column an engine, in their order; a cell its ranks there."""
+def health_grid(report: HealthReport, phases: Mapping[str, str] = ALL_SERVE) -> RichTable:
+    """A row a host, a column an engine, in their order; a cell its ranks there. `phases` of
+    engines: one that doesn't serve has no health."""
     engines = list(dict.fromkeys(row.engine for row in report.ranks))
     hosts = list(dict.fromkeys(row.host for row in report.ranks))
     table = RichTable("host", *map(escape, engines), box=None, header_style="bold", pad_edge=False)
     for host in hosts:
         own = [row for row in report.ranks if row.host == host]
-        cells = [_cell([row for row in own if row.engine == engine]) for engine in engines]
+        cells = []
+        for engine in engines:
+            ranks = [row for row in own if row.engine == engine]
+            cells.append(_cell(ranks, phases.get(engine, SERVING)))
         table.add_row(Text(host), *cells)
     return table
 
 
-def _cell(rows: Sequence[RankHealth]) -> Text:
-    """`ranks 0-7 well`, or `ranks 0-7: 3 failed, 5 6 suspect`."""
+def _cell(rows: Sequence[RankHealth], phase: str) -> Text:
+    """`ranks 0-7 well`, or `ranks 0-7: 3 failed, 5 6 suspect`; or how far its engine is."""
     if not rows:
         return Text("-")
+    if phase != SERVING:
+        return Text(f"{_span(rows)} {phase}", style=STYLES[SUSPECT])
     found = {verdict: _named(rows, verdict) for verdict in WORST_FIRST}
     told = [words for words in found.values() if words]
     worst = next((verdict for verdict, words in found.items() if words), HEALTHY)

@@ -65,7 +65,7 @@ def changes_between(before: RunState, after: RunState, now: float) -> Iterator[C
     for key in known.keys() - found.keys():
         yield _of_rank(known[key], HEALTHY, "", now)
     if before.phase != after.phase:
-        yield Change(now, SUPERVISOR, after.phase, _why(after))
+        yield Change(now, SUPERVISOR, after.phase, why_so(after))
 
 
 def _by_rank(state: RunState) -> dict[tuple[str, int], RankHealth]:
@@ -76,6 +76,7 @@ def _of_rank(row: RankHealth, what: str, why: str, now: float) -> Change:
     return Change(now, SUPERVISOR, what, why, row.engine, row.rank, row.host)
 
 
-def _why(state: RunState) -> str:
+def why_so(state: RunState) -> str:
+    """Why it is in its phase: its ranks, or its engines."""
     ailing = "; ".join(row.words for row in state.ailing) if state.serves else ""
     return ailing or state.reason

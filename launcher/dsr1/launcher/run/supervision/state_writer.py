@@ -47,7 +47,7 @@ class StateWriter:
         for change in changes_between(before, self.state, now):
             record(self._run, change)
         if before.phase != self.state.phase:
-            run_hook(self._hooks, self._run.name, self.state)
+            run_hook(self._hooks, self._run, self.state)
 
     def save_due(self, idle: bool) -> None:
         """What ranks have told, when nothing else is to be done or it has waited for long."""
