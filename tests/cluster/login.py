@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.layout import ROOT
+from tests.waiting import until
 
 RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 MOCKER = ("--set", "stack=mocker")
@@ -67,8 +67,14 @@ class Login:
 
     def reason(self, name: str) -> str:
         """Why it failed; waits until it has."""
-        until(lambda: self.phase(name) == "failed")
-        return str(json.loads(self.read(name, "state.json"))["reason"])
+        until(lambda: self.recorded(name)["phase"] == "failed")
+        assert self.phase(name) == "failed"
+        return str(self.recorded(name)["reason"])
+
+    def recorded(self, name: str) -> dict[str, object]:
+        """Its state as its folder has it, which costs no command of dsr1's."""
+        told: dict[str, object] = json.loads(self.read(name, "state.json"))
+        return told
 
     def read(self, name: str, file: str) -> str:
         folder = ".local/state/dsr1/runs"
@@ -88,13 +94,6 @@ def launching(name: str, hosts: str) -> tuple[str, ...]:
         "--model",
         str(MODEL),
     )
-
-
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.2)
 
 
 def of_a_run(cluster: Cluster, box: str) -> list[str]:

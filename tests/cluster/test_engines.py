@@ -4,7 +4,8 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, SOON_LOST, Login, assert_clean, kill, until
+from tests.cluster.login import MOCKER, SOON_LOST, Login, assert_clean, kill
+from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 REPLICAS = ("--set", "engines.main={nodes: 1, replicas: 2}", "--set", "spares=[node3,node4]")

@@ -7,7 +7,8 @@ import signal
 import pytest
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
-from tests.cluster.login import DSR1, MODEL, RUNTIME, Login, until
+from tests.cluster.login import DSR1, MODEL, RUNTIME, Login
+from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy]
 CHECK = (

@@ -14,8 +14,8 @@ from tests.cluster.login import (
     kill,
     launching,
     of_a_run,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 NAMES = tuple(f"node{number}" for number in range(1, 9))

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import Login, until
+from tests.cluster.login import Login
+from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
 SUDO = r"""

@@ -5,16 +5,8 @@ import json
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import (
-    MOCKER,
-    PATIENT_ETCD,
-    SOON_LOST,
-    Login,
-    assert_clean,
-    kill,
-    of_a_run,
-    until,
-)
+from tests.cluster.login import MOCKER, PATIENT_ETCD, SOON_LOST, Login, assert_clean, kill, of_a_run
+from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 OTHER_PORTS = ("--set", "ports.base=21000", "--set", "frontend.port=9000")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, Login, assert_clean, until
+from tests.cluster.login import MOCKER, Login, assert_clean
+from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 

@@ -11,8 +11,9 @@ import pytest
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.layout import ROOT
-from tests.cluster.login import RUNTIME, Login, until
+from tests.cluster.login import RUNTIME, Login
 from tests.unit.hosts.agent.model.test_model import FIRST, make_model
+from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
-from tests.cluster.login import Login, until
+from tests.cluster.login import Login
+from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,13 +16,6 @@ def pid_of(run: Run, process: str) -> int:
     files = (run.folder / "hosts").glob(f"*/processes/{process}.json")
     found = next(file for file in files if "~" not in file.parts[-3])
     return int(json.loads(found.read_text())["pid"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.05)
 
 
 def of_run(folder: Path) -> list[int]:

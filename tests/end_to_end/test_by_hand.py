@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.deployment import MOCKER, Site, of_run, until
+from tests.end_to_end.deployment import MOCKER, Site, of_run
+from tests.waiting import until
 
 from dsr1.launcher.run.assets import etcd_binary
 

@@ -8,9 +8,10 @@ from functools import partial
 
 import httpx
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.deployment import Site, of_run, pid_of, until
+from tests.end_to_end.deployment import Site, of_run, pid_of
 from tests.end_to_end.load import Load, instance_of
 from tests.end_to_end.test_mocker import kill_supervisor
+from tests.waiting import until
 
 from dsr1.launcher.lifecycle.changes import WantedChange
 from dsr1.launcher.run.record.history import read_history

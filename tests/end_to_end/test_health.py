@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.conftest import ROOT, Dsr1
-from tests.end_to_end.deployment import until
+from tests.waiting import until
 
 from dsr1.launcher.run.record.history import read_history
 from dsr1.launcher.run.store import Run

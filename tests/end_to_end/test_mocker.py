@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.conftest import RUNTIME, Dsr1
-from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
+from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.fakes.pki import make_pair
+from tests.waiting import until
 
 from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
 from dsr1.launcher.run.stop import alive_processes

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.deployment import Site, of_run, pid_of, until
+from tests.end_to_end.deployment import Site, of_run, pid_of
+from tests.waiting import until
 
 from dsr1.launcher.run.stop import alive_processes
 from dsr1.launcher.run.store import Run

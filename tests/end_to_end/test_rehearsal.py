@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
-from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of, until
+from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
+from tests.waiting import until
 
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.store import Run

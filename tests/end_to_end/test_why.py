@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.end_to_end.conftest import MODEL, Dsr1
-from tests.end_to_end.deployment import Site, of_run, until
+from tests.end_to_end.deployment import Site, of_run
+from tests.waiting import until
 
 from dsr1.launcher.run.store import Run
 

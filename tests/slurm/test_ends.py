@@ -2,9 +2,10 @@
 says what happened."""
 
 import pytest
-from tests.cluster.login import MOCKER, SOON_LOST, Login, assert_clean, kill, of_a_run, until
+from tests.cluster.login import MOCKER, SOON_LOST, Login, assert_clean, kill, of_a_run
 from tests.slurm.site import LOST_S, Site
 from tests.slurm.test_launch import TINY
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.cluster,
