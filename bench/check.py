@@ -41,7 +41,7 @@ def look(bundle: Path) -> tuple[float, float, int]:
     spent = (
         after.children_user + after.children_system - before.children_user - before.children_system
     )
-    return wall, spent, len(json.loads(done.stdout))
+    return wall, spent, len(json.loads(done.stdout)["data"])
 
 
 def judge() -> tuple[float, int]:

@@ -156,7 +156,7 @@ def judge(run: Run, case: Case, state: Path) -> str:
         (*command, "why", "m", "--json"), env=env, capture_output=True, text=True, check=False
     )
     try:
-        sign = json.loads(asked.stdout)["sign"]
+        sign = json.loads(asked.stdout)["data"]["sign"]
     except (ValueError, TypeError, KeyError):
         return f"WRONG: no cause: {(asked.stdout + asked.stderr)[:100]}"
     told = f"{sign['rule']} {sign['what']}"

@@ -38,6 +38,7 @@ ORDER = (
     COMMANDS,
     "run-directory.md",
     "exit-codes.md",
+    "json.md",
     "troubleshooting.md",
     CAUSES,
 )

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from tests.answers import data_of, phases_of
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.layout import ROOT
 from tests.waiting import until
@@ -59,11 +60,11 @@ class Login:
         assert self.cluster.run("login", ("sh", "-c", script, file, text)).returncode == 0
 
     def status(self, name: str) -> dict[str, object]:
-        told: dict[str, object] = json.loads(self.dsr1("status", name, "--json").stdout)
+        told: dict[str, object] = data_of(self.dsr1("status", name, "--json").stdout)
         return told
 
     def phase(self, name: str) -> str:
-        return json.loads(self.dsr1("ps", "--json").stdout)[name]  # type: ignore[no-any-return]
+        return phases_of(self.dsr1("ps", "--json").stdout)[name]
 
     def reason(self, name: str) -> str:
         """Why it failed; waits until it has."""

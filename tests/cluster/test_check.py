@@ -1,8 +1,7 @@
 """dsr1 check and plan over SSH: both ask the hosts."""
 
-import json
-
 import pytest
+from tests.answers import data_of
 from tests.cluster.login import MODEL, RUNTIME, Login
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
@@ -20,7 +19,7 @@ CHECK = (
 
 
 def verdicts(told: str) -> dict[tuple[str, str], str]:
-    return {(finding["check"], finding["host"]): finding["verdict"] for finding in json.loads(told)}
+    return {(finding["check"], finding["host"]): finding["verdict"] for finding in data_of(told)}
 
 
 def test_hosts_are_judged_each_and_together(login: Login) -> None:
@@ -46,7 +45,7 @@ def test_a_host_that_is_down_is_a_finding_among_others(login: Login) -> None:
 def test_a_plan_is_made_of_what_the_hosts_tell(login: Login) -> None:
     login.cluster.crash("node2")
     done = login.dsr1("plan", *CHECK[1:])
-    plan = json.loads(done.stdout)
+    plan = data_of(done.stdout)
     assert "no facts: node2" in done.stderr
     assert [note for note in plan["notes"] if note.startswith("node2: planned without facts")]
     env = {

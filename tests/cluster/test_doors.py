@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.login import MOCKER, RUNTIME, Login, assert_clean
 
@@ -113,7 +114,7 @@ def test_what_listens_is_told_and_closed_to_a_third_host(
 ) -> None:
     login = Login(make_cluster("node1", "node2", "node3"))
     assert login.launch("third", "node1,node2", *MOCKER).returncode == 0
-    told = json.loads(login.dsr1("status", "third", "--ports", "--json").stdout)
+    told = data_of(login.dsr1("status", "third", "--ports", "--json").stdout)
     doors = [(host, door) for host in told for door in told[host]]
     everywhere = [door for _, door in doors if door["address"] in ("0.0.0.0", "::")]
     assert {door["process"] for door in everywhere} <= set(EVERYWHERE_IS_DYNAMOS)

@@ -1,10 +1,10 @@
 """Every way between hosts measured by real torch.distributed; one that is slow; an end at any
 moment."""
 
-import json
 import signal
 
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import DSR1, MODEL, RUNTIME, Login
@@ -52,9 +52,7 @@ def test_the_slow_way_is_named(runtime: None, make_cluster: Clusters) -> None:
     slow(login.cluster, "node2", "node3")
     done = login.dsr1(*CHECK, "--set", "engines.main.nodes=3", "--hosts", "node[1-3]", "--json")
     assert done.returncode == 3, done.stderr
-    failed = {
-        one["host"]: one["seen"] for one in json.loads(done.stdout) if one["verdict"] == "FAIL"
-    }
+    failed = {one["host"]: one["seen"] for one in data_of(done.stdout) if one["verdict"] == "FAIL"}
     assert "to node3: " in failed["node2"], done.stdout  # a busy machine may make others slow, too
     assert ranks(login.cluster) == []
 

@@ -4,6 +4,7 @@ agents on hosts of their own."""
 import json
 
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.login import MOCKER, PATIENT_ETCD, SOON_LOST, Login, assert_clean, kill, of_a_run
 from tests.waiting import until
@@ -120,7 +121,7 @@ def test_a_run_without_a_folder_is_found_adopted_and_stopped(login: Login) -> No
     remove_folder(login, "a")
     hosts = ("--hosts", "node1,node2")
     assert login.dsr1("status", "a").returncode == 5
-    found = json.loads(login.dsr1("ps", *hosts, "--json").stdout)
+    found = data_of(login.dsr1("ps", *hosts, "--json").stdout)
     assert [run["run"] for run in found] == ["a"]
     assert found[0]["origin"].startswith("launch on login since ")
     adopted = login.dsr1("adopt", "a", *hosts)

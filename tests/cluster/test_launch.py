@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.login import MOCKER, Login, assert_clean
 from tests.waiting import until
@@ -17,7 +18,7 @@ def test_from_launch_to_stop(login: Login) -> None:
     assert launched.returncode == 0, launched.stderr
     assert login.status("a")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
     smoked = login.dsr1("smoke", "a", "--json")
-    assert len(json.loads(smoked.stdout)["answers"]) == 2
+    assert len(data_of(smoked.stdout)["answers"]) == 2
     lines = login.dsr1("logs", "a").stdout.splitlines()
     assert {line.split(":")[0] for line in lines} >= {"etcd", "frontend", "main-0", "main-1"}
     assert login.dsr1("stop", "a").returncode == 0
@@ -50,7 +51,7 @@ def assert_nobody_else_controls_it(login: Login) -> None:
         url = f"http://10.77.0.2:{port}/{control}"
         said = login.cluster.run(box, (*route, "%{http_code}", url), user=user)
         assert said.returncode == 7, (box, said)  # curl(1): nobody listens there
-    doors = json.loads(login.dsr1("status", "v", "--ports", "--json").stdout)
+    doors = data_of(login.dsr1("status", "v", "--ports", "--json").stdout)
     listening = {door["port"] for told in doors.values() for door in told if door["everywhere"]}
     assert listening.isdisjoint(event_ports(plan)), doors
     assert login.cluster.run("node1", ("sh", "-c", "ls /tmp/dsr1-2000/v/*/kv-events*")).stdout
@@ -70,11 +71,11 @@ def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> No
     assert_nobody_else_controls_it(login)
     smoked = login.dsr1("smoke", "v", "--json")
     assert smoked.returncode == 0, smoked.stderr
-    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == [0, 1, 2, 3]
+    assert [answer["rank"] for answer in data_of(smoked.stdout)["answers"]] == [0, 1, 2, 3]
     until(lambda: "kept" in str(login.status("v")["notes"]))
     assert login.dsr1("stop", "v").returncode == 0
     assert_clean(login.cluster, "node1", "node2")
-    (kept,) = json.loads(login.dsr1("cache", "ls", "--json").stdout)
+    (kept,) = data_of(login.dsr1("cache", "ls", "--json").stdout)
     assert (
         login.dsr1(
             "cache", "prune", kept["key"], "--root", "/tmp/jit", "--hosts", "node2"
@@ -82,7 +83,7 @@ def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> No
         == 0
     )
     assert login.dsr1("cache", "push", "--hosts", "node[1-2]").returncode == 0
-    held = json.loads(
+    held = data_of(
         login.dsr1("cache", "ls", "--root", "/tmp/jit", "--hosts", "node[1-2]", "--json").stdout
     )
     same = (kept["key"], kept["digest"])

@@ -1,13 +1,13 @@
 """The model's files on hosts over SSH."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.layout import ROOT
@@ -37,7 +37,7 @@ def test_hosts_whose_models_differ_are_told_by_file(cluster: Cluster) -> None:
     shard = cluster.path("node2", f"/tmp/R1/{FIRST}")
     shard.write_bytes(shard.read_bytes()[:-1] + b"\2")
     changed = login.dsr1(*verify)
-    (failed,) = [found for found in json.loads(changed.stdout) if found["verdict"] == "FAIL"]
+    (failed,) = [found for found in data_of(changed.stdout) if found["verdict"] == "FAIL"]
     assert (changed.returncode, failed["check"], FIRST in failed["seen"]) == (3, "model.same", True)
 
 
@@ -46,7 +46,7 @@ def test_a_model_at_another_path_is_told_of_its_host(cluster: Cluster) -> None:
     done = Login(cluster).dsr1("model", "verify", "/tmp/R1", "--hosts", "node1,node2", "--json")
     failed = {
         (found["host"], found["seen"])
-        for found in json.loads(done.stdout)
+        for found in data_of(done.stdout)
         if found["verdict"] == "FAIL"
     }
     assert (done.returncode, failed) == (3, {("node2", "/tmp/R1: No such file or directory")})
@@ -113,6 +113,10 @@ def grow(model: Path, megabytes: int) -> None:
     (model / "large.bin").chmod(0o644)
 
 
+def received(stdout: str) -> dict[str, int]:
+    return {host: one["received_bytes"] for host, one in data_of(stdout).items()}
+
+
 def files_on(cluster: Cluster, host: str) -> dict[str, str]:
     """Hash by name of all that lies there, hidden files included."""
     root = cluster.path(host, FOLDER)
@@ -148,13 +152,13 @@ def test_a_model_goes_from_host_to_host(make_cluster: Clusters) -> None:
     give_model(cluster, "node1", FOLDER)
     login, wanted = Login(cluster), files_on(cluster, "node1")
     done = login.dsr1(*PUSH, "node[1-3]")
-    assert (done.returncode, set(json.loads(done.stdout))) == (0, {"node2", "node3"}), done.stderr
+    assert (done.returncode, set(data_of(done.stdout))) == (0, {"node2", "node3"}), done.stderr
     assert files_on(cluster, "node2") == files_on(cluster, "node3") == wanted
     shard = cluster.path("node3", f"{FOLDER}/{FIRST}")
     size = shard.stat().st_size
     shard.unlink()
     again = login.dsr1(*PUSH, "node[1-3]")
-    assert json.loads(again.stdout) == {"node2": 0, "node3": size}
+    assert received(again.stdout) == {"node2": 0, "node3": size}
     assert login.dsr1("model", "verify", FOLDER, "--hosts", "node[1-3]", "--deep").returncode == 0
     assert agents_on(cluster, "node1", "node2", "node3") == []
 
@@ -176,7 +180,7 @@ def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> Non
         until(lambda: size_on(slow, "node2") > 30e6)
         slow.crash("node2")
         out, err = push.communicate(timeout=500)
-    assert (push.returncode, set(json.loads(out))) == (4, {"node3", "node4"}), err
+    assert (push.returncode, set(data_of(out))) == (4, {"node3", "node4"}), err
     assert "node2: " in err
     assert files_on(slow, "node3") == files_on(slow, "node4") == wanted
     slow.boot("node2")
@@ -188,7 +192,7 @@ def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> Non
     )
     again = login.dsr1(*PUSH, "node[1-4]")
     assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["node2"] < 160 * 2**20
+    assert received(again.stdout)["node2"] < 160 * 2**20
     assert files_on(slow, "node2") == wanted
 
 
@@ -203,7 +207,7 @@ def test_interrupted_it_leaves_no_half_file_and_goes_on(slow: Cluster) -> None:
         assert "large.bin" not in finals(files_on(slow, host))
     again = login.dsr1(*PUSH, "node[1-4]")
     assert again.returncode == 0, again.stderr
-    assert max(json.loads(again.stdout).values()) < 160 * 2**20
+    assert max(received(again.stdout).values()) < 160 * 2**20
     assert all(files_on(slow, host) == wanted for host in ("node2", "node3", "node4"))
 
 
@@ -212,13 +216,13 @@ def test_what_cannot_be_pushed_is_told(make_cluster: Clusters) -> None:
     login, model = Login(cluster), give_model(cluster, "node1", FOLDER)
     assert cluster.run("node3", ("touch", "/tmp/shut"), user="root").returncode == 0
     shut = login.dsr1(*PUSH, "node[1-3]", "--to", "/tmp/shut")
-    assert (shut.returncode, set(json.loads(shut.stdout))) == (3, {"node1", "node2"})
+    assert (shut.returncode, set(data_of(shut.stdout))) == (3, {"node1", "node2"})
     assert "node3: /tmp/shut: can't be written to by uid 2000: " in shut.stderr
     grow(model, 2)
     small = "mkdir /tmp/small && mount -t tmpfs -o size=64k,mode=777 tmpfs /tmp/small"
     assert cluster.run("node3", ("sh", "-c", small), user="root").returncode == 0
     full = login.dsr1(*PUSH, "node[1-3]", "--to", "/tmp/small")
-    assert (full.returncode, set(json.loads(full.stdout))) == (3, {"node1", "node2"})
+    assert (full.returncode, set(data_of(full.stdout))) == (3, {"node1", "node2"})
     assert "node3: /tmp/small: 2.1 MB are still to come, 0.1 MB are free" in full.stderr
     (model / FIRST).write_bytes(b"")
     broken = login.dsr1(*PUSH, "node[1-3]")

@@ -6,7 +6,6 @@ namespace's, variables that all share lie under files of its own, and no tool th
 starts anything is the real one.
 """
 
-import json
 import os
 import pty
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.login import Login
@@ -142,7 +142,7 @@ def hosts(cluster: Cluster) -> list[str]:
 
 
 def told(done: Completed) -> dict[str, dict[str, object]]:
-    hosts: dict[str, dict[str, object]] = json.loads(done.stdout)["hosts"]
+    hosts: dict[str, dict[str, object]] = data_of(done.stdout)["hosts"]
     return hosts
 
 

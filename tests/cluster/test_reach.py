@@ -1,8 +1,7 @@
 """Hosts that reach each other over TCP, and a firewall in one direction that is named."""
 
-import json
-
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
@@ -39,7 +38,7 @@ def nodes(count: int) -> tuple[str, str]:
 
 def seen(login: Login, hosts: str, count: int) -> dict[str, tuple[str, str]]:
     done = login.dsr1(*CHECK, *nodes(count), "--hosts", hosts, "--json", "--all")
-    return {one["host"]: (one["verdict"], one["seen"]) for one in json.loads(done.stdout)}
+    return {one["host"]: (one["verdict"], one["seen"]) for one in data_of(done.stdout)}
 
 
 def listens(cluster: Cluster, box: str) -> list[str]:

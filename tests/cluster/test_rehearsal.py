@@ -1,9 +1,8 @@
 """R1 with prefill and decode apart on four hosts that have neither GPUs nor weights: all else is
 proven there."""
 
-import json
-
 import pytest
+from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.login import RUNTIME, Login, assert_clean
 
@@ -40,7 +39,7 @@ def test_r1_apart_on_four_hosts(runtime: None, make_cluster: Clusters) -> None:
     assert engines(login.read("r", "plan.json")) == engines(real.stdout)
     smoked = login.dsr1("smoke", "r", "--json")
     assert smoked.returncode == 0, smoked.stderr
-    answers = json.loads(smoked.stdout)["answers"]
+    answers = data_of(smoked.stdout)["answers"]
     assert len(answers) == 16
     assert len({(answer["worker"], answer["rank"]) for answer in answers}) == 16
     assert len({(answer["prefill"], answer["prefill_rank"]) for answer in answers}) == 16
@@ -50,5 +49,5 @@ def test_r1_apart_on_four_hosts(runtime: None, make_cluster: Clusters) -> None:
 
 def engines(plan: str) -> dict[str, object]:
     """Host, start and ranks of every process of an engine: the same, whatever runs in it."""
-    processes = [process for host in json.loads(plan)["hosts"] for process in host["processes"]]
+    processes = [process for host in data_of(plan)["hosts"] for process in host["processes"]]
     return {p["name"]: (p["host"], p["wave"], p["ranks"]) for p in processes if p["ranks"]}

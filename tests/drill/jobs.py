@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from tests.answers import phases_of
 from tests.cluster.box import until
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login
@@ -39,7 +40,7 @@ class JobRound:
         return of_run(self.site.cluster, self.run_id)
 
     def phase(self) -> str:
-        return str(json.loads(self.login.dsr1("ps", "--json").stdout).get(self.name, ""))
+        return str(phases_of(self.login.dsr1("ps", "--json").stdout).get(self.name, ""))
 
     def planned(self) -> set[str]:
         hosts = json.loads(self.login.read(self.name, "plan.json"))["hosts"]

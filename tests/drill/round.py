@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
+from tests.answers import phases_of
 from tests.cluster.hosts import LOGIN, Cluster
 from tests.cluster.login import Login
 from tests.drill.world import MarkedProcess, describe, of_run, state_letter
@@ -134,7 +135,7 @@ def settle(round_: Round) -> Observation:
 def check_told(round_: Round) -> None:
     """What `ps` and `status` say is what there is; asked again while things change."""
     for _ in range(3):
-        said = str(json.loads(round_.login.dsr1("ps", "--json").stdout).get(round_.name, ""))
+        said = str(phases_of(round_.login.dsr1("ps", "--json").stdout).get(round_.name, ""))
         over = said in ("", *ENDED)
         alive = set() if over else _said_alive(round_)
         observation = round_.observe()
@@ -146,6 +147,5 @@ def check_told(round_: Round) -> None:
 
 
 def _said_alive(round_: Round) -> set[str]:
-    """Without the words of hosts that can't tell."""
     alive: list[str] = round_.login.status(round_.name)["alive"]  # type: ignore[assignment]
-    return {name for name in alive if ":" not in name}
+    return set(alive)

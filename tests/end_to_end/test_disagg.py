@@ -1,11 +1,11 @@
 """Real vLLM with prefill and decode apart, on the CPU: KV caches go from one to the other by NIXL,
 and are counted."""
 
-import json
 import re
 
 import httpx
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site
 
@@ -27,7 +27,7 @@ def test_prefill_and_decode_apart(dsr1: Dsr1, site: Site, state: object) -> None
     before = transfers(httpx.get(urls["decode"], trust_env=False).text, "xfer_time_seconds_count")
     smoked = dsr1("smoke", "apart", "--json")
     assert smoked.returncode == 0, smoked.stderr
-    (answer,) = json.loads(smoked.stdout)["answers"]
+    (answer,) = data_of(smoked.stdout)["answers"]
     assert (answer["rank"], answer["prefill_rank"], answer["tokens"]) == (0, 0, 16)
     after = httpx.get(urls["decode"], trust_env=False).text
     assert transfers(after, "xfer_time_seconds_count") == before + len(answer["replies"])

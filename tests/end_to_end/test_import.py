@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 
 from dsr1.hosts.agent.runtime.runtime import ask_runtime
@@ -59,7 +60,7 @@ def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path
     assert done.returncode == 0, done.stderr
     planned = dsr1("plan", str(tmp_path / "r.yaml"), "--set", "runtime.device=cpu", "--json")
     assert planned.returncode == 0, planned.stderr
-    (host,) = json.loads(planned.stdout)["hosts"]
+    (host,) = data_of(planned.stdout)["hosts"]
     argv = next(
         process["argv"] for process in host["processes"] if "dynamo.vllm" in process["argv"]
     )

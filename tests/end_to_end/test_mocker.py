@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.fakes.pki import make_pair
 from tests.waiting import until
 
+from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
-from dsr1.launcher.run.stop import alive_processes
 from dsr1.launcher.run.store import Run, list_runs
 
 
@@ -42,16 +43,16 @@ def test_launch_smoke_status_stop(
     assert launched.returncode == 0, launched.stderr
     assert "ready after" in launched.stdout
     ran = (newest().folder / "plan.json").read_text().replace(newest().run_id(), PREVIEW_RUN_ID)
-    assert json.loads(planned.stdout) == json.loads(ran)
-    doors = json.loads(dsr1("status", "m", "--ports", "--json").stdout)
+    assert data_of(planned.stdout) == json.loads(ran)
+    doors = data_of(dsr1("status", "m", "--ports", "--json").stdout)
     assert {door["process"] for host in doors.values() for door in host} == {
         "frontend",
         "main-0",
         "main-1",
     }
     asked = dsr1("smoke", "m", "--json")
-    assert len({answer["worker"] for answer in json.loads(asked.stdout)["answers"]}) == 2
-    told = json.loads(dsr1("status", "m", "--json").stdout)
+    assert len({answer["worker_id"] for answer in data_of(asked.stdout)["answers"]}) == 2
+    told = data_of(dsr1("status", "m", "--json").stdout)
     assert (told["phase"], told["alive"], told["lacks"]) == (
         "ready",
         ["frontend", "main-0", "main-1"],
@@ -59,12 +60,12 @@ def test_launch_smoke_status_stop(
     )
     assert told["url"] == newest().plan().service.url
     assert told["url"].startswith("https://")
-    assert f"at {told['url']}/v1" in dsr1("status", "m").stdout
+    assert f"{told['url']}/v1 serves " in dsr1("status", "m").stdout
     secrets = newest().secrets()
     for file in newest().folder.glob("*.json*"):
         assert secrets["frontend.key"][40:80] not in file.read_text()
     assert "stopped, nothing of it is alive" in dsr1("stop", "m").stdout
-    assert alive_processes(newest()) == []
+    assert run_status(newest()).alive == ()
     assert not newest().secrets()
     assert of_run(newest().folder / "hosts") == []
 
@@ -86,7 +87,7 @@ def test_killed_rank_ends_the_run_and_is_named(
     state = run.state()
     assert (state.phase, state.exit_code) == ("failed", 4)
     assert state.reason.startswith("main-1 ended by signal SIGKILL, unasked")
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
 
 
 def test_a_registration_that_is_gone_is_a_failure(
@@ -135,13 +136,13 @@ def test_killed_supervisor_loses_nothing(dsr1: Dsr1, site: Site, newest: Callabl
     assert dsr1("launch", "tiny", "--name", "s", *site, *MOCKER).returncode == 0
     run = newest()
     kill_supervisor(run)
-    told = json.loads(dsr1("status", "s", "--json").stdout)
+    told = data_of(dsr1("status", "s", "--json").stdout)
     assert (told["supervised"], told["alive"]) == (False, ["frontend", "main-0", "main-1"])
     assert "supervised again" in dsr1("supervise", "s").stdout
     until(lambda: run.state().phase == "ready")
     kill_supervisor(run)
     assert dsr1("stop", "s").returncode == 0
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
     assert run.state().phase == "stopped"
 
 
@@ -173,7 +174,7 @@ def test_half_written_state_is_told_and_stop_still_stops(
     (run.folder / "state.json").write_text('{"phase": "rea')
     assert "unreadable" in dsr1("ps").stdout
     assert dsr1("stop", "h").returncode == 0
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
 
 
 def test_stop_needs_neither_settings_nor_plan(
@@ -236,7 +237,7 @@ def test_interrupt_while_starting_rolls_back(
         _, said = launch.communicate(timeout=500)
     assert launch.returncode == 4
     assert "interrupted" in said
-    assert alive_processes(newest()) == []
+    assert run_status(newest()).alive == ()
     assert of_run(newest().folder / "hosts") == []
 
 
@@ -278,7 +279,7 @@ def test_stop_when_supervisor_and_agents_are_gone(
     for pid in (supervisor, *agents):
         os.kill(pid, signal.SIGKILL)
     until(lambda: run.supervisor() is None)
-    assert alive_processes(run) == ["frontend", "main-0", "main-1"]
+    assert list(run_status(run).alive) == ["frontend", "main-0", "main-1"]
     assert dsr1("stop", "g").returncode == 0
     assert of_run(run.folder / "hosts") == []
 
@@ -359,7 +360,7 @@ def test_two_launches_at_the_same_moment(dsr1: Dsr1, site: Site, state: Path) ->
     assert set(codes) <= {0, 3}
     for name, code in zip(("one", "two"), codes, strict=True):
         folder = state / "runs" / name
-        assert (folder.exists() and alive_processes(Run(folder)) != []) == (code == 0)
+        assert (folder.exists() and run_status(Run(folder)).alive != ()) == (code == 0)
 
 
 def test_a_taken_over_run_is_watched_again(

@@ -2,7 +2,6 @@
 one dies."""
 
 import concurrent.futures
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -10,11 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run, pid_of
 from tests.waiting import until
 
-from dsr1.launcher.run.stop import alive_processes
+from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
@@ -28,9 +28,10 @@ def test_serves_and_ends_whole_when_a_main_is_killed(
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "v", "--json")
     assert asked.returncode == 0, asked.stderr
-    assert [
-        (answer["rank"], answer["tokens"]) for answer in json.loads(asked.stdout)["answers"]
-    ] == [(0, 16), (1, 16)]
+    assert [(answer["rank"], answer["tokens"]) for answer in data_of(asked.stdout)["answers"]] == [
+        (0, 16),
+        (1, 16),
+    ]
     run = newest()
     victim = psutil.Process(pid_of(run, "main-1"))
     family = victim.children(recursive=True)
@@ -38,7 +39,7 @@ def test_serves_and_ends_whole_when_a_main_is_killed(
     os.kill(victim.pid, signal.SIGKILL)
     until(lambda: run.state().ended)
     assert run.state().reason.startswith("main-1 ended by signal SIGKILL")
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
     assert [process for process in family if process.is_running()] == []
 
 
@@ -51,7 +52,7 @@ def test_killed_engine_core_ends_the_run(dsr1: Dsr1, site: Site, newest: Callabl
     core.kill()
     until(lambda: run.state().ended)
     assert run.state().reason == "EngineCore_DP0 of main-0 ended by signal SIGKILL, unasked"
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
     assert [process for process in family if process.is_running()] == []
 
 
@@ -65,7 +66,7 @@ def test_stop_while_it_initialises(
         until(lambda: any(row.phase == "initialising" for row in newest().state().ranks))
         stopped = dsr1("stop", "early")
         assert (stopped.returncode, launched.result().returncode) == (0, 4)
-    assert alive_processes(newest()) == []
+    assert run_status(newest()).alive == ()
     assert of_run(newest().folder / "hosts") == []
 
 
@@ -80,7 +81,7 @@ def test_a_headless_peer_goes_with_its_leader(
     os.kill(pid_of(run, "main-0"), signal.SIGKILL)
     until(lambda: run.state().ended)
     assert run.state().reason.startswith("main-0 ended by signal SIGKILL")
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
     assert of_run(run.folder / "hosts") == []
 
 

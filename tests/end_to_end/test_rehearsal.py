@@ -1,7 +1,6 @@
 """R1's recipes rehearsed on this machine, and several frontends behind one address, with Dynamo's
 engine simulator."""
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.waiting import until
@@ -41,7 +41,7 @@ def test_a_recipe_is_rehearsed_here(
     """This machine stands in for the recipe's hosts."""
     launched = dsr1("launch", recipe, "--rehearse", "--name", "r", *bare)
     assert launched.returncode == 0, launched.stderr
-    assert json.loads(dsr1("status", "r", "--json").stdout)["phase"] == "ready"
+    assert data_of(dsr1("status", "r", "--json").stdout)["phase"] == "ready"
     smoked = dsr1("smoke", "r")
     assert smoked.returncode == 0, smoked.stderr
     assert dsr1("stop", "r").returncode == 0

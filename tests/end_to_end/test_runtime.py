@@ -1,13 +1,13 @@
 """What the real vLLM and Dynamo say of themselves and of commands; nothing of a deployment is
 started."""
 
-import json
 import platform
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
 
 from dsr1.env.retired import FLAGS, VARIABLES
@@ -113,7 +113,7 @@ def test_check_and_plan_of_a_recipe_of_yesterday(dsr1: Dsr1, site: tuple[str, ..
     done = dsr1(
         "check", *old, "--set", "engines.main.args={unheard-of: 1}", "--only", "sw", "--json"
     )
-    found = {(one["check"], one["verdict"]) for one in json.loads(done.stdout)}
+    found = {(one["check"], one["verdict"]) for one in data_of(done.stdout)}
     assert done.returncode == 3, done.stderr
     assert {("sw.flags", "FAIL"), ("sw.arguments", "SKIP")} <= found
     refused = dsr1(

@@ -1,12 +1,12 @@
 """Jobs on the Slurm that dsr1 brings for tests: what is refused, what waits, and one deployment
 from launch to stop."""
 
-import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of, phases_of
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run
 
@@ -24,7 +24,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 
 
 def told(dsr1: Dsr1, run: str) -> dict[str, object]:
-    answer: dict[str, object] = json.loads(dsr1("status", run, "--json").stdout)
+    answer: dict[str, object] = data_of(dsr1("status", run, "--json").stdout)
     return answer
 
 
@@ -102,7 +102,7 @@ def test_while_they_wait_one_question_for_all_runs(
         ), submitted.stderr
     fake.change("1", start=1795553638)
     asked = len(fake.calls("squeue"))
-    assert json.loads(dsr1("ps", "--json").stdout) == {"a": "queued", "b": "queued"}
+    assert phases_of(dsr1("ps", "--json").stdout) == {"a": "queued", "b": "queued"}
     assert len(fake.calls("squeue")) <= asked + 1
     early = dsr1("logs", "a")
     assert (
@@ -112,7 +112,7 @@ def test_while_they_wait_one_question_for_all_runs(
     fake.change("2", state="CANCELLED")
     assert dsr1("stop", "a").returncode == 0
     assert (told(dsr1, "a")["phase"], told(dsr1, "b")["phase"]) == ("stopped", "stopped")
-    assert (fake.job("1")["state"], dsr1("status", "a").returncode) == ("CANCELLED", 0)
+    assert (fake.job("1")["state"], dsr1("status", "a").returncode) == ("CANCELLED", 7)
 
 
 def test_jobs_that_are_no_run_here(dsr1: Dsr1, fake: FakeSlurm) -> None:

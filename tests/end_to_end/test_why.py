@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.answers import data_of
 from tests.end_to_end.conftest import MODEL, Dsr1
 from tests.end_to_end.deployment import Site, of_run
 from tests.waiting import until
@@ -94,7 +95,7 @@ def test_a_stopped_worker_then_a_killed_one_while_it_serves(
     stopped, killed = member(run, "main-1", "Worker"), member(run, "main-0", "Worker")
     os.kill(stopped, signal.SIGSTOP)
     until(lambda: run.state().phase == "degraded")
-    told = json.loads(dsr1("why", "w", "--json").stdout)
+    told = data_of(dsr1("why", "w", "--json").stdout)
     assert (told["sign"]["rank"], told["sign"]["rule"]) == (1, "stuck")
     os.kill(stopped, signal.SIGCONT)
     until(lambda: run.state().phase == "ready")

@@ -41,7 +41,7 @@ from dsr1.launcher.importing.files import read_manifest
 from dsr1.launcher.importing.importer import import_manifest
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import (
-    render_imported_json,
+    imported_values,
     render_imported_recipe,
     render_notes,
 )
@@ -161,7 +161,7 @@ def _manifest(data: bytes, folder: Path) -> None:
     text = read_manifest(str(folder / "m.yaml"))
     imported = import_manifest(text, "m.yaml", keep_unknown=True)
     prove(imported, render_imported_recipe(imported, "m.yaml"), "m.yaml")
-    render_imported_json(imported)
+    json.dumps(imported_values(imported))
     render_notes(imported.notes)
 
 

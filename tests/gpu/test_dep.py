@@ -10,9 +10,11 @@ import time
 
 import psutil
 import pytest
+from tests.answers import data_of
 from tests.gpu.host import Slice, dsr1, used_memory
 
-from dsr1.launcher.run.stop import alive_processes, stop_run
+from dsr1.launcher.operate.status import run_status
+from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(2400)]
@@ -33,7 +35,7 @@ def over_all(gpus: int, *more: str) -> tuple[str, ...]:
 def answering(run: Run) -> list[int]:
     told = dsr1("smoke", run.name, "--json")
     assert told.returncode == 0, told.stderr
-    return sorted(answer["rank"] for answer in json.loads(told.stdout)["answers"])
+    return sorted(answer["rank"] for answer in data_of(told.stdout)["answers"])
 
 
 def kill_core(run: Run, rank: int) -> None:
@@ -88,7 +90,7 @@ def test_a_killed_rank_ends_all_of_a_balanced_engine(slice_here: Slice, gpus: in
     kill_core(run, gpus - 1)
     wait_for_the_end(run)
     assert run.state().reason.startswith("main-0 ended")
-    assert alive_processes(run) == []
+    assert list(run_status(run).alive) == []
     assert used_memory() == idle
 
 
@@ -102,5 +104,5 @@ def test_a_rank_finds_the_room_that_the_check_says(slice_here: Slice, gpus: int)
     )
     assert stop_run(run) == ()
     measured = re.findall(r"Available KV cache memory: ([\d.]+) GiB", logs)
-    said = re.findall(r"([\d.]+) GiB for the KV cache", json.loads(checked.stdout)[0]["seen"])
+    said = re.findall(r"([\d.]+) GiB for the KV cache", data_of(checked.stdout)[0]["seen"])
     assert float(said[0]) == pytest.approx(min(map(float, measured)), rel=0.1)

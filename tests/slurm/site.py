@@ -1,9 +1,9 @@
 """A real Slurm on the hosts of a cluster: slurmctld (and slurmdbd) on `login`, a slurmd on every
 other host."""
 
-import json
 import shutil
 
+from tests.answers import phases_of
 from tests.cluster.box import PATH, until
 from tests.cluster.hosts import LOGIN, Cluster, Completed
 from tests.cluster.login import Login
@@ -187,7 +187,7 @@ class Site:
 
         def came() -> bool:
             nonlocal seen
-            seen = json.loads(login.dsr1("ps", "--json").stdout).get(run, "")
+            seen = phases_of(login.dsr1("ps", "--json").stdout).get(run, "")
             return seen in phases
 
         until(came, f"{run} is {' or '.join(phases)}", seconds)

@@ -1,9 +1,8 @@
 """Inside a job: unfit nodes left out, engines side by side, heterogeneous jobs; what sbatch says
 when it refuses."""
 
-import json
-
 import pytest
+from tests.answers import data_of, phases_of
 from tests.cluster.login import MOCKER, Login, assert_clean, of_a_run
 from tests.slurm.site import Site
 from tests.slurm.test_launch import TINY
@@ -72,7 +71,7 @@ def test_a_heterogeneous_job_is_one_allocation(site: Site, login: Login) -> None
         "reason"
     ]
     hosts = {row["host"] for row in login.status("het")["ranks"]}  # type: ignore[attr-defined]
-    assert json.loads(login.dsr1("status", "het", "--ports", "--json").stdout).keys() == hosts
+    assert data_of(login.dsr1("status", "het", "--ports", "--json").stdout).keys() == hosts
     assert len(hosts) == 2
     assert login.dsr1("stop", "het").returncode == 0
     assert_clean(site.cluster, "login", *site.nodes)
@@ -88,7 +87,7 @@ def test_sbatchs_own_words(site: Site, login: Login) -> None:
         refused = login.dsr1("launch", *TINY, *MOCKER, "--slurm", *more)
         assert refused.returncode == 2, refused.stderr
         assert words in refused.stderr.lower()
-    assert json.loads(login.dsr1("ps", "--json").stdout).keys() <= {"spare", "unfit", "pd", "het"}
+    assert phases_of(login.dsr1("ps", "--json").stdout).keys() <= {"spare", "unfit", "pd", "het"}
 
 
 def test_the_folder_of_runs_is_closed_to_us(site: Site, login: Login) -> None:

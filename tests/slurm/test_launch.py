@@ -1,8 +1,7 @@
 """A deployment in a job, from launch to stop, on a real Slurm."""
 
-import json
-
 import pytest
+from tests.answers import data_of
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
 from tests.slurm.site import Site
 
@@ -21,10 +20,10 @@ def test_from_launch_to_stop(site: Site, login: Login) -> None:
     handle = str(login.status("a")["job"])
     assert handle.startswith("slurm://lab/")
     assert login.status(handle)["alive"] == ["etcd", "frontend", "main-0", "main-1"]
-    assert len(json.loads(login.dsr1("smoke", handle, "--json").stdout)["answers"]) == 2
+    assert len(data_of(login.dsr1("smoke", handle, "--json").stdout)["answers"]) == 2
     lines = login.dsr1("logs", handle).stdout.splitlines()
     assert {line.split(":")[0] for line in lines} >= {"etcd", "frontend", "main-0", "main-1"}
-    doors = json.loads(login.dsr1("status", handle, "--ports", "--json").stdout)
+    doors = data_of(login.dsr1("status", handle, "--ports", "--json").stdout)
     assert {door["process"] for door in doors["node1"]} == {"etcd", "frontend", "main-0"}
     assert "nothing of it is alive" in login.dsr1("stop", handle).stdout
     assert (login.status("a")["phase"], login.status("a")["reason"]) == ("stopped", "asked to stop")

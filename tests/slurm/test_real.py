@@ -1,9 +1,8 @@
 """Real vLLM on two nodes of a real Slurm: data and expert parallel, by `launch --slurm` and by
 plain `sbatch`."""
 
-import json
-
 import pytest
+from tests.answers import data_of
 from tests.cluster.login import Login, assert_clean
 from tests.slurm.site import Site
 from tests.slurm.test_launch import TINY
@@ -14,7 +13,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy, pytest.ma
 def smoke_and_stop(site: Site, login: Login, run: str) -> None:
     smoked = login.dsr1("smoke", run, "--json")
     assert smoked.returncode == 0, smoked.stderr
-    assert [answer["rank"] for answer in json.loads(smoked.stdout)["answers"]] == [0, 1]
+    assert [answer["rank"] for answer in data_of(smoked.stdout)["answers"]] == [0, 1]
     assert login.dsr1("stop", run).returncode == 0
     assert_clean(site.cluster, "login", *site.nodes)
 

@@ -5,17 +5,32 @@ A pool's threads are waited for at the end of the program, whatever has happened
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from dsr1.hosts.errors import HostError
 
-AT_ONCE, LOOK_UP_S = 32, 0.5
+AT_ONCE, LOOK_UP_S, COUNT_S = 32, 0.5, 0.2
+OnCount = Callable[[str, int, int], None]
+"""What is being done for each of several, how many are done, and of how many."""
+_WATCHING: ContextVar[OnCount | None] = ContextVar("watching", default=None)
 ItemT = TypeVar("ItemT")
 ReturnT = TypeVar("ReturnT")
+
+
+@contextmanager
+def watch_parallel(count: OnCount) -> Iterator[None]:
+    """Whoever does something for many meanwhile, in this thread, tells how far that is."""
+    token = _WATCHING.set(count)
+    try:
+        yield
+    finally:
+        _WATCHING.reset(token)
 
 
 def begin_in_thread(work: Callable[[], ReturnT]) -> "Future[ReturnT]":
@@ -33,10 +48,14 @@ def _settle(future: "Future[ReturnT]", work: Callable[[], ReturnT]) -> None:
 
 
 def run_parallel(
-    work: Callable[[ItemT], ReturnT], items: Mapping[str, ItemT], at_once: int = AT_ONCE
+    work: Callable[[ItemT], ReturnT],
+    items: Mapping[str, ItemT],
+    at_once: int = AT_ONCE,
+    what: str = "",
 ) -> dict[str, ReturnT | HostError]:
     """Do it for every item, in so many threads at most; an item that fails keeps its error. What
-    hasn't begun when the caller leaves, by Ctrl-C, never does."""
+    hasn't begun when the caller leaves, by Ctrl-C, never does. Whoever watches is told `what` is
+    being done, and how far that is."""
     waiting: SimpleQueue[str] = SimpleQueue()
     futures: dict[str, Future[ReturnT | HostError]] = {}
     for name in items:
@@ -55,9 +74,20 @@ def run_parallel(
     try:
         for _ in range(min(at_once, len(items))):
             threading.Thread(target=work_on, daemon=True).start()
-        return {name: _await(future) for name, future in futures.items()}
+        return _gather(futures, what)
     finally:
         left_early.set()
+
+
+def _gather(futures: "Mapping[str, Future[ReturnT]]", what: str) -> dict[str, ReturnT]:
+    count = _WATCHING.get() if what else None
+    while count is not None and (done := sum(map(Future.done, futures.values()))) < len(futures):
+        count(what, done, len(futures))
+        wait(futures.values(), COUNT_S)
+    found = {name: _await(future) for name, future in futures.items()}
+    if count is not None:
+        count(what, len(found), len(futures))
+    return found
 
 
 def _await(future: "Future[ReturnT]") -> ReturnT:

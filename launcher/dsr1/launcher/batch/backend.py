@@ -41,8 +41,10 @@ class SlurmBackend(Backend):
             note = f"the job's own output: {file}"
         supervised = not state.ended and state.phase != "queued"
         there = state.serves or state.phase == "suspended"
-        alive = sorted(one.name for one in run.plan().processes) if there else ()
-        return RunStatus(state, supervised, tuple(alive), note)
+        alive: dict[str, tuple[str, ...]] = {}
+        for one in run.plan().processes if there else ():
+            alive[one.host] = (*alive.get(one.host, ()), one.name)
+        return RunStatus(state, supervised, alive, note=note)
 
     def stop(self, run: Run) -> tuple[str, ...]:
         return stop_job(run)

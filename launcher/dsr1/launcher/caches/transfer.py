@@ -33,6 +33,7 @@ def give(
     return run_parallel(
         lambda one: _give_one(transport, one, store),
         {f"{one.host} {one.cache.folder}": one for one in caches},
+        what="giving JIT caches to hosts",
     )
 
 

@@ -10,6 +10,7 @@ from dsr1.launcher.cli.options.bundles import spread_bundles
 from dsr1.launcher.cli.verbs import ABOUT, OPTIONS, VERBS, Verb, render_help
 
 ROOM = "dsr1.launcher.cli"
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 # Since 0.26 typer carries its own copy of click, so click's types have no public name: hence Any.
@@ -46,10 +47,15 @@ def load_command(verb: Verb) -> Any:
     """The command that typer makes of a verb's function, or the group of its verbs."""
     if verb.verbs:
         return VerbGroup(
-            verb.verbs, name=verb.name, help=verb.help, no_args_is_help=True, rich_markup_mode=None
+            verb.verbs,
+            name=verb.name,
+            help=verb.help,
+            no_args_is_help=True,
+            rich_markup_mode=None,
+            context_settings=HELP,
         )
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(verb.name)(spread_bundles(load_function(verb)))
+    app.command(verb.name, context_settings=HELP)(spread_bundles(load_function(verb)))
     return typer.main.get_command(app)
 
 
@@ -65,6 +71,7 @@ class RootGroup(VerbGroup):
 
 app = typer.Typer(
     name="dsr1",
+    context_settings=HELP,
     cls=RootGroup,
     help=ABOUT,
     no_args_is_help=True,

@@ -1,13 +1,12 @@
 """`dsr1 exec`: one command on many hosts, for the operator."""
 
-import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from ClusterShell.NodeSet import NodeSet
 
 from dsr1.hosts.transport.exec import fold_results, run_on_all
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, RequiredHostOptions
 
 
@@ -29,7 +28,7 @@ def exec_(
     """
     results = run_on_all(hosts.accesses(), command, timeout)
     if as_json:
-        print(json.dumps({host: asdict(result) for host, result in results.items()}, indent=2))
+        ANSWER.put("exec", results)
     else:
         for result, names in fold_results(results).items():
             head = f"--- {NodeSet.fromlist(names)}{_ending(result.code)}"

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.importing.files import read_manifest, write_recipe
 from dsr1.launcher.importing.foreign import import_file
 from dsr1.launcher.importing.importer import Imported
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import (
+    imported_values,
     one_line,
-    render_imported_json,
     render_imported_recipe,
     render_notes,
 )
@@ -58,7 +59,7 @@ def import_(
     if output:
         write_recipe(Path(output), recipe, force)
     if as_json:
-        print(render_imported_json(imported))
+        ANSWER.put("import", imported_values(imported))
     elif not output:
         print(recipe, end="")
     _report(imported, f"{file} -> {output or 'a recipe'}", hosts)

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Annotated
 
+import psutil
 import typer
 
 from dsr1.hosts.errors import InputError
@@ -11,10 +12,13 @@ from dsr1.launcher.batch.launch import try_job
 from dsr1.launcher.cli.options.common import Follow, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
 from dsr1.launcher.cli.options.site import skip_of_site
+from dsr1.launcher.cli.views.ages import seconds_since
+from dsr1.launcher.cli.views.logs import print_logs
 from dsr1.launcher.cli.views.notes import note_unused_spares
-from dsr1.launcher.cli.views.ranks import make_view, print_logs
+from dsr1.launcher.cli.views.start import make_view
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
+from dsr1.launcher.operate.logs import stream_logs
 from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.prepare import frontend_secrets
@@ -94,11 +98,12 @@ def launch(
     accesses = hosts.accesses()
     request = LaunchRequest(loaded, name, accesses, checks.no_check, skip, wait=not job.no_wait)
     interrupt_on_signals()
-    with make_view() as show:
+    began = entered_at()
+    with make_view(name, began) as show:
         run = backend_for(accesses, job.slurm).launch(request, show)
-    print(_submitted_line(run) if job.no_wait else _ready_line(run), flush=True)
+    print(_submitted_line(run) if job.no_wait else _ready_line(run, began), flush=True)
     if follow:
-        print_logs(run, follow=True)
+        print_logs(stream_logs(run, follow=True), flush=True)
 
 
 def _refuse_contradictions(
@@ -125,7 +130,12 @@ def _submitted_line(run: Run) -> str:
     return f"run {run.name}: submitted as {run.job()}; `dsr1 status {run.name}` shows its state"
 
 
-def _ready_line(run: Run) -> str:
+def entered_at() -> float:
+    """When the command was entered, in seconds since the epoch."""
+    return psutil.Process().create_time()
+
+
+def _ready_line(run: Run, began: float) -> str:
     service = run.plan().service
-    ready = f"ready after {run.state().ready_after} s"
+    ready = f"ready after {seconds_since(began):.1f} s"
     return f"run {run.name}: {ready}, {service.url}/v1 serves {service.model}"

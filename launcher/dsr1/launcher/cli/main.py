@@ -20,9 +20,10 @@ EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
 EVERYWHERE = ("--debug", "--raw")
 
 
-def exit_code(error: Dsr1Error | OSError) -> int:
-    """The documented exit code of an error; 1 for one that has none."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+def exit_code(error: Exception) -> int:
+    """The documented exit code of an error; 1 for one that has none. A usage error has its own."""
+    own = getattr(error, "exit_code", 1)
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), own)
 
 
 def own_options_first(words: Sequence[str]) -> list[str]:
@@ -37,7 +38,7 @@ def main() -> None:
     os.umask(0o077)  # what dsr1 writes is its user's alone
     gc.set_threshold(50_000, 10, 10)  # a verb's imports make many objects, and no garbage
     words = own_options_first(sys.argv[1:])
-    if words == ["--help"]:
+    if words in (["--help"], ["-h"]) or not (words or "_DSR1_COMPLETE" in os.environ):
         print(render_help(), end="")
         sys.exit()
     with escaped_output("--raw" in words[:2]):
@@ -45,19 +46,49 @@ def main() -> None:
 
 
 def _run(words: Sequence[str]) -> None:
-    from dsr1.launcher.cli.app import app  # typer alone takes seven times as long as Python itself
+    import typer  # it alone takes seven times as long as Python itself
+
+    from dsr1.launcher.cli.answers.envelope import ANSWER, wants_json
+    from dsr1.launcher.cli.app import app
 
     try:
-        app(list(words))
+        code = app(list(words), standalone_mode=False, prog_name="dsr1") or 0
     except BrokenPipeError:
         # else the interpreter complains once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (Dsr1Error, OSError) as error:
+    except typer.Abort:
+        code = 1
+    except (Dsr1Error, OSError, _usage_error()) as error:
         if "--debug" in words[:2]:
             raise
-        print(f"dsr1: {error}", file=sys.stderr)
-        sys.exit(exit_code(error))
+        code, message = exit_code(error), describe(error)
+        print(message, file=sys.stderr)
+        if wants_json():
+            ANSWER.fail(message.removeprefix("dsr1: "), code)
+    except SystemExit as ended:
+        code = ended.code
+    ANSWER.flush()
+    sys.exit(code)
+
+
+def _usage_error() -> type[Exception]:
+    """Of options and words that are none; typer has its own copy of click, without a public
+    name."""
+    import typer
+
+    return typer.BadParameter.__mro__[1]
+
+
+def describe(error: Exception) -> str:
+    """A usage error knows its verb; a group of verbs without one shows its help."""
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return f"dsr1: {error}"
+    said = error.format_message()  # type: ignore[attr-defined]
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(said)
+    return f"dsr1: {said} (`{context.command_path} --help` shows what there is)"
 
 
 if __name__ == "__main__":

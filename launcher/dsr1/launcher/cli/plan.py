@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import HostError
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, HostOptions, NoFacts
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.plan.render_text import render_json, render_text
+from dsr1.launcher.plan.render_text import render_text
 from dsr1.launcher.preflight.surveyed import Survey, unasked_survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import new_run
@@ -37,7 +38,10 @@ def plan(
     run = new_run(name or loaded.name)
     survey = survey_or_preview(loaded, hosts, no_facts)
     made = make_plan(loaded, survey.hosts, run.name, str(run.folder), survey.facts)
-    print(render_json(made) if as_json else render_text(made))
+    if as_json:
+        ANSWER.put("plan", made)
+    else:
+        print(render_text(made))
 
 
 def survey_or_preview(recipe: Recipe, hosts: HostOptions, no_facts: bool) -> Survey:

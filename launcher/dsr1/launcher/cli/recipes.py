@@ -1,10 +1,10 @@
 """`dsr1 recipes`: the built-in recipes, or one recipe as it will be used."""
 
-import json
 from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, Venv
 from dsr1.launcher.cli.options.recipe import Changes, ModelPath, Profiles
 from dsr1.launcher.recipe.load import (
@@ -13,7 +13,7 @@ from dsr1.launcher.recipe.load import (
     describe_recipe,
     resolve_recipe,
 )
-from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
+from dsr1.launcher.recipe.render import render_resolved, resolved_values
 from dsr1.launcher.site.load import load_site
 
 
@@ -38,12 +38,16 @@ def recipes(
     asked, site = (tuple(profiles or ()), tuple(changes or ())), load_site().values()
     given = RecipeChanges(*asked, model, venv, keep_unset=True, site=site)
     resolved = resolve_recipe(recipe, given)
-    print(render_resolved_json(resolved) if as_json else render_resolved(resolved))
+    if as_json:
+        ANSWER.put("recipe", resolved_values(resolved))
+    else:
+        print(render_resolved(resolved))
 
 
 def _list(as_json: bool) -> None:
     found = {name: describe_recipe(file) for name, file in built_in_recipes().items()}
     if as_json:
-        print(json.dumps(found, indent=2))
+        rows = [{"name": name, "description": text} for name, text in found.items()]
+        ANSWER.put("recipes", rows)
     else:
         print("\n".join(f"{name:<18} {description}" for name, description in found.items()))

@@ -1,17 +1,19 @@
 """`dsr1 smoke`: a known-answer check of a run, on every rank."""
 
 import contextlib
-import json
 from collections.abc import Sequence
-from statistics import median
+from typing import Annotated
+
+import typer
 
 from dsr1.hosts.errors import LaunchFailed
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.smoke.completion import Reply
+from dsr1.launcher.smoke.completion import Reply, tokens_per_s
 from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import Answers, problems
 from dsr1.launcher.smoke.metrics import make_reader
@@ -19,7 +21,13 @@ from dsr1.launcher.smoke.readiness import describe_missing
 from dsr1.launcher.smoke.run import ASKING, smoke_all
 
 
-def smoke(run: RunName = None, as_json: AsJson = False) -> None:
+def smoke(
+    run: RunName = None,
+    texts: Annotated[
+        bool, typer.Option("--answers", help="Also print what each rank answered.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Ask every rank the same questions and compare the answers.
 
     Only a known answer proves that a rank serves. Exit code 4 names the ranks that fail.
@@ -31,11 +39,22 @@ def smoke(run: RunName = None, as_json: AsJson = False) -> None:
     wrong = problems(answers, not found.recipe().is_meaningless)
     if as_json:
         rows = [_json_row(one) for one in answers]
-        print(json.dumps({"answers": rows, "problems": wrong}, indent=2))
+        ANSWER.put("smoke", {"passed": not wrong, "answers": rows, "problems": wrong})
     else:
-        _print(answers)
+        _print(answers, texts)
     if wrong:
         raise LaunchFailed("\n".join(f"{found.name}: {line}" for line in wrong))
+    if not as_json:
+        print(_verdict(found, answers))
+
+
+def _verdict(run: Run, answers: Sequence[Answers]) -> str:
+    """What has been proven, and no more."""
+    known = "the known answers are right" if any(one.known for one in answers) else ""
+    alike = "" if run.recipe().is_meaningless else "they begin alike"
+    what = ", ".join(filter(None, ("all answered", alike, known)))
+    ranks = f"{len(answers)} rank{'s' if len(answers) > 1 else ''}"
+    return f"{run.name}: passed: {ranks}: {what}"
 
 
 def _ask_all(run: Run) -> Sequence[Answers]:
@@ -60,13 +79,14 @@ def _json_row(one: Answers) -> dict[str, object]:
     target = one.target
     return {
         "name": target.name,
-        "worker": target.worker,
+        "worker_id": _text(target.worker),
         "rank": target.rank,
-        "prefill": target.prefill,
+        "prefill_worker_id": _text(target.prefill),
         "prefill_rank": target.prefill_rank,
         "text": first.text if first else None,
         "tokens": first.tokens if first else 0,
         "error": one.error,
+        "tokens_per_s": rounded(tokens_per_s((*one.fixed, *one.known))),
         "replies": [_json_reply(reply) for reply in (*one.fixed, *one.known)],
     }
 
@@ -78,20 +98,29 @@ def _json_reply(reply: Reply) -> dict[str, object]:
         "thought": reply.thought,
         "tokens": reply.tokens,
         "first_token_s": round(reply.first_s, 4),
-        "tokens_per_s": reply.tokens_per_s and round(reply.tokens_per_s, 2),
+        "tokens_per_s": rounded(tokens_per_s([reply])),
     }
 
 
-def _print(answers: Sequence[Answers]) -> None:
+def rounded(pace: float | None) -> float | None:
+    return None if pace is None else round(pace, 2)
+
+
+def _text(number: int | None) -> str | None:
+    """Above 2^53 a number is rounded by whoever reads JSON's numbers as floats."""
+    return None if number is None else str(number)
+
+
+def _print(answers: Sequence[Answers], texts: bool) -> None:
     for one in answers:
         print(f"{one.target.name}: {one.error or _pace(one)}")
-        for reply in (*one.fixed, *one.known):
+        for reply in (*one.fixed, *one.known) if texts else ():
             print(f"  {reply.question} {(reply.text or reply.thought)[-200:]!r}")
 
 
 def _pace(one: Answers) -> str:
-    """The slowest first token, and the median pace."""
+    """The slowest first token, and the pace of all its tokens."""
     replies = (*one.fixed, *one.known)
-    paces = [pace for reply in replies if (pace := reply.tokens_per_s) is not None]
-    speed = f", {median(paces):.1f} tokens/s" if paces else ""
-    return f"first token within {max(reply.first_s for reply in replies):.2f} s{speed}"
+    pace = tokens_per_s(replies)
+    speed = "too few tokens for a rate" if pace is None else f"{pace:.1f} tokens/s"
+    return f"first token within {max(reply.first_s for reply in replies):.2f} s, {speed}"

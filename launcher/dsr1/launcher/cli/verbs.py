@@ -41,8 +41,8 @@ VERBS = (
         "render:render",
     ),
     Verb("launch", "Start a deployment: here, over SSH, or in a Slurm job.", "launch:launch"),
-    Verb("ps", "List the runs, newest last.", "ps:ps"),
-    Verb("status", "Show the state of a run and what is alive of it.", "status:status"),
+    Verb("ps", "List the runs, newest last.", "runs.ps:ps"),
+    Verb("status", "Show the state of a run and what is alive of it.", "runs.status:status"),
     Verb(
         "top",
         "Show what a run does: tokens, requests, caches, latencies, GPUs, and whom it goes worst.",
@@ -58,9 +58,9 @@ VERBS = (
         "Print what happened to a run, a line of JSON for each event.",
         "observe.events:events",
     ),
-    Verb("logs", "Print the logs of every process of a run.", "logs:logs"),
+    Verb("logs", "Print the logs of every process of a run.", "runs.logs:logs"),
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
-    Verb("stop", "Stop a run and prove that nothing of it is left.", "stop:stop"),
+    Verb("stop", "Stop a run and prove that nothing of it is left.", "runs.stop:stop"),
     Verb(
         "restart",
         "Restart engines of a run that serves, one after the other.",
@@ -120,7 +120,7 @@ OPTIONS = (
     ("--version", "Show dsr1's version."),
     ("--install-completion", "Install completion for the current shell."),
     ("--show-completion", "Show completion for the current shell."),
-    ("--help", "Show this message and exit."),
+    ("-h, --help", "Show this message and exit."),
 )
 
 

@@ -4,7 +4,6 @@ Whatever a manifest says stays a value: scalars are quoted by the YAML library, 
 printable line.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -129,7 +128,7 @@ def _sentence(note: Note) -> str:
     return f"{note.text} (line {note.places[0].line})" if note.places else note.text
 
 
-def render_imported_json(imported: Imported) -> str:
+def imported_values(imported: Imported) -> dict[str, Any]:
     """The recipe, and every note: what became of it, where it stands, which key of the recipe it
     concerns."""
     notes = [
@@ -143,4 +142,4 @@ def render_imported_json(imported: Imported) -> str:
         }
         for note in imported.notes
     ]
-    return json.dumps({"recipe": imported.recipe, "notes": notes}, indent=2)
+    return {"recipe": imported.recipe, "notes": notes}

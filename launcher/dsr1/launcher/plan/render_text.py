@@ -1,17 +1,11 @@
 """A plan for people and as JSON. Commands are quoted so that they can be pasted into a shell."""
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.terminal import escape_text
-
-
-def render_json(plan: Plan) -> str:
-    return json.dumps(asdict(plan), indent=2)
 
 
 def render_text(plan: Plan) -> str:

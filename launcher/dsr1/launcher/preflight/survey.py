@@ -144,7 +144,7 @@ def ask_hosts(
     def ask_one(host: str) -> Facts | HostError:
         return transport.gather_facts(host, request)
 
-    facts = run_parallel(ask_one, {host: host for host in names})
+    facts = run_parallel(ask_one, {host: host for host in names}, what="asking hosts")
     for question in begun:
         facts = question.join(facts)
     return facts
@@ -190,7 +190,8 @@ def _probe_all(
 ) -> dict[str, HostIntroduction | HostError]:
     names = {access.name: access.name for access in accesses}
     peers = {access.name: peer or first_address(access.network) for access in accesses}
-    return run_parallel(lambda name: transport.introduce(name, peers[name]), names)
+    ask = lambda name: transport.introduce(name, peers[name])  # noqa: E731
+    return run_parallel(ask, names, what="reaching hosts")
 
 
 def _usable(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:

@@ -1,7 +1,6 @@
 """A resolved recipe as YAML that reads back as the same recipe, every value with where it came
 from. Pure."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,12 +17,13 @@ def render_resolved(resolved: Resolved) -> str:
     return "\n".join(_lines(_values(resolved), (), resolved.tree.locations))
 
 
-def render_resolved_json(resolved: Resolved) -> str:
+def resolved_values(resolved: Resolved) -> dict[str, Any]:
+    """For JSON: the recipe, and where each value came from, by dotted keys."""
     values = _values(resolved)
     sources = {
         ".".join(keys): resolved.tree.locations.get(keys, DEFAULT) for keys in _leaves(values, ())
     }
-    return json.dumps({"recipe": values, "sources": sources}, indent=2)
+    return {"recipe": values, "sources": sources}
 
 
 def _values(resolved: Resolved) -> dict[str, Any]:

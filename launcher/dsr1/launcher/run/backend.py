@@ -2,8 +2,8 @@
 folder and its words; which one it is, dsr1.launcher.operate.backends says."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.inventory.access import Access
@@ -30,13 +30,18 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """`alive` are processes by name; of a host that can't be asked, why. `note`: what else couldn't
-    be asked."""
+    """`alive_by_host`: names of processes; `unreached`: of a host that can't be asked, why. `note`:
+    what else couldn't be asked."""
 
     state: RunState
     supervised: bool
-    alive: tuple[str, ...]
+    alive_by_host: Mapping[str, tuple[str, ...]]
+    unreached: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def alive(self) -> tuple[str, ...]:
+        return tuple(sorted(name for names in self.alive_by_host.values() for name in names))
 
 
 class Backend(ABC):

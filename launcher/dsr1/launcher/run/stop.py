@@ -110,18 +110,13 @@ def listeners_of(run: Run, transport: Transport) -> dict[str, tuple[Listener, ..
     return Agents(transport, SimpleQueue(), 0).doors(host_names(run))
 
 
-def alive_processes(run: Run) -> list[str]:
-    """Names of the processes that live, from the agents' records; or the words of a host that can't
-    tell."""
+def look_at_hosts(run: Run) -> dict[str, tuple[str, ...] | HostError]:
+    """By host the names of the processes that live, from its agent's records."""
     agents = Agents(transport_of(run), SimpleQueue(), 0)
-    return sorted(
-        name
-        for host, state in agents.look(host_names(run)).items()
-        for name in _living(host, state)
-    )
+    return {host: _living(state) for host, state in agents.look(host_names(run)).items()}
 
 
-def _living(host: str, state: HostState | HostError) -> list[str]:
+def _living(state: HostState | HostError) -> tuple[str, ...] | HostError:
     if isinstance(state, HostError):
-        return [str(state)]
-    return [process.name for process in state.processes if process.state == "running"]
+        return state
+    return tuple(process.name for process in state.processes if process.state == "running")

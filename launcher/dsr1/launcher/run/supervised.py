@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from dsr1.hosts.errors import HostError
 from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.run import spawn
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
 from dsr1.launcher.run.launch import launch_run
 from dsr1.launcher.run.state import OnState, RunState
-from dsr1.launcher.run.stop import alive_processes, stop_run
+from dsr1.launcher.run.stop import look_at_hosts, stop_run
 from dsr1.launcher.run.store import Run
 
 
@@ -34,7 +35,10 @@ class SupervisedBackend(Backend):
 
     def status(self, run: Run) -> RunStatus:
         supervised, state = supervised_state(run)
-        return RunStatus(state, supervised, tuple(alive_processes(run)) if run.is_planned() else ())
+        hosts = look_at_hosts(run) if run.is_planned() else {}
+        lost = {host: str(one) for host, one in hosts.items() if isinstance(one, HostError)}
+        alive = {host: one for host, one in hosts.items() if not isinstance(one, HostError)}
+        return RunStatus(state, supervised, alive, lost)
 
     def stop(self, run: Run) -> tuple[str, ...]:
         return stop_run(run)

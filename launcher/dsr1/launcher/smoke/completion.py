@@ -1,7 +1,7 @@
 """One streamed completion: who is asked, what comes back, how soon and how fast."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -11,6 +11,7 @@ from dsr1.launcher.plan.plan import ServiceTarget
 
 RANK = "X-data-parallel-rank"
 """Header by which vLLM's server gives a request to the n-th of its own ranks."""
+LEAST_TOKENS, LEAST_S = 20, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,13 @@ class SmokeTarget:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """`pieces` are the tokens' texts as they came, `thoughts` those kept apart as reasoning.
-    Seconds."""
+    `first_s` and `last_s`: when the first and the last token came, in seconds from the question."""
 
     question: str
     pieces: tuple[str, ...]
     tokens: int
     first_s: float
-    seconds: float
+    last_s: float
     thoughts: tuple[str, ...] = ()
 
     @property
@@ -56,11 +57,17 @@ class Reply:
     def text(self) -> str:
         return "".join(self.pieces)
 
-    @property
-    def tokens_per_s(self) -> float | None:
-        """From the first token on; None where there is only one, which has no pace."""
-        rest = self.seconds - self.first_s
-        return (self.tokens - 1) / rest if self.tokens > 1 and rest > 0 else None
+
+def tokens_per_s(replies: Iterable[Reply]) -> float | None:
+    """Of all replies together, from the first token of each to its last. None: there are too few
+    tokens, or they came together, as those of a small model do: that is no rate."""
+    counted = [one for one in replies if one.tokens > 1]
+    tokens, seconds = sum(one.tokens - 1 for one in counted), sum(map(_streamed_s, counted))
+    return tokens / seconds if tokens >= LEAST_TOKENS and seconds >= LEAST_S else None
+
+
+def _streamed_s(reply: Reply) -> float:
+    return reply.last_s - reply.first_s
 
 
 class _Delta(BaseModel):
@@ -106,18 +113,18 @@ def ask_completion(
     service: ServiceTarget, client: httpx.Client, target: SmokeTarget, question: str, tokens: int
 ) -> Reply:
     """Greedy. Raises httpx.HTTPError, or ValueError when the answer is malformed or another's."""
-    began, first, counted = time.monotonic(), 0.0, 0
+    began, first, last, counted = time.monotonic(), 0.0, 0.0, 0
     deltas: list[_Delta] = []
     for chunk in _stream(client, target, *_request(service, target, question, tokens)):
         if chunk.choices:
-            first = first or time.monotonic() - began  # a token may have no text
+            last = time.monotonic() - began  # a token may have no text
+            first = first or last
             deltas.append(chunk.choices[0].delta)
         counted = chunk.usage.completion_tokens if chunk.usage else counted
-    seconds = time.monotonic() - began
     pieces = tuple(delta.content for delta in deltas if delta.content)
     thoughts = (text for delta in deltas for text in (delta.reasoning, delta.reasoning_content))
     kept = tuple(filter(None, thoughts))
-    return Reply(question, pieces, counted, first or seconds, seconds, kept)
+    return Reply(question, pieces, counted, first, last, kept)
 
 
 def _stream(

@@ -45,16 +45,16 @@ def smoke_all(
     """Answers of every rank; of the server, where ranks can't be asked one by one. `report` gets
     who is asked.
 
-    The fixed questions one after the other, so that each rank computes the same; then all ranks
-    those with `known` answers at once. Raises httpx.HTTPError, KeyError or ValueError when it can't
+    All ranks at once, each the fixed questions one after the other, so that all compute the same;
+    then those with `known` answers. Raises httpx.HTTPError, KeyError or ValueError when it can't
     be found out whom to ask.
     """
     read = read or partial(read_over_http, client)
     before = _counts(service, read)
-    answers = []
-    for target in _targets(service, read):
-        report(target.name)
-        answers.append(_ask_fixed(service, client, target))
+    targets = _targets(service, read)
+    report(f"{len(targets)} ranks")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(partial(_ask_fixed, service, client), targets))
     silent = _silent(service, before, _counts(service, read))
     failed = any(one.error and not one.by_another for one in answers)
     if not failed and (silent or any(one.by_another for one in answers)):

@@ -1,6 +1,5 @@
 """`dsr1 top`: 128 ranks on a screen of 30 lines, as a person sees them."""
 
-import json
 import os
 import pty
 import re
@@ -14,6 +13,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
+from tests.answers import data_of
 from tests.fleet import AILING, fleet_plan, fleet_run, fleet_snapshot
 
 from dsr1.launcher.cli.main import main
@@ -77,7 +77,7 @@ def test_what_has_no_room_is_counted() -> None:
 def test_one_screen_and_json(run: Run, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("top", "fleet", "--once") == call("top", "fleet", "--json") == 0
     out = capsys.readouterr().out
-    told = json.loads(out[out.index("{") :])
+    told = data_of(out[out.index("{") :])
     assert (told["run"], told["phase"], len(told["hosts"])) == ("fleet", "degraded", 16)
     assert told["service"]["tokens_out"] == 12_800
 
@@ -88,7 +88,7 @@ def test_a_line_for_each_reading_until_the_end(
     run.save(RunState("stopped", 1.0))
     assert call("top", "--ndjson", "--engine", "decode") == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["engines"][0]["engine"] == "decode"
+    assert data_of(line)["engines"][0]["engine"] == "decode"
 
 
 @pytest.mark.parametrize(

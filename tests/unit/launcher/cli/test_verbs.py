@@ -40,7 +40,7 @@ def test_the_table_has_the_first_sentence_of_each_verb(verb: Verb) -> None:
 
 
 def test_each_module_is_a_verb_of_the_table() -> None:
-    rooms = ("", "cache/", "change/", "diagnose/", "model/", "observe/")
+    rooms = ("", "cache/", "change/", "diagnose/", "model/", "observe/", "runs/")
     files = [file for room in rooms for file in FOLDER.glob(f"{room}*.py")]
     modules = {
         ".".join(file.relative_to(FOLDER).with_suffix("").parts)
@@ -113,7 +113,7 @@ def test_help_imports_no_verb_and_not_even_typer() -> None:
 
 def test_the_help_of_one_verb_imports_that_verb_alone() -> None:
     names = loaded("stop", "--help")
-    assert "dsr1.launcher.cli.stop" in names
+    assert "dsr1.launcher.cli.runs.stop" in names
     assert "dsr1.launcher.cli.launch" not in names
 
 
@@ -122,7 +122,7 @@ def test_help_is_the_same_from_the_table_and_from_typer() -> None:
     assert shown == render_help()
     command: Any = typer.main.get_command(app)
     flags_of_typer = {flag for parameter in command.params for flag in parameter.opts}
-    assert {*flags_of_typer, "--help"} == {flag for flag, _ in OPTIONS}
+    assert {*flags_of_typer, "-h, --help"} == {flag for flag, _ in OPTIONS}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.unit.launcher.importing.deployments import (
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.manifest.ledger import NoteKind
 from dsr1.launcher.importing.proof import prove
-from dsr1.launcher.importing.rendering import render_imported_json, render_imported_recipe
+from dsr1.launcher.importing.rendering import imported_values, render_imported_recipe
 from dsr1.launcher.recipe.load import parse_recipe
 
 
@@ -37,7 +37,7 @@ def test_it_loads_as_what_was_imported_and_plans(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_every_value_has_its_note(name: str) -> None:
     """Found by walking the file anew, and asking the JSON that users see."""
-    notes = json.loads(render_imported_json(imported(name)))["notes"]
+    notes = imported_values(imported(name))["notes"]
     spoken_of = {
         (place["document"], tuple(place["keys"])) for note in notes for place in note["places"]
     }
@@ -103,7 +103,7 @@ def test_what_only_a_cluster_knows_is_the_users_to_set() -> None:
     assert "model.path '/weights/r1' lies in volume 'weights'" in notes_of(
         imported("disagg-16.yaml"), NoteKind.TO_SET
     )
-    assert "hf_not_a_real_one" not in render_imported_json(imported("disagg-shell.yaml"))
+    assert "hf_not_a_real_one" not in str(imported_values(imported("disagg-shell.yaml")))
 
 
 def test_interfaces_are_left_to_the_facts() -> None:

@@ -13,8 +13,8 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.proof import prove
 from dsr1.launcher.importing.rendering import (
+    imported_values,
     one_line,
-    render_imported_json,
     render_imported_recipe,
     render_notes,
 )
@@ -41,7 +41,7 @@ def judge(text: str) -> bool:
     rendered = render_imported_recipe(result, "f.yaml")
     assert yaml.safe_load(rendered) == result.recipe
     assert all(one_line(line).isprintable() for line in render_notes(result.notes))
-    assert render_imported_json(result)
+    assert str(imported_values(result))
     spoken_of = {(place.document, place.path) for note in result.notes for place in note.places}
     for number, document in enumerate(yaml.compose_all(text, yaml.CSafeLoader), start=1):
         is_nothing = isinstance(document, yaml.ScalarNode) and document.value in ("", "null", "~")

@@ -9,7 +9,7 @@ from tests.unit.launcher.importing.generated import Maker
 
 from dsr1.launcher.importing.importer import import_manifest
 from dsr1.launcher.importing.manifest.ledger import NoteKind
-from dsr1.launcher.importing.rendering import render_imported_json, render_imported_recipe
+from dsr1.launcher.importing.rendering import imported_values, render_imported_recipe
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:
@@ -30,7 +30,7 @@ def test_generated_manifests(seed: int) -> None:
     recipe = json.dumps(yaml.safe_load(render_imported_recipe(result, "f.yaml")))
     kinds = {
         (place["document"], tuple(place["keys"])): note["kind"]
-        for note in json.loads(render_imported_json(result))["notes"]
+        for note in imported_values(result)["notes"]
         for place in note["places"]
     }
     for number, document in enumerate(documents, start=1):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dsr1.launcher.importing.importer import Imported, import_manifest
-from dsr1.launcher.importing.rendering import render_imported_json, render_imported_recipe
+from dsr1.launcher.importing.rendering import imported_values, render_imported_recipe
 from dsr1.launcher.importing.shell.secrecy import conceal, is_secret
 
 SECRET = "hf_SECRETVALUE"
@@ -54,8 +54,8 @@ def test_a_secret_in_a_script_is_copied_nowhere(command: str) -> None:
     script = f"{command}\nexec python3 -m dynamo.vllm --model m"
     result = imported(command=["bash", "-c"], args=[script])
     assert result.recipe["model"]["path"] == "m"
-    assert "SECRETVALUE" not in render_imported_recipe(result, "d.yaml") + render_imported_json(
-        result
+    assert "SECRETVALUE" not in render_imported_recipe(result, "d.yaml") + str(
+        imported_values(result)
     )
 
 
@@ -138,7 +138,7 @@ def test_no_form_of_a_secret_is_copied(form: str) -> None:
     script = f"export {name}={shlex.quote(value)}\nexec python3 -m dynamo.vllm --model m"
     by_script = imported(command=["bash", "-c"], args=[script])
     for result in (by_env, by_flag, by_script):
-        text = render_imported_recipe(result, "d.yaml") + render_imported_json(result)
+        text = render_imported_recipe(result, "d.yaml") + str(imported_values(result))
         assert "ekrit2" not in text.lower()
         assert JWT_TEXT[-20:] not in text
 
@@ -162,7 +162,7 @@ def test_no_form_of_a_secret_is_copied(form: str) -> None:
 def test_a_secret_of_a_command_is_in_no_note(command: str) -> None:
     script = f"{command}\nexec python3 -m dynamo.vllm --model m"
     result = imported(command=["bash", "-c"], args=[script])
-    assert "sekrit2" not in render_imported_recipe(result, "d.yaml") + render_imported_json(result)
+    assert "sekrit2" not in render_imported_recipe(result, "d.yaml") + str(imported_values(result))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """HTTPS and keys at the frontends: what the plan, the scripts and a proxy's configuration say."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from dsr1.launcher.health.members import frontend_gets, watched_ranks, worker_ge
 from dsr1.launcher.plan.plan import OPEN_FRONTEND, Plan, make_plan
 from dsr1.launcher.plan.render_bash import render_bash
 from dsr1.launcher.plan.render_nginx import render_nginx
-from dsr1.launcher.plan.render_text import render_json, render_text
+from dsr1.launcher.plan.render_text import render_text
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.recipe.parts import FrontendTls
 
@@ -48,7 +49,7 @@ def test_files_of_the_run_are_named_and_no_text_of_them(
     for flag, file in zip(flags, ("frontend.pem", "frontend.key"), strict=True):
         assert server.argv[server.argv.index(flag) + 1] == f"secrets/{file}"
     assert plan.service.url == "https://10.0.0.1:8000"
-    assert "/keys/one" not in render_json(plan) + render_text(plan)
+    assert "/keys/one" not in str(asdict(plan)) + render_text(plan)
     script = render_bash(plan, "/run/r")
     assert 'ln -sfn "$folder/secrets" secrets' in script
     assert "secrets holds frontend.pem, frontend.key" in script

@@ -8,9 +8,10 @@ import pytest
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
+from dsr1.launcher.cli.answers.envelope import render_envelope
 from dsr1.launcher.commands.stacks import STACKS
 from dsr1.launcher.plan.plan import Plan, make_plan
-from dsr1.launcher.plan.render_text import render_json, render_text
+from dsr1.launcher.plan.render_text import render_text
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.plan.runtime_knowledge import runtime_fact
 from dsr1.launcher.recipe.load import load_recipe, parse_recipe
@@ -153,9 +154,9 @@ def test_a_server_of_vllms_has_the_ranks_of_its_process(
 def test_hostile_values_stay_one_argument(value: str) -> None:
     plan = planned(f"main: {{args: {{load-format: {json.dumps(value)}}}}}", this_machine(1, 8))
     assert value in plan.processes[-1].argv
-    assert json.loads(render_json(plan))["hosts"][0]["processes"][-1]["argv"] == list(
-        plan.processes[-1].argv
-    )
+    assert json.loads(render_envelope("plan", plan))["data"]["hosts"][0]["processes"][-1][
+        "argv"
+    ] == list(plan.processes[-1].argv)
     assert render_text(plan)
 
 

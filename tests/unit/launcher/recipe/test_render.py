@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dsr1.launcher.recipe.load import RecipeChanges, built_in_recipes, parse_recipe, resolve_recipe
-from dsr1.launcher.recipe.render import render_resolved, render_resolved_json
+from dsr1.launcher.recipe.render import render_resolved, resolved_values
 
 HOSTILE = (
     "a b",
@@ -61,7 +61,7 @@ def test_where_each_value_came_from() -> None:
 
 
 def test_as_json_too() -> None:
-    told = json.loads(render_resolved_json(resolve_recipe("dsr1-disagg-h100", RecipeChanges())))
+    told = resolved_values(resolve_recipe("dsr1-disagg-h100", RecipeChanges()))
     assert told["recipe"]["engines"]["decode"]["max_num_seqs"] == 192
     assert told["sources"]["engines.decode.max_num_seqs"].endswith("(profile h100)")
     assert told["sources"]["name"] == "dsr1-disagg-h100.yaml:2"

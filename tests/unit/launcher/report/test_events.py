@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.answers import data_of
 from tests.fleet import AILING, START, fleet_plan, fleet_run
 
 from dsr1.launcher.cli.main import main
@@ -103,7 +104,7 @@ def test_a_timeline_by_the_verb(run: Run, call: Call, capsys: pytest.CaptureFixt
     assert "and 104 more ranks, none slower (--all)" in out
     assert "ready after 65.0 s" in out
     assert call("timeline", "--json", "--engine", "decode") == 0
-    assert len(json.loads(capsys.readouterr().out)["ranks"]) == 96
+    assert len(data_of(capsys.readouterr().out)["ranks"]) == 96
     assert call("timeline", "--engine", "x") == 2
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dsr1.launcher.smoke.completion import Reply, SmokeTarget
+from dsr1.launcher.smoke.completion import Reply, SmokeTarget, tokens_per_s
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, problems
 
 PARIS = "What is the capital of France? Answer with one word."
@@ -119,3 +119,12 @@ def test_known_answers_stand_behind_the_reasoning(text: str, thought: str, probl
     told = problems([rank(3, known=(reply(PARIS, text, thought=thought),))])
     assert len(told) == bool(problem)
     assert all(line.startswith("rank 3: ") and problem in line for line in told)
+
+
+def test_a_rate_is_of_enough_tokens_over_enough_time() -> None:
+    """Eleven tokens of a small model come together: that was 5,260 tokens a second."""
+    burst, slow = (Reply("q", ("a",), 11, 0.5, last) for last in (0.502, 1.5))
+    assert tokens_per_s([burst]) is None
+    assert tokens_per_s([slow]) is None
+    assert tokens_per_s([slow, slow, Reply("q", ("a",), 1, 0.1, 0.1)]) == 10.0
+    assert tokens_per_s([]) is None

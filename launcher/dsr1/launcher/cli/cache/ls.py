@@ -1,6 +1,5 @@
 """`dsr1 cache ls`: which JIT caches there are, here or on hosts."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,6 +9,8 @@ from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.parallel import raise_all
 from dsr1.launcher.caches.store import Pack, jit_store
 from dsr1.launcher.caches.transfer import held_packs, list_all
+from dsr1.launcher.cli.answers.envelope import ANSWER, iso_time
+from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.cache.options import Python, Root
 from dsr1.launcher.cli.options.common import AsJson, HostOptions
 
@@ -27,7 +28,7 @@ def ls(
 def _list_kept(as_json: bool) -> None:
     packs = jit_store().list()
     if as_json:
-        print(json.dumps([asdict(pack) for pack in packs], indent=2))
+        ANSWER.put("kept-caches", [_json_pack(pack) for pack in packs])
     else:
         print("\n".join(map(_pack_line, packs)) or "no caches are kept here")
 
@@ -37,11 +38,16 @@ def _list_held(hosts: HostOptions, root: str, python: str, as_json: bool) -> Non
         results = list_all(transport, names, root)
     by_host = held_packs(results)
     if as_json:
-        plain = {host: [asdict(pack) for pack in packs] for host, packs in by_host.items()}
-        print(json.dumps(plain, indent=2))
+        plain = {host: [_json_pack(pack) for pack in packs] for host, packs in by_host.items()}
+        ANSWER.put("host-caches", plain, errors_of(results))
     elif by_host:
         print("\n".join(_held_lines(by_host)) or "no host has a cache")
     raise_all(results)
+
+
+def _json_pack(pack: Pack | HostPack) -> dict[str, object]:
+    plain = asdict(pack)
+    return {**plain, "changed_at": iso_time(plain.pop("changed"))}
 
 
 def _held_lines(by_host: dict[str, list[HostPack]]) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """`dsr1 why`: the first cause of a failure, of a run or of a folder of logs."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.operate.status import find_any
 from dsr1.launcher.operate.why import Explanation, explain_folder, explain_run
@@ -31,7 +31,7 @@ def why(
     folder = Path(run) if run and Path(run).is_dir() else None
     found = explain_folder(folder) if folder else explain_run(find_any(run))
     if as_json:
-        print(json.dumps(_plain(found), indent=2))
+        ANSWER.put("why", _plain(found))
     elif found.cause is None:
         print(f"{found.source}: nothing says that anything failed")
     else:

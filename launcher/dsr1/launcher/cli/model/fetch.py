@@ -1,11 +1,11 @@
 """`dsr1 model fetch`: a model from a hub to this machine, or to each of many hosts."""
 
-import json
 import os
 from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.model.options import AgentVenv, python_of
 from dsr1.launcher.cli.options.common import AsJson, HostOptions
 from dsr1.launcher.cli.views.jobs import make_transfer_view
@@ -42,5 +42,9 @@ def fetch(
     accesses = hosts.accesses()
     with make_transfer_view() as show:
         folders = fetch_model(request, accesses, python_of(venv), os.environ, show)
-    lines = (f"{folder}: complete, commit {commit[:12]}" for folder, commit in folders.items())
-    print(json.dumps(folders, indent=2) if as_json else "\n".join(lines))
+    if as_json:
+        rows = [{"folder": folder, "commit": commit} for folder, commit in folders.items()]
+        ANSWER.put("fetched-models", rows)
+        return
+    for folder, commit in folders.items():
+        print(f"{folder}: complete, commit {commit[:12]}")

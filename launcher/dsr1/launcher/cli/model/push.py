@@ -1,6 +1,5 @@
 """`dsr1 model push`: a model from one host to a disk of each."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +11,8 @@ from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.protocol.jobs.messages import render_size
 from dsr1.hosts.protocol.jobs.orders import PushResult
 from dsr1.hosts.transport.jobs import JobResults, raise_worst
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.model.options import AgentVenv, python_of
 from dsr1.launcher.cli.options.common import AsJson, RequiredHostOptions
 from dsr1.launcher.cli.views.jobs import make_transfer_view
@@ -63,8 +64,12 @@ def _print_received(results: JobResults[PushResult], as_json: bool) -> None:
         for host, result in results.items()
         if not isinstance(result, Dsr1Error)
     }
-    lines = (f"{host}: complete, {render_size(count)} received" for host, count in received.items())
-    print(json.dumps(received, indent=2) if as_json else "\n".join(lines))
+    if as_json:
+        rows = {host: {"received_bytes": count} for host, count in received.items()}
+        ANSWER.put("pushed-model", rows, errors_of(results))
+        return
+    for host, count in received.items():
+        print(f"{host}: complete, {render_size(count)} received")
 
 
 def _named_source(name: str, accesses: Sequence[Access], accept_new_keys: bool) -> Access:

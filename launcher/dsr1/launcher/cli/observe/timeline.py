@@ -1,12 +1,12 @@
 """`dsr1 timeline`: a run's start as a picture."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.cli.views.timeline import timeline_lines
@@ -37,7 +37,7 @@ def timeline(
     start = read_timeline(found, engine)
     sentences = list(start_sentences(start, earlier_start(found, start)))
     if as_json:
-        print(json.dumps({"run": found.name, **asdict(start), "said": sentences}, indent=2))
+        ANSWER.put("timeline", {"run": found.name, **asdict(start), "said": sentences})
         return
     console = make_console(highlight=False, soft_wrap=True)
     for line in timeline_lines(start, console.width, show_all):

@@ -1,6 +1,5 @@
 """`dsr1 top`: what a run does now."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.cli.answers.envelope import ANSWER, print_line
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.cli.views.keys import KeyReader
@@ -46,7 +46,7 @@ def top(
     if ndjson:
         screen.print_lines()
     elif as_json:
-        print(json.dumps(screen.plain(), indent=2))
+        ANSWER.put("top", screen.plain())
     elif once or not make_console().is_terminal:
         screen.print_once()
     else:
@@ -75,7 +75,7 @@ class TopScreen:
         """The newest reading, and every one that comes."""
         for state, snapshots in self._readings():
             plain = self._plain(state, self._view(state, snapshots))
-            print(json.dumps(plain), flush=True)
+            print_line("top", plain)
 
     def print_once(self) -> None:
         console = make_console(highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 On a terminal lines are folded to its width; elsewhere each is kept whole, so that grep finds it.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from rich.text import Text
 from dsr1.env.findings import FindingRow, Overview, fold_rows, overview
 from dsr1.env.prep.decide import IDS
 from dsr1.hosts.protocol.events import Finding
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.views.console import make_console
 
 STYLES = {
@@ -34,7 +34,7 @@ def show_findings(findings: Sequence[Finding], every: bool, as_json: bool) -> No
     """Print them; exit with 3 when one is a FAIL."""
     if as_json:
         rows = [asdict(finding) | {"page": page_of(finding.check)} for finding in findings]
-        print(json.dumps(rows, indent=2))
+        ANSWER.put("findings", rows)
     else:
         print_findings(findings, every)
     if any(finding.verdict == "FAIL" for finding in findings):

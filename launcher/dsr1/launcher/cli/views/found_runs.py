@@ -1,11 +1,10 @@
 """Runs as their hosts tell of them: for `dsr1 ps --hosts`, `stop --hosts` and `adopt`."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.run.adoption import FoundRun, adopt_run, find_runs_on, stop_found
 
 
@@ -18,7 +17,7 @@ def print_found(accesses: Sequence[Access], python: str, as_json: bool) -> None:
     """LaunchFailed after the list, where a host couldn't be asked."""
     found = find_runs_on(accesses, python)
     if as_json:
-        print(json.dumps([asdict(run) for run in found.runs], indent=2))
+        ANSWER.put("found-runs", found.runs)
     else:
         print("\n".join(map(_line, found.runs)) or "nothing of any run lives there")
     if found.unreached:

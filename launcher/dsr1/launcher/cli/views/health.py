@@ -1,7 +1,6 @@
 """What a person sees of a deployment that serves: its engines on its hosts, and which ranks are
 well."""
 
-import time
 import types
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.health.verdicts import (
     FAILED,
     HEALTHY,
@@ -32,17 +30,6 @@ def report_of(state: RunState) -> HealthReport:
     well = (RankHealth(row.engine, row.rank, row.host, row.process) for row in state.ranks)
     ranks = tuple(ailing.pop((row.engine, row.rank), row) for row in well)
     return HealthReport((*ranks, *ailing.values()))
-
-
-def print_health(state: RunState, now: float | None = None) -> None:
-    """The grid, then a line for every rank that is unwell, and what still serves."""
-    console = make_console(highlight=False, soft_wrap=True)
-    report = report_of(state)
-    phases = {one.name: one.state.phase for one in state.engines}
-    console.print(health_grid(report, phases))
-    moment = time.time() if now is None else now
-    for line in health_lines(report, moment):
-        console.print(Text(line))
 
 
 def health_lines(report: HealthReport, now: float) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """How prep talks: with a person, or in JSON with a program, which gets the end alone and is never
 asked."""
 
-import json
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -9,6 +8,7 @@ import typer
 from rich.text import Text
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.envelope import ANSWER, AnswerError
 from dsr1.launcher.cli.views.console import make_console
 
 
@@ -38,6 +38,7 @@ class PrepDialog:
 
     def end(self, plain: Mapping[str, object], unreached: Mapping[str, str]) -> None:
         if self._as_json:
-            print(json.dumps({"hosts": dict(plain), "unreached": dict(unreached)}, indent=2))
+            lost = (AnswerError(error, host) for host, error in unreached.items())
+            ANSWER.put("prep", {"hosts": dict(plain)}, lost)
         for error in unreached.values():
             print(f"dsr1: {error}", file=sys.stderr)

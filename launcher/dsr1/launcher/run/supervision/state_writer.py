@@ -2,9 +2,11 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from dsr1.hosts.protocol.events import Progress
+from dsr1.hosts.transport.parallel import watch_parallel
 from dsr1.launcher.health.verdicts import DEGRADED, READY, HealthReport
 from dsr1.launcher.lifecycle.deployment import Availability, EngineUnit
 from dsr1.launcher.plan.plan import Plan
@@ -39,7 +41,8 @@ class StateWriter:
     def save(self, **changes: object) -> None:
         """A full disk must not end what serves: the state on disk is then the last that fitted."""
         before, now = self._told, time.time()
-        self.state = self._told = replace(self.state, since=now, **changes)  # type: ignore[arg-type]
+        since = self.state.since if changes.get("phase", before.phase) == before.phase else now
+        self.state = self._told = replace(self.state, since=since, **changes)  # type: ignore[arg-type]
         self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
         with contextlib.suppress(OSError):
             self._run.save(self.state)
@@ -48,6 +51,15 @@ class StateWriter:
             record(self._run, change)
         if before.phase != self.state.phase:
             run_hook(self._hooks, self._run, self.state)
+
+    def note_counted(self, work: Callable[..., tuple[str, ...]], *given: object) -> None:
+        """What it says it did; meanwhile how far it is is told."""
+        with watch_parallel(self.count):
+            self.note(work(*given))
+
+    def count(self, what: str, done: int, of: int) -> None:
+        """What is done on so many hosts before there are ranks to tell of."""
+        self.save(reason=f"{what} {done}/{of}" if done < of else "")
 
     def save_due(self, idle: bool) -> None:
         """What ranks have told, when nothing else is to be done or it has waited for long."""

@@ -195,7 +195,7 @@ class Supervisor:
         with self._beside() as transport:
             if self._writer.state.restarts:
                 upload_again(self._run, self._settings, transport)
-            self._writer.note(copy_caches(transport, self._plan.caches, jit_store()))
+            self._writer.note_counted(copy_caches, transport, self._plan.caches, jit_store())
         run, origin = self._run, origin_since(self._run.claimed_at())
         plans = agent_plans(self._plan, self._settings, origin)
         self._agents.start(plans, run.secrets(), run.kept_files())

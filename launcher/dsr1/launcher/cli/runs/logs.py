@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.options.common import Follow, RunName
-from dsr1.launcher.cli.views.ranks import print_logs
-from dsr1.launcher.operate.logs import only_causes
+from dsr1.launcher.cli.views.logs import print_logs
+from dsr1.launcher.operate.logs import only_causes, stream_logs
 from dsr1.launcher.operate.status import find_any, refuse_unplanned
 
 
@@ -24,4 +24,6 @@ def logs(
     """
     found = find_any(run)
     refuse_unplanned(found)
-    print_logs(found, follow, only_causes if errors else None)
+    chunks = stream_logs(found, follow)
+    kept = filter(None, map(only_causes, chunks)) if errors else chunks
+    print_logs(kept, flush=follow)

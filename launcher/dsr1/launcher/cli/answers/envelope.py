@@ -1,0 +1,88 @@
+"""One envelope for every answer in JSON: what it is, the data, and what went wrong."""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+
+SCHEMA = "dsr1/1"
+"""Keys may be added within one schema; none is removed, and none gets another meaning."""
+FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerError:
+    """`host`: whose error it is, where it is one host's. `exit_code`: that of the whole verb, where
+    this ended it."""
+
+    message: str
+    host: str = ""
+    exit_code: int | None = None
+
+
+class PendingAnswer:
+    """What a verb will have answered: printed once, at its end, with the error that ended it."""
+
+    def __init__(self) -> None:
+        self._kind, self._errors = "", list[AnswerError]()
+        self._data: object = None
+
+    def put(self, kind: str, data: object, errors: Iterable[AnswerError] = ()) -> None:
+        self._kind, self._data = kind, plain(data)
+        self._errors.extend(errors)
+
+    def fail(self, message: str, exit_code: int) -> None:
+        """The verb ends with this; without an answer of its own the answer is a failure."""
+        self._kind = self._kind or FAILURE
+        self._errors.append(AnswerError(message, exit_code=exit_code))
+
+    def flush(self) -> None:
+        """Prints it, if there is one, and forgets it."""
+        kind, data, errors = self._kind, self._data, self._errors
+        self.__init__()  # type: ignore[misc]
+        if kind:
+            print(render_envelope(kind, data, errors))
+
+
+ANSWER = PendingAnswer()
+
+
+def render_envelope(
+    kind: str, data: object, errors: Iterable[AnswerError] = (), indent: int | None = 2
+) -> str:
+    failed = [asdict(one) for one in errors]
+    whole = {"schema": SCHEMA, "kind": kind, "data": plain(data), "errors": failed}
+    return json.dumps(whole, indent=indent)
+
+
+def print_line(kind: str, data: object) -> None:
+    """Of a stream: an envelope on a line of its own."""
+    print(render_envelope(kind, data, indent=None), flush=True)
+
+
+def plain(value: object) -> object:
+    """Dataclasses as JSON's values, at any depth."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def iso_time(epoch_s: float | None) -> str | None:
+    """`2026-11-26T21:00:48Z`."""
+    if not epoch_s:
+        return None
+    try:
+        moment = datetime.fromtimestamp(epoch_s, UTC)
+    except (ValueError, OverflowError, OSError):  # what a file says may be no time
+        return None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def wants_json() -> bool:
+    """Whether this call is to answer in JSON, also where it fails before its options are read."""
+    words = sys.argv[1:]
+    own = words[: words.index("--")] if "--" in words else words
+    return "--json" in own

@@ -1,0 +1,1 @@
+"""Verbs for runs that are there."""

@@ -1,0 +1,44 @@
+"""What a list of runs shows of each, from its folder alone."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsr1.hosts.protocol.bounded import parse_bounded
+from dsr1.launcher.run.folder import read_own_file
+from dsr1.launcher.run.store import Run
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What can't be read, or isn't known yet, is empty. `launched_at`: seconds since the epoch."""
+
+    recipe: str
+    model: str
+    url: str
+    hosts: tuple[str, ...]
+    launched_at: float
+
+
+def summarize(run: Run) -> RunSummary:
+    recipe, plan = _mapping(run, "recipe.json"), _mapping(run, "plan.json")
+    service = plan.get("service")
+    service = service if isinstance(service, dict) else {}
+    hosts = plan.get("hosts")
+    rows = [one for one in hosts if isinstance(one, dict)] if isinstance(hosts, list) else []
+    return RunSummary(
+        str(recipe.get("name", "")),
+        str(service.get("model", "")),
+        str(service.get("url", "")),
+        tuple(str(one.get("host", "")) for one in rows),
+        run.claimed_at(),
+    )
+
+
+def _mapping(run: Run, name: str) -> Mapping[str, Any]:
+    """As it is in the file: a plan of many hosts takes long to become one."""
+    with contextlib.suppress(OSError, ValueError):
+        found = parse_bounded(read_own_file(run.folder / name))
+        return found if isinstance(found, dict) else {}
+    return {}

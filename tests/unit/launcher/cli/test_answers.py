@@ -1,0 +1,141 @@
+"""The envelope of --json: one document for each call, whatever becomes of it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsr1.hosts.inventory.host import this_machine
+from dsr1.launcher.cli.answers.envelope import (
+    AnswerError,
+    PendingAnswer,
+    iso_time,
+    render_envelope,
+)
+from dsr1.launcher.cli.main import main
+from dsr1.launcher.cli.smoke import _text
+from dsr1.launcher.health.verdicts import SUSPECT, RankHealth
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.ranks import RankRow
+from dsr1.launcher.run.settings import RunSettings
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run, new_run
+
+Ask = Callable[[str], tuple[int, Any]]
+FAILED_AT = 1795726848.0
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """The exit code, and what stdout is as JSON."""
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(words: str) -> tuple[int, Any]:
+        monkeypatch.setattr(sys, "argv", ["dsr1", *words.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def run(ask: Ask) -> Run:
+    recipe, run = load_recipe("dsr1-slice", ["model.path=/m"]), new_run("r1")
+    run.claim(recipe, "starting")
+    run.save_plan(make_plan(recipe, this_machine(1, 1), "r1", str(run.folder)))
+    run.save_settings(RunSettings("python3", *(1.0,) * 7, restarts=0, backoff_s=1.0))
+    rows = (RankRow("main", 0, "localhost", "main-0", "loading", FAILED_AT, 3, 9),)
+    ailing = (RankHealth("main", 0, "localhost", "main-0", SUSPECT, since=FAILED_AT),)
+    run.save(RunState("failed", FAILED_AT, 2.5, "died", 4, rows, ailing=ailing))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        ("ps --json", 0, "runs"),
+        ("recipes --json", 0, "recipes"),
+        ("recipes dsr1-dep --json", 0, "recipe"),
+        ("plan --no-facts --json", 0, "plan"),
+        ("cache ls --json", 0, "kept-caches"),
+        ("status r1 --json", 4, "status"),
+        ("status r1 --ports --json", 0, "listeners"),
+    ],
+)
+def test_every_answer_has_one_form(ask: Ask, run: Run, words: str, code: int, kind: str) -> None:
+    found, told = ask(words)
+    assert (found, list(told)) == (code, ["schema", "kind", "data", "errors"])
+    assert (told["schema"], told["kind"], told["errors"]) == ("dsr1/1", kind, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("plan no-such --json", 2, "no recipe 'no-such'"),
+        ("status gone --json", 5, "no run gone"),
+        ("smoke r1 --json", 4, "r1: failed, and no longer serves"),
+        ("ps --json --older", 2, "No such option: --older"),
+        ("--json", 2, "No such option: --json"),
+    ],
+)
+def test_an_error_is_json_too(ask: Ask, run: Run, words: str, code: int, said: str) -> None:
+    found, told = ask(words)
+    assert (found, told["kind"], told["data"]) == (code, "failure", None)
+    (error,) = told["errors"]
+    assert (error["exit_code"], said in error["message"]) == (code, True)
+    assert not error["message"].startswith("dsr1: ")
+
+
+def test_a_verb_that_fails_has_its_answer_and_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = PendingAnswer()
+    answer.put("smoke", {"passed": False}, [AnswerError("gone", "n1")])
+    answer.fail("r1: rank 0", 4)
+    answer.flush()
+    answer.flush()
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["data"]) == ("smoke", {"passed": False})
+    assert [(one["host"], one["exit_code"]) for one in told["errors"]] == [("n1", None), ("", 4)]
+
+
+def test_times_are_isos_and_lists_hold_data_alone(ask: Ask, run: Run) -> None:
+    _, told = ask("status r1 --json")
+    data = told["data"]
+    assert data["since"] == "2026-11-26T21:00:48Z"
+    assert data["ranks"] == [
+        {
+            "engine": "main",
+            "rank": 0,
+            "host": "localhost",
+            "process": "main-0",
+            "phase": "loading",
+            "done": 3,
+            "total": 9,
+            "since": "2026-11-26T21:00:48Z",
+        }
+    ]
+    assert data["ailing"][0]["since"] == "2026-11-26T21:00:48Z"
+    assert (data["ready_after_s"], data["alive"], data["serves"]) == (2.5, [], False)
+    assert (data["run"], data["recipe"], data["hosts"]) == ("r1", "dsr1-slice", ["localhost"])
+    _, listed = ask("ps --json")
+    assert [run["url"] for run in listed["data"]] == [data["url"]]
+
+
+def test_ids_survive_a_reader_of_floats() -> None:
+    assert _text(2**53 + 1) == "9007199254740993"
+    assert _text(None) is None
+
+
+@pytest.mark.parametrize("odd", [None, 0, 1e30, -1e30])
+def test_no_time_is_none(odd: float | None) -> None:
+    assert iso_time(odd) is None
+
+
+def test_a_line_of_a_stream_is_one_line() -> None:
+    assert "\n" not in render_envelope("log-line", {"text": "a\nb"}, indent=None)
