@@ -1,12 +1,14 @@
 """What the checks say of a model, from its facts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.requirements import Requirements
+from dsr1.hosts.agent.facts.model.folder import draft_readers
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 from dsr1.hosts.protocol.jobs.orders import VerifyResult
@@ -62,7 +64,8 @@ def test_a_whole_r1_passes() -> None:
     of_model = {
         f.check: f.verdict for f in found if f.check.startswith(("model.", "disk.download"))
     }
-    assert of_model.pop("model.hash") == of_model.pop("disk.download") == "SKIP"
+    skipped = [of_model.pop(name) for name in ("model.hash", "model.drafts", "disk.download")]
+    assert set(skipped) == {"SKIP"}
     assert set(of_model.values()) == {"PASS"}
     assert judge(facts(), "model.shards").seen == "163 shards, 688.7 GB"
 
@@ -239,3 +242,41 @@ def test_a_model_that_cannot_be_told_whole_is_not_verified() -> None:
         "PASS",
         "SKIP",
     }
+
+
+HEADER = b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+SMALLEST = len(HEADER).to_bytes(8, "little") + HEADER + bytes(4)
+
+
+def test_the_model_that_drafts_is_looked_at_too(tmp_path: Path) -> None:
+    """As the agent tells it: a folder that is whole, one that is cut, and none."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for one in (whole, cut):
+        one.mkdir()
+        (one / "model.safetensors").write_bytes(SMALLEST)
+    (whole / "config.json").write_text("{}")
+    (cut / "model.safetensors").write_bytes(SMALLEST[:20])
+
+    def judged(*drafts: str) -> Finding:
+        ((_, _, read),) = draft_readers(drafts)
+        needs = replace(NEEDS, drafts=drafts)
+        found = run_checks({"a": facts(model_drafts=read())}, needs, ["model.drafts"])
+        return found[0]
+
+    assert judged().verdict == "SKIP"
+    assert judged(str(whole)).verdict == "PASS"
+    bad = judged(str(whole), str(cut))
+    assert bad.verdict == "FAIL"
+    assert "config.json is not there" in bad.seen
+    assert "cut" in bad.seen
+    assert str(whole) not in bad.seen
+    assert judged("/nowhere/at-all").verdict == "FAIL"
+    assert judged("nobody/has-this").verdict == "WARN"
+    assert judged("nobody/has-this", str(cut)).verdict == "FAIL"
+
+
+@pytest.mark.parametrize("lie", [7, {"m": 1}, {"m": {"folder": "/x"}}, {"m": {"problems": "x"}}])
+def test_a_lie_about_it_is_unknown(lie: FactValue) -> None:
+    needs = replace(NEEDS, drafts=("m",))
+    told = {**facts(), "model.drafts": Fact(lie, "")}
+    assert run_checks({"a": told}, needs, ["model.drafts"])[0].verdict == "UNKNOWN"

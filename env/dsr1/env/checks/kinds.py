@@ -47,6 +47,15 @@ def flags(value: object) -> bool:
     return isinstance(value, Mapping) and all(type(word) is bool for word in value.values())
 
 
+def drafts(value: object) -> bool:
+    """By model: its folder, and what is wrong with it."""
+    own = value.values() if isinstance(value, Mapping) else (None,)
+    return all(
+        isinstance(one, Mapping) and text(one.get("folder")) and words(one.get("problems"))
+        for one in own
+    )
+
+
 def counts(length: int) -> ValueKind:
     return lambda value: isinstance(value, list) and len(value) == length and all(map(count, value))
 
@@ -101,6 +110,7 @@ KINDS: Mapping[str, ValueKind] = {
     "memory.thp": text,
     "memory.total": count,
     "model.config": table,
+    "model.drafts": drafts,
     "net.addresses": table,
     "net.control": table,
     "net.ephemeral": counts(2),

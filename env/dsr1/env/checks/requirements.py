@@ -63,7 +63,7 @@ class HostRequirements:
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """What the plan asks of its hosts. `gpus` is per host, 0 without any; `weights`: whether it
-    reads the model's.
+    reads the model's. `drafts` are models that draft tokens beside it.
 
     `pins` are (distribution, dependency): the installed dependency must be one that the
     distribution's metadata asks for. `folders`: bytes wanted in each. `hca` are the user's own
@@ -75,6 +75,7 @@ class Requirements:
     gpus: int
     hosts: int
     engines: tuple[EngineShape, ...] = ()
+    drafts: tuple[str, ...] = ()
     weights: bool = True
     ports: tuple[int, ...] = ()
     etcd: tuple[str, ...] = ()

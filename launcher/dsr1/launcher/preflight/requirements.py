@@ -32,6 +32,7 @@ def make_requirements(draft: Draft) -> Requirements:
         gpus=max(gpus.values(), default=0),
         hosts=len({host.address for host in draft.whole}),
         engines=() if simulated else _engine_shapes(draft),
+        drafts=recipe.draft_models,
         weights=recipe.reads_weights,
         etcd=_own_etcd(recipe, draft.hosts),
         packages=stack.packages,
@@ -61,6 +62,7 @@ def make_facts_request(draft: Draft, leader: str, extras: Collection[str] = ()) 
     ports = {port for process in draft.plan.processes for port in process.ports}
     return FactsRequest(
         model="" if needs_stand_in(recipe) else recipe.model.path,
+        drafts=recipe.draft_models,
         leader=leader,
         peers=tuple(host.name for host in hosts) if leader and len(hosts) > 1 else (),
         ports=tuple(sorted(ports)),

@@ -103,6 +103,13 @@ class Engine(RecipePart):
         return isinstance(own, dict) and str(own.get("method", "")).endswith("mtp")
 
     @property
+    def draft_model(self) -> str:
+        """Another model that drafts tokens, a folder or a hub's id; empty: none does."""
+        own = joined_argument(self.args, SPECULATION)
+        model = own.get("model") if isinstance(own, dict) and not self.predicts else None
+        return model if isinstance(model, str) and not self.has_dummy_weights else ""
+
+    @property
     def has_dummy_weights(self) -> bool:
         """Random ones, made on the spot: nothing is read."""
         return self.args.get(LOAD_FORMAT) == "dummy"

@@ -82,6 +82,13 @@ class Recipe(RecipePart):
         return self.runtime.device == "cuda" and not self.traits.simulated
 
     @property
+    def draft_models(self) -> tuple[str, ...]:
+        """Whose weights are read beside the model's own."""
+        found = dict.fromkeys(engine.draft_model for engine in self.engines.values())
+        apart = (name for name in found if name and name != self.model.path)
+        return () if self.traits.simulated else tuple(apart)
+
+    @property
     def is_meaningless(self) -> bool:
         """Whether what it answers means nothing: simulated engines, or random weights."""
         return self.traits.simulated or any(one.has_dummy_weights for one in self.engines.values())

@@ -94,3 +94,21 @@ def test_built_in_recipes_are_good(name: str) -> None:
 def test_unset_variable_is_named() -> None:
     with pytest.raises(InputError, match=r"needs the environment variable NOT_SET_ANYWHERE"):
         parse_recipe(GOOD.replace("/m", "$NOT_SET_ANYWHERE/m"), "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("speculation", "drafts"),
+    [
+        ("{method: eagle3, model: /models/draft, num_speculative_tokens: 3}", ("/models/draft",)),
+        ("{model: org/draft, num_speculative_tokens: 3}", ("org/draft",)),
+        ("{method: deepseek_mtp, model: /m, num_speculative_tokens: 1}", ()),
+        ("{method: ngram, num_speculative_tokens: 3}", ()),
+        ("{model: /m}", ()),
+        ("{model: 7}", ()),
+    ],
+)
+def test_models_that_draft(speculation: str, drafts: tuple[str, ...]) -> None:
+    recipe = parse_recipe(GOOD, "f.yaml", [f"engines.main.args.speculative-config={speculation}"])
+    assert recipe.draft_models == drafts
+    dotted = [f"engines.main.args.speculative-config.model={drafts[0]}"] if drafts else []
+    assert parse_recipe(GOOD, "f.yaml", dotted).draft_models == drafts[: len(dotted)]

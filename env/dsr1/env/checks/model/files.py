@@ -168,10 +168,26 @@ def hashes(facts: Facts, requirements: Requirements) -> Verdict:
     )
 
 
+def drafts(facts: Facts, requirements: Requirements) -> Verdict:
+    """A model that drafts tokens is loaded after the large one: late to hear that it isn't
+    there."""
+    if not requirements.drafts:
+        return skipped("no other model drafts tokens")
+    told: dict[str, dict[str, Any]] = known(facts, "model.drafts")
+    wrong = {one: own["problems"] for one, own in told.items() if own["problems"]}
+    if not wrong:
+        return Verdict("PASS", ", ".join(told), DRAFTS)
+    later = all(is_hub_id(one) and not told[one]["folder"] for one in wrong)
+    seen = name_few([f"{one}: {'; '.join(problems)}" for one, problems in wrong.items()])
+    return Verdict("WARN" if later else "FAIL", seen, DRAFTS, FETCH)
+
+
+DRAFTS = "the model that drafts tokens, whole, on this host"
 CHECKS: dict[str, CheckFunction] = {
     "model.dir": folder,
     "model.shards": for_local_model(shards),
     "model.incomplete": for_local_model(incomplete),
     "model.tokenizer": for_local_model(tokenizer),
     "model.hash": for_local_model(hashes),
+    "model.drafts": drafts,
 }

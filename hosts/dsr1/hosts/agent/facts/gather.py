@@ -15,7 +15,7 @@ from dsr1.hosts.agent.facts.gpu.driver import nvidia_readers
 from dsr1.hosts.agent.facts.gpu.xids import log_readers
 from dsr1.hosts.agent.facts.jit_cache import cache_readers
 from dsr1.hosts.agent.facts.limits import limit_readers
-from dsr1.hosts.agent.facts.model.folder import model_readers
+from dsr1.hosts.agent.facts.model.folder import draft_readers, model_readers
 from dsr1.hosts.agent.facts.reading.children import aside
 from dsr1.hosts.agent.facts.software import library_readers, software_readers
 from dsr1.hosts.agent.facts.system import command_readers, system_readers
@@ -39,6 +39,7 @@ def gather_facts(request: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str
         *library_readers(),
         *communication_readers(),
         *aside(model_readers(request.model, root), MODEL_S),
+        *aside(draft_readers(request.drafts), MODEL_S),
     ]
     quick = (
         system_readers(root),

@@ -9,8 +9,9 @@ from dsr1.hosts.protocol.plain import from_plain, to_json
 
 @dataclass(frozen=True, slots=True)
 class FactsRequest:
-    """`peers` are names to resolve, `leader` the address to find the route to, `ports` those of the
-    plan on this host.
+    """`drafts` are models that draft tokens beside the `model`: folders, or a hub's ids. `peers`
+    are names to resolve, `leader` the address to find the route to, `ports` those of the plan on
+    this host.
 
     `etcd` are URLs of the user's own. `folders` will be written to. `pins` are distributions whose
     own requirements are wanted, see the fact `software.wishes`. `sample_s`: seconds between two
@@ -18,6 +19,7 @@ class FactsRequest:
     """
 
     model: str = ""
+    drafts: tuple[str, ...] = ()
     leader: str = ""
     peers: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
