@@ -29,6 +29,7 @@ ORDER = (
     "ssh.md",
     "slurm.md",
     "by-hand.md",
+    "runs.md",
     "model.md",
     "prep.md",
     "caches.md",

@@ -14,6 +14,7 @@ ALLOWED = {
     "prune": "ages of files, in days; the user is asked",
     "_is_recent": "the age of a file; its answer is asked for anew when the clock was set back",
     "gather_evidence": "ages of files that NCCL wrote; one too many is read, no more",
+    "_before": "lines of logs are told apart by it, as by their writers' clocks",
     "seconds_since": "ages that a person is shown",
     "_builder": "certificates are good for a time on the wall",
 }

@@ -18,6 +18,7 @@ from tests.unit.env.hgx import (
 )
 
 from dsr1.env.checks.all import run_checks
+from dsr1.env.checks.host.network import ports_free
 from dsr1.env.checks.host.pins import specifiers_for
 from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
@@ -468,3 +469,26 @@ def test_a_plan_without_gpus_needs_little() -> None:
         found[check]
         for check in ("sys.ram", "sys.cpu", "sys.modules", "sw.jit", "sw.cuda_libs", "cfg.plan")
     } == {"SKIP"}
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ({20003}, "--set ports.base=21000, where all are free here"),
+        ({20003, 21001, 22010}, "--set ports.base=23000, where all are free here"),
+        ({8000}, "or other ports"),
+    ],
+)
+def test_a_free_base_is_offered(taken: set[int], said: str) -> None:
+    facts = {"net.listening": Fact({str(port): "uid 0" for port in taken}, "t")}
+    requirements = Requirements(8, 1, ports=(8000, 20001, 20003, 20010), ports_base=20000)
+    verdict = ports_free(facts, requirements)
+    assert said in verdict.fix
+
+
+def test_no_base_is_offered_where_none_is_free() -> None:
+    facts = {"net.listening": Fact({str(port): "uid 0" for port in range(20000, 32000)}, "t")}
+    assert (
+        "ports.base"
+        not in ports_free(facts, Requirements(8, 1, ports=(20001,), ports_base=20000)).fix
+    )

@@ -63,7 +63,8 @@ class HostRequirements:
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """What the plan asks of its hosts. `gpus` is per host, 0 without any; `weights`: whether it
-    reads the model's. `drafts` are models that draft tokens beside it.
+    reads the model's. `drafts` are models that draft tokens beside it. `ports_base`: the
+    recipe's; 0: not known.
 
     `pins` are (distribution, dependency): the installed dependency must be one that the
     distribution's metadata asks for. `folders`: bytes wanted in each. `hca` are the user's own
@@ -78,6 +79,7 @@ class Requirements:
     drafts: tuple[str, ...] = ()
     weights: bool = True
     ports: tuple[int, ...] = ()
+    ports_base: int = 0
     etcd: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()

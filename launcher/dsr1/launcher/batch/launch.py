@@ -126,7 +126,7 @@ def _until_ready(run: Run, show: OnState) -> Run:
         stop_job(run)
         raise LaunchFailed(f"{run.name}: {state.reason}; it was taken back")
     output = f" and {file}" if (file := output_of(run)) else ""
-    raise failure(run, state, f"{run.folder}/hosts/*/logs{output}")
+    raise failure(run, state, output)
 
 
 def _is_decided(state: RunState, info: JobInfo | None) -> bool:

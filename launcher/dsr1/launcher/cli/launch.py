@@ -1,6 +1,7 @@
 """`dsr1 launch`: a deployment, started here, over SSH or in a Slurm job; returns once it serves."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,8 +9,10 @@ import psutil
 import typer
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.batch.launch import try_job
-from dsr1.launcher.cli.options.common import Follow, HostOptions
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.options.common import AsJson, Follow, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
 from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.ages import seconds_since
@@ -19,11 +22,17 @@ from dsr1.launcher.cli.views.start import make_view
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.operate.logs import stream_logs
-from dsr1.launcher.preflight.preflight import choose_checks
+from dsr1.launcher.operate.removal import remove_run
+from dsr1.launcher.operate.summary import summarize, usual_start_s
+from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.plan.render_text import render_summary
+from dsr1.launcher.preflight.preflight import choose_checks, extras_of, refuse_unfit
+from dsr1.launcher.preflight.survey import survey_any
+from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.prepare import frontend_secrets
 from dsr1.launcher.run.signals import interrupt_on_signals
-from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.store import Run, new_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +86,25 @@ def launch(
             help="The run's name; default: the recipe's and four characters.",
         ),
     ] = "",
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Remove the run of that name first, if it is over."),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the hosts and show the plan; start nothing."),
+    ] = False,
     rehearsed: Rehearse = False,
     follow: Follow = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start a deployment: here, over SSH, or in a Slurm job.
 
     Returns once it serves; Ctrl-C before that rolls everything back.
     """
     _refuse_contradictions(hosts, job, slurm_keys, follow)
+    if as_json and (follow or dry_run or job.test_only):
+        raise InputError("--json tells of a launch; --follow, --dry-run and --test-only print more")
     loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
     frontend_secrets(loaded)  # refused at once, and not by hosts or in a job
@@ -92,15 +112,24 @@ def launch(
     skip = checks.skipped()
     if job.slurm:
         note_unused_spares(loaded)
-    if job.test_only:
+    if job.test_only or (dry_run and job.slurm):
         print(try_job(loaded, name))
         return
     accesses = hosts.accesses()
+    if dry_run:
+        print(_dry_run(loaded, accesses, name, () if checks.no_check else skip))
+        return
+    if replace and new_run(name).folder.exists():
+        remove_run(new_run(name))
     request = LaunchRequest(loaded, name, accesses, checks.no_check, skip, wait=not job.no_wait)
     interrupt_on_signals()
     began = entered_at()
-    with make_view(name, began) as show:
+    usual_s = usual_start_s(loaded.name, len(accesses)) if accesses else None
+    with make_view(name, began, usual_s, quiet=as_json) as show:
         run = backend_for(accesses, job.slurm).launch(request, show)
+    if as_json:
+        ANSWER.put("launch", {**_launched(run), "ready_after_s": round(seconds_since(began), 1)})
+        return
     print(_submitted_line(run) if job.no_wait else _ready_line(run, began), flush=True)
     if follow:
         print_logs(stream_logs(run, follow=True), flush=True)
@@ -124,6 +153,21 @@ def _refuse_contradictions(
             "--no-wait and --follow exclude each other: the job has no logs yet; use"
             " `dsr1 logs -f` later"
         )
+
+
+def _dry_run(recipe: Recipe, accesses: Sequence[Access], name: str, skip: Sequence[str]) -> str:
+    """CheckFailed where the launch would fail, too."""
+    ids = choose_checks((), skip)
+    survey = survey_any(recipe, accesses, extras_of(ids))
+    refuse_unfit(survey, ids)
+    run = new_run(name)
+    return render_summary(make_plan(recipe, survey.hosts, name, str(run.folder), survey.facts))
+
+
+def _launched(run: Run) -> dict[str, object]:
+    summary = summarize(run)
+    named = {"run": run.name, "url": summary.url, "model": summary.model}
+    return {**named, "hosts": summary.hosts, "job": str(run.job() or "")}
 
 
 def _submitted_line(run: Run) -> str:

@@ -11,7 +11,7 @@ from dsr1.launcher.cli.options.common import AsJson, HostOptions, NoFacts
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.plan.render_text import render_text
+from dsr1.launcher.plan.render_text import render_summary, render_text
 from dsr1.launcher.preflight.surveyed import Survey, unasked_survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import new_run
@@ -26,6 +26,9 @@ def plan(
     ] = "",
     rehearsed: Rehearse = False,
     no_facts: NoFacts = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="On one screen: which hosts run what.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show exactly what would run on every host.
@@ -41,7 +44,7 @@ def plan(
     if as_json:
         ANSWER.put("plan", made)
     else:
-        print(render_text(made))
+        print(render_summary(made) if summary else render_text(made))
 
 
 def survey_or_preview(recipe: Recipe, hosts: HostOptions, no_facts: bool) -> Survey:

@@ -41,6 +41,7 @@ VERBS = (
         "render:render",
     ),
     Verb("launch", "Start a deployment: here, over SSH, or in a Slurm job.", "launch:launch"),
+    Verb("wait", "Wait until a run serves, and show how far it is.", "runs.wait:wait"),
     Verb("ps", "List the runs, newest last.", "runs.ps:ps"),
     Verb("status", "Show the state of a run and what is alive of it.", "runs.status:status"),
     Verb(
@@ -61,6 +62,11 @@ VERBS = (
     Verb("logs", "Print the logs of every process of a run.", "runs.logs:logs"),
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
     Verb("stop", "Stop a run and prove that nothing of it is left.", "runs.stop:stop"),
+    Verb(
+        "rm",
+        "Remove what is kept of runs that are over: their folders, with their logs.",
+        "runs.rm:rm",
+    ),
     Verb(
         "restart",
         "Restart engines of a run that serves, one after the other.",

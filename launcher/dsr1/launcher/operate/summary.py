@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.launcher.run.folder import read_own_file
-from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.store import Run, list_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,18 @@ def summarize(run: Run) -> RunSummary:
         tuple(str(one.get("host", "")) for one in rows),
         run.claimed_at(),
     )
+
+
+def usual_start_s(recipe: str, hosts: int) -> float | None:
+    """How long the newest run of that recipe on as many hosts took to serve. None: there is
+    none."""
+    for run in reversed(list_runs()):
+        summary = summarize(run)
+        if summary.recipe == recipe and len(summary.hosts) == hosts:
+            with contextlib.suppress(LaunchFailed):
+                if (took := run.state().ready_after) is not None:
+                    return took
+    return None
 
 
 def _mapping(run: Run, name: str) -> Mapping[str, Any]:

@@ -1,7 +1,9 @@
-"""A plan for people and as JSON. Commands are quoted so that they can be pasted into a shell."""
+"""A plan for people. Commands are quoted so that they can be pasted into a shell."""
 
 import shlex
 from collections.abc import Iterator, Sequence
+
+from ClusterShell.NodeSet import NodeSet
 
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.plan.plan import Plan
@@ -10,6 +12,37 @@ from dsr1.launcher.terminal import escape_text
 
 def render_text(plan: Plan) -> str:
     return "\n".join(_lines(plan))
+
+
+def render_summary(plan: Plan) -> str:
+    """On one screen, however many hosts: those that run the same are on one line."""
+    by_kind: dict[tuple[str, ...], list[str]] = {}
+    for host in plan.hosts:
+        by_kind.setdefault(tuple(map(_kind, host.processes)), []).append(host.host)
+    kinds = (f"{_folded(hosts)}: {', '.join(kind)}" for kind, hosts in by_kind.items())
+    ranks, hosts = f"{len(plan.ranks)} DP ranks", f"{len(plan.hosts)} hosts"
+    count = f"{len(plan.processes)} processes, {ranks} on {hosts}"
+    where = f"{plan.service.url}/v1 is to serve {plan.service.model}"
+    notes = (f"note: {in_a_line(note)}" for note in plan.notes)
+    return "\n".join((f"{plan.run}: {count}; {where}", *kinds, *notes))
+
+
+def _kind(process: Process) -> str:
+    """A worker without its number: its ranks say more."""
+    if not process.ranks:
+        return process.name
+    name = process.name.rpartition("-")[0] or process.name
+    many = len(process.ranks)
+    return f"{name} ({many} rank{'s' if many > 1 else ''}, {_ports(process)})"
+
+
+def _ports(process: Process) -> str:
+    return f"ports {min(process.ports)}-{max(process.ports)}" if process.ports else "no ports"
+
+
+def _folded(hosts: Sequence[str]) -> str:
+    """`node[01-16]`."""
+    return f"{NodeSet.fromlist(hosts)} ({len(hosts)} hosts)" if len(hosts) > 1 else hosts[0]
 
 
 def _lines(plan: Plan) -> Iterator[str]:

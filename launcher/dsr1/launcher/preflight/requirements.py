@@ -34,6 +34,7 @@ def make_requirements(draft: Draft) -> Requirements:
         engines=() if simulated else _engine_shapes(draft),
         drafts=recipe.draft_models,
         weights=recipe.reads_weights,
+        ports_base=recipe.ports.base,
         etcd=_own_etcd(recipe, draft.hosts),
         packages=stack.packages,
         pins=stack.pins,

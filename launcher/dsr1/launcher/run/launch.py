@@ -49,7 +49,7 @@ def launch_run(recipe: Recipe, name: str, prepare: PrepareRun, show: OnState) ->
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: {_roll_back(run)}") from None
     if not state.serves:
-        raise failure(run, state, f"{run.folder}/hosts/*/logs")
+        raise failure(run, state)
     return run
 
 
@@ -68,11 +68,19 @@ def _roll_back(run: Run) -> str:
     return "interrupted; everything that had been started is gone"
 
 
-def failure(run: Run, state: RunState, logs: str) -> LaunchFailed | CheckFailed:
-    """Of a run that ended before it served."""
+def failure(run: Run, state: RunState, more: str = "") -> LaunchFailed | CheckFailed:
+    """Of a run that ended before it served. `more`: where else something is logged."""
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
-    words = (f"{run.name}: {state.reason}{_say_left(state.left)}", f"logs: {logs}")
+    words = (f"{run.name}: {state.reason}{_say_left(state.left)}", f"logs: {_logs(run)}{more}")
     return kind("\n".join((*words, *state.cause_lines)))
+
+
+def _logs(run: Run) -> str:
+    """Where they lie: over SSH on the hosts themselves."""
+    told = f"`dsr1 logs {run.name} --errors`"
+    if run.is_remote():
+        return f"{told}; on each host in /tmp/dsr1-UID/{run.name}/HOST/logs"
+    return f"{told}; {run.folder}/hosts/*/logs"
 
 
 def _say_left(left: Sequence[str]) -> str:

@@ -99,7 +99,7 @@ class Run(RunFolder):
         except LaunchFailed:
             over = False
         return (
-            f", which has ended: remove {self.folder} for another"
+            f", which has ended: `dsr1 rm {self.name}`, or launch with --replace"
             if over
             else "; `dsr1 ps` lists them"
         )

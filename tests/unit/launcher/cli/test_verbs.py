@@ -76,7 +76,8 @@ def test_every_option_names_its_flags() -> None:
 
 OWN_MEANING = {
     "--only", "--name", "--venv", "--to", "--patience", "--hosts", "--output", "--slurm",
-    "--all", "--engine", "--follow",
+    "--all", "--engine", "--follow", "--ndjson", "--errors",
+    "--timeout", "--older",
 }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from dsr1.hosts.protocol.facts.fact import Facts
 # Bridges of containers and tunnels: peers can't reach them, or are slowed down by them.
 VIRTUAL = ("docker*", "virbr*", "cni*", "veth*", "tailscale*", "wg*", "flannel*")
 SHOWN_PORTS = 12
+# Ports that dsr1 chooses are less than REACH above their base; the kernel's own begin at 32768.
+REACH, STEP, LAST_BASE = 5000, 1000, 30001
 PROXIES = ("http_proxy", "https_proxy")
 NO_PEERS = "the plan has no other host to talk to"
 # Of CVE-2026-73500, by its line: connections that never begin TLS are kept for ever.
@@ -56,8 +58,21 @@ def ports_free(facts: Facts, requirements: Requirements) -> Verdict:
         f"{port} is held by {listening[str(port)]}" for port in ports if str(port) in listening
     ]
     seen = name_few(taken, SHOWN_PORTS) or f"{len(ports)} free"
-    fix = "End that process, or choose another port in the recipe (`dsr1 ps` lists your runs)."
+    free = _free_base(ports, requirements.ports_base, {int(port) for port in listening})
+    way_out = f"--set ports.base={free}, where all are free here" if free else "other ports"
+    fix = f"End that process (`dsr1 ps` lists your runs), or {way_out}."
     return pass_if(not taken, "FAIL", seen, "all of the plan's ports free", fix)
+
+
+def _free_base(ports: Sequence[int], base: int, taken: set[int]) -> int:
+    """Where all ports from the base on could move to. 0: nowhere, or those aren't what is taken."""
+    own = [port for port in ports if base <= port < base + REACH] if base else []
+    if not taken.intersection(own):
+        return 0
+    for moved in range(base + STEP, LAST_BASE, STEP):
+        if not taken.intersection(port - base + moved for port in own):
+            return moved
+    return 0
 
 
 def overlap(facts: Facts, requirements: Requirements) -> Verdict:

@@ -10,6 +10,7 @@ import typer
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.cli.answers.envelope import ANSWER, print_line
 from dsr1.launcher.cli.options.common import AsJson, RunName
+from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.cli.views.keys import KeyReader
 from dsr1.launcher.cli.views.top import KEYS, TopFrame, top_lines
@@ -84,7 +85,6 @@ class TopScreen:
 
     def show(self) -> None:
         """Until q, Ctrl-C, or the end of the run, whose last screen stays."""
-        from rich.console import Group
         from rich.live import Live
         from rich.text import Text
 
@@ -94,7 +94,7 @@ class TopScreen:
             while key != "q":
                 state, snapshots = self._look()
                 lines = top_lines(*self._frame(state, snapshots), console.height - 1)
-                live.update(Group(*lines, Text(KEYS, style="dim")), refresh=True)
+                live.update(Text("\n").join((*lines, Text(KEYS, style="dim"))), refresh=True)
                 if state.ended:
                     return
                 self._obey(key := keys.read(REFRESH_S))
@@ -139,7 +139,7 @@ class TopScreen:
         return make_view(snapshots, state.ailing, self._engine, self._host)
 
     def _frame(self, state: RunState, snapshots: list[Snapshot]) -> tuple[TopFrame, DeploymentView]:
-        age_s = max(0.0, _since(snapshots[-1].time))
+        age_s = seconds_since(snapshots[-1].time)
         stale = age_s > STALE_S and not state.ended
         note = "nobody reads it: `dsr1 status` says whether its supervisor lives" if stale else ""
         only = self._engine or self._host
@@ -149,11 +149,6 @@ class TopScreen:
 
     def _plain(self, state: RunState, view: DeploymentView) -> dict[str, object]:
         return {"run": self._run.name, "phase": state.phase, **asdict(view)}
-
-
-def _since(epoch_s: float) -> float:
-    """For people: a clock that is set makes it wrong once."""
-    return time.time() - epoch_s
 
 
 def _next(names: tuple[str, ...], now: str) -> str:

@@ -1,9 +1,11 @@
 """What a person sees of a start: on a terminal a screen that fits it, elsewhere a line whenever a
 host has come to another phase."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.live import Live
 from rich.text import Text
@@ -19,12 +21,15 @@ PER_SECOND = 2
 
 
 @contextmanager
-def make_view(name: str, began: float, usual_s: float | None = None) -> Iterator[OnState]:
-    """The view that fits where the output goes. `began`: when the command was entered, in seconds
-    since the epoch; `usual_s`: how long such a start took last time."""
+def make_view(
+    name: str, began: float, usual_s: float | None = None, quiet: bool = False
+) -> Iterator[OnState]:
+    """The view that fits where the output goes; lines on stderr where stdout is to be `quiet`.
+    `began`: when the command was entered, in seconds since the epoch; `usual_s`: how long such a
+    start took last time."""
     console = make_console(highlight=False)
-    if not console.is_terminal:
-        lines = PlainLines()
+    if quiet or not console.is_terminal:
+        lines = PlainLines(sys.stderr if quiet else sys.stdout)
         with watch_parallel(lines.count):
             yield lines.tell
         return
@@ -73,7 +78,8 @@ class StartScreen:
 class PlainLines:
     """With a time each: what was counted to its end, and where hosts have come to."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file
         self._known: dict[str, str] = {}
         self._reason = ""
 
@@ -89,4 +95,4 @@ class PlainLines:
             self._say(line)
 
     def _say(self, line: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True, file=self._file)
