@@ -21,12 +21,21 @@ def engine(login: Login, name: str) -> dict[str, object]:
 def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     runtime: None, make_cluster: Clusters
 ) -> None:
-    login = Login(make_cluster("node1", "node2", "node3", "node4"))
+    login = Login(make_cluster("node1", "node2", "node3", "node4", "node5"))
     assert login.launch("e", "node1,node2", *MOCKER, *SOON_LOST, *REPLICAS, *AGAIN).returncode == 0
     kill(login.cluster, "node1", "--data-dir")
     until(lambda: engine(login, "etcd")["taken_at"] != [])
     # the frontend may end itself some seconds after etcd's death, and is restarted then
     until(lambda: login.dsr1("smoke", "e").returncode == 0)
+    taken = login.dsr1("scale", "e", "main=3", "--hosts", "+node2")
+    assert (taken.returncode, "node2: is a host of e already" in taken.stderr) == (2, True)
+    grown = login.dsr1("scale", "e", "main=3", "--hosts", "+node5")
+    assert (grown.returncode, grown.stdout) == (0, "main-r2: added\n"), grown.stderr
+    assert engine(login, "main-r2")["hosts"] == ["node5"]
+    assert login.dsr1("smoke", "e").returncode == 0
+    assert login.dsr1("scale", "e", "main=2").stdout == "main-r2: removed\n"
+    until(lambda: "node5" not in login.read("e", "settings.json").partition('"replaced"')[2])
+    assert_clean(login.cluster, "node5")
     refused = login.dsr1("drain", "e", "node1")
     assert (refused.returncode, "has etcd, frontend" in refused.stderr) == (2, True)
     drained = login.dsr1("drain", "e", "node2")

@@ -83,6 +83,21 @@ def test_warned_before_the_time_limit_it_stops_and_is_submitted_again(
     assert (told["phase"], told["reason"], told["exit_code"]) == ("stopped", "asked to stop", 0)
 
 
+def test_its_successor_serves_before_it_ends(site: Site, login: Login) -> None:
+    """Warned by hand: nobody waits for a limit, and nobody is too late for it."""
+    one = ("--set", "engines.main.nodes=1", "--set", "timeouts.drain=1", "--time", "90")
+    overlap = ("--set", "slurm.resubmit=1", "--set", "slurm.overlap=3600")
+    first = launch(login, "overlaps", *one, *overlap)
+    assert site.user("scancel", "--batch", "--signal=USR1", first).returncode == 0
+    site.await_phase(login, "overlaps", "stopped", seconds=300)
+    told = login.status("overlaps")  # the name leads to who has taken over
+    assert (told["run"], told["phase"]) == ("overlaps-2", "ready")
+    assert login.dsr1("smoke", "overlaps").returncode == 0
+    until(lambda: site.state(first) == "COMPLETED")
+    assert login.dsr1("stop", "overlaps").returncode == 0
+    assert end(site, login, "overlaps-2")["phase"] == "stopped"
+
+
 def test_slurmctld_restarts_meanwhile(site: Site, login: Login) -> None:
     job = launch(login, "goes-on")
     site.stop_controller()

@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only
+
+NO_VARIABLES: Mapping[str, str] = types.MappingProxyType({})
 
 
 def batch_site() -> BatchSite:
@@ -59,7 +62,7 @@ def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: OnState,
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: interrupted; nothing was submitted") from None
     try:
-        _submit(run, script)
+        submit_run(run, script)
         return _until_ready(run, show) if wait else run
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: {_roll_back(run)}") from None
@@ -91,11 +94,11 @@ def _roll_back(run: Run) -> str:
     return "interrupted; everything that had been started is gone"
 
 
-def _submit(run: Run, script: str) -> None:
+def submit_run(run: Run, script: str, variables: Mapping[str, str] = NO_VARIABLES) -> None:
     """A job that would wait for ever is taken back at once. What is refused leaves no run."""
     try:
         with deferred_interrupt():
-            job = submit(script, run_job_name(run.name, run.run_id()), queue())
+            job = submit(script, run_job_name(run.name, run.run_id()), queue(), variables)
             if run.job() is None:  # it may have begun, and written that down itself
                 run.save_job(job.handle)
         if run.state().reason == UNSUBMITTED:

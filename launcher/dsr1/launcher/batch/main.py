@@ -19,6 +19,7 @@ from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.bundle import make_bundle
+from dsr1.launcher.batch.handover import Handover
 from dsr1.launcher.batch.jobs import queue
 from dsr1.launcher.batch.script import needed_hosts, run_job_name
 from dsr1.launcher.preflight.preflight import (
@@ -61,6 +62,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.supervisor: Supervisor | None = None
+        self.handover: Handover | None = None
         self._received: set[int] = set()
         for number in WHY:
             signal.signal(number, self._ask)
@@ -76,6 +78,9 @@ class StopSignals:
         self._received.add(number)
         if self.supervisor is None:
             raise StopRequested(why)
+        if number == signal.SIGUSR1 and self.handover:
+            self.handover.begin(self.supervisor, why)
+            return
         self.supervisor.request_stop(why)
 
 
@@ -191,11 +196,28 @@ def run_in_job(
     except Dsr1Error as error:
         code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
         run.save(RunState("failed", time.time(), reason=str(error), exit_code=code))
-    state, number = run.state(), int(os.environ.get(AGAIN_NUMBER, "1"))
+    state, number = run.state(), job_number()
     print(f"{run.name}: {state.phase}: {state.reason}", *state.cause_lines, sep="\n", flush=True)
-    if ending.warned_only and goes_on(state, number, recipe):
+    followed = ending.handover is not None and ending.handover.is_followed
+    if ending.warned_only and not followed and goes_on(state, number, recipe):
         submit_again(run, allocation, number + 1)
     return run.state().exit_code
+
+
+def job_number() -> int:
+    """Of those that follow each other, from 1 on."""
+    return int(os.environ.get(AGAIN_NUMBER, "1"))
+
+
+def make_handover(run: Run, recipe: Recipe, options: argparse.Namespace) -> Handover | None:
+    """None: its successor isn't to be started before its end."""
+    if not recipe.slurm.overlap:
+        return None
+    given = [f"--skip-check={word}" for word in options.skip_check]
+    words = tuple(["--no-check"] if options.no_check else given)
+    number = job_number()
+    own = {AGAIN_NUMBER: str(number + 1), AGAIN_RUN: ""}  # it is a run of its own
+    return Handover(run, number, words, recipe.slurm.overlap, own)
 
 
 def goes_on(state: RunState, number: int, recipe: Recipe) -> bool:
@@ -221,6 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dsr1: {error}", file=sys.stderr)
         return 2
     (run.folder / SCRIPT).write_bytes(options.script.read_bytes())
+    ending.handover = make_handover(run, recipe, options)
     return run_in_job(run, recipe, allocation, checks, ending)
 
 

@@ -65,7 +65,7 @@ def render_job_recipe(recipe: Recipe) -> str:
 def make_spec(recipe: Recipe, site: BatchSite, name: str = "", run_id: str = "") -> JobSpec:
     """InputError for a node count that isn't known, and a time that Slurm doesn't read or that is
     over at once."""
-    asked = recipe.slurm
+    asked, warn_s = recipe.slurm, recipe.slurm.warn + recipe.slurm.overlap
     return JobSpec(
         name=run_job_name(name or recipe.name, run_id),
         nodes=max(needed_hosts(recipe), asked.nodes or 0) + asked.spares,
@@ -73,7 +73,7 @@ def make_spec(recipe: Recipe, site: BatchSite, name: str = "", run_id: str = "")
         account=asked.account,
         qos=asked.qos,
         reservation=asked.reservation,
-        time=None if asked.time is None else check_time(asked.time, asked.warn),
+        time=None if asked.time is None else check_time(asked.time, warn_s),
         gpus_per_node=asked.gpus_per_node or _default_gpus(recipe),
         gres=asked.gres,
         exclusive=asked.exclusive,
@@ -85,7 +85,7 @@ def make_spec(recipe: Recipe, site: BatchSite, name: str = "", run_id: str = "")
         output=asked.output or f"{site.state}/jobs/%x-%j.out",
         comment=asked.comment,
         requeue=asked.requeue,
-        warn_s=asked.warn,
+        warn_s=warn_s,
         directives=tuple(asked.directives),
         setup=tuple(asked.setup),
     )

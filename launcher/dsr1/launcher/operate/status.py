@@ -8,7 +8,7 @@ from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
 from dsr1.launcher.run.backend import RunStatus
 from dsr1.launcher.run.stop import listeners_of
-from dsr1.launcher.run.store import Run, find_run
+from dsr1.launcher.run.store import Run, find_run, new_run
 from dsr1.slurm.handle import parse_handle
 
 UNREADABLE, ASK_S = "unreadable", 30.0
@@ -18,7 +18,7 @@ def find_any(name: str | None) -> Run:
     """By name or handle, or the newest. RunNotFound; of a handle it says what Slurm knows of that
     job."""
     try:
-        return find_run(name)
+        return _current(find_run(name))
     except RunNotFound:
         handle = parse_handle(name or "")
         if handle is None:
@@ -26,6 +26,21 @@ def find_any(name: str | None) -> Run:
     from dsr1.launcher.batch.jobs import describe_job
 
     raise RunNotFound(describe_job(handle))
+
+
+def _current(run: Run) -> Run:
+    """The run that has taken over from it, once it has ended."""
+    while successor := _successor(run):
+        if not run.state().ended:
+            break
+        run = successor
+    return run
+
+
+def _successor(run: Run) -> Run | None:
+    name = run.successor()
+    found = new_run(name) if name else None
+    return found if found and found.folder.exists() else None
 
 
 def run_status(run: Run) -> RunStatus:
@@ -92,7 +107,9 @@ def _backend_or_unreadable(run: Run) -> str:
 
 def stop_any(run: Run) -> tuple[str, ...]:
     """What is left, in words; else nothing."""
-    return backend_of(run).stop(run)
+    left = backend_of(run).stop(run)
+    successor = _successor(run)
+    return (*left, *stop_any(successor)) if successor else left
 
 
 def take_over_any(run: Run) -> None:

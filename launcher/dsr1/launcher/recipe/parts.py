@@ -227,7 +227,8 @@ class Slurm(RecipePart):
     """How a job is asked for; keys are sbatch's own options, `directives` any further ones.
 
     `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the
-    time limit the deployment stops cleanly, and is submitted again `resubmit` times. `setup`: bash
+    time limit the deployment stops cleanly, and is submitted again `resubmit` times; with `overlap`
+    its successor is started so many seconds before that, and takes over. `setup`: bash
     lines first (modules).
     """
 
@@ -251,5 +252,12 @@ class Slurm(RecipePart):
     requeue: bool = False
     warn: Annotated[int, Field(ge=10)] = 120
     resubmit: Annotated[int, Field(ge=0)] = 0
+    overlap: Annotated[int, Field(ge=0)] = 0
     directives: list[Text] = []
     setup: list[Text] = []
+
+    @model_validator(mode="after")
+    def _overlaps_another(self) -> "Slurm":
+        if self.overlap and not self.resubmit:
+            raise ValueError("overlap is for a job that is followed by another: give resubmit, too")
+        return self

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dsr1.launcher.run.supervision.changing.versions import ChangeGoal
 
 Written = TypeVar("Written")
+SUCCESSOR, PREDECESSOR = "successor.json", "predecessor.json"
 CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
 MOST_BYTES = 256 * 2**20
 
@@ -73,6 +74,22 @@ class RunFolder:
     def recipe_text(self) -> str:
         """As JSON."""
         return self._read_text(RECIPE, str)
+
+    def successor(self) -> str:
+        """The name of the run that takes over from it. Empty: none does."""
+        return self._read(SUCCESSOR, str) if (self.folder / SUCCESSOR).exists() else ""
+
+    def save_successor(self, name: str) -> None:
+        self._write_text(SUCCESSOR, name)
+
+    def predecessor(self) -> str | None:
+        return self._read(PREDECESSOR, str) if (self.folder / PREDECESSOR).exists() else None
+
+    def save_predecessor(self, name: str) -> None:
+        self._write_text(PREDECESSOR, name)
+
+    def _write_text(self, name: str, text: str) -> None:
+        write_file(self.folder / name, json.dumps(text).encode())
 
     def _write(self, name: str, value: object) -> None:
         write_file(self.folder / name, json.dumps(value, indent=1).encode())

@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP while something is started and not yet recorded."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +19,10 @@ def interrupt_on_signals() -> None:
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
     """Hold back what would end this process while something is started and not yet recorded; it
-    comes right after."""
+    comes right after. It meets the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     received: list[int] = []
     before = {
         number: signal.getsignal(number)

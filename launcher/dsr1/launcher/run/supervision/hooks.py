@@ -19,11 +19,12 @@ from dsr1.launcher.run.state import RunState
 MOST_REASON = 4096  # characters: a host's words may be long
 
 
-def run_hook(hooks: HookSettings, run: RunFolder, state: RunState) -> None:
-    """Returns at once. The supervisor's own end waits for it, for its time at most."""
+def run_hook(hooks: HookSettings, run: RunFolder, state: RunState, url: str) -> None:
+    """`url` is where clients connect. Returns at once. The supervisor's own end waits for it, for
+    its time at most."""
     command = hooks.commands.get(state.phase, ())
     if command:
-        told = variables(run, state)
+        told = {**variables(run, state), "DSR1_URL": url}
         work = partial(_run, run, tuple(command), told, hooks.timeout_s)
         threading.Thread(target=work).start()
 

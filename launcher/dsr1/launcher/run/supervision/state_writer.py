@@ -31,7 +31,7 @@ class StateWriter:
     """`state` is what was written, or is about to be."""
 
     def __init__(self, run: Run, plan: Plan, hooks: HookSettings) -> None:
-        self._run, self._hooks = run, hooks
+        self._run, self._hooks, self._url = run, hooks, plan.service.url
         known = run.state()
         self.state: RunState = replace(known, ranks=known.ranks or first_table(plan, this_moment()))
         self._told = self.state  # by its history and its hooks
@@ -50,7 +50,7 @@ class StateWriter:
         for change in changes_between(before, self.state, now):
             record(self._run, change)
         if before.phase != self.state.phase:
-            run_hook(self._hooks, self._run, self.state)
+            run_hook(self._hooks, self._run, self.state, self._url)
 
     def note_counted(self, work: Callable[..., tuple[str, ...]], *given: object) -> None:
         """What it says it did; meanwhile how far it is is told."""

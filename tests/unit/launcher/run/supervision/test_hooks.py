@@ -25,13 +25,13 @@ def join() -> None:
 
 
 def test_it_is_told_what_happened(tmp_path: Path) -> None:
-    script = f'printf "%s|" "$DSR1_RUN" "$DSR1_PHASE" "$DSR1_REASON" > {tmp_path}/told'
+    script = f'printf "%s|" "$DSR1_RUN" "$DSR1_URL" "$DSR1_PHASE" "$DSR1_REASON" > {tmp_path}/told'
     hooks, run = HookSettings({"degraded": ("sh", "-c", script)}), RunFolder(tmp_path / "r1")
-    run_hook(hooks, run, RunState("ready", 1.0))
-    run_hook(hooks, run, DEGRADED)
+    run_hook(hooks, run, RunState("ready", 1.0), "")
+    run_hook(hooks, run, DEGRADED, "http://n1:8000")
     join()
     words = "rank 1 of engine a on n1 makes 'no' progress; rm -rf $HOME"
-    assert (tmp_path / "told").read_text() == f"r1|degraded|{words}|"
+    assert (tmp_path / "told").read_text() == f"r1|http://n1:8000|degraded|{words}|"
 
 
 def test_one_that_hangs_ends_with_all_that_it_started(
@@ -40,9 +40,8 @@ def test_one_that_hangs_ends_with_all_that_it_started(
     pid = tmp_path / "pid"
     script = f"sleep 1000 & echo $! > {pid}; wait"
     for limit in (1, 4, 60):  # on a busy machine it may be ended before it has begun
-        run_hook(
-            HookSettings({"degraded": ("sh", "-c", script)}, limit), RunFolder(tmp_path), DEGRADED
-        )
+        hooks = HookSettings({"degraded": ("sh", "-c", script)}, limit)
+        run_hook(hooks, RunFolder(tmp_path), DEGRADED, "")
         join()
         if pid.exists():
             break
@@ -62,7 +61,7 @@ def test_one_that_hangs_ends_with_all_that_it_started(
 def test_one_that_fails_is_told(
     tmp_path: Path, command: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run_hook(HookSettings({"degraded": command}), RunFolder(tmp_path), DEGRADED)
+    run_hook(HookSettings({"degraded": command}), RunFolder(tmp_path), DEGRADED, "")
     join()
     assert words in capfd.readouterr().err
     (told,) = read_history(RunFolder(tmp_path))
