@@ -11,6 +11,7 @@ from tests.fake_sysfs import PLATFORMS, facts_of, load_platform, observed
 from tests.unit.env.hgx import LOW_LATENCY
 
 from dsr1.env.checks.adapters import counters, pci, ports
+from dsr1.env.checks.adapters.select import select, selected
 from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.requirements import HostRequirements, Requirements
 from dsr1.hosts.protocol.events import Finding
@@ -367,7 +368,43 @@ def test_rails_are_only_judged_where_subnets_tell(
     assert {found for found, _ in seen} <= {verdict, "PASS"}, seen
 
 
-def test_rails_of_infiniband_are_not_known(tmp_path: Path) -> None:
+def cabled(tmp_path: Path, *hosts: str) -> list[tuple[str, str]]:
+    """InfiniBand hosts, and a letter for the switch of each GPU's adapter."""
+    told: dict[str, Facts] = {}
+    for number, switches in enumerate(hosts):
+        facts = dict(facts_of(tmp_path / str(number), load_platform("dgx-h100")))
+        needs = select(replace(NEEDS, hosts=len(hosts)), facts)
+        near = selected(needs).choice.near
+        named = {f"{one.hca.name}:1": at for one, at in zip(near, switches, strict=False)}
+        told[f"h{number}"] = facts | {"ib.switches": Fact(dict(named), "smpquery")}
+    found = run_checks(told, replace(NEEDS, hosts=len(hosts)), ["ib.rails"])
+    by_host = {one.host: one for one in found}
+    return [(by_host[host].verdict, by_host[host].seen) for host in told]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "verdicts"),
+    [
+        (("abcdefgh",) * 3, "PASS PASS PASS"),
+        (("abcdefgh", "abcdefgh", "abdcefgh"), "PASS PASS WARN"),
+        (("aaaaaaaa", "aaaaaaaa"), "PASS PASS"),
+        (("aabbccdd", "aabbccdd", "abbaccdd"), "PASS PASS WARN"),
+        (("abcdefgh", "abcdefgh", "ijklmnop"), "PASS PASS PASS"),  # other hosts, other switches
+        (("abcdefgh", "abcdefg"), "PASS UNKNOWN"),  # one that doesn't answer
+    ],
+)
+def test_rails_of_infiniband_are_its_switches(
+    tmp_path: Path, hosts: tuple[str, ...], verdicts: str
+) -> None:
+    seen = cabled(tmp_path, *hosts)
+    assert " ".join(verdict for verdict, _ in seen) == verdicts, seen
+    if "WARN" in verdicts:
+        assert "of most hosts" in seen[2][1]
+    if "UNKNOWN" in verdicts:
+        assert "no switch answers behind" in seen[1][1]
+
+
+def test_where_nobody_may_ask_them_they_are_not_known(tmp_path: Path) -> None:
     infiniband = load_platform("dgx-h100")
     seen = rails(tmp_path, infiniband, infiniband)
     assert [verdict for verdict, _ in seen] == ["UNKNOWN", "UNKNOWN"]

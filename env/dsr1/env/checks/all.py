@@ -146,7 +146,7 @@ def _between_hosts(
         for check, equal_adapters in _chosen(EQUAL_ADAPTERS, ids):
             yield from judge_equal(check, equal_adapters, by_host)
         if rails.CHECK in ids:
-            verdicts = rails.rails(by_host)
+            verdicts = rails.rails(by_host, facts_by_host)
             yield from (make_finding(host, rails.CHECK, one) for host, one in verdicts.items())
     for check, judge in _chosen(TOGETHER, ids):
         yield from judge_together(check, judge, facts_by_host)

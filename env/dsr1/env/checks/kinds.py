@@ -88,6 +88,7 @@ KINDS: Mapping[str, ValueKind] = {
     "gpu.kernel": rows,
     "gpu.processes": rows,
     "gpu.system": table,
+    "ib.switches": texts,
     "ib.verbs": flags,
     "kernel.command_line": text,
     "kernel.iommu": words,

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from dsr1.env.checks.adapters.cabling import Cables, cables_of, judge_cables
 from dsr1.env.checks.adapters.select import selected
+from dsr1.env.checks.comparing import FactsOfHosts
 from dsr1.env.checks.judging import UnknownFact, Verdict, name_few, skipped, unknown
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.gids import is_ethernet, routable
+from dsr1.env.hcas import NearestHca
 
 CHECK = "ib.rails"
 WANTED = "GPU n's adapter in the same subnet on all hosts"
-NO_SWITCHES = "InfiniBand's switches are told to root alone; look at `iblinkinfo` (or LLDP)"
 LONGEST, SHORTEST, BITS = 127, 8, 128
 MAPPED_BITS = 96
 
@@ -30,29 +32,30 @@ class RailPort:
         return self.address >> (BITS - length)
 
 
-def rails(by_host: Mapping[str, Requirements]) -> dict[str, Verdict]:
+def rails(by_host: Mapping[str, Requirements], facts: FactsOfHosts) -> dict[str, Verdict]:
     """By host. Rails are told from each other by the longest prefix that gives all hosts the same
-    set of subnets."""
+    set of subnets, on InfiniBand by the switches."""
     ports: dict[str, tuple[RailPort, ...]] = {}
+    cables: dict[str, Cables] = {}
     found: dict[str, Verdict] = {}
     for host, requirements in by_host.items():
         try:
-            ports[host] = _rail_ports(requirements)
+            near = selected(requirements).choice.near if requirements.rdma else ()
+            if all(is_ethernet(one.hca) for one in near):
+                ports[host] = _rail_ports(near)
+            else:
+                cables[host] = cables_of(near, facts[host])
         except UnknownFact as error:
             found[host] = unknown(str(error))
     length = _common_length(tuple(ports.values()))
     for host, own in ports.items():
         found[host] = _judge(own, ports, length)
+    found |= judge_cables(cables)
     return {host: found[host] for host in by_host}
 
 
-def _rail_ports(requirements: Requirements) -> tuple[RailPort, ...]:
+def _rail_ports(near: Sequence[NearestHca]) -> tuple[RailPort, ...]:
     """In the order of the GPUs; none where the host sends nothing to others."""
-    if not requirements.rdma:
-        return ()
-    near = selected(requirements).choice.near
-    if not all(is_ethernet(one.hca) for one in near):
-        raise UnknownFact(NO_SWITCHES)
     ports = []
     for index, one in enumerate(near):
         gid = next(iter(routable(one.hca.port.gids)), None)

@@ -10,6 +10,7 @@ from dsr1.hosts.agent.facts.fabric.adapters import growth_readers, infiniband_re
 from dsr1.hosts.agent.facts.fabric.interfaces import netdev_readers
 from dsr1.hosts.agent.facts.fabric.network import network_readers, resolver_readers
 from dsr1.hosts.agent.facts.fabric.pci import pci_readers
+from dsr1.hosts.agent.facts.fabric.switches import switch_readers
 from dsr1.hosts.agent.facts.gpu.devices import gpu_readers
 from dsr1.hosts.agent.facts.gpu.driver import nvidia_readers
 from dsr1.hosts.agent.facts.gpu.xids import log_readers
@@ -24,7 +25,7 @@ from dsr1.hosts.protocol.facts.request import FactsRequest
 
 ROOT = Path("/")
 NOTHING = FactsRequest()
-MODEL_S = 30.0
+MODEL_S, SWITCHES_S = 30.0, 10.0
 
 
 def gather_facts(request: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str, Fact]:
@@ -38,6 +39,7 @@ def gather_facts(request: FactsRequest = NOTHING, root: Path = ROOT) -> dict[str
         *resolver_readers(request),
         *library_readers(),
         *communication_readers(),
+        *aside(switch_readers(root), SWITCHES_S),
         *aside(model_readers(request.model, root), MODEL_S),
         *aside(draft_readers(request.drafts), MODEL_S),
     ]

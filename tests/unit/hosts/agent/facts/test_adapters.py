@@ -13,6 +13,7 @@ from dsr1.hosts.agent.facts.fabric.interfaces import (
     read_netdevs,
 )
 from dsr1.hosts.agent.facts.fabric.pci import chain, read_place
+from dsr1.hosts.agent.facts.fabric.switches import parse_switch, switch_readers
 from dsr1.hosts.agent.facts.reading.sysfs import parse_leading, parse_whole, read_text
 from dsr1.hosts.protocol.facts.fact import observe
 
@@ -205,3 +206,24 @@ def test_routes_of_garbage_are_a_fact_without_value(tmp_path: Path, garbage: byt
     (tmp_path / "proc/net/route").write_bytes(garbage)
     fact = observed(tmp_path)["net.default"]
     assert fact.value in (None, "")
+
+
+NODE = """# Node info: DR path slid 65535; dlid 65535; 0,1
+BaseVers:........................1
+NodeType:........................Switch
+NumPorts:........................65
+SystemGuid:......................0xfc6a1c0300acbb00
+Guid:............................0xfc6a1c0300acbb02
+"""
+
+
+def test_the_switch_behind_a_port() -> None:
+    assert parse_switch(NODE) == "0xfc6a1c0300acbb00"
+    for other in (NODE.replace("Switch", "Channel Adapter"), NODE.replace("0xfc", "zz"), ""):
+        with pytest.raises(ValueError, match="no switch"):
+            parse_switch(other)
+
+
+def test_without_a_way_to_ask_them_they_are_not_known(tmp_path: Path) -> None:
+    ((name, _, read),) = switch_readers(tmp_path)
+    assert (name, read()) == ("ib.switches", {})
