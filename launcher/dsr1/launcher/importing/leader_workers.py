@@ -137,18 +137,22 @@ def _main(pod: YamlMapping) -> YamlMapping | None:
 
 
 def _words(container: YamlMapping) -> Iterator[str]:
-    for key in ("command", "args"):
+    for key in _LINE:
         yield from (one.text for one in container.items(key) if isinstance(one, YamlText))
 
 
 def _as_worker(container: YamlMapping) -> YamlMapping:
-    """Its command as that of a worker of Dynamo's, which takes the same arguments."""
-    values = dict(container.values)
-    for key in ("command", "args"):
-        value = values.get(key)
-        if isinstance(value, YamlList):
-            values[key] = replace(value, values=tuple(_worker_words(value.values)))
+    """Its command as that of a worker of Dynamo's, which takes the same arguments: `command` and
+    `args` are one line."""
+    lists = [value for key in _LINE if isinstance(value := container.get(key), YamlList)]
+    values = {key: value for key, value in container.values.items() if key not in _LINE}
+    if lists:
+        items = [item for one in lists for item in one.values]
+        values["args"] = replace(lists[0], values=tuple(_worker_words(items)))
     return YamlMapping(container.place, values)
+
+
+_LINE = ("command", "args")
 
 
 def _worker_words(items: Sequence[YamlValue]) -> Iterator[YamlValue]:

@@ -147,13 +147,25 @@ def test_a_disaggregated_set_has_its_roles_in_one_object() -> None:
     assert (recipe["name"], set(recipe["engines"])) == ("r1", {"prefill", "decode"})
 
 
-def test_single_words_and_other_engines() -> None:
-    words = '[vllm, serve, m/x, --port, "8000", -tp, "1", --data-parallel-size, "16"]'
-    pod = POD.replace("[/bin/bash, -c]", words).partition("            args:")
+@pytest.mark.parametrize(
+    "line",
+    [
+        'command: [vllm, serve, m/x, --port, "8000", -tp, "1", --data-parallel-size, "16"]',
+        'command: [vllm, serve]\n            args: [m/x, --host=0.0.0.0, --data-parallel-size, "16"]',
+        'command: [/opt/bin/vllm]\n            args: [serve, m/x, --data-parallel-size, "16"]',
+        'args: [vllm, serve, --model, m/x, --data-parallel-size, "16"]',
+    ],
+)
+def test_single_words(line: str) -> None:
+    pod = POD.partition("            command:")
     rest = pod[2].partition("            env:")
     text = SET.replace("ROLE", "one").replace("SIZE", "2").replace("REPLICAS", "1")
-    recipe = read(text.replace("LABEL", "x") + pod[0] + rest[1] + rest[2]).recipe
+    container = f"{pod[0]}            {line}\n{rest[1]}{rest[2]}"
+    recipe = read(text.replace("LABEL", "x") + container).recipe
     assert recipe["model"]["path"] == "m/x"
+
+
+def test_other_engines_are_refused() -> None:
     other = a_set("one", "x").replace("vllm serve", "python3 -m sglang.launch_server")
     with pytest.raises(InputError, match=r"runs 'sglang.launch_server'"):
         import_file(other, "lws.yaml")
