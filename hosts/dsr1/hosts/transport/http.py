@@ -74,13 +74,25 @@ def _until(came: "SimpleQueue[HttpGot | HostError]", asked: Sequence[HttpGet]) -
 def get_from_host(transport: Transport, host: str, gets: Sequence[HttpGet]) -> tuple[HttpGot, ...]:
     """As `HttpAnswers.ask`, over a connection of its own. HostError: its agent can't be reached."""
     link, answers = transport.attach(host, NO_EVENTS), HttpAnswers()
-    reader = threading.Thread(target=_read, args=(link, answers), daemon=True)
-    reader.start()
+    reader = _begin_reading(link, answers)
     try:
         return answers.ask(link, gets)
     finally:
         link.close()
         reader.join(MARGIN_S)
+
+
+def open_answers(transport: Transport, host: str) -> tuple[AgentLink, HttpAnswers]:
+    """A connection for many questions, until it is closed or lost. HostError as above."""
+    link, answers = transport.attach(host, NO_EVENTS), HttpAnswers()
+    _begin_reading(link, answers)
+    return link, answers
+
+
+def _begin_reading(link: AgentLink, answers: HttpAnswers) -> threading.Thread:
+    reader = threading.Thread(target=_read, args=(link, answers), daemon=True)
+    reader.start()
+    return reader
 
 
 def _read(link: AgentLink, answers: HttpAnswers) -> None:

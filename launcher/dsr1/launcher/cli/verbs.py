@@ -50,6 +50,11 @@ VERBS = (
         "observe.top:top",
     ),
     Verb(
+        "metrics",
+        "Write what a Prometheus and a Grafana need to watch a run, or start one.",
+        "observe.metrics:metrics",
+    ),
+    Verb(
         "timeline",
         "Show how a run started: the phases of each rank, the slowest first.",
         "observe.timeline:timeline",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
 from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
+from dsr1.launcher.operate.scraping.record import end_scraping
 from dsr1.launcher.run.backend import RunStatus
 from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run, new_run
@@ -106,7 +107,8 @@ def _backend_or_unreadable(run: Run) -> str:
 
 
 def stop_any(run: Run) -> tuple[str, ...]:
-    """What is left, in words; else nothing."""
+    """What is left, in words; else nothing. Who scrapes it ends first."""
+    end_scraping(run)
     left = backend_of(run).stop(run)
     successor = _successor(run)
     return (*left, *stop_any(successor)) if successor else left

@@ -14,11 +14,13 @@ from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.lifecycle.changes import WantedChange
 
 if TYPE_CHECKING:
+    from dsr1.launcher.plan.plan import Plan
     from dsr1.launcher.run.supervision.changing.versions import ChangeGoal
 
 Written = TypeVar("Written")
 SUCCESSOR, PREDECESSOR = "successor.json", "predecessor.json"
 CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
+TARGETS = "targets.json"
 MOST_BYTES = 256 * 2**20
 
 
@@ -90,6 +92,12 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_file(self.folder / name, json.dumps(text).encode())
+
+    def _save_targets(self, plan: "Plan") -> None:
+        """What of it can be scraped, for a Prometheus that watches the file."""
+        from dsr1.launcher.metrics.prometheus.targets import direct_groups  # it needs plans
+
+        self._write(TARGETS, direct_groups(plan))
 
     def _write(self, name: str, value: object) -> None:
         write_file(self.folder / name, json.dumps(value, indent=1).encode())

@@ -208,6 +208,7 @@ class Run(RunFolder):
 
     def save_plan(self, plan: "Plan") -> None:
         self._write("plan.json", asdict(plan))
+        self._save_targets(plan)
 
     def save(self, state: RunState) -> None:
         """A state must be saved on a full disk too: the reserve that the run began with makes room

@@ -28,6 +28,7 @@ LAUNCHER = Path(__file__).parents[4] / "launcher" / "dsr1" / "launcher"
 # Where a job's handle is shown, written down, or what a run is found by.
 OF_JOBS = {"operate/backends.py", "run/store.py", "cli/launch.py"}
 OF_JOBS |= {"cli/runs/ps.py", "cli/views/status.py", "cli/answers/run_answers.py"}
+OF_JOBS |= {"report/contents.py"}
 OF_JOBS |= {"operate/changes.py"}  # whether anybody watches it
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from dsr1.hosts.agent.devices.gauges import device_lines, has_devices
 from dsr1.hosts.agent.facts.reading.children import fork_child
 from dsr1.hosts.agent.process.timers import Timers
+from dsr1.hosts.protocol.facts.devices import DISK
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 
 MOST_BYTES, LONGEST_S = 256 << 10, 10.0
@@ -21,9 +22,15 @@ class DevicesReader:
     what the kernel still holds of it is reaped with the agent's other children."""
 
     def __init__(
-        self, selector: selectors.BaseSelector, timers: Timers, root: Path = Path("/")
+        self,
+        selector: selectors.BaseSelector,
+        timers: Timers,
+        folder: Path,
+        root: Path = Path("/"),
     ) -> None:
+        """`folder`: the agent's own, whose disk has to have room."""
         self._selector, self._timers, self._root = selector, timers, root
+        self._folder = folder
         self._asked: list[tuple[HttpGet, OnDevices]] = []
         self._pid, self._pipe, self._round = 0, -1, 0
         self._output = b""
@@ -31,7 +38,7 @@ class DevicesReader:
     def begin(self, order: HttpGet, tell: OnDevices) -> None:
         """`tell` is called once, at once or later."""
         if not has_devices(self._root):
-            tell(HttpGot(order.number, 200))
+            tell(HttpGot(order.number, 200, self._disk_line()))
             return
         self._asked.append((order, tell))
         if self._pipe < 0:
@@ -67,9 +74,18 @@ class DevicesReader:
         self._selector.unregister(self._pipe)
         os.close(self._pipe)
         self._pipe, asked, self._asked = -1, self._asked, []
-        body = self._output.decode(errors="replace").rpartition("\n")[0]
+        told, end, _ = self._output.decode(errors="replace").rpartition("\n")
+        body = told + end
         for order, tell in asked:
-            tell(HttpGot(order.number, 0 if problem and not body else 200, body, problem))
+            status = 0 if problem and not body else 200
+            tell(HttpGot(order.number, status, body + self._disk_line(), problem))
+
+    def _disk_line(self) -> str:
+        try:
+            room = os.statvfs(self._folder)
+        except OSError:
+            return ""
+        return f"{DISK} {room.f_bavail * room.f_frsize}\n"
 
 
 def _print_lines(root: Path) -> None:

@@ -80,7 +80,7 @@ class AgentServer:
         self._selector.register(self._members, selectors.EVENT_READ, self._members.collect)
         certificate = secret_path(folder.path, FRONTEND_CERT)
         self._getter = HttpGetter(plan, self._selector, self._timers, certificate)
-        self._devices = DevicesReader(self._selector, self._timers)
+        self._devices = DevicesReader(self._selector, self._timers, folder.path)
         self._catch_signals()
         self._journal.add(AgentUp(os.getpid(), boot_id()))
         self._timers.after(plan.beat_s, self._beat)

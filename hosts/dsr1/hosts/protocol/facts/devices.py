@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 DEVICES, PATH = "devices", "/devices"
 """A process of this name is in no plan: the agent itself answers."""
-GPU, RDMA = "dsr1_gpu_", "dsr1_rdma_"
+GPU, RDMA, DISK = "dsr1_gpu_", "dsr1_rdma_", "dsr1_disk_free_bytes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Loop:
 
     def __init__(self, root: Path) -> None:
         self.selector, self.timers = selectors.DefaultSelector(), Timers()
-        self.devices = DevicesReader(self.selector, self.timers, root)
+        self.devices = DevicesReader(self.selector, self.timers, root, root)
         self.told: list[HttpGot] = []
 
     def until(self, count: int) -> list[HttpGot]:
@@ -97,9 +97,12 @@ def test_the_loop_never_waits_and_all_who_ask_are_told(tmp_path: Path) -> None:
     assert loop.told == []
     first, second = loop.until(2)
     assert (first, first.number, first.status) == (second, 7, 200)
-    assert first.body == 'dsr1_rdma_received_bytes{device="mlx5_0",port="1"} 4'
+    assert first.body.endswith("\n")
+    counted, disk = first.body.splitlines()
+    assert counted == 'dsr1_rdma_received_bytes{device="mlx5_0",port="1"} 4'
+    assert disk.startswith("dsr1_disk_free_bytes ")
     loop.devices.begin(ASKED, loop.told.append)
-    assert loop.until(3)[2] == first
+    assert loop.until(3)[2].body.startswith(counted)
 
 
 def hang(root: Path) -> None:
@@ -136,4 +139,6 @@ def test_what_hangs_or_floods_is_ended(
 def test_a_host_without_devices_is_not_asked(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     loop.devices.begin(ASKED, loop.told.append)
-    assert loop.told == [HttpGot(7, 200)]
+    (got,) = loop.told
+    assert (got.number, got.status) == (7, 200)
+    assert got.body.startswith("dsr1_disk_free_bytes ")

@@ -1,0 +1,78 @@
+"""The processes that scrape a run, as its folder records them: a run's end is theirs, too."""
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.protocol.identity import is_alive, start_time
+from dsr1.hosts.protocol.plain import parse_json
+from dsr1.launcher.run.store import Run
+
+FOLDER, FILE = "prometheus", "server.json"
+GRACE_S, POLL_S = 10.0, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedProcess:
+    pid: int
+    started: float
+    boot: str
+
+    @property
+    def lives(self) -> bool:
+        return is_alive(self.pid, self.started, self.boot)
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapingRecord:
+    """`bridge` and `prometheus`: where each listens, HOST:PORT; empty: not yet."""
+
+    server: RecordedProcess
+    child: RecordedProcess | None = None
+    bridge: str = ""
+    prometheus: str = ""
+
+
+def recorded(pid: int) -> RecordedProcess:
+    return RecordedProcess(pid, start_time(pid) or 0.0, boot_id())
+
+
+def scraping_folder(run: Run) -> Path:
+    return run.folder / FOLDER
+
+
+def save_record(run: Run, record: ScrapingRecord) -> None:
+    write_file(scraping_folder(run) / FILE, json.dumps(asdict(record)).encode())
+
+
+def read_record(run: Run) -> ScrapingRecord | None:
+    with suppress(OSError, ValueError):
+        return parse_json(ScrapingRecord, (scraping_folder(run) / FILE).read_bytes())
+    return None
+
+
+def end_scraping(run: Run) -> None:
+    """Both, the server first, which ends its Prometheus itself; whoever doesn't is killed."""
+    if (record := read_record(run)) is None:
+        return
+    for process in (record.server, record.child):
+        if process is not None:
+            end_process(process)
+
+
+def end_process(process: RecordedProcess) -> None:
+    """By SIGTERM, then SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not process.lives:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        until = time.monotonic() + GRACE_S
+        while process.lives and time.monotonic() < until:
+            time.sleep(POLL_S)
