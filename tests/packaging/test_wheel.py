@@ -70,3 +70,5 @@ def test_every_module_imports(installed: Path, tmp_path: Path) -> None:
 
 def test_the_command_runs(installed: Path, tmp_path: Path) -> None:
     assert "launch" in run(installed / "dsr1", "--help", cwd=tmp_path)
+    assert "fell off the bus" in run(installed / "dsr1", "explain", "gpu.xid", cwd=tmp_path)
+    assert '"properties"' in run(installed / "dsr1", "schema", "site", cwd=tmp_path)

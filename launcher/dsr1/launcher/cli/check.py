@@ -8,6 +8,7 @@ from dsr1.env.checks.all import worst_first
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.events import Finding
 from dsr1.launcher.cli.options.common import AsJson, HostOptions, ShowAll
+from dsr1.launcher.cli.options.completion import complete_checks
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.findings import show_findings
@@ -29,11 +30,17 @@ def check(
             "--only",
             metavar="CHECK",
             help="Only this check or kind: ibgda.params, gpu; may be repeated.",
+            autocompletion=complete_checks,
         ),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option("--skip", metavar="CHECK", help="Skip this check or kind; may be repeated."),
+        typer.Option(
+            "--skip",
+            metavar="CHECK",
+            help="Skip this check or kind; may be repeated.",
+            autocompletion=complete_checks,
+        ),
     ] = None,
     rehearsed: Rehearse = False,
     fabric: Annotated[

@@ -115,6 +115,16 @@ VERBS = (
         "Write a page of HTML about a run: how it started, what it did, with what, and how again.",
         "observe.report:report",
     ),
+    Verb(
+        "explain",
+        "Explain a check: what it looks at, when it fails, and what to do.",
+        "about.explain:explain",
+    ),
+    Verb(
+        "schema",
+        "Print the JSON schema of a recipe or of a site file, for editors.",
+        "about.schema:schema",
+    ),
     Verb("exec", "Run a command on every host.", "exec:exec_"),
     Verb(
         "import",

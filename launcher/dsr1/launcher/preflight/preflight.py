@@ -1,6 +1,7 @@
 """Facts from every host of a recipe at once, and what the checks say of them."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from dsr1.env.checks.all import IDS, TAKES_TIME, run_checks, worst_first
 from dsr1.env.findings import folded, unreached
@@ -53,11 +54,20 @@ def choose_checks(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
     """
     for word in (*only, *skip):
         if not _named_by(word):
-            raise InputError(f"{word!r} is no check; there are: {', '.join(sorted(CHECKS))}")
+            raise InputError(f"{word!r} is no check{_near(word)}; docs/checks.md has them all")
     usual = [name for name in CHECKS if name not in TAKES_TIME]
     chosen = _named_by(*only) if only else usual
     skipped = _named_by(*skip)
     return tuple(name for name in CHECKS if name in chosen and name not in skipped)
+
+
+def _near(word: str) -> str:
+    kinds = list(dict.fromkeys(name.partition(".")[0] for name in CHECKS))
+    near = get_close_matches(word, [*kinds, *CHECKS], n=4)
+    own = [name for name in CHECKS if name.partition(".")[0] == word.partition(".")[0]]
+    if near:
+        return f" (did you mean {' or '.join(near)}?)"
+    return f"; of its kind there are {', '.join(own)}" if own else f"; kinds are {', '.join(kinds)}"
 
 
 def _named_by(*words: str) -> set[str]:

@@ -12,6 +12,7 @@ from dsr1.launcher.recipe.layers import Layer, location_of
 from dsr1.launcher.recipe.models import Recipe
 
 _LONGEST_SEEN = 200
+_MAIN_KEYS = {"model": "path", "runtime": "venv", "ports": "base", "frontend": "port"}
 LAYER_KEYS = ("extends", "profile", "profiles")
 """Of a recipe's file beside the recipe's own keys."""
 
@@ -66,6 +67,9 @@ def _reason(item: Mapping[str, Any], keys: tuple[str, ...], whole: type[BaseMode
         return f"unknown key{near}; allowed are {', '.join(allowed)}"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] == "model_type" and len(keys) == 1 and keys[0] in _MAIN_KEYS:
+        key, main, value = keys[0], _MAIN_KEYS[keys[0]], item["input"]
+        return f"has keys of its own: write {key}: {{{main}: {value}}}"
     return str(item["msg"]).removeprefix("Value error, ")
 
 
@@ -73,16 +77,16 @@ def _allowed_keys(keys: tuple[str, ...], whole: type[BaseModel]) -> list[str]:
     model = whole
     for key in keys:
         field = model.model_fields.get(key)
-        model = next(_models_in(field.annotation), model) if field else model
+        model = next(models_in(field.annotation), model) if field else model
     return [*model.model_fields, *(LAYER_KEYS if model is Recipe else ())]
 
 
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
     """The parts that a key's value may be: `dict[Name, Engine]` and `Eplb | None` hold one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
-        yield from _models_in(inner)
+        yield from models_in(inner)
 
 
 def suggestion(key: str, known: Sequence[str] | Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 names the line."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from dsr1.launcher.recipe.site import NO_SITE, SiteValues, with_model_of_site, w
 BUILT_IN = Path(__file__).with_name("builtin")
 _EXTENDS, _PROFILE, _PROFILES = LAYER_KEYS
 _MOST_LAYERS = 32
+_MODEL = re.compile(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)(?<!\.yml)", re.ASCII)  # a hub's owner/name
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,12 @@ def find_recipe(name: str, beside: Path = Path()) -> Path:
     known = built_in_recipes()
     if name in known:
         return known[name]
+    if _MODEL.fullmatch(name) and not os.path.exists(beside / name):  # noqa: PTH110
+        raise InputError(f"{name!r} is a model, not a recipe; did you mean --model {name}?")
+    if os.path.isfile(beside / name / "config.json"):  # noqa: PTH113
+        raise InputError(
+            f"{name!r} is a model's folder, not a recipe; did you mean --model {name}?"
+        )
     if _is_file_name(name) or os.path.isfile(beside / name):  # noqa: PTH113 - never an error
         return beside / name
     raise InputError(

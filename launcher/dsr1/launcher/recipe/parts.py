@@ -20,6 +20,15 @@ from dsr1.launcher.recipe.types import (
 )
 
 R1_EXPERTS, LEAST_INTERVAL_S = 256, 0.2
+CONTAINERS = (
+    "apptainer",
+    "singularity",
+    "docker",
+    "podman",
+    "nerdctl",
+    "enroot",
+    "ch-run",  # Charliecloud
+)
 
 
 class Model(RecipePart):
@@ -59,6 +68,19 @@ class Model(RecipePart):
         return "distill" not in " ".join(names) and any(name.startswith(start) for name in names)
 
 
+def _program_problem(python: str) -> str:
+    """It is one program; several words would be taken for the name of one."""
+    first, *others = python.split()[:2] or [""]
+    if first.rpartition("/")[2] in CONTAINERS:
+        return (
+            f"{python!r}: processes in containers aren't there yet: name a Python that has vLLM on"
+            " the hosts themselves, or venv"
+        )
+    if others and not python.startswith(("/", ".", "~", "$")):
+        return f"{python!r}: must be one program, without arguments; `setup` has bash lines first"
+    return ""
+
+
 class Runtime(RecipePart):
     """The Python that has vLLM on every host: a `venv` folder or a `python` command. `setup`: bash
     lines first.
@@ -81,6 +103,8 @@ class Runtime(RecipePart):
     def _one_of(self) -> "Runtime":
         if self.python and self.venv:
             raise ValueError("give python or venv, not both")
+        if problem := _program_problem(self.python or ""):
+            raise ValueError(f"python: {problem}")
         return self
 
     @property

@@ -19,6 +19,7 @@ _FILES: tuple[Keys, ...] = (
     ("frontend", "api_key_file"),
 )
 """Read where the launch is, and on no host."""
+_OF_TESTS = "DSR1_TINY_"  # what the recipes without GPUs name
 _MOST_CONFIG_BYTES = 2**20
 _VARIABLE = re.compile(r"\$(?:\{(\w+)[^}]*\}|(\w+))", re.ASCII)
 
@@ -81,9 +82,10 @@ def _expanded(value: str, keys: Keys, location: str, keep_unset: bool) -> str:
     if missing:
         name = missing[1] or missing[2]
         option = f" or give {PATH_OPTIONS[keys]}" if keys in PATH_OPTIONS else ""
+        made = "; `make model` in a checkout makes both" if name.startswith(_OF_TESTS) else ""
         raise InputError(
             f"{location}: {'.'.join(keys)}: {value!r} needs the environment variable {name}; set"
-            f" it{option}"
+            f" it{option}{made}"
         )
     return str(Path(text).absolute()) if keys in _FILES or _is_path(text, keys[1]) else text
 

@@ -10,9 +10,15 @@ import typer
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.cli.options.completion import complete_runs, complete_sets
 
 RunName = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="The run's name; default: the newest run.")
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's name; default: the newest run.",
+        autocompletion=complete_runs,
+    ),
 ]
 HostsOption = Annotated[
     str | None,
@@ -21,7 +27,13 @@ HostsOption = Annotated[
     ),
 ]
 OnSet = Annotated[
-    str, typer.Option("--on", metavar="SET", help="The hosts that the site file has by this name.")
+    str,
+    typer.Option(
+        "--on",
+        metavar="SET",
+        help="The hosts that the site file has by this name.",
+        autocompletion=complete_sets,
+    ),
 ]
 FoundHosts = Annotated[
     str | None,

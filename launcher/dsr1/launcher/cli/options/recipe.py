@@ -8,12 +8,18 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.options.common import Venv
+from dsr1.launcher.cli.options.completion import complete_keys, complete_recipes
 from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.site.load import load_site
 
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or a recipe file.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A built-in recipe's name, or a recipe file.",
+        autocompletion=complete_recipes,
+    ),
 ]
 Profiles = Annotated[
     list[str] | None,
@@ -29,6 +35,7 @@ Changes = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Set a key of the recipe: engines.main.max_num_seqs=64; may be repeated.",
+        autocompletion=complete_keys,
     ),
 ]
 ModelPath = Annotated[

@@ -70,7 +70,7 @@ def _closing(findings: Sequence[Finding], every: bool, width: int | None) -> Ite
         hint = f"dsr1 prep shows how to mend {', '.join(mended)}"
         yield from _lines("", hint, 0, width, "dim")
     if not every:
-        yield Text(f"--all also shows what passed; {PAGE} explains each check", "dim")
+        yield Text("--all also shows what passed; `dsr1 explain CHECK` explains one", "dim")
 
 
 def mended_by_prep(findings: Sequence[Finding]) -> list[str]:

@@ -1,0 +1,44 @@
+"""`dsr1 schema`: the forms of recipes and site files, for editors."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from dsr1.hosts.errors import InputError
+from dsr1.launcher.recipe.explain import LAYER_KEYS, suggestion
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.site.models import Site
+
+FORMS: dict[str, type[BaseModel]] = {"recipe": Recipe, "site": Site}
+_LAYERS: dict[str, Any] = {
+    "extends": {"type": "string", "description": "A recipe to change: built in, or a file."},
+    "profile": {"type": "string", "description": "One of the profiles, or a file of keys."},
+    "profiles": {"type": "object", "description": "Named sets of changes."},
+}
+
+
+def schema(
+    form: Annotated[
+        str, typer.Argument(metavar="[recipe|site]", help="Which file's form.")
+    ] = "recipe",
+) -> None:
+    """Print the JSON schema of a recipe or of a site file, for editors.
+
+    A recipe's first line may name it: # yaml-language-server: $schema=FILE.
+    """
+    if form not in FORMS:
+        known = ", ".join(FORMS)
+        raise InputError(f"{form!r} has no schema{suggestion(form, FORMS)}; there are {known}")
+    print(json.dumps(make_schema(form), indent=2))
+
+
+def make_schema(form: str) -> dict[str, Any]:
+    """A recipe that extends another need not be whole, so no key is required of one."""
+    made = FORMS[form].model_json_schema()
+    if form == "recipe":
+        assert set(_LAYERS) == set(LAYER_KEYS)
+        made["properties"] |= _LAYERS
+        made.pop("required", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
