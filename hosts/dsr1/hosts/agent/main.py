@@ -89,6 +89,14 @@ def _kept(address: AgentAddress) -> int:
     return _print(read_kept(address.folder, address.identity))
 
 
+def _keep_files(address: AgentAddress) -> int:
+    from dsr1.hosts.agent.server.offline import write_kept
+    from dsr1.hosts.protocol.plain import parse_json
+
+    files = parse_json(dict[str, str], sys.stdin.buffer.read())
+    return _print(write_kept(address.folder, address.identity, files))
+
+
 def _own_words(address: AgentAddress) -> int:
     from dsr1.hosts.agent.evidence.own_words import read_own_words
 
@@ -194,6 +202,7 @@ OF_AN_AGENT: dict[str, Callable[[AgentAddress], int]] = {
     "listeners": _listeners,
     "logs": _logs,
     "kept": _kept,
+    "keep-files": _keep_files,
     "own-words": _own_words,
     "evidence": _evidence,
 }

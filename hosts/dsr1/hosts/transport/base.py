@@ -2,6 +2,7 @@
 side."""
 
 import contextlib
+import json
 import time
 import types
 from abc import ABC, abstractmethod
@@ -38,6 +39,7 @@ from dsr1.hosts.transport.results import (
     parse_host_state,
     parse_introduction,
     parse_listeners,
+    parse_names,
     parse_texts,
 )
 
@@ -205,6 +207,11 @@ class Transport(ABC):
         values = (found.folder, found.run_id, found.host)
         problem = "what it keeps of the run can't be read"
         return self._ask(host, AgentVerb("kept", values), parse_texts, problem)
+
+    def keep_files(self, host: str, files: Mapping[str, str]) -> None:
+        """They have changed: these are what the host's agent keeps from now on."""
+        verb = AgentVerb("keep-files", stdin=json.dumps(dict(files)).encode())
+        self._ask(host, verb, parse_names, "what it keeps of the run can't be written")
 
     def own_words(self, host: str) -> dict[str, str]:
         """The ends of its agent's events and log, by the file's name."""

@@ -120,6 +120,10 @@ def parse_texts(text: bytes) -> dict[str, str]:
     return {str(name): str(value) for name, value in parse_bounded(text).items()}
 
 
+def parse_names(text: bytes) -> tuple[str, ...]:
+    return tuple(from_plain(str, one) for one in parse_bounded(text))
+
+
 def parse_host_runs(text: bytes) -> tuple[HostRun, ...]:
     return tuple(from_plain(HostRun, plain) for plain in clean(parse_bounded(text)))
 

@@ -53,7 +53,8 @@ class AgentFolder:
         write_secrets(self.path, self._secrets)
         (self.path / "kept").mkdir(mode=0o700, exist_ok=True)
         for name, text in self._kept.items():
-            write_file(self.path / "kept" / name, text.encode())
+            if not (self.path / "kept" / name).exists():  # it may be newer than at the start
+                write_file(self.path / "kept" / name, text.encode())
         link_scratch(self.path, self._scratch)
         if self._agent:
             write_record(agent_path(self.path), self._agent)

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
@@ -22,6 +22,7 @@ from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.agent.server.journal import read_last_number
 from dsr1.hosts.protocol import control
+from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import render_command
 from dsr1.hosts.protocol.commands import Quit, Stop
@@ -172,6 +173,17 @@ def read_kept(folder: Path, identity: AgentIdentity) -> dict[str, str]:
     secrets = sorted((folder / "secrets").glob("[!.]*"))
     found = {path.name: path.read_text() for path in files}
     return found | {f"secrets/{path.name}": path.read_text() for path in secrets}
+
+
+def write_kept(folder: Path, identity: AgentIdentity, files: Mapping[str, str]) -> list[str]:
+    """In the place of what the agent was given before; gives the names that were written. A name
+    that leads elsewhere is none of the run's files."""
+    if read_own_plan(folder, identity) is None or not (folder / "kept").is_dir():
+        return []
+    names = [name for name in files if not name.startswith(".") and "/" not in name]
+    for name in names:
+        write_file(folder / "kept" / name, files[name].encode())
+    return names
 
 
 def _wait(seconds: float, done: Callable[[], bool]) -> bool:

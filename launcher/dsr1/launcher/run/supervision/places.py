@@ -1,6 +1,7 @@
 """Hosts for those that are lost, while the rest of the deployment serves: the host itself once
 nothing of the run lives on it, or a spare."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,6 +21,8 @@ from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
 from dsr1.launcher.run.supervision.messages import HostNotPlaced, HostPlaced
+
+KEEP_S = 2.0
 
 
 def upload_again(run: Run, settings: RunSettings, transport: Transport) -> None:
@@ -45,11 +48,12 @@ class Places:
         self.plan, self.settings = plan, settings
         self._run, self._agents, self._beside = run, agents, beside
         self._looking, self._starting = threading.Lock(), threading.Lock()
-        self._closed = False
+        self._closed, self._keeping = False, threading.Timer(KEEP_S, self._keep)
 
     def close(self) -> None:
         """Nothing more is started; what is being started is waited for."""
         self._closed = True
+        self._keeping.cancel()
         with self._starting:
             pass
 
@@ -175,8 +179,22 @@ class Places:
         self.plan, self.settings = plan, settings
         self._run.save_settings(settings)
         self._run.save_plan(plan)
+        self._keep_soon()
         for host in plan.hosts:
             self._tell_change(before.get(host.host), host)
+
+    def _keep_soon(self) -> None:
+        """Its hosts keep what the run's folder could be rebuilt from: as it is a moment after the
+        last of several changes."""
+        self._keeping.cancel()
+        self._keeping = threading.Timer(KEEP_S, self._keep)
+        self._keeping.daemon = True
+        self._keeping.start()
+
+    def _keep(self) -> None:
+        with contextlib.suppress(Dsr1Error, OSError):
+            first = self.plan.hosts[0].host
+            self._agents.transport.keep_files(first, self._run.kept_files())
 
     def _tell_change(self, before: HostPlan | None, after: HostPlan) -> None:
         """The other hosts of the engine have a new leader, perhaps."""
