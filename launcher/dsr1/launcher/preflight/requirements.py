@@ -16,6 +16,7 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.recipe.flag_table import CACHE_DTYPE, QUANTIZATION
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.recipe.transfer import connector_packages
 
 GIB = 2**30
 CACHES, TEMPORARY = "/var/tmp", "/tmp"
@@ -36,11 +37,15 @@ def make_requirements(draft: Draft) -> Requirements:
         weights=recipe.reads_weights,
         ports_base=recipe.ports.base,
         etcd=_own_etcd(recipe, draft.hosts),
-        packages=stack.packages,
+        packages=(*stack.packages, *_connector_packages(recipe)),
         pins=stack.pins,
         folders={} if simulated else written_folders(recipe),
         by_host=_host_requirements(draft, gpus),
     )
+
+
+def _connector_packages(recipe: Recipe) -> tuple[str, ...]:
+    return () if recipe.traits.simulated else connector_packages(recipe.engines.values())
 
 
 def _engine_shapes(draft: Draft) -> tuple[EngineShape, ...]:

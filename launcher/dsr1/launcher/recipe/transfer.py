@@ -29,6 +29,8 @@ KEEPS_HYBRID = (
 """vLLM's connectors that implement SupportsHMA, and wrappers, which do where all inside do."""
 CACHES = ("LMCacheConnectorV1", "DynamoConnector", "OffloadingConnector", "MultiConnector")
 WRAPPERS = ("PdConnector", *CACHES, "SimpleCPUOffloadConnector", "MooncakeStoreConnector")
+PACKAGES = {"LMCacheConnectorV1": "lmcache", "DynamoConnector": "kvbm", "PdConnector": "kvbm"}
+"""Distributions that connectors come from, of those that vLLM doesn't bring."""
 WITHOUT_CACHE = ("ngram", "suffix", "medusa", "mlp_speculator")
 """Ways to speculate that keep no KV cache of their own."""
 DRAFTS = ("method", "model", "revision", "code_revision", "parallel_drafting", "kv_cache_dtype")
@@ -53,6 +55,17 @@ def hybrid_is_off(engines: Iterable[Engine]) -> bool:
         if engine.role != "aggregated"
         for name in engine.connectors
     )
+
+
+def connector_packages(engines: Iterable[Engine]) -> tuple[str, ...]:
+    """What the runtime must have beside vLLM. A cache before NIXL is within a connector of
+    kvbm's, whichever it is (see commands.kv_transfer)."""
+    found: list[str] = []
+    for engine in engines:
+        names = [PACKAGES[name] for name in engine.connectors if name in PACKAGES]
+        within = names and engine.role == "prefill" and isinstance(engine.connector, str)
+        found += [*names, *(("kvbm",) if within else ())]
+    return tuple(dict.fromkeys(found))
 
 
 def transfer_problem(engines: Mapping[str, Engine], env: Mapping[str, str]) -> str:

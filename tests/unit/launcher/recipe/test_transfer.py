@@ -6,7 +6,10 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
+from dsr1.launcher.preflight.draft import make_draft
+from dsr1.launcher.preflight.requirements import make_requirements
 from dsr1.launcher.recipe.load import load_recipe
 
 FOUR = tuple(Host(name, f"10.0.0.{n}", "eth0") for n, name in enumerate("abcd", 1))
@@ -118,3 +121,30 @@ def test_it_is_said_once_where_the_recipe_says_it() -> None:
 def test_an_aggregated_engine_hands_nothing_over() -> None:
     plan = make_plan(load_recipe("dsr1-dep", ["engines.main.kv_transfer=lmcache"]), FOUR, "r", "/r")
     assert not any("--disable-hybrid-kv-cache-manager" in p.argv for p in plan.processes)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "packages"),
+    [
+        ("nixl", ()),
+        ("lmcache", ("lmcache", "kvbm")),
+        ("kvbm", ("kvbm",)),
+        (
+            "{kv_connector: MultiConnector, kv_connector_extra_config: {connectors:"
+            " [{kv_connector: LMCacheConnectorV1}, {kv_connector: NixlConnector}]}}",
+            ("lmcache",),
+        ),
+        ("{kv_connector: NixlConnector}", ()),
+    ],
+)
+def test_packages_of_connectors_are_looked_for(transfer: str, packages: tuple[str, ...]) -> None:
+    """And not where the engines are simulated."""
+    settings = [
+        f"engines.prefill.kv_transfer={transfer}",
+        "engines.prefill.ranks_per_node=1",
+        "engines.prefill.eplb=null",
+    ]
+    recipe = load_recipe("dsr1-disagg-h200", settings)
+    for one, wanted in ((recipe, packages), (rehearse(recipe), ())):
+        found = make_requirements(make_draft(one, FOUR)).packages
+        assert set(found) & {"lmcache", "kvbm", "nixl"} == set(wanted)

@@ -35,6 +35,8 @@ PACKAGES = (
     "nixl",
     "nixl-cu12",
     "nixl-cu13",
+    "lmcache",
+    "kvbm",
     "triton",
     "transformers",
     "numpy",
