@@ -28,7 +28,7 @@ class MetricsRecorder:
         self._ranks = watched_ranks(plan)
         self._next_at = self._devices_at = time.monotonic()
         self._wanted = self._devices = False
-        self._last = Snapshot(0.0, 0.0)
+        self._last, self._told = Snapshot(0.0, 0.0), ""
 
     def wants(self) -> WantedReadings:
         now = time.monotonic()
@@ -52,5 +52,7 @@ class MetricsRecorder:
                 now = replace(now, gpus=self._last.gpus, ports=self._last.ports)
             self._last = now
             add_snapshot(self._folder, now)
-        except Exception:  # noqa: BLE001 - it is told in supervisor.log
-            traceback.print_exc()
+        except Exception as error:  # noqa: BLE001 - it is told in supervisor.log, once
+            if str(error) != self._told:
+                self._told = str(error)
+                traceback.print_exc()

@@ -182,7 +182,7 @@ def _host_versions(facts: Facts) -> Iterator[Row]:
 
 def _recipe(run: Run) -> str:
     plain = json.loads(run.recipe().model_dump_json(exclude_unset=False, exclude_none=True))
-    return yaml.safe_dump(plain, sort_keys=False, width=100, allow_unicode=True)
+    return yaml.safe_dump(mask_values(plain), sort_keys=False, width=100, allow_unicode=True)
 
 
 def _variables(plan: Plan) -> Iterator[SourcedVariable]:
@@ -199,7 +199,31 @@ def _variables(plan: Plan) -> Iterator[SourcedVariable]:
 
 def _commands(plan: Plan) -> Iterator[ReportCommand]:
     for process in plan.processes:
-        yield ReportCommand(process.name, process.host, join_words(process.argv))
+        yield ReportCommand(process.name, process.host, join_words(tuple(mask_words(process.argv))))
+
+
+def mask_words(argv: Sequence[str]) -> Iterator[str]:
+    """Without the values of flags whose names say that they are secrets: a value may have blanks,
+    which no pattern for text would know."""
+    before = ""
+    for word in argv:
+        name, is_set, _ = word.partition("=")
+        if is_set and name.startswith("-") and names_secret(name):
+            yield f"{name}={SECRET}"
+        elif before.startswith("-") and "=" not in before and names_secret(before):
+            yield SECRET
+        else:
+            yield word
+        before = word
+
+
+def mask_values(plain: object, name: str = "") -> object:
+    """The same of keys."""
+    if isinstance(plain, dict):
+        return {key: mask_values(value, str(key)) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [mask_values(value, name) for value in plain]
+    return SECRET if isinstance(plain, str) and plain and names_secret(name) else plain
 
 
 def _again(run: Run, plan: Plan | None) -> list[str]:

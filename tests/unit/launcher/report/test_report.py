@@ -13,6 +13,7 @@ from tests.fleet import AILING, START, fleet_plan, fleet_run, fleet_snapshot
 from dsr1.launcher.cli.main import main
 from dsr1.launcher.metrics.store import add_snapshot
 from dsr1.launcher.report.charts import HEIGHT, make_charts
+from dsr1.launcher.report.contents import mask_values, mask_words
 from dsr1.launcher.run.ranks import Moment, RankTable, all_ready, first_table
 from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.record.starts import record_phases
@@ -135,6 +136,16 @@ def test_a_run_that_came_to_nothing(state: Path, call: Call) -> None:
     assert "node01 is not fit" in text
     assert "can&#39;t be read: " in text
     assert text.count('class="warn"') == 3
+
+
+def test_secrets_with_blanks_are_masked_as_a_whole() -> None:
+    argv = ("vllm", "--api-key", "two words", "--api-key=a b", "--max-tokens", "5", "-x")
+    assert list(mask_words(argv)) == [
+        "vllm", "--api-key", "[secret]", "--api-key=[secret]", "--max-tokens", "5", "-x",
+    ]  # fmt: skip
+    plain = {"env": {"MY_TOKEN": "two words", "A": "b"}, "tokens": ["x"], "api_keys": 5}
+    masked = {"env": {"MY_TOKEN": "[secret]", "A": "b"}, "tokens": ["x"], "api_keys": 5}
+    assert mask_values(plain) == masked
 
 
 def test_charts_stay_within_their_frame() -> None:

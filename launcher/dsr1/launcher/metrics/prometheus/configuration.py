@@ -2,7 +2,7 @@
 
 import yaml
 
-RULES_FILE, EVERY = "rules.yml", "15s"
+RULES_FILE, EVERY = "rules.yml", "10s"
 
 
 def render_configuration(bridge: str) -> str:
