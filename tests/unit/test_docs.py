@@ -65,6 +65,27 @@ def test_the_site_takes_any_page(hooks: ModuleType) -> None:
     ]
 
 
+def test_pages_are_grouped(hooks: ModuleType) -> None:
+    entries = [
+        "index.md",
+        {"Recipes": ["recipes.md", "recipes/a.md"]},
+        "runs.md",
+        "json.md",
+        "new.md",
+    ]
+    assert hooks.group_nav(entries) == [
+        "index.md",
+        {"Start": [{"Recipes": ["recipes.md", "recipes/a.md"]}]},
+        {"Operate": ["runs.md"]},
+        {"Reference": ["json.md", "new.md"]},
+    ]
+
+
+def test_every_page_is_in_a_group(hooks: ModuleType) -> None:
+    top = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert top <= set(hooks.ORDER)
+
+
 def test_typers_cut_lists_are_left_out(hooks: ModuleType) -> None:
     told = (
         "# `dsr1`\n\n**Options**:\n\n* `--help`: Show.\n\n**Commands**:\n\n* `a`: cut...\n\n##"

@@ -2,7 +2,7 @@
 it, and strict where YAML is lax: no aliases (they can explode), no tags, no key twice."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,19 @@ def construct_yaml(tree: yaml.Node | None, source: str) -> Any:
         return None if tree is None else yaml.constructor.SafeConstructor().construct_document(tree)
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{source}: not YAML: {error}") from None
+
+
+def line_of(tree: yaml.Node | None, keys: Iterable[int | str]) -> int:
+    """Where these keys are, or the last on the way to them that is there."""
+    line = 1
+    for key in keys:
+        pairs = tree.value if isinstance(tree, yaml.MappingNode) else []
+        found = [(name, value) for name, value in pairs if name.value == key]
+        if not found:
+            return line
+        (name, tree), *_ = found
+        line = name.start_mark.line + 1
+    return line
 
 
 def _refuse_unbounded(text: str, source: str, what: str) -> None:

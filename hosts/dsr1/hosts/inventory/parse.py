@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.addresses import address_problem, is_ipv6
 from dsr1.hosts.inventory.names import MOST_HOSTS, count_names, expand_names
-from dsr1.hosts.yaml_text import compose_yaml, construct_yaml, read_bounded_text
+from dsr1.hosts.yaml_text import compose_yaml, construct_yaml, line_of, read_bounded_text
 
 _WITH_PORT = re.compile(r"([^:]+):([0-9]{1,5})", re.ASCII)
 HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?\[\]-]{0,63}(:[0-9]{1,3})?$"
@@ -110,7 +111,13 @@ def _less(room: int, names: str, source: str) -> int:
 
 def _from_yaml(text: str, file: Path) -> Iterator[Access]:
     tree = compose_yaml(text, str(file), "an inventory")
-    yield from _from_inventory(construct_yaml(tree, str(file)), str(file), file.parent)
+    plain = construct_yaml(tree, str(file))
+    try:
+        _Inventory.model_validate(plain)
+    except ValidationError as error:
+        line = line_of(tree, error.errors(include_url=False)[0]["loc"])
+        raise InputError(f"{file}:{line}: {_explain(error)}") from None
+    yield from _from_inventory(plain, str(file), file.parent)
 
 
 def parse_inventory(plain: object, source: str, folder: Path) -> tuple[Access, ...]:
@@ -142,6 +149,11 @@ def _beside(folder: Path, key: str) -> str:
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"])) or "inventory"
+    if first["type"] == "extra_forbidden":
+        known = list((_Entry if len(first["loc"]) > 1 else _Inventory).model_fields)
+        near = get_close_matches(str(first["loc"][-1]), known, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        return f"{where}: unknown key{meant}; allowed are {', '.join(known)}"
     seen = repr(first["input"])
     return f"{where}: {first['msg']} (it is {seen if len(seen) <= 80 else f'{seen[:80]}...'})"
 

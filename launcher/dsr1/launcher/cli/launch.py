@@ -1,5 +1,6 @@
 """`dsr1 launch`: a deployment, started here, over SSH or in a Slurm job; returns once it serves."""
 
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptio
 from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.cli.views.logs import print_logs
-from dsr1.launcher.cli.views.notes import note_unused_spares
+from dsr1.launcher.cli.views.notes import note_allocation, note_unused_spares
 from dsr1.launcher.cli.views.start import make_view
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
@@ -115,7 +116,7 @@ def launch(
     if job.test_only or (dry_run and job.slurm):
         print(try_job(loaded, name))
         return
-    accesses = hosts.accesses()
+    accesses = _accesses(hosts)
     if dry_run:
         print(_dry_run(loaded, accesses, name, () if checks.no_check else skip))
         return
@@ -153,6 +154,12 @@ def _refuse_contradictions(
             "--no-wait and --follow exclude each other: the job has no logs yet; use"
             " `dsr1 logs -f` later"
         )
+
+
+def _accesses(hosts: HostOptions) -> tuple[Access, ...]:
+    if not hosts.named:
+        note_allocation(os.environ)
+    return hosts.accesses()
 
 
 def _dry_run(recipe: Recipe, accesses: Sequence[Access], name: str, skip: Sequence[str]) -> str:

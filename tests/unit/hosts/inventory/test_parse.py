@@ -184,7 +184,10 @@ def test_spares_are_called_so() -> None:
 def test_unknown_inventory_key_is_named(tmp_path: Path) -> None:
     file = tmp_path / "hosts.yaml"
     file.write_text("hosts:\n  a: {prot: 22}\n")
-    with pytest.raises(InputError, match=r"hosts\.a\.prot"):
+    wanted = (
+        r"hosts.yaml:\d+: hosts\.a\.prot: unknown key \(did you mean port\?\); allowed are address"
+    )
+    with pytest.raises(InputError, match=wanted):
         parse_hosts(f"@{file}")
 
 
