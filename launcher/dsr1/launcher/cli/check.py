@@ -19,6 +19,7 @@ from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_su
 from dsr1.launcher.preflight.survey import survey_any
 from dsr1.launcher.preflight.surveyed import Survey
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.prepare import frontend_secrets
 
 
 def check(
@@ -57,6 +58,7 @@ def check(
     skipped = [*(skip or ()), *(() if only else skip_of_site())]
     ids, loaded = choose_checks(only or (), skipped), recipe.load(elsewhere=hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
+    frontend_secrets(loaded)  # files of this machine: no host could judge them
     if not ids and not fabric:
         raise InputError("--only and --skip leave no check to run")
     survey = survey_any(loaded, hosts.accesses(), extras_of(ids))

@@ -136,3 +136,14 @@ def test_an_address_that_no_url_takes_is_refused(
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, "frontend.host" in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["check", "launch"])
+def test_a_key_file_is_read_before_any_host_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    key = "--set frontend.api_key_file=/nowhere/key"
+    words = f"{verb} dsr1-vllm --hosts 192.0.2.1 --model /m --venv /v {key}"
+    assert run(monkeypatch, words) == 2
+    told = capsys.readouterr().err
+    assert "frontend.api_key_file: /nowhere/key: can't be read: No such file" in told
