@@ -3,8 +3,6 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from ClusterShell.NodeSet import NodeSet
-
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.terminal import escape_text
@@ -42,7 +40,11 @@ def _ports(process: Process) -> str:
 
 def _folded(hosts: Sequence[str]) -> str:
     """`node[01-16]`."""
-    return f"{NodeSet.fromlist(hosts)} ({len(hosts)} hosts)" if len(hosts) > 1 else hosts[0]
+    if len(hosts) < 2:
+        return hosts[0]
+    from ClusterShell.NodeSet import NodeSet  # slow to load, and most plans need none
+
+    return f"{NodeSet.fromlist(hosts)} ({len(hosts)} hosts)"
 
 
 def _lines(plan: Plan) -> Iterator[str]:
