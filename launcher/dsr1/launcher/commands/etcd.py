@@ -22,9 +22,12 @@ ETCD_FILE = "../../etcd-3.5.1"  # where the transport puts it, seen from an agen
 
 
 def needs_etcd_binary(recipe: Recipe, hosts: Sequence[Host], facts: Mapping[str, Facts]) -> bool:
-    """Whether the first of these hosts needs it: for the run's own etcd, or for the gateway."""
-    topology = make_topology(recipe, hosts)
-    return starts_etcd(recipe, topology, facts) or count_frontends(recipe, topology) > 1
+    """Whether the first of these hosts needs it: for the run's own etcd, or for the gateway. Where
+    engines are on them doesn't matter, unless they serve by themselves."""
+    if recipe.traits.own_servers:
+        return count_frontends(recipe, make_topology(recipe, hosts)) > 1
+    topology = Topology(tuple(hosts), (), len({host.address for host in hosts}))
+    return starts_etcd(recipe, topology, facts) or recipe.frontend.replicas > 1
 
 
 def starts_etcd(recipe: Recipe, topology: Topology, facts: Mapping[str, Facts]) -> bool:

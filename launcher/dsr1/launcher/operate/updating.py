@@ -63,15 +63,15 @@ class Update:
 def plan_update(run: Run, recipe: Recipe, accesses: Sequence[Access]) -> Update:
     """InputError: it can't be changed while it serves; HostError, CheckFailed: a host can't be one
     of it."""
-    engines, running = engines_of(run), run.recipe()
+    engines = engines_of(run)
     recipe = Recipe.model_validate_json(recipe.model_dump_json())  # numbers as the run's own
-    differences = tuple(compare_recipes(running, recipe))
-    _refuse_fixed(run.name, differences)
-    _refuse_strangers(run.name, running, recipe)
     coming = NextVersion(run, recipe)
+    differences = tuple(compare_recipes(coming.running, coming.recipe))
+    _refuse_fixed(run.name, differences)
+    _refuse_strangers(run.name, coming.running, coming.recipe)
     coming.take_hosts(accesses)
     coming.settings = settings_for(recipe, coming.settings)
-    _place_all(coming, running, recipe)
+    _place_all(coming, coming.running, coming.recipe)
     _exchange(coming)
     alone = tuple(_alone(coming.steps, engines))
     return Update(tuple(coming.steps), coming.goal(), differences, alone, last_start_s(run))

@@ -29,10 +29,11 @@ class NextVersion:
     """Of a run that serves: its engines' places, and the steps that lead there."""
 
     def __init__(self, run: Run, recipe: Recipe) -> None:
-        self.recipe, self._run = recipe, run
+        self._run, running = run, run.recipe()
         self.before = RunVersion(run.recipe_text(), run.settings(), run.plan())
         self.settings, self._facts = self.before.settings, run.facts()
-        self.pins: Pins = self.settings.pins or make_pins(run.recipe(), self.settings.machines)
+        self.pins: Pins = self.settings.pins or make_pins(running, self.settings.machines)
+        self.running, self.recipe = (with_own_nodes(one, self.pins) for one in (running, recipe))
         self.steps: list[ChangeStep] = []
         self._names = {one.name for one in self.pins.engines}
 
@@ -133,6 +134,15 @@ def _refuse_hosts(run: Run, settings: RunSettings, accesses: Sequence[Access]) -
     known = {host.name for host in settings.machines}
     if doubles := [one.name for one in accesses if one.name in known]:
         raise InputError(f"--hosts: {', '.join(doubles)}: is a host of {run.name} already")
+
+
+def with_own_nodes(recipe: Recipe, pins: Pins) -> Recipe:
+    """An engine that took all hosts has those that it has: what comes is for others, too."""
+    engines = dict(recipe.engines)
+    for name, engine in recipe.engines.items():
+        if engine.nodes == "all" and (own := pins.of(name)):
+            engines[name] = engine.model_copy(update={"nodes": len(own[0].nodes)})
+    return recipe.model_copy(update={"engines": engines})
 
 
 def with_values(run: str, recipe: Recipe, replicas: Mapping[str, int]) -> Recipe:

@@ -1,5 +1,6 @@
 """A run's folder: files that are written by rename, and read back as the types they were."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -40,8 +41,11 @@ class RunFolder:
         self.name = folder.name
 
     def wanted_change(self) -> WantedChange | None:
-        """The last that somebody wanted of the deployment. None: nobody did."""
-        return self._read_if_there(CHANGE, WantedChange)
+        """The last that somebody wanted of the deployment. None: nobody did, or it can't be read:
+        another version of dsr1 has written it."""
+        with contextlib.suppress(LaunchFailed):
+            return self._read_if_there(CHANGE, WantedChange)
+        return None
 
     def save_wanted_change(self, change: WantedChange) -> None:
         self._write(CHANGE, asdict(change))
@@ -50,9 +54,8 @@ class RunFolder:
         """Of the wanted change, where it is one of the plan."""
         if not (self.folder / GOAL).exists():
             return None
-        from dsr1.launcher.run.supervision.changing.versions import (
-            ChangeGoal,
-        )  # who restarts an engine needs no plan
+        # Who restarts an engine needs no plan.
+        from dsr1.launcher.run.supervision.changing.versions import ChangeGoal
 
         return self._read(GOAL, ChangeGoal)
 

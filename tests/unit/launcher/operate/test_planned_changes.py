@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr1.hosts.errors import InputError
+from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.lifecycle.changes import ADD, REMOVE, START, STOP
@@ -46,8 +46,8 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
     """A run that serves, as its folder tells, on its three hosts and so many more."""
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
 
-    def make(idle: int = 0) -> Run:
-        run, recipe = new_run("t"), changed()
+    def make(idle: int = 0, recipe: Recipe | None = None) -> Run:
+        run, recipe = new_run("t"), recipe or changed()
         run.claim(recipe, "starting")
         survey = Survey(HOSTS[: 3 + idle], HOSTS[4:], ACCESSES, {})
         plan = make_plan(recipe, survey.hosts, "t", str(run.folder), run_id=run.run_id())
@@ -199,3 +199,29 @@ def test_no_number_of_replicas(wanted: str) -> None:
 
 def test_enough_of_it(serving: Serving) -> None:
     assert want_scale(serving(), {"decode": 2}, (), "dsr1 scale") is None
+
+
+@pytest.mark.parametrize("text", ['{"what": "restart", "engines": ["a"]}', "", "[", "null"])
+def test_a_change_of_another_version_is_none(serving: Serving, text: str) -> None:
+    run = serving()
+    (run.folder / "change.json").write_text(text)
+    assert run.wanted_change() is None
+    assert want_scale(run, {"decode": 1}, (), "dsr1 scale") is not None
+
+
+def test_without_a_supervisor_nothing_is_changed(serving: Serving) -> None:
+    run = serving()
+    (run.folder / "supervisor.json").unlink()
+    with pytest.raises(LaunchFailed, match="dsr1 supervise t"):
+        want_scale(run, {"decode": 1}, (), "dsr1 scale")
+    assert run.wanted_change() is None
+
+
+def test_one_that_took_all_hosts_keeps_its_own(serving: Serving) -> None:
+    """Else the hosts that come would be dealt anew among all."""
+    alone = parse_recipe("name: t\nmodel: {path: /m}\nengines: {main: {}}", "t.yaml")
+    run = serving(recipe=alone, idle=-1)
+    assert plan_update(run, alone, ()).differences == ()
+    assert steps_of(plan_update(run, alone, ())) == []
+    with pytest.raises(InputError, match="main-r1 needs 2 hosts"):
+        want_scale(run, {"main": 2}, ACCESSES[4:], "dsr1 scale")
