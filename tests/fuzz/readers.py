@@ -37,6 +37,8 @@ from dsr1.hosts.protocol.facts.fact import to_plain
 from dsr1.hosts.protocol.prep import PrepJournal
 from dsr1.launcher.caches.store import Pack, PackStore
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES
+from dsr1.launcher.health.counters import read_counters
+from dsr1.launcher.health.page import parse_page
 from dsr1.launcher.importing.files import read_manifest
 from dsr1.launcher.importing.importer import import_manifest
 from dsr1.launcher.importing.proof import prove
@@ -45,12 +47,15 @@ from dsr1.launcher.importing.rendering import (
     render_imported_recipe,
     render_notes,
 )
+from dsr1.launcher.metrics.store import FILE as METRICS
+from dsr1.launcher.metrics.store import MetricsReader
 from dsr1.launcher.operate.bundle.redaction import Redactor
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_bash import render_bash
 from dsr1.launcher.recipe.load import RecipeChanges, built_in_recipes, load_recipe, resolve_recipe
 from dsr1.launcher.recipe.render import render_resolved
 from dsr1.launcher.run.evidence import read_evidence
+from dsr1.launcher.run.record.starts import parse_phases
 from dsr1.launcher.run.recovery import find_run_id, hosts_to_end, read_recovery_info, unidentified
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.state import RunState
@@ -255,6 +260,15 @@ def _slurm_values(text: str, folder: Path) -> None:
     render_directives(JobSpec("a", 1, directives=(text,)))
 
 
+def _metrics(text: str, folder: Path) -> None:
+    """A page of a server's, and a run's snapshots and phases that another wrote."""
+    parse_page(text)
+    read_counters(text, 0)
+    list(parse_phases(text))
+    (folder / METRICS).write_text(text, errors="surrogatepass")
+    MetricsReader(folder).since()
+
+
 def _encoded(make: Maker) -> Maker:
     return lambda chance: make(chance).encode("utf-8", "surrogatepass")
 
@@ -279,6 +293,7 @@ VALUES = (
     "4:00:00", "2-4", "UNLIMITED", "slurm://c/7", "--licenses=a:1", "model.path=/m", "-C", "a b#c",
     "engines.main.max_num_seqs=5", "engines.main.args.load-format=[1, {a: 2}]", "ready.timeout=1h",
 )  # fmt: skip
+PAGES = tuple(text[:6000] for text in _texts("*/*-metrics.txt"))
 EVIDENCE = {"a": asdict(HostEvidence("a"))}
 RECORDS = (asdict(plan_of_two()), STATE, SETTINGS, FACTS, EVIDENCE, {"pid": 1, "started": 1})
 INPUT = (InputError,)
@@ -298,6 +313,7 @@ READERS = (
     FuzzedReader("pack-record", spoilt_json((PACK,)), _pack_record),
     FuzzedReader("run-folder", spoilt_json(RECORDS), _run_folder),
     FuzzedReader("log", spoilt_bytes(LOGS), _log),
+    FuzzedReader("metrics", spoilt(PAGES), _metrics),
     FuzzedReader("redaction", spoilt(LOGS), _redaction),
     FuzzedReader("model-folder", spoilt_bytes((SHARD,)), _model_folder),
     FuzzedReader("prep-journal", spoilt_json((JOURNAL,)), _journal, (ValueError,)),

@@ -60,7 +60,8 @@ class ReportCommand:
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
-    """Of one run. `problems`: what of it couldn't be read."""
+    """Of one run. `before`: the last start of the same recipe, by its run's name. `problems`: what
+    couldn't be read."""
 
     run: str
     phase: str
@@ -73,6 +74,7 @@ class ReportPage:
     versions: tuple[Row, ...] = ()
     timeline: Timeline | None = None
     said: tuple[str, ...] = ()
+    before: tuple[str, Timeline] | None = None
     charts: tuple[Chart, ...] = ()
     changes: tuple[Change, ...] = ()
     recipe: str = ""
@@ -113,6 +115,7 @@ def make_page(run: Run, state: RunState) -> ReportPage:
         versions=tuple(_versions(facts)),
         timeline=start,
         said=tuple(start_sentences(start, before)) if start else (),
+        before=before,
         charts=make_charts(MetricsReader(run.folder).spread(POINTS)),
         changes=tuple(read_history(run)[-MOST_CHANGES:]),
         recipe=part(lambda: _recipe(run), ""),

@@ -124,6 +124,7 @@ def test_two_runs_beside_each_other(state: Path, call: Call) -> None:
     assert re.search(r"<th>ready after</th><td>65.0 s</td><td>99.0 s</td>", differing)
     assert "hosts" not in differing
     assert text.count("<article>") == 2
+    assert "The last start of this recipe: r1" not in text  # they began at the same moment
 
 
 def test_a_run_that_came_to_nothing(state: Path, call: Call) -> None:

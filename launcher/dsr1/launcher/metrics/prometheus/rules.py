@@ -11,6 +11,8 @@ import yaml
 GUIDE = "https://docs.vllm.ai/en/stable"
 DYNAMO = "https://docs.nvidia.com/dynamo/latest"
 NVIDIA = "https://docs.nvidia.com/deploy"
+PLACE = ("group", "host", "process", "gpu", "device")
+"""Labels that say where, as far as an alert has them."""
 BY_PROCESS = "sum by (run, host, process)"
 
 
@@ -199,7 +201,8 @@ def render_rules() -> str:
 
 
 def _plain(rule: AlertRule) -> dict[str, object]:
-    who = "{{ $labels.run }} {{ $labels.host }} {{ $labels.process }}{{ $labels.group }}"
+    parts = (f"{{{{ with $labels.{name} }}}} {{{{ . }}}}{{{{ end }}}}" for name in PLACE)
+    who = "{{ $labels.run }}" + "".join(parts)
     return {
         "alert": rule.name,
         "expr": rule.expression,
