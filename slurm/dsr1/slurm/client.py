@@ -14,11 +14,13 @@ import psutil
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
 ANSWER_S, LOOK_S, SHARED_S = 60.0, 10.0, 2.0
+MOST_LINES = 5  # of what a command of Slurm's says, in a message
 NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 
 
@@ -58,11 +60,20 @@ def require(tool: str) -> None:
         raise InputError(f"{NONE_HERE} ({tool} is not there)")
 
 
+def _errors_in(stdout: str) -> str:
+    with contextlib.suppress(ValueError, AttributeError, TypeError):
+        errors = parse_bounded(stdout).get("errors")
+        rows = [one for one in errors if isinstance(one, dict)] if errors else []
+        return "\n".join(str(one.get("error") or one.get("description")) for one in rows)
+    return ""
+
+
 def output_or_error(done: "subprocess.CompletedProcess[str]") -> str:
-    """Slurm's own words, less its prefixes."""
+    """Slurm's own words, less its prefixes; of an answer in JSON its errors alone."""
+    told = _errors_in(done.stdout) or done.stdout
     lines = [
         line.partition("error: ")[2] or line
-        for line in (done.stderr or done.stdout).strip().splitlines()
+        for line in (done.stderr or told).strip().splitlines()[:MOST_LINES]
     ]
     return " | ".join(dict.fromkeys(lines)) or f"exit status {done.returncode}"
 

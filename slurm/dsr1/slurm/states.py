@@ -43,7 +43,9 @@ accounting then tells."""
 # Reasons under which a job waits for ever, unless somebody changes it or the cluster.
 HOPELESS = {
     "PartitionNodeLimit": "the partition has fewer nodes than it asks for",
-    "PartitionConfig": "the partition can't give what it asks for",
+    "PartitionConfig": (
+        "it asks for more time or nodes than the partition allows (`scontrol show partition`)"
+    ),
     "PartitionTimeLimit": "the partition allows less time",
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition is inactive",

@@ -1,6 +1,8 @@
 """What is asked of Slurm's commands, and what is made of answers that aren't whole."""
 
+import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.events import Gone
 from dsr1.slurm.allocation import AllocatedHost, Allocation
-from dsr1.slurm.client import Queue
+from dsr1.slurm.client import Queue, output_or_error
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.step import StepProgram
 from dsr1.slurm.testing.fake import FakeSlurm
@@ -151,3 +153,15 @@ def test_a_users_settings_for_slurms_commands_dont_reach_them(
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
     waits = fake.add(WAITS)
     assert queue.look_up(handles(waits))[waits].waits
+
+
+def test_an_answer_in_json_is_said_by_its_errors_alone() -> None:
+    told = {"jobs": [], "errors": [{"error": "Unable to contact slurm controller", "source": "x"}]}
+    done = subprocess.CompletedProcess(("squeue",), 1, json.dumps(told, indent=1), "")
+    assert output_or_error(done) == "Unable to contact slurm controller"
+    many = subprocess.CompletedProcess(("squeue",), 1, "a\nb\nc\nd\ne\nf\n", "")
+    assert output_or_error(many) == "a | b | c | d | e"
+    assert (
+        output_or_error(subprocess.CompletedProcess(("squeue",), 1, '{"errors": 3}', ""))
+        == '{"errors": 3}'
+    )

@@ -1,5 +1,6 @@
 """Runs submitted as jobs, and watched until they serve."""
 
+import contextlib
 import os
 import sys
 import time
@@ -23,6 +24,8 @@ from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only
 
 NO_VARIABLES: Mapping[str, str] = types.MappingProxyType({})
+
+LAST_BYTES, LAST_LINES = 8192, 5  # of a job's own output, in a message
 
 
 def batch_site() -> BatchSite:
@@ -128,8 +131,17 @@ def _until_ready(run: Run, show: OnState) -> Run:
     if state.phase == "queued":
         stop_job(run)
         raise LaunchFailed(f"{run.name}: {state.reason}; it was taken back")
-    output = f" and {file}" if (file := output_of(run)) else ""
+    output = f" and {file}{_last_lines(file)}" if (file := output_of(run)) else ""
     raise failure(run, state, output)
+
+
+def _last_lines(file: Path) -> str:
+    """What the job itself said last: a `module` that isn't there, say."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - LAST_BYTES))
+        lines = opened.read().decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+        return "".join(f"\n  | {line}" for line in lines)
+    return ""
 
 
 def _is_decided(state: RunState, info: JobInfo | None) -> bool:

@@ -16,7 +16,9 @@ from dsr1.hosts.yaml_text import (
     read_bounded_text,
 )
 from dsr1.launcher.recipe.arguments import with_flag_names
-from dsr1.launcher.recipe.layers import Keys, Layer
+from dsr1.launcher.recipe.layers import Keys, Layer, location_of, without_key
+
+SCHEMA_KEY, SCHEMA = "schema", 1
 
 
 def read_layer(file: Path, source: str) -> Layer:
@@ -33,9 +35,22 @@ def parse_layer(
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"{source}: {what} is a mapping with keys such as {keys}")
     lines = _lines(tree, ())
-    return with_flag_names(
-        Layer(source, values, {keys: f"{source}:{line}" for keys, line in lines.items()})
-    )
+    layer = Layer(source, values, {keys: f"{source}:{line}" for keys, line in lines.items()})
+    return with_flag_names(_without_schema(layer, what))
+
+
+def _without_schema(layer: Layer, what: str) -> Layer:
+    """InputError: it was written for a newer dsr1."""
+    found = layer.values.get(SCHEMA_KEY, SCHEMA)
+    where = location_of(layer, (SCHEMA_KEY,))
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise InputError(f"{where}: {SCHEMA_KEY}: is {found!r}; it must be {SCHEMA}")
+    if found > SCHEMA:
+        raise InputError(
+            f"{where}: {SCHEMA_KEY}: {what} of schema {found} is for a newer dsr1; this one knows"
+            f" {SCHEMA}: upgrade it"
+        )
+    return without_key(layer, SCHEMA_KEY)
 
 
 def parse_value(text: str, keys: Keys, source: str) -> Any:

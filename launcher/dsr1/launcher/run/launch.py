@@ -87,11 +87,23 @@ def _say_left(left: Sequence[str]) -> str:
     return f"\nMAY STILL RUN: {'; '.join(left)}" if left else ""
 
 
+def _stamp(run: Run) -> tuple[int, int]:
+    """Another one: its state was written anew."""
+    try:
+        status = (run.folder / "state.json").stat()
+    except OSError:
+        return -1, time.monotonic_ns()
+    return status.st_ino, status.st_mtime_ns
+
+
 def _wait(run: Run, show: OnState) -> RunState:
     """Until it serves or has ended."""
+    state, stamp = run.state(), (0, 0)
     while True:
-        alive, state = run.supervisor(), run.state()
-        show(state)
+        alive = run.supervisor()
+        if (found := _stamp(run)) != stamp:  # to read it each time costs a tenth of a core
+            stamp, state = found, run.state()
+            show(state)
         if state.serves or state.ended:
             return state
         if alive is None:

@@ -13,6 +13,7 @@ _HEAD = """\
 # What this place says once for all recipes of dsr1. These files are read, the nearest first:
 # $DSR1_SITE, ./dsr1.yaml, ~/.config/dsr1/site.yaml, /etc/dsr1/site.yaml. A nearer one wins, key by
 # key, and a recipe wins over them all. `dsr1 recipes NAME` shows where each value comes from.
+schema: 1
 """
 _MORE = """
 # More that may be said here, and any other key of docs/site.md:

@@ -7,7 +7,7 @@ import pytest
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.batch.jobs import describe_job
-from dsr1.launcher.batch.launch import launch_job, try_job
+from dsr1.launcher.batch.launch import _last_lines, launch_job, try_job
 from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.render import render
@@ -125,3 +125,12 @@ def test_a_job_of_another_user_is_not_called_a_run_of_ours_though_it_waits(fake:
     told = describe_job(JobHandle("fake", "1"))
     assert "job 1 of root-x (PENDING) is no run that is kept in" in told
     assert "appears" not in told
+
+
+def test_the_last_lines_of_a_jobs_own_output_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "job.out"
+    assert _last_lines(file) == ""
+    file.write_bytes(b"x" * 9000 + b"\none\nmodule: command not found\n\xff\n")
+    lines = _last_lines(file).split("\n  | ")
+    assert lines[2:] == ["one", "module: command not found", "\ufffd"]
+    assert len(lines[1]) < 8192

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe.explain import LAYER_KEYS, suggestion
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.recipe.parse import SCHEMA
 from dsr1.launcher.site.models import Site
 
 FORMS: dict[str, type[BaseModel]] = {"recipe": Recipe, "site": Site}
@@ -37,6 +38,7 @@ def schema(
 def make_schema(form: str) -> dict[str, Any]:
     """A recipe that extends another need not be whole, so no key is required of one."""
     made = FORMS[form].model_json_schema()
+    made["properties"]["schema"] = {"const": SCHEMA, "description": "Of this file."}
     if form == "recipe":
         assert set(_LAYERS) == set(LAYER_KEYS)
         made["properties"] |= _LAYERS
