@@ -50,10 +50,10 @@ def test_one_line_says_it_and_the_lines_that_matter_follow() -> None:
 
 def test_a_failed_launch_ends_with_it() -> None:
     state = RunState("failed", 1.0, reason="decode-4 ended", exit_code=4, cause=CAUSE)
-    shown = str(failure(Run(Path("/runs/r1")), state, "/runs/r1/logs"))
+    shown = str(failure(Run(Path("/runs/r1")), state, ", /job.out"))
     assert shown.splitlines() == [
         "r1: decode-4 ended",
-        "logs: /runs/r1/logs",
+        "logs: `dsr1 logs r1 --errors`; /runs/r1/hosts/*/logs, /job.out",
         LINE,
         f"  node5:/path:97: {SIGN.text}",
     ]
