@@ -128,7 +128,7 @@ def typed(keys: str, size: tuple[int, int], *argv: str) -> str:
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     command = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()", *argv)
     paths = ":".join(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))
-    sized = {"COLUMNS", "LINES"}  # which stand before the terminal's own size; pytest-xdist sets them
+    sized = {"COLUMNS", "LINES"}  # before the terminal's own size; pytest-xdist sets them
     env = {name: value for name, value in os.environ.items() if name not in sized}
     env |= {"PYTHONPATH": paths, "TERM": "xterm-256color"}
     written = b""
