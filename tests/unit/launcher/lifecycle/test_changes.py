@@ -123,8 +123,19 @@ STEPS = (
     ChangeStep(REMOVE, "b"),
     ChangeStep(ADD, "d"),
 )
+# What needs no other plan.
+IN_PLACE = tuple(
+    ChangeStep(what, name)
+    for what, name in ((RESTART, "a"), (SLEEP, "b"), (RESTART, "a"), (WAKE, "b"), (MOVE, "a"))
+)
 OLD, NEW = "before", "after"
 KILLS, FAILURES = 2, 2
+OUTCOMES = {  # what a phase comes to, or may come to
+    "ending": (("down", ""),),
+    "starting": (("serving", "failed"),),
+    "falling asleep": (("asleep", "serving"),),
+    "waking": (("serving", "failed"),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +179,11 @@ def ways_on(world: World) -> Iterator[World]:
         if (change, orders) != (world.change, ()):
             yield replace(world, change=change, orders=orders, clock=world.clock + 1)
     for name, phase, asked_at in world.states:
-        if phase == "ending":
-            yield world.having(name, "down", asked_at)
-        elif phase == "starting":
-            yield world.having(name, "serving", asked_at)
-            if world.failures:
+        for good, bad in OUTCOMES.get(phase, ()):
+            yield world.having(name, good, asked_at)
+            if bad and world.failures:
                 failed = replace(world, failures=world.failures - 1)
-                yield failed.having(name, "failed", asked_at)
+                yield failed.having(name, bad, asked_at)
     if world.kills:
         yield replace(world, orders=(), kills=world.kills - 1)
 
@@ -185,8 +194,15 @@ def carried_out(world: World) -> World:
         case TellEngine(name, StopAsked(_, at)):
             running = world.phase(name) in ("serving", "starting")
             return rest.having(name, "ending" if running else "down", at)
+        case TellEngine(name, SleepAsked(_, at)):
+            serves = world.phase(name) == "serving"
+            return rest.having(name, "falling asleep" if serves else world.phase(name), at)
+        case TellEngine(name, WakeAsked(_, at)):
+            sleeps = world.phase(name) == "asleep"
+            return rest.having(name, "waking" if sleeps else world.phase(name), at)
         case TellEngine(name, event):
-            assert world.phase(name) in ("down", "failed"), "it is started while it runs"
+            fresh = world.change.verb == "update"
+            assert not fresh or world.phase(name) in ("down", "failed"), "it is started twice"
             return rest.having(name, "starting", event.at)
         case BringIn(name, before):
             assert world.phase(name) in ("", "down"), "what runs is given other processes"
@@ -199,8 +215,10 @@ def carried_out(world: World) -> World:
             )
 
 
-def explore() -> dict[World, list[World]]:
-    change = WantedChange("update", STEPS, "me", "new", 5.0, undoes=True)
+UPDATE = WantedChange("update", STEPS, "me", "new", 5.0, undoes=True)
+
+
+def explore(change: WantedChange = UPDATE) -> dict[World, list[World]]:
     ways: dict[World, list[World]] = {}
     ahead = deque([World(change)])
     while ahead:
@@ -235,6 +253,22 @@ def test_what_serves_is_never_less_than_one() -> None:
     for world in explore():
         if world.failures >= FAILURES - 1 and world.change.phase != "failed":
             assert any(phase == "serving" for _, phase, _ in world.states)
+
+
+def test_every_path_of_what_needs_no_other_plan_ends() -> None:
+    """Whoever is killed, each engine has heard each order: it is done with all of them serving, or
+    says which failed; then those after it are as they were."""
+    ways = explore(WantedChange("restart", IN_PLACE, "me", "new", 5.0, host="gone"))
+    ends = [world for world in ways if world.change.is_over and not world.orders]
+    assert {world.change.phase for world in ends} == {"done", "failed"}
+    for world in ends:
+        assert dict(world.plan) == {"a": OLD, "b": OLD}
+        if world.change.phase == "done":
+            assert {phase for _, phase, _ in world.states} == {"serving"}
+        else:
+            assert world.change.words
+            assert world.failures < FAILURES
+    assert [w for w, after in ways.items() if not after and not w.change.is_over] == []
 
 
 def test_each_step_can_be_undone() -> None:
