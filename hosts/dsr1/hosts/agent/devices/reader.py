@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dsr1.hosts.agent.devices.gauges import device_lines, has_devices
+from dsr1.hosts.agent.devices.own_files import own_lines
 from dsr1.hosts.agent.facts.reading.children import fork_child
 from dsr1.hosts.agent.process.timers import Timers
-from dsr1.hosts.protocol.facts.devices import DISK
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 
 MOST_BYTES, LONGEST_S = 256 << 10, 10.0
@@ -28,7 +28,7 @@ class DevicesReader:
         folder: Path,
         root: Path = Path("/"),
     ) -> None:
-        """`folder`: the agent's own, whose disk has to have room."""
+        """`folder`: the agent's own."""
         self._selector, self._timers, self._root = selector, timers, root
         self._folder = folder
         self._asked: list[tuple[HttpGet, OnDevices]] = []
@@ -38,7 +38,7 @@ class DevicesReader:
     def begin(self, order: HttpGet, tell: OnDevices) -> None:
         """`tell` is called once, at once or later."""
         if not has_devices(self._root):
-            tell(HttpGot(order.number, 200, self._disk_line()))
+            tell(HttpGot(order.number, 200, self._own()))
             return
         self._asked.append((order, tell))
         if self._pipe < 0:
@@ -78,14 +78,10 @@ class DevicesReader:
         body = told + end
         for order, tell in asked:
             status = 0 if problem and not body else 200
-            tell(HttpGot(order.number, status, body + self._disk_line(), problem))
+            tell(HttpGot(order.number, status, body + self._own(), problem))
 
-    def _disk_line(self) -> str:
-        try:
-            room = os.statvfs(self._folder)
-        except OSError:
-            return ""
-        return f"{DISK} {room.f_bavail * room.f_frsize}\n"
+    def _own(self) -> str:
+        return "".join(f"{line}\n" for line in own_lines(self._folder))
 
 
 def _print_lines(root: Path) -> None:

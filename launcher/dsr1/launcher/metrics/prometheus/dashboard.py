@@ -82,6 +82,11 @@ PANELS: tuple[Panel, ...] = (
         ),
     ),
     Panel(
+        "Balance of experts, the mean by the most",
+        "percentunit",
+        (Query(f"min by (of)(dsr1_eplb_balancedness{OF_RUN})", "{{of}}"),),
+    ),
+    Panel(
         "Requests a rank, prefill and decode",
         "short",
         (

@@ -11,7 +11,7 @@ import yaml
 GUIDE = "https://docs.vllm.ai/en/stable"
 DYNAMO = "https://docs.nvidia.com/dynamo/latest"
 NVIDIA = "https://docs.nvidia.com/deploy"
-PLACE = ("group", "host", "process", "gpu", "device")
+PLACE = ("group", "host", "process", "of", "gpu", "device")
 """Labels that say where, as far as an alert has them."""
 BY_PROCESS = "sum by (run, host, process)"
 
@@ -91,6 +91,16 @@ RULES: tuple[AlertRule, ...] = (
             *((_at("vllm:num_requests_running", engine=str(rank)), "1x20") for rank in range(7)),
             (_at("vllm:num_requests_running", engine="7"), "90x20"),
         ),
+    ),
+    AlertRule(
+        "Dsr1EplbUnbalanced",
+        "dsr1_eplb_balancedness < 0.5",
+        "10m",
+        "warning",
+        "has a rank whose experts carry more than twice the mean's tokens",
+        "more redundant experts or a shorter step_interval (engines.NAME.eplb)",
+        f"{GUIDE}/serving/expert_parallel_deployment.html",
+        ((_at("dsr1_eplb_balancedness", process="devices", of="main-0"), "0.3x20"),),
     ),
     AlertRule(
         "Dsr1PrefillQueue",

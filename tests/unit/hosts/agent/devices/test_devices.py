@@ -12,6 +12,7 @@ import pytest
 
 from dsr1.hosts.agent.devices import reader
 from dsr1.hosts.agent.devices.gauges import gpu_lines, port_lines
+from dsr1.hosts.agent.devices.own_files import own_lines
 from dsr1.hosts.agent.devices.reader import DevicesReader
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
@@ -142,3 +143,17 @@ def test_a_host_without_devices_is_not_asked(tmp_path: Path) -> None:
     (got,) = loop.told
     assert (got.number, got.status) == (7, 200)
     assert got.body.startswith("dsr1_disk_free_bytes ")
+
+
+def test_the_balance_of_experts_is_the_logs_last_word(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    line = "INFO EPLB step: {} for model r1: avg_tokens=80.5, max_tokens=100, balancedness={}, x\n"
+    text = line.format(1, "0.9000") + "y" * 70_000 + "\n" + line.format(2, "0.8050")
+    (logs / "main-0.log").write_text(text + "EPLB step: 3 of another kind\n")
+    (logs / "frontend.log").write_text("balancedness=0.1\n")
+    (logs / "gone.log").symlink_to(tmp_path / "nowhere")
+    disk, *balance = own_lines(tmp_path)
+    assert disk.startswith("dsr1_disk_free_bytes ")
+    assert balance == ['dsr1_eplb_balancedness{of="main-0"} 0.8050']
+    assert list(own_lines(tmp_path / "nowhere")) == []
