@@ -8,7 +8,8 @@ import typer
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.launch import batch_site, prepare_output
 from dsr1.launcher.batch.script import render_job
-from dsr1.launcher.cli.options.common import HostOptions, NoFacts
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.options.common import AsJson, HostOptions, NoFacts
 from dsr1.launcher.cli.options.recipe import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.plan import survey_or_preview
 from dsr1.launcher.cli.views.notes import note_unused_spares
@@ -43,6 +44,7 @@ def render(
         ),
     ] = "",
     no_facts: NoFacts = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print a script for sbatch or bash, or a proxy in front.
 
@@ -53,11 +55,15 @@ def render(
     if name:
         new_run(name)
     if sbatch:
-        print(_for_sbatch(loaded, name), end="")
+        text = _for_sbatch(loaded, name)
     else:
         survey = survey_or_preview(loaded, hosts, no_facts or nginx)
         make = _for_nginx if nginx else _for_bash
-        print(make(loaded, name or loaded.name, survey), end="")
+        text = make(loaded, name or loaded.name, survey)
+    if as_json:
+        ANSWER.put("script", {"text": text})
+    else:
+        print(text, end="")
 
 
 def _refuse_contradictions(

@@ -122,7 +122,7 @@ VERBS = (
     ),
     Verb(
         "schema",
-        "Print the JSON schema of a recipe or of a site file, for editors.",
+        "Print the JSON schema of a recipe, of a site file or of an answer.",
         "about.schema:schema",
     ),
     Verb("exec", "Run a command on every host.", "exec:exec_"),

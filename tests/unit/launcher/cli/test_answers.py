@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dsr1.hosts.inventory.host import this_machine
+from dsr1.launcher.cli.about.schema import make_schema
 from dsr1.launcher.cli.answers.envelope import (
     AnswerError,
     PendingAnswer,
@@ -65,6 +66,7 @@ def run(ask: Ask) -> Run:
         ("recipes dsr1-dep --json", 0, "recipe"),
         ("plan --no-facts --json", 0, "plan"),
         ("cache ls --json", 0, "kept-caches"),
+        ("render --bash --no-facts --json", 0, "script"),
         ("status r1 --json", 4, "status"),
         ("status r1 --ports --json", 0, "listeners"),
     ],
@@ -139,3 +141,32 @@ def test_no_time_is_none(odd: float | None) -> None:
 
 def test_a_line_of_a_stream_is_one_line() -> None:
     assert "\n" not in render_envelope("log-line", {"text": "a\nb"}, indent=None)
+
+
+GOLDEN = Path(__file__).parents[3] / "golden" / "json"
+
+
+def keys_of(schema: dict[str, Any]) -> dict[str, list[str]]:
+    """Versions of pydantic differ in the rest."""
+    return {name: sorted(one.get("properties", ())) for name, one in schema["$defs"].items()}
+
+
+@pytest.mark.parametrize("kind", ["runs", "findings", "exec"])
+def test_the_form_of_an_answer_is_as_it_was(kind: str) -> None:
+    """What is removed or renamed here breaks somebody's script: give the envelope another schema."""
+    golden = json.loads((GOLDEN / f"{kind}.schema.json").read_text())
+    assert keys_of(make_schema(kind)) == keys_of(golden)
+    assert make_schema(kind)["properties"]["schema"] == golden["properties"]["schema"]
+
+
+def test_a_plan_has_a_schema() -> None:
+    data = make_schema("plan")["properties"]["data"]
+    assert {"run", "hosts", "service", "ranks"} <= set(data["properties"])
+
+
+STATUS = """alive alive_by_host ailing cause engines exit_code hosts job lacks launched_at left model note
+notes phase ranks ready_after_s reason recipe restarts run serves since supervised url"""
+
+
+def test_the_keys_of_a_status_are_as_they_were(ask: Ask, run: Run) -> None:
+    assert set(STATUS.split()) <= set(ask("status r1 --json")[1]["data"])

@@ -1,4 +1,4 @@
-"""`dsr1 schema`: the forms of recipes and site files, for editors."""
+"""`dsr1 schema`: the forms of recipes, of site files and of answers, for editors and programs."""
 
 import json
 from typing import Annotated, Any
@@ -7,11 +7,13 @@ import typer
 from pydantic import BaseModel
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.kinds import KINDS, answer_schema
 from dsr1.launcher.recipe.explain import LAYER_KEYS, suggestion
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.parse import SCHEMA
 from dsr1.launcher.site.models import Site
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FORMS: dict[str, type[BaseModel]] = {"recipe": Recipe, "site": Site}
 _LAYERS: dict[str, Any] = {
     "extends": {"type": "string", "description": "A recipe to change: built in, or a file."},
@@ -22,25 +24,30 @@ _LAYERS: dict[str, Any] = {
 
 def schema(
     form: Annotated[
-        str, typer.Argument(metavar="[recipe|site]", help="Which file's form.")
+        str,
+        typer.Argument(
+            metavar="[recipe|site|KIND]", help="A file's form, or that of an answer: runs, plan."
+        ),
     ] = "recipe",
 ) -> None:
-    """Print the JSON schema of a recipe or of a site file, for editors.
+    """Print the JSON schema of a recipe, of a site file or of an answer.
 
     A recipe's first line may name it: # yaml-language-server: $schema=FILE.
     """
-    if form not in FORMS:
-        known = ", ".join(FORMS)
-        raise InputError(f"{form!r} has no schema{suggestion(form, FORMS)}; there are {known}")
+    if form not in (known := (*FORMS, *KINDS)):
+        near = suggestion(form, known)
+        raise InputError(f"{form!r} has no schema{near}; there are {', '.join(known)}")
     print(json.dumps(make_schema(form), indent=2))
 
 
 def make_schema(form: str) -> dict[str, Any]:
     """A recipe that extends another need not be whole, so no key is required of one."""
+    if form in KINDS:
+        return {"$schema": DRAFT, **answer_schema(form)}
     made = FORMS[form].model_json_schema()
     made["properties"]["schema"] = {"const": SCHEMA, "description": "Of this file."}
     if form == "recipe":
         assert set(_LAYERS) == set(LAYER_KEYS)
         made["properties"] |= _LAYERS
         made.pop("required", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    return {"$schema": DRAFT, **made}
