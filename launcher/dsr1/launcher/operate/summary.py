@@ -31,10 +31,17 @@ def summarize(run: Run) -> RunSummary:
     return RunSummary(
         str(recipe.get("name", "")),
         str(service.get("model", "")),
-        str(service.get("url", "")),
+        _url(service),
         tuple(str(one.get("host", "")) for one in rows),
         run.claimed_at(),
     )
+
+
+def _url(service: Mapping[str, Any]) -> str:
+    """As the plan's own."""
+    host, port = service.get("host"), service.get("port")
+    scheme = "https" if service.get("secured") else "http"
+    return f"{scheme}://{host}:{port}" if host and port else ""
 
 
 def usual_start_s(recipe: str, hosts: int) -> float | None:
