@@ -1,12 +1,14 @@
 """Who may come in: other users, other hosts, hostile words."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.login import MOCKER, RUNTIME, Login, assert_clean
+from tests.fakes.pki import make_pair
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 ASK = """
@@ -69,17 +71,39 @@ def test_another_users_folder_is_not_trusted(login: Login) -> None:
     assert_clean(login.cluster, "node1", "node2")
 
 
-def test_a_second_user_finds_no_secret(login: Login) -> None:
-    assert login.launch("q", "node1,node2", *MOCKER).returncode == 0
+def _frontend_tls(login: Login, folder: Path) -> tuple[str, ...]:
+    """Of files in the home of who launches."""
+    pair = make_pair(folder)
+    for name, file in (("r1.pem", pair.cert), ("r1.key", pair.key)):
+        login.write(name, file.read_text())
+    home = "/home/launch"
+    assert login.cluster.run("login", ("chmod", "600", f"{home}/r1.key")).returncode == 0
+    return ("--set", f"frontend.tls={{cert: {home}/r1.pem, key: {home}/r1.key}}")
+
+
+def test_a_second_user_finds_no_secret(login: Login, tmp_path: Path) -> None:
+    """Of the run's own, and of its frontend, which answers over HTTPS alone."""
+    tls = _frontend_tls(login, tmp_path)
+    launched = login.launch("q", "node1,node2", *MOCKER, *tls)
+    assert launched.returncode == 0, launched.stderr
+    assert "https://" in login.dsr1("status", "q").stdout
+    url = login.dsr1("status", "q").stdout.split("https://")[1].split("/v1")[0]
+    ask = ("curl", "-s", "-k", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}")
+    for scheme, code in (("http", "000"), ("https", "200")):
+        asked = login.cluster.run("node2", (*ask, f"{scheme}://{url}/v1/models"), user="other")
+        assert asked.stdout == code
     key = login.read("q", "secrets/tls.key").splitlines()[1]
-    assert len(key) > 20
+    other = login.read("q", "secrets/frontend.key").splitlines()[1]
+    assert min(len(key), len(other)) > 20
     for box in ("login", "node1", "node2"):
         search = (
-            "find / -xdev -type f -newer /proc/1 2>/dev/null | head -5000 | xargs -r grep -l --"
-            ' "$0" 2>/dev/null; true'
+            "find / -xdev -type f -newer /proc/1 2>/dev/null | head -5000 | xargs -r grep -l -e"
+            ' "$0" -e "$1" 2>/dev/null; true'
         )
         assert (
-            login.cluster.run(box, ("sh", "-c", search, key), user="other", timeout=300).stdout
+            login.cluster.run(
+                box, ("sh", "-c", search, key, other), user="other", timeout=300
+            ).stdout
             == ""
         )
         lines = login.cluster.run(
@@ -88,6 +112,7 @@ def test_a_second_user_finds_no_secret(login: Login) -> None:
         assert key not in lines.replace(f"{key} ", "", 0)
     for file in ("plan.json", "recipe.json", "settings.json", "state.json"):
         assert key not in login.read("q", file)
+        assert other not in login.read("q", file)
     assert login.dsr1("stop", "q").returncode == 0
     for box in ("login", "node1", "node2"):
         search = "find /tmp /home/launch -path '*/secrets/*' 2>/dev/null; true"
