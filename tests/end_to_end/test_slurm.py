@@ -37,6 +37,9 @@ def test_from_launch_to_stop(dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Pat
     assert "nothing of it is alive" in dsr1("stop", "f").stdout
     assert (told(dsr1, "f")["phase"], fake.job("1")["state"]) == ("stopped", "COMPLETED")
     assert of_run(state / "runs" / "f" / "hosts") == []
+    assert "S starting" in dsr1("timeline", "f").stdout
+    assert dsr1("report", "f", "--to", str(state / "f.html")).returncode == 0
+    assert "slurm://fake/1" in (state / "f.html").read_text()
 
 
 def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:

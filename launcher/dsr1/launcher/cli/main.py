@@ -54,9 +54,7 @@ def _run(words: Sequence[str]) -> None:
     try:
         code = app(list(words), standalone_mode=False, prog_name="dsr1") or 0
     except BrokenPipeError:
-        # else the interpreter complains once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = _leave_pipe()
     except typer.Abort:
         code = 1
     except (Dsr1Error, OSError, _usage_error()) as error:
@@ -68,8 +66,18 @@ def _run(words: Sequence[str]) -> None:
             ANSWER.fail(message.removeprefix("dsr1: "), code)
     except SystemExit as ended:
         code = ended.code
-    ANSWER.flush()
+    try:
+        ANSWER.flush()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _leave_pipe()
     sys.exit(code)
+
+
+def _leave_pipe() -> int:
+    """Nobody reads any more; else the interpreter complains once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _usage_error() -> type[Exception]:

@@ -11,7 +11,8 @@ COMPILING = ("compiling", "profiling", "warming up", "capturing")
 
 def start_sentences(now: Timeline, before: tuple[str, Timeline] | None) -> Iterator[str]:
     slowest = now.slowest
-    until = f"ready after {now.seconds:.1f} s" if now.ready else f"{now.seconds:.1f} s, not ready"
+    after = f"{now.seconds:.1f} s after the agents had begun"
+    until = f"ready {after}" if now.ready else f"not ready {after}"
     yield f"{until}; the slowest rank was {slowest.name}, done after {slowest.done:.1f} s"
     parts = sorted(now.phases.items(), key=lambda part: part[1], reverse=True)[:PARTS]
     if now.seconds > 0:

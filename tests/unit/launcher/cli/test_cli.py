@@ -1,6 +1,8 @@
 """What the command itself decides: its own options, what it refuses before any host is asked, words
 for nothing."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -147,3 +149,16 @@ def test_a_key_file_is_read_before_any_host_is_asked(
     assert run(monkeypatch, words) == 2
     told = capsys.readouterr().err
     assert "frontend.api_key_file: /nowhere/key: can't be read: No such file" in told
+
+
+@pytest.mark.parametrize("words", ["recipes", "recipes --json"])
+def test_a_pipe_that_nobody_reads_ends_it_without_a_word(words: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()")
+    env = os.environ | {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    done = subprocess.run(
+        (*command, *words.split()), stdout=write, stderr=subprocess.PIPE, env=env, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")

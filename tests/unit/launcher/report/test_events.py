@@ -102,7 +102,7 @@ def test_a_timeline_by_the_verb(run: Run, call: Call, capsys: pytest.CaptureFixt
     assert call("timeline", "fleet") == 0
     out = capsys.readouterr().out
     assert "and 104 more ranks, none slower (--all)" in out
-    assert "ready after 65.0 s" in out
+    assert "ready 65.0 s after" in out
     assert call("timeline", "--json", "--engine", "decode") == 0
     assert len(data_of(capsys.readouterr().out)["ranks"]) == 96
     assert call("timeline", "--engine", "x") == 2

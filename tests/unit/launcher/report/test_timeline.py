@@ -60,7 +60,9 @@ def test_what_caches_saved(tmp_path: Path) -> None:
     cold = timeline(tmp_path / "a", "dynamo-cold", 219.0)
     warm = timeline(tmp_path / "b", "dynamo-second", 65.0)
     said = list(start_sentences(warm, ("r0", cold)))
-    assert said[0].startswith("ready after 65.0 s; the slowest rank was main rank ")
+    assert said[0].startswith(
+        "ready 65.0 s after the agents had begun; the slowest rank was main rank "
+    )
     assert any(line.startswith("154.0 s faster than r0") for line in said)
     assert any(line.startswith("caches saved ") and "of capturing" in line for line in said)
     assert any("said nothing for" in line for line in said)
