@@ -149,3 +149,35 @@ def test_what_srt_slurm_would_not_take_either(before: str, after: str, wanted: s
 
 def test_a_gpu_of_another_kind_is_told() -> None:
     assert "written for Blackwell" in recipe_of(SRT.replace("gpu_type: h100", "gpu_type: gb200"))[1]
+
+
+def test_a_servers_certificate_and_key_are_the_frontends() -> None:
+    """Named where the recipe has them, and no file of the container's is taken over."""
+    script = (
+        "vllm serve m/x --port 8000 --api-key sekrit2sekrit2 --ssl-certfile /etc/c.pem"
+        " --ssl-keyfile=/etc/k.pem\n"
+    )
+    found = import_file(script, "serve.sh")
+    text = render_imported_recipe(found, "serve.sh")
+    prove(found, text, "serve.sh")
+    assert "sekrit2" not in text
+    assert found.recipe["engines"]["main"].keys().isdisjoint({"args"})
+    told = [note.text for note in found.notes]
+    for flag, key in (("ssl-certfile", "tls"), ("ssl-keyfile", "tls"), ("api-key", "api_key_file")):
+        assert any(text.startswith(f"--{flag}: ") and f"frontend.{key}" in text for text in told)
+
+
+def test_a_dynamo_frontends_too() -> None:
+    front = "[--http-port, '8443', --tls-cert-path, /c.pem, --tls-key-path, /k.pem]"
+    manifest = (
+        "apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {name: d}\n"
+        "spec:\n  services:\n"
+        "    Frontend: {componentType: frontend, extraPodSpec: {mainContainer: {image: x, args:"
+        f" {front}, env: [{{name: DYN_TLS_KEY_PATH, value: /k.pem}}]}}}}}}\n"
+        "    main: {componentType: worker, extraPodSpec: {mainContainer: {image: x, args:"
+        " [--model, m/x]}}}\n"
+    )
+    found = import_file(manifest, "d.yaml")
+    prove(found, render_imported_recipe(found, "d.yaml"), "d.yaml")
+    assert found.recipe["frontend"] == {"port": 8443}
+    assert sum("frontend.tls" in note.text for note in found.notes) == 3

@@ -29,6 +29,7 @@ _ELASTIC = (
     "vLLM resizes engines with Ray, or where none balances load over nodes; dsr1 starts what the"
     " recipe says, and to change that starts it anew"
 )
+_TLS = "a file of the container; those of the machine that launches are frontend.tls: {cert, key}"
 _NAMESPACES = "dsr1 has no namespaces of Kubernetes"
 
 
@@ -114,6 +115,7 @@ VARIABLES: Mapping[str, str] = _by_name(
         "NVIDIA_GDRCOPY NVIDIA_DRIVER_CAPABILITIES NVIDIA_REQUIRE_CUDA": (
             "for the container runtime; on bare metal dsr1 check looks for the module itself"
         ),
+        "DYN_TLS_CERT_PATH DYN_TLS_KEY_PATH": _TLS,
         "DYN_NAMESPACE DYN_COMPONENT DYN_ENDPOINT": f"{_OWN} namespace in Dynamo",
         "DYN_DISCOVERY_BACKEND DYN_FILE_KV ETCD_ENDPOINTS NATS_SERVER": f"{_OWN} discovery",
         "DYN_REQUEST_PLANE DYN_EVENT_PLANE DYN_TCP_RPC_HOST": "dsr1 sets Dynamo's planes",
@@ -146,6 +148,8 @@ FLAGS: Mapping[str, str] = _by_name(
         "router-reset-states router-snapshot-threshold": _NATS,
         "durable-kv-events router-durable-kv-events": _NATS,
         "enable-elastic-ep elastic-ep-max-dp-size": _ELASTIC,
+        "tls-cert-path tls-key-path ssl-certfile ssl-keyfile": _TLS,
+        "api-key": "a secret, which is not copied; frontend.api_key_file names a file with it",
         "hf-token": "a secret, which is not copied into a recipe; set HF_TOKEN on the hosts",
     }
 )
