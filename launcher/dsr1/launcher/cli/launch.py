@@ -24,7 +24,7 @@ from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.operate.logs import stream_logs
 from dsr1.launcher.operate.removal import remove_run
-from dsr1.launcher.operate.summary import summarize, usual_start_s
+from dsr1.launcher.operate.summary import save_ready_after, summarize, usual_start_s
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_summary
 from dsr1.launcher.preflight.preflight import choose_checks, extras_of, refuse_unfit
@@ -128,10 +128,7 @@ def launch(
     usual_s = usual_start_s(loaded.name, len(accesses)) if accesses else None
     with make_view(name, began, usual_s, quiet=as_json) as show:
         run = backend_for(accesses, job.slurm).launch(request, show)
-    if as_json:
-        ANSWER.put("launch", {**_launched(run), "ready_after_s": round(seconds_since(began), 1)})
-        return
-    print(_submitted_line(run) if job.no_wait else _ready_line(run, began), flush=True)
+    _tell(run, not job.no_wait, began, as_json)
     if follow:
         print_logs(stream_logs(run, follow=True), flush=True)
 
@@ -171,6 +168,17 @@ def _dry_run(recipe: Recipe, accesses: Sequence[Access], name: str, skip: Sequen
     return render_summary(make_plan(recipe, survey.hosts, name, str(run.folder), survey.facts))
 
 
+def _tell(run: Run, serves: bool, began: float, as_json: bool) -> None:
+    took = seconds_since(began)
+    if serves:
+        save_ready_after(run, took)
+    if as_json:
+        ready = {"ready_after_s": round(took, 1) if serves else None}
+        ANSWER.put("launch", {**_launched(run), **ready})
+    else:
+        print(_ready_line(run, took) if serves else _submitted_line(run), flush=True)
+
+
 def _launched(run: Run) -> dict[str, object]:
     summary = summarize(run)
     named = {"run": run.name, "url": summary.url, "model": summary.model}
@@ -186,7 +194,7 @@ def entered_at() -> float:
     return psutil.Process().create_time()
 
 
-def _ready_line(run: Run, began: float) -> str:
+def _ready_line(run: Run, took_s: float) -> str:
     service = run.plan().service
-    ready = f"ready after {seconds_since(began):.1f} s"
+    ready = f"ready after {took_s:.1f} s"
     return f"run {run.name}: {ready}, {service.url}/v1 serves {service.model}"

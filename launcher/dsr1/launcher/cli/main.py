@@ -56,6 +56,7 @@ def _run(words: Sequence[str]) -> None:
     except BrokenPipeError:
         code = _leave_pipe()
     except typer.Abort:
+        print("dsr1: interrupted", file=sys.stderr)
         code = 1
     except (Dsr1Error, OSError, _usage_error()) as error:
         if "--debug" in words[:2]:

@@ -5,21 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.launcher.run.folder import read_own_file
 from dsr1.launcher.run.store import Run, list_runs
 
+READY_AFTER = "ready-after"
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What can't be read, or isn't known yet, is empty. `launched_at`: seconds since the epoch."""
+    """What can't be read, or isn't known yet, is empty. `launched_at`: seconds since the epoch;
+    `ready_after_s`: from the command on, as the launch has seen it."""
 
     recipe: str
     model: str
     url: str
     hosts: tuple[str, ...]
     launched_at: float
+    ready_after_s: float | None = None
 
 
 def summarize(run: Run) -> RunSummary:
@@ -34,7 +38,20 @@ def summarize(run: Run) -> RunSummary:
         _url(service),
         tuple(str(one.get("host", "")) for one in rows),
         run.claimed_at(),
+        _ready_after(run),
     )
+
+
+def save_ready_after(run: Run, seconds: float) -> None:
+    with contextlib.suppress(OSError):  # a full disk keeps nobody from what serves
+        write_file(run.folder / READY_AFTER, f"{seconds:.1f}".encode())
+
+
+def _ready_after(run: Run) -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        seconds = float(read_own_file(run.folder / READY_AFTER))
+        return seconds if 0 < seconds < 1e8 else None
+    return None
 
 
 def _url(service: Mapping[str, Any]) -> str:
@@ -49,10 +66,9 @@ def usual_start_s(recipe: str, hosts: int) -> float | None:
     none."""
     for run in reversed(list_runs()):
         summary = summarize(run)
-        if summary.recipe == recipe and len(summary.hosts) == hosts:
-            with contextlib.suppress(LaunchFailed):
-                if (took := run.state().ready_after) is not None:
-                    return took
+        alike = summary.recipe == recipe and len(summary.hosts) == hosts
+        if alike and summary.ready_after_s is not None:
+            return summary.ready_after_s
     return None
 
 

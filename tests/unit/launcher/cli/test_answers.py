@@ -126,7 +126,10 @@ def test_times_are_isos_and_lists_hold_data_alone(ask: Ask, run: Run) -> None:
     assert (data["ready_after_s"], data["alive"], data["serves"]) == (2.5, [], False)
     assert (data["run"], data["recipe"], data["hosts"]) == ("r1", "dsr1-slice", ["localhost"])
     _, listed = ask("ps --json")
-    assert [run["url"] for run in listed["data"]] == [data["url"]]
+    (row,) = listed["data"]
+    service = run.plan().service
+    assert row["url"] == data["url"] == service.url
+    assert (row["model"], data["model"]) == (service.model, service.model)
 
 
 def test_ids_survive_a_reader_of_floats() -> None:

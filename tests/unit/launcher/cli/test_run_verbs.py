@@ -15,7 +15,7 @@ from dsr1.launcher.cli.main import main
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.operate.log_filter import LogFilter, by_time, parse_pattern, timed_lines
 from dsr1.launcher.operate.logs import LogChunk
-from dsr1.launcher.operate.summary import usual_start_s
+from dsr1.launcher.operate.summary import save_ready_after, usual_start_s
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_summary
 from dsr1.launcher.recipe.load import load_recipe
@@ -128,7 +128,10 @@ def test_status_says_first_how_it_is(call: Call) -> None:
     assert lines[2:4] == ["died", "MAY STILL RUN: n1: x"]
     head, row = call("ps")[1].splitlines()
     assert head.split() == ["NAME", "PHASE", "AGE", "RECIPE", "HOSTS", "URL", "JOB"]
-    assert {"r", "failed", "dsr1-slice", "localhost"} <= set(row.split())
+    url = new_run("r").plan().service.url
+    assert {"r", "failed", "dsr1-slice", "localhost", url} <= set(row.split())
+    new_run("r").save(RunState("ready", NOW))
+    assert f"{url}/v1 serves " in call("status r")[1].splitlines()[1]
 
 
 CHUNKS = (
@@ -186,7 +189,7 @@ def test_a_summary_of_64_hosts_fits_on_a_screen() -> None:
 
 
 def test_the_usual_time_is_that_of_the_newest_like_it(call: Call) -> None:
-    make_run("a", RunState("stopped", NOW, ready_after=65.0))
+    save_ready_after(make_run("a", RunState("stopped", NOW)), 65.0)
     make_run("b", RunState("failed", NOW))
     assert usual_start_s("dsr1-slice", 1) == 65.0
     assert usual_start_s("dsr1-slice", 2) is None

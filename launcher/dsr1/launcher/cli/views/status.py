@@ -51,7 +51,7 @@ def _service_lines(state: RunState, summary: RunSummary, now: float) -> Iterator
     planned = f"{summary.url}/v1 is to serve {summary.model}" if summary.url else ""
     recipe = f"recipe {summary.recipe}" if summary.recipe else ""
     up = f"launched {age_text(now - summary.launched_at)} ago" if summary.launched_at else ""
-    ready = f"ready after {state.ready_after:g} s" if state.ready_after else ""
+    ready = f"ready after {summary.ready_after_s:g} s" if summary.ready_after_s else ""
     times = "once" if state.restarts == 1 else f"{state.restarts} times"
     again = f"restarted {times}" if state.restarts else ""
     shown = where or (planned if not state.ended else "")
