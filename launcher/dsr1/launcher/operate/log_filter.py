@@ -2,6 +2,7 @@
 
 import heapq
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from dsr1.launcher.operate.logs import LogChunk, only_causes
 from dsr1.launcher.triage.log_line import time_of
 
 _HEAD = 400  # characters of a line, where its time stands
+MOST_LINES = 100_000  # of a process, where lines are put in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,22 @@ def timed_lines(
 
 
 def by_time(lines: Iterable[TimedLine], tail: int | None) -> list[TimedLine]:
-    """Of all processes, the last `tail` of each; lines of one stay in their order."""
-    logs: dict[tuple[str, str], list[TimedLine]] = {}
+    """Of all processes, the last `tail` of each, and no more than fit into memory; lines of one
+    stay in their order."""
+    logs: dict[tuple[str, str], deque[TimedLine]] = {}
+    dropped: dict[tuple[str, str], None] = {}
     for line in lines:
-        logs.setdefault((line.host, line.process), []).append(line)
-    cut = (own[-tail:] if tail else own for own in logs.values())
-    return list(heapq.merge(*cut, key=lambda line: line.time))
+        key = (line.host, line.process)
+        own = logs.setdefault(key, deque(maxlen=tail or MOST_LINES))
+        if len(own) == MOST_LINES:
+            dropped[key] = None
+        own.append(line)
+    cut = (TimedLine(0.0, host, "", _cut_words(host, process)) for host, process in dropped)
+    return [*cut, *heapq.merge(*logs.values(), key=lambda line: line.time)]
+
+
+def _cut_words(host: str, process: str) -> str:
+    return f"{process} on {host}: only its last {MOST_LINES} lines are shown; --tail, --since, -f"
 
 
 def as_chunks(lines: Iterable[TimedLine]) -> Iterator[LogChunk]:

@@ -150,6 +150,13 @@ def test_logs_are_merged_by_time() -> None:
     assert ends == ["read", "one", "one", "two", "three", "four"]
 
 
+def test_logs_of_any_size_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsr1.launcher.operate.log_filter.MOST_LINES", 2)
+    lines = texts(LogFilter())
+    assert lines[0].startswith("main-0 on a: only its last 2 lines are shown")
+    assert [line.split()[-1] for line in lines[1:]] == ["read", "one", "two", "three", "four"]
+
+
 def test_logs_by_host_process_time_and_pattern() -> None:
     said = "b: can't be read"
     assert len(texts(LogFilter(process="main-0"))) == 4

@@ -51,7 +51,8 @@ def logs(
 ) -> None:
     """Print the logs of every process of a run.
 
-    Merged by time; with --follow as they come. Each line begins with the name of its process. With
+    Those that are chosen by --tail, --since, --grep or --errors are merged by time; all of them, or
+    with --follow, come as they are read. Each line begins with the name of its process. With
     --errors, what only follows from a failure elsewhere is left out.
     """
     if follow and tail is not None:
@@ -64,7 +65,8 @@ def logs(
     wanted = LogFilter(process, host, _before(back_s), pattern, errors)
     year, offset_s = time.localtime().tm_year, float(time.localtime().tm_gmtoff)
     lines = timed_lines(stream_logs(found, follow), wanted, year, offset_s)
-    shown = lines if follow else by_time(lines, tail)
+    chosen = tail is not None or errors or back_s is not None or pattern is not None
+    shown = by_time(lines, tail) if chosen and not follow else lines
     if not ndjson:
         print_logs(as_chunks(shown), flush=follow)
         return
