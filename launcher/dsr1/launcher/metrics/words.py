@@ -12,7 +12,7 @@ def show_number(value: Value) -> str:
     for unit, letter in UNITS:
         if abs(value) >= unit:
             return f"{value / unit:.1f}{letter}"
-    return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"
+    return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}"
 
 
 def show_share(value: Value) -> str:

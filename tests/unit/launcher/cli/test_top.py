@@ -155,7 +155,15 @@ def test_a_person_at_a_terminal(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(None, "-"), (0.0, "0"), (0.25, "0.2"), (12.6, "13"), (45_600.0, "45.6k"), (3e9, "3.0G")],
+    [
+        (None, "-"),
+        (0.0, "0"),
+        (0.25, "0.25"),
+        (0.0331, "0.033"),
+        (12.6, "13"),
+        (45_600.0, "45.6k"),
+        (3e9, "3.0G"),
+    ],
 )
 def test_numbers_are_short(value: float | None, words: str) -> None:
     assert show_number(value) == words
