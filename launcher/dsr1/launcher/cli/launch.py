@@ -18,7 +18,7 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptio
 from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.cli.views.logs import print_logs
-from dsr1.launcher.cli.views.notes import note_allocation, note_unused_spares
+from dsr1.launcher.cli.views.notes import note_allocation, note_open_frontend, note_unused_spares
 from dsr1.launcher.cli.views.start import make_view
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
@@ -172,6 +172,7 @@ def _tell(run: Run, serves: bool, began: float, as_json: bool) -> None:
     took = seconds_since(began)
     if serves:
         save_ready_after(run, took)
+        note_open_frontend(run.plan())
     if as_json:
         ready = {"ready_after_s": round(took, 1) if serves else None}
         ANSWER.put("launch", {**_launched(run), **ready})

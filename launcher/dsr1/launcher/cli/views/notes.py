@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from dsr1.launcher.batch.script import unused_spares
+from dsr1.launcher.plan.plan import OPEN_FRONTEND, Plan
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.paths import LocalPath
 
@@ -22,6 +23,12 @@ def note_allocation(env: Mapping[str, str]) -> None:
             f" machine alone is used; --hosts '{nodes}' uses the job's nodes, over SSH",
             file=sys.stderr,
         )
+
+
+def note_open_frontend(plan: Plan) -> None:
+    """The default over several hosts, which nobody may learn of too late."""
+    if OPEN_FRONTEND in plan.notes:
+        print(f"dsr1: note: {OPEN_FRONTEND}", file=sys.stderr)
 
 
 def note_local_paths(paths: Iterable[LocalPath]) -> None:
