@@ -129,6 +129,10 @@ def test_an_engine_without_restarts_left_and_the_last_of_its_role(
     until(lambda: phase_of(run, "main-r1") == "failed")
     assert run.state().phase == "degraded"
     assert "main-r1 is failed: main-r1-0 ended with exit code 0, unasked" in run.state().reason
+    nowhere = ("--set", "engines.main.env.PYTHONHOME=/nowhere", "--yes")
+    bad = dsr1("update", "l", "tiny", *site, *REPLICAS, *nowhere)
+    assert (bad.returncode, "all of it was undone" in bad.stderr) == (4, True), bad.stderr
+    assert (phase_of(run, "main-r0"), run.state().phase) == ("serving", "degraded")
     os.kill(pid_of(run, "main-r0-0"), signal.SIGKILL)
     until(lambda: run.state().ended)
     assert (run.state().phase, run.state().exit_code) == ("failed", 4)
@@ -152,12 +156,13 @@ def test_scaled_and_updated_under_load(dsr1: Dsr1, site: Site, newest: Callable[
         until(lambda: change_of(run).is_over and serves(run))
         assert change_of(run).words.endswith("all of it was undone")
         assert pid_of(run, "main-r1-0") == other
-        fewer = ("--set", "engines.main={nodes: 1, replicas: 2, max_num_seqs: 8}")
-        updated = dsr1("update", "c", *recipe, *fewer)
+        fewer = (*recipe, "--set", "engines.main={nodes: 1, replicas: 1, max_num_seqs: 8}")
+        updated = dsr1("update", "c", *fewer)
         assert (updated.returncode, updated.stderr) == (0, "")
-        assert "main-r2 goes\n" in updated.stdout
+        beside = "main-r1 goes\nmain-r2 goes\nmain-r3 comes\nmain-r0 goes\n"  # its host is free
+        assert beside in updated.stdout
     assert (load.failed, load.answered > 20) == ([], True)
-    assert pid_of(run, "main-r1-0") != other
+    assert {one.engine for one in run.plan().ranks} == {"main-r3"}
     assert run.recipe().engines["main"].max_num_seqs == 8
     assert serves(run)
     assert dsr1("smoke", "c").returncode == 0

@@ -126,6 +126,7 @@ class EngineWatch:
         """Whether one that starts is late, and whether somebody wants a change; `now` is
         monotonic."""
         self._change.look()
+        self._refuse_lost_role()
         for name, deadline in tuple(self.orders.deadlines.items()):
             rows = tuple(row for row in self._writer.state.ranks if row.engine == name)
             late = overdue(rows, self.places.settings.limits, now)
@@ -199,10 +200,15 @@ class EngineWatch:
         engine = self.engines[name] = replace(before, state=state)
         if state != before.state:
             self._write(engine, before.state)
-        if role := lost_role(self.engines, time.time()):
-            raise RoleLost(_last_words(self.engines, role))
+        self._refuse_lost_role()
         for order in orders:
             self.orders.carry_out(engine, order)
+
+    def _refuse_lost_role(self) -> None:
+        """A change that undoes what it can't do may bring it back."""
+        role = lost_role(self.engines, time.time())
+        if role and not self._change.may_undo:
+            raise RoleLost(_last_words(self.engines, role))
 
     def _write(self, engine: EngineUnit, before: EngineState) -> None:
         if engine.state.phase != before.phase:

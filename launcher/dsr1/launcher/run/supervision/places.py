@@ -22,7 +22,7 @@ from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
 from dsr1.launcher.run.supervision.messages import HostNotPlaced, HostPlaced
 
-KEEP_S = 2.0
+KEEP_S, KEEP_MOST_S = 2.0, 30.0
 
 
 def upload_again(run: Run, settings: RunSettings, transport: Transport) -> None:
@@ -56,6 +56,8 @@ class Places:
         self._keeping.cancel()
         with self._starting:
             pass
+        if self._keeping.is_alive():
+            self._keeping.join(KEEP_MOST_S)
 
     def find(self, lost: str, goes_down: bool) -> HostPlaced | HostNotPlaced:
         """One search at a time: two would take the same spare."""

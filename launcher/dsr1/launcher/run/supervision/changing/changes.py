@@ -78,6 +78,12 @@ class ChangeInProgress:
     def __init__(self, run: Run, deployment: ChangedDeployment) -> None:
         self._run, self._deployment = run, deployment
 
+    @property
+    def may_undo(self) -> bool:
+        """Whether one goes on that is undone where it fails."""
+        known = self._run.wanted_change()
+        return known is not None and known.undoes and not known.is_over
+
     def look(self) -> None:
         """A full disk delays it."""
         with contextlib.suppress(LaunchFailed, OSError):
