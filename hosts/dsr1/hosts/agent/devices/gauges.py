@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dsr1.hosts.agent.devices.places import DRIVER, RDMA
 from dsr1.hosts.agent.facts.fabric.adapters import COUNTERS
 from dsr1.hosts.agent.facts.gpu.nvml import (
     CORRECTED,
@@ -24,7 +25,6 @@ from dsr1.hosts.agent.facts.reading.sysfs import names_in, parse_whole, read_tex
 from dsr1.hosts.protocol.facts import devices
 from dsr1.hosts.protocol.facts.fact import FactValue
 
-DRIVER, RDMA = "proc/driver/nvidia", "sys/class/infiniband"
 NVLINK_SENT, NVLINK_RECEIVED, ALL_LINKS = 138, 139, 0xFFFFFFFF  # NVML_FI_DEV_NVLINK_THROUGHPUT_DATA
 WORD_BYTES = 4  # port_xmit_data counts words
 
@@ -50,10 +50,6 @@ GAUGES: Mapping[str, NvmlReading] = {
     "ecc_uncorrected": ("nvmlDeviceGetTotalEccErrors", (UNCORRECTED, VOLATILE), _same),
     "pcie_replays": GPU["pcie_replays"],
 }
-
-
-def has_devices(root: Path) -> bool:
-    return any((root / part).is_dir() for part in (DRIVER, RDMA))
 
 
 def device_lines(root: Path) -> Iterator[str]:

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from dsr1.hosts.agent.devices.gauges import device_lines, has_devices
 from dsr1.hosts.agent.devices.own_files import own_lines
+from dsr1.hosts.agent.devices.places import has_devices
 from dsr1.hosts.agent.facts.reading.children import fork_child
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
@@ -47,6 +47,8 @@ class DevicesReader:
             self._timers.after(min(order.timeout_s, LONGEST_S), lambda: self._give_up(now))
 
     def _fork(self) -> None:
+        from dsr1.hosts.agent.devices import gauges  # noqa: F401 - once, not in every child
+
         root = self._root
         self._round, self._output = self._round + 1, b""
         self._pid, self._pipe = fork_child(lambda: _print_lines(root))
@@ -86,5 +88,7 @@ class DevicesReader:
 
 def _print_lines(root: Path) -> None:
     """What a sick driver raises ends it: what was told before is kept."""
+    from dsr1.hosts.agent.devices.gauges import device_lines
+
     for line in device_lines(root):
         os.write(1, line.encode() + b"\n")
