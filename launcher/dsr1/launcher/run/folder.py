@@ -40,6 +40,11 @@ class RunFolder:
         self.folder = folder
         self.name = folder.name
 
+    def save_mark(self) -> tuple[int, int]:
+        """Another with each save of its state, whatever it says."""
+        found = (self.folder / "state.json").stat()
+        return found.st_ino, found.st_mtime_ns
+
     def wanted_change(self) -> WantedChange | None:
         """The last that somebody wanted of the deployment. None: nobody did, or it can't be read:
         another version of dsr1 has written it."""

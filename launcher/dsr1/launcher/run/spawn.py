@@ -51,17 +51,17 @@ def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:
     """
     with _one_at_a_time(run):
         _refuse_take_over(run)
-        before = run.state().since
+        before = run.save_mark()
         start_supervisor(run, "--take-over")
     await_save(run, before, seconds)
 
 
-def await_save(run: Run, before: float, seconds: float) -> None:
-    """Until the run's state isn't the one from `before`. LaunchFailed as in `take_over`."""
+def await_save(run: Run, before: tuple[int, int], seconds: float) -> None:
+    """Until the run's state was saved after `before`. LaunchFailed as in `take_over`."""
     deadline, log = time.monotonic() + seconds, run.folder / "supervisor.log"
-    while run.state().since == before:
+    while run.save_mark() == before:
         pid = run.supervisor()
-        if pid is None and run.state().since == before:
+        if pid is None and run.save_mark() == before:
             raise LaunchFailed(f"{run.name}: its new supervisor is gone; {log} says why")
         if time.monotonic() > deadline:
             raise LaunchFailed(
