@@ -127,9 +127,9 @@ def test_sshd_stopped_and_started_again(login: Login) -> None:
     """What runs isn't touched; who asks anew is told which host he can't reach."""
     assert login.launch("d", "node1,node2", *MOCKER).returncode == 0
     login.cluster.stop_sshd("node2")
-    alive = login.status("d")["alive"]
-    assert isinstance(alive, list)
-    assert any(str(line).startswith("node2: can't be reached") for line in alive)
+    (unreached,) = json.loads(login.dsr1("status", "d", "--json").stdout)["errors"]
+    assert unreached["host"] == "node2"
+    assert "can't be reached" in unreached["message"]
     assert login.phase("d") == "ready"
     login.cluster.start_sshd("node2")
     assert login.dsr1("smoke", "d").returncode == 0
