@@ -1,6 +1,9 @@
 """R1 with prefill and decode apart on four hosts that have neither GPUs nor weights: all else is
 proven there."""
 
+import json
+from typing import Any
+
 import pytest
 from tests.answers import data_of
 from tests.cluster.conftest import Clusters
@@ -36,18 +39,18 @@ def test_r1_apart_on_four_hosts(runtime: None, make_cluster: Clusters) -> None:
         "prefill-1",
     ]
     assert login.status("r")["alive"] == parts
-    assert engines(login.read("r", "plan.json")) == engines(real.stdout)
+    assert engines(json.loads(login.read("r", "plan.json"))) == engines(data_of(real.stdout))
     smoked = login.dsr1("smoke", "r", "--json")
     assert smoked.returncode == 0, smoked.stderr
     answers = data_of(smoked.stdout)["answers"]
     assert len(answers) == 16
-    assert len({(answer["worker"], answer["rank"]) for answer in answers}) == 16
-    assert len({(answer["prefill"], answer["prefill_rank"]) for answer in answers}) == 16
+    assert len({(answer["worker_id"], answer["rank"]) for answer in answers}) == 16
+    assert len({(answer["prefill_worker_id"], answer["prefill_rank"]) for answer in answers}) == 16
     assert login.dsr1("stop", "r").returncode == 0
     assert_clean(login.cluster, *NAMES)
 
 
-def engines(plan: str) -> dict[str, object]:
+def engines(plan: dict[str, Any]) -> dict[str, object]:
     """Host, start and ranks of every process of an engine: the same, whatever runs in it."""
-    processes = [process for host in data_of(plan)["hosts"] for process in host["processes"]]
+    processes = [process for host in plan["hosts"] for process in host["processes"]]
     return {p["name"]: (p["host"], p["wave"], p["ranks"]) for p in processes if p["ranks"]}
