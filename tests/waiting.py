@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
+def until(condition: Callable[[], bool], what: str = "the condition", seconds: float = 300) -> None:
     """Asked as seldom as its answer takes long: a command asked without a pause would keep a core
     from what it waits for."""
     deadline = time.monotonic() + seconds
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(max(0.05, 2 * (time.monotonic() - began)))
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(max(0.01, 2 * (time.monotonic() - began)))
         began = time.monotonic()

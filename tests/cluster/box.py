@@ -5,26 +5,19 @@ import os
 import select
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.waiting import until
 
 from dsr1.hosts.protocol.identity import read_stat, start_time
 
 INIT = Path(__file__).parent / "init.sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KINDS = ("pid", "net", "mnt", "uts", "ipc")
 PATIENCE_S = 300.0
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.005)
+KINDS = ("pid", "net", "mnt", "uts", "ipc")
 
 
 def namespaces(pid: int) -> frozenset[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.cluster.box import PATH, Box, namespaces, pids_in, until
+from tests.cluster.box import PATH, Box, namespaces, pids_in
 from tests.cluster.layout import (
     USERS,
     build_clock,
@@ -18,6 +18,7 @@ from tests.cluster.layout import (
     write_home,
     write_view,
 )
+from tests.waiting import until
 
 LOGIN = "login"
 Completed = subprocess.CompletedProcess[str]

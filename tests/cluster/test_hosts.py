@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cluster.box import Box, pids_in, until
+from tests.cluster.box import Box, pids_in
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.layout import ROOT
+from tests.waiting import until
 
 from dsr1.hosts.protocol.identity import read_stat
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from random import Random
 
 from tests.answers import phases_of
-from tests.cluster.box import until
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login
 from tests.drill.controls import CONTROLS
 from tests.drill.round import LOST, Broken
 from tests.drill.world import MarkedProcess, describe, of_run
 from tests.slurm.site import Site
+from tests.waiting import until
 
 NODES, ITS_NODE = ("node1", "node2", "node3"), "node4"
 BYSTANDER = ("-w", ITS_NODE, "-N1", "--exclusive", "-J", "dsr1-r1", "--wrap", "exec sleep infinity")

@@ -101,9 +101,9 @@ def test_a_stopped_worker_then_a_killed_one_while_it_serves(
     until(lambda: run.state().phase == "ready")
     with load(run):
         os.kill(killed, signal.SIGKILL)
-        until(lambda: run.state().cause is not None, 120)
+        until(lambda: run.state().cause is not None, seconds=120)
     assert blamed(run) == (0, "Worker ended by SIGKILL")
-    until(lambda: run.state().ended, 120)
+    until(lambda: run.state().ended, seconds=120)
     assert told_first(run) == ("MemberDied", "main-0", "Worker_DP0_EP0")
     assert "rank 0 (main): Worker ended by SIGKILL" in dsr1("status", "w").stdout.splitlines()[1]
     assert "rank 0 (main): Worker ended by SIGKILL" in dsr1("why", "w").stdout.splitlines()[0]
@@ -130,8 +130,8 @@ def test_a_death_at_the_start(
         target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=1200).stderr)
     )
     launch.start()
-    until(lambda: any(state.glob("runs/*/hosts/*/events.jsonl")), 200)
-    until(lambda: member(newest(), process, component) > 0, 900)
+    until(lambda: any(state.glob("runs/*/hosts/*/events.jsonl")), seconds=200)
+    until(lambda: member(newest(), process, component) > 0, seconds=900)
     os.kill(member(newest(), process, component), number)
     launch.join()
     why = f"{component} ended by {number.name}"

@@ -4,9 +4,10 @@ other host."""
 import shutil
 
 from tests.answers import phases_of
-from tests.cluster.box import PATH, until
+from tests.cluster.box import PATH
 from tests.cluster.hosts import LOGIN, Cluster, Completed
 from tests.cluster.login import Login
+from tests.waiting import until
 
 GPUS = 8
 KILL_WAIT_S, LOST_S = 5, 10

@@ -1,5 +1,5 @@
-"""Real vLLM on two nodes of a real Slurm: data and expert parallel, by `launch --slurm` and by
-plain `sbatch`."""
+"""Real vLLM on two nodes of a real Slurm: data and expert parallel, by plain `sbatch`. `launch
+--slurm` submits the same script: see test_launch.py."""
 
 import pytest
 from tests.answers import data_of
@@ -10,22 +10,13 @@ from tests.slurm.test_launch import TINY
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy, pytest.mark.slurm]
 
 
-def smoke_and_stop(site: Site, login: Login, run: str) -> None:
+def test_by_sbatch(site: Site, login: Login) -> None:
+    login.write("job.sh", login.dsr1("render", *TINY, "--sbatch").stdout)
+    job = site.user("sbatch", "--parsable", "job.sh").stdout.strip()
+    assert site.await_phase(login, f"tiny-{job}", "ready", "failed", seconds=600) == "ready"
+    run = f"slurm://lab/{job}"
     smoked = login.dsr1("smoke", run, "--json")
     assert smoked.returncode == 0, smoked.stderr
     assert [answer["rank"] for answer in data_of(smoked.stdout)["answers"]] == [0, 1]
     assert login.dsr1("stop", run).returncode == 0
     assert_clean(site.cluster, "login", *site.nodes)
-
-
-def test_by_launch(site: Site, login: Login) -> None:
-    launched = login.dsr1("launch", *TINY, "--slurm", "--name", "v", timeout=500)
-    assert launched.returncode == 0, launched.stderr
-    smoke_and_stop(site, login, "v")
-
-
-def test_by_sbatch(site: Site, login: Login) -> None:
-    login.write("job.sh", login.dsr1("render", *TINY, "--sbatch").stdout)
-    job = site.user("sbatch", "--parsable", "job.sh").stdout.strip()
-    assert site.await_phase(login, f"tiny-{job}", "ready", "failed", seconds=280) == "ready"
-    smoke_and_stop(site, login, f"slurm://lab/{job}")
