@@ -5,12 +5,14 @@ import time
 
 from dsr1.hosts.errors import HostError
 from dsr1.launcher.batch.jobs import find_job, job_states, queue, recorded_job
-from dsr1.launcher.batch.watch import ASK_S, POLL_S, watch_job
+from dsr1.launcher.batch.watch import POLL_S, watch_job
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.slurm.handle import JobHandle
 
 STOP_S, CANCEL_S = 90.0, 120.0
+# How long Slurm may call a job running after its run's end: its daemons are busy, or began anew.
+OVER_S = 15.0
 UNSUBMITTED = "stopped before it was submitted"
 
 
@@ -43,7 +45,7 @@ def _end_job(run: Run, handle: JobHandle) -> None:
         return
     if not info.waits:
         _ask_supervisor(run, handle)
-    if info.waits or not _wait_over(handle, ASK_S * 2):
+    if info.waits or not _wait_over(handle, OVER_S):
         queue().cancel(handle)
 
 
