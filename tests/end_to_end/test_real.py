@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tests.answers import data_of
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.deployment import Site, of_run, pid_of
+from tests.end_to_end.deployment import REAL, Site, of_run, pid_of
 from tests.waiting import until
 
 from dsr1.launcher.operate.status import run_status
@@ -24,7 +24,7 @@ def test_serves_and_ends_whole_when_a_main_is_killed(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
     """SIGKILL of a worker's main leaves its EngineCore and Worker as orphans; they must go too."""
-    launched = dsr1("launch", "tiny", "--name", "v", *site)
+    launched = dsr1("launch", "tiny", "--name", "v", *site, *REAL)
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "v", "--json")
     assert asked.returncode == 0, asked.stderr
@@ -76,7 +76,7 @@ def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[
     """Without Dynamo both mains exit with code 0 when an EngineCore dies: a failure all the same.
     It is named itself, before its main notices; nothing of either rank stays."""
     alone = ("--set", "stack=vllm", "--set", "engines.main.layout=headless")
-    launched = dsr1("launch", "tiny", "--name", "a", *site, *alone)
+    launched = dsr1("launch", "tiny", "--name", "a", *site, *REAL, *alone)
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "a")
     assert asked.returncode == 0, asked.stderr
