@@ -12,8 +12,6 @@ from tests.waiting import until
 
 RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 MOCKER = ("--set", "stack=mocker")
-# Of a random model two tokens are often about as likely: in float32 all ranks choose the same.
-REAL = ("--set", "engines.main.args={dtype: float32}")
 # Where a host is to be lost; elsewhere it would be by a machine that is busy for so long.
 SOON_LOST = ("--set", "timeouts.lost=6")
 # Else a worker leaves when etcd has not heard it for 6 s, which a cut of a moment may last on a busy

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.answers import data_of
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, REAL, Login, assert_clean
+from tests.cluster.login import MOCKER, Login, assert_clean
+from tests.options import REAL
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]

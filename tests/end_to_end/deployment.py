@@ -9,8 +9,6 @@ import psutil
 from dsr1.launcher.run.store import Run
 
 MOCKER = ("--set", "stack=mocker", "--set", "engines.main={nodes: 2}")
-# Of a random model two tokens are often about as likely: in float32 all ranks choose the same.
-REAL = ("--set", "engines.main.args={dtype: float32}")
 Site = tuple[str, ...]
 
 

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from tests.answers import data_of
 from tests.end_to_end.conftest import Dsr1
-from tests.end_to_end.deployment import REAL, Site, of_run, pid_of
+from tests.end_to_end.deployment import Site, of_run, pid_of
+from tests.options import REAL
 from tests.waiting import until
 
 from dsr1.launcher.operate.status import run_status
@@ -61,7 +62,7 @@ def test_a_headless_peer_goes_with_its_leader(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
     """Left alone, a headless node never notices that its leader is gone."""
-    launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
+    launched = dsr1("launch", "tiny", *site, *REAL, "--set", "engines.main.layout=headless")
     assert launched.returncode == 0, launched.stderr
     assert "rank 1 of main-0: " in dsr1("smoke").stdout
     run = newest()

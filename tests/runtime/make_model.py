@@ -72,7 +72,7 @@ CONFIG = {
     "bos_token_id": 0,
     "eos_token_id": 1,
     "pad_token_id": 2,
-    "torch_dtype": "float16",  # as fine as it gets without a flag: in bfloat16 two tokens of a random model are often as likely
+    "torch_dtype": "bfloat16",
 }
 GENERATION_CONFIG = {"bos_token_id": 0, "eos_token_id": 1, "do_sample": False}
 
@@ -96,11 +96,11 @@ def make_tokenizer() -> Tokenizer:
 
 
 def random(rows: int, columns: int) -> torch.Tensor:
-    return (torch.randn(rows, columns) * 0.05).to(torch.float16)
+    return (torch.randn(rows, columns) * 0.05).to(torch.bfloat16)
 
 
 def norm(size: int) -> torch.Tensor:
-    return torch.ones(size, dtype=torch.float16)
+    return torch.ones(size, dtype=torch.bfloat16)
 
 
 def mlp(prefix: str, size: int) -> Weights:

@@ -3,7 +3,8 @@
 
 import pytest
 from tests.answers import data_of
-from tests.cluster.login import REAL, Login, assert_clean
+from tests.cluster.login import Login, assert_clean
+from tests.options import REAL
 from tests.slurm.site import Site
 from tests.slurm.test_launch import TINY
 

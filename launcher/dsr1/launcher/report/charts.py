@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dsr1.launcher.metrics.loads import DeploymentView
 from dsr1.launcher.metrics.rates import Value
 from dsr1.launcher.metrics.samples import Snapshot
 from dsr1.launcher.metrics.view import make_view
@@ -34,6 +35,45 @@ class Chart:
 
 
 Named = Sequence[tuple[str, Sequence[Value]]]
+OfView = Callable[[DeploymentView], Value]
+
+
+def _highest(field: str) -> OfView:
+    """Of all hosts that tell it."""
+
+    def of(view: DeploymentView) -> Value:
+        values = (getattr(row, field) for row in view.hosts)
+        return max((value for value in values if value is not None), default=None)
+
+    return of
+
+
+CHARTS: tuple[tuple[str, str, tuple[tuple[str, OfView], ...]], ...] = (
+    (
+        "Tokens a second",
+        "",
+        (("out", lambda v: v.service.tokens_out), ("in", lambda v: v.service.tokens_in)),
+    ),
+    (
+        "Requests",
+        "",
+        (("running", lambda v: v.load.running), ("waiting for room", lambda v: v.load.waiting)),
+    ),
+    ("KV cache, the fullest rank", "", (("share", lambda v: v.load.kv_usage),)),
+    (
+        "Time to the first token",
+        "s",
+        (("p50", lambda v: v.service.ttft_p50), ("p95", lambda v: v.service.ttft_p95)),
+    ),
+    (
+        "Time between tokens",
+        "s",
+        (("p50", lambda v: v.service.itl_p50), ("p95", lambda v: v.service.itl_p95)),
+    ),
+    ("GPU memory, the fullest", "", (("share", _highest("memory_usage")),)),
+    ("Power of a host's GPUs, the highest", "W", (("power", _highest("power_w")),)),
+    ("GPU temperature, the hottest", "°C", (("temperature", _highest("temperature_c")),)),
+)
 
 
 def make_charts(snapshots: Sequence[Snapshot]) -> tuple[Chart, ...]:
@@ -42,55 +82,10 @@ def make_charts(snapshots: Sequence[Snapshot]) -> tuple[Chart, ...]:
         return ()
     views = [make_view(snapshots[max(0, n - 8) : n + 1]) for n in range(len(snapshots))]
     times = [one.time for one in snapshots]
-
-    def values(of: Callable[[int], Value]) -> list[Value]:
-        return [of(number) for number in range(len(views))]
-
-    def hosts(number: int, field: str) -> list[Value]:
-        return [getattr(row, field) for row in views[number].hosts]
-
-    def hottest(field: str) -> list[Value]:
-        return values(lambda n: max((v for v in hosts(n, field) if v is not None), default=None))
-
-    drawn: list[tuple[str, str, Named]] = [
-        (
-            "Tokens a second",
-            "",
-            [
-                ("out", values(lambda n: views[n].service.tokens_out)),
-                ("in", values(lambda n: views[n].service.tokens_in)),
-            ],
-        ),
-        (
-            "Requests",
-            "",
-            [
-                ("running", values(lambda n: views[n].load.running)),
-                ("waiting for room", values(lambda n: views[n].load.waiting)),
-            ],
-        ),
-        ("KV cache, the fullest rank", "", [("share", values(lambda n: views[n].load.kv_usage))]),
-        (
-            "Time to the first token",
-            "s",
-            [
-                ("p50", values(lambda n: views[n].service.ttft_p50)),
-                ("p95", values(lambda n: views[n].service.ttft_p95)),
-            ],
-        ),
-        (
-            "Time between tokens",
-            "s",
-            [
-                ("p50", values(lambda n: views[n].service.itl_p50)),
-                ("p95", values(lambda n: views[n].service.itl_p95)),
-            ],
-        ),
-        ("GPU memory, the fullest", "", [("share", hottest("memory_usage"))]),
-        ("Power of a host's GPUs, the highest", "W", [("power", hottest("power_w"))]),
-        ("GPU temperature, the hottest", "°C", [("temperature", hottest("temperature_c"))]),
-    ]
-    made = (_chart(title, unit, times, named) for title, unit, named in drawn)
+    made = (
+        _chart(title, unit, times, [(name, [of(view) for view in views]) for name, of in lines])
+        for title, unit, lines in CHARTS
+    )
     return tuple(chart for chart in made if chart.lines)
 
 

@@ -16,7 +16,6 @@ import pytest
 from tests.answers import data_of
 from tests.fleet import AILING, fleet_plan, fleet_run, fleet_snapshot
 
-from dsr1.launcher.cli.main import main
 from dsr1.launcher.cli.views.top import TopFrame, sparkline, top_lines
 from dsr1.launcher.metrics.store import add_snapshot
 from dsr1.launcher.metrics.view import make_view
@@ -37,19 +36,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for look in range(6):
         add_snapshot(run.folder, fleet_snapshot(PLAN, look))
     return run
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    """The exit code."""
-
-    def call(*argv: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["dsr1", *argv])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0)
-
-    return call
 
 
 def lines(height: int | None) -> list[str]:

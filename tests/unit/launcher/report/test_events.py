@@ -1,7 +1,6 @@
 """The stream of events, as sites read it, and a start as a trace."""
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +11,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.answers import data_of
 from tests.fleet import AILING, START, fleet_plan, fleet_run
 
-from dsr1.launcher.cli.main import main
 from dsr1.launcher.report.events import follow_events
 from dsr1.launcher.run.ranks import Moment, all_ready, first_table
 from dsr1.launcher.run.record.history import Change, record
@@ -35,17 +33,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     record(run, Change(START + 90, "supervisor", "failed", AILING.why, "decode", 9, "node02"))
     record(run, Change(START + 95, "dsr1 restart", "restart", "asked to", "decode"))
     return run
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    def call(*argv: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["dsr1", *argv])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0)
-
-    return call
 
 
 def test_the_form_of_the_lines_stays(

@@ -1,7 +1,6 @@
 """A report is one page that loads nothing, hands no secret on, and lets no name be markup."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from tests.fleet import AILING, START, fleet_plan, fleet_run, fleet_snapshot
 
-from dsr1.launcher.cli.main import main
 from dsr1.launcher.metrics.store import add_snapshot
 from dsr1.launcher.report.charts import HEIGHT, make_charts
 from dsr1.launcher.report.contents import mask_values, mask_words
@@ -52,17 +50,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("SITE_API_KEY", "s3cr3t-of-this-site")
     return tmp_path
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    def call(*argv: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["dsr1", *argv])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0)
-
-    return call
 
 
 class Tags(HTMLParser):

@@ -8,7 +8,7 @@ import typer
 
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.cli.options.durations import parse_span
-from dsr1.launcher.cli.runs.status import FAILED, NOT_SERVING
+from dsr1.launcher.cli.runs.status import NOT_SERVING
 from dsr1.launcher.cli.views.start import make_view
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any
@@ -39,7 +39,7 @@ def wait(
     if state.ended:
         raise failure(found, state)
     print(f"{found.name}: {state.phase} after {timeout}: it goes on", file=sys.stderr)
-    raise typer.Exit(NOT_SERVING if not state.ended else FAILED)
+    raise typer.Exit(NOT_SERVING)
 
 
 def _await(run: Run, limit_s: float | None) -> RunState:
