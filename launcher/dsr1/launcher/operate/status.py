@@ -108,8 +108,8 @@ def _backend_or_unreadable(run: Run) -> str:
 
 def stop_any(run: Run) -> tuple[str, ...]:
     """What is left, in words; else nothing. Who scrapes it ends first."""
-    end_scraping(run)
-    left = backend_of(run).stop(run)
+    scraping = end_scraping(run)
+    left = (*backend_of(run).stop(run), *scraping)
     successor = _successor(run)
     return (*left, *stop_any(successor)) if successor else left
 

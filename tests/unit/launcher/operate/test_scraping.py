@@ -107,9 +107,9 @@ def test_stopping_ends_the_recorded_processes_and_nobody_else(tmp_path: Path) ->
     with subprocess.Popen(sleep) as own, subprocess.Popen(sleep) as other:
         one, two = recorded(own.pid), recorded(other.pid)
         save_record(run, ScrapingRecord(one, type(two)(two.pid, two.started + 1, two.boot)))
-        end_scraping(run)
+        assert end_scraping(run) == ()
         assert own.wait() != 0
         assert other.poll() is None
         other.kill()
-    end_scraping(run)
-    end_scraping(Run(tmp_path / "none"))
+    assert end_scraping(run) == ()
+    assert end_scraping(Run(tmp_path / "none")) == ()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dsr1.hosts.errors import InputError
+from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.metrics.prometheus.dashboard import render_dashboard
@@ -52,8 +52,7 @@ def metrics(
     found = find_any(run)
     refuse_unplanned(found)
     if down:
-        end_scraping(found)
-        print(f"{found.name}: nothing scrapes it any more")
+        _stop_scraping(found)
     elif up:
         _start(found, listen)
     elif serve:
@@ -69,6 +68,12 @@ def _start(run: Run, listen: str) -> None:
         raise InputError(f"--listen {listen}: with --up ports are chosen; give an address alone")
     record = start_scraping(run, address)
     print(f"Prometheus: http://{record.prometheus}  (bridge: http://{record.bridge}/targets)")
+
+
+def _stop_scraping(run: Run) -> None:
+    if left := end_scraping(run):
+        raise LaunchFailed(f"{run.name}: {'; '.join(left)}")
+    print(f"{run.name}: its own Prometheus doesn't run")
 
 
 def _serve(run: Run, listen: str) -> None:

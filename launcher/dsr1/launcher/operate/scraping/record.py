@@ -57,22 +57,27 @@ def read_record(run: Run) -> ScrapingRecord | None:
     return None
 
 
-def end_scraping(run: Run) -> None:
-    """Both, the server first, which ends its Prometheus itself; whoever doesn't is killed."""
+def end_scraping(run: Run) -> tuple[str, ...]:
+    """Both, the server first, which ends its Prometheus itself; whoever doesn't is killed. What
+    lives even then, in words."""
     if (record := read_record(run)) is None:
-        return
-    for process in (record.server, record.child):
-        if process is not None:
-            end_process(process)
+        return ()
+    processes = {"metrics bridge": record.server, "Prometheus": record.child}
+    return tuple(
+        f"its {name} (pid {process.pid}) hears no SIGKILL"
+        for name, process in processes.items()
+        if process is not None and not end_process(process)
+    )
 
 
-def end_process(process: RecordedProcess) -> None:
-    """By SIGTERM, then SIGKILL."""
+def end_process(process: RecordedProcess) -> bool:
+    """By SIGTERM, then SIGKILL. Whether it is gone."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not process.lives:
-            return
+            return True
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
         until = time.monotonic() + GRACE_S
         while process.lives and time.monotonic() < until:
             time.sleep(POLL_S)
+    return not process.lives
