@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dsr1.launcher.layout.ports import EnginePorts
+from dsr1.launcher.layout.pinned import EnginePorts
 from dsr1.launcher.recipe.engine import Engine
 
 ROLES = {"aggregated": "kv_both", "prefill": "kv_producer", "decode": "kv_consumer"}

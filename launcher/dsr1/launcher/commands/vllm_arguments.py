@@ -9,7 +9,7 @@ from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.launcher.commands.kv_transfer import kv_arguments
 from dsr1.launcher.commands.secrets import FRONTEND_KEY, SECRETS_FOLDER
 from dsr1.launcher.layout.context import PlanContext
-from dsr1.launcher.layout.ports import EnginePorts
+from dsr1.launcher.layout.pinned import EnginePorts
 from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.layout.topology import Group, Node
 from dsr1.launcher.recipe.engine import Engine

@@ -2,14 +2,14 @@
 runs stays where it is, whatever the recipe would make of the hosts now. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.layout.pinned import PinnedEngine, PinnedNode, Pins
 from dsr1.launcher.layout.placement import EngineDemand, make_demand, make_topology, with_gpus
 from dsr1.launcher.layout.ports import (
     PICKED,
-    EnginePorts,
     PortPlan,
     engine_ports,
     make_ports,
@@ -17,43 +17,6 @@ from dsr1.launcher.layout.ports import (
 )
 from dsr1.launcher.layout.topology import Group, Node, Topology, effective_layout
 from dsr1.launcher.recipe.models import Recipe
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedNode:
-    """`host` is the number of its host among the deployment's; `picked` as in PortPlan."""
-
-    host: int
-    local_size: int
-    devices: tuple[int, ...]
-    machine_ranks: int
-    picked: int
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedEngine:
-    """One engine, or one replica of it. `end` is the first port behind all of its ports."""
-
-    name: str
-    engine: str
-    nodes: tuple[PinnedNode, ...]
-    ports: EnginePorts
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pins:
-    """All engines. Frontends are dealt over the first `fronts` hosts."""
-
-    engines: tuple[PinnedEngine, ...]
-    fronts: int
-
-    def of(self, engine: str) -> tuple[PinnedEngine, ...]:
-        """By its key in the recipe."""
-        return tuple(one for one in self.engines if one.engine == engine)
-
-    def without(self, name: str) -> "Pins":
-        return replace(self, engines=tuple(one for one in self.engines if one.name != name))
 
 
 def make_pins(recipe: Recipe, hosts: Sequence[Host]) -> Pins:

@@ -8,6 +8,7 @@ never meet, whichever hosts they share.
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.layout.pinned import EnginePorts
 from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.recipe.models import Recipe
 
@@ -15,21 +16,6 @@ EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
 PICKED = 8
 """How many ports a process of vLLM's may pick by itself: it scans upward from VLLM_PORT, for five
 that its ranks meet at (get_open_ports_list in vllm/config/parallel.py), and for few others."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnginePorts:
-    """First ports of an engine's blocks. `kv_events` and `nixl` + global DP rank; the others by
-    process of a machine.
-
-    A process has one `system` port, and two of `kvbm`: see `kvbm_ports`.
-    """
-
-    rpc: int
-    system: int
-    kv_events: int
-    nixl: int
-    kvbm: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.launcher.layout.pins import PinnedEngine
+from dsr1.launcher.layout.pinned import PinnedEngine
 from dsr1.launcher.lifecycle.changes import ADD, REMOVE, WantedChange
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.operate.changes import engines_of, who_asks

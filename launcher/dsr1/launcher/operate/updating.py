@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
-from dsr1.launcher.layout.pins import PinnedEngine
+from dsr1.launcher.layout.pinned import PinnedEngine
 from dsr1.launcher.layout.slots import FRONTEND
 from dsr1.launcher.lifecycle.changes import ADD, REMOVE, START, STOP, ChangeStep, WantedChange
 from dsr1.launcher.lifecycle.deployment import EngineUnit

@@ -11,7 +11,8 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.transport.connect import over_ssh
 from dsr1.hosts.transport.results import known_facts
-from dsr1.launcher.layout.pins import Pins, grow, make_pins
+from dsr1.launcher.layout.pinned import Pins
+from dsr1.launcher.layout.pins import grow, make_pins
 from dsr1.launcher.lifecycle.changes import ChangeStep
 from dsr1.launcher.operate.backends import backend_name
 from dsr1.launcher.plan.plan import make_plan

@@ -16,7 +16,8 @@ from dsr1.launcher.commands.dynamo_versions import SYSTEM_HOST
 from dsr1.launcher.commands.etcd import GATEWAY
 from dsr1.launcher.commands.stacks import stack_of
 from dsr1.launcher.layout.context import PlanContext
-from dsr1.launcher.layout.pins import Pins, pinned_ports, pinned_topology
+from dsr1.launcher.layout.pinned import Pins
+from dsr1.launcher.layout.pins import pinned_ports, pinned_topology
 from dsr1.launcher.layout.placement import make_topology
 from dsr1.launcher.layout.ports import make_ports, uses_kvbm
 from dsr1.launcher.layout.slots import FrontendSlot, frontend_slots, listen_address

@@ -7,7 +7,7 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.health.settings import HealthSettings
-from dsr1.launcher.layout.pins import Pins
+from dsr1.launcher.layout.pinned import Pins
 from dsr1.launcher.run.ranks import phase_limits
 from dsr1.launcher.smoke.access import NO_ACCESS, FrontendAccess
 

@@ -4,7 +4,8 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.layout.pins import Pins, grow, make_pins
+from dsr1.launcher.layout.pinned import Pins
+from dsr1.launcher.layout.pins import grow, make_pins
 from dsr1.launcher.operate.versions import with_values
 from dsr1.launcher.plan.parts import (
     idle_hosts,
