@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 from tests.fleet import fleet_plan, fleet_snapshot  # noqa: E402
 
 from dsr1.hosts.agent.devices.gauges import GAUGES  # noqa: E402
-from dsr1.hosts.agent.network.http_get import parse_answer  # noqa: E402
+from dsr1.hosts.agent.network.http_get import parse_http_answer  # noqa: E402
 from dsr1.hosts.protocol.facts.devices import DEVICES, GPU  # noqa: E402
 from dsr1.hosts.protocol.http import HttpGet, HttpGot  # noqa: E402
 from dsr1.launcher.cli.views.top import TopFrame, top_lines  # noqa: E402
@@ -82,7 +82,7 @@ def main() -> None:
     began = time.monotonic()
     cpu_collect = cpu_s(collect, 3)
     wall = (time.monotonic() - began) / 3
-    agent = cpu_s(lambda: parse_answer(order, answer), 20)
+    agent = cpu_s(lambda: parse_http_answer(order, answer), 20)
     for look in range(60):
         add_snapshot(folder, fleet_snapshot(plan, look))
     live = LiveMetrics(folder)

@@ -15,7 +15,7 @@ from tests.waiting import until
 from dsr1.launcher.metrics.prometheus.dashboard import expressions
 from dsr1.launcher.metrics.prometheus.rules import RULES
 from dsr1.launcher.metrics.store import MetricsReader
-from dsr1.launcher.operate.scraping.record import ScrapingRecord, read_record
+from dsr1.launcher.operate.scraping.record import ScrapingRecord, read_scraping
 from dsr1.launcher.run.store import Run
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ def test_a_run_is_seen(dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_pa
     if PROMETHEUS:
         scraped(newest(), dsr1)
     assert "nothing of it is alive" in dsr1("stop", "m").stdout
-    record = read_record(newest())
+    record = read_scraping(newest())
     assert not (record and (record.server.lives or (record.child and record.child.lives)))
     events = [json.loads(line) for line in dsr1("events", "m", "--follow").stdout.splitlines()]
     assert {event["kind"] for event in events} >= {"start", "run"}
@@ -53,7 +53,7 @@ def scraped(run: Run, dsr1: Dsr1) -> None:
     """By Debian's Prometheus: all targets are up, and every expression is evaluated on them."""
     started = dsr1("metrics", "m", "--up")
     assert started.returncode == 0, started.stderr
-    record = read_record(run)
+    record = read_scraping(run)
     assert record is not None
     until(lambda: ask(record, "sum(up)") == ["6"])
     for text in (*expressions(), *(rule.expression for rule in RULES)):

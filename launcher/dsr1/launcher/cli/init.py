@@ -9,7 +9,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.site.draft import host_sets, render_site
 from dsr1.launcher.site.files import own_site_file
-from dsr1.launcher.site.look import HERE, look_at_hosts, look_at_slurm, look_at_slurm_if_any
+from dsr1.launcher.site.look import HERE, look_at_slurm, look_at_slurm_if_any, survey_site
 
 
 def init(
@@ -40,7 +40,7 @@ def init(
     file = Path(output) if output else own_site_file()
     if output != "-":
         _refuse_overwriting(file, force)
-    seen, named = look_at_hosts(hosts.accesses()), _absolute(hosts.hosts or "")
+    seen, named = survey_site(hosts.accesses()), _absolute(hosts.hosts or "")
     told = look_at_slurm() if slurm else look_at_slurm_if_any()
     text = render_site(seen, named, told)
     if output == "-":

@@ -19,7 +19,7 @@ from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.cli.views.logs import print_logs
 from dsr1.launcher.cli.views.notes import note_allocation, note_open_frontend, note_unused_spares
-from dsr1.launcher.cli.views.start import make_view
+from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.operate.logs import stream_logs
@@ -126,7 +126,7 @@ def launch(
     interrupt_on_signals()
     began = entered_at()
     usual_s = usual_start_s(loaded.name, len(accesses)) if accesses else None
-    with make_view(name, began, usual_s, quiet=as_json) as show:
+    with start_view(name, began, usual_s, quiet=as_json) as show:
         run = backend_for(accesses, job.slurm).launch(request, show)
     _tell(run, not job.no_wait, began, as_json)
     if follow:

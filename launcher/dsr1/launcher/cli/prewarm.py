@@ -18,7 +18,7 @@ from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import give, harvest
 from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions
-from dsr1.launcher.cli.views.start import make_view
+from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.survey import survey_any
@@ -85,7 +85,7 @@ def _fill(
     one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
     interrupt_on_signals()
     backend, run_name = backend_for(first), f"prewarm-{name}-{secrets.token_hex(2)}"
-    with make_view(run_name, time.time()) as show:
+    with start_view(run_name, time.time()) as show:
         run = backend.launch(LaunchRequest(one, run_name, first, no_check=True), show)
     try:
         lines = harvest(backend.transport(run), (cache,), jit_store(), run.name)

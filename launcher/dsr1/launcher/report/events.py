@@ -35,7 +35,7 @@ def event_line(event: RunEvent) -> str:
     return json.dumps(asdict(event))
 
 
-def read_events(run: Run) -> list[RunEvent]:
+def events_of_run(run: Run) -> list[RunEvent]:
     """Oldest first."""
     changes = [_of_change(one) for one in read_history(run)]
     starts = [_of_start(one) for one in read_phases(run)]
@@ -48,7 +48,7 @@ def follow_events(run: Run, is_over: Callable[[], bool]) -> Iterator[RunEvent]:
     seen: list[int] = []
     while True:
         over, sizes = is_over(), _sizes(run)  # before the last look
-        for event in read_events(run) if sizes != seen else ():
+        for event in events_of_run(run) if sizes != seen else ():
             if event not in told:
                 told.add(event)
                 yield event

@@ -46,7 +46,7 @@ class SeenSlurm:
     accounts: tuple[str, ...] = ()
 
 
-def look_at_hosts(accesses: Sequence[Access]) -> dict[str, SeenHost]:
+def survey_site(accesses: Sequence[Access]) -> dict[str, SeenHost]:
     """By name; this machine where none is given. LaunchFailed names every host that doesn't
     answer."""
     argv = ("sh", "-c", Path(__file__).with_name("look.sh").read_text())

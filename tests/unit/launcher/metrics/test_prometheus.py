@@ -13,7 +13,7 @@ from tests.fleet import fleet_plan
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.metrics.prometheus.configuration import RULES_FILE, render_configuration
 from dsr1.launcher.metrics.prometheus.dashboard import expressions, render_dashboard
-from dsr1.launcher.metrics.prometheus.rules import RULES, render_rules
+from dsr1.launcher.metrics.prometheus.rules import RULES, render_alert_rules
 from dsr1.launcher.metrics.prometheus.targets import bridged_groups, direct_groups
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import parse_recipe
@@ -34,7 +34,7 @@ def promtool(*argv: str) -> str:
 
 @needs_promtool
 def test_promtool_takes_rules_and_configuration(tmp_path: Path) -> None:
-    (tmp_path / RULES_FILE).write_text(render_rules())
+    (tmp_path / RULES_FILE).write_text(render_alert_rules())
     (tmp_path / "prometheus.yml").write_text(render_configuration("127.0.0.1:1"))
     assert f"{len(RULES)} rules found" in promtool("check", "rules", str(tmp_path / RULES_FILE))
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
@@ -43,7 +43,7 @@ def test_promtool_takes_rules_and_configuration(tmp_path: Path) -> None:
 @needs_promtool
 def test_each_rule_fires_once_and_not_without_its_cause(tmp_path: Path) -> None:
     """`promtool test rules`: its own example makes each fire, and none fires of the other's."""
-    (tmp_path / RULES_FILE).write_text(render_rules())
+    (tmp_path / RULES_FILE).write_text(render_alert_rules())
     tests = []
     for rule in RULES:
         series = [{"series": name, "values": values} for name, values in rule.example]

@@ -20,7 +20,7 @@ from dsr1.launcher.operate.scraping.record import (
     ScrapingRecord,
     end_scraping,
     recorded,
-    save_record,
+    save_scraping,
 )
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
@@ -106,7 +106,7 @@ def test_stopping_ends_the_recorded_processes_and_nobody_else(tmp_path: Path) ->
     sleep = (sys.executable, "-c", "import time; time.sleep(600)")
     with subprocess.Popen(sleep) as own, subprocess.Popen(sleep) as other:
         one, two = recorded(own.pid), recorded(other.pid)
-        save_record(run, ScrapingRecord(one, type(two)(two.pid, two.started + 1, two.boot)))
+        save_scraping(run, ScrapingRecord(one, type(two)(two.pid, two.started + 1, two.boot)))
         assert end_scraping(run) == ()
         assert own.wait() != 0
         assert other.poll() is None

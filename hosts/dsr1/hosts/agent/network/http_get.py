@@ -150,7 +150,7 @@ class _Exchange:
     def _take(self, data: bytes) -> None:
         self._received += data
         if not data:
-            self._end(parse_answer(self._order, bytes(self._received)))
+            self._end(parse_http_answer(self._order, bytes(self._received)))
         elif len(self._received) > MOST_READ:
             self._end(self._failed(f"its answer has more than {MOST_READ >> 20} MiB"))
 
@@ -214,7 +214,7 @@ class _Received:
         return io.BytesIO(self._data)
 
 
-def parse_answer(order: HttpGet, data: bytes) -> HttpGot:
+def parse_http_answer(order: HttpGet, data: bytes) -> HttpGot:
     response = http.client.HTTPResponse(_Received(data))  # type: ignore[arg-type]
     try:
         response.begin()

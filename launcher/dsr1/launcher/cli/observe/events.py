@@ -7,7 +7,7 @@ import typer
 from dsr1.launcher.cli.observe.timeline import read_timeline
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.operate.status import EndWatch, find_any
-from dsr1.launcher.report.events import event_line, follow_events, read_events
+from dsr1.launcher.report.events import event_line, events_of_run, follow_events
 from dsr1.launcher.report.traces import send_trace
 
 
@@ -33,6 +33,6 @@ def events(
         sent = send_trace(found.name, read_timeline(found), otlp)
         print(f"{sent} spans sent to {otlp}")
         return
-    lines = follow_events(found, EndWatch(found).is_over) if follow else read_events(found)
+    lines = follow_events(found, EndWatch(found).is_over) if follow else events_of_run(found)
     for event in lines:
         print(event_line(event), flush=follow)

@@ -11,7 +11,7 @@ from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.metrics.prometheus.dashboard import render_dashboard
-from dsr1.launcher.metrics.prometheus.rules import render_rules
+from dsr1.launcher.metrics.prometheus.rules import render_alert_rules
 from dsr1.launcher.metrics.prometheus.targets import direct_groups
 from dsr1.launcher.operate.scraping.record import end_scraping
 from dsr1.launcher.operate.scraping.server import control_address, open_bridge, start_scraping
@@ -88,7 +88,7 @@ def write_files(run: Run, folder: Path) -> None:
     """InputError: the folder can't be written."""
     texts = {
         TARGETS: json.dumps(direct_groups(run.plan()), indent=1),
-        "rules.yml": render_rules(),
+        "rules.yml": render_alert_rules(),
         "dashboard.json": render_dashboard(),
     }
     try:

@@ -9,7 +9,7 @@ import typer
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.runs.status import NOT_SERVING
-from dsr1.launcher.cli.views.start import make_view
+from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any
 from dsr1.launcher.run.launch import failure
@@ -45,7 +45,7 @@ def wait(
 def _await(run: Run, limit_s: float | None) -> RunState:
     """Until it serves or has ended, or the time is over."""
     backend, deadline = backend_of(run), time.monotonic() + (limit_s or 0)
-    with make_view(run.name, run.claimed_at()) as show:
+    with start_view(run.name, run.claimed_at()) as show:
         while True:
             state = backend.state(run)
             show(state)

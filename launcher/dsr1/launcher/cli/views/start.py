@@ -21,7 +21,7 @@ PER_SECOND = 2
 
 
 @contextmanager
-def make_view(
+def start_view(
     name: str, began: float, usual_s: float | None = None, quiet: bool = False
 ) -> Iterator[OnState]:
     """The view that fits where the output goes; lines on stderr where stdout is to be `quiet`.

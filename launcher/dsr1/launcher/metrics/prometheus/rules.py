@@ -205,7 +205,7 @@ RULES: tuple[AlertRule, ...] = (
 )
 
 
-def render_rules() -> str:
+def render_alert_rules() -> str:
     """A file of rules of Prometheus's."""
     return _dump({"groups": [{"name": "dsr1", "rules": [_plain(rule) for rule in RULES]}]})
 

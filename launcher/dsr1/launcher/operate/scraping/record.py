@@ -47,11 +47,11 @@ def scraping_folder(run: Run) -> Path:
     return run.folder / FOLDER
 
 
-def save_record(run: Run, record: ScrapingRecord) -> None:
+def save_scraping(run: Run, record: ScrapingRecord) -> None:
     write_file(scraping_folder(run) / FILE, json.dumps(asdict(record)).encode())
 
 
-def read_record(run: Run) -> ScrapingRecord | None:
+def read_scraping(run: Run) -> ScrapingRecord | None:
     with suppress(OSError, ValueError):
         return parse_json(ScrapingRecord, (scraping_folder(run) / FILE).read_bytes())
     return None
@@ -60,7 +60,7 @@ def read_record(run: Run) -> ScrapingRecord | None:
 def end_scraping(run: Run) -> tuple[str, ...]:
     """Both, the server first, which ends its Prometheus itself; whoever doesn't is killed. What
     lives even then, in words."""
-    if (record := read_record(run)) is None:
+    if (record := read_scraping(run)) is None:
         return ()
     processes = {"metrics bridge": record.server, "Prometheus": record.child}
     return tuple(

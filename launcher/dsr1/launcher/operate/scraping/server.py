@@ -17,16 +17,16 @@ import httpx
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.metrics.prometheus.configuration import RULES_FILE, render_configuration
-from dsr1.launcher.metrics.prometheus.rules import render_rules
+from dsr1.launcher.metrics.prometheus.rules import render_alert_rules
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.scraping.bridge import Bridge, BridgeServer
 from dsr1.launcher.operate.scraping.pages import KeptLinks
 from dsr1.launcher.operate.scraping.record import (
     ScrapingRecord,
     end_process,
-    read_record,
+    read_scraping,
     recorded,
-    save_record,
+    save_scraping,
     scraping_folder,
 )
 from dsr1.launcher.operate.status import EndWatch
@@ -68,7 +68,7 @@ def start_scraping(run: Run, address: str) -> ScrapingRecord:
             "--up: prometheus isn't installed here: apt-get install prometheus, or scrape the run"
             " with yours: `dsr1 metrics RUN --serve`"
         )
-    if (known := read_record(run)) and known.server.lives and known.prometheus:
+    if (known := read_scraping(run)) and known.server.lives and known.prometheus:
         return known
     folder = scraping_folder(run)
     folder.mkdir(exist_ok=True)
@@ -77,14 +77,14 @@ def start_scraping(run: Run, address: str) -> ScrapingRecord:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    save_record(run, ScrapingRecord(recorded(child.pid)))
+    save_scraping(run, ScrapingRecord(recorded(child.pid)))
     return _await_ready(run, child.pid, folder / "server.log")
 
 
 def _await_ready(run: Run, pid: int, log: Path) -> ScrapingRecord:
     until = time.monotonic() + READY_S
     while time.monotonic() < until:
-        found = read_record(run)
+        found = read_scraping(run)
         if found is None or found.server.pid != pid or not found.server.lives:
             raise LaunchFailed(f"{run.name}: its Prometheus did not start: {_last_line(log)}")
         if found.prometheus and is_ready(found.prometheus):
@@ -116,7 +116,7 @@ def serve_until_end(run: Run, address: str) -> None:
     child = _start_prometheus(run, address, server.reached)
     try:
         at, process = child
-        save_record(run, replace(record, child=recorded(process.pid), prometheus=at))
+        save_scraping(run, replace(record, child=recorded(process.pid), prometheus=at))
         _wait(EndWatch(run).is_over, lambda: bool(asked) or process.poll() is not None)
     finally:
         _end_child(child[1])
@@ -135,7 +135,7 @@ def _wait(is_over: Callable[[], bool], is_asked: Callable[[], bool]) -> None:
 def _start_prometheus(run: Run, address: str, bridge: str) -> tuple[str, "subprocess.Popen[bytes]"]:
     """Where it listens, and its process."""
     folder = scraping_folder(run)
-    (folder / RULES_FILE).write_text(render_rules())
+    (folder / RULES_FILE).write_text(render_alert_rules())
     (folder / "prometheus.yml").write_text(render_configuration(bridge))
     at = f"{address}:{_free_port(address)}"
     argv = (

@@ -43,7 +43,7 @@ def _run(
     run: RunFolder, command: tuple[str, ...], told: Mapping[str, str], timeout_s: float
 ) -> None:
     """A fault of it is told, and harms nothing. It has a process group of its own, so that what it
-    starts ends with it."""
+    started ends with it when its time is over."""
     env = {**os.environ, **told}
     try:
         child = subprocess.Popen(
