@@ -1,10 +1,10 @@
 """A job that starts its successor before its end."""
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.handover import Handover, claim_successor
@@ -73,8 +73,7 @@ def test_one_that_can_not_be_submitted_leaves_it_to_serve_until_its_end(run: Run
     handover, supervisor = Handover(run, 1, (), 0.2), Asked()
     handover.begin(supervisor, "the job's time limit is near")
     handover.begin(supervisor, "again")
-    while not supervisor.why:
-        time.sleep(0.02)
+    until(lambda: bool(supervisor.why))
     assert supervisor.why == ["the job's time limit is near"]
     assert not handover.is_followed
     assert not new_run("r1-2").folder.exists()
@@ -83,8 +82,7 @@ def test_one_that_can_not_be_submitted_leaves_it_to_serve_until_its_end(run: Run
 def test_the_last_has_no_successor(run: Run) -> None:
     handover, supervisor = Handover(run, 3, (), 0.0), Asked()
     handover.begin(supervisor, "the job's time limit is near")
-    while not supervisor.why:
-        time.sleep(0.02)
+    until(lambda: bool(supervisor.why))
     assert run.successor() == ""
 
 

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.unit.launcher.plan.test_golden_plans import CASES, HOSTS
+from tests.waiting import until
 
 from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable, Variable
 from dsr1.launcher.plan.plan import PREVIEW_RUN_ID, Plan, ServiceTarget, make_plan
@@ -98,13 +98,6 @@ def running(plan: Plan, folder: Path, host: str = "a") -> Iterator["subprocess.P
             yield script
         finally:
             script.terminate()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.02)
 
 
 def log(folder: Path, name: str, host: str = "a") -> str:

@@ -17,6 +17,14 @@ MOST_BYTES, LONGEST_S = 256 << 10, 10.0
 OnDevices = Callable[[HttpGot], None]
 
 
+def print_lines(root: Path) -> None:
+    """What a sick driver raises ends it: what was told before is kept."""
+    from dsr1.hosts.agent.devices.gauges import device_lines
+
+    for line in device_lines(root):
+        os.write(1, line.encode() + b"\n")
+
+
 class DevicesReader:
     """One child at a time: its answer is for all who ask meanwhile. Where it hangs it is killed;
     what the kernel still holds of it is reaped with the agent's other children."""
@@ -27,9 +35,11 @@ class DevicesReader:
         timers: Timers,
         folder: Path,
         root: Path = Path("/"),
+        print_devices: Callable[[Path], None] = print_lines,
     ) -> None:
-        """`folder`: the agent's own."""
+        """`folder`: the agent's own. `print_devices` is what the child does."""
         self._selector, self._timers, self._root = selector, timers, root
+        self._print_devices = print_devices
         self._folder = folder
         self._asked: list[tuple[HttpGet, OnDevices]] = []
         self._pid, self._pipe, self._round = 0, -1, 0
@@ -49,9 +59,9 @@ class DevicesReader:
     def _fork(self) -> None:
         from dsr1.hosts.agent.devices import gauges  # noqa: F401 - once, not in every child
 
-        root = self._root
+        work, root = self._print_devices, self._root
         self._round, self._output = self._round + 1, b""
-        self._pid, self._pipe = fork_child(lambda: _print_lines(root))
+        self._pid, self._pipe = fork_child(lambda: work(root))
         self._selector.register(self._pipe, selectors.EVENT_READ, self._read)
 
     def _read(self) -> None:
@@ -84,11 +94,3 @@ class DevicesReader:
 
     def _own(self) -> str:
         return "".join(f"{line}\n" for line in own_lines(self._folder))
-
-
-def _print_lines(root: Path) -> None:
-    """What a sick driver raises ends it: what was told before is kept."""
-    from dsr1.hosts.agent.devices.gauges import device_lines
-
-    for line in device_lines(root):
-        os.write(1, line.encode() + b"\n")

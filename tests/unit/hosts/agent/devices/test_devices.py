@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.devices import reader
 from dsr1.hosts.agent.devices.gauges import gpu_lines, port_lines
 from dsr1.hosts.agent.devices.own_files import own_lines
-from dsr1.hosts.agent.devices.reader import DevicesReader
+from dsr1.hosts.agent.devices.reader import DevicesReader, print_lines
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 
@@ -76,9 +75,9 @@ def test_a_port_tells_bytes_and_errors(tmp_path: Path) -> None:
 class Loop:
     """An agent's, as far as it matters here."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, work: Callable[[Path], None] = print_lines) -> None:
         self.selector, self.timers = selectors.DefaultSelector(), Timers()
-        self.devices = DevicesReader(self.selector, self.timers, root, root)
+        self.devices = DevicesReader(self.selector, self.timers, root, root, work)
         self.told: list[HttpGot] = []
 
     def until(self, count: int) -> list[HttpGot]:
@@ -126,14 +125,12 @@ def flood(root: Path) -> None:
 )
 def test_what_hangs_or_floods_is_ended(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     work: Callable[[Path], None],
     problem: str,
     limit_s: float,
 ) -> None:
     port(tmp_path)
-    monkeypatch.setattr(reader, "_print_lines", work)
-    loop = Loop(tmp_path)
+    loop = Loop(tmp_path, work)
     loop.devices.begin(HttpGet("devices", 0, "/devices", timeout_s=limit_s), loop.told.append)
     (got,) = loop.until(1)
     assert (got.status, problem in got.problem) == (0, True)
