@@ -33,6 +33,7 @@ GROUPS = {
         "model.md",
         "caches.md",
         "engines.md",
+        "tune.md",
         "metrics.md",
         "report.md",
         "troubleshooting.md",

@@ -131,6 +131,11 @@ VERBS = (
         "Turn a manifest of Dynamo's, a script or an srt-slurm recipe into a recipe.",
         "import_:import_",
     ),
+    Verb(
+        "convert",
+        "Give a recipe with its engines in another mapping: tp8, tep8, dep16 or dp2xtp4.",
+        "tune.convert:convert",
+    ),
     Verb("cache", "Manage the JIT caches that earlier starts compiled.", verbs=CACHE),
     Verb("model", "Fetch, copy and verify the model's files.", verbs=MODEL),
 )

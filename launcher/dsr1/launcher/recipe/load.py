@@ -144,7 +144,11 @@ def _resolve(own: Layer, beside: Path, changes: RecipeChanges) -> Resolved:
         tree = assign(tree, keys, value, option) if value else tree
     tree = with_one_runtime(with_model_of_site(tree, site), site)
     written, tree = tree, with_experts(with_paths(tree, changes.keep_unset))
-    local = local_paths(written, tree)
+    return resolve_tree(tree, local_paths(written, tree))
+
+
+def resolve_tree(tree: Layer, local: tuple[LocalPath, ...] = ()) -> Resolved:
+    """What the layers came to, as a recipe. InputError names each line that makes it none."""
     try:
         return Resolved(Recipe.model_validate(dict(tree.values)), tree, local)
     except ValidationError as error:

@@ -58,8 +58,13 @@ class Model(RecipePart):
         return self._is_named("deepseek-r1")
 
     @property
+    def has_r1_sizes(self) -> bool:
+        """V3 is of the same architecture."""
+        return self.is_r1 or self._is_named("deepseek-v3")
+
+    @property
     def routed_experts(self) -> int | None:
-        return self.experts or (R1_EXPERTS if self.is_r1 or self._is_named("deepseek-v3") else None)
+        return self.experts or (R1_EXPERTS if self.has_r1_sizes else None)
 
     def _is_named(self, start: str) -> bool:
         """By its folder or its served name; the distilled ones are other models."""

@@ -1,0 +1,1 @@
+"""The verbs that look for a better recipe."""

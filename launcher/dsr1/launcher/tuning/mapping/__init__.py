@@ -1,0 +1,2 @@
+"""A recipe in another mapping: tensor, data and expert parallelism, and every number that hangs on
+them. Pure, but for the model's config.json."""
