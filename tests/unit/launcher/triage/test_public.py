@@ -185,6 +185,29 @@ CASES: Mapping[str, tuple[tuple[int, ...] | str, ...]] = {
         ">2025-10-08T13:03:56.027000Z ERROR dynamo_runtime::transports::etcd::lease: keep-alive: "
         "lease 7587 expired or was revoked",
     ),
+    "nccl#1657": (
+        OWN,
+        ">leader-0:1639:1915 [0] misc/ibvwrap.cc:206 NCCL WARN Call to ibv_modify_qp failed with "
+        "error No such device errno 19",
+        "leader-0:1639:1915 [0] NCCL INFO transport/net_ib.cc:937 -> 2",
+    ),
+    "DeepEP#165": (
+        OWN,
+        ">RuntimeError: Failed: Assertion error /opt/DeepEP/csrc/deep_ep.cpp:1025 'x.size(0) == "
+        "topk_idx.size(0) and x.size(0) <= num_max_dispatch_tokens_per_rank'",
+    ),
+    "vllm#40987": (
+        OWN,
+        ">" + WORKER + "RuntimeError: Assertion error (/opt/deepgemm-src/csrc/apis/attention.hpp"
+        ":200): context_lens.is_contiguous()",
+        CORE + "RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection closed by peer "
+        "[10.0.0.3]:41234",
+    ),
+    "sglang#4857": (
+        PEER,
+        ">node5:75:99 [0] NCCL WARN NET/IB : Got completion from peer 10.0.0.7 with error 12, "
+        "opcode 0, len 0, vendor err 129 (Recv)",
+    ),
 }
 ECHOES = (
     "(EngineCore_DP0 pid=219) ERROR 05-24 18:57:09 [core.py:1165] Exception: WorkerProc "
