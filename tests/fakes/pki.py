@@ -35,13 +35,16 @@ def make_pair(
     days: Sequence[float] = (-1, 2),
     uses: Sequence[x509.ObjectIdentifier] = (),
     passphrase: bytes = b"",
+    names: Sequence[x509.GeneralName] = (),
 ) -> Pair:
-    """A certificate that is valid between these days from now, and its key."""
+    """A certificate for `names` that is valid between these days from now, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.timezone.utc)
     first, last = (now + datetime.timedelta(days=one) for one in days)
     builder = x509.CertificateBuilder(NAME, NAME, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(first).not_valid_after(last)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if uses:
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     made = builder.sign(key, hashes.SHA256())

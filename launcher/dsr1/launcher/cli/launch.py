@@ -108,7 +108,7 @@ def launch(
         raise InputError("--json tells of a launch; --follow, --dry-run and --test-only print more")
     loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
     loaded = rehearse(loaded) if rehearsed else loaded
-    frontend_secrets(loaded)  # refused at once, and not by hosts or in a job
+    refuse_unread(loaded)  # at once, and not by hosts or in a job
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     skip = checks.skipped()
     if job.slurm:
@@ -131,6 +131,15 @@ def launch(
     _tell(run, not job.no_wait, began, as_json)
     if follow:
         print_logs(stream_logs(run, follow=True), flush=True)
+
+
+def refuse_unread(recipe: Recipe) -> None:
+    """InputError: a file that the recipe names can't be used."""
+    frontend_secrets(recipe)
+    if recipe.metrics.tls or recipe.metrics.password_file:
+        from dsr1.launcher.operate.scraping.access import read_access
+
+        read_access(recipe.metrics)
 
 
 def _refuse_contradictions(

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.plan.plan import Plan
-from dsr1.launcher.recipe.parts import FrontendTls
+from dsr1.launcher.recipe.parts import ServerTls
 
 
-def render_nginx(plan: Plan, tls: FrontendTls | None) -> str:
+def render_nginx(plan: Plan, tls: ServerTls | None) -> str:
     """`tls`: the files that clients are shown; else names to be replaced. InputError: a path that
     nginx could not read."""
     return "\n".join((*_head(plan), *_keys(plan), *_upstream(plan), *_server(plan, tls))) + "\n"
@@ -53,7 +53,7 @@ def _upstream(plan: Plan) -> Iterator[str]:
     yield "}"
 
 
-def _server(plan: Plan, tls: FrontendTls | None) -> Iterator[str]:
+def _server(plan: Plan, tls: ServerTls | None) -> Iterator[str]:
     yield "server {"
     yield "    listen 443 ssl;"
     yield f"    ssl_certificate {_quoted(tls.cert if tls else '/etc/ssl/CERTIFICATE.pem')};"

@@ -19,6 +19,7 @@ from dsr1.launcher.recipe.parts import (
     Ports,
     Restart,
     Runtime,
+    Scraping,
     Slurm,
     Timeouts,
 )
@@ -45,6 +46,7 @@ class Recipe(RecipePart):
     runtime: Runtime = Runtime()
     stack: Annotated[str, AfterValidator(_stack)] = "dynamo"
     frontend: Frontend = Frontend()
+    metrics: Scraping = Scraping()
     engines: Annotated[dict[Name, Engine], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()

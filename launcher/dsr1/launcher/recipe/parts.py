@@ -117,7 +117,7 @@ class Runtime(RecipePart):
         return f"{self.venv.rstrip('/')}/bin/python" if self.venv else self.python or "python3"
 
 
-class FrontendTls(RecipePart):
+class ServerTls(RecipePart):
     """PEM files of the machine that launches: the certificate, with those between it and its
     authority, and its key, without a passphrase."""
 
@@ -143,10 +143,18 @@ class Frontend(RecipePart):
     router_mode: Literal[
         "round-robin", "random", "power-of-two", "kv", "direct", "least-loaded"
     ] = "round-robin"
-    tls: FrontendTls | None = None
+    tls: ServerTls | None = None
     api_key_file: Annotated[Text, Field(min_length=1)] | None = None
     args: Arguments = {}
     env: Environment = {}
+
+
+class Scraping(RecipePart):
+    """How `dsr1 metrics --serve` and `--up` let in who asks: by HTTPS alone with `tls`, and with
+    user dsr1 and the one line of `password_file`; files of the machine that these run on."""
+
+    tls: ServerTls | None = None
+    password_file: Annotated[Text, Field(min_length=1)] | None = None
 
 
 class Timeouts(RecipePart):

@@ -17,6 +17,9 @@ _FILES: tuple[Keys, ...] = (
     ("frontend", "tls", "cert"),
     ("frontend", "tls", "key"),
     ("frontend", "api_key_file"),
+    ("metrics", "tls", "cert"),
+    ("metrics", "tls", "key"),
+    ("metrics", "password_file"),
 )
 """Read where the launch is, and on no host."""
 _OF_TESTS = "DSR1_TINY_"  # what the recipes without GPUs name

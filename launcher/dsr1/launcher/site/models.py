@@ -16,6 +16,7 @@ from dsr1.launcher.recipe.parts import (
     Ports,
     Restart,
     Runtime,
+    Scraping,
     Slurm,
     Timeouts,
 )
@@ -55,6 +56,7 @@ class Site(RecipePart):
     control_network: Annotated[Text, AfterValidator(_network)] | None = None
     runtime: Runtime = Runtime()
     frontend: Frontend = Frontend()
+    metrics: Scraping = Scraping()
     timeouts: Timeouts = Timeouts()
     restart: Restart = Restart()
     health: Health = Health()

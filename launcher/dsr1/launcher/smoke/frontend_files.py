@@ -1,4 +1,4 @@
-"""The certificate and the key that clients meet at the frontends: read where the launch is, and
+"""The certificates, keys and secrets that a recipe names as files: read where the launch is, and
 refused before anything is started if they can't serve."""
 
 import datetime
@@ -21,10 +21,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.launcher.commands.secrets import API_KEY, FRONTEND_KEY
-from dsr1.launcher.recipe.parts import Frontend, FrontendTls
+from dsr1.launcher.recipe.parts import Frontend, ServerTls
 
 MOST_BYTES = 1 << 20
-_CERT, _KEY, _API_KEY = "frontend.tls.cert", "frontend.tls.key", "frontend.api_key_file"
+_API_KEY = "frontend.api_key_file"
 _BEARER = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")  # what a Bearer header may hold (RFC 6750)
 _OF_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
@@ -34,14 +34,15 @@ def read_frontend_files(frontend: Frontend) -> dict[str, str]:
     wanted."""
     found: dict[str, str] = {}
     if frontend.tls:
-        found |= _read_tls(frontend.tls)
+        cert, key = read_tls(frontend.tls, "frontend.tls")
+        found |= {FRONTEND_CERT: cert, FRONTEND_KEY: key}
     if frontend.api_key_file:
         found[API_KEY] = _read_api_key(frontend.api_key_file)
     return found
 
 
 def _read_api_key(file: str) -> str:
-    text = _read(_API_KEY, file, secret=True).rstrip("\r\n")
+    text = read_line(_API_KEY, file)
     if not _BEARER.fullmatch(text):
         raise InputError(
             f"{_API_KEY}: {file}: must hold one key in one line, 16 to 512 letters, digits and"
@@ -50,47 +51,54 @@ def _read_api_key(file: str) -> str:
     return text
 
 
-def _read_tls(tls: FrontendTls) -> dict[str, str]:
-    text = _read(_CERT, tls.cert, secret=False)
+def read_line(at: str, file: str) -> str:
+    """A secret's. `at`: the recipe's key."""
+    return _read(at, file, secret=True).rstrip("\r\n")
+
+
+def read_tls(tls: ServerTls, at: str) -> tuple[str, str]:
+    """Its chain and its key, as PEM. `at`: the recipe's key."""
+    cert = f"{at}.cert"
+    text = _read(cert, tls.cert, secret=False)
     try:
         chain = x509.load_pem_x509_certificates(text.encode())
     except ValueError:
-        raise InputError(f"{_CERT}: {tls.cert}: holds no certificate as PEM") from None
-    key = _load_key(tls.key, _read(_KEY, tls.key, secret=True))
-    _refuse_other_key(chain[0], key, tls)
-    _refuse_unfit(chain[0], tls.cert, datetime.datetime.now(datetime.timezone.utc))
-    return {FRONTEND_CERT: "".join(map(_pem, chain)), FRONTEND_KEY: _key_pem(key)}
+        raise InputError(f"{cert}: {tls.cert}: holds no certificate as PEM") from None
+    key = _load_key(f"{at}.key", tls.key)
+    _refuse_other_key(chain[0], key, tls, f"{at}.key")
+    _refuse_unfit(chain[0], f"{cert}: {tls.cert}", datetime.datetime.now(datetime.timezone.utc))
+    return "".join(map(_pem, chain)), _key_pem(key)
 
 
-def _load_key(file: str, text: str) -> PrivateKeyTypes:
+def _load_key(at: str, file: str) -> PrivateKeyTypes:
+    text = _read(at, file, secret=True)
     try:
         return load_pem_private_key(text.encode(), None)
     except TypeError:
-        raise InputError(f"{_KEY}: {file}: has a passphrase, and nobody to type it") from None
+        raise InputError(f"{at}: {file}: has a passphrase, and nobody to type it") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise InputError(f"{_KEY}: {file}: holds no private key as PEM") from None
+        raise InputError(f"{at}: {file}: holds no private key as PEM") from None
 
 
 def _refuse_other_key(
-    certificate: x509.Certificate, key: PrivateKeyTypes, tls: FrontendTls
+    certificate: x509.Certificate, key: PrivateKeyTypes, tls: ServerTls, at: str
 ) -> None:
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     theirs = certificate.public_key().public_bytes(*form)
     if key.public_key().public_bytes(*form) != theirs:
-        raise InputError(
-            f"{_KEY}: {tls.key}: is not the key of the first certificate in {tls.cert}"
-        )
+        raise InputError(f"{at}: {tls.key}: is not the key of the first certificate in {tls.cert}")
 
 
 def _refuse_unfit(certificate: x509.Certificate, file: str, now: datetime.datetime) -> None:
+    """`file`: with the key that names it."""
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not first <= now <= last:
         raise InputError(
-            f"{_CERT}: {file}: is valid from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC,"
+            f"{file}: is valid from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC,"
             f" and it is {now:%Y-%m-%d %H:%M} now"
         )
     if not _is_for_servers(certificate):
-        raise InputError(f"{_CERT}: {file}: is not for servers (extended key usage serverAuth)")
+        raise InputError(f"{file}: is not for servers (extended key usage serverAuth)")
 
 
 def _is_for_servers(certificate: x509.Certificate) -> bool:

@@ -1,5 +1,6 @@
 """Rules, targets and dashboard, judged by Debian's own promtool."""
 
+import configparser
 import json
 import re
 import shutil
@@ -8,11 +9,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.fakes.pki import make_key_file, make_pair
 from tests.fleet import fleet_plan
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.metrics.prometheus.configuration import RULES_FILE, render_configuration
+from dsr1.launcher.metrics.prometheus.access import IN_CLEAR, ScrapingAccess
+from dsr1.launcher.metrics.prometheus.configuration import (
+    RULES_FILE,
+    render_configuration,
+    render_web,
+)
 from dsr1.launcher.metrics.prometheus.dashboard import expressions, render_dashboard
+from dsr1.launcher.metrics.prometheus.grafana import INI, grafana_files
 from dsr1.launcher.metrics.prometheus.rules import RULES, render_alert_rules
 from dsr1.launcher.metrics.prometheus.targets import bridged_groups, direct_groups
 from dsr1.launcher.plan.plan import make_plan
@@ -38,6 +46,14 @@ def test_promtool_takes_rules_and_configuration(tmp_path: Path) -> None:
     (tmp_path / "prometheus.yml").write_text(render_configuration("127.0.0.1:1"))
     assert f"{len(RULES)} rules found" in promtool("check", "rules", str(tmp_path / RULES_FILE))
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    pair, password = make_pair(tmp_path), make_key_file(tmp_path)
+    hashed = "$2b$10$" + "a" * 53
+    access = ScrapingAccess(str(pair.cert), str(pair.key), "n.example", str(password), hashed)
+    (tmp_path / "secured.yml").write_text(render_configuration("127.0.0.1:1", access))
+    promtool("check", "config", str(tmp_path / "secured.yml"))
+    for name, one in {"web.yml": access, "open.yml": IN_CLEAR}.items():
+        (tmp_path / name).write_text(render_web(one))
+        promtool("check", "web-config", str(tmp_path / name))
 
 
 @needs_promtool
@@ -85,6 +101,23 @@ def test_a_dashboard_as_grafana_reads_it() -> None:
     assert all(target["expr"] for panel in found["panels"] for target in panel["targets"])
 
 
+def test_a_grafana_without_a_password_changes_nothing() -> None:
+    """Who reaches it may look; and no path of an odd name begins a comment or a variable."""
+    folder = Path("/state/a #1; $HOME")
+    files = grafana_files(folder, ("10.0.0.1", 3000), "10.0.0.1:9090", IN_CLEAR)
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read_string(files[INI])
+    assert ini["auth.anonymous"] == {"enabled": "true", "org_role": "Viewer"}
+    assert ini["security"]["disable_initial_admin_creation"] == "true"
+    assert "admin_password" not in ini["security"]
+    assert (ini["server"]["protocol"], ini["server"]["cert_file"]) == ("http", "")
+    assert ini["paths"]["data"] == f"`{folder}/data`"
+    (provider,) = yaml.safe_load(files["provisioning/dashboards/dsr1.yaml"])["providers"]
+    assert provider["options"]["path"] == "/state/a #1; $$HOME/dashboards"
+    (source,) = yaml.safe_load(files["provisioning/datasources/dsr1.yaml"])["datasources"]
+    assert (source["url"], source["secureJsonData"]) == ("http://10.0.0.1:9090", {})
+
+
 def test_the_bridge_reaches_everything() -> None:
     plan = fleet_plan()
     groups = bridged_groups(plan, "10.0.0.1:9")
@@ -92,6 +125,8 @@ def test_the_bridge_reaches_everything() -> None:
     assert len(paths) == len(set(paths)) == 1 + 16 + 1 + 16  # itself, workers, frontend, devices
     assert {"/metrics", "/metrics/node03/decode-2", "/metrics/node16/devices"} <= set(paths)
     assert all(group["targets"] == ("10.0.0.1:9",) for group in groups)
+    secured = bridged_groups(plan, "10.0.0.1:9", secured=True)
+    assert {group["labels"]["__scheme__"] for group in secured} == {"https"}  # type: ignore[index]
 
 
 def test_without_it_what_can_be_reached() -> None:

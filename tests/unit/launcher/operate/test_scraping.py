@@ -4,17 +4,24 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 
+import bcrypt
 import httpx
 import pytest
+from cryptography.x509 import DNSName, IPAddress
+from tests.fakes.pki import Pair, make_key_file, make_pair
 from tests.fleet import AILING, START, fleet_plan, fleet_run
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.launcher.cli.observe.metrics import parse_listen, write_files
 from dsr1.launcher.health.page import parse_page
+from dsr1.launcher.metrics.prometheus.access import IN_CLEAR
+from dsr1.launcher.operate.scraping.access import client_context, read_access, server_context
 from dsr1.launcher.operate.scraping.bridge import Bridge, BridgeServer, run_lines
+from dsr1.launcher.operate.scraping.programs import find_grafana
 from dsr1.launcher.operate.scraping.record import (
     FOLDER,
     ScrapingRecord,
@@ -22,10 +29,12 @@ from dsr1.launcher.operate.scraping.record import (
     recorded,
     save_scraping,
 )
+from dsr1.launcher.recipe.parts import Scraping, ServerTls
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 
 PLAN = fleet_plan()
+PASSWORD = "sesame-0123456789abcdef"
 STATE = RunState("degraded", START, ailing=(AILING,))
 
 
@@ -81,6 +90,78 @@ def test_the_run_itself_is_a_page(server: BridgeServer) -> None:
     assert lines["dsr1_run_phase"].labels == {"phase": "degraded"}
     assert lines["dsr1_rank_unwell"].labels["engine"] == "9"
     assert next(run_lines(RunState('a"b\n', 0.0))) == 'dsr1_run_phase{phase="a\\"b\\n"} 1'
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return make_pair(tmp_path, names=[DNSName("*.example"), IPAddress(IPv4Address("127.0.0.1"))])
+
+
+def scraping(pair: Pair, text: str = PASSWORD) -> Scraping:
+    tls = ServerTls(cert=str(pair.cert), key=str(pair.key))
+    return Scraping(tls=tls, password_file=str(make_key_file(pair.cert.parent, text)))
+
+
+def test_by_tls_and_with_a_password_alone(pair: Pair) -> None:
+    access = read_access(scraping(pair))
+    assert (access.scheme, access.server_name) == ("https", "dsr1.example")
+    assert bcrypt.checkpw(PASSWORD.encode(), access.hashed.encode())
+    bridge = Bridge(Hosts(), lambda: (PLAN, STATE))
+    made = BridgeServer(bridge, "127.0.0.1", 0, server_context(access), PASSWORD)
+    made.begin()
+    url = f"https://{made.reached}/targets"
+    with httpx.Client(verify=client_context(access), trust_env=False) as client:
+        assert client.get(url, auth=("dsr1", PASSWORD)).json()[0]["labels"]["__scheme__"] == "https"
+        for user, password in (("dsr1", "x"), ("root", PASSWORD), ("dsr1", "é" * 9), ("dsr1", "")):
+            assert client.get(url, auth=(user, password)).status_code == 401
+        for header in ("", "Basic", "Bearer x", "Basic " + "A" * 9000, "Basic \udcff"):
+            sent = header.encode(errors="surrogateescape")
+            assert client.get(url, headers={b"Authorization": sent}).status_code == 401
+        assert client.get(url).headers["WWW-Authenticate"] == 'Basic realm="dsr1"'
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"http://{made.reached}/targets", trust_env=False)  # in clear
+    with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+        httpx.get(url, trust_env=False)
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.parametrize(
+    "text", ["short\n", "two words are long\n", "x" * 73, "a" * 20 + "\nb", ""]
+)
+def test_a_password_that_is_none(pair: Pair, text: str) -> None:
+    with pytest.raises(InputError, match=r"metrics.password_file: .* one password in one line"):
+        read_access(scraping(pair, text))
+
+
+def test_files_that_a_door_cannot_use(pair: Pair) -> None:
+    metrics = scraping(pair)
+    assert metrics.tls
+    other = ServerTls(cert=metrics.tls.cert, key="/a}b")
+    with pytest.raises(InputError, match=r"metrics.tls.key: '/a}b': Grafana can't be told"):
+        read_access(Scraping(tls=other))
+    make_key_file(pair.cert.parent).chmod(0o644)
+    with pytest.raises(InputError, match=r"metrics.password_file: .* mode 0644"):
+        read_access(metrics)
+    make_pair(pair.cert.parent)
+    with pytest.raises(InputError, match=r"metrics.tls.cert: .*subjectAltName"):
+        read_access(Scraping(tls=metrics.tls))
+    assert read_access(Scraping()) == IN_CLEAR
+
+
+def test_a_grafana_that_is_installed(tmp_path: Path) -> None:
+    home = tmp_path / "grafana-12"
+    environment = {"PATH": str(tmp_path / "bin"), "GRAFANA_HOME": str(home)}
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/grafana").touch(mode=0o755)
+    found = find_grafana(environment)
+    assert found != home  # no conf/defaults.ini: no home of one
+    (home / "conf").mkdir()
+    (home / "conf/defaults.ini").touch()
+    assert find_grafana(environment) == home
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/grafana").symlink_to(home / "bin/grafana")
+    assert find_grafana({"PATH": str(tmp_path / "bin")}) == home
 
 
 def test_files_for_a_prometheus_of_the_sites(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dsr1.launcher.plan.render_bash import render_bash
 from dsr1.launcher.plan.render_nginx import render_nginx
 from dsr1.launcher.plan.render_text import render_text
 from dsr1.launcher.recipe.load import load_recipe
-from dsr1.launcher.recipe.parts import FrontendTls
+from dsr1.launcher.recipe.parts import ServerTls
 
 HOSTS = (Host("node1", "10.0.0.1"), Host("node2", "10.0.0.2"))
 TLS = "frontend.tls={cert: /c.pem, key: /k.pem}"
@@ -94,7 +94,7 @@ def test_relative_files_lie_where_the_launch_is(
     monkeypatch.chdir(tmp_path)
     changes = ["frontend.tls={cert: c.pem, key: ~/k.pem}", "frontend.api_key_file=keys/one"]
     frontend = load_recipe("dsr1-vllm", changes, model="/m", venv="/v").frontend
-    assert frontend.tls == FrontendTls(cert=f"{tmp_path}/c.pem", key=str(Path.home() / "k.pem"))
+    assert frontend.tls == ServerTls(cert=f"{tmp_path}/c.pem", key=str(Path.home() / "k.pem"))
     assert frontend.api_key_file == f"{tmp_path}/keys/one"
 
 
@@ -110,7 +110,7 @@ def test_an_nginx_takes_only_who_has_a_key_to_every_frontend() -> None:
     assert [one.split(":")[0] for one in servers] == ["10.0.0.1", "10.0.0.2"]
     assert "if ($r_known = 0) { return 401; }" in text
     assert "proxy_pass http://r;" in text
-    odd = FrontendTls(cert='/a b/"c.pem', key="/k.pem")
+    odd = ServerTls(cert='/a b/"c.pem', key="/k.pem")
     assert 'ssl_certificate "/a b/\\"c.pem";' in render_nginx(plan_of("dsr1-dep"), odd)
     with pytest.raises(InputError, match="nginx can't read such a path"):
-        render_nginx(plan_of("dsr1-dep"), FrontendTls(cert="/$x", key="/k"))
+        render_nginx(plan_of("dsr1-dep"), ServerTls(cert="/$x", key="/k"))

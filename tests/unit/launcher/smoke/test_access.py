@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.fakes.pki import make_key_file, make_pair
 
-from dsr1.launcher.recipe.parts import Frontend, FrontendTls
+from dsr1.launcher.recipe.parts import Frontend, ServerTls
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.access import FrontendAccess, make_access
@@ -32,7 +32,7 @@ class Front(BaseHTTPRequestHandler):
 @pytest.fixture
 def secrets(tmp_path: Path) -> dict[str, str]:
     pair, key = make_pair(tmp_path), make_key_file(tmp_path)
-    tls = FrontendTls(cert=str(pair.cert), key=str(pair.key))
+    tls = ServerTls(cert=str(pair.cert), key=str(pair.key))
     return read_frontend_files(Frontend(tls=tls, api_key_file=str(key)))
 
 

@@ -9,12 +9,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.fakes.pki import Pair, make_key_file, make_pair
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.recipe.parts import Frontend, FrontendTls
+from dsr1.launcher.recipe.parts import Frontend, ServerTls
 from dsr1.launcher.smoke.frontend_files import read_frontend_files
 
 
 def read_pair(pair: Pair) -> dict[str, str]:
-    tls = FrontendTls(cert=str(pair.cert), key=str(pair.key))
+    tls = ServerTls(cert=str(pair.cert), key=str(pair.key))
     return read_frontend_files(Frontend(tls=tls))
 
 

@@ -1,6 +1,7 @@
 """`dsr1 metrics`: a run's metrics for a Prometheus, and its alerts."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,12 @@ from dsr1.launcher.metrics.prometheus.dashboard import render_dashboard
 from dsr1.launcher.metrics.prometheus.rules import render_alert_rules
 from dsr1.launcher.metrics.prometheus.targets import direct_groups
 from dsr1.launcher.operate.scraping.record import end_scraping
-from dsr1.launcher.operate.scraping.server import control_address, open_bridge, start_scraping
+from dsr1.launcher.operate.scraping.server import (
+    await_grafana,
+    control_address,
+    open_bridge,
+    start_scraping,
+)
 from dsr1.launcher.operate.status import EndWatch, find_any, refuse_ended, refuse_unplanned
 from dsr1.launcher.run.folder import TARGETS
 from dsr1.launcher.run.store import Run
@@ -40,9 +46,16 @@ def metrics(
         ),
     ] = "",
     up: Annotated[
-        bool, typer.Option("--up", help="Start a Prometheus of the run's own, which ends with it.")
+        bool,
+        typer.Option(
+            "--up",
+            help="Start a Prometheus of the run's own, and a Grafana where it is installed; they"
+            " end with it.",
+        ),
     ] = False,
-    down: Annotated[bool, typer.Option("--down", help="End the run's own Prometheus.")] = False,
+    down: Annotated[
+        bool, typer.Option("--down", help="End the run's own Prometheus and Grafana.")
+    ] = False,
 ) -> None:
     """Write what a Prometheus and a Grafana need to watch a run, or start one.
 
@@ -66,20 +79,29 @@ def _start(run: Run, listen: str) -> None:
     address, port = parse_listen(listen, run)
     if port:
         raise InputError(f"--listen {listen}: with --up ports are chosen; give an address alone")
-    record = start_scraping(run, address)
-    print(f"Prometheus: http://{record.prometheus}  (bridge: http://{record.bridge}/targets)")
+    record, scheme = start_scraping(run, address), scheme_of(run)
+    bridge = f"{scheme}://{record.bridge}/targets"
+    print(f"Prometheus: {scheme}://{record.prometheus}  (bridge: {bridge})", flush=True)
+    if problem := await_grafana(run, record):
+        print(f"{run.name}: {problem}", file=sys.stderr)
+    elif record.grafana:
+        print(f"Grafana: {scheme}://{record.grafana}")
+
+
+def scheme_of(run: Run) -> str:
+    return "https" if run.recipe().metrics.tls else "http"
 
 
 def _stop_scraping(run: Run) -> None:
     if left := end_scraping(run):
         raise LaunchFailed(f"{run.name}: {'; '.join(left)}")
-    print(f"{run.name}: its own Prometheus doesn't run")
+    print(f"{run.name}: no Prometheus or Grafana of its own runs")
 
 
 def _serve(run: Run, listen: str) -> None:
     refuse_ended(run)
     server, watch = open_bridge(run, *parse_listen(listen, run)), EndWatch(run)
-    print(f"http_sd: http://{server.reached}/targets", flush=True)
+    print(f"http_sd: {scheme_of(run)}://{server.reached}/targets", flush=True)
     while not watch.is_over():
         time.sleep(LOOK_S)
 

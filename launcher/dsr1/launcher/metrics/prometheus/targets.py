@@ -72,18 +72,21 @@ def _path(host: str, process: str) -> str:
 def direct_groups(plan: Plan) -> list[dict[str, object]]:
     """Those that can be scraped without the bridge."""
     found = [one for one in scrape_targets(plan) if one.address]
-    schemes = {True: {"__scheme__": "https"}, False: {}}
-    return [_group(one.address, {**_labels(plan, one), **schemes[one.secured]}) for one in found]
+    return [_group(one.address, {**_labels(plan, one), **_SCHEMES[one.secured]}) for one in found]
 
 
-def bridged_groups(plan: Plan, bridge: str) -> list[dict[str, object]]:
-    """All of them, and the run itself. `bridge`: HOST:PORT."""
+def bridged_groups(plan: Plan, bridge: str, secured: bool = False) -> list[dict[str, object]]:
+    """All of them, and the run itself. `bridge`: HOST:PORT, which speaks HTTPS if `secured`."""
     own = {"run": plan.run, "process": "dsr1", "host": "", "role": "run"}
+    by = _SCHEMES[secured]
     paths = [
-        _group(bridge, {**_labels(plan, one), "__metrics_path__": one.path})
+        _group(bridge, {**_labels(plan, one), **by, "__metrics_path__": one.path})
         for one in scrape_targets(plan)
     ]
-    return [_group(bridge, {**own, "__metrics_path__": RUN_PAGE}), *paths]
+    return [_group(bridge, {**own, **by, "__metrics_path__": RUN_PAGE}), *paths]
+
+
+_SCHEMES = {True: {"__scheme__": "https"}, False: {}}
 
 
 def _labels(plan: Plan, one: ScrapeTarget) -> dict[str, str]:

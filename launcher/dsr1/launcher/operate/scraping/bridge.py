@@ -1,7 +1,10 @@
 """A bridge for a Prometheus: pages of processes that only their own hosts can ask, through the
 agents, and what there is to ask (http_sd)."""
 
+import base64
+import hmac
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +16,7 @@ from dsr1.hosts.protocol.facts.devices import DEVICES, PATH
 from dsr1.hosts.protocol.http import HttpGet
 from dsr1.launcher.health.members import frontend_gets, worker_gets
 from dsr1.launcher.health.settings import AsksAgents
+from dsr1.launcher.metrics.prometheus.access import USER
 from dsr1.launcher.metrics.prometheus.targets import RUN_PAGE, bridged_groups
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.state import RunState
@@ -34,12 +38,12 @@ class Bridge:
     def __init__(self, agents: AsksAgents, read: Callable[[], tuple[Plan, RunState]]) -> None:
         self._agents, self._read = agents, read
 
-    def answer(self, path: str, at: str) -> Answer:
-        """`at`: how this bridge is reached, HOST:PORT."""
+    def answer(self, path: str, at: str, secured: bool = False) -> Answer:
+        """`at`: how this bridge is reached, HOST:PORT, `secured`: by HTTPS."""
         try:
             plan, state = self._read()
             if path == "/targets":
-                return Answer(200, json.dumps(bridged_groups(plan, at)), JSON)
+                return Answer(200, json.dumps(bridged_groups(plan, at, secured)), JSON)
             if path == RUN_PAGE:
                 return Answer(200, "".join(f"{line}\n" for line in run_lines(state)))
             return self._page(plan, path)
@@ -85,17 +89,40 @@ def _label(value: str) -> str:
 
 
 class BridgeServer(ThreadingHTTPServer):
-    """Listens at once. OSError: it can't."""
+    """Listens at once; by HTTPS with `context`. `password`: what user dsr1 has to send; empty:
+    nobody is asked. OSError: it can't."""
 
     daemon_threads = True
 
-    def __init__(self, bridge: Bridge, address: str, port: int) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        address: str,
+        port: int,
+        context: ssl.SSLContext | None = None,
+        password: str = "",
+    ) -> None:
         super().__init__((address, port), _Handler)
-        self.bridge = bridge
+        self.bridge, self.is_secured = bridge, context is not None
         self.reached = f"{address}:{self.server_port}"
+        self._wanted = base64.b64encode(f"{USER}:{password}".encode()) if password else b""
+        if context:  # each connection shakes hands in its own thread, within its own time
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def begin(self) -> None:
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def lets_in(self, authorization: str) -> bool:
+        """By its header."""
+        kind, _, told = authorization.partition(" ")
+        sent = told.strip().encode(errors="replace")
+        fits = kind.lower() == "basic" and hmac.compare_digest(sent, self._wanted)
+        return not self._wanted or fits
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asks and goes away, or doesn't speak TLS, is of no interest."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -103,9 +130,19 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = IDLE_S  # of a client that says nothing
 
     def do_GET(self) -> None:
-        answer = self.server.bridge.answer(urlsplit(self.path).path, self.server.reached)
+        server = self.server
+        if not server.lets_in(self.headers.get("Authorization", "")):
+            self._send(Answer(401, "the metrics of this run want user dsr1 and its password\n"))
+            return
+        self._send(
+            server.bridge.answer(urlsplit(self.path).path, server.reached, server.is_secured)
+        )
+
+    def _send(self, answer: Answer) -> None:
         body = answer.body.encode(errors="replace")
         self.send_response(answer.status)
+        if answer.status == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="dsr1"')
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -31,12 +31,15 @@ class RecordedProcess:
 
 @dataclass(frozen=True, slots=True)
 class ScrapingRecord:
-    """`bridge` and `prometheus`: where each listens, HOST:PORT; empty: not yet."""
+    """`bridge`, `prometheus` and `grafana`: where each listens, HOST:PORT; empty: not yet, or not
+    at all. `child` is the Prometheus, `drawing` the Grafana."""
 
     server: RecordedProcess
     child: RecordedProcess | None = None
     bridge: str = ""
     prometheus: str = ""
+    drawing: RecordedProcess | None = None
+    grafana: str = ""
 
 
 def recorded(pid: int) -> RecordedProcess:
@@ -58,11 +61,12 @@ def read_scraping(run: Run) -> ScrapingRecord | None:
 
 
 def end_scraping(run: Run) -> tuple[str, ...]:
-    """Both, the server first, which ends its Prometheus itself; whoever doesn't is killed. What
+    """All of them, the server first, which ends the others itself; whoever doesn't is killed. What
     lives even then, in words."""
     if (record := read_scraping(run)) is None:
         return ()
     processes = {"metrics bridge": record.server, "Prometheus": record.child}
+    processes |= {"Grafana": record.drawing}
     return tuple(
         f"its {name} (pid {process.pid}) hears no SIGKILL"
         for name, process in processes.items()
