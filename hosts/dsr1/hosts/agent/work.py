@@ -13,11 +13,12 @@ from queue import SimpleQueue
 from typing import Any
 
 from dsr1.hosts.protocol.jobs.messages import JobFunction, run_job_function
-from dsr1.hosts.protocol.jobs.orders import FABRIC, FETCH, PUSH, VERIFY, Job
+from dsr1.hosts.protocol.jobs.orders import DRIVE, FABRIC, FETCH, PUSH, VERIFY, Job
 from dsr1.hosts.protocol.log_lines import STREAM_BLOCK, split_lines
 from dsr1.hosts.protocol.plain import parse_json
 
 JOBS: dict[str, tuple[Job[Any, Any], str, str]] = {
+    "drive": (DRIVE, "dsr1.hosts.agent.driving.drive", "drive_job"),
     "fabric": (FABRIC, "dsr1.hosts.agent.network.fabric", "fabric_job"),
     "fetch": (FETCH, "dsr1.hosts.hub.fetch", "fetch_model_job"),
     "push": (PUSH, "dsr1.hosts.agent.model.push", "push_model_job"),

@@ -11,6 +11,7 @@ from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import run_parallel
 
 JOBS_AT_ONCE = 64
+INTERRUPTED = "interrupted; the same command goes on where it stopped"
 MOST_TOGETHER = 256  # a thread and a connection each, for jobs that wait for each other
 KINDS: Mapping[str, type[Dsr1Error]] = {
     "input": InputError,
@@ -27,21 +28,26 @@ def run_job_on_all(
     orders: Mapping[str, OrderT],
     show: OnJobProgress,
     together: bool = False,
+    interrupted: str = INTERRUPTED,
 ) -> JobResults[ResultT]:
     """By host: its result, or why there is none. One that fails doesn't stop the others.
 
     Several at a time, or `together`, all of them, for jobs that wait for each other. InputError:
-    those are too many.
+    those are too many. LaunchFailed: Ctrl-C, in the words `interrupted`.
     """
 
     def begin(host: str) -> ResultT:
         return transport.run_job(host, job, orders[host], partial(_show_progress, show, host))
 
-    return run_all_jobs(transport, {host: partial(begin, host) for host in orders}, together)
+    jobs = {host: partial(begin, host) for host in orders}
+    return run_all_jobs(transport, jobs, together, interrupted)
 
 
 def run_all_jobs(
-    transport: Transport, jobs: Mapping[str, Callable[[], ResultT]], together: bool = False
+    transport: Transport,
+    jobs: Mapping[str, Callable[[], ResultT]],
+    together: bool = False,
+    interrupted: str = INTERRUPTED,
 ) -> JobResults[ResultT]:
     """By name, as an error of a job calls it; in a bounded number of threads, see
     `run_job_on_all`. Closed connections end those that have begun."""
@@ -58,7 +64,7 @@ def run_all_jobs(
         return {**run_parallel(one, {name: name for name in jobs}, at_once)}
     except KeyboardInterrupt:
         transport.close()
-        raise LaunchFailed("interrupted; the same command goes on where it stopped") from None
+        raise LaunchFailed(interrupted) from None
 
 
 def _result_or_error(name: str, job: Callable[[], ResultT]) -> ResultT | Dsr1Error:

@@ -7,6 +7,8 @@ from dsr1.hosts.protocol.facts.fact import Fact
 
 OrderT = TypeVar("OrderT")
 ResultT = TypeVar("ResultT")
+EMPTY_ANSWER = "an empty answer"
+"""The error of a request whose answer came, and had nothing in it."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,53 @@ class FabricResult:
     errors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DriveOrder:
+    """A load driver, run on this host for as long as it takes, `limit_s` at most. `driver` says how
+    its results are read: vllm or aiperf.
+
+    `files` by name lie in a folder of its own, for which `{folder}` stands in words of `argv` and
+    values of `env`. `total`: the requests that it will send. `cpus`: those that it may run on;
+    none: they are chosen, away from the processes of the run `run_id`.
+    """
+
+    driver: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    files: dict[str, str]
+    total: int
+    limit_s: float
+    run_id: str = ""
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SentRequests:
+    """A column a quantity, in the order of the requests. Seconds, by the driver's own clock;
+    tokens as the server counted them. An `error` is empty where the answer came; of one that failed
+    what isn't known is 0."""
+
+    start_s: tuple[float, ...] = ()
+    first_s: tuple[float, ...] = ()
+    whole_s: tuple[float, ...] = ()
+    tokens_in: tuple[int, ...] = ()
+    tokens_out: tuple[int, ...] = ()
+    error: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriveResult:
+    """`cpus` that it ran on; none: any. `began`: when its first request left, in seconds since the
+    epoch; 0: not known. `ended`: how it ended where that was not well, in words."""
+
+    requests: SentRequests
+    cpus: tuple[int, ...]
+    began: float = 0.0
+    ended: str = ""
+
+
 FETCH = Job("fetch", FetchOrder, FetchResult)
 PUSH = Job("push", PushOrder, PushResult)
 VERIFY = Job("verify", VerifyOrder, VerifyResult)
 FABRIC = Job("fabric", FabricOrder, FabricResult)
+DRIVE = Job("drive", DriveOrder, DriveResult)

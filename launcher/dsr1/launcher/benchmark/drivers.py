@@ -1,0 +1,231 @@
+"""The load drivers: the command of each, and what it needs. Pure. A new one is a class and a row
+here, and a reader of its results in dsr1.hosts.agent.driving."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.protocol.http import FRONTEND_CERT
+from dsr1.hosts.protocol.jobs.orders import DriveOrder
+from dsr1.launcher.benchmark.files import BLOCK, render_dataset, render_trace
+from dsr1.launcher.benchmark.workload import TRACE, Workload
+
+TRACE_FILE, DATASET_FILE = "trace.jsonl", "dataset.jsonl"
+AIPERF = "0.13.0"
+PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's processes
+
+
+@dataclass(frozen=True, slots=True)
+class BenchTarget:
+    """What is asked: `url` without /v1. `tokenizer` is a folder of the host that load comes from,
+    or a hub's id. `certificate`: the one that the frontend shows, as PEM; empty: plain HTTP."""
+
+    url: str
+    model: str
+    tokenizer: str
+    gpus: int = 0
+    max_model_len: int | None = None
+    certificate: str = ""
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def is_local_tokenizer(self) -> bool:
+        return self.tokenizer.startswith(("/", "."))
+
+
+class BenchDriver(ABC):
+    """`program` is what stands first in its command: the runtime's Python, or AIPerf."""
+
+    name = ""
+
+    def __init__(self, program: str, version: str = "") -> None:
+        self.program, self.version = program, version
+
+    @abstractmethod
+    def argv(self, target: BenchTarget, workload: Workload) -> tuple[str, ...]:
+        """InputError: it can't send this."""
+
+    @abstractmethod
+    def env(self, target: BenchTarget, workload: Workload) -> dict[str, str]: ...
+
+    @abstractmethod
+    def files(self, workload: Workload) -> dict[str, str]:
+        """By name."""
+
+    def order(
+        self,
+        target: BenchTarget,
+        workload: Workload,
+        within_s: float,
+        run_id: str = "",
+        cpus: tuple[int, ...] = (),
+    ) -> DriveOrder:
+        """For the host that load comes from."""
+        files = self.files(workload)
+        if target.certificate:
+            files[FRONTEND_CERT] = target.certificate
+        return DriveOrder(
+            self.name,
+            self.argv(target, workload),
+            self.env(target, workload),
+            files,
+            workload.total,
+            within_s,
+            run_id,
+            cpus,
+        )
+
+
+class VllmBench(BenchDriver):
+    """`vllm bench serve` of a runtime."""
+
+    name = "vllm"
+
+    def argv(self, target: BenchTarget, workload: Workload) -> tuple[str, ...]:
+        command = (self.program, "-m", "vllm.entrypoints.cli.main", "bench", "serve")
+        flags: dict[str, object] = {
+            "backend": "openai",
+            "base-url": target.url,
+            "endpoint": "/v1/completions",
+            "model": target.model,
+            "tokenizer": target.tokenizer,
+            "num-prompts": workload.total,
+            "seed": workload.seed,
+            "temperature": 0,
+            **_vllm_data(workload),
+            "max-concurrency": workload.concurrency,
+            "request-rate": workload.rate,
+            "result-dir": "{folder}",
+            "result-filename": "result.json",
+        }
+        given = [word for pair in _flags(flags) for word in pair]
+        switches = ["--ignore-eos", "--save-result", "--save-detailed"]
+        if target.certificate and not target.api_key:
+            switches.append("--insecure")  # its address is seldom in the certificate
+        if workload.file and workload.file.kind != TRACE:
+            switches += ["--skip-chat-template", "--disable-shuffle", "--no-oversample"]
+        return (*command, *given, *switches)
+
+    def env(self, target: BenchTarget, workload: Workload) -> dict[str, str]:
+        """Its timed traces choose tokens by Python's hash of a text."""
+        env = {"PYTHONHASHSEED": str(workload.seed), "VLLM_LOGGING_LEVEL": "WARNING"}
+        return env | _common_env(target)
+
+    def files(self, workload: Workload) -> dict[str, str]:
+        return _files(workload, ("prompt", "output_tokens"))
+
+
+def _vllm_data(workload: Workload) -> dict[str, object]:
+    if workload.file is None:
+        return {
+            "dataset-name": "random",
+            "random-input-len": workload.isl,
+            "random-output-len": workload.osl,
+        }
+    if workload.file.kind == TRACE:
+        return {
+            "dataset-name": "timed_trace",
+            "dataset-path": f"{{folder}}/{TRACE_FILE}",
+            "timed-trace-chunk-hash-size": BLOCK,
+            "timed-trace-sec-multiplier": 0.001,
+        }
+    return {
+        "dataset-name": "custom",
+        "dataset-path": f"{{folder}}/{DATASET_FILE}",
+        "custom-output-len": -1,
+    }
+
+
+class Aiperf(BenchDriver):
+    """AIPerf, a command of an environment of its own."""
+
+    name = "aiperf"
+
+    def argv(self, target: BenchTarget, workload: Workload) -> tuple[str, ...]:
+        if target.api_key:
+            raise InputError(
+                "--driver aiperf: it takes an API key as an argument alone, which everybody on its"
+                " host can read; use --driver vllm"
+            )
+        workers = min(MOST_WORKERS, 1 + (workload.concurrency or MOST_WORKERS) // PER_WORKER)
+        flags: dict[str, object] = {
+            "model-names": target.model,
+            "url": target.url,
+            "endpoint-type": "completions",
+            "tokenizer": target.tokenizer,
+            "request-count": workload.total,
+            "random-seed": workload.seed,
+            **_aiperf_data(workload),
+            "concurrency": workload.concurrency,
+            "request-rate": workload.rate,
+            "workers-max": workers,
+            "extra-inputs": json.dumps({"ignore_eos": True, "temperature": 0}),
+            "output-artifact-dir": "{folder}/aiperf",
+            "export-level": "records",
+            "ui-type": "none",
+        }
+        given = [word for pair in _flags(flags) for word in pair]
+        switches = ("--streaming", "--use-server-token-count", *_AIPERF_OFF)
+        trace = workload.file is not None and workload.file.kind == TRACE
+        return (self.program, "profile", *given, *switches, *(["--fixed-schedule"] * trace))
+
+    def env(self, target: BenchTarget, workload: Workload) -> dict[str, str]:
+        """HF_HUB_OFFLINE would make it refuse a folder as a tokenizer."""
+        env = _common_env(target) | {"HF_HUB_OFFLINE": "0"}
+        return env | ({"AIPERF_HTTP_SSL_VERIFY": "false"} if target.certificate else {})
+
+    def files(self, workload: Workload) -> dict[str, str]:
+        return _files(workload, ("text", "output_length"))
+
+
+_AIPERF_OFF = ("--no-gpu-telemetry", "--no-server-metrics")
+
+
+def _aiperf_data(workload: Workload) -> dict[str, object]:
+    """By default it would send some of 100 prompts again and again, which the prefix cache knows
+    then."""
+    if workload.file is None:
+        return {
+            "isl": workload.isl,
+            "isl-stddev": 0,
+            "osl": workload.osl,
+            "osl-stddev": 0,
+            "num-dataset-entries": workload.total,
+        }
+    trace = workload.file.kind == TRACE
+    name, kind = (TRACE_FILE, "mooncake_trace") if trace else (DATASET_FILE, "single_turn")
+    blocks = {"isl-block-size": BLOCK} if trace else {}
+    return {
+        "input-file": f"{{folder}}/{name}",
+        "custom-dataset-type": kind,
+        "dataset-sampling-strategy": "sequential",
+        **blocks,
+    }
+
+
+def _files(workload: Workload, keys: tuple[str, str]) -> dict[str, str]:
+    if workload.file is None:
+        return {}
+    requests = workload.file.requests[: workload.total]
+    if workload.file.kind == TRACE:
+        return {TRACE_FILE: render_trace(requests)}
+    return {DATASET_FILE: render_dataset(requests, workload.osl, keys)}
+
+
+def _common_env(target: BenchTarget) -> dict[str, str]:
+    """Past every proxy; the key is in no argument."""
+    env = {"NO_PROXY": "*", "no_proxy": "*"}
+    if target.is_local_tokenizer:
+        env["HF_HUB_OFFLINE"] = "1"
+    if target.certificate:
+        env["SSL_CERT_FILE"] = f"{{folder}}/{FRONTEND_CERT}"
+    return env | ({"OPENAI_API_KEY": target.api_key} if target.api_key else {})
+
+
+def _flags(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(f"--{name}", str(value)) for name, value in values.items() if value is not None]
+
+
+DRIVERS: Mapping[str, type[BenchDriver]] = {"vllm": VllmBench, "aiperf": Aiperf}

@@ -1,0 +1,181 @@
+"""A run that is measured: whether it can be, from which host, by which driver; then point after
+point over the same connections."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.hosts.inventory.parse import parse_hosts
+from dsr1.hosts.protocol.http import FRONTEND_CERT
+from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.connect import HERE, connect_hosts
+from dsr1.launcher.benchmark.aiperf import find_aiperf
+from dsr1.launcher.benchmark.drivers import (
+    AIPERF,
+    DRIVERS,
+    Aiperf,
+    BenchDriver,
+    BenchTarget,
+    VllmBench,
+)
+from dsr1.launcher.benchmark.measure import (
+    Criteria,
+    LoadSource,
+    OnProgress,
+    ReadServers,
+    measure,
+    quiet,
+)
+from dsr1.launcher.benchmark.point import BenchPoint
+from dsr1.launcher.benchmark.servers import server_reader
+from dsr1.launcher.benchmark.workload import Workload
+from dsr1.launcher.operate.backends import backend_name, backend_of
+from dsr1.launcher.operate.scraping.pages import KeptLinks
+from dsr1.launcher.operate.status import refuse_ended, refuse_unplanned
+from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.smoke.readiness import frontend_state
+
+LOCAL = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Of one run, which serves."""
+
+    source: LoadSource
+    target: BenchTarget
+    driver: BenchDriver
+    read_servers: ReadServers
+
+    def measure(
+        self, workload: Workload, criteria: Criteria, show: OnProgress = quiet
+    ) -> BenchPoint:
+        """See dsr1.launcher.benchmark.measure."""
+        return measure(
+            self.source, self.target, self.driver, workload, criteria, show, self.read_servers
+        )
+
+
+@contextlib.contextmanager
+def open_bench(
+    run: Run, driver: str = "vllm", source: str = "", cpus: Sequence[int] = ()
+) -> Iterator[Bench]:
+    """`source`: `here`, a host of the run, or any other that SSH reaches; empty: here, or where
+    the runtime is. InputError: an unknown driver, or one that isn't there; LaunchFailed: the run
+    doesn't serve its model."""
+    if driver not in DRIVERS:
+        raise InputError(f"--driver {driver}: unknown; there are {', '.join(DRIVERS)}")
+    refuse_unready(run)
+    recipe, plan = run.recipe(), run.plan()
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(_open_source(run, recipe, source, driver))
+        agents = KeptLinks(stack.enter_context(_run_transport(run)))
+        stack.callback(agents.close)
+        yield Bench(
+            LoadSource(*place, plan.run_id, tuple(cpus)),
+            make_target(run, recipe, plan),
+            _make_driver(driver, run, recipe, is_here=place[1] == HERE),
+            server_reader(run, agents),
+        )
+
+
+def refuse_unready(run: Run) -> None:
+    """LaunchFailed: it doesn't serve, or something else does at its address."""
+    refuse_ended(run)
+    refuse_unplanned(run)
+    state = backend_of(run).state(run)
+    if not state.serves:
+        raise LaunchFailed(f"{run.name}: {state.phase}, not ready: `dsr1 wait {run.name}` waits")
+    service = run.plan().service
+    if lacks := frontend_state(service, run.settings().access):
+        raise LaunchFailed(f"{run.name}: {service.url} can't be measured: {lacks}")
+
+
+def make_target(run: Run, recipe: Recipe, plan: Plan) -> BenchTarget:
+    """The model's folder has its tokenizer."""
+    lengths = [engine.max_model_len for engine in recipe.engines.values() if engine.max_model_len]
+    access = run.settings().access
+    return BenchTarget(
+        plan.service.url,
+        plan.service.model,
+        recipe.model.path,
+        count_gpus(recipe, plan),
+        min(lengths, default=None),
+        access.certificate or run.secrets().get(FRONTEND_CERT, ""),
+        access.api_key,
+    )
+
+
+def count_gpus(recipe: Recipe, plan: Plan) -> int:
+    """Of all engines; 0 where none is used."""
+    if not recipe.uses_gpus:
+        return 0
+    return sum(
+        recipe.engines[_engine_key(recipe, one.engine)].tensor_parallel_size for one in plan.ranks
+    )
+
+
+def _engine_key(recipe: Recipe, name: str) -> str:
+    """Of an engine, or of one of its replicas."""
+    return max((key for key in recipe.engines if name.startswith(key)), key=len)
+
+
+@contextlib.contextmanager
+def _run_transport(run: Run) -> Iterator[Transport]:
+    with contextlib.closing(backend_of(run).transport(run)) as transport:
+        yield transport
+
+
+@contextlib.contextmanager
+def _open_source(
+    run: Run, recipe: Recipe, source: str, driver: str
+) -> Iterator[tuple[Transport, str]]:
+    hosts = [one.host for one in run.plan().hosts]
+    lacks = _lacks(recipe, driver)
+    name = source or (hosts[0] if lacks and backend_name(run) != "local" else LOCAL)
+    if name in hosts and backend_name(run) != "local":
+        with _run_transport(run) as transport:
+            yield transport, name
+        return
+    if name in (LOCAL, HERE, *hosts):
+        if lacks:
+            raise InputError(f"--from {name}: {lacks} isn't here; name a host of the run")
+        with connect_hosts((), sys.executable) as (transport, (here,)):
+            yield transport, here
+        return
+    with connect_hosts(parse_hosts(name), recipe.runtime.interpreter) as (transport, names):
+        if len(names) != 1:
+            raise InputError(f"--from {source}: names {len(names)} hosts; load comes from one")
+        yield transport, names[0]
+
+
+def _lacks(recipe: Recipe, driver: str) -> str:
+    """What a driver needs of this machine and doesn't find."""
+    if driver == VllmBench.name and not os.access(recipe.runtime.interpreter, os.X_OK):
+        return recipe.runtime.interpreter
+    if recipe.model.is_folder and not (Path(recipe.model.path) / "tokenizer.json").exists():
+        return f"{recipe.model.path}/tokenizer.json"
+    return ""
+
+
+def _make_driver(name: str, run: Run, recipe: Recipe, is_here: bool) -> BenchDriver:
+    if name == Aiperf.name and not is_here:
+        raise InputError("--driver aiperf: it is set up on this machine alone; use --from here")
+    if name == Aiperf.name:
+        return Aiperf(find_aiperf(), AIPERF)
+    return VllmBench(recipe.runtime.interpreter, _vllm_version(run))
+
+
+def _vllm_version(run: Run) -> str:
+    """As the launch has seen it on the first host that told; empty: none did."""
+    for facts in run.facts().values():
+        found = facts["software"].value if "software" in facts else None
+        if isinstance(found, dict) and found.get("vllm"):
+            return str(found["vllm"])
+    return ""
