@@ -21,7 +21,7 @@ class SlurmBackend(Backend):
     def launch(self, request: LaunchRequest, show: OnState) -> Run:
         skip = tuple(f"--skip-check={word}" for word in request.skip)
         options = ("--no-check",) if request.no_check else skip
-        return launch_job(request.recipe, request.name, options, show, request.wait)
+        return launch_job(request, options, show)
 
     def state(self, run: Run) -> RunState:
         return _state_and_note(run)[0]

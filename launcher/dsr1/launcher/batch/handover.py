@@ -9,6 +9,7 @@ from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.launcher.batch.jobs import job_states
 from dsr1.launcher.batch.launch import batch_site, submit_run
 from dsr1.launcher.batch.script import render_job
+from dsr1.launcher.run.record.sources import read_sources, save_sources
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervision.supervisor import Supervisor
 
@@ -86,6 +87,7 @@ def claim_successor(run: Run) -> Run:
         successor = new_run(f"{name}-{number}")
         if not successor.folder.exists():
             successor.claim(run.recipe(), "queued")
+            save_sources(successor, read_sources(run))
             successor.save_predecessor(run.name)
             run.save_successor(successor.name)
             return successor

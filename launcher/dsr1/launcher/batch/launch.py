@@ -15,7 +15,9 @@ from dsr1.launcher.batch.script import BatchSite, render_job, run_job_name
 from dsr1.launcher.batch.stop import UNSUBMITTED, stop_job
 from dsr1.launcher.batch.watch import watch_job
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.launch import failure
+from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run, new_run
@@ -52,21 +54,22 @@ def prepare_output(recipe: Recipe) -> None:
         )
 
 
-def launch_job(recipe: Recipe, name: str, options: Sequence[str], show: OnState, wait: bool) -> Run:
+def launch_job(request: LaunchRequest, options: Sequence[str], show: OnState) -> Run:
     """Submit a run and, if asked, show every state until it serves. Ctrl-C or failure leaves
     nothing running.
 
     Raises InputError with sbatch's words, LaunchFailed, or CheckFailed when a host isn't fit.
     """
-    run = new_run(name)
-    try_job(recipe, name, options)
+    run = new_run(request.name)
+    try_job(request.recipe, request.name, options)
     try:
-        script = _claim(run, recipe, options)
+        script = _claim(run, request.recipe, options)
+        save_sources(run, request.sources)
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: interrupted; nothing was submitted") from None
     try:
         submit_run(run, script)
-        return _until_ready(run, show) if wait else run
+        return _until_ready(run, show) if request.wait else run
     except KeyboardInterrupt:
         raise LaunchFailed(f"{run.name}: {_roll_back(run)}") from None
 

@@ -1,5 +1,6 @@
 """`dsr1 launch`: a deployment, started here, over SSH or in a Slurm job; returns once it serves."""
 
+import json
 import os
 import secrets
 from collections.abc import Sequence
@@ -29,9 +30,12 @@ from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_summary
 from dsr1.launcher.preflight.preflight import choose_checks, extras_of, refuse_unfit
 from dsr1.launcher.preflight.survey import survey_any
+from dsr1.launcher.recipe.load import Resolved
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.recipe.render import sources_of
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.prepare import frontend_secrets
+from dsr1.launcher.run.record.sources import ValueSource
 from dsr1.launcher.run.signals import interrupt_on_signals
 from dsr1.launcher.run.store import Run, new_run
 
@@ -106,8 +110,8 @@ def launch(
     _refuse_contradictions(hosts, job, slurm_keys, follow)
     if as_json and (follow or dry_run or job.test_only):
         raise InputError("--json tells of a launch; --follow, --dry-run and --test-only print more")
-    loaded = recipe.load(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
-    loaded = rehearse(loaded) if rehearsed else loaded
+    resolved = recipe.resolve(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
+    loaded = rehearse(resolved.recipe) if rehearsed else resolved.recipe
     refuse_unread(loaded)  # at once, and not by hosts or in a job
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
     skip = checks.skipped()
@@ -122,7 +126,8 @@ def launch(
         return
     if replace and new_run(name).folder.exists():
         remove_run(new_run(name))
-    request = LaunchRequest(loaded, name, accesses, checks.no_check, skip, wait=not job.no_wait)
+    told = (checks.no_check, skip, not job.no_wait, value_sources(resolved))
+    request = LaunchRequest(loaded, name, accesses, *told)
     interrupt_on_signals()
     began = entered_at()
     usual_s = usual_start_s(loaded.name, len(accesses)) if accesses else None
@@ -131,6 +136,11 @@ def launch(
     _tell(run, not job.no_wait, began, as_json)
     if follow:
         print_logs(stream_logs(run, follow=True), flush=True)
+
+
+def value_sources(resolved: Resolved) -> dict[str, ValueSource]:
+    found = sources_of(resolved).items()
+    return {key: ValueSource(json.dumps(value), source) for key, (value, source) in found}
 
 
 def refuse_unread(recipe: Recipe) -> None:

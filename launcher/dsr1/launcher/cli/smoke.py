@@ -1,6 +1,7 @@
 """`dsr1 smoke`: a known-answer check of a run, on every rank."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
+from dsr1.launcher.run.record.smoked import SmokedRank, SmokeRecord, save_smoke
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.completion import Reply, tokens_per_s
 from dsr1.launcher.smoke.http import make_client
@@ -35,8 +37,15 @@ def smoke(
     found = find_any(run)
     refuse_ended(found)
     refuse_unplanned(found)
-    answers = _ask_all(found)
+    try:
+        answers = _ask_all(found)
+    except LaunchFailed as error:
+        save_smoke(found, SmokeRecord(time.time(), problems=(str(error),)))
+        raise
     wrong = problems(answers, not found.recipe().is_meaningless)
+    verdict = "" if wrong else _verdict(found, answers)
+    ranks = tuple(_kept(one) for one in answers)
+    save_smoke(found, SmokeRecord(time.time(), verdict, tuple(wrong), ranks))
     if as_json:
         rows = [_json_row(one) for one in answers]
         ANSWER.put("smoke", {"passed": not wrong, "answers": rows, "problems": wrong})
@@ -45,7 +54,13 @@ def smoke(
     if wrong:
         raise LaunchFailed("\n".join(f"{found.name}: {line}" for line in wrong))
     if not as_json:
-        print(_verdict(found, answers))
+        print(verdict)
+
+
+def _kept(one: Answers) -> SmokedRank:
+    replies = (*one.fixed, *one.known)
+    first = max((reply.first_s for reply in replies), default=None)
+    return SmokedRank(one.target.name, one.error, first, tokens_per_s(replies))
 
 
 def _verdict(run: Run, answers: Sequence[Answers]) -> str:

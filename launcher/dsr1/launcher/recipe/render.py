@@ -1,7 +1,7 @@
-"""A resolved recipe as YAML that reads back as the same recipe, every value with where it came
-from. Pure."""
+"""A recipe as YAML that reads back as the same recipe, every value with where it came from.
+Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -14,7 +14,26 @@ _COLUMN = 60
 
 
 def render_resolved(resolved: Resolved) -> str:
-    return "\n".join(_lines(_values(resolved), (), resolved.tree.locations))
+    locations = resolved.tree.locations
+    return "\n".join(sourced_lines(_values(resolved), lambda keys, _: _location(locations, keys)))
+
+
+def sources_of(resolved: Resolved) -> dict[str, tuple[object, str]]:
+    """Of each value that somebody gave, by dotted keys: itself, and by whom. A `--set` may hold a
+    secret, and is called so alone."""
+    locations = resolved.tree.locations
+    values = resolved.recipe.model_dump(mode="json")
+    found = {keys: locations[keys] for keys in _leaves(values, ()) if keys in locations}
+    return {
+        ".".join(keys): (_at(values, keys), "--set" if at.startswith("--set ") else at)
+        for keys, at in found.items()
+    }
+
+
+def _at(values: Any, keys: Keys) -> object:
+    for key in keys:
+        values = values[key]
+    return values
 
 
 def resolved_values(resolved: Resolved) -> dict[str, Any]:
@@ -53,17 +72,20 @@ def _leaves(value: Any, at: Keys) -> Iterator[Keys]:
         yield at
 
 
-def _lines(values: Mapping[str, Any], at: Keys, locations: Mapping[Keys, str]) -> Iterator[str]:
+Tell = Callable[[Keys, object], str]
+"""Where a value came from, by its keys and itself."""
+
+
+def sourced_lines(values: Mapping[str, Any], tell: Tell, at: Keys = ()) -> Iterator[str]:
     indent = "  " * len(at)
     for key, value in values.items():
         keys = (*at, str(key))
         if isinstance(value, dict) and value:
             yield f"{indent}{_flow(key)}:"
-            yield from _lines(value, keys, locations)
+            yield from sourced_lines(value, tell, keys)
         else:
             yield (
-                f"{indent}{_flow(key)}: {_flow(value)}".ljust(_COLUMN)
-                + f"  # {_location(locations, keys)}"
+                f"{indent}{_flow(key)}: {_flow(value)}".ljust(_COLUMN) + f"  # {tell(keys, value)}"
             )
 
 

@@ -1,12 +1,9 @@
 """What a report of a run holds, from its folder alone: also of one that has ended, and of a job."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-
-import yaml
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.events import Finding
@@ -17,16 +14,19 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.render_text import join_words
 from dsr1.launcher.report.charts import Chart, make_charts
 from dsr1.launcher.report.earlier import earlier_start
+from dsr1.launcher.report.masking import SECRET, mask_words
+from dsr1.launcher.report.recipe import render_sourced
 from dsr1.launcher.report.sentences import start_sentences
 from dsr1.launcher.report.timeline import Timeline, make_timeline
 from dsr1.launcher.run.record.history import Change, read_history
+from dsr1.launcher.run.record.smoked import SmokeRecord, read_smoke
+from dsr1.launcher.run.record.sources import ValueSource, read_sources
 from dsr1.launcher.run.record.starts import read_phases
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.secret_names import names_secret
 
 POINTS, MOST_CHANGES = 150, 500
-SECRET = "[secret]"
 PartT = TypeVar("PartT")
 Row = tuple[str, str]
 
@@ -77,6 +77,7 @@ class ReportPage:
     before: tuple[str, Timeline] | None = None
     charts: tuple[Chart, ...] = ()
     changes: tuple[Change, ...] = ()
+    smoked: SmokeRecord | None = None
     recipe: str = ""
     variables: tuple[SourcedVariable, ...] = ()
     commands: tuple[ReportCommand, ...] = ()
@@ -98,8 +99,10 @@ def make_page(run: Run, state: RunState) -> ReportPage:
     plan = part(run.plan, None) if run.is_planned() else None
     no_findings: list[Finding] = []
     no_facts: dict[str, Facts] = {}
+    no_sources: dict[str, ValueSource] = {}
     findings = part(lambda: run_findings(run), no_findings)
     facts = part(run.facts, no_facts)
+    sources = part(lambda: read_sources(run), no_sources)
     start = make_timeline(read_phases(run))
     before = part(lambda: earlier_start(run, start), None) if start else None
     worth = [one for one in findings if one.verdict != "PASS"]
@@ -118,7 +121,8 @@ def make_page(run: Run, state: RunState) -> ReportPage:
         before=before,
         charts=make_charts(MetricsReader(run.folder).spread(POINTS)),
         changes=tuple(read_history(run)[-MOST_CHANGES:]),
-        recipe=part(lambda: _recipe(run), ""),
+        smoked=part(lambda: read_smoke(run), None),
+        recipe=part(lambda: render_sourced(run.recipe(), sources), ""),
         variables=tuple(_variables(plan)) if plan else (),
         commands=tuple(_commands(plan)) if plan else (),
         again=tuple(part(lambda: _again(run, plan), [])),
@@ -183,11 +187,6 @@ def _host_versions(facts: Facts) -> Iterator[Row]:
             yield name, str(facts[name].value)
 
 
-def _recipe(run: Run) -> str:
-    plain = json.loads(run.recipe().model_dump_json(exclude_unset=False, exclude_none=True))
-    return yaml.safe_dump(mask_values(plain), sort_keys=False, width=100, allow_unicode=True)
-
-
 def _variables(plan: Plan) -> Iterator[SourcedVariable]:
     counts: dict[Row, dict[str, int]] = {}
     for process in plan.processes:
@@ -203,30 +202,6 @@ def _variables(plan: Plan) -> Iterator[SourcedVariable]:
 def _commands(plan: Plan) -> Iterator[ReportCommand]:
     for process in plan.processes:
         yield ReportCommand(process.name, process.host, join_words(tuple(mask_words(process.argv))))
-
-
-def mask_words(argv: Sequence[str]) -> Iterator[str]:
-    """Without the values of flags whose names say that they are secrets: a value may have blanks,
-    which no pattern for text would know."""
-    before = ""
-    for word in argv:
-        name, is_set, _ = word.partition("=")
-        if is_set and name.startswith("-") and names_secret(name):
-            yield f"{name}={SECRET}"
-        elif before.startswith("-") and "=" not in before and names_secret(before):
-            yield SECRET
-        else:
-            yield word
-        before = word
-
-
-def mask_values(plain: object, name: str = "") -> object:
-    """The same of keys."""
-    if isinstance(plain, dict):
-        return {key: mask_values(value, str(key)) for key, value in plain.items()}
-    if isinstance(plain, list):
-        return [mask_values(value, name) for value in plain]
-    return SECRET if isinstance(plain, str) and plain and names_secret(name) else plain
 
 
 def _again(run: Run, plan: Plan | None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.run.record.sources import ValueSource
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """What is to be launched. `accesses` are the hosts, where they are given; `skip` are checks or
-    kinds of checks to go on without. Without `wait` it returns before the run serves."""
+    kinds of checks to go on without. Without `wait` it returns before the run serves. `sources`:
+    of the recipe's values, by dotted keys."""
 
     recipe: "Recipe"
     name: str
@@ -26,6 +28,7 @@ class LaunchRequest:
     no_check: bool = False
     skip: tuple[str, ...] = ()
     wait: bool = True
+    sources: Mapping[str, ValueSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

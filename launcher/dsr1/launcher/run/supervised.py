@@ -3,13 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from dsr1.hosts.errors import HostError
 from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.run import spawn
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
 from dsr1.launcher.run.launch import launch_run
+from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.stop import look_at_hosts, stop_run
 from dsr1.launcher.run.store import Run
@@ -24,7 +24,11 @@ class SupervisedBackend(Backend):
 
     def launch(self, request: LaunchRequest, show: OnState) -> Run:
         checks = () if request.no_check else choose_checks((), request.skip)
-        prepare = partial(self.prepare, request, checks)
+
+        def prepare(run: Run) -> None:
+            save_sources(run, request.sources)
+            self.prepare(request, checks, run)
+
         return launch_run(request.recipe, request.name, prepare, show)
 
     def state(self, run: Run) -> RunState:

@@ -12,6 +12,7 @@ from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import list_runs
 from dsr1.slurm.handle import JobHandle
@@ -54,7 +55,7 @@ def test_a_job_that_comes_to_wait_for_ever_is_taken_back(fake: FakeSlurm) -> Non
     with pytest.raises(
         LaunchFailed, match=r"waits \(QOSMaxNodePerJobLimit\), and for ever: .*; it was taken back"
     ):
-        launch_job(RECIPE, "r", (), then_it_changes, wait=True)
+        launch_job(LaunchRequest(RECIPE, "r"), (), then_it_changes)
     assert fake.job("1")["state"] == "CANCELLED"
     assert list_runs()[0].state().phase == "stopped"
 
@@ -69,7 +70,7 @@ def test_a_job_that_began_before_it_was_written_down_keeps_its_word(
         sbatch.read_text().replace("\nexec", f"\n[ -d {tmp_path}/state/runs/r ] && {begin}\nexec")
     )
     fake.hold("Priority")
-    launch_job(RECIPE, "r", (), lambda _: None, wait=False)
+    launch_job(LaunchRequest(RECIPE, "r", wait=False), (), lambda _: None)
     assert list_runs()[0].job() == JobHandle("lab", "1")
 
 
@@ -86,7 +87,7 @@ def test_what_a_user_sets_for_sbatch_doesnt_win_over_the_recipe(
     ):
         monkeypatch.setenv(name, "1")
     fake.hold("Priority")
-    launch_job(RECIPE, "r", (), lambda _: None, wait=False)
+    launch_job(LaunchRequest(RECIPE, "r", wait=False), (), lambda _: None)
     told = [
         line
         for line in (tmp_path / "told").read_text().splitlines()

@@ -17,6 +17,7 @@ from dsr1.launcher.batch.main import enter_run
 from dsr1.launcher.batch.stop import stop_job
 from dsr1.launcher.operate.status import run_status, stop_any
 from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import list_runs, new_run
 from dsr1.slurm.allocation import AllocatedHost, Allocation
@@ -62,7 +63,7 @@ def wrap(fake: FakeSlurm) -> Wrap:
 
 
 def launch(name: str = "r") -> None:
-    launch_job(RECIPE, name, (), lambda _: None, wait=False)
+    launch_job(LaunchRequest(RECIPE, name, wait=False), (), lambda _: None)
 
 
 ANSWERS = {

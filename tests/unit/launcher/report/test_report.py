@@ -1,5 +1,6 @@
 """A report is one page that loads nothing, hands no secret on, and lets no name be markup."""
 
+import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +10,16 @@ from pathlib import Path
 import pytest
 from tests.fleet import AILING, START, fleet_plan, fleet_run, fleet_snapshot
 
+from dsr1.launcher.cli.launch import value_sources
+from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.metrics.store import add_snapshot
+from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.report.charts import HEIGHT, make_charts
-from dsr1.launcher.report.contents import mask_values, mask_words
+from dsr1.launcher.report.masking import mask_values, mask_words
 from dsr1.launcher.run.ranks import Moment, RankTable, all_ready, first_table
 from dsr1.launcher.run.record.history import Change, record
+from dsr1.launcher.run.record.smoked import SmokedRank, SmokeRecord, save_smoke
+from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.record.starts import record_phases
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
@@ -112,6 +118,51 @@ def test_two_runs_beside_each_other(state: Path, call: Call) -> None:
     assert "hosts" not in differing
     assert text.count("<article>") == 2
     assert "The last start of this recipe: r1" not in text  # they began at the same moment
+
+
+def test_where_each_value_came_from(state: Path, call: Call) -> None:
+    """Of the launch; what has another value since is told as such, and a secret in no way."""
+    recipe = state / "mine.yaml"
+    recipe.write_text(
+        "extends: dsr1-dep\nmodel: {path: /m}\nruntime: {env: {MY_TOKEN: s3cr3t-one}}\n"
+        "engines: {main: {max_num_seqs: 99, max_model_len: 2048}}\ntimeouts: {ready: 90s}\n"
+    )
+    asked = RecipeOptions(str(recipe), changes=["engines.main.env.A_PASSWORD=s3cr3t-two"])
+    sources = value_sources(asked.resolve())
+    assert sources["timeouts.ready"].source == f"{recipe}:5"
+    run = filled(state, "r1")
+    save_sources(run, sources)
+    changed = load_recipe(str(recipe), ["engines.main.max_num_seqs=100", "logs.keep=7"])
+    run._write("recipe.json", changed.model_dump())
+    assert call("report", "r1", "--to", str(state / "r.html")) == 0
+    text = html.unescape((state / "r.html").read_text())
+    assert "s3cr3t" not in text
+    lines = {key: " ".join(rest.split()) for key, _, rest in map(parted, text.splitlines())}
+    assert lines["max_model_len"] == f"2048 # {recipe}:4"
+    assert lines["max_num_seqs"] == f"100 # changed since, or by --rehearse; 99 by {recipe}:4"
+    assert lines["MY_TOKEN"].startswith("'[secret]' # ")
+    assert lines["keep"] == "7 # default"  # of a launch that nobody has told of it
+
+
+def parted(line: str) -> tuple[str, str, str]:
+    return line.strip().partition(": ")
+
+
+def test_what_smoke_saw_last(state: Path, call: Call) -> None:
+    run = filled(state, "r1")
+    ranks = (SmokedRank("decode rank 0", "", 0.25, 31.0), SmokedRank("decode rank 1", HOSTILE))
+    save_smoke(run, SmokeRecord(START, problems=(f"rank 1 {HOSTILE}",), ranks=ranks))
+    assert call("report", "r1", "--to", str(state / "r.html")) == 0
+    text = (state / "r.html").read_text()
+    assert "<td>decode rank 0</td><td>0.25 s</td><td>31</td><td></td>" in text
+    assert not Tags(text).names & {"script", "img"}
+    (run.folder / "smoke.json").write_text('{"time": 1e999}')
+    (run.folder / "recipe-sources.json").write_text("[" * 10**6)
+    assert call("report", "r1", "--to", str(state / "again.html")) == 0
+    again = (state / "again.html").read_text()
+    assert "Nobody has asked" in again
+    assert again.count("smoke.json: can&#39;t be read") == 1
+    assert again.count("recipe-sources.json: can&#39;t be read") == 1
 
 
 def test_a_run_that_came_to_nothing(state: Path, call: Call) -> None:

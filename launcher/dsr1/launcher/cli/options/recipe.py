@@ -9,7 +9,7 @@ import typer
 
 from dsr1.launcher.cli.options.common import Venv
 from dsr1.launcher.cli.options.completion import complete_keys, complete_recipes
-from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
+from dsr1.launcher.recipe.load import RecipeChanges, Resolved, resolve_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.site.load import load_site
 
@@ -77,6 +77,10 @@ class RecipeOptions:
     venv: Venv = ""
 
     def load(self, more: Sequence[str] = (), elsewhere: bool = False) -> Recipe:
+        """As `resolve`, without where its values came from."""
+        return self.resolve(more, elsewhere).recipe
+
+    def resolve(self, more: Sequence[str] = (), elsewhere: bool = False) -> Resolved:
         """The recipe with these changes and `more`, which are written as for --set. `elsewhere`: it
         is for other hosts than this machine, and paths that were expanded here are told."""
         changes = (*(self.changes or ()), *more)
@@ -87,7 +91,7 @@ class RecipeOptions:
             from dsr1.launcher.cli.views.notes import note_local_paths
 
             note_local_paths(resolved.local)
-        return resolved.recipe
+        return resolved
 
 
 @dataclass(frozen=True, slots=True)
