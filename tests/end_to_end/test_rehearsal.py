@@ -4,6 +4,7 @@ engine simulator."""
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.waiting import until
 
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.store import Run
 
 
@@ -34,16 +36,30 @@ def bare() -> Site:
     )
 
 
+def complete(url: str) -> str:
+    asked = {"model": "deepseek-ai/DeepSeek-R1", "prompt": "hello", "max_tokens": 4}
+    answer = httpx.post(url, json={**asked, "ignore_eos": True}, trust_env=False, timeout=120)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["choices"][0]["text"])
+
+
 @pytest.mark.parametrize("recipe", ["dsr1-disagg-h100", "dsr1-vllm"])
 def test_a_recipe_is_rehearsed_here(
     recipe: str, dsr1: Dsr1, bare: Site, newest: Callable[[], Run]
 ) -> None:
-    """This machine stands in for the recipe's hosts."""
-    launched = dsr1("launch", recipe, "--rehearse", "--name", "r", *bare)
+    """This machine stands in for the recipe's hosts. More requests than sequences wait, as vLLM lets them, and
+    answers have text."""
+    few = [f"engines.{name}.max_num_seqs=1" for name in load_recipe(recipe).engines]
+    settings = [word for one in few for word in ("--set", one)]
+    launched = dsr1("launch", recipe, "--rehearse", "--name", "r", *bare, *settings)
     assert launched.returncode == 0, launched.stderr
     assert data_of(dsr1("status", "r", "--json").stdout)["phase"] == "ready"
     smoked = dsr1("smoke", "r")
     assert smoked.returncode == 0, smoked.stderr
+    url = f"{newest().plan().service.url}/v1/completions"
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(complete, [url] * 64))
+    assert [one for one in answers if not one.strip()] == []
     assert dsr1("stop", "r").returncode == 0
     assert of_run(newest().folder / "hosts") == []
 

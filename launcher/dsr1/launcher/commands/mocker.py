@@ -9,10 +9,14 @@ from dsr1.launcher.layout.context import Argv, PlanContext, Stack
 from dsr1.launcher.layout.ports import publishes_kv_events, transfers_kv
 from dsr1.launcher.layout.slots import WorkerSlot
 from dsr1.launcher.layout.topology import Group
+from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.flags import render_flags
 
 STAND_IN = "stand-in"  # a rehearsal's model.path
-STAND_IN_FOLDER = "../../stand-in-1"
+KV_BYTES = 61 * (512 + 64) * 2
+"""Of R1, a token, as MLA keeps it; the simulator would count all 128 heads."""
+SESSIONS = 4096
+STAND_IN_FOLDER = "../../stand-in-2"
 """Where it is put, seen from an agent's folder. One path on all hosts: Dynamo refuses workers whose
 paths differ."""
 
@@ -23,8 +27,8 @@ def _worker_command(context: PlanContext, slot: WorkerSlot) -> Argv:
         "disaggregation-mode": None if spec.role == "aggregated" else spec.role,
         "data-parallel-size": slot.node.local_size if slot.rank is None else None,
         "max-model-len": spec.max_model_len,
-        "max-num-seqs": spec.max_num_seqs,
-        "max-num-batched-tokens": spec.token_budget,
+        **_limits(spec),
+        "kv-bytes-per-token": KV_BYTES if model.path == STAND_IN else None,
         **_ports(context, slot),
     }
     path = STAND_IN_FOLDER if model.path == STAND_IN else model.path
@@ -34,6 +38,21 @@ def _worker_command(context: PlanContext, slot: WorkerSlot) -> Argv:
         *render_flags(known),
         *render_flags(spec.args),
     )
+
+
+def _limits(spec: Engine) -> dict[str, int | None]:
+    """Simulated prefill and decode refuse above max-num-seqs what vLLM's would let wait ("mocker
+    handoff session limit reached", then 503 for everybody). So that is wide, and a step is bounded
+    by its tokens: of decode one for each sequence."""
+    sequences, tokens = spec.max_num_seqs, spec.token_budget
+    if spec.role == "aggregated":
+        return {"max-num-seqs": sequences, "max-num-batched-tokens": tokens}
+    if spec.role == "decode" and sequences is not None:
+        tokens = min(sequences, tokens or sequences)
+    return {
+        "max-num-seqs": max(SESSIONS, sequences or 0),
+        "max-num-batched-tokens": tokens,
+    }
 
 
 def _ports(context: PlanContext, slot: WorkerSlot) -> dict[str, object]:
