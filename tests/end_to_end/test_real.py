@@ -19,6 +19,7 @@ from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
+EARLY = ("initialising", "connecting")
 
 
 def test_serves_and_ends_whole_when_a_main_is_killed(
@@ -51,7 +52,7 @@ def test_stop_while_it_initialises(
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         launched = pool.submit(dsr1, "launch", "tiny", "--name", "early", *site)
         until(lambda: (state / "runs" / "early" / "state.json").exists())
-        until(lambda: any(row.phase == "initialising" for row in newest().state().ranks))
+        until(lambda: any(row.phase in EARLY for row in newest().state().ranks))
         stopped = dsr1("stop", "early")
         assert (stopped.returncode, launched.result().returncode) == (0, 4)
     assert run_status(newest()).alive == ()

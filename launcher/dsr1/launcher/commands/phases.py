@@ -7,6 +7,7 @@ PHASES = (
     "starting",
     "importing",
     "initialising",
+    "connecting",
     "loading",
     "compiling",
     "profiling",
@@ -18,6 +19,9 @@ PHASES = (
 """In order. `starting` is a process without a log line yet; `ready` is said by the supervisor, not
 by a log.
 """
+IMPORTS = {"starting": "server", "importing": "engine", "initialising": "worker"}
+"""Which process loads its modules meanwhile: vLLM does it in each anew, one after the other. A
+worker's is over with `connecting`, its first line."""
 
 # `(EngineCore_DP1 pid=..)`, `(Worker_DP1_EP1 pid=..)`, `(Worker_DP1_TP0_EP2 pid=..)`; others tell
 # no DP rank.
@@ -41,6 +45,7 @@ _MOCKER_REGISTERING = _rule("registering", r"Registered endpoint '[^']{0,300}\.g
 VLLM_PHASES: tuple[PhaseRule, ...] = (
     _IMPORTING,
     _rule("initialising", r"Initializing a V1 LLM engine"),
+    _rule("connecting", r"world_size=\d{1,9} rank=\d{1,9} local_rank=\d{1,9} distributed_init"),
     _rule("loading", r"Starting to load model"),
     _rule("loading", r"Loading model from scratch"),
     _rule("loading", rf"Loading safetensors checkpoint shards:{_BAR}"),

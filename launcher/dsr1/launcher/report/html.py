@@ -11,6 +11,7 @@ from dsr1.launcher.metrics.words import show_number
 from dsr1.launcher.report.charts import HEIGHT, WIDTH
 from dsr1.launcher.report.comparing import differences
 from dsr1.launcher.report.contents import ReportPage
+from dsr1.launcher.report.timeline import phase_words
 from dsr1.launcher.terminal import escape_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,6 +38,7 @@ def render_html(pages: Sequence[ReportPage], redact: Callable[[str], str], now: 
         "clock": _clock,
         "number": show_number,
         "phases": PHASES,
+        "phase_words": phase_words,
         "width": WIDTH,
         "height": HEIGHT,
         "most_ranks": MOST_RANKS,

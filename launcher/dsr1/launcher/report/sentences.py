@@ -18,6 +18,13 @@ def start_sentences(now: Timeline, before: tuple[str, Timeline] | None) -> Itera
     if now.seconds > 0:
         shares = (f"{name} {s:.1f} s ({100 * s / now.seconds:.0f} %)" for name, s in parts)
         yield f"most of its time: {', '.join(shares)}"
+    if whose := now.imports:
+        each = ", ".join(f"{name} {s:.1f} s" for name, s in whose.items())
+        share = 100 * sum(whose.values()) / max(now.seconds, 1e-9)
+        yield (
+            f"{sum(whose.values()):.1f} s ({share:.0f} %) were imports, in one process after the"
+            f" other: {each}"
+        )
     for span in now.silent:
         yield f"{span.phase} said nothing for {span.seconds:.1f} s"
     if before:
@@ -33,6 +40,9 @@ def _against(now: Timeline, name: str, before: Timeline) -> Iterator[str]:
     if saved:
         parts = " and ".join(f"{one.saved:.1f} s of {one.phase}" for one in saved)
         yield f"caches saved {parts}, beside {name}"
+    less_of = [one for one in differences if one.phase not in COMPILING and one.saved > SAVED_S]
+    if less_of:
+        yield "shorter were " + ", ".join(f"{one.phase} by {one.saved:.1f} s" for one in less_of)
     lost = [one for one in differences if one.saved < -SAVED_S]
     if lost:
         yield "longer were " + ", ".join(f"{one.phase} by {-one.saved:.1f} s" for one in lost)

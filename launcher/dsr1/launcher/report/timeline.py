@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsr1.launcher.commands.phases import PHASES
+from dsr1.launcher.commands.phases import IMPORTS, PHASES
 from dsr1.launcher.run.record.starts import PhaseBegun
 
 STARTING, READY = PHASES[0], PHASES[-1]
@@ -64,10 +64,24 @@ class Timeline:
         return found
 
     @property
+    def imports(self) -> dict[str, float]:
+        """Seconds that the slowest rank's processes spent on loading their modules, one after the
+        other. Empty where its log doesn't tell them from other work: no engine, or an old one."""
+        found = self.phases
+        if "connecting" not in found:
+            return {}
+        return {whose: found[phase] for phase, whose in IMPORTS.items() if phase in found}
+
+    @property
     def silent(self) -> tuple[PhaseSpan, ...]:
         """Of the slowest rank, the longest first."""
         long = [span for span in self.slowest.spans if _is_silent(span)]
         return tuple(sorted(long, key=lambda span: span.seconds, reverse=True))
+
+
+def phase_words(phase: str) -> str:
+    """For a legend."""
+    return f"{phase} ({IMPORTS[phase]}'s imports)" if phase in IMPORTS else phase
 
 
 def _is_silent(span: PhaseSpan) -> bool:

@@ -111,7 +111,7 @@ def _advancement(row: RankRow) -> tuple[int, float]:
 def phase_limits(importing_s: float, loading_s: float, compiling_s: float) -> dict[str, float]:
     """Seconds a rank may stay in each phase. Silent phases (JIT) print nothing, so theirs must be
     long."""
-    early = dict.fromkeys(("starting", "importing", "initialising"), importing_s)
+    early = dict.fromkeys(("starting", "importing", "initialising", "connecting"), importing_s)
     late = dict.fromkeys(
         ("compiling", "profiling", "warming up", "capturing", "registering"), compiling_s
     )

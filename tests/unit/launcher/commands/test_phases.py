@@ -14,6 +14,7 @@ LOGS = Path(__file__).parents[3] / "data" / "vllm-logs"
 GPU = [
     (None, "importing"),
     (None, "initialising"),
+    (None, "connecting"),
     (None, "loading"),
     (None, "compiling"),
     (None, "profiling"),
@@ -31,6 +32,7 @@ def cpu(rank: int) -> list[tuple[int | None, str]]:
     return [
         *STUCK,
         (rank, "initialising"),
+        (None, "connecting"),
         (rank, "loading"),
         *bar,
         (rank, "registering"),
@@ -64,6 +66,7 @@ def test_graphs_that_are_captured_twice_dont_hide_the_warm_up_between() -> None:
     assert begun == [
         "importing",
         "initialising",
+        "connecting",
         "loading",
         "profiling",
         "warming up",

@@ -42,7 +42,8 @@ def recipe(*changes: str) -> Recipe:
 def test_the_agent_told_what_the_log_says(start: str) -> None:
     told = [event.phase for _, event in events(start) if isinstance(event, Progress)]
     read = ProgressReader(VLLM_PHASES).feed((DATA / start / "main-0.log").read_bytes())
-    assert list(dict.fromkeys(told)) == list(dict.fromkeys(step.phase for step in read))
+    said = [step.phase for step in read if step.phase != "connecting"]  # told since then
+    assert list(dict.fromkeys(told)) == list(dict.fromkeys(said))
     assert told[-1] == "registering"
 
 

@@ -1,13 +1,16 @@
 """A real start on four H200 as spans, and what is worth saying of it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from dsr1.hosts.agent.process.progress import ProgressReader
 from dsr1.hosts.protocol.codec import parse_event
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.cli.views.timeline import timeline_lines
+from dsr1.launcher.commands.phases import VLLM_PHASES
 from dsr1.launcher.report.sentences import start_sentences
 from dsr1.launcher.report.timeline import Timeline, make_timeline
 from dsr1.launcher.run.folder import RunFolder
@@ -66,6 +69,41 @@ def test_what_caches_saved(tmp_path: Path) -> None:
     assert any(line.startswith("154.0 s faster than r0") for line in said)
     assert any(line.startswith("caches saved ") and "of capturing" in line for line in said)
     assert any("said nothing for" in line for line in said)
+
+
+def test_imports_of_a_real_start_are_told_apart(tmp_path: Path) -> None:
+    """Three times the same modules: server, engines, workers, by the clock of the log's lines."""
+    reader, run = ProgressReader(VLLM_PHASES), RunFolder(tmp_path)
+    spawned = moment("14:19:43")
+    table: RankTable = tuple(
+        RankRow("main", rank, "localhost", "main-0", "starting", spawned) for rank in range(4)
+    )
+    record_phases(run, (), table)
+    at = spawned
+    for line in (STARTS / "vllm-base" / "main-0.log").read_text().splitlines():
+        at = moment(found[0]) if (found := CLOCK.search(line)) else at
+        for step in reader.feed(f"{line}\n".encode()):
+            told = Progress("main-0", step.phase, step.rank, step.done, step.total)
+            before, table = table, advance(table, told, Moment(at, at))
+            record_phases(run, before, table)
+    record_phases(run, table, all_ready(table, Moment(at, at)))
+    made = make_timeline(read_phases(run))
+    assert made is not None
+    assert made.imports == {"server": 11.0, "engine": 26.0, "worker": 12.0}
+    lines = list(start_sentences(made, None))
+    assert any(
+        line.startswith("49.0 s (") and line.endswith("server 11.0 s, engine 26.0 s, worker 12.0 s")
+        for line in lines
+    )
+    legend = list(timeline_lines(made, 100))[-1].plain
+    assert "i initialising  o connecting  l loading" in legend
+
+
+CLOCK = re.compile(r"(?<= 11-26 )\d\d:\d\d:\d\d")
+
+
+def moment(clock: str) -> float:
+    return sum(int(part) * unit for part, unit in zip(clock.split(":"), (3600, 60, 1), strict=True))
 
 
 def test_a_terminal_has_a_line_for_each_rank(tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ from rich.text import Text
 from dsr1.launcher.commands.phases import PHASES
 from dsr1.launcher.report.timeline import PhaseSpan, RankStart, Timeline
 
-LETTERS = dict(zip(PHASES, "SmilcpwgrR", strict=True))
+LETTERS = dict(zip(PHASES, "SmiolcpwgrR", strict=True))
 COLOURS = dict(
     zip(
         PHASES,
-        ("dim", "blue", "cyan", "green", "magenta", "yellow", "red", "bright_blue", "white", ""),
+        (
+            *("dim", "blue", "cyan", "bright_cyan", "green", "magenta", "yellow", "red"),
+            *("bright_blue", "white", ""),
+        ),
         strict=True,
     )
 )
