@@ -34,6 +34,7 @@ GROUPS = {
         "caches.md",
         "engines.md",
         "tune.md",
+        "bench.md",
         "metrics.md",
         "report.md",
         "troubleshooting.md",

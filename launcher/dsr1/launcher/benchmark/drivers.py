@@ -167,7 +167,8 @@ class Aiperf(BenchDriver):
             "ui-type": "none",
         }
         given = [word for pair in _flags(flags) for word in pair]
-        switches = ("--streaming", "--use-server-token-count", *_AIPERF_OFF)
+        # Of completions servers know max_tokens alone: without it an answer has 16.
+        switches = ("--streaming", "--use-legacy-max-tokens", *_AIPERF_SWITCHES)
         trace = workload.file is not None and workload.file.kind == TRACE
         return (self.program, "profile", *given, *switches, *(["--fixed-schedule"] * trace))
 
@@ -180,7 +181,7 @@ class Aiperf(BenchDriver):
         return _files(workload, ("text", "output_length"))
 
 
-_AIPERF_OFF = ("--no-gpu-telemetry", "--no-server-metrics")
+_AIPERF_SWITCHES = ("--use-server-token-count", "--no-gpu-telemetry", "--no-server-metrics")
 
 
 def _aiperf_data(workload: Workload) -> dict[str, object]:

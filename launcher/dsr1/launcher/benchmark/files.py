@@ -93,9 +93,7 @@ def _time(plain: Plain) -> float:
 def _count(plain: Plain, key: str) -> int:
     value = plain.get(key)
     if type(value) is not int or not 1 <= value < 10**8:
-        raise ValueError(
-            f"{key}: a whole number of tokens, 1 at least, is wanted, not {_show(value)}"
-        )
+        raise ValueError(f"{key}: tokens are wanted, a whole number above 0, not {_show(value)}")
     return value
 
 

@@ -4,12 +4,14 @@ point over the same connections."""
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.parse import parse_hosts
+from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import HERE, connect_hosts
@@ -29,6 +31,7 @@ from dsr1.launcher.benchmark.measure import (
     ReadServers,
     measure,
     quiet,
+    unread,
 )
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.servers import server_reader
@@ -64,24 +67,29 @@ class Bench:
 
 @contextlib.contextmanager
 def open_bench(
-    run: Run, driver: str = "vllm", source: str = "", cpus: Sequence[int] = ()
+    run: Run, driver: str = "vllm", source: str = "", cpus: Sequence[int] = (), url: str = ""
 ) -> Iterator[Bench]:
     """`source`: `here`, a host of the run, or any other that SSH reaches; empty: here, or where
-    the runtime is. InputError: an unknown driver, or one that isn't there; LaunchFailed: the run
+    the runtime is. `url`: of another server of the same model, whose own words nobody reads.
+    InputError: an unknown driver, or one that isn't there; LaunchFailed: the run, or that server,
     doesn't serve its model."""
     if driver not in DRIVERS:
         raise InputError(f"--driver {driver}: unknown; there are {', '.join(DRIVERS)}")
-    refuse_unready(run)
+    if url:
+        refuse_other_model(run, url)
+    else:
+        refuse_unready(run)
     recipe, plan = run.recipe(), run.plan()
+    target = make_target(run, recipe, plan)
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(_open_source(run, recipe, source, driver))
         agents = KeptLinks(stack.enter_context(_run_transport(run)))
         stack.callback(agents.close)
         yield Bench(
             LoadSource(*place, plan.run_id, tuple(cpus)),
-            make_target(run, recipe, plan),
+            replace(target, url=url.rstrip("/")) if url else target,
             _make_driver(driver, run, recipe, is_here=place[1] == HERE),
-            server_reader(run, agents),
+            unread if url else server_reader(run, agents),
         )
 
 
@@ -97,19 +105,39 @@ def refuse_unready(run: Run) -> None:
         raise LaunchFailed(f"{run.name}: {service.url} can't be measured: {lacks}")
 
 
+def refuse_other_model(run: Run, url: str) -> None:
+    """InputError: it is no address; LaunchFailed: it doesn't serve the run's model."""
+    refuse_unplanned(run)
+    at = urlsplit(url)
+    if at.scheme not in ("http", "https") or not at.hostname or at.path.strip("/") or at.query:
+        raise InputError(f"--url {url}: an address is wanted, as in http://10.0.0.1:8000")
+    service = replace(run.plan().service, registrations=None, frontend_urls=(url.rstrip("/"),))
+    if lacks := frontend_state(service, run.settings().access):
+        raise LaunchFailed(f"--url {url}: can't be measured: {lacks}")
+
+
 def make_target(run: Run, recipe: Recipe, plan: Plan) -> BenchTarget:
     """The model's folder has its tokenizer."""
-    lengths = [engine.max_model_len for engine in recipe.engines.values() if engine.max_model_len]
     access = run.settings().access
     return BenchTarget(
         plan.service.url,
         plan.service.model,
         recipe.model.path,
         count_gpus(recipe, plan),
-        min(lengths, default=None),
+        longest_request(recipe, run.facts()),
         access.certificate or run.secrets().get(FRONTEND_CERT, ""),
         access.api_key,
     )
+
+
+def longest_request(recipe: Recipe, facts: Mapping[str, Facts]) -> int | None:
+    """Tokens of prompt and answer that every engine takes: as the recipe says, else the model.
+    None: nobody says."""
+    configs = [value_of(own, "model.config") for own in facts.values()]
+    own = next((one for one in configs if isinstance(one, dict)), {})
+    model = own.get("max_position_embeddings")
+    lengths = [engine.max_model_len or model for engine in recipe.engines.values()]
+    return min((one for one in lengths if isinstance(one, int)), default=None)
 
 
 def count_gpus(recipe: Recipe, plan: Plan) -> int:
@@ -175,7 +203,7 @@ def _make_driver(name: str, run: Run, recipe: Recipe, is_here: bool) -> BenchDri
 def _vllm_version(run: Run) -> str:
     """As the launch has seen it on the first host that told; empty: none did."""
     for facts in run.facts().values():
-        found = facts["software"].value if "software" in facts else None
+        found = value_of(facts, "software")
         if isinstance(found, dict) and found.get("vllm"):
             return str(found["vllm"])
     return ""

@@ -136,13 +136,13 @@ def _too_long(one: Workload, limit: int | None) -> Iterator[str]:
         return
     if one.isl + one.osl > limit:
         yield (
-            f"--isl {one.isl} --osl {one.osl}: {one.isl + one.osl} tokens; the recipe's"
-            f" max_model_len is {limit}"
+            f"--isl {one.isl} --osl {one.osl}: {one.isl + one.osl} tokens; the model takes"
+            f" {limit} (max_model_len)"
         )
     for asked in one.file.requests if one.file else ():
         if asked.isl + (one.osl or asked.osl) > limit:
             yield (
                 f"{one.file.path if one.file else ''}:{asked.line}:"
-                f" {asked.isl + (one.osl or asked.osl)} tokens; the recipe's max_model_len is"
-                f" {limit}"
+                f" {asked.isl + (one.osl or asked.osl)} tokens; the model takes {limit}"
+                " (max_model_len)"
             )

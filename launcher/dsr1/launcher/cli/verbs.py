@@ -66,6 +66,11 @@ VERBS = (
     ),
     Verb("logs", "Print the logs of every process of a run.", "runs.logs:logs"),
     Verb("smoke", "Ask every rank the same questions and compare the answers.", "smoke:smoke"),
+    Verb(
+        "bench",
+        "Put a run under load and measure it: latencies, tokens a second, goodput.",
+        "tune.bench:bench",
+    ),
     Verb("stop", "Stop a run and prove that nothing of it is left.", "runs.stop:stop"),
     Verb(
         "rm",

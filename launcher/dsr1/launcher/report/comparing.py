@@ -22,6 +22,7 @@ def differences(one: ReportPage, other: ReportPage) -> tuple[Difference, ...]:
         ("", dict(one.summary), dict(other.summary)),
         ("start, ", _phases(one), _phases(other)),
         ("over time, ", _last(one), _last(other)),
+        ("output tokens/s, ", _measured(one), _measured(other)),
         ("version, ", dict(one.versions), dict(other.versions)),
         ("recipe, ", _values(one), _values(other)),
         ("variable, ", _variables(one), _variables(other)),
@@ -49,6 +50,11 @@ def _last(page: ReportPage) -> dict[str, str]:
         for chart in page.charts
         for line in chart.lines[:1]
     }
+
+
+def _measured(page: ReportPage) -> dict[str, str]:
+    """The newest of each load."""
+    return {load: pace for table in reversed(page.measured) for load, pace in table.loads.items()}
 
 
 def _values(page: ReportPage) -> dict[str, str]:

@@ -15,6 +15,7 @@ from dsr1.launcher.plan.render_text import join_words
 from dsr1.launcher.report.charts import Chart, make_charts
 from dsr1.launcher.report.earlier import earlier_start
 from dsr1.launcher.report.masking import SECRET, mask_words
+from dsr1.launcher.report.measured import MeasuredTable, measured_tables
 from dsr1.launcher.report.recipe import render_sourced
 from dsr1.launcher.report.sentences import start_sentences
 from dsr1.launcher.report.timeline import Timeline, make_timeline
@@ -78,6 +79,7 @@ class ReportPage:
     charts: tuple[Chart, ...] = ()
     changes: tuple[Change, ...] = ()
     smoked: SmokeRecord | None = None
+    measured: tuple[MeasuredTable, ...] = ()
     recipe: str = ""
     variables: tuple[SourcedVariable, ...] = ()
     commands: tuple[ReportCommand, ...] = ()
@@ -122,6 +124,7 @@ def make_page(run: Run, state: RunState) -> ReportPage:
         charts=make_charts(MetricsReader(run.folder).spread(POINTS)),
         changes=tuple(read_history(run)[-MOST_CHANGES:]),
         smoked=part(lambda: read_smoke(run), None),
+        measured=measured_tables(run),
         recipe=part(lambda: render_sourced(run.recipe(), sources), ""),
         variables=tuple(_variables(plan)) if plan else (),
         commands=tuple(_commands(plan)) if plan else (),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from dsr1.launcher.benchmark.table import HEADS
 from dsr1.launcher.commands.phases import PHASES
 from dsr1.launcher.metrics.words import show_number
 from dsr1.launcher.report.charts import HEIGHT, WIDTH
@@ -39,6 +40,7 @@ def render_html(pages: Sequence[ReportPage], redact: Callable[[str], str], now: 
         "number": show_number,
         "phases": PHASES,
         "phase_words": phase_words,
+        "bench_heads": HEADS,
         "width": WIDTH,
         "height": HEIGHT,
         "most_ranks": MOST_RANKS,

@@ -76,8 +76,8 @@ def test_every_option_names_its_flags() -> None:
 
 OWN_MEANING = {
     "--only", "--name", "--venv", "--to", "--patience", "--hosts", "--output", "--slurm",
-    "--all", "--engine", "--follow", "--ndjson", "--errors",
-    "--timeout", "--older",
+    "--all", "--engine", "--follow", "--from", "--ndjson", "--errors",
+    "--timeout", "--older", "--url",
 }  # fmt: skip
 
 

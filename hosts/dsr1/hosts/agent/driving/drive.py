@@ -32,8 +32,7 @@ def drive_job(order: DriveOrder, context: JobContext) -> DriveResult:
         for name, text in order.files.items():
             (folder / Path(name).name).write_text(text)
         cpus = order.cpus or choose_cpus(order.run_id)
-        if cpus:
-            os.sched_setaffinity(0, cpus)
+        _bind(cpus)
         results = RESULTS[order.driver](folder)
         argv = tuple(word.replace(FOLDER, str(folder)) for word in order.argv)
         with start_bounded(argv, _environment(order.env, folder)) as child:
@@ -43,6 +42,16 @@ def drive_job(order: DriveOrder, context: JobContext) -> DriveResult:
             context.meter.measure = None
             ended = _ended(child, over, order)
         return _read(results, cpus, ended)
+
+
+def _bind(cpus: tuple[int, ...]) -> None:
+    """This process, and so all that it starts. JobRefused: the host has no such CPU."""
+    known = os.sched_getaffinity(0)
+    if missing := sorted(set(cpus) - known):
+        here = f"{min(known)} to {max(known)}"
+        raise JobRefused("input", f"--cpus: there is no CPU {missing[0]}; there are {here}")
+    if cpus:
+        os.sched_setaffinity(0, cpus)
 
 
 def _environment(env: Mapping[str, str], folder: Path) -> dict[str, str]:

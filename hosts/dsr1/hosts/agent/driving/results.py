@@ -13,6 +13,7 @@ from dsr1.hosts.protocol.jobs.orders import EMPTY_ANSWER, SentRequests
 
 VLLM_RESULT, AIPERF_RECORDS = "result.json", "aiperf/profile_export.jsonl"
 MOST_WORDS = 160
+UNCOUNTED = "an answer without the server's count of tokens"
 _BAR = re.compile(r"(\d+)/\d+ \[")
 # What an exception of Python's, or of AIPerf's, calls an answer in which nothing was.
 _EMPTY_WORDS = ("InvalidInferenceResultError", "Never received a valid chunk")
@@ -116,6 +117,8 @@ def _aiperf_row(plain: Mapping[str, Any]) -> SentRequest:
     whole = (told["request_end_ns"] - told["request_start_ns"]) / 1e9
     if error:
         return SentRequest(start, 0.0, whole, 0, 0, error)
+    if not metrics.keys() >= {*_AIPERF_TOKENS}:
+        return SentRequest(start, 0.0, whole, 0, 0, UNCOUNTED)
     tokens = [int(metrics[name]["value"]) for name in _AIPERF_TOKENS]
     first, last = (_seconds(metrics[name]) for name in _AIPERF_TIMES)
     return SentRequest(start, first, last, tokens[0], tokens[1], "")

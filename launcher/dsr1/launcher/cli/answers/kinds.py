@@ -6,6 +6,8 @@ from pydantic import TypeAdapter
 
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.transport.exec import ExecResult
+from dsr1.launcher.benchmark.comparing import ComparisonAnswer
+from dsr1.launcher.benchmark.store import BenchResult
 from dsr1.launcher.cli.answers.envelope import SCHEMA, AnswerError
 from dsr1.launcher.cli.answers.run_answers import RunAnswer
 from dsr1.launcher.plan.plan import Plan
@@ -15,6 +17,8 @@ KINDS: dict[str, Any] = {
     "findings": list[Finding],
     "exec": dict[str, ExecResult],
     "plan": Plan,
+    "bench": list[BenchResult],
+    "bench-comparison": ComparisonAnswer,
 }
 """Those whose data is of one type; docs/json.md has all."""
 
