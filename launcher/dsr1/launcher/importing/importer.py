@@ -215,7 +215,8 @@ class _ServiceReader:
         parts, place = self.parts, service.fields.place
         if program.name != WORKER:
             text = f"runs {quoted(program.name)}; dsr1 reads workers that run python3 -m {WORKER}"
-            refuse(place, text)
+            beside = ": give it the engine's own command, as `vllm serve MODEL ...`, in a script"
+            refuse(place, f"{text}{beside if 'sidecar' in program.name else ''}")
         name = recipe_name(service.name, [worker.draft.name for worker in parts.workers])
         draft = EngineDraft(name, parts.ledger, place)
         own = sort_variables(variables, draft.key, parts.ledger)

@@ -27,8 +27,16 @@ KEEPS_HYBRID = (
     "SimpleCPUOffloadConnector",
 )
 """vLLM's connectors that implement SupportsHMA, and wrappers, which do where all inside do."""
-CACHES = ("LMCacheConnectorV1", "DynamoConnector", "OffloadingConnector", "MultiConnector")
-WRAPPERS = ("PdConnector", *CACHES, "SimpleCPUOffloadConnector", "MooncakeStoreConnector")
+MOVERS = (
+    "NixlConnector",
+    "NixlPullConnector",
+    "NixlPushConnector",
+    "MooncakeConnector",
+    "MoRIIOConnector",
+    "P2pNcclConnector",
+)
+"""vLLM's connectors that hand caches from engine to engine; others are stores, beside one of these
+or by themselves, and wrappers."""
 PACKAGES = {"LMCacheConnectorV1": "lmcache", "DynamoConnector": "kvbm", "PdConnector": "kvbm"}
 """Distributions that connectors come from, of those that vLLM doesn't bring."""
 WITHOUT_CACHE = ("ngram", "suffix", "medusa", "mlp_speculator")
@@ -105,8 +113,8 @@ def _tensor_problem(giver: str, taker: str, one: Engine, other: Engine) -> str:
 
 
 def _connector(engine: Engine, env: Mapping[str, str], off: bool) -> str:
-    """Who hands over: of several the one that is no cache."""
-    movers = [name for name in engine.connectors if name not in WRAPPERS]
+    """Who hands over, where that is known; a store in front of it is of one engine alone."""
+    movers = [name for name in engine.connectors if name in MOVERS]
     return ", ".join(dict.fromkeys(movers)) or ", ".join(engine.connectors)
 
 

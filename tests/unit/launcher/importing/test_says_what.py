@@ -2,7 +2,7 @@
 files that are no deployment."""
 
 import pytest
-from tests.unit.launcher.importing.deployments import deployed, notes_of, worker
+from tests.unit.launcher.importing.deployments import deployed, notes_of, scripted, worker
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.importer import import_manifest
@@ -53,6 +53,28 @@ def test_without_its_picker_the_frontend_routes() -> None:
     assert "dsr1's frontend routes" in notes_of(result, NoteKind.REWRITTEN)
     assert "container 'front': the frontend" in notes_of(result, NoteKind.REWRITTEN)
     assert "sidecars" not in notes_of(result, NoteKind.LEFT_OUT)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_program"),
+    [
+        ("env -u A B=1 python3 -m dynamo.kv_state_agent --max-slots 2 &", True),
+        ("env --unset A -C /x nats-server &", True),
+        ("nohup -- etcd &", True),
+        ("exec -a name tini", True),
+        ("env", False),
+        ("env A=1", False),
+        ("env A=1 sleep 5", False),
+        ("time sleep 5", False),
+        ("command true", False),
+    ],
+)
+def test_what_runs_beside_the_worker_is_told(command: str, is_program: bool) -> None:
+    """Also behind `env`, as Dynamo's kvcr example starts its agent."""
+    result = scripted(f"{command}\npython3 -m dynamo.vllm --model m")
+    asked, left = (notes_of(result, kind) for kind in (NoteKind.TO_SET, NoteKind.LEFT_OUT))
+    assert ("ran in the container beside the worker" in asked) == is_program
+    assert ("of the script alone" in left) != is_program
 
 
 def test_a_sidecar_that_is_no_frontend_stays_out() -> None:

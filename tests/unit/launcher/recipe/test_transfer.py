@@ -25,6 +25,19 @@ def loaded(prefill: dict[str, object], decode: dict[str, object]) -> None:
     load_recipe("dsr1-disagg-h200", settings)
 
 
+STORES = ("FlexKVConnectorV1", "HF3FSKVConnector", "LMCacheMPConnector", "ASitesOwnStore")
+
+
+def behind(store: str) -> dict[str, object]:
+    """As Dynamo's disagg_flexkv.yaml has it: a store of the prefill engine alone, before NIXL."""
+    inner = [{"kv_connector": name, "kv_role": "kv_both"} for name in (store, "NixlConnector")]
+    return {
+        "kv_connector": "PdConnector",
+        "kv_role": "kv_both",
+        "kv_connector_extra_config": {"connectors": inner},
+    }
+
+
 @pytest.mark.parametrize(
     ("prefill", "decode", "wanted"),
     [
@@ -95,6 +108,7 @@ def test_what_the_handshake_would_refuse(
         ({}, {"args": {"speculative-config": {"method": "ngram", "num_speculative_tokens": 3}}}),
         ({"tensor_parallel_size": 2, "ranks_per_node": 4}, {"tensor_parallel_size": 1}),
         ({"kv_transfer": "lmcache"}, {"kv_transfer": "nixl"}),
+        *(({"kv_transfer": behind(store)}, {"kv_transfer": "nixl"}) for store in STORES),
     ],
 )
 def test_what_agrees_is_let_through(prefill: dict[str, object], decode: dict[str, object]) -> None:

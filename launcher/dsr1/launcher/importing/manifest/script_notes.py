@@ -4,6 +4,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from dsr1.launcher.importing.manifest.ledger import Ledger
+from dsr1.launcher.importing.manifest.program import BEFORE_A_COMMAND
 from dsr1.launcher.importing.manifest.tree import Place
 from dsr1.launcher.importing.shell.script import DECLARATIONS
 from dsr1.launcher.importing.shell.secrecy import quoted
@@ -61,6 +62,24 @@ def _is_assignment(command: ShellCommand) -> bool:
     return is_declaration or len(command.changes) == len(command.words)
 
 
+def _runs(words: Sequence[str]) -> str:
+    """What a command runs: `env -u A B=1 python3 -m x` is python3's."""
+    left = list(words)
+    while left and _is_before(left[0], words[0]):
+        left = left[2:] if left[0] in _WITH_A_VALUE else left[1:]
+    return left[0] if left else words[0]
+
+
+def _is_before(word: str, first: str) -> bool:
+    if word in BEFORE_A_COMMAND:
+        return True
+    return first in BEFORE_A_COMMAND and (word.startswith("-") or "=" in word)
+
+
+_WITH_A_VALUE = ("-u", "--unset", "-C", "--chdir", "-a", "-f", "-o")
+"""Of `env`, `exec` and `time`."""
+
+
 def _exports_only(command: ShellCommand, environment: Container[str]) -> bool:
     """Whether all that it does reaches the program."""
     if word_texts(command.words) == ["exec"]:  # it redirects the script's own output
@@ -74,7 +93,7 @@ def _exports_only(command: ShellCommand, environment: Container[str]) -> bool:
 
 
 def _note(command: ShellCommand, places: tuple[Place, ...], ledger: Ledger) -> None:
-    first, text = command.words[0].text, quoted(command.text)
+    first, text = _runs(word_texts(command.words)), quoted(command.text)
     if command.condition and (command.changes or _is_assignment(command)):
         text = f"{text}: depends on a condition ({command.condition}), which only a run decides"
         ledger.ask(text, "", *places)
