@@ -49,7 +49,15 @@ def test_a_healthy_stack_is_told() -> None:
             "FAIL",
             "compiled modules",
         ),
-        ({"flashinfer-python": "0.6.12", "vllm": "0.23.0"}, "2.30.4", "WARN", "cuda-tile absent"),
+        *(
+            (
+                {"flashinfer-python": version, "flashinfer-cubin": version, "vllm": "0.23.0"},
+                "2.30.4",
+                "FAIL",
+                "cuda-tile absent",
+            )
+            for version in ("0.6.10", "0.6.12", "0.6.13.post1")
+        ),
         ({"flashinfer-python": "0.6.16.post3"}, "2.30.4", "WARN", "array.array"),
         ({}, "2.29.2", "WARN", "nccl 2.29.2"),
     ],
@@ -64,7 +72,8 @@ def test_known_bad_pairs(packages: dict[str, str], nccl: str, verdict: str, said
     [
         {"flashinfer-python": "0.6.14", "flashinfer-cubin": "0.6.14"},
         {"flashinfer-python": "0.7.0.post1", "flashinfer-jit-cache": "0.7.0.post1+cu130"},
-        {"flashinfer-python": "0.6.12", "vllm": "0.23.0", "cuda-tile": "1.4.0"},
+        {"flashinfer-python": "0.6.12", "flashinfer-cubin": "0.6.12", "cuda-tile": "1.4.0"},
+        {"flashinfer-python": "0.6.9", "flashinfer-cubin": "0.6.9"},
         {"flashinfer-cubin": "0.6.14"},
         {"flashinfer-python": "of tomorrow", "flashinfer-cubin": "of tomorrow"},
         {"nixl": "0.1"},
@@ -81,6 +90,30 @@ def test_only_where_it_matters() -> None:
         assert judged("sw.troubles", needs, software=new).verdict == "PASS"
     apart = replace(NEEDS, engines=(replace(LOW_LATENCY, role="decode"),))
     assert judged("sw.troubles", apart, software={**SOFTWARE, "nixl": "0.5.0"}).verdict == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("packages", "ucx", "verdict", "said"),
+    [
+        ({"nixl": "0.10.1"}, "1.20.0", "WARN", "may hang"),
+        ({"nixl": "", "nixl-cu13": "0.10.1"}, "1.20.0", "WARN", "nixl 0.10.1"),
+        ({"nixl": "1.3.0"}, "1.23.0", "WARN", "nixl 1.3.0"),
+        ({}, "1.18.1", "WARN", "ucx 1.18.1"),
+        ({"lmcache": "0.3.7", "vllm": "0.15.0"}, "1.23.0", "FAIL", "connector API"),
+        ({"lmcache": "0.3.8", "vllm": "0.11.0"}, "1.23.0", "FAIL", "torch_utils"),
+        ({"lmcache": "0.3.8", "vllm": "0.12.0"}, "1.23.0", "PASS", "lmcache 0.3.8"),
+        ({"lmcache": "0.4.1"}, "1.19.0", "PASS", "ucx 1.19.0"),
+    ],
+)
+def test_what_hands_caches_over(
+    packages: dict[str, str], ucx: str, verdict: str, said: str
+) -> None:
+    """Without that none of it matters."""
+    software = {name: at for name, at in {**SOFTWARE, **packages}.items() if at}
+    apart = replace(NEEDS, engines=(replace(LOW_LATENCY, role="decode"),))
+    found = judged("sw.troubles", apart, software=software, software_ucx=ucx)
+    assert (found.verdict, said in found.seen) == (verdict, True)
+    assert judged("sw.troubles", software=software, software_ucx=ucx).verdict == "PASS"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,10 @@ SHOWN = (
     "flashinfer-cubin",
     "flashinfer-jit-cache",
     "cuda-tile",
+    "lmcache",
 )
+BUILDS = ("nixl-cu12", "nixl-cu13")
+"""Of NIXL, where its own package, which takes one of them, isn't there."""
 
 
 def known_troubles(facts: Facts, requirements: Requirements) -> Verdict:
@@ -56,6 +59,8 @@ def stack_versions(facts: Facts) -> dict[str, str]:
     """By the names of the table: packages, and what is loaded at run time."""
     installed: dict[str, str] = known(facts, "software")
     found = {name: installed[name] for name in ("vllm", *SHOWN) if name in installed}
+    if builds := [installed[name] for name in BUILDS if name in installed]:
+        found.setdefault("nixl", builds[0])
     if nvshmem := next(_nvshmem(facts), ""):
         found["nvshmem"] = nvshmem
     for name, fact in (("nccl", "software.nccl"), ("ucx", "software.ucx")):
