@@ -271,7 +271,10 @@ def test_the_model_that_drafts_is_looked_at_too(tmp_path: Path) -> None:
     assert "cut" in bad.seen
     assert str(whole) not in bad.seen
     assert judged("/nowhere/at-all").verdict == "FAIL"
-    assert judged("nobody/has-this").verdict == "WARN"
+    absent = judged("nobody/has-this")
+    assert absent.verdict == "WARN"
+    assert "fetch nobody/has-this --to FOLDER" in absent.fix
+    assert f"push {cut} from a host that has it" in bad.fix
     assert judged("nobody/has-this", str(cut)).verdict == "FAIL"
 
 

@@ -210,6 +210,47 @@ def test_four_h200_as_vllm_reported(folder: str, process: str, ranks: int) -> No
     assert sum(weight_terms(shape, ranks).values()) / GIB == pytest.approx(loaded, rel=0.03)
 
 
+DATA = Path(__file__).parents[2] / "data"
+MEASURED = re.compile(r"Available KV cache memory: ([\d.]+) GiB")
+STARTS = [file for file in sorted(DATA.rglob("*.log")) if MEASURED.search(file.read_text())]
+
+
+def test_captures_are_found() -> None:
+    assert len(STARTS) >= 12
+
+
+@pytest.mark.parametrize("log", STARTS, ids=lambda file: str(file.relative_to(DATA)))
+def test_every_measured_start_within_ten_percent(log: Path) -> None:
+    """All that are in tests/data, also those that come: from what its log, or its plan, says."""
+    text, gpu = log.read_text(), H200 if "h200" in str(log) else H100
+    version = re.findall(r"V1 LLM engine \(v([\d.]+)", text)[0]
+    ranks = int(re.findall(r"data_parallel_size=(\d+)", text)[0])
+    share, tokens, sequences = (argued(log, text, name) for name in ARGUMENTS)
+    engine = EngineShape(
+        "main",
+        ranks,
+        utilization=share,
+        context=2048,
+        tokens=int(tokens),
+        sequences=int(sequences),
+    )
+    shape = parse_shape({**R1, "num_hidden_layers": 5})
+    terms = memory_terms(shape, engine, make_batch(engine, shape, version))
+    left = gpu * share - sum(term.size for term in terms)
+    assert left / GIB == pytest.approx(float(MEASURED.findall(text)[0]), rel=0.1)
+
+
+ARGUMENTS = ("gpu_memory_utilization", "max_num_batched_tokens", "max_num_seqs")
+
+
+def argued(log: Path, text: str, name: str) -> float:
+    if found := re.search(rf"'{name}': ([\d.]+)", text):
+        return float(found[1])
+    plan = log.with_name("plan.json").read_text()
+    argv = plan[plan.index(f'"name":"{log.stem}"') :]
+    return float(re.findall(rf'"--{name.replace("_", "-")}","([\d.]+)"', argv)[0])
+
+
 def test_what_lives_beside_the_share_as_vllm_reported() -> None:
     log = (H200_LOGS / "starts/dynamo-second/main-0.log").read_text()
     free, total = re.findall(r"Free memory on device \(([\d.]+)/([\d.]+) GiB\) on startup", log)[0]

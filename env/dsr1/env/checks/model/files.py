@@ -179,7 +179,14 @@ def drafts(facts: Facts, requirements: Requirements) -> Verdict:
         return Verdict("PASS", ", ".join(told), DRAFTS)
     later = all(is_hub_id(one) and not told[one]["folder"] for one in wrong)
     seen = name_few([f"{one}: {'; '.join(problems)}" for one, problems in wrong.items()])
-    return Verdict("WARN" if later else "FAIL", seen, DRAFTS, FETCH)
+    fix = "; ".join(map(_bring, wrong))
+    return Verdict("WARN" if later else "FAIL", seen, DRAFTS, f"`dsr1 model` brings it: {fix}")
+
+
+def _bring(draft: str) -> str:
+    """It comes with no other model: `fetch` and `push` take what they are told."""
+    hub = f"fetch {draft} --to FOLDER, and its folder in the recipe"
+    return hub if is_hub_id(draft) else f"push {draft} from a host that has it"
 
 
 DRAFTS = "the model that drafts tokens, whole, on this host"
