@@ -3,6 +3,7 @@ from launch to stop."""
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.end_to_end.deployment import Site, of_run
 from dsr1.slurm.testing.fake import FakeSlurm
 
 ONE = ("--set", "stack=mocker", "--set", "engines.main={nodes: 1}")
+RUNNING = {"state": "RUNNING", "reason": "", "code": 0, "signal": 0, "nodes": 1, "hosts": ["node1"]}
 DEP = ("launch", "dsr1-dep", "--slurm")
 
 
@@ -40,6 +42,37 @@ def test_from_launch_to_stop(dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Pat
     assert "S starting" in dsr1("timeline", "f").stdout
     assert dsr1("report", "f", "--to", str(state / "f.html")).returncode == 0
     assert "slurm://fake/1" in (state / "f.html").read_text()
+
+
+@pytest.mark.e2e
+def test_inside_of_an_allocation_that_stays(
+    dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a shell of salloc's: its node, its options for steps, and its end."""
+    fake.configure(srun_options=["--network=site"])
+    options = {"job-name": "interactive", "time": "1:00:00"}
+    job = fake.add({**RUNNING, "options": options, "start": time.time(), "pid": os.getpid()})
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "node1")
+    own = ("--name", "s", "--set", "slurm.srun=['--network=site']", *site, *ONE)
+    planned = dsr1("launch", "tiny", "--dry-run", "--no-check", *own)
+    assert (planned.returncode, list(state.glob("tmp*"))) == (0, []), planned.stderr
+    launched = dsr1("launch", "tiny", "--no-check", *own)
+    assert launched.returncode == 0, launched.stderr
+    assert f"inside of Slurm's job {job}: launched on its nodes, node1, until" in launched.stderr
+    seen = told(dsr1, f"slurm://fake/{job}")
+    assert (seen["phase"], seen["supervised"], bool(seen["url"])) == ("ready", True, True)
+    assert dsr1("smoke", "s").returncode == 0
+    assert "nothing of it is alive" in dsr1("stop", "s").stdout
+    assert (told(dsr1, "s")["phase"], fake.job(job)["state"]) == ("stopped", "RUNNING")
+    assert of_run(state / "runs" / "s" / "hosts") == []
+    assert (fake.calls("scancel"), fake.calls("sbatch")) == ([], [])
+    fake.change(job, options=options | {"time": "1:30"})
+    refused(dsr1("launch", "tiny", *own, "--replace"), "ends in", "slurm.warn, 120 s, before that")
+    fake.change(job, state="COMPLETED")
+    refused(
+        dsr1("launch", "tiny", *own, "--replace"), "that job is COMPLETED; `unset SLURM_JOB_ID`"
+    )
 
 
 def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:

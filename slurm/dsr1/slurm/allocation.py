@@ -18,17 +18,32 @@ class AllocatedHost:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A job's id, its cluster and its hosts, the one that runs the batch step first; its name."""
+    """A job's id, its cluster and its hosts, the one that runs the batch step first; its name.
+
+    `is_lent`: its user asked for it, by salloc say, and it is more than one run's. `step_options`
+    are further ones of each srun.
+    """
 
     job: str
     cluster: str
     places: tuple[AllocatedHost, ...]
     name: str = ""
+    is_lent: bool = False
+    step_options: tuple[str, ...] = ()
+
+
+def is_inside(env: Mapping[str, str]) -> bool:
+    return bool(env.get("SLURM_JOB_ID")) and bool(env.get("SLURM_JOB_NODELIST"))
+
+
+def own_allocation(env: Mapping[str, str]) -> Allocation | None:
+    """The one that a command is entered in. None: in none."""
+    return parse_allocation(env) if is_inside(env) else None
 
 
 def parse_allocation(env: Mapping[str, str]) -> Allocation:
     """Raises InputError outside of a job."""
-    if "SLURM_JOB_ID" not in env or "SLURM_JOB_NODELIST" not in env:
+    if not is_inside(env):
         raise InputError("not inside a job of Slurm (no SLURM_JOB_ID): submit this with sbatch")
     job = env.get("SLURM_HET_JOB_ID") or env["SLURM_JOB_ID"]
     places = tuple(_groups(env)) or tuple(

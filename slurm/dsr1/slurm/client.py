@@ -2,13 +2,15 @@
 asked about."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -19,7 +21,7 @@ from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
-ANSWER_S, LOOK_S, SHARED_S = 60.0, 10.0, 2.0
+ANSWER_S, LOOK_S, SHARED_S, LOCK_POLL_S = 60.0, 10.0, 2.0, 0.02
 MOST_LINES = 5  # of what a command of Slurm's says, in a message
 NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 
@@ -137,18 +139,54 @@ class Queue:
         self._shared.unlink(missing_ok=True)
 
     def _mine(self, fresh: bool) -> dict[str, JobInfo]:
-        with contextlib.suppress(OSError, ValueError):
-            if not fresh and self._is_recent():
-                return parse_squeue(self._shared.read_text())
-        answer = ask_queue("--me", ANSWER_S if fresh else LOOK_S)
+        if fresh:
+            return self._ask(ANSWER_S)
+        known = self._recent()
+        if known is not None:
+            return known
+        with self._one_asks():  # who waited for the one that asked takes its answer
+            known = self._recent()
+            return self._ask(LOOK_S) if known is None else known
+
+    def _ask(self, patience_s: float) -> dict[str, JobInfo]:
+        answer = ask_queue("--me", patience_s)
         with contextlib.suppress(OSError):
             write_file(self._shared, answer.encode())
         return parse_squeue(answer)
+
+    def _recent(self) -> dict[str, JobInfo] | None:
+        """Another's answer. None: there is none, or it is spoilt."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._is_recent():
+                return parse_squeue(self._shared.read_text())
+        return None
+
+    @contextlib.contextmanager
+    def _one_asks(self) -> Iterator[None]:
+        """At a time, of those that share it. Where the file system knows no locks, or one who asks
+        hangs, all do."""
+        with contextlib.ExitStack() as opened:
+            with contextlib.suppress(OSError):
+                lock = opened.enter_context(self._shared.with_suffix(".lock").open("a"))
+                _lock_in_time(lock, LOOK_S)
+            yield
 
     def _is_recent(self) -> bool:
         """Another user's, in a folder that several share, tells of another user's jobs."""
         stat = self._shared.stat()
         return stat.st_uid == os.getuid() and 0 <= time.time() - stat.st_mtime < SHARED_S
+
+
+def _lock_in_time(file: IO[str], seconds: float) -> None:
+    """BlockingIOError: another has it for so long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOCK_POLL_S)
 
 
 def _own_jobs(wanted: Mapping[str, JobHandle], found: Mapping[str, JobInfo]) -> dict[str, JobInfo]:

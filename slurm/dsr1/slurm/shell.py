@@ -21,7 +21,7 @@ class StepShell:
     another."""
 
     def __init__(self, place: AllocatedHost, job: str, program: StepProgram) -> None:
-        self._name, self._argv = place.host, step_command(place, job, program.argv)
+        self._name, self._argv = place.host, step_command(place, job, program)
         self._silent_s = program.silent_s
         self._given_up = -PAUSE_S
         self._step: Step | None = None

@@ -1,7 +1,7 @@
 """What a job asks of Slurm, and its `#SBATCH` lines. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
@@ -34,6 +34,17 @@ OWNED = {name: f"the recipe's own key: slurm.{name.replace('-', '_')}" for name 
     "export": "dsr1: a job needs PATH and HOME",
     "no-kill": "dsr1: a job that has lost its first node, and with it dsr1, would stay",
 }
+
+
+STEPS_OWN = dict.fromkeys(
+    (
+        *("jobid", "het-group", "overlap", "exclusive", "nodes", "ntasks", "ntasks-per-node"),
+        *("nodelist", "mem", "mem-per-cpu", "mem-per-gpu", "mpi", "cpu-bind", "export"),
+        *("kill-on-bad-exit", "no-kill", "unbuffered", "job-name", "label", "pty", "multi-prog"),
+        *("input", "output", "error", "clusters", "test-only", "time", "immediate", "quit"),
+    ),
+    "dsr1: a step is a node, whole, and its streams are dsr1's",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ def check_time(time: str, warn_s: int = 0) -> str:
         raise InputError(
             f"slurm.time: {time!r}: wanted MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS, as 4:00:00"
         )
-    seconds = _seconds(time)
+    seconds = duration_s(time)
     if 0 < seconds <= warn_s:
         raise InputError(
             f"slurm.time: {time!r} is {seconds} s, and the deployment stops slurm.warn, {warn_s} s,"
@@ -93,25 +104,35 @@ def check_time(time: str, warn_s: int = 0) -> str:
     return time
 
 
-def _seconds(time: str) -> int:
-    """0: no limit, as in Slurm."""
-    if not time[0].isdigit():
+def check_step_options(options: Sequence[str]) -> tuple[str, ...]:
+    """For each srun, as `--network=...`. InputError: one that isn't an option, or is dsr1's own."""
+    for option in options:
+        if not option.startswith("--"):
+            raise InputError(f"slurm.srun: {option!r}: wanted is the long form, --name=value")
+        _checked(option, "srun")
+        _refuse_owned(option, STEPS_OWN, "slurm.srun")
+    return tuple(options)
+
+
+def duration_s(time: str) -> int:
+    """0: no limit, as in Slurm, or none that can be told."""
+    if not time[:1].isdigit() or not _DURATION.fullmatch(time):
         return 0
     parts = [int(part) for part in re.split("[-:]", time)]
     units = _DAY_UNITS if "-" in time else _UNITS[len(parts)]
     return sum(part * unit for part, unit in zip(parts, units, strict=False))
 
 
-def _refuse_owned(option: str, owned: Mapping[str, str]) -> None:
+def _refuse_owned(option: str, owned: Mapping[str, str], key: str = "slurm.directives") -> None:
     """sbatch takes a long option's beginning for the whole of it, and a short one's value without a
     blank."""
     name = option.partition("=")[0]
     long = name[2:] if name.startswith("--") else _SHORT.get(name[1], name)
-    key = owned.get(long) or next(
-        (key for whole, key in owned.items() if whole.startswith(long)), ""
+    owner = owned.get(long) or next(
+        (owner for whole, owner in owned.items() if whole.startswith(long)), ""
     )
-    if key:
-        raise InputError(f"slurm.directives: {option!r} is set by {key}")
+    if owner:
+        raise InputError(f"{key}: {option!r} is set by {owner}")
 
 
 def _options(spec: JobSpec) -> Iterator[str]:
@@ -138,7 +159,7 @@ def _option(spec: JobSpec, name: str) -> Iterator[str]:
         yield f"--{name.replace('_', '-')}={value}"
 
 
-def _checked(option: str) -> str:
+def _checked(option: str, command: str = "sbatch") -> str:
     """sbatch reads a directive's line like a shell; what would be another line, or another option,
     is refused."""
     name, equals, value = option.partition("=")
@@ -146,7 +167,8 @@ def _checked(option: str) -> str:
         not letter.isprintable() for letter in option
     ):
         raise InputError(
-            f"slurm: {option!r} is no option of sbatch: wanted --name or --name=value, on one line"
+            f"slurm: {option!r} is no option of {command}: wanted --name or --name=value, on one"
+            " line"
         )
     return name + equals + _quoted(value)
 

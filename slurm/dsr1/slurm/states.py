@@ -7,11 +7,12 @@ sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3
 import datetime
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.spec import duration_s
 
 WAITING = (
     "PENDING",
@@ -36,8 +37,11 @@ OVER = (
     *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
 )
 # A name is last: it may hold the separator.
-FIELDS = ("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster", "JobName")
-LINE = "%A|%T|%r|%S|%u|%N|%j"
+FIELDS = (
+    *("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster", "End"),
+    "JobName",
+)
+LINE = "%A|%T|%r|%S|%e|%l|%P|%u|%N|%j"
 """squeue's --format for what it knows without JSON: how a job ended isn't in it, which the
 accounting then tells."""
 # Reasons under which a job waits for ever, unless somebody changes it or the cluster.
@@ -72,8 +76,9 @@ LIFTED = ("PartitionDown", "PartitionInactive", "JobHeldAdmin", "JobHeldUser")
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """One job. `state` is Slurm's word. `start` is when it began or is expected to, in seconds
-    since the epoch.
+    """One job. `state` is Slurm's word. `start` is when it began or is expected to, `end` when its
+    time is over, in seconds since the epoch. `limit_s` is the time that it was granted; 0: no
+    limit, or not known.
 
     `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended. A job that
     was preempted and ended within its grace is COMPLETED to Slurm.
@@ -90,6 +95,9 @@ class JobInfo:
     cluster: str = ""
     preempted: bool = False
     name: str = ""
+    end: float | None = None
+    limit_s: int = 0
+    partition: str = ""
 
     @property
     def handle(self) -> JobHandle:
@@ -146,6 +154,9 @@ def _from_squeue(job: dict[str, Any]) -> JobInfo:
         cluster=_text(job.get("cluster")),
         preempted=_number(job.get("preempt_time")) > 0,
         name=_text(job.get("name")),
+        end=_number(job.get("end_time")) or None,
+        limit_s=_minutes(job.get("time_limit")) * 60,
+        partition=_text(job.get("partition")),
     )
 
 
@@ -153,8 +164,9 @@ def _from_line(line: str) -> JobInfo:
     fields = line.split("|", LINE.count("|"))
     if len(fields) != LINE.count("|") + 1 or not fields[0].isdigit():
         raise ValueError(f"squeue: {line!r} is not as {LINE} is")
-    job, state, reason, start, user, nodes, name = fields
-    return JobInfo(job, state, _text(reason), _clock(start), user=user, nodes=nodes, name=name)
+    job, state, reason, start, end, limit, partition, user, nodes, name = fields
+    info = JobInfo(job, state, _text(reason), _clock(start), user=user, nodes=nodes, name=name)
+    return replace(info, end=_clock(end), limit_s=duration_s(limit), partition=partition)
 
 
 def _clock(text: str) -> float | None:
@@ -182,6 +194,12 @@ def _number(value: Any) -> float:
     if isinstance(value, dict):
         return float(value.get("number") or 0) if value.get("set") else 0.0
     return float(value or 0)
+
+
+def _minutes(value: Any) -> int:
+    """0: none. 22.05 has 2^32 - 1 for no limit."""
+    found = int(_number(value))
+    return 0 if found >= 2**32 - 2 else found
 
 
 def _exit(value: Any) -> tuple[int, int]:
@@ -216,4 +234,5 @@ def _from_sacct(text: str) -> Iterator[JobInfo]:
             nodes=fields["NodeList"].replace("None assigned", ""),
             cluster=fields["Cluster"],
             name=fields["JobName"],
+            end=_clock(fields["End"]),
         )

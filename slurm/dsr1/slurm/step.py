@@ -29,19 +29,21 @@ REFUSED_FOR_NOW, TRY_AGAIN_S = "Memory required by task is not available", 1.0
 class StepProgram:
     """What a step runs: the agent's file on the shared file system, by the runtime's Python.
 
-    After so many seconds of silence each side takes the other for lost.
+    After so many seconds of silence each side takes the other for lost. `options` are further ones
+    of srun's.
     """
 
     python: str
     bundle: str
     silent_s: float
+    options: tuple[str, ...] = ()
 
     @property
     def argv(self) -> tuple[str, ...]:
         return (self.python, self.bundle, "keep", f"{self.silent_s:g}")
 
 
-def step_command(place: AllocatedHost, job: str, program: Sequence[str]) -> tuple[str, ...]:
+def step_command(place: AllocatedHost, job: str, program: StepProgram) -> tuple[str, ...]:
     """`--overlap --mem=0` shares the node with other steps, all of its GPUs and memory; else a
     second step waits."""
     group = () if place.group is None else (f"--het-group={place.group}",)
@@ -55,7 +57,8 @@ def step_command(place: AllocatedHost, job: str, program: Sequence[str]) -> tupl
             "--kill-on-bad-exit=1",
         ),
         *("--unbuffered", "--job-name=dsr1"),
-        *program,
+        *program.options,
+        *program.argv,
     )
 
 

@@ -64,6 +64,8 @@ class SrunTransport(ShellTransport):
         """They leave the job: Slurm would end all of it once it notices that they are lost."""
         self._given_up |= set(hosts)
         named, places = ", ".join(hosts), self._allocation.places
+        if self._allocation.is_lent:
+            return (f"{named}: stays in job {self._allocation.job}, which is not dsr1's to change",)
         if any(place.group is not None for place in places):
             return (
                 f"{named}: can't leave a heterogeneous job, which ends when Slurm notices the loss",

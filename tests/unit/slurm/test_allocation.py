@@ -3,9 +3,10 @@
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.slurm.allocation import AllocatedHost, parse_allocation
+from dsr1.slurm.allocation import AllocatedHost, own_allocation, parse_allocation
 from dsr1.slurm.handle import JobHandle, parse_handle
-from dsr1.slurm.step import step_command
+from dsr1.slurm.spec import check_step_options
+from dsr1.slurm.step import StepProgram, step_command
 
 JOB = {"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "lab", "SLURM_JOB_NODELIST": "node[1,2]"}
 
@@ -28,10 +29,31 @@ def test_groups_of_a_heterogeneous_job_are_one_allocation() -> None:
         AllocatedHost("node2", 1),
         AllocatedHost("node3", 1),
     )
-    assert step_command(allocation.places[2], "16", ("true",))[1:3] == (
-        "--jobid=16",
-        "--het-group=1",
-    )
+    assert _told(allocation.places[2])[1:3] == ["--jobid=16", "--het-group=1"]
+
+
+def _told(place: AllocatedHost, *options: str) -> list[str]:
+    return list(step_command(place, "16", StepProgram("python3", "/b", 5.0, options)))
+
+
+def test_a_sites_own_options_come_before_the_steps_program() -> None:
+    told = _told(AllocatedHost("node1"), "--network=single_sn_vni")
+    assert told[-5:] == ["--network=single_sn_vni", "python3", "/b", "keep", "5"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--overlap", "--mem=1G", "--nodel=a", "--export=NONE", "-n2", "--output=x", "--a\nb", "true"],
+)
+def test_options_that_a_step_has_already(option: str) -> None:
+    with pytest.raises(InputError, match=r"^slurm"):
+        check_step_options(["--network=any", option])
+
+
+def test_the_allocation_that_one_is_in() -> None:
+    assert own_allocation({"SLURM_JOB_ID": "7"}) is None
+    inside = own_allocation(JOB)
+    assert (inside is not None, inside and inside.is_lent) == (True, False)
 
 
 def test_outside_of_a_job() -> None:

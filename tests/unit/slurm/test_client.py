@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,25 @@ def test_a_shared_answer_is_an_own_and_a_recent_one(
     fake.change(waits, state="PENDING")
     os.utime(shared, (time.time() - 60, time.time() - 60))
     assert queue.look_up(handles(waits))[waits].waits
+
+
+def test_twenty_who_watch_ask_as_often_as_one(fake: FakeSlurm, tmp_path: Path) -> None:
+    waits, shared = fake.add(WAITS), tmp_path / "squeue.json"
+
+    def look(_: int) -> bool:
+        return Queue(shared).look_up(handles(waits))[waits].waits
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(look, range(20)))
+    assert len(fake.calls("squeue")) == 1
+
+
+def test_nodes_of_an_allocation_that_is_lent_stay_in_it(fake: FakeSlurm, tmp_path: Path) -> None:
+    job = fake.add(FAILED | {"state": "RUNNING", "hosts": ["a", "b"]})
+    lent = Allocation(job, "fake", (AllocatedHost("a"), AllocatedHost("b")), is_lent=True)
+    transport = SrunTransport(lent, StepProgram("python3", "/bundle", 1.0), "r", tmp_path)
+    assert "not dsr1's to change" in transport.give_up(("b",))[0]
+    assert (fake.job(job)["hosts"], fake.calls("scontrol")) == (["a", "b"], [])
 
 
 def test_nodes_that_are_given_up_leave_the_job(fake: FakeSlurm, tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ def test_a_running_job_and_two_that_wait() -> None:
         nodes="node[1-2]",
         cluster="lab",
         name="wrap",
+        end=1796158438.0,
+        limit_s=7 * 86400,
+        partition="gpu",
     )
     assert (jobs["2"].state, jobs["2"].reason, jobs["2"].start) == (
         "PENDING",
@@ -103,7 +106,9 @@ def test_flags_that_say_what_comes_are_the_state() -> None:
 
 
 def test_lines_where_there_is_no_json() -> None:
-    (info,) = parse_squeue("7|RUNNING|None|2026-11-24T10:00:00|launch|node[1-2]|a|b\n").values()
+    (info,) = parse_squeue(
+        "7|RUNNING|None|2026-11-24T10:00:00|N/A|1-02:00:00|gpu|launch|node[1-2]|a|b\n"
+    ).values()
     assert (info.job, info.state, info.reason, info.user, info.nodes) == (
         "7",
         "RUNNING",
@@ -112,7 +117,12 @@ def test_lines_where_there_is_no_json() -> None:
         "node[1-2]",
     )
     assert info.name == "a|b"
-    assert info.start is not None
+    assert (info.start is not None, info.end, info.limit_s, info.partition) == (
+        True,
+        None,
+        26 * 3600,
+        "gpu",
+    )
     assert parse_squeue("") == {}
 
 
@@ -124,13 +134,14 @@ def test_what_is_no_answer_is_an_error(text: str) -> None:
 
 def test_accounting_lines() -> None:
     jobs = parse_sacct(
-        "7|NODE_FAIL|1:0|None|launch|node[1-2]|lab|a|b\n"
-        "7|FAILED|4:0|NonZeroExitCode|launch|node[1-2]|lab|a|b\n"
-        "8|CANCELLED by 2000|0:15|None|launch|None assigned|lab|x\n"
+        "7|NODE_FAIL|1:0|None|launch|node[1-2]|lab|Unknown|a|b\n"
+        "7|FAILED|4:0|NonZeroExitCode|launch|node[1-2]|lab|Unknown|a|b\n"
+        "8|CANCELLED by 2000|0:15|None|launch|None assigned|lab|2026-11-24T10:00:00|x\n"
     )
     assert (jobs["7"].state, jobs["7"].code, jobs["7"].reason) == ("FAILED", 4, "NonZeroExitCode")
     assert (jobs["8"].state, jobs["8"].signal, jobs["8"].nodes) == ("CANCELLED", 15, "")
     assert (jobs["7"].name, jobs["8"].name) == ("a|b", "x")
+    assert (jobs["7"].end, jobs["8"].end is not None) == (None, True)
 
 
 def test_an_accounting_line_that_is_none_is_an_error() -> None:

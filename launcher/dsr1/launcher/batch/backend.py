@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.launcher.batch.jobs import find_job, job_states, output_of
 from dsr1.launcher.batch.launch import launch_job
 from dsr1.launcher.batch.stop import stop_job
-from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
+from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus, planned_processes
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
-from dsr1.slurm.step import StepProgram
-from dsr1.slurm.transport import SrunTransport
+from dsr1.launcher.run.transport import step_transport
+from dsr1.slurm.nodes import few_words, unfit_nodes
 
 
 class SlurmBackend(Backend):
@@ -41,26 +40,35 @@ class SlurmBackend(Backend):
             note = f"the job's own output: {file}"
         supervised = not state.ended and state.phase != "queued"
         there = state.serves or state.phase == "suspended"
-        alive: dict[str, tuple[str, ...]] = {}
-        for one in run.plan().processes if there else ():
-            alive[one.host] = (*alive.get(one.host, ()), one.name)
-        return RunStatus(state, supervised, alive, note=note)
+        alive = planned_processes(run) if there else {}
+        return RunStatus(state, supervised, alive, note=note or _unfit_note(run, state))
 
     def stop(self, run: Run) -> tuple[str, ...]:
         return stop_job(run)
 
     def transport(self, run: Run) -> Transport:
         """From outside of the job: each host is asked through a step of its own."""
-        settings = run.settings()
-        program = StepProgram(settings.python, str(make_bundle(run.folder)), settings.lost_s)
-        return SrunTransport(
-            run.allocation(), program, run.name, run.folder / "hosts", run.run_id()
-        )
+        settings, allocation = run.settings(), run.allocation()
+        python, silent_s = settings.python, settings.lost_s
+        return step_transport(run.folder, allocation, python, silent_s, run.name, run.run_id())
 
     def take_over(self, run: Run) -> None:
         raise InputError(
             f"{run.name}: its supervisor is its job's batch step, and ends with it; launch it anew"
         )
+
+
+def _unfit_note(run: Run, state: RunState) -> str:
+    """Nodes that are out of service: of those that it has, or might get."""
+    if state.ended:
+        return ""
+    if state.phase == "queued":
+        partition = run.recipe().slurm.partition
+        unfit = unfit_nodes(f"--partition={partition}" if partition else "--all")
+        return f"nodes that it can't get: {few_words(unfit)}" if unfit else ""
+    nodes = ",".join(place.host for place in run.allocation().places)
+    unfit = unfit_nodes(f"--nodes={nodes}")
+    return f"Slurm: {few_words(unfit)}" if unfit else ""
 
 
 def _state_and_note(run: Run) -> tuple[RunState, str]:

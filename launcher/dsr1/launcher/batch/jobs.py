@@ -1,24 +1,22 @@
 """A run's job as Slurm knows it: looked up by number, name and user, never by number alone."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.launcher.batch.script import run_job_name
 from dsr1.launcher.batch.status import conclude, waiting_for
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.transport import queue
 from dsr1.launcher.state_folder import state_folder
-from dsr1.slurm.client import Queue, look_up_anyones, own_user
+from dsr1.slurm.client import look_up_anyones, own_user
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import JobInfo
 
-
-def queue() -> Queue:
-    """Shared by all dsr1 of this user."""
-    state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Queue(state_folder() / "squeue.json")
+LAST_BYTES, LAST_LINES = 8192, 5  # of a job's own output, in a message
 
 
 def describe_job(handle: JobHandle) -> str:
@@ -71,13 +69,23 @@ def job_states(runs: Iterable[Run]) -> dict[str, RunState]:
     """By name: how runs are that have a job, by one question to Slurm for all of them. How a job
     has ended is kept with its run."""
     by_name = {run.name: run for run in runs}
-    infos = _ended_jobs(by_name.values())
-    infos |= _current_jobs([run for run in by_name.values() if run.name not in infos])
-    now = time.time()
-    return {
-        name: conclude(run.state(), recorded_job(run).job, infos.get(name), now)
-        for name, run in by_name.items()
-    }
+    infos = known_jobs(by_name.values())
+    return {name: state_of_job(run, infos.get(name)) for name, run in by_name.items()}
+
+
+def known_jobs(runs: Iterable[Run]) -> dict[str, JobInfo]:
+    """By run, of those that have a job; what Slurm knows no more is not among them."""
+    asked = list(runs)
+    infos = _ended_jobs(asked)
+    return infos | _current_jobs([run for run in asked if run.name not in infos])
+
+
+def state_of_job(run: Run, info: JobInfo | None) -> RunState:
+    """By the word of its supervisor, of Slurm, and, where there is no other, of the job itself."""
+    state = run.state()
+    silent = info is not None and info.over and not state.ended
+    said = " | ".join(last_lines(run)) if silent else ""
+    return conclude(state, recorded_job(run).job, info, time.time(), said)
 
 
 def _ended_jobs(runs: Iterable[Run]) -> dict[str, JobInfo]:
@@ -112,6 +120,23 @@ def _keep_end(run: Run, info: JobInfo) -> None:
 
 
 def output_of(run: Run) -> Path | None:
-    """The job's own output, where the recipe names no other place for it."""
+    """The job's own output."""
     job = run.job()
-    return next(iter((state_folder() / "jobs").glob(f"*-{job.job}.out")), None) if job else None
+    if job is None:
+        return None
+    asked = run.recipe().slurm.output
+    if asked is None:
+        return next(iter((state_folder() / "jobs").glob(f"*-{job.job}.out")), None)
+    path = Path(asked.replace("%j", job.job).replace("%x", job.name))
+    return path if path.is_file() else None
+
+
+def last_lines(run: Run) -> list[str]:
+    """Of the job's own output: a `module` that isn't there, say."""
+    with contextlib.suppress(OSError, LaunchFailed):
+        file = output_of(run)
+        if file is not None:
+            with file.open("rb") as opened:
+                opened.seek(max(0, file.stat().st_size - LAST_BYTES))
+                return opened.read().decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+    return []

@@ -1,6 +1,5 @@
 """Runs submitted as jobs, and watched until they serve."""
 
-import contextlib
 import os
 import sys
 import time
@@ -10,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dsr1.hosts.errors import HostError, InputError, LaunchFailed
-from dsr1.launcher.batch.jobs import output_of, queue
-from dsr1.launcher.batch.script import BatchSite, render_job, run_job_name
+from dsr1.launcher.batch.jobs import last_lines, output_of
+from dsr1.launcher.batch.script import BatchSite, render_job, run_job_name, too_short
 from dsr1.launcher.batch.stop import UNSUBMITTED, stop_job
 from dsr1.launcher.batch.watch import watch_job
 from dsr1.launcher.recipe.models import Recipe
@@ -21,13 +20,15 @@ from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run, new_run
+from dsr1.launcher.run.transport import queue
 from dsr1.launcher.state_folder import state_folder
+from dsr1.slurm.nodes import partition_allows
 from dsr1.slurm.states import LIFTED, JobInfo
 from dsr1.slurm.submit import submit, try_only
 
 NO_VARIABLES: Mapping[str, str] = types.MappingProxyType({})
 
-LAST_BYTES, LAST_LINES = 8192, 5  # of a job's own output, in a message
+OF_PARTITION = ("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit")
 
 
 def batch_site() -> BatchSite:
@@ -112,9 +113,9 @@ def submit_run(run: Run, script: str, variables: Mapping[str, str] = NO_VARIABLE
             raise LaunchFailed(
                 f"{run.name}: it was stopped while job {job.job} was submitted, which is taken back"
             )
-        if job.hopeless:
+        if why := _no_use(run.recipe(), job):
             queue().cancel(job.handle)
-            raise InputError(f"job {job.job} would wait for ever ({job.reason}): {job.hopeless}")
+            raise InputError(f"{why}; it was taken back")
     except InputError:
         run.discard()
         raise
@@ -125,26 +126,42 @@ def submit_run(run: Run, script: str, variables: Mapping[str, str] = NO_VARIABLE
         ) from None
 
 
+def _no_use(recipe: Recipe, job: JobInfo) -> str:
+    """Why a job that Slurm has taken would never run, or be over at once."""
+    if job.hopeless:
+        return f"job {job.job} would wait for ever ({job.reason}): {job.hopeless}{_allowed(job)}"
+    return too_short(recipe, job)
+
+
+def _allowed(job: JobInfo | None) -> str:
+    """What its partition allows, where it asks for more."""
+    words = partition_allows(job.partition) if job and job.reason in OF_PARTITION else ""
+    return f": {words}" if words else ""
+
+
 def _until_ready(run: Run, show: OnState) -> Run:
     """A reason to wait for ever may show only once the scheduler has looked at the job, or change
     into one."""
-    state = watch_job(run, _is_decided, show)
+    last: JobInfo | None = None
+
+    def is_decided(state: RunState, info: JobInfo | None) -> bool:
+        nonlocal last
+        last = info
+        return _is_decided(state, info)
+
+    state = watch_job(run, is_decided, show)
     if state.serves:
         return run
     if state.phase == "queued":
         stop_job(run)
-        raise LaunchFailed(f"{run.name}: {state.reason}; it was taken back")
-    output = f" and {file}{_last_lines(file)}" if (file := output_of(run)) else ""
+        raise LaunchFailed(f"{run.name}: {state.reason}{_allowed(last)}; it was taken back")
+    output = f" and {file}{_quoted_lines(run)}" if (file := output_of(run)) else ""
     raise failure(run, state, output)
 
 
-def _last_lines(file: Path) -> str:
+def _quoted_lines(run: Run) -> str:
     """What the job itself said last: a `module` that isn't there, say."""
-    with contextlib.suppress(OSError), file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - LAST_BYTES))
-        lines = opened.read().decode(errors="replace").strip().splitlines()[-LAST_LINES:]
-        return "".join(f"\n  | {line}" for line in lines)
-    return ""
+    return "".join(f"\n  | {line}" for line in last_lines(run))
 
 
 def _is_decided(state: RunState, info: JobInfo | None) -> bool:

@@ -6,6 +6,7 @@ one process.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -13,23 +14,14 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from dsr1.env.findings import folded
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError
-from dsr1.hosts.inventory.access import Access
-from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.launcher.batch.handover import Handover
-from dsr1.launcher.batch.jobs import queue
-from dsr1.launcher.batch.script import needed_hosts, run_job_name
-from dsr1.launcher.preflight.preflight import (
-    choose_checks,
-    extras_of,
-    failed_checks,
-    refuse_unfit,
-)
-from dsr1.launcher.preflight.survey import survey_hosts
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.batch.hosts import choose_hosts
+from dsr1.launcher.batch.script import run_job_name, too_short
+from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
@@ -38,12 +30,11 @@ from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervision.messages import StopRequested
 from dsr1.launcher.run.supervision.supervisor import Supervisor
+from dsr1.launcher.run.transport import queue, step_transport
 from dsr1.launcher.terminal import escaped_output
 from dsr1.slurm.allocation import Allocation, parse_allocation
 from dsr1.slurm.handle import JobHandle
-from dsr1.slurm.step import StepProgram
 from dsr1.slurm.submit import submit
-from dsr1.slurm.transport import SrunTransport
 
 SCRIPT = "job.sh"
 AGAIN_RUN, AGAIN_NUMBER = "DSR1_JOB_RUN", "DSR1_JOB_NUMBER"
@@ -98,7 +89,7 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation, run_id: str = "
         _refuse_anothers(run, handle)
     _forget_before(run)
     run.save_job(handle)
-    run.save_allocation(allocation)
+    run.save_allocation(replace(allocation, step_options=tuple(recipe.slurm.srun)))
     run.save(RunState("starting", time.time()))
     return run
 
@@ -106,6 +97,7 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation, run_id: str = "
 def _forget_before(run: Run) -> None:
     """What one before it, or itself before a requeue, had registered on one machine: nobody of
     those is there."""
+    run.forget_asked_stop()
     shutil.rmtree(run.folder / "discovery")
     (run.folder / "discovery").mkdir()
 
@@ -134,39 +126,24 @@ def serve_in_job(
     run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: StopSignals
 ) -> None:
     """Until the deployment has ended; the run's state then says how."""
-    limits, python = recipe.timeouts, recipe.runtime.interpreter
-    program = StepProgram(python, str(make_bundle(run.folder)), limits.lost)
-    steps = SrunTransport(allocation, program, run.name, run.folder / "hosts", run.run_id())
+    _refuse_short(recipe, allocation)
+    python, silent_s = recipe.runtime.interpreter, recipe.timeouts.lost
+    steps = step_transport(run.folder, allocation, python, silent_s, run.name, run.run_id())
     with closing(steps) as transport:
-        hosts = tuple(Access(place.host, place.host) for place in allocation.places)
-        survey = choose_hosts(recipe, hosts, transport, checks)
+        survey = choose_hosts(recipe, allocation, transport, checks)
         upload_assets(recipe, survey, transport)
         plan_run(run, recipe, survey, checks)
         ending.supervisor = Supervisor(run, transport)
         ending.supervisor.supervise()
 
 
-def choose_hosts(
-    recipe: Recipe, hosts: Sequence[Access], transport: SrunTransport, checks: Sequence[str]
-) -> Survey:
-    """The allocation's hosts, less those that fail a check while there are others to take their
-    places."""
-    wanted, left = needed_hosts(recipe), tuple(hosts)
-    if len(left) < wanted:
-        raise InputError(
-            f"the job has {len(left)} nodes, the recipe needs {wanted}: --nodes={wanted}"
-        )
-    while True:
-        survey = survey_hosts(recipe, left[:wanted], left[wanted:], transport, extras_of(checks))
-        failed = failed_checks(survey, checks) if checks else []
-        if not failed:
-            return survey
-        unfit = {finding.host for finding in failed}
-        fit = tuple(host for host in left if host.name not in unfit)
-        if not wanted <= len(fit) < len(left):
-            refuse_unfit(survey, checks)
-        print("left out:", *folded(failed), sep="\n", flush=True)
-        left = fit
+def _refuse_short(recipe: Recipe, allocation: Allocation) -> None:
+    """InputError: its time would be over at once. A slurmctld that doesn't answer says nothing."""
+    handle = JobHandle(allocation.cluster, allocation.job, allocation.name)
+    with contextlib.suppress(HostError):
+        info = queue().look_up([handle]).get(allocation.job)
+        if info is not None and (why := too_short(recipe, info)):
+            raise InputError(why)
 
 
 def submit_again(run: Run, allocation: Allocation, number: int) -> None:
@@ -190,7 +167,7 @@ def run_in_job(
 ) -> int:
     """The job's exit code: 0 when it was asked to stop, else that of the error."""
     try:
-        serve_in_job(run, recipe, allocation, checks, ending)
+        serve_in_job(run, recipe, run.allocation(), checks, ending)
     except StopRequested as asked:
         run.save(RunState("stopped", time.time(), reason=str(asked)))
     except Dsr1Error as error:
@@ -199,7 +176,8 @@ def run_in_job(
     state, number = run.state(), job_number()
     print(f"{run.name}: {state.phase}: {state.reason}", *state.cause_lines, sep="\n", flush=True)
     followed = ending.handover is not None and ending.handover.is_followed
-    if ending.warned_only and not followed and goes_on(state, number, recipe):
+    only_warned = ending.warned_only and not run.is_asked_to_stop()
+    if only_warned and not followed and goes_on(state, number, recipe):
         submit_again(run, allocation, number + 1)
     return run.state().exit_code
 

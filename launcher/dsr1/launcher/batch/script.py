@@ -12,6 +12,7 @@ from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.slurm.script import BatchCommand, render_script
 from dsr1.slurm.spec import JobSpec, check_time
+from dsr1.slurm.states import JobInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +99,32 @@ def run_job_name(name: str, run_id: str = "") -> str:
     return f"{shown}-{run_id[:12]}" if run_id else shown
 
 
+def too_short(recipe: Recipe, info: JobInfo) -> str:
+    """Why the time that Slurm granted, a partition's default say, is over at once. Empty: it
+    isn't."""
+    warn_s = recipe.slurm.warn + recipe.slurm.overlap
+    if not 0 < info.limit_s <= warn_s:
+        return ""
+    whose = "--time" if recipe.slurm.time else "its default, without --time"
+    of = f"partition {info.partition}, " if info.partition else ""
+    return (
+        f"job {info.job} was granted {info.limit_s} s ({of}{whose}), and the deployment stops"
+        f" slurm.warn, {warn_s} s, before its end: give --time, as 4:00:00"
+    )
+
+
 def _default_gpus(recipe: Recipe) -> int | None:
     return GPUS_PER_NODE if recipe.uses_gpus and not recipe.slurm.gres else None
 
 
-def needed_hosts(recipe: Recipe) -> int:
+def needed_hosts(recipe: Recipe, given: int | None = None) -> int:
     """The fewest hosts of 8 GPUs that all engines fit on together; of `slurm.nodes` those that get
-    one, the first."""
+    one, the first. An engine that takes all takes what is `given`, less the spares."""
     if recipe.slurm.nodes:
         return _dealt(recipe, recipe.slurm.nodes)
     greedy = [name for name, engine in recipe.engines.items() if engine.nodes == "all"]
+    if greedy and given is not None:
+        return _dealt(recipe, max(1, given - recipe.slurm.spares))
     if greedy:
         raise InputError(
             f"slurm.nodes: engines.{greedy[0]}.nodes is all: say how many to ask Slurm for, --set"

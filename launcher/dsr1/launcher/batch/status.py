@@ -10,12 +10,15 @@ from dsr1.slurm.states import JobInfo
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
 HALTED = ("SUSPENDED", "STOPPED")
 ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
-FRESH_S = 60.0
+FRESH_S, AT_ONCE_S = 60.0, 5.0
 SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes share?"
 
 
-def conclude(state: RunState, job: str, info: JobInfo | None, now: float) -> RunState:
-    """`info` None: Slurm knows nothing of the job, or not yet."""
+def conclude(
+    state: RunState, job: str, info: JobInfo | None, now: float, said: str = ""
+) -> RunState:
+    """`info` None: Slurm knows nothing of the job, or not yet. `said`: the job's own last words, of
+    one that has ended."""
     if (
         info is not None and info.waits
     ):  # for the first time, or again: after a requeue the run goes on
@@ -29,7 +32,7 @@ def conclude(state: RunState, job: str, info: JobInfo | None, now: float) -> Run
             else _forgotten(state, job, now)
         )
     if info.over:
-        return _unwitnessed(state, info, now)
+        return _unwitnessed(state, info, now, said)
     if state.phase == "queued":
         return _begun(state, info, now)
     return _halted(state, info) if info.state in HALTED else state
@@ -54,12 +57,12 @@ def _begun(state: RunState, info: JobInfo, now: float) -> RunState:
 def waiting_for(info: JobInfo) -> str:
     """The reason, when it is expected to start, and whether it ever can."""
     hopeless = f", and for ever: {info.hopeless}" if info.hopeless else ""
-    when = f"; expected to start {_clock(info.start)}" if info.start and not hopeless else ""
+    when = f"; expected to start {clock_text(info.start)}" if info.start and not hopeless else ""
     why = f" ({info.reason})" if info.reason else ""
     return f"job {info.job} waits{why}{hopeless}{when}"
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
@@ -76,22 +79,39 @@ def _ended(state: RunState, info: JobInfo | None) -> RunState:
     )
 
 
-def _unwitnessed(state: RunState, info: JobInfo, now: float) -> RunState:
+def _unwitnessed(state: RunState, info: JobInfo, now: float, said: str) -> RunState:
     """Its supervisor couldn't save its end: it is Slurm's, with the batch step's real exit code."""
     if info.state in ENDED_BY_SLURM:
         return RunState(
             "stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks
         )
     code = info.code or (128 + info.signal if info.signal else 4)
-    wrote = (
-        f"; before that: {state.reason}"
-        if state.reason
-        else f"; {SHARED}"
-        if state.phase == "queued"
-        else ""
-    )
-    reason = f"{_words(info)} while {state.phase}; its supervisor left no word{wrote}"
+    reason = f"{_words(info)} while {state.phase}; its supervisor left no word"
+    reason += _last_words(state, said)
     return RunState("failed", now, reason=reason, exit_code=code, ranks=state.ranks)
+
+
+def _last_words(state: RunState, said: str) -> str:
+    """A job that could say something wasn't kept from it by a folder that isn't shared."""
+    if said:
+        return f"; the job said last: {said}"
+    if state.reason:
+        return f"; before that: {state.reason}"
+    return f"; {SHARED}" if state.phase == "queued" else ""
+
+
+def conclude_lent(state: RunState, info: JobInfo | None, now: float) -> RunState:
+    """Of a run in an allocation of its user's, whose end isn't the run's failure."""
+    if info is None or not info.over or state.phase == "stopped" or _was_before(state, info):
+        return _halted(state, info) if info and info.state in HALTED else state
+    reason = f"its allocation, job {info.job}, has ended ({info.state})"
+    since = state.since if state.ended else info.end or now
+    return RunState("stopped", since, reason=reason, ranks=state.ranks)
+
+
+def _was_before(state: RunState, info: JobInfo) -> bool:
+    """Whether it had failed already, and not by that."""
+    return state.ended and (info.end is None or state.since < info.end - AT_ONCE_S)
 
 
 def _words(info: JobInfo) -> str:

@@ -4,10 +4,11 @@ import contextlib
 import time
 
 from dsr1.hosts.errors import HostError
-from dsr1.launcher.batch.jobs import find_job, job_states, queue, recorded_job
+from dsr1.launcher.batch.jobs import find_job, job_states, recorded_job
 from dsr1.launcher.batch.watch import POLL_S, watch_job
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.transport import queue
 from dsr1.slurm.handle import JobHandle
 
 STOP_S, CANCEL_S = 90.0, 120.0
@@ -23,7 +24,8 @@ def stop_job(run: Run) -> tuple[str, ...]:
     if handle is None:
         _save_stopped(run, run.state())
         return ()
-    _end_job(run, handle)
+    if not _end_job(run, handle):
+        return run.state().left
     over = _wait_over(handle, CANCEL_S)
     if recorded_job(run).job != handle.job:  # its time was just over, and it was submitted again
         return stop_job(run)
@@ -38,15 +40,33 @@ def _save_stopped(run: Run, state: RunState) -> RunState:
     return state
 
 
-def _end_job(run: Run, handle: JobHandle) -> None:
-    """By its supervisor; if there is none yet, or that takes too long, by Slurm."""
-    info = queue().look_up([handle], fresh=True).get(handle.job)
+def _end_job(run: Run, handle: JobHandle) -> bool:
+    """By its supervisor; if there is none yet, or that takes too long, by Slurm. False: Slurm
+    doesn't answer, and the supervisor has ended all. HostError: it hasn't, either."""
+    try:
+        info = queue().look_up([handle], fresh=True).get(handle.job)
+    except HostError:
+        if _ask_by_file(run):
+            return False
+        raise
     if info is None or info.over:
-        return
+        return True
     if not info.waits:
         _ask_supervisor(run, handle)
     if info.waits or not _wait_over(handle, OVER_S):
         queue().cancel(handle)
+    return True
+
+
+def _ask_by_file(run: Run) -> bool:
+    """Whether a supervisor that lives has heard of it, and said that it has ended."""
+    if run.state().phase == "queued":
+        return False
+    run.ask_to_stop()
+    deadline = time.monotonic() + STOP_S
+    while not run.state().ended and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return run.state().ended
 
 
 def _ask_supervisor(run: Run, handle: JobHandle) -> None:

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 
-from dsr1.launcher.batch.jobs import ask_job, recorded_job
-from dsr1.launcher.batch.status import conclude
+from dsr1.launcher.batch.jobs import ask_job, state_of_job
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
 from dsr1.slurm.states import JobInfo
@@ -20,7 +19,7 @@ def watch_job(run: Run, done: IsDone, show: OnState, seconds: float | None = Non
     while True:
         if time.monotonic() >= ask_at:
             known, ask_at = ask_job(run, known), time.monotonic() + ASK_S
-        state = conclude(run.state(), recorded_job(run).job, known, time.time())
+        state = state_of_job(run, known)
         show(state)
         if done(state, known) or (deadline is not None and time.monotonic() > deadline):
             return state

@@ -12,6 +12,7 @@ import typer
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.batch.allocated import describe_lent, survey_lent
 from dsr1.launcher.batch.launch import try_job
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, Follow, HostOptions
@@ -19,7 +20,7 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptio
 from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.cli.views.logs import print_logs
-from dsr1.launcher.cli.views.notes import note_allocation, note_open_frontend, note_unused_spares
+from dsr1.launcher.cli.views.notes import note_open_frontend, note_unused_spares, print_note
 from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.operate.backends import backend_for
@@ -38,6 +39,7 @@ from dsr1.launcher.run.prepare import frontend_secrets
 from dsr1.launcher.run.record.sources import ValueSource
 from dsr1.launcher.run.signals import interrupt_on_signals
 from dsr1.launcher.run.store import Run, new_run
+from dsr1.slurm.allocation import Allocation, own_allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ def launch(
     _refuse_contradictions(hosts, job, slurm_keys, follow)
     if as_json and (follow or dry_run or job.test_only):
         raise InputError("--json tells of a launch; --follow, --dry-run and --test-only print more")
-    resolved = recipe.resolve(slurm_keys.changes(), elsewhere=job.slurm or hosts.named)
+    allocation = None if job.slurm or hosts.named else own_allocation(os.environ)
+    elsewhere = job.slurm or hosts.named or allocation is not None
+    resolved = recipe.resolve(slurm_keys.changes(), elsewhere=elsewhere)
     loaded = rehearse(resolved.recipe) if rehearsed else resolved.recipe
     refuse_unread(loaded)  # at once, and not by hosts or in a job
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
@@ -120,19 +124,22 @@ def launch(
     if job.test_only or (dry_run and job.slurm):
         print(try_job(loaded, name))
         return
-    accesses = _accesses(hosts)
+    accesses = hosts.accesses()
     if dry_run:
-        print(_dry_run(loaded, accesses, name, () if checks.no_check else skip))
+        ids = () if checks.no_check else choose_checks((), skip)
+        print(_dry_run(loaded, accesses, allocation, name, ids))
         return
+    if allocation:
+        print_note(describe_lent(allocation))
     if replace and new_run(name).folder.exists():
         remove_run(new_run(name))
-    told = (checks.no_check, skip, not job.no_wait, value_sources(resolved))
+    told = (checks.no_check, skip, not job.no_wait, value_sources(resolved), allocation)
     request = LaunchRequest(loaded, name, accesses, *told)
     interrupt_on_signals()
     began = entered_at()
     usual_s = usual_start_s(loaded.name, len(accesses)) if accesses else None
     with start_view(name, began, usual_s, quiet=as_json) as show:
-        run = backend_for(accesses, job.slurm).launch(request, show)
+        run = backend_for(accesses, job.slurm, allocation is not None).launch(request, show)
     _tell(run, not job.no_wait, began, as_json)
     if follow:
         print_logs(stream_logs(run, follow=True), flush=True)
@@ -172,16 +179,18 @@ def _refuse_contradictions(
         )
 
 
-def _accesses(hosts: HostOptions) -> tuple[Access, ...]:
-    if not hosts.named:
-        note_allocation(os.environ)
-    return hosts.accesses()
-
-
-def _dry_run(recipe: Recipe, accesses: Sequence[Access], name: str, skip: Sequence[str]) -> str:
-    """CheckFailed where the launch would fail, too."""
-    ids = choose_checks((), skip)
-    survey = survey_any(recipe, accesses, extras_of(ids))
+def _dry_run(
+    recipe: Recipe,
+    accesses: Sequence[Access],
+    allocation: Allocation | None,
+    name: str,
+    ids: Sequence[str],
+) -> str:
+    """CheckFailed where the launch would fail, too: by the checks of these ids."""
+    if allocation:
+        survey = survey_lent(recipe, allocation, ids)
+    else:
+        survey = survey_any(recipe, accesses, extras_of(ids))
     refuse_unfit(survey, ids)
     run = new_run(name)
     return render_summary(make_plan(recipe, survey.hosts, name, str(run.folder), survey.facts))

@@ -14,6 +14,12 @@ def _slurm() -> Backend:
     return SlurmBackend()
 
 
+def _allocation() -> Backend:
+    from dsr1.launcher.batch.allocated import AllocationBackend
+
+    return AllocationBackend()
+
+
 def _ssh() -> Backend:
     from dsr1.launcher.run.ssh import SshBackend
 
@@ -30,12 +36,17 @@ def _is_batch(run: Run) -> bool:
     return run.job() is not None or run.is_queued()
 
 
+def _is_lent(run: Run) -> bool:
+    return run.lent_allocation() is not None
+
+
 def _is_any(run: Run) -> bool:
     return True
 
 
 # By name: which runs live there, the first that fits; and the backend, loaded when it is needed.
 BACKENDS: Mapping[str, tuple[Callable[[Run], bool], Callable[[], Backend]]] = {
+    "allocation": (_is_lent, _allocation),
     "slurm": (_is_batch, _slurm),
     "ssh": (Run.is_remote, _ssh),
     "local": (_is_any, _local),
@@ -56,8 +67,8 @@ def backend_named(name: str) -> Backend:
     return load()
 
 
-def backend_for(accesses: Sequence[Access], slurm: bool = False) -> Backend:
-    """For a new run."""
-    if slurm:
-        return backend_named("slurm")
+def backend_for(accesses: Sequence[Access], slurm: bool = False, lent: bool = False) -> Backend:
+    """For a new run. `lent`: in an allocation that its user has."""
+    if slurm or lent:
+        return backend_named("slurm" if slurm else "allocation")
     return backend_named("ssh" if accesses else "local")

@@ -113,7 +113,7 @@ def _serves(one: EngineUnit) -> bool:
 def engines_of(run: Run) -> dict[str, EngineUnit]:
     """By name. InputError, LaunchFailed: they can't be changed now."""
     refuse_ended(run)
-    if run.supervisor() is None and run.job() is None:
+    if not run.is_watched():
         raise LaunchFailed(
             f"{run.name}: has no supervisor; `dsr1 supervise {run.name}` gives it one"
         )
@@ -142,7 +142,7 @@ def follow_change(run: Run, change: WantedChange, show: OnProgress) -> None:
     known = change
     while not known.is_over:
         time.sleep(POLL_S)
-        watched = run.supervisor() is not None or run.job() is not None
+        watched = run.is_watched()
         known = _own(run, change)
         show(known)
         if run.state().ended:

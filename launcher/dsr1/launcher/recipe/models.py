@@ -20,9 +20,9 @@ from dsr1.launcher.recipe.parts import (
     Restart,
     Runtime,
     Scraping,
-    Slurm,
     Timeouts,
 )
+from dsr1.launcher.recipe.slurm import Slurm
 from dsr1.launcher.recipe.stacks import STACK_TRAITS, StackTraits
 from dsr1.launcher.recipe.transfer import transfer_problem
 from dsr1.launcher.recipe.types import MOST_NODES, MOST_RANKS, Name, RecipePart, Text

@@ -1,12 +1,12 @@
 """The parts of a recipe beside its engines: the model, the runtime, the frontend, time limits,
-ports and what a Slurm job is asked for."""
+and ports."""
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from dsr1.launcher.recipe.containers import container_problem
 from dsr1.launcher.recipe.types import (
-    MOST_NODES,
     Arguments,
     Count,
     Environment,
@@ -20,15 +20,6 @@ from dsr1.launcher.recipe.types import (
 )
 
 R1_EXPERTS, LEAST_INTERVAL_S = 256, 0.2
-CONTAINERS = (
-    "apptainer",
-    "singularity",
-    "docker",
-    "podman",
-    "nerdctl",
-    "enroot",
-    "ch-run",  # Charliecloud
-)
 
 
 class Model(RecipePart):
@@ -75,13 +66,9 @@ class Model(RecipePart):
 
 def _program_problem(python: str) -> str:
     """It is one program; several words would be taken for the name of one."""
-    first, *others = python.split()[:2] or [""]
-    if first.rpartition("/")[2] in CONTAINERS:
-        return (
-            f"{python!r}: processes in containers aren't there yet: name a Python that has vLLM on"
-            " the hosts themselves, or venv"
-        )
-    if others and not python.startswith(("/", ".", "~", "$")):
+    if problem := container_problem(python):
+        return problem
+    if python.split()[1:] and not python.startswith(("/", ".", "~", "$")):
         return f"{python!r}: must be one program, without arguments; `setup` has bash lines first"
     return ""
 
@@ -110,6 +97,8 @@ class Runtime(RecipePart):
             raise ValueError("give python or venv, not both")
         if problem := _program_problem(self.python or ""):
             raise ValueError(f"python: {problem}")
+        if problem := container_problem(self.venv or ""):
+            raise ValueError(f"venv: {problem}")
         return self
 
     @property
@@ -252,49 +241,3 @@ class Ports(RecipePart):
     range."""
 
     base: PortNumber = 20000
-
-
-def _no_number(value: object) -> object:
-    if isinstance(value, int):
-        raise ValueError('put it in quotes, "4:00:00": YAML reads a bare 4:00:00 as a number')
-    return value
-
-
-class Slurm(RecipePart):
-    """How a job is asked for; keys are sbatch's own options, `directives` any further ones.
-
-    `nodes` is for engines that take all, `spares` are nodes beyond those. `warn` seconds before the
-    time limit the deployment stops cleanly, and is submitted again `resubmit` times; with `overlap`
-    its successor is started so many seconds before that, and takes over. `setup`: bash
-    lines first (modules).
-    """
-
-    partition: Text | None = None
-    account: Text | None = None
-    qos: Text | None = None
-    reservation: Text | None = None
-    time: Annotated[Text, BeforeValidator(_no_number)] | None = None
-    nodes: NodeCount | None = None
-    spares: Annotated[int, Field(ge=0, le=MOST_NODES)] = 0
-    gpus_per_node: Count | Text | None = None
-    gres: Text | None = None
-    exclusive: bool = True
-    constraint: Text | None = None
-    exclude: Text | None = None
-    nodelist: Text | None = None
-    mail_user: Text | None = None
-    mail_type: Text | None = None
-    output: Text | None = None
-    comment: Text | None = None
-    requeue: bool = False
-    warn: Annotated[int, Field(ge=10)] = 120
-    resubmit: Annotated[int, Field(ge=0)] = 0
-    overlap: Annotated[int, Field(ge=0)] = 0
-    directives: list[Text] = []
-    setup: list[Text] = []
-
-    @model_validator(mode="after")
-    def _overlaps_another(self) -> "Slurm":
-        if self.overlap and not self.resubmit:
-            raise ValueError("overlap is for a job that is followed by another: give resubmit, too")
-        return self

@@ -14,13 +14,15 @@ from dsr1.launcher.run.store import Run
 
 if TYPE_CHECKING:
     from dsr1.launcher.recipe.models import Recipe
+    from dsr1.slurm.allocation import Allocation
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """What is to be launched. `accesses` are the hosts, where they are given; `skip` are checks or
     kinds of checks to go on without. Without `wait` it returns before the run serves. `sources`:
-    of the recipe's values, by dotted keys."""
+    of the recipe's values, by dotted keys. `allocation`: the one of the user's that it is to be
+    in."""
 
     recipe: "Recipe"
     name: str
@@ -29,6 +31,7 @@ class LaunchRequest:
     skip: tuple[str, ...] = ()
     wait: bool = True
     sources: Mapping[str, ValueSource] = field(default_factory=dict)
+    allocation: "Allocation | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +86,11 @@ class Backend(ABC):
     def take_over(self, run: Run) -> None:
         """A new supervisor for agents that run without one. InputError: there is nothing to take
         over."""
+
+
+def planned_processes(run: Run) -> dict[str, tuple[str, ...]]:
+    """Names by host."""
+    names: dict[str, tuple[str, ...]] = {}
+    for one in run.plan().processes:
+        names[one.host] = (*names.get(one.host, ()), one.name)
+    return names

@@ -13,6 +13,9 @@ from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.lifecycle.changes import WantedChange
+from dsr1.slurm.allocation import Allocation
+from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.states import JobInfo
 
 if TYPE_CHECKING:
     from dsr1.launcher.plan.plan import Plan
@@ -22,6 +25,7 @@ Written = TypeVar("Written")
 SUCCESSOR, PREDECESSOR = "successor.json", "predecessor.json"
 CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
 TARGETS = "targets.json"
+ALLOCATION, STOP_ASKED = "allocation.json", "stop-asked"
 MOST_BYTES = 256 * 2**20
 
 
@@ -97,6 +101,49 @@ class RunFolder:
 
     def save_predecessor(self, name: str) -> None:
         self._write_text(PREDECESSOR, name)
+
+    def job(self) -> JobHandle | None:
+        """The job of Slurm's that it runs in, or waits for. None: it needs none."""
+        return self._read_if_there("job.json", JobHandle)
+
+    def save_job(self, handle: JobHandle) -> None:
+        (self.folder / "job-end.json").unlink(missing_ok=True)
+        self._write("job.json", asdict(handle))
+
+    def save_allocation(self, allocation: Allocation) -> None:
+        self._write(ALLOCATION, asdict(allocation))
+
+    def allocation(self) -> Allocation:
+        """What its job was given."""
+        return self._read(ALLOCATION, Allocation)
+
+    def is_in_job(self) -> bool:
+        """Whether steps of a job are its hosts' agents: its own, or its user's."""
+        return (self.folder / ALLOCATION).exists()
+
+    def lent_allocation(self) -> Allocation | None:
+        """The one of its user's that it is in. None: it isn't in one."""
+        with contextlib.suppress(LaunchFailed):
+            found = self._read_if_there(ALLOCATION, Allocation)
+            return found if found and found.is_lent else None
+        return None
+
+    def ask_to_stop(self) -> None:
+        """For a supervisor that can't be told otherwise."""
+        write_file(self.folder / STOP_ASKED, b"")
+
+    def is_asked_to_stop(self) -> bool:
+        return (self.folder / STOP_ASKED).exists()
+
+    def forget_asked_stop(self) -> None:
+        (self.folder / STOP_ASKED).unlink(missing_ok=True)
+
+    def job_end(self) -> JobInfo | None:
+        """How Slurm says that the job ended; it forgets, the run doesn't."""
+        return self._read_if_there("job-end.json", JobInfo)
+
+    def save_job_end(self, info: JobInfo) -> None:
+        self._write("job-end.json", asdict(info))
 
     def _write_text(self, name: str, text: str) -> None:
         write_file(self.folder / name, json.dumps(text).encode())

@@ -76,9 +76,9 @@ def failure(run: Run, state: RunState, more: str = "") -> LaunchFailed | CheckFa
 
 
 def _logs(run: Run) -> str:
-    """Where they lie: over SSH on the hosts themselves."""
+    """Where they lie: over SSH on the hosts themselves, in a job where all nodes see them."""
     told = f"`dsr1 logs {run.name} --errors`"
-    if run.is_remote():
+    if run.is_remote() and not run.is_in_job():
         return f"{told}; on each host in /tmp/dsr1-UID/{run.name}/HOST/logs"
     return f"{told}; {run.folder}/hosts/*/logs"
 

@@ -30,11 +30,11 @@ POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0
 def stop_run(run: Run) -> tuple[str, ...]:
     """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is
     left, else nothing."""
-    _end_supervisor(run)
-    return _end_hosts(run)
+    end_supervisor(run)
+    return end_hosts(run)
 
 
-def _end_supervisor(run: Run) -> None:
+def end_supervisor(run: Run) -> None:
     """Asked to end, it says at once that it stops; one that doesn't is hung, and is killed."""
     asked, deadline, heard = 0, 0.0, False
     while (pid := run.supervisor()) is not None:
@@ -60,7 +60,7 @@ def _is_stopping(run: Run) -> bool:
     return False
 
 
-def _end_hosts(run: Run) -> tuple[str, ...]:
+def end_hosts(run: Run) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the
     run's state."""
     found = read_recovery_info(run)
@@ -74,9 +74,14 @@ def _end_hosts(run: Run) -> tuple[str, ...]:
         *unidentified(run, remains),
     )
     if not left:
-        _mark_stopped(run)
-        run.drop_secrets()
+        close_run(run)
     return left
+
+
+def close_run(run: Run) -> None:
+    """Nothing of it lives."""
+    _mark_stopped(run)
+    run.drop_secrets()
 
 
 def host_names(run: Run) -> tuple[str, ...]:

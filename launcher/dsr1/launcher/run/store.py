@@ -26,9 +26,7 @@ from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.smoke.access import NO_ACCESS, make_access
 from dsr1.launcher.state_folder import state_folder
-from dsr1.slurm.allocation import Allocation
-from dsr1.slurm.handle import JobHandle, parse_handle
-from dsr1.slurm.states import JobInfo
+from dsr1.slurm.handle import parse_handle
 
 if TYPE_CHECKING:
     from dsr1.launcher.plan.plan import Plan
@@ -168,6 +166,12 @@ class Run(RunFolder):
         except LaunchFailed:
             return False
 
+    def is_watched(self) -> bool:
+        """Whether it has a supervisor, as far as can be told from here: a job's own can't be
+        seen."""
+        in_own_job = self.job() is not None and self.lent_allocation() is None
+        return in_own_job or self.supervisor() is not None
+
     def settings(self) -> RunSettings:
         found = self._read("settings.json", RunSettings)
         return replace(found, access=make_access(found.chat_s, self.secrets()))
@@ -177,28 +181,6 @@ class Run(RunFolder):
 
     def recipe(self) -> "Recipe":
         return self._read_json("recipe.json", _parse_recipe)
-
-    def job(self) -> JobHandle | None:
-        """The job of Slurm's that it runs in, or waits for. None: it needs none."""
-        return self._read_if_there("job.json", JobHandle)
-
-    def save_job(self, handle: JobHandle) -> None:
-        (self.folder / "job-end.json").unlink(missing_ok=True)
-        self._write("job.json", asdict(handle))
-
-    def save_allocation(self, allocation: Allocation) -> None:
-        self._write("allocation.json", asdict(allocation))
-
-    def allocation(self) -> Allocation:
-        """What its job was given."""
-        return self._read("allocation.json", Allocation)
-
-    def job_end(self) -> JobInfo | None:
-        """How Slurm says that the job ended; it forgets, the run doesn't."""
-        return self._read_if_there("job-end.json", JobInfo)
-
-    def save_job_end(self, info: JobInfo) -> None:
-        self._write("job-end.json", asdict(info))
 
     def save_settings(self, settings: RunSettings) -> None:
         self._write("settings.json", {**asdict(settings), "access": asdict(NO_ACCESS)})

@@ -35,7 +35,7 @@ class SupervisedBackend(Backend):
         return run.state()
 
     def phases(self, runs: Sequence[Run]) -> dict[str, str]:
-        return {run.name: _phase(*supervised_state(run)) for run in runs}
+        return {run.name: supervised_phase(*supervised_state(run)) for run in runs}
 
     def status(self, run: Run) -> RunStatus:
         supervised, state = supervised_state(run)
@@ -62,7 +62,7 @@ def supervised_state(run: Run) -> tuple[bool, RunState]:
     return False, replace(state, phase="abandoned", reason=why)
 
 
-def _phase(supervised: bool, state: RunState) -> str:
+def supervised_phase(supervised: bool, state: RunState) -> str:
     if supervised or state.ended or state.phase == "abandoned":
         return state.phase
     return "unsupervised"

@@ -1,14 +1,46 @@
 """Which transport a supervisor of this machine has to its agents."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.base import Transport
+from dsr1.hosts.transport.bundle import make_bundle
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.hosts.transport.ssh import SshTransport
 from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.state_folder import state_folder
+from dsr1.slurm.allocation import Allocation
+
+if TYPE_CHECKING:
+    from dsr1.slurm.client import Queue
+    from dsr1.slurm.transport import SrunTransport
+
+SILENT_S = 60.0
+
+
+def queue() -> "Queue":
+    """Of Slurm's jobs: shared by all dsr1 of this user."""
+    from dsr1.slurm.client import Queue  # what no other run needs
+
+    state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Queue(state_folder() / "squeue.json")
+
+
+def step_transport(
+    folder: Path, allocation: Allocation, python: str, silent_s: float, run: str, run_id: str
+) -> "SrunTransport":
+    """`folder` is the run's, on a file system that the nodes share."""
+    from dsr1.slurm.step import StepProgram
+    from dsr1.slurm.transport import SrunTransport
+
+    program = StepProgram(python, str(make_bundle(folder)), silent_s, allocation.step_options)
+    return SrunTransport(allocation, program, run, folder / "hosts", run_id)
 
 
 def transport_of(run: Run, python: str = "") -> Transport:
@@ -20,8 +52,18 @@ def transport_of(run: Run, python: str = "") -> Transport:
 
 
 def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
-    """Over SSH to these hosts; without any, to agents on this machine. Any Python stops and
-    inspects those."""
+    """Over SSH to these hosts, or by steps of an allocation; without any, to agents on this
+    machine. Any Python stops and inspects those."""
+    if hosts and (allocation := run.lent_allocation()):
+        run_id, silent_s = find_run_id(run), _silent_s(run)
+        return step_transport(run.folder, allocation, python, silent_s, run.name, run_id)
     if hosts:
         return SshTransport(hosts, run.name, python, find_run_id(run))
     return LocalTransport(run.folder / "hosts", (python or sys.executable,), find_run_id(run))
+
+
+def _silent_s(run: Run) -> float:
+    """Also of a run whose settings can't be read."""
+    with contextlib.suppress(LaunchFailed):
+        return run.settings().lost_s
+    return SILENT_S

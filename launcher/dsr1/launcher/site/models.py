@@ -17,9 +17,9 @@ from dsr1.launcher.recipe.parts import (
     Restart,
     Runtime,
     Scraping,
-    Slurm,
     Timeouts,
 )
+from dsr1.launcher.recipe.slurm import Slurm
 from dsr1.launcher.recipe.types import Name, RecipePart, Text
 
 OWN_KEYS = ("hosts", "models", "profiles", "checks", "control_network")

@@ -7,7 +7,9 @@ programs, no daemon.
 A submitted script runs at once, as this user, unless `fake.hold(reason)` keeps the queue shut.
 Steps run here, whatever node they are for. What a program says is what Slurm 22.05 says; with
 version="24.11" the JSON has that one's shapes, and `fake.configure(json=False)` has none.
-`fake.configure(accounting="disabled")`, or "down": sacct knows nothing.
+`fake.configure(accounting="disabled")`, or "down": sacct knows nothing. Further: `default_time` of
+a job, `most_time` of the partition, `unfit` nodes as {"node1": ("drained", "bad disk")}, and
+`srun_options`, without which srun refuses a step.
 """
 
 import json
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-TOOLS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "srun")
+TOOLS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun")
 FakeJob = dict[str, Any]
 
 
@@ -35,6 +37,8 @@ class FakeSlurm:
             "partitions": ["gpu"],
         }
         self._defaults |= {"held": "", "refusal": "", "json": True, "accounting": ""}
+        self._defaults |= {"default_time": "UNLIMITED", "most_time": "infinite", "unfit": {}}
+        self._defaults |= {"srun_options": []}
 
     def install(self) -> Path:
         """Writes the programs; returns their folder, to be put first on PATH."""

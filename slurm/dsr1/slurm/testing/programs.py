@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import getpass
 import json
 import os
 import shlex
@@ -17,7 +16,15 @@ from typing import Any
 
 import psutil
 
-from dsr1.slurm.testing.fake import FakeJob, FakeSlurm
+from dsr1.slurm.testing.answers import (
+    line_of,
+    moment_text,
+    name_of,
+    newer_json,
+    older_json,
+    owner_of,
+)
+from dsr1.slurm.testing.fake import FakeSlurm
 
 
 def sbatch(fake: FakeSlurm, argv: Sequence[str]) -> int:
@@ -35,7 +42,7 @@ def sbatch(fake: FakeSlurm, argv: Sequence[str]) -> int:
         {
             "state": "PENDING",
             "reason": reason,
-            "options": options,
+            "options": {"time": config["default_time"]} | options,
             "code": 0,
             "signal": 0,
             "nodes": nodes,
@@ -88,7 +95,7 @@ def run(fake: FakeSlurm, argv: Sequence[str]) -> int:
     output = job["options"].get("output", "slurm-%j.out").replace("%j", number)
     own = {
         "SLURM_JOB_ID": number,
-        "SLURM_JOB_NAME": _name(job),
+        "SLURM_JOB_NAME": name_of(job),
         "SLURM_JOB_NODELIST": ",".join(hosts),
         "SLURM_CLUSTER_NAME": "fake",
     }
@@ -101,82 +108,20 @@ def run(fake: FakeSlurm, argv: Sequence[str]) -> int:
         code = child.wait()
     cancelled = fake.job(number).get("cancelled")
     state = "CANCELLED" if cancelled else "FAILED" if code else "COMPLETED"
-    fake.change(number, state=state, code=max(code, 0), signal=max(-code, 0))
+    fake.change(number, state=state, code=max(code, 0), signal=max(-code, 0), end=time.time())
     return 0
 
 
 def squeue(fake: FakeSlurm, argv: Sequence[str]) -> int:
     if "--json" not in argv:
-        print(*map(_line, fake.jobs()), sep="\n")
+        print(*map(line_of, fake.jobs()), sep="\n")
         return 0
     if not fake.config()["json"]:
         print("squeue: fatal: Unable to find plugin: serializer/json", file=sys.stderr)
         return 1
-    show = _newer if fake.config()["version"] != "22.05" else _older
+    show = newer_json if fake.config()["version"] != "22.05" else older_json
     print(json.dumps({"jobs": [show(job) for job in fake.jobs()], "errors": []}))
     return 0
-
-
-def _line(job: FakeJob) -> str:
-    """As LINE of dsr1.slurm.states is asked for."""
-    begun = (
-        time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job["start"]))
-        if "start" in job
-        else "N/A"
-    )
-    fields = (
-        job["job"],
-        job["state"],
-        job["reason"] or "None",
-        begun,
-        _owner(job),
-        ",".join(job.get("hosts", ())),
-        _name(job),
-    )
-    return "|".join(fields)
-
-
-def _older(job: FakeJob) -> dict[str, Any]:
-    return _common(job) | {
-        "job_state": job["state"],
-        "exit_code": job["code"] << 8 | job["signal"],
-        "start_time": int(job.get("start", 0)),
-        "preempt_time": 0,
-    }
-
-
-def _newer(job: FakeJob) -> dict[str, Any]:
-    def number(value: float) -> dict[str, Any]:
-        return {"set": True, "infinite": False, "number": int(value)}
-
-    return _common(job) | {
-        "job_state": [job["state"]],
-        "exit_code": {
-            "return_code": number(job["code"]),
-            "signal": {"id": number(job["signal"]), "name": ""},
-        },
-        "start_time": number(job.get("start", 0)),
-        "preempt_time": number(0),
-    }
-
-
-def _common(job: FakeJob) -> dict[str, Any]:
-    return {
-        "job_id": int(job["job"]),
-        "state_reason": job["reason"] or "None",
-        "user_name": _owner(job),
-        "nodes": ",".join(job.get("hosts", ())),
-        "cluster": "fake",
-        "name": _name(job),
-    }
-
-
-def _owner(job: FakeJob) -> str:
-    return str(job.get("user") or getpass.getuser())
-
-
-def _name(job: FakeJob) -> str:
-    return str(job["options"].get("job-name", "sbatch"))
 
 
 def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
@@ -197,9 +142,10 @@ def sacct(fake: FakeSlurm, argv: Sequence[str]) -> int:
                 job["state"],
                 f"{job['code']}:{job['signal']}",
                 job["reason"],
-                _owner(job),
+                owner_of(job),
             )
-            print("|".join((*fields, ",".join(job.get("hosts", ())), "fake", _name(job))))
+            hosts = ",".join(job.get("hosts", ()))
+            print("|".join((*fields, hosts, "fake", moment_text(job.get("end")), name_of(job))))
     return 0
 
 
@@ -227,6 +173,22 @@ def scontrol(fake: FakeSlurm, argv: Sequence[str]) -> int:
     return 0
 
 
+def sinfo(fake: FakeSlurm, argv: Sequence[str]) -> int:
+    """As dsr1.slurm.nodes and `dsr1 init` ask: lines of the given form."""
+    config = fake.config()
+    form = next(word.partition("=")[2] for word in argv if word.startswith("--format="))
+    if "--Node" in argv:
+        rows = [
+            {"%N": node, "%T": state, "%E": why} for node, (state, why) in config["unfit"].items()
+        ]
+    else:
+        nodes, limit = str(len(config["nodes"])), config["most_time"]
+        rows = [{"%P": f"{config['partitions'][0]}*", "%D": nodes, "%G": "gpu:8", "%l": limit}]
+    for row in rows:
+        print("|".join(row[part] for part in form.split("|")))
+    return 0
+
+
 def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     """A step becomes its command, with what slurmd tells a task."""
     parser = argparse.ArgumentParser()
@@ -246,7 +208,10 @@ def srun(fake: FakeSlurm, argv: Sequence[str]) -> int:
     parser.add_argument("--overlap", action="store_true")
     parser.add_argument("--unbuffered", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
-    asked = parser.parse_args(argv)
+    given = list(argv)
+    for option in fake.config()["srun_options"]:
+        given.remove(option)
+    asked = parser.parse_args(given)
     if asked.nodelist not in fake.config()["nodes"]:
         print(
             f"srun: error: Unable to create step for job {asked.jobid}: Invalid node name",
@@ -269,7 +234,7 @@ def first_address() -> str:
 
 
 PROGRAMS = {"run": run} | {
-    tool.__name__: tool for tool in (sbatch, squeue, sacct, scancel, scontrol, srun)
+    tool.__name__: tool for tool in (sbatch, squeue, sacct, scancel, scontrol, sinfo, srun)
 }
 
 

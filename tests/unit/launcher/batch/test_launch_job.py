@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.batch.jobs import describe_job
-from dsr1.launcher.batch.launch import _last_lines, launch_job, try_job
+from dsr1.launcher.batch.jobs import describe_job, last_lines
+from dsr1.launcher.batch.launch import launch_job, try_job
 from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions, SlurmOptions
 from dsr1.launcher.cli.render import render
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.state import RunState
-from dsr1.launcher.run.store import list_runs
+from dsr1.launcher.run.store import list_runs, new_run
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.testing.fake import FakeSlurm
 
@@ -128,10 +128,43 @@ def test_a_job_of_another_user_is_not_called_a_run_of_ours_though_it_waits(fake:
     assert "appears" not in told
 
 
-def test_the_last_lines_of_a_jobs_own_output_are_told(tmp_path: Path) -> None:
-    file = tmp_path / "job.out"
-    assert _last_lines(file) == ""
+def test_the_last_lines_of_a_jobs_own_output_are_told(fake: FakeSlurm, tmp_path: Path) -> None:
+    run = new_run("r")
+    run.claim(RECIPE, "queued")
+    assert last_lines(run) == []
+    run.save_job(JobHandle("fake", "1", "r"))
+    file = tmp_path / "state" / "jobs" / "r-1.out"
+    file.parent.mkdir()
     file.write_bytes(b"x" * 9000 + b"\none\nmodule: command not found\n\xff\n")
-    lines = _last_lines(file).split("\n  | ")
-    assert lines[2:] == ["one", "module: command not found", "\ufffd"]
-    assert len(lines[1]) < 8192
+    lines = last_lines(run)
+    assert lines[1:] == ["one", "module: command not found", "\ufffd"]
+    assert len(lines[0]) < 8192
+
+
+def test_a_job_that_never_came_to_dsr1_says_why(fake: FakeSlurm) -> None:
+    """A `module` that isn't there, and nobody else to say so; nor is the shared folder to blame."""
+    recipe = load_recipe("dsr1-dep", ("slurm.nodes=1", "slurm.setup=['set -e', 'modul load x']"))
+    with pytest.raises(LaunchFailed) as failed:
+        launch_job(LaunchRequest(recipe, "r"), (), lambda _: None)
+    assert "; the job said last: " in str(failed.value)
+    assert "modul: command not found" in str(failed.value)
+    assert "DSR1_STATE_DIR" not in str(failed.value)
+
+
+def test_what_a_partition_allows_is_told_in_words(fake: FakeSlurm) -> None:
+    fake.configure(most_time="1-00:00:00")
+    recipe = load_recipe("dsr1-dep", ("slurm.nodes=9",))
+    with pytest.raises(InputError, match=r"fewer nodes .*: gpu has 1 node, and allows a job 1-00"):
+        launch_job(LaunchRequest(recipe, "r", wait=False), (), lambda _: None)
+
+
+def test_a_limit_that_was_granted_without_being_asked_for(fake: FakeSlurm) -> None:
+    """A partition's default of a minute, and a deployment that stops two before its end."""
+    fake.configure(default_time="1:00")
+    fake.hold("Priority")
+    with pytest.raises(InputError, match=r"was granted 60 s \(partition gpu, its default"):
+        launch_job(LaunchRequest(RECIPE, "r", wait=False), (), lambda _: None)
+    assert (fake.job("1")["state"], list_runs()) == ("CANCELLED", [])
+    recipe = load_recipe("dsr1-dep", ("slurm.nodes=1", "slurm.warn=30"))
+    run = launch_job(LaunchRequest(recipe, "r", wait=False), (), lambda _: None)
+    assert run.job() is not None

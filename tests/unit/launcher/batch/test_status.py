@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsr1.launcher.batch.status import conclude
+from dsr1.launcher.batch.status import conclude, conclude_lent
 from dsr1.launcher.run.state import RunState
 from dsr1.slurm.states import JobInfo
 
@@ -52,6 +52,29 @@ def test_a_supervisor_that_nothing_is_heard_of_may_write_elsewhere() -> None:
     assert (phase, "DSR1_STATE_DIR" in reason) == ("starting", True)
     assert "DSR1_STATE_DIR" in concluded(QUEUED, JobInfo("7", "FAILED", code=2))[1]
     assert "DSR1_STATE_DIR" not in concluded(READY, JobInfo("7", "FAILED", code=2))[1]
+
+
+def test_the_jobs_own_last_words_come_before_a_suspicion() -> None:
+    failed = JobInfo("7", "FAILED", code=127)
+    told = conclude(QUEUED, "7", failed, 110.0, "modul: command not found").reason
+    assert told.endswith("; the job said last: modul: command not found")
+
+
+def test_the_end_of_a_lent_allocation_is_not_the_runs_failure() -> None:
+    over = JobInfo("7", "COMPLETED", end=100.0)
+    lost = RunState("failed", 101.0, reason="node1: its step is lost", exit_code=4)
+    before = RunState("failed", 50.0, reason="main-1 ended, unasked", exit_code=4)
+    for state, info, phase, reason in (
+        (READY, JobInfo("7", "RUNNING"), "ready", ""),
+        (READY, JobInfo("7", "SUSPENDED"), "suspended", "job 7 is SUSPENDED; `scontrol resume 7`"),
+        (READY, None, "ready", ""),
+        (READY, over, "stopped", "its allocation, job 7, has ended (COMPLETED)"),
+        (lost, over, "stopped", "its allocation, job 7, has ended (COMPLETED)"),
+        (before, over, "failed", "main-1 ended, unasked"),
+        (STOPPED, over, "stopped", "asked to stop"),
+    ):
+        seen = conclude_lent(state, info, 110.0)
+        assert (seen.phase, seen.reason.startswith(reason)) == (phase, True)
 
 
 def test_a_requeued_job_waits_again() -> None:

@@ -3,25 +3,9 @@
 import pytest
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.cli.views.notes import note_allocation, note_open_frontend
+from dsr1.launcher.cli.views.notes import note_open_frontend
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import load_recipe
-
-
-@pytest.mark.parametrize(
-    ("env", "said"),
-    [
-        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}, True),
-        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1"}, False),
-        ({}, False),
-    ],
-)
-def test_inside_of_an_allocation_its_nodes_are_offered(
-    capsys: pytest.CaptureFixture[str], env: dict[str, str], said: bool
-) -> None:
-    note_allocation(env)
-    told = capsys.readouterr().err
-    assert ("job 7" in told, "--hosts 'n[1-2]'" in told) == (said, said)
 
 
 @pytest.mark.parametrize(

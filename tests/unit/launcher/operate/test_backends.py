@@ -29,7 +29,6 @@ LAUNCHER = Path(__file__).parents[4] / "launcher" / "dsr1" / "launcher"
 OF_JOBS = {"operate/backends.py", "run/store.py", "cli/launch.py"}
 OF_JOBS |= {"cli/runs/ps.py", "cli/views/status.py", "cli/answers/run_answers.py"}
 OF_JOBS |= {"report/contents.py"}
-OF_JOBS |= {"operate/changes.py"}  # whether anybody watches it
 
 
 def planned(name: str) -> Run:
@@ -47,14 +46,19 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
     made = {name: planned(name) for name in BACKENDS}
     made["ssh"].save_settings(replace(made["ssh"].settings(), hosts=(HOST,)))
     made["slurm"].save_job(JobHandle("lab", "7", "dsr1-slurm-0"))
-    made["slurm"].save_allocation(Allocation("7", "lab", (AllocatedHost("a"),)))
+    own = Allocation("7", "lab", (AllocatedHost("a"),))
+    made["slurm"].save_allocation(own)
+    made["allocation"].save_settings(replace(made["allocation"].settings(), hosts=(HOST,)))
+    made["allocation"].save_job(JobHandle("lab", "7", "interactive"))
+    made["allocation"].save_allocation(replace(own, is_lent=True))
     return made
 
 
 def test_each_run_has_its_own(runs: dict[str, Run]) -> None:
     assert {name: backend_name(run) for name, run in runs.items()} == {n: n for n in BACKENDS}
     kinds = {name: type(backend_of(run).transport(run)) for name, run in runs.items()}
-    assert kinds == {"local": LocalTransport, "ssh": SshTransport, "slurm": SrunTransport}
+    in_jobs = {"allocation": SrunTransport, "slurm": SrunTransport}
+    assert kinds == {"local": LocalTransport, "ssh": SshTransport, **in_jobs}
 
 
 def test_one_that_waits_for_its_job_is_slurms(runs: dict[str, Run]) -> None:
@@ -67,6 +71,8 @@ def test_a_new_run_by_what_is_asked_for(runs: dict[str, Run]) -> None:
     assert type(backend_for(())) is type(backend_of(runs["local"]))
     assert type(backend_for((HOST,))) is type(backend_of(runs["ssh"]))
     assert type(backend_for((), slurm=True)) is type(backend_of(runs["slurm"]))
+    assert type(backend_for((), lent=True)) is type(backend_of(runs["allocation"]))
+    assert [run.is_watched() for run in runs.values()] == [False, True, False, False]
 
 
 def test_what_can_t_be_read_or_asked_is_listed_all_the_same(runs: dict[str, Run]) -> None:
@@ -74,6 +80,7 @@ def test_what_can_t_be_read_or_asked_is_listed_all_the_same(runs: dict[str, Run]
     runs["ssh"].save(RunState("stopped", 1.0))
     (runs["local"].folder / "state.json").write_text("{")
     assert phases(list(runs.values())) == {
+        "allocation": "unsupervised",
         "slurm": "ready",
         "ssh": "stopped",
         "local": "unreadable",
@@ -83,6 +90,8 @@ def test_what_can_t_be_read_or_asked_is_listed_all_the_same(runs: dict[str, Run]
 def test_only_a_job_can_t_be_taken_over(runs: dict[str, Run]) -> None:
     with pytest.raises(InputError, match="its supervisor is its job's batch step"):
         take_over_any(runs["slurm"])
+    with pytest.raises(InputError, match="its agents end with their supervisor"):
+        take_over_any(runs["allocation"])
     runs["local"].save(RunState("stopped", 1.0))
     with pytest.raises(InputError, match=r"has ended \(stopped\)"):
         take_over_any(runs["local"])

@@ -8,13 +8,20 @@ from pathlib import Path
 
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.supervisor import Supervisor
+from dsr1.launcher.run.transport import queue
 
 
 def main() -> None:
-    supervisor = Supervisor(Run(Path(sys.argv[1])))
+    run = Run(Path(sys.argv[1]))
+    supervisor = Supervisor(run)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.request_stop())
+    if allocation := run.lent_allocation():
+        from dsr1.slurm.lent import watch_allocation  # what no other run needs
+
+        warn_s = run.recipe().slurm.warn
+        watch_allocation(queue(), allocation, warn_s, supervisor.request_stop)
     supervisor.supervise(take_over="--take-over" in sys.argv[2:])
 
 

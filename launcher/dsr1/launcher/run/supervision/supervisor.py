@@ -2,7 +2,6 @@
 everything."""
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +32,7 @@ from dsr1.launcher.run.supervision.background import (
 )
 from dsr1.launcher.run.supervision.changing.changes import as_before_change
 from dsr1.launcher.run.supervision.engines import EngineWatch, RoleLost
+from dsr1.launcher.run.supervision.folder_watch import FolderWatch
 from dsr1.launcher.run.supervision.inbox import Inbox, SupervisorMessage
 from dsr1.launcher.run.supervision.messages import (
     FolderGone,
@@ -47,7 +47,7 @@ from dsr1.launcher.run.supervision.verdict import end_of, waits_s
 from dsr1.launcher.run.supervision.waves import WavedStart, send_spawns
 from dsr1.launcher.run.transport import transport_of
 
-LOOK_S, GONE_LOOKS = 1.0, 3
+LOOK_S = 1.0
 
 
 class Supervisor:
@@ -56,11 +56,11 @@ class Supervisor:
     def __init__(self, run: Run, transport: Transport | None = None) -> None:
         """`transport`: one that is there already, to be used on; else the run's own."""
         self._run, self._plan, self._settings = run, run.plan(), run.settings()
-        self._run_id, self._transport = run.run_id(), transport
+        self._transport = transport
         self._inbox, self._asked = Inbox(), ""
         self._agents = self._make_agents()
         self._writer = StateWriter(run, self._plan, self._settings.hooks)
-        self._look_at, self._times_gone = 0.0, 0
+        self._look_at, self._folder = 0.0, FolderWatch(run)
         self._done, self._lacks = threading.Event(), ""
         before = [time.monotonic()] * self._writer.state.restarts
         self._engines: EngineWatch | None = None
@@ -196,9 +196,8 @@ class Supervisor:
             if self._writer.state.restarts:
                 upload_again(self._run, self._settings, transport)
             self._writer.note_counted(copy_caches, transport, self._plan.caches, jit_store())
-        run, origin = self._run, origin_since(self._run.claimed_at())
-        plans = agent_plans(self._plan, self._settings, origin)
-        self._agents.start(plans, run.secrets(), run.kept_files())
+        plans = agent_plans(self._plan, self._settings, origin_since(self._run.claimed_at()))
+        self._agents.start(plans, self._run.secrets(), self._run.kept_files())
         self._prepare()
         self._spawn_all(frozenset(), deadline)
 
@@ -272,9 +271,7 @@ class Supervisor:
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
-        self._times_gone = 0 if self._run.is_still(self._run_id) else self._times_gone + 1
-        if self._times_gone >= GONE_LOOKS:
-            raise FolderGone(f"{self._run.folder} was removed on {socket.gethostname()}")
+        self._folder.look()
         if deadline is not None:
             self._refuse_lateness(deadline, doing)
         elif self._engines:
@@ -284,8 +281,8 @@ class Supervisor:
         ranks, now = self._writer.state.ranks, time.monotonic()
         late = overdue(ranks, self._settings.limits, now)
         if late or now > deadline:
-            late = late or not_in_time(ranks, doing)
-            raise LaunchFailed("; ".join(filter(None, (late, self._lacks))))
+            why = (late or not_in_time(ranks, doing), self._lacks)
+            raise LaunchFailed("; ".join(filter(None, why)))
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by
@@ -296,5 +293,5 @@ class Supervisor:
         if phase == "failed":
             self._writer.name_lost(tuple(host for host in ended.unreached if host in self._hosts))
         code = exit_code or (4 if ended.left else 0)
-        end = "failed" if ended.left else phase
-        self._writer.save(phase=end, left=ended.left, exit_code=code)
+        phase = "failed" if ended.left else phase
+        self._writer.save(phase=phase, left=ended.left, exit_code=code)

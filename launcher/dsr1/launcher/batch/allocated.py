@@ -1,0 +1,160 @@
+"""Runs in an allocation that their user has already, by salloc say: its nodes, until its end. It is
+left alone: other work may be in it."""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from dsr1.hosts.errors import Dsr1Error, HostError, InputError
+from dsr1.hosts.transport.base import Transport
+from dsr1.launcher.batch.hosts import choose_hosts
+from dsr1.launcher.batch.jobs import known_jobs
+from dsr1.launcher.batch.status import clock_text, conclude_lent
+from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.assets import upload_assets
+from dsr1.launcher.run.backend import LaunchRequest, RunStatus, planned_processes
+from dsr1.launcher.run.prepare import plan_run
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.stop import close_run, end_hosts, end_supervisor
+from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.supervised import SupervisedBackend, supervised_phase, supervised_state
+from dsr1.launcher.run.transport import queue, step_transport, transport_to
+from dsr1.launcher.state_folder import state_folder
+from dsr1.slurm.allocation import Allocation
+from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.states import JobInfo
+
+
+class AllocationBackend(SupervisedBackend):
+    """Agents in steps of the allocation; their supervisor here. With the streams of its steps end
+    the agents, so that nothing outlives it."""
+
+    def prepare(self, request: LaunchRequest, checks: Sequence[str], run: Run) -> None:
+        assert request.allocation is not None
+        recipe = request.recipe
+        info = find_lent_job(request.allocation)
+        refuse_late(recipe, info, time.time())
+        lent = replace(lend(request.allocation, recipe), name=info.name)
+        run.save_job(info.handle)
+        run.save_allocation(lent)
+        python, silent_s = recipe.runtime.interpreter, recipe.timeouts.lost
+        steps = step_transport(run.folder, lent, python, silent_s, run.name, run.run_id())
+        with closing(steps) as transport:
+            survey = choose_hosts(recipe, lent, transport, checks)
+            upload_assets(recipe, survey, transport)
+        plan_run(run, recipe, survey, checks)
+
+    def state(self, run: Run) -> RunState:
+        return _lent_states([run])[run.name]
+
+    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
+        states = _lent_states(runs)
+        return {
+            run.name: supervised_phase(run.supervisor() is not None, states[run.name])
+            for run in runs
+        }
+
+    def status(self, run: Run) -> RunStatus:
+        state = self.state(run)
+        supervised = run.supervisor() is not None
+        alive = planned_processes(run) if supervised and state.serves else {}
+        return RunStatus(state, supervised, alive)
+
+    def stop(self, run: Run) -> tuple[str, ...]:
+        """The supervisor proves the end. Where it was gone, or its allocation, steps prove it, or
+        there are no processes of a job any more."""
+        end_supervisor(run)
+        if not run.folder.exists():  # a launch that still asked its hosts
+            return ()
+        state = run.state()
+        if (state.ended and not state.left) or _is_over(run):
+            close_run(run)
+            return ()
+        return end_hosts(run)
+
+    def transport(self, run: Run) -> Transport:
+        settings = run.settings()
+        return transport_to(run, settings.hosts, settings.python)
+
+    def take_over(self, run: Run) -> None:
+        raise InputError(
+            f"{run.name}: its agents end with their supervisor, by the streams of its steps; launch"
+            " it anew"
+        )
+
+
+def lend(allocation: Allocation, recipe: Recipe) -> Allocation:
+    return replace(allocation, is_lent=True, step_options=tuple(recipe.slurm.srun))
+
+
+def find_lent_job(allocation: Allocation) -> JobInfo:
+    """InputError: what the environment tells of is over, or not this user's. HostError: Slurm
+    doesn't answer."""
+    handle = JobHandle(allocation.cluster, allocation.job)
+    info = queue().look_up([handle], fresh=True).get(allocation.job)
+    if info is None or info.over or info.waits:
+        how = info.state if info else "not known to Slurm as yours"
+        raise InputError(
+            f"SLURM_JOB_ID={allocation.job}: that job is {how}; `unset SLURM_JOB_ID` launches on"
+            " this machine, --hosts over SSH, --slurm in a job of its own"
+        )
+    return info
+
+
+def refuse_late(recipe: Recipe, info: JobInfo, now: float) -> None:
+    """InputError: it would stop at once."""
+    left_s = info.end - now if info.end else float("inf")
+    if left_s <= recipe.slurm.warn:
+        raise InputError(
+            f"job {info.job} ends in {max(0, left_s):.0f} s, and the deployment stops slurm.warn,"
+            f" {recipe.slurm.warn} s, before that: salloc with more --time"
+        )
+
+
+def survey_lent(recipe: Recipe, allocation: Allocation, checks: Sequence[str]) -> Survey:
+    """For a plan that nothing comes of."""
+    refuse_late(recipe, find_lent_job(allocation), time.time())
+    lent, limits = lend(allocation, recipe), recipe.timeouts
+    state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=state_folder()) as folder:
+        python = recipe.runtime.interpreter
+        steps = step_transport(Path(folder), lent, python, limits.lost, "dry-run", "")
+        with closing(steps) as transport:
+            return choose_hosts(recipe, lent, transport, checks)
+
+
+def describe_lent(allocation: Allocation) -> str:
+    """For whoever launches in it, before hosts are asked."""
+    info = find_lent_job(allocation)
+    until = f" until its end, {clock_text(info.end)}" if info.end else ""
+    nodes = info.nodes or ", ".join(place.host for place in allocation.places)
+    return (
+        f"inside of Slurm's job {allocation.job}: launched on its nodes, {nodes},{until}; `dsr1"
+        " stop` leaves the job alone"
+    )
+
+
+def _lent_states(runs: Sequence[Run]) -> dict[str, RunState]:
+    """Where Slurm doesn't answer, they are what the runs wrote down."""
+    infos: Mapping[str, JobInfo] = {}
+    try:
+        infos = known_jobs([run for run in runs if run.job() is not None])
+    except Dsr1Error:
+        infos = {}
+    now = time.time()
+    return {
+        run.name: conclude_lent(supervised_state(run)[1], infos.get(run.name), now) for run in runs
+    }
+
+
+def _is_over(run: Run) -> bool:
+    """With a job end its processes."""
+    try:
+        info = known_jobs([run]).get(run.name)
+    except HostError:
+        return False
+    return info is None or info.over
