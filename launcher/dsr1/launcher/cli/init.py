@@ -8,8 +8,8 @@ import typer
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.site.draft import host_sets, render_site
-from dsr1.launcher.site.files import own_site_file
 from dsr1.launcher.site.look import HERE, look_at_slurm, look_at_slurm_if_any, survey_site
+from dsr1.launcher.site.places import own_site_file
 
 
 def init(

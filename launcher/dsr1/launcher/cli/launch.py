@@ -16,6 +16,7 @@ from dsr1.launcher.batch.allocated import describe_lent, survey_lent
 from dsr1.launcher.batch.launch import try_job
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, Follow, HostOptions
+from dsr1.launcher.cli.options.completion import complete_checks
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
 from dsr1.launcher.cli.options.site import skip_of_site
 from dsr1.launcher.cli.views.ages import seconds_since
@@ -52,7 +53,10 @@ class CheckOptions:
     skip_check: Annotated[
         list[str] | None,
         typer.Option(
-            "--skip-check", metavar="CHECK", help="Skip this check or kind; may be repeated."
+            "--skip-check",
+            metavar="CHECK",
+            help="Skip this check or kind; may be repeated.",
+            autocompletion=complete_checks,
         ),
     ] = None
 

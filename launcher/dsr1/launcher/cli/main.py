@@ -38,11 +38,23 @@ def main() -> None:
     os.umask(0o077)  # what dsr1 writes is its user's alone
     gc.set_threshold(50_000, 10, 10)  # a verb's imports make many objects, and no garbage
     words = own_options_first(sys.argv[1:])
-    if words in (["--help"], ["-h"]) or not (words or "_DSR1_COMPLETE" in os.environ):
+    if "_DSR1_COMPLETE" in os.environ:
+        _complete()
+    elif words in (["--help"], ["-h"], []):
         print(render_help(), end="")
         sys.exit()
     with escaped_output("--raw" in words[:2]):
         _run(words)
+
+
+def _complete() -> None:
+    """Ends this process, where the shell is one that is answered without typer."""
+    from dsr1.launcher.cli.completion.answer import answer_shell
+
+    if told := answer_shell(os.environ):
+        text, code = told
+        print(text)
+        sys.exit(code)
 
 
 def _run(words: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """Runs: a folder each, with the plan, the state and one folder a host. Written before anything is
 started."""
 
-import contextlib
 import errno
 import json
 import os
@@ -12,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
@@ -25,7 +23,7 @@ from dsr1.launcher.run.folder import RunFolder, read_own_file
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.smoke.access import NO_ACCESS, make_access
-from dsr1.launcher.state_folder import state_folder
+from dsr1.launcher.state_folder import RUN_NAME, claimed_ns, run_folders, state_folder
 from dsr1.slurm.handle import parse_handle
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 _RUN_ID = "run-id"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 class Run(RunFolder):
@@ -146,7 +143,7 @@ class Run(RunFolder):
 
     def claimed_at(self) -> float:
         """Seconds since the epoch."""
-        return _claimed_at(self.folder) / 1e9
+        return claimed_ns(self.folder) / 1e9
 
     def is_planned(self) -> bool:
         """A launch that is still asking its hosts has written nothing of them down yet."""
@@ -243,25 +240,12 @@ def _parse_facts(plain: object) -> dict[str, Facts]:
 
 
 def list_runs() -> list[Run]:
-    """All runs, the newest last. What can't be the name of one (lost+found) isn't."""
-    folder = state_folder() / "runs"
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-    return [Run(path) for path in sorted(found, key=_claimed_at)]
-
-
-def _claimed_at(folder: Path) -> int:
-    """In ns. The recipe is written with the claim and never again; a run may be discarded while one
-    looks."""
-    for path in (folder / "recipe.json", folder):
-        with contextlib.suppress(OSError):
-            return path.stat().st_mtime_ns
-    return 0
+    """All runs, the newest last."""
+    return [Run(folder) for folder in run_folders()]
 
 
 def new_run(name: str) -> Run:
-    if not _NAME.fullmatch(name):
+    if not RUN_NAME.fullmatch(name):
         raise InputError(
             f"--name {name!r}: must be letters, digits, - and _, at most 63, for example r1-prod"
         )

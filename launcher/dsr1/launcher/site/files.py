@@ -2,29 +2,16 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.yaml_text import read_bounded_text
 from dsr1.launcher.recipe.layers import Layer, merge_layers, replace_value, value_at
 from dsr1.launcher.recipe.parse import parse_layer
+from dsr1.launcher.site.places import VARIABLE
 
-VARIABLE, HERE, SHARED = "DSR1_SITE", Path("dsr1.yaml"), Path("/etc/dsr1/site.yaml")
 _KEYS = "hosts, runtime, models and slurm"
-
-
-def own_site_file() -> Path:
-    """This user's, in the folder of his settings."""
-    from platformdirs import user_config_path
-
-    return user_config_path("dsr1") / "site.yaml"
-
-
-def site_places(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """The nearest first."""
-    named = env.get(VARIABLE, "")
-    return (*([Path(named)] if named else []), HERE, own_site_file(), SHARED)
 
 
 def read_site_layers(places: tuple[Path, ...], named: str) -> Layer:

@@ -15,8 +15,9 @@ from dsr1.launcher.recipe.explain import explain_errors, suggestion
 from dsr1.launcher.recipe.layers import Layer, location_of, without_key
 from dsr1.launcher.recipe.load import profiles_in
 from dsr1.launcher.recipe.site import SiteValues
-from dsr1.launcher.site.files import VARIABLE, read_site_layers, site_places
+from dsr1.launcher.site.files import read_site_layers
 from dsr1.launcher.site.models import OWN_KEYS, Site, SkippedCheck
+from dsr1.launcher.site.places import VARIABLE, site_places
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from dsr1.launcher.cli.about.schema import FORMS, make_schema
 from dsr1.launcher.cli.main import main
 from dsr1.launcher.cli.options import completion
 from dsr1.launcher.preflight.preflight import CHECKS
-from dsr1.launcher.recipe.load import built_in_recipes, load_recipe
+from dsr1.launcher.recipe.load import BUILT_IN, built_in_recipes, load_recipe
 from dsr1.launcher.run.store import new_run
 
 Call = Callable[..., tuple[int, str, str]]
+SCHEMA_FILE = BUILT_IN / "recipe.schema.json"
 
 
 @pytest.fixture
@@ -50,6 +51,14 @@ def test_a_schema_is_of_every_key(call: Call, form: str) -> None:
     assert told == json.loads(json.dumps(make_schema(form)))
     assert set(FORMS[form].model_fields) <= set(told["properties"])
     assert told["additionalProperties"] is False
+
+
+def test_built_in_recipes_name_their_schema_to_editors() -> None:
+    """`dsr1 schema > FILE` writes it anew; a copy of a recipe elsewhere needs one beside it."""
+    line = f"# yaml-language-server: $schema={SCHEMA_FILE.name}"
+    recipes = list(BUILT_IN.glob("*.yaml"))
+    assert [one.name for one in recipes if one.read_text().splitlines()[0] != line] == []
+    assert json.loads(SCHEMA_FILE.read_text()) == json.loads(json.dumps(make_schema("recipe")))
 
 
 NEARLY = (

@@ -64,4 +64,4 @@ def test_as_json_too() -> None:
     told = resolved_values(resolve_recipe("dsr1-disagg-h100", RecipeChanges()))
     assert told["recipe"]["engines"]["decode"]["max_num_seqs"] == 192
     assert told["sources"]["engines.decode.max_num_seqs"].endswith("(profile h100)")
-    assert told["sources"]["name"] == "dsr1-disagg-h100.yaml:2"
+    assert told["sources"]["name"] == "dsr1-disagg-h100.yaml:3"

@@ -2,17 +2,19 @@
 files may be broken, and completion is silent then."""
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from dsr1.hosts.errors import Dsr1Error
 
 
 def complete_runs(incomplete: str) -> list[str]:
     """The newest first."""
-    from dsr1.launcher.run.store import list_runs
+    from dsr1.launcher.state_folder import run_folders
 
-    with contextlib.suppress(Dsr1Error, OSError):
-        return _beginning([run.name for run in reversed(list_runs())], incomplete)
+    with contextlib.suppress(OSError):
+        return _beginning([folder.name for folder in reversed(run_folders())], incomplete)
     return []
 
 
@@ -24,10 +26,21 @@ def complete_recipes(incomplete: str) -> list[str]:
 
 
 def complete_sets(incomplete: str) -> list[str]:
-    from dsr1.launcher.site.load import load_site
+    """Of all site files. What else is in them isn't judged, which would take half a second."""
+    from dsr1.launcher.site.places import site_places
 
-    with contextlib.suppress(Dsr1Error, OSError):
-        return _beginning(load_site().site.hosts, incomplete)
+    names = (name for place in site_places(os.environ) for name in _sets_in(place))
+    return _beginning(dict.fromkeys(names), incomplete)
+
+
+def _sets_in(file: Path) -> list[str]:
+    from dsr1.hosts.yaml_text import compose_yaml, construct_yaml, read_bounded_text
+
+    with contextlib.suppress(Dsr1Error, OSError, AttributeError, TypeError):
+        if file.exists():
+            text = read_bounded_text(file, "a site file")
+            plain = construct_yaml(compose_yaml(text, str(file), "a site file"), str(file))
+            return [str(name) for name in plain.get("hosts", {})]
     return []
 
 
