@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dsr1.launcher.benchmark.point import METRICS, BenchPoint, WorkloadShown, metric_of
 
+LEAST = 3
 LoadKey = tuple[object, ...]
 
 
@@ -22,7 +23,7 @@ class Measurements:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """`ratio`: of the medians, the second by the first. `apart`: the two ranges don't overlap;
-    None: one of them was measured once, and has none."""
+    None: one of them was measured less than LEAST times, which shows no spread."""
 
     load: str
     metric: str
@@ -89,6 +90,6 @@ def _measured(points: Sequence[BenchPoint], name: str) -> Measurements | None:
 
 
 def _apart(one: Measurements, other: Measurements) -> bool | None:
-    if min(one.count, other.count) < 2:
+    if min(one.count, other.count) < LEAST:
         return None
     return one.most < other.least or other.most < one.least

@@ -111,6 +111,8 @@ class VllmBench(BenchDriver):
     def env(self, target: BenchTarget, workload: Workload) -> dict[str, str]:
         """Its timed traces choose tokens by Python's hash of a text."""
         env = {"PYTHONHASHSEED": str(workload.seed), "VLLM_LOGGING_LEVEL": "WARNING"}
+        if target.is_local_tokenizer:
+            env["HF_HUB_OFFLINE"] = "1"
         return env | _common_env(target)
 
     def files(self, workload: Workload) -> dict[str, str]:
@@ -170,17 +172,26 @@ class Aiperf(BenchDriver):
         # Of completions servers know max_tokens alone: without it an answer has 16.
         switches = ("--streaming", "--use-legacy-max-tokens", *_AIPERF_SWITCHES)
         trace = workload.file is not None and workload.file.kind == TRACE
-        return (self.program, "profile", *given, *switches, *(["--fixed-schedule"] * trace))
+        return (
+            *_AIPERF_COMMAND,
+            self.program,
+            "profile",
+            *given,
+            *switches,
+            *(["--fixed-schedule"] * trace),
+        )
 
     def env(self, target: BenchTarget, workload: Workload) -> dict[str, str]:
-        """HF_HUB_OFFLINE would make it refuse a folder as a tokenizer."""
-        env = _common_env(target) | {"HF_HUB_OFFLINE": "0"}
-        return env | ({"AIPERF_HTTP_SSL_VERIFY": "false"} if target.certificate else {})
+        return _common_env(target) | (
+            {"AIPERF_HTTP_SSL_VERIFY": "false"} if target.certificate else {}
+        )
 
     def files(self, workload: Workload) -> dict[str, str]:
         return _files(workload, ("text", "output_length"))
 
 
+# Where HF_HUB_OFFLINE is set, to whatever, it takes no folder for a tokenizer.
+_AIPERF_COMMAND = ("env", "-u", "HF_HUB_OFFLINE", "-u", "TRANSFORMERS_OFFLINE")
 _AIPERF_SWITCHES = ("--use-server-token-count", "--no-gpu-telemetry", "--no-server-metrics")
 
 
@@ -218,8 +229,6 @@ def _files(workload: Workload, keys: tuple[str, str]) -> dict[str, str]:
 def _common_env(target: BenchTarget) -> dict[str, str]:
     """Past every proxy; the key is in no argument."""
     env = {"NO_PROXY": "*", "no_proxy": "*"}
-    if target.is_local_tokenizer:
-        env["HF_HUB_OFFLINE"] = "1"
     if target.certificate:
         env["SSL_CERT_FILE"] = f"{{folder}}/{FRONTEND_CERT}"
     return env | ({"OPENAI_API_KEY": target.api_key} if target.api_key else {})

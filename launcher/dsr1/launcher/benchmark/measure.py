@@ -101,8 +101,17 @@ def drive(source: LoadSource, order: DriveOrder, show: OnProgress) -> DriveResul
     if isinstance(result, HostError):
         raise result
     if isinstance(result, Dsr1Error):
-        raise type(result)(f"{order.driver} on {result}")
+        raise type(result)(f"{order.driver} on {result}{_remedy(str(result))}")
     return result
+
+
+def _remedy(words: str) -> str:
+    """Empty: none is known."""
+    if "No module named 'pandas'" in words:
+        return (
+            ": it reads datasets with pandas; install that into the runtime, or use another driver"
+        )
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

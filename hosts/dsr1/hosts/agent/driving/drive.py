@@ -89,11 +89,14 @@ def _tail(child: BoundedChild) -> str:
 
 
 def last_words(text: str) -> str:
-    """The last error that it names, else its last line, without the frames of a terminal."""
+    """What it logs first as an error, which the others follow from; else the last error that it
+    names, as of a traceback; else its last line. Without the frames of a terminal."""
     plain = _ESCAPES.sub("", text).replace("\r", "\n")
     lines = [line.strip(" \u2502\u256d\u2570\u2500\u256e\u256f\t") for line in plain.split("\n")]
     lines = [line for line in lines if line]
-    errors = [line for line in lines if re.search(r"(Error|Exception|ERROR|error):?\s", line)]
+    if logged := [line for line in lines if re.search(r"\bERROR\b", line)]:
+        return logged[0][:LAST_WORDS]
+    errors = [line for line in lines if re.search(r"(Error|Exception|error):?\s", line)]
     return (errors or lines or ["it said nothing"])[-1][:LAST_WORDS]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dsr1.hosts.protocol.jobs.messages import JobProgress
-from dsr1.launcher.benchmark.comparing import Comparison, Measurements
+from dsr1.launcher.benchmark.comparing import LEAST, Comparison, Measurements
 from dsr1.launcher.benchmark.point import METRICS, BenchPoint
 from dsr1.launcher.benchmark.table import HEADS, head_line, point_cells
 from dsr1.launcher.cli.views.columns import render_columns
@@ -89,7 +89,7 @@ def _measured(one: Measurements) -> str:
 def verdict(row: Comparison) -> str:
     """What the spread allows to say."""
     if row.apart is None or row.ratio is None:
-        return "measured once: --rounds shows the spread"
+        return f"measured less than {LEAST} times: no spread"
     if not row.apart:
         return "no difference beyond the spread"
     return "better" if (row.ratio > 1) == (row.better == "more") else "worse"

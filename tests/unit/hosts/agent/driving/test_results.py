@@ -105,6 +105,10 @@ def test_progress(tmp_path: Path) -> None:
         ("Traceback\n  File x\nValueError: no such model\n", "ValueError: no such model"),
         ("fine\n\x1b[31mthe end\x1b[0m\n", "the end"),
         ("│ Reason: All 20 requests failed │\n╰────╯\n", "Reason: All 20 requests failed"),
+        (
+            "12:00 ERROR    no tokenizer (x.py:1)\nError: HookError\n",
+            "12:00 ERROR    no tokenizer (x.py:1)",
+        ),
         ("", "it said nothing"),
     ],
 )
