@@ -1,19 +1,18 @@
 """A page of /metrics, by Prometheus's own parser. Pure."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dsr1.hosts.protocol.bounded import NONSENSE
+from dsr1.hosts.protocol.bounded import MOST_NUMBER, NONSENSE
 
 LONGEST_LINE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class PageLine:
-    """One sample; `value` is finite."""
+    """One sample; `value` is finite, and no larger than anything that is counted."""
 
     name: str
     labels: Mapping[str, str]
@@ -37,7 +36,7 @@ def _may_be_read(line: str) -> bool:
 def _parse(text: str) -> Iterator[PageLine]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if math.isfinite(value := float(sample.value)):
+            if abs(value := float(sample.value)) <= MOST_NUMBER:  # NaN isn't
                 yield PageLine(sample.name, sample.labels, value)
 
 

@@ -33,6 +33,20 @@ _TABLE = (
 )
 
 
+_A_TIME = "typeof(time) = 'real' AND abs(time) < 1e12"
+MOST_BYTES = 64 << 20
+"""Of a snapshot, unpacked."""
+
+
+def _unpacked(data: bytes) -> bytes:
+    """ValueError: it is larger than any snapshot."""
+    reader = zlib.decompressobj()
+    text = reader.decompress(data, MOST_BYTES)
+    if not reader.eof:
+        raise ValueError(f"more than {MOST_BYTES} bytes, or cut short")
+    return text
+
+
 def add_snapshot(folder: Path, snapshot: Snapshot) -> None:
     """sqlite3.Error, OSError: it can't be kept. A file that is broken is begun anew."""
     try:
@@ -58,11 +72,12 @@ def _add(file: Path, snapshot: Snapshot) -> None:
 
 
 def _level(store: sqlite3.Connection, time: float) -> int:
-    """The first of an hour is kept as such, that of a minute as such."""
+    """The first of an hour is kept as such, that of a minute as such; what a clock that has been
+    set back since had called the future takes no part in that."""
     for level in range(len(LEVELS) - 1, 0, -1):
         since = time - time % LEVELS[level][0]
-        query = "SELECT 1 FROM snapshots WHERE level >= ? AND time >= ? LIMIT 1"
-        if store.execute(query, (level, since)).fetchone() is None:
+        query = "SELECT 1 FROM snapshots WHERE level >= ? AND time BETWEEN ? AND ? LIMIT 1"
+        if store.execute(query, (level, since, time)).fetchone() is None:
             return level
     return 0
 
@@ -84,11 +99,13 @@ class MetricsReader:
 
     def spread(self, count: int) -> list[Snapshot]:
         """Of the run's whole life some `count`, evenly over the time."""
-        times = [float(time) for _, time in self._rows("SELECT id, time FROM snapshots", ())]
+        rows = self._rows(f"SELECT id, time FROM snapshots WHERE {_A_TIME}", ())
+        times = [float(time) for _, time in rows]
         if not times:
             return []
         step = max(1e-9, (max(times) - min(times)) / count)
-        part = "SELECT MAX(id) FROM snapshots GROUP BY CAST((time - ?) / ? AS INTEGER)"
+        part = f"SELECT MAX(id) FROM snapshots WHERE {_A_TIME}"
+        part += " GROUP BY CAST((time - ?) / ? AS INTEGER)"
         return [
             one for _, one in self._read(f"WHERE id IN ({part}) ORDER BY id", (min(times), step))
         ]
@@ -96,7 +113,7 @@ class MetricsReader:
     def _read(self, how: str, values: tuple[object, ...]) -> Iterator[tuple[int, Snapshot]]:
         for number, data in self._rows(f"SELECT id, data FROM snapshots {how}", values):
             with contextlib.suppress(*NONSENSE, zlib.error):
-                yield number, parse_json(Snapshot, zlib.decompress(data))
+                yield number, parse_json(Snapshot, _unpacked(data))
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[int, bytes]]:
         if not self._file.exists():
