@@ -1,5 +1,6 @@
 """What happened between two snapshots. Pure."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -21,8 +22,9 @@ def most(values: Iterable[Value]) -> Value:
 
 
 def share(part: Value, whole: Value) -> Value:
-    """None: of nothing, or not told."""
-    return part / whole if part is not None and whole else None
+    """None: of nothing, or not told, or beyond any number."""
+    found = part / whole if part is not None and whole else math.inf
+    return found if math.isfinite(found) else None
 
 
 def grown(after: Value, before: Value) -> Value:
