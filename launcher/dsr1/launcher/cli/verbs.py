@@ -137,6 +137,11 @@ VERBS = (
         "import_:import_",
     ),
     Verb(
+        "tune",
+        "Find the best recipe for these hosts and a load: predict first, then measure.",
+        "tune.tune:tune",
+    ),
+    Verb(
         "convert",
         "Give a recipe with its engines in another mapping: tp8, tep8, dep16 or dp2xtp4.",
         "tune.convert:convert",

@@ -1,0 +1,246 @@
+"""`dsr1 tune`: the best recipe for these hosts and a load."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.launch import CheckOptions
+from dsr1.launcher.cli.options.common import AsJson, HostOptions
+from dsr1.launcher.cli.options.durations import parse_span
+from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
+from dsr1.launcher.cli.views.start import PlainLines
+from dsr1.launcher.layout.placement import wanted_nodes
+from dsr1.launcher.recipe.load import Resolved
+from dsr1.launcher.run.signals import interrupt_on_signals
+from dsr1.launcher.run.state import OnState
+from dsr1.launcher.terminal import escape_line
+from dsr1.launcher.tuning.goal import TuneGoal
+from dsr1.launcher.tuning.measure import Launcher, Place
+from dsr1.launcher.tuning.memory import GPU_BYTES
+from dsr1.launcher.tuning.overlay import extended_name
+from dsr1.launcher.tuning.place_facts import look_at_place
+from dsr1.launcher.tuning.predicting import NONE, choose_predictor, describe_predictor
+from dsr1.launcher.tuning.question import TuneQuestion
+from dsr1.launcher.tuning.rehearsal import SPEEDUP, rehearsed_goal
+from dsr1.launcher.tuning.result.answer import TuneAnswer, answer_table, describe_best, series_of
+from dsr1.launcher.tuning.result.drawing import draw_text
+from dsr1.launcher.tuning.tune import Tuning, finish, measure_all, open_tuning
+
+REHEARSED_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """The load, what its answers must meet, and what counts."""
+
+    isl: Annotated[int, typer.Option("--isl", metavar="TOKENS", help="Of a prompt.")] = 4000
+    osl: Annotated[int, typer.Option("--osl", metavar="TOKENS", help="Of an answer.")] = 1000
+    ttft: Annotated[
+        str,
+        typer.Option(
+            "--ttft", metavar="TIME", help="To the first token, for 90 % of the requests: 2s."
+        ),
+    ] = ""
+    itl: Annotated[
+        str,
+        typer.Option(
+            "--itl", metavar="TIME", help="Between tokens, for 90 % of the requests: 50ms."
+        ),
+    ] = ""
+    objective: Annotated[
+        str,
+        typer.Option("--objective", metavar="WORD", help="throughput (a GPU), latency or goodput."),
+    ] = "throughput"
+
+    def goal(self) -> TuneGoal:
+        limits = (_milliseconds(self.ttft, "--ttft"), _milliseconds(self.itl, "--itl"))
+        goal = TuneGoal(self.isl, self.osl, *limits, self.objective)
+        goal.check()
+        return goal
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How much is tried."""
+
+    points: Annotated[
+        int, typer.Option("--points", metavar="NUMBER", help="Loads to measure, in all.")
+    ] = 12
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="TIME", help="Measure no longer than: 2h.")
+    ] = ""
+    predict_only: Annotated[bool, typer.Option("--predict-only", help="Launch nothing.")] = False
+    predictor: Annotated[
+        str,
+        typer.Option(
+            "--predictor",
+            metavar="FOLDER",
+            help="An environment with aiconfigurator; or: recorded, none.",
+        ),
+    ] = ""
+    gpu: Annotated[
+        str, typer.Option("--gpu", metavar="KIND", help="h100 or h200; default: as on the hosts.")
+    ] = ""
+
+
+def tune(
+    recipe: RecipeOptions,
+    hosts: HostOptions,
+    load: LoadOptions,
+    search: SearchOptions,
+    checks: CheckOptions,
+    slurm_keys: SlurmOptions,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Launch every candidate in a Slurm job of its own.")
+    ] = False,
+    rehearsed: Rehearse = False,
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="The tuning's name; default: tune-RECIPE.")
+    ] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the tuning of that name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the best recipe for these hosts and a load: predict first, then measure.
+
+    Ctrl-C leaves nothing running; --resume goes on where it was interrupted.
+    """
+    goal = load.goal()
+    _refuse_contradictions(hosts, slurm, rehearsed, search)
+    plain = RecipeOptions(recipe.recipe).resolve() if not recipe.model else recipe.resolve()
+    given = recipe.resolve(slurm_keys.changes() if slurm else ())
+    accesses = hosts.accesses()
+    question = _question(recipe, given, accesses, goal, search, slurm_keys, slurm, rehearsed)
+    name = name or f"tune-{given.recipe.name}"
+    tell = _teller(as_json)
+    if search.predict_only and question.predictor == NONE:
+        raise InputError(f"--predict-only: {describe_predictor(NONE)}")
+    tell(describe_predictor(question.predictor))
+    interrupt_on_signals()
+    with open_tuning(name, question, plain, given, resume, tell) as tuning:
+        place = _place(accesses, slurm, checks, rehearsed)
+        why = "" if search.predict_only else _measured(tuning, place, tell)
+        answer = finish(tuning, why, _notes(question))
+    _show(tuning, answer, as_json)
+    if answer.best is None:
+        raise LaunchFailed(describe_best(answer))
+
+
+def _milliseconds(text: str, option: str) -> float | None:
+    """`2s`, `50ms`; bare numbers are seconds."""
+    if not text:
+        return None
+    if re.fullmatch(r"\d+(\.\d+)? ?ms", text.strip(), re.ASCII):
+        return parse_span(text.strip()[:-2].strip(), option)
+    return parse_span(text, option) * 1000
+
+
+def _refuse_contradictions(
+    hosts: HostOptions, slurm: bool, rehearsed: bool, search: SearchOptions
+) -> None:
+    if slurm and hosts.named:
+        raise InputError("--slurm excludes --hosts and --on: Slurm chooses the hosts of each job")
+    if rehearsed and (slurm or hosts.named):
+        raise InputError("--rehearse runs on this machine: it goes without --hosts, --on, --slurm")
+    if search.points < 1:
+        raise InputError(f"--points {search.points}: must be 1 at least")
+    if search.gpu and search.gpu not in GPU_BYTES:
+        raise InputError(f"--gpu {search.gpu}: unknown; there are {', '.join(GPU_BYTES)}")
+
+
+def _question(
+    recipe: RecipeOptions,
+    given: Resolved,
+    accesses: tuple[Access, ...],
+    goal: TuneGoal,
+    search: SearchOptions,
+    slurm_keys: SlurmOptions,
+    slurm: bool,
+    rehearsed: bool,
+) -> TuneQuestion:
+    imagined = search.predict_only or rehearsed or slurm
+    seen = None if imagined else look_at_place(given.recipe, accesses)
+    nodes = slurm_keys.nodes or (len(accesses) if accesses else wanted_nodes(given.recipe))
+    return TuneQuestion(
+        extends=_extended(recipe.recipe),
+        recipe=given.recipe.model_dump_json(),
+        hosts=tuple(one.name for one in accesses),
+        nodes=nodes,
+        gpu=search.gpu or (seen.gpu if seen else "h200"),
+        goal=rehearsed_goal(goal) if rehearsed else goal,
+        points=search.points,
+        budget_s=parse_span(search.budget, "--budget") if search.budget else 0.0,
+        predictor=choose_predictor(search.predictor, given.recipe, rehearsed),
+        place="slurm" if slurm else "ssh" if accesses else "here",
+        rehearsed=rehearsed,
+        versions=(f"dsr1 {version('dsr1')}", *(seen.versions if seen else ())),
+    )
+
+
+def _extended(recipe: str) -> str:
+    """The answer lies elsewhere: a file is named with its whole path."""
+    named = extended_name(recipe, None)
+    return named if named == recipe and "/" not in recipe else str(Path(recipe).absolute())
+
+
+def _place(
+    accesses: tuple[Access, ...], slurm: bool, checks: CheckOptions, rehearsed: bool
+) -> Place:
+    place = Place(accesses, slurm, checks.no_check, checks.skipped())
+    if not rehearsed:
+        return place
+    return replace(place, speedup=SPEEDUP, rounds=REHEARSED_ROUNDS)
+
+
+def _measured(tuning: Tuning, place: Place, tell: Callable[[str], None]) -> str:
+    return measure_all(tuning, Launcher(place, tuning.question.goal, _starting), tell)
+
+
+def _starting(run: str) -> OnState:
+    return PlainLines(sys.stderr).tell
+
+
+def _teller(as_json: bool) -> Callable[[str], None]:
+    out = sys.stderr if as_json else sys.stdout
+
+    def tell(line: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {escape_line(line)}", file=out, flush=True)
+
+    return tell
+
+
+def _notes(question: TuneQuestion) -> tuple[str, ...]:
+    if not question.rehearsed:
+        return ()
+    goal = question.goal
+    return (
+        f"A rehearsal: simulated engines, {SPEEDUP:g} times as fast as the prediction, with"
+        f" prompts of {goal.isl} and answers of {goal.osl} tokens. Its figures are the"
+        " prediction's, through dsr1's own life of a run.",
+    )
+
+
+def _show(tuning: Tuning, answer: TuneAnswer, as_json: bool) -> None:
+    if as_json:
+        ANSWER.put("tune", {**asdict(answer), "folder": str(tuning.folder.path)})
+        return
+    table = answer_table(answer)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(escape_line("  ".join(cells).rstrip()))
+    if series := series_of(answer):
+        print(draw_text(series))
+    print(describe_best(answer))
+    print(f"{tuning.folder.path}: report.md, front.svg, front.json, best.yaml")

@@ -1,0 +1,158 @@
+"""Measures what the search asks for until it is done: whatever was measured is kept at once, so
+that it goes on after any interruption."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dsr1.hosts.errors import Dsr1Error, HostError
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.tuning.candidate import Candidate
+from dsr1.launcher.tuning.measure import Measurer, describe_error
+from dsr1.launcher.tuning.question import TuneQuestion
+from dsr1.launcher.tuning.search import Done, Outcome, Sweep, Task, decide
+from dsr1.launcher.tuning.store import SavedPoint, TuneFolder, point_key
+
+FIRST_LAUNCH_S, FIRST_POINT_S = 600.0, 120.0
+"""What a launch and a point are taken to need before one was seen: R1 from a warm page cache."""
+REHEARSED_LAUNCH_S, REHEARSED_POINT_S = 20.0, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate's recipe as it is launched, and as it is written down."""
+
+    candidate: Candidate
+    recipe: Recipe
+    text: str
+
+
+Tell = Callable[[str], None]
+
+
+class TuneLoop:
+    """`trial_of` makes a candidate's recipe; `tell` is told a line of each step."""
+
+    def __init__(
+        self,
+        folder: TuneFolder,
+        question: TuneQuestion,
+        sweeps: Sequence[Sweep],
+        candidates: Mapping[str, Candidate],
+        trial_of: Callable[[Candidate], Trial],
+        measurer: Measurer,
+        tell: Tell,
+    ) -> None:
+        self._folder, self._question, self._sweeps = folder, question, sweeps
+        self._candidates, self._trial_of = candidates, trial_of
+        self._measurer, self._tell = measurer, tell
+        self._points = folder.points()
+        self._running, self._launch_s = "", 0.0
+
+    def run(self) -> str:
+        """Why it is done. HostError: a host was lost; nothing is left running whatever ends it."""
+        try:
+            while True:
+                task = self._next()
+                if isinstance(task, Done):
+                    return task.why
+                self._do(task)
+        finally:
+            self._stop()
+
+    def outcomes(self) -> list[Outcome]:
+        return [point.outcome for point in self._points]
+
+    def _next(self) -> Task | Done:
+        asked = self._question
+        task = decide(self._sweeps, self.outcomes(), asked.goal, asked.points, self._running)
+        if isinstance(task, Done) or not asked.budget_s:
+            return task
+        launches = task.candidate != self._running
+        needed = needed_s(self._points, launches, asked.rehearsed)
+        left = asked.budget_s - spent_s(self._points)
+        if needed <= left:
+            return task
+        return Done(f"the budget is used: {left:.0f} s are left, and the next takes {needed:.0f}")
+
+    def _do(self, task: Task) -> None:
+        trial = self._trial_of(self._candidates[task.candidate])
+        if task.candidate != self._running and not self._start(task, trial):
+            return
+        self._tell(f"{task.candidate}: {task.concurrency} at once{_again(task)}")
+        began = time.monotonic()
+        try:
+            measured = self._measurer.measure(task.concurrency, trial.candidate.gpus)
+        except HostError:
+            raise
+        except Dsr1Error as error:
+            failed = Outcome(task, None, describe_error(error))
+            self._save(trial, failed, time.monotonic() - began, "")
+            self._tell(f"  failed: {failed.failure}")
+            self._stop()
+            return
+        outcome = Outcome(task, measured.figures)
+        self._save(trial, outcome, time.monotonic() - began, measured.bench)
+        self._tell(f"  {describe_figures(outcome)}")
+
+    def _start(self, task: Task, trial: Trial) -> bool:
+        """False: it doesn't start, which is kept as a point."""
+        self._stop()
+        number, once = len(self._points) + 1, secrets.token_hex(2)
+        name = f"{self._folder.path.name[:20]}-{number}-{once}"
+        self._tell(f"{task.candidate}: launched as {name}")
+        self._folder.save_running(name)
+        began = time.monotonic()
+        try:
+            self._measurer.start(name, trial.recipe)
+        except HostError:
+            raise
+        except Dsr1Error as error:
+            lost = Outcome(task, None, f"{name}: {describe_error(error)}", lost=True)
+            self._launch_s = time.monotonic() - began
+            self._save(trial, lost, 0.0, "")
+            self._tell(f"  didn't start: {lost.failure}")
+            self._stop()
+            return False
+        self._running, self._launch_s = task.candidate, time.monotonic() - began
+        return True
+
+    def _stop(self) -> None:
+        self._running = ""
+        self._measurer.stop()
+        self._folder.save_running("")
+
+    def _save(self, trial: Trial, outcome: Outcome, took_s: float, bench: str) -> None:
+        point = SavedPoint(outcome, took_s, self._launch_s, bench)
+        self._launch_s = 0.0
+        key = point_key(self._question, trial.text, outcome.task)
+        self._folder.save_point(key, point, trial.text)
+        self._points.append(point)
+
+
+def _again(task: Task) -> str:
+    return f", again ({task.repeat})" if task.repeat else ""
+
+
+def describe_figures(outcome: Outcome) -> str:
+    one = outcome.figures
+    assert one is not None, "of what was measured"
+    return (
+        f"{one.tokens_s_gpu:.1f} tokens/s/GPU, {one.tokens_s_user:.1f} tokens/s/user, TTFT"
+        f" {one.ttft_ms:.0f} ms, ITL {one.itl_ms:.1f} ms, limited by {one.limit}"
+    )
+
+
+def spent_s(points: Sequence[SavedPoint]) -> float:
+    return sum(point.took_s + point.launch_s for point in points)
+
+
+def needed_s(points: Sequence[SavedPoint], launches: bool, rehearsed: bool) -> float:
+    """For the next point: as long as the longest so far."""
+    launch = REHEARSED_LAUNCH_S if rehearsed else FIRST_LAUNCH_S
+    point = REHEARSED_POINT_S if rehearsed else FIRST_POINT_S
+    if points:
+        launch = max(one.launch_s for one in points) or launch
+        point = max(one.took_s for one in points) or point
+    return point + (launch if launches else 0.0)
