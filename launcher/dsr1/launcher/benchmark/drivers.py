@@ -12,6 +12,7 @@ from dsr1.hosts.protocol.jobs.orders import DriveOrder
 from dsr1.launcher.benchmark.files import BLOCK, render_dataset, render_trace
 from dsr1.launcher.benchmark.workload import TRACE, Workload
 
+FOLDER = "{folder}"  # of a driver, on its host
 TRACE_FILE, DATASET_FILE = "trace.jsonl", "dataset.jsonl"
 AIPERF = "0.13.0"
 PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's processes
@@ -20,7 +21,8 @@ PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's proces
 @dataclass(frozen=True, slots=True)
 class BenchTarget:
     """What is asked: `url` without /v1. `tokenizer` is a folder of the host that load comes from,
-    or a hub's id. `certificate`: the one that the frontend shows, as PEM; empty: plain HTTP."""
+    or a hub's id; `{folder}`: its `files`, by name, are sent there. `certificate`: the one that the
+    frontend shows, as PEM; empty: plain HTTP."""
 
     url: str
     model: str
@@ -29,10 +31,11 @@ class BenchTarget:
     max_model_len: int | None = None
     certificate: str = ""
     api_key: str = field(default="", repr=False)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_local_tokenizer(self) -> bool:
-        return self.tokenizer.startswith(("/", "."))
+        return self.tokenizer.startswith(("/", ".", FOLDER))
 
 
 class BenchDriver(ABC):
@@ -63,7 +66,7 @@ class BenchDriver(ABC):
         cpus: tuple[int, ...] = (),
     ) -> DriveOrder:
         """For the host that load comes from."""
-        files = self.files(workload)
+        files = {**target.files, **self.files(workload)}
         if target.certificate:
             files[FRONTEND_CERT] = target.certificate
         return DriveOrder(

@@ -19,6 +19,7 @@ from dsr1.launcher.benchmark.aiperf import find_aiperf
 from dsr1.launcher.benchmark.drivers import (
     AIPERF,
     DRIVERS,
+    FOLDER,
     Aiperf,
     BenchDriver,
     BenchTarget,
@@ -36,11 +37,13 @@ from dsr1.launcher.benchmark.measure import (
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.servers import server_reader
 from dsr1.launcher.benchmark.workload import Workload
+from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.operate.backends import backend_name, backend_of
 from dsr1.launcher.operate.scraping.pages import KeptLinks
 from dsr1.launcher.operate.status import refuse_ended, refuse_unplanned
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.assets import STAND_IN_FILES
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.readiness import frontend_state
 
@@ -117,16 +120,20 @@ def refuse_other_model(run: Run, url: str) -> None:
 
 
 def make_target(run: Run, recipe: Recipe, plan: Plan) -> BenchTarget:
-    """The model's folder has its tokenizer."""
+    """The model's folder has its tokenizer; in a rehearsal dsr1 brings one."""
+    files = {}
+    if needs_stand_in(recipe):
+        files = {file.name: file.read_text() for file in STAND_IN_FILES.iterdir()}
     access = run.settings().access
     return BenchTarget(
         plan.service.url,
         plan.service.model,
-        recipe.model.path,
+        FOLDER if files else recipe.model.path,
         count_gpus(recipe, plan),
         longest_request(recipe, run.facts()),
         access.certificate or run.secrets().get(FRONTEND_CERT, ""),
         access.api_key,
+        files,
     )
 
 
@@ -187,6 +194,8 @@ def _lacks(recipe: Recipe, driver: str) -> str:
     """What a driver needs of this machine and doesn't find."""
     if driver == VllmBench.name and not os.access(recipe.runtime.interpreter, os.X_OK):
         return recipe.runtime.interpreter
+    if needs_stand_in(recipe):
+        return ""
     if recipe.model.is_folder and not (Path(recipe.model.path) / "tokenizer.json").exists():
         return f"{recipe.model.path}/tokenizer.json"
     return ""
