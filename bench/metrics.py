@@ -1,14 +1,21 @@
 """Measure what it costs to know what a run does, for 16 hosts with 8 ranks and 8 GPUs each, and
-print a table. Nothing is asserted: machines differ.
+print a table; with RUN, what the agents and the supervisor of that run take on this machine, for a
+minute. Nothing is asserted: machines differ.
 
-usage: python bench/metrics.py
+usage: python bench/metrics.py [RUN]
+
+A run for it, without a GPU: dsr1 launch tiny --name r --set stack=mocker
+    --set 'engines.main={nodes: 1, ranks_per_node: 8, layout: per_gpu}'
 """
 
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -28,9 +35,11 @@ from dsr1.launcher.metrics.snapshot import make_snapshot  # noqa: E402
 from dsr1.launcher.metrics.store import FILE, add_snapshot  # noqa: E402
 from dsr1.launcher.metrics.view import make_view  # noqa: E402
 from dsr1.launcher.metrics.wanted import wanted_readings  # noqa: E402
+from dsr1.launcher.state_folder import state_folder  # noqa: E402
 
 REAL = ROOT / "tests" / "data" / "vllm-logs" / "h100-r1-5layer-metrics.txt"
 REFRESH_S = 2.0
+MINUTE_S = 60.0
 
 
 def whole_page() -> str:
@@ -68,6 +77,33 @@ def cpu_s(work: Callable[[], object], times: int) -> float:
 
 
 def main() -> None:
+    if len(sys.argv) > 1:
+        measure(sys.argv[1])
+    else:
+        reckon()
+
+
+def measure(name: str) -> None:
+    """What its processes really take: sockets, logs, metrics and questions included."""
+    folder = state_folder() / "runs" / name
+    files = [*folder.glob("hosts/*/agent.json"), folder / "supervisor.json"]
+    found = {file: psutil.Process(json.loads(file.read_text())["pid"]) for file in files}
+    before = {file: _cpu(process) for file, process in found.items()}
+    began = time.monotonic()
+    time.sleep(MINUTE_S)
+    took = time.monotonic() - began
+    for file, process in found.items():
+        of = "supervisor" if file.stem == "supervisor" else f"agent of {file.parent.name}"
+        print(f"{of:<60} {100 * (_cpu(process) - before[file]) / took:.2f} % of a core")
+
+
+def _cpu(process: psutil.Process) -> float:
+    """Without its children: those are the run's own processes."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def reckon() -> None:
     plan, page = fleet_plan(), whole_page()
     ranks, hosts = watched_ranks(plan), Hosts(page)
     more = wanted_readings(plan, 5.0, devices=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.docs.blocks import ROOT, Block, pages, shell_blocks
 
+from dsr1.launcher.metrics.prometheus.rules import RULES
 from dsr1.launcher.preflight.preflight import CHECKS
 from dsr1.launcher.triage.table import load_rules
 
@@ -43,6 +44,30 @@ def test_every_command_is_in_the_reference(site: Path) -> None:
 def test_every_rule_of_a_failure_has_its_row(site: Path) -> None:
     anchors = set(re.findall(r'<a id="([^"]+)"', (site / "causes.html").read_text()))
     assert anchors == {rule.link.partition("#")[2] for rule in load_rules()}
+
+
+def test_what_messages_and_code_name_is_a_page(site: Path) -> None:
+    """`docs/PAGE.md#ANCHOR`, wherever it stands: mkdocs itself looks at links of pages alone."""
+    folders = (ROOT / name for name in ("launcher", "env", "hosts", "slurm", "tests", "bench"))
+    files = [file for folder in folders for file in folder.rglob("*.*") if file.suffix in KINDS]
+    named = {found for file in files for found in NAMED.findall(file.read_text())}
+    assert len(named) > 9
+    gone = [page for page, _ in named if not (site / f"{page}.html").is_file()]
+    assert gone == []
+    assert [one for one in named if one[1] and one[1] not in anchors_of(site, one[0])] == []
+
+
+KINDS = (".py", ".yaml", ".j2")
+NAMED = re.compile(r"docs/([a-z-]+)\.md(?:#([a-z0-9_.-]+))?")
+
+
+def anchors_of(site: Path, page: str) -> set[str]:
+    return set(re.findall(r'\bid="([^"]+)"', (site / f"{page}.html").read_text()))
+
+
+def test_every_alert_has_its_line(site: Path) -> None:
+    page = (site / "metrics.html").read_text()
+    assert [rule.name for rule in RULES if f"<code>{rule.name}</code>" not in page] == []
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

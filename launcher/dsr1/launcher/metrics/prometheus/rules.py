@@ -8,9 +8,19 @@ from dataclasses import dataclass
 
 import yaml
 
-GUIDE = "https://docs.vllm.ai/en/stable"
-DYNAMO = "https://docs.nvidia.com/dynamo/latest"
+# Both projects move the pages of their sites about; a file of one commit stays where it is.
+VLLM = "https://github.com/vllm-project/vllm/blob"
+DYNAMO = "https://github.com/ai-dynamo/dynamo/blob"
 NVIDIA = "https://docs.nvidia.com/deploy"
+TROUBLESHOOTING = f"{VLLM}/7c61253f9941174c234dee5f50bd595a2ddc17e5/docs/usage/troubleshooting.md"
+OPTIMIZATION = f"{VLLM}/10056c17168807fb2f1081374ad79a3520b09bcf/docs/configuration/optimization.md"
+EXPERTS = (
+    f"{VLLM}/13642f1eed8507b4e80dac4540c92ab7cd0a1c07/docs/serving/expert_parallel_deployment.md"
+)
+NIXL = f"{VLLM}/029e67cd28a384cbe019ce4427b26d93028ae7d3/docs/features/nixl_connector_usage.md"
+ROUTER = f"{DYNAMO}/29bfc456652ec0346b2c230871dd6e159b246b6c/docs/components/router/README.md"
+PLANNER = f"{DYNAMO}/7a183aeddf19b09af491ba64314b472ee78be88e/docs/components/planner/README.md"
+OBSERVABILITY = f"{DYNAMO}/9f58ad0e3fc8e916a1323e59ac0b413cb81e7fc9/docs/observability/README.md"
 PLACE = ("group", "host", "process", "of", "gpu", "device")
 """Labels that say where, as far as an alert has them."""
 BY_PROCESS = "sum by (run, host, process)"
@@ -51,7 +61,7 @@ RULES: tuple[AlertRule, ...] = (
         "critical",
         "has requests and gets on with none of them",
         "dsr1 status and dsr1 why name the rank; dsr1 restart RUN ENGINE starts its engine again",
-        f"{GUIDE}/usage/troubleshooting.html",
+        TROUBLESHOOTING,
         (
             (_at("vllm:num_requests_running"), "3x20"),
             (_at("vllm:generation_tokens_total"), "7x20"),
@@ -65,7 +75,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "has hardly any KV cache left",
         "fewer requests at once (max_num_seqs), a smaller max_model_len, or another replica",
-        f"{GUIDE}/configuration/optimization.html",
+        OPTIMIZATION,
         ((_at("vllm:kv_cache_usage_perc", engine="0"), "0.99x20"),),
     ),
     AlertRule(
@@ -75,7 +85,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "throws requests out of its KV cache and computes them again",
         "fewer requests at once (max_num_seqs), or a higher gpu_memory_utilization",
-        f"{GUIDE}/configuration/optimization.html",
+        OPTIMIZATION,
         ((_at("vllm:num_preemptions_total"), "0+60x20"),),
     ),
     AlertRule(
@@ -86,7 +96,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "has a rank with more than twice the mean's requests",
         "the router's mode (frontend.router) and its prefix weights; one client's long prefix",
-        f"{DYNAMO}/router/README.html",
+        ROUTER,
         (
             *((_at("vllm:num_requests_running", engine=str(rank)), "1x20") for rank in range(7)),
             (_at("vllm:num_requests_running", engine="7"), "90x20"),
@@ -99,7 +109,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "has a rank whose experts carry more than twice the mean's tokens",
         "more redundant experts or a shorter step_interval (engines.NAME.eplb)",
-        f"{GUIDE}/serving/expert_parallel_deployment.html",
+        EXPERTS,
         ((_at("dsr1_eplb_balancedness", process="devices", of="main-0"), "0.3x20"),),
     ),
     AlertRule(
@@ -109,7 +119,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "has more than 20 requests waiting for a prefill engine",
         "another prefill replica (dsr1 scale), or fewer prompts at once",
-        f"{DYNAMO}/planner/planner_intro.html",
+        PLANNER,
         ((_at("vllm:num_requests_waiting", role="prefill"), "30x20"),),
     ),
     AlertRule(
@@ -120,7 +130,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "lost transfers of KV caches, or they came too late",
         "dsr1 check shows adapters and links; UCX's lines in its log; a decode engine that is full",
-        f"{GUIDE}/features/nixl_connector_usage.html",
+        NIXL,
         (
             (_at("vllm:nixl_num_failed_transfers_total"), "0+1x20"),
             (_at("vllm:nixl_num_kv_expired_reqs_total"), "0x20"),
@@ -134,7 +144,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "lost KV events: the router's picture of its cache is wrong",
         "dsr1 restart RUN ENGINE gives the router a fresh one; is the host short of CPU?",
-        f"{DYNAMO}/router/README.html",
+        ROUTER,
         (
             (
                 _at("dynamo_component_kv_publisher_engines_dropped_events_total"),
@@ -149,7 +159,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "has a GPU that is slowed down by heat, power or hardware",
         "dsr1 top says by what; airflow, power supply, nvidia-smi -q -d PERFORMANCE",
-        f"{NVIDIA}/nvml-api/index.html",
+        f"{NVIDIA}/nvml-api/group__nvmlClocksEventReasons.html",
         ((_at("dsr1_gpu_throttle", gpu="3"), "64x20"),),
     ),
     AlertRule(
@@ -179,7 +189,7 @@ RULES: tuple[AlertRule, ...] = (
         "warning",
         "has less than 1 GB left where its agent writes logs and records",
         "logs.max and logs.keep of the recipe bound logs; what else fills that disk?",
-        f"{GUIDE}/usage/troubleshooting.html",
+        TROUBLESHOOTING,
         ((_at("dsr1_disk_free_bytes", process="devices"), "5e6x20"),),
     ),
     AlertRule(
@@ -189,7 +199,7 @@ RULES: tuple[AlertRule, ...] = (
         "critical",
         "does not serve as it should",
         "dsr1 status names the ranks, dsr1 why the first cause",
-        f"{GUIDE}/usage/troubleshooting.html",
+        TROUBLESHOOTING,
         ((_at("dsr1_run_phase", phase="degraded"), "1x20"),),
     ),
     AlertRule(
@@ -199,7 +209,7 @@ RULES: tuple[AlertRule, ...] = (
         "critical",
         "can't be asked for its metrics",
         "dsr1 status says whether the process lives and the agent is reached",
-        f"{DYNAMO}/observability/README.html",
+        OBSERVABILITY,
         ((_at("up"), "0x20"),),
     ),
 )
