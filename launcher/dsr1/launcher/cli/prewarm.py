@@ -1,8 +1,10 @@
 """`dsr1 prewarm`: compile on one host what all of a recipe's hosts will need."""
 
 import secrets
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -16,7 +18,8 @@ from dsr1.hosts.transport.parallel import raise_all
 from dsr1.launcher.caches.prewarm import make_prewarming, prewarm_engines
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import give, harvest
-from dsr1.launcher.cli.options.common import HostOptions
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.options.common import AsJson, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.operate.backends import backend_for
@@ -40,6 +43,7 @@ def prewarm(
             help="Only this engine; may be repeated; default: all, one after the other.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compile JIT kernels on one host before the first start.
 
@@ -48,10 +52,13 @@ def prewarm(
     """
     loaded, accesses = recipe.load(elsewhere=hosts.named), hosts.accesses()
     survey = survey_any(loaded, accesses, extras=())
+    rows = []
     for name, cache in _choose_engines(loaded, survey, engine or []).items():
-        _fill(loaded, survey, accesses[:1], name, cache)
+        rows.append(_fill(loaded, survey, accesses[:1], name, cache, as_json))
+        if as_json:
+            ANSWER.put("prewarm", rows)
     if accesses:
-        _give(loaded, survey, accesses)
+        _give(loaded, survey, accesses, as_json)
         raise_all(survey.facts_by_host)
 
 
@@ -78,35 +85,60 @@ def _choose_engines(recipe: Recipe, survey: Survey, names: Sequence[str]) -> dic
     return {name: caches[name] for name in wanted}
 
 
+@dataclass(frozen=True, slots=True)
+class PrewarmedEngine:
+    """What an engine's cache holds now. `files` 0: nothing was compiled."""
+
+    engine: str
+    key: str
+    files: int
+    bytes: int
+    ready_after_s: float | None
+
+
 def _fill(
-    recipe: Recipe, survey: Survey, first: tuple[Access, ...], name: str, cache: HostCache
-) -> None:
+    recipe: Recipe,
+    survey: Survey,
+    first: tuple[Access, ...],
+    name: str,
+    cache: HostCache,
+    quiet: bool,
+) -> PrewarmedEngine:
     config = value_of(survey.facts[cache.host], "model.config")
     one = make_prewarming(recipe, name, cache.ranks, config if isinstance(config, dict) else {})
     interrupt_on_signals()
     backend, run_name = backend_for(first), f"prewarm-{name}-{secrets.token_hex(2)}"
-    with start_view(run_name, time.time()) as show:
+    with start_view(run_name, time.time(), quiet=quiet) as show:
         run = backend.launch(LaunchRequest(one, run_name, first, no_check=True), show)
     try:
         lines = harvest(backend.transport(run), (cache,), jit_store(), run.name)
     finally:
         left = backend.stop(run)
-    for line in (*lines, _filled_line(run, name, cache.cache.key)):
-        print(line)
+    filled = _filled(run, name, cache.cache.key)
+    _say((*lines, _filled_line(filled)), quiet)
     if left:
         raise LaunchFailed(f"{run.name}: may still run: {'; '.join(left)}")
+    return filled
 
 
-def _filled_line(run: Run, name: str, key: str) -> str:
-    kept = jit_store().find(key)
-    size = f"{kept.files} files, {kept.bytes / 1e6:.0f} MB" if kept else "nothing was compiled"
-    return f"engine {name}: {key}: {size}, after {run.state().ready_after} s"
+def _say(lines: Iterable[str], quiet: bool) -> None:
+    """On stderr, where stdout is for JSON."""
+    for line in lines:
+        print(line, file=sys.stderr if quiet else sys.stdout)
 
 
-def _give(recipe: Recipe, survey: Survey, accesses: Sequence[Access]) -> None:
+def _filled(run: Run, name: str, key: str) -> PrewarmedEngine:
+    kept, took_s = jit_store().find(key), run.state().ready_after
+    return PrewarmedEngine(name, key, kept.files if kept else 0, kept.bytes if kept else 0, took_s)
+
+
+def _filled_line(one: PrewarmedEngine) -> str:
+    size = f"{one.files} files, {one.bytes / 1e6:.0f} MB" if one.files else "nothing was compiled"
+    return f"engine {one.engine}: {one.key}: {size}, after {one.ready_after_s} s"
+
+
+def _give(recipe: Recipe, survey: Survey, accesses: Sequence[Access], quiet: bool) -> None:
     with over_ssh(accesses, recipe.runtime.interpreter) as transport:
         results = give(transport, _plan(recipe, survey).caches, jit_store())
-    for line in results.values():
-        if isinstance(line, str) and line:
-            print(line)
+    _say((line for line in results.values() if isinstance(line, str) and line), quiet)
     raise_all(results)

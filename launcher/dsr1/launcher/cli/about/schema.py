@@ -15,6 +15,7 @@ from dsr1.launcher.site.models import Site
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FORMS: dict[str, type[BaseModel]] = {"recipe": Recipe, "site": Site}
+ANSWERS = {f"{kind}-answer" if kind in FORMS else kind: kind for kind in KINDS}
 _LAYERS: dict[str, Any] = {
     "extends": {"type": "string", "description": "A recipe to change: built in, or a file."},
     "profile": {"type": "string", "description": "One of the profiles, or a file of keys."},
@@ -26,7 +27,7 @@ def schema(
     form: Annotated[
         str,
         typer.Argument(
-            metavar="[recipe|site|KIND]", help="A file's form, or that of an answer: runs, plan."
+            metavar="[recipe|site|KIND]", help="A file's form, or that of an answer, by its kind."
         ),
     ] = "recipe",
 ) -> None:
@@ -34,7 +35,7 @@ def schema(
 
     A recipe's first line may name it: # yaml-language-server: $schema=FILE.
     """
-    if form not in (known := (*FORMS, *KINDS)):
+    if form not in (known := (*FORMS, *ANSWERS)):
         near = suggestion(form, known)
         raise InputError(f"{form!r} has no schema{near}; there are {', '.join(known)}")
     print(json.dumps(make_schema(form), indent=2))
@@ -42,8 +43,8 @@ def schema(
 
 def make_schema(form: str) -> dict[str, Any]:
     """A recipe that extends another need not be whole, so no key is required of one."""
-    if form in KINDS:
-        return {"$schema": DRAFT, **answer_schema(form)}
+    if form in ANSWERS:
+        return {"$schema": DRAFT, **answer_schema(ANSWERS[form])}
     made = FORMS[form].model_json_schema()
     made["properties"]["schema"] = {"const": SCHEMA, "description": "Of this file."}
     if form == "recipe":
