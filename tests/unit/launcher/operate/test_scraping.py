@@ -1,6 +1,7 @@
 """What a Prometheus gets of a run, and the end of the run's own."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import pytest
 from cryptography.x509 import DNSName, IPAddress
 from tests.fakes.pki import Pair, make_key_file, make_pair
 from tests.fleet import AILING, START, fleet_plan, fleet_run
+from tests.waiting import until
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
@@ -20,7 +22,7 @@ from dsr1.launcher.cli.observe.metrics import parse_listen, write_files
 from dsr1.launcher.health.page import parse_page
 from dsr1.launcher.metrics.prometheus.access import IN_CLEAR
 from dsr1.launcher.operate.scraping.access import client_context, read_access, server_context
-from dsr1.launcher.operate.scraping.bridge import Bridge, BridgeServer, run_lines
+from dsr1.launcher.operate.scraping.bridge import MOST_AT_ONCE, Bridge, BridgeServer, run_lines
 from dsr1.launcher.operate.scraping.programs import find_grafana
 from dsr1.launcher.operate.scraping.record import (
     FOLDER,
@@ -132,6 +134,24 @@ def test_by_tls_and_with_a_password_alone(pair: Pair) -> None:
 def test_a_password_that_is_none(pair: Pair, text: str) -> None:
     with pytest.raises(InputError, match=r"metrics.password_file: .* one password in one line"):
         read_access(scraping(pair, text))
+
+
+def test_who_opens_many_connections_takes_no_more_threads(server: BridgeServer) -> None:
+    address, _, port = server.reached.rpartition(":")
+    idle = [socket.create_connection((address, int(port))) for _ in range(MOST_AT_ONCE)]
+    try:
+        until(lambda: refused(server))
+    finally:
+        for one in idle:
+            one.close()
+    until(lambda: not refused(server))
+
+
+def refused(server: BridgeServer) -> bool:
+    try:
+        return get(server, "/targets").status_code != 200
+    except httpx.HTTPError:
+        return True
 
 
 def test_files_that_a_door_cannot_use(pair: Pair) -> None:

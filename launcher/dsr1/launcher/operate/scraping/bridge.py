@@ -4,6 +4,7 @@ agents, and what there is to ask (http_sd)."""
 import base64
 import hmac
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.state import RunState
 
 READ_S, IDLE_S = 8.0, 20.0
+MOST_AT_ONCE = 256
+"""Connections: each has a thread, until it has said nothing for IDLE_S."""
 TEXT, JSON = "text/plain; version=0.0.4; charset=utf-8", "application/json"
 
 
@@ -88,11 +91,16 @@ def _label(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+Connection = socket.socket | tuple[bytes, socket.socket]
+"""As socketserver has it."""
+
+
 class BridgeServer(ThreadingHTTPServer):
     """Listens at once; by HTTPS with `context`. `password`: what user dsr1 has to send; empty:
     nobody is asked. OSError: it can't."""
 
     daemon_threads = True
+    request_queue_size = MOST_AT_ONCE  # a Prometheus asks for all pages at about the same time
 
     def __init__(
         self,
@@ -104,6 +112,7 @@ class BridgeServer(ThreadingHTTPServer):
     ) -> None:
         super().__init__((address, port), _Handler)
         self.bridge, self.is_secured = bridge, context is not None
+        self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
         self.reached = f"{address}:{self.server_port}"
         self._wanted = base64.b64encode(f"{USER}:{password}".encode()) if password else b""
         if context:  # each connection shakes hands in its own thread, within its own time
@@ -120,6 +129,19 @@ class BridgeServer(ThreadingHTTPServer):
         sent = told.strip().encode(errors="replace")
         fits = kind.lower() == "basic" and hmac.compare_digest(sent, self._wanted)
         return not self._wanted or fits
+
+    def process_request(self, request: Connection, client_address: object) -> None:
+        """One too many is closed: a Prometheus asks again."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Connection, client_address: object) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Who asks and goes away, or doesn't speak TLS, is of no interest."""
