@@ -25,6 +25,9 @@ Written = TypeVar("Written")
 SUCCESSOR, PREDECESSOR = "successor.json", "predecessor.json"
 CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
 TARGETS = "targets.json"
+SCHEMA_FILE, SCHEMA = "schema", 1
+# Files that its end needs, whoever wrote them.
+ENDED_BY = ("run-id", "job.json", "job-end.json", "allocation.json")
 ALLOCATION, STOP_ASKED = "allocation.json", "stop-asked"
 MOST_BYTES = 256 * 2**20
 
@@ -43,6 +46,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
+        self._is_known = False
 
     def save_mark(self) -> tuple[int, int]:
         """Another with each save of its state, whatever it says."""
@@ -166,8 +170,26 @@ class RunFolder:
     def _read_json(self, name: str, parse: Callable[[Any], Written]) -> Written:
         return self._read_text(name, lambda text: parse(parse_bounded(text)))
 
+    def save_schema(self) -> None:
+        write_file(self.folder / SCHEMA_FILE, str(SCHEMA).encode())
+
+    def _refuse_newer(self) -> None:
+        """LaunchFailed: a newer dsr1 has written it, and what its files say may mean something
+        else. Folders from before there was a schema are read."""
+        with contextlib.suppress(OSError, ValueError):
+            found = int((self.folder / SCHEMA_FILE).read_text())
+            if found > SCHEMA:
+                raise LaunchFailed(
+                    f"{self.folder}: is of a newer dsr1 (schema {found}; this one knows"
+                    f" {SCHEMA}): use that one, or a newer. `dsr1 stop {self.name}` still ends the"
+                    " run"
+                )
+
     def _read_text(self, name: str, parse: Callable[[str], Written]) -> Written:
         file = self.folder / name
+        if not self._is_known and name not in ENDED_BY:
+            self._refuse_newer()
+            self._is_known = True
         try:
             return parse(read_own_file(file))
         except (OSError, ValueError) as error:

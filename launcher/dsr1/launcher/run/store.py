@@ -44,6 +44,7 @@ class Run(RunFolder):
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
+            self.save_schema()
             write_file(self.folder / _RUN_ID, new_run_id().encode())
             self._write("recipe.json", recipe.model_dump())
             (self.folder / "secrets").mkdir(mode=0o700)

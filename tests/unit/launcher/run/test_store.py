@@ -10,8 +10,11 @@ import pytest
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.facts.fact import Fact
 from dsr1.launcher.cli.smoke import smoke
+from dsr1.launcher.operate.status import phases
 from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.folder import SCHEMA_FILE
 from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run, find_run, list_runs, new_run
 
 
@@ -123,3 +126,21 @@ def test_an_identity_that_cannot_be_read_names_its_file(run: Run, text: str | No
         (run.folder / "run-id").write_text(text, errors="surrogateescape")
     with pytest.raises(LaunchFailed, match=r"run-id: can't be read"):
         run.run_id()
+
+
+def test_a_folder_of_a_newer_dsr1_is_named_as_such_and_can_be_stopped(three: list[Run]) -> None:
+    folder = three[0].folder
+    three[0].save(RunState("ready", 1.0))
+    for text, newer in (("1", False), ("2", True), ("99\n", True), ("", False), ("x", False)):
+        (folder / SCHEMA_FILE).write_text(text)
+        run = Run(folder)
+        if newer:
+            with pytest.raises(LaunchFailed, match=r"is of a newer dsr1 \(schema \d+; this one"):
+                run.state()
+            assert (run.run_id(), phases([run])) == (three[0].run_id(), {run.name: "unreadable"})
+        else:
+            assert run.state().phase == "ready"
+    (folder / SCHEMA_FILE).write_text("2")
+    assert stop_run(Run(folder)) == ()
+    (folder / SCHEMA_FILE).unlink()  # from before there was one
+    assert Run(folder).state().ended
