@@ -60,6 +60,7 @@ become() { # one process, in the place of this shell
         export GLOO_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
         export NCCL_SOCKET_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
         export NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
+        export PYTHONFAULTHANDLER=1 # default
         export PYTHONHASHSEED=0 # default
         export PYTHONUNBUFFERED=1 # default
         export TP_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
@@ -108,6 +109,7 @@ become() { # one process, in the place of this shell
         export NCCL_SOCKET_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
         export NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
         export NVSHMEM_QP_DEPTH=1024 # 2 * (256 tokens + 1), as a power of two
+        export PYTHONFAULTHANDLER=1 # default
         export PYTHONHASHSEED=0 # default
         export PYTHONUNBUFFERED=1 # default
         export TP_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
@@ -174,6 +176,7 @@ become() { # one process, in the place of this shell
         export NCCL_SOCKET_IFNAME='=eth2' # interface of 10.0.0.2 (facts)
         export NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME='=eth2' # interface of 10.0.0.2 (facts)
         export NVSHMEM_QP_DEPTH=1024 # 2 * (256 tokens + 1), as a power of two
+        export PYTHONFAULTHANDLER=1 # default
         export PYTHONHASHSEED=0 # default
         export PYTHONUNBUFFERED=1 # default
         export TP_SOCKET_IFNAME=eth2 # interface of 10.0.0.2 (facts)

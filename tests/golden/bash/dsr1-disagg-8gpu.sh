@@ -31,6 +31,7 @@ become() { # one process, in the place of this shell
         export GLOO_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
         export NCCL_SOCKET_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
         export NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
+        export PYTHONFAULTHANDLER=1 # default
         export PYTHONHASHSEED=0 # default
         export PYTHONUNBUFFERED=1 # default
         export TP_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
@@ -65,6 +66,7 @@ become() { # one process, in the place of this shell
         export GLOO_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
         export NCCL_SOCKET_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
         export NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
+        export PYTHONFAULTHANDLER=1 # default
         export PYTHONHASHSEED=0 # default
         export PYTHONUNBUFFERED=1 # default
         export TP_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
@@ -116,6 +118,7 @@ become() { # one process, in the place of this shell
         export GLOO_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)
         export NCCL_SOCKET_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
         export NVSHMEM_BOOTSTRAP_UID_SOCK_IFNAME='=eth1' # interface of 10.0.0.1 (facts)
+        export PYTHONFAULTHANDLER=1 # default
         export PYTHONHASHSEED=0 # default
         export PYTHONUNBUFFERED=1 # default
         export TP_SOCKET_IFNAME=eth1 # interface of 10.0.0.1 (facts)

@@ -18,6 +18,7 @@ from dsr1.launcher.recipe.parts import Health
 
 COMMON = {
     "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
+    "PYTHONFAULTHANDLER": "1",  # a crash in native code shows Python's stacks in the log
     "PYTHONHASHSEED": "0",
     "PYTHONUNBUFFERED": "1",
     "VLLM_NO_USAGE_STATS": "1",
