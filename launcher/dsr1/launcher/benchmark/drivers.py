@@ -15,6 +15,7 @@ from dsr1.launcher.benchmark.workload import TRACE, Workload
 FOLDER = "{folder}"  # of a driver, on its host
 TRACE_FILE, DATASET_FILE = "trace.jsonl", "dataset.jsonl"
 AIPERF = "0.13.0"
+_WITHOUT_OURS = ("env", "-u", "PYTHONPATH")  # in a job's step dsr1's own modules may be there
 PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's processes
 
 
@@ -22,7 +23,7 @@ PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's proces
 class BenchTarget:
     """What is asked: `url` without /v1. `tokenizer` is a folder of the host that load comes from,
     or a hub's id; `{folder}`: its `files`, by name, are sent there. `certificate`: the one that the
-    frontend shows, as PEM; empty: plain HTTP."""
+    frontend shows, as PEM; empty: plain HTTP. `env`: what the runtime needs."""
 
     url: str
     model: str
@@ -32,6 +33,7 @@ class BenchTarget:
     certificate: str = ""
     api_key: str = field(default="", repr=False)
     files: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_local_tokenizer(self) -> bool:
@@ -87,7 +89,8 @@ class VllmBench(BenchDriver):
     name = "vllm"
 
     def argv(self, target: BenchTarget, workload: Workload) -> tuple[str, ...]:
-        command = (self.program, "-m", "vllm.entrypoints.cli.main", "bench", "serve")
+        ours = () if "PYTHONPATH" in target.env else _WITHOUT_OURS
+        command = (*ours, self.program, "-m", "vllm.entrypoints.cli.main", "bench", "serve")
         flags: dict[str, object] = {
             "backend": "openai",
             "base-url": target.url,
@@ -116,7 +119,7 @@ class VllmBench(BenchDriver):
         env = {"PYTHONHASHSEED": str(workload.seed), "VLLM_LOGGING_LEVEL": "WARNING"}
         if target.is_local_tokenizer:
             env["HF_HUB_OFFLINE"] = "1"
-        return env | _common_env(target)
+        return {**target.env, **env, **_common_env(target)}
 
     def files(self, workload: Workload) -> dict[str, str]:
         return _files(workload, ("prompt", "output_tokens"))
@@ -194,7 +197,7 @@ class Aiperf(BenchDriver):
 
 
 # Where HF_HUB_OFFLINE is set, to whatever, it takes no folder for a tokenizer.
-_AIPERF_COMMAND = ("env", "-u", "HF_HUB_OFFLINE", "-u", "TRANSFORMERS_OFFLINE")
+_AIPERF_COMMAND = (*_WITHOUT_OURS, "-u", "HF_HUB_OFFLINE", "-u", "TRANSFORMERS_OFFLINE")
 _AIPERF_SWITCHES = ("--use-server-token-count", "--no-gpu-telemetry", "--no-server-metrics")
 
 

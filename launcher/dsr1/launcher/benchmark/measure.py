@@ -26,7 +26,7 @@ from dsr1.launcher.benchmark.judging import (
 from dsr1.launcher.benchmark.point import BenchPoint, ServerWindow, Sla, WorkloadShown
 from dsr1.launcher.benchmark.workload import Workload, check_workload
 
-OnProgress = Callable[[JobProgress], None]
+OnDriveProgress = Callable[[JobProgress], None]
 ReadServers = Callable[[], Callable[[], ServerWindow | None]]
 """Called before the driver begins; what it gives is called after its end."""
 LENGTH_OFF, CACHED = 0.05, 0.05
@@ -68,7 +68,7 @@ def measure(
     driver: BenchDriver,
     workload: Workload,
     criteria: Criteria = Criteria(),
-    show: OnProgress = quiet,
+    show: OnDriveProgress = quiet,
     read_servers: ReadServers = unread,
 ) -> BenchPoint:
     """Nothing of the driver is left, whatever ends this. InputError: such a load can't be sent;
@@ -88,7 +88,7 @@ def measure(
     return make_point(source.host, target, driver, workload, criteria.sla, measured)
 
 
-def drive(source: LoadSource, order: DriveOrder, show: OnProgress) -> DriveResult:
+def drive(source: LoadSource, order: DriveOrder, show: OnDriveProgress) -> DriveResult:
     """HostError, LaunchFailed: it did not come to an end, in words."""
     results = run_job_on_all(
         source.transport,

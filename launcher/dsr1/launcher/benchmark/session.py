@@ -2,6 +2,7 @@
 point over the same connections."""
 
 import contextlib
+import fcntl
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from dsr1.launcher.benchmark.drivers import (
 from dsr1.launcher.benchmark.measure import (
     Criteria,
     LoadSource,
-    OnProgress,
+    OnDriveProgress,
     ReadServers,
     measure,
     quiet,
@@ -60,7 +61,7 @@ class Bench:
     read_servers: ReadServers
 
     def measure(
-        self, workload: Workload, criteria: Criteria, show: OnProgress = quiet
+        self, workload: Workload, criteria: Criteria, show: OnDriveProgress = quiet
     ) -> BenchPoint:
         """See dsr1.launcher.benchmark.measure."""
         return measure(
@@ -85,6 +86,7 @@ def open_bench(
     recipe, plan = run.recipe(), run.plan()
     target = make_target(run, recipe, plan)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(alone(run))
         place = stack.enter_context(_open_source(run, recipe, source, driver))
         agents = KeptLinks(stack.enter_context(_run_transport(run)))
         stack.callback(agents.close)
@@ -94,6 +96,17 @@ def open_bench(
             _make_driver(driver, run, recipe, is_here=place[1] == HERE),
             unread if url else server_reader(run, agents),
         )
+
+
+@contextlib.contextmanager
+def alone(run: Run) -> Iterator[None]:
+    """InputError: another call measures it; both would measure each other."""
+    with (run.folder / "bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{run.name}: another `dsr1 bench` measures it now") from None
+        yield
 
 
 def refuse_unready(run: Run) -> None:
@@ -129,11 +142,12 @@ def make_target(run: Run, recipe: Recipe, plan: Plan) -> BenchTarget:
         plan.service.url,
         plan.service.model,
         FOLDER if files else recipe.model.path,
-        count_gpus(recipe, plan),
+        total_gpus(recipe, plan),
         longest_request(recipe, run.facts()),
         access.certificate or run.secrets().get(FRONTEND_CERT, ""),
         access.api_key,
         files,
+        {name: str(value) for name, value in recipe.runtime.env.items()},
     )
 
 
@@ -147,7 +161,7 @@ def longest_request(recipe: Recipe, facts: Mapping[str, Facts]) -> int | None:
     return min((one for one in lengths if isinstance(one, int)), default=None)
 
 
-def count_gpus(recipe: Recipe, plan: Plan) -> int:
+def total_gpus(recipe: Recipe, plan: Plan) -> int:
     """Of all engines; 0 where none is used."""
     if not recipe.uses_gpus:
         return 0
@@ -171,10 +185,10 @@ def _run_transport(run: Run) -> Iterator[Transport]:
 def _open_source(
     run: Run, recipe: Recipe, source: str, driver: str
 ) -> Iterator[tuple[Transport, str]]:
-    hosts = [one.host for one in run.plan().hosts]
+    hosts, place = [one.host for one in run.plan().hosts], backend_name(run)
     lacks = _lacks(recipe, driver)
-    name = source or (hosts[0] if lacks and backend_name(run) != "local" else LOCAL)
-    if name in hosts and backend_name(run) != "local":
+    name = source or default_source(driver, place, lacks, hosts[0])
+    if name in hosts and place != "local":
         with _run_transport(run) as transport:
             yield transport, name
         return
@@ -188,6 +202,13 @@ def _open_source(
         if len(names) != 1:
             raise InputError(f"--from {source}: names {len(names)} hosts; load comes from one")
         yield transport, names[0]
+
+
+def default_source(driver: str, place: str, lacks: str, first: str) -> str:
+    """A login node is no place for load."""
+    if driver == Aiperf.name or place == "local":
+        return LOCAL
+    return first if lacks or place == "slurm" else LOCAL
 
 
 def _lacks(recipe: Recipe, driver: str) -> str:

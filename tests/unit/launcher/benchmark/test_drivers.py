@@ -18,7 +18,7 @@ LISTED = Workload(0, 0, 2, None, 1, file=WorkloadFile(DATASET, "d", PROMPTS))
 def test_vllm() -> None:
     order = VllmBench("/opt/vllm/bin/python").order(TARGET, FIXED, 60.0, "id", (4, 5))
     assert " ".join(order.argv) == (
-        "/opt/vllm/bin/python -m vllm.entrypoints.cli.main bench serve --backend openai"
+        "env -u PYTHONPATH /opt/vllm/bin/python -m vllm.entrypoints.cli.main bench serve --backend openai"
         " --base-url http://10.0.0.1:8000 --endpoint /v1/completions --model r1"
         " --tokenizer /models/r 1 --num-prompts 320 --seed 7 --temperature 0"
         " --dataset-name random --random-input-len 4000 --random-output-len 1000"
@@ -40,7 +40,7 @@ def test_vllm() -> None:
 def test_aiperf() -> None:
     order = Aiperf("/cache/aiperf").order(TARGET, FIXED, 60.0)
     assert " ".join(order.argv) == (
-        "env -u HF_HUB_OFFLINE -u TRANSFORMERS_OFFLINE /cache/aiperf profile --model-names r1 --url http://10.0.0.1:8000"
+        "env -u PYTHONPATH -u HF_HUB_OFFLINE -u TRANSFORMERS_OFFLINE /cache/aiperf profile --model-names r1 --url http://10.0.0.1:8000"
         " --endpoint-type completions --tokenizer /models/r 1 --request-count 320"
         " --random-seed 7 --isl 4000 --isl-stddev 0 --osl 1000 --osl-stddev 0"
         " --num-dataset-entries 320 --concurrency 64 --workers-max 1"

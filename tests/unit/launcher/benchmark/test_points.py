@@ -1,5 +1,6 @@
 """Points as they are written down, read back and compared."""
 
+import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from dsr1.launcher.benchmark.judging import judge_requests
 from dsr1.launcher.benchmark.measure import Measured, make_point
 from dsr1.launcher.benchmark.point import METRICS, BenchPoint, ServerWindow, Sla, metric_of
 from dsr1.launcher.benchmark.servers import make_server_window
-from dsr1.launcher.benchmark.session import count_gpus, longest_request
+from dsr1.launcher.benchmark.session import alone, default_source, longest_request, total_gpus
 from dsr1.launcher.benchmark.store import find_results, read_results, save_result
 from dsr1.launcher.benchmark.workload import Workload
 from dsr1.launcher.cli.options.bench import CriteriaOptions, DriverOptions, LoadOptions
@@ -220,7 +221,7 @@ engines:
     assert longest_request(recipe, {}) == 9000
     assert plan is None
     fleet = parse_recipe("name: f\nmodel: {path: /m}\nengines: {main: {nodes: 2}}\n", "f")
-    assert count_gpus(fleet.model_copy(update={"stack": "mocker"}), fleet_plan()) == 0
+    assert total_gpus(fleet.model_copy(update={"stack": "mocker"}), fleet_plan()) == 0
 
 
 def test_a_report_has_them(state: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,3 +235,28 @@ def test_a_report_has_them(state: Path, call: Call, monkeypatch: pytest.MonkeyPa
     row = page.partition("output tokens/s, vllm, ISL 8 / OSL 11, 2 at once")[2][:80]
     assert "8.8" in row
     assert "6.3" in row
+
+
+def test_one_call_at_a_time_measures_a_run(state: Path) -> None:
+    run = fleet_run(state, fleet_plan("r1"))
+    with (run.folder / "bench.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another `dsr1 bench` measures it"), alone(run):
+            pass
+    with alone(run):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("driver", "place", "lacks", "source"),
+    [
+        ("vllm", "local", "", "here"),
+        ("vllm", "local", "/m/tokenizer.json", "here"),
+        ("vllm", "ssh", "", "here"),
+        ("vllm", "ssh", "/opt/vllm/bin/python", "node01"),
+        ("vllm", "slurm", "", "node01"),
+        ("aiperf", "slurm", "", "here"),
+    ],
+)
+def test_where_load_comes_from(driver: str, place: str, lacks: str, source: str) -> None:
+    assert default_source(driver, place, lacks, "node01") == source
