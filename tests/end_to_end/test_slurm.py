@@ -36,12 +36,15 @@ def test_from_launch_to_stop(dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Pat
     assert launched.returncode == 0, launched.stderr
     assert told(dsr1, "slurm://fake/1")["phase"] == "ready"
     assert "frontend" in dsr1("logs", "f").stdout
+    assert dsr1("smoke", "f").returncode == 0
     assert "nothing of it is alive" in dsr1("stop", "f").stdout
     assert (told(dsr1, "f")["phase"], fake.job("1")["state"]) == ("stopped", "COMPLETED")
     assert of_run(state / "runs" / "f" / "hosts") == []
     assert "S starting" in dsr1("timeline", "f").stdout
     assert dsr1("report", "f", "--to", str(state / "f.html")).returncode == 0
-    assert "slurm://fake/1" in (state / "f.html").read_text()
+    text = (state / "f.html").read_text()
+    for part in ("slurm://fake/1", "passed: 1 rank", "# tiny.yaml:", "# --set", "# --venv"):
+        assert part in text, part
 
 
 @pytest.mark.e2e

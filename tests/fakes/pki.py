@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -36,9 +36,10 @@ def make_pair(
     uses: Sequence[x509.ObjectIdentifier] = (),
     passphrase: bytes = b"",
     names: Sequence[x509.GeneralName] = (),
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
 ) -> Pair:
     """A certificate for `names` that is valid between these days from now, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.timezone.utc)
     first, last = (now + datetime.timedelta(days=one) for one in days)
     builder = x509.CertificateBuilder(NAME, NAME, key.public_key(), x509.random_serial_number())

@@ -16,7 +16,9 @@ def start_sentences(now: Timeline, before: tuple[str, Timeline] | None) -> Itera
     yield f"{until}; the slowest rank was {slowest.name}, done after {slowest.done:.1f} s"
     parts = sorted(now.phases.items(), key=lambda part: part[1], reverse=True)[:PARTS]
     if now.seconds > 0:
-        shares = (f"{name} {s:.1f} s ({100 * s / now.seconds:.0f} %)" for name, s in parts)
+        shares = (
+            f"{name} {s:.1f} s ({100 * s / now.seconds:.0f} %)" for name, s in parts if s >= 0.05
+        )
         yield f"most of its time: {', '.join(shares)}"
     if whose := now.imports:
         each = ", ".join(f"{name} {s:.1f} s" for name, s in whose.items())

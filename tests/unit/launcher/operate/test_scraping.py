@@ -11,6 +11,7 @@ from pathlib import Path
 import bcrypt
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import DNSName, IPAddress
 from tests.fakes.pki import Pair, make_key_file, make_pair
 from tests.fleet import AILING, START, fleet_plan, fleet_run
@@ -167,6 +168,13 @@ def test_files_that_a_door_cannot_use(pair: Pair) -> None:
     with pytest.raises(InputError, match=r"metrics.tls.cert: .*subjectAltName"):
         read_access(Scraping(tls=metrics.tls))
     assert read_access(Scraping()) == IN_CLEAR
+
+
+def test_a_key_that_openssl_finds_too_small(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    pair = make_pair(tmp_path, names=[DNSName("a")], key=key)
+    with pytest.raises(InputError, match=r"metrics.tls: .*KEY_TOO_SMALL"):
+        read_access(scraping(pair))
 
 
 def test_a_grafana_that_is_installed(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def write_files(run: Run, folder: Path) -> None:
     except OSError as error:
         raise InputError(f"{folder}: can't be written: {error.strerror}") from None
     print(f"{folder}: {', '.join(texts)}")
-    print(f"kept up to date while the run changes: {run.folder / TARGETS}")
+    if not run.state().ended:
+        print(f"kept up to date while the run changes: {run.folder / TARGETS}")
 
 
 def parse_listen(text: str, run: Run) -> tuple[str, int]:

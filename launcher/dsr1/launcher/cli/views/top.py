@@ -46,7 +46,8 @@ def _head(frame: TopFrame, view: DeploymentView) -> Iterator[str]:
     only = f", {frame.only} alone" if frame.only else ""
     note = f"; {frame.note}" if frame.note else ""
     yield (
-        f"{frame.run}: {frame.phase}, {len(view.hosts)} hosts, {ranks} ranks{only};"
+        f"{frame.run}: {frame.phase}, {_few(len(view.hosts), 'host')},"
+        f" {_few(ranks, 'rank')}{only};"
         f" read {frame.age_s:.0f} s ago{note}"
     )
     yield (
@@ -79,6 +80,10 @@ def _head(frame: TopFrame, view: DeploymentView) -> Iterator[str]:
 
 
 COLUMNS = "{:>7} {:>7} {:>5} {:>8} {:>8} {:>6}"
+
+
+def _few(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _load_cells(load: Load) -> str:

@@ -30,7 +30,9 @@ def read_access(metrics: Scraping) -> ScrapingAccess:
     if password:
         hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()
     cert, key = (metrics.tls.cert, metrics.tls.key) if metrics.tls else ("", "")
-    return ScrapingAccess(cert, key, name, metrics.password_file or "", hashed)
+    access = ScrapingAccess(cert, key, name, metrics.password_file or "", hashed)
+    server_context(access)
+    return access
 
 
 def read_password(metrics: Scraping) -> str:
@@ -67,11 +69,14 @@ def _refuse_path(at: str, file: str) -> None:
 
 
 def server_context(access: ScrapingAccess) -> ssl.SSLContext | None:
-    """Of who listens. None: in clear."""
+    """Of who listens. None: in clear. InputError: OpenSSL takes no such key."""
     if not access.cert:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(access.cert, access.key)
+    try:
+        context.load_cert_chain(access.cert, access.key)
+    except OSError as error:
+        raise InputError(f"{TLS}: {access.cert}: can't serve with it: {error}") from None
     return context
 
 
