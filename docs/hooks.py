@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 COMMANDS = "commands.md"
 GROUPS = {
     "Start": (
+        "install.md",
+        "first-token.md",
         "concepts.md",
         "site.md",
         "recipes.md",

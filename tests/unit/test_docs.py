@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests import tried
 from tests.docs.blocks import MARK, ROOT, pages, read_blocks, shell_blocks
 
 
@@ -102,3 +103,9 @@ def test_every_row_of_the_threat_model_names_tests_that_are_there() -> None:
     assert len(table) > 10
     assert all(named)
     assert [one for row in named for one in row if not (ROOT / "tests" / one).exists()] == []
+
+
+def test_the_table_of_tried_versions_is_that_of_the_captures() -> None:
+    """`python -m tests.tried` writes it anew."""
+    assert tried.PAGE.read_text() == tried.written(tried.PAGE.read_text())
+    assert tried.render_tried().count("\n") >= 5
