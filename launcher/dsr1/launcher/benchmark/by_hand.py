@@ -7,14 +7,17 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.hosts.protocol.atomic import write_file
+from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.launcher.benchmark.session import Bench
+from dsr1.launcher.commands.secrets import API_KEY, FRONTEND_KEY, SECRETS_FOLDER
 from dsr1.launcher.operate.backends import backend_name
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.render_bash import render_bash
@@ -24,7 +27,7 @@ from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.readiness import MALFORMED, chat, missing
 
 BY_HAND = "by hand"
-PORTS_APART = 500
+PORTS_APART, EPHEMERAL = 500, 32768
 POLL_S, MARGIN_S = 0.2, 10.0
 PR_SET_PDEATHSIG = 1
 
@@ -65,16 +68,32 @@ def refuse_no_room(run: Run, recipe: Recipe) -> None:
 
 def render_copy(run: Run, recipe: Recipe, folder: Path) -> ByHand:
     """On ports of its own, with an identity of its own; else what the run was started with."""
-    changes = {
-        "ports": recipe.ports.model_copy(update={"base": recipe.ports.base + PORTS_APART}),
-        "frontend": recipe.frontend.model_copy(update={"port": recipe.frontend.port + PORTS_APART}),
-    }
-    own = recipe.model_copy(update=changes)
+    own = on_other_ports(recipe)
     hosts = run.settings().machines
     plan = make_plan(own, hosts, "by-hand", str(folder), run.facts(), new_run_id())
+    _place_secrets(folder / SECRETS_FOLDER, run.secrets())
     script = folder / "run.sh"
     script.write_text(render_bash(plan, str(folder)))
     return ByHand(plan, script)
+
+
+def on_other_ports(recipe: Recipe) -> Recipe:
+    """Higher, where there is room below those that the kernel gives to clients."""
+    base, port = recipe.ports.base, recipe.frontend.port
+    apart = PORTS_APART if max(base, port) + 2 * PORTS_APART < EPHEMERAL else -PORTS_APART
+    changes = {
+        "ports": recipe.ports.model_copy(update={"base": base + apart}),
+        "frontend": recipe.frontend.model_copy(update={"port": port + apart}),
+    }
+    return recipe.model_copy(update=changes)
+
+
+def _place_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
+    """What nobody but the user can give, who gave it to the run."""
+    folder.mkdir(mode=0o700)
+    for name in (FRONTEND_CERT, FRONTEND_KEY, API_KEY):
+        if name in secrets:
+            write_file(folder / name, secrets[name].encode())
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from tests.unit.launcher.benchmark.test_judging import sent
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.jobs.messages import JobProgress
+from dsr1.launcher.benchmark.by_hand import on_other_ports
 from dsr1.launcher.benchmark.comparing import compare_points
 from dsr1.launcher.benchmark.drivers import BenchTarget, VllmBench
 from dsr1.launcher.benchmark.judging import judge_requests
@@ -260,3 +261,13 @@ def test_one_call_at_a_time_measures_a_run(state: Path) -> None:
 )
 def test_where_load_comes_from(driver: str, place: str, lacks: str, source: str) -> None:
     assert default_source(driver, place, lacks, "node01") == source
+
+
+@pytest.mark.parametrize(
+    ("base", "port", "moved"), [(20000, 8000, (20500, 8500)), (32000, 31999, (31500, 31499))]
+)
+def test_by_hand_stands_on_ports_of_its_own(base: int, port: int, moved: tuple[int, int]) -> None:
+    text = "name: f\nmodel: {path: /m}\nengines: {main: {}}\n"
+    recipe = parse_recipe(f"{text}ports: {{base: {base}}}\nfrontend: {{port: {port}}}\n", "f")
+    own = on_other_ports(recipe)
+    assert (own.ports.base, own.frontend.port) == moved
