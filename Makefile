@@ -120,6 +120,7 @@ fuzz: venv ## Hostile inputs through every reader, for hours if you like: INPUTS
 bench: venv model ## Measure, and print a table
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/check.py
+	$(BIN)/python bench/tune.py --resume-only
 
 why-matrix: venv model ## Real vLLM ended in every way, on each rank, in each state: who is blamed (an hour; WAYS="SIGSEGV serving")
 	$(BIN)/python bench/why_matrix.py $(WAYS)

@@ -76,7 +76,7 @@ def best(goal: TuneGoal, figures: Iterable[Figures]) -> Figures | None:
     )
 
 
-def nearest(goal: TuneGoal, figures: Iterable[Figures]) -> Figures | None:
+def closest(goal: TuneGoal, figures: Iterable[Figures]) -> Figures | None:
     """Of those that don't meet them."""
     return min(figures, key=lambda one: excess(goal, one), default=None)
 

@@ -11,7 +11,7 @@ from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.tuning.candidate import Candidate
 from dsr1.launcher.tuning.measure import Measurer, describe_error
 from dsr1.launcher.tuning.question import TuneQuestion
-from dsr1.launcher.tuning.search import Done, Outcome, Sweep, Task, decide
+from dsr1.launcher.tuning.search import Done, Outcome, Sweep, Task, decide_next
 from dsr1.launcher.tuning.store import SavedPoint, TuneFolder, point_key
 
 FIRST_LAUNCH_S, FIRST_POINT_S = 600.0, 120.0
@@ -28,7 +28,7 @@ class Trial:
     text: str
 
 
-Tell = Callable[[str], None]
+TellLine = Callable[[str], None]
 
 
 class TuneLoop:
@@ -42,7 +42,7 @@ class TuneLoop:
         candidates: Mapping[str, Candidate],
         trial_of: Callable[[Candidate], Trial],
         measurer: Measurer,
-        tell: Tell,
+        tell: TellLine,
     ) -> None:
         self._folder, self._question, self._sweeps = folder, question, sweeps
         self._candidates, self._trial_of = candidates, trial_of
@@ -66,7 +66,7 @@ class TuneLoop:
 
     def _next(self) -> Task | Done:
         asked = self._question
-        task = decide(self._sweeps, self.outcomes(), asked.goal, asked.points, self._running)
+        task = decide_next(self._sweeps, self.outcomes(), asked.goal, asked.points)
         if isinstance(task, Done) or not asked.budget_s:
             return task
         launches = task.candidate != self._running

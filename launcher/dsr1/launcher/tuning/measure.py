@@ -28,7 +28,7 @@ FULL, CROWDED = 0.95, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LaunchPlace:
     """Where deployments are launched; no hosts: this machine, or with `slurm` jobs. `speedup`: how
     much faster than real the engines are."""
 
@@ -65,7 +65,7 @@ class Measurer(Protocol):
 class Launcher:
     """Deployments by the ordinary life of a run: checks, ready, smoke, stop with proof."""
 
-    def __init__(self, place: Place, goal: TuneGoal, show: Callable[[str], OnState]) -> None:
+    def __init__(self, place: LaunchPlace, goal: TuneGoal, show: Callable[[str], OnState]) -> None:
         self._place, self._goal, self._show = place, goal, show
         self._run: Run | None = None
         self._bench: Bench | None = None

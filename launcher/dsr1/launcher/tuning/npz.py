@@ -6,12 +6,12 @@ import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 
-Row = Sequence[float]
+_Row = Sequence[float]
 _MAGIC, _ALIGNMENT = b"\x93NUMPY\x01\x00", 64
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def render_npz(arrays: Mapping[str, Row | Sequence[Row]]) -> bytes:
+def render_npz(arrays: Mapping[str, _Row | Sequence[_Row]]) -> bytes:
     """By name; the same values give the same bytes."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
@@ -20,7 +20,7 @@ def render_npz(arrays: Mapping[str, Row | Sequence[Row]]) -> bytes:
     return written.getvalue()
 
 
-def _npy(values: Row | Sequence[Row]) -> bytes:
+def _npy(values: _Row | Sequence[_Row]) -> bytes:
     rows = [list(one) if isinstance(one, Sequence) else [one] for one in values]
     is_table = isinstance(values[0], Sequence)
     shape = f"({len(rows)}, {len(rows[0])})" if is_table else f"({len(rows)},)"

@@ -69,21 +69,21 @@ def share_points(points: int) -> Allowance:
     return Allowance(points - knobs - repeats, knobs, repeats)
 
 
-def decide(
+def decide_next(
     sweeps: Sequence[Sweep],
     outcomes: Sequence[Outcome],
     goal: TuneGoal,
     points: int,
-    running: str = "",
 ) -> Task | Done:
-    """`sweeps` in the order of their promise; of `running` all is measured first."""
+    """`sweeps` in the order of their promise, `outcomes` in that of time: of the candidate that was
+    measured last, and so may still run, all is measured first."""
     if len(outcomes) >= points:
         return Done(f"{points} points were wanted")
     if gone := _gone(outcomes):
         return Done(gone)
     share = share_points(points)
     swept = [one for one in outcomes if one.task.repeat == 0 and not _is_variant(sweeps, one)]
-    if len(swept) < share.sweeps and (task := _sweep(sweeps, swept, goal, share, running)):
+    if len(swept) < share.sweeps and (task := _sweep(sweeps, swept, goal, share)):
         return task
     return _polish(sweeps, outcomes, goal, share) or Done("nothing is left that would tell more")
 
@@ -105,8 +105,8 @@ def _sweep(
     outcomes: Sequence[Outcome],
     goal: TuneGoal,
     share: Allowance,
-    running: str,
 ) -> Task | None:
+    running = outcomes[-1].task.candidate if outcomes else ""
     tried = max(1, min(len(sweeps), max(2, share.sweeps // 3)))
     quota = max(1, share.sweeps // tried)
     order = sorted(sweeps[:tried], key=lambda one: one.candidate != running)

@@ -10,14 +10,17 @@ from pydantic import TypeAdapter
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe.load import Resolved
+from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.state_folder import RUN_NAME
 from dsr1.launcher.tuning.candidate import Candidate
 from dsr1.launcher.tuning.choose import choose, with_starts_of_most
+from dsr1.launcher.tuning.goal import TuneGoal
 from dsr1.launcher.tuning.loop import (
     FIRST_LAUNCH_S,
     FIRST_POINT_S,
     REHEARSED_LAUNCH_S,
     REHEARSED_POINT_S,
-    Tell,
+    TellLine,
     Trial,
     TuneLoop,
 )
@@ -33,7 +36,7 @@ from dsr1.launcher.tuning.result.answer import (
     TuneAnswer,
     describe_best,
     make_answer,
-    render_report,
+    render_tune_report,
     series_of,
     whys_of,
 )
@@ -62,15 +65,26 @@ class Tuning:
 
 
 def tune_folder(name: str) -> TuneFolder:
+    """InputError: no name of a folder."""
+    if not RUN_NAME.fullmatch(name):
+        raise InputError(
+            f"--name {name!r}: must be letters, digits, - and _, at most 63, for example tune-r1"
+        )
     return TuneFolder(tunes_folder() / name)
 
 
 @contextmanager
 def open_tuning(
-    name: str, question: TuneQuestion, plain: Resolved, given: Resolved, resume: bool, tell: Tell
+    name: str,
+    question: TuneQuestion,
+    plain: Resolved,
+    given: Resolved,
+    resume: bool,
+    tell: TellLine,
 ) -> Iterator[Tuning]:
     """InputError: the space is empty, the folder is another's, or what it was asked is another
     question."""
+    refuse_long(given.recipe, question.goal)
     config = read_model_config(given.recipe)
     space = make_space(given, config, question.nodes, question.gpu)
     refuse_budget(question)
@@ -102,6 +116,16 @@ def _chosen(
     return replace(chosen, sweeps=with_starts_of_most(chosen.sweeps, MOST_AT_ONCE // 2))
 
 
+def refuse_long(recipe: Recipe, goal: TuneGoal) -> None:
+    """vLLM refuses longer ones, each."""
+    for name, engine in recipe.engines.items():
+        if engine.max_model_len and engine.max_model_len < goal.isl + goal.osl:
+            raise InputError(
+                f"--isl {goal.isl} --osl {goal.osl}: {goal.isl + goal.osl} tokens, and"
+                f" engines.{name}.max_model_len is {engine.max_model_len}"
+            )
+
+
 def refuse_taken(folder: TuneFolder, name: str, resume: bool) -> None:
     if folder.exists and not resume:
         raise InputError(
@@ -126,7 +150,7 @@ def refuse_budget(question: TuneQuestion) -> None:
         )
 
 
-def measure_all(tuning: Tuning, measurer: Measurer, tell: Tell) -> str:
+def measure_all(tuning: Tuning, measurer: Measurer, tell: TellLine) -> str:
     """Why it is done. What an earlier session left running is stopped first."""
     if left := tuning.folder.running():
         tell(f"stops what is left of {left}")
@@ -191,7 +215,7 @@ def finish(tuning: Tuning, why_done: str, notes: tuple[str, ...]) -> TuneAnswer:
     title = f"Tuned: {tuning.given.recipe.name} on {asked.nodes} hosts of {asked.gpu.upper()}"
     folder.write_text("front.json", TypeAdapter(TuneAnswer).dump_json(answer, indent=1).decode())
     folder.write_text("front.svg", render_svg(title, series_of(answer)))
-    report = render_report(
+    report = render_tune_report(
         title, asked.goal, answer, tuning.prediction, outcomes, tuning.space.dropped, notes
     )
     folder.write_text("report.md", report)

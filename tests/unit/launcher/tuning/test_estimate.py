@@ -10,14 +10,14 @@ import pytest
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.tuning.candidate import Candidate, EnginePart
 from dsr1.launcher.tuning.estimate import curve, estimate, knee
-from dsr1.launcher.tuning.goal import Figures, TuneGoal, describe_excess, excess, nearest
+from dsr1.launcher.tuning.goal import Figures, TuneGoal, closest, describe_excess, excess
 from dsr1.launcher.tuning.mapping.label import parse_mapping
 from dsr1.launcher.tuning.npz import render_npz
 from dsr1.launcher.tuning.prediction.aiconfigurator import (
     Aiconfigurator,
     find_aiconfigurator,
 )
-from dsr1.launcher.tuning.prediction.predictor import Question, predict_mappings
+from dsr1.launcher.tuning.prediction.predictor import StepQuestion, predict_mappings
 from dsr1.launcher.tuning.prediction.recorded import recorded_tables
 from dsr1.launcher.tuning.prediction.table import TimeTable, between, is_extrapolated
 
@@ -99,7 +99,7 @@ def test_wide_experts_are_extrapolated() -> None:
 def test_how_far_from_the_limits() -> None:
     goal = TuneGoal(1, 2, ttft_ms=100, itl_ms=10)
     far, near = Figures(1, 300, 5, 1, 1), Figures(2, 90, 12, 1, 1)
-    assert nearest(goal, [far, near]) is near
+    assert closest(goal, [far, near]) is near
     assert describe_excess(goal, near) == "ITL 12 ms where 10 is wanted"
 
 
@@ -127,9 +127,9 @@ def environment(folder: Path, script: str) -> Path:
 
 
 QUESTIONS = [
-    Question("decode", 16, 1, True, 64, 4000, 1000),
-    Question("prefill", 1, 8, False, 1, 4000, 1000),
-    Question("decode", 1, 8, True, 8, 4000, 1000),
+    StepQuestion("decode", 16, 1, True, 64, 4000, 1000),
+    StepQuestion("prefill", 1, 8, False, 1, 4000, 1000),
+    StepQuestion("decode", 1, 8, True, 8, 4000, 1000),
 ]
 
 
@@ -176,7 +176,7 @@ class Half:
 
     source = "half"
 
-    def ask(self, questions: list[Question]) -> list[float | str]:
+    def ask(self, questions: list[StepQuestion]) -> list[float | str]:
         known = [(one.phase == "prefill" and one.data == 1) or one.batch == 8 for one in questions]
         return [1.0 if one else "not known" for one in known]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from tests.answers import data_of
@@ -223,7 +224,9 @@ def test_pictures_take_any_name() -> None:
     drawn = render_svg("t<", series)
     assert "<a>" not in drawn
     assert "\x1b" not in drawn + draw_text(series)
+    assert "A  <a>" in draw_text(series)
     assert "stroke-dasharray" in drawn
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
     assert render_svg("", [])
     assert len(answer_table(answer_of(GOAL, Figures(4, 1, 1, 1, 1)))) == 2
     assert series_of(answer_of(GOAL)) == []
@@ -259,6 +262,8 @@ KNOWN = ("--predictor", "recorded")
         (("--itl", "0ms"), "must be a span"),
         (("--gpu", "b200"), "--gpu b200: unknown; there are h100, h200"),
         (("--points", "0"), "--points 0: must be 1 at least"),
+        (("--name", "../x", *KNOWN), "--name '../x': must be letters"),
+        (("--isl", "40000", *KNOWN), "41000 tokens, and engines.main.max_model_len is 32768"),
         (("--predictor", "/no/such"), "has no bin/python"),
         (("--budget", "1s", "--predictor", "recorded"), "one launch and one point"),
         (("--predictor", "none"), "--predict-only: nothing predicts"),

@@ -12,7 +12,7 @@ from dsr1.launcher.tuning.search import (
     Outcome,
     Sweep,
     Task,
-    decide,
+    decide_next,
     merged,
     next_load,
     share_points,
@@ -39,9 +39,7 @@ def world(scales: dict[str, float]) -> World:
 def played(sweeps: list[Sweep], of: World, goal: TuneGoal, points: int) -> list[Outcome]:
     """Until it is done."""
     outcomes: list[Outcome] = []
-    running = ""
-    while isinstance(task := decide(sweeps, outcomes, goal, points, running), Task):
-        running = task.candidate
+    while isinstance(task := decide_next(sweeps, outcomes, goal, points), Task):
         outcomes.append(of(task))
         assert len(outcomes) <= points
     return outcomes
@@ -114,14 +112,12 @@ def test_any_number_of_points(points: int) -> None:
     assert 1 <= len(outcomes) <= points
 
 
-def test_the_next_is_the_same_whenever_it_is_asked() -> None:
-    """It goes on after any interruption: from what was measured alone, in whatever order it was read."""
-    outcomes = played(SWEEPS, world({"b": 2.0}), GOAL, 12)
+@pytest.mark.parametrize("points", [3, 7, 12])
+def test_the_next_is_the_same_whenever_it_is_asked(points: int) -> None:
+    """It goes on after any interruption: from what was measured alone."""
+    outcomes = played(SWEEPS, world({"b": 2.0}), GOAL, points)
     for count in range(len(outcomes)):
-        again = decide(
-            SWEEPS, outcomes[:count], GOAL, 12, outcomes[count - 1].task.candidate if count else ""
-        )
-        assert again == outcomes[count].task
+        assert decide_next(SWEEPS, outcomes[:count], GOAL, points) == outcomes[count].task
 
 
 def test_what_does_not_start_is_left_alone() -> None:
@@ -138,7 +134,7 @@ def test_what_does_not_start_is_left_alone() -> None:
 
 def test_where_nothing_starts_it_gives_up() -> None:
     outcomes = [Outcome(Task(name, 8), None, "no GPU", lost=True) for name in "abc"]
-    done = decide(SWEEPS, outcomes, GOAL, 12)
+    done = decide_next(SWEEPS, outcomes, GOAL, 12)
     assert done == Done("3 deployments didn't start, the last: no GPU")
 
 

@@ -25,7 +25,7 @@ from dsr1.launcher.run.signals import interrupt_on_signals
 from dsr1.launcher.run.state import OnState
 from dsr1.launcher.terminal import escape_line
 from dsr1.launcher.tuning.goal import TuneGoal
-from dsr1.launcher.tuning.measure import Launcher, Place
+from dsr1.launcher.tuning.measure import Launcher, LaunchPlace
 from dsr1.launcher.tuning.memory import GPU_BYTES
 from dsr1.launcher.tuning.overlay import extended_name
 from dsr1.launcher.tuning.place_facts import look_at_place
@@ -196,14 +196,14 @@ def _extended(recipe: str) -> str:
 
 def _place(
     accesses: tuple[Access, ...], slurm: bool, checks: CheckOptions, rehearsed: bool
-) -> Place:
-    place = Place(accesses, slurm, checks.no_check, checks.skipped())
+) -> LaunchPlace:
+    place = LaunchPlace(accesses, slurm, checks.no_check, checks.skipped())
     if not rehearsed:
         return place
     return replace(place, speedup=SPEEDUP, rounds=REHEARSED_ROUNDS)
 
 
-def _measured(tuning: Tuning, place: Place, tell: Callable[[str], None]) -> str:
+def _measured(tuning: Tuning, place: LaunchPlace, tell: Callable[[str], None]) -> str:
     return measure_all(tuning, Launcher(place, tuning.question.goal, _starting), tell)
 
 

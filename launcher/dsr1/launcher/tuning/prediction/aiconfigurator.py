@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.tuning.prediction.predictor import Answer, Question
+from dsr1.launcher.tuning.prediction.predictor import StepQuestion, StepTime
 
 VERSION = "0.12.0"
 SYSTEMS = {"h100": "h100_sxm", "h200": "h200_sxm"}
@@ -26,7 +26,7 @@ class Aiconfigurator:
         self._python, self._system, self._model = python, SYSTEMS[gpu], model
         self.source = f"aiconfigurator {VERSION}, {self._system}"
 
-    def ask(self, questions: Sequence[Question]) -> list[Answer]:
+    def ask(self, questions: Sequence[StepQuestion]) -> list[StepTime]:
         """LaunchFailed: it ended before it had answered all."""
         lines = [self._line(question) for question in questions]
         try:
@@ -49,11 +49,11 @@ class Aiconfigurator:
             )
         return answers
 
-    def _line(self, question: Question) -> str:
+    def _line(self, question: StepQuestion) -> str:
         return json.dumps({**asdict(question), "model": self._model, "system": self._system})
 
 
-def _parsed(text: str) -> Iterator[Answer]:
+def _parsed(text: str) -> Iterator[StepTime]:
     for line in text.splitlines():
         try:
             told: Any = json.loads(line)

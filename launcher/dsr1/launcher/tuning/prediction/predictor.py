@@ -12,7 +12,7 @@ BATCHES = (1, 8, 32, 128, 512)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class StepQuestion:
     """How long a step takes: `prefill` of prompts of `isl` tokens, or `decode` at that context.
     `batch` is of each rank."""
 
@@ -25,7 +25,7 @@ class Question:
     osl: int
 
 
-Answer = float | str
+StepTime = float | str
 """Milliseconds, or why there are none."""
 
 
@@ -34,16 +34,16 @@ class Predictor(Protocol):
 
     source: str
 
-    def ask(self, questions: Sequence[Question]) -> list[Answer]:
+    def ask(self, questions: Sequence[StepQuestion]) -> list[StepTime]:
         """In the order of the questions."""
         ...
 
 
-def questions_for(mapping: ParallelMapping, isl: int, osl: int) -> list[Question]:
+def questions_for(mapping: ParallelMapping, isl: int, osl: int) -> list[StepQuestion]:
     shape = (mapping.data, mapping.tensor, mapping.experts)
     prompts = sorted({max(1, isl // 4), isl})
-    prefill = [Question("prefill", *shape, 1, tokens, osl) for tokens in prompts]
-    return [*prefill, *(Question("decode", *shape, batch, isl, osl) for batch in BATCHES)]
+    prefill = [StepQuestion("prefill", *shape, 1, tokens, osl) for tokens in prompts]
+    return [*prefill, *(StepQuestion("decode", *shape, batch, isl, osl) for batch in BATCHES)]
 
 
 def predict_mappings(
@@ -63,7 +63,7 @@ def predict_mappings(
     return tables, refused
 
 
-def _table(answers: Mapping[Question, Answer]) -> TimeTable | None:
+def _table(answers: Mapping[StepQuestion, StepTime]) -> TimeTable | None:
     """None: a phase has no time at all. What fails at large batches alone leaves the others."""
     known = {question: ms for question, ms in answers.items() if not isinstance(ms, str)}
     prefill = [(float(one.isl), ms) for one, ms in known.items() if one.phase == "prefill"]

@@ -12,7 +12,7 @@ FREE_MEMORY = 0.9  # without it the device is filled to 99.8 % (aiconfigurator's
 STRIDE = 250  # steps of an answer that are looked at: four times as fast as 32, and within 0.2 %
 
 
-def answer(question: dict[str, Any]) -> dict[str, Any]:
+def estimate_step(question: dict[str, Any]) -> dict[str, Any]:
     from aiconfigurator.cli.api import cli_estimate
 
     data, tensor = question["data"], question["tensor"]
@@ -41,7 +41,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                told = answer(json.loads(line))
+                told = estimate_step(json.loads(line))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             told = {"error": f"{type(error).__name__}: {error}"[:500]}
         print(json.dumps(told), flush=True)

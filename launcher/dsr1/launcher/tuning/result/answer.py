@@ -8,9 +8,9 @@ from dsr1.launcher.tuning.goal import (
     Figures,
     TuneGoal,
     best,
+    closest,
     describe_excess,
     meets,
-    nearest,
 )
 from dsr1.launcher.tuning.result.drawing import Series
 from dsr1.launcher.tuning.result.front import pareto
@@ -86,7 +86,7 @@ def _best_predicted(
 
 
 def _nearest(goal: TuneGoal, rows: Sequence[FrontPoint]) -> FrontPoint | None:
-    found = nearest(goal, [row.figures for row in rows])
+    found = closest(goal, [row.figures for row in rows])
     return next((row for row in rows if row.figures is found), None)
 
 
@@ -156,7 +156,7 @@ def _cells(row: FrontPoint, answer: TuneAnswer) -> tuple[str, ...]:
     )
 
 
-def render_report(
+def render_tune_report(
     title: str,
     goal: TuneGoal,
     answer: TuneAnswer,

@@ -96,17 +96,23 @@ def _text(words: str) -> str:
 
 
 def draw_text(series: Sequence[Series], width: int = 90, height: int = 22) -> str:
-    """By plotext: kept, pure Python without dependencies, and it draws braille; rich draws no
-    plots."""
+    """What was measured by a letter each, predicted in braille. By plotext: kept, pure Python
+    without dependencies; rich draws no plots, and others want NumPy."""
     import plotext
 
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plotsize(width, height)
-    for one in series:
+    measured = [one for one in series if one.style == "measured"]
+    letters = {one.name: chr(ord("A") + number % 26) for number, one in enumerate(measured)}
+    for one in sorted(series, key=lambda one: one.style == "measured"):
         x, y = [point[0] for point in one.points], [point[1] for point in one.points]
-        marker = "hd" if one.style == "measured" else "braille"
-        plotext.scatter(x, y, label=escape_line(f"{one.name}, {one.style}"), marker=marker)
+        marker = letters[one.name] if one.style == "measured" else "braille"
+        plotext.scatter(x, y, marker=marker)
     plotext.xlabel(X_NAME)
     plotext.ylabel(Y_NAME)
-    return str(plotext.uncolorize(plotext.build()))
+    drawn = str(plotext.uncolorize(plotext.build())).rstrip()
+    legend = [f"{letter}  {escape_line(name)}" for name, letter in letters.items()]
+    return "\n".join(
+        [drawn, *legend, *(["\u2802  predicted"] if len(series) > len(legend) else [])]
+    )

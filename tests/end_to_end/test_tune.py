@@ -1,0 +1,62 @@
+"""A tuning rehearsed on this machine: killed in the middle, resumed, and the same front as one that wasn't."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.answers import data_of
+from tests.end_to_end.conftest import RUNTIME, Dsr1
+from tests.end_to_end.deployment import of_run
+from tests.waiting import until
+
+from dsr1.launcher.run.store import list_runs
+
+DSR1 = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()")
+BASE = 8100 + os.getpid() % 30 * 100
+ASKED = (
+    *("tune", "dsr1-dep", "--rehearse", "--name", "t", "--predictor", "recorded", "--points", "2"),
+    *("--itl", "5s", "--isl", "256", "--osl", "8", "--set", "engines.main.nodes=1"),
+    *("--set", f"ports.base={BASE}", "--set", f"frontend.port={BASE - 1}", "--venv", str(RUNTIME)),
+)
+
+
+def talking_to(port: int) -> list[int]:
+    """Drivers: who has that address in the command line."""
+    processes = psutil.process_iter(["cmdline"])
+    return [one.pid for one in processes if f":{port}" in " ".join(one.info["cmdline"] or [])]
+
+
+def test_killed_in_the_middle_it_goes_on(dsr1: Dsr1, state: Path) -> None:
+    """What was left running is stopped first, and no point is measured twice."""
+    if not (RUNTIME / "bin" / "python").exists():
+        pytest.skip("no CPU runtime: run `make runtime model` first")
+    folder = state / "tunes" / "t"
+    with subprocess.Popen((*DSR1, *ASKED), stdout=subprocess.DEVNULL) as first:
+        until(lambda: any(folder.glob("points/*/point.json")), "a first point")
+        first.send_signal(signal.SIGKILL)
+    assert [run.name for run in list_runs()] == [(folder / "running").read_text()]
+    before = {file: file.read_bytes() for file in folder.glob("points/*/point.json")}
+    assert len(before) == 1
+    resumed = dsr1(*ASKED, "--resume", "--json", timeout=600)
+    assert resumed.returncode == 0, resumed.stderr
+    assert list_runs() == []
+    assert of_run(state / "runs") == []
+    until(lambda: not talking_to(BASE - 1), "the end of the driver of what was killed")
+    points = {file: file.read_bytes() for file in folder.glob("points/*/point.json")}
+    assert {file: points[file] for file in before} == before
+    tasks = [json.loads(text)["outcome"]["task"] for text in points.values()]
+    assert sorted((one["candidate"], one["concurrency"]) for one in tasks) == EXPECTED
+    answer = data_of(resumed.stdout)
+    measured = [row for row in answer["rows"] if row["source"] == "measured"]
+    assert len(measured) == 2
+    assert answer["best"] in measured
+    assert all(row["figures"]["tokens_s_gpu"] > 0 for row in measured)
+
+
+EXPECTED = [("dep8", 16), ("dp8", 16)]
+"""What the search asks for, whoever interrupts it: tests/unit/launcher/tuning has more of that."""
