@@ -84,7 +84,7 @@ class Launcher:
         goal, place = self._goal, self._place
         load = closed_loop(goal.isl, goal.osl, concurrency, place.rounds)
         point = self._bench.measure(load, Criteria(_sla(goal, place.speedup)))
-        figures = make_figures(point, goal, gpus, place.speedup)
+        figures = make_figures(point, gpus, place.speedup)
         return MeasuredLoad(figures, point.model_dump_json())
 
     def stop(self) -> None:
@@ -125,7 +125,7 @@ def _sla(goal: TuneGoal, speedup: float) -> Sla | None:
     return Sla(ttft_s=seconds[0], itl_s=seconds[1])
 
 
-def make_figures(point: BenchPoint, goal: TuneGoal, gpus: int, speedup: float) -> Figures:
+def make_figures(point: BenchPoint, gpus: int, speedup: float) -> Figures:
     """In real time. Of a simulated deployment the GPUs are those that it would have. Pure."""
     itl = point.itl_ms.p90 if point.itl_ms else 0.0
     user = point.output_tokens_s_user or 0.0
@@ -137,12 +137,12 @@ def make_figures(point: BenchPoint, goal: TuneGoal, gpus: int, speedup: float) -
         tokens_s_gpu=point.output_tokens_s / speedup / gpus,
         tokens_s_user=user / speedup,
         good_s_gpu=good / speedup / gpus,
-        limit=limit_of(point, goal),
+        limit=limit_of(point),
         notes=tuple(point.notes),
     )
 
 
-def limit_of(point: BenchPoint, goal: TuneGoal) -> str:
+def limit_of(point: BenchPoint) -> str:
     """What keeps it from more: what the servers say, else which of the two times a request spends
     longer in. Pure."""
     server, at_once = point.server, point.workload.concurrency or 1

@@ -33,6 +33,7 @@ GOAL = TuneGoal(4000, 1000, 5000, 60)
 QUESTION = TuneQuestion(
     "dsr1-dep", "r", ("n1", "n2"), 2, "h200", GOAL, 12, 0.0, "recorded", "ssh", False
 )
+KNOWN = ("--predictor", "recorded")
 GIVEN = resolve_recipe("dsr1-dep", RecipeChanges())
 
 
@@ -232,6 +233,17 @@ def test_pictures_take_any_name() -> None:
     assert series_of(answer_of(GOAL)) == []
 
 
+def test_the_answer_has_what_the_user_set(call: Call, state: Path) -> None:
+    """Also of a recipe whose model is a variable that isn't set, and of one that is a file elsewhere."""
+    file = state / "mine.yaml"
+    file.write_text("name: mine\nextends: dsr1-dep\nmodel: {path: $NOT_SET}\n")
+    own = ("--model", "/m/DeepSeek-R1", "--set", "engines.main.max_model_len=9000")
+    assert call("tune", str(file), "--predict-only", *KNOWN, *own, "--name", "mine") == 0
+    best = state / "tunes" / "mine" / "best.yaml"
+    recipe = resolve_recipe(str(best), RecipeChanges()).recipe
+    assert (recipe.model.path, recipe.engines["main"].max_model_len) == ("/m/DeepSeek-R1", 9000)
+
+
 def test_predict_only_launches_nothing(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     asked = (
         "tune",
@@ -248,9 +260,6 @@ def test_predict_only_launches_nothing(call: Call, capsys: pytest.CaptureFixture
     assert {row["source"] for row in answer["rows"]} == {"predicted", "extrapolated"}
     assert call(*asked, "--name", "strict", "--itl", "1ms") == 4
     assert "Nothing meets the limits. The nearest:" in capsys.readouterr().err
-
-
-KNOWN = ("--predictor", "recorded")
 
 
 @pytest.mark.parametrize(

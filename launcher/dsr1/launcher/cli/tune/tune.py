@@ -20,9 +20,10 @@ from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
 from dsr1.launcher.cli.views.start import PlainLines
 from dsr1.launcher.layout.placement import wanted_nodes
-from dsr1.launcher.recipe.load import Resolved
+from dsr1.launcher.recipe.load import RecipeChanges, Resolved, resolve_recipe
 from dsr1.launcher.run.signals import interrupt_on_signals
 from dsr1.launcher.run.state import OnState
+from dsr1.launcher.site.load import load_site
 from dsr1.launcher.terminal import escape_line
 from dsr1.launcher.tuning.goal import TuneGoal
 from dsr1.launcher.tuning.measure import Launcher, LaunchPlace
@@ -118,7 +119,8 @@ def tune(
     """
     goal = load.goal()
     _refuse_contradictions(hosts, slurm, rehearsed, search)
-    plain = RecipeOptions(recipe.recipe).resolve() if not recipe.model else recipe.resolve()
+    site = load_site().values()
+    plain = resolve_recipe(recipe.recipe, RecipeChanges(keep_unset=True, site=site))
     given = recipe.resolve(slurm_keys.changes() if slurm else ())
     accesses = hosts.accesses()
     question = _question(recipe, given, accesses, goal, search, slurm_keys, slurm, rehearsed)
