@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
 
+_GAP = r"(?:[ \t]|\\\n){1,999}"
 _SERVE = re.compile(
-    r"\bvllm\s+serve\b(?:(?:[ \t]|\\\n){1,999}(?![-\\#])(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\]\S*))?"
+    rf"\bvllm\s+serve\b(?:((?:{_GAP}\$\{{?\w{{1,99}}\}}?){{1,9}}){_GAP}([\w.-]*/[\w./-]+)(?!\S)"
+    rf"|{_GAP}(?![-\\#])(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\]\S*))?"
 )
+"""With its model: its first word, or a path or hub's id behind variables that hold flags."""
 _MODULE = re.compile(r"-m\s+(?:dynamo\.vllm|vllm\.entrypoints\.openai\.api_server)\b")
 _OPENAI = re.compile(r"\bpython3?\s+-m\s+vllm\.entrypoints\.openai\.api_server\b")
 _LISTEN = re.compile(r"--(host|port)(?:[ =]+)(\S+)")
@@ -100,8 +103,9 @@ def as_worker(script: str) -> str:
     listens is for dsr1 to say."""
 
     def worker(found: re.Match[str]) -> str:
-        model = f" --model {found[1]}" if found[1] else ""
-        return f"python3 -m dynamo.vllm{model}"
+        flags, behind, first = found.groups("")
+        model = f" --model {behind or first}" if behind or first else ""
+        return f"python3 -m dynamo.vllm{model}{flags}"
 
     served = _OPENAI.sub("python3 -m dynamo.vllm", _SERVE.sub(worker, script))
     return _LISTEN.sub("", served)

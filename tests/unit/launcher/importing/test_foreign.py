@@ -50,6 +50,10 @@ def test_two_nodes_of_vllms_server() -> None:
         ("A=1\r\nvllm serve /m\r\n", "vllm", "/m"),
         ("N=16\nL=8\nvllm serve /m -dp $N -dpl ${L} -ep\n", "vllm", "/m"),
         ("numactl -N 0 vllm serve '/m' --kv-cache-dtype fp8\n", "vllm", "/m"),
+        ("A=''\nvllm serve $A $OTHER ${B} \\\n  org/name --port 8200\n", "vllm", "org/name"),
+        ("M=/m\nvllm serve $M\n", "vllm", "/m"),
+        ("M=/m\nvllm serve $M -tp 8 > /var/log/x 2>&1\n", "vllm", "/m"),
+        ("M=/m\nF='-tp 8'\nvllm serve ${M} $F\n", "vllm", "/m"),
     ],
 )
 def test_command_lines(text: str, stack: str, model: str) -> None:

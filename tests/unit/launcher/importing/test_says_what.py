@@ -121,3 +121,11 @@ def test_braces_of_a_chat_template_are_no_helm() -> None:
         decode=worker("--custom-jinja-template", "{% if a %}{{ messages[0] }}{% endif %}")
     )
     assert "messages" in str(result.recipe)
+
+
+def test_a_number_that_the_shell_has_yet_to_fill_in() -> None:
+    """As llm-d's templates have them: `replicas: ${DECODE_REPLICAS}`."""
+    with pytest.raises(InputError, match=r"'\$\{N\}'; .*; `envsubst < FILE \| dsr1 import -`"):
+        deployed(decode=worker(replicas="${N}"))
+    with pytest.raises(InputError, match=r"it must be a whole number$"):
+        deployed(decode=worker(replicas="many"))

@@ -139,7 +139,10 @@ def count_of(value: YamlValue, what: str) -> int:
     text = value.text.strip() if isinstance(value, YamlText) else ""
     if not (text.isdecimal() and len(text) < 7):
         found = repr(value.text) if isinstance(value, YamlText) else "not a number"
-        refuse(value.place, f"{what} is {found}; it must be a whole number")
+        fill = (
+            "; `envsubst < FILE | dsr1 import -` fills in what the shell has" if "$" in text else ""
+        )
+        refuse(value.place, f"{what} is {found}; it must be a whole number{fill}")
     return int(text)
 
 
