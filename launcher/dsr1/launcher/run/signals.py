@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -14,6 +15,21 @@ def interrupt_on_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+
+
+class NotedInterrupts:
+    """As interrupt_on_signals, and it is remembered that one came: who tidies up after it may end
+    with an error of its own."""
+
+    def __init__(self) -> None:
+        self.came = False
+        for number in (signal.SIGINT, *ENDING):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+        signal.default_int_handler(number, frame)
 
 
 @contextmanager

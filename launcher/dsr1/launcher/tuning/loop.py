@@ -31,8 +31,14 @@ class Trial:
 TellLine = Callable[[str], None]
 
 
+def never() -> bool:
+    """For a loop that nobody interrupts."""
+    return False
+
+
 class TuneLoop:
-    """`trial_of` makes a candidate's recipe; `tell` is told a line of each step."""
+    """`trial_of` makes a candidate's recipe; `tell` is told a line of each step; `interrupted`:
+    whether a signal came that ends this."""
 
     def __init__(
         self,
@@ -43,10 +49,11 @@ class TuneLoop:
         trial_of: Callable[[Candidate], Trial],
         measurer: Measurer,
         tell: TellLine,
+        interrupted: Callable[[], bool] = never,
     ) -> None:
         self._folder, self._question, self._sweeps = folder, question, sweeps
         self._candidates, self._trial_of = candidates, trial_of
-        self._measurer, self._tell = measurer, tell
+        self._measurer, self._tell, self._interrupted = measurer, tell, interrupted
         self._points = folder.points()
         self._running, self._launch_s = "", 0.0
 
@@ -84,9 +91,8 @@ class TuneLoop:
         began = time.monotonic()
         try:
             measured = self._measurer.measure(task.concurrency, trial.candidate.gpus)
-        except HostError:
-            raise
         except Dsr1Error as error:
+            self._refuse_ends(error)
             failed = Outcome(task, None, describe_error(error))
             self._save(trial, failed, time.monotonic() - began, "")
             self._tell(f"  failed: {failed.failure}")
@@ -106,9 +112,8 @@ class TuneLoop:
         began = time.monotonic()
         try:
             self._measurer.start(name, trial.recipe)
-        except HostError:
-            raise
         except Dsr1Error as error:
+            self._refuse_ends(error)
             lost = Outcome(task, None, f"{name}: {describe_error(error)}", lost=True)
             self._launch_s = time.monotonic() - began
             self._save(trial, lost, 0.0, "")
@@ -117,6 +122,14 @@ class TuneLoop:
             return False
         self._running, self._launch_s = task.candidate, time.monotonic() - began
         return True
+
+    def _refuse_ends(self, error: Dsr1Error) -> None:
+        """A lost host and an interruption, which those who tidy up tell as an error, are no word on
+        a candidate."""
+        if self._interrupted():
+            raise KeyboardInterrupt from error
+        if isinstance(error, HostError):
+            raise error
 
     def _stop(self) -> None:
         self._running = ""

@@ -23,6 +23,7 @@ from dsr1.launcher.tuning.loop import (
     TellLine,
     Trial,
     TuneLoop,
+    never,
 )
 from dsr1.launcher.tuning.mapping.convert import KeyChange
 from dsr1.launcher.tuning.mapping.dimensions import read_model_config
@@ -150,7 +151,12 @@ def refuse_budget(question: TuneQuestion) -> None:
         )
 
 
-def measure_all(tuning: Tuning, measurer: Measurer, tell: TellLine) -> str:
+def measure_all(
+    tuning: Tuning,
+    measurer: Measurer,
+    tell: TellLine,
+    interrupted: Callable[[], bool] = never,
+) -> str:
     """Why it is done. What an earlier session left running is stopped first."""
     if left := tuning.folder.running():
         tell(f"stops what is left of {left}")
@@ -164,6 +170,7 @@ def measure_all(tuning: Tuning, measurer: Measurer, tell: TellLine) -> str:
         trial_maker(tuning),
         measurer,
         tell,
+        interrupted,
     )
     return loop.run()
 

@@ -137,6 +137,17 @@ def test_a_lost_host_ends_it_and_is_no_point() -> None:
         assert len(opened.folder.points()) == 1
 
 
+@pytest.mark.parametrize("ends_at", [1, 2])
+def test_an_interruption_is_no_word_on_a_candidate(ends_at: int) -> None:
+    """Launch and driver tidy up after Ctrl-C, and then say that they failed."""
+    with tuning("stopped") as opened:
+        world = World(opened, ends_at, LaunchFailed("interrupted; everything is gone"))
+        with pytest.raises(KeyboardInterrupt):
+            measure_all(opened, world, print, lambda: len(world.actions) == ends_at)
+        assert opened.folder.points() == []
+        assert opened.folder.running() == ""
+
+
 def test_a_point_that_failed_is_kept_and_the_next_launched_anew() -> None:
     with tuning("failed") as opened:
         world = World(opened, 2, LaunchFailed("20 of 60 requests failed"))

@@ -21,7 +21,7 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptio
 from dsr1.launcher.cli.views.start import PlainLines
 from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.recipe.load import RecipeChanges, Resolved, resolve_recipe
-from dsr1.launcher.run.signals import interrupt_on_signals
+from dsr1.launcher.run.signals import NotedInterrupts
 from dsr1.launcher.run.state import OnState
 from dsr1.launcher.site.load import load_site
 from dsr1.launcher.terminal import escape_line
@@ -129,10 +129,10 @@ def tune(
     if search.predict_only and question.predictor == NONE:
         raise InputError(f"--predict-only: {describe_predictor(NONE)}")
     tell(describe_predictor(question.predictor))
-    interrupt_on_signals()
+    signals = NotedInterrupts()
     with open_tuning(name, question, plain, given, resume, tell) as tuning:
         place = _place(accesses, slurm, checks, rehearsed)
-        why = "" if search.predict_only else _measured(tuning, place, tell)
+        why = "" if search.predict_only else _measured(tuning, place, tell, signals)
         answer = finish(tuning, why, _notes(question))
     _show(tuning, answer, as_json)
     if answer.best is None:
@@ -205,8 +205,11 @@ def _place(
     return replace(place, speedup=SPEEDUP, rounds=REHEARSED_ROUNDS)
 
 
-def _measured(tuning: Tuning, place: LaunchPlace, tell: Callable[[str], None]) -> str:
-    return measure_all(tuning, Launcher(place, tuning.question.goal, _starting), tell)
+def _measured(
+    tuning: Tuning, place: LaunchPlace, tell: Callable[[str], None], signals: NotedInterrupts
+) -> str:
+    launcher = Launcher(place, tuning.question.goal, _starting)
+    return measure_all(tuning, launcher, tell, lambda: signals.came)
 
 
 def _starting(run: str) -> OnState:
