@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.transport.connect import over_ssh
 from dsr1.launcher.commands.secrets import CERT
@@ -92,6 +93,14 @@ def _health_settings(recipe: Recipe) -> HealthSettings:
     )
 
 
+def _restarts_engines(recipe: Recipe, hosts: Sequence[Host]) -> bool:
+    """Prefill and decode on GPUs of one machine map each other's KV cache: of an engine that died
+    the memory is only free when its partner has ended, too, so it can't be started alone."""
+    hands_over = recipe.uses_gpus and any(one.kv_transfer for one in recipe.engines.values())
+    on_one = hands_over and len({host.address for host in hosts}) == 1
+    return recipe.restarts_engines and not (on_one and recipe.restart.scope is None)
+
+
 def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunSettings:
     limits = recipe.timeouts
     return RunSettings(
@@ -116,6 +125,6 @@ def make_settings(recipe: Recipe, survey: Survey, checks: Sequence[str]) -> RunS
         log_keep=recipe.logs.keep,
         health=_health_settings(recipe),
         hooks=HookSettings(recipe.hooks.commands, recipe.hooks.timeout),
-        engine_scope=recipe.restarts_engines,
+        engine_scope=_restarts_engines(recipe, survey.hosts),
         drain_s=limits.drain,
     )

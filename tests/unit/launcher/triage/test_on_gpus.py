@@ -74,7 +74,10 @@ def _log(path: Path, texts: list[str], case: str) -> ProcessLog:
     )
 
 
-@pytest.mark.parametrize("case", ["enginecore-killed", "worker-killed", "decode-enginecore-killed"])
+@pytest.mark.parametrize(
+    "case",
+    ["enginecore-killed", "worker-killed", "decode-enginecore-killed", "prefill-restarted"],
+)
 def test_the_dead_one_is_named_from_what_is_known_at_once(case: str, tmp_path: Path) -> None:
     known = truth(case)
     logs = first_logs(case, tmp_path, FIRST_S)
@@ -103,9 +106,10 @@ def test_the_stopped_one_is_named_where_all_four_engines_time_out(tmp_path: Path
         ("worker-killed", 2, "vllm.worker_died"),
         ("decode-enginecore-killed", 1, "silent"),
         ("start-symbol-missing", 2, "ld.symbol_lookup"),
+        ("prefill-restarted", None, "vllm.memory_not_free"),
     ],
 )
-def test_from_the_logs_alone(case: str, rank: int, rule: str) -> None:
+def test_from_the_logs_alone(case: str, rank: int | None, rule: str) -> None:
     folder = DEATHS / case
     cause = blame(read_folder(folder, planned_ranks(folder)))
     assert (cause.sign.rank, cause.sign.rule) == (rank, rule)
