@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
 from dsr1.launcher.cli.verbs import render_help
+from dsr1.launcher.cli.views.first_words import CLEAR, say_first
 from dsr1.launcher.terminal import escaped_output
 
 EXIT_CODES: tuple[tuple[type[Dsr1Error], int], ...] = (
@@ -43,6 +44,8 @@ def main() -> None:
     elif words in (["--help"], ["-h"], []):
         print(render_help(), end="")
         sys.exit()
+    if say_first(words, sys.stderr, os.environ):
+        _load(words)
     with escaped_output("--raw" in words[:2]):
         _run(words)
 
@@ -55,6 +58,18 @@ def _complete() -> None:
         text, code = told
         print(text)
         sys.exit(code)
+
+
+def _load(words: Sequence[str]) -> None:
+    """While a terminal shows the first words."""
+    from dsr1.launcher.cli.app import load_verb
+
+    try:
+        load_verb(words)
+    except KeyboardInterrupt:
+        sys.exit("\rdsr1: interrupted")
+    sys.stderr.write(CLEAR)
+    sys.stderr.flush()
 
 
 def _run(words: Sequence[str]) -> None:
