@@ -2,6 +2,9 @@
 other host."""
 
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.answers import phases_of
 from tests.cluster.box import PATH
@@ -49,6 +52,7 @@ NodeName=DEFAULT Sockets=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=1000000
 {nodes}
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=7-0 DefMemPerCPU=100 State=UP PriorityTier=1 GraceTime=5
 PartitionName=urgent Nodes=ALL MaxTime=7-0 DefMemPerCPU=100 State=UP PriorityTier=9
+PartitionName=brief Nodes=ALL DefaultTime=1 MaxTime=60 DefMemPerCPU=100 State=UP PriorityTier=1
 PartitionName=closed Nodes=ALL MaxTime=7-0 DefMemPerCPU=100 State=UP AllowGroups=root
 """
 ACCOUNTING = """\
@@ -171,6 +175,27 @@ class Site:
     def idle(self) -> int:
         told = self.root("sinfo", "-h", "-N", "-p", "gpu", "-t", "idle", "-o", "%N").stdout.split()
         return len(set(told))
+
+    @contextmanager
+    def salloc(self, nodes: int) -> Iterator[dict[str, str]]:
+        """A shell in an allocation, as its user has it: what Slurm put into its environment. At the
+        end of the block the shell ends, and the allocation with it."""
+        shell = "env | grep ^SLURM >salloc.new; mv salloc.new salloc.env; read end"
+        argv = ("salloc", f"--nodes={nodes}", "--exclusive", "--time=60", "sh", "-c", shell)
+        command = self.cluster.command(LOGIN, argv)
+        home = self.cluster.run(LOGIN, ("sh", "-c", "rm -f salloc.env; echo $HOME")).stdout.strip()
+        told = self.cluster.path(LOGIN, f"{home}/salloc.env")
+        with subprocess.Popen(command, stdin=subprocess.PIPE):
+            until(told.exists, "the allocation is granted")
+            yield dict(line.split("=", 1) for line in told.read_text().splitlines())
+
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        self.stop_controller()
+        try:
+            yield
+        finally:
+            self.start_controller()
 
     def root(self, *argv: str) -> Completed:
         return self.cluster.run(LOGIN, argv, user="root")
