@@ -1,6 +1,7 @@
 """dsr1 on the login host of a cluster, as its user runs it, and what its tests ask of the hosts."""
 
 import json
+import shlex
 import subprocess
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -35,6 +36,12 @@ class Login:
 
     def dsr1(self, *argv: str, timeout: float = 400) -> Completed:
         return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
+
+    def shell(self, line: str, timeout: float = 400) -> Completed:
+        """A line as a user types it, with dsr1 on the PATH."""
+        function = f'dsr1() {{ {shlex.join(DSR1)} "$@"; }}'
+        argv = ("bash", "-c", f"{function}\n{line}")
+        return self.cluster.run("login", argv, env=self._env, timeout=timeout)
 
     def begin(self, *argv: str, stdin: int | None = None) -> "subprocess.Popen[str]":
         """A command that goes on while the test does something else."""

@@ -7,23 +7,41 @@ from typing import Any
 import pytest
 from tests.answers import data_of
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, Login, assert_clean
+from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
+from tests.docs.blocks import ROOT, shell_blocks
 from tests.options import REAL
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
 
-def test_from_launch_to_stop(login: Login) -> None:
-    launched = login.launch("a", "node[1-2]", *MOCKER)
-    assert launched.returncode == 0, launched.stderr
-    assert login.status("a")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
-    smoked = login.dsr1("smoke", "a", "--json")
-    assert len(data_of(smoked.stdout)["answers"]) == 2
-    lines = login.dsr1("logs", "a").stdout.splitlines()
-    assert {line.split(":")[0] for line in lines} >= {"etcd", "frontend", "main-0", "main-1"}
-    assert login.dsr1("stop", "a").returncode == 0
+def test_the_walk_to_the_first_token(login: Login) -> None:
+    """docs/first-token.md, line by line. These hosts have no GPUs: `init` calls their set `hosts`,
+    and finds the venv where many keep theirs."""
+    for node in ("node1", "node2"):
+        assert login.cluster.run(node, ("ln", "-sfn", str(RUNTIME), "vllm")).returncode == 0
+    tiny = f"tiny --on hosts --venv {RUNTIME} --model {MODEL} {' '.join(MOCKER)}"
+    told = {}
+    for line in walked_lines():
+        done = login.shell(line.replace("dsr1-dep --on h100", tiny))
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        told[line.split()[1]] = done.stdout
+        if "--name" in line:
+            assert login.status("r1")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
+            lines = login.dsr1("logs", "r1").stdout.splitlines()
+            assert {one.split(":")[0] for one in lines} >= {"etcd", "frontend", "main-0", "main-1"}
+    assert "r1: passed: 2 ranks" in told["smoke"]
+    assert json.loads(told["-s"])["data"][0]["id"] == "tiny"
+    site = login.cluster.run("login", ("sh", "-c", "cat ~/.config/dsr1/site.yaml")).stdout
+    assert ("hosts: node1,node2" in site, "venv: /home/launch/vllm" in site) == (True, True), site
+    assert login.cluster.run("login", ("rm", "-r", ".config/dsr1")).returncode == 0
     assert_clean(login.cluster, "node1", "node2")
+
+
+def walked_lines() -> list[str]:
+    page = ROOT / "docs" / "first-token.md"
+    walked = [one.text for one in shell_blocks(page) if one.mark.startswith("run by")]
+    return [line for text in walked for line in text.splitlines()]
 
 
 def event_ports(plan: dict[str, Any]) -> set[int]:
