@@ -49,8 +49,8 @@ class RankLoad:
 
 @dataclass(frozen=True, slots=True)
 class HostLoad:
-    """`ranks` in their order. `throttled`: why a GPU of it is slowed down. `link_errors`: all that
-    NVLink and RDMA ports have counted."""
+    """`ranks` in their order. `throttled`: why a GPU of it is slowed down. `link_errors`: what
+    NVLink and RDMA ports have counted since the oldest reading that is shown, of ten minutes."""
 
     host: str
     heard: bool

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from dsr1.launcher.metrics.samples import FrontendSample, Histogram, RankSample, Snapshot
@@ -52,6 +53,7 @@ class Growth:
         self.seconds = after.at - before.at
         self._ranks = {(one.engine, one.rank): one for one in before.ranks}
         self._frontends = {one.process: one for one in before.frontends}
+        self._links = _link_errors(before)
 
     def of_ranks(self, ranks: Sequence[RankSample], field: str) -> Value:
         """A second, of all together."""
@@ -61,6 +63,14 @@ class Growth:
     def of_frontends(self, frontends: Sequence[FrontendSample], field: str) -> Value:
         pairs = [(one, self._frontends.get(one.process)) for one in frontends]
         return self._a_second(_grown_pairs(pairs, field))
+
+    def of_links(self, after: Snapshot, host: str) -> Value:
+        """Errors of the host's NVLink and RDMA ports that came meanwhile, not a second: what they
+        had counted before may be as old as the driver."""
+        pairs = [(key, count) for key, count in _link_errors(after).items() if key[0] == host]
+        return sum_known(
+            grown(count, self._links[key]) for key, count in pairs if key in self._links
+        )
 
     def histogram(
         self, frontends: Sequence[FrontendSample], of: Callable[[FrontendSample], Histogram]
@@ -78,6 +88,13 @@ class Growth:
 
     def _a_second(self, value: Value) -> Value:
         return share(value, self.seconds)
+
+
+def _link_errors(snapshot: Snapshot) -> dict[tuple[str, str], float]:
+    """By host, and GPU or port."""
+    gpus = (((one.host, one.gpu), one.gauges.nvlink_errors) for one in snapshot.gpus)
+    ports = (((one.host, one.port), one.counters.errors) for one in snapshot.ports)
+    return {key: count for key, count in chain(gpus, ports) if count is not None}
 
 
 def _grown_pairs(pairs: Sequence[tuple[SampleT, SampleT | None]], field: str) -> Value:

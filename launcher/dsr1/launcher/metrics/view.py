@@ -1,6 +1,7 @@
 """What a deployment does now, as people ask for it: the whole, engine by engine, host by host.
 Pure."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
@@ -43,7 +44,8 @@ def make_view(
     growth, slow = _growth(kept, RATE_S), _growth(kept, LATENCY_S)
     verdicts = {(row.engine, row.rank): row.verdict for row in ailing}
     load = _load(newest.ranks, growth)
-    rows = [_host(newest, name, verdicts, growth) for name in _host_names(newest)]
+    whole = _growth(kept, math.inf)
+    rows = [_host(newest, name, verdicts, growth, whole) for name in _host_names(newest)]
     if host:
         rows = [row for row in rows if row.host == host]
     return DeploymentView(
@@ -163,10 +165,11 @@ def _host_names(newest: Snapshot) -> Collection[str]:
     return dict.fromkeys([*(one.host for part in named for one in part), *newest.unread])
 
 
-def _host(newest: Snapshot, host: str, verdicts: Verdicts, growth: Growth | None) -> HostLoad:
+def _host(
+    newest: Snapshot, host: str, verdicts: Verdicts, growth: Growth | None, whole: Growth | None
+) -> HostLoad:
     own = [one for one in newest.ranks if one.host == host]
     gauges = [one.gauges for one in newest.gpus if one.host == host]
-    ports = [one.counters for one in newest.ports if one.host == host]
     reasons = (reason for one in gauges for reason in slowing(one.throttle))
     return HostLoad(
         host=host,
@@ -178,9 +181,7 @@ def _host(newest: Snapshot, host: str, verdicts: Verdicts, growth: Growth | None
         power_w=sum_known(one.power_w for one in gauges),
         temperature_c=most(one.temperature_c for one in gauges),
         throttled=tuple(dict.fromkeys(reasons)),
-        link_errors=sum_known(
-            (*(one.nvlink_errors for one in gauges), *(one.errors for one in ports))
-        ),
+        link_errors=whole.of_links(newest, host) if whole else None,
     )
 
 

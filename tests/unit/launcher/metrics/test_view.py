@@ -109,3 +109,32 @@ def test_nothing_at_all_is_a_view() -> None:
 def test_what_slows_a_gpu_down() -> None:
     assert slowing(None) == slowing(1.0) == ()
     assert slowing(float(0x24)) == ("power cap", "temperature")
+
+
+def with_link_errors(look: int, nvlink: float | None, port: float) -> Snapshot:
+    snapshot = fleet_snapshot(PLAN, look)
+    gpus = [
+        replace(one, gauges=replace(one.gauges, nvlink_errors=nvlink)) for one in snapshot.gpus[:2]
+    ]
+    ports = [
+        replace(one, counters=replace(one.counters, errors=port)) for one in snapshot.ports[:1]
+    ]
+    return replace(snapshot, gpus=tuple(gpus), ports=tuple(ports))
+
+
+@pytest.mark.parametrize(
+    ("counted", "shown"),
+    [
+        ([(23141, 7)], None),  # since boot: says nothing of the run
+        ([(23141, 7), (23141, 7)], 0),
+        ([(23141, 7), (23142, 7), (23142, 10)], 2 + 3),  # two GPUs and a port
+        ([(23141, 7), (3, 7)], 6),  # the driver was loaded anew
+        ([(None, 7), (23141, 7)], 0),  # who is new counts from its next reading
+        ([(23141, 7), (None, 7)], 0),
+    ],
+)
+def test_link_errors_are_those_since_the_first_reading(
+    counted: list[tuple[float | None, float]], shown: float | None
+) -> None:
+    looks = [with_link_errors(look, *pair) for look, pair in enumerate(counted)]
+    assert next(row for row in make_view(looks).hosts if row.gpus).link_errors == shown
