@@ -12,6 +12,7 @@ from dsr1.launcher.benchmark.point import Goodput, Quantiles, Sla
 from dsr1.launcher.benchmark.workload import Workload
 
 SHORT = "a shorter answer than was asked for"
+LEAST_GAP_S = 1e-4
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d{4,}")
 
 
@@ -41,6 +42,11 @@ class RequestTimes:
     @property
     def end_s(self) -> float:
         return self.start_s + self.whole_s
+
+    @property
+    def is_bunched(self) -> bool:
+        """Whether several tokens came at once: faster than any engine makes them."""
+        return self.gap_s is not None and self.gap_s < LEAST_GAP_S
 
     @property
     def gap_s(self) -> float | None:

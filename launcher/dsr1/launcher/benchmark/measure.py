@@ -29,7 +29,7 @@ from dsr1.launcher.benchmark.workload import Workload, check_workload
 OnDriveProgress = Callable[[JobProgress], None]
 ReadServers = Callable[[], Callable[[], ServerWindow | None]]
 """Called before the driver begins; what it gives is called after its end."""
-LENGTH_OFF, CACHED = 0.05, 0.05
+LENGTH_OFF, CACHED, BUNCHED = 0.05, 0.05, 0.05
 
 
 def quiet(progress: JobProgress) -> None:
@@ -210,6 +210,12 @@ def _notes(workload: Workload, window: Window, rates: Throughput, measured: Meas
         found.append(
             f"{hits:.0%} of the prompts' tokens came from the prefix cache: these prompts were sent"
             " before; another --seed makes others"
+        )
+    bunched = sum(row.is_bunched for row in window.counted) / len(window.counted)
+    if bunched > BUNCHED:
+        found.append(
+            f"{bunched:.0%} of the answers arrived in one piece: their ITL means nothing; the"
+            " driver or the frontend lacked CPU"
         )
     if not measured.cpus:
         found.append("the driver shares the CPUs of its host with whatever else runs there")

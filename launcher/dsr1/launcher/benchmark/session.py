@@ -37,6 +37,7 @@ from dsr1.launcher.benchmark.measure import (
 )
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.servers import server_reader
+from dsr1.launcher.benchmark.store import FOLDER as RESULTS
 from dsr1.launcher.benchmark.workload import Workload
 from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.operate.backends import backend_name, backend_of
@@ -48,7 +49,7 @@ from dsr1.launcher.run.assets import STAND_IN_FILES
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.readiness import frontend_state
 
-LOCAL = "here"
+LOCAL, LOCK = "here", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ def open_bench(
 @contextlib.contextmanager
 def alone(run: Run) -> Iterator[None]:
     """InputError: another call measures it; both would measure each other."""
-    with (run.folder / "bench.lock").open("w") as lock:
+    folder = run.folder / RESULTS
+    folder.mkdir(exist_ok=True, mode=0o700)
+    with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -240,7 +240,9 @@ def test_a_report_has_them(state: Path, call: Call, monkeypatch: pytest.MonkeyPa
 
 def test_one_call_at_a_time_measures_a_run(state: Path) -> None:
     run = fleet_run(state, fleet_plan("r1"))
-    with (run.folder / "bench.lock").open("w") as lock:
+    with alone(run):
+        pass
+    with (run.folder / "bench" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="another `dsr1 bench` measures it"), alone(run):
             pass
@@ -271,3 +273,12 @@ def test_by_hand_stands_on_ports_of_its_own(base: int, port: int, moved: tuple[i
     recipe = parse_recipe(f"{text}ports: {{base: {base}}}\nfrontend: {{port: {port}}}\n", "f")
     own = on_other_ports(recipe)
     assert (own.ports.base, own.frontend.port) == moved
+
+
+def test_answers_in_one_piece_are_said() -> None:
+    """As on two busy cores: the first token came with the last."""
+    bunched = replace(sent(), whole_s=(1.0, 1.0, 2.0, 2.0))
+    at = datetime(2026, 11, 27, tzinfo=UTC)
+    measured = Measured(at, judge_requests(bunched, LOAD), (2, 3), {}, None)
+    found = make_point("h", TARGET, VllmBench("p"), LOAD, None, measured)
+    assert "50% of the answers arrived in one piece" in " ".join(found.notes)

@@ -32,6 +32,8 @@ def results_of(folder: Path, driver: str, capture: str) -> DriverResults:
     [
         ("vllm", "vllm-mocker.json", 64),
         ("aiperf", "aiperf-mocker.jsonl", 0),
+        ("vllm", "vllm-real.json", 0),
+        ("aiperf", "aiperf-real.jsonl", 64),
     ],
 )
 def test_answers_are_whole(driver: str, capture: str, tokens_in: int, tmp_path: Path) -> None:
