@@ -25,6 +25,7 @@ from dsr1.launcher.run.ranks import RankRow
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.tuning.mapping.convert import KeyChange
+from dsr1.launcher.tuning.result.answer import TuneAnswer
 
 Time = str | None
 """ISO 8601, in UTC."""
@@ -126,6 +127,7 @@ KINDS: dict[str, Any] = {
     "convert": _CONVERTED,
     "bench": list[BenchResult],
     "bench-comparison": ComparisonAnswer,
+    "tune": _form("TunedAnswer", Given((TuneAnswer,)), folder=str),
 }
 """All of them, which a test holds to what verbs answer."""
 

@@ -1,6 +1,5 @@
 """`dsr1 tune`: the best recipe for these hosts and a load."""
 
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.launch import CheckOptions
+from dsr1.launcher.cli.options.bench import parse_short_span
 from dsr1.launcher.cli.options.common import AsJson, HostOptions
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
@@ -44,19 +44,18 @@ REHEARSED_ROUNDS = 2
 class LoadOptions:
     """The load, what its answers must meet, and what counts."""
 
-    isl: Annotated[int, typer.Option("--isl", metavar="TOKENS", help="Of a prompt.")] = 4000
-    osl: Annotated[int, typer.Option("--osl", metavar="TOKENS", help="Of an answer.")] = 1000
+    isl: Annotated[int, typer.Option("--isl", metavar="TOKENS", help="Tokens of each prompt.")] = (
+        4000
+    )
+    osl: Annotated[int, typer.Option("--osl", metavar="TOKENS", help="Tokens of each answer.")] = (
+        1000
+    )
     ttft: Annotated[
         str,
-        typer.Option(
-            "--ttft", metavar="TIME", help="To the first token, for 90 % of the requests: 2s."
-        ),
+        typer.Option("--ttft", metavar="SPAN", help="A good request's first token: 2s, 500ms."),
     ] = ""
     itl: Annotated[
-        str,
-        typer.Option(
-            "--itl", metavar="TIME", help="Between tokens, for 90 % of the requests: 50ms."
-        ),
+        str, typer.Option("--itl", metavar="SPAN", help="Its mean gap between tokens: 50ms.")
     ] = ""
     objective: Annotated[
         str,
@@ -140,12 +139,7 @@ def tune(
 
 
 def _milliseconds(text: str, option: str) -> float | None:
-    """`2s`, `50ms`; bare numbers are seconds."""
-    if not text:
-        return None
-    if re.fullmatch(r"\d+(\.\d+)? ?ms", text.strip(), re.ASCII):
-        return parse_span(text.strip()[:-2].strip(), option)
-    return parse_span(text, option) * 1000
+    return parse_short_span(text, option) * 1000 if text else None
 
 
 def _refuse_contradictions(
