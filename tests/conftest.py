@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from tests.built import build
 
 
 def pytest_configure() -> None:
@@ -16,7 +17,21 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers one runs the heavy tests, one by one, while the others go on."""
+    """Of several workers one runs the heavy tests, one by one, while the others go on: first with
+    the unit tests, which don't wait for what the heavy ones may have to build."""
     for item in items:
         if item.get_closest_marker("heavy"):
             item.add_marker(pytest.mark.xdist_group("heavy"))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.get_closest_marker("heavy"):
+        return 0
+    return 1 if item.nodeid.startswith("tests/unit/") else 2
+
+
+@pytest.fixture(scope="session")
+def runtime() -> None:
+    """Real vLLM and Dynamo, and a model for them."""
+    build()

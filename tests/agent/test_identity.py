@@ -4,13 +4,13 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.built import PYTHON
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.commands import Quiet, Spawn
@@ -25,7 +25,6 @@ Make = Callable[..., Process]
 Alives = Callable[[int], bool]
 Await = Callable[[Callable[[], bool]], None]
 SLEEP = "exec sleep 1000"
-RUNTIME = Path(__file__).parents[2] / ".cache" / "runtime" / "bin" / "python"
 TITLED = (
     "import setproctitle, time; setproctitle.setproctitle('VLLM::EngineCore' * 9); time.sleep(999)"
 )
@@ -108,13 +107,10 @@ def test_without_files_and_agent_all_is_ended(
 
 
 def test_a_process_that_names_itself_keeps_its_marks(
-    lab: "Lab", lives: Alives, eventually: Await
+    runtime: None, lab: "Lab", lives: Alives, eventually: Await
 ) -> None:
     """setproctitle, as vLLM uses it, writes over the environment that /proc shows."""
-    has = (str(RUNTIME), "-c", "import setproctitle")
-    if not RUNTIME.exists() or subprocess.run(has, check=False, capture_output=True).returncode:
-        pytest.skip("no runtime with setproctitle")
-    talk = lab.start(Process("a", "g", "h", (str(RUNTIME), "-c", TITLED), grace_s=0.5))
+    talk = lab.start(Process("a", "g", "h", (str(PYTHON), "-c", TITLED), grace_s=0.5))
     agent, pid = talk.until(AgentUp).pid, running(talk)
     title = Path(f"/proc/{pid}/cmdline")
     eventually(lambda: title.read_bytes().startswith(b"VLLM::EngineCore"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.hosts import Cluster, missing_tools
-from tests.cluster.login import RUNTIME, Login
+from tests.cluster.login import Login
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 Clusters = Callable[..., Cluster]
@@ -82,12 +82,6 @@ def cluster(make_cluster: Clusters) -> Cluster:
     """login, node1 and node2. Function scope: a test may crash and cut what it likes, and the next
     finds it whole."""
     return make_cluster("node1", "node2")
-
-
-@pytest.fixture
-def runtime() -> None:
-    if not (RUNTIME / "bin" / "python").exists():
-        pytest.skip("no CPU runtime: run `make runtime model` first")
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.answers import data_of, phases_of
+from tests.built import MODEL, ROOT, RUNTIME
 from tests.cluster.hosts import Cluster, Completed
-from tests.cluster.layout import ROOT
 from tests.waiting import until
 
-RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 MOCKER = ("--set", "stack=mocker")
 # Where a host is to be lost; elsewhere it would be by a machine that is busy for so long.
 SOON_LOST = ("--set", "timeouts.lost=6")

@@ -2,7 +2,8 @@
 
 import pytest
 from tests.answers import data_of
-from tests.cluster.login import MODEL, RUNTIME, Login
+from tests.built import MODEL, RUNTIME
+from tests.cluster.login import Login
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 CHECK = (

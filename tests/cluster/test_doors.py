@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from tests.answers import data_of
+from tests.built import RUNTIME
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, RUNTIME, Login, assert_clean
+from tests.cluster.login import MOCKER, Login, assert_clean
 from tests.fakes.pki import make_pair
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]

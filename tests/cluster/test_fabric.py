@@ -5,9 +5,10 @@ import signal
 
 import pytest
 from tests.answers import data_of
+from tests.built import MODEL, RUNTIME
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
-from tests.cluster.login import DSR1, MODEL, RUNTIME, Login
+from tests.cluster.login import DSR1, Login
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy]

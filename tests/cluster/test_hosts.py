@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.built import PYTHON
 from tests.cluster.box import Box, pids_in
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
@@ -19,7 +20,6 @@ from dsr1.hosts.protocol.identity import read_stat
 
 pytestmark = pytest.mark.cluster
 
-RUNTIME = ROOT / ".cache" / "runtime" / "bin" / "python"
 UNREACHED = 255
 
 # Makes a cluster as a test run does, tells its namespaces, and waits to be killed.
@@ -191,10 +191,8 @@ def test_other_is_not_let_in(cluster: Cluster) -> None:
     assert cluster.run("node1", ("ls", "/home/launch"), user="other").returncode != 0
 
 
-@pytest.mark.parametrize("python", [Path(sys.executable), RUNTIME], ids=["tests", "runtime"])
-def test_launch_runs_the_environments(python: Path, cluster: Cluster) -> None:
-    if not python.exists():
-        pytest.skip("no CPU runtime: run `make runtime` first")
+@pytest.mark.parametrize("python", [Path(sys.executable), PYTHON], ids=["tests", "runtime"])
+def test_launch_runs_the_environments(python: Path, runtime: None, cluster: Cluster) -> None:
     script = "import psutil, sys; print(sys.executable)"
     assert ssh(cluster, "login", "node1", f"{python} -c '{script}'").stdout.strip() == str(python)
     assert cluster.run("login", (str(python), "-c", script)).stdout.strip() == str(python)

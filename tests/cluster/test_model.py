@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.answers import data_of
+from tests.built import RUNTIME
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.layout import ROOT
-from tests.cluster.login import RUNTIME, Login
+from tests.cluster.login import Login
 from tests.unit.hosts.agent.model.test_model import FIRST, make_model
 from tests.waiting import until
 

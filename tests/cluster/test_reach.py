@@ -2,9 +2,10 @@
 
 import pytest
 from tests.answers import data_of
+from tests.built import MODEL, RUNTIME
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
-from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
+from tests.cluster.login import MOCKER, Login, assert_clean
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 CHECK = (

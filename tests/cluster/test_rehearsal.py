@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from tests.answers import data_of
+from tests.built import RUNTIME
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import RUNTIME, Login, assert_clean
+from tests.cluster.login import Login, assert_clean
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 NAMES = ("node1", "node2", "node3", "node4")

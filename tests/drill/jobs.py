@@ -12,8 +12,9 @@ from pathlib import Path
 from random import Random
 
 from tests.answers import phases_of
+from tests.built import MODEL, RUNTIME
 from tests.cluster.hosts import Cluster
-from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login
+from tests.cluster.login import MOCKER, Login
 from tests.drill.controls import CONTROLS
 from tests.drill.round import LOST, Broken
 from tests.drill.world import MarkedProcess, describe, of_run

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.built import MODEL, ROOT, RUNTIME
 from tests.guard import guarded
 
 from dsr1.launcher.operate.status import stop_any
 from dsr1.launcher.run.store import Run, list_runs
 
-ROOT = Path(__file__).parents[2]
-RUNTIME, MODEL = ROOT / ".cache" / "runtime", ROOT / ".cache" / "tiny-model"
 Dsr1 = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -52,11 +51,9 @@ def _offset() -> int:
 
 
 @pytest.fixture
-def site() -> tuple[str, ...]:
+def site(runtime: None) -> tuple[str, ...]:
     """The options that name this machine's runtime and model."""
     offset = _offset()
-    if not (RUNTIME / "bin" / "python").exists():
-        pytest.skip("no CPU runtime: run `make runtime model` first")
     ports = ("--set", f"ports.base={12000 + offset}", "--set", f"frontend.port={22000 + offset}")
     return ("--venv", str(RUNTIME), "--model", str(MODEL), *ports)
 

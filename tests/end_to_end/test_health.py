@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.conftest import ROOT, Dsr1
+from tests.built import ROOT
+from tests.end_to_end.conftest import Dsr1
 from tests.waiting import until
 
 from dsr1.launcher.run.record.history import read_history

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
+from tests.built import MODEL, PYTHON
+from tests.end_to_end.conftest import Dsr1
 
 from dsr1.hosts.agent.runtime.runtime import ask_runtime
 from dsr1.hosts.protocol.runtime import CommandLine, RuntimeQuestion
@@ -52,9 +53,9 @@ MANIFEST = {
 
 
 @pytest.mark.heavy
-def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path) -> None:
-    if not (RUNTIME / "bin" / "python").exists():
-        pytest.skip("no CPU runtime: run `make runtime model` first")
+def test_an_old_manifest_is_accepted_after_its_import(
+    runtime: None, dsr1: Dsr1, tmp_path: Path
+) -> None:
     (tmp_path / "deploy.yaml").write_text(json.dumps(MANIFEST))
     done = dsr1("import", str(tmp_path / "deploy.yaml"), "-o", str(tmp_path / "r.yaml"))
     assert done.returncode == 0, done.stderr
@@ -68,7 +69,7 @@ def test_an_old_manifest_is_accepted_after_its_import(dsr1: Dsr1, tmp_path: Path
         CommandLine("imported", "dynamo.vllm", tuple(argv[argv.index("dynamo.vllm") + 1 :])),
         CommandLine("as it was", "dynamo.vllm", ("--model", str(MODEL), *OLD)),
     )
-    python, modules = (str(RUNTIME / "bin" / "python"),), ("dynamo.vllm", "dynamo.frontend")
+    python, modules = (str(PYTHON),), ("dynamo.vllm", "dynamo.frontend")
     told = ask_runtime(RuntimeQuestion(python, str(MODEL), modules, commands), tmp_path)
     assert {said.name: said.verdict for said in told.verdicts} == {
         "imported": "accepted",

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import RUNTIME, Dsr1
+from tests.built import RUNTIME
+from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.fakes.pki import make_pair
 from tests.waiting import until

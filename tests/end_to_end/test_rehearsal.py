@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
+from tests.built import MODEL, RUNTIME
+from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.waiting import until
 
@@ -20,11 +21,9 @@ from dsr1.launcher.run.store import Run
 
 
 @pytest.fixture
-def bare() -> Site:
+def bare(runtime: None) -> Site:
     """Without a model: a rehearsal brings what the simulator reads. R1's ranks take 70 ports, so
     these are apart."""
-    if not (RUNTIME / "bin" / "python").exists():
-        pytest.skip("no CPU runtime: run `make runtime model` first")
     base = 8100 + os.getpid() % 30 * 100
     return (
         "--venv",

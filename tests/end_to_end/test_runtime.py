@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import MODEL, RUNTIME, Dsr1
+from tests.built import MODEL, PYTHON
+from tests.end_to_end.conftest import Dsr1
 
 from dsr1.env.retired import FLAGS, VARIABLES
 from dsr1.hosts.agent.runtime.runtime import ask_runtime
@@ -41,18 +42,12 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def built() -> None:
-    if not (RUNTIME / "bin" / "python").exists():
-        pytest.skip("no CPU runtime: run `make runtime model` first")
-
-
 def worker(name: str, *argv: str) -> CommandLine:
     return CommandLine(name, "dynamo.vllm", ("--model", str(MODEL), *argv))
 
 
 @pytest.mark.heavy
-def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
+def test_the_installed_vllm_and_dynamo(runtime: None, tmp_path: Path) -> None:
     """It refuses what it would refuse after a start, takes the rest, and the retired are not among
     what it knows."""
     commands = (
@@ -60,7 +55,7 @@ def test_the_installed_vllm_and_dynamo(built: None, tmp_path: Path) -> None:
         worker("placed", *PLACED),
         *(worker(name, *argv) for name, (argv, _) in REFUSED.items()),
     )
-    python = (str(RUNTIME / "bin" / "python"),)
+    python = (str(PYTHON),)
     question = RuntimeQuestion(
         python, str(MODEL), ("dynamo.vllm", "dynamo.frontend", "dynamo.mocker"), commands
     )
@@ -92,9 +87,9 @@ print(granted.value >> 18 & 1)  # XFEATURE_XTILE_DATA
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is an x86 CPU's")
-def test_vllm_may_use_amx_where_the_cpu_has_it(built: None) -> None:
+def test_vllm_may_use_amx_where_the_cpu_has_it(runtime: None) -> None:
     """Unasked, its MoE kernel dies of SIGILL at the first tile instruction."""
-    command = (str(RUNTIME / "bin" / "python"), "-c", XCOMP_PERMISSION)
+    command = (str(PYTHON), "-c", XCOMP_PERMISSION)
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     has_amx = " amx_tile" in Path("/proc/cpuinfo").read_text()
     assert done.stdout.split()[-1:] == [str(int(has_amx))], done.stderr

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import MODEL, Dsr1
+from tests.built import MODEL
+from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run
 from tests.options import REAL
 from tests.waiting import until

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.conftest import install, needs_root, packages, runtime  # noqa: F401 - fixtures
+from tests.cluster.conftest import install, needs_root, packages  # noqa: F401 - fixtures
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import Login
 from tests.slurm.site import Site, missing_tools
@@ -33,7 +33,7 @@ def site(slurm_packages: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def login(runtime: None, site: Site) -> Iterator[Login]:  # noqa: F811
+def login(runtime: None, site: Site) -> Iterator[Login]:
     """Whatever the test left in the queue is ended."""
     yield Login(site.cluster)
     site.clear()

@@ -2,7 +2,8 @@
 
 import pytest
 from tests.answers import data_of
-from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
+from tests.built import MODEL, RUNTIME
+from tests.cluster.login import MOCKER, Login, assert_clean
 from tests.slurm.site import Site
 
 pytestmark = [
