@@ -6,12 +6,16 @@ with AMX its MoE kernel executes tile instructions that nobody asked the Linux k
 backends need none of this.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 
 def register() -> None:
     """vLLM calls this in each of its processes."""
+    remember_models()
+
     import torch
 
     if torch.cpu._is_amx_tile_supported():
@@ -28,6 +32,12 @@ def register() -> None:
         CpuCommunicator.reduce_scatterv = reduce_scatterv
     if not getattr(CPUUnquantizedExperts.apply, "maps_experts", False):
         CPUUnquantizedExperts.apply = with_local_experts(CPUUnquantizedExperts.apply)
+
+
+def remember_models() -> None:
+    """vLLM imports itself once more to look at a model's class, 10 CPU seconds, and keeps what it
+    saw: hosts of tests have homes of their own, and would look each time."""
+    os.environ.setdefault("VLLM_CACHE_ROOT", f"{sys.prefix}/vllm-cache")
 
 
 def ask_for_amx(ask: Callable[[], bool]) -> None:
