@@ -32,6 +32,17 @@ TOKENIZER_CONFIG = {
     "clean_up_tokenization_spaces": False,
     "chat_template": CHAT_TEMPLATE,
 }
+# R1's own kind. Without it vLLM 0.31 turns positions in place, and its CPU kernel does so wrongly: the
+# same prompt twice in a batch then has two answers.
+ROPE_SCALING = {
+    "type": "yarn",
+    "factor": 4,
+    "original_max_position_embeddings": CONTEXT // 4,
+    "beta_fast": 32,
+    "beta_slow": 1,
+    "mscale": 1.0,
+    "mscale_all_dim": 1.0,
+}
 CONFIG = {
     "architectures": ["DeepseekV3ForCausalLM"],
     "model_type": "deepseek_v3",
@@ -64,7 +75,7 @@ CONFIG = {
     "rms_norm_eps": 1e-6,
     "use_cache": True,
     "rope_theta": 10000,
-    "rope_scaling": None,
+    "rope_scaling": dict(ROPE_SCALING),
     "attention_bias": False,
     "attention_dropout": 0.0,
     "num_nextn_predict_layers": 0,
