@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from tests.answers import data_of
+from tests.built import MODEL, RUNTIME
 from tests.cluster.conftest import Clusters
-from tests.cluster.login import MOCKER, MODEL, RUNTIME, Login, assert_clean
+from tests.cluster.login import MOCKER, Login, assert_clean
 from tests.docs.blocks import ROOT, shell_blocks
-from tests.options import REAL
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
@@ -85,7 +85,7 @@ def test_real_vllm_and_its_caches_go_to_hosts_that_lack_them(login: Login) -> No
     """
     real = ("--set", "engines.main.ranks_per_node=2", "--set", "runtime.cache_dir=/tmp/jit")
     events = ("--set", "engines.main.kv_events=true", "--set", "frontend.router_mode=kv")
-    launched = login.launch("v", "node[1-2]", *REAL, *real, *events)
+    launched = login.launch("v", "node[1-2]", *real, *events)
     assert launched.returncode == 0, launched.stderr
     assert_nobody_else_controls_it(login)
     smoked = login.dsr1("smoke", "v", "--json")

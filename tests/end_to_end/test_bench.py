@@ -12,7 +12,8 @@ import httpx
 import psutil
 import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import MODEL, ROOT, RUNTIME, Dsr1
+from tests.built import MODEL, ROOT, RUNTIME
+from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run
 from tests.fakes.completions import BUSY, FINE, CompletionServer, serving
 from tests.waiting import until

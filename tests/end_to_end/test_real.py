@@ -12,7 +12,6 @@ import pytest
 from tests.answers import data_of
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run, pid_of
-from tests.options import REAL
 from tests.waiting import until
 
 from dsr1.launcher.operate.status import run_status
@@ -26,7 +25,7 @@ def test_serves_and_ends_whole_when_a_main_is_killed(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
     """SIGKILL of a worker's main leaves its EngineCore and Worker as orphans; they must go too."""
-    launched = dsr1("launch", "tiny", "--name", "v", *site, *REAL)
+    launched = dsr1("launch", "tiny", "--name", "v", *site)
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "v", "--json")
     assert asked.returncode == 0, asked.stderr
@@ -63,7 +62,7 @@ def test_a_headless_peer_goes_with_its_leader(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
     """Left alone, a headless node never notices that its leader is gone."""
-    launched = dsr1("launch", "tiny", *site, *REAL, "--set", "engines.main.layout=headless")
+    launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
     assert launched.returncode == 0, launched.stderr
     assert "rank 1 of main-0: " in dsr1("smoke").stdout
     run = newest()
@@ -78,7 +77,7 @@ def test_vllm_alone_and_its_silent_end(dsr1: Dsr1, site: Site, newest: Callable[
     """Without Dynamo both mains exit with code 0 when an EngineCore dies: a failure all the same.
     It is named itself, before its main notices; nothing of either rank stays."""
     alone = ("--set", "stack=vllm", "--set", "engines.main.layout=headless")
-    launched = dsr1("launch", "tiny", "--name", "a", *site, *REAL, *alone)
+    launched = dsr1("launch", "tiny", "--name", "a", *site, *alone)
     assert launched.returncode == 0, launched.stderr
     asked = dsr1("smoke", "a")
     assert asked.returncode == 0, asked.stderr

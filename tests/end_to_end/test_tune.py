@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 from tests.answers import data_of
-from tests.end_to_end.conftest import RUNTIME, Dsr1
+from tests.built import RUNTIME
+from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import of_run
 from tests.waiting import until
 
@@ -31,10 +31,8 @@ def talking_to(port: int) -> list[int]:
     return [one.pid for one in processes if f":{port}" in " ".join(one.info["cmdline"] or [])]
 
 
-def test_killed_in_the_middle_it_goes_on(dsr1: Dsr1, state: Path) -> None:
+def test_killed_in_the_middle_it_goes_on(runtime: None, dsr1: Dsr1, state: Path) -> None:
     """What was left running is stopped first, and no point is measured twice."""
-    if not (RUNTIME / "bin" / "python").exists():
-        pytest.skip("no CPU runtime: run `make runtime model` first")
     folder = state / "tunes" / "t"
     with subprocess.Popen((*DSR1, *ASKED), stdout=subprocess.DEVNULL) as first:
         until(lambda: any(folder.glob("points/*/point.json")), "a first point")

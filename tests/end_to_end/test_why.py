@@ -16,7 +16,6 @@ from tests.answers import data_of
 from tests.built import MODEL
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run
-from tests.options import REAL
 from tests.waiting import until
 
 from dsr1.launcher.run.store import Run
@@ -28,7 +27,7 @@ SLOW = "timeouts={ready: 1200, importing: 900, loading: 900, compiling: 900}"
 
 @pytest.fixture
 def site(site: Site) -> Site:
-    return (*site, *REAL, "--set", SLOW)
+    return (*site, "--set", SLOW)
 
 
 def events_of(run: Run) -> list[Path]:

@@ -4,7 +4,6 @@
 import pytest
 from tests.answers import data_of
 from tests.cluster.login import Login, assert_clean
-from tests.options import REAL
 from tests.slurm.site import Site
 from tests.slurm.test_launch import TINY
 
@@ -12,7 +11,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy, pytest.ma
 
 
 def test_by_sbatch(site: Site, login: Login) -> None:
-    login.write("job.sh", login.dsr1("render", *TINY, *REAL, "--sbatch").stdout)
+    login.write("job.sh", login.dsr1("render", *TINY, "--sbatch").stdout)
     job = site.user("sbatch", "--parsable", "job.sh").stdout.strip()
     assert site.await_phase(login, f"tiny-{job}", "ready", "failed", seconds=600) == "ready"
     run = f"slurm://lab/{job}"
