@@ -30,7 +30,10 @@ from dsr1.launcher.health.signs import health_signs
 from dsr1.launcher.health.verdicts import RankHealth
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.folder import read_own_file
+from dsr1.launcher.run.record.failures import earlier_failures
+from dsr1.launcher.run.record.history import read_history
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.triage.earlier import EarlierFailure, without_earlier
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.rules import ITSELF, patterns
 from dsr1.launcher.triage.table import load_rules
@@ -38,6 +41,7 @@ from dsr1.launcher.triage.table import load_rules
 GATHER_S, SLOW_S, PATIENT_S = 2.0, 6.0, 20.0  # of a hang nothing is lost meanwhile
 BEFORE_S = 900.0  # NCCL waits for ten minutes; what the kernel said earlier is another matter
 MOST_VICTIMS, LONGEST_TEXT = 32, 400  # of what stands in a run's state
+CLOCKS_S = 1.0  # what a host's clock may be off by; no failure is over so soon
 FILE = "evidence.json"
 Evidence = Mapping[str, HostEvidence]
 
@@ -74,16 +78,26 @@ def _answer(plan: HostPlan, future: "Future[HostEvidence]", until: float) -> Hos
 
 
 def judge_evidence(
-    evidence: Evidence, plan: Plan, ailing: Sequence[RankHealth] = ()
+    evidence: Evidence,
+    plan: Plan,
+    ailing: Sequence[RankHealth] = (),
+    earlier: Sequence[EarlierFailure] = (),
 ) -> Cause | None:
-    """With the ranks that ended with the cause's: those of its engine."""
+    """Of what was not over yet, with the ranks that ended with the cause's: those of its engine."""
     addresses = {host.address: host.host for host in plan.hosts}
-    told = tuple(health_signs(ailing))
-    cause = find_cause(evidence, load_rules(), addresses, told)
+    over = {one.engine: one.over for one in earlier}
+    told = tuple(health_signs([row for row in ailing if row.since > over.get(row.engine, 0.0)]))
+    cause = find_cause(without_earlier(evidence, earlier), load_rules(), addresses, told)
     if cause is None:
         return None
     others = [row for row in plan.ranks if row.engine == cause.sign.engine]
     return replace(cause, followers=max(0, len(others) - 1))
+
+
+def failures_before(run: Run, evidence: Evidence) -> tuple[EarlierFailure, ...]:
+    """Those that were over when that began which the evidence was taken of."""
+    taken = [host.now - host.ahead_s for host in evidence.values() if host.now]
+    return earlier_failures(read_history(run), max(taken, default=time.time()) + CLOCKS_S)
 
 
 def shorten(cause: Cause) -> Cause:
@@ -111,7 +125,7 @@ def explain_failure(
             found = gather_from_hosts(transport, plan, hang, limit_s)
             evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
             keep_evidence(run, evidence)
-            cause = judge_evidence(evidence, plan, ailing)
+            cause = judge_evidence(evidence, plan, ailing, failures_before(run, evidence))
             if not wants_more(cause, evidence):
                 break
     except Exception:  # noqa: BLE001 - a fault of ours must not keep the run from being ended

@@ -1,10 +1,11 @@
 """A cause in words: a line and those that matter for a screen, all of it for `dsr1 why`. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.triage.context import render_gpus, render_ruled_out, render_stacks
+from dsr1.launcher.triage.earlier import EarlierFailure
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.signs import Sign
 
@@ -35,9 +36,11 @@ def _parts(cause: Cause) -> Iterator[str]:
         yield f"log: {place_of_line(cause.sign)}"
 
 
-def render_why(cause: Cause, evidence: Mapping[str, HostEvidence]) -> Iterator[str]:
+def render_why(
+    cause: Cause, evidence: Mapping[str, HostEvidence], earlier: Sequence[EarlierFailure] = ()
+) -> Iterator[str]:
     """`render_cause`, then what happened in order on all hosts, who only followed, what hangs, what
-    was ruled out, what could not be looked at, and where more stands."""
+    was ruled out, what could not be looked at, what had failed before, and where more stands."""
     yield from render_cause(cause)
     timeline = sorted(_timed(cause), key=lambda sign: sign.time or 0.0)
     clocked = (f"{_clock(sign.time, True)} {headline(sign, False)}" for sign in timeline)
@@ -48,8 +51,14 @@ def render_why(cause: Cause, evidence: Mapping[str, HostEvidence]) -> Iterator[s
     yield from _part("GPUs", render_gpus(evidence))
     yield from _part("Ruled out", render_ruled_out(evidence))
     yield from _part("What could not be looked at", unseen)
+    yield from _part("Failures before it, which were over", map(_earlier, earlier))
     if cause.sign.link:
         yield f"\nmore: {cause.sign.link}"
+
+
+def _earlier(failure: EarlierFailure) -> str:
+    why = failure.why.partition("\n")[0]
+    return f"{_clock(failure.began)} {failure.engine or 'the run'}: {why}"
 
 
 def _part(title: str, lines: Iterable[str]) -> Iterator[str]:

@@ -103,7 +103,7 @@ def log_signs(host: HostEvidence, rules: Sequence[Rule]) -> Iterator[Sign]:
 
 def _of_hit(host: HostEvidence, log: ProcessLog, hit: LogHit, rule: Rule) -> Sign:
     writer = writer_of(hit.text)
-    when = time_of(hit.text, _year(host), host.utc_offset_s)
+    when = time_of(hit.text, year_of(host), host.utc_offset_s)
     return Sign(
         rule.tier,
         None if when is None else when - host.ahead_s,
@@ -122,7 +122,7 @@ def _of_hit(host: HostEvidence, log: ProcessLog, hit: LogHit, rule: Rule) -> Sig
     )
 
 
-def _year(host: HostEvidence) -> int:
+def year_of(host: HostEvidence) -> int:
     """Of the evidence, or ours for a folder of logs."""
     now = datetime.now(timezone.utc)
     return (datetime.fromtimestamp(host.now, timezone.utc) if host.now else now).year

@@ -23,6 +23,7 @@ from dsr1.launcher.report.timeline import Timeline
 from dsr1.launcher.run.adoption import FoundRun
 from dsr1.launcher.run.ranks import RankRow
 from dsr1.launcher.run.state import RunState
+from dsr1.launcher.triage.earlier import EarlierFailure
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.tuning.mapping.convert import KeyChange
 from dsr1.launcher.tuning.result.answer import TuneAnswer
@@ -88,7 +89,11 @@ _LAUNCH = _form(
 )  # fmt: skip
 _LINE = _form("LogLineAnswer", host=str, process=str, time=Time, text=str)
 _SMOKE = _form("SmokeAnswer", passed=bool, answers=_list(_SMOKED), problems=list[str])
-_WHY = _form("WhyAnswer", Given((Cause,)), source=str, evidence=dict[str, dict[str, Any]])
+_EARLIER = _form("EarlierFailureAnswer", Given((EarlierFailure,)), began=Time, over=Time)
+_WHY = _form(
+    "WhyAnswer", Given((Cause,)), source=str, evidence=dict[str, dict[str, Any]],
+    earlier=_list(_EARLIER),
+)  # fmt: skip
 _TOP = _form("TopAnswer", Given((DeploymentView,)), run=str, phase=str)
 _TIMELINE = _form("TimelineAnswer", Given((Timeline,)), run=str, said=list[str])
 _LISTENER = _form("ListenerAnswer", Given((Listener,)), everywhere=bool)

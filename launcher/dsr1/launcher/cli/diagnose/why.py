@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.answers.envelope import ANSWER, iso_time
 from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.operate.status import find_any
 from dsr1.launcher.operate.why import Explanation, explain_folder, explain_run
+from dsr1.launcher.triage.earlier import EarlierFailure
 from dsr1.launcher.triage.render import render_why
 
 
@@ -35,7 +36,7 @@ def why(
     elif found.cause is None:
         print(f"{found.source}: nothing says that anything failed")
     else:
-        print("\n".join(render_why(found.cause, found.evidence)))
+        print("\n".join(render_why(found.cause, found.evidence, found.earlier)))
 
 
 def _plain(found: Explanation) -> dict[str, object] | None:
@@ -43,4 +44,10 @@ def _plain(found: Explanation) -> dict[str, object] | None:
     if found.cause is None:
         return None
     hosts = {host: {**asdict(one), "logs": []} for host, one in found.evidence.items()}
-    return {**asdict(found.cause), "source": found.source, "evidence": hosts}
+    told = {"source": found.source, "evidence": hosts}
+    return {**asdict(found.cause), **told, "earlier": [_earlier(one) for one in found.earlier]}
+
+
+def _earlier(failure: EarlierFailure) -> dict[str, object]:
+    times = {"began": iso_time(failure.began), "over": iso_time(failure.over)}
+    return {**asdict(failure), **times}

@@ -125,7 +125,7 @@ def _why(run: Run, problems: list[str]) -> Iterator[tuple[str, str]]:
         problems.append(f"why: {error}")
         return
     if found.cause:
-        yield "why.txt", "\n".join(render_why(found.cause, found.evidence)) + "\n"
+        yield "why.txt", "\n".join(render_why(found.cause, found.evidence, found.earlier)) + "\n"
         yield "why.json", _json(asdict(found.cause))
 
 
