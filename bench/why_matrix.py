@@ -58,7 +58,8 @@ def cases() -> Iterator[Case]:
         words = "EngineCore ended by SIGKILL"
         yield Case("SIGKILL EngineCore", state, rank, "EngineCore", "SIGKILL", words)
     for sent, rank in product(("SIGKILL", "SIGTERM"), (0, 1)):
-        yield Case(f"{sent} main", "idle", rank, "main", sent, f"its main process ended by {sent}")
+        how = "ended by SIGKILL" if sent == "SIGKILL" else "shut down as if by SIGTERM"
+        yield Case(f"{sent} main", "idle", rank, "main", sent, f"its main process {how}")
     for state, rank in product(("idle", "serving"), (0, 1)):
         yield Case("SIGSTOP Worker", state, rank, "Worker", "SIGSTOP", "Worker is stopped")
     yield Case("SIGKILL coordinator", "idle", 0, "DPCoordinator", "SIGKILL", "DPCoordinator ended")

@@ -1,8 +1,10 @@
 """Ends of processes as signs: by which signal, and whether a log explains them. Pure."""
 
+import math
 import re
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from dsr1.hosts.protocol.evidence import SPAWNED, HostEvidence, ProcessDeath, kind_of
@@ -25,8 +27,10 @@ _KILLED = re.compile(r"force killing remaining process \S+ pid (\d+)")
 
 def death_signs(host: HostEvidence, hits: Sequence[Sign]) -> Iterator[Sign]:
     """`hits` are the signs of the host's logs. An end that was asked for, by us or by vLLM, says
-    nothing; of those that the kernel killed for want of memory the first is named."""
+    nothing but that somebody asked; of those that the kernel killed for want of memory the first is
+    named."""
     starved = starved_death(host)
+    yield from _shut_down(host)
     for death in _unasked(host):
         yield _sign(host, death, hits, death is starved)
     if host.oom_kills and starved is None:
@@ -48,14 +52,36 @@ def _oom_text(host: HostEvidence) -> str:
 
 
 def _unasked(host: HostEvidence) -> list[ProcessDeath]:
-    killed = _killed(host)
-    return [one for one in host.deaths if not one.requested and one.pid not in killed]
+    """A member that its main process killed takes its own children along."""
+    over = _killed(host)
+    return [
+        one
+        for one in host.deaths
+        if not one.requested and one.time < over.get(one.process, math.inf)
+    ]
 
 
-def _killed(host: HostEvidence) -> set[int]:
-    """By their own main process, which had asked them to end before."""
+def _killed(host: HostEvidence) -> dict[str, float]:
+    """When a main process first killed a member that it had asked to end before, by process."""
     texts = (hit.text for log in host.logs for hit in log.scan.hits)
-    return {int(found[1]) for text in texts if (found := _KILLED.search(text))}
+    pids = {int(found[1]) for text in texts if (found := _KILLED.search(text))}
+    times: dict[str, float] = {}
+    for one in host.deaths:
+        if one.pid in pids:
+            times[one.process] = min(one.time, times.get(one.process, one.time))
+    return times
+
+
+def _shut_down(host: HostEvidence) -> Iterator[Sign]:
+    """Main processes that ended their own engines: the cause only where nothing else says why."""
+    ended = {one.process for one in host.deaths if one.component == "main" and not one.requested}
+    for process, time in _killed(host).items():
+        if process not in ended:
+            death = ProcessDeath(process, "main", 0, -signal.SIGTERM, time)
+            yield replace(
+                _sign(host, death, (), starved=False),
+                what="its main process shut down as if by SIGTERM, and not by dsr1",
+            )
 
 
 def _sign(host: HostEvidence, death: ProcessDeath, hits: Sequence[Sign], starved: bool) -> Sign:

@@ -197,6 +197,18 @@ CASES = (
         "",
         (ended(1, "main", -15, -2.0),),
     ),
+    Case(
+        "somebody sent SIGTERM to a main, which killed its engine and so the worker, and lives yet",
+        ("node2", 1, "process.died"),
+        {
+            1: (
+                "(MainProcess pid=30) WARNING 11-26 11:49:53 [utils.py:663] [shutdown] Process "
+                "manager: force killing remaining process EngineCore_DP1 pid 101",
+            ),
+        },
+        "",
+        (ended(1, "EngineCore", -9), ProcessDeath("main-1", "Worker_DP1", 201, -9, T0 + 0.09)),
+    ),
     # -- memory
     alone(
         "CUDA out of memory",

@@ -33,6 +33,16 @@ def test_a_labelled_failure(case: Case, tmp_path: Path, capsys: pytest.CaptureFi
     assert case.shown in cause.sign.text
 
 
+def test_who_was_asked_to_end_is_blamed_and_not_what_it_took_along(tmp_path: Path) -> None:
+    asked = next(
+        case for case in CASES if case.name.startswith("somebody sent SIGTERM to a main, ")
+    )
+    cause = judged(asked, tmp_path)
+    assert cause.sign.component == "main"
+    assert cause.sign.what.endswith("shut down as if by SIGTERM, and not by dsr1")
+    assert not cause.certain
+
+
 def test_a_tie_is_told_as_one(tmp_path: Path) -> None:
     tie = next(case for case in CASES if "not certain" in case.name)
     cause = judged(tie, tmp_path)
