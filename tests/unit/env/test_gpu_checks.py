@@ -318,6 +318,35 @@ def test_who_is_on_a_gpu(user: str, alive: bool, verdict: str) -> None:
         assert f"GPU 1 is used by pid 42 ({user}: python train.py)" in found.seen
 
 
+@pytest.mark.parametrize(
+    ("used_gib", "share", "verdict"),
+    [
+        (108.0, 0.9, "FAIL"),  # seen on an H200: vLLM found 28.11 of 139.8 GiB free
+        (14.1, 0.9, "FAIL"),
+        (14.0, 0.9, "WARN"),
+        (80.0, 0.42, "WARN"),  # two deployments on the same GPUs, on purpose
+        (12.0, None, "FAIL"),  # vLLM 0.31's own 0.92
+        (141.0, 0.9, "FAIL"),
+    ],
+)
+def test_a_process_that_leaves_less_than_vllm_takes(
+    used_gib: float, share: float | None, verdict: str
+) -> None:
+    own: list[FactValue] = [{"pid": 42, "user": "ada", "command": "python", "alive": True}]
+    used = with_gpu(1, processes=[42], memory=int(140.4 * 2**30), memory_used=int(used_gib * 2**30))
+    facts = make_facts(gpu_devices=used, gpu_processes=own, software={"vllm": "0.31.0"})
+    engine = replace(LOW_LATENCY, utilization=share)
+    (found,) = run_checks({"a": facts}, replace(NEEDS, engines=(engine,)), ("gpu.idle_procs",))
+    assert found.verdict == verdict
+    assert ("vLLM wants" in found.seen) == (verdict == "FAIL")
+
+
+def test_a_process_on_a_gpu_of_which_nvml_tells_no_memory() -> None:
+    own: list[FactValue] = [{"pid": 42, "user": "ada", "command": "python", "alive": True}]
+    blind = with_gpu(1, processes=[42], memory_used=None)
+    assert finding("gpu.idle_procs", gpu_devices=blind, gpu_processes=own).verdict == "WARN"
+
+
 def test_a_gpu_that_is_gone_hides_no_sick_one() -> None:
     found = run_checks(
         {"a": make_facts(gpu_devices=with_gpu(2, mig=[1, 1])[:7])}, NEEDS, ("gpu.count", "gpu.mig")

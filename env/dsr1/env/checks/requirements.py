@@ -6,6 +6,7 @@ from typing import Any
 
 from dsr1.env.hcas import Selection
 from dsr1.env.ibgda import WITH_NVSHMEM
+from dsr1.env.versions import version_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class EngineShape:
     quantization: str = ""
     cache_dtype: str = ""
     overrides: tuple[tuple[str, object], ...] = ()
+
+    def share_of_gpu(self, vllm: str) -> float:
+        """gpu_memory_utilization. `vllm` is the installed version; empty: not known."""
+        return self.utilization or (0.92 if version_numbers(vllm) >= (0, 31) else 0.9)
 
     def config_of(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """The model's config.json as the engine takes it."""

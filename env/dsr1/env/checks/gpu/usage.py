@@ -11,7 +11,15 @@ from dsr1.env.checks.gpu.values import (
     planned_gpus,
     warn,
 )
-from dsr1.env.checks.judging import CheckFunction, Verdict, for_gpus, known, known_or, pass_if
+from dsr1.env.checks.judging import (
+    CheckFunction,
+    UnknownFact,
+    Verdict,
+    for_gpus,
+    known,
+    known_or,
+    pass_if,
+)
 from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.facts.fact import Facts
 
@@ -39,16 +47,21 @@ XID_MEANINGS = {
 
 def idle(facts: Facts, requirements: Requirements) -> Verdict:
     """The user's own processes may be a run of dsr1's: a warning, since `launch` will find its
-    ports taken anyway."""
+    ports taken anyway; unless they leave too little for any engine of the host."""
     user = known_or(facts, "user", "")
     gpus = planned_gpus(facts, requirements)
     alive = {
         process["pid"]: process for process in known(facts, "gpu.processes") if process["alive"]
     }
 
+    vllm = known_or(facts, "software", {}).get("vllm", "")
+    share = min((one.share_of_gpu(vllm) for one in requirements.engines_here), default=0.0)
+
     def problem_of(gpu: NvmlValues) -> GpuProblem | None:
         processes = [alive[pid] for pid in gpu["processes"] if pid in alive]
-        return _used_by(processes, user) if processes else _memory_left(gpu)
+        if not processes:
+            return _memory_left(gpu)
+        return _too_full(gpu, processes, share) or _used_by(processes, user)
 
     fix = (
         "End the process (`dsr1 ps` lists your runs), or wait for it; memory without a process"
@@ -59,9 +72,30 @@ def idle(facts: Facts, requirements: Requirements) -> Verdict:
 
 
 def _used_by(processes: list[dict[str, Any]], user: str) -> GpuProblem:
-    names = [f"pid {one['pid']} ({one['user']}: {one['command'][:60]})" for one in processes]
-    text = f"is used by {', '.join(names)}"
+    text = f"is used by {_names_of(processes)}"
     return warn(text) if all(one["user"] == user for one in processes) else fail(text)
+
+
+def _names_of(processes: list[dict[str, Any]]) -> str:
+    return ", ".join(
+        f"pid {one['pid']} ({one['user']}: {one['command'][:60]})" for one in processes
+    )
+
+
+def _too_full(gpu: NvmlValues, processes: list[dict[str, Any]], share: float) -> GpuProblem | None:
+    """vLLM (v1/worker/utils.py, request_memory) refuses to start unless its share of the whole
+    memory is free then. None also where NVML doesn't tell."""
+    try:
+        total, used = gpu["memory"], gpu["memory_used"]
+    except UnknownFact:
+        return None
+    if total - used >= share * total:
+        return None
+    left = f"{max(0, total - used) / GIB:.1f} of {total / GIB:.1f} GiB free"
+    return fail(
+        f"is used by {_names_of(processes)}, with {left}: vLLM wants {share * total / GIB:.1f}"
+        f" ({share:g}) at its start, and refuses"
+    )
 
 
 def _memory_left(gpu: NvmlValues) -> GpuProblem | None:

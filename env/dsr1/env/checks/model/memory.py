@@ -27,7 +27,6 @@ from dsr1.env.model_memory import (
     prediction_layer,
     weight_terms,
 )
-from dsr1.env.versions import version_numbers
 from dsr1.hosts.protocol.facts.fact import Facts
 
 TIGHT = 0.05
@@ -60,7 +59,7 @@ def make_batch(engine: EngineShape, shape: ModelShape, vllm: str) -> BatchLimits
         tokens,
         engine.sequences or min(SEQUENCES, tokens),
         engine.context or shape.max_position_embeddings,
-        engine.utilization or (0.92 if version_numbers(vllm) >= (0, 31) else 0.9),
+        engine.share_of_gpu(vllm),
     )
 
 
