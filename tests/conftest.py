@@ -26,9 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
+    """What one worker runs in a row comes before what fills the gaps at the end."""
     if item.get_closest_marker("heavy"):
         return 0
-    return 1 if item.nodeid.startswith("tests/unit/") else 2
+    if item.nodeid.startswith("tests/unit/"):
+        return 1
+    return 2 if item.get_closest_marker("xdist_group") else 3
 
 
 @pytest.fixture(scope="session")
