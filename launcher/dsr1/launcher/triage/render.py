@@ -7,6 +7,7 @@ from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.triage.context import render_gpus, render_ruled_out, render_stacks
 from dsr1.launcher.triage.earlier import EarlierFailure
 from dsr1.launcher.triage.judge import Cause
+from dsr1.launcher.triage.rules import WAITING
 from dsr1.launcher.triage.signs import Sign
 
 MATTERING = 5  # lines
@@ -77,6 +78,15 @@ def headline(sign: Sign, with_time: bool = True) -> str:
     engine = f" ({sign.engine})" if sign.engine else ""
     at = f" at {_clock(sign.time)}" if with_time and sign.time is not None else ""
     return f"{sign.host}{who}{engine}: {sign.what}{at}"
+
+
+def told_reason(reason: str, cause: Cause | None) -> str:
+    """A process that ended with 0 after an error of its own was logged did not fail by its end:
+    vLLM 0.31's Workers end so when their start fails."""
+    if cause is None or not cause.sign.line or cause.sign.tier >= WAITING:
+        return reason
+    ended = f"{cause.sign.process} ended with exit code 0, unasked"
+    return headline(cause.sign, with_time=False) if ended in reason else reason
 
 
 def place_of_line(sign: Sign) -> str:

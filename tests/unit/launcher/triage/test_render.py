@@ -1,6 +1,7 @@
 """A cause in words, as a screen shows it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from dsr1.launcher.run.launch import failure
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.judge import Cause
-from dsr1.launcher.triage.render import render_cause, render_why
+from dsr1.launcher.triage.render import render_cause, render_why, told_reason
+from dsr1.launcher.triage.rules import PEER_GONE
 from dsr1.launcher.triage.signs import Sign
 
 
@@ -89,3 +91,24 @@ def test_of_a_log_only_causes_are_left() -> None:
     assert only_causes(LogChunk("node5", "decode-4", "EngineDeadError")) is None
     message = LogChunk("node5", "", "can't be reached")
     assert only_causes(message) == message
+
+
+CLEAN = "Worker_DP37 of decode-4 ended with exit code 0, unasked"
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause", "kept"),
+    [
+        (CLEAN, CAUSE, False),
+        ("Worker_DP37 of decode-4 ended with exit code 1, unasked", CAUSE, True),
+        (CLEAN.replace("decode-4", "decode-5"), CAUSE, True),  # another's log says nothing of it
+        (CLEAN, replace(CAUSE, sign=replace(SIGN, line=0)), True),  # it logged nothing
+        (CLEAN, replace(CAUSE, sign=replace(SIGN, tier=PEER_GONE)), True),  # only an echo
+        (CLEAN, None, True),
+    ],
+)
+def test_what_ended_with_0_after_an_error_is_told_by_that_error(
+    reason: str, cause: Cause | None, kept: bool
+) -> None:
+    error = "node5 rank 37 (decode): Worker ended by SIGILL"
+    assert told_reason(reason, cause) == (reason if kept else error)

@@ -46,6 +46,7 @@ from dsr1.launcher.run.supervision.state_writer import StateWriter
 from dsr1.launcher.run.supervision.verdict import end_of, waits_s
 from dsr1.launcher.run.supervision.waves import WavedStart, send_spawns
 from dsr1.launcher.run.transport import transport_of
+from dsr1.launcher.triage.render import told_reason
 
 LOOK_S = 1.0
 
@@ -138,7 +139,8 @@ class Supervisor:
                 self._budget = RestartBudget(0)
             transport, deaths = self._agents.transport, self._inbox.deaths
             run, plan, ailing = self._run, self._plan, self._writer.state.ailing
-            self._writer.save(cause=explain_failure(run, transport, plan, deaths, ailing))
+            cause = explain_failure(run, transport, plan, deaths, ailing)
+            self._writer.save(cause=cause, reason=told_reason(self._writer.state.reason, cause))
 
     def _watch_engines(self) -> None:
         """Until one fails that the others can't do without."""

@@ -13,7 +13,7 @@ import pytest
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.codec import NumberedEvent, render_gone
 from dsr1.hosts.protocol.commands import AgentCommand
-from dsr1.hosts.protocol.events import Event, Exited, Gone, Prepared, Progress, Spawned
+from dsr1.hosts.protocol.events import Event, Exited, Gone, MemberDied, Prepared, Progress, Spawned
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.surveyed import unasked_survey
@@ -22,6 +22,7 @@ from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervision.supervisor import Supervisor
 
+DEATHS = Path(__file__).parents[4] / "data" / "h200-x4" / "deaths"
 TWO_RANKS = """
 name: t
 model: {path: /m}
@@ -103,6 +104,30 @@ def test_a_rank_is_late_however_much_the_others_say(run: Run) -> None:
     )
     assert state.reason.endswith("; the frontend doesn't answer (ConnectError)")
     assert state.ranks[1].phase == "loading"
+
+
+class Refusing(Scripted):
+    """As vLLM on an H200 with too little free memory: its Worker ended with 0, after it had logged
+    why."""
+
+    def __init__(self) -> None:
+        died = MemberDied("main-0", "Worker_DP0", 16575, 0)
+        super().__init__(iter((Prepared(()), died)))
+
+    def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
+        if verb.name != "evidence":
+            return super().run_verb(host, verb)
+        found = json.loads((DEATHS / "start-memory-not-free" / "evidence.json").read_text())
+        return CommandResult(0, json.dumps(found["localhost"]).encode(), b"")
+
+
+def test_a_logged_error_is_the_reason_and_no_exit_code_of_0(run: Run) -> None:
+    Supervisor(run, Refusing()).supervise()
+    state = run.state()
+    assert state.phase == "failed"
+    assert state.reason == "localhost main-0 (main): other processes use this GPU's memory"
+    assert state.cause
+    assert state.cause.sign.rule == "vllm.memory_not_free"
 
 
 class Dying(Scripted):
