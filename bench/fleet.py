@@ -62,6 +62,7 @@ def launched(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "launch: every process started", f"{_wait_spawned(launch, len(hosts)) - began:.1f} s"
         launch.wait(900)
         yield "launch: ready", f"{time.monotonic() - began:.1f} s, exit {launch.returncode}"
+        yield "status", f"{_status_s():.2f} s"
         yield from _idle(find_run("fleet").supervisor())
     finally:
         began = time.monotonic()
@@ -82,6 +83,12 @@ def _wait_spawned(launch: "subprocess.Popen[bytes]", wanted: int) -> float:
             break
         time.sleep(0.1)
     return time.monotonic()
+
+
+def _status_s() -> float:
+    began = time.monotonic()
+    subprocess.run((*DSR1, "status", "fleet"), check=False, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
 
 
 def _idle(pid: int | None, seconds: float = 20) -> Iterator[tuple[str, str]]:
