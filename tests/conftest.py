@@ -1,6 +1,8 @@
 """What holds for all tests."""
 
+import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from tests.built import build
@@ -32,6 +34,15 @@ def _place(item: pytest.Item) -> int:
     if item.nodeid.startswith("tests/unit/"):
         return 1
     return 2 if item.get_closest_marker("xdist_group") else 3
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """dsr1's command sets one of its own, in this process, too, where a test calls it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """What is no manifest, or another's, ends with a message that names file, line and key, and exit
 code 2."""
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,14 +136,6 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
 def test_it_says_where_and_what(text: str, wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
         proven(text)
-
-
-@pytest.fixture(autouse=True)
-def _same_umask() -> Iterator[None]:
-    """The command closes its files to others, for as long as its process lives."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
