@@ -72,9 +72,12 @@ class VllmResults(DriverResults):
         columns = [map(_number, plain[name]) for name in names]
         rows = [SentRequest(*row) for row in zip(*columns, errors)]  # noqa: B905
         if rows:  # its clock is the monotonic one, which is every process's
-            first = min(row.start_s for row in rows)
-            self.began = time.time() - (time.perf_counter() - first)
+            self.began = _by_the_wall(min(row.start_s for row in rows))
         return as_columns(rows)
+
+
+def _by_the_wall(moment: float) -> float:
+    return time.time() - (time.perf_counter() - moment)
 
 
 def _number(value: Any) -> Any:
