@@ -181,7 +181,16 @@ class Site:
         """A shell in an allocation, as its user has it: what Slurm put into its environment. At the
         end of the block the shell ends, and the allocation with it."""
         shell = "env | grep ^SLURM >salloc.new; mv salloc.new salloc.env; read end"
-        argv = ("salloc", f"--nodes={nodes}", "--exclusive", "--time=60", "sh", "-c", shell)
+        argv = (
+            "salloc",
+            f"--nodes={nodes}",
+            "--exclusive",
+            "--time=60",
+            "--immediate=60",
+            "sh",
+            "-c",
+            shell,
+        )
         command = self.cluster.command(LOGIN, argv)
         home = self.cluster.run(LOGIN, ("sh", "-c", "rm -f salloc.env; echo $HOME")).stdout.strip()
         told = self.cluster.path(LOGIN, f"{home}/salloc.env")

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import Dsr1Error
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.client import Queue
 from dsr1.slurm.handle import JobHandle
@@ -36,14 +36,14 @@ def watch_allocation(
     queue: Queue, allocation: Allocation, warn_s: float, request_stop: Callable[[str], None]
 ) -> None:
     """Beside the supervisor."""
-    handle = JobHandle(allocation.cluster, allocation.job, allocation.name)
+    handle = JobHandle(allocation.cluster, allocation.job)
 
     def watch() -> None:
         wait_s = 0.0
         while True:
             time.sleep(wait_s)
             wait_s = ASK_S
-            with contextlib.suppress(HostError):  # slurmctld is down for a while
+            with contextlib.suppress(Dsr1Error):  # slurmctld is down for a while
                 info, now = queue.look_up([handle]).get(handle.job), time.time()
                 if why := end_of_allocation(info, handle.job, warn_s, now):
                     return request_stop(why)

@@ -48,9 +48,12 @@ def is_out_of_service(state: str) -> bool:
     return state.startswith(OUT_OF_SERVICE) or state.endswith("*")
 
 
+SAYS_NOTHING = ("none", "None", "Not responding")
+
+
 def _because(state: str, why: str) -> str:
     silent = "it does not answer" if state.endswith("*") else ""
-    told = " ".join(filter(None, ("" if why in ("none", "None") else why, silent)))
+    told = "; ".join(filter(None, ("" if why in SAYS_NOTHING else why, silent)))
     return f" ({told})" if told else ""
 
 

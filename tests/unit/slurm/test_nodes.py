@@ -19,7 +19,7 @@ node7|powering_down|none
 def test_what_keeps_a_node_from_a_job_is_said() -> None:
     assert list(parse_unfit_nodes(TOLD)) == [
         "node2 is drained (bad disk, ticket|4)",
-        "node3 is down (Not responding it does not answer)",
+        "node3 is down (it does not answer)",
         "node5 is draining",
         "node6 is mixed (it does not answer)",
         "node7 is powering_down",

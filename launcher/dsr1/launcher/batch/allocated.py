@@ -1,6 +1,7 @@
 """Runs in an allocation that their user has already, by salloc say: its nodes, until its end. It is
 left alone: other work may be in it."""
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.errors import Dsr1Error, HostError, InputError
+from dsr1.hosts.errors import Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.batch.hosts import choose_hosts
 from dsr1.launcher.batch.jobs import known_jobs
@@ -38,9 +39,9 @@ class AllocationBackend(SupervisedBackend):
         recipe = request.recipe
         info = find_lent_job(request.allocation)
         refuse_late(recipe, info, time.time())
-        lent = replace(lend(request.allocation, recipe), name=info.name)
-        run.save_job(info.handle)
-        run.save_allocation(lent)
+        lent = lend(request.allocation, recipe)
+        run.save_allocation(lent)  # first: a run with a job of its own has that cancelled
+        run.save_job(JobHandle(lent.cluster, lent.job))  # its user may rename it
         python, silent_s = recipe.runtime.interpreter, recipe.timeouts.lost
         steps = step_transport(run.folder, lent, python, silent_s, run.name, run.run_id())
         with closing(steps) as transport:
@@ -70,8 +71,7 @@ class AllocationBackend(SupervisedBackend):
         end_supervisor(run)
         if not run.folder.exists():  # a launch that still asked its hosts
             return ()
-        state = run.state()
-        if (state.ended and not state.left) or _is_over(run):
+        if _has_ended(run) or _is_over(run):
             close_run(run)
             return ()
         return end_hosts(run)
@@ -141,20 +141,26 @@ def describe_lent(allocation: Allocation) -> str:
 def _lent_states(runs: Sequence[Run]) -> dict[str, RunState]:
     """Where Slurm doesn't answer, they are what the runs wrote down."""
     infos: Mapping[str, JobInfo] = {}
-    try:
+    with contextlib.suppress(Dsr1Error):
         infos = known_jobs([run for run in runs if run.job() is not None])
-    except Dsr1Error:
-        infos = {}
     now = time.time()
     return {
         run.name: conclude_lent(supervised_state(run)[1], infos.get(run.name), now) for run in runs
     }
 
 
+def _has_ended(run: Run) -> bool:
+    """By its own word, with nothing left. False: it can't be read."""
+    with contextlib.suppress(LaunchFailed):
+        state = run.state()
+        return state.ended and not state.left
+    return False
+
+
 def _is_over(run: Run) -> bool:
     """With a job end its processes."""
     try:
         info = known_jobs([run]).get(run.name)
-    except HostError:
+    except Dsr1Error:
         return False
     return info is None or info.over

@@ -1,10 +1,11 @@
 """Runs in jobs of Slurm's: the supervisor is the job's batch step."""
 
+import contextlib
 from collections.abc import Sequence
 
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError
 from dsr1.hosts.transport.base import Transport
-from dsr1.launcher.batch.jobs import find_job, job_states, output_of
+from dsr1.launcher.batch.jobs import find_job, job_states, known_jobs, output_of
 from dsr1.launcher.batch.launch import launch_job
 from dsr1.launcher.batch.stop import stop_job
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus, planned_processes
@@ -60,12 +61,13 @@ class SlurmBackend(Backend):
 
 def _unfit_note(run: Run, state: RunState) -> str:
     """Nodes that are out of service: of those that it has, or might get."""
-    if state.ended:
-        return ""
     if state.phase == "queued":
-        partition = run.recipe().slurm.partition
-        unfit = unfit_nodes(f"--partition={partition}" if partition else "--all")
-        return f"nodes that it can't get: {few_words(unfit)}" if unfit else ""
+        with contextlib.suppress(HostError):
+            info = known_jobs([run]).get(run.name) if run.job() else None
+            unfit = unfit_nodes(f"--partition={info.partition}") if info and info.partition else ()
+            return f"nodes that it can't get: {few_words(unfit)}" if unfit else ""
+    if state.ended or not run.is_in_job():  # a job writes its nodes down once it runs
+        return ""
     nodes = ",".join(place.host for place in run.allocation().places)
     unfit = unfit_nodes(f"--nodes={nodes}")
     return f"Slurm: {few_words(unfit)}" if unfit else ""

@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
 from dsr1.launcher.batch.jobs import find_job, job_states, recorded_job
 from dsr1.launcher.batch.watch import POLL_S, watch_job
 from dsr1.launcher.run.state import RunState
@@ -45,7 +45,7 @@ def _end_job(run: Run, handle: JobHandle) -> bool:
     doesn't answer, and the supervisor has ended all. HostError: it hasn't, either."""
     try:
         info = queue().look_up([handle], fresh=True).get(handle.job)
-    except HostError:
+    except Dsr1Error:  # without its slurmctld a site may have no configuration, either
         if _ask_by_file(run):
             return False
         raise
@@ -71,7 +71,7 @@ def _ask_by_file(run: Run) -> bool:
 
 def _ask_supervisor(run: Run, handle: JobHandle) -> None:
     """A job whose batch step isn't there yet, or already gone, has none to ask."""
-    with contextlib.suppress(HostError):
+    with contextlib.suppress(HostError, LaunchFailed):  # its state may be a newer dsr1's
         queue().cancel(handle, "--batch", "--signal=INT")
         watch_job(run, lambda state, _: state.ended, lambda _: None, STOP_S)
 

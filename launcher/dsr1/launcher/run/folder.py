@@ -27,7 +27,7 @@ CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
 TARGETS = "targets.json"
 SCHEMA_FILE, SCHEMA = "schema", 1
 # Files that its end needs, whoever wrote them.
-ENDED_BY = ("run-id", "job.json", "job-end.json", "allocation.json")
+ENDED_BY = ("run-id", "job.json", "job-end.json", "allocation.json", SUCCESSOR)
 ALLOCATION, STOP_ASKED = "allocation.json", "stop-asked"
 MOST_BYTES = 256 * 2**20
 
@@ -126,11 +126,18 @@ class RunFolder:
         return (self.folder / ALLOCATION).exists()
 
     def lent_allocation(self) -> Allocation | None:
-        """The one of its user's that it is in. None: it isn't in one."""
-        with contextlib.suppress(LaunchFailed):
+        """The one of its user's that it is in. None: it isn't in one. LaunchFailed: that can't be
+        read, and a job that may be its user's must not be taken for its own."""
+        try:
             found = self._read_if_there(ALLOCATION, Allocation)
-            return found if found and found.is_lent else None
-        return None
+        except LaunchFailed:
+            job = self.job()
+            raise LaunchFailed(
+                f"{self.folder / ALLOCATION}: can't be read, so it isn't known whether job"
+                f" {job.job if job else '?'} is the run's own or one that its user had before. A"
+                " dsr1 of the version that wrote it can stop it; so does scancel, for an own one"
+            ) from None
+        return found if found and found.is_lent else None
 
     def ask_to_stop(self) -> None:
         """For a supervisor that can't be told otherwise."""

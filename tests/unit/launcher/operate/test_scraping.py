@@ -214,11 +214,14 @@ def test_stopping_ends_the_recorded_processes_and_nobody_else(tmp_path: Path) ->
     (run.folder / FOLDER).mkdir()
     sleep = (sys.executable, "-c", "import time; time.sleep(600)")
     with subprocess.Popen(sleep) as own, subprocess.Popen(sleep) as other:
-        one, two = recorded(own.pid), recorded(other.pid)
-        save_scraping(run, ScrapingRecord(one, type(two)(two.pid, two.started + 1, two.boot)))
-        assert end_scraping(run) == ()
-        assert own.wait() != 0
-        assert other.poll() is None
-        other.kill()
+        try:
+            one, two = recorded(own.pid), recorded(other.pid)
+            save_scraping(run, ScrapingRecord(one, type(two)(two.pid, two.started + 1, two.boot)))
+            assert end_scraping(run) == ()
+            assert own.wait() != 0
+            assert other.poll() is None
+        finally:
+            own.kill()
+            other.kill()
     assert end_scraping(run) == ()
     assert end_scraping(Run(tmp_path / "none")) == ()

@@ -67,8 +67,12 @@ def complete_words(index: Node, words: Sequence[str], incomplete: str) -> Rows:
         return _values(index, options[value_of]["takes"], incomplete)
     if incomplete.startswith("-"):
         return _beginning({name: one["help"] for name, one in options.items()}, incomplete)
-    if "verbs" in node:
-        return _beginning({n: one["help"] for n, one in node["verbs"].items()}, incomplete)
+    if "verbs" in node:  # a word that is none leads nowhere
+        return (
+            ()
+            if given
+            else _beginning({n: one["help"] for n, one in node["verbs"].items()}, incomplete)
+        )
     arguments = node["arguments"]
     return (
         _values(index, arguments[min(given, len(arguments) - 1)], incomplete) if arguments else ()

@@ -77,12 +77,13 @@ def run_programs(run: Run, address: str, bridge: str, access: ScrapingAccess) ->
         at = f"{address}:{_free_port(address)}"
         children.append(_start_prometheus(run, at, bridge, access))
         record = replace(record, child=recorded(children[0].pid), prometheus=at)
+        save_scraping(run, record)
         if home := find_grafana(os.environ):
             port = _free_port(address)
             children.append(_start_grafana(run, home, (address, port), at, access))
             drawing = recorded(children[1].pid)
             record = replace(record, drawing=drawing, grafana=f"{address}:{port}")
-        save_scraping(run, record)
+            save_scraping(run, record)
         _wait(EndWatch(run).is_over, lambda: bool(asked) or children[0].poll() is not None)
     finally:
         for child in reversed(children):

@@ -68,7 +68,7 @@ def end_scraping(run: Run) -> tuple[str, ...]:
     processes = {"metrics bridge": record.server, "Prometheus": record.child}
     processes |= {"Grafana": record.drawing}
     return tuple(
-        f"its {name} (pid {process.pid}) hears no SIGKILL"
+        f"its {name} (pid {process.pid}) is still alive after SIGKILL"
         for name, process in processes.items()
         if process is not None and not end_process(process)
     )
