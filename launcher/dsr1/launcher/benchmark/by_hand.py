@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -30,6 +31,7 @@ BY_HAND = "by hand"
 PORTS_APART, EPHEMERAL = 500, 32768
 POLL_S, MARGIN_S = 0.2, 10.0
 PR_SET_PDEATHSIG = 1
+STILL_RUNS = "something still runs of: "  # the script's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +110,33 @@ def _script(copy: ByHand, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_tied,
+            preexec_fn=partial(_tied, os.getpid()),
         )
     try:
         yield child
     finally:
         child.terminate()
-        try:
-            child.wait(grace_s + MARGIN_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        _await_end(child, grace_s + MARGIN_S, folder / "script.log")
 
 
-def _tied() -> None:
+def _await_end(child: "subprocess.Popen[bytes]", seconds: float, log: Path) -> None:
+    """LaunchFailed: its processes may still run. It isn't killed: nobody else would end them."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise LaunchFailed(
+            f"by hand: the script (pid {child.pid}) hasn't ended after {seconds:g} s; its processes"
+            " may still run"
+        ) from None
+    if STILL_RUNS in (words := log.read_text(errors="replace")):
+        raise LaunchFailed(f"by hand: {words.strip()[-600:]}")
+
+
+def _tied(parent: int) -> None:
+    """To whoever started it, also where that has died meanwhile."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _await_ready(

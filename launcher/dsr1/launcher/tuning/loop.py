@@ -105,7 +105,7 @@ class TuneLoop:
     def _start(self, task: Task, trial: Trial) -> bool:
         """False: it doesn't start, which is kept as a point."""
         self._stop()
-        number, once = len(self._points) + 1, secrets.token_hex(2)
+        number, once = len(self._points) + 1, secrets.token_hex(6)  # nobody else's name
         name = f"{self._folder.path.name[:20]}-{number}-{once}"
         self._tell(f"{task.candidate}: launched as {name}")
         self._folder.save_running(name)

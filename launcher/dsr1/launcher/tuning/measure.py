@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from dsr1.hosts.errors import Dsr1Error, InputError, LaunchFailed, RunNotFound
@@ -12,17 +12,15 @@ from dsr1.launcher.benchmark.measure import Criteria
 from dsr1.launcher.benchmark.point import BenchPoint, Sla
 from dsr1.launcher.benchmark.session import Bench, open_bench
 from dsr1.launcher.benchmark.workload import closed_loop
-from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.operate.removal import remove_run
 from dsr1.launcher.operate.status import find_any, stop_any
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.assets import STAND_IN_FILES
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.state import OnState
-from dsr1.launcher.run.store import Run
 from dsr1.launcher.tuning.goal import Figures, TuneGoal
 
+DRIVER = "vllm"
 FULL, CROWDED = 0.95, 0.1
 """A KV cache this full, and this share of the requests waiting, keep a deployment from more."""
 
@@ -38,7 +36,6 @@ class LaunchPlace:
     skip: tuple[str, ...] = ()
     speedup: float = 1.0
     rounds: int = 4
-    driver: str = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Measurer(Protocol):
     """What the loop needs of the world."""
 
     def start(self, run: str, recipe: Recipe) -> None:
-        """Until it serves. Dsr1Error: it doesn't, and nothing is left."""
+        """Until it serves. Dsr1Error: it doesn't; `stop` ends what may be left."""
 
     def measure(self, concurrency: int, gpus: int) -> MeasuredLoad:
         """PointRefused, LaunchFailed: it came to nothing."""
@@ -67,7 +64,7 @@ class Launcher:
 
     def __init__(self, place: LaunchPlace, goal: TuneGoal, show: Callable[[str], OnState]) -> None:
         self._place, self._goal, self._show = place, goal, show
-        self._run: Run | None = None
+        self._name, self._serves = "", False
         self._bench: Bench | None = None
         self._open = contextlib.ExitStack()
 
@@ -75,9 +72,10 @@ class Launcher:
         place = self._place
         request = LaunchRequest(recipe, run, place.accesses, place.no_check, place.skip)
         backend = backend_for(place.accesses, place.slurm)
-        self._run = backend.launch(request, self._show(run))
-        bench = self._open.enter_context(open_bench(self._run, place.driver))
-        self._bench = _with_tokenizer(bench, recipe)
+        self._name = run
+        serving = backend.launch(request, self._show(run))
+        self._serves = True
+        self._bench = self._open.enter_context(open_bench(serving, DRIVER))
 
     def measure(self, concurrency: int, gpus: int) -> MeasuredLoad:
         assert self._bench is not None, "measured before it was started"
@@ -88,34 +86,26 @@ class Launcher:
         return MeasuredLoad(figures, point.model_dump_json())
 
     def stop(self) -> None:
-        run, self._run, self._bench = self._run, None, None
+        """Forgotten once that is proven: what interrupts it finds the run again. One that failed to
+        start keeps its folder, for `dsr1 why`."""
+        self._bench = None
         self._open.close()
-        if run is not None:
-            stop_and_remove(run)
+        if self._name:
+            stop_by_name(self._name, remove=self._serves)
+        self._name, self._serves = "", False
 
 
-def _with_tokenizer(bench: Bench, recipe: Recipe) -> Bench:
-    """A rehearsal's lies in dsr1 itself."""
-    if not needs_stand_in(recipe):
-        return bench
-    return replace(bench, target=replace(bench.target, tokenizer=str(STAND_IN_FILES)))
-
-
-def stop_and_remove(run: Run) -> None:
-    left = stop_any(run)
-    if left:
-        raise LaunchFailed(f"{run.name}: may still run: {'; '.join(left)}")
-    with contextlib.suppress(InputError):
-        remove_run(run)
-
-
-def stop_left_over(name: str) -> None:
-    """A run of an earlier session, which was killed; nothing where it is gone."""
+def stop_by_name(name: str, remove: bool) -> None:
+    """A run that tuning named: nobody else's has that name. LaunchFailed: it may still run."""
     try:
         run = find_any(name)
-    except (RunNotFound, InputError):
+    except RunNotFound:
         return
-    stop_and_remove(run)
+    if left := stop_any(run):
+        raise LaunchFailed(f"{run.name}: may still run: {'; '.join(left)}")
+    if remove:
+        with contextlib.suppress(InputError):
+            remove_run(run)
 
 
 def _sla(goal: TuneGoal, speedup: float) -> Sla | None:

@@ -126,7 +126,7 @@ class TuneFolder:
 
     def running(self) -> str:
         """The run that was started last and isn't known to have ended; empty: none."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
             return (self.path / "running").read_text().strip()
         return ""
 

@@ -28,7 +28,7 @@ from dsr1.launcher.tuning.loop import (
 from dsr1.launcher.tuning.mapping.convert import KeyChange
 from dsr1.launcher.tuning.mapping.dimensions import read_model_config
 from dsr1.launcher.tuning.mapping.recipe import apply_changes
-from dsr1.launcher.tuning.measure import Measurer, stop_left_over
+from dsr1.launcher.tuning.measure import Measurer, stop_by_name
 from dsr1.launcher.tuning.overlay import render_overlay, written_difference
 from dsr1.launcher.tuning.predicting import predict_space
 from dsr1.launcher.tuning.question import TuneQuestion, refuse_other
@@ -159,8 +159,8 @@ def measure_all(
 ) -> str:
     """Why it is done. What an earlier session left running is stopped first."""
     if left := tuning.folder.running():
-        tell(f"stops what is left of {left}")
-        stop_left_over(left)
+        tell(f"stopping what is left of {left}")
+        stop_by_name(left, remove=True)
         tuning.folder.save_running("")
     loop = TuneLoop(
         tuning.folder,

@@ -13,9 +13,10 @@ from tests.unit.launcher.conftest import Call
 from dsr1.hosts.errors import HostError, InputError, LaunchFailed
 from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.launcher.run.store import new_run
 from dsr1.launcher.tuning.estimate import estimate
 from dsr1.launcher.tuning.goal import Figures, TuneGoal
-from dsr1.launcher.tuning.measure import MeasuredLoad
+from dsr1.launcher.tuning.measure import MeasuredLoad, stop_by_name
 from dsr1.launcher.tuning.question import TuneQuestion
 from dsr1.launcher.tuning.result.answer import (
     TuneAnswer,
@@ -244,12 +245,15 @@ def test_pictures_take_any_name() -> None:
     assert series_of(answer_of(GOAL)) == []
 
 
-def test_the_answer_has_what_the_user_set(call: Call, state: Path) -> None:
+def test_the_answer_has_what_the_user_set(
+    call: Call, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also of a recipe whose model is a variable that isn't set, and of one that is a file elsewhere."""
+    monkeypatch.chdir(state)
     file = state / "mine.yaml"
     file.write_text("name: mine\nextends: dsr1-dep\nmodel: {path: $NOT_SET}\n")
     own = ("--model", "/m/DeepSeek-R1", "--set", "engines.main.max_model_len=9000")
-    assert call("tune", str(file), "--predict-only", *KNOWN, *own, "--name", "mine") == 0
+    assert call("tune", file.name, "--predict-only", *KNOWN, *own, "--name", "mine") == 0
     best = state / "tunes" / "mine" / "best.yaml"
     recipe = resolve_recipe(str(best), RecipeChanges()).recipe
     assert (recipe.model.path, recipe.engines["main"].max_model_len) == ("/m/DeepSeek-R1", 9000)
@@ -298,3 +302,14 @@ def test_bad_input(
 ) -> None:
     assert call("tune", "dsr1-dep", "--predict-only", *options) == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_is_left_of_a_launch_is_called_gone_only_if_nobody_knows_it(state: Path) -> None:
+    stop_by_name("never-was", remove=True)
+    run = new_run("broken")
+    run.folder.mkdir(parents=True)
+    (run.folder / "settings.json").write_text("{")
+    (run.folder / "job.json").write_text("{")
+    with pytest.raises(LaunchFailed, match="can't be read"):
+        stop_by_name("broken", remove=True)
+    assert run.folder.exists()

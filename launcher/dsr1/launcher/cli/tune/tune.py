@@ -20,7 +20,7 @@ from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse, SlurmOptions
 from dsr1.launcher.cli.views.start import PlainLines
 from dsr1.launcher.layout.placement import wanted_nodes
-from dsr1.launcher.recipe.load import RecipeChanges, Resolved, resolve_recipe
+from dsr1.launcher.recipe.load import RecipeChanges, Resolved, built_in_recipes, resolve_recipe
 from dsr1.launcher.run.signals import NotedInterrupts
 from dsr1.launcher.run.state import OnState
 from dsr1.launcher.site.load import load_site
@@ -28,7 +28,6 @@ from dsr1.launcher.terminal import escape_line
 from dsr1.launcher.tuning.goal import TuneGoal
 from dsr1.launcher.tuning.measure import Launcher, LaunchPlace
 from dsr1.launcher.tuning.memory import GPU_BYTES
-from dsr1.launcher.tuning.overlay import extended_name
 from dsr1.launcher.tuning.place_facts import look_at_place
 from dsr1.launcher.tuning.predicting import NONE, choose_predictor, describe_predictor
 from dsr1.launcher.tuning.question import TuneQuestion
@@ -41,7 +40,7 @@ REHEARSED_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions:
+class GoalOptions:
     """The load, what its answers must meet, and what counts."""
 
     isl: Annotated[int, typer.Option("--isl", metavar="TOKENS", help="Tokens of each prompt.")] = (
@@ -96,7 +95,7 @@ class SearchOptions:
 def tune(
     recipe: RecipeOptions,
     hosts: HostOptions,
-    load: LoadOptions,
+    wanted: GoalOptions,
     search: SearchOptions,
     checks: CheckOptions,
     slurm_keys: SlurmOptions,
@@ -116,7 +115,7 @@ def tune(
 
     Ctrl-C leaves nothing running; --resume goes on where it was interrupted.
     """
-    goal = load.goal()
+    goal = wanted.goal()
     _refuse_contradictions(hosts, slurm, rehearsed, search)
     site = load_site().values()
     plain = resolve_recipe(recipe.recipe, RecipeChanges(keep_unset=True, site=site))
@@ -186,8 +185,7 @@ def _question(
 
 def _extended(recipe: str) -> str:
     """The answer lies elsewhere: a file is named with its whole path."""
-    named = extended_name(recipe, None)
-    return named if named == recipe and "/" not in recipe else str(Path(recipe).absolute())
+    return recipe if recipe in built_in_recipes() else str(Path(recipe).absolute())
 
 
 def _place(
