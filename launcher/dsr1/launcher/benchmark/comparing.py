@@ -23,7 +23,7 @@ class Measurements:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """`ratio`: of the medians, the second by the first. `apart`: the two ranges don't overlap;
-    None: one of them was measured less than LEAST times, which shows no spread."""
+    None: one of them was measured fewer than LEAST times, which shows no spread."""
 
     load: str
     metric: str

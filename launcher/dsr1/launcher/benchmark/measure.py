@@ -220,5 +220,5 @@ def _notes(workload: Workload, window: Window, rates: Throughput, measured: Meas
     if not measured.cpus:
         found.append("the driver shares the CPUs of its host with whatever else runs there")
     if workload.rate and rates.requests < workload.rate * 0.9 and not workload.file:
-        found.append(f"{rates.requests:.3g} requests/s came back, of {workload.rate:g} sent")
+        found.append(f"{rates.requests:.3g} requests/s were answered, of {workload.rate:g} sent")
     return found

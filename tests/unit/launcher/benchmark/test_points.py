@@ -108,7 +108,7 @@ def test_the_verb_compares(state: Path, call: Call, capsys: pytest.CaptureFixtur
     for name, slower in (("r1", 1.0), ("r2", 2.0)):
         save_result(fleet_run(state, fleet_plan(name)), (point(slower),))
     assert call("bench", "r1", "--compare", "r2") == 0
-    assert "measured less than 3 times" in capsys.readouterr().out
+    assert "measured fewer than 3 times" in capsys.readouterr().out
     assert call("bench", "r1", "--compare", "r2", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["kind"] == "bench-comparison"

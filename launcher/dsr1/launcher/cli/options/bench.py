@@ -52,7 +52,9 @@ class LoadOptions:
     cooldown: Annotated[
         int | None, _option("--cooldown", metavar="N", help="Requests after those that count.")
     ] = None
-    seed: Annotated[int, _option("--seed", metavar="N", help="Of prompts and times.")] = 0
+    seed: Annotated[
+        int, _option("--seed", metavar="N", help="Seed of prompts and arrival times.")
+    ] = 0
     trace: Annotated[
         str, _option("--trace", metavar="FILE", help="A trace of Mooncake's form, replayed.")
     ] = ""
@@ -60,7 +62,7 @@ class LoadOptions:
         str, _option("--dataset", metavar="FILE", help="Prompts, a line of JSON each.")
     ] = ""
     rounds: Annotated[
-        int, _option("--rounds", metavar="N", help="Measure every point so often.")
+        int, _option("--rounds", metavar="N", help="Measure every point N times.")
     ] = 1
 
     def workloads(self) -> tuple[Workload, ...]:
@@ -141,10 +143,10 @@ class CriteriaOptions:
     itl: Annotated[
         str, _option("--itl", metavar="SPAN", help="Its mean gap between tokens: 50ms.")
     ] = ""
-    e2e: Annotated[str, _option("--e2e", metavar="SPAN", help="All of it: 30s.")] = ""
+    e2e: Annotated[str, _option("--e2e", metavar="SPAN", help="Its whole time: 30s.")] = ""
     max_errors: Annotated[
         float,
-        _option("--max-errors", metavar="SHARE", help="Of requests that may fail in a result."),
+        _option("--max-errors", metavar="SHARE", help="Share of the requests that may fail."),
     ] = 0.01
     within: Annotated[
         str, _option("--within", metavar="SPAN", help="How long a point may take.")

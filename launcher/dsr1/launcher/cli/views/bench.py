@@ -89,7 +89,7 @@ def _measured(one: Measurements) -> str:
 def verdict(row: Comparison) -> str:
     """What the spread allows to say."""
     if row.apart is None or row.ratio is None:
-        return f"measured less than {LEAST} times: no spread"
+        return f"measured fewer than {LEAST} times: no spread"
     if not row.apart:
         return "no difference beyond the spread"
     return "better" if (row.ratio > 1) == (row.better == "more") else "worse"
