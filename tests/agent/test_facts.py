@@ -31,6 +31,7 @@ NVMLS = {
 def test_a_sick_nvml_takes_nothing_else_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nvml: str, problem: str
 ) -> None:
+    before = psutil.Process().children()
     (tmp_path / "pynvml.py").write_text(NVMLS[nvml])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     facts = LocalTransport(tmp_path / "hosts", (sys.executable,)).gather_facts(
@@ -40,4 +41,4 @@ def test_a_sick_nvml_takes_nothing_else_with_it(
     assert problem in facts["gpu.devices"].problem
     assert facts["memory.total"].value
     assert isinstance(facts["net.listening"].value, dict)
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= set(before)

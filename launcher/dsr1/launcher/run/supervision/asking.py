@@ -16,8 +16,8 @@ from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.smoke.frontend import await_frontend
 
 PROBE_S, PAUSE_S, ROUNDS = 0.1, 1.0, 3  # as before a deployment is ready
-# After an etcd that began anew a frontend takes up its watches one by one, and refuses (HTTP 400) who
-# asks for a worker that it lists already and doesn't know yet: 3 to 8 s were seen.
+# After an etcd that began anew a frontend takes up its watches one by one, and refuses (HTTP 400)
+# who asks for a worker that it lists already and doesn't know yet: 3 to 8 s were seen.
 SETTLE_S = 15.0
 
 
