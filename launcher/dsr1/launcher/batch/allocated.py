@@ -41,7 +41,7 @@ class AllocationBackend(SupervisedBackend):
         refuse_late(recipe, info, time.time())
         lent = lend(request.allocation, recipe)
         run.save_allocation(lent)  # first: a run with a job of its own has that cancelled
-        run.save_job(JobHandle(lent.cluster, lent.job))  # its user may rename it
+        run.save_job(replace(info.handle, name=""))  # its user may rename it
         python, silent_s = recipe.runtime.interpreter, recipe.timeouts.lost
         steps = step_transport(run.folder, lent, python, silent_s, run.name, run.run_id())
         with closing(steps) as transport:

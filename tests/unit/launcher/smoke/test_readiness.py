@@ -94,7 +94,10 @@ def test_a_chat_that_always_fails_is_left_to_the_ranks(service: ServiceTarget) -
     }
     told: list[str] = []
     assert await_answer(service, FrontendAccess(0.3), threading.Event(), told.append)
-    assert told in ([], ['a chat request failed: HTTP 500: "CUDA error"'])
+    assert set(told) <= {
+        'a chat request failed: HTTP 500: "CUDA error"',
+        "the frontend doesn't answer (ReadTimeout)",  # within the 0.3 s, on a busy machine
+    }
 
 
 def test_nobody_waits_for_an_answer_once_it_is_over(service: ServiceTarget) -> None:
