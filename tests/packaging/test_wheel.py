@@ -19,7 +19,8 @@ for name in names:
 print(*names, sep="\\n")
 """
 
-pytestmark = pytest.mark.packaging
+# One worker builds and installs it, once.
+pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 
 
 def run(*argv: str | Path, cwd: Path) -> str:
