@@ -59,8 +59,9 @@ def test_a_run_is_seen(
     assert [len(host["ranks"]) for host in told["hosts"]] == [1, 1]
     if PROMETHEUS:
         scraped(newest(), dsr1, pair)
-    assert "nothing of it is alive" in dsr1("stop", "m").stdout
     record = read_scraping(newest())
+    assert "nothing of it is alive" in dsr1("stop", "m").stdout
+    assert read_scraping(newest()) is None
     if record:
         own = (record.server, record.child, record.drawing)
         assert [one.lives for one in own if one] == [False] * 3

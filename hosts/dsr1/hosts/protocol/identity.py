@@ -1,6 +1,7 @@
 """Who a process is: a pid alone is reused, a pid with its start time and the host's boot id is
 not."""
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,31 @@ def start_time(pid: int) -> float | None:
     """In clock ticks since boot. None: there is no such process."""
     stat = read_stat(pid)
     return stat.start_time if stat else None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedProcess:
+    """As a file tells of it that several machines may see (a home that login nodes share). `host`
+    is the name of its machine; empty: nobody wrote it down."""
+
+    pid: int
+    started: float
+    boot: str
+    host: str = ""
+
+    @property
+    def lives(self) -> bool:
+        return is_alive(self.pid, self.started, self.boot)
+
+    @property
+    def elsewhere(self) -> str:
+        """The name of another machine that it was recorded on: whether it lives can't be told from
+        here. Empty: this one."""
+        return self.host if self.host != socket.gethostname() and not self.lives else ""
+
+
+def record_process(pid: int) -> RecordedProcess:
+    return RecordedProcess(pid, start_time(pid) or 0.0, boot_id(), socket.gethostname())
 
 
 def is_alive(pid: int, started: float, boot: str) -> bool:

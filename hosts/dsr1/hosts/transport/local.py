@@ -38,14 +38,25 @@ class UnixStream:
 
 class LocalTransport(Transport):
     """Agents in `folder`/HOST, run by `python`, the runtime's (a tuple, so that a wrapper may stand
-    before it)."""
+    before it). `elsewhere`: the machine that they are on, where that is another one, which shares
+    the folder: their logs can be read."""
 
-    def __init__(self, folder: Path, python: tuple[str, ...], run_id: str = "") -> None:
+    def __init__(
+        self, folder: Path, python: tuple[str, ...], run_id: str = "", elsewhere: str = ""
+    ) -> None:
         self._folder = folder.absolute()
-        self._python, self._run_id = python, run_id
+        self._python, self._run_id, self._elsewhere = python, run_id, elsewhere
         self._jobs: list[subprocess.Popen[bytes]] = []
 
+    def _refuse_elsewhere(self, host: str) -> None:
+        if self._elsewhere:
+            raise HostError(
+                f"{host}: is {self._elsewhere}, where the run was launched: ask there; nothing can"
+                " be told from here"
+            )
+
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
+        self._refuse_elsewhere(host)
         own = (str(self._folder / host), self._run_id, host)
         values = (*(own if verb.values is None else verb.values), *verb.more)
         argv = self._argv(verb.name, *values)
@@ -60,6 +71,7 @@ class LocalTransport(Transport):
             raise self._no_python(host, error) from error
 
     def attach(self, host: str, since: int) -> StreamLink:
+        self._refuse_elsewhere(host)
         folder = self._folder / host
         try:
             line = control.connect_to_socket(AgentIdentity(self._run_id, host))
@@ -76,6 +88,7 @@ class LocalTransport(Transport):
 
     @contextlib.contextmanager
     def open_job(self, host: str, job: str) -> Iterator[JobStream]:
+        self._refuse_elsewhere(host)
         with self._start_job(host, job) as child:
             assert child.stdin is not None
             assert child.stdout is not None

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.errors import Dsr1Error, InputError, LaunchFailed
+from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.batch.hosts import choose_hosts
 from dsr1.launcher.batch.jobs import known_jobs
@@ -19,10 +19,16 @@ from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
 from dsr1.launcher.run.backend import LaunchRequest, RunStatus, planned_processes
 from dsr1.launcher.run.prepare import plan_run
+from dsr1.launcher.run.recovery import is_over
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.stop import close_run, end_hosts, end_supervisor
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.run.supervised import SupervisedBackend, supervised_phase, supervised_state
+from dsr1.launcher.run.supervised import (
+    SupervisedBackend,
+    elsewhere_note,
+    supervised_phase,
+    supervised_state,
+)
 from dsr1.launcher.run.transport import queue, step_transport, transport_to
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
@@ -37,7 +43,7 @@ class AllocationBackend(SupervisedBackend):
     def prepare(self, request: LaunchRequest, checks: Sequence[str], run: Run) -> None:
         assert request.allocation is not None
         recipe = request.recipe
-        info = find_lent_job(request.allocation)
+        info = find_lent_job(request.allocation, fresh=False)  # `describe_lent` has just asked
         refuse_late(recipe, info, time.time())
         lent = lend(request.allocation, recipe)
         run.save_allocation(lent)  # first: a run with a job of its own has that cancelled
@@ -50,20 +56,15 @@ class AllocationBackend(SupervisedBackend):
         plan_run(run, recipe, survey, checks)
 
     def state(self, run: Run) -> RunState:
-        return _lent_states([run])[run.name]
+        return _lent_states([run])[run.name][1]
 
     def phases(self, runs: Sequence[Run]) -> dict[str, str]:
-        states = _lent_states(runs)
-        return {
-            run.name: supervised_phase(run.supervisor() is not None, states[run.name])
-            for run in runs
-        }
+        return {name: supervised_phase(*found) for name, found in _lent_states(runs).items()}
 
     def status(self, run: Run) -> RunStatus:
-        state = self.state(run)
-        supervised = run.supervisor() is not None
+        supervised, state = _lent_states([run])[run.name]
         alive = planned_processes(run) if supervised and state.serves else {}
-        return RunStatus(state, supervised, alive)
+        return RunStatus(state, supervised, alive, note=elsewhere_note(run, state))
 
     def stop(self, run: Run) -> tuple[str, ...]:
         """The supervisor proves the end. Where it was gone, or its allocation, steps prove it, or
@@ -71,7 +72,7 @@ class AllocationBackend(SupervisedBackend):
         end_supervisor(run)
         if not run.folder.exists():  # a launch that still asked its hosts
             return ()
-        if _has_ended(run) or _is_over(run):
+        if is_over(run) or _has_no_job(run):
             close_run(run)
             return ()
         return end_hosts(run)
@@ -91,11 +92,11 @@ def lend(allocation: Allocation, recipe: Recipe) -> Allocation:
     return replace(allocation, is_lent=True, step_options=tuple(recipe.slurm.srun))
 
 
-def find_lent_job(allocation: Allocation) -> JobInfo:
-    """InputError: what the environment tells of is over, or not this user's. HostError: Slurm
-    doesn't answer."""
+def find_lent_job(allocation: Allocation, fresh: bool = True) -> JobInfo:
+    """`fresh`: not by an answer from before now. InputError: what the environment tells of is over,
+    or not this user's. HostError: Slurm doesn't answer."""
     handle = JobHandle(allocation.cluster, allocation.job)
-    info = queue().look_up([handle], fresh=True).get(allocation.job)
+    info = queue().look_up([handle], fresh).get(allocation.job)
     if info is None or info.over or info.waits:
         how = info.state if info else "not known to Slurm as yours"
         raise InputError(
@@ -138,26 +139,20 @@ def describe_lent(allocation: Allocation) -> str:
     )
 
 
-def _lent_states(runs: Sequence[Run]) -> dict[str, RunState]:
-    """Where Slurm doesn't answer, they are what the runs wrote down."""
+def _lent_states(runs: Sequence[Run]) -> dict[str, tuple[bool, RunState]]:
+    """By name, as `supervised_state`. Where Slurm doesn't answer, they are what the runs wrote
+    down."""
     infos: Mapping[str, JobInfo] = {}
     with contextlib.suppress(Dsr1Error):
         infos = known_jobs([run for run in runs if run.job() is not None])
-    now = time.time()
-    return {
-        run.name: conclude_lent(supervised_state(run)[1], infos.get(run.name), now) for run in runs
-    }
+    found, now = {}, time.time()
+    for run in runs:
+        supervised, state = supervised_state(run)
+        found[run.name] = supervised, conclude_lent(state, infos.get(run.name), now)
+    return found
 
 
-def _has_ended(run: Run) -> bool:
-    """By its own word, with nothing left. False: it can't be read."""
-    with contextlib.suppress(LaunchFailed):
-        state = run.state()
-        return state.ended and not state.left
-    return False
-
-
-def _is_over(run: Run) -> bool:
+def _has_no_job(run: Run) -> bool:
     """With a job end its processes."""
     try:
         info = known_jobs([run]).get(run.name)

@@ -26,6 +26,7 @@ from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
 from dsr1.launcher.run.prepare import plan_run
+from dsr1.launcher.run.signals import interrupted_if
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
 from dsr1.launcher.run.supervision.messages import StopRequested
@@ -80,15 +81,16 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation, run_id: str = "
     InputError: another run has that name, or the launch took its run back."""
     again = os.environ.get(AGAIN_RUN)
     run = new_run(again or name or f"{recipe.name}-{allocation.job}")
-    handle = JobHandle(allocation.cluster, allocation.job, allocation.name)
+    found = JobHandle(allocation.cluster, allocation.job, allocation.name)
     if run_id:
         _refuse_another_launch(run, run_id)
     if not run.folder.exists():
         run.claim(recipe, "queued")
     elif not again:
-        _refuse_anothers(run, handle)
+        _refuse_anothers(run, found)
     _forget_before(run)
-    run.save_job(handle)
+    known = run.job()  # as its launch has told its user, by what squeue knows of the cluster
+    run.save_job(known if known and known.job == found.job else found)
     run.save_allocation(replace(allocation, step_options=tuple(recipe.slurm.srun)))
     run.save(RunState("starting", time.time()))
     return run
@@ -130,9 +132,10 @@ def serve_in_job(
     python, silent_s = recipe.runtime.interpreter, recipe.timeouts.lost
     steps = step_transport(run.folder, allocation, python, silent_s, run.name, run.run_id())
     with closing(steps) as transport:
-        survey = choose_hosts(recipe, allocation, transport, checks)
-        upload_assets(recipe, survey, transport)
-        plan_run(run, recipe, survey, checks)
+        with interrupted_if(run.is_asked_to_stop):  # a supervisor looks itself
+            survey = choose_hosts(recipe, allocation, transport, checks)
+            upload_assets(recipe, survey, transport)
+            plan_run(run, recipe, survey, checks)
         ending.supervisor = Supervisor(run, transport)
         ending.supervisor.supervise()
 

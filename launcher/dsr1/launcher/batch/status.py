@@ -5,6 +5,7 @@ import datetime
 from dataclasses import replace
 
 from dsr1.launcher.run.state import RunState
+from dsr1.slurm.lent import HAS_ENDED
 from dsr1.slurm.states import JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
@@ -104,7 +105,7 @@ def conclude_lent(state: RunState, info: JobInfo | None, now: float) -> RunState
     """Of a run in an allocation of its user's, whose end isn't the run's failure."""
     if info is None or not info.over or state.phase == "stopped" or _was_before(state, info):
         return _halted(state, info) if info and info.state in HALTED else state
-    reason = f"its allocation, job {info.job}, has ended ({info.state})"
+    reason = f"{HAS_ENDED.format(job=info.job)} ({info.state})"
     since = state.since if state.ended else info.end or now
     return RunState("stopped", since, reason=reason, ranks=state.ranks)
 

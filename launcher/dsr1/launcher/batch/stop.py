@@ -22,15 +22,32 @@ def stop_job(run: Run) -> tuple[str, ...]:
     to submit one takes it back. HostError: Slurm doesn't answer."""
     handle = find_job(run)
     if handle is None:
-        _save_stopped(run, run.state())
+        _save_stopped(run, _own_word(run))
         return ()
     if not _end_job(run, handle):
-        return run.state().left
+        return _own_word(run).left
     over = _wait_over(handle, CANCEL_S)
     if recorded_job(run).job != handle.job:  # its time was just over, and it was submitted again
         return stop_job(run)
-    state = _save_stopped(run, job_states([run])[run.name])
+    state = _save_stopped(run, _concluded(run))
     return state.left if over else (*state.left, f"job {handle.job} is not over yet, see squeue")
+
+
+def _own_word(run: Run) -> RunState:
+    """What a newer dsr1 has written can't be read: then it is as if it had been stopped."""
+    try:
+        return run.state()
+    except LaunchFailed:
+        return RunState("stopped", time.time(), reason="stopped by an older dsr1")
+
+
+def _concluded(run: Run) -> RunState:
+    try:
+        return job_states([run])[run.name]
+    except HostError:
+        raise
+    except LaunchFailed:
+        return _own_word(run)
 
 
 def _save_stopped(run: Run, state: RunState) -> RunState:
@@ -60,13 +77,15 @@ def _end_job(run: Run, handle: JobHandle) -> bool:
 
 def _ask_by_file(run: Run) -> bool:
     """Whether a supervisor that lives has heard of it, and said that it has ended."""
-    if run.state().phase == "queued":
-        return False
-    run.ask_to_stop()
-    deadline = time.monotonic() + STOP_S
-    while not run.state().ended and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    return run.state().ended
+    with contextlib.suppress(LaunchFailed):  # of a newer dsr1 it can't be told whether it has
+        if run.state().phase == "queued":
+            return False
+        run.ask_to_stop()
+        deadline = time.monotonic() + STOP_S
+        while not run.state().ended and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return run.state().ended
+    return False
 
 
 def _ask_supervisor(run: Run, handle: JobHandle) -> None:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
 from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
-from dsr1.launcher.operate.scraping.record import end_scraping
+from dsr1.launcher.operate.scraping.record import await_scraping_end, end_scraping
 from dsr1.launcher.run.backend import RunStatus
+from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED
 from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run, new_run
 from dsr1.slurm.handle import parse_handle
@@ -76,16 +78,26 @@ class EndWatch:
     a supervisor that is killed leaves no word."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._asked_at = run, time.monotonic()
+        self._run, self._run_id, self._asked_at = run, run.run_id(), time.monotonic()
 
     def is_over(self) -> bool:
+        """Also where its folder was removed; not where it can't be read for a moment."""
+        if not self._run.is_still(self._run_id):
+            return True
+        with suppress(LaunchFailed):
+            return self._look()
+        return False
+
+    def _look(self) -> bool:
         if self._run.state().ended:
             return True
         if time.monotonic() - self._asked_at < ASK_S:
             return False
         self._asked_at = time.monotonic()
-        status = run_status(self._run)
-        return status.state.ended or not (status.supervised or status.alive)
+        phase = phases([self._run])[self._run.name]
+        if phase == UNSUPERVISED:
+            return not run_status(self._run).alive
+        return phase in (*ENDED, ABANDONED)
 
 
 def phases(runs: Sequence[Run]) -> dict[str, str]:
@@ -108,8 +120,8 @@ def _backend_or_unreadable(run: Run) -> str:
 
 def stop_any(run: Run) -> tuple[str, ...]:
     """What is left, in words; else nothing. Who scrapes it ends first."""
-    scraping = end_scraping(run)
-    left = (*backend_of(run).stop(run), *scraping)
+    end_scraping(run)
+    left = (*backend_of(run).stop(run), *await_scraping_end(run))
     successor = _successor(run)
     return (*left, *stop_any(successor)) if successor else left
 

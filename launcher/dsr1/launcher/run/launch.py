@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from dsr1.hosts.errors import CheckFailed, LaunchFailed
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.run.signals import deferred_interrupt
+from dsr1.launcher.run.signals import deferred_interrupt, interrupted_if
 from dsr1.launcher.run.spawn import start_supervisor
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.stop import POLL_S, stop_run
@@ -21,14 +21,15 @@ def prepare_run(run: Run, recipe: Recipe, prepare: PrepareRun) -> None:
     """Take the name, and prepare the run. What fails or is interrupted here leaves no run.
 
     Until there is a supervisor this process is recorded in its place: `stop` ends a launch that
-    still asks its hosts.
+    still asks its hosts, from another machine, too.
     """
     with ExitStack() as undo:
         with deferred_interrupt(), run.written_whole():
             run.claim(recipe, "starting")
             undo.callback(run.discard)
             run.record_supervisor(os.getpid())
-        prepare(run)
+        with interrupted_if(run.is_asked_to_stop):
+            prepare(run)
         undo.pop_all()
 
 

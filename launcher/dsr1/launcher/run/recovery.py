@@ -61,7 +61,7 @@ def find_run_id(run: Run) -> str:
 
 def unidentified(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:
     """In words: a run that may have been started, and whose identity is lost."""
-    if find_run_id(run) or not (remains.hosts or local_hosts(run)) or _is_over(run):
+    if find_run_id(run) or not (remains.hosts or local_hosts(run)) or is_over(run):
         return ()
     return (
         f"{run.folder}: the run's identity can't be read, so its processes can't be told from"
@@ -101,7 +101,7 @@ def unreachable_hosts(run: Run, remains: RecoveryInfo | None) -> tuple[str, ...]
 
     None where the run's supervisor, who knew the way, has ended it.
     """
-    if remains is not None or _is_over(run):
+    if remains is not None or is_over(run):
         return ()
     planned = planned_hosts(run)
     here = {host.name for host in this_machine(len(planned), 0)}
@@ -112,7 +112,8 @@ def unreachable_hosts(run: Run, remains: RecoveryInfo | None) -> tuple[str, ...]
     )
 
 
-def _is_over(run: Run) -> bool:
+def is_over(run: Run) -> bool:
+    """By its own word, with nothing left. False, too: it can't be read."""
     try:
         state = run.state()
     except LaunchFailed:

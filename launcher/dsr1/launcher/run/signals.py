@@ -1,12 +1,13 @@
 """Ctrl-C, SIGTERM and SIGHUP while something is started and not yet recorded."""
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
+ENDING, ASK_S = (signal.SIGTERM, signal.SIGHUP), 0.5
 
 
 def interrupt_on_signals() -> None:
@@ -30,6 +31,24 @@ class NotedInterrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.came = True
         signal.default_int_handler(number, frame)
+
+
+@contextmanager
+def interrupted_if(is_asked: Callable[[], bool]) -> Iterator[None]:
+    """As by Ctrl-C, once that is so: of who can't be sent a signal, from another machine say."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(ASK_S):
+            if is_asked():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.run.signals import deferred_interrupt
-from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
 
 POLL_S, TAKE_OVER_S = 0.05, 120.0
 
@@ -87,6 +87,12 @@ def _refuse_take_over(run: Run) -> None:
         raise InputError(
             f"{run.name}: its supervisor lives (pid {run.supervisor()}); there is nothing to take"
             " over"
+        )
+    if (host := run.elsewhere()) and not run.state().ended:
+        raise InputError(
+            f"{run.name}: its supervisor was started on {host}, and whether it lives can't be told"
+            f" from here: `dsr1 supervise {run.name}` there. If that machine is gone for good,"
+            f" remove {run.folder / SUPERVISOR_FILE} first"
         )
     if run.state().ended:
         raise InputError(f"{run.name}: has ended ({run.state().phase}); launch it anew")

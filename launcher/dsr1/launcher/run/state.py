@@ -10,6 +10,7 @@ from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.render import render_cause
 
 ENDED = ("stopped", "failed")
+ABANDONED, UNSUPERVISED = "abandoned", "unsupervised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,9 @@ class RunState:
     stopping, stopped, failed. Seconds.
 
     Shown, never written: abandoned, whose launch died before it had started anything, and
-    suspended, whose job is. `left`: what
-    may still run. `cause`: the first cause of the failure, from the evidence of all hosts.
-    `engines`: how each is, where they fail alone. `ailing`: ranks that seem unwell, or have failed,
-    while it serves.
+    suspended, whose job is. `left`: what may still run. `cause`: the first cause of the
+    failure, from the evidence of all hosts. `engines`: how each is, where they fail alone.
+    `ailing`: ranks that seem unwell, or have failed, while it serves.
     """
 
     phase: str

@@ -15,13 +15,14 @@ from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.recovery import (
     RecoveryInfo,
     hosts_to_end,
+    is_over,
     local_hosts,
     read_recovery_info,
     unidentified,
     unreachable_hosts,
 )
-from dsr1.launcher.run.state import RunState
-from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.state import ENDED, RunState
+from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
 from dsr1.launcher.run.transport import transport_of, transport_to
 
 POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0
@@ -31,11 +32,16 @@ def stop_run(run: Run) -> tuple[str, ...]:
     """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is
     left, else nothing."""
     end_supervisor(run)
+    if run.elsewhere() and is_over(run) and not run.is_remote():
+        return ()  # nobody else can prove it of that machine
     return end_hosts(run)
 
 
 def end_supervisor(run: Run) -> None:
-    """Asked to end, it says at once that it stops; one that doesn't is hung, and is killed."""
+    """Asked to end, it says at once that it stops; one that doesn't is hung, and is killed.
+    HostError: it is on another machine, and says nothing."""
+    if (elsewhere := run.elsewhere()) and not is_over(run):
+        _end_elsewhere(run, elsewhere)
     asked, deadline, heard = 0, 0.0, False
     while (pid := run.supervisor()) is not None:
         if pid != asked:  # a launch may just have handed its run to a supervisor
@@ -49,15 +55,36 @@ def end_supervisor(run: Run) -> None:
         time.sleep(POLL_S)
 
 
+def _end_elsewhere(run: Run, host: str) -> None:
+    """By the folder that both machines see."""
+    run.ask_to_stop()
+    deadline, heard = time.monotonic() + HUNG_S, False
+    while run.folder.exists() and _phase(run) not in ENDED:
+        if not heard and _is_stopping(run):
+            heard, deadline = True, time.monotonic() + STOP_S
+        if time.monotonic() > deadline:
+            run.forget_asked_stop()
+            raise HostError(
+                f"{run.name}: its supervisor was started on {host}, and doesn't answer from there:"
+                f" `dsr1 stop {run.name}` on {host}. If that machine is gone for good, remove"
+                f" {run.folder / SUPERVISOR_FILE} first"
+            )
+        time.sleep(POLL_S)
+
+
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def _is_stopping(run: Run) -> bool:
+    return _phase(run) == "stopping"
+
+
+def _phase(run: Run) -> str:
     with suppress(LaunchFailed):
-        return run.state().phase == "stopping"
-    return False
+        return run.state().phase
+    return ""
 
 
 def end_hosts(run: Run) -> tuple[str, ...]:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
-from dsr1.hosts.protocol.identity import is_alive, start_time
+from dsr1.hosts.protocol.identity import RecordedProcess, record_process
+from dsr1.hosts.protocol.plain import parse_json
 from dsr1.launcher.run.folder import RunFolder, read_own_file
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from dsr1.launcher.recipe.models import Recipe
 
 _RUN_ID = "run-id"
+SUPERVISOR_FILE = "supervisor.json"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 
 
@@ -165,10 +165,10 @@ class Run(RunFolder):
             return False
 
     def is_watched(self) -> bool:
-        """Whether it has a supervisor, as far as can be told from here: a job's own can't be
-        seen."""
+        """Whether it has a supervisor, as far as can be told from here: neither a job's own nor
+        one of another machine can be seen."""
         in_own_job = self.job() is not None and self.lent_allocation() is None
-        return in_own_job or self.supervisor() is not None
+        return in_own_job or self.supervisor() is not None or bool(self.elsewhere())
 
     def settings(self) -> RunSettings:
         found = self._read("settings.json", RunSettings)
@@ -202,18 +202,23 @@ class Run(RunFolder):
             self._write("state.json", asdict(state))
 
     def record_supervisor(self, pid: int) -> None:
-        self._write("supervisor.json", {"pid": pid, "started": start_time(pid), "boot": boot_id()})
+        self._write(SUPERVISOR_FILE, asdict(record_process(pid)))
 
     def supervisor(self) -> int | None:
         """The pid of the supervisor if it lives: same pid, start time and boot."""
+        found = self._supervisor()
+        return found.pid if found and found.lives else None
+
+    def elsewhere(self) -> str:
+        """The machine that its supervisor was started on, where that is another one: a home may be
+        shared. Empty: this one, or it isn't known."""
+        found = self._supervisor()
+        return found.elsewhere if found else ""
+
+    def _supervisor(self) -> RecordedProcess | None:
         try:
-            found = parse_bounded(read_own_file(self.folder / "supervisor.json"))
-            return (
-                int(found["pid"])
-                if is_alive(found["pid"], found["started"], found["boot"])
-                else None
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            return parse_json(RecordedProcess, read_own_file(self.folder / SUPERVISOR_FILE))
+        except (OSError, ValueError):
             return None
 
 

@@ -10,7 +10,7 @@ from dsr1.launcher.run import spawn
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
 from dsr1.launcher.run.launch import launch_run
 from dsr1.launcher.run.record.sources import save_sources
-from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.state import ABANDONED, UNSUPERVISED, OnState, RunState
 from dsr1.launcher.run.stop import look_at_hosts, stop_run
 from dsr1.launcher.run.store import Run
 
@@ -42,7 +42,7 @@ class SupervisedBackend(Backend):
         hosts = look_at_hosts(run) if run.is_planned() else {}
         lost = {host: str(one) for host, one in hosts.items() if isinstance(one, HostError)}
         alive = {host: one for host, one in hosts.items() if not isinstance(one, HostError)}
-        return RunStatus(state, supervised, alive, lost)
+        return RunStatus(state, supervised, alive, lost, elsewhere_note(run, state))
 
     def stop(self, run: Run) -> tuple[str, ...]:
         return stop_run(run)
@@ -52,17 +52,22 @@ class SupervisedBackend(Backend):
 
 
 def supervised_state(run: Run) -> tuple[bool, RunState]:
-    """Whether it is supervised, and its state as saved; of a launch that died before there was
-    anything to supervise: abandoned."""
-    supervised = run.supervisor() is not None  # before the state: a supervisor saves its end first
+    """Whether it is supervised, as far as can be told from here, and its state as saved; of a
+    launch that died before there was anything to supervise: abandoned."""
+    supervised = run.is_watched()  # before the state: a supervisor saves its end first
     state = run.state()
     if supervised or state.phase != "starting" or run.is_planned():
         return supervised, state
     why = f"its launch died before anything was started; `dsr1 stop {run.name}` clears it away"
-    return False, replace(state, phase="abandoned", reason=why)
+    return False, replace(state, phase=ABANDONED, reason=why)
+
+
+def elsewhere_note(run: Run, state: RunState) -> str:
+    host = "" if state.ended else run.elsewhere()
+    return f"its supervisor is on {host}, and can't be seen from here" if host else ""
 
 
 def supervised_phase(supervised: bool, state: RunState) -> str:
-    if supervised or state.ended or state.phase == "abandoned":
+    if supervised or state.ended or state.phase == ABANDONED:
         return state.phase
-    return "unsupervised"
+    return UNSUPERVISED

@@ -59,7 +59,8 @@ def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
         return step_transport(run.folder, allocation, python, silent_s, run.name, run_id)
     if hosts:
         return SshTransport(hosts, run.name, python, find_run_id(run))
-    return LocalTransport(run.folder / "hosts", (python or sys.executable,), find_run_id(run))
+    folder, run_id = run.folder / "hosts", find_run_id(run)
+    return LocalTransport(folder, (python or sys.executable,), run_id, run.elsewhere())
 
 
 def _silent_s(run: Run) -> float:

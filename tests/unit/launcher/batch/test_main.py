@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.main import (
@@ -19,6 +20,7 @@ from dsr1.launcher.batch.main import (
     submit_again,
 )
 from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.signals import interrupted_if
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import list_runs, new_run
 from dsr1.launcher.run.supervision.messages import StopRequested
@@ -69,6 +71,14 @@ def test_a_launch_that_hasnt_written_down_its_job_yet() -> None:
     assert enter_run("r", RECIPE, JOB).job() == JobHandle("lab", "7")
 
 
+def test_its_launch_has_told_the_user_how_its_job_is_called() -> None:
+    """A squeue without JSON doesn't say of which cluster."""
+    run = new_run("r")
+    run.claim(RECIPE, "queued")
+    run.save_job(JobHandle("cluster", "7", "dsr1-r-0"))
+    assert enter_run("r", RECIPE, JOB).job() == JobHandle("cluster", "7")
+
+
 @pytest.fixture
 def ending() -> Iterator[StopSignals]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
@@ -84,6 +94,15 @@ def test_what_is_asked_to_stop_after_the_warning_isnt_submitted_again(ending: St
     assert ending.warned_only
     with pytest.raises(StopRequested, match="asked to stop"):
         signal.raise_signal(signal.SIGINT)
+    assert not ending.warned_only
+
+
+def test_a_file_asks_before_there_is_a_supervisor_that_looks(ending: StopSignals) -> None:
+    """As of `stop` while slurmctld is down, and the job still checks its hosts."""
+    run = enter_run("r", RECIPE, JOB)
+    run.ask_to_stop()
+    with pytest.raises(StopRequested, match="asked to stop"), interrupted_if(run.is_asked_to_stop):
+        until(lambda: False)
     assert not ending.warned_only
 
 

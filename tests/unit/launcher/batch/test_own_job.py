@@ -18,10 +18,11 @@ from dsr1.launcher.batch.stop import stop_job
 from dsr1.launcher.operate.status import run_status, stop_any
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.backend import LaunchRequest
+from dsr1.launcher.run.folder import SCHEMA_FILE
 from dsr1.launcher.run.state import RunState
-from dsr1.launcher.run.store import list_runs, new_run
+from dsr1.launcher.run.store import Run, list_runs, new_run
 from dsr1.slurm.allocation import AllocatedHost, Allocation
-from dsr1.slurm.client import Queue
+from dsr1.slurm.client import Queue, own_user
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.testing.fake import FakeSlurm
 
@@ -217,3 +218,30 @@ def test_an_sbatch_that_hangs_is_no_reason_to_lose_its_job(
         stop_any(run)
     (fake.folder / "bin" / "squeue.away").replace(squeue)
     assert (stop_any(run), fake.job("2")["state"]) == ((), "CANCELLED")
+
+
+def of_a_newer_dsr1(run: Run) -> None:
+    """Also its state, whose words may mean something else."""
+    (run.folder / SCHEMA_FILE).write_text("99")
+    (run.folder / "state.json").write_text('{"mood": "fine"}')
+
+
+def test_a_job_of_a_newer_dsr1_can_be_stopped(fake: FakeSlurm) -> None:
+    launch()
+    (run,) = list_runs()
+    of_a_newer_dsr1(run)
+    assert (stop_any(new_run("r")), fake.job("2")["state"]) == ((), "CANCELLED")
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETED"])
+def test_so_can_a_run_of_it_in_an_allocation_which_is_left_alone(
+    fake: FakeSlurm, state: str
+) -> None:
+    number = fake.add(OTHERS | {"state": state, "user": own_user()})
+    run = new_run("r")
+    run.claim(RECIPE, "starting")
+    run.save_allocation(Allocation(number, "fake", (AllocatedHost("node1"),), is_lent=True))
+    run.save_job(JobHandle("fake", number))
+    of_a_newer_dsr1(run)
+    assert stop_any(new_run("r")) == ()
+    assert fake.job(number)["state"] == state

@@ -47,12 +47,15 @@ def test_promtool_takes_rules_and_configuration(tmp_path: Path) -> None:
     assert f"{len(RULES)} rules found" in promtool("check", "rules", str(tmp_path / RULES_FILE))
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
     pair, password = make_pair(tmp_path), make_key_file(tmp_path)
-    hashed = "$2b$10$" + "a" * 53
-    access = ScrapingAccess(str(pair.cert), str(pair.key), "n.example", str(password), hashed)
+    access = ScrapingAccess(str(pair.cert), str(pair.key), "n.example", str(password))
     (tmp_path / "secured.yml").write_text(render_configuration("127.0.0.1:1", access))
     promtool("check", "config", str(tmp_path / "secured.yml"))
-    for name, one in {"web.yml": access, "open.yml": IN_CLEAR}.items():
-        (tmp_path / name).write_text(render_web(one))
+    hashed = "$2b$10$" + "a" * 53
+    for name, text in {
+        "web.yml": render_web(access, hashed),
+        "open.yml": render_web(IN_CLEAR, ""),
+    }.items():
+        (tmp_path / name).write_text(text)
         promtool("check", "web-config", str(tmp_path / name))
 
 

@@ -1,10 +1,12 @@
 """What a Prometheus gets of a run, and the end of the run's own."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -17,21 +19,28 @@ from tests.fakes.pki import Pair, make_key_file, make_pair
 from tests.fleet import AILING, START, fleet_plan, fleet_run
 from tests.waiting import until
 
-from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.errors import HostError, InputError, LaunchFailed
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.protocol.identity import RecordedProcess, record_process
 from dsr1.launcher.cli.observe.metrics import parse_listen, write_files
 from dsr1.launcher.health.page import parse_page
 from dsr1.launcher.metrics.prometheus.access import IN_CLEAR
+from dsr1.launcher.operate.scraping import record as scraping_record
 from dsr1.launcher.operate.scraping.access import client_context, read_access, server_context
 from dsr1.launcher.operate.scraping.bridge import MOST_AT_ONCE, Bridge, BridgeServer, run_lines
-from dsr1.launcher.operate.scraping.programs import find_grafana
+from dsr1.launcher.operate.scraping.programs import find_grafana, hashed
 from dsr1.launcher.operate.scraping.record import (
     FOLDER,
     ScrapingRecord,
+    await_scraping_end,
     end_scraping,
-    recorded,
+    forget_scraping,
+    read_scraping,
     save_scraping,
+    scraping_folder,
 )
+from dsr1.launcher.operate.scraping.server import start_scraping
+from dsr1.launcher.operate.status import EndWatch
 from dsr1.launcher.recipe.parts import Scraping, ServerTls
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
@@ -108,7 +117,8 @@ def scraping(pair: Pair, text: str = PASSWORD) -> Scraping:
 def test_by_tls_and_with_a_password_alone(pair: Pair) -> None:
     access = read_access(scraping(pair))
     assert (access.scheme, access.server_name) == ("https", "dsr1.example")
-    assert bcrypt.checkpw(PASSWORD.encode(), access.hashed.encode())
+    assert bcrypt.checkpw(PASSWORD.encode(), hashed(access.password).encode())
+    assert PASSWORD not in repr(access)
     bridge = Bridge(Hosts(), lambda: (PLAN, STATE))
     made = BridgeServer(bridge, "127.0.0.1", 0, server_context(access), PASSWORD)
     made.begin()
@@ -215,8 +225,8 @@ def test_stopping_ends_the_recorded_processes_and_nobody_else(tmp_path: Path) ->
     sleep = (sys.executable, "-c", "import time; time.sleep(600)")
     with subprocess.Popen(sleep) as own, subprocess.Popen(sleep) as other:
         try:
-            one, two = recorded(own.pid), recorded(other.pid)
-            save_scraping(run, ScrapingRecord(one, type(two)(two.pid, two.started + 1, two.boot)))
+            one, two = record_process(own.pid), record_process(other.pid)
+            save_scraping(run, ScrapingRecord(one, replace(two, started=two.started + 1)))
             assert end_scraping(run) == ()
             assert own.wait() != 0
             assert other.poll() is None
@@ -225,3 +235,45 @@ def test_stopping_ends_the_recorded_processes_and_nobody_else(tmp_path: Path) ->
             other.kill()
     assert end_scraping(run) == ()
     assert end_scraping(Run(tmp_path / "none")) == ()
+
+
+ELSEWHERE = RecordedProcess(1, 1.0, "another-boot", "login1")
+
+
+def test_a_prometheus_of_another_machine_is_never_called_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Login nodes share homes: its record is here, its processes can't be seen."""
+    monkeypatch.setattr(scraping_record, "GRACE_S", 0.2)
+    run = fleet_run(tmp_path, PLAN)
+    (run.folder / FOLDER).mkdir()
+    save_scraping(run, ScrapingRecord(ELSEWHERE, replace(ELSEWHERE, pid=2), "a:1", "a:2"))
+    file = scraping_folder(run) / "server.json"
+    where = f"started on login1: `dsr1 metrics {run.name} --down` there; .* remove {file}"
+    for (told,) in (end_scraping(run), await_scraping_end(run)):
+        assert re.search(where, told)
+    with pytest.raises(LaunchFailed, match=where):
+        start_scraping(run, "127.0.0.1", IN_CLEAR)
+    forget_scraping(run, 7)  # another's
+    assert read_scraping(run)
+    forget_scraping(run, ELSEWHERE.pid)  # as it does itself at its end
+    assert await_scraping_end(run) == ()
+
+
+def test_a_machine_that_booted_anew_ended_it(tmp_path: Path) -> None:
+    run = fleet_run(tmp_path, PLAN)
+    (run.folder / FOLDER).mkdir()
+    save_scraping(run, ScrapingRecord(replace(ELSEWHERE, host=socket.gethostname())))
+    assert end_scraping(run) == ()
+
+
+def test_a_run_that_can_t_be_read_for_a_moment_isn_t_over(tmp_path: Path) -> None:
+    run = fleet_run(tmp_path, PLAN)
+    (run.folder / "run-id").write_text("0" * 32)
+    watch, state = EndWatch(run), run.folder / "state.json"
+    state.rename(run.folder / "away")
+    assert not watch.is_over()
+    (run.folder / "away").rename(state)
+    assert not watch.is_over()
+    run.discard()
+    assert watch.is_over()

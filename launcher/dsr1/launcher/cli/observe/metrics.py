@@ -14,6 +14,7 @@ from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.metrics.prometheus.dashboard import render_dashboard
 from dsr1.launcher.metrics.prometheus.rules import render_alert_rules
 from dsr1.launcher.metrics.prometheus.targets import direct_groups
+from dsr1.launcher.operate.scraping.access import read_access
 from dsr1.launcher.operate.scraping.record import end_scraping
 from dsr1.launcher.operate.scraping.server import (
     await_grafana,
@@ -79,17 +80,14 @@ def _start(run: Run, listen: str) -> None:
     address, port = parse_listen(listen, run)
     if port:
         raise InputError(f"--listen {listen}: with --up ports are chosen; give an address alone")
-    record, scheme = start_scraping(run, address), scheme_of(run)
+    access = read_access(run.recipe().metrics)
+    record, scheme = start_scraping(run, address, access), access.scheme
     bridge = f"{scheme}://{record.bridge}/targets"
     print(f"Prometheus: {scheme}://{record.prometheus}  (bridge: {bridge})", flush=True)
-    if problem := await_grafana(run, record):
+    if problem := await_grafana(run, record, access):
         print(f"{run.name}: {problem}", file=sys.stderr)
     elif record.grafana:
         print(f"Grafana: {scheme}://{record.grafana}")
-
-
-def scheme_of(run: Run) -> str:
-    return "https" if run.recipe().metrics.tls else "http"
 
 
 def _stop_scraping(run: Run) -> None:
@@ -100,8 +98,9 @@ def _stop_scraping(run: Run) -> None:
 
 def _serve(run: Run, listen: str) -> None:
     refuse_ended(run)
-    server, watch = open_bridge(run, *parse_listen(listen, run)), EndWatch(run)
-    print(f"http_sd: {scheme_of(run)}://{server.reached}/targets", flush=True)
+    access, watch = read_access(run.recipe().metrics), EndWatch(run)
+    server = open_bridge(run, *parse_listen(listen, run), access)
+    print(f"http_sd: {access.scheme}://{server.reached}/targets", flush=True)
     while not watch.is_over():
         time.sleep(LOOK_S)
 

@@ -80,7 +80,8 @@ def alive_lines(current: RunStatus) -> Iterator[str]:
     for host, names in current.alive_by_host.items():
         counts.setdefault(len(names), []).append(host)
     if not any(counts):
-        yield "alive: nothing"
+        unknown = "not known, no host can be asked" if current.unreached else "nothing"
+        yield f"alive: {unknown}"
         return
     shown = (f"{count} on {fold_names(hosts)}" for count, hosts in sorted(counts.items()))
     yield f"alive: {sum(map(len, current.alive_by_host.values()))} processes: {', '.join(shown)}"

@@ -1,6 +1,6 @@
 """How a run's bridge, Prometheus and Grafana let in who asks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 USER = "dsr1"
 
@@ -8,14 +8,13 @@ USER = "dsr1"
 @dataclass(frozen=True, slots=True)
 class ScrapingAccess:
     """Paths of files. `cert` and `key` are empty: in clear. `server_name` is whom the certificate
-    is for. `password_file` is empty: nobody is asked who he is; `hashed` is the password by bcrypt,
-    as Prometheus wants it."""
+    is for. `password_file`, with the `password`, is empty: nobody is asked who he is."""
 
     cert: str = ""
     key: str = ""
     server_name: str = ""
     password_file: str = ""
-    hashed: str = ""
+    password: str = field(default="", repr=False)
 
     @property
     def scheme(self) -> str:

@@ -32,12 +32,12 @@ def _client(access: ScrapingAccess) -> dict[str, object]:
     return found
 
 
-def render_web(access: ScrapingAccess) -> str:
+def render_web(access: ScrapingAccess, hashed: str) -> str:
     """Prometheus's web.config.file: whom it lets in, and how. It reads the files at each
     connection, so that a certificate may be renewed."""
     found: dict[str, object] = {}
     if access.cert:
         found["tls_server_config"] = {"cert_file": access.cert, "key_file": access.key}
-    if access.hashed:
-        found["basic_auth_users"] = {USER: access.hashed}
+    if hashed:
+        found["basic_auth_users"] = {USER: hashed}
     return yaml.safe_dump(found, sort_keys=False)

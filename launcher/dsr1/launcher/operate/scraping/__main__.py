@@ -13,8 +13,9 @@ from dsr1.launcher.run.store import Run
 def main() -> None:
     run, address = Run(Path(sys.argv[1])), sys.argv[2]
     try:
-        server = open_bridge(run, address, 0)
-        run_programs(run, address, server.reached, read_access(run.recipe().metrics))
+        access = read_access(run.recipe().metrics)
+        server = open_bridge(run, address, 0, access)
+        run_programs(run, address, server.reached, access)
     except (Dsr1Error, OSError) as error:
         sys.exit(str(error))
 

@@ -4,7 +4,6 @@ and refused before anything listens."""
 import re
 import ssl
 
-import bcrypt
 from cryptography import x509
 
 from dsr1.hosts.errors import InputError
@@ -15,27 +14,22 @@ from dsr1.launcher.smoke.frontend_files import read_line, read_tls
 TLS, PASSWORD = "metrics.tls", "metrics.password_file"
 _TYPED = re.compile(r"[!-~]{12,72}")  # bcrypt takes 72 bytes
 _UNFIT = re.compile(r"[$}`]")
-ROUNDS = 10
-"""Of bcrypt, 2 to the power of: Prometheus computes it anew for each request that it doesn't know.
-"""
 
 
 def read_access(metrics: Scraping) -> ScrapingAccess:
     """InputError names the recipe's key, the file and what is wanted."""
-    name, hashed, password = "", "", read_password(metrics)
+    name, password = "", _read_password(metrics)
     if metrics.tls:
         _refuse_path(f"{TLS}.cert", metrics.tls.cert)
         _refuse_path(f"{TLS}.key", metrics.tls.key)
         name = _server_name(metrics.tls)
-    if password:
-        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()
     cert, key = (metrics.tls.cert, metrics.tls.key) if metrics.tls else ("", "")
-    access = ScrapingAccess(cert, key, name, metrics.password_file or "", hashed)
+    access = ScrapingAccess(cert, key, name, metrics.password_file or "", password)
     server_context(access)
     return access
 
 
-def read_password(metrics: Scraping) -> str:
+def _read_password(metrics: Scraping) -> str:
     """Empty: none is wanted. InputError as above."""
     if not (file := metrics.password_file):
         return ""

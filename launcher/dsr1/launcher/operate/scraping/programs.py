@@ -7,12 +7,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.errors import InputError, LaunchFailed
+import bcrypt
+
+from dsr1.hosts.errors import InputError
+from dsr1.hosts.protocol.identity import record_process
 from dsr1.launcher.metrics.prometheus.access import ScrapingAccess
 from dsr1.launcher.metrics.prometheus.configuration import (
     RULES_FILE,
@@ -24,7 +27,7 @@ from dsr1.launcher.metrics.prometheus.rules import render_alert_rules
 from dsr1.launcher.operate.scraping.record import (
     ScrapingRecord,
     end_process,
-    recorded,
+    forget_scraping,
     save_scraping,
     scraping_folder,
 )
@@ -32,6 +35,9 @@ from dsr1.launcher.operate.status import EndWatch
 from dsr1.launcher.run.store import Run
 
 LOOK_S, SIZE = 1.0, "2GB"
+ROUNDS = 10
+"""Of bcrypt, 2 to the power of: Prometheus computes it anew for each request that it doesn't know.
+"""
 PROGRAM, GRAFANA_LOG = "prometheus", "grafana.log"
 PACKAGED = "/usr/share/grafana"
 """Where Grafana's own packages for Debian and Red Hat have its home."""
@@ -73,31 +79,24 @@ def run_programs(run: Run, address: str, bridge: str, access: ScrapingAccess) ->
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     children: list[Child] = []
     try:
-        record = ScrapingRecord(recorded(os.getpid()), bridge=bridge)
+        record = ScrapingRecord(record_process(os.getpid()), bridge=bridge)
         at = f"{address}:{_free_port(address)}"
         children.append(_start_prometheus(run, at, bridge, access))
-        record = replace(record, child=recorded(children[0].pid), prometheus=at)
+        record = replace(record, child=record_process(children[0].pid), prometheus=at)
         save_scraping(run, record)
         if home := find_grafana(os.environ):
             port = _free_port(address)
             children.append(_start_grafana(run, home, (address, port), at, access))
-            drawing = recorded(children[1].pid)
+            drawing = record_process(children[1].pid)
             record = replace(record, drawing=drawing, grafana=f"{address}:{port}")
             save_scraping(run, record)
-        _wait(EndWatch(run).is_over, lambda: bool(asked) or children[0].poll() is not None)
+        watch = EndWatch(run)
+        while not (asked or children[0].poll() is not None or watch.is_over()):
+            time.sleep(LOOK_S)
     finally:
         for child in reversed(children):
             _end_child(child)
-
-
-def _wait(is_over: Callable[[], bool], is_asked: Callable[[], bool]) -> None:
-    while not is_asked():
-        try:
-            if is_over():
-                return
-        except LaunchFailed:  # its folder was removed
-            return
-        time.sleep(LOOK_S)
+        forget_scraping(run, os.getpid())
 
 
 def _start_prometheus(run: Run, at: str, bridge: str, access: ScrapingAccess) -> Child:
@@ -105,7 +104,7 @@ def _start_prometheus(run: Run, at: str, bridge: str, access: ScrapingAccess) ->
     texts = {
         RULES_FILE: render_alert_rules(),
         "prometheus.yml": render_configuration(bridge, access),
-        "web.yml": render_web(access),
+        "web.yml": render_web(access, hashed(access.password)),
     }
     for name, text in texts.items():
         _write(folder / name, text)
@@ -118,6 +117,12 @@ def _start_prometheus(run: Run, at: str, bridge: str, access: ScrapingAccess) ->
         f"--web.listen-address={at}",
     )
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+
+
+def hashed(password: str) -> str:
+    """As Prometheus wants it."""
+    salt = bcrypt.gensalt(ROUNDS)
+    return bcrypt.hashpw(password.encode(), salt).decode() if password else ""
 
 
 def _start_grafana(
@@ -151,5 +156,5 @@ def _free_port(address: str) -> int:
 def _end_child(child: Child) -> None:
     """A zombie counts as ended."""
     if child.poll() is None:
-        end_process(recorded(child.pid))
+        end_process(record_process(child.pid))
     child.wait()

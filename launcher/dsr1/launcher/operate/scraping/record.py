@@ -9,24 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dsr1.hosts.protocol.atomic import write_file
-from dsr1.hosts.protocol.boot import boot_id
-from dsr1.hosts.protocol.identity import is_alive, start_time
+from dsr1.hosts.protocol.identity import RecordedProcess
 from dsr1.hosts.protocol.plain import parse_json
 from dsr1.launcher.run.store import Run
 
 FOLDER, FILE = "prometheus", "server.json"
 GRACE_S, POLL_S = 10.0, 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedProcess:
-    pid: int
-    started: float
-    boot: str
-
-    @property
-    def lives(self) -> bool:
-        return is_alive(self.pid, self.started, self.boot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +30,18 @@ class ScrapingRecord:
     grafana: str = ""
 
 
-def recorded(pid: int) -> RecordedProcess:
-    return RecordedProcess(pid, start_time(pid) or 0.0, boot_id())
-
-
 def scraping_folder(run: Run) -> Path:
     return run.folder / FOLDER
 
 
 def save_scraping(run: Run, record: ScrapingRecord) -> None:
     write_file(scraping_folder(run) / FILE, json.dumps(asdict(record)).encode())
+
+
+def forget_scraping(run: Run, pid: int) -> None:
+    """That server's have ended: so is told to another machine, which sees no processes."""
+    if (record := read_scraping(run)) and record.server.pid == pid:
+        (scraping_folder(run) / FILE).unlink(missing_ok=True)
 
 
 def read_scraping(run: Run) -> ScrapingRecord | None:
@@ -62,9 +52,14 @@ def read_scraping(run: Run) -> ScrapingRecord | None:
 
 def end_scraping(run: Run) -> tuple[str, ...]:
     """All of them, the server first, which ends the others itself; whoever doesn't is killed. What
-    lives even then, in words."""
+    lives even then, in words, or may, on another machine."""
     if (record := read_scraping(run)) is None:
         return ()
+    if host := record.server.elsewhere:
+        return (
+            f"its Prometheus was started on {host}: `dsr1 metrics {run.name} --down` there; if that"
+            f" machine is gone for good, remove {scraping_folder(run) / FILE}",
+        )
     processes = {"metrics bridge": record.server, "Prometheus": record.child}
     processes |= {"Grafana": record.drawing}
     return tuple(
@@ -72,6 +67,15 @@ def end_scraping(run: Run) -> tuple[str, ...]:
         for name, process in processes.items()
         if process is not None and not end_process(process)
     )
+
+
+def await_scraping_end(run: Run) -> tuple[str, ...]:
+    """Of a run that is over: those on another machine end by themselves, soon. As
+    `end_scraping`."""
+    until = time.monotonic() + GRACE_S
+    while (left := end_scraping(run)) and time.monotonic() < until:
+        time.sleep(POLL_S)
+    return left
 
 
 def end_process(process: RecordedProcess) -> bool:

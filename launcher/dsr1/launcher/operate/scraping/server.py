@@ -12,12 +12,11 @@ from pathlib import Path
 import httpx
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.hosts.protocol.identity import record_process
 from dsr1.launcher.metrics.prometheus.access import USER, ScrapingAccess
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.scraping.access import (
     client_context,
-    read_access,
-    read_password,
     server_context,
 )
 from dsr1.launcher.operate.scraping.bridge import Bridge, BridgeServer
@@ -25,8 +24,8 @@ from dsr1.launcher.operate.scraping.pages import KeptLinks
 from dsr1.launcher.operate.scraping.programs import GRAFANA_LOG, find_prometheus
 from dsr1.launcher.operate.scraping.record import (
     ScrapingRecord,
+    end_scraping,
     read_scraping,
-    recorded,
     save_scraping,
     scraping_folder,
 )
@@ -50,11 +49,9 @@ def control_address(run: Run) -> str:
     return LOOPBACK
 
 
-def open_bridge(run: Run, address: str, port: int) -> BridgeServer:
-    """It serves from now on. InputError: it can't listen there, or a file that the recipe names
-    can't be used."""
-    metrics = run.recipe().metrics
-    door = (server_context(read_access(metrics)), read_password(metrics))
+def open_bridge(run: Run, address: str, port: int, access: ScrapingAccess) -> BridgeServer:
+    """It serves from now on. InputError: it can't listen there."""
+    door = (server_context(access), access.password)
     links = KeptLinks(backend_of(run).transport(run))
     bridge = Bridge(links, lambda: (run.plan(), run.state()))
     try:
@@ -65,12 +62,14 @@ def open_bridge(run: Run, address: str, port: int) -> BridgeServer:
     return server
 
 
-def start_scraping(run: Run, address: str) -> ScrapingRecord:
-    """Returns when Prometheus is ready. InputError: it isn't installed, or a file that the recipe
-    names can't be used; LaunchFailed: it doesn't come up. What runs already is left as it is."""
+def start_scraping(run: Run, address: str, access: ScrapingAccess) -> ScrapingRecord:
+    """Returns when Prometheus is ready. InputError: it isn't installed; LaunchFailed: it doesn't
+    come up, or another machine may have one. What runs already is left as it is."""
     find_prometheus()
-    access = read_access(run.recipe().metrics)
-    if (known := read_scraping(run)) and known.server.lives and known.prometheus:
+    known = read_scraping(run)
+    if known and known.server.elsewhere:
+        raise LaunchFailed(f"{run.name}: {'; '.join(end_scraping(run))}")
+    if known and known.server.lives and known.prometheus:
         return known
     folder = scraping_folder(run)
     folder.mkdir(exist_ok=True)
@@ -79,8 +78,8 @@ def start_scraping(run: Run, address: str) -> ScrapingRecord:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    save_scraping(run, ScrapingRecord(recorded(child.pid)))
-    with asking(run, access) as answers:
+    save_scraping(run, ScrapingRecord(record_process(child.pid)))
+    with asking(access) as answers:
         return _await_ready(run, child.pid, folder / "server.log", answers)
 
 
@@ -96,10 +95,10 @@ def _await_ready(run: Run, pid: int, log: Path, answers: Answers) -> ScrapingRec
     raise LaunchFailed(f"{run.name}: its Prometheus isn't ready after {READY_S:g} s; see {log}")
 
 
-def await_grafana(run: Run, record: ScrapingRecord) -> str:
+def await_grafana(run: Run, record: ScrapingRecord, access: ScrapingAccess) -> str:
     """Why it isn't there, in words; empty: it is, or there is none to be had."""
     log, until = scraping_folder(run) / GRAFANA_LOG, time.monotonic() + GRAFANA_S
-    with asking(run, read_access(run.recipe().metrics)) as answers:
+    with asking(access) as answers:
         while record.drawing and not answers(record.grafana, "/api/health"):
             if not record.drawing.lives:
                 return f"its Grafana did not start: {_last_line(log)} ({log})"
@@ -115,10 +114,9 @@ def _last_line(log: Path) -> str:
 
 
 @contextmanager
-def asking(run: Run, access: ScrapingAccess) -> Iterator[Answers]:
+def asking(access: ScrapingAccess) -> Iterator[Answers]:
     """Whether a process of the run's own, at HOST:PORT, answers a path well."""
-    password = read_password(run.recipe().metrics)
-    auth = (USER, password) if password else None
+    auth = (USER, access.password) if access.password else None
     context = client_context(access)
     with httpx.Client(verify=context, auth=auth, timeout=2.0, trust_env=False) as client:
 
