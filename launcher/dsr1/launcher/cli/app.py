@@ -1,6 +1,5 @@
 """The typer application: dsr1's own options, and groups of verbs."""
 
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -63,14 +62,6 @@ def load_command(verb: Verb) -> Any:
 def load_function(verb: Verb) -> Any:
     module, _, name = verb.target.partition(":")
     return getattr(import_module(f"{ROOM}.{module}"), name)
-
-
-def load_verb(words: Sequence[str]) -> None:
-    """The modules of the verb that is called."""
-    named = (verb for verb in VERBS if verb.name in words)
-    for verb in named:
-        load_function(verb)
-        return
 
 
 class RootGroup(VerbGroup):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
-from dsr1.launcher.cli.verbs import render_help
+from dsr1.launcher.cli.verbs import VERBS, render_help
 from dsr1.launcher.cli.views.first_words import CLEAR, say_first
 from dsr1.launcher.terminal import escaped_output
 
@@ -44,8 +44,8 @@ def main() -> None:
     elif words in (["--help"], ["-h"], []):
         print(render_help(), end="")
         sys.exit()
-    if say_first(words, sys.stderr, os.environ):
-        _load(words)
+    if verb := say_first(words, sys.stderr, os.environ):
+        _load(verb)
     with escaped_output("--raw" in words[:2]):
         _run(words)
 
@@ -60,12 +60,12 @@ def _complete() -> None:
         sys.exit(code)
 
 
-def _load(words: Sequence[str]) -> None:
-    """While a terminal shows the first words."""
-    from dsr1.launcher.cli.app import load_verb
+def _load(name: str) -> None:
+    """A verb's modules, while a terminal shows the first words."""
+    from dsr1.launcher.cli.app import load_function
 
     try:
-        load_verb(words)
+        load_function(next(verb for verb in VERBS if verb.name == name))
     except KeyboardInterrupt:
         sys.exit("\rdsr1: interrupted")
     sys.stderr.write(CLEAR)

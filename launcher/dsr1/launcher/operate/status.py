@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
 from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
 from dsr1.launcher.operate.scraping.record import await_scraping_end, end_scraping
 from dsr1.launcher.run.backend import RunStatus
+from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED
 from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run, new_run
@@ -78,15 +78,16 @@ class EndWatch:
     a supervisor that is killed leaves no word."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._run_id, self._asked_at = run, run.run_id(), time.monotonic()
+        self._run, self._run_id, self._asked_at = run, find_run_id(run), time.monotonic()
 
     def is_over(self) -> bool:
         """Also where its folder was removed; not where it can't be read for a moment."""
-        if not self._run.is_still(self._run_id):
+        if self._run_id and not self._run.is_still(self._run_id):
             return True
-        with suppress(LaunchFailed):
+        try:
             return self._look()
-        return False
+        except LaunchFailed:
+            return not self._run.folder.exists()
 
     def _look(self) -> bool:
         if self._run.state().ended:

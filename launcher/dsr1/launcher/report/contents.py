@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dsr1.hosts.errors import Dsr1Error
@@ -87,50 +87,66 @@ class ReportPage:
     problems: tuple[str, ...] = ()
 
 
-def make_page(run: Run, state: RunState) -> ReportPage:
-    """Of a run whose files are broken, what can be read."""
-    problems: list[str] = []
+class _Reader:
+    """Of a run whose files are broken, what can be read, and why the rest can't."""
 
-    def part(read: Callable[[], PartT], otherwise: PartT) -> PartT:
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def part(self, read: Callable[[], PartT], otherwise: PartT) -> PartT:
         try:
             return read()
         except (Dsr1Error, OSError, ValueError) as error:
-            problems.append(str(error))
+            self.problems.append(str(error))
             return otherwise
 
-    plan = part(run.plan, None) if run.is_planned() else None
-    no_findings: list[Finding] = []
-    no_facts: dict[str, Facts] = {}
-    no_sources: dict[str, ValueSource] = {}
-    findings = part(lambda: run_findings(run), no_findings)
-    facts = part(run.facts, no_facts)
-    sources = part(lambda: read_sources(run), no_sources)
-    start = make_timeline(read_phases(run))
-    before = part(lambda: earlier_start(run, start), None) if start else None
-    worth = [one for one in findings if one.verdict != "PASS"]
-    return ReportPage(
+
+def make_page(run: Run, state: RunState) -> ReportPage:
+    reader = _Reader()
+    plan = reader.part(run.plan, None) if run.is_planned() else None
+    page = ReportPage(
         run=run.name,
         phase=state.phase,
         summary=tuple(_summary(run, state, plan)),
         cause=state.cause_lines,
         notes=state.notes,
-        hosts=tuple(_hosts(plan)) if plan else (),
-        findings=tuple(worth),
-        passed=len(findings) - len(worth),
-        versions=tuple(_versions(facts)),
-        timeline=start,
-        said=tuple(start_sentences(start, before)) if start else (),
-        before=before,
         charts=make_charts(MetricsReader(run.folder).spread(POINTS)),
         changes=tuple(read_history(run)[-MOST_CHANGES:]),
-        smoked=part(lambda: read_smoke(run), None),
+        smoked=reader.part(lambda: read_smoke(run), None),
         measured=measured_tables(run),
-        recipe=part(lambda: render_sourced(run.recipe(), sources), ""),
-        variables=tuple(_variables(plan)) if plan else (),
-        commands=tuple(_commands(plan)) if plan else (),
-        again=tuple(part(lambda: _again(run, plan), [])),
-        problems=tuple(dict.fromkeys(problems)),
+        again=tuple(reader.part(lambda: _again(run, plan), [])),
     )
+    page = _with_start(_with_hosts(_with_plan(page, plan), run, reader), run, reader)
+    return replace(page, problems=tuple(dict.fromkeys(reader.problems)))
+
+
+def _with_plan(page: ReportPage, plan: Plan | None) -> ReportPage:
+    if plan is None:
+        return page
+    hosts, commands = tuple(_hosts(plan)), tuple(_commands(plan))
+    return replace(page, hosts=hosts, commands=commands, variables=tuple(_variables(plan)))
+
+
+def _with_hosts(page: ReportPage, run: Run, reader: _Reader) -> ReportPage:
+    """What its checks found there, and the recipe that they were checked for."""
+    no_findings: list[Finding] = []
+    no_facts: dict[str, Facts] = {}
+    no_sources: dict[str, ValueSource] = {}
+    findings = reader.part(lambda: run_findings(run), no_findings)
+    worth = tuple(one for one in findings if one.verdict != "PASS")
+    versions = tuple(_versions(reader.part(run.facts, no_facts)))
+    sources = reader.part(lambda: read_sources(run), no_sources)
+    recipe = reader.part(lambda: render_sourced(run.recipe(), sources), "")
+    passed = len(findings) - len(worth)
+    return replace(page, findings=worth, passed=passed, versions=versions, recipe=recipe)
+
+
+def _with_start(page: ReportPage, run: Run, reader: _Reader) -> ReportPage:
+    if (start := make_timeline(read_phases(run))) is None:
+        return page
+    before = reader.part(lambda: earlier_start(run, start), None)
+    said = tuple(start_sentences(start, before))
+    return replace(page, timeline=start, said=said, before=before)
 
 
 def _summary(run: Run, state: RunState, plan: Plan | None) -> Iterator[Row]:

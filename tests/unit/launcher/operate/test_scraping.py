@@ -269,7 +269,6 @@ def test_a_machine_that_booted_anew_ended_it(tmp_path: Path) -> None:
 
 def test_a_run_that_can_t_be_read_for_a_moment_isn_t_over(tmp_path: Path) -> None:
     run = fleet_run(tmp_path, PLAN)
-    (run.folder / "run-id").write_text("0" * 32)
     watch, state = EndWatch(run), run.folder / "state.json"
     state.rename(run.folder / "away")
     assert not watch.is_over()
