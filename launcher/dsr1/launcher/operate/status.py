@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
 from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
 from dsr1.launcher.operate.scraping.record import await_scraping_end, end_scraping
 from dsr1.launcher.run.backend import RunStatus
-from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED
 from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run, new_run
@@ -78,7 +78,9 @@ class EndWatch:
     a supervisor that is killed leaves no word."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._run_id, self._asked_at = run, find_run_id(run), time.monotonic()
+        self._run, self._run_id, self._asked_at = run, "", time.monotonic()
+        with suppress(LaunchFailed):
+            self._run_id = run.run_id()
 
     def is_over(self) -> bool:
         """Also where its folder was removed; not where it can't be read for a moment."""
