@@ -1,7 +1,10 @@
 """How tests wait: for a condition, never for a time."""
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 
 def until(condition: Callable[[], bool], what: str = "the condition", seconds: float = 300) -> None:
@@ -13,3 +16,14 @@ def until(condition: Callable[[], bool], what: str = "the condition", seconds: f
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
         time.sleep(max(0.01, 2 * (time.monotonic() - began)))
         began = time.monotonic()
+
+
+@contextmanager
+def begun(argv: Sequence[str], **more: Any) -> Iterator["subprocess.Popen[Any]"]:
+    """A process that a test has begun; killed at the end of the block, if it lives, so that no wait
+    for what it never does keeps it, or who waits for it, alive."""
+    with subprocess.Popen(argv, **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.waiting import until
+from tests.waiting import begun, until
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.jobs.messages import JobRefused, render_order
@@ -95,14 +95,14 @@ def test_a_driver_that_fails_is_told_in_words(
 
 def test_it_ends_with_whoever_ordered_it(tmp_path: Path) -> None:
     """Also by SIGKILL, and also what the driver itself has started."""
-    mark, begun = f"mark-{os.getpid()}", tmp_path / "begun"
+    mark, ready = f"mark-{os.getpid()}", tmp_path / "ready"
     argv = (sys.executable, str(make_bundle(tmp_path / "agents")), "job", "drive")
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as job:
+    with begun(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as job:
         assert job.stdin is not None
-        endless = (sys.executable, "-c", ENDLESS, mark, str(begun))
+        endless = (sys.executable, "-c", ENDLESS, mark, str(ready))
         job.stdin.write(render_order(DriveOrder("vllm", endless, {}, {}, 1, 600.0)))
         job.stdin.flush()
-        until(begun.exists)
+        until(ready.exists)
         assert len(with_word(mark)) >= 2
         job.send_signal(signal.SIGKILL)
         job.wait()
@@ -110,8 +110,8 @@ def test_it_ends_with_whoever_ordered_it(tmp_path: Path) -> None:
 
 
 def test_a_closed_connection_ends_it(local: LocalTransport, tmp_path: Path) -> None:
-    mark, begun, ends = f"closed-{os.getpid()}", tmp_path / "begun", list[Exception]()
-    endless = (sys.executable, "-c", ENDLESS, mark, str(begun))
+    mark, ready, ends = f"closed-{os.getpid()}", tmp_path / "ready", list[Exception]()
+    endless = (sys.executable, "-c", ENDLESS, mark, str(ready))
 
     def ask() -> None:
         try:
@@ -121,8 +121,10 @@ def test_a_closed_connection_ends_it(local: LocalTransport, tmp_path: Path) -> N
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    until(begun.exists)
-    local.close()
+    try:
+        until(ready.exists)
+    finally:
+        local.close()
     asking.join(60)
     assert len(ends) == 1
     until(lambda: with_word(mark) == [])

@@ -16,7 +16,7 @@ from tests.built import MODEL, ROOT, RUNTIME
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run
 from tests.fakes.completions import BUSY, FINE, CompletionServer, serving
-from tests.waiting import until
+from tests.waiting import begun, until
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.transport.connect import connect_hosts
@@ -100,7 +100,7 @@ def interrupt(run: Run, dsr1: tuple[str, ...]) -> None:
     """By SIGTERM, once the driver is there: code 4, and none is left."""
     url = run.plan().service.url
     command = (*dsr1, "bench", run.name, *LOAD, "--requests", "90000")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as bench:
+    with begun(command, stderr=subprocess.PIPE, text=True) as bench:
         until(lambda: drivers_of(url) != [])
         bench.send_signal(signal.SIGTERM)
         _, said = bench.communicate(timeout=500)

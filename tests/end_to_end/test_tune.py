@@ -1,8 +1,6 @@
 """A tuning rehearsed on this machine: killed in the middle, resumed, and the same front as one that wasn't."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +10,15 @@ from tests.answers import data_of
 from tests.built import RUNTIME
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import of_run
-from tests.waiting import until
+from tests.waiting import begun, until
 
 from dsr1.launcher.run.store import list_runs
 
 DSR1 = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()")
-BASE = 8100 + os.getpid() % 30 * 100
 ASKED = (
     *("tune", "dsr1-dep", "--rehearse", "--name", "t", "--predictor", "recorded", "--points", "2"),
     *("--itl", "5s", "--isl", "256", "--osl", "8", "--set", "engines.main.nodes=1"),
-    *("--set", f"ports.base={BASE}", "--set", f"frontend.port={BASE - 1}", "--venv", str(RUNTIME)),
+    *("--venv", str(RUNTIME)),
 )
 
 
@@ -31,20 +28,23 @@ def talking_to(port: int) -> list[int]:
     return [one.pid for one in processes if f":{port}" in " ".join(one.info["cmdline"] or [])]
 
 
-def test_killed_in_the_middle_it_goes_on(runtime: None, dsr1: Dsr1, state: Path) -> None:
+def test_killed_in_the_middle_it_goes_on(
+    runtime: None, dsr1: Dsr1, state: Path, free_ports: tuple[int, int]
+) -> None:
     """What was left running is stopped first, and no point is measured twice."""
-    folder = state / "tunes" / "t"
-    with subprocess.Popen((*DSR1, *ASKED), stdout=subprocess.DEVNULL) as first:
+    folder, (base, frontend) = state / "tunes" / "t", free_ports
+    asked = (*ASKED, "--set", f"ports.base={base}", "--set", f"frontend.port={frontend}")
+    with begun((*DSR1, *asked), stdout=subprocess.DEVNULL) as first:
         until(lambda: any(folder.glob("points/*/point.json")), "a first point")
-        first.send_signal(signal.SIGKILL)
+        first.kill()
     assert [run.name for run in list_runs()] == [(folder / "running").read_text()]
     before = {file: file.read_bytes() for file in folder.glob("points/*/point.json")}
     assert len(before) == 1
-    resumed = dsr1(*ASKED, "--resume", "--json", timeout=600)
+    resumed = dsr1(*asked, "--resume", "--json", timeout=600)
     assert resumed.returncode == 0, resumed.stderr
     assert list_runs() == []
     assert of_run(state / "runs") == []
-    until(lambda: not talking_to(BASE - 1), "the end of the driver of what was killed")
+    until(lambda: not talking_to(frontend), "the end of the driver of what was killed")
     points = {file: file.read_bytes() for file in folder.glob("points/*/point.json")}
     assert {file: points[file] for file in before} == before
     tasks = [json.loads(text)["outcome"]["task"] for text in points.values()]

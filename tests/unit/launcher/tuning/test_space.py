@@ -1,5 +1,8 @@
 """What may be tried: mappings that dsr1's own checks let pass, and deployments that use all hosts."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from dsr1.hosts.errors import InputError
@@ -7,7 +10,7 @@ from dsr1.launcher.recipe.load import RecipeChanges, resolve_recipe
 from dsr1.launcher.tuning.choose import choose, predict
 from dsr1.launcher.tuning.goal import TuneGoal
 from dsr1.launcher.tuning.knobs import KNOBS, variants
-from dsr1.launcher.tuning.mapping.dimensions import read_model_config
+from dsr1.launcher.tuning.mapping.dimensions import R1_CONFIG, read_model_config
 from dsr1.launcher.tuning.mapping.recipe import apply_changes
 from dsr1.launcher.tuning.prediction.recorded import recorded_tables
 from dsr1.launcher.tuning.space import Space, deployments, make_space
@@ -52,14 +55,12 @@ def test_every_deployment_is_a_recipe_that_uses_all_hosts(recipe: str, hosts: in
         }
 
 
-def test_one_host_is_shared_by_both_roles() -> None:
-    small = ("engines.prefill.eplb=null", "engines.decode.eplb=null")
-    found = list(
-        deployments(
-            space_of("dsr1-disagg-8gpu", 1, "h200", "model.path=deepseek-ai/DeepSeek-R1", *small)
-        )
-    )
-    assert all(part.gpus == 4 for one in found for part in one.parts)
+def test_one_host_is_shared_by_both_roles(tmp_path: Path) -> None:
+    """Of a model with a third of R1's layers, which four GPUs hold."""
+    config = {**json.loads(R1_CONFIG.read_text()), "num_hidden_layers": 20}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = list(deployments(space_of("dsr1-disagg-8gpu", 1, "h200", f"model.path={tmp_path}")))
+    assert {part.gpus for one in found for part in one.parts} == {4}
 
 
 @pytest.mark.parametrize(
