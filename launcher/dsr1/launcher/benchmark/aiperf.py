@@ -1,6 +1,5 @@
 """AIPerf in an environment of its own: its pins contradict dsr1's and every runtime's."""
 
-import fcntl
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.benchmark.drivers import AIPERF
+from dsr1.launcher.benchmark.drivers import AIPERF_VERSION
+from dsr1.launcher.locks import locked
 
 INSTALL_S, ASK_S = 1800.0, 120.0
 ROOM = "1.2 GB"
@@ -20,7 +20,7 @@ def aiperf_folder() -> Path:
     """In the user's cache."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("dsr1") / f"aiperf-{AIPERF}"
+    return user_cache_path("dsr1") / f"aiperf-{AIPERF_VERSION}"
 
 
 def find_aiperf() -> str:
@@ -42,8 +42,8 @@ def set_up_aiperf() -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             _run((sys.executable, "-m", "venv", str(folder)), "its environment", ASK_S)
             python = str(folder / "bin" / "python")
-            pip = (python, "-m", "pip", "install", "--quiet", f"aiperf=={AIPERF}")
-            _run(pip, f"aiperf {AIPERF}", INSTALL_S)
+            pip = (python, "-m", "pip", "install", "--quiet", f"aiperf=={AIPERF_VERSION}")
+            _run(pip, f"aiperf {AIPERF_VERSION}", INSTALL_S)
             _run((str(folder / "bin" / "aiperf"), "--version"), "its command", ASK_S)
             (folder / READY).touch()
     return folder
@@ -54,8 +54,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Two of them would write into one environment."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(folder.with_suffix(".lock"), wait=True):
             yield
     except OSError as error:
         raise LaunchFailed(f"{folder}: AIPerf can't be set up: {error.strerror}") from None

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dsr1.launcher.benchmark.point import METRICS, BenchPoint, WorkloadShown, metric_of
+from dsr1.launcher.benchmark.point import METRICS, BenchPoint, metric_of
 
 LEAST = 3
 LoadKey = tuple[object, ...]
@@ -65,15 +65,8 @@ def load_key(point: BenchPoint) -> LoadKey:
     return (point.driver, load.isl, load.osl, load.concurrency, load.rate, load.file.split("/")[-1])
 
 
-def describe_load(load: WorkloadShown) -> str:
-    """In a few words."""
-    lengths = f"ISL {load.isl} / OSL {load.osl}" if load.isl else load.file.split("/")[-1]
-    rate = f", {load.rate:g} requests/s" if load.rate else ""
-    return lengths + rate + (f", {load.concurrency} at once" if load.concurrency else "")
-
-
 def _rows(one: Sequence[BenchPoint], other: Sequence[BenchPoint]) -> Iterator[Comparison]:
-    load = f"{describe_load(one[0].workload)} ({one[0].driver})"
+    load = f"{one[0].workload.words} ({one[0].driver})"
     for name, (_, better) in METRICS.items():
         first, second = _measured(one, name), _measured(other, name)
         if first is None or second is None:

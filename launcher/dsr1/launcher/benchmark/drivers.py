@@ -8,13 +8,19 @@ from dataclasses import dataclass, field
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.http import FRONTEND_CERT
-from dsr1.hosts.protocol.jobs.orders import DriveOrder
+from dsr1.hosts.protocol.jobs.orders import (
+    AIPERF,
+    AIPERF_RESULTS,
+    DRIVER_FOLDER,
+    VLLM_BENCH,
+    VLLM_RESULT,
+    DriveOrder,
+)
 from dsr1.launcher.benchmark.files import BLOCK, render_dataset, render_trace
 from dsr1.launcher.benchmark.workload import TRACE, Workload
 
-FOLDER = "{folder}"  # of a driver, on its host
 TRACE_FILE, DATASET_FILE = "trace.jsonl", "dataset.jsonl"
-AIPERF = "0.13.0"
+AIPERF_VERSION = "0.13.0"
 _WITHOUT_OURS = ("env", "-u", "PYTHONPATH")  # in a job's step dsr1's own modules may be there
 PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's processes
 
@@ -22,8 +28,8 @@ PER_WORKER, MOST_WORKERS = 100, 16  # requests at once of one of AIPerf's proces
 @dataclass(frozen=True, slots=True)
 class BenchTarget:
     """What is asked: `url` without /v1. `tokenizer` is a folder of the host that load comes from,
-    or a hub's id; `{folder}`: its `files`, by name, are sent there. `certificate`: the one that the
-    frontend shows, as PEM; empty: plain HTTP. `env`: what the runtime needs."""
+    or a hub's id; DRIVER_FOLDER: its `files`, by name, are sent there. `certificate`: the one that
+    the frontend shows, as PEM; empty: plain HTTP. `env`: what the runtime needs."""
 
     url: str
     model: str
@@ -37,7 +43,7 @@ class BenchTarget:
 
     @property
     def is_local_tokenizer(self) -> bool:
-        return self.tokenizer.startswith(("/", ".", FOLDER))
+        return self.tokenizer.startswith(("/", ".", DRIVER_FOLDER))
 
 
 class BenchDriver(ABC):
@@ -86,7 +92,7 @@ class BenchDriver(ABC):
 class VllmBench(BenchDriver):
     """`vllm bench serve` of a runtime."""
 
-    name = "vllm"
+    name = VLLM_BENCH
 
     def argv(self, target: BenchTarget, workload: Workload) -> tuple[str, ...]:
         ours = () if "PYTHONPATH" in target.env else _WITHOUT_OURS
@@ -103,8 +109,8 @@ class VllmBench(BenchDriver):
             **_vllm_data(workload),
             "max-concurrency": workload.concurrency,
             "request-rate": workload.rate,
-            "result-dir": "{folder}",
-            "result-filename": "result.json",
+            "result-dir": DRIVER_FOLDER,
+            "result-filename": VLLM_RESULT,
         }
         given = [word for pair in _flags(flags) for word in pair]
         switches = ["--ignore-eos", "--save-result", "--save-detailed"]
@@ -135,13 +141,13 @@ def _vllm_data(workload: Workload) -> dict[str, object]:
     if workload.file.kind == TRACE:
         return {
             "dataset-name": "timed_trace",
-            "dataset-path": f"{{folder}}/{TRACE_FILE}",
+            "dataset-path": f"{DRIVER_FOLDER}/{TRACE_FILE}",
             "timed-trace-chunk-hash-size": BLOCK,
             "timed-trace-sec-multiplier": 0.001,
         }
     return {
         "dataset-name": "custom",
-        "dataset-path": f"{{folder}}/{DATASET_FILE}",
+        "dataset-path": f"{DRIVER_FOLDER}/{DATASET_FILE}",
         "custom-output-len": -1,
     }
 
@@ -149,7 +155,7 @@ def _vllm_data(workload: Workload) -> dict[str, object]:
 class Aiperf(BenchDriver):
     """AIPerf, a command of an environment of its own."""
 
-    name = "aiperf"
+    name = AIPERF
 
     def argv(self, target: BenchTarget, workload: Workload) -> tuple[str, ...]:
         if target.api_key:
@@ -170,7 +176,7 @@ class Aiperf(BenchDriver):
             "request-rate": workload.rate,
             "workers-max": workers,
             "extra-inputs": json.dumps({"ignore_eos": True, "temperature": 0}),
-            "output-artifact-dir": "{folder}/aiperf",
+            "output-artifact-dir": f"{DRIVER_FOLDER}/{AIPERF_RESULTS}",
             "export-level": "records",
             "ui-type": "none",
         }
@@ -216,7 +222,7 @@ def _aiperf_data(workload: Workload) -> dict[str, object]:
     name, kind = (TRACE_FILE, "mooncake_trace") if trace else (DATASET_FILE, "single_turn")
     blocks = {"isl-block-size": BLOCK} if trace else {}
     return {
-        "input-file": f"{{folder}}/{name}",
+        "input-file": f"{DRIVER_FOLDER}/{name}",
         "custom-dataset-type": kind,
         "dataset-sampling-strategy": "sequential",
         **blocks,
@@ -236,7 +242,7 @@ def _common_env(target: BenchTarget) -> dict[str, str]:
     """Past every proxy; the key is in no argument."""
     env = {"NO_PROXY": "*", "no_proxy": "*"}
     if target.certificate:
-        env["SSL_CERT_FILE"] = f"{{folder}}/{FRONTEND_CERT}"
+        env["SSL_CERT_FILE"] = f"{DRIVER_FOLDER}/{FRONTEND_CERT}"
     return env | ({"OPENAI_API_KEY": target.api_key} if target.api_key else {})
 
 
@@ -244,4 +250,4 @@ def _flags(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(f"--{name}", str(value)) for name, value in values.items() if value is not None]
 
 
-DRIVERS: Mapping[str, type[BenchDriver]] = {"vllm": VllmBench, "aiperf": Aiperf}
+DRIVERS: Mapping[str, type[BenchDriver]] = {one.name: one for one in (VllmBench, Aiperf)}

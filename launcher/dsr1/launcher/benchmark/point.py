@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from pydantic import BaseModel, ConfigDict
 
@@ -75,6 +76,19 @@ class WorkloadShown(_Part):
     cooldown: int
     seed: int
     file: str = ""
+
+    @property
+    def requests_are(self) -> str:
+        """`ISL 4000 / OSL 1000`, or `trace conversation.jsonl`."""
+        kind, _, path = self.file.partition(" ")
+        return f"{kind} {PurePath(path).name}" if kind else f"ISL {self.isl} / OSL {self.osl}"
+
+    @property
+    def words(self) -> str:
+        """And how many at once or a second."""
+        rate = f", {self.rate:g} requests/s" if self.rate else ""
+        at_once = f", {self.concurrency} at once" if self.concurrency else ""
+        return f"{self.requests_are}{rate}{at_once}"
 
 
 class BenchPoint(_Part):

@@ -2,7 +2,6 @@
 point over the same connections."""
 
 import contextlib
-import fcntl
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +13,13 @@ from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.http import FRONTEND_CERT
+from dsr1.hosts.protocol.jobs.orders import DRIVER_FOLDER, VLLM_BENCH
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import HERE, connect_hosts
 from dsr1.launcher.benchmark.aiperf import find_aiperf
 from dsr1.launcher.benchmark.drivers import (
-    AIPERF,
+    AIPERF_VERSION,
     DRIVERS,
-    FOLDER,
     Aiperf,
     BenchDriver,
     BenchTarget,
@@ -37,19 +36,21 @@ from dsr1.launcher.benchmark.measure import (
 )
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.servers import server_reader
-from dsr1.launcher.benchmark.store import FOLDER as RESULTS
+from dsr1.launcher.benchmark.store import RESULTS
 from dsr1.launcher.benchmark.workload import Workload
 from dsr1.launcher.commands.rehearsal import needs_stand_in
+from dsr1.launcher.locks import locked
 from dsr1.launcher.operate.backends import backend_name, backend_of
 from dsr1.launcher.operate.scraping.pages import KeptLinks
 from dsr1.launcher.operate.status import refuse_ended, refuse_unplanned
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import STAND_IN_FILES
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.readiness import frontend_state
 
-LOCAL, LOCK = "here", ".lock"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Bench:
 
 @contextlib.contextmanager
 def open_bench(
-    run: Run, driver: str = "vllm", source: str = "", cpus: Sequence[int] = (), url: str = ""
+    run: Run, driver: str = VLLM_BENCH, source: str = "", cpus: Sequence[int] = (), url: str = ""
 ) -> Iterator[Bench]:
     """`source`: `here`, a host of the run, or any other that SSH reaches; empty: here, or where
     the runtime is. `url`: of another server of the same model, whose own words nobody reads.
@@ -104,19 +105,17 @@ def alone(run: Run) -> Iterator[None]:
     """InputError: another call measures it; both would measure each other."""
     folder = run.folder / RESULTS
     folder.mkdir(exist_ok=True, mode=0o700)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{run.name}: another `dsr1 bench` measures it now") from None
-        yield
+    try:
+        with locked(folder / LOCK):
+            yield
+    except BlockingIOError:
+        raise InputError(f"{run.name}: another `dsr1 bench` measures it now") from None
 
 
 def refuse_unready(run: Run) -> None:
     """LaunchFailed: it doesn't serve, or something else does at its address."""
-    refuse_ended(run)
+    state = refuse_ended(run)
     refuse_unplanned(run)
-    state = backend_of(run).state(run)
     if not state.serves:
         raise LaunchFailed(f"{run.name}: {state.phase}, not ready: `dsr1 wait {run.name}` waits")
     service = run.plan().service
@@ -144,7 +143,7 @@ def make_target(run: Run, recipe: Recipe, plan: Plan) -> BenchTarget:
     return BenchTarget(
         plan.service.url,
         plan.service.model,
-        FOLDER if files else recipe.model.path,
+        DRIVER_FOLDER if files else recipe.model.path,
         total_gpus(recipe, plan),
         longest_request(recipe, run.facts()),
         access.certificate or run.secrets().get(FRONTEND_CERT, ""),
@@ -168,14 +167,12 @@ def total_gpus(recipe: Recipe, plan: Plan) -> int:
     """Of all engines; 0 where none is used."""
     if not recipe.uses_gpus:
         return 0
-    return sum(
-        recipe.engines[_engine_key(recipe, one.engine)].tensor_parallel_size for one in plan.ranks
-    )
+    return sum(_engine_of(recipe, one.engine).tensor_parallel_size for one in plan.ranks)
 
 
-def _engine_key(recipe: Recipe, name: str) -> str:
-    """Of an engine, or of one of its replicas."""
-    return max((key for key in recipe.engines if name.startswith(key)), key=len)
+def _engine_of(recipe: Recipe, name: str) -> Engine:
+    """`decode`, or a replica of it: `decode-r1`."""
+    return recipe.engines.get(name) or recipe.engines[name.rpartition("-r")[0]]
 
 
 @contextlib.contextmanager
@@ -195,7 +192,7 @@ def _open_source(
         with _run_transport(run) as transport:
             yield transport, name
         return
-    if name in (LOCAL, HERE, *hosts):
+    if name in ("here", HERE, *hosts):
         if lacks:
             raise InputError(f"--from {name}: {lacks} isn't here; name a host of the run")
         with connect_hosts((), sys.executable) as (transport, (here,)):
@@ -210,8 +207,8 @@ def _open_source(
 def default_source(driver: str, place: str, lacks: str, first: str) -> str:
     """A login node is no place for load."""
     if driver == Aiperf.name or place == "local":
-        return LOCAL
-    return first if lacks or place == "slurm" else LOCAL
+        return HERE
+    return first if lacks or place == "slurm" else HERE
 
 
 def _lacks(recipe: Recipe, driver: str) -> str:
@@ -229,7 +226,7 @@ def _make_driver(name: str, run: Run, recipe: Recipe, is_here: bool) -> BenchDri
     if name == Aiperf.name and not is_here:
         raise InputError("--driver aiperf: it is set up on this machine alone; use --from here")
     if name == Aiperf.name:
-        return Aiperf(find_aiperf(), AIPERF)
+        return Aiperf(find_aiperf(), AIPERF_VERSION)
     return VllmBench(recipe.runtime.interpreter, _vllm_version(run))
 
 

@@ -13,7 +13,7 @@ from dsr1.launcher.operate.status import find_any
 from dsr1.launcher.run.folder import read_own_file
 from dsr1.launcher.run.store import Run
 
-FOLDER = "bench"
+RESULTS = "bench"
 
 
 class BenchResult(BaseModel):
@@ -34,12 +34,15 @@ class BenchResult(BaseModel):
         return f"{self.run}:{self.number}{f' ({self.label})' if self.label else ''}"
 
 
-def save_result(run: Run, points: tuple[BenchPoint, ...], label: str = "") -> BenchResult:
-    """Whole, under the next number. LaunchFailed: there is no room for it."""
-    folder = run.folder / FOLDER
+def save_result(
+    run: Run, points: tuple[BenchPoint, ...], label: str = "", number: int = 0
+) -> BenchResult:
+    """Whole, in place of that `number`, or under the next. LaunchFailed: there is no room for
+    it."""
+    folder = run.folder / RESULTS
     try:
         folder.mkdir(exist_ok=True, mode=0o700)
-        number = _claim(folder)
+        number = number or _claim(folder)
         plan = run.plan()
         result = BenchResult(
             run=run.name,
@@ -53,6 +56,20 @@ def save_result(run: Run, points: tuple[BenchPoint, ...], label: str = "") -> Be
     except OSError as error:
         raise LaunchFailed(f"{folder}: the result can't be written: {error.strerror}") from None
     return result
+
+
+class GrowingResult:
+    """What one call measures, kept point by point: whatever ends it, what was measured stays."""
+
+    def __init__(self, run: Run, label: str = "") -> None:
+        self._run, self._label = run, label
+        self.saved: BenchResult | None = None
+
+    def add(self, point: BenchPoint) -> None:
+        """LaunchFailed: there is no room for it."""
+        before = self.saved
+        points, number = (before.points, before.number) if before else ((), 0)
+        self.saved = save_result(self._run, (*points, point), self._label, number)
 
 
 def _file(folder: Path, number: int) -> Path:
@@ -76,9 +93,9 @@ def _numbers(folder: Path) -> list[int]:
 def read_results(run: Run) -> list[BenchResult]:
     """The oldest first; what can't be read, or is being written, is passed over."""
     found = []
-    for number in _numbers(run.folder / FOLDER):
+    for number in _numbers(run.folder / RESULTS):
         with contextlib.suppress(OSError, ValueError):
-            found.append(_read(_file(run.folder / FOLDER, number)))
+            found.append(_read(_file(run.folder / RESULTS, number)))
     return found
 
 

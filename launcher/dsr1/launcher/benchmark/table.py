@@ -40,8 +40,7 @@ def _or_dash(value: float | None) -> str:
 def head_line(one: BenchPoint) -> str:
     """What all points of a result have in common."""
     cpus = f" on CPUs {_spans(one.source_cpus)}" if one.source_cpus else ""
-    load = one.workload
-    what = f"ISL {load.isl} / OSL {load.osl}" if load.isl else load.file
+    what = one.workload.requests_are
     version = f" {one.driver_version}" if one.driver_version else ""
     return f"{one.model} at {one.url}: {what}; {one.driver}{version} from {one.source}{cpus}"
 

@@ -60,17 +60,6 @@ class Workload:
             return self.requests
         return max(0, len(self.file.requests) - self.warmup - self.cooldown)
 
-    @property
-    def shown(self) -> str:
-        """In a few words."""
-        if self.file:
-            what = f"{self.file.kind} {self.file.path.rpartition('/')[2]}"
-        else:
-            what = f"ISL {self.isl} / OSL {self.osl}"
-        rate = f", {self.rate:g} requests/s" if self.rate else ""
-        at_once = f", {self.concurrency} at once" if self.concurrency else ""
-        return f"{what}{rate}{at_once}"
-
     def answer_length(self, number: int) -> int:
         """Tokens that request `number` asks for; 0: not known."""
         if self.osl or self.file is None:

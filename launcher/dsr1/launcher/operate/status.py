@@ -9,7 +9,7 @@ from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
 from dsr1.launcher.operate.scraping.record import await_scraping_end, end_scraping
 from dsr1.launcher.run.backend import RunStatus
-from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED
+from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED, RunState
 from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run, new_run
 from dsr1.slurm.handle import parse_handle
@@ -64,13 +64,14 @@ def refuse_unplanned(run: Run) -> None:
         )
 
 
-def refuse_ended(run: Run) -> None:
-    """LaunchFailed for a run that serves no more: it says why."""
+def refuse_ended(run: Run) -> RunState:
+    """Else how it is. LaunchFailed for a run that serves no more: it says why."""
     state = backend_of(run).state(run)
     if state.ended:
         raise LaunchFailed(
             f"{run.name}: {state.phase}, and no longer serves. {state.reason}".rstrip()
         )
+    return state
 
 
 class EndWatch:

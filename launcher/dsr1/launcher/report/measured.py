@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from dsr1.launcher.benchmark.comparing import describe_load
 from dsr1.launcher.benchmark.store import BenchResult, read_results
 from dsr1.launcher.benchmark.table import head_line, point_cells
 from dsr1.launcher.run.store import Run
@@ -36,7 +35,7 @@ def _table(result: BenchResult) -> MeasuredTable:
         tuple(map(point_cells, points)),
         tuple(dict.fromkeys(note for point in points for note in point.notes)),
         {
-            f"{point.driver}, {describe_load(point.workload)}": f"{point.output_tokens_s:.1f}"
+            f"{point.driver}, {point.workload.words}": f"{point.output_tokens_s:.1f}"
             for point in points
             if not result.label
         },

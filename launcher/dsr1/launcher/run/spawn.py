@@ -1,14 +1,11 @@
 """The supervisor's process on this machine: begun with a launch, or for agents that lost theirs."""
 
-import fcntl
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.locks import locked
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
 
@@ -49,7 +46,7 @@ def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:
     Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is
     gone at once, or has saved nothing for so many seconds.
     """
-    with _one_at_a_time(run):
+    with locked(run.folder, wait=True):
         _refuse_take_over(run)
         before = run.save_mark()
         start_supervisor(run, "--take-over")
@@ -70,16 +67,6 @@ def await_save(run: Run, before: tuple[int, int], seconds: float) -> None:
                 f" `dsr1 stop {run.name}` ends it"
             )
         time.sleep(POLL_S)
-
-
-@contextmanager
-def _one_at_a_time(run: Run) -> Iterator[None]:
-    folder = os.open(run.folder, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _refuse_take_over(run: Run) -> None:

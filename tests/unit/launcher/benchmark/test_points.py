@@ -1,6 +1,5 @@
 """Points as they are written down, read back and compared."""
 
-import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,16 +12,22 @@ from tests.unit.launcher.benchmark.test_judging import sent
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.jobs.messages import JobProgress
+from dsr1.hosts.transport.connect import HERE
 from dsr1.launcher.benchmark.by_hand import on_other_ports
 from dsr1.launcher.benchmark.comparing import compare_points
 from dsr1.launcher.benchmark.drivers import BenchTarget, VllmBench
 from dsr1.launcher.benchmark.judging import judge_requests
-from dsr1.launcher.benchmark.measure import Measured, make_point
+from dsr1.launcher.benchmark.measure import Measured, make_point, shown_workload
 from dsr1.launcher.benchmark.point import METRICS, BenchPoint, ServerWindow, Sla, metric_of
 from dsr1.launcher.benchmark.servers import make_server_window
 from dsr1.launcher.benchmark.session import alone, default_source, longest_request, total_gpus
-from dsr1.launcher.benchmark.store import find_results, read_results, save_result
-from dsr1.launcher.benchmark.workload import Workload
+from dsr1.launcher.benchmark.store import (
+    GrowingResult,
+    find_results,
+    read_results,
+    save_result,
+)
+from dsr1.launcher.benchmark.workload import Workload, WorkloadFile
 from dsr1.launcher.cli.options.bench import CriteriaOptions, DriverOptions, LoadOptions
 from dsr1.launcher.cli.views.bench import comparison_text, points_text, render_progress
 from dsr1.launcher.recipe.load import parse_recipe
@@ -102,6 +107,50 @@ def test_results_belong_to_the_run(state: Path) -> None:
     for name in ("r1:7", "r1:x", str(state / "none.json"), str(run.folder / "bench" / "3.json")):
         with pytest.raises(InputError, match=r"no result|can't be read"):
             find_results(name)
+
+
+def test_what_was_measured_is_kept_point_by_point(state: Path) -> None:
+    """So that no interruption, not even SIGKILL, takes it away."""
+    run = fleet_run(state, fleet_plan("r1"))
+    own, other = GrowingResult(run), GrowingResult(run, "by hand")
+    assert read_results(run) == []
+    counts = []
+    for kept in (own, other, other, own, own):
+        kept.add(point())
+        counts.append([len(one.points) for one in read_results(run)])
+    assert counts == [[1], [1, 1], [1, 2], [2, 2], [3, 2]]
+    assert [own.saved, other.saved] == read_results(run)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--launcher-cost", "--url", "http://a:1"), "it goes without --url http://a:1"),
+        (("--launcher-cost", "--compare", "r2"), "exclude each other"),
+        (("--setup", "--compare", "r2"), "exclude each other"),
+    ],
+)
+def test_nothing_that_is_asked_is_passed_over(
+    options: tuple[str, ...],
+    words: str,
+    state: Path,
+    call: Call,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fleet_run(state, fleet_plan("r1"))
+    assert call("bench", "r1", "--isl", "1", "--osl", "1", "--concurrency", "1", *options) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_load_in_words() -> None:
+    rate = replace(LOAD, rate=2.5)
+    file = replace(LOAD, file=WorkloadFile("trace", "/a/b c.jsonl", ()))
+    said = [shown_workload(one).words for one in (LOAD, rate, file)]
+    assert said == [
+        "ISL 8 / OSL 11, 2 at once",
+        "ISL 8 / OSL 11, 2.5 requests/s, 2 at once",
+        "trace b c.jsonl, 2 at once",
+    ]
 
 
 def test_the_verb_compares(state: Path, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,10 +291,8 @@ def test_one_call_at_a_time_measures_a_run(state: Path) -> None:
     run = fleet_run(state, fleet_plan("r1"))
     with alone(run):
         pass
-    with (run.folder / "bench" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another `dsr1 bench` measures it"), alone(run):
-            pass
+    with alone(run), pytest.raises(InputError, match="another `dsr1 bench` measures it"):
+        alone(run).__enter__()
     with alone(run):
         pass
 
@@ -253,12 +300,12 @@ def test_one_call_at_a_time_measures_a_run(state: Path) -> None:
 @pytest.mark.parametrize(
     ("driver", "place", "lacks", "source"),
     [
-        ("vllm", "local", "", "here"),
-        ("vllm", "local", "/m/tokenizer.json", "here"),
-        ("vllm", "ssh", "", "here"),
+        ("vllm", "local", "", HERE),
+        ("vllm", "local", "/m/tokenizer.json", HERE),
+        ("vllm", "ssh", "", HERE),
         ("vllm", "ssh", "/opt/vllm/bin/python", "node01"),
         ("vllm", "slurm", "", "node01"),
-        ("aiperf", "slurm", "", "here"),
+        ("aiperf", "slurm", "", HERE),
     ],
 )
 def test_where_load_comes_from(driver: str, place: str, lacks: str, source: str) -> None:

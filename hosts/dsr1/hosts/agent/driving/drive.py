@@ -19,9 +19,13 @@ from dsr1.hosts.agent.process.bounded_child import (
 )
 from dsr1.hosts.protocol.identity import start_time
 from dsr1.hosts.protocol.jobs.messages import JobContext, JobRefused
-from dsr1.hosts.protocol.jobs.orders import DriveOrder, DriveResult, SentRequests
+from dsr1.hosts.protocol.jobs.orders import (
+    DRIVER_FOLDER,
+    DriveOrder,
+    DriveResult,
+    SentRequests,
+)
 
-FOLDER = "{folder}"
 MOST_TAIL, LAST_WORDS = 1 << 16, 600
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -34,7 +38,7 @@ def drive_job(order: DriveOrder, context: JobContext) -> DriveResult:
         cpus = order.cpus or choose_cpus(order.run_id)
         _bind(cpus)
         results = RESULTS[order.driver](folder)
-        argv = tuple(word.replace(FOLDER, str(folder)) for word in order.argv)
+        argv = tuple(word.replace(DRIVER_FOLDER, str(folder)) for word in order.argv)
         with start_bounded(argv, _environment(order.env, folder)) as child:
             context.meter.total, context.meter.doing = order.total, "requests"
             context.meter.measure = lambda: results.count(_tail(child))
@@ -55,7 +59,7 @@ def _bind(cpus: tuple[int, ...]) -> None:
 
 
 def _environment(env: Mapping[str, str], folder: Path) -> dict[str, str]:
-    own = {name: value.replace(FOLDER, str(folder)) for name, value in env.items()}
+    own = {name: value.replace(DRIVER_FOLDER, str(folder)) for name, value in env.items()}
     return {"PYTHONUNBUFFERED": "1", "HOME": os.environ.get("HOME", str(folder)), **own}
 
 

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsr1.hosts.protocol.jobs.orders import EMPTY_ANSWER, SentRequests
+from dsr1.hosts.protocol.jobs.orders import (
+    AIPERF,
+    AIPERF_RESULTS,
+    EMPTY_ANSWER,
+    VLLM_BENCH,
+    VLLM_RESULT,
+    SentRequests,
+)
 
-VLLM_RESULT, AIPERF_RECORDS = "result.json", "aiperf/profile_export.jsonl"
+AIPERF_RECORDS = f"{AIPERF_RESULTS}/profile_export.jsonl"
 MOST_WORDS = 160
 UNCOUNTED = "an answer without the server's count of tokens"
 _BAR = re.compile(r"(\d+)/\d+ \[")
@@ -146,4 +153,7 @@ def _aiperf_error(error: Mapping[str, Any] | None) -> str:
     return say_error(words if kind and kind in words else f"{kind}: {words}".strip(": "))
 
 
-RESULTS: Mapping[str, type[DriverResults]] = {"vllm": VllmResults, "aiperf": AiperfResults}
+RESULTS: Mapping[str, type[DriverResults]] = {
+    VLLM_BENCH: VllmResults,
+    AIPERF: AiperfResults,
+}

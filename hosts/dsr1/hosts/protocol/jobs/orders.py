@@ -9,6 +9,13 @@ OrderT = TypeVar("OrderT")
 ResultT = TypeVar("ResultT")
 EMPTY_ANSWER = "an empty answer"
 """The error of a request whose answer came, and had nothing in it."""
+DRIVER_FOLDER = "{folder}"
+"""Stands for the folder of a load driver on its host, in words of its command and values of its
+environment."""
+VLLM_BENCH, AIPERF = "vllm", "aiperf"
+"""The load drivers, by name."""
+VLLM_RESULT, AIPERF_RESULTS = "result.json", "aiperf"
+"""What each is told to write into its folder: a file, and a folder."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +168,12 @@ class FabricResult:
 
 @dataclass(frozen=True, slots=True)
 class DriveOrder:
-    """A load driver, run on this host for as long as it takes, `limit_s` at most. `driver` says how
-    its results are read: vllm or aiperf.
+    """A load driver, run on this host for as long as it takes, `limit_s` at most. `driver` is its
+    name, which says how its results are read.
 
-    `files` by name lie in a folder of its own, for which `{folder}` stands in words of `argv` and
-    values of `env`. `total`: the requests that it will send. `cpus`: those that it may run on;
-    none: they are chosen, away from the processes of the run `run_id`.
+    `files` by name lie in a folder of its own, for which DRIVER_FOLDER stands in `argv` and
+    `env`. `total`: the requests that it will send. `cpus`: those that it may run on; none: they are
+    chosen, away from the processes of the run `run_id`.
     """
 
     driver: str

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.protocol.jobs.orders import VLLM_BENCH
 from dsr1.launcher.benchmark.files import read_workload_file, refuse_unbounded
 from dsr1.launcher.benchmark.measure import Criteria
 from dsr1.launcher.benchmark.point import Sla
@@ -181,7 +182,7 @@ class DriverOptions:
 
     driver: Annotated[
         str, _option("--driver", metavar="DRIVER", help="vllm (of the runtime), or aiperf.")
-    ] = "vllm"
+    ] = VLLM_BENCH
     source: Annotated[
         str,
         _option(

@@ -1,6 +1,6 @@
 """`dsr1 bench`: a run under load, measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -10,10 +10,10 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.benchmark.aiperf import set_up_aiperf
 from dsr1.launcher.benchmark.by_hand import BY_HAND, refuse_no_room, started_by_hand
 from dsr1.launcher.benchmark.comparing import ComparisonAnswer, compare_points
-from dsr1.launcher.benchmark.measure import Criteria
+from dsr1.launcher.benchmark.measure import Criteria, shown_workload
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.session import Bench, open_bench
-from dsr1.launcher.benchmark.store import BenchResult, find_results, save_result
+from dsr1.launcher.benchmark.store import BenchResult, GrowingResult, find_results
 from dsr1.launcher.benchmark.workload import Workload, check_workload
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.bench import CriteriaOptions, DriverOptions, LoadOptions
@@ -52,6 +52,7 @@ def bench(
     Too many failed or empty answers make no result: exit code 4 says how they failed.
     """
     interrupt_on_signals()
+    _refuse_contradictions(setup, compare, launcher_cost, driver.url)
     if setup:
         print(f"{set_up_aiperf()}: AIPerf is ready: --driver aiperf")
     elif compare:
@@ -62,34 +63,44 @@ def bench(
         _measure_run(find_any(run), load, criteria, driver, as_json)
 
 
+def _refuse_contradictions(setup: bool, compare: str, launcher_cost: bool, url: str) -> None:
+    if setup + bool(compare) + launcher_cost > 1:
+        raise InputError("--setup, --compare and --launcher-cost exclude each other")
+    if launcher_cost and url:
+        raise InputError(
+            f"--launcher-cost: starts what it measures beside the run itself; it goes without --url"
+            f" {url}"
+        )
+
+
 def _measure_run(
     run: Run, load: LoadOptions, criteria: CriteriaOptions, driver: DriverOptions, as_json: bool
 ) -> None:
     """What was measured before a point that is refused is kept, and told."""
     workloads, wanted = load.workloads(), criteria.criteria()
-    points: list[BenchPoint] = []
+    kept = GrowingResult(run, driver.url)
     with open_bench(run, driver.driver, driver.source, driver.cpu_list(), driver.url) as opened:
         _check_all(workloads, opened)
         try:
             with progress_view() as show:
-                for point in _measured(opened, workloads, wanted, show, run.name):
-                    points.append(point)  # one by one: the next may be refused
+                _measure_each(opened, workloads, wanted, show, run.name, kept)
         finally:
-            if points:
-                _tell([save_result(run, tuple(points), driver.url)], as_json)
+            if kept.saved:
+                _tell([kept.saved], as_json)
 
 
-def _measured(
+def _measure_each(
     opened: Bench,
     workloads: Sequence[Workload],
     wanted: Criteria,
     show: OnPoint,
     name: str,
-) -> Iterator[BenchPoint]:
+    kept: GrowingResult,
+) -> None:
     for number, workload in enumerate(workloads, 1):
         of = f" ({number} of {len(workloads)})" if len(workloads) > 1 else ""
-        title = f"{name}: {workload.shown}{of}"
-        yield opened.measure(workload, wanted, partial(show, title))
+        title = f"{name}: {shown_workload(workload).words}{of}"
+        kept.add(opened.measure(workload, wanted, partial(show, title)))
 
 
 def _check_all(workloads: Sequence[Workload], opened: Bench) -> None:
@@ -105,18 +116,18 @@ def _measure_beside(
     workloads, wanted = load.workloads(), criteria.criteria()
     refuse_no_room(run, run.recipe())
     console = make_console(stderr=True, highlight=False)
-    own: list[BenchPoint] = []
-    others: list[BenchPoint] = []
+    own, other = GrowingResult(run), GrowingResult(run, BY_HAND)
     with open_bench(run, driver.driver, driver.source, driver.cpu_list()) as opened:
         _check_all(workloads, opened)
         with started_by_hand(run, opened, console.print) as copy, progress_view() as show:
-            sides = [(opened, run.name, own), (copy, BY_HAND, others)]
+            sides = [(opened, run.name, own), (copy, BY_HAND, other)]
             for workload in workloads:
-                for side, name, points in sides:
-                    points.extend(_measured(side, [workload], wanted, show, name))
+                for side, name, kept in sides:
+                    _measure_each(side, [workload], wanted, show, name, kept)
                 sides.reverse()
-    results = [save_result(run, tuple(own)), save_result(run, tuple(others), BY_HAND)]
-    _tell_compared(results[1:], results[:1], as_json)
+    assert own.saved
+    assert other.saved
+    _tell_compared([other.saved], [own.saved], as_json)
 
 
 def _tell(results: Sequence[BenchResult], as_json: bool) -> None:

@@ -12,16 +12,15 @@ from dsr1.hosts.agent.driving.results import (
     AIPERF_RECORDS,
     RESULTS,
     UNCOUNTED,
-    VLLM_RESULT,
     DriverResults,
 )
-from dsr1.hosts.protocol.jobs.orders import EMPTY_ANSWER
+from dsr1.hosts.protocol.jobs.orders import EMPTY_ANSWER, VLLM_BENCH, VLLM_RESULT
 
 DATA = Path(__file__).parents[4] / "data" / "bench"
 
 
 def results_of(folder: Path, driver: str, capture: str) -> DriverResults:
-    file = folder / (VLLM_RESULT if driver == "vllm" else AIPERF_RECORDS)
+    file = folder / (VLLM_RESULT if driver == VLLM_BENCH else AIPERF_RECORDS)
     file.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA / capture, file)
     return RESULTS[driver](folder)
@@ -84,7 +83,7 @@ def test_an_answer_that_nobody_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("driver", ["vllm", "aiperf"])
 def test_another_form_is_no_result(driver: str, text: str, tmp_path: Path) -> None:
     results = results_of(tmp_path, driver, "vllm-empty.json")
-    file = tmp_path / (VLLM_RESULT if driver == "vllm" else AIPERF_RECORDS)
+    file = tmp_path / (VLLM_RESULT if driver == VLLM_BENCH else AIPERF_RECORDS)
     file.write_text(text)
     if driver == "aiperf" and not text:
         assert results.read().start_s == ()

@@ -2,8 +2,6 @@
 writes, and the supervisor carries on, whichever it is."""
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +20,7 @@ from dsr1.launcher.lifecycle.changes import (
 )
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent
+from dsr1.launcher.locks import locked
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.record.history import SUPERVISOR, Change, record
 from dsr1.launcher.run.settings import RunSettings
@@ -31,9 +30,7 @@ from dsr1.launcher.run.supervision.changing.versions import ChangeGoal, RunVersi
 
 def ask_for(run: Run, change: WantedChange, goal: ChangeGoal | None = None) -> None:
     """InputError: another is going on."""
-    folder = os.open(run.folder, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked(run.folder, wait=True):
         known = run.wanted_change()
         if known and not known.is_over:
             raise InputError(
@@ -42,8 +39,6 @@ def ask_for(run: Run, change: WantedChange, goal: ChangeGoal | None = None) -> N
             )
         run.save_change_goal(goal)
         run.save_wanted_change(change)
-    finally:
-        os.close(folder)
     what = f"{change.verb} {', '.join(change.engines)}".strip()
     record(run, Change(change.asked_at, change.who, what, change.why, host=change.host))
 
