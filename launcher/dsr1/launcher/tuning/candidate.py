@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.tuning.mapping.convert import KeyChange
 from dsr1.launcher.tuning.mapping.label import ParallelMapping
-from dsr1.launcher.tuning.prediction.table import is_extrapolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,11 @@ class Candidate:
         return sum(part.gpus for part in self.parts)
 
     @property
-    def is_extrapolated(self) -> bool:
-        """Whether its prediction is made from data of fewer GPUs."""
-        return any(is_extrapolated(part.mapping) for part in self.parts)
-
-    @property
     def is_wide(self) -> bool:
-        """Whether experts are dealt over several hosts."""
-        return self.is_extrapolated
+        """Whether experts are dealt over several hosts. There its prediction is extrapolated: the
+        all-to-all data of AIConfigurator 0.12 for vLLM ends at expert parallelism on one."""
+        mappings = [part.mapping for part in self.parts]
+        return any(one.experts and one.gpus > GPUS_PER_NODE for one in mappings)
 
     def part_of(self, role: str) -> EnginePart:
         return next(part for part in self.parts if part.role == role)

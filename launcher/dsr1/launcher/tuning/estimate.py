@@ -72,7 +72,7 @@ def _figures(
 ) -> Figures:
     """`rate`: requests a ms."""
     per_gpu = rate * 1000 / candidate.gpus
-    notes = ("extrapolated",) if candidate.is_extrapolated else ()
+    notes = ("extrapolated",) if candidate.is_wide else ()
     found = Figures(concurrency, ttft, itl, per_gpu * goal.osl, 1000 / itl, per_gpu, limit, notes)
     if meets(goal, found):
         return found

@@ -137,7 +137,7 @@ class TuneLoop:
         self._folder.save_running("")
 
     def _save(self, trial: Trial, outcome: Outcome, took_s: float, bench: str) -> None:
-        point = SavedPoint(outcome, took_s, self._launch_s, bench)
+        point = SavedPoint(outcome, took_s, self._launch_s, bench, len(self._points) + 1)
         self._launch_s = 0.0
         key = point_key(self._question, trial.text, outcome.task)
         self._folder.save_point(key, point, trial.text)

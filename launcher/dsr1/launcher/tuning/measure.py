@@ -20,7 +20,6 @@ from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.state import OnState
 from dsr1.launcher.tuning.goal import Figures, TuneGoal
 
-DRIVER = "vllm"
 FULL, CROWDED = 0.95, 0.1
 """A KV cache this full, and this share of the requests waiting, keep a deployment from more."""
 
@@ -75,7 +74,7 @@ class Launcher:
         self._name = run
         serving = backend.launch(request, self._show(run))
         self._serves = True
-        self._bench = self._open.enter_context(open_bench(serving, DRIVER))
+        self._bench = self._open.enter_context(open_bench(serving))
 
     def measure(self, concurrency: int, gpus: int) -> MeasuredLoad:
         assert self._bench is not None, "measured before it was started"

@@ -2,7 +2,6 @@
 measured, and the answer. Every file is there whole or not at all."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
+from dsr1.launcher.locks import locked
 from dsr1.launcher.state_folder import state_folder
 from dsr1.launcher.tuning.candidate import Candidate
 from dsr1.launcher.tuning.goal import Figures
@@ -47,12 +47,13 @@ class Chosen:
 @dataclass(frozen=True, slots=True)
 class SavedPoint:
     """`bench` is what the driver made of it, as JSON; `launch_s` of a point that was the first of
-    its launch."""
+    its launch. `number`: the how manieth it was."""
 
     outcome: Outcome
     took_s: float
     launch_s: float = 0.0
     bench: str = ""
+    number: int = 0
 
 
 _QUESTION, _SPACE = TypeAdapter(TuneQuestion), TypeAdapter(Space)
@@ -76,8 +77,7 @@ class TuneFolder:
         """InputError: another one works in it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with (self.path / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with locked(self.path / "lock"):
                 yield
         except BlockingIOError:
             raise InputError(f"{self.path}: another dsr1 tune works there") from None
@@ -112,9 +112,8 @@ class TuneFolder:
 
     def points(self) -> list[SavedPoint]:
         """In the order that they were measured in. A half-written folder is none."""
-        files = list(self.path.glob("points/*/point.json"))
-        found = [(one.stat().st_mtime_ns, self._parsed(one, _POINT)) for one in files]
-        return [point for _, point in sorted(found, key=lambda pair: pair[0])]
+        files = sorted(self.path.glob("points/*/point.json"))
+        return sorted((self._parsed(one, _POINT) for one in files), key=lambda one: one.number)
 
     def save_point(self, key: str, point: SavedPoint, recipe: str) -> None:
         """The recipe first: a point is there once its own file is."""

@@ -16,13 +16,10 @@ from dsr1.launcher.tuning.candidate import Candidate
 from dsr1.launcher.tuning.choose import choose, with_starts_of_most
 from dsr1.launcher.tuning.goal import TuneGoal
 from dsr1.launcher.tuning.loop import (
-    FIRST_LAUNCH_S,
-    FIRST_POINT_S,
-    REHEARSED_LAUNCH_S,
-    REHEARSED_POINT_S,
     TellLine,
     Trial,
     TuneLoop,
+    needed_s,
     never,
 )
 from dsr1.launcher.tuning.mapping.convert import KeyChange
@@ -88,9 +85,9 @@ def open_tuning(
     refuse_long(given.recipe, question.goal)
     config = read_model_config(given.recipe)
     space = make_space(given, config, question.nodes, question.gpu)
-    refuse_budget(question)
     folder = tune_folder(name)
     refuse_taken(folder, name, resume)
+    refuse_budget(question, folder)
     with folder.locked():
         if folder.exists:
             refuse_other(folder.question(), question)
@@ -137,17 +134,13 @@ def refuse_taken(folder: TuneFolder, name: str, resume: bool) -> None:
         raise InputError(f"--resume: there is no tuning {name} in {folder.path.parent}")
 
 
-def refuse_budget(question: TuneQuestion) -> None:
-    """Before the first launch nobody knows how long one takes here."""
-    launch, point = (
-        (REHEARSED_LAUNCH_S, REHEARSED_POINT_S)
-        if question.rehearsed
-        else (FIRST_LAUNCH_S, FIRST_POINT_S)
-    )
-    if 0 < question.budget_s < launch + point:
+def refuse_budget(question: TuneQuestion, folder: TuneFolder) -> None:
+    """Before the first launch nobody knows how long one takes here; later the loop does."""
+    needed = needed_s((), launches=True, rehearsed=question.rehearsed)
+    if 0 < question.budget_s < needed and not folder.points():
         raise InputError(
             f"--budget {question.budget_s:g}s: one launch and one point are taken to need"
-            f" {launch + point:g} s; give more, or --predict-only"
+            f" {needed:g} s; give more, or --predict-only"
         )
 
 
@@ -200,7 +193,7 @@ def overlay_of(tuning: Tuning, candidate: Candidate, head: tuple[str, ...] = ())
     resolved = candidate_recipe(tuning.given, candidate)
     changed = written_difference(tuning.plain, resolved)
     whys = {".".join(keys): where for keys, where in resolved.tree.locations.items()}
-    own = whys_of(candidate, None)
+    own = whys_of(candidate)
     return render_overlay(tuning.question.extends, changed, {**whys, **own}, head)
 
 

@@ -19,7 +19,7 @@ from dsr1.launcher.tuning.prediction.aiconfigurator import (
 )
 from dsr1.launcher.tuning.prediction.predictor import StepQuestion, predict_mappings
 from dsr1.launcher.tuning.prediction.recorded import recorded_tables
-from dsr1.launcher.tuning.prediction.table import TimeTable, between, is_extrapolated
+from dsr1.launcher.tuning.prediction.table import TimeTable, between
 
 TABLES = {"dep8": TimeTable(((4000.0, 1000.0),), ((1.0, 20.0), (100.0, 60.0)))}
 GOAL = TuneGoal(4000, 100)
@@ -86,14 +86,10 @@ def test_between_and_beyond_what_is_known() -> None:
 
 
 def test_wide_experts_are_extrapolated() -> None:
-    assert [is_extrapolated(parse_mapping(one)) for one in ("dep8", "dep16", "dp16")] == [
-        False,
-        True,
-        False,
-    ]
-    wide = Candidate((EnginePart("main", "aggregated", parse_mapping("dep16"), 1),))
-    tables = {"dep16": TABLES["dep8"]}
-    assert estimate(wide, tables, GOAL, 1).notes == ("extrapolated",)
+    for label, notes in (("dep8", ()), ("dep16", ("extrapolated",)), ("dp16", ())):
+        one = Candidate((EnginePart("main", "aggregated", parse_mapping(label), 1),))
+        assert one.is_wide == bool(notes)
+        assert estimate(one, {label: TABLES["dep8"]}, GOAL, 1).notes == notes
 
 
 def test_how_far_from_the_limits() -> None:

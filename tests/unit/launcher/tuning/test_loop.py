@@ -158,6 +158,28 @@ def test_a_point_that_failed_is_kept_and_the_next_launched_anew() -> None:
     assert world.actions[2].startswith("start")
 
 
+def test_a_budget_that_goes_on_is_held_against_real_times() -> None:
+    """Of 30 s a first guess would leave nothing, while a launch and a point took 3 s here."""
+    short = replace(QUESTION, budget_s=30)
+    with tuning("short", asked=replace(QUESTION, budget_s=0)) as opened:
+        opened.folder.save_point(
+            "0" * 16, SavedPoint(Outcome(Task("dep16", 64), None, "no"), 1, 2), ""
+        )
+    with tuning("short", True, short) as opened:
+        world = World(opened)
+        measure_all(opened, world, print)
+    assert world.actions
+
+
+def test_points_are_in_the_order_they_were_measured_in() -> None:
+    """Whatever the clock did meanwhile, and whoever has copied the folder."""
+    with tuning("order") as opened:
+        for number in (3, 1, 2):
+            point = SavedPoint(Outcome(Task("x", number), None), 1, number=number)
+            opened.folder.save_point(f"{number:016x}", point, "")
+        assert [point.number for point in opened.folder.points()] == [1, 2, 3]
+
+
 def test_a_budget_ends_it() -> None:
     with tuning("spent", asked=replace(QUESTION, budget_s=10_000)) as opened:
         lost = Outcome(Task("x", 1), None, "no")

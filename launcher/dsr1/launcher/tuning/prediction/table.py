@@ -3,11 +3,7 @@
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from dsr1.launcher.tuning.mapping.label import ParallelMapping
-
 Point = tuple[float, float]
-KNOWN_EXPERT_GPUS = 8
-"""AIConfigurator 0.12's all-to-all data for vLLM ends at expert parallelism on one node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,3 @@ def between(points: tuple[Point, ...], at: float) -> float:
     right = min(max(bisect_left(places, at), 1), len(points) - 1)
     (x0, y0), (x1, y1) = points[right - 1], points[right]
     return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
-
-
-def is_extrapolated(mapping: ParallelMapping) -> bool:
-    """Whether its times are made from data of fewer GPUs."""
-    return mapping.experts and mapping.gpus > KNOWN_EXPERT_GPUS

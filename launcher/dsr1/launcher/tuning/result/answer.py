@@ -230,10 +230,9 @@ def _markdown(table: Sequence[Sequence[str]]) -> Iterator[str]:
             yield "|" + "---|" * len(row)
 
 
-def whys_of(candidate: Candidate, figures: Figures | None) -> Mapping[str, str]:
+def whys_of(candidate: Candidate) -> Mapping[str, str]:
     """Of each key that it changes, by dotted keys."""
-    shown = f" ({figures.tokens_s_gpu:.1f} tokens/s/GPU)" if figures and candidate.knob else ""
     return {
-        one.key: f"was {'not given' if one.was is None else one.was}: {one.why}{shown}"
+        one.key: f"was {'not given' if one.was is None else one.was}: {one.why}"
         for one in candidate.changes
     }
