@@ -25,7 +25,7 @@ def report(
         str, typer.Option("--to", metavar="FILE", help="Default: RUN-report.html, here.")
     ] = "",
 ) -> None:
-    """Write a page of HTML about a run: how it started, what it did, with what, and how again.
+    """Write a page of HTML about a run: how it started, what it did, how to repeat it.
 
     One file, which loads nothing. With a second run, what differs comes first. Secrets, users and
     addresses are replaced as in a bundle.

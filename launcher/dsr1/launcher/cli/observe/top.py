@@ -39,7 +39,7 @@ def top(
     ] = "",
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="Show this host alone.")] = "",
 ) -> None:
-    """Show what a run does: tokens, requests, caches, latencies, GPUs, and whom it goes worst.
+    """Show what a run does: tokens, requests, latencies, GPUs, the worst first.
 
     What its supervisor reads every 10 s; of a run that has ended, the last of it.
     """
