@@ -1,10 +1,10 @@
-"""What the site has beside its pages: their order, the command reference, told by the command, and
-the causes of failures, from the table of rules."""
+"""What the site has beside its pages: their order, the names of columns beside cells, the command
+reference, told by the command, and the causes of failures, from the table of rules."""
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,27 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     files.append(File.generated(config, CAUSES, content=render_causes(load_rules())))
     config.nav = group_nav(make_nav(file.src_uri for file in files.documentation_pages()))
     return files
+
+
+def on_page_content(html: str, **_: object) -> str:
+    return re.sub(r"<table>.*?</table>", lambda table: label_cells(table[0]), html, flags=re.DOTALL)
+
+
+def label_cells(table: str) -> str:
+    """Each cell has the name of its column, for a screen that is too narrow for columns. The first
+    one names its row."""
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", table, re.DOTALL)
+    names = [re.sub(r"<[^>]*>", "", head).replace('"', "&quot;") for head in heads[1:]]
+    rows = table.split("<tr>")
+    return "<tr>".join(_label_row(row, iter(["", *names])) for row in rows)
+
+
+def _label_row(row: str, names: Iterator[str]) -> str:
+    def label(_: re.Match[str]) -> str:
+        name = next(names, "")
+        return f'<td data-label="{name}"' if name else "<td"
+
+    return re.sub(r"<td(?=[ >])", label, row)
 
 
 def group_nav(entries: Iterable[object]) -> list[object]:

@@ -87,6 +87,13 @@ def test_every_page_is_in_a_group(hooks: ModuleType) -> None:
     assert top <= set(hooks.ORDER)
 
 
+def test_a_cell_has_the_name_of_its_column(hooks: ModuleType) -> None:
+    head = '<table><tr><th>key</th><th><code>a</code> &lt; "b"</th><th></th></tr>'
+    told = hooks.on_page_content(f'{head}<tr><td>1</td><td id="x">2</td><td>3</td></tr></table>')
+    assert '<td>1</td><td data-label="a &lt; &quot;b&quot;" id="x">2</td><td>3</td>' in told
+    assert hooks.on_page_content("<p>no <td</p>") == "<p>no <td</p>"
+
+
 def test_typers_cut_lists_are_left_out(hooks: ModuleType) -> None:
     told = (
         "# `dsr1`\n\n**Options**:\n\n* `--help`: Show.\n\n**Commands**:\n\n* `a`: cut...\n\n##"

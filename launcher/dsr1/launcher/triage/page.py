@@ -44,9 +44,13 @@ def _table(tier: int, rules: Sequence[Rule]) -> Iterator[str]:
 
 
 def _row(rule: Rule) -> str:
-    words = f'<a id="{rule.id}"></a>`{_cell(rule.anchor)}`'
+    anchor = rule.anchor.replace("|", "\\|")
+    words = f'<a id="{rule.id}"></a>`{anchor}`'
     return f"| {words} | {_cell(rule.meaning)} | {_cell(rule.remedy)} | {_cell(rule.seen)} |"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if "`" not in text else text
+    """Names like __init__ aren't bold."""
+    if "`" in text:
+        return text
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("__", "\\_\\_")
