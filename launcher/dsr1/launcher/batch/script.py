@@ -1,5 +1,6 @@
 """A recipe as a batch script: what it asks of Slurm, and the supervisor as its batch step. Pure."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,11 @@ from dsr1.launcher.layout.placement import make_topology, wanted_nodes
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.slurm.script import BatchCommand, render_script
-from dsr1.slurm.spec import JobSpec, check_time
+from dsr1.slurm.spec import JobSpec, check_time, render_directives
 from dsr1.slurm.states import JobInfo
+
+_OF_BATCH = ("--output", "--requeue", "--no-requeue", "--signal")
+"""Options of sbatch's alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,12 @@ def make_spec(recipe: Recipe, site: BatchSite, name: str = "", run_id: str = "")
         directives=tuple(asked.directives),
         setup=tuple(asked.setup),
     )
+
+
+def salloc_command(recipe: Recipe, site: BatchSite) -> tuple[str, ...]:
+    """What takes the nodes of such a job for a command, which follows. InputError as above."""
+    options = shlex.split(" ".join(render_directives(make_spec(recipe, site))))
+    return ("salloc", *(one for one in options if one.partition("=")[0] not in _OF_BATCH))
 
 
 def run_job_name(name: str, run_id: str = "") -> str:

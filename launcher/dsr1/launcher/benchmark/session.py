@@ -16,7 +16,6 @@ from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.hosts.protocol.jobs.orders import DRIVER_FOLDER, VLLM_BENCH
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import HERE, connect_hosts
-from dsr1.launcher.benchmark.aiperf import find_aiperf
 from dsr1.launcher.benchmark.drivers import (
     AIPERF_VERSION,
     DRIVERS,
@@ -37,6 +36,7 @@ from dsr1.launcher.benchmark.measure import (
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.servers import server_reader
 from dsr1.launcher.benchmark.store import RESULTS
+from dsr1.launcher.benchmark.tools import AIPERF_TOOL
 from dsr1.launcher.benchmark.workload import Workload
 from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.locks import locked
@@ -208,7 +208,7 @@ def default_source(driver: str, place: str, lacks: str, first: str) -> str:
     """A login node is no place for load."""
     if driver == Aiperf.name or place == "local":
         return HERE
-    return first if lacks or place == "slurm" else HERE
+    return first if lacks or place in ("slurm", "allocation") else HERE
 
 
 def _lacks(recipe: Recipe, driver: str) -> str:
@@ -225,8 +225,13 @@ def _lacks(recipe: Recipe, driver: str) -> str:
 def _make_driver(name: str, run: Run, recipe: Recipe, is_here: bool) -> BenchDriver:
     if name == Aiperf.name and not is_here:
         raise InputError("--driver aiperf: it is set up on this machine alone; use --from here")
+    if name == Aiperf.name and not AIPERF_TOOL.is_ready:
+        raise InputError(
+            "--driver aiperf: it isn't set up here: `dsr1 bench --setup` makes"
+            f" {AIPERF_TOOL.folder} ({AIPERF_TOOL.room})"
+        )
     if name == Aiperf.name:
-        return Aiperf(find_aiperf(), AIPERF_VERSION)
+        return Aiperf(str(AIPERF_TOOL.command("aiperf")), AIPERF_VERSION)
     return VllmBench(recipe.runtime.interpreter, _vllm_version(run))
 
 

@@ -1,6 +1,7 @@
 """Measures what the search asks for until it is done: whatever was measured is kept at once, so
 that it goes on after any interruption."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -74,14 +75,18 @@ class TuneLoop:
     def _next(self) -> Task | Done:
         asked = self._question
         task = decide_next(self._sweeps, self.outcomes(), asked.goal, asked.points)
-        if isinstance(task, Done) or not asked.budget_s:
+        if isinstance(task, Done):
             return task
         launches = task.candidate != self._running
         needed = needed_s(self._points, launches, asked.rehearsed)
-        left = asked.budget_s - spent_s(self._points)
-        if needed <= left:
-            return task
-        return Done(f"the budget is used: {left:.0f} s are left, and the next takes {needed:.0f}")
+        left = asked.budget_s - spent_s(self._points) if asked.budget_s else math.inf
+        if needed > left:
+            why = f"the budget is used: {left:.0f} s are left, and the next takes {needed:.0f}"
+            return Done(why)
+        there = self._measurer.left_s() if self._points else math.inf  # times of here are known
+        if needed > there:
+            return Done(f"its job ends: {there:.0f} s are left, and the next takes {needed:.0f}")
+        return task
 
     def _do(self, task: Task) -> None:
         trial = self._trial_of(self._candidates[task.candidate])
@@ -124,12 +129,14 @@ class TuneLoop:
         return True
 
     def _refuse_ends(self, error: Dsr1Error) -> None:
-        """A lost host and an interruption, which those who tidy up tell as an error, are no word on
-        a candidate."""
+        """A lost host, the end of a job, and an interruption, which those who tidy up tell as an
+        error, are no word on a candidate."""
         if self._interrupted():
             raise KeyboardInterrupt from error
         if isinstance(error, HostError):
             raise error
+        if not self._measurer.left_s():
+            raise HostError(f"its job has ended: --resume goes on in another ({error})") from error
 
     def _stop(self) -> None:
         self._running = ""

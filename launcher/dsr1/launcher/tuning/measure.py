@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from dsr1.hosts.errors import Dsr1Error, InputError, LaunchFailed, RunNotFound
+from dsr1.hosts.errors import Dsr1Error, HostError, InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.batch.allocated import find_lent_job
 from dsr1.launcher.benchmark.measure import Criteria
 from dsr1.launcher.benchmark.point import BenchPoint, Sla
 from dsr1.launcher.benchmark.session import Bench, open_bench
@@ -19,6 +22,7 @@ from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.state import OnState
 from dsr1.launcher.tuning.goal import Figures, TuneGoal
+from dsr1.slurm.allocation import Allocation
 
 FULL, CROWDED = 0.95, 0.1
 """A KV cache this full, and this share of the requests waiting, keep a deployment from more."""
@@ -26,11 +30,11 @@ FULL, CROWDED = 0.95, 0.1
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlace:
-    """Where deployments are launched; no hosts: this machine, or with `slurm` jobs. `speedup`: how
-    much faster than real the engines are."""
+    """Where deployments are launched: hosts over SSH, or the nodes of an allocation, or this
+    machine. `speedup`: how much faster than real the engines are."""
 
     accesses: tuple[Access, ...] = ()
-    slurm: bool = False
+    allocation: Allocation | None = None
     no_check: bool = False
     skip: tuple[str, ...] = ()
     speedup: float = 1.0
@@ -57,21 +61,31 @@ class Measurer(Protocol):
     def stop(self) -> None:
         """With proof. LaunchFailed: something may be left."""
 
+    def left_s(self) -> float:
+        """How long the place is there for deployments; 0: no more; infinite: nobody says."""
+
 
 class Launcher:
     """Deployments by the ordinary life of a run: checks, ready, smoke, stop with proof."""
 
     def __init__(self, place: LaunchPlace, goal: TuneGoal, show: Callable[[str], OnState]) -> None:
         self._place, self._goal, self._show = place, goal, show
-        self._name, self._serves = "", False
+        self._name, self._serves, self._warn_s = "", False, 0
         self._bench: Bench | None = None
         self._open = contextlib.ExitStack()
 
     def start(self, run: str, recipe: Recipe) -> None:
         place = self._place
-        request = LaunchRequest(recipe, run, place.accesses, place.no_check, place.skip)
-        backend = backend_for(place.accesses, place.slurm)
-        self._name = run
+        request = LaunchRequest(
+            recipe,
+            run,
+            place.accesses,
+            place.no_check,
+            place.skip,
+            allocation=place.allocation,
+        )
+        backend = backend_for(place.accesses, lent=place.allocation is not None)
+        self._name, self._warn_s = run, recipe.slurm.warn
         serving = backend.launch(request, self._show(run))
         self._serves = True
         self._bench = self._open.enter_context(open_bench(serving))
@@ -92,6 +106,19 @@ class Launcher:
         if self._name:
             stop_by_name(self._name, remove=self._serves)
         self._name, self._serves = "", False
+
+    def left_s(self) -> float:
+        """A deployment stops some time before its job's end. Where Slurm doesn't answer, nobody
+        knows."""
+        if self._place.allocation is None:
+            return math.inf
+        try:
+            info = find_lent_job(self._place.allocation)
+        except HostError:
+            return math.inf
+        except InputError:
+            return 0.0
+        return max(0.0, info.end - time.time() - self._warn_s) if info.end else math.inf
 
 
 def stop_by_name(name: str, remove: bool) -> None:

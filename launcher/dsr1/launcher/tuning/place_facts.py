@@ -8,8 +8,10 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.parallel import raise_all
+from dsr1.launcher.batch.allocated import survey_lent
 from dsr1.launcher.preflight.survey import survey_any
 from dsr1.launcher.recipe.models import Recipe
+from dsr1.slurm.allocation import Allocation
 
 USUAL = "h200"
 _PACKAGES = ("vllm", "ai-dynamo", "torch")
@@ -23,8 +25,12 @@ class PlaceFacts:
     versions: tuple[str, ...]
 
 
-def look_at_place(recipe: Recipe, accesses: Sequence[Access]) -> PlaceFacts:
-    """HostError: a host can't be reached."""
+def look_at_place(
+    recipe: Recipe, accesses: Sequence[Access], allocation: Allocation | None = None
+) -> PlaceFacts:
+    """HostError: a host can't be reached. InputError: the allocation is over."""
+    if allocation:
+        return judge_place([*survey_lent(recipe, allocation, ()).facts.values()])
     facts = survey_any(recipe, accesses, ()).facts_of_hosts
     raise_all(facts)
     known = [one for one in facts.values() if not isinstance(one, HostError)]

@@ -8,7 +8,7 @@ from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.tuning.choose import predict
 from dsr1.launcher.tuning.goal import TuneGoal
 from dsr1.launcher.tuning.prediction.aiconfigurator import (
-    VERSION,
+    AICONFIGURATOR_TOOL,
     Aiconfigurator,
     find_aiconfigurator,
 )
@@ -21,13 +21,6 @@ from dsr1.launcher.tuning.store import Prediction
 AICONFIGURATOR, RECORDED, NONE = "aiconfigurator", "recorded", "none"
 
 
-def usual_environment() -> Path:
-    """Where it is looked for."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("dsr1") / f"aiconfigurator-{VERSION}"
-
-
 def choose_predictor(asked: str, recipe: Recipe, rehearsed: bool) -> str:
     """`asked` empty: AIConfigurator where it is installed and knows the model; else what was
     recorded of it, for a rehearsal; else none. An environment's folder, or one of those words."""
@@ -36,12 +29,13 @@ def choose_predictor(asked: str, recipe: Recipe, rehearsed: bool) -> str:
         return asked
     if asked:
         _refuse_unknown(asked, recipe)
-        folder = str(usual_environment()) if asked == AICONFIGURATOR else asked
+        folder = str(AICONFIGURATOR_TOOL.folder) if asked == AICONFIGURATOR else asked
         return str(find_aiconfigurator(folder))
     if not recipe.model.has_r1_sizes:
         return NONE
-    python = usual_environment() / "bin" / "python"
-    return str(python) if python.is_file() else RECORDED if rehearsed else NONE
+    if AICONFIGURATOR_TOOL.is_ready:
+        return str(AICONFIGURATOR_TOOL.command("python"))
+    return RECORDED if rehearsed else NONE
 
 
 def _refuse_unknown(asked: str, recipe: Recipe) -> None:
@@ -56,8 +50,8 @@ def describe_predictor(predictor: str) -> str:
     """A sentence for who waits."""
     if predictor == NONE:
         return (
-            "nothing predicts (--predictor FOLDER, or an environment with aiconfigurator"
-            f" {VERSION} in {usual_environment()}, would): the widest mappings come first"
+            "nothing predicts (AIConfigurator would, once `dsr1 tune --setup` has made its"
+            f" environment, {AICONFIGURATOR_TOOL.room}): the widest mappings come first"
         )
     if predictor == RECORDED:
         return "predicted by what was recorded of aiconfigurator"

@@ -163,7 +163,7 @@ def test_nonsense_is_no_time(tmp_path: Path) -> None:
 
 
 def test_no_environment() -> None:
-    with pytest.raises(InputError, match="pip install aiconfigurator==0"):
+    with pytest.raises(InputError, match="dsr1 tune --setup"):
         find_aiconfigurator("/no/such/folder")
 
 

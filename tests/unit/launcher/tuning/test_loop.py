@@ -1,5 +1,6 @@
 """The loop with a world that is made of values: interrupted anywhere it goes on, and comes to the same answer."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -51,6 +52,7 @@ class World:
         self._tuning, self._ends_at = tuning, ends_at
         self._error = error or Interrupted()
         self.actions: list[str] = []
+        self.left = math.inf
         self._recipe = ""
 
     def _act(self, what: str) -> None:
@@ -74,6 +76,9 @@ class World:
 
     def stop(self) -> None:
         self._recipe = ""
+
+    def left_s(self) -> float:
+        return self.left
 
 
 def _name(tuning: Tuning, candidate: str) -> str:
@@ -147,6 +152,24 @@ def test_an_interruption_is_no_word_on_a_candidate(ends_at: int) -> None:
             measure_all(opened, world, print, lambda: len(world.actions) == ends_at)
         assert opened.folder.points() == []
         assert opened.folder.running() == ""
+
+
+def test_a_job_that_ends_is_no_word_on_a_candidate() -> None:
+    with tuning("late") as opened:
+        world = World(opened, 2, LaunchFailed("its steps are gone"))
+        world.left = 0
+        with pytest.raises(HostError, match="--resume goes on in another"):
+            measure_all(opened, world, print)
+        assert opened.folder.points() == []
+
+
+def test_no_point_is_begun_that_a_job_would_cut_off() -> None:
+    with tuning("cut") as opened:
+        opened.folder.save_point("0" * 16, SavedPoint(Outcome(Task("x", 1), None), 50, 10), "")
+        world = World(opened)
+        world.left = 59
+        assert measure_all(opened, world, print).startswith("its job ends: 59 s are left")
+        assert world.actions == []
 
 
 def test_a_point_that_failed_is_kept_and_the_next_launched_anew() -> None:

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.benchmark.aiperf import set_up_aiperf
 from dsr1.launcher.benchmark.by_hand import BY_HAND, refuse_no_room, started_by_hand
 from dsr1.launcher.benchmark.comparing import ComparisonAnswer, compare_points
 from dsr1.launcher.benchmark.measure import Criteria, shown_workload
 from dsr1.launcher.benchmark.point import BenchPoint
 from dsr1.launcher.benchmark.session import Bench, open_bench
 from dsr1.launcher.benchmark.store import BenchResult, GrowingResult, find_results
+from dsr1.launcher.benchmark.tools import AIPERF_TOOL
 from dsr1.launcher.benchmark.workload import Workload, check_workload
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.bench import CriteriaOptions, DriverOptions, LoadOptions
@@ -54,7 +54,7 @@ def bench(
     interrupt_on_signals()
     _refuse_contradictions(setup, compare, launcher_cost, driver.url)
     if setup:
-        print(f"{set_up_aiperf()}: AIPerf is ready: --driver aiperf")
+        print(f"{AIPERF_TOOL.set_up()}: AIPerf is ready: --driver aiperf")
     elif compare:
         _compare(run or "", compare, as_json)
     elif launcher_cost:

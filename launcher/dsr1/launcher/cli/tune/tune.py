@@ -1,5 +1,6 @@
 """`dsr1 tune`: the best recipe for these hosts and a load."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import typer
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
+from dsr1.launcher.batch.launch import batch_site
+from dsr1.launcher.batch.script import salloc_command
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.launch import CheckOptions
 from dsr1.launcher.cli.options.bench import parse_short_span
@@ -30,13 +33,17 @@ from dsr1.launcher.tuning.measure import Launcher, LaunchPlace
 from dsr1.launcher.tuning.memory import GPU_BYTES
 from dsr1.launcher.tuning.place_facts import look_at_place
 from dsr1.launcher.tuning.predicting import NONE, choose_predictor, describe_predictor
+from dsr1.launcher.tuning.prediction.aiconfigurator import AICONFIGURATOR_TOOL
 from dsr1.launcher.tuning.question import TuneQuestion
 from dsr1.launcher.tuning.rehearsal import SPEEDUP, rehearsed_goal
 from dsr1.launcher.tuning.result.answer import TuneAnswer, answer_table, describe_best, series_of
 from dsr1.launcher.tuning.result.drawing import draw_text
 from dsr1.launcher.tuning.tune import Tuning, finish, measure_all, open_tuning
+from dsr1.slurm.allocation import Allocation, own_allocation
 
 REHEARSED_ROUNDS = 2
+ALLOCATED, MAIN = "DSR1_TUNE_ALLOCATED", "dsr1.launcher.cli.main"
+"""Told to who runs in the allocation that was asked for here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ def tune(
     checks: CheckOptions,
     slurm_keys: SlurmOptions,
     slurm: Annotated[
-        bool, typer.Option("--slurm", help="Launch every candidate in a Slurm job of its own.")
+        bool, typer.Option("--slurm", help="Measure all of it in one Slurm job, by salloc.")
     ] = False,
     rehearsed: Rehearse = False,
     name: Annotated[
@@ -109,19 +116,28 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the tuning of that name.")
     ] = False,
+    setup: Annotated[
+        bool, typer.Option("--setup", help="Make AIConfigurator's environment here, and end.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the best recipe for these hosts and a load: predict first, then measure.
 
     Ctrl-C leaves nothing running; --resume goes on where it was interrupted.
     """
+    if setup:
+        print(f"{AICONFIGURATOR_TOOL.set_up()}: AIConfigurator is ready: it predicts from now on")
+        return
     goal = wanted.goal()
-    _refuse_contradictions(hosts, slurm, rehearsed, search)
+    _refuse_contradictions(hosts, slurm, rehearsed, search, slurm_keys)
+    allocation = None
+    if not (hosts.named or rehearsed or search.predict_only):
+        allocation = _allocation(recipe, slurm_keys, slurm)
     site = load_site().values()
     plain = resolve_recipe(recipe.recipe, RecipeChanges(keep_unset=True, site=site))
-    given = recipe.resolve(slurm_keys.changes() if slurm else ())
-    accesses = hosts.accesses()
-    question = _question(recipe, given, accesses, goal, search, slurm_keys, slurm, rehearsed)
+    given = recipe.resolve()
+    place = _place(hosts.accesses(), allocation, checks, rehearsed)
+    question = _question(recipe, given, place, goal, search, slurm_keys.nodes, rehearsed)
     name = name or f"tune-{given.recipe.name}"
     tell = _teller(as_json)
     if search.predict_only and question.predictor == NONE:
@@ -129,7 +145,6 @@ def tune(
     tell(describe_predictor(question.predictor))
     signals = NotedInterrupts()
     with open_tuning(name, question, plain, given, resume, tell) as tuning:
-        place = _place(accesses, slurm, checks, rehearsed)
         why = "" if search.predict_only else _measured(tuning, place, tell, signals)
         answer = finish(tuning, why, _notes(question))
     _show(tuning, answer, as_json)
@@ -142,42 +157,63 @@ def _milliseconds(text: str, option: str) -> float | None:
 
 
 def _refuse_contradictions(
-    hosts: HostOptions, slurm: bool, rehearsed: bool, search: SearchOptions
+    hosts: HostOptions,
+    slurm: bool,
+    rehearsed: bool,
+    search: SearchOptions,
+    slurm_keys: SlurmOptions,
 ) -> None:
     if slurm and hosts.named:
-        raise InputError("--slurm excludes --hosts and --on: Slurm chooses the hosts of each job")
+        raise InputError("--slurm excludes --hosts and --on: Slurm chooses the hosts")
     if rehearsed and (slurm or hosts.named):
-        raise InputError("--rehearse runs on this machine: it goes without --hosts, --on, --slurm")
+        raise InputError(
+            "--rehearse runs on this machine: it goes without --hosts, --on, --slurm; elsewhere"
+            " --set stack=mocker has simulated engines, without the prediction's times"
+        )
+    if not slurm and (slurm_keys.partition or slurm_keys.account or slurm_keys.time):
+        raise InputError("--partition, --account and --time go with --slurm only")
     if search.points < 1:
         raise InputError(f"--points {search.points}: must be 1 at least")
     if search.gpu and search.gpu not in GPU_BYTES:
         raise InputError(f"--gpu {search.gpu}: unknown; there are {', '.join(GPU_BYTES)}")
 
 
+def _allocation(recipe: RecipeOptions, slurm_keys: SlurmOptions, slurm: bool) -> Allocation | None:
+    """The one that this shell is in; with `slurm` a new one, in which this command runs anew."""
+    inside = own_allocation(os.environ)
+    if not slurm or (inside and ALLOCATED in os.environ):
+        return inside
+    asked = recipe.resolve(slurm_keys.changes(), elsewhere=True).recipe
+    argv = (*salloc_command(asked, batch_site()), sys.executable, "-P", "-m", MAIN, *sys.argv[1:])
+    try:
+        os.execvpe(argv[0], argv, {**os.environ, ALLOCATED: "1"})
+    except OSError as error:
+        raise InputError(f"--slurm: {argv[0]} can't be run here: {error.strerror}") from None
+
+
 def _question(
     recipe: RecipeOptions,
     given: Resolved,
-    accesses: tuple[Access, ...],
+    place: LaunchPlace,
     goal: TuneGoal,
     search: SearchOptions,
-    slurm_keys: SlurmOptions,
-    slurm: bool,
+    nodes: int | None,
     rehearsed: bool,
 ) -> TuneQuestion:
-    imagined = search.predict_only or rehearsed or slurm
-    seen = None if imagined else look_at_place(given.recipe, accesses)
-    nodes = slurm_keys.nodes or (len(accesses) if accesses else wanted_nodes(given.recipe))
+    lent, imagined = place.allocation, search.predict_only or rehearsed
+    seen = None if imagined else look_at_place(given.recipe, place.accesses, lent)
+    there = len(lent.places) - given.recipe.slurm.spares if lent else len(place.accesses)
     return TuneQuestion(
         extends=_extended(recipe.recipe),
-        recipe=given.recipe.model_dump_json(),
-        hosts=tuple(one.name for one in accesses),
-        nodes=nodes,
+        recipe=given.recipe.model_dump_json(exclude={"slurm"}),
+        hosts=tuple(one.name for one in place.accesses),
+        nodes=nodes or there or wanted_nodes(given.recipe),
         gpu=search.gpu or (seen.gpu if seen else "h200"),
         goal=rehearsed_goal(goal) if rehearsed else goal,
         points=search.points,
         budget_s=parse_span(search.budget, "--budget") if search.budget else 0.0,
         predictor=choose_predictor(search.predictor, given.recipe, rehearsed),
-        place="slurm" if slurm else "ssh" if accesses else "here",
+        place="slurm" if lent else "ssh" if place.accesses else "here",
         rehearsed=rehearsed,
         versions=(f"dsr1 {version('dsr1')}", *(seen.versions if seen else ())),
     )
@@ -189,9 +225,12 @@ def _extended(recipe: str) -> str:
 
 
 def _place(
-    accesses: tuple[Access, ...], slurm: bool, checks: CheckOptions, rehearsed: bool
+    accesses: tuple[Access, ...],
+    allocation: Allocation | None,
+    checks: CheckOptions,
+    rehearsed: bool,
 ) -> LaunchPlace:
-    place = LaunchPlace(accesses, slurm, checks.no_check, checks.skipped())
+    place = LaunchPlace(accesses, allocation, checks.no_check, checks.skipped())
     if not rehearsed:
         return place
     return replace(place, speedup=SPEEDUP, rounds=REHEARSED_ROUNDS)

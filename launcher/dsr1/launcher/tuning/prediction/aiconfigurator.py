@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.benchmark.tools import OwnTool
 from dsr1.launcher.tuning.prediction.predictor import StepQuestion, StepTime
 
 VERSION = "0.12.0"
 SYSTEMS = {"h100": "h100_sxm", "h200": "h200_sxm"}
 MODEL = "deepseek-ai/DeepSeek-R1"
+AICONFIGURATOR_TOOL = OwnTool(
+    "aiconfigurator", VERSION, ("-I", "-c", "import aiconfigurator.cli.api"), "851 MB"
+)
 _WORKER = Path(__file__).with_name("worker.py")
 _MOST_S = 1800.0
 
@@ -71,7 +75,6 @@ def find_aiconfigurator(folder: str) -> Path:
     if not python.is_file():
         raise InputError(
             f"--predictor {folder}: has no bin/python; an environment with aiconfigurator"
-            f" {VERSION} is wanted: python3 -m venv {folder} && {folder}/bin/pip install"
-            f" aiconfigurator=={VERSION}"
+            f" {VERSION} is wanted, as `dsr1 tune --setup` makes one ({AICONFIGURATOR_TOOL.room})"
         )
     return python
