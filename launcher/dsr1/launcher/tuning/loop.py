@@ -97,11 +97,12 @@ class TuneLoop:
         try:
             measured = self._measurer.measure(task.concurrency, trial.candidate.gpus)
         except Dsr1Error as error:
+            took_s = time.monotonic() - began
             self._refuse_ends(error)
-            failed = Outcome(task, None, describe_error(error))
-            self._save(trial, failed, time.monotonic() - began, "")
-            self._tell(f"  failed: {failed.failure}")
             self._stop()
+            failed = Outcome(task, None, describe_error(error))
+            self._save(trial, failed, took_s, "")
+            self._tell(f"  failed: {failed.failure}")
             return
         outcome = Outcome(task, measured.figures)
         self._save(trial, outcome, time.monotonic() - began, measured.bench)
@@ -118,12 +119,12 @@ class TuneLoop:
         try:
             self._measurer.start(name, trial.recipe)
         except Dsr1Error as error:
-            self._refuse_ends(error)
-            lost = Outcome(task, None, f"{name}: {describe_error(error)}", lost=True)
             self._launch_s = time.monotonic() - began
+            self._refuse_ends(error)
+            self._stop()
+            lost = Outcome(task, None, f"{name}: {describe_error(error)}", lost=True)
             self._save(trial, lost, 0.0, "")
             self._tell(f"  didn't start: {lost.failure}")
-            self._stop()
             return False
         self._running, self._launch_s = task.candidate, time.monotonic() - began
         return True
@@ -139,6 +140,7 @@ class TuneLoop:
             raise HostError(f"its job has ended: --resume goes on in another ({error})") from error
 
     def _stop(self) -> None:
+        """LaunchFailed where a host is gone: before a failure is kept, which may be that host's."""
         self._running = ""
         self._measurer.stop()
         self._folder.save_running("")

@@ -128,7 +128,9 @@ def stop_by_name(name: str, remove: bool) -> None:
     except RunNotFound:
         return
     if left := stop_any(run):
-        raise LaunchFailed(f"{run.name}: may still run: {'; '.join(left)}")
+        raise LaunchFailed(
+            f"{run.name}: may still run: {'; '.join(left)}; --resume stops it, once that is reached"
+        )
     if remove:
         with contextlib.suppress(InputError):
             remove_run(run)

@@ -305,6 +305,7 @@ def test_one_call_at_a_time_measures_a_run(state: Path) -> None:
         ("vllm", "ssh", "", HERE),
         ("vllm", "ssh", "/opt/vllm/bin/python", "node01"),
         ("vllm", "slurm", "", "node01"),
+        ("vllm", "allocation", "", "node01"),
         ("aiperf", "slurm", "", HERE),
     ],
 )

@@ -52,7 +52,7 @@ class World:
         self._tuning, self._ends_at = tuning, ends_at
         self._error = error or Interrupted()
         self.actions: list[str] = []
-        self.left = math.inf
+        self.left, self.stop_fails = math.inf, False
         self._recipe = ""
 
     def _act(self, what: str) -> None:
@@ -76,6 +76,8 @@ class World:
 
     def stop(self) -> None:
         self._recipe = ""
+        if self.stop_fails and len(self.actions) >= self._ends_at:
+            raise LaunchFailed("may still run: n2: can't be reached")
 
     def left_s(self) -> float:
         return self.left
@@ -170,6 +172,18 @@ def test_no_point_is_begun_that_a_job_would_cut_off() -> None:
         world.left = 59
         assert measure_all(opened, world, print).startswith("its job ends: 59 s are left")
         assert world.actions == []
+
+
+@pytest.mark.parametrize("ends_at", [1, 2])
+def test_a_failure_whose_host_can_not_be_reached_is_no_word_on_a_candidate(ends_at: int) -> None:
+    """All its requests fail, as if the candidate were bad."""
+    with tuning("unreached") as opened:
+        world = World(opened, ends_at, LaunchFailed("320 of 320 requests failed"))
+        world.stop_fails = True
+        with pytest.raises(LaunchFailed, match="n2: can't be reached"):
+            measure_all(opened, world, print)
+        assert opened.folder.points() == []
+        assert opened.folder.running() != ""
 
 
 def test_a_point_that_failed_is_kept_and_the_next_launched_anew() -> None:
@@ -331,6 +345,8 @@ def test_predict_only_launches_nothing(call: Call, capsys: pytest.CaptureFixture
         (("--itl", "0ms"), "must be a span"),
         (("--gpu", "b200"), "--gpu b200: unknown; there are h100, h200"),
         (("--points", "0"), "--points 0: must be 1 at least"),
+        (("--nodes", "0"), "--nodes 0: must be 1 at least"),
+        (("--time", "3"), "--partition, --account and --time go with --slurm only"),
         (("--name", "../x", *KNOWN), "--name '../x': must be letters"),
         (("--isl", "40000", *KNOWN), "41000 tokens, and engines.main.max_model_len is 32768"),
         (("--predictor", "/no/such"), "has no bin/python"),

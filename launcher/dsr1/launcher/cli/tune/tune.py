@@ -13,7 +13,7 @@ import typer
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
-from dsr1.launcher.batch.launch import batch_site
+from dsr1.launcher.batch.launch import batch_site, try_job
 from dsr1.launcher.batch.script import salloc_command
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.launch import CheckOptions
@@ -172,8 +172,9 @@ def _refuse_contradictions(
         )
     if not slurm and (slurm_keys.partition or slurm_keys.account or slurm_keys.time):
         raise InputError("--partition, --account and --time go with --slurm only")
-    if search.points < 1:
-        raise InputError(f"--points {search.points}: must be 1 at least")
+    for option, number in (("--points", search.points), ("--nodes", slurm_keys.nodes)):
+        if number is not None and number < 1:
+            raise InputError(f"{option} {number}: must be 1 at least")
     if search.gpu and search.gpu not in GPU_BYTES:
         raise InputError(f"--gpu {search.gpu}: unknown; there are {', '.join(GPU_BYTES)}")
 
@@ -184,6 +185,7 @@ def _allocation(recipe: RecipeOptions, slurm_keys: SlurmOptions, slurm: bool) ->
     if not slurm or (inside and ALLOCATED in os.environ):
         return inside
     asked = recipe.resolve(slurm_keys.changes(), elsewhere=True).recipe
+    try_job(asked, "tune")  # sbatch's words for what can't be had, at once
     argv = (*salloc_command(asked, batch_site()), sys.executable, "-P", "-m", MAIN, *sys.argv[1:])
     try:
         os.execvpe(argv[0], argv, {**os.environ, ALLOCATED: "1"})
