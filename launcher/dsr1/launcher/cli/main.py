@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed, RunNotFound
 from dsr1.launcher.cli.verbs import VERBS, render_help
@@ -28,8 +28,12 @@ def exit_code(error: Exception) -> int:
 
 
 def own_options_first(words: Sequence[str]) -> list[str]:
-    """`VERB --debug` -> `--debug VERB`. What comes after `--` is another command's."""
+    """`VERB --debug` -> `--debug VERB`, `help VERB` -> `VERB --help`. What comes after `--` is
+    another command's."""
     own = words[: words.index("--")] if "--" in words else words
+    if list(own[:1]) in (["help"], ["version"]):  # as of other commands
+        own = [*own[1:], f"--{own[0]}"]
+        words = own
     given = [option for option in EVERYWHERE if option in own]
     return [*given, *(word for word in own if word not in EVERYWHERE), *words[len(own) :]]
 
@@ -37,17 +41,26 @@ def own_options_first(words: Sequence[str]) -> list[str]:
 def main() -> None:
     """Run one verb. A traceback is shown for a bug, or for anything with --debug."""
     os.umask(0o077)  # what dsr1 writes is its user's alone
+    _open_closed()
     gc.set_threshold(50_000, 10, 10)  # a verb's imports make many objects, and no garbage
     words = own_options_first(sys.argv[1:])
     if "_DSR1_COMPLETE" in os.environ:
         _complete()
     elif words in (["--help"], ["-h"], []):
-        print(render_help(), end="")
-        sys.exit()
+        sys.exit(_say(lambda: print(render_help(), end="")))
     if verb := say_first(words, sys.stderr, os.environ):
         _load(verb)
     with escaped_output("--raw" in words[:2]):
         _run(words)
+
+
+def _open_closed() -> None:
+    """A stream that its caller has closed (`>&-`) leads nowhere, and no file gets its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        continue
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _complete() -> None:
@@ -94,12 +107,20 @@ def _run(words: Sequence[str]) -> None:
             ANSWER.fail(message.removeprefix("dsr1: "), code)
     except SystemExit as ended:
         code = ended.code
+    sys.exit(_say(ANSWER.flush) or code)
+
+
+def _say(tell: Callable[[], None]) -> int:
+    """The exit code: of a pipe that is closed, or a disk that is full, 1."""
     try:
-        ANSWER.flush()
+        tell()
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _leave_pipe()
-    sys.exit(code)
+        return _leave_pipe()
+    except OSError as error:
+        print(f"dsr1: the output can't be written: {error.strerror}", file=sys.stderr)
+        return _leave_pipe()
+    return 0
 
 
 def _leave_pipe() -> int:

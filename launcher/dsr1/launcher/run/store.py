@@ -268,5 +268,7 @@ def find_run(name: str | None) -> Run:
         found = [run for run in runs if run.name == name or (handle and run.job() == handle)]
     if found:
         return found[0]
-    known = ", ".join(run.name for run in runs[-8:]) or "none"
-    raise RunNotFound(f"no run {name or 'yet'}; runs: {known}")
+    known = ", ".join(run.name for run in runs[-8:])
+    if not known:
+        raise RunNotFound(f"no run {name or 'yet'}; `dsr1 launch` starts one")
+    raise RunNotFound(f"no run {name}; runs: {known}")

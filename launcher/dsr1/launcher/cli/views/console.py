@@ -1,6 +1,7 @@
 """Rich's console, through the same door: its own escape sequences reach the terminal, and none of
 the text that it is given."""
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from dsr1.launcher.terminal import EscapedStream, escape_text
+
+DEFAULT_WIDTH = 80
 
 
 class _EscapedConsole(Console):
@@ -22,6 +25,10 @@ class _EscapedConsole(Console):
 
 def make_console(stderr: bool = False, **options: Any) -> Console:
     """For stdout, or stderr."""
+    if (
+        os.environ.get("COLUMNS") == "0"
+    ):  # of a terminal that doesn't know its size: rich shows none
+        options.setdefault("width", DEFAULT_WIDTH)
     stream: Any = sys.stderr if stderr else sys.stdout
     if isinstance(stream, EscapedStream):
         return _EscapedConsole(file=stream.stream, **options)

@@ -81,11 +81,13 @@ class PlainLines:
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
         self._known: dict[str, str] = {}
-        self._reason = ""
+        self._reason = self._counted = ""
 
     def count(self, what: str, done: int, of: int) -> None:
-        if done in (0, of):
-            self._say(f"{what} {done}/{of}")
+        counted = f"{what} {done}/{of}"
+        if done in (0, of) and counted != self._counted:
+            self._counted = counted
+            self._say(counted)
 
     def tell(self, state: RunState) -> None:
         if not (state.ranks or state.ended) and self._reason != state.reason:
