@@ -43,7 +43,7 @@ def bench(
         ),
     ] = False,
     setup: Annotated[
-        bool, typer.Option("--setup", help="Make AIPerf's environment here, and end.")
+        bool, typer.Option("--setup", help="Make its tool's environment here, and end.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
