@@ -8,6 +8,7 @@ from dsr1.slurm.client import LOOK_S, call
 
 OUT_OF_SERVICE = ("drain", "down", "fail", "maint", "not_resp", "power", "unknown")
 MOST_NAMED = 8
+AS_WORDS = {"fail": "marked as failing", "maint": "in maintenance", "not_resp": "silent"}
 
 
 def partition_allows(partition: str) -> str:
@@ -40,7 +41,8 @@ def parse_unfit_nodes(told: str) -> Iterator[str]:
         node, _, rest = line.strip().partition("|")
         state, _, why = rest.partition("|")
         if is_out_of_service(state):
-            yield f"{node} is {state.rstrip('*~#!%$@^-+')}{_because(state, why)}"
+            word = state.rstrip("*~#!%$@^-+")
+            yield f"{node} is {AS_WORDS.get(word, word.replace('_', ' '))}{_because(state, why)}"
 
 
 def is_out_of_service(state: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.slurm.client import Queue, call, output_or_error, require
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.nodes import few_words, unfit_nodes
 from dsr1.slurm.states import JobInfo
 from dsr1.slurm.surroundings import submission_environment
 
@@ -43,7 +44,7 @@ def submit(
     except HostError as silent:
         raise HostError(_taken_back(str(silent), name, before, queue)) from None
     if done.returncode != 0:
-        raise InputError(_taken_back(refusal(output_or_error(done)), name, before, queue))
+        raise InputError(_taken_back(_refused(output_or_error(done)), name, before, queue))
     return _find_submitted(done.stdout, name, before, queue)
 
 
@@ -97,8 +98,15 @@ def try_only(script: str) -> str:
         ("sbatch", "--test-only"), given=script, env=submission_environment(os.environ, script)
     )
     if done.returncode != 0:
-        raise InputError(refusal(output_or_error(done)))
+        raise InputError(_refused(output_or_error(done)))
     return output_or_error(done)
+
+
+def _refused(told: str) -> str:
+    """Also which nodes are out of service, where there are too few."""
+    words = refusal(told)
+    unfit = few_words(unfit_nodes("--all")) if "node configuration" in words else ""
+    return f"{words}\nout of service: {unfit}" if unfit else words
 
 
 def refusal(words: str) -> str:

@@ -13,6 +13,7 @@ node4|idle~|none
 node5|draining|none
 node6|mixed*|none
 node7|powering_down|none
+node8|fail|fan
 """
 
 
@@ -22,7 +23,8 @@ def test_what_keeps_a_node_from_a_job_is_said() -> None:
         "node3 is down (it does not answer)",
         "node5 is draining",
         "node6 is mixed (it does not answer)",
-        "node7 is powering_down",
+        "node7 is powering down",
+        "node8 is marked as failing (fan)",
     ]
 
 

@@ -220,6 +220,15 @@ def test_an_sbatch_that_hangs_is_no_reason_to_lose_its_job(
     assert (stop_any(run), fake.job("2")["state"]) == ((), "CANCELLED")
 
 
+def test_a_refusal_for_want_of_nodes_names_those_out_of_service(fake: FakeSlurm) -> None:
+    fake.refuse("sbatch: error: Requested node configuration is not available")
+    with pytest.raises(InputError, match=r"shows nodes and GPUs of each partition$"):
+        launch()
+    fake.configure(unfit={"node3": ["drained", "bad disk"]})
+    with pytest.raises(InputError, match=r"\nout of service: node3 is drained \(bad disk\)$"):
+        launch()
+
+
 def of_a_newer_dsr1(run: Run) -> None:
     """Also its state, whose words may mean something else."""
     (run.folder / SCHEMA_FILE).write_text("99")

@@ -12,6 +12,7 @@ from dsr1.launcher.cli.app import app
 from dsr1.launcher.cli.main import own_options_first
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.cli.views.start import PlainLines
+from dsr1.launcher.run.state import RunState
 
 DSR1 = str(Path(sys.executable).with_name("dsr1"))
 
@@ -62,7 +63,10 @@ def test_a_count_that_doesnt_move_is_told_once() -> None:
     lines = PlainLines(told)
     for done in (0, 0, 1, 2, 2):
         lines.count("asking hosts", done, 2)
+    for reason in ("job 3 waits", "", ""):
+        lines.tell(RunState("queued", 0.0, reason=reason))
     assert [line.partition(" ")[2] for line in told.getvalue().splitlines()] == [
         "asking hosts 0/2",
         "asking hosts 2/2",
+        "job 3 waits",
     ]

@@ -92,7 +92,8 @@ class PlainLines:
     def tell(self, state: RunState) -> None:
         if not (state.ranks or state.ended) and self._reason != state.reason:
             self._reason = state.reason
-            self._say(state.reason)
+            if state.reason:
+                self._say(state.reason)
         for line in changed_lines(host_rows(state.ranks, time.time()), self._known):
             self._say(line)
 
