@@ -72,7 +72,8 @@ def _roll_back(run: Run) -> str:
 def failure(run: Run, state: RunState, more: str = "") -> LaunchFailed | CheckFailed:
     """Of a run that ended before it served. `more`: where else something is logged."""
     kind = CheckFailed if state.exit_code == 3 else LaunchFailed
-    words = (f"{run.name}: {state.reason}{_say_left(state.left)}", f"logs: {_logs(run)}{more}")
+    how = "stopped: " if state.phase == "stopped" else ""
+    words = (f"{run.name}: {how}{state.reason}{_say_left(state.left)}", f"logs: {_logs(run)}{more}")
     return kind("\n".join((*words, *state.cause_lines)))
 
 

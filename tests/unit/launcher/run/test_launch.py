@@ -16,11 +16,12 @@ from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.backend import LaunchRequest
-from dsr1.launcher.run.launch import launch_run, prepare_run
+from dsr1.launcher.run.launch import failure, launch_run, prepare_run
 from dsr1.launcher.run.local import LocalBackend
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.spawn import await_save, take_over
 from dsr1.launcher.run.ssh import SshBackend
+from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run, list_runs, new_run
 
@@ -90,6 +91,12 @@ def test_a_launch_is_planned_with_the_identity_of_its_run(recipe: Recipe) -> Non
     assert plan.run_id == identity != PREVIEW_RUN_ID
     assert plan.service.namespace == f"r1_{identity}"
     assert {host.run_id for host in plan.hosts} == {identity}
+
+
+def test_who_waits_for_one_that_was_stopped_is_told_so() -> None:
+    told = str(failure(new_run("r1"), RunState("stopped", 1.0, reason="asked to stop")))
+    assert told.startswith("r1: stopped: asked to stop\nlogs: ")
+    assert str(failure(new_run("r1"), RunState("failed", 1.0, reason="x"))).startswith("r1: x\n")
 
 
 def test_an_interrupted_survey_leaves_no_run(recipe: Recipe) -> None:
