@@ -215,7 +215,10 @@ def test_stop_ends_a_launch_that_still_asks(dsr1: Dsr1, site: Site, state: Path)
 
 def test_unknown_run(dsr1: Dsr1) -> None:
     missing = dsr1("status", "never")
-    assert (missing.returncode, missing.stderr) == (5, "dsr1: no run never; runs: none\n")
+    assert (missing.returncode, missing.stderr) == (
+        5,
+        "dsr1: no run never; `dsr1 launch` starts one\n",
+    )
 
 
 def test_interrupt_while_starting_rolls_back(
