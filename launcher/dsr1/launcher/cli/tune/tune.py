@@ -176,7 +176,7 @@ def _refuse_contradictions(
         if number is not None and number < 1:
             raise InputError(f"{option} {number}: must be 1 at least")
     if search.gpu and search.gpu not in GPU_BYTES:
-        raise InputError(f"--gpu {search.gpu}: unknown; there are {', '.join(GPU_BYTES)}")
+        raise InputError(f"--gpu {search.gpu!r}: unknown; there are {', '.join(GPU_BYTES)}")
 
 
 def _allocation(recipe: RecipeOptions, slurm_keys: SlurmOptions, slurm: bool) -> Allocation | None:
