@@ -21,14 +21,14 @@ def end_of_allocation(info: JobInfo | None, job: str, warn_s: float, now: float)
     """Why a run in it ends now. Empty: it doesn't."""
     if info is None or info.over:
         return HAS_ENDED.format(job=job)
-    if info.end and info.end - now <= warn_s:
+    if info.left_s(now) <= warn_s:
         return TIME_IS_NEAR.format(job=job)
     return ""
 
 
 def next_look_s(info: JobInfo | None, warn_s: float, now: float) -> float:
     """When to ask again: its limit may be moved meanwhile (scontrol)."""
-    left_s = info.end - warn_s - now if info and info.end else ASK_S
+    left_s = info.left_s(now) - warn_s if info else ASK_S
     return min(ASK_S, max(LEAST_S, left_s))
 
 

@@ -5,6 +5,7 @@ sacct's JSON isn't read: 22.05 says exit code 0 there of a job that ended with 3
 """
 
 import datetime
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -102,6 +103,10 @@ class JobInfo:
     @property
     def handle(self) -> JobHandle:
         return JobHandle(self.cluster or "cluster", self.job, self.name)
+
+    def left_s(self, now: float) -> float:
+        """Until its time is over, by Slurm's clock and that of `now`. Infinite: nobody knows."""
+        return self.end - now if self.end else math.inf
 
     def is_the_job(self, name: str, user: str) -> bool:
         """Whether it is the job of that name and user. Empty: not known, which is no reason to

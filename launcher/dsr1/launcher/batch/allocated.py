@@ -108,7 +108,7 @@ def find_lent_job(allocation: Allocation, fresh: bool = True) -> JobInfo:
 
 def refuse_late(recipe: Recipe, info: JobInfo, now: float) -> None:
     """InputError: it would stop at once."""
-    left_s = info.end - now if info.end else float("inf")
+    left_s = info.left_s(now)
     if left_s <= recipe.slurm.warn:
         raise InputError(
             f"job {info.job} ends in {max(0, left_s):.0f} s, and the deployment stops slurm.warn,"

@@ -118,7 +118,7 @@ class Launcher:
             return math.inf
         except InputError:
             return 0.0
-        return max(0.0, info.end - time.time() - self._warn_s) if info.end else math.inf
+        return max(0.0, info.left_s(time.time()) - self._warn_s)
 
 
 def stop_by_name(name: str, remove: bool) -> None:

@@ -343,7 +343,7 @@ def test_predict_only_launches_nothing(call: Call, capsys: pytest.CaptureFixture
         (("--ttft", "soon"), "--ttft soon: must be a span"),
         (("--itl", "ms"), "--itl ms: must be a span"),
         (("--itl", "0ms"), "must be a span"),
-        (("--gpu", "b200"), "--gpu b200: unknown; there are h100, h200"),
+        (("--gpu", "b200"), "--gpu 'b200': unknown; there are h100, h200"),
         (("--points", "0"), "--points 0: must be 1 at least"),
         (("--nodes", "0"), "--nodes 0: must be 1 at least"),
         (("--time", "3"), "--partition, --account and --time go with --slurm only"),
