@@ -107,7 +107,14 @@ def _run(words: Sequence[str]) -> None:
             ANSWER.fail(message.removeprefix("dsr1: "), code)
     except SystemExit as ended:
         code = ended.code
+    _forget_interrupt()
     sys.exit(_say(ANSWER.flush) or code)
+
+
+def _forget_interrupt() -> None:
+    """One that came while a module ran a text (dataclasses do) ends Python with SIGINT later on,
+    caught or not, in place of the exit code: until the next text has been run."""
+    exec("")
 
 
 def _say(tell: Callable[[], None]) -> int:
