@@ -17,6 +17,31 @@ from dsr1.launcher.run.state import RunState
 DSR1 = str(Path(sys.executable).with_name("dsr1"))
 
 
+INTERRUPTED = """
+import dsr1.launcher.cli.answers.envelope
+import dsr1.launcher.cli.app as app
+from dsr1.hosts.errors import LaunchFailed
+from dsr1.launcher.cli.main import main
+
+def interrupted(*words, **options):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        raise LaunchFailed("interrupted") from None
+
+app.app = interrupted
+main()
+"""
+
+
+def test_an_interrupt_while_a_module_is_loaded_keeps_the_exit_code(tmp_path: Path) -> None:
+    """Where a dataclass is being made, say: Python itself would end by SIGINT."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    argv = (sys.executable, "-m", "interrupted", "ps")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (4, "dsr1: interrupted\n")
+
+
 def test_a_run_before_its_verb() -> None:
     done = CliRunner().invoke(app, ["r1", "status", "--json"], prog_name="dsr1")
     assert done.exit_code == 2
