@@ -67,8 +67,7 @@ def load_function(verb: Verb) -> Any:
 class RootGroup(VerbGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """A name before its verb is told the other way round."""
-        verb = next((word for word in args if word in self._verbs), args[0])
-        if verb != args[0]:
+        if args[0] not in self._verbs and (verb := "".join(args[1:2])) in self._verbs:
             ctx.fail(f"{args[0]!r} is no command. Did you mean `dsr1 {verb} {args[0]}`?")
         return super().resolve_command(ctx, args)
 

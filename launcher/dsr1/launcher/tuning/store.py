@@ -47,7 +47,7 @@ class Chosen:
 @dataclass(frozen=True, slots=True)
 class SavedPoint:
     """`bench` is what the driver made of it, as JSON; `launch_s` of a point that was the first of
-    its launch. `number`: the how manieth it was."""
+    its launch. `number`: its place among the measured."""
 
     outcome: Outcome
     took_s: float

@@ -254,9 +254,9 @@ def test_a_prometheus_of_another_machine_is_never_called_gone(
         assert re.search(where, told)
     with pytest.raises(LaunchFailed, match=where):
         start_scraping(run, "127.0.0.1", IN_CLEAR)
-    forget_scraping(run, 7)  # another's
+    forget_scraping(run, replace(ELSEWHERE, started=2.0))  # another of its pid
     assert read_scraping(run)
-    forget_scraping(run, ELSEWHERE.pid)  # as it does itself at its end
+    forget_scraping(run, ELSEWHERE)  # as it does itself at its end
     assert await_scraping_end(run) == ()
 
 

@@ -43,7 +43,8 @@ def bench(
         ),
     ] = False,
     setup: Annotated[
-        bool, typer.Option("--setup", help="Make its tool's environment here, and end.")
+        bool,
+        typer.Option("--setup", help="Install the tool that this command uses, here, and end."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -117,7 +117,8 @@ def tune(
         bool, typer.Option("--resume", help="Go on with the tuning of that name.")
     ] = False,
     setup: Annotated[
-        bool, typer.Option("--setup", help="Make its tool's environment here, and end.")
+        bool,
+        typer.Option("--setup", help="Install the tool that this command uses, here, and end."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -25,9 +25,7 @@ class _EscapedConsole(Console):
 
 def make_console(stderr: bool = False, **options: Any) -> Console:
     """For stdout, or stderr."""
-    if (
-        os.environ.get("COLUMNS") == "0"
-    ):  # of a terminal that doesn't know its size: rich shows none
+    if os.environ.get("COLUMNS") == "0":  # a terminal that doesn't know its size
         options.setdefault("width", DEFAULT_WIDTH)
     stream: Any = sys.stderr if stderr else sys.stdout
     if isinstance(stream, EscapedStream):

@@ -78,8 +78,9 @@ def run_programs(run: Run, address: str, bridge: str, access: ScrapingAccess) ->
         signal.signal(number, lambda got, _: asked.append(got))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     children: list[Child] = []
+    server = record_process(os.getpid())
     try:
-        record = ScrapingRecord(record_process(os.getpid()), bridge=bridge)
+        record = ScrapingRecord(server, bridge=bridge)
         at = f"{address}:{_free_port(address)}"
         children.append(_start_prometheus(run, at, bridge, access))
         record = replace(record, child=record_process(children[0].pid), prometheus=at)
@@ -96,7 +97,7 @@ def run_programs(run: Run, address: str, bridge: str, access: ScrapingAccess) ->
     finally:
         for child in reversed(children):
             _end_child(child)
-        forget_scraping(run, os.getpid())
+        forget_scraping(run, server)
 
 
 def _start_prometheus(run: Run, at: str, bridge: str, access: ScrapingAccess) -> Child:

@@ -38,9 +38,9 @@ def save_scraping(run: Run, record: ScrapingRecord) -> None:
     write_file(scraping_folder(run) / FILE, json.dumps(asdict(record)).encode())
 
 
-def forget_scraping(run: Run, pid: int) -> None:
+def forget_scraping(run: Run, server: RecordedProcess) -> None:
     """That server's have ended: so is told to another machine, which sees no processes."""
-    if (record := read_scraping(run)) and record.server.pid == pid:
+    if (record := read_scraping(run)) and record.server == server:
         (scraping_folder(run) / FILE).unlink(missing_ok=True)
 
 
