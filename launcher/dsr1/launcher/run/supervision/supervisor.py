@@ -58,7 +58,7 @@ class Supervisor:
         """`transport`: one that is there already, to be used on; else the run's own."""
         self._run, self._plan, self._settings = run, run.plan(), run.settings()
         self._transport = transport
-        self._inbox, self._asked = Inbox(), ""
+        self._inbox, self._asked, self._spawned = Inbox(), "", False
         self._agents = self._make_agents()
         self._writer = StateWriter(run, self._plan, self._settings.hooks)
         self._look_at, self._folder = 0.0, FolderWatch(run)
@@ -96,7 +96,7 @@ class Supervisor:
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or those that already run, to the proof that nothing is left."""
         try:
-            begin = self._take_up if take_over else self._bring_up
+            begin, self._spawned = (self._take_up, True) if take_over else (self._bring_up, False)
             if fresh_ports.were_taken(lambda: self._serve(begin), self._writer, self._plan):
                 self._start_again(fresh_ports.with_fresh_ports)
             while self._budget.take(time.monotonic()):
@@ -108,7 +108,7 @@ class Supervisor:
             self._finish("stopped", str(gone), 0)
             self._run.discard_remains()
         except CheckFailed as error:
-            self._finish("failed", str(error), 4 if self._writer.state.restarts else 3)
+            self._finish("failed", str(error), 4 if self._spawned else 3)
         except (Dsr1Error, OSError) as error:
             self._finish("failed", str(error), 4)
 
@@ -221,6 +221,7 @@ class Supervisor:
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
         """Wave after wave, what isn't yet; then wait until it serves."""
         start = WavedStart([p for p in self._plan.processes if p.name not in spawned])
+        self._spawned = True
         while wave := start.next_wave():
             send_spawns(self._agents, wave)
             self._until(start.is_there, deadline, "start")
