@@ -124,10 +124,17 @@ def test_power_loss_while_loading(login: Login) -> None:
 
 
 def test_sshd_stopped_and_started_again(login: Login) -> None:
-    """What runs isn't touched; who asks anew is told which host he can't reach."""
+    """What runs isn't touched, and its supervisor still hears of it. While that hangs, who asks
+    anew is told which host he can't reach."""
     assert login.launch("d", "node1,node2", *MOCKER).returncode == 0
     login.cluster.stop_sshd("node2")
-    (unreached,) = json.loads(login.dsr1("status", "d", "--json").stdout)["errors"]
+    assert login.status("d")["alive"] == ["etcd", "frontend", "main-0", "main-1"]
+    pid = str(json.loads(login.read("d", "supervisor.json"))["pid"])
+    login.cluster.run("login", ("kill", "-STOP", pid))
+    told = json.loads(login.dsr1("status", "d", "--json").stdout)
+    assert told["data"]["alive"] == ["etcd", "frontend", "main-0"]
+    login.cluster.run("login", ("kill", "-CONT", pid))
+    (unreached,) = told["errors"]
     assert unreached["host"] == "node2"
     assert "can't be reached" in unreached["message"]
     assert login.phase("d") == "ready"

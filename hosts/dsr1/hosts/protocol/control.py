@@ -28,7 +28,11 @@ def is_ours(line: socket.socket) -> bool:
 def listen_on_socket(identity: AgentIdentity) -> socket.socket:
     """OSError (EADDRINUSE): an agent of this identity listens already."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    door.bind(_address(identity))
+    try:
+        door.bind(_address(identity))
+    except OSError:
+        door.close()
+        raise
     door.listen(16)
     door.setblocking(False)
     return door

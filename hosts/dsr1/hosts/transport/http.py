@@ -1,9 +1,10 @@
 """Servers of a host, asked by its agent: over the connection that there is, or one for the
 while."""
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -14,6 +15,7 @@ from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.transport.base import AgentLink, Transport
 
 NO_EVENTS = 2**62  # a `seq` above every event's
+REFUSED = HttpGet("", 0, "")  # of no process: the agent says so at once, and asks nobody
 MARGIN_S = 5.0
 
 
@@ -50,7 +52,8 @@ class HttpAnswers:
                 raise self._lost
             for get in asked:
                 link.send(get)
-            got = {one.number: one for one in _until(came, asked)}
+            longest_s = max((get.timeout_s for get in asked), default=0.0)
+            got = {one.number: one for one in _until(came, len(asked), MARGIN_S + longest_s)}
         finally:
             for get in asked:
                 self._waiting.pop(get.number, None)
@@ -58,10 +61,26 @@ class HttpAnswers:
             raise HostError("the agent gave no answer in time")
         return tuple(got[one.number] for one in asked)
 
+    def present(self, links: Mapping[str, AgentLink], within_s: float) -> frozenset[str]:
+        """By name, whose agent answers within so many seconds. All that one has told before its
+        answer has been heard by then."""
+        came: SimpleQueue[HttpGot | HostError] = SimpleQueue()
+        asked = {next(self._numbers): name for name in links}
+        self._waiting |= dict.fromkeys(asked, came)
+        for number, name in asked.items():
+            with contextlib.suppress(HostError):
+                links[name].send(replace(REFUSED, number=number))
+        answered = {asked[got.number] for got in _until(came, len(asked), within_s)}
+        for number in asked:
+            self._waiting.pop(number, None)
+        return frozenset(answered)
 
-def _until(came: "SimpleQueue[HttpGot | HostError]", asked: Sequence[HttpGet]) -> Iterator[HttpGot]:
-    until = monotonic() + MARGIN_S + max((get.timeout_s for get in asked), default=0.0)
-    for _ in asked:
+
+def _until(
+    came: "SimpleQueue[HttpGot | HostError]", wanted: int, within_s: float
+) -> Iterator[HttpGot]:
+    until = monotonic() + within_s
+    for _ in range(wanted):
         try:
             got = came.get(timeout=max(0.0, until - monotonic()))
         except Empty:

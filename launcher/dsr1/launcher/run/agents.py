@@ -17,8 +17,9 @@ from dsr1.hosts.transport.base import NO_SECRETS, AgentLink, Transport
 from dsr1.hosts.transport.http import HttpAnswers
 from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
+from dsr1.launcher.run.liveness.heard import HeardProcesses
 
-RETRY_S, TICK_S = 0.5, 1.0
+RETRY_S, TICK_S, ANSWER_S = 0.5, 1.0, 1.0
 MOST_EVENTS, FLOW_S = 20_000, 60.0  # a start of hundreds of ranks tells some thousands
 ENDED, REBOOTED = "its agent ended", "it was rebooted"
 NOTHING_SEEN: Mapping[str, HostState] = types.MappingProxyType({})
@@ -76,6 +77,7 @@ class Agents:
         self._flow: dict[str, EventFlow] = {}
         self._boots: dict[str, str] = {}
         self._answers = HttpAnswers()
+        self._heard: dict[str, HeardProcesses] = {}
         self._why: dict[str, str] = {}
         self._lost: set[str] = set()
         self._closing = self._counting = False
@@ -115,6 +117,7 @@ class Agents:
             self._links[host] = self._transport.attach(host, last)
             self._silent_s[host] = 0.0
             self._flow[host] = EventFlow(time.monotonic())
+            self._heard[host] = HeardProcesses(sorted(seen[host].running) if host in seen else ())
             if host in seen:
                 self._boots[host] = seen[host].boot_id
             reader = self._readers[host] = object()
@@ -163,6 +166,14 @@ class Agents:
         if (link := self._links.get(host)) is None:
             raise HostError(f"{host}: has no agent of this run now")
         return self._answers.ask(link, gets)
+
+    def living(self, within_s: float = ANSWER_S) -> dict[str, tuple[str, ...]]:
+        """Names of processes by host, as far as is known: of hosts whose agent answers now, and
+        tells of none that may or may not have left something."""
+        hosts = {host: link for host, link in self._links.copy().items() if self.hears(host)}
+        present = self._answers.present(hosts, within_s)
+        known = {host: self._heard[host].living for host in hosts if host in present}
+        return {host: names for host, names in known.items() if names is not None}
 
     def end(self, hosts: tuple[str, ...], reason: str = "") -> StopResult:
         """End everything on the hosts, at once."""
@@ -220,6 +231,7 @@ class Agents:
             if host in self._lost:
                 return last
             last = numbered.seq
+            self._heard[host].hear(numbered.event)
             if not self._flow[host].take(time.monotonic()):
                 raise BadAnswer(host, f"over {MOST_EVENTS} events in {FLOW_S:.0f} s")
             if isinstance(numbered.event, AgentUp):

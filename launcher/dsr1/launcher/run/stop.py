@@ -11,9 +11,11 @@ from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.liveness.door import ask_supervisor
 from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.recovery import (
     RecoveryInfo,
+    find_run_id,
     hosts_to_end,
     is_over,
     local_hosts,
@@ -143,9 +145,14 @@ def listeners_of(run: Run, transport: Transport) -> dict[str, tuple[Listener, ..
 
 
 def look_at_hosts(run: Run) -> dict[str, tuple[str, ...] | HostError]:
-    """By host the names of the processes that live, from its agent's records."""
-    agents = Agents(transport_of(run), SimpleQueue(), 0)
-    return {host: _living(state) for host, state in agents.look(host_names(run)).items()}
+    """By host the names of the processes that live: by the word of the run's supervisor, which
+    every agent answers just then; who isn't among them is asked, and looks at its processes."""
+    hosts = host_names(run)
+    told: dict[str, tuple[str, ...] | HostError] = {**ask_supervisor(find_run_id(run))}
+    if untold := tuple(host for host in hosts if host not in told):
+        found = Agents(transport_of(run), SimpleQueue(), 0).look(untold)
+        told |= {host: _living(state) for host, state in found.items()}
+    return {host: told[host] for host in hosts}
 
 
 def _living(state: HostState | HostError) -> tuple[str, ...] | HostError:

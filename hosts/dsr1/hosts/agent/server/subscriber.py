@@ -51,12 +51,13 @@ class Subscriber:
         return False
 
     def _fill(self, journal: EventJournal) -> bool:
-        if self._answers and not self._out:
-            self._out, self._answers = b"".join(self._answers), []
+        """What happened before an answer is told before it."""
         batch = (
             journal.after(self.since, REPLAY) if self.since is not None and not self._out else []
         )
         if batch:
             self.since = batch[-1].seq
             self._out = b"".join(map(render_event, batch))
+        elif self._answers and not self._out:
+            self._out, self._answers = b"".join(self._answers), []
         return bool(self._out)

@@ -29,9 +29,9 @@ def status(
 ) -> None:
     """Show the state of a run and what is alive of it.
 
-    Asked of the hosts or of Slurm, not read from what the run wrote last. Exit code 0: it serves
-    and is well; 6: it serves, and is not well; 4: it has failed; 7: it doesn't serve, yet or any
-    more.
+    Asked of the hosts, through the run's supervisor where it hears them, or of Slurm; not read from
+    what the run wrote last. Exit code 0: it serves and is well; 6: it serves, and is not well; 4:
+    it has failed; 7: it doesn't serve, yet or any more.
     """
     if url and (ports or as_json):
         raise InputError("--url prints the URL alone; --ports and --json print other things")

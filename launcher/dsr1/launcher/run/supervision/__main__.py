@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from dsr1.launcher.run.liveness.door import open_door
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.supervisor import Supervisor
 from dsr1.launcher.run.transport import queue
@@ -22,6 +23,7 @@ def main() -> None:
 
         warn_s = run.recipe().slurm.warn
         watch_allocation(queue(), allocation, warn_s, supervisor.request_stop)
+    open_door(run.run_id(), supervisor.living)
     supervisor.supervise(take_over="--take-over" in sys.argv[2:])
 
 

@@ -93,6 +93,9 @@ class Supervisor:
         self._asked = why
         self._inbox.queue.put(StopRequested(why))
 
+    def living(self) -> dict[str, tuple[str, ...]]:
+        return self._agents.living()
+
     def supervise(self, take_over: bool = False) -> None:
         """From the first agent, or those that already run, to the proof that nothing is left."""
         try:
@@ -236,9 +239,7 @@ class Supervisor:
         deadline = time.monotonic() + self._settings.prepare_s
         failed = []
         for _ in self._plan.hosts:
-            found = self._until(
-                lambda item: isinstance(item, Prepared), deadline, "look at the hosts"
-            )
+            found = self._until(lambda x: isinstance(x, Prepared), deadline, "look at the hosts")
             assert isinstance(found, Prepared)
             failed += [finding for finding in found.findings if finding.verdict == "FAIL"]
         if failed:
