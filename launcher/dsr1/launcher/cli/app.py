@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from dsr1.launcher.cli.answers.with_json import with_json
 from dsr1.launcher.cli.options.bundles import spread_bundles
 from dsr1.launcher.cli.verbs import ABOUT, OPTIONS, VERBS, Verb, render_help
 
@@ -55,7 +56,7 @@ def load_command(verb: Verb) -> Any:
             context_settings=HELP,
         )
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(verb.name, context_settings=HELP)(spread_bundles(load_function(verb)))
+    app.command(verb.name, context_settings=HELP)(with_json(spread_bundles(load_function(verb))))
     return typer.main.get_command(app)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import HostOptions
 from dsr1.launcher.site.draft import host_sets, render_site
 from dsr1.launcher.site.look import HERE, look_at_slurm, look_at_slurm_if_any, survey_site
@@ -43,6 +44,7 @@ def init(
     seen, named = survey_site(hosts.accesses()), _absolute(hosts.hosts or "")
     told = look_at_slurm() if slurm else look_at_slurm_if_any()
     text = render_site(seen, named, told)
+    ANSWER.put("init", {"file": "" if output == "-" else str(file), "text": text})
     if output == "-":
         print(text, end="")
         return

@@ -1,5 +1,6 @@
 """`dsr1 supervise`: a new supervisor for a run that has lost its own."""
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.operate.status import find_any, take_over_any
 
@@ -11,4 +12,5 @@ def supervise(run: RunName = None) -> None:
     """
     found = find_any(run)
     take_over_any(found)
+    ANSWER.put("supervised-run", {"run": found.name, "phase": found.state().phase})
     print(f"{found.name}: {found.state().phase}, supervised again")

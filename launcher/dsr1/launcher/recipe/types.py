@@ -39,6 +39,11 @@ Seconds = Annotated[
     Field(gt=0, le=30 * 86400, allow_inf_nan=False, strict=False),
     BeforeValidator(_seconds_of_text),
 ]
+LongSeconds = Annotated[
+    float,
+    Field(gt=0, le=3650 * 86400, allow_inf_nan=False, strict=False),
+    BeforeValidator(_seconds_of_text),
+]
 Size = Annotated[int, Field(ge=2**20, lt=2**50), BeforeValidator(_bytes_of_text)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 MOST_NODES, MOST_RANKS = 1024, 16384

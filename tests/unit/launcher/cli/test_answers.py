@@ -12,18 +12,25 @@ from pydantic import TypeAdapter
 
 from dsr1.hosts.inventory.host import this_machine
 from dsr1.launcher.cli.answers.envelope import (
+    ANSWER,
     AnswerError,
     PendingAnswer,
     iso_time,
     render_envelope,
 )
 from dsr1.launcher.cli.answers.kinds import KINDS, answer_schema
+from dsr1.launcher.cli.app import load_command
 from dsr1.launcher.cli.main import main
 from dsr1.launcher.cli.smoke import _text
+from dsr1.launcher.cli.verbs import VERBS, Verb
+from dsr1.launcher.cli.views.changes import NOTHING, put_change
 from dsr1.launcher.health.verdicts import SUSPECT, RankHealth
+from dsr1.launcher.lifecycle.changes import ChangeStep, WantedChange
+from dsr1.launcher.operate.updating import KeyDifference
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.ranks import RankRow
+from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.settings import RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
@@ -78,6 +85,15 @@ def run(ask: Ask) -> Run:
         ("stop r1 --json", 0, "stop"),
         ("status r1 --json", 4, "status"),
         ("status r1 --ports --json", 0, "listeners"),
+        ("metrics r1 --json", 0, "metrics-files"),
+        ("metrics r1 --down --json", 0, "metrics-servers"),
+        ("report r1 --json", 0, "report"),
+        ("bundle r1 --json", 0, "bundle"),
+        ("explain gpu --json", 0, "explained-checks"),
+        ("schema runs --json", 0, "schema"),
+        ("cache prune --older 1 --json", 0, "removed-caches"),
+        ("rm r1 --json", 0, "removed-runs"),
+        ("rm --older 3000d --json", 0, "removed-runs"),
     ],
 )
 def test_every_answer_has_one_form(ask: Ask, run: Run, words: str, code: int, kind: str) -> None:
@@ -85,6 +101,64 @@ def test_every_answer_has_one_form(ask: Ask, run: Run, words: str, code: int, ki
     assert (found, list(told)) == (code, ["schema", "kind", "data", "errors"])
     assert (told["schema"], told["kind"], told["errors"]) == ("dsr1/1", kind, [])
     assert_of_form(kind, told["data"])
+
+
+def test_every_verb_answers_in_json() -> None:
+    options = {verb.name: _options(verb) for verb in VERBS if not verb.verbs}
+    options |= {one.name: _options(one) for verb in VERBS for one in verb.verbs}
+    assert {name for name, known in options.items() if "--json" not in known} == set()
+
+
+def _options(verb: Verb) -> set[str]:
+    return {name for one in load_command(verb).params for name in one.opts}
+
+
+def test_a_verb_s_words_go_to_stderr(
+    ask: Ask, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without --json there is no JSON, whether it fails or not."""
+    code, told = ask("wait r1 --json")
+    assert (code, told["kind"], told["data"]["phase"]) == (4, "wait", "failed")
+    assert [one["exit_code"] for one in told["errors"]] == [4]
+    assert_of_form("wait", told["data"])
+    for words, said in (("wait r1", " localhost: loading\n"), ("rm r1", "r1: removed\n")):
+        monkeypatch.setattr(sys, "argv", ["dsr1", *words.split()])
+        with pytest.raises(SystemExit):
+            main()
+        out = capsys.readouterr().out
+        assert (out.endswith(said), "{" in out) == (True, False)
+
+
+def test_a_stream_is_of_lines_to_its_end(
+    ask: Ask, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(run, Change(FAILED_AT, "supervisor", "ready", ""))
+    record(run, Change(FAILED_AT + 1, "supervisor", "failed", "died"))
+    monkeypatch.setattr(sys, "argv", ["dsr1", "events", "r1", "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["kind"], one["data"]["what"]) for one in lines] == [
+        ("event", "ready"),
+        ("event", "failed"),
+    ]
+    assert lines[0]["data"]["time"] == "2026-11-26T21:00:48Z"
+    assert_of_form("event", lines[0]["data"])
+    code, told = ask("logs gone --ndjson")  # one line, or it could not be read as one
+    assert (code, told["kind"], told["errors"][0]["exit_code"]) == (5, "failure", 5)
+
+
+def test_a_change_is_told_whole(ask: Ask, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = (ChangeStep("restart", "main"),)
+    change = WantedChange("restart", steps, "me@here", "dsr1 restart", 7.0, phase="done", done=1)
+    put_change(run, change, (KeyDifference("a.b", "1", ""),))
+    ANSWER.flush()
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert_of_form("change", data)
+    assert (data["run"], data["steps"]) == ("r1", [{"what": "restart", "engine": "main"}])
+    put_change(run, NOTHING)
+    ANSWER.flush()
+    assert_of_form("change", json.loads(capsys.readouterr().out)["data"])
 
 
 def assert_of_form(kind: str, data: object) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.completion import complete_checks
 from dsr1.launcher.recipe.explain import suggestion
 
@@ -34,6 +35,7 @@ def explain(
     if not found:
         near = suggestion(check, list(sections))
         raise InputError(f"{check!r} is no check{near}; `dsr1 check --all` lists those of a host")
+    ANSWER.put("explained-checks", found)
     print("\n\n".join(f"{name}\n{text}" for name, text in found.items()))
 
 

@@ -7,6 +7,7 @@ import typer
 from pydantic import BaseModel
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.answers.kinds import KINDS, answer_schema
 from dsr1.launcher.recipe.explain import LAYER_KEYS, suggestion
 from dsr1.launcher.recipe.models import Recipe
@@ -37,8 +38,11 @@ def schema(
     """
     if form not in (known := (*FORMS, *ANSWERS)):
         near = suggestion(form, known)
-        raise InputError(f"{form!r} has no schema{near}; there are {', '.join(known)}")
-    print(json.dumps(make_schema(form), indent=2))
+        more = "" if near else f"; there are {', '.join(known)}"
+        raise InputError(f"{form!r} has no schema{near}{more}")
+    made = make_schema(form)
+    ANSWER.put("schema", made)
+    print(json.dumps(made, indent=2))
 
 
 def make_schema(form: str) -> dict[str, Any]:

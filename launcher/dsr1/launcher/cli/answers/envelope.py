@@ -1,10 +1,12 @@
 """One envelope for every answer in JSON: what it is, the data, and what went wrong."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
+from typing import TextIO
 
 SCHEMA = "dsr1/1"
 """Keys may be added within one schema; none is removed, and none gets another meaning."""
@@ -27,6 +29,26 @@ class PendingAnswer:
     def __init__(self) -> None:
         self._kind, self._errors = "", list[AnswerError]()
         self._data: object = None
+        self._out: TextIO | None = None
+
+    @contextlib.contextmanager
+    def in_place_of_words(self, wanted: bool) -> Iterator[None]:
+        """Of a verb that always puts its answer: it is dropped, or else what the verb prints goes
+        to stderr."""
+        if not wanted:
+            try:
+                yield
+            finally:
+                self.__init__()  # type: ignore[misc]
+            return
+        self._out = sys.stdout
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+
+    def tell_now(self) -> None:
+        """Before the verb's end, where it is wanted."""
+        if self._out:
+            self.flush()
 
     def put(self, kind: str, data: object, errors: Iterable[AnswerError] = ()) -> None:
         self._kind, self._data = kind, plain(data)
@@ -39,10 +61,11 @@ class PendingAnswer:
 
     def flush(self) -> None:
         """Prints it, if there is one, and forgets it."""
-        kind, data, errors = self._kind, self._data, self._errors
+        kind, data, errors, out = self._kind, self._data, self._errors, self._out
         self.__init__()  # type: ignore[misc]
         if kind:
-            print(render_envelope(kind, data, errors))
+            indent = None if is_asked_for("--ndjson") else 2
+            print(render_envelope(kind, data, errors, indent), file=out or sys.stdout, flush=True)
 
 
 ANSWER = PendingAnswer()
@@ -83,6 +106,9 @@ def iso_time(epoch_s: float | None) -> str | None:
 
 def wants_json() -> bool:
     """Whether this call is to answer in JSON, also where it fails before its options are read."""
+    return is_asked_for("--json") or is_asked_for("--ndjson")
+
+
+def is_asked_for(option: str) -> bool:
     words = sys.argv[1:]
-    own = words[: words.index("--")] if "--" in words else words
-    return "--json" in own
+    return option in (words[: words.index("--")] if "--" in words else words)

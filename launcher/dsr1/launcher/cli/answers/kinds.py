@@ -14,11 +14,15 @@ from dsr1.launcher.caches.store import Pack
 from dsr1.launcher.cli.answers.envelope import SCHEMA, AnswerError
 from dsr1.launcher.cli.answers.run_answers import RunAnswer
 from dsr1.launcher.cli.prewarm import PrewarmedEngine
+from dsr1.launcher.cli.views.changes import INNER
 from dsr1.launcher.health.verdicts import RankHealth
+from dsr1.launcher.lifecycle.changes import WantedChange
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.state import EngineState
 from dsr1.launcher.metrics.loads import DeploymentView
+from dsr1.launcher.operate.updating import KeyDifference
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.report.events import RunEvent
 from dsr1.launcher.report.timeline import Timeline
 from dsr1.launcher.run.adoption import FoundRun
 from dsr1.launcher.run.ranks import RankRow
@@ -99,6 +103,9 @@ _TIMELINE = _form("TimelineAnswer", Given((Timeline,)), run=str, said=list[str])
 _LISTENER = _form("ListenerAnswer", Given((Listener,)), everywhere=bool)
 _KEPT = _form("KeptCache", Given((Pack,), ("changed",)), **_PACK_TIME)
 _HELD = _form("HostCacheAnswer", Given((HostPack,), ("changed",)), **_PACK_TIME)
+_CHANGE = _form(
+    "ChangeAnswer", Given((WantedChange,), INNER), run=str, differences=list[KeyDifference],
+)  # fmt: skip
 _CONVERTED = _form(
     "ConvertAnswer", recipe=dict[str, Any], extends=str, remarks=list[str],
     changes=list[KeyChange],
@@ -133,6 +140,21 @@ KINDS: dict[str, Any] = {
     "bench": list[BenchResult],
     "bench-comparison": ComparisonAnswer,
     "tune": _form("TunedAnswer", Given((TuneAnswer,)), folder=str),
+    "wait": _form("WaitAnswer", run=str, phase=str, serves=bool, url=str, model=str),
+    "removed-runs": _list(_form("RemovedRun", run=str)),
+    "change": _CHANGE,
+    "supervised-run": _form("SupervisedRun", run=str, phase=str),
+    "event": _form("EventAnswer", Given((RunEvent,)), time=Time),
+    "sent-trace": _form("SentTrace", spans=int, url=str),
+    "report": _form("ReportAnswer", file=str),
+    "bundle": _form("BundleAnswer", file=str, files=int),
+    "metrics-files": _form("MetricsFiles", files=list[str], targets=str),
+    "metrics-servers": _form("MetricsServers", prometheus=str, bridge=str, grafana=str),
+    "removed-caches": _list(_form("RemovedCache", host=str, key=str)),
+    "pushed-caches": _list(_form("PushedCache", host=str, key=str, copied=bool)),
+    "init": _form("SiteFile", file=str, text=str),
+    "explained-checks": dict[str, str],
+    "schema": dict[str, Any],
 }
 """All of them, which a test holds to what verbs answer."""
 

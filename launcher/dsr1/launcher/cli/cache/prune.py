@@ -13,6 +13,8 @@ from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.launcher.caches.selection import CacheSelection, refuse_unknown
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import drop_held, held_packs, list_all
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.cache.options import CacheKeys, Python, Root
 from dsr1.launcher.cli.options.common import HostOptions
 
@@ -47,9 +49,11 @@ def _prune_here(selection: CacheSelection) -> None:
     store = jit_store()
     packs = store.list()
     refuse_unknown(selection.keys, packs, "is kept here")
-    for key in selection.due(packs):
+    due = selection.due(packs)
+    for key in due:
         store.drop(key)
         print(f"removed {key}")
+    ANSWER.put("removed-caches", [{"host": "", "key": key} for key in due])
 
 
 def _prune_hosts(selection: CacheSelection, hosts: HostOptions, root: str, python: str) -> None:
@@ -75,7 +79,12 @@ def _due_by_host(
 
 
 def _print_removed(dropped: Mapping[str, list[str] | HostError]) -> None:
-    for host, removed in dropped.items():
-        if not isinstance(removed, HostError):
-            for key in removed:
-                print(f"{host}: removed {key}")
+    rows = [
+        {"host": host, "key": key}
+        for host, removed in dropped.items()
+        if not isinstance(removed, HostError)
+        for key in removed
+    ]
+    ANSWER.put("removed-caches", rows, errors_of(dropped))
+    for row in rows:
+        print("{host}: removed {key}".format(**row))

@@ -5,6 +5,8 @@ from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.launcher.caches.selection import choose_packs
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import push_pack
+from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.cache.options import CacheKeys, Python
 from dsr1.launcher.cli.options.common import RequiredHostOptions
 
@@ -23,6 +25,14 @@ def push_caches(
     with connect_hosts(hosts.accesses(), python) as (transport, names):
         pairs = {f"{host} {pack.key}": (host, pack) for host in names for pack in packs}
         results = run_parallel(lambda pair: push_pack(transport, *pair, store), pairs)
+    copied = [
+        {"host": host, "key": pack.key, "copied": bool(results[pair])}
+        for pair, (host, pack) in pairs.items()
+        if isinstance(results[pair], str)
+    ]
+    ANSWER.put(
+        "pushed-caches", copied, errors_of({pairs[pair][0]: one for pair, one in results.items()})
+    )
     for pair, line in results.items():
         if isinstance(line, str):
             print(line or f"{pair}: already complete")

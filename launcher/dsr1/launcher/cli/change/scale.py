@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dsr1.launcher.cli.change.options import NewHostOptions, RunArgument
-from dsr1.launcher.cli.views.changes import print_change
+from dsr1.launcher.cli.views.changes import NOTHING, print_change, put_change
 from dsr1.launcher.operate.scaling import parse_scale, want_scale
 from dsr1.launcher.operate.status import find_any
 
@@ -25,6 +25,7 @@ def scale(run: RunArgument, wanted: Wanted, hosts: NewHostOptions) -> None:
     found = find_any(run)
     change = want_scale(found, counts, hosts.accesses(), f"dsr1 scale {' '.join(wanted)}")
     if change is None:
+        put_change(found, NOTHING)
         print(f"{found.name}: has so many already")
         return
     print_change(found, change)

@@ -10,7 +10,7 @@ import typer
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.change.options import NewHostOptions, RunArgument
 from dsr1.launcher.cli.options.recipe import RecipeName, RecipeOptions
-from dsr1.launcher.cli.views.changes import print_change
+from dsr1.launcher.cli.views.changes import NOTHING, print_change, put_change
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.lifecycle.changes import ADD, REMOVE, STOP
 from dsr1.launcher.operate.status import find_any
@@ -42,12 +42,14 @@ def update(
         loaded = rehearse(loaded)
     planned = plan_update(found, loaded, hosts.accesses())
     if not planned.differences and not planned.steps:
+        put_change(found, NOTHING)
         print(f"{found.name}: is so already")
         return
     for line in difference_lines(planned):
         print(line)
     _confirm(yes)
-    print_change(found, want_update(found, planned, f"dsr1 update {recipe.recipe}"))
+    change = want_update(found, planned, f"dsr1 update {recipe.recipe}")
+    print_change(found, change, planned.differences)
     print(f"{found.name}: is as the recipe says")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.operate.bundle.archive import write_bundle
 from dsr1.launcher.operate.status import find_any
@@ -25,4 +26,5 @@ def bundle(
     found = find_any(run)
     target = Path(to or f"{found.name}-bundle.tar.gz")
     files = write_bundle(found, target)
+    ANSWER.put("bundle", {"file": str(target), "files": files})
     print(f"{target}: {files} files; look through it before you send it")

@@ -10,6 +10,7 @@ import typer
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.metrics.prometheus.dashboard import render_dashboard
 from dsr1.launcher.metrics.prometheus.rules import render_alert_rules
@@ -83,16 +84,20 @@ def _start(run: Run, listen: str) -> None:
     access = read_access(run.recipe().metrics)
     record, scheme = start_scraping(run, address, access), access.scheme
     bridge = f"{scheme}://{record.bridge}/targets"
+    servers = {"prometheus": f"{scheme}://{record.prometheus}", "bridge": bridge, "grafana": ""}
+    ANSWER.put("metrics-servers", servers)
     print(f"Prometheus: {scheme}://{record.prometheus}  (bridge: {bridge})", flush=True)
     if problem := await_grafana(run, record, access):
         print(f"{run.name}: {problem}", file=sys.stderr)
     elif record.grafana:
+        ANSWER.put("metrics-servers", {**servers, "grafana": f"{scheme}://{record.grafana}"})
         print(f"Grafana: {scheme}://{record.grafana}")
 
 
 def _stop_scraping(run: Run) -> None:
     if left := end_scraping(run):
         raise LaunchFailed(f"{run.name}: {'; '.join(left)}")
+    ANSWER.put("metrics-servers", {"prometheus": "", "bridge": "", "grafana": ""})
     print(f"{run.name}: no Prometheus or Grafana of its own runs")
 
 
@@ -100,7 +105,10 @@ def _serve(run: Run, listen: str) -> None:
     refuse_ended(run)
     access, watch = read_access(run.recipe().metrics), EndWatch(run)
     server = open_bridge(run, *parse_listen(listen, run), access)
-    print(f"http_sd: {access.scheme}://{server.reached}/targets", flush=True)
+    bridge = f"{access.scheme}://{server.reached}/targets"
+    ANSWER.put("metrics-servers", {"prometheus": "", "bridge": bridge, "grafana": ""})
+    ANSWER.tell_now()
+    print(f"http_sd: {bridge}", flush=True)
     while not watch.is_over():
         time.sleep(LOOK_S)
 
@@ -118,6 +126,8 @@ def write_files(run: Run, folder: Path) -> None:
             write_file(folder / name, text.encode())
     except OSError as error:
         raise InputError(f"{folder}: can't be written: {error.strerror}") from None
+    files = [str(folder / name) for name in texts]
+    ANSWER.put("metrics-files", {"files": files, "targets": str(run.folder / TARGETS)})
     print(f"{folder}: {', '.join(texts)}")
     if not run.state().ended:
         print(f"kept up to date while the run changes: {run.folder / TARGETS}")

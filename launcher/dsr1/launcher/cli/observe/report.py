@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.bundle.archive import make_redactor
@@ -33,6 +34,7 @@ def report(
     runs = [find_any(run), *([find_any(other)] if other else [])]
     target = Path(to or f"{'-'.join(one.name for one in runs)}-report.html")
     write_report(runs, target)
+    ANSWER.put("report", {"file": str(target)})
     print(f"{target}: look through it before you hand it on")
 
 

@@ -61,6 +61,9 @@ Venv = Annotated[
     typer.Option("--venv", metavar="FOLDER", help="The environment with vLLM (runtime.venv)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsLines = Annotated[
+    bool, typer.Option("--ndjson", "--json", help="Print a line of JSON for each line.")
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import typer
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.answers.envelope import iso_time, print_line
-from dsr1.launcher.cli.options.common import Follow, RunName
+from dsr1.launcher.cli.options.common import AsLines, Follow, RunName
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.views.logs import print_logs
 from dsr1.launcher.operate.log_filter import (
@@ -45,9 +45,7 @@ def logs(
     errors: Annotated[
         bool, typer.Option("--errors", help="Only causes of failures, and what each means.")
     ] = False,
-    ndjson: Annotated[
-        bool, typer.Option("--ndjson", help="Print a line of JSON for each line.")
-    ] = False,
+    ndjson: AsLines = False,
 ) -> None:
     """Print the logs of every process of a run.
 

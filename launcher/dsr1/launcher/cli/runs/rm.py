@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import InputError
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.operate.removal import how_it_is, refuse_living, remove_run
@@ -35,10 +36,12 @@ def rm(
     for run in named:
         refuse_living(run, how_it_is(run))  # all, before the first is removed
     chosen = {run.name: run for run in (*named, *(_ended(age_s) if age_s is not None else ()))}
-    for run in chosen.values():
+    for number, run in enumerate(chosen.values(), 1):
         remove_run(run)
+        ANSWER.put("removed-runs", [{"run": name} for name in tuple(chosen)[:number]])
         print(f"{run.name}: removed")
     if not chosen:
+        ANSWER.put("removed-runs", [])
         print(f"no run ended longer than {older} ago")
 
 

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import RunName
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.cli.runs.status import NOT_SERVING
 from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any
+from dsr1.launcher.operate.summary import summarize
 from dsr1.launcher.run.launch import failure
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
@@ -33,8 +35,19 @@ def wait(
     limit_s = parse_span(timeout, "--timeout") if timeout else None
     found = find_any(run)
     state = _await(found, limit_s)
+    summary = summarize(found)
+    ANSWER.put(
+        "wait",
+        {
+            "run": found.name,
+            "phase": state.phase,
+            "serves": state.serves,
+            "url": summary.url,
+            "model": summary.model,
+        },
+    )
     if state.serves:
-        print(f"{found.name}: {state.phase}, {found.plan().service.url}/v1")
+        print(f"{found.name}: {state.phase}, {summary.url}/v1")
         return
     if state.ended:
         raise failure(found, state)

@@ -42,4 +42,5 @@ def stop_by_hosts(name: str | None, accesses: Sequence[Access], python: str) -> 
 
 def adopt_by_hosts(name: str, accesses: Sequence[Access], python: str) -> None:
     run = adopt_run(name, accesses, python)
+    ANSWER.put("supervised-run", {"run": run.name, "phase": run.state().phase})
     print(f"{run.name}: {run.state().phase}, adopted in {run.folder}")
