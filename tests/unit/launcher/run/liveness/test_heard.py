@@ -71,7 +71,7 @@ def test_from_where_it_was_seen() -> None:
 
 def test_nothing_is_told_between_an_end_and_its_proof() -> None:
     """Whatever else is heard meanwhile of another process."""
-    others = (B, B_ENDED, Gone(("b",)))
+    others: tuple[Event, ...] = (B, B_ENDED, Gone(("b",)))
     for order in permutations(others):
         heard = HeardProcesses(("a",))
         for event in (A_ENDED, *order):
