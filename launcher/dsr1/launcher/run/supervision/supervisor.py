@@ -284,9 +284,8 @@ class Supervisor:
     def _refuse_lateness(self, deadline: float, doing: str) -> None:
         ranks, now = self._writer.state.ranks, time.monotonic()
         late = overdue(ranks, self._settings.limits, now)
-        if late or now > deadline:
-            why = (late or not_in_time(ranks, doing), self._lacks)
-            raise LaunchFailed("; ".join(filter(None, why)))
+        if why := late or (now > deadline and not_in_time(ranks, doing)):
+            raise LaunchFailed("; ".join(filter(None, (why, self._lacks))))
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by
