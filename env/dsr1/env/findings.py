@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.protocol.events import Finding
 
 REACH = "host.reach"
@@ -70,12 +71,6 @@ def _hosts_by_remedy(findings: Sequence[Finding]) -> dict[Finding, dict[str, lis
         hosts = found.setdefault(replace(finding, host="", seen=""), {})
         hosts.setdefault(finding.seen, []).append(finding.host)
     return found
-
-
-def fold_names(names: Iterable[str]) -> str:
-    from ClusterShell.NodeSet import NodeSet
-
-    return str(NodeSet.fromlist(list(names)))
 
 
 def overview(findings: Sequence[Finding]) -> Overview:

@@ -14,10 +14,10 @@ from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts
 from dsr1.env.hca import Hca, all_ports, matches
 from dsr1.env.port_kinds import choose_kind, port_kind
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.adapters import PciPlace
 
 MLX5, EFA = "mlx5_core", "efa"
-SHOWN = 4
 CARRIES_CONTROL = "carries the control network or the default route"
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -49,7 +49,7 @@ class HcaChoice:
         ports: dict[str, list[str]] = {}
         for hca, reason in self.passed_over:
             ports.setdefault(reason, []).append(hca.name)
-        return "; ".join(f"{_few(names)}: {reason}" for reason, names in ports.items())
+        return "; ".join(f"{name_few(names)}: {reason}" for reason, names in ports.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,6 @@ class Selection:
 
 def _make(hca: Hca) -> tuple[str, str, str]:
     return hca.adapter.model, hca.adapter.driver, hca.port.link_layer
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def choose_hcas(fabric: FabricFacts, wanted: Sequence[str] = ()) -> HcaChoice:

@@ -12,7 +12,6 @@ from dsr1.hosts.protocol.facts.fact import Facts
 
 ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
 BY_HAND = "Look at it by hand; an UNKNOWN check stops no launch."
-FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +98,3 @@ def for_gpus(judge: CheckFunction, least: int = 1) -> CheckFunction:
         return judge(facts, requirements) if requirements.gpus >= least else skipped(few)
 
     return judge_with_gpus
-
-
-def name_few(names: list[str], most: int = FEW) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -1,8 +1,8 @@
-"""Lists of hosts as Slurm, clush and pdsh users write them (node[01-16,20],login), in the order
-written, and bounded before they are expanded."""
+"""Lists of hosts as Slurm, clush and pdsh users write them (node[01-16,20],login): read in the
+order written, and bounded before they are expanded; and many names or numbers in few words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, product
 from math import prod
 
@@ -75,3 +75,29 @@ def _parts(names: str) -> Iterator[str]:
 
 def _shown(names: str) -> str:
     return repr(names if len(names) <= 80 else f"{names[:80]}...")
+
+
+def fold_names(names: Iterable[str]) -> str:
+    """`node[01-16]`, sorted. ClusterShell is slow to load, and one name needs none."""
+    given = list(names)
+    if len(given) < 2:
+        return "".join(given)
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
+    try:
+        return str(NodeSet.fromlist(given, resolver=RESOLVER_NOGROUP))
+    except NodeSetException:  # of a file that somebody else wrote
+        return ",".join(given)
+
+
+def fold_numbers(numbers: Iterable[int]) -> str:
+    """`0-3,8`."""
+    from ClusterShell.RangeSet import RangeSet
+
+    return str(RangeSet.fromlist(map(str, numbers)))
+
+
+def name_few(names: Sequence[str], most: int = 4) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

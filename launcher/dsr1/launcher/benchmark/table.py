@@ -1,7 +1,8 @@
 """Points as rows of a table, on a terminal and in a report. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from dsr1.hosts.inventory.names import fold_numbers
 from dsr1.launcher.benchmark.point import BenchPoint, Quantiles
 
 HEADS = (
@@ -39,17 +40,7 @@ def _or_dash(value: float | None) -> str:
 
 def head_line(one: BenchPoint) -> str:
     """What all points of a result have in common."""
-    cpus = f" on CPUs {_spans(one.source_cpus)}" if one.source_cpus else ""
+    cpus = f" on CPUs {fold_numbers(one.source_cpus)}" if one.source_cpus else ""
     what = one.workload.requests_are
     version = f" {one.driver_version}" if one.driver_version else ""
     return f"{one.model} at {one.url}: {what}; {one.driver}{version} from {one.source}{cpus}"
-
-
-def _spans(cpus: Iterable[int]) -> str:
-    spans: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if spans and cpu == spans[-1][1] + 1:
-            spans[-1][1] = cpu
-        else:
-            spans.append([cpu, cpu])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)

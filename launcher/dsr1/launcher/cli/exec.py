@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from ClusterShell.NodeSet import NodeSet
 
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.transport.exec import fold_results, run_on_all
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, RequiredHostOptions
@@ -31,7 +31,7 @@ def exec_(
         ANSWER.put("exec", results)
     else:
         for result, names in fold_results(results).items():
-            head = f"--- {NodeSet.fromlist(names)}{_ending(result.code)}"
+            head = f"--- {fold_names(names)}{_ending(result.code)}"
             print(f"{head}\n{result.text.rstrip()}")
     if any(result.code != 0 for result in results.values()):
         raise typer.Exit(4)

@@ -1,5 +1,7 @@
 """Values in few letters, for people. Pure."""
 
+import time
+
 from dsr1.launcher.metrics.rates import Value
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -23,3 +25,8 @@ def show_seconds(value: Value) -> str:
     if value is None:
         return "-"
     return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.0f} ms"
+
+
+def show_time(epoch_s: float) -> str:
+    """To the second, wherever it is read."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch_s))

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.terminal import escape_text
@@ -40,11 +41,8 @@ def _ports(process: Process) -> str:
 
 def _folded(hosts: Sequence[str]) -> str:
     """`node[01-16]`."""
-    if len(hosts) < 2:
-        return hosts[0]
-    from ClusterShell.NodeSet import NodeSet  # slow to load, and most plans need none
-
-    return f"{NodeSet.fromlist(hosts)} ({len(hosts)} hosts)"
+    many = f" ({len(hosts)} hosts)" if len(hosts) > 1 else ""
+    return f"{fold_names(hosts)}{many}"
 
 
 def _lines(plan: Plan) -> Iterator[str]:

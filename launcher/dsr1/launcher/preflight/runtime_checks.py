@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from itertools import product
 
 from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.runtime import CommandLine, FlagParser, RuntimeAnswer, RuntimeQuestion
 from dsr1.hosts.transport.results import FactsByHost, known_facts
@@ -91,7 +92,7 @@ def judge_flags(asked: RuntimeQuestions, answer: RuntimeAnswer) -> Iterator[Verd
         for row in _command_rows(command, parsers.get(command.module), answer):
             found.setdefault(row, []).append(command.name)
     for (verdict, seen, *rest), names in found.items():
-        yield (verdict, f"{_some(names)}: {seen}", *rest)  # type: ignore[misc]
+        yield (verdict, f"{name_few(names)}: {seen}", *rest)  # type: ignore[misc]
     if not found:
         counts = ", ".join(
             f"{module} knows {len(parser.flags)}" for module, parser in parsers.items()
@@ -172,7 +173,7 @@ def _arguments_row(engine: str, verdict: str, text: str, names: list[str], vllm:
     )
     return (
         ("FAIL" if verdict == "refused" else "UNKNOWN"),
-        f"{engine} ({_some(names)}): {text}",
+        f"{engine} ({name_few(names)}): {text}",
         wanted,
         fix,
     )
@@ -215,10 +216,6 @@ def _factors(text: str) -> dict[str, object]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 AnswerCheck = Callable[[RuntimeQuestions, RuntimeAnswer], Iterator[VerdictRow]]

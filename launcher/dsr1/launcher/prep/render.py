@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ClusterShell.NodeSet import NodeSet
 from rich.text import Text
 
 from dsr1.env.prep.decide import Preparation
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.prep import (
     CommandStep,
@@ -53,7 +53,7 @@ def fold_hosts(by_host: Mapping[str, AlikeT]) -> list[tuple[str, AlikeT]]:
     groups: dict[AlikeT, list[str]] = {}
     for host, one in by_host.items():
         groups.setdefault(one, []).append(host)
-    return [(str(NodeSet.fromlist(hosts)), one) for one, hosts in groups.items()]
+    return [(fold_names(hosts), one) for one, hosts in groups.items()]
 
 
 def render_host_group(group: HostGroup, ids: Sequence[str]) -> Iterator[Text]:
@@ -196,9 +196,9 @@ def render_report(host: str, report: PrepReport, verb: str) -> Iterator[Text]:
 def render_end(made: Mapping[str, Preparation], applied: bool) -> Iterator[Text]:
     due = [host for host, one in made.items() if one.steps]
     if due and not applied:
-        yield Text(f"{NodeSet.fromlist(due)}: --apply does this, --undo undoes it.")
+        yield Text(f"{fold_names(due)}: --apply does this, --undo undoes it.")
     elif made and not due:
         yield Text("Nothing to change.")
     if reboot := [host for host, one in made.items() if one.reboot]:
-        head = (f"{NodeSet.fromlist(reboot)}: reboot needed", "bold yellow")
+        head = (f"{fold_names(reboot)}: reboot needed", "bold yellow")
         yield Text.assemble(head, "; dsr1 never reboots a host.")

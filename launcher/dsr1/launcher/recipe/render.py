@@ -81,11 +81,12 @@ def sourced_lines(values: Mapping[str, Any], tell: Tell, at: Keys = ()) -> Itera
     for key, value in values.items():
         keys = (*at, str(key))
         if isinstance(value, dict) and value:
-            yield f"{indent}{_flow(key)}:"
+            yield f"{indent}{yaml_line(key)}:"
             yield from sourced_lines(value, tell, keys)
         else:
             yield (
-                f"{indent}{_flow(key)}: {_flow(value)}".ljust(_COLUMN) + f"  # {tell(keys, value)}"
+                f"{indent}{yaml_line(key)}: {yaml_line(value)}".ljust(_COLUMN)
+                + f"  # {tell(keys, value)}"
             )
 
 
@@ -94,6 +95,7 @@ def _location(locations: Mapping[Keys, str], keys: Keys) -> str:
     return " ".join(locations.get(keys, DEFAULT).split())
 
 
-def _flow(value: object) -> str:
+def yaml_line(value: object) -> str:
+    """In YAML's flow style, quoted where YAML wants it."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,6 +1,5 @@
 """Values over time as the points of a drawing. Pure."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from dsr1.launcher.metrics.loads import DeploymentView
 from dsr1.launcher.metrics.rates import Value
 from dsr1.launcher.metrics.samples import Snapshot
 from dsr1.launcher.metrics.view import make_view
+from dsr1.launcher.metrics.words import show_time
 
 WIDTH, HEIGHT = 360, 90
 """Of a drawing, in its own units."""
@@ -95,7 +95,7 @@ def _chart(title: str, unit: str, times: Sequence[float], named: Named) -> Chart
     lines = tuple(
         Line(name, tuple(_parts(times, values, highest)), values[-1]) for name, values in known
     )
-    return Chart(title, unit, highest, lines, _clock(times[0]), _clock(times[-1]))
+    return Chart(title, unit, highest, lines, show_time(times[0]), show_time(times[-1]))
 
 
 def _parts(times: Sequence[float], values: Sequence[Value], highest: float) -> list[str]:
@@ -109,7 +109,3 @@ def _parts(times: Sequence[float], values: Sequence[Value], highest: float) -> l
         x = min(1.0, max(0.0, (moment - times[0]) / span)) * WIDTH
         parts[-1].append(f"{x:.1f},{HEIGHT * (1 - value / highest):.1f}")
     return [" ".join(part) for part in parts if part]
-
-
-def _clock(epoch_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch_s))

@@ -1,14 +1,15 @@
 """What a report of a run holds, from its folder alone: also of one that has ended, and of a job."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.inventory.names import fold_numbers
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.launcher.metrics.store import MetricsReader
+from dsr1.launcher.metrics.words import show_time
 from dsr1.launcher.operate.bundle.contents import run_findings
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.render_text import join_words
@@ -151,8 +152,8 @@ def _with_start(page: ReportPage, run: Run, reader: _Reader) -> ReportPage:
 
 def _summary(run: Run, state: RunState, plan: Plan | None) -> Iterator[Row]:
     yield "phase", state.phase
-    yield "since", _clock(state.since)
-    yield "launched", _clock(run.claimed_at())
+    yield "since", show_time(state.since)
+    yield "launched", show_time(run.claimed_at())
     if state.ready_after is not None:
         yield "ready after", f"{state.ready_after:.1f} s"
     if state.restarts:
@@ -175,13 +176,9 @@ def _hosts(plan: Plan) -> Iterator[HostPart]:
         for one in plan.ranks:
             if one.host == host.host:
                 ranks.setdefault(one.engine, []).append(one.rank)
-        words = "; ".join(f"{engine} {_span(own)}" for engine, own in ranks.items())
+        words = "; ".join(f"{engine} {fold_numbers(own)}" for engine, own in ranks.items())
         processes = tuple(process.name for process in host.processes)
         yield HostPart(host.host, host.address, processes, words)
-
-
-def _span(ranks: Sequence[int]) -> str:
-    return str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]}-{ranks[-1]}"
 
 
 def _versions(facts: Mapping[str, Facts]) -> Iterator[Row]:
@@ -231,7 +228,3 @@ def _again(run: Run, plan: Plan | None) -> list[str]:
         where = f"--slurm --nodes {len(plan.hosts) if plan else 1}"
     verbs = ("check", "launch")
     return [" ".join(filter(None, ("dsr1", verb, "recipe.yaml", where))) for verb in verbs]
-
-
-def _clock(epoch_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch_s))

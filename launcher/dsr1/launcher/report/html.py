@@ -1,6 +1,5 @@
 """A report as one page of HTML that needs nothing else: no script, no request, no font."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dsr1.launcher.benchmark.table import HEADS
 from dsr1.launcher.commands.phases import PHASES
-from dsr1.launcher.metrics.words import show_number
+from dsr1.launcher.metrics.words import show_number, show_time
 from dsr1.launcher.report.charts import HEIGHT, WIDTH
 from dsr1.launcher.report.comparing import differences
 from dsr1.launcher.report.contents import ReportPage
@@ -36,7 +35,7 @@ def render_html(pages: Sequence[ReportPage], redact: Callable[[str], str], now: 
         lstrip_blocks=True,
     )
     environment.globals |= {
-        "clock": _clock,
+        "clock": show_time,
         "number": show_number,
         "phases": PHASES,
         "phase_words": phase_words,
@@ -48,7 +47,3 @@ def render_html(pages: Sequence[ReportPage], redact: Callable[[str], str], now: 
     differing = differences(*pages) if len(pages) == 2 else ()
     template = environment.get_template("report.html.j2")
     return template.render(pages=pages, differences=differing, now=now)
-
-
-def _clock(epoch_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch_s))

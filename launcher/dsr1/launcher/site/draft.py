@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-import yaml
-from ClusterShell.NodeSet import NodeSet
-
+from dsr1.hosts.inventory.names import fold_names
+from dsr1.launcher.recipe.render import yaml_line
 from dsr1.launcher.site.look import HERE, SeenHost, SeenSlurm
 
 R1 = "deepseek-ai/DeepSeek-R1"
@@ -54,7 +53,7 @@ def host_sets(seen: Mapping[str, SeenHost], hosts: str) -> dict[str, str]:
     if len(groups) == 1:
         return {next(iter(groups)): hosts}
     user = f"{hosts.partition('@')[0]}@" if "@" in hosts else ""
-    return {name: f"{user}{NodeSet.fromlist(names)}" for name, names in groups.items()}
+    return {name: f"{user}{fold_names(names)}" for name, names in groups.items()}
 
 
 def _host_lines(seen: Mapping[str, SeenHost], hosts: str) -> Iterator[str]:
@@ -64,7 +63,7 @@ def _host_lines(seen: Mapping[str, SeenHost], hosts: str) -> Iterator[str]:
         return
     yield "hosts:"
     for name, value in host_sets(seen, hosts).items():
-        yield f"  {name}: {_quoted(value)}"
+        yield f"  {name}: {yaml_line(value)}"
 
 
 def _runtime_lines(seen: Mapping[str, SeenHost]) -> Iterator[str]:
@@ -87,29 +86,24 @@ def _slurm_lines(slurm: SeenSlurm) -> Iterator[str]:
     first, *others = slurm.partitions
     more = f"; others: {', '.join(one.name for one in others)}" if others else ""
     limit = f"limit {first.time}{more}"
-    yield f"  partition: {_quoted(first.name)}  # {first.nodes} nodes, {first.gres}, {limit}"
+    yield f"  partition: {yaml_line(first.name)}  # {first.nodes} nodes, {first.gres}, {limit}"
     accounts = slurm.accounts
     if accounts:
         others_too = f"  # yours, too: {', '.join(accounts[1:])}" if accounts[1:] else ""
-        yield f"  account: {_quoted(accounts[0])}{others_too}"
+        yield f"  account: {yaml_line(accounts[0])}{others_too}"
     yield "  # time: '4:00:00'  # of a job; without it the partition's default"
 
 
 def _keyed(key: str, name: str, found: Sequence[str], example: str) -> Iterator[str]:
     """The first that was found; what else there is, or an example, as a comment."""
     if not found:
-        yield f"# {key}: {{{_quoted(name)}: {example}}}  # none was found on all hosts"
+        yield f"# {key}: {{{yaml_line(name)}: {example}}}  # none was found on all hosts"
         return
     others = f"  # also there: {', '.join(found[1:])}" if found[1:] else ""
-    yield f"{key}:\n  {_quoted(name)}: {_quoted(found[0])}{others}"
+    yield f"{key}:\n  {yaml_line(name)}: {yaml_line(found[0])}{others}"
 
 
 def _common(lists: Sequence[Sequence[str]]) -> list[str]:
     """What all of them have, in the first one's order."""
     first, *others = lists
     return [one for one in first if all(one in other for other in others)]
-
-
-def _quoted(value: str) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")

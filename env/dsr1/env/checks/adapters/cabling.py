@@ -4,8 +4,9 @@ GPUs of every host that it reaches. Groups of hosts with switches of their own m
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from dsr1.env.checks.judging import UnknownFact, Verdict, known, name_few
+from dsr1.env.checks.judging import UnknownFact, Verdict, known
 from dsr1.env.hcas import NearestHca
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.fact import Facts
 
 WANTED = "GPU n's adapter at the same switch on all hosts"

@@ -9,10 +9,11 @@ from ipaddress import IPv6Address
 from dsr1.env.checks.adapters.cabling import Cables, cables_of, judge_cables
 from dsr1.env.checks.adapters.select import selected
 from dsr1.env.checks.comparing import FactsOfHosts
-from dsr1.env.checks.judging import UnknownFact, Verdict, name_few, skipped, unknown
+from dsr1.env.checks.judging import UnknownFact, Verdict, skipped, unknown
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.gids import is_ethernet, routable
 from dsr1.env.hcas import NearestHca
+from dsr1.hosts.inventory.names import name_few
 
 CHECK = "ib.rails"
 WANTED = "GPU n's adapter in the same subnet on all hosts"

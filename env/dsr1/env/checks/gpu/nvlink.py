@@ -20,11 +20,11 @@ from dsr1.env.checks.judging import (
     for_gpus,
     known,
     known_or,
-    name_few,
     pass_if,
 )
 from dsr1.env.checks.kinds import count
 from dsr1.env.checks.requirements import Requirements
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.fact import Facts
 
 LINKS, SPEED_MB = 18, 26562

@@ -11,12 +11,12 @@ from dsr1.env.checks.judging import (
     for_information,
     known,
     known_or,
-    name_few,
     pass_if,
     skipped,
 )
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.versions import version_numbers
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.fact import Facts
 
 GLIBC = (2, 28)  # manylinux_2_28, what the wheels of torch and vLLM are built for

@@ -10,13 +10,13 @@ from dsr1.env.checks.judging import (
     Verdict,
     known,
     known_or,
-    name_few,
     pass_if,
     skipped,
 )
 from dsr1.env.checks.kinds import count
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.versions import version_numbers
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.fact import Facts
 
 # Bridges of containers and tunnels: peers can't reach them, or are slowed down by them.

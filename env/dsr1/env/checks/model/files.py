@@ -4,16 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dsr1.env.checks.judging import (
-    CheckFunction,
-    Verdict,
-    known,
-    known_or,
-    name_few,
-    pass_if,
-    skipped,
-)
+from dsr1.env.checks.judging import CheckFunction, Verdict, known, known_or, pass_if, skipped
 from dsr1.env.checks.requirements import Requirements
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.fact import Facts
 
 GB = 10**9

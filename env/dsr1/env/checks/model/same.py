@@ -5,15 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsr1.env.checks.comparing import CompareFunction, FactsOfHosts
-from dsr1.env.checks.judging import (
-    NONSENSE,
-    UnknownFact,
-    Verdict,
-    known_or,
-    name_few,
-    skipped,
-)
+from dsr1.env.checks.judging import NONSENSE, UnknownFact, Verdict, known_or, skipped
 from dsr1.env.checks.model.files import files_of
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.fact import Facts
 
 NOTHING = "nothing"

@@ -1,10 +1,11 @@
 """`dsr1 ps`: the runs of this user."""
 
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.answers.run_answers import RunAnswer, run_answer
 from dsr1.launcher.cli.options.common import AsJson, FoundHostOptions, Venv
 from dsr1.launcher.cli.views.ages import age_text, seconds_since
-from dsr1.launcher.cli.views.columns import fold_names, render_columns
+from dsr1.launcher.cli.views.columns import render_columns
 from dsr1.launcher.operate.status import UNREADABLE, phases
 from dsr1.launcher.operate.summary import summarize
 from dsr1.launcher.run.store import Run, list_runs

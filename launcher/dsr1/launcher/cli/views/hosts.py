@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.launcher.cli.views.ages import age_text
-from dsr1.launcher.cli.views.columns import fold_names
 from dsr1.launcher.commands.phases import PHASES
 from dsr1.launcher.run.ranks import RankRow, RankTable
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from dsr1.hosts.inventory.names import fold_names
 from dsr1.launcher.cli.views.ages import age_text
-from dsr1.launcher.cli.views.columns import fold_names
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.cli.views.health import health_grid, health_lines, report_of
 from dsr1.launcher.cli.views.hosts import host_lines, host_rows
