@@ -38,7 +38,7 @@ def wanted_nodes(recipe: Recipe, gpus: int = GPUS_PER_NODE) -> int:
     """
     engines = recipe.engines.values()
     counts = [engine.least_nodes for engine in engines]
-    if recipe.runtime.device == "cpu":
+    if is_on_cpu(recipe):
         return max(counts)
     if any(engine.nodes == "all" for engine in engines):
         return sum(counts)
@@ -143,18 +143,61 @@ class EngineDemand:
         return f"{self.name} {hosts} x {self.devices}"
 
 
+class Room:
+    """What of the hosts is taken: GPUs by machine; on a CPU, nodes by host. Simulated GPUs are no
+    machine's own."""
+
+    def __init__(self, recipe: Recipe, hosts: Sequence[Host]) -> None:
+        self._on_cpu = is_on_cpu(recipe)
+        self._by_name = self._on_cpu or recipe.traits.simulated
+        self.hosts = hosts
+        self._taken: dict[str, set[int]] = {self._key(host): set() for host in hosts}
+
+    def _key(self, host: Host) -> str:
+        return host.name if self._by_name else host.address
+
+    def take(self, host: Host, devices: Sequence[int]) -> None:
+        taken = self._taken[self._key(host)]
+        taken.update((len(taken),) if self._on_cpu else devices)
+
+    def used(self, host: Host) -> int:
+        return len(self._taken[self._key(host)])
+
+    def choose(self, demand: EngineDemand, packed: bool = False, free: bool = False) -> list[Host]:
+        """As many as it needs, or fewer: the emptiest first, or the fullest (`packed`), of equal
+        ones in the order of the hosts; or `free` ones alone, that have nothing."""
+        chosen: list[Host] = []
+        planned: Counter[str] = Counter()
+        sign = -1 if packed else 1
+        for host in sorted(self.hosts, key=lambda host: sign * self.used(host)):
+            key, used = self._key(host), self.used(host)
+            fits = self._on_cpu or demand.devices <= host.gpus - used - planned[key]
+            if fits and len(chosen) < demand.count and not (free and used):
+                chosen.append(host)
+                planned[key] += demand.devices
+        return chosen
+
+    def nodes(self, hosts: Sequence[Host], demand: EngineDemand) -> Iterator[Node]:
+        """Of one engine, which takes their first free devices."""
+        ranks: Counter[str] = Counter()  # by machine
+        local = demand.local
+        for index, host in enumerate(hosts):
+            devices = () if self._on_cpu else self._free(host)[: demand.devices]
+            self.take(host, devices)
+            yield Node(host, index, index * local, local, devices, ranks[host.address])
+            ranks[host.address] += local
+
+    def _free(self, host: Host) -> tuple[int, ...]:
+        taken = self._taken[self._key(host)]
+        return tuple(device for device in range(host.gpus) if device not in taken)
+
+
 class _Placement:
-    """Deals nodes to hosts and GPUs to nodes: emptiest host first, or fullest first (`packed`);
-    of equal ones in the order of the hosts."""
+    """Deals engines to hosts: emptiest host first, or fullest first (`packed`)."""
 
     def __init__(self, recipe: Recipe, hosts: Sequence[Host], packed: bool) -> None:
-        self._recipe = recipe
-        self._on_cpu = recipe.runtime.device == "cpu"
-        # simulated GPUs are no machine's own
-        self._by_name = self._on_cpu or recipe.traits.simulated
-        self._hosts = hosts
-        self._sign = -1 if packed else 1
-        self._used: Counter[str] = Counter()  # GPUs per machine; on a CPU, nodes per host
+        self._recipe, self._packed = recipe, packed
+        self._room = Room(recipe, hosts)
 
     def place(self) -> dict[str, list[Group]]:
         """Engines of so many hosts first, then those that take all that is left."""
@@ -175,7 +218,7 @@ class _Placement:
 
     def _left(self, name: str) -> int:
         """How many hosts each replica of an engine on `all` gets."""
-        free = [host for host in self._hosts if not self._used[self._key(host)]]
+        free = [host for host in self._room.hosts if not self._room.used(host)]
         replicas = self._recipe.engines[name].replicas
         count, rest = divmod(len(free), replicas)
         if rest:
@@ -194,47 +237,20 @@ class _Placement:
         return [self._place_one(replica, demand) for replica in names]
 
     def _place_one(self, name: str, demand: EngineDemand) -> Group:
-        layout = effective_layout(demand.engine, demand.count, demand.local)
-        nodes = tuple(self._nodes(self._choose(demand), demand))
-        return Group(name, demand.name, demand.engine, layout, nodes)
-
-    def _key(self, host: Host) -> str:
-        return host.name if self._by_name else host.address
-
-    def _choose(self, demand: EngineDemand) -> list[Host]:
-        chosen: list[Host] = []
-        planned: Counter[str] = Counter()
-        for host in sorted(self._hosts, key=lambda host: self._sign * self._used[self._key(host)]):
-            key = self._key(host)
-            free = host.gpus - self._used[key] - planned[key]
-            if len(chosen) < demand.count and (self._on_cpu or demand.devices <= free):
-                chosen.append(host)
-                planned[key] += demand.devices
-        if len(chosen) < demand.count:
+        hosts = self._room.choose(demand, packed=self._packed)
+        if len(hosts) < demand.count:
             raise _NoRoomError
-        return chosen
-
-    def _nodes(self, hosts: Sequence[Host], demand: EngineDemand) -> Iterator[Node]:
-        ranks: Counter[str] = Counter()  # by machine
-        local = demand.local
-        for index, host in enumerate(hosts):
-            devices = self._take_devices(host, demand.devices)
-            yield Node(host, index, index * local, local, devices, ranks[host.address])
-            ranks[host.address] += local
-
-    def _take_devices(self, host: Host, count: int) -> tuple[int, ...]:
-        key = self._key(host)
-        first = self._used[key]
-        self._used[key] += 1 if self._on_cpu else count
-        return () if self._on_cpu else tuple(range(first, first + count))
+        layout = effective_layout(demand.engine, demand.count, demand.local)
+        nodes = tuple(self._room.nodes(hosts, demand))
+        return Group(name, demand.name, demand.engine, layout, nodes)
 
 
 def make_demand(recipe: Recipe, name: str, count: int) -> EngineDemand:
     engine = recipe.engines[name]
-    return EngineDemand(name, engine, count, local_size(name, engine, count, _is_on_cpu(recipe)))
+    return EngineDemand(name, engine, count, local_size(name, engine, count, is_on_cpu(recipe)))
 
 
-def _is_on_cpu(recipe: Recipe) -> bool:
+def is_on_cpu(recipe: Recipe) -> bool:
     return recipe.runtime.device == "cpu"
 
 
@@ -244,7 +260,7 @@ def _shortage(recipe: Recipe, hosts: Sequence[Host]) -> str:
         make_demand(recipe, name, 1 if engine.nodes == "all" else engine.nodes)
         for name, engine in recipe.engines.items()
     ]
-    if _is_on_cpu(recipe):
+    if is_on_cpu(recipe):
         most = max(demands, key=lambda demand: demand.count)
         return f"engines.{most.name}.nodes: needs {most.count} hosts; {len(hosts)} are given"
     largest = max(host.gpus for host in hosts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.layout.pinned import EnginePorts
-from dsr1.launcher.layout.topology import Group, Topology
+from dsr1.launcher.layout.topology import Group, Node, Topology
 from dsr1.launcher.recipe.models import Recipe
 
 EPHEMERAL = 32768  # default of net.ipv4.ip_local_port_range
@@ -53,10 +53,14 @@ def _picked_ports(topology: Topology, first: int) -> tuple[dict[tuple[str, int],
     for group in topology.groups:
         for node in group.nodes:
             start = ends.get(node.host.address, first)
-            count = node.local_size if group.layout == "per_gpu" else 1
             picked[group.name, node.rank] = start
-            ends[node.host.address] = start + PICKED * count
+            ends[node.host.address] = start + picked_count(group, node)
     return picked, max(ends.values(), default=first)
+
+
+def picked_count(group: Group, node: Node) -> int:
+    """Of ports: PICKED for each process of the node."""
+    return PICKED * (node.local_size if group.layout == "per_gpu" else 1)
 
 
 def count_frontends(recipe: Recipe, topology: Topology) -> int:
