@@ -29,10 +29,9 @@ from dsr1.hosts.protocol.http import HttpGet, HttpGot  # noqa: E402
 from dsr1.launcher.cli.views.top import TopFrame, top_lines  # noqa: E402
 from dsr1.launcher.health.members import watched_ranks  # noqa: E402
 from dsr1.launcher.health.readings import read_servers  # noqa: E402
-from dsr1.launcher.metrics.live import LiveMetrics  # noqa: E402
 from dsr1.launcher.metrics.recorder import EVERY_S  # noqa: E402
 from dsr1.launcher.metrics.snapshot import make_snapshot  # noqa: E402
-from dsr1.launcher.metrics.store import FILE, add_snapshot  # noqa: E402
+from dsr1.launcher.metrics.store import FILE, LiveMetrics, add_snapshot  # noqa: E402
 from dsr1.launcher.metrics.view import make_view  # noqa: E402
 from dsr1.launcher.metrics.wanted import wanted_readings  # noqa: E402
 from dsr1.launcher.state_folder import state_folder  # noqa: E402

@@ -20,8 +20,7 @@ from dsr1.hosts.agent.server.member_watch import SERVING_S, STARTING_S
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.judge import find_cause
-from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules, patterns
 
 HOSTS, LOGS, LOG_BYTES = 16, 8, 20 << 20
 CAPTURED = Path(__file__).parents[1] / "tests" / "data" / "failures" / "r2b"

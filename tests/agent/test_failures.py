@@ -17,8 +17,7 @@ from dsr1.hosts.protocol.identity import read_stat
 from dsr1.hosts.protocol.process import Process
 from dsr1.hosts.transport.local import LocalTransport
 from dsr1.launcher.triage.judge import Cause, find_cause
-from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules, patterns
 
 if TYPE_CHECKING:
     from tests.agent.conftest import Lab

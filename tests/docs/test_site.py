@@ -11,7 +11,7 @@ from tests.docs.blocks import ROOT, Block, pages, shell_blocks
 
 from dsr1.launcher.metrics.prometheus.rules import RULES
 from dsr1.launcher.preflight.preflight import CHECKS
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules
 
 BIN = Path(sys.executable).parent
 RUNNABLE = [block for page in pages() for block in shell_blocks(page) if block.mark == "run"]

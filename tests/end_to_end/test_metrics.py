@@ -18,7 +18,7 @@ from tests.end_to_end.deployment import MOCKER, Site
 from tests.fakes.pki import Pair, make_key_file, make_pair
 from tests.waiting import until
 
-from dsr1.launcher.metrics.prometheus.dashboard import expressions
+from dsr1.launcher.metrics.prometheus.dashboard import PANELS
 from dsr1.launcher.metrics.prometheus.rules import RULES
 from dsr1.launcher.metrics.store import MetricsReader
 from dsr1.launcher.operate.scraping.record import ScrapingRecord, read_scraping
@@ -94,7 +94,8 @@ def scraped(run: Run, dsr1: Dsr1, pair: Pair) -> None:
             httpx.get(f"http://{address}/", trust_env=False).raise_for_status()
     assert get(f"https://{record.grafana}/api/search", pair).json() == [{"uid": "dsr1"}]
     until(lambda: ask(record, "sum(up)", pair) == ["6"])
-    for text in (*expressions(), *(rule.expression for rule in RULES)):
+    asked = (query.expression for panel in PANELS for query in panel.queries)
+    for text in (*asked, *(rule.expression for rule in RULES)):
         ask(record, text.replace("$run", "m"), pair)
     assert ask(record, 'count(vllm:num_requests_running{run="m"})', pair) == ["2"]
     assert ask(record, "count(dsr1_disk_free_bytes > 0)", pair) == ["2"]

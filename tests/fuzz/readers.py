@@ -65,7 +65,7 @@ from dsr1.launcher.site.load import judge_site
 from dsr1.launcher.triage.folder import planned_ranks, read_folder
 from dsr1.launcher.triage.judge import find_cause
 from dsr1.launcher.triage.render import render_why
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules
 from dsr1.slurm.allocation import parse_allocation
 from dsr1.slurm.handle import parse_handle
 from dsr1.slurm.spec import JobSpec, check_time, render_directives

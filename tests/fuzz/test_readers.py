@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fuzz.readers import READERS, FuzzedReader, read_one
 
 from dsr1.launcher.commands.phases import DYNAMO_PHASES, MOCKER_PHASES
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules
 
 BOUNDED = settings(
     max_examples=25,

@@ -11,9 +11,9 @@ from dsr1.launcher.importing.manifest.probes import (
     note_shared_memory,
     startup_seconds,
 )
+from dsr1.launcher.importing.manifest.services import Mount, mount_holding, mounts_of
 from dsr1.launcher.importing.manifest.tree import YamlMapping, YamlText
 from dsr1.launcher.importing.manifest.variables import READY
-from dsr1.launcher.importing.manifest.volumes import Mount, mount_holding, mounts_of
 from dsr1.launcher.importing.parts import DeploymentParts
 from dsr1.launcher.importing.shell.secrecy import quoted
 from dsr1.launcher.importing.vllm.arguments import Flag

@@ -1,17 +1,19 @@
 """The workers that were read, each to an engine of the recipe: its role, its sizes, its keys."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from dsr1.launcher.commands.kv_transfer import transfer_config
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.probes import note_shared_memory
-from dsr1.launcher.importing.manifest.roles import BOTH, DECODE, PREFILL, role_of
 from dsr1.launcher.importing.manifest.services import GraphService, count_of, gpus_per_node
 from dsr1.launcher.importing.manifest.tree import YamlMapping, refuse
 from dsr1.launcher.importing.parts import DeploymentParts
 from dsr1.launcher.importing.vllm.draft import EngineDraft, WorkerDraft
 from dsr1.launcher.importing.vllm.sizes import RequestedSizes, lay_out
 from dsr1.launcher.recipe.engine import CONNECTORS, Engine
+
+PREFILL, DECODE, BOTH = "prefill", "decode", "aggregated"
 
 
 def assemble_engines(parts: DeploymentParts) -> dict[str, dict[str, Any]]:
@@ -144,3 +146,18 @@ def _note_router(parts: DeploymentParts, engines: dict[str, dict[str, Any]]) -> 
             text = "router_mode kv only estimates what is cached, unless kv_events: true reports it"
             parts.ledger.ask(text, f"engines.{name}.kv_events")
             return
+
+
+def role_of(by_flag: str, declared: str, prefills: Sequence[str]) -> str:
+    """A worker's role, of what its flags and its type or name say; `prefills` has PREFILL for each
+    that is to prefill.
+
+    A flag is what runs, so it wins. In Dynamo a worker without one serves whole requests, whatever
+    it is called; it decodes alone only where another worker prefills, and prefills alone only where
+    another does not.
+    """
+    if by_flag in (PREFILL, BOTH):
+        return by_flag
+    if declared == PREFILL and not by_flag:
+        return PREFILL if "" in prefills else BOTH
+    return DECODE if PREFILL in prefills else BOTH

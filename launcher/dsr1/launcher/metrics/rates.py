@@ -9,7 +9,6 @@ from dsr1.launcher.metrics.samples import FrontendSample, Histogram, RankSample,
 
 SampleT = TypeVar("SampleT", RankSample, FrontendSample)
 Value = float | None
-EMPTY = Snapshot(0.0, 0.0)
 
 
 def sum_known(values: Iterable[Value]) -> Value:

@@ -26,7 +26,6 @@ from dsr1.launcher.metrics.series import (
     WAITING,
 )
 
-Values = Mapping[str, float]
 Table = Mapping[str, tuple[str, Mapping[str, str]]]
 
 

@@ -9,6 +9,7 @@ kept in 20 MB.
 import contextlib
 import sqlite3
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,8 @@ _TABLE = (
 _A_TIME = "typeof(time) = 'real' AND abs(time) < 1e12"
 MOST_BYTES = 64 << 20
 """Of a snapshot, unpacked."""
+LIVE = 60
+"""Snapshots that a live view keeps."""
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -124,3 +127,25 @@ class MetricsReader:
                 return store.execute(query, values).fetchall()
         except sqlite3.Error:
             return []
+
+
+class LiveMetrics:
+    """The last snapshots of a run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._reader = MetricsReader(folder)
+        self._number = 0
+        self._kept: deque[Snapshot] = deque(maxlen=LIVE)
+
+    def look(self) -> tuple[bool, list[Snapshot]]:
+        """Whether there are new ones, and all that are kept, oldest first. A file that was begun
+        anew counts from its beginning."""
+        newest = self._reader.last(1)
+        if newest and newest[-1][0] < self._number:
+            self._number = 0
+            self._kept.clear()
+        found = self._reader.since(self._number) if self._number else self._reader.last(LIVE)
+        if found:
+            self._number = found[-1][0]
+            self._kept.extend(one for _, one in found)
+        return bool(found), list(self._kept)

@@ -25,7 +25,6 @@ from dsr1.launcher.metrics.rates import (
     window,
 )
 from dsr1.launcher.metrics.samples import GpuSample, PortSample, RankSample, Snapshot
-from dsr1.launcher.metrics.throttle import slowing
 
 RATE_S, LATENCY_S = 15.0, 65.0
 """Rates are of about the last two snapshots, latencies of the last minute."""
@@ -215,3 +214,17 @@ def _tokens_out(pair: tuple[Snapshot, Snapshot] | None) -> Value:
 
 def _each(snapshots: Sequence[Snapshot], of: Callable[[Snapshot], Value]) -> tuple[Value, ...]:
     return tuple(of(one) for one in snapshots)
+
+
+SLOWING = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "temperature",
+    0x40: "temperature (hardware)",
+    0x80: "power brake",
+}
+"""Not those that slow nothing that is wanted: idle, application clocks, sync boost."""
+
+
+def slowing(bits: Value) -> tuple[str, ...]:
+    return tuple(word for bit, word in SLOWING.items() if int(bits or 0) & bit)

@@ -10,7 +10,7 @@ from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.run.stop import host_names
 from dsr1.launcher.run.store import Run
-from dsr1.launcher.triage.causes import cause_in
+from dsr1.launcher.triage.rules import cause_in
 
 WAIT_S = 0.5
 # A terminal slower than the logs makes the hosts wait; it costs no memory here.

@@ -20,7 +20,7 @@ from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.earlier import EarlierFailure, without_earlier
 from dsr1.launcher.triage.folder import planned_ranks, read_addresses, read_folder
 from dsr1.launcher.triage.judge import Cause, find_cause
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules
 
 
 @dataclass(frozen=True, slots=True)

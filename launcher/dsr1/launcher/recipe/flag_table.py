@@ -1,7 +1,7 @@
 """Every flag of vLLM's and Dynamo's that a recipe has a key of its own for: one row each.
 
 A row is read where the flag is rendered (`commands.vllm_arguments`), refused among `args`
-(`recipe.flags`) and imported (`importing.vllm.engine_flags`); docs/recipes.md names it beside its
+(`recipe.flags`) and imported (`importing.vllm.flag_handlers`); docs/recipes.md names it beside its
 key. A new one is a row here, a field of the Engine, and a line of that page; a test ties the three.
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dsr1.launcher.metrics.loads import DeploymentView
-from dsr1.launcher.metrics.rates import Value
+from dsr1.launcher.metrics.rates import Value, most
 from dsr1.launcher.metrics.samples import Snapshot
 from dsr1.launcher.metrics.view import make_view
 from dsr1.launcher.metrics.words import show_time
@@ -42,8 +42,7 @@ def _highest(field: str) -> OfView:
     """Of all hosts that tell it."""
 
     def of(view: DeploymentView) -> Value:
-        values = (getattr(row, field) for row in view.hosts)
-        return max((value for value in values if value is not None), default=None)
+        return most(getattr(row, field) for row in view.hosts)
 
     return of
 

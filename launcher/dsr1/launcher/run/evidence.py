@@ -35,8 +35,7 @@ from dsr1.launcher.run.record.history import read_history
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.earlier import EarlierFailure, without_earlier
 from dsr1.launcher.triage.judge import Cause, find_cause
-from dsr1.launcher.triage.rules import ITSELF, patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import ITSELF, load_rules, patterns
 
 GATHER_S, SLOW_S, PATIENT_S = 2.0, 6.0, 20.0  # of a hang nothing is lost meanwhile
 BEFORE_S = 900.0  # NCCL waits for ten minutes; what the kernel said earlier is another matter

@@ -16,8 +16,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import LogScan, scan_log
-from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules, patterns
 
 ENDINGS = (".log", ".out", ".err", ".txt")
 MOST_LOGS = 4096

@@ -6,8 +6,13 @@ for a peer that doesn't come, 4 a peer that went, 5 an echo of any of these.
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import yaml
 
 from dsr1.hosts.protocol.log_scan import LogPattern
+from dsr1.launcher.triage.log_line import level_of
 
 TIERS = ("machine", "itself", "own_error", "waiting", "peer_gone", "echo")
 MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(len(TIERS))
@@ -44,3 +49,25 @@ class Rule:
 def patterns(rules: tuple[Rule, ...]) -> tuple[LogPattern, ...]:
     """In the rules' order: the first that fits a line is its meaning."""
     return tuple(LogPattern(rule.id, rule.anchor, rule.regex) for rule in rules)
+
+
+@cache
+def load_rules() -> tuple[Rule, ...]:
+    text = files("dsr1.launcher.triage").joinpath("rules.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return tuple(
+        Rule(**{"regex": "", **row, "tier": TIERS.index(row["tier"])})
+        for row in yaml.load(text, Loader=loader)
+    )
+
+
+def cause_in(line: str) -> Rule | None:
+    """The rule of a line that is no echo. None: the line tells of no failure."""
+    if level_of(line) != "error":
+        return None
+    rule = next((rule for rule in load_rules() if rule.fits(line)), None)
+    return rule if rule and rule.tier < ECHO else None
+
+
+def is_cause(line: str) -> bool:
+    return cause_in(line) is not None

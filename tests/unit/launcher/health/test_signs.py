@@ -5,7 +5,7 @@ from dsr1.hosts.protocol.log_scan import LogHit, LogScan
 from dsr1.launcher.health.signs import health_signs
 from dsr1.launcher.health.verdicts import FAILED, GARBLED, STALLED, RankHealth
 from dsr1.launcher.triage.judge import Cause, find_cause
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules
 
 SINCE = 1_800_000_000.0
 OLD = (

@@ -19,7 +19,7 @@ from dsr1.launcher.metrics.prometheus.configuration import (
     render_configuration,
     render_web,
 )
-from dsr1.launcher.metrics.prometheus.dashboard import expressions, render_dashboard
+from dsr1.launcher.metrics.prometheus.dashboard import PANELS, render_dashboard
 from dsr1.launcher.metrics.prometheus.grafana import INI, grafana_files
 from dsr1.launcher.metrics.prometheus.rules import RULES, render_alert_rules
 from dsr1.launcher.metrics.prometheus.targets import bridged_groups, direct_groups
@@ -30,6 +30,7 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="promtool isn't installed: apt-get install prometheus"
 )
+EXPRESSIONS = tuple(query.expression for panel in PANELS for query in panel.queries)
 SERIES = re.compile(r"\b(?:vllm:|dynamo_|dsr1_)[a-z0-9_]+")
 
 
@@ -80,7 +81,7 @@ def test_each_rule_fires_once_and_not_without_its_cause(tmp_path: Path) -> None:
 def test_every_expression_of_the_dashboard_is_one(tmp_path: Path) -> None:
     groups = [
         {"record": f"dsr1:{number}", "expr": text.replace("$run", "r")}
-        for number, text in enumerate(expressions())
+        for number, text in enumerate(EXPRESSIONS)
     ]
     (tmp_path / "r.yml").write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": groups}]}))
     assert f"{len(groups)} rules found" in promtool("check", "rules", str(tmp_path / "r.yml"))

@@ -8,8 +8,7 @@ from tests.fleet import AILING, fleet_plan, fleet_snapshot
 from dsr1.launcher.metrics.loads import DeploymentView
 from dsr1.launcher.metrics.rates import Growth, grown, quantile, window
 from dsr1.launcher.metrics.samples import FrontendSample, Histogram, RankSample, Snapshot
-from dsr1.launcher.metrics.throttle import slowing
-from dsr1.launcher.metrics.view import make_view
+from dsr1.launcher.metrics.view import make_view, slowing
 
 PLAN = fleet_plan()
 LOOKS = [fleet_snapshot(PLAN, look) for look in range(6)]

@@ -15,8 +15,7 @@ from dsr1.hosts.protocol.evidence import (
     ProcessRanks,
 )
 from dsr1.hosts.protocol.log_scan import scan_log
-from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules, patterns
 
 HOSTS = ("node1", "node2", "node3", "node4")  # rank 0 to 3, one a host
 ADDRESSES = {f"10.0.0.{number}": host for number, host in enumerate(HOSTS, 1)}

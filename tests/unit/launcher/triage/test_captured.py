@@ -7,8 +7,7 @@ import pytest
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.judge import find_cause
-from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules, patterns
 
 FAILURES = Path(__file__).parents[3] / "data" / "failures"
 CASES = {

@@ -10,7 +10,7 @@ from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import UNREAD
 from dsr1.launcher.triage.judge import Cause, find_cause
 from dsr1.launcher.triage.render import render_cause
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules
 
 
 def judged(case: Case, folder: Path) -> Cause:

@@ -18,8 +18,7 @@ from dsr1.hosts.protocol.evidence import (
 from dsr1.hosts.protocol.log_scan import scan_log
 from dsr1.launcher.triage.folder import planned_ranks, read_folder
 from dsr1.launcher.triage.judge import Cause, find_cause
-from dsr1.launcher.triage.rules import patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import load_rules, patterns
 
 DEATHS = Path(__file__).parents[3] / "data" / "h200-x4" / "deaths"
 FIRST_S = 0.3  # what is known when the supervisor hears of it

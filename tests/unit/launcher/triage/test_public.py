@@ -9,8 +9,7 @@ import pytest
 
 from dsr1.launcher.triage.folder import read_folder
 from dsr1.launcher.triage.judge import find_cause
-from dsr1.launcher.triage.rules import ITSELF, MACHINE, OWN_ERROR, PEER_GONE, WAITING
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import ITSELF, MACHINE, OWN_ERROR, PEER_GONE, WAITING, load_rules
 
 CORE = "(EngineCore_DP0 pid=219) ERROR 05-24 18:57:02 [core.py:1165] "
 WORKER = "(Worker_DP0_EP0 pid=1034) ERROR 08-11 04:29:42 [multiproc_executor.py:1020] "

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.protocol.log_scan import scan_log
-from dsr1.launcher.triage.rules import ECHO, Rule, patterns
-from dsr1.launcher.triage.table import load_rules
+from dsr1.launcher.triage.rules import ECHO, Rule, load_rules, patterns
 
 
 def test_there_is_a_rule_for_many_kinds_and_each_stands_once() -> None:

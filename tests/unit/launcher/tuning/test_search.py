@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from dsr1.launcher.tuning.goal import Figures, TuneGoal, meets
-from dsr1.launcher.tuning.result.front import pareto
+from dsr1.launcher.tuning.result.answer import pareto
 from dsr1.launcher.tuning.search import (
     Done,
     Outcome,

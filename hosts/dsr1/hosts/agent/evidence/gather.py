@@ -4,7 +4,7 @@ be read doesn't hide the others."""
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from dsr1.hosts.agent.evidence.kernel import (
     without_others_kills,
 )
 from dsr1.hosts.agent.evidence.members import list_members, look_again
-from dsr1.hosts.agent.evidence.room import full_folders
 from dsr1.hosts.agent.process.cgroup import kills_since, since_boot
 from dsr1.hosts.agent.process.records import (
     agent_path,
@@ -37,6 +36,7 @@ from dsr1.hosts.protocol.evidence import (
 from dsr1.hosts.protocol.log_lines import kept_parts
 from dsr1.hosts.protocol.log_scan import UNREAD, scan_log
 
+LITTLE_BYTES = 4 << 20
 ENOUGH_S = 1.6  # no further log is begun after that: whoever asks waits for two seconds
 
 
@@ -141,3 +141,17 @@ def _kernel(within_s: float, pids: frozenset[int], problems: list[str]) -> tuple
     except OSError as error:
         problems.append(f"the kernel's log: {error}")
         return ()
+
+
+def full_folders(folders: Iterable[Path]) -> tuple[str, ...]:
+    """Those that have no room left."""
+    return tuple(str(folder) for folder in folders if _is_full(folder))
+
+
+def _is_full(folder: Path) -> bool:
+    """Of space or of files."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < LITTLE_BYTES or (found.f_files > 0 == found.f_favail)

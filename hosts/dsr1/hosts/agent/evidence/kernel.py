@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.facts.gpu.xids import time_of_line, time_of_record
+from dsr1.hosts.agent.facts.gpu.xids import next_record, time_of_line, time_of_record
 from dsr1.hosts.protocol.evidence import KernelLine
 
 TELLING = re.compile(
@@ -15,7 +15,7 @@ TELLING = re.compile(
     r"|soft lockup|fallen off|nvswitch|AER: |LustreError|EDAC|general protection"
 )
 JOURNAL = ("journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-monotonic")
-MOST, RECORD, JOURNAL_S = 200, 8192, 1.5
+MOST, JOURNAL_S = 200, 1.5
 KILLED = re.compile(r"Killed process (\d+)")
 FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of linux/proc_ns.h: the kernel's own pids
 
@@ -57,20 +57,10 @@ def _told(root: Path) -> Iterator[tuple[float, str]]:
 
 
 def _of_ring(ring: int) -> Iterator[tuple[float, str]]:
-    while record := _next(ring).decode(errors="replace"):
+    while record := next_record(ring).decode(errors="replace"):
         at, text = time_of_record(record), record.partition(";")[2].splitlines()
         if at is not None and text and TELLING.search(text[0]):
             yield at, text[0]
-
-
-def _next(ring: int) -> bytes:
-    """Empty at the end. A record that was overwritten meanwhile is passed over."""
-    try:
-        return os.read(ring, RECORD)
-    except BrokenPipeError:
-        return b"\n"
-    except BlockingIOError:
-        return b""
 
 
 def _of_journal() -> Iterator[tuple[float, str]]:

@@ -6,11 +6,11 @@ agent can promise.
 """
 
 import errno
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from dsr1.hosts.agent.facts.reading.mounts import free_bytes
 from dsr1.hosts.agent.network.ports import PortLocks, bind_error, holder_of
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.process import HostPlan
@@ -83,7 +83,7 @@ def _explain(plan: HostPlan, port: int, problem: OSError) -> tuple[str, str]:
 
 
 def find_room(host: str, folder: Path, wanted: int) -> Finding:
-    free = writable_bytes(folder)
+    free = free_bytes(folder)
     fix = (
         ""
         if free >= wanted
@@ -91,9 +91,3 @@ def find_room(host: str, folder: Path, wanted: int) -> Finding:
     )
     sizes = f"{free / 2**20:.0f} MiB free below {folder}", f"at least {wanted / 2**20:.0f} MiB"
     return Finding(host, ROOM, "PASS" if free >= wanted else "FAIL", *sizes, fix)
-
-
-def writable_bytes(folder: Path) -> int:
-    """What this user may still write there."""
-    room = os.statvfs(folder)
-    return room.f_bavail * room.f_frsize

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 from dsr1.hosts.agent.devices.reader import DevicesReader
+from dsr1.hosts.agent.facts.reading.mounts import free_bytes
 from dsr1.hosts.agent.network.http_get import HttpGetter
 from dsr1.hosts.agent.network.ports import PortLocks, ports_folder
 from dsr1.hosts.agent.process.cgroup import KillCount
@@ -19,7 +20,7 @@ from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.server.journal import EventJournal
 from dsr1.hosts.agent.server.member_watch import MemberWatch
-from dsr1.hosts.agent.server.prepare import prepare, writable_bytes
+from dsr1.hosts.agent.server.prepare import prepare
 from dsr1.hosts.agent.server.subscriber import Subscriber
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.boot import boot_id
@@ -122,7 +123,7 @@ class AgentServer:
     def _tell_full_disk(self) -> None:
         """Once, until there is room again."""
         try:
-            free = writable_bytes(self._folder.path)
+            free = free_bytes(self._folder.path)
         except OSError:
             return
         if free < LITTLE_BYTES and not self._disk_is_full:

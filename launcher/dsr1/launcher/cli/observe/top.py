@@ -14,9 +14,9 @@ from dsr1.launcher.cli.views.ages import seconds_since
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.cli.views.keys import KeyReader
 from dsr1.launcher.cli.views.top import KEYS, TopFrame, top_lines
-from dsr1.launcher.metrics.live import LiveMetrics
 from dsr1.launcher.metrics.loads import DeploymentView
 from dsr1.launcher.metrics.samples import Snapshot
+from dsr1.launcher.metrics.store import LiveMetrics
 from dsr1.launcher.metrics.view import make_view
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import find_any, refuse_unplanned

@@ -1,12 +1,13 @@
 """The services of a deployment, in either shape of the API: v1alpha1's `services` and v1beta1's
 `components`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dsr1.launcher.importing.manifest.kubernetes import placeholders
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.tree import (
+    Place,
     YamlList,
     YamlMapping,
     YamlText,
@@ -150,3 +151,31 @@ def group_values(service: GraphService) -> dict[str, str]:
     """What a LeaderWorkerSet tells each of its pods, as the first of them hears it."""
     size = service.fields.text("multinode", "nodeCount").strip() or "1"
     return {"LWS_WORKER_INDEX": "0", "LWS_GROUP_SIZE": size, "LWS_LEADER_ADDRESS": "leader"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    name: str
+    path: str
+    place: Place
+
+
+def mounts_of(service: GraphService) -> tuple[Mount, ...]:
+    """In either spelling: mountPoint of a service, mountPath of a container."""
+    found = []
+    for holder, key in ((service.fields, "mountPoint"), (service.container, "mountPath")):
+        for item in holder.items("volumeMounts"):
+            path = item.get(key) if isinstance(item, YamlMapping) else None
+            if isinstance(item, YamlMapping) and isinstance(path, YamlText):
+                found.append(Mount(item.text("name"), path.text.rstrip("/"), path.place))
+    return tuple(found)
+
+
+def mount_holding(path: str, mounts: Iterable[Mount]) -> Mount | None:
+    """The mount that a path lies in, the deepest of several."""
+    around = [
+        mount
+        for mount in mounts
+        if mount.path and (path == mount.path or path.startswith(f"{mount.path}/"))
+    ]
+    return max(around, key=lambda mount: len(mount.path), default=None)

@@ -4,13 +4,15 @@ settle together."""
 from collections.abc import Mapping
 from typing import Any
 
-from dsr1.env.retired import VARIABLES as RETIRED
+from dsr1.env.retired import FLAGS, VARIABLES
 from dsr1.launcher.importing.manifest.environment import ContainerVariable
+from dsr1.launcher.importing.manifest.left_out import FLAGS as LEFT_OUT
 from dsr1.launcher.importing.manifest.program import Program
 from dsr1.launcher.importing.manifest.variables import SortedVariables
 from dsr1.launcher.importing.shell.secrecy import quoted
 from dsr1.launcher.importing.vllm.arguments import (
     Flag,
+    KnownFlags,
     joined,
     known_flags,
     note_repeated,
@@ -18,12 +20,18 @@ from dsr1.launcher.importing.vllm.arguments import (
 )
 from dsr1.launcher.importing.vllm.configs import unquoted
 from dsr1.launcher.importing.vllm.draft import EngineDraft
-from dsr1.launcher.importing.vllm.engine_flags import take_flag
+from dsr1.launcher.importing.vllm.flag_handlers import HANDLERS, put_argument
 from dsr1.launcher.importing.vllm.numbers import parse_count
 from dsr1.launcher.importing.vllm.retired_flags import retire
 
 LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 OLD_CHUNK = 256  # VLLM_MOE_DP_CHUNK_SIZE where nobody set it
+_PLACING = (
+    "tensor-parallel-size",
+    "data-parallel-size",
+    "data-parallel-size-local",
+    "pipeline-parallel-size",
+)
 _CHUNKS = ("VLLM_MOE_DP_CHUNK_SIZE", "VLLM_FUSED_MOE_CHUNK_SIZE")
 
 
@@ -46,7 +54,7 @@ def read_flags(draft: EngineDraft, program: Program, variables: SortedVariables)
 def _settle(draft: EngineDraft, retired: Mapping[str, ContainerVariable]) -> None:
     for name, variable in retired.items():
         if name not in _CHUNKS:
-            retire(draft, Flag(name, (variable.value or "",), variable.places), RETIRED[name])
+            retire(draft, Flag(name, (variable.value or "",), variable.places), VARIABLES[name])
     _settle_eplb(draft)
     _settle_dbo(draft)
     chunks = [retired[name] for name in _CHUNKS if name in retired]
@@ -105,3 +113,36 @@ def _bound_sequences(draft: EngineDraft, tokens: int) -> None:
         text = f"vLLM wants at most max_num_batched_tokens today, which is {tokens}"
         places = draft.places["max_num_seqs"]
         draft.rewrite("max_num_seqs", tokens, f"--max-num-seqs {sequences}: {text}", *places)
+
+
+def take_flag(draft: EngineDraft, flag: Flag, known: KnownFlags) -> bool:
+    """False for a flag that nobody knows. Raises InputError that names the place of a value that
+    can't be."""
+    if flag.name in ("model", "served-model-name"):
+        _take_name(draft, flag)
+    elif flag.unknown and flag.name in _PLACING:
+        draft.refuse(
+            flag,
+            f"what {', '.join(flag.unknown)} stands for is not in the manifest; write the number",
+        )
+    elif flag.unknown:
+        text = f"--{flag.name} {quoted(flag.text)}: what it stands for is not in the manifest"
+        draft.ledger.ask(text, draft.key, *flag.places)
+    elif flag.name in LEFT_OUT:
+        draft.ledger.leave(f"--{flag.name}: {LEFT_OUT[flag.name]}", *flag.places)
+    elif flag.name in FLAGS:
+        retire(draft, flag, FLAGS[flag.name])
+    elif flag.name in known.kinds:
+        HANDLERS.get(flag.name, put_argument)(draft, flag)
+    else:
+        return False
+    return True
+
+
+def _take_name(draft: EngineDraft, flag: Flag) -> None:
+    if not flag.values:
+        draft.refuse(flag, "needs a value")
+    if flag.name == "model":
+        draft.model = flag
+    else:
+        draft.served = flag

@@ -4,6 +4,8 @@ dashboard needs these few fields of its schema (version 39)."""
 import json
 from dataclasses import dataclass
 
+from dsr1.launcher.metrics.series import ITL, TTFT
+
 COLUMNS, WIDTH, HEIGHT = 3, 8, 8  # Grafana's grid is 24 wide
 SOURCE = {"type": "prometheus", "uid": "${source}"}
 OF_RUN = '{run="$run"}'
@@ -36,8 +38,6 @@ def _quantile(part: float, *series: str) -> Query:
     return Query(f"histogram_quantile({part}, {buckets})", f"p{round(100 * part)}")
 
 
-TTFT = ("dynamo_frontend_time_to_first_token_seconds", "vllm:time_to_first_token_seconds")
-ITL = ("dynamo_frontend_inter_token_latency_seconds", "vllm:inter_token_latency_seconds")
 PANELS: tuple[Panel, ...] = (
     Panel(
         "Tokens a second",
@@ -153,11 +153,6 @@ PANELS: tuple[Panel, ...] = (
         (Query(f"sum by (group)(dsr1_rank_unwell{OF_RUN})", "{{group}}"),),
     ),
 )
-
-
-def expressions() -> tuple[str, ...]:
-    """All that the dashboard asks for."""
-    return tuple(query.expression for panel in PANELS for query in panel.queries)
 
 
 def render_dashboard() -> str:

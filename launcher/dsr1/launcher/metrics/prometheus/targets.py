@@ -1,7 +1,7 @@
 """What of a run is scraped, as Prometheus discovers it (file_sd and http_sd have one form)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from dsr1.hosts.protocol.facts.devices import DEVICES
@@ -26,14 +26,6 @@ class ScrapeTarget:
     path: str
     address: str = ""
     secured: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveredGroup:
-    """As Prometheus reads it."""
-
-    targets: tuple[str, ...]
-    labels: Mapping[str, str]
 
 
 def scrape_targets(plan: Plan) -> tuple[ScrapeTarget, ...]:
@@ -96,4 +88,5 @@ def _labels(plan: Plan, one: ScrapeTarget) -> dict[str, str]:
 
 
 def _group(address: str, labels: Mapping[str, str]) -> dict[str, object]:
-    return asdict(DiscoveredGroup((address,), labels))
+    """As Prometheus reads it."""
+    return {"targets": (address,), "labels": labels}

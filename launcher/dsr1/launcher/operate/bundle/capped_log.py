@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from dsr1.launcher.triage.causes import is_cause
+from dsr1.launcher.triage.rules import is_cause
 
 HEAD_BYTES, TAIL_BYTES, CAUSE_BYTES = 512 << 10, 1 << 20, 512 << 10
 BEFORE, AFTER = 30, 60  # lines

@@ -1,6 +1,6 @@
 """What a tuning came to: the front, the recipe, and a report of both. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsr1.launcher.tuning.candidate import Candidate
@@ -13,7 +13,6 @@ from dsr1.launcher.tuning.goal import (
     meets,
 )
 from dsr1.launcher.tuning.result.drawing import Series
-from dsr1.launcher.tuning.result.front import pareto
 from dsr1.launcher.tuning.search import Outcome, merged, winner
 from dsr1.launcher.tuning.space import Dropped
 from dsr1.launcher.tuning.store import Prediction
@@ -236,3 +235,13 @@ def whys_of(candidate: Candidate) -> Mapping[str, str]:
         one.key: f"was {'not given' if one.was is None else one.was}: {one.why}"
         for one in candidate.changes
     }
+
+
+def pareto(figures: Iterable[Figures]) -> list[Figures]:
+    """The front of tokens/s/GPU against tokens/s/user: those that no other beats in both, the
+    fastest a user first."""
+    front: list[Figures] = []
+    for one in sorted(figures, key=lambda one: (-one.tokens_s_user, -one.tokens_s_gpu)):
+        if not front or one.tokens_s_gpu > front[-1].tokens_s_gpu:
+            front.append(one)
+    return front

@@ -56,7 +56,7 @@ def read_kmsg(kmsg: Path) -> str:
     ring = os.open(kmsg, os.O_RDONLY | os.O_NONBLOCK)
     records = []
     try:
-        while record := _next(ring):
+        while record := next_record(ring):
             if b"NVRM: Xid" in record:
                 records.append(record.decode(errors="replace"))
     finally:
@@ -64,7 +64,8 @@ def read_kmsg(kmsg: Path) -> str:
     return "\n".join(records)
 
 
-def _next(ring: int) -> bytes:
+def next_record(ring: int) -> bytes:
+    """Of the kernel's log. Empty at the end. One that was overwritten meanwhile is passed over."""
     try:
         return os.read(ring, RECORD)
     except BrokenPipeError:
