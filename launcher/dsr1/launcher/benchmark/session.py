@@ -42,7 +42,7 @@ from dsr1.launcher.commands.rehearsal import needs_stand_in
 from dsr1.launcher.locks import locked
 from dsr1.launcher.operate.backends import backend_name, backend_of
 from dsr1.launcher.operate.scraping.pages import KeptLinks
-from dsr1.launcher.operate.status import refuse_ended, refuse_unplanned
+from dsr1.launcher.operate.status import refuse_elsewhere, refuse_ended, refuse_unplanned
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.models import Recipe
@@ -115,6 +115,7 @@ def alone(run: Run) -> Iterator[None]:
 def refuse_unready(run: Run) -> None:
     """LaunchFailed: it doesn't serve, or something else does at its address."""
     state = refuse_ended(run)
+    refuse_elsewhere(run)
     refuse_unplanned(run)
     if not state.serves:
         raise LaunchFailed(f"{run.name}: {state.phase}, not ready: `dsr1 wait {run.name}` waits")

@@ -12,7 +12,12 @@ from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
 from dsr1.launcher.operate.backends import backend_of
-from dsr1.launcher.operate.status import find_any, refuse_ended, refuse_unplanned
+from dsr1.launcher.operate.status import (
+    find_any,
+    refuse_elsewhere,
+    refuse_ended,
+    refuse_unplanned,
+)
 from dsr1.launcher.run.record.smoked import SmokedRank, SmokeRecord, save_smoke
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.smoke.completion import Reply, tokens_per_s
@@ -36,6 +41,7 @@ def smoke(
     """
     found = find_any(run)
     refuse_ended(found)
+    refuse_elsewhere(found)
     refuse_unplanned(found)
     try:
         answers = _ask_all(found)

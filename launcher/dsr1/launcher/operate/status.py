@@ -64,6 +64,20 @@ def refuse_unplanned(run: Run) -> None:
         )
 
 
+def only_on(run: Run, state: RunState) -> str:
+    """The name of another machine that all of it is on, where nobody else reaches it."""
+    return "" if state.ended or run.is_remote() else run.elsewhere()
+
+
+def refuse_elsewhere(run: Run) -> None:
+    """LaunchFailed for a run that lives on another machine alone: it says on which."""
+    if host := only_on(run, run.state()):
+        raise LaunchFailed(
+            f"{run.name}: runs on {host} alone, where it was launched, and nothing of it can be"
+            " reached from here: ask there"
+        )
+
+
 def refuse_ended(run: Run) -> RunState:
     """Else how it is. LaunchFailed for a run that serves no more: it says why."""
     state = backend_of(run).state(run)

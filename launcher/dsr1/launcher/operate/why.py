@@ -7,6 +7,7 @@ from pathlib import Path
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.operate.backends import backend_of
+from dsr1.launcher.operate.status import only_on, refuse_elsewhere
 from dsr1.launcher.run.evidence import (
     failures_before,
     gather_from_hosts,
@@ -49,11 +50,14 @@ def explain_run(run: Run) -> Explanation:
     """A run that has not failed, or serves on since, is asked on its hosts now: a hang shows
     there. What failed last is told where they show nothing newer."""
     state, evidence = run.state(), read_evidence(run)
+    host = only_on(run, state)
     if evidence:
-        now = _explain_now(run, state) if has_got_over(state) else None
+        now = _explain_now(run, state) if has_got_over(state) and not host else None
         return now if now and now.cause else _explain_failure(run, state, evidence)
     if state.phase == "stopped":
         return Explanation(None, {}, f"{run.name} was stopped ({state.reason})")
+    if host:
+        refuse_elsewhere(run)
     if not state.ended and run.is_planned():
         return _explain_now(run, state)
     try:

@@ -19,7 +19,7 @@ from dsr1.hosts.transport.parallel import raise_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.liveness.heard import HeardProcesses
 
-RETRY_S, TICK_S, ANSWER_S = 0.5, 1.0, 1.0
+RETRY_S, TICK_S, ANSWER_S = 0.5, 1.0, 2.0
 MOST_EVENTS, FLOW_S = 20_000, 60.0  # a start of hundreds of ranks tells some thousands
 ENDED, REBOOTED = "its agent ended", "it was rebooted"
 NOTHING_SEEN: Mapping[str, HostState] = types.MappingProxyType({})

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.run.backend import LaunchRequest
-from dsr1.launcher.run.prepare import plan_run, survey_remote
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervised import SupervisedBackend
 from dsr1.launcher.run.transport import transport_to
@@ -14,6 +13,9 @@ class SshBackend(SupervisedBackend):
     """Agents on other hosts, their supervisor here."""
 
     def prepare(self, request: LaunchRequest, checks: Sequence[str], run: Run) -> None:
+        # What asks whether it lives needs no checks.
+        from dsr1.launcher.run.prepare import plan_run, survey_remote
+
         survey = survey_remote(request.recipe, request.accesses, checks)
         plan_run(run, request.recipe, survey, checks)
 

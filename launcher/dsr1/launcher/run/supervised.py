@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dsr1.hosts.errors import HostError
-from dsr1.launcher.preflight.preflight import choose_checks
 from dsr1.launcher.run import spawn
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
-from dsr1.launcher.run.launch import launch_run
 from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.state import ABANDONED, UNSUPERVISED, OnState, RunState
 from dsr1.launcher.run.stop import look_at_hosts, stop_run
@@ -23,6 +21,10 @@ class SupervisedBackend(Backend):
         """Survey and judge the hosts, and write the plan down."""
 
     def launch(self, request: LaunchRequest, show: OnState) -> Run:
+        # What asks whether it lives needs neither recipes nor checks.
+        from dsr1.launcher.preflight.preflight import choose_checks
+        from dsr1.launcher.run.launch import launch_run
+
         checks = () if request.no_check else choose_checks((), request.skip)
 
         def prepare(run: Run) -> None:

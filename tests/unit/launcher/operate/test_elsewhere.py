@@ -16,15 +16,18 @@ from tests.waiting import until
 
 from dsr1.hosts.errors import HostError, InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.hosts.protocol.identity import RecordedProcess, record_process
 from dsr1.launcher.cli.runs.status import status_code
 from dsr1.launcher.cli.views.status import alive_lines, unwell_lines
 from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import EndWatch, phases, run_status, stop_any, take_over_any
+from dsr1.launcher.operate.why import explain_run
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.preflight.surveyed import unasked_survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run import stop
+from dsr1.launcher.run.evidence import keep_evidence
 from dsr1.launcher.run.launch import launch_run
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.state import RunState
@@ -76,6 +79,16 @@ def test_its_supervisor_is_not_gone(run: Run) -> None:
     assert not EndWatch(run).is_over()
     run.save(RunState("stopped", 1.0))
     assert run_status(run).note == ""
+
+
+def test_why_says_where_to_ask_and_blames_nobody(run: Run) -> None:
+    with pytest.raises(LaunchFailed, match=r"r: runs on login1 alone, .*: ask there"):
+        explain_run(run)
+    evidence = {"localhost": HostEvidence("localhost", problems=("nothing",))}
+    keep_evidence(run, evidence)
+    assert explain_run(run).source == "the failure"  # what is on record is told anywhere
+    (run.folder / SUPERVISOR_FILE).unlink()
+    assert explain_run(run).source == "the failure"
 
 
 def test_nobody_takes_over_from_it(run: Run) -> None:

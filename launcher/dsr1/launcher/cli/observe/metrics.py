@@ -23,7 +23,13 @@ from dsr1.launcher.operate.scraping.server import (
     open_bridge,
     start_scraping,
 )
-from dsr1.launcher.operate.status import EndWatch, find_any, refuse_ended, refuse_unplanned
+from dsr1.launcher.operate.status import (
+    EndWatch,
+    find_any,
+    refuse_elsewhere,
+    refuse_ended,
+    refuse_unplanned,
+)
 from dsr1.launcher.run.folder import TARGETS
 from dsr1.launcher.run.store import Run
 
@@ -78,6 +84,7 @@ def metrics(
 
 def _start(run: Run, listen: str) -> None:
     refuse_ended(run)
+    refuse_elsewhere(run)
     address, port = parse_listen(listen, run)
     if port:
         raise InputError(f"--listen {listen}: with --up ports are chosen; give an address alone")
@@ -103,6 +110,7 @@ def _stop_scraping(run: Run) -> None:
 
 def _serve(run: Run, listen: str) -> None:
     refuse_ended(run)
+    refuse_elsewhere(run)
     access, watch = read_access(run.recipe().metrics), EndWatch(run)
     server = open_bridge(run, *parse_listen(listen, run), access)
     bridge = f"{access.scheme}://{server.reached}/targets"

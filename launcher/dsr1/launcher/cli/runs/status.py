@@ -77,7 +77,10 @@ def _print_listeners(run: Run, as_json: bool) -> None:
         ANSWER.put("listeners", rows, errors_of(by_host))
         return
     for host, listeners in by_host.items():
-        for line in _listener_lines(listeners):
+        if isinstance(listeners, HostError):
+            print(listeners)
+            continue
+        for line in map(_listener_line, listeners) if listeners else ("nothing listens",):
             print(f"{host:<16} {line}")
 
 
@@ -85,12 +88,6 @@ def _json_listeners(listeners: tuple[Listener, ...] | HostError) -> list[dict[st
     if isinstance(listeners, HostError):
         return []
     return [{**asdict(one), "everywhere": one.everywhere} for one in listeners]
-
-
-def _listener_lines(listeners: tuple[Listener, ...] | HostError) -> list[str]:
-    if isinstance(listeners, HostError):
-        return [str(listeners)]
-    return [_listener_line(one) for one in listeners] or ["nothing listens"]
 
 
 def _listener_line(one: Listener) -> str:

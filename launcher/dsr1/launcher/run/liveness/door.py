@@ -13,7 +13,7 @@ from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.protocol.plain import parse_json
 
 NO_HOST = "/supervisor"  # no host has such a name
-ANSWER_S = 3.0  # agents are given one of these
+ANSWER_S = 4.0  # agents are given two of these
 BLOCK = 1 << 16
 LivingByHost = Mapping[str, tuple[str, ...]]
 
