@@ -1,5 +1,6 @@
 """`dsr1 init`: a site file, from what hosts and Slurm tell."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,19 @@ def init(
         return
     _write(file, text)
     on = "" if HERE in seen else f" --on {next(iter(host_sets(seen, named)))}"
-    print(f"{file}: written; read it, then `dsr1 check dsr1-dep{on}`")
+    print(f"{file}: written. {_words(text)}")
+    print(f"Read it, then `dsr1 check dsr1-dep{on}`")
+
+
+def _words(text: str) -> str:
+    """What of the site was found."""
+    said = re.findall(r"^(?!schema:)([a-z_]+):", text, re.MULTILINE)
+    if said:
+        return f"It says what was found: {', '.join(said)}; the rest stands there in comments."
+    return (
+        "It says nothing yet, since neither an environment with vLLM nor a model nor Slurm was"
+        " found; what it could say stands there in comments."
+    )
 
 
 def _absolute(hosts: str) -> str:

@@ -78,9 +78,12 @@ def _choose_engines(recipe: Recipe, survey: Survey, names: Sequence[str]) -> dic
         raise InputError(f"--engine {', '.join(unknown)}: the recipe's engines are {engines}")
     if without := [name for name in wanted if name not in caches]:
         raise_all(survey.facts_by_host)
+        if recipe.traits.simulated:
+            raise InputError("stack mocker compiles nothing: there is nothing to prewarm")
         raise InputError(
-            f"engines {', '.join(without)}: their JIT cache is unknown (stack mocker compiles"
-            " nothing, or the runtime or the model's config.json is missing on their hosts)"
+            f"{', '.join(without)}: what is compiled for it can't be known, since the vLLM of the"
+            " runtime or the model's config.json can't be read on its hosts; `dsr1 check` with the"
+            " same recipe and hosts says which"
         )
     return {name: caches[name] for name in wanted}
 

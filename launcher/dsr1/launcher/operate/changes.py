@@ -1,6 +1,7 @@
 """Changes of deployments that serve: whom they are for, and how they go."""
 
 import getpass
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -41,7 +42,14 @@ def _is_meant(one: EngineUnit, target: str | None, engines: dict[str, EngineUnit
         alone = sum(other.role == one.role for other in engines.values()) == 1
         beside = one.role in ("etcd", "gateway") or (one.role == "frontend" and alone)
         return not beside
-    return target == one.name or (target not in engines and target in one.state.hosts)
+    if target in engines:
+        return target == one.name
+    return target in one.state.hosts or is_replica(one.name, target)
+
+
+def is_replica(name: str, engine: str) -> bool:
+    """Whether it is one of that engine of the recipe, which has several."""
+    return re.fullmatch(rf"{re.escape(engine)}-r\d+", name) is not None
 
 
 def want_drain(run: Run, host: str, verb: str) -> WantedChange:
@@ -79,9 +87,13 @@ def _drowsy(run: Run, name: str | None, phase: str) -> tuple[str, ...]:
         raise InputError(f"{run.name}: only vLLM's workers behind Dynamo can sleep (stack dynamo)")
     ranked = {one.engine for one in run.plan().ranks}
     engines = {key: one for key, one in engines_of(run).items() if key in ranked}
-    if name is not None and name not in engines:
+    asked = {
+        key: one
+        for key, one in engines.items()
+        if name in (None, key) or (name not in engines and is_replica(key, name or ""))
+    }
+    if not asked:
         raise InputError(f"{run.name}: has no engine {name}; it has {', '.join(engines)}")
-    asked = {key: one for key, one in engines.items() if name in (None, key)}
     chosen = tuple(key for key, one in asked.items() if one.state.phase == phase)
     if not chosen:
         are = ", ".join(f"{key} is {one.state.phase}" for key, one in asked.items())

@@ -115,7 +115,7 @@ def close_run(run: Run) -> None:
 
 def host_names(run: Run) -> tuple[str, ...]:
     if run.is_remote():
-        return (*(host.host for host in run.plan().hosts), *run.settings().replaced)
+        return (*run.host_names(), *run.settings().replaced)
     return local_hosts(run)
 
 

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import RecordedProcess, record_process
-from dsr1.hosts.protocol.plain import parse_json
+from dsr1.hosts.protocol.plain import from_plain, parse_json
 from dsr1.launcher.run.folder import RunFolder, read_own_file
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
@@ -26,7 +26,7 @@ from dsr1.launcher.state_folder import RUN_NAME, claimed_ns, run_folders, state_
 from dsr1.slurm.handle import parse_handle
 
 if TYPE_CHECKING:
-    from dsr1.launcher.plan.plan import Plan
+    from dsr1.launcher.plan.plan import Plan, ServiceTarget
     from dsr1.launcher.recipe.models import Recipe
 
 _RUN_ID = "run-id"
@@ -109,6 +109,13 @@ class Run(RunFolder):
         from dsr1.launcher.plan.plan import Plan  # who asks for a state alone needs no plan
 
         return self._read("plan.json", Plan)
+
+    def host_names(self) -> tuple[str, ...]:
+        """As planned: a whole plan takes long to read."""
+        return self._read_json("plan.json", _parse_host_names)
+
+    def service(self) -> "ServiceTarget":
+        return self._read_json("plan.json", _parse_service)
 
     def secrets(self) -> dict[str, str]:
         """By file name."""
@@ -223,7 +230,6 @@ class Run(RunFolder):
 
 
 def new_run_id() -> str:
-    """128 random bits in hex."""
     return secrets.token_hex(16)
 
 
@@ -231,6 +237,26 @@ def _parse_run_id(text: str) -> str:
     if not re.fullmatch("[0-9a-f]{32}", text):
         raise ValueError("it holds 32 hexadecimal digits")
     return text
+
+
+def _parse_host_names(plain: object) -> tuple[str, ...]:
+    rows = _part_of_plan(plain, "hosts")
+    named = isinstance(rows, list) and all(isinstance(one, dict) for one in rows)
+    hosts = [one.get("host") for one in rows] if named else rows
+    return from_plain(tuple[str, ...], hosts, "hosts")
+
+
+def _parse_service(plain: object) -> "ServiceTarget":
+    from dsr1.launcher.plan.plan import ServiceTarget
+
+    return from_plain(ServiceTarget, _part_of_plan(plain, "service"), "service")
+
+
+def _part_of_plan(plain: object, name: str) -> Any:
+    """ValueError: it has none."""
+    if not isinstance(plain, dict) or name not in plain:
+        raise ValueError(f"a plan with {name} is wanted")
+    return plain[name]
 
 
 def _parse_recipe(plain: object) -> "Recipe":

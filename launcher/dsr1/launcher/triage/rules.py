@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-import yaml
-
 from dsr1.hosts.protocol.log_scan import LogPattern
 from dsr1.launcher.triage.log_line import level_of
 
@@ -53,6 +51,8 @@ def patterns(rules: tuple[Rule, ...]) -> tuple[LogPattern, ...]:
 
 @cache
 def load_rules() -> tuple[Rule, ...]:
+    import yaml  # what shows a cause needs no rules
+
     text = files("dsr1.launcher.triage").joinpath("rules.yaml").read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return tuple(

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.hosts.inventory.host import this_machine
 from dsr1.hosts.protocol.facts.fact import Fact
 from dsr1.launcher.cli.smoke import smoke
 from dsr1.launcher.operate.status import phases
+from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.folder import SCHEMA_FILE
 from dsr1.launcher.run.state import RunState
@@ -144,3 +146,30 @@ def test_a_folder_of_a_newer_dsr1_is_named_as_such_and_can_be_stopped(three: lis
     assert stop_run(Run(folder)) == ()
     (folder / SCHEMA_FILE).unlink()  # from before there was one
     assert Run(folder).state().ended
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"hosts": 1, "service": 1}',
+        '{"hosts": [1], "service": {}}',
+        '{"hosts": [{}], "service": null}',
+        '{"hosts": [{"host": []}], "service": {"host": 1}}',
+    ],
+)
+def test_parts_of_a_plan_that_is_none_are_refused_in_words(run: Run, plan: str) -> None:
+    (run.folder / "plan.json").write_text(plan)
+    for ask in (run.host_names, run.service):
+        with pytest.raises(LaunchFailed, match=r"plan\.json: can't be read: "):
+            ask()
+
+
+def test_parts_of_a_plan_are_those_of_the_whole(run: Run) -> None:
+    recipe = load_recipe("dsr1-slice", ["model.path=/m"])
+    plan = make_plan(recipe, this_machine(1, 1), run.name, str(run.folder))
+    run.save_plan(plan)
+    assert run.host_names() == tuple(host.host for host in plan.hosts)
+    assert run.service() == plan.service

@@ -10,6 +10,7 @@ import typer
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.change.options import NewHostOptions, RunArgument
 from dsr1.launcher.cli.options.recipe import RecipeName, RecipeOptions
+from dsr1.launcher.cli.views.ages import age_text
 from dsr1.launcher.cli.views.changes import NOTHING, print_change, put_change
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.lifecycle.changes import ADD, REMOVE, STOP
@@ -68,10 +69,12 @@ def difference_lines(planned: Update) -> Iterator[str]:
 def _duration(planned: Update) -> str:
     if not planned.steps:
         return "nothing is started anew"
-    if not planned.start_s:
+    if not planned.start_s or not planned.starts:
         return f"{planned.starts} starts"
-    minutes = planned.start_s * planned.starts / 60
-    return f"{planned.starts} starts, {minutes:.1f} min in all if each takes as long as the last"
+    starts = "one start" if planned.starts == 1 else f"{planned.starts} starts"
+    return (
+        f"{starts}, {age_text(planned.start_s * planned.starts)} if each takes as long as the last"
+    )
 
 
 def _confirm(yes: bool) -> None:

@@ -44,7 +44,7 @@ def status(
     lacks = _ask_frontend(found) if current.state.serves else ""
     if url:
         refuse_unplanned(found)
-        print(f"{found.plan().service.url}/v1")
+        print(f"{found.service().url}/v1")
     elif as_json:
         ANSWER.put("status", status_values(found, current, lacks), status_errors(current))
     else:
@@ -67,7 +67,7 @@ def status_code(current: RunStatus, lacks: str) -> int:
 def _ask_frontend(run: Run) -> str:
     from dsr1.launcher.smoke.readiness import frontend_state
 
-    return frontend_state(run.plan().service, run.settings().access)
+    return frontend_state(run.service(), run.settings().access)
 
 
 def _print_listeners(run: Run, as_json: bool) -> None:
