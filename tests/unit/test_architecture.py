@@ -9,6 +9,18 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("docs/architecture.md", "CONTRIBUTING.md")
 PATH = re.compile(r"`((?:launcher|hosts|env|slurm|tests|docs)/[\w./-]*)`")
 
+ROW = re.compile(r"\| `((?:launcher|hosts|env|slurm)/[\w./-]+\.py)` \| `(\w+)` \|")
+
+
+def test_the_functions_of_a_launch_are_where_the_picture_has_them() -> None:
+    rows = ROW.findall((ROOT / "docs/architecture.md").read_text())
+    assert len(rows) > 20
+    for path, name in rows:
+        assert re.search(rf"^ *(?:def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE), (
+            path,
+            name,
+        )
+
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_paths_of_a_page_exist(page: str) -> None:
