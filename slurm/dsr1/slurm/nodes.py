@@ -4,6 +4,7 @@ allows."""
 from collections.abc import Iterator
 
 from dsr1.hosts.errors import Dsr1Error
+from dsr1.hosts.inventory.names import counted
 from dsr1.slurm.client import LOOK_S, call
 
 OUT_OF_SERVICE = ("drain", "down", "fail", "maint", "not_resp", "power", "unknown")
@@ -25,7 +26,7 @@ def parse_partition_limit(partition: str, told: str) -> str:
         return ""
     nodes, limit = sum(int(row[0]) for row in whole), whole[0][1]
     allows = "any time" if limit == "infinite" else limit
-    return f"{partition} has {nodes} node{'s' * (nodes != 1)}, and allows a job {allows}"
+    return f"{partition} has {counted(nodes, 'node')}, and allows a job {allows}"
 
 
 def unfit_nodes(option: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import Dsr1Error, HostError
 
 AT_ONCE, LOOK_UP_S, COUNT_S = 32, 0.5, 0.2
 OnCount = Callable[[str, int, int], None]
@@ -104,8 +104,19 @@ def _result_or_error(work: Callable[[ItemT], ReturnT], item: ItemT) -> ReturnT |
         return error
 
 
-def raise_all(results: Mapping[str, object]) -> None:
-    """Raise one HostError that names every host that failed, not the first alone."""
-    errors = dict.fromkeys(str(error) for error in results.values() if isinstance(error, HostError))
-    if errors:
+def answered(results: Mapping[str, ReturnT | Dsr1Error]) -> dict[str, ReturnT]:
+    """Of the hosts that didn't fail."""
+    return {host: one for host, one in results.items() if not isinstance(one, Dsr1Error)}
+
+
+def failed(results: Mapping[str, object]) -> dict[str, Dsr1Error]:
+    """Of the hosts that did, why."""
+    return {host: one for host, one in results.items() if isinstance(one, Dsr1Error)}
+
+
+def raise_all(results: Mapping[str, ReturnT | HostError]) -> dict[str, ReturnT]:
+    """Raise one HostError that names every host that failed, not the first alone; else what they
+    answered."""
+    if errors := dict.fromkeys(map(str, failed(results).values())):
         raise HostError("\n".join(errors))
+    return answered(results)

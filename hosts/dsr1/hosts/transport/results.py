@@ -19,13 +19,6 @@ _INTERFACE = re.compile(r"[^\s/]{0,15}", re.ASCII)  # IFNAMSIZ, netdevice(7)
 CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 
 
-def known_facts(facts_by_host: FactsByHost) -> dict[str, Facts]:
-    """Of the hosts that answered."""
-    return {
-        host: facts for host, facts in facts_by_host.items() if not isinstance(facts, HostError)
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class HostIntroduction:
     """Who a host is, see dsr1.hosts.agent.network.introduction."""

@@ -1,7 +1,7 @@
 """JIT caches between hosts: every start that succeeds is harvested, and a host that lacks its cache
 gets it first."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 from dsr1.env.caches import HostCache, JitCache
@@ -132,13 +132,6 @@ def list_all(
     return run_parallel(
         lambda host: list_held(transport, host, root), {name: name for name in hosts}
     )
-
-
-def held_packs(
-    results: Mapping[str, list[HostPack] | HostError],
-) -> dict[str, list[HostPack]]:
-    """Of the hosts that answered."""
-    return {host: held for host, held in results.items() if not isinstance(held, HostError)}
 
 
 def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson
 from dsr1.launcher.importing.files import read_manifest, write_recipe
@@ -66,7 +67,6 @@ def import_(
 
 
 def _report(imported: Imported, what: str, hosts: int) -> None:
-    plural = "s" if hosts > 1 else ""
-    print(f"{what} for {hosts} host{plural}", file=sys.stderr)
+    print(f"{what} for {counted(hosts, 'host')}", file=sys.stderr)
     for line in render_notes(imported.notes):
         print(one_line(line), file=sys.stderr)

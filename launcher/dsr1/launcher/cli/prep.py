@@ -10,9 +10,11 @@ from rich.text import Text
 from dsr1.env.prep.decide import Preparation, decide
 from dsr1.env.prep.firewall import CHECK
 from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.inventory.names import counted
 from dsr1.hosts.protocol.prep import HostProbe, PrepReport
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts
+from dsr1.hosts.transport.parallel import answered, failed
 from dsr1.launcher.cli.options.common import AsJson, HostOptions
 from dsr1.launcher.cli.options.recipe import RecipeOptions
 from dsr1.launcher.cli.views.prep_dialog import PrepDialog
@@ -105,8 +107,7 @@ def _split(
     results: Mapping[str, HostProbe | HostError],
 ) -> tuple[dict[str, HostProbe], dict[str, str]]:
     """Hosts that answered, and why the others didn't."""
-    probes = {host: one for host, one in results.items() if not isinstance(one, HostError)}
-    return probes, {host: str(one) for host, one in results.items() if isinstance(one, HostError)}
+    return answered(results), {host: str(one) for host, one in failed(results).items()}
 
 
 def _show(
@@ -128,7 +129,7 @@ def _apply(
     steps = {host: one.steps for host, one in decided.items() if one.steps}
     if not steps:
         return {}
-    dialog.confirm(f"Change {_count_hosts(steps)}?")
+    dialog.confirm(f"Change {counted(len(steps), 'host')}?")
     return apply_to_all(transport, steps)
 
 
@@ -147,7 +148,7 @@ def _undo(transport: Transport, probes: Mapping[str, HostProbe], dialog: PrepDia
         dialog.show(render_journal(hosts, journal))
     reports: ReportsByHost = {}
     if changed:
-        dialog.confirm(f"Undo this on {_count_hosts(changed)}?")
+        dialog.confirm(f"Undo this on {counted(len(changed), 'host')}?")
         reports = undo_on_all(transport, changed)
     elif probes:
         dialog.show([Text("Nothing to undo: dsr1 has changed nothing there.")])
@@ -157,16 +158,10 @@ def _undo(transport: Transport, probes: Mapping[str, HostProbe], dialog: PrepDia
     )
 
 
-def _count_hosts(hosts: Mapping[str, object]) -> str:
-    return f"{len(hosts)} host{'s' if len(hosts) > 1 else ''}"
-
-
 def _report_lines(reports: ReportsByHost, verb: str) -> Iterator[Text]:
-    errors = [str(one) for one in reports.values() if isinstance(one, HostError)]
-    done = {host: one for host, one in reports.items() if not isinstance(one, HostError)}
-    for hosts, report in fold_hosts(done):
+    for hosts, report in fold_hosts(answered(reports)):
         yield from render_report(hosts, report, verb)
-    yield from (Text(error, "bold red") for error in errors)
+    yield from (Text(str(error), "bold red") for error in failed(reports).values())
 
 
 def _json_host(decided: Preparation, report: PrepReport | HostError | None) -> object:
@@ -191,9 +186,8 @@ def _json_report(report: PrepReport | HostError | None) -> object:
 
 def _exit_code(outcome: _Outcome, unreached: Mapping[str, str]) -> int:
     """What failed or couldn't be reached counts more than what was refused."""
-    reports = outcome.reports.values()
-    done = [one for one in reports if not isinstance(one, HostError)]
+    done = answered(outcome.reports).values()
     states = {step.state for one in done for step in one.bad}
-    if unreached or len(done) < len(reports) or states - {"refused"}:
+    if unreached or len(done) < len(outcome.reports) or states - {"refused"}:
         return FAILED
     return UNFIT if states or outcome.hindered else 0

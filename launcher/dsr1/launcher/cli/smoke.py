@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, RunName
 from dsr1.launcher.cli.views.console import make_console
@@ -74,8 +75,7 @@ def _verdict(run: Run, answers: Sequence[Answers]) -> str:
     known = "the known answers are right" if any(one.known for one in answers) else ""
     alike = "" if run.recipe().is_meaningless else "they begin alike"
     what = ", ".join(filter(None, ("all answered", alike, known)))
-    ranks = f"{len(answers)} rank{'s' if len(answers) > 1 else ''}"
-    return f"{run.name}: passed: {ranks}: {what}"
+    return f"{run.name}: passed: {counted(len(answers), 'rank')}: {what}"
 
 
 def _ask_all(run: Run) -> Sequence[Answers]:

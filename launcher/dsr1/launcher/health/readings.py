@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import answered, run_parallel
 from dsr1.launcher.health.members import WatchedRank, frontend_gets, worker_gets
 from dsr1.launcher.health.settings import AsksAgents
 from dsr1.launcher.plan.plan import Plan
@@ -87,7 +86,7 @@ def read_servers(
         gets.setdefault(host, []).extend(wanted)
     ask = partial(_ask_host, agents, gets)
     answers = run_parallel(ask, {host: host for host in gets})
-    asked = {host: one for host, one in answers.items() if not isinstance(one, HostError)}
+    asked = answered(answers)
     pairs = [pair for one in asked.values() for pair in one]
     workers = {rank.worker.process for rank in ranks}
     others = {get.process for get, _ in pairs} - workers

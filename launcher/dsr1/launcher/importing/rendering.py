@@ -7,11 +7,10 @@ printable line.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from dsr1.launcher.importing.importer import Imported
 from dsr1.launcher.importing.manifest.ledger import Note, NoteKind
 from dsr1.launcher.importing.manifest.tree import Place
+from dsr1.launcher.recipe.render import yaml_line
 from dsr1.launcher.terminal import escape_line
 
 _MOST_LINES = 8
@@ -71,31 +70,10 @@ def _mapping(
         key = f"{above}.{name}" if above else name
         yield from (f"{indent}{_comment(text)}" for text in dict.fromkeys(comments.get(key, ())))
         if isinstance(value, Mapping) and value:
-            yield f"{indent}{_scalar(name)}:"
+            yield f"{indent}{yaml_line(name)}:"
             yield from _mapping(value, key, depth + 1, comments)
         else:
-            yield f"{indent}{_scalar(name)}: {_scalar(value)}"
-
-
-def _scalar(value: Any) -> str:
-    """On one line, quoted where YAML wants it."""
-    text: str = yaml.dump(
-        value, Dumper=_OneLine, default_flow_style=True, width=2**31, sort_keys=False
-    )
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
-class _OneLine(yaml.SafeDumper):
-    """Texts of several lines in double quotes: the only form that keeps every character on one."""
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
-    )
-
-
-_OneLine.add_representer(str, _represent_text)
+            yield f"{indent}{yaml_line(name)}: {yaml_line(value)}"
 
 
 def render_notes(notes: Iterable[Note]) -> Iterator[str]:

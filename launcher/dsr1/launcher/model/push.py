@@ -31,7 +31,7 @@ from dsr1.hosts.transport.jobs import (
     run_all_jobs,
     run_job_on_all,
 )
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import answered, failed, run_parallel
 from dsr1.hosts.transport.ssh import SshTransport
 from dsr1.launcher.commands.certificates import make_secrets
 from dsr1.launcher.model.verify import judge_model
@@ -76,10 +76,8 @@ def push_model(request: PushRequest, python: str, show: OnJobProgress) -> JobRes
     with over_ssh(tuple(accesses.values()), python) as transport:
         _refuse_broken(request, transport, show)
         found = find_addresses(request, transport)
-        results: JobResults[PushResult] = {
-            name: error for name, error in found.items() if isinstance(error, HostError)
-        }
-        addresses = {name: address for name, address in found.items() if isinstance(address, str)}
+        results: JobResults[PushResult] = {**failed(found)}
+        addresses = answered(found)
         takers = [access.name for access in request.takers if access.name in addresses]
         for part in batched(takers, MOST_TOGETHER - 1):
             results |= PushChain(request, addresses, part).run(transport, show)
@@ -94,13 +92,12 @@ def batched(names: Sequence[str], most: int) -> list[Sequence[str]]:
 def _refuse_broken(request: PushRequest, transport: SshTransport, show: OnJobProgress) -> None:
     orders = {request.giver.name: VerifyOrder(request.source, deep=False)}
     results = run_job_on_all(transport, VERIFY, orders, show)
-    for result in results.values():
-        if isinstance(result, Dsr1Error):
-            raise result
-    failed = [finding for finding in judge_model(results) if finding.verdict == "FAIL"]
-    if failed:
+    for error in failed(results).values():
+        raise error
+    amiss = [finding for finding in judge_model(results) if finding.verdict == "FAIL"]
+    if amiss:
         raise CheckFailed(
-            "\n".join(("the source is not complete, so nothing is copied", *folded(failed)))
+            "\n".join(("the source is not complete, so nothing is copied", *folded(amiss)))
         )
 
 

@@ -7,12 +7,13 @@ from dsr1.env.checks.all import run_checks
 from dsr1.env.checks.comparing import FactsOfHosts
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.findings import unreached
-from dsr1.hosts.errors import Dsr1Error, InputError
+from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.jobs.orders import VERIFY, VerifyOrder, VerifyResult
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.jobs import JobResults, OnJobProgress, run_job_on_all
+from dsr1.hosts.transport.parallel import answered, failed
 
 CHECKS = (
     "model.dir",
@@ -36,12 +37,8 @@ def verify_model(
 
 
 def judge_model(results: JobResults[VerifyResult]) -> list[Finding]:
-    lost = [
-        unreached(host, error) for host, error in results.items() if isinstance(error, Dsr1Error)
-    ]
-    site = {
-        host: result.facts for host, result in results.items() if not isinstance(result, Dsr1Error)
-    }
+    lost = [unreached(host, error) for host, error in failed(results).items()]
+    site = {host: result.facts for host, result in answered(results).items()}
     return [
         *lost,
         *(

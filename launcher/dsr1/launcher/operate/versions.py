@@ -10,7 +10,7 @@ from dsr1.hosts.errors import CheckFailed, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.transport.connect import over_ssh
-from dsr1.hosts.transport.results import known_facts
+from dsr1.hosts.transport.parallel import answered
 from dsr1.launcher.layout.pinned import Pins
 from dsr1.launcher.layout.pins import grow, make_pins
 from dsr1.launcher.lifecycle.changes import ChangeStep
@@ -66,7 +66,7 @@ class NextVersion:
             facts = ask_hosts(transport, make_draft(self.recipe, hosts), names, leader)
         if unfit := find_unfit(self.recipe, hosts, facts, settings.checks):
             raise CheckFailed("\n".join(unfit.values()))
-        self._facts = update_facts(self._facts, known_facts(facts))
+        self._facts = update_facts(self._facts, answered(facts))
         return hosts
 
     def place_free(self, engine: str, name: str) -> bool:

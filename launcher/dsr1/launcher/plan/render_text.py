@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from dsr1.hosts.inventory.names import fold_names
+from dsr1.hosts.inventory.names import counted, fold_names
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.terminal import escape_text
@@ -31,8 +31,7 @@ def _kind(process: Process) -> str:
     if not process.ranks:
         return process.name
     name = process.name.rpartition("-")[0] or process.name
-    many = len(process.ranks)
-    return f"{name} ({many} rank{'s' if many > 1 else ''}, {_ports(process)})"
+    return f"{name} ({counted(len(process.ranks), 'rank')}, {_ports(process)})"
 
 
 def _ports(process: Process) -> str:

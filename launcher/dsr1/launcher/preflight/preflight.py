@@ -5,10 +5,10 @@ from difflib import get_close_matches
 
 from dsr1.env.checks.all import IDS, TAKES_TIME, run_checks, worst_first
 from dsr1.env.findings import folded, unreached
-from dsr1.hosts.errors import CheckFailed, HostError, InputError
+from dsr1.hosts.errors import CheckFailed, InputError
 from dsr1.hosts.protocol.events import Finding
-from dsr1.hosts.transport.parallel import raise_all
-from dsr1.hosts.transport.results import FactsByHost, known_facts
+from dsr1.hosts.transport.parallel import answered, failed, raise_all
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity, fabric_report, runtime_checks
 from dsr1.launcher.preflight.draft import Draft
@@ -39,12 +39,8 @@ def judge_survey(survey: Survey, ids: Sequence[str]) -> list[Finding]:
 
 def judge_facts(draft: Draft, facts_by_host: FactsByHost, ids: Sequence[str]) -> list[Finding]:
     """A host that can't be reached is a finding; the others are judged all the same."""
-    lost = [
-        unreached(host, error)
-        for host, error in facts_by_host.items()
-        if isinstance(error, HostError)
-    ]
-    return [*lost, *run_checks(known_facts(facts_by_host), make_requirements(draft), ids)]
+    lost = [unreached(host, error) for host, error in failed(facts_by_host).items()]
+    return [*lost, *run_checks(answered(facts_by_host), make_requirements(draft), ids)]
 
 
 def choose_checks(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
 from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.runtime import CommandLine, FlagParser, RuntimeAnswer, RuntimeQuestion
-from dsr1.hosts.transport.results import FactsByHost, known_facts
+from dsr1.hosts.transport.parallel import answered
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.runtime_knowledge import is_asked_for, knows, runtime_answers
 from dsr1.launcher.preflight.draft import Draft
@@ -42,7 +43,7 @@ def judge_runtimes(
     """Findings of the hosts that were asked; they are those of all hosts of the same runtime."""
     wanted = [check for check in IDS if check in ids]
     asked = RuntimeQuestions(draft.plan, make_question(draft.recipe, draft.plan))
-    for host, answer in runtime_answers(known_facts(facts_by_host)).items():
+    for host, answer in runtime_answers(answered(facts_by_host)).items():
         problem = draft.problem or ("" if answer.parsers else answer.problem)
         for check in wanted:
             rows = [_unknown(problem)] if problem else JUDGES[check](asked, answer)

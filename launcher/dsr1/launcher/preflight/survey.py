@@ -12,7 +12,7 @@ from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts, over_ssh
-from dsr1.hosts.transport.parallel import raise_all, run_parallel
+from dsr1.hosts.transport.parallel import answered, raise_all, run_parallel
 from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.layout.placement import wanted_nodes
@@ -80,8 +80,7 @@ def survey_hosts(
     if len(chosen) < len(accesses):
         raise_all(first)
     leader = _leader_address(chosen[0], usable)
-    probes = _probe_all((*chosen, *left), transport, leader)
-    raise_all(probes)
+    probes = raise_all(_probe_all((*chosen, *left), transport, leader))
     hosts = tuple(_host(access, probes[access.name]) for access in chosen)
     others = tuple(_host(access, probes[access.name]) for access in left)
     draft = make_draft(recipe, hosts)
@@ -121,7 +120,8 @@ def preview_hosts(
     hosts = tuple(_host_or_named(access, probes.get(access.name)) for access in accesses)
     draft = make_draft(recipe, hosts)
     facts = ask_hosts(transport, draft, list(usable), leader, extras)
-    answers: FactsByHost = {**_errors(first), **facts}
+    errors = {name: one for name, one in first.items() if isinstance(one, HostError)}
+    answers: FactsByHost = {**errors, **facts}
     in_order = {access.name: answers[access.name] for access in accesses}
     return Survey(hosts, (), tuple(accesses), in_order, draft)
 
@@ -179,8 +179,7 @@ def meet_hosts(
 ) -> tuple[Host, ...]:
     """Hosts that come to others, whose `leader` is there. HostError names all that can't be
     used."""
-    probes = _probe_all(accesses, transport, leader)
-    raise_all(probes)
+    probes = raise_all(_probe_all(accesses, transport, leader))
     _usable(probes)
     return tuple(_host(access, probes[access.name]) for access in accesses)
 
@@ -197,7 +196,7 @@ def _probe_all(
 def _usable(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:
     """Those that answer. InputError for one machine under two names: the boot id is one of a
     running kernel."""
-    usable = {name: probe for name, probe in probes.items() if isinstance(probe, HostIntroduction)}
+    usable = answered(probes)
     names: dict[str, list[str]] = {}
     for name, probe in usable.items():
         names.setdefault(probe.boot_id, []).append(name)
@@ -207,10 +206,6 @@ def _usable(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, Hos
     return usable
 
 
-def _errors(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostError]:
-    return {name: error for name, error in probes.items() if isinstance(error, HostError)}
-
-
 def _address(leader: Access, usable: Mapping[str, HostIntroduction]) -> str:
     """Where its peers reach it; empty: not known."""
     return leader.control_address or (usable[leader.name].address if leader.name in usable else "")
@@ -218,12 +213,12 @@ def _address(leader: Access, usable: Mapping[str, HostIntroduction]) -> str:
 
 def _host_or_named(access: Access, probe: HostIntroduction | HostError | None) -> Host:
     """An interface that no peer can reach is none."""
-    known = isinstance(probe, HostIntroduction) and probe.interface not in ("", LOOPBACK)
-    return _host(access, probe) if known and probe is not None else named_host(access)
+    if isinstance(probe, HostIntroduction) and probe.interface not in ("", LOOPBACK):
+        return _host(access, probe)
+    return named_host(access)
 
 
-def _host(access: Access, probe: HostIntroduction | HostError) -> Host:
-    assert isinstance(probe, HostIntroduction)
+def _host(access: Access, probe: HostIntroduction) -> Host:
     address = access.control_address or probe.address
     if not probe.interface:
         raise HostError(

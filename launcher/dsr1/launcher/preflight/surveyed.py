@@ -8,7 +8,8 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.facts.fact import Facts
-from dsr1.hosts.transport.results import FactsByHost, known_facts
+from dsr1.hosts.transport.parallel import answered
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.models import Recipe
@@ -33,7 +34,7 @@ class Survey:
 
     @property
     def facts(self) -> dict[str, Facts]:
-        return known_facts(self.facts_by_host)
+        return answered(self.facts_by_host)
 
     @property
     def facts_of_hosts(self) -> dict[str, Facts | HostError]:

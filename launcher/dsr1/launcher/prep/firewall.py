@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from dsr1.env.prep.decide import Preparation
 from dsr1.env.prep.firewall import CHECK, RunPorts, firewall_step
-from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
@@ -26,11 +25,8 @@ def decide_firewall(
     probes: Mapping[str, HostProbe],
 ) -> dict[str, Preparation]:
     """HostError: a host doesn't tell its addresses, and would be shut out by the others."""
-    found = run_parallel(lambda host: _addresses(transport, host), {host: host for host in probes})
-    raise_all(found)
-    all_of = sorted(
-        {one for own in found.values() if not isinstance(own, HostError) for one in own}
-    )
+    asked = run_parallel(lambda host: _addresses(transport, host), {host: host for host in probes})
+    all_of = sorted({one for own in raise_all(asked).values() for one in own})
     ports = run_ports(preparation_plan(recipe, accesses))
     return {host: _prepare(host, probe, all_of, ports) for host, probe in probes.items()}
 

@@ -76,18 +76,19 @@ Tell = Callable[[Keys, object], str]
 """Where a value came from, by its keys and itself."""
 
 
-def sourced_lines(values: Mapping[str, Any], tell: Tell, at: Keys = ()) -> Iterator[str]:
+def sourced_lines(
+    values: Mapping[str, Any], tell: Tell, at: Keys = (), column: int = _COLUMN
+) -> Iterator[str]:
+    """Each value with what is told of it as a comment from that column on; nothing: without."""
     indent = "  " * len(at)
     for key, value in values.items():
         keys = (*at, str(key))
-        if isinstance(value, dict) and value:
+        if isinstance(value, Mapping) and value:
             yield f"{indent}{yaml_line(key)}:"
-            yield from sourced_lines(value, tell, keys)
+            yield from sourced_lines(value, tell, keys, column)
         else:
-            yield (
-                f"{indent}{yaml_line(key)}: {yaml_line(value)}".ljust(_COLUMN)
-                + f"  # {tell(keys, value)}"
-            )
+            line, told = f"{indent}{yaml_line(key)}: {yaml_line(value)}", tell(keys, value)
+            yield f"{line.ljust(column)}  # {told}" if told else line
 
 
 def _location(locations: Mapping[Keys, str], keys: Keys) -> str:
@@ -96,6 +97,30 @@ def _location(locations: Mapping[Keys, str], keys: Keys) -> str:
 
 
 def yaml_line(value: object) -> str:
-    """In YAML's flow style, quoted where YAML wants it."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+    """On one line that can be printed, whatever it holds; quoted where YAML wants it."""
+    text = _dumped(value, allow_unicode=True)
+    return text if text.isprintable() else _dumped(value, allow_unicode=False)
+
+
+def _dumped(value: object, allow_unicode: bool) -> str:
+    text: str = yaml.dump(
+        value,
+        Dumper=_OneLine,
+        default_flow_style=True,
+        width=2**31,
+        sort_keys=False,
+        allow_unicode=allow_unicode,
+    )
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+class _OneLine(yaml.SafeDumper):
+    """Texts of several lines in double quotes: the only form that keeps every character on one."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLine.add_representer(str, _represent_text)

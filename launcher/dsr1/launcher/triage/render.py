@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from dsr1.hosts.inventory.names import counted
 from dsr1.hosts.protocol.evidence import GpuState, HostEvidence, MemberState
 from dsr1.launcher.triage.earlier import EarlierFailure
 from dsr1.launcher.triage.judge import Cause
@@ -97,7 +98,7 @@ def _followed(cause: Cause) -> str:
     ranks = {(sign.engine, sign.rank) for sign in cause.victims if sign.rank is not None}
     ranks -= {(cause.sign.engine, cause.sign.rank)}
     many = cause.followers or len(ranks)
-    return f"{many} other rank{'s' if many != 1 else ''} followed" if many else ""
+    return f"{counted(many, 'other rank')} followed" if many else ""
 
 
 def _clock(time: float | None, exact: bool = False) -> str:

@@ -2,14 +2,13 @@
 value. Pure."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dsr1.launcher.recipe.layers import Keys, Layer, without_keys
 from dsr1.launcher.recipe.load import Resolved, built_in_recipes
+from dsr1.launcher.recipe.render import sourced_lines, yaml_line
 from dsr1.launcher.terminal import escape_line
 
 EXPERTS: Keys = ("model", "experts")
@@ -56,30 +55,10 @@ def render_overlay(
     lines = [f"# {escape_line(line)}".rstrip() for line in head]
     first = {key: changed[key] for key in ("name",) if key in changed}
     rest = {key: value for key, value in changed.items() if key not in first}
-    lines += _mapping(first, (), whys)
-    lines.append(f"extends: {_flow(extends)}")
-    return "\n".join([*lines, *_mapping(rest, (), whys)]) + "\n"
 
+    def tell(keys: Keys, _: object) -> str:
+        return escape_line(whys.get(".".join(keys), ""))
 
-def _mapping(values: Mapping[str, Any], at: Keys, whys: Mapping[str, str]) -> Iterator[str]:
-    indent = "  " * len(at)
-    for key, value in values.items():
-        keys = (*at, str(key))
-        if isinstance(value, Mapping) and value:
-            yield f"{indent}{_flow(key)}:"
-            yield from _mapping(value, keys, whys)
-        else:
-            yield _with_why(f"{indent}{_flow(key)}: {_flow(value)}", whys.get(".".join(keys), ""))
-
-
-def _with_why(line: str, why: str) -> str:
-    return f"{line.ljust(_COLUMN)}  # {escape_line(why)}" if why else line
-
-
-def _flow(value: object) -> str:
-    """On one line, whatever it is: a text of several in double quotes."""
-    style = '"' if isinstance(value, str) and not value.isprintable() else None
-    text = yaml.safe_dump(
-        value, default_flow_style=True, default_style=style, width=10**6, allow_unicode=True
-    )
-    return text.removesuffix("\n").removesuffix("\n...")
+    lines += sourced_lines(first, tell, column=_COLUMN)
+    lines.append(f"extends: {yaml_line(extends)}")
+    return "\n".join([*lines, *sourced_lines(rest, tell, column=_COLUMN)]) + "\n"

@@ -4,7 +4,6 @@ that results hang on."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.parallel import raise_all
@@ -31,10 +30,8 @@ def look_at_place(
     """HostError: a host can't be reached. InputError: the allocation is over."""
     if allocation:
         return judge_place([*survey_lent(recipe, allocation, ()).facts.values()])
-    facts = survey_any(recipe, accesses, ()).facts_of_hosts
-    raise_all(facts)
-    known = [one for one in facts.values() if not isinstance(one, HostError)]
-    return judge_place(known)
+    facts = raise_all(survey_any(recipe, accesses, ()).facts_of_hosts)
+    return judge_place([*facts.values()])
 
 
 def judge_place(facts: Sequence[Facts]) -> PlaceFacts:

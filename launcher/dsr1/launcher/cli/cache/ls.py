@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.transport.connect import connect_hosts
-from dsr1.hosts.transport.parallel import raise_all
+from dsr1.hosts.transport.parallel import answered, raise_all
 from dsr1.launcher.caches.store import Pack, jit_store
-from dsr1.launcher.caches.transfer import held_packs, list_all
+from dsr1.launcher.caches.transfer import list_all
 from dsr1.launcher.cli.answers.envelope import ANSWER, iso_time
 from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.cache.options import Python, Root
@@ -36,7 +36,7 @@ def _list_kept(as_json: bool) -> None:
 def _list_held(hosts: HostOptions, root: str, python: str, as_json: bool) -> None:
     with connect_hosts(hosts.accesses(), python) as (transport, names):
         results = list_all(transport, names, root)
-    by_host = held_packs(results)
+    by_host = answered(results)
     if as_json:
         plain = {host: [_json_pack(pack) for pack in packs] for host, packs in by_host.items()}
         ANSWER.put("host-caches", plain, errors_of(results))

@@ -9,10 +9,10 @@ import typer
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.transport.connect import connect_hosts
-from dsr1.hosts.transport.parallel import raise_all, run_parallel
+from dsr1.hosts.transport.parallel import answered, raise_all, run_parallel
 from dsr1.launcher.caches.selection import CacheSelection, refuse_unknown
 from dsr1.launcher.caches.store import jit_store
-from dsr1.launcher.caches.transfer import drop_held, held_packs, list_all
+from dsr1.launcher.caches.transfer import drop_held, list_all
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.cache.options import CacheKeys, Python, Root
@@ -59,7 +59,7 @@ def _prune_here(selection: CacheSelection) -> None:
 def _prune_hosts(selection: CacheSelection, hosts: HostOptions, root: str, python: str) -> None:
     with connect_hosts(hosts.accesses(), python) as (transport, names):
         results = list_all(transport, names, root)
-        due = _due_by_host(selection, held_packs(results))
+        due = _due_by_host(selection, answered(results))
         dropped = run_parallel(
             lambda host: drop_held(transport, host, root, due[host]), {host: host for host in due}
         )
@@ -80,10 +80,7 @@ def _due_by_host(
 
 def _print_removed(dropped: Mapping[str, list[str] | HostError]) -> None:
     rows = [
-        {"host": host, "key": key}
-        for host, removed in dropped.items()
-        if not isinstance(removed, HostError)
-        for key in removed
+        {"host": host, "key": key} for host, removed in answered(dropped).items() for key in removed
     ]
     ANSWER.put("removed-caches", rows, errors_of(dropped))
     for row in rows:

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.protocol.jobs.messages import render_size
 from dsr1.hosts.protocol.jobs.orders import PushResult
 from dsr1.hosts.transport.jobs import JobResults, raise_worst
+from dsr1.hosts.transport.parallel import answered
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.answers.hosts import errors_of
 from dsr1.launcher.cli.model.options import AgentVenv, python_of
@@ -59,11 +59,7 @@ def push(
 
 
 def _print_received(results: JobResults[PushResult], as_json: bool) -> None:
-    received = {
-        host: result.received
-        for host, result in results.items()
-        if not isinstance(result, Dsr1Error)
-    }
+    received = {host: result.received for host, result in answered(results).items()}
     if as_json:
         rows = {host: {"received_bytes": count} for host, count in received.items()}
         ANSWER.put("pushed-model", rows, errors_of(results))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from dsr1.hosts.inventory.names import fold_names
+from dsr1.hosts.inventory.names import counted, fold_names
 from dsr1.launcher.cli.views.ages import age_text
 from dsr1.launcher.commands.phases import PHASES
 from dsr1.launcher.run.ranks import RankRow, RankTable
@@ -103,7 +103,7 @@ def _rest(rows: Sequence[HostRow]) -> str:
     for row in rows:
         counts[row.phase] = counts.get(row.phase, 0) + 1
     told = ", ".join(f"{count} {phase}" for phase, count in counts.items())
-    return f"and {len(rows)} host{'s' if len(rows) > 1 else ''} more: {told}"
+    return f"and {counted(len(rows), 'host')} more: {told}"
 
 
 def changed_lines(rows: Sequence[HostRow], known: dict[str, str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.cli.views.health import STYLES
 from dsr1.launcher.health.verdicts import FAILED, HEALTHY, SUSPECT
 from dsr1.launcher.metrics.loads import DeploymentView, EngineLoad, HostLoad, Load, RankLoad
@@ -46,8 +47,8 @@ def _head(frame: TopFrame, view: DeploymentView) -> Iterator[str]:
     only = f", {frame.only} alone" if frame.only else ""
     note = f"; {frame.note}" if frame.note else ""
     yield (
-        f"{frame.run}: {frame.phase}, {_few(len(view.hosts), 'host')},"
-        f" {_few(ranks, 'rank')}{only};"
+        f"{frame.run}: {frame.phase}, {counted(len(view.hosts), 'host')},"
+        f" {counted(ranks, 'rank')}{only};"
         f" read {frame.age_s:.0f} s ago{note}"
     )
     yield (
@@ -80,10 +81,6 @@ def _head(frame: TopFrame, view: DeploymentView) -> Iterator[str]:
 
 
 COLUMNS = "{:>7} {:>7} {:>5} {:>8} {:>8} {:>6}"
-
-
-def _few(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _load_cells(load: Load) -> str:

@@ -10,7 +10,8 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.results import FactsByHost, known_facts
+from dsr1.hosts.transport.parallel import answered
+from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.plan.retry import replace_hosts
 from dsr1.launcher.preflight.draft import make_draft
@@ -37,7 +38,7 @@ def take_spares(
             facts = _ask_new(recipe, settings, hosts, transport)
         found = find_unfit(recipe, hosts, facts, settings.checks)
         if not found:
-            return hosts, known_facts(facts)
+            return hosts, answered(facts)
         unfit |= found
 
 

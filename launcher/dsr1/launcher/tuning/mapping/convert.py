@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.engine import LOW_LATENCY, Engine
 from dsr1.launcher.recipe.flag_table import CHUNKED_PREFILL
@@ -93,10 +94,6 @@ def _places(case: _Case) -> Iterator[KeyChange]:
     yield KeyChange("ranks_per_node", local, engine.ranks_per_node, why)
     if engine.data_parallel_size != "all":
         yield KeyChange("data_parallel_size", to.data, engine.data_parallel_size, to.label)
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _kernels(case: _Case) -> Iterator[KeyChange]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
+from dsr1.hosts.yaml_text import read_bounded_text
 from dsr1.launcher.recipe.models import Recipe
 
 R1_CONFIG = Path(__file__).with_name("deepseek-r1.json")
-_MOST_BYTES = 2**20
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
 _MOE_SIZES = ("moe_intermediate_size", "intermediate_size")
 
@@ -60,12 +60,8 @@ def read_model_config(recipe: Recipe) -> ModelConfig:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        with file.open("rb") as opened:
-            text = opened.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-        values = parse_bounded(text)
-    except (OSError, ValueError) as error:
+        values = parse_bounded(read_bounded_text(file, "a model's config.json"))
+    except ValueError as error:
         raise InputError(f"{file}: can't be read: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{file}: is {type(values).__name__}; a JSON object is wanted")

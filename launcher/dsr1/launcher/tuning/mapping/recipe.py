@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dsr1.hosts.errors import InputError
-from dsr1.launcher.layout.placement import wanted_nodes
+from dsr1.hosts.inventory.names import counted
+from dsr1.launcher.layout.placement import ROLES, wanted_nodes
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.recipe.layers import Keys, Layer, assign, value_at, without_keys
 from dsr1.launcher.recipe.load import Resolved, resolve_tree
 from dsr1.launcher.recipe.models import Recipe
-from dsr1.launcher.tuning.mapping.convert import KeyChange, convert_engine, counted
+from dsr1.launcher.tuning.mapping.convert import KeyChange, convert_engine
 from dsr1.launcher.tuning.mapping.dimensions import (
     ModelConfig,
     parse_dimensions,
@@ -18,7 +19,6 @@ from dsr1.launcher.tuning.mapping.dimensions import (
 )
 from dsr1.launcher.tuning.mapping.label import ParallelMapping
 
-ROLES = ("aggregated", "prefill", "decode")
 _LONGEST_NAME = 32
 
 
