@@ -7,6 +7,7 @@ DEVICES, PATH = "devices", "/devices"
 """A process of this name is in no plan: the agent itself answers."""
 BALANCE = "dsr1_eplb_balancedness"  # of experts' loads: the mean by the most, of 1
 GPU, RDMA, DISK = "dsr1_gpu_", "dsr1_rdma_", "dsr1_disk_free_bytes"
+LINK_ERRORS = f"{GPU}nvlink_errors"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def fake_nvml(**calls: Callable[..., Any]) -> Any:
 
 
 def test_a_gpu_tells_what_its_nvml_can() -> None:
-    lines = list(gpu_lines(fake_nvml(nvmlDeviceGetTemperature=refuse), 3))
+    lines = list(gpu_lines(fake_nvml(nvmlDeviceGetTemperature=refuse), 3, with_links=True))
     assert 'dsr1_gpu_memory_used_bytes{gpu="3"} 64.0' in lines
     assert 'dsr1_gpu_power_w{gpu="3"} 412.5' in lines
     assert 'dsr1_gpu_throttle{gpu="3"} 4' in lines
@@ -54,7 +54,20 @@ def test_a_gpu_tells_what_its_nvml_can() -> None:
 
 
 def test_a_gpu_that_fell_off_the_bus_tells_nothing() -> None:
-    assert list(gpu_lines(fake_nvml(nvmlDeviceGetHandleByIndex=refuse), 0)) == []
+    assert list(gpu_lines(fake_nvml(nvmlDeviceGetHandleByIndex=refuse), 0, with_links=True)) == []
+
+
+def test_the_counters_of_links_are_left_alone_unless_they_are_wanted() -> None:
+    """72 calls a GPU, each of which takes the driver's time: three quarters of an agent's CPU."""
+    asked: list[object] = []
+    nvml = fake_nvml(
+        nvmlDeviceGetNvLinkState=lambda *about: asked.append(about),
+        nvmlDeviceGetNvLinkErrorCounter=lambda *about: asked.append(about),
+    )
+    lines = list(gpu_lines(nvml, 3, with_links=False))
+    assert 'dsr1_gpu_nvlink_sent_kib{gpu="3"} 512' in lines
+    assert not asked
+    assert not [line for line in lines if "nvlink_errors" in line]
 
 
 def port(root: Path, **counters: int) -> None:
@@ -75,9 +88,9 @@ def test_a_port_tells_bytes_and_errors(tmp_path: Path) -> None:
 class Loop:
     """An agent's, as far as it matters here."""
 
-    def __init__(self, root: Path, work: Callable[[Path], None] = print_lines) -> None:
-        self.selector, self.timers = selectors.DefaultSelector(), Timers()
-        self.devices = DevicesReader(self.selector, self.timers, root, root, work)
+    def __init__(self, root: Path, work: Callable[[Path, bool], None] = print_lines) -> None:
+        self.selector, self.timers, self.now = selectors.DefaultSelector(), Timers(), 0.0
+        self.devices = DevicesReader(self.selector, self.timers, root, root, work, lambda: self.now)
         self.told: list[HttpGot] = []
 
     def until(self, count: int) -> list[HttpGot]:
@@ -107,11 +120,39 @@ def test_the_loop_never_waits_and_all_who_ask_are_told(tmp_path: Path) -> None:
     assert loop.until(3)[2].body.startswith(counted)
 
 
-def hang(root: Path) -> None:
+def test_errors_of_links_are_read_seldom_and_told_always(tmp_path: Path) -> None:
+    """Of the GPUs that are there; a reading that brought none is made up for at once."""
+    port(tmp_path)
+    rounds = tmp_path / "rounds"
+    errors = 'dsr1_gpu_nvlink_errors{gpu="0"} 4\ndsr1_gpu_nvlink_errors{gpu="1"} 5\n'
+
+    def work(root: Path, with_links: bool) -> None:
+        number = int(rounds.read_text()) if rounds.exists() else 0
+        rounds.write_text(str(number + 1))
+        gpus = "01" if number < 3 else "0"
+        body = "".join(f'dsr1_gpu_power_w{{gpu="{gpu}"}} {number}\n' for gpu in gpus)
+        os.write(1, (body + (errors * with_links if number else "")).encode())
+
+    loop = Loop(tmp_path, work)
+    told = []
+    for now in (0.0, 1.0, 300.0, 300.5, 301.0):
+        loop.now = now
+        loop.devices.begin(ASKED, loop.told.append)
+        lines = loop.until(len(told) + 1)[-1].body.splitlines()
+        told.append([line for line in lines if line.startswith("dsr1_gpu")])
+    first = ['dsr1_gpu_power_w{gpu="0"} 0', 'dsr1_gpu_power_w{gpu="1"} 0']
+    assert told[0] == first
+    both = errors.splitlines()
+    assert [lines[2:] for lines in told[1:3]] == [both, both]
+    assert told[3] == ['dsr1_gpu_power_w{gpu="0"} 3', both[0]]
+    assert told[4] == ['dsr1_gpu_power_w{gpu="0"} 4', *both]
+
+
+def hang(root: Path, with_links: bool) -> None:
     time.sleep(600)
 
 
-def flood(root: Path) -> None:
+def flood(root: Path, with_links: bool) -> None:
     while True:
         os.write(1, b"x" * (1 << 16))
 
@@ -125,7 +166,7 @@ def flood(root: Path) -> None:
 )
 def test_what_hangs_or_floods_is_ended(
     tmp_path: Path,
-    work: Callable[[Path], None],
+    work: Callable[[Path, bool], None],
     problem: str,
     limit_s: float,
 ) -> None:
