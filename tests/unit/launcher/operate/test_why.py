@@ -123,6 +123,19 @@ def test_a_hang_is_named_while_it_lasts_though_another_engine_died_before() -> N
     assert cause.certain
 
 
+def test_a_hang_after_a_workers_want_of_memory_has_that_cause() -> None:
+    """vLLM heard of the first rank of a TP group alone: the second ran out of memory 108 times in
+    eight seconds, no process ended, and the run hung."""
+    case = DEATHS / "memory-taken-while-serving"
+    found = explain_folder(case)
+    evidence = {name: replace(host, hang=True) for name, host in found.evidence.items()}
+    row = RankHealth("main", 0, "localhost", "main-0", FAILED, STALLED, "no progress", 1795776928)
+    for cause in (found.cause, judge_evidence(evidence, NO_PLAN, [row])):
+        assert cause is not None
+        assert (cause.sign.rule, cause.sign.rank) == ("cuda.out_of_memory", 0)
+        assert cause.certain
+
+
 E0, E1 = "a died", "b died"
 
 
