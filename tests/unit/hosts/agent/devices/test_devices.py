@@ -134,7 +134,7 @@ def test_errors_of_links_are_read_seldom_and_told_always(tmp_path: Path) -> None
         os.write(1, (body + (errors * with_links if number else "")).encode())
 
     loop = Loop(tmp_path, work)
-    told = []
+    told: list[list[str]] = []
     for now in (0.0, 1.0, 300.0, 300.5, 301.0):
         loop.now = now
         loop.devices.begin(ASKED, loop.told.append)
