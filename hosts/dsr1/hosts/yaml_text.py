@@ -2,7 +2,7 @@
 it, and strict where YAML is lax: no aliases (they can explode), no tags, no key twice."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +149,39 @@ def _refuse_odd_keys(node: yaml.MappingNode, source: str) -> None:
         if key.value in seen:
             raise InputError(f"{location}: key {key.value!r} appears twice")
         seen.add(key.value)
+
+
+_MUST_BE = {
+    "dict_type": "a mapping of keys and values",
+    "model_type": "a mapping of keys and values",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def _plain(value: object) -> object:
+    """A whole number without its point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def problem_of(item: Mapping[str, Any]) -> str:
+    """What a value must be, from one of pydantic's errors."""
+    words = _MUST_BE.get(item["type"])
+    if words:
+        bounds = {key: _plain(value) for key, value in item.get("ctx", {}).items()}
+        return f"must be {words.format(**bounds)}"
+    told = str(item["msg"]).removeprefix("Value error, ")
+    return told.replace("Input should be", "must be", 1)

@@ -27,10 +27,10 @@ def expand_names(names: str, source: str) -> list[str]:
     if not _SYNTAX.search(names):  # a node set would be the same, and ClusterShell is slow to load
         plain = [name.strip() for name in names.split(",")]
         if not all(plain) and plain != [""]:
-            raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_WANTED}")
+            raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_wanted(names)}")
         return [name for name in plain if name]
     if not _LIST.fullmatch(names) or _HUGE.search(names):
-        raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_WANTED}")
+        raise InputError(f"{source}: {_shown(names)} is not a list of hosts; {_wanted(names)}")
     if count_names(names) > MOST_HOSTS:  # a node set would hold each of them in memory
         raise InputError(
             f"{source}: {_shown(names)} names too many hosts: at most {MOST_HOSTS} are allowed"
@@ -43,6 +43,15 @@ def expand_names(names: str, source: str) -> list[str]:
     except (NodeSetException, AssertionError) as error:  # digits beside brackets: n[1-3]999999999
         raise InputError(f"{source}: {_shown(names)} is not a list of hosts: {error}") from None
     return [name for name in dict.fromkeys(chain(*parts)) if name in nodes]
+
+
+def _wanted(names: str) -> str:
+    """Of a list that is none, what is nearest to what was meant."""
+    if re.search(r"(^|,)\s*(,|$)", names):
+        return "a comma has no host beside it"
+    if re.search(r"\[[0-9A-Fa-f]*:", names):
+        return "an IPv6 address is for SSH alone: give a name or an IPv4 address here"
+    return _WANTED
 
 
 def count_names(names: str) -> int:

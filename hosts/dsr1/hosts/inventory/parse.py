@@ -14,7 +14,13 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.addresses import address_problem, is_ipv6
 from dsr1.hosts.inventory.names import MOST_HOSTS, count_names, expand_names
-from dsr1.hosts.yaml_text import compose_yaml, construct_yaml, line_of, read_bounded_text
+from dsr1.hosts.yaml_text import (
+    compose_yaml,
+    construct_yaml,
+    line_of,
+    problem_of,
+    read_bounded_text,
+)
 
 _WITH_PORT = re.compile(r"([^:]+):([0-9]{1,5})", re.ASCII)
 HCA_NAME = r"^[A-Za-z0-9*?][A-Za-z0-9_.*?\[\]-]{0,63}(:[0-9]{1,3})?$"
@@ -48,6 +54,8 @@ def parse_hosts(
 
     Raises InputError naming what is wrong; `source` is what it calls a list that is no file.
     """
+    if option.strip() == "@":
+        raise InputError(f"{source} @: which file? @hosts.yaml, for example")
     if option.startswith("@"):
         found = tuple(_from_file(Path(option[1:]), source))
         _refuse(found, f"{source} {option}")
@@ -79,8 +87,10 @@ def _access(text: str, user: str | None, source: str) -> Access:
 
 
 def _refuse_twice(names: Iterable[str], source: str) -> None:
-    twice = [name for name, count in Counter(names).items() if name and count > 1]
-    if twice:
+    """A name is the same in upper and lower case: RFC 4343."""
+    given = tuple(names)
+    counts = Counter(name.lower() for name in given)
+    if twice := [name for name in dict.fromkeys(given) if name and counts[name.lower()] > 1]:
         raise InputError(f"{source}: {', '.join(twice)} named more than once")
 
 
@@ -155,7 +165,7 @@ def _explain(error: ValidationError) -> str:
         meant = f" (did you mean {near[0]}?)" if near else ""
         return f"{where}: unknown key{meant}; allowed are {', '.join(known)}"
     seen = repr(first["input"])
-    return f"{where}: {first['msg']} (it is {seen if len(seen) <= 80 else f'{seen[:80]}...'})"
+    return f"{where}: {problem_of(first)} (it is {seen if len(seen) <= 80 else f'{seen[:80]}...'})"
 
 
 def _with_entry(access: Access, defaults: _Entry, entry: _Entry) -> Access:

@@ -122,6 +122,7 @@ def launch(
     loaded = rehearse(resolved.recipe) if rehearsed else resolved.recipe
     refuse_unread(loaded)  # at once, and not by hosts or in a job
     name = name or f"{loaded.name}-{secrets.token_hex(2)}"
+    new_run(name)  # refused at once, also where nothing is to be started
     skip = checks.skipped()
     if job.slurm:
         note_unused_spares(loaded)

@@ -150,6 +150,7 @@ def describe(error: Exception) -> str:
     if context is None:
         return f"dsr1: {error}"
     said = error.format_message()  # type: ignore[attr-defined]
+    said = str(said).replace("Input should be", "it must be")
     if type(error).__name__ == "NoArgsIsHelpError":
         return str(said)
     return f"dsr1: {said} (`{context.command_path} --help` shows what there is)"

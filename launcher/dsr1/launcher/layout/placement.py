@@ -262,7 +262,7 @@ def _shortage(recipe: Recipe, hosts: Sequence[Host]) -> str:
     ]
     if is_on_cpu(recipe):
         most = max(demands, key=lambda demand: demand.count)
-        return f"engines.{most.name}.nodes: needs {most.count} hosts; {len(hosts)} are given"
+        return f"engines.{most.name}.nodes: needs {most.count} hosts; {_are_given(hosts)}"
     largest = max(host.gpus for host in hosts)
     for demand in demands:
         if demand.devices > largest:
@@ -281,4 +281,8 @@ def _given(recipe: Recipe, hosts: Sequence[Host], largest: int) -> str:
         return f"{len(machines)} machines are given" if len(machines) > 1 else "1 machine is given"
     fewer = [f"{host.name} has {host.gpus}" for host in hosts if host.gpus < largest]
     more = f", of which {', '.join(fewer[:8])}" if fewer else ""
-    return f"{len(hosts)} are given{more}" if len(hosts) > 1 else "1 is given"
+    return f"{_are_given(hosts)}{more}"
+
+
+def _are_given(hosts: Sequence[Host]) -> str:
+    return f"{len(hosts)} are given" if len(hosts) > 1 else "1 is given"

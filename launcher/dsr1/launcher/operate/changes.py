@@ -129,13 +129,15 @@ def engines_of(run: Run) -> dict[str, EngineUnit]:
         raise LaunchFailed(
             f"{run.name}: has no supervisor; `dsr1 supervise {run.name}` gives it one"
         )
-    engines = run.state().engines
-    if not engines:
+    state = run.state()
+    if not state.engines and state.phase == "starting":
+        raise InputError(f"{run.name}: doesn't serve yet: `dsr1 wait {run.name}` waits for it")
+    if not state.engines:
         raise InputError(
-            f"{run.name}: is restarted as a whole, or doesn't serve yet; engines are changed one by"
-            " one with restart: {scope: engine} in the recipe, once it is ready"
+            f"{run.name}: its recipe restarts it as a whole; engines are changed one by one with"
+            " restart: {scope: engine} there, from its launch on"
         )
-    return {one.name: one for one in engines}
+    return {one.name: one for one in state.engines}
 
 
 def who_asks() -> str:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from dsr1.hosts.yaml_text import problem_of
 from dsr1.launcher.recipe.layers import Layer, location_of
 from dsr1.launcher.recipe.models import Recipe
 
@@ -35,7 +36,7 @@ def _reasons(
 ) -> str:
     """Of one value; several where it may be of several kinds."""
     first, *others = dict.fromkeys(_reason(item, keys, whole) for item in items)
-    reasons = " or ".join((first, *(other.removeprefix("Input should be ") for other in others)))
+    reasons = " or ".join((first, *(other.removeprefix("must be ") for other in others)))
     shown = items[0]["type"] not in ("extra_forbidden", "missing") and not isinstance(
         items[0]["input"], dict | list
     )
@@ -70,7 +71,7 @@ def _reason(item: Mapping[str, Any], keys: tuple[str, ...], whole: type[BaseMode
     if item["type"] == "model_type" and len(keys) == 1 and keys[0] in _MAIN_KEYS:
         key, main, value = keys[0], _MAIN_KEYS[keys[0]], item["input"]
         return f"has keys of its own: write {key}: {{{main}: {value}}}"
-    return str(item["msg"]).removeprefix("Value error, ")
+    return problem_of(item)
 
 
 def _allowed_keys(keys: tuple[str, ...], whole: type[BaseModel]) -> list[str]:

@@ -11,12 +11,17 @@ from dsr1.hosts.inventory.addresses import address_problem
 from dsr1.launcher.recipe.flags import check_flags
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|h|d)")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _seconds_of_text(value: object) -> object:
     """`90`, or with a unit: `90s`, `1.5m`, `1h`, `2d`."""
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value.strip())
+    if not (found or _NUMBER.fullmatch(value.strip())):
+        raise ValueError("must be a span of time in seconds, or with a unit: 90, 30s, 5m, 2h, 7d")
     return float(found[1]) * _UNITS[found[2]] if found else value
 
 

@@ -294,7 +294,7 @@ def find_run(name: str | None) -> Run:
         found = [run for run in runs if run.name == name or (handle and run.job() == handle)]
     if found:
         return found[0]
+    shown = name if name is None or RUN_NAME.fullmatch(name) else repr(name)
     known = ", ".join(run.name for run in runs[-8:])
-    if not known:
-        raise RunNotFound(f"no run {name or 'yet'}; `dsr1 launch` starts one")
-    raise RunNotFound(f"no run {name}; runs: {known}")
+    more = f"runs: {known}" if known else "`dsr1 launch` starts one"
+    raise RunNotFound(f"no run {shown or 'yet'}; {more}")

@@ -64,8 +64,8 @@ FOUR = tuple(Host(name, f"10.0.0.{n}", "eth0") for n, name in enumerate("abcd", 
         ("engines.decode.kv_transfer=mooncake", "kv_transfer: .*'nixl', 'lmcache' or 'kvbm'"),
         ("engines.prefill.layout=headless", "nobody reads those of a headless node"),
         ("stack=vllm", "prefill and decode apart need stack dynamo"),
-        ("engines.decode.max_num_seqs=0", "greater than 0"),
-        ("frontend.replicas=0", "greater than 0"),
+        ("engines.decode.max_num_seqs=0", "more than 0"),
+        ("frontend.replicas=0", "more than 0"),
     ],
 )
 def test_what_contradicts_is_refused(setting: str, wanted: str) -> None:

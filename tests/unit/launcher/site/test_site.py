@@ -167,7 +167,7 @@ def test_a_skipped_check_comes_back_after_its_day(home: Path) -> None:
             r"site.yaml:2: slurm.partion: unknown key \(did you mean partition\?",
         ),
         ("engines: {main: {nodes: 1}}\n", "site.yaml:1: engines: unknown key"),
-        ("ports: {base: high}\n", "site.yaml:1: ports.base: .*valid integer"),
+        ("ports: {base: high}\n", "site.yaml:1: ports.base: must be a whole number"),
         ("control_network: 10.1.0.3/16\n", "control_network: .*wanted is an IPv4 network"),
         ("checks: {skip: [{check: gpu, until: 2027-01-31}]}\n", "reason: is missing"),
         ("checks: {skip: [{check: gpu, reason: x, until: soon}]}\n", "until: .*date"),
