@@ -97,8 +97,16 @@ def _who_does_not_wait(evidence: Mapping[str, HostEvidence], signs: Sequence[Sig
     if strongest := stuck_signs(evidence, STOPPED) or late or behind_signs(evidence):
         return strongest
     if waits and (seen := stuck_signs(evidence, BLOCKED) or idle_signs(evidence)):
-        return seen
+        return [_own_error(one, evidence[one.host], signs) for one in seen]
     return silent_signs(evidence, signs) if tier in (WAITING, PEER_GONE) else []
+
+
+def _own_error(idle: Sign, host: HostEvidence, signs: Sequence[Sign]) -> Sign:
+    """What a rank logged of itself shortly before it took no part any more: vLLM lets a Worker go
+    on that has met an exception, where it isn't the first of its TP group."""
+    since = host.now - host.ahead_s - BEFORE_S
+    own = [one for one in signs if one.place == idle.place and one.tier == ITSELF and one.line]
+    return next((one for one in own if one.time is not None and one.time >= since), idle)
 
 
 def _favoured(signs: Sequence[Sign], addresses: Mapping[str, str]) -> Sign:

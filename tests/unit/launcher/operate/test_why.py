@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import LaunchFailed
-from dsr1.hosts.protocol.evidence import HostEvidence, KernelLine, ProcessDeath
+from dsr1.hosts.protocol.evidence import (
+    GpuState,
+    HostEvidence,
+    KernelLine,
+    MemberState,
+    ProcessDeath,
+)
 from dsr1.launcher.health.verdicts import FAILED, STALLED, RankHealth
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.state import EngineState, RestartPolicy
@@ -128,12 +134,27 @@ def test_a_hang_after_a_workers_want_of_memory_has_that_cause() -> None:
     eight seconds, no process ended, and the run hung."""
     case = DEATHS / "memory-taken-while-serving"
     found = explain_folder(case)
-    evidence = {name: replace(host, hang=True) for name, host in found.evidence.items()}
-    row = RankHealth("main", 0, "localhost", "main-0", FAILED, STALLED, "no progress", 1795776928)
-    for cause in (found.cause, judge_evidence(evidence, NO_PLAN, [row])):
+    now = 1795776930.0
+    evidence = {"localhost": replace(found.evidence["localhost"], hang=True, now=now)}
+    row = RankHealth("main", 0, "localhost", "main-0", FAILED, STALLED, "no progress", now - 2)
+    members = tuple(
+        MemberState("main-0", f"Worker_DP{pid // 2}_TP{pid % 2}_EP{pid}", pid, "R")
+        for pid in range(4)
+    )
+    gpus = tuple(GpuState(pid, (pid,), busy_percent=0 if pid == 1 else 100) for pid in range(4))
+    host = replace(evidence["localhost"], members=members, gpus=gpus)
+    for cause in (
+        found.cause,
+        judge_evidence(evidence, NO_PLAN, [row]),
+        judge_evidence({"localhost": host}, NO_PLAN, [row]),
+        judge_evidence({"localhost": host}, NO_PLAN),
+    ):
         assert cause is not None
         assert (cause.sign.rule, cause.sign.rank) == ("cuda.out_of_memory", 0)
         assert cause.certain
+    later = judge_evidence({"localhost": replace(host, now=now + 300)}, NO_PLAN)
+    assert later is not None
+    assert later.sign.rule == "idle"  # what was survived long ago
 
 
 E0, E1 = "a died", "b died"
