@@ -53,17 +53,19 @@ GAUGES: Mapping[str, NvmlReading] = {
 
 
 def device_lines(root: Path, with_links: bool) -> Iterator[str]:
-    """Ports first: sysfs hangs more seldom than a driver."""
+    """Ports first: sysfs hangs more seldom than a driver. `with_links`: at last, the errors of
+    NVLink's links, too, whose counters take the driver as long as all else six times over."""
     yield from port_lines(root / RDMA)
     if (root / DRIVER).is_dir():
         nvml = open_nvml()
-        for index in range(nvml.nvmlDeviceGetCount()):
-            yield from gpu_lines(nvml, index, with_links)
+        gpus = range(nvml.nvmlDeviceGetCount())
+        for read in (gpu_lines, link_lines) if with_links else (gpu_lines,):
+            for index in gpus:
+                yield from read(nvml, index)
 
 
-def gpu_lines(nvml: Any, index: int, with_links: bool) -> Iterator[str]:
-    """What NVML gives; a GPU that fell off the bus has none. `with_links`: its links' errors, too,
-    whose counters take the driver six times as long as all the rest."""
+def gpu_lines(nvml: Any, index: int) -> Iterator[str]:
+    """What NVML gives; a GPU that fell off the bus has none."""
     asking = NvmlReader(nvml)
     try:
         gpu = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -73,8 +75,14 @@ def gpu_lines(nvml: Any, index: int, with_links: bool) -> Iterator[str]:
         "nvlink_sent_kib": asking.of("sent", partial(_link_count, nvml, gpu, NVLINK_SENT)),
         "nvlink_received_kib": asking.of("got", partial(_link_count, nvml, gpu, NVLINK_RECEIVED)),
     }
-    if with_links:
-        found["nvlink_errors"] = asking.of("errors", partial(_link_errors, nvml, gpu))
+    yield from _lines(devices.GPU, found, f'gpu="{index}"')
+
+
+def link_lines(nvml: Any, index: int) -> Iterator[str]:
+    def errors() -> int:
+        return _link_errors(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+
+    found = {"nvlink_errors": NvmlReader(nvml).of("errors", errors)}
     yield from _lines(devices.GPU, found, f'gpu="{index}"')
 
 

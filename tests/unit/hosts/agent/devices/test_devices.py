@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dsr1.hosts.agent.devices.gauges import gpu_lines, port_lines
+from dsr1.hosts.agent.devices import gauges
+from dsr1.hosts.agent.devices.gauges import gpu_lines, link_lines, port_lines
 from dsr1.hosts.agent.devices.own_files import own_lines
 from dsr1.hosts.agent.devices.reader import DevicesReader, print_lines
 from dsr1.hosts.agent.process.timers import Timers
@@ -44,30 +45,32 @@ def fake_nvml(**calls: Callable[..., Any]) -> Any:
 
 
 def test_a_gpu_tells_what_its_nvml_can() -> None:
-    lines = list(gpu_lines(fake_nvml(nvmlDeviceGetTemperature=refuse), 3, with_links=True))
+    lines = list(gpu_lines(fake_nvml(nvmlDeviceGetTemperature=refuse), 3))
     assert 'dsr1_gpu_memory_used_bytes{gpu="3"} 64.0' in lines
     assert 'dsr1_gpu_power_w{gpu="3"} 412.5' in lines
     assert 'dsr1_gpu_throttle{gpu="3"} 4' in lines
     assert 'dsr1_gpu_nvlink_sent_kib{gpu="3"} 512' in lines
-    assert 'dsr1_gpu_nvlink_errors{gpu="3"} 12' in lines  # two links, 0 + 1 + 2 + 3 each
+    (errors,) = link_lines(fake_nvml(), 3)
+    assert errors == 'dsr1_gpu_nvlink_errors{gpu="3"} 12'  # two links, 0 + 1 + 2 + 3 each
     assert not [line for line in lines if "temperature" in line]
 
 
 def test_a_gpu_that_fell_off_the_bus_tells_nothing() -> None:
-    assert list(gpu_lines(fake_nvml(nvmlDeviceGetHandleByIndex=refuse), 0, with_links=True)) == []
+    assert list(gpu_lines(fake_nvml(nvmlDeviceGetHandleByIndex=refuse), 0)) == []
+    assert list(link_lines(fake_nvml(nvmlDeviceGetHandleByIndex=refuse), 0)) == []
 
 
-def test_the_counters_of_links_are_left_alone_unless_they_are_wanted() -> None:
-    """72 calls a GPU, each of which takes the driver's time: three quarters of an agent's CPU."""
-    asked: list[object] = []
-    nvml = fake_nvml(
-        nvmlDeviceGetNvLinkState=lambda *about: asked.append(about),
-        nvmlDeviceGetNvLinkErrorCounter=lambda *about: asked.append(about),
-    )
-    lines = list(gpu_lines(nvml, 3, with_links=False))
-    assert 'dsr1_gpu_nvlink_sent_kib{gpu="3"} 512' in lines
-    assert not asked
-    assert not [line for line in lines if "nvlink_errors" in line]
+@pytest.mark.parametrize("with_links", [False, True])
+def test_the_counters_of_links_come_last_and_only_where_they_are_wanted(
+    with_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """72 calls a GPU, each of which takes the driver's time: what is slow costs nothing else."""
+    (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
+    monkeypatch.setattr(gauges, "open_nvml", lambda: fake_nvml(nvmlDeviceGetCount=lambda: 2))
+    names = [line.split()[0] for line in gauges.device_lines(tmp_path, with_links)]
+    errors = [f'dsr1_gpu_nvlink_errors{{gpu="{gpu}"}}' for gpu in range(2)]
+    assert [name for name in names if "nvlink_errors" in name] == (errors if with_links else [])
+    assert names[-1] == (errors[-1] if with_links else 'dsr1_gpu_nvlink_received_kib{gpu="1"}')
 
 
 def port(root: Path, **counters: int) -> None:
