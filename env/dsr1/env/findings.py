@@ -8,8 +8,9 @@ from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.protocol.events import Finding
 
 REACH = "host.reach"
-WORST = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
-AMISS = WORST[:3]
+ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
+"""Of verdicts, the worst first."""
+AMISS = ORDER[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _rows(
 
 
 def _badness(cells: tuple[Cell, ...]) -> list[int]:
-    return sorted(WORST.index(verdict) for verdict, _ in cells)
+    return sorted(ORDER.index(verdict) for verdict, _ in cells)
 
 
 def kind_of(finding: Finding) -> str:
@@ -105,5 +106,5 @@ def kind_of(finding: Finding) -> str:
 
 
 def _worst(verdicts: Sequence[str]) -> Cell:
-    worst = min(verdicts, key=WORST.index, default="SKIP")
+    worst = min(verdicts, key=ORDER.index, default="SKIP")
     return worst, verdicts.count(worst)

@@ -66,9 +66,3 @@ def _sinfo(*options: str) -> str:
     except Dsr1Error:
         return ""
     return done.stdout if done.returncode == 0 else ""
-
-
-def few_words(unfit: tuple[str, ...]) -> str:
-    """On one line, however many nodes a partition has."""
-    more = len(unfit) - MOST_NAMED
-    return ", ".join((*unfit[:MOST_NAMED], *((f"{more} more",) if more > 0 else ())))

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 
 from dsr1.hosts.errors import HostError, InputError
+from dsr1.hosts.inventory.names import name_few
 from dsr1.slurm.client import Queue, call, output_or_error, require
 from dsr1.slurm.handle import JobHandle
-from dsr1.slurm.nodes import few_words, unfit_nodes
+from dsr1.slurm.nodes import MOST_NAMED, unfit_nodes
 from dsr1.slurm.states import JobInfo
 from dsr1.slurm.surroundings import submission_environment
 
@@ -105,7 +106,7 @@ def try_only(script: str) -> str:
 def _refused(told: str) -> str:
     """Also which nodes are out of service, where there are too few."""
     words = refusal(told)
-    unfit = few_words(unfit_nodes("--all")) if "node configuration" in words else ""
+    unfit = name_few(unfit_nodes("--all"), MOST_NAMED) if "node configuration" in words else ""
     return f"{words}\nout of service: {unfit}" if unfit else words
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dsr1.slurm.nodes import few_words, parse_partition_limit, parse_unfit_nodes
+from dsr1.hosts.inventory.names import name_few
+from dsr1.slurm.nodes import MOST_NAMED, parse_partition_limit, parse_unfit_nodes
 
 TOLD = """\
 node1|allocated|none
@@ -44,4 +45,6 @@ def test_a_partition_of_two_kinds_of_nodes() -> None:
 
 
 def test_many_nodes_are_not_all_named() -> None:
-    assert few_words(tuple(f"n{number} is down" for number in range(20))).endswith(", 12 more")
+    assert name_few(tuple(f"n{number} is down" for number in range(20)), MOST_NAMED).endswith(
+        " and 12 more"
+    )

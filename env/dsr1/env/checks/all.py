@@ -25,9 +25,10 @@ from dsr1.env.checks.host import (
     software,
     troubles,
 )
-from dsr1.env.checks.judging import ORDER, CheckFunction, judge_host, known, make_finding
+from dsr1.env.checks.judging import CheckFunction, judge_host, known, make_finding
 from dsr1.env.checks.model import files, memory, parallelism, same, storage
 from dsr1.env.checks.requirements import Requirements
+from dsr1.env.findings import ORDER
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts
 

@@ -10,7 +10,6 @@ from dsr1.env.checks.requirements import Requirements
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts
 
-ORDER = ("FAIL", "UNKNOWN", "WARN", "PASS", "SKIP")
 BY_HAND = "Look at it by hand; an UNKNOWN check stops no launch."
 
 

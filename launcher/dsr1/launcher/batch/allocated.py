@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.errors import Dsr1Error, InputError
-from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.batch.hosts import choose_hosts
 from dsr1.launcher.batch.jobs import known_jobs
 from dsr1.launcher.batch.status import clock_text, conclude_lent
@@ -29,7 +28,7 @@ from dsr1.launcher.run.supervised import (
     supervised_phase,
     supervised_state,
 )
-from dsr1.launcher.run.transport import queue, step_transport, transport_to
+from dsr1.launcher.run.transport import queue, step_transport
 from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle
@@ -76,10 +75,6 @@ class AllocationBackend(SupervisedBackend):
             close_run(run)
             return ()
         return end_hosts(run)
-
-    def transport(self, run: Run) -> Transport:
-        settings = run.settings()
-        return transport_to(run, settings.hosts, settings.python)
 
     def take_over(self, run: Run) -> None:
         raise InputError(

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError
+from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.batch.jobs import find_job, job_states, known_jobs, output_of
 from dsr1.launcher.batch.launch import launch_job
@@ -12,7 +13,7 @@ from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus, planned
 from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import step_transport
-from dsr1.slurm.nodes import few_words, unfit_nodes
+from dsr1.slurm.nodes import MOST_NAMED, unfit_nodes
 
 
 class SlurmBackend(Backend):
@@ -65,12 +66,12 @@ def _unfit_note(run: Run, state: RunState) -> str:
         with contextlib.suppress(HostError):
             info = known_jobs([run]).get(run.name) if run.job() else None
             unfit = unfit_nodes(f"--partition={info.partition}") if info and info.partition else ()
-            return f"nodes that it can't get: {few_words(unfit)}" if unfit else ""
+            return f"nodes that it can't get: {name_few(unfit, MOST_NAMED)}" if unfit else ""
     if state.ended or not run.is_in_job():  # a job writes its nodes down once it runs
         return ""
     nodes = ",".join(place.host for place in run.allocation().places)
     unfit = unfit_nodes(f"--nodes={nodes}")
-    return f"Slurm: {few_words(unfit)}" if unfit else ""
+    return f"Slurm: {name_few(unfit, MOST_NAMED)}" if unfit else ""
 
 
 def _state_and_note(run: Run) -> tuple[RunState, str]:

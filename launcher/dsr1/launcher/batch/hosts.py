@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dsr1.env.findings import folded
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.batch.script import needed_hosts
 from dsr1.launcher.preflight.preflight import extras_of, failed_checks, refuse_unfit
 from dsr1.launcher.preflight.survey import survey_hosts
@@ -42,5 +43,6 @@ def _wanted(recipe: Recipe, allocation: Allocation) -> int:
     if has >= wanted:
         return wanted
     whose = f"job {allocation.job}" if allocation.is_lent else "the job"
-    nodes = f"{has} node{'s' * (has != 1)}"
-    raise InputError(f"{whose} has {nodes}, the recipe needs {wanted}: --nodes={wanted}")
+    raise InputError(
+        f"{whose} has {counted(has, 'node')}, the recipe needs {wanted}: --nodes={wanted}"
+    )

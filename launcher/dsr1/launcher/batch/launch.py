@@ -15,7 +15,7 @@ from dsr1.launcher.batch.stop import UNSUBMITTED, stop_job
 from dsr1.launcher.batch.watch import watch_job
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.backend import LaunchRequest
-from dsr1.launcher.run.launch import failure
+from dsr1.launcher.run.launch import failure, interrupted
 from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.state import OnState, RunState
@@ -72,7 +72,7 @@ def launch_job(request: LaunchRequest, options: Sequence[str], show: OnState) ->
         submit_run(run, script)
         return _until_ready(run, show) if request.wait else run
     except KeyboardInterrupt:
-        raise LaunchFailed(f"{run.name}: {_roll_back(run)}") from None
+        raise LaunchFailed(f"{run.name}: {interrupted(stop_job(run))}") from None
 
 
 def try_job(recipe: Recipe, name: str, options: Sequence[str] = ()) -> str:
@@ -92,13 +92,6 @@ def _claim(run: Run, recipe: Recipe, options: Sequence[str]) -> str:
         script = render_job(recipe, batch_site(), run.name, options, run.run_id())
         undo.pop_all()
     return script
-
-
-def _roll_back(run: Run) -> str:
-    left = stop_job(run)
-    if left:
-        return f"interrupted\nMAY STILL RUN: {'; '.join(left)}"
-    return "interrupted; everything that had been started is gone"
 
 
 def submit_run(run: Run, script: str, variables: Mapping[str, str] = NO_VARIABLES) -> None:

@@ -13,14 +13,12 @@ from dsr1.launcher.health.members import Question, RankKey, WatchedRank
 from dsr1.launcher.plan.plan import ServiceTarget
 from dsr1.launcher.smoke.access import FrontendAccess
 from dsr1.launcher.smoke.completion import (
-    AnsweredByAnother,
     SmokeTarget,
     ask_completion,
 )
 from dsr1.launcher.smoke.http import make_client
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers, begins_alike, repeats
-from dsr1.launcher.smoke.readiness import describe_missing
-from dsr1.launcher.smoke.run import ASKING, FIXED_TOKENS, KNOWN_TOKENS
+from dsr1.launcher.smoke.run import ASKING, FIXED_TOKENS, KNOWN_TOKENS, no_answers
 
 QUESTION = FIXED[0]
 SHOWN = 60  # characters of an answer
@@ -54,7 +52,7 @@ def ask_again(service: ServiceTarget, client: httpx.Client, target: SmokeTarget)
         reply = ask_completion(service, client, target, QUESTION, FIXED_TOKENS)
         return Answers(target, (reply,))
     except ASKING as error:
-        return None if _is_of_frontend(error, target) else _failure(target, error)
+        return None if _is_of_frontend(error, target) else no_answers(target, error)
 
 
 def _is_of_frontend(error: Exception, target: SmokeTarget) -> bool:
@@ -69,12 +67,7 @@ def _asked(
     try:
         return Answers(target, (ask_completion(service, client, target, question, tokens),))
     except ASKING as error:
-        return _failure(target, error)
-
-
-def _failure(target: SmokeTarget, error: Exception) -> Answers:
-    by_another = isinstance(error, AnsweredByAnother)
-    return Answers(target, error=describe_missing(error), by_another=by_another)
+        return no_answers(target, error)
 
 
 def text_of(answers: Answers) -> str:

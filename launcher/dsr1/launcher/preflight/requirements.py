@@ -14,6 +14,7 @@ from dsr1.launcher.layout.adapters import wanted_adapters
 from dsr1.launcher.layout.topology import Group, Topology
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.preflight.draft import Draft
+from dsr1.launcher.recipe.engine import QUEUE_DEPTH
 from dsr1.launcher.recipe.flag_table import CACHE_DTYPE, QUANTIZATION
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.transfer import connector_packages
@@ -22,7 +23,6 @@ GIB = 2**30
 CACHES, TEMPORARY = "/var/tmp", "/tmp"
 CACHE_BYTES, TEMPORARY_BYTES = 50 * GIB, 10 * GIB
 SAMPLE_S = 1.0
-QUEUE_DEPTH = "NVSHMEM_QP_DEPTH"
 
 
 def make_requirements(draft: Draft) -> Requirements:

@@ -48,7 +48,7 @@ def launch_run(recipe: Recipe, name: str, prepare: PrepareRun, show: OnState) ->
         _start_first(run)
         state = _wait(run, show)
     except KeyboardInterrupt:
-        raise LaunchFailed(f"{run.name}: {_roll_back(run)}") from None
+        raise LaunchFailed(f"{run.name}: {interrupted(stop_run(run))}") from None
     if not state.serves:
         raise failure(run, state)
     return run
@@ -62,11 +62,10 @@ def _start_first(run: Run) -> None:
         raise
 
 
-def _roll_back(run: Run) -> str:
-    left = stop_run(run)
-    if left:
-        return f"interrupted{_say_left(left)}"
-    return "interrupted; everything that had been started is gone"
+def interrupted(left: Sequence[str]) -> str:
+    """`left`: what may still run once everything was ended."""
+    said = _say_left(left) or "; everything that had been started is gone"
+    return f"interrupted{said}"
 
 
 def failure(run: Run, state: RunState, more: str = "") -> LaunchFailed | CheckFailed:

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervised import SupervisedBackend
-from dsr1.launcher.run.transport import transport_to
 
 
 class SshBackend(SupervisedBackend):
@@ -18,7 +16,3 @@ class SshBackend(SupervisedBackend):
 
         survey = survey_remote(request.recipe, request.accesses, checks)
         plan_run(run, request.recipe, survey, checks)
-
-    def transport(self, run: Run) -> Transport:
-        settings = run.settings()
-        return transport_to(run, settings.hosts, settings.python)

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.run import spawn
 from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
 from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.state import ABANDONED, UNSUPERVISED, OnState, RunState
 from dsr1.launcher.run.stop import look_at_hosts, stop_run
 from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.transport import transport_to
 
 
 class SupervisedBackend(Backend):
@@ -45,6 +47,10 @@ class SupervisedBackend(Backend):
         lost = {host: str(one) for host, one in hosts.items() if isinstance(one, HostError)}
         alive = {host: one for host, one in hosts.items() if not isinstance(one, HostError)}
         return RunStatus(state, supervised, alive, lost, elsewhere_note(run, state))
+
+    def transport(self, run: Run) -> Transport:
+        settings = run.settings()
+        return transport_to(run, settings.hosts, settings.python)
 
     def stop(self, run: Run) -> tuple[str, ...]:
         return stop_run(run)

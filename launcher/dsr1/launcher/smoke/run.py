@@ -93,8 +93,12 @@ def _ask_fixed(service: ServiceTarget, client: httpx.Client, target: SmokeTarget
     try:
         return Answers(target, tuple(ask(question, FIXED_TOKENS) for question in FIXED))
     except ASKING as error:
-        by_another = isinstance(error, AnsweredByAnother)
-        return Answers(target, error=describe_missing(error), by_another=by_another)
+        return no_answers(target, error)
+
+
+def no_answers(target: SmokeTarget, error: Exception) -> Answers:
+    by_another = isinstance(error, AnsweredByAnother)
+    return Answers(target, error=describe_missing(error), by_another=by_another)
 
 
 def _with_known(service: ServiceTarget, client: httpx.Client, one: Answers) -> Answers:

@@ -16,6 +16,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog, ProcessRanks
 from dsr1.hosts.protocol.log_scan import LogScan, scan_log
+from dsr1.launcher.triage.log_line import RANK
 from dsr1.launcher.triage.rules import load_rules, patterns
 
 ENDINGS = (".log", ".out", ".err", ".txt")
@@ -25,7 +26,6 @@ MUCH_BYTES = 64 << 20
 OWN = ("agent", "supervisor", "README", "versions", "why", "problems", "job")
 HERE = "here"
 HEAD_BYTES = 1 << 20
-_RANK = re.compile(r"_DP(\d+)")
 # srt-slurm: node07_decode_w0.err, with .out beside it; a worker may have several nodes.
 _SRT = re.compile(
     r"(?P<host>[\w.-]{1,64}?)_(?P<engine>(?:prefill|decode|agg|aggregated)_w\d{1,4})(?:[_.].{0,64})?"
@@ -126,5 +126,5 @@ def _head(path: Path) -> bytes:
 
 
 def _ranks_in(scan: LogScan) -> tuple[int, ...]:
-    told = {int(found[1]) for hit in scan.hits if (found := _RANK.search(hit.text))}
+    told = {int(found[1]) for hit in scan.hits if (found := RANK.search(hit.text))}
     return tuple(sorted(told))

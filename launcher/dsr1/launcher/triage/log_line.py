@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 # `(Worker_DP1_EP1 pid=12) ERROR 11-26 11:29:48 [file.py:1] ...`, `(EngineCore_DP0 pid=3) ...`
 _WRITER = re.compile(r"^\((?P<name>\w+)(?: pid=\d+)?\)")
 _LOADER = re.compile(r"VLLM::(?P<name>\w+): ")  # glibc's loader, by the process's title
-_RANK = re.compile(r"_DP(\d+)")
+RANK = re.compile(r"_DP(\d+)")
 # A main process tells of one of its engines.
 _NAMED = re.compile(r"(?:Engine core process |Failed core proc\(s\): \{')(EngineCore\w{0,40})")
 _VLLM = re.compile(r"\b(?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\b")
@@ -37,7 +37,7 @@ def writer_of(line: str) -> str:
 
 def rank_of(writer: str, ranks: tuple[int, ...]) -> int | None:
     """The global DP rank that a writer's name tells, or the only one that the process has."""
-    found = _RANK.search(writer)
+    found = RANK.search(writer)
     if found:
         return int(found[1])
     return ranks[0] if len(ranks) == 1 else None

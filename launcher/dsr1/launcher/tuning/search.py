@@ -140,6 +140,10 @@ def _outward(known: Mapping[int, Figures | None], good: Sequence[int]) -> int:
     flat = len(ordered) > 1 and ordered[-1].tokens_s_gpu < GAIN * ordered[-2].tokens_s_gpu
     if not flat:
         return max(good) * 2
+    return _below(known)
+
+
+def _below(known: Mapping[int, Figures | None]) -> int:
     below = min(known) // 4
     return below if below >= 1 and len(known) < 4 else 0
 
@@ -148,8 +152,7 @@ def _between(good: int, bad: int, known: Mapping[int, Figures | None]) -> int:
     middle = round(math.sqrt(good * bad))
     if bad and bad / good > CLOSE and middle not in known:
         return middle
-    below = min(known) // 4
-    return below if below >= 1 and len(known) < 4 else 0
+    return _below(known)
 
 
 def merged(outcomes: Sequence[Outcome]) -> list[Outcome]:

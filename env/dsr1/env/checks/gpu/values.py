@@ -3,17 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dsr1.env.checks.judging import (
-    NONSENSE,
-    ORDER,
-    CheckFunction,
-    UnknownFact,
-    Verdict,
-    for_gpus,
-    known,
-)
+from dsr1.env.checks.judging import NONSENSE, CheckFunction, UnknownFact, Verdict, for_gpus, known
 from dsr1.env.checks.kinds import GPU_KINDS
 from dsr1.env.checks.requirements import Requirements
+from dsr1.env.findings import ORDER
 from dsr1.hosts.protocol.facts.fact import Facts
 
 GIB = 2**30

@@ -3,15 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsr1.env.checks.judging import (
-    ORDER,
-    CheckFunction,
-    UnknownFact,
-    Verdict,
-    known,
-    skipped,
-)
+from dsr1.env.checks.judging import CheckFunction, UnknownFact, Verdict, known, skipped
 from dsr1.env.checks.requirements import Requirements
+from dsr1.env.findings import ORDER
 from dsr1.hosts.protocol.facts.fact import Facts
 
 GIB = 2**30

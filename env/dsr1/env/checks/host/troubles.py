@@ -4,7 +4,6 @@ made of."""
 from collections.abc import Iterator
 
 from dsr1.env.checks.judging import (
-    ORDER,
     CheckFunction,
     UnknownFact,
     Verdict,
@@ -15,6 +14,7 @@ from dsr1.env.checks.judging import (
     skipped,
 )
 from dsr1.env.checks.requirements import EngineShape, Requirements
+from dsr1.env.findings import ORDER
 from dsr1.env.gids import is_ethernet
 from dsr1.env.hcas import Selection
 from dsr1.env.ibgda import NVSHMEM_PACKAGES

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsr1.env.checks.gpu.values import planned_gpus
-from dsr1.env.checks.judging import ORDER, CheckFunction, Verdict, for_gpus, known, known_or
+from dsr1.env.checks.judging import CheckFunction, Verdict, for_gpus, known, known_or
 from dsr1.env.checks.requirements import EngineShape, Requirements
+from dsr1.env.findings import ORDER
 from dsr1.env.ibgda import WITH_NVSHMEM
 from dsr1.env.model_memory import (
     BF16,

@@ -23,8 +23,8 @@ from dsr1.launcher.importing.vllm.draft import EngineDraft
 from dsr1.launcher.importing.vllm.flag_handlers import HANDLERS, put_argument
 from dsr1.launcher.importing.vllm.numbers import parse_count
 from dsr1.launcher.importing.vllm.retired_flags import retire
+from dsr1.launcher.recipe.engine import LOW_LATENCY
 
-LOW_LATENCY = ("deepep_low_latency", "nixl_ep")
 OLD_CHUNK = 256  # VLLM_MOE_DP_CHUNK_SIZE where nobody set it
 _PLACING = (
     "tensor-parallel-size",
