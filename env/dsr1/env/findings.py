@@ -78,7 +78,7 @@ def overview(findings: Sequence[Finding]) -> Overview:
     by_host: dict[str, dict[str, list[str]]] = {}
     by_kind: dict[str, set[str]] = {}
     for finding in findings:
-        kind = kind_of(finding)
+        kind = _check_kind(finding)
         by_host.setdefault(finding.host, {}).setdefault(kind, []).append(finding.verdict)
         by_kind.setdefault(kind, set()).add(finding.verdict)
     amiss = tuple(kind for kind in sorted(by_kind) if by_kind[kind] & set(AMISS))
@@ -101,7 +101,7 @@ def _badness(cells: tuple[Cell, ...]) -> list[int]:
     return sorted(ORDER.index(verdict) for verdict, _ in cells)
 
 
-def kind_of(finding: Finding) -> str:
+def _check_kind(finding: Finding) -> str:
     return finding.check.partition(".")[0]
 
 

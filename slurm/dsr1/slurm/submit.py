@@ -105,12 +105,12 @@ def try_only(script: str) -> str:
 
 def _refused(told: str) -> str:
     """Also which nodes are out of service, where there are too few."""
-    words = refusal(told)
+    words = _refused_by(told)
     unfit = name_few(unfit_nodes("--all"), MOST_NAMED) if "node configuration" in words else ""
     return f"{words}\nout of service: {unfit}" if unfit else words
 
 
-def refusal(words: str) -> str:
+def _refused_by(words: str) -> str:
     lines = [line.rpartition("error: ")[2].strip() for line in words.splitlines() if line.strip()]
     text = " | ".join(
         dict.fromkeys(line for line in lines if line and not line.startswith("Traceback"))

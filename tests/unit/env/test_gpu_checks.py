@@ -6,8 +6,9 @@ import pytest
 from tests.unit.env.hgx import GPU, HEALTHY, LINK, LOW_LATENCY, NEEDS, SYSTEM, make_facts, with_gpu
 
 from dsr1.env.checks.all import run_checks
-from dsr1.env.checks.gpu.values import fold_gpus, fold_numbers
+from dsr1.env.checks.gpu.values import fold_gpus
 from dsr1.env.checks.requirements import HostRequirements
+from dsr1.hosts.inventory.names import fold_numbers
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Fact, FactValue
 

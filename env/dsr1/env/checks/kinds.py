@@ -47,7 +47,7 @@ def flags(value: object) -> bool:
     return isinstance(value, Mapping) and all(type(word) is bool for word in value.values())
 
 
-def drafts(value: object) -> bool:
+def draft_files(value: object) -> bool:
     """By model: its folder, and what is wrong with it."""
     own = value.values() if isinstance(value, Mapping) else (None,)
     return all(
@@ -111,7 +111,7 @@ KINDS: Mapping[str, ValueKind] = {
     "memory.thp": text,
     "memory.total": count,
     "model.config": table,
-    "model.drafts": drafts,
+    "model.drafts": draft_files,
     "net.addresses": table,
     "net.control": table,
     "net.ephemeral": counts(2),

@@ -52,7 +52,7 @@ def ask_every_rank(
     return FirstAnswers(baseline, tuple(problems(answers, settings.compares)), readings)
 
 
-Answered = list[tuple[Question, Answers]]
+AnsweredQuestions = list[tuple[Question, Answers]]
 _ANY = httpx.Limits(max_connections=None)
 
 
@@ -70,16 +70,16 @@ class _Round:
         self._service, self._client = plan.service, client
         self._readings, self._workers = readings, readings.workers
 
-    def ask(self, questions: Sequence[Question]) -> Answered:
+    def ask(self, questions: Sequence[Question]) -> AnsweredQuestions:
         """After one that fails all others at once: a rank that hangs holds up each of them."""
-        done: Answered = []
+        done: AnsweredQuestions = []
         for number, question in enumerate(questions):
             done.append((question, self._ask(question)))
             if done[-1][1].error:
                 return done + self._at_once(questions[number + 1 :])
         return done
 
-    def _at_once(self, questions: Sequence[Question]) -> Answered:
+    def _at_once(self, questions: Sequence[Question]) -> AnsweredQuestions:
         begun = [begin_in_thread(partial(self._ask, one)) for one in questions]
         return [(one, future.result()) for one, future in zip(questions, begun, strict=True)]
 
@@ -99,7 +99,7 @@ class _Round:
                 return f"the metrics of {process} don't tell its worker's id ({why})"
         return "its worker's id isn't known"
 
-    def ask_known(self, answered: Answered) -> Answered:
+    def ask_known(self, answered: AnsweredQuestions) -> AnsweredQuestions:
         with ThreadPoolExecutor(max(1, len(answered))) as pool:
             more = pool.map(lambda pair: ask_known(self._service, self._client, pair[1]), answered)
             return [(question, one) for (question, _), one in zip(answered, more, strict=True)]

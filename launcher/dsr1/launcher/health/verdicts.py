@@ -72,7 +72,7 @@ def still_serving(ranks: Sequence[RankHealth]) -> tuple[str, ...]:
     return tuple(engine for engine in engines if engine not in ailing)
 
 
-def describe(report: HealthReport) -> Iterator[str]:
+def unwell_lines(report: HealthReport) -> Iterator[str]:
     """A line for every rank that is unwell, and one for what still serves."""
     yield from (f"{row.verdict}: {row.words}" for row in report.ailing)
     if report.ailing:

@@ -4,7 +4,7 @@ done."""
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from dsr1.launcher.health.asking import Questioner, garbled
@@ -12,7 +12,6 @@ from dsr1.launcher.health.counters import read_counters
 from dsr1.launcher.health.due import DueQuestions
 from dsr1.launcher.health.judge import RankRecord, Sample, as_new, complaint, has_moved, judge, seen
 from dsr1.launcher.health.members import (
-    Question,
     RankKey,
     WatchedRank,
     frontends_of,
@@ -26,15 +25,13 @@ from dsr1.launcher.health.readings import (
     read_servers,
     say_sick,
 )
-from dsr1.launcher.health.ready import FirstAnswers
+from dsr1.launcher.health.ready import AnsweredQuestions, FirstAnswers
 from dsr1.launcher.health.settings import AsksAgents, HealthSettings
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.smoke.access import FrontendAccess
-from dsr1.launcher.smoke.judge import Answers
 
 OnReport = Callable[[HealthReport], None]
-Answered = Sequence[tuple[Question, Answers]]
 
 
 class HealthWatch:
@@ -125,7 +122,7 @@ class HealthWatch:
             self._recorder.take(readings)
         return self._report()
 
-    def _sample_all(self, readings: Readings, answered: Answered) -> dict[RankKey, Sample]:
+    def _sample_all(self, readings: Readings, answered: AnsweredQuestions) -> dict[RankKey, Sample]:
         now = time.time()
         samples = {
             rank.key: sample_rank(rank, readings, self._workers, now)
@@ -150,7 +147,7 @@ class HealthWatch:
         return answer and not any(row.host in readings.unread for row in self._frontends)
 
     def _with_answers(
-        self, rank: WatchedRank, sample: Sample, answered: Answered, blamed: set[RankKey]
+        self, rank: WatchedRank, sample: Sample, answered: AnsweredQuestions, blamed: set[RankKey]
     ) -> Sample:
         sample = add_answers(sample, own_answers(rank, answered, blamed), self._baseline)
         return replace(sample, waits_s=self._questioner.waits_s(rank, blamed))
@@ -192,7 +189,9 @@ def sample_rank(
     )
 
 
-def own_answers(rank: WatchedRank, answered: Answered, blamed: set[RankKey]) -> Answered:
+def own_answers(
+    rank: WatchedRank, answered: AnsweredQuestions, blamed: set[RankKey]
+) -> AnsweredQuestions:
     """Those that say something of this rank: where two took part, a failure is that of the one
     that shows more of it, if one does."""
     return [
@@ -204,7 +203,7 @@ def own_answers(rank: WatchedRank, answered: Answered, blamed: set[RankKey]) -> 
     ]
 
 
-def add_answers(sample: Sample, own: Answered, baseline: Mapping[RankKey, str]) -> Sample:
+def add_answers(sample: Sample, own: AnsweredQuestions, baseline: Mapping[RankKey, str]) -> Sample:
     """A right answer outweighs the others: a prefill rank takes part in several."""
     wrong = [garbled(one, question.answering.key, baseline) for question, one in own]
     errors = [one.error for _, one in own if one.error]

@@ -54,7 +54,7 @@ def _engine_shapes(draft: Draft) -> tuple[EngineShape, ...]:
 
 def _host_requirements(draft: Draft, gpus: Mapping[str, int]) -> dict[str, HostRequirements]:
     hca = {host.name: wanted_adapters(draft.recipe, host) for host in draft.whole}
-    engines = engines_of(draft.topology)
+    engines = _engines_by_host(draft.topology)
     own = {}
     for host in draft.plan.hosts:
         name, ports = host.host, tuple(ports_of(draft.plan, host.address))
@@ -96,7 +96,7 @@ def count_gpus(topology: Topology) -> Counter[str]:
     return found
 
 
-def engines_of(topology: Topology) -> dict[str, tuple[str, ...]]:
+def _engines_by_host(topology: Topology) -> dict[str, tuple[str, ...]]:
     """By host, those that have a node there."""
     pairs = [(node.host.name, group.name) for group in topology.groups for node in group.nodes]
     return {host: tuple(group for name, group in pairs if name == host) for host, _ in pairs}

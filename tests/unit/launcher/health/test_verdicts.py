@@ -9,7 +9,7 @@ from dsr1.launcher.health.verdicts import (
     SUSPECT,
     HealthReport,
     RankHealth,
-    describe,
+    unwell_lines,
 )
 from dsr1.launcher.run.supervision.verdict import end_of
 
@@ -25,7 +25,7 @@ def ill(rank: int, verdict: str = SUSPECT) -> RankHealth:
 def test_all_well() -> None:
     report = HealthReport((*WELL, OTHER))
     assert (report.phase, report.ailing, report.failed_engines) == (READY, (), ())
-    assert list(describe(report)) == []
+    assert list(unwell_lines(report)) == []
     assert end_of(report) is None
 
 
@@ -33,7 +33,7 @@ def test_a_suspect_degrades_and_ends_nothing() -> None:
     report = HealthReport((ill(0), *WELL[1:], OTHER))
     assert report.phase == DEGRADED
     assert end_of(report) is None
-    assert list(describe(report)) == [
+    assert list(unwell_lines(report)) == [
         "suspect: rank 0 of engine a on n1 makes no progress",
         "still serving: b",
     ]
@@ -51,4 +51,4 @@ def test_a_frontend_is_no_engine_that_serves() -> None:
     hung = RankHealth("frontend-0", 0, "n1", "frontend-0", FAILED, MUTE, "can't be asked", 5.0)
     report = HealthReport((*WELL, hung))
     assert str(end_of(report)) == "frontend-0 on n1 can't be asked"
-    assert list(describe(report))[-1] == "still serving: a"
+    assert list(unwell_lines(report))[-1] == "still serving: a"

@@ -1,12 +1,13 @@
 """One GPU's values by NVML, and how a check of each GPU is written."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dsr1.env.checks.judging import NONSENSE, CheckFunction, UnknownFact, Verdict, for_gpus, known
 from dsr1.env.checks.kinds import GPU_KINDS
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.findings import ORDER
+from dsr1.hosts.inventory.names import fold_numbers
 from dsr1.hosts.protocol.facts.fact import Facts
 
 GIB = 2**30
@@ -92,18 +93,3 @@ def fold_gpus(texts: Mapping[int, str]) -> str:
     for index, text in texts.items():
         indices.setdefault(text, []).append(index)
     return "; ".join(f"GPU {fold_numbers(numbers)} {text}" for text, numbers in indices.items())
-
-
-def fold_numbers(numbers: list[int]) -> str:
-    """Ascending numbers: `0-3,7`."""
-    return ",".join(_ranges(numbers))
-
-
-def _ranges(numbers: list[int]) -> Iterator[str]:
-    first = last = numbers[0]
-    for number in [*numbers[1:], -1]:
-        if number == last + 1:
-            last = number
-            continue
-        yield str(first) if first == last else f"{first}-{last}"
-        first = last = number

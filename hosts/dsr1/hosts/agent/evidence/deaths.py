@@ -44,7 +44,7 @@ def deaths_of(events: Iterable[NumberedEvent]) -> Iterator[ProcessDeath]:
             yield replace(death, pid=death.pid or mains.get(death.process, 0))
 
 
-def pids_of(events: Iterable[NumberedEvent]) -> frozenset[int]:
+def ended_pids(events: Iterable[NumberedEvent]) -> frozenset[int]:
     """Of all mains and lasting members that there have been."""
     told = (numbered.event for numbered in events)
     return frozenset(one.pid for one in told if isinstance(one, Spawned | MemberNamed | MemberDied))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.agent.evidence.collectives import read_collectives
-from dsr1.hosts.agent.evidence.deaths import deaths_of, pids_of, read_events
+from dsr1.hosts.agent.evidence.deaths import deaths_of, ended_pids, read_events
 from dsr1.hosts.agent.evidence.gpus import begin_gpus, gpu_states
 from dsr1.hosts.agent.evidence.kernel import (
     kernel_lines,
@@ -61,7 +61,7 @@ def gather_evidence(request: EvidenceRequest, host: str, folder: Path) -> HostEv
         deaths=tuple(deaths_of(events)),
         members=tuple(look_again(members, request.hang)),
         full=full_folders((folder, Path("/dev/shm"), Path("/tmp"))),
-        kernel=_kernel(within_s, pids_of(events), problems),
+        kernel=_kernel(within_s, ended_pids(events), problems),
         logs=logs,
         gpus=gpu_states(states.values),
         collectives=read_collectives(map(_environment, mains.values()), since, request.hang),

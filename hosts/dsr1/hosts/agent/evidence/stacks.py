@@ -12,7 +12,7 @@ from pathlib import Path
 
 DUMP_S, READ_S = 4.0, 0.2
 MOST_FRAMES, MOST_THREADS, MOST_PROCESSES, LONGEST = 12, 3, 64, 200
-Stack = tuple[str, ...]
+Frames = tuple[str, ...]
 
 
 def find_py_spy() -> str | None:
@@ -21,7 +21,7 @@ def find_py_spy() -> str | None:
     return str(own) if own.is_file() else shutil.which("py-spy")
 
 
-def python_stacks(pids: Sequence[int], py_spy: str | None) -> dict[int, Stack]:
+def python_stacks(pids: Sequence[int], py_spy: str | None) -> dict[int, Frames]:
     """By pid, of those that gave one in time; innermost first. They are asked side by side, and not
     paused: one that hangs in the kernel would never stop for that."""
     if py_spy is None:
@@ -46,7 +46,7 @@ def _answer(child: "subprocess.Popen[bytes]", until: float) -> bytes:
         return b""
 
 
-def parse_dump(text: bytes) -> Stack:
+def parse_dump(text: bytes) -> Frames:
     """Of py-spy's JSON the main thread, then those that run. Empty: it is none."""
     try:
         threads = sorted(json.loads(text), key=_rank)
@@ -70,7 +70,7 @@ def _lines(thread: Mapping[str, object]) -> Iterator[str]:
         yield line[:LONGEST]
 
 
-def kernel_stack(pid: int) -> Stack:
+def kernel_stack(pid: int) -> Frames:
     """Innermost first; only root may read it."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/stack").read_text().splitlines()

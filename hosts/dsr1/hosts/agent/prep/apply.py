@@ -34,10 +34,10 @@ ROOT = Path("/")
 def apply(steps: PrepSteps, root: Path = ROOT, run: RunCommand = run_command) -> PrepReport:
     """A step that fails stops those of the same check, and no other."""
     store = JournalStore(root)
-    return report(store, lambda: _all(steps, store, root, run))
+    return report_of_steps(store, lambda: _all(steps, store, root, run))
 
 
-def report(store: JournalStore, work: Callable[[], Iterable[StepOutcome]]) -> PrepReport:
+def report_of_steps(store: JournalStore, work: Callable[[], Iterable[StepOutcome]]) -> PrepReport:
     """What came of the work, also when the journal can't be written any more."""
     outcomes: list[StepOutcome] = []
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.agent.prep.apply import ROOT, report, settle, what, write_value
+from dsr1.hosts.agent.prep.apply import ROOT, report_of_steps, settle, what, write_value
 from dsr1.hosts.agent.prep.command import RunCommand, run_command
 from dsr1.hosts.agent.prep.files import describe_file, read_whole, state_of, write_whole
 from dsr1.hosts.agent.prep.journal import JournalStore
@@ -19,7 +19,7 @@ def undo(root: Path = ROOT, run: RunCommand = run_command) -> PrepReport:
     store = JournalStore(root)
     if not store.folder.exists():
         return PrepReport(())
-    return report(store, lambda: tuple(_changed(store, root)) or _all(store, root, run))
+    return report_of_steps(store, lambda: tuple(_changed(store, root)) or _all(store, root, run))
 
 
 def _changed(store: JournalStore, root: Path) -> Iterator[StepOutcome]:

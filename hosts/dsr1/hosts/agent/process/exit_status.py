@@ -15,7 +15,7 @@ GET_INFO = 3 << 30 | INFO.size << 16 | 0xFF << 8 | 11  # PIDFD_GET_INFO
 EXIT_CODE_FIELD = 49  # of /proc/PID/stat behind the name: exit_code, proc(5) field 52
 
 
-def exit_code(pid: int, pidfd: int) -> int | None:
+def exit_code_of(pid: int, pidfd: int) -> int | None:
     """Negative for a signal; None: neither the kernel nor /proc tells any more. Its parent may
     collect it between two looks, so the kernel is asked again."""
     for status in (_by_pidfd(pidfd), _by_proc(pid), _by_pidfd(pidfd)):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dsr1.hosts.agent.process.exit_status import exit_code
+from dsr1.hosts.agent.process.exit_status import exit_code_of
 from dsr1.hosts.agent.process.member_name import LASTING, component_of, with_rank
 from dsr1.hosts.protocol.evidence import SPAWNED, ProcessDeath, kind_of
 from dsr1.hosts.protocol.identity import read_stat
@@ -122,7 +122,7 @@ def _named(member: Member) -> Member:
 
 
 def _death(member: Member) -> ProcessDeath | None:
-    now, code = time.time(), exit_code(member.pid, member.pidfd)
+    now, code = time.time(), exit_code_of(member.pid, member.pidfd)
     if not member.lasting and not member.nameless:
         member = _named(member)
     if member.lasting or (member.nameless and code in CRASHES):

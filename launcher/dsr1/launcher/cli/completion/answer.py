@@ -13,7 +13,7 @@ from dsr1.launcher.cli.options.completion import complete_runs, complete_sets
 INDEX = Path(__file__).with_name("index.json")
 VARIABLE = "_DSR1_COMPLETE"
 FROM_DISK = {"runs": complete_runs, "sets": complete_sets}
-Node = Mapping[str, Any]
+Outline = Mapping[str, Any]
 Rows = Sequence[tuple[str, str]]
 
 
@@ -22,14 +22,14 @@ def answer_shell(env: Mapping[str, str]) -> tuple[str, int] | None:
     shell = env.get(VARIABLE, "").removeprefix("complete_")
     if shell not in ("bash", "zsh", "fish"):
         return None
-    words, incomplete = words_of(shell, env)
+    words, incomplete = typed_words(shell, env)
     rows = complete_words(json.loads(INDEX.read_text()), words, incomplete)
     if env.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
         return "", 0 if rows else 1
     return FORMS[shell](rows), 0
 
 
-def words_of(shell: str, env: Mapping[str, str]) -> tuple[list[str], str]:
+def typed_words(shell: str, env: Mapping[str, str]) -> tuple[list[str], str]:
     """Those after dsr1, and the one that is being typed."""
     if shell == "bash":
         words, at = split_words(env.get("COMP_WORDS", "")), int(env.get("COMP_CWORD") or 1)
@@ -51,7 +51,7 @@ def split_words(line: str) -> list[str]:
     return words
 
 
-def complete_words(index: Node, words: Sequence[str], incomplete: str) -> Rows:
+def complete_words(index: Outline, words: Sequence[str], incomplete: str) -> Rows:
     """What may stand there, each with its help."""
     node, options, given, value_of = index, dict(index["options"]), 0, ""
     for word in words:
@@ -79,7 +79,7 @@ def complete_words(index: Node, words: Sequence[str], incomplete: str) -> Rows:
     )
 
 
-def _values(index: Node, kind: str, incomplete: str) -> Rows:
+def _values(index: Outline, kind: str, incomplete: str) -> Rows:
     if kind in FROM_DISK:
         return [(word, "") for word in FROM_DISK[kind](incomplete)]
     return _beginning(dict.fromkeys(index["words"].get(kind, ()), ""), incomplete)

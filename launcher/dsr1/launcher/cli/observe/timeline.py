@@ -17,12 +17,14 @@ from dsr1.launcher.report.timeline import Timeline, make_timeline
 from dsr1.launcher.run.record.starts import read_phases
 from dsr1.launcher.run.store import Run
 
-Engine = Annotated[str, typer.Option("--engine", metavar="ENGINE", help="Show this engine alone.")]
+OfEngine = Annotated[
+    str, typer.Option("--engine", metavar="ENGINE", help="Show this engine alone.")
+]
 
 
 def timeline(
     run: RunName = None,
-    engine: Engine = "",
+    engine: OfEngine = "",
     show_all: Annotated[
         bool, typer.Option("--all", help="Show every rank, not the slowest alone.")
     ] = False,

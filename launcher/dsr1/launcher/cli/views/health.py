@@ -14,7 +14,7 @@ from dsr1.launcher.health.verdicts import (
     SUSPECT,
     HealthReport,
     RankHealth,
-    describe,
+    unwell_lines,
 )
 from dsr1.launcher.run.state import RunState
 
@@ -35,7 +35,7 @@ def report_of(state: RunState) -> HealthReport:
 def health_lines(report: HealthReport, now: float) -> Iterator[str]:
     """Each with how long it has been so."""
     since = [f", for {now - row.since:.0f} s" for row in report.ailing]
-    lines = list(describe(report))
+    lines = list(unwell_lines(report))
     yield from (f"{line}{more}" for line, more in zip(lines, since, strict=False))
     yield from lines[len(since) :]
 

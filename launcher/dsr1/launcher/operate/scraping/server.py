@@ -34,7 +34,7 @@ from dsr1.launcher.run.store import Run
 LOOPBACK, READY_S, POLL_S = "127.0.0.1", 60.0, 0.1
 GRAFANA_S = 180.0
 """Its first start makes a database."""
-Answers = Callable[[str, str], bool]
+AnswersAt = Callable[[str, str], bool]
 
 
 def control_address(run: Run) -> str:
@@ -83,7 +83,7 @@ def start_scraping(run: Run, address: str, access: ScrapingAccess) -> ScrapingRe
         return _await_ready(run, child.pid, folder / "server.log", answers)
 
 
-def _await_ready(run: Run, pid: int, log: Path, answers: Answers) -> ScrapingRecord:
+def _await_ready(run: Run, pid: int, log: Path, answers: AnswersAt) -> ScrapingRecord:
     until = time.monotonic() + READY_S
     while time.monotonic() < until:
         found = read_scraping(run)
@@ -114,7 +114,7 @@ def _last_line(log: Path) -> str:
 
 
 @contextmanager
-def asking(access: ScrapingAccess) -> Iterator[Answers]:
+def asking(access: ScrapingAccess) -> Iterator[AnswersAt]:
     """Whether a process of the run's own, at HOST:PORT, answers a path well."""
     auth = (USER, access.password) if access.password else None
     context = client_context(access)

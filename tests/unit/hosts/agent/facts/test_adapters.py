@@ -13,7 +13,7 @@ from dsr1.hosts.agent.facts.fabric.interfaces import (
     read_netdevs,
 )
 from dsr1.hosts.agent.facts.fabric.pci import chain, read_place
-from dsr1.hosts.agent.facts.fabric.switches import parse_switch, switch_readers
+from dsr1.hosts.agent.facts.fabric.switches import parse_switch_guid, switch_readers
 from dsr1.hosts.agent.facts.reading.sysfs import parse_leading, parse_whole, read_text
 from dsr1.hosts.protocol.facts.fact import observe
 
@@ -218,10 +218,10 @@ Guid:............................0xfc6a1c0300acbb02
 
 
 def test_the_switch_behind_a_port() -> None:
-    assert parse_switch(NODE) == "0xfc6a1c0300acbb00"
+    assert parse_switch_guid(NODE) == "0xfc6a1c0300acbb00"
     for other in (NODE.replace("Switch", "Channel Adapter"), NODE.replace("0xfc", "zz"), ""):
         with pytest.raises(ValueError, match="no switch"):
-            parse_switch(other)
+            parse_switch_guid(other)
 
 
 def test_without_a_way_to_ask_them_they_are_not_known(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def _switches(root: Path) -> FactValue:
     found: dict[str, FactValue] = {}
     for name, number, wait in asked:
         try:
-            found[f"{name}:{number}"] = parse_switch(wait())
+            found[f"{name}:{number}"] = parse_switch_guid(wait())
         except FileNotFoundError:
             raise
         except (OSError, ValueError):  # that port is down, or cabled to another host
@@ -48,7 +48,7 @@ def _query(name: str, port: int) -> tuple[str, ...]:
     return ("smpquery", "-C", name, "-P", str(port), "-D", "nodeinfo", f"0,{port}")
 
 
-def parse_switch(text: str) -> str:
+def parse_switch_guid(text: str) -> str:
     """The GUID of the whole switch, of which a large one has several chips. ValueError: it is
     none."""
     guid = _GUID.search(text)
