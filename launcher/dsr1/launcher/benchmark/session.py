@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dsr1.env.versions import installed_packages
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
@@ -238,8 +239,5 @@ def _make_driver(name: str, run: Run, recipe: Recipe, is_here: bool) -> BenchDri
 
 def _vllm_version(run: Run) -> str:
     """As the launch has seen it on the first host that told; empty: none did."""
-    for facts in run.facts().values():
-        found = value_of(facts, "software")
-        if isinstance(found, dict) and found.get("vllm"):
-            return str(found["vllm"])
-    return ""
+    told = (installed_packages(facts).get("vllm") for facts in run.facts().values())
+    return next(filter(None, told), "")

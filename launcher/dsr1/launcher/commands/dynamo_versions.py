@@ -8,7 +8,8 @@ from typing import Any
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 
-RUNTIME_FACT = "runtime"
+RUNTIME = "runtime"
+"""The name of the fact; hosts whose runtime is the same as an asked one's don't have it."""
 # 1.3.1, 1.4.2 and 1.5.0 take the response stream's host for the name of an interface, and say
 # `Interface not found: 127.0.0.1` of an address; 1.3.1 and 1.5.0 don't know DYN_EVENT_PLANE_HOST.
 TAKES_ADDRESSES = (1, 6)
@@ -23,7 +24,7 @@ SYSTEM_HOST = "DYN_SYSTEM_HOST"
 
 def installed_dynamo(facts: Mapping[str, Facts]) -> tuple[int, int] | None:
     """The oldest of the hosts that were asked; None: it isn't known."""
-    answers = [told[RUNTIME_FACT].value for told in facts.values() if RUNTIME_FACT in told]
+    answers = [told[RUNTIME].value for told in facts.values() if RUNTIME in told]
     versions = [version for answer in answers if (version := _version(answer))]
     return min(versions, default=None)
 

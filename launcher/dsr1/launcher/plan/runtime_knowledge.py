@@ -11,9 +11,8 @@ from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.hosts.protocol.process import Process, Variable
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
+from dsr1.launcher.commands.dynamo_versions import RUNTIME
 
-RUNTIME = "runtime"
-"""The name of the fact; hosts whose runtime is the same as an asked one's don't have it."""
 SOURCE = "the runtime's own parsers"
 
 

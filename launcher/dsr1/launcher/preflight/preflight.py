@@ -9,7 +9,7 @@ from dsr1.hosts.errors import CheckFailed, InputError
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.transport.parallel import answered, failed, raise_all
 from dsr1.hosts.transport.results import FactsByHost
-from dsr1.launcher.plan.runtime_knowledge import RUNTIME
+from dsr1.launcher.commands.dynamo_versions import RUNTIME
 from dsr1.launcher.preflight import connectivity, fabric_report, runtime_checks
 from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.requirements import make_requirements

@@ -1,13 +1,15 @@
 """The runtimes of hosts are asked while their facts are gathered: one host first, then one for each
 other runtime."""
 
+from dsr1.env.versions import installed_packages
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import RuntimeQuestion
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.parallel import begin_in_thread, run_parallel
 from dsr1.hosts.transport.results import FactsByHost
-from dsr1.launcher.plan.runtime_knowledge import RUNTIME, runtime_fact
+from dsr1.launcher.commands.dynamo_versions import RUNTIME
+from dsr1.launcher.plan.runtime_knowledge import runtime_fact
 from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.runtime_question import make_question
 
@@ -66,5 +68,5 @@ def one_of_each(facts_by_host: FactsByHost, first: str) -> list[str]:
 
 
 def versions(facts: Facts) -> tuple[str, ...]:
-    software = facts["software"].value if "software" in facts else None
-    return tuple(str(software.get(name)) for name in DECISIVE) if isinstance(software, dict) else ()
+    software = installed_packages(facts)
+    return tuple(str(software.get(name)) for name in DECISIVE) if software else ()

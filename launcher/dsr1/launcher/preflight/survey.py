@@ -15,9 +15,9 @@ from dsr1.hosts.transport.connect import connect_hosts, over_ssh
 from dsr1.hosts.transport.parallel import answered, raise_all, run_parallel
 from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
 from dsr1.hosts.transport.ssh import ShellTransport
+from dsr1.launcher.commands.dynamo_versions import RUNTIME
 from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
-from dsr1.launcher.plan.runtime_knowledge import RUNTIME
 from dsr1.launcher.preflight import connectivity
 from dsr1.launcher.preflight.connectivity import begin_connectivity
 from dsr1.launcher.preflight.draft import Draft, make_draft, redraft

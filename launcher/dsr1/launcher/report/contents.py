@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from dsr1.env.versions import installed_packages
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.inventory.names import fold_numbers
 from dsr1.hosts.protocol.events import Finding
@@ -195,9 +196,7 @@ def _versions(facts: Mapping[str, Facts]) -> Iterator[Row]:
 
 
 def _host_versions(facts: Facts) -> Iterator[Row]:
-    packages = facts["software"].value if "software" in facts else None
-    if isinstance(packages, dict):
-        yield from ((name, str(version)) for name, version in packages.items() if version)
+    yield from installed_packages(facts).items()
     for name in ("os.name", "kernel.release", "nvidia.driver"):
         if name in facts and facts[name].value:
             yield name, str(facts[name].value)

@@ -4,6 +4,7 @@ that results hang on."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dsr1.env.versions import installed_packages
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.parallel import raise_all
@@ -49,6 +50,5 @@ def _gpu_names(facts: Facts) -> Iterator[str]:
 
 
 def _versions(facts: Facts) -> Iterator[str]:
-    software = value_of(facts, "software")
-    found = software if isinstance(software, Mapping) else {}
+    found = installed_packages(facts)
     yield from (f"{name} {found[name]}" for name in _PACKAGES if found.get(name))

@@ -10,8 +10,9 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import CommandVerdict, FlagParser, RuntimeAnswer, RuntimeQuestion
+from dsr1.launcher.commands.dynamo_versions import RUNTIME
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.plan.runtime_knowledge import RUNTIME, runtime_answers, runtime_fact
+from dsr1.launcher.plan.runtime_knowledge import runtime_answers, runtime_fact
 from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.runtime_checks import IDS, judge_runtimes
 from dsr1.launcher.preflight.runtime_probe import RuntimeProbe, one_of_each

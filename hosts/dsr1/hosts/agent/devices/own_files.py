@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dsr1.hosts.agent.facts.reading.files import read_tail
 from dsr1.hosts.protocol.facts.devices import BALANCE, DISK
 
 TAIL_BYTES, MOST_LOGS = 64 << 10, 64
@@ -20,14 +21,5 @@ def own_lines(folder: Path) -> Iterator[str]:
         return
     yield f"{DISK} {room.f_bavail * room.f_frsize}"
     for log in sorted((folder / "logs").glob("*.log"))[:MOST_LOGS]:
-        if found := _BALANCE.findall(_tail(log)):
+        if found := _BALANCE.findall(read_tail(log, TAIL_BYTES)):
             yield f'{BALANCE}{{of="{log.stem}"}} {found[-1].decode()}'
-
-
-def _tail(log: Path) -> bytes:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            return file.read(TAIL_BYTES)
-    except OSError:
-        return b""

@@ -2,19 +2,13 @@
 
 from pathlib import Path
 
+from dsr1.hosts.agent.facts.reading.files import read_tail
+
 FILES = ("events.jsonl", "agent.log")
 TAIL_BYTES = 4 << 20
 
 
 def read_own_words(folder: Path) -> dict[str, str]:
     """By the file's name, the end of each that is there."""
-    return {name: text for name in FILES if (text := _tail(folder / name))}
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            return file.read(TAIL_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
+    told = {name: read_tail(folder / name, TAIL_BYTES) for name in FILES}
+    return {name: text.decode(errors="replace") for name, text in told.items() if text}

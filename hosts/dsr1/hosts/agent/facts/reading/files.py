@@ -1,5 +1,5 @@
-"""Small text files of the kernel, read whole; never more than a bound, whatever they claim to
-be."""
+"""Small text files of the kernel, read whole, and the ends of large ones; never more than a bound,
+whatever they claim to be."""
 
 import os
 import stat
@@ -26,6 +26,16 @@ def read_or(file: Path, otherwise: str = "") -> str:
         return read(file)
     except FileNotFoundError:
         return otherwise
+
+
+def read_tail(file: Path, most: int) -> bytes:
+    """The last bytes of it; nothing where it can't be read."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, os.fstat(opened.fileno()).st_size - most))
+            return opened.read(most)
+    except OSError:
+        return b""
 
 
 def read_int(file: Path) -> int:
