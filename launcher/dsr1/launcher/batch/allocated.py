@@ -13,7 +13,7 @@ from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.launcher.batch.hosts import choose_hosts
 from dsr1.launcher.batch.jobs import known_jobs
 from dsr1.launcher.batch.status import clock_text, conclude_lent
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
 from dsr1.launcher.run.backend import LaunchRequest, RunStatus, planned_processes

@@ -10,7 +10,7 @@ from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.batch.script import needed_hosts
 from dsr1.launcher.preflight.preflight import extras_of, failed_checks, refuse_unfit
 from dsr1.launcher.preflight.survey import survey_hosts
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.transport import SrunTransport

@@ -17,7 +17,7 @@ from dsr1.launcher.preflight.fabric_report import CHECK, judge_fabric, render_ma
 from dsr1.launcher.preflight.fabric_test import measure_fabric
 from dsr1.launcher.preflight.preflight import choose_checks, extras_of, judge_survey
 from dsr1.launcher.preflight.survey import survey_any
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.prepare import frontend_secrets
 

@@ -12,7 +12,7 @@ from dsr1.launcher.cli.options.recipe import RecipeOptions, Rehearse
 from dsr1.launcher.commands.rehearsal import rehearse
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_text import render_summary, render_text
-from dsr1.launcher.preflight.surveyed import Survey, unasked_survey
+from dsr1.launcher.preflight.survey_result import Survey, unasked_survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import new_run
 

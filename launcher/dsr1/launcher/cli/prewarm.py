@@ -25,7 +25,7 @@ from dsr1.launcher.cli.views.start import start_view
 from dsr1.launcher.operate.backends import backend_for
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.survey import survey_any
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.signals import interrupt_on_signals

@@ -16,7 +16,7 @@ from dsr1.launcher.cli.views.notes import note_unused_spares
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.render_bash import render_bash
 from dsr1.launcher.plan.render_nginx import render_nginx
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.store import new_run, new_run_id
 

@@ -12,10 +12,10 @@ from dsr1.launcher.lifecycle.changes import ADD, REMOVE, START, STOP, ChangeStep
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.operate.changes import engines_of, who_asks
 from dsr1.launcher.operate.versions import NextVersion, make_steps
-from dsr1.launcher.plan.parts import own_processes
+from dsr1.launcher.plan.engine_exchange import own_processes
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import changed_groups
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.engine import Engine
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.recipe.transfer import transfer_problem

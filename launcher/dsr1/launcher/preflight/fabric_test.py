@@ -17,7 +17,7 @@ from dsr1.launcher.plan.processes import with_setup
 from dsr1.launcher.plan.runtime_knowledge import is_asked_for
 from dsr1.launcher.preflight.connectivity import port_of
 from dsr1.launcher.preflight.fabric_report import FabricReport, better, doubtful_pairs, read_links
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 
 TUNED = ("NCCL_", "GLOO_", "TP_", "UCX_")

@@ -13,7 +13,7 @@ from dsr1.launcher.commands.dynamo_versions import RUNTIME
 from dsr1.launcher.preflight import connectivity, fabric_report, runtime_checks
 from dsr1.launcher.preflight.draft import Draft
 from dsr1.launcher.preflight.requirements import make_requirements
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 
 CHECKS = (*IDS, *runtime_checks.IDS, connectivity.CHECK, fabric_report.CHECK)
 

@@ -23,7 +23,7 @@ from dsr1.launcher.preflight.connectivity import begin_connectivity
 from dsr1.launcher.preflight.draft import Draft, make_draft, redraft
 from dsr1.launcher.preflight.requirements import make_facts_request
 from dsr1.launcher.preflight.runtime_probe import begin_runtime_probe
-from dsr1.launcher.preflight.surveyed import Survey, named_host
+from dsr1.launcher.preflight.survey_result import Survey, named_host
 from dsr1.launcher.recipe.models import Recipe
 
 ExtraFacts = Collection[str]

@@ -20,7 +20,7 @@ from dsr1.hosts.transport.base import AgentVerb, Transport, read_answer
 from dsr1.hosts.transport.parallel import run_parallel
 from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.plan.plan import Plan, make_plan
-from dsr1.launcher.preflight.surveyed import named_host
+from dsr1.launcher.preflight.survey_result import named_host
 from dsr1.launcher.recipe.models import Recipe
 
 PROBE_S, APPLY_S = 60.0, 1800.0

@@ -13,7 +13,7 @@ from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.commands.etcd import ETCD_FILE, needs_etcd_binary
 from dsr1.launcher.commands.mocker import STAND_IN_FOLDER
 from dsr1.launcher.commands.rehearsal import needs_stand_in
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 
 STAND_IN_FILES = Path(__file__).with_name("stand_in")

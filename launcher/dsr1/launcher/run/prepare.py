@@ -13,7 +13,7 @@ from dsr1.launcher.health.settings import HealthSettings
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.preflight import extras_of, refuse_unfit
 from dsr1.launcher.preflight.survey import survey_here, survey_hosts
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
 from dsr1.launcher.run.settings import HookSettings, RunSecrets, RunSettings

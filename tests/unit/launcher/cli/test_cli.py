@@ -13,7 +13,7 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.caches.selection import refuse_unknown
 from dsr1.launcher.cli import prewarm
 from dsr1.launcher.cli.main import main, own_options_first
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.load import load_recipe
 
 

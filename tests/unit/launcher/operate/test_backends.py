@@ -13,7 +13,7 @@ from dsr1.hosts.transport.ssh import SshTransport
 from dsr1.launcher.operate.backends import BACKENDS, backend_for, backend_name, backend_of
 from dsr1.launcher.operate.status import phases, take_over_any
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.surveyed import unasked_survey
+from dsr1.launcher.preflight.survey_result import unasked_survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.state import RunState

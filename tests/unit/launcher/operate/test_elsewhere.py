@@ -24,7 +24,7 @@ from dsr1.launcher.operate.backends import backend_of
 from dsr1.launcher.operate.status import EndWatch, phases, run_status, stop_any, take_over_any
 from dsr1.launcher.operate.why import explain_run
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.surveyed import unasked_survey
+from dsr1.launcher.preflight.survey_result import unasked_survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run import stop
 from dsr1.launcher.run.evidence import keep_evidence

@@ -15,7 +15,7 @@ from dsr1.launcher.lifecycle.changes import ADD, REMOVE, START, STOP
 from dsr1.launcher.operate.scaling import parse_scale, want_scale
 from dsr1.launcher.operate.updating import Update, plan_update
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings

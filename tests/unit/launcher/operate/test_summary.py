@@ -6,7 +6,7 @@ import pytest
 
 from dsr1.launcher.operate.summary import summarize
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.surveyed import unasked_survey
+from dsr1.launcher.preflight.survey_result import unasked_survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.store import new_run
 

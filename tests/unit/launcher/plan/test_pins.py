@@ -7,7 +7,7 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.pinned import Pins
 from dsr1.launcher.layout.pins import grow, make_pins
 from dsr1.launcher.operate.versions import with_values
-from dsr1.launcher.plan.parts import (
+from dsr1.launcher.plan.engine_exchange import (
     idle_hosts,
     own_processes,
     with_engine,

@@ -17,7 +17,7 @@ from dsr1.launcher.cli.views.findings import mended_by_prep, page_of, print_find
 from dsr1.launcher.preflight.draft import make_draft
 from dsr1.launcher.preflight.preflight import CHECKS, choose_checks, judge_facts, refuse_unfit
 from dsr1.launcher.preflight.requirements import make_facts_request, make_requirements
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.load import load_recipe
 
 PAGE = Path(__file__).parents[4] / "docs" / "checks.md"

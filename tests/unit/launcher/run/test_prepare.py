@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.hosts.inventory.host import Host
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.prepare import make_settings
 

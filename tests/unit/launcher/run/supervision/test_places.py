@@ -16,7 +16,7 @@ from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.plan.retry import plan_again
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings

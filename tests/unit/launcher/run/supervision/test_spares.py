@@ -13,7 +13,7 @@ from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Fact, FactValue, to_plain
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.commands.dynamo_versions import RUNTIME
-from dsr1.launcher.preflight.surveyed import Survey
+from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.prepare import make_settings
 from dsr1.launcher.run.settings import RunSettings

@@ -16,7 +16,7 @@ from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Exited, Gone, MemberDied, Prepared, Progress, Spawned
 from dsr1.hosts.transport.base import AgentLink, AgentVerb, CommandResult, JobStream, Transport
 from dsr1.launcher.plan.plan import make_plan
-from dsr1.launcher.preflight.surveyed import unasked_survey
+from dsr1.launcher.preflight.survey_result import unasked_survey
 from dsr1.launcher.recipe.load import parse_recipe
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.store import Run, new_run

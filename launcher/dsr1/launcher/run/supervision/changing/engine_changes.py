@@ -9,7 +9,12 @@ from typing import Protocol
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent
 from dsr1.launcher.lifecycle.state import EngineState
-from dsr1.launcher.plan.parts import idle_hosts, with_engine, without_engine, without_idle_hosts
+from dsr1.launcher.plan.engine_exchange import (
+    idle_hosts,
+    with_engine,
+    without_engine,
+    without_idle_hosts,
+)
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import join_namespace
 from dsr1.launcher.run.agents import Agents
