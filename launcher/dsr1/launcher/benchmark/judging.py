@@ -17,15 +17,7 @@ _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d{4,}")
 
 
 class PointRefused(LaunchFailed):
-    """Too many requests failed for this to be a result. By kind of failure, how many."""
-
-    def __init__(self, words: str, failures: Mapping[str, int], sent: int) -> None:
-        super().__init__(words)
-        self.failures, self.sent = dict(failures), sent
-
-    @property
-    def failed(self) -> int:
-        return sum(self.failures.values())
+    """Too many requests failed for this to be a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,7 @@ def refuse_failures(failures: Mapping[str, int], sent: int, most_share: float, n
             f"{name}: no result: {failed} of {sent} requests failed ({failed / sent:.1%}; at most"
             f" {most_share:.1%} may, --max-errors): {kinds}"
         )
-        raise PointRefused(words, failures, sent)
+        raise PointRefused(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +106,7 @@ def make_window(rows: Sequence[RequestTimes], workload: Workload) -> Window:
     inner = rows[workload.warmup : len(rows) - workload.cooldown]
     good = tuple(row for row in inner if not row.failure)
     if not good:
-        raise PointRefused(
-            "no result: no request between warm-up and cool-down was answered", {}, 0
-        )
+        raise PointRefused("no result: no request between warm-up and cool-down was answered")
     return Window(min(row.start_s for row in good), max(row.end_s for row in good), good)
 
 

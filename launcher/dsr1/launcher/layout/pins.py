@@ -69,7 +69,7 @@ def pinned_ports(recipe: Recipe, pins: Pins) -> PortPlan:
         (one.name, rank): node.picked for one in pins.engines for rank, node in enumerate(one.nodes)
     }
     engines = {one.name: one.ports for one in pins.engines}
-    return PortPlan(recipe.frontend.port, base, base + 1, base + 2, engines, picked)
+    return PortPlan(base, base + 1, base + 2, engines, picked)
 
 
 def grow(
@@ -92,7 +92,7 @@ def grow(
     layout = effective_layout(demand.engine, count, demand.local)
     group = Group(name, engine, demand.engine, layout, nodes)
     ports, end = engine_ports(group, max(one.end for one in pins.engines))
-    placed = PortPlan(0, 0, 0, 0, {name: ports}, _picked(group, end))
+    placed = PortPlan(0, 0, 0, {name: ports}, _picked(group, end))
     pinned = _pin(group, placed, {host.name: number for number, host in enumerate(hosts)})
     return replace(pins, engines=(*pins.engines, pinned))
 

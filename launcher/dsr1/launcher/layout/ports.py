@@ -20,11 +20,10 @@ that its ranks meet at (get_open_ports_list in vllm/config/parallel.py), and for
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """`frontend` is the recipe's own choice; the rest follow `ports.base`. `replicas`: several
-    frontends or servers. `picked` are the first ports that vLLM's processes may pick from, by
-    engine and node rank: PICKED for each process of the node, disjoint on its machine."""
+    """All follow `ports.base`; one frontend has the recipe's own port, and several have those from
+    `replicas` on. `picked` are the first ports that vLLM's processes may pick from, by engine and
+    node rank: PICKED for each process of the node, disjoint on its machine."""
 
-    frontend: int
     etcd: int
     etcd_peer: int
     replicas: int
@@ -42,7 +41,7 @@ def make_ports(recipe: Recipe, topology: Topology) -> PortPlan:
         engines[group.name], next_port = engine_ports(group, next_port)
     picked, end = _picked_ports(topology, next_port)
     refuse_overlap(recipe, end)
-    return PortPlan(recipe.frontend.port, base, base + 1, replicas, engines, picked)
+    return PortPlan(base, base + 1, replicas, engines, picked)
 
 
 def _picked_ports(topology: Topology, first: int) -> tuple[dict[tuple[str, int], int], int]:

@@ -43,10 +43,6 @@ class RankSample:
     nixl_expired: float | None = None
     dropped_events: float | None = None
 
-    @property
-    def name(self) -> str:
-        return f"{self.engine}/{self.rank}"
-
 
 @dataclass(frozen=True, slots=True)
 class FrontendSample:
@@ -87,7 +83,7 @@ class PortSample:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """`time`: seconds since the epoch, for people; `at`: the reader's monotonic clock, for rates.
-    `ailing`: ranks that were unwell, as ENGINE/RANK. `unread`: hosts whose agent wasn't heard."""
+    `unread`: hosts whose agent wasn't heard."""
 
     time: float
     at: float

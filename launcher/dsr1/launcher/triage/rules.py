@@ -19,7 +19,7 @@ MACHINE, ITSELF, OWN_ERROR, WAITING, PEER_GONE, ECHO = range(len(TIERS))
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`anchor` and `regex` as LogPattern has them; `meaning` and `remedy` are for a person, `seen`
-    is the source, `example` a line that the rule fits."""
+    is the source, `example` a line that the rule fits, where the anchor isn't one."""
 
     id: str
     tier: int
@@ -34,11 +34,6 @@ class Rule:
     def link(self) -> str:
         """Its row in the documentation."""
         return f"docs/causes.md#{self.id}"
-
-    @property
-    def sample(self) -> str:
-        """A line of it: the example, or the anchor where that is one."""
-        return self.example or self.anchor
 
     def fits(self, line: str) -> bool:
         return self.anchor in line and (not self.regex or re.search(self.regex, line) is not None)

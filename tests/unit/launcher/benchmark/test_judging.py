@@ -85,7 +85,6 @@ def test_a_share_of_failures_is_no_result() -> None:
     assert failures == {"Service Unavailable": 2, EMPTY_ANSWER: 1}
     with pytest.raises(PointRefused) as refused:
         refuse_failures(failures, 4, 0.01, "vllm")
-    assert (refused.value.failed, refused.value.sent) == (3, 4)
     assert str(refused.value) == (
         "vllm: no result: 3 of 4 requests failed (75.0%; at most 1.0% may, --max-errors):"
         " 2 x Service Unavailable; 1 x an empty answer"

@@ -58,7 +58,7 @@ def snapshot(plan: Plan, pages: dict[str, str]) -> Snapshot:
 def test_vllms_own_server_tells_of_its_ranks_and_its_clients() -> None:
     plan = plan_of("stack: vllm\nengines: {main: {ranks_per_node: 4, layout: per_node}}")
     found = snapshot(plan, {"main-0": VLLM, DEVICES: GPUS})
-    assert [rank.name for rank in found.ranks] == ["main/0", "main/1", "main/2", "main/3"]
+    assert [(rank.engine, rank.rank) for rank in found.ranks] == [("main", n) for n in range(4)]
     assert all(rank.running == 0 and rank.kv_usage == 0 for rank in found.ranks)
     (server,) = found.frontends
     assert server.process == "main-0"

@@ -30,6 +30,6 @@ def test_its_example_in_a_log_is_taken_for_this_rule_and_no_other(
     rule: Rule, tmp_path: Path
 ) -> None:
     log = tmp_path / "main-0.log"
-    log.write_text(f"INFO all is well\n{rule.sample}\n")
+    log.write_text(f"INFO all is well\n{rule.example or rule.anchor}\n")
     hits = scan_log(log, patterns(load_rules())).hits
     assert [(hit.pattern, hit.line) for hit in hits] == [(rule.id, 2)]
