@@ -210,6 +210,35 @@ def test_four_h200_as_vllm_reported(folder: str, process: str, ranks: int) -> No
     assert sum(weight_terms(shape, ranks).values()) / GIB == pytest.approx(loaded, rel=0.03)
 
 
+TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, eager=True)
+
+
+@pytest.mark.parametrize(
+    ("share", "room", "weights"),
+    [
+        (TP4, 55.69, 6.77),
+        (replace(TP4, tensor_ranks=2), 53.95, 8.21),
+        (
+            replace(TP4, tensor_ranks=1, redundant_experts=4, expert_balancing=True),
+            47.34,
+            11.05,
+        ),
+        (replace(TP4, utilization=0.9, expert_parallel=False), 118.6, None),
+    ],
+    ids=["TEP4", "DP2 x TP2", "EPLB", "TP4"],
+)
+def test_other_layouts_on_four_h200_as_vllm_reported(
+    share: EngineShape, room: float, weights: float | None
+) -> None:
+    """docs/gpus.md: R1's dimensions, five layers, vLLM 0.31.0, in GiB."""
+    shape = parse_shape({**R1, "num_hidden_layers": 5})
+    left = H200 * (share.utilization or 0) - sum(sizes(share, num_hidden_layers=5).values())
+    assert left / GIB == pytest.approx(room, rel=0.02)
+    if weights is not None:
+        terms = weight_terms(shape, 4, share.redundant_experts, share.tensor_ranks)
+        assert sum(terms.values()) / GIB == pytest.approx(weights, rel=0.03)
+
+
 DATA = Path(__file__).parents[2] / "data"
 MEASURED = re.compile(r"Available KV cache memory: ([\d.]+) GiB")
 STARTS = [file for file in sorted(DATA.rglob("*.log")) if MEASURED.search(file.read_text())]
