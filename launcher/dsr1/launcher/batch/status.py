@@ -83,9 +83,10 @@ def _ended(state: RunState, info: JobInfo | None) -> RunState:
 def _unwitnessed(state: RunState, info: JobInfo, now: float, said: str) -> RunState:
     """Its supervisor couldn't save its end: it is Slurm's, with the batch step's real exit code."""
     if info.state in ENDED_BY_SLURM:
-        return RunState(
-            "stopped", now, reason=f"{_words(info)} while {state.phase}", ranks=state.ranks
-        )
+        waited = state.phase == "queued"
+        when = f"{_ended_as(info)}{info.state} before it began"
+        reason = when if waited else f"{_words(info)} while {state.phase}"
+        return RunState("stopped", now, reason=reason, ranks=state.ranks)
     code = info.code or (128 + info.signal if info.signal else 4)
     reason = f"{_words(info)} while {state.phase}; its supervisor left no word"
     reason += _last_words(state, said)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.operate.backends import backend_of
-from dsr1.launcher.operate.status import only_on, refuse_elsewhere
+from dsr1.launcher.operate.status import only_on, refuse_elsewhere, refuse_unplanned
 from dsr1.launcher.run.evidence import (
     failures_before,
     gather_from_hosts,
@@ -58,7 +58,8 @@ def explain_run(run: Run) -> Explanation:
         return Explanation(None, {}, f"{run.name} was stopped ({state.reason})")
     if host:
         refuse_elsewhere(run)
-    if not state.ended and run.is_planned():
+    if not state.ended:
+        refuse_unplanned(run)
         return _explain_now(run, state)
     try:
         return explain_folder(run.folder)

@@ -98,6 +98,14 @@ def test_a_supervisor_that_left_no_word(info: JobInfo | None, phase: str, code: 
     assert "while ready" in reason or "when last heard of" in reason
 
 
+def test_a_job_that_was_taken_back_says_so_in_few_words() -> None:
+    queued = RunState("queued", 100.0)
+    reason = "job 7 ended as CANCELLED before it began"
+    assert concluded(queued, JobInfo("7", "CANCELLED")) == ("stopped", reason, 0)
+    once = conclude(queued, "7", JobInfo("7", "CANCELLED"), 110.0)
+    assert conclude(once, "7", JobInfo("7", "CANCELLED"), 120.0) == once
+
+
 def test_a_supervisors_own_word_stands() -> None:
     failed = RunState("failed", 100.0, reason="main-1 ended with exit code 7, unasked", exit_code=4)
     assert conclude(failed, "7", JobInfo("7", "FAILED", code=4), 110.0) is failed

@@ -92,7 +92,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
             "need 8 on each node, which has 4",
         ),
         (manifest("[--model, m, -dp, '16']"), "need 16 on each node; dsr1's hosts have 8"),
-        (manifest("[--model, m]", "replicas: 999999, "), "replicas: .* less than or equal to 1024"),
+        (manifest("[--model, m]", "replicas: 999999, "), "replicas: .* must be at most 1024"),
         (
             HEAD + "  services: {" + ", ".join(f"W{n}: {{}}" for n in range(26)) + "}\n",
             "26 services; Dynamo's API allows 25",

@@ -55,6 +55,11 @@ def test_a_stopped_run_has_not_failed(run: Run) -> None:
     assert (found.cause, found.source) == (None, "r was stopped (asked to stop)")
 
 
+def test_a_run_that_has_begun_nothing_says_how_it_is(run: Run) -> None:
+    with pytest.raises(LaunchFailed, match="r: abandoned, and has no processes"):
+        explain_run(run)
+
+
 def test_without_evidence_and_logs_the_reason_is_given(run: Run) -> None:
     run.save(RunState("failed", 1.0, reason="node5 is lost"))
     with pytest.raises(LaunchFailed, match="no log is here: node5 is lost"):
