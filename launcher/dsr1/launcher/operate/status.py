@@ -41,9 +41,10 @@ def _current(run: Run) -> Run:
 
 
 def _successor(run: Run) -> Run | None:
+    """By its own word, too: the name may be another run's by now."""
     name = run.successor()
     found = new_run(name) if name else None
-    return found if found and found.folder.exists() else None
+    return found if found and found.predecessor() == run.name else None
 
 
 def run_status(run: Run) -> RunStatus:

@@ -10,7 +10,7 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.handover import Handover, claim_successor
 from dsr1.launcher.batch.main import StopSignals
 from dsr1.launcher.batch.script import BatchSite, make_spec
-from dsr1.launcher.operate.status import find_any
+from dsr1.launcher.operate.status import find_any, stop_any
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
@@ -60,6 +60,10 @@ def test_its_name_leads_to_whoever_has_taken_over(run: Run) -> None:
     assert find_any("r1").name == "r1-3"
     third.discard()
     assert find_any("r1").name == "r1-2"
+    new_run("r1-3").claim(RECIPE, "ready")  # the name is free again, and this is somebody else's
+    assert find_any("r1").name == "r1-2"
+    assert stop_any(second) == ()
+    assert new_run("r1-3").state().phase == "ready"
 
 
 def test_a_name_that_only_looks_like_a_successors(run: Run) -> None:
