@@ -68,13 +68,13 @@ class AllocationBackend(SupervisedBackend):
     def stop(self, run: Run) -> tuple[str, ...]:
         """The supervisor proves the end. Where it was gone, or its allocation, steps prove it, or
         there are no processes of a job any more."""
-        end_supervisor(run)
-        if not run.folder.exists():  # a launch that still asked its hosts
+        remains = end_supervisor(run)
+        if not run.is_still(remains.run_id):  # a launch that still asked its hosts
             return ()
         if is_over(run) or _has_no_job(run):
-            close_run(run)
+            close_run(run, remains.run_id)
             return ()
-        return end_hosts(run)
+        return end_hosts(run, remains)
 
     def take_over(self, run: Run) -> None:
         raise InputError(

@@ -1,6 +1,7 @@
 """Tools that have an environment of their own in the user's cache: their pins contradict dsr1's and
 every runtime's."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class OwnTool:
         folder = self.folder
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with locked(folder.with_suffix(".lock"), wait=True):
+            with locked(folder.with_suffix(".lock"), math.inf):
                 if not self.is_ready:
                     self._make(folder)
         except OSError as error:

@@ -2,14 +2,20 @@
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.operate.backends import backend_of
+from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 
 
 def remove_run(run: Run) -> None:
-    """Its folder, with its logs. InputError: it isn't over, or something of it may live."""
+    """Its folder, with its logs. InputError: it isn't over, or something of it may live, or another
+    run has taken its name while that was asked."""
+    run_id = find_run_id(run)
     refuse_living(run, how_it_is(run))
-    run.discard()
+    with run.locked():
+        if not run.is_still(run_id):
+            raise InputError(f"{run.name}: is another run by now, of the same name; it was let be")
+        run.discard()
 
 
 def how_it_is(run: Run) -> RunState | None:

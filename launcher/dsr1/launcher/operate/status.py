@@ -9,6 +9,7 @@ from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
 from dsr1.launcher.operate.scraping.record import await_scraping_end, end_scraping
 from dsr1.launcher.run.backend import RunStatus
+from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED, RunState
 from dsr1.launcher.run.stop import listeners_of
 from dsr1.launcher.run.store import Run, find_run, new_run
@@ -139,8 +140,11 @@ def _backend_or_unreadable(run: Run) -> str:
 
 def stop_any(run: Run) -> tuple[str, ...]:
     """What is left, in words; else nothing. Who scrapes it ends first."""
+    run_id = find_run_id(run)
     end_scraping(run)
-    left = (*backend_of(run).stop(run), *await_scraping_end(run))
+    left = backend_of(run).stop(run)
+    if run.is_still(run_id):
+        left = (*left, *await_scraping_end(run))
     successor = _successor(run)
     return (*left, *stop_any(successor)) if successor else left
 

@@ -123,7 +123,8 @@ def explain_failure(
         for limit_s in (PATIENT_S,) if hang else (GATHER_S, SLOW_S):
             found = gather_from_hosts(transport, plan, hang, limit_s)
             evidence = {host: add_heard(one, heard.get(host, ())) for host, one in found.items()}
-            keep_evidence(run, evidence)
+            if run.is_still(plan.run_id):
+                keep_evidence(run, evidence)
             cause = judge_evidence(evidence, plan, ailing, failures_before(run, evidence))
             if not wants_more(cause, evidence):
                 break

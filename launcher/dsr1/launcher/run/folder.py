@@ -3,16 +3,17 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dsr1.hosts.errors import LaunchFailed
+from dsr1.hosts.errors import LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.lifecycle.changes import WantedChange
+from dsr1.launcher.locks import locked
 from dsr1.slurm.allocation import Allocation
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import JobInfo
@@ -28,8 +29,8 @@ TARGETS = "targets.json"
 SCHEMA_FILE, SCHEMA = "schema", 1
 # Files that its end needs, whoever wrote them.
 ENDED_BY = ("run-id", "job.json", "job-end.json", "allocation.json", SUCCESSOR)
-ALLOCATION, STOP_ASKED = "allocation.json", "stop-asked"
-MOST_BYTES = 256 * 2**20
+ALLOCATION, STOP_ASKED, LOCK = "allocation.json", "stop-asked", ".lock"
+MOST_BYTES, LOCKED_S = 256 * 2**20, 30.0
 
 
 def read_own_file(file: Path) -> str:
@@ -47,6 +48,20 @@ class RunFolder:
         self.folder = folder
         self.name = folder.name
         self._is_known = False
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """For who decides by what stands there whose it is to be, or that it is over. Where no
+        file can be made, on a full disk say, or who has it hangs, all go on. RunNotFound: it
+        is gone."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self.folder / LOCK, LOCKED_S))
+            except FileNotFoundError:
+                raise RunNotFound(f"{self.folder}: there is no such run any more") from None
+            except OSError:
+                pass
+            yield
 
     def save_mark(self) -> tuple[int, int]:
         """Another with each save of its state, whatever it says."""

@@ -59,9 +59,27 @@ def find_run_id(run: Run) -> str:
     return ""
 
 
-def unidentified(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a run is ended by, as it was at one moment: while it is ended its folder may be removed,
+    and its name become another run's. `unknown`: in words, what of it can't be told."""
+
+    run_id: str
+    info: RecoveryInfo
+    hosts: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def read_remains(run: Run) -> Remains:
+    found = read_recovery_info(run)
+    info = found or RecoveryInfo()
+    unknown = (*unreachable_hosts(run, found), *unidentified(run, info))
+    return Remains(find_run_id(run), info, hosts_to_end(run, info), unknown)
+
+
+def unidentified(run: Run, info: RecoveryInfo) -> tuple[str, ...]:
     """In words: a run that may have been started, and whose identity is lost."""
-    if find_run_id(run) or not (remains.hosts or local_hosts(run)) or is_over(run):
+    if find_run_id(run) or not (info.hosts or local_hosts(run)) or is_over(run):
         return ()
     return (
         f"{run.folder}: the run's identity can't be read, so its processes can't be told from"
@@ -69,12 +87,12 @@ def unidentified(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:
     )
 
 
-def hosts_to_end(run: Run, remains: RecoveryInfo) -> tuple[str, ...]:
+def hosts_to_end(run: Run, info: RecoveryInfo) -> tuple[str, ...]:
     """As planned; where the plan can't be read, all that the run has a way to."""
-    if not remains.hosts:
+    if not info.hosts:
         return local_hosts(run)
-    planned = planned_hosts(run) or tuple(access.name for access in remains.hosts)
-    return tuple(dict.fromkeys((*planned, *remains.replaced)))
+    planned = planned_hosts(run) or tuple(access.name for access in info.hosts)
+    return tuple(dict.fromkeys((*planned, *info.replaced)))
 
 
 def local_hosts(run: Run) -> tuple[str, ...]:
@@ -95,13 +113,13 @@ def planned_hosts(run: Run) -> tuple[str, ...]:
         return ()
 
 
-def unreachable_hosts(run: Run, remains: RecoveryInfo | None) -> tuple[str, ...]:
+def unreachable_hosts(run: Run, found: RecoveryInfo | None) -> tuple[str, ...]:
     """In words: hosts of the plan that are other machines, while the settings that tell the way
     there are lost.
 
     None where the run's supervisor, who knew the way, has ended it.
     """
-    if remains is not None or is_over(run):
+    if found is not None or is_over(run):
         return ()
     planned = planned_hosts(run)
     here = {host.name for host in this_machine(len(planned), 0)}

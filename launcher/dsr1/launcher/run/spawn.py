@@ -5,7 +5,6 @@ import sys
 import time
 
 from dsr1.hosts.errors import InputError, LaunchFailed
-from dsr1.launcher.locks import locked
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
 
@@ -46,7 +45,7 @@ def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:
     Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is
     gone at once, or has saved nothing for so many seconds.
     """
-    with locked(run.folder, wait=True):
+    with run.locked():
         _refuse_take_over(run)
         before = run.save_mark()
         start_supervisor(run, "--take-over")

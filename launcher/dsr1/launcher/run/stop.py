@@ -7,21 +7,19 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
-from dsr1.hosts.errors import HostError, LaunchFailed
+from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
+from dsr1.hosts.protocol.identity import RecordedProcess
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.liveness.door import ask_supervisor
 from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.recovery import (
-    RecoveryInfo,
+    Remains,
     find_run_id,
-    hosts_to_end,
     is_over,
     local_hosts,
-    read_recovery_info,
-    unidentified,
-    unreachable_hosts,
+    read_remains,
 )
 from dsr1.launcher.run.state import ENDED, RunState
 from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
@@ -32,36 +30,51 @@ POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0
 
 def stop_run(run: Run) -> tuple[str, ...]:
     """End a run, whoever else lives: its supervisor, its agents, or only the processes. What is
-    left, else nothing."""
-    end_supervisor(run)
-    if run.elsewhere() and is_over(run) and not run.is_remote():
-        return ()  # nobody else can prove it of that machine
-    return end_hosts(run)
+    left, else nothing. Once more, where somebody has begun to watch it meanwhile."""
+    while True:
+        remains = end_supervisor(run)
+        if run.elsewhere() and is_over(run) and not run.is_remote():
+            return ()  # nobody else can prove it of that machine
+        left = end_hosts(run, remains)
+        if left or _supervisor_of(run, remains.run_id, None) is None:
+            return left
 
 
-def end_supervisor(run: Run) -> None:
-    """Asked to end, it says at once that it stops; one that doesn't is hung, and is killed.
-    HostError: it is on another machine, and says nothing."""
+def end_supervisor(run: Run) -> Remains:
+    """Asked to end, it says at once that it stops; one that doesn't is hung, and is killed. Gives
+    what the run is ended by, as it was last: its folder may be another run's by then.
+
+    HostError: it is on another machine, and says nothing.
+    """
+    remains = read_remains(run)
     if (elsewhere := run.elsewhere()) and not is_over(run):
-        _end_elsewhere(run, elsewhere)
-    asked, deadline, heard = 0, 0.0, False
-    while (pid := run.supervisor()) is not None:
-        if pid != asked:  # a launch may just have handed its run to a supervisor
-            _signal(pid, signal.SIGTERM)
-            asked, deadline = pid, time.monotonic() + HUNG_S
+        _end_elsewhere(run, remains.run_id, elsewhere)
+    last, deadline, heard = None, 0.0, False
+    while found := _supervisor_of(run, remains.run_id, last):
+        if found != last:  # a launch may just have handed its run to a supervisor
+            _signal(found.pid, signal.SIGTERM)
+            last, deadline = found, time.monotonic() + HUNG_S
         if not heard and _is_stopping(run):
             heard, deadline = True, time.monotonic() + STOP_S
         if time.monotonic() > deadline:
-            _signal(pid, signal.SIGKILL)
+            _signal(found.pid, signal.SIGKILL)
             deadline = time.monotonic() + HUNG_S
         time.sleep(POLL_S)
+    return read_remains(run) if run.is_still(remains.run_id) else remains
 
 
-def _end_elsewhere(run: Run, host: str) -> None:
+def _supervisor_of(run: Run, run_id: str, last: RecordedProcess | None) -> RecordedProcess | None:
+    """The one that lives, or `last`, which was asked; this very process is none: a launch rolls
+    itself back. A run that has the name by now has its own."""
+    found = (run.supervisor_record() if run.is_still(run_id) else None) or last
+    return found if found and found.lives and found.pid != os.getpid() else None
+
+
+def _end_elsewhere(run: Run, run_id: str, host: str) -> None:
     """By the folder that both machines see."""
     run.ask_to_stop()
     deadline, heard = time.monotonic() + HUNG_S, False
-    while run.folder.exists() and _phase(run) not in ENDED:
+    while run.is_still(run_id) and _phase(run) not in ENDED:
         if not heard and _is_stopping(run):
             heard, deadline = True, time.monotonic() + STOP_S
         if time.monotonic() > deadline:
@@ -89,28 +102,24 @@ def _phase(run: Run) -> str:
     return ""
 
 
-def end_hosts(run: Run) -> tuple[str, ...]:
+def end_hosts(run: Run, remains: Remains) -> tuple[str, ...]:
     """Also after an orderly stop: this is the proof. It reads the agents' own records, not the
     run's state."""
-    found = read_recovery_info(run)
-    remains = found or RecoveryInfo()
-    agents = Agents(
-        transport_to(run, remains.hosts, remains.python if remains.hosts else ""), SimpleQueue(), 0
-    )
-    left = (
-        *agents.end(hosts_to_end(run, remains)).left,
-        *unreachable_hosts(run, found),
-        *unidentified(run, remains),
-    )
+    info = remains.info
+    python = info.python if info.hosts else ""
+    transport = transport_to(run, info.hosts, python, remains.run_id)
+    left = (*Agents(transport, SimpleQueue(), 0).end(remains.hosts).left, *remains.unknown)
     if not left:
-        close_run(run)
+        close_run(run, remains.run_id)
     return left
 
 
-def close_run(run: Run) -> None:
-    """Nothing of it lives."""
-    _mark_stopped(run)
-    run.drop_secrets()
+def close_run(run: Run, run_id: str) -> None:
+    """Nothing of it lives. Of a folder that is another run's by now nothing is changed."""
+    with suppress(RunNotFound), run.locked():
+        if run.is_still(run_id):
+            _mark_stopped(run)
+            run.drop_secrets()
 
 
 def host_names(run: Run) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
 from dsr1.hosts.protocol.identity import RecordedProcess, record_process
 from dsr1.hosts.protocol.plain import from_plain, parse_json
-from dsr1.launcher.run.folder import RunFolder, read_own_file
+from dsr1.launcher.run.folder import LOCK, RunFolder, read_own_file
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.smoke.access import NO_ACCESS, make_access
@@ -37,6 +37,8 @@ _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 class Run(RunFolder):
     """One run's folder, and what lies in it."""
 
+    _claimed = ""  # the identity, where this very object has claimed it
+
     def claim(self, recipe: "Recipe", phase: str) -> None:
         """Refuses a name that is taken; mkdir decides between two launches at once."""
         with self.written_whole():
@@ -44,14 +46,19 @@ class Run(RunFolder):
             self.folder.mkdir(mode=0o700)
             (self.folder / "discovery").mkdir()
             (self.folder / _RESERVE).write_bytes(b"\0" * _RESERVE_BYTES)
+            (self.folder / LOCK).touch(mode=0o600)
             self.save_schema()
-            write_file(self.folder / _RUN_ID, new_run_id().encode())
+            write_file(self.folder / _RUN_ID, (run_id := new_run_id()).encode())
+            self._claimed = run_id
             self._write("recipe.json", recipe.model_dump())
             (self.folder / "secrets").mkdir(mode=0o700)
             self.save(RunState(phase, time.time()))
 
     def discard(self) -> None:
-        """As if it had never been claimed: at once, and then file by file."""
+        """As if it had never been claimed: at once, and then file by file. What was claimed here,
+        and is another run's by now, is left alone."""
+        if self._claimed and not self.is_still(self._claimed):
+            return
         gone = self.folder.with_name(f".{self.name}.{os.getpid()}")
         try:
             self.folder.rename(gone)
@@ -132,13 +139,20 @@ class Run(RunFolder):
 
     def is_still(self, run_id: str) -> bool:
         """Whether its folder is there and that run's: somebody may have removed it, and another
-        run may have taken the name. A file system that fails says nothing."""
+        run may have taken the name. A file system that fails says nothing, nor does an identity
+        that couldn't be read (empty)."""
+        if not run_id:
+            return self.folder.exists()
         try:
             return (self.folder / _RUN_ID).read_text() == run_id
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True
+
+    def is_anothers(self, run_id: str) -> bool:
+        """Whether another run has taken the name meanwhile."""
+        return (self.folder / _RUN_ID).exists() and not self.is_still(run_id)
 
     def kept_files(self) -> dict[str, str]:
         """What its folder can be rebuilt from, by name; its hosts keep it."""
@@ -213,16 +227,17 @@ class Run(RunFolder):
 
     def supervisor(self) -> int | None:
         """The pid of the supervisor if it lives: same pid, start time and boot."""
-        found = self._supervisor()
+        found = self.supervisor_record()
         return found.pid if found and found.lives else None
 
     def elsewhere(self) -> str:
         """The machine that its supervisor was started on, where that is another one: a home may be
         shared. Empty: this one, or it isn't known."""
-        found = self._supervisor()
+        found = self.supervisor_record()
         return found.elsewhere if found else ""
 
-    def _supervisor(self) -> RecordedProcess | None:
+    def supervisor_record(self) -> RecordedProcess | None:
+        """Whether it lives or not. None: none was recorded, or it can't be read."""
         try:
             return parse_json(RecordedProcess, read_own_file(self.folder / SUPERVISOR_FILE))
         except (OSError, ValueError):

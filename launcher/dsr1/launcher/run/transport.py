@@ -43,23 +43,26 @@ def step_transport(
     return SrunTransport(allocation, program, run, folder / "hosts", run_id)
 
 
-def transport_of(run: Run, python: str = "") -> Transport:
-    """To the run's hosts. `python` is the runtime's, which agents here are started with."""
+def transport_of(run: Run, python: str = "", run_id: str = "") -> Transport:
+    """To the run's hosts. `python` is the runtime's, which agents here are started with; `run_id`
+    as in `transport_to`."""
     settings = run.settings() if run.is_remote() or not python else None
     if settings is not None and settings.hosts:
-        return transport_to(run, settings.hosts, settings.python)
-    return transport_to(run, (), python)
+        return transport_to(run, settings.hosts, settings.python, run_id)
+    return transport_to(run, (), python, run_id)
 
 
-def transport_to(run: Run, hosts: Sequence[Access], python: str) -> Transport:
+def transport_to(run: Run, hosts: Sequence[Access], python: str, run_id: str = "") -> Transport:
     """Over SSH to these hosts, or by steps of an allocation; without any, to agents on this
-    machine. Any Python stops and inspects those."""
+    machine. Any Python stops and inspects those. `run_id`: the run's identity, where it is known
+    from before."""
+    run_id = run_id or find_run_id(run)
     if hosts and (allocation := run.lent_allocation()):
-        run_id, silent_s = find_run_id(run), _silent_s(run)
+        silent_s = _silent_s(run)
         return step_transport(run.folder, allocation, python, silent_s, run.name, run_id)
     if hosts:
-        return SshTransport(hosts, run.name, python, find_run_id(run))
-    folder, run_id = run.folder / "hosts", find_run_id(run)
+        return SshTransport(hosts, run.name, python, run_id)
+    folder = run.folder / "hosts"
     return LocalTransport(folder, (python or sys.executable,), run_id, run.elsewhere())
 
 

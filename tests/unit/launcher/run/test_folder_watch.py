@@ -35,3 +35,13 @@ def test_a_folder_that_is_gone_for_long(run: Run) -> None:
         watch.look()
     with pytest.raises(FolderGone, match="was removed on"):
         watch.look()
+
+
+def test_a_folder_that_is_another_runs_is_gone_at_once(run: Run) -> None:
+    watch = FolderWatch(run)
+    shutil.rmtree(run.folder)
+    with pytest.raises(FolderGone):
+        watch.look_once()
+    Run(run.folder).claim(load_recipe("dsr1-dep"), "starting")
+    with pytest.raises(FolderGone):
+        watch.look()

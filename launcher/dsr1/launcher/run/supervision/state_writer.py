@@ -32,6 +32,7 @@ class StateWriter:
 
     def __init__(self, run: Run, plan: Plan, hooks: HookSettings) -> None:
         self._run, self._hooks, self._url = run, hooks, plan.service.url
+        self._run_id = run.run_id()
         known = run.state()
         self.state: RunState = replace(known, ranks=known.ranks or first_table(plan, this_moment()))
         self._told = self.state  # by its history and its hooks
@@ -44,13 +45,17 @@ class StateWriter:
         since = self.state.since if changes.get("phase", before.phase) == before.phase else now
         self.state = self._told = replace(self.state, since=since, **changes)  # type: ignore[arg-type]
         self._unsaved, self._save_at = False, time.monotonic() + SAVE_S
+        if self._run.is_still(self._run_id):  # else it is another run's to write there
+            self._write(before, now)
+        if before.phase != self.state.phase:
+            run_hook(self._hooks, self._run, self.state, self._url)
+
+    def _write(self, before: RunState, now: float) -> None:
         with contextlib.suppress(OSError):
             self._run.save(self.state)
         record_phases(self._run, before.ranks, self.state.ranks)
         for change in changes_between(before, self.state, now):
             record(self._run, change)
-        if before.phase != self.state.phase:
-            run_hook(self._hooks, self._run, self.state, self._url)
 
     def note_counted(self, work: Callable[..., tuple[str, ...]], *given: object) -> None:
         """What it says it did; meanwhile how far it is is told."""

@@ -77,7 +77,8 @@ class Supervisor:
         return Agents(self._reach(), self._inbox.queue, self._settings.lost_s)
 
     def _reach(self) -> Transport:
-        return self._transport or transport_of(self._run, self._settings.python)
+        own = (self._settings.python, self._plan.run_id)  # whoever has the folder by now
+        return self._transport or transport_of(self._run, *own)
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[Transport]:
@@ -163,6 +164,7 @@ class Supervisor:
         self._done.set()
         self._end_all()
         self._inbox.wait(self._settings.backoff_s)
+        self._folder.look_once()
         plan = change(self._plan_without(self._end_all()), self._run, self._settings)
         self._inbox, self._done, self._lacks = Inbox(), threading.Event(), ""
         if self._asked:  # while the queues changed

@@ -20,7 +20,6 @@ from dsr1.launcher.lifecycle.changes import (
 )
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import AskedEvent
-from dsr1.launcher.locks import locked
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.record.history import SUPERVISOR, Change, record
 from dsr1.launcher.run.settings import RunSettings
@@ -30,7 +29,7 @@ from dsr1.launcher.run.supervision.changing.versions import ChangeGoal, RunVersi
 
 def ask_for(run: Run, change: WantedChange, goal: ChangeGoal | None = None) -> None:
     """InputError: another is going on."""
-    with locked(run.folder, wait=True):
+    with run.locked():
         known = run.wanted_change()
         if known and not known.is_over:
             raise InputError(
