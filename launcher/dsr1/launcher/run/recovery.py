@@ -73,7 +73,7 @@ class Remains:
 def read_remains(run: Run) -> Remains:
     found = read_recovery_info(run)
     info = found or RecoveryInfo()
-    unknown = (*unreachable_hosts(run, found), *unidentified(run, info))
+    unknown = (*unreachable_hosts(run, found), *unplaced(run, found), *unidentified(run, info))
     return Remains(find_run_id(run), info, hosts_to_end(run, info), unknown)
 
 
@@ -90,9 +90,48 @@ def unidentified(run: Run, info: RecoveryInfo) -> tuple[str, ...]:
 def hosts_to_end(run: Run, info: RecoveryInfo) -> tuple[str, ...]:
     """As planned; where the plan can't be read, all that the run has a way to."""
     if not info.hosts:
-        return local_hosts(run)
+        return hosts_here(run)
     planned = planned_hosts(run) or tuple(access.name for access in info.hosts)
     return tuple(dict.fromkeys((*planned, *info.replaced)))
+
+
+def hosts_here(run: Run) -> tuple[str, ...]:
+    """The run's names for this machine, by whatever tells of them: none of its files may be there
+    while its processes are."""
+    told = dict.fromkeys((*planned_hosts(run), *hosts_told(run)))
+    here = {host.name for host in this_machine(len(told), 0)}
+    return tuple(dict.fromkeys((*(host for host in told if host in here), *local_hosts(run))))
+
+
+def hosts_told(run: Run) -> tuple[str, ...]:
+    """By the run's state, whose ranks have hosts. Empty: it had none yet, or can't be read."""
+    with contextlib.suppress(LaunchFailed):
+        return tuple(dict.fromkeys(row.host for row in run.state().ranks))
+    return ()
+
+
+def may_have_begun(run: Run) -> bool:
+    """False: its launch was still asking its hosts, and hadn't planned anything."""
+    if run.is_planned() or hosts_told(run):
+        return True
+    try:
+        return run.state().phase != "starting"
+    except LaunchFailed:
+        return True
+
+
+def unplaced(run: Run, found: RecoveryInfo | None) -> tuple[str, ...]:
+    """In words: a run that may have been started, and nothing says where."""
+    if found is not None or planned_hosts(run) or hosts_here(run):
+        return ()
+    if is_over(run) or not may_have_begun(run):
+        return ()
+    told = f" ({', '.join(hosts)}, by its state)" if (hosts := hosts_told(run)) else ""
+    return (
+        f"{run.folder}: where it runs{told} can't be read from settings.json and plan.json:"
+        f" `dsr1 stop {run.name} --hosts ...` asks hosts, and squeue shows jobs; if it was never"
+        " started, remove that folder",
+    )
 
 
 def local_hosts(run: Run) -> tuple[str, ...]:

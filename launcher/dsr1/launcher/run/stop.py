@@ -17,9 +17,11 @@ from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.recovery import (
     Remains,
     find_run_id,
+    hosts_here,
     is_over,
-    local_hosts,
+    read_recovery_info,
     read_remains,
+    unplaced,
 )
 from dsr1.launcher.run.state import ENDED, RunState
 from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
@@ -125,7 +127,7 @@ def close_run(run: Run, run_id: str) -> None:
 def host_names(run: Run) -> tuple[str, ...]:
     if run.is_remote():
         return (*run.host_names(), *run.settings().replaced)
-    return local_hosts(run)
+    return hosts_here(run)
 
 
 def _mark_stopped(run: Run) -> None:
@@ -155,7 +157,10 @@ def listeners_of(run: Run, transport: Transport) -> dict[str, tuple[Listener, ..
 
 def look_at_hosts(run: Run) -> dict[str, tuple[str, ...] | HostError]:
     """By host the names of the processes that live: by the word of the run's supervisor, which
-    every agent answers just then; who isn't among them is asked, and looks at its processes."""
+    every agent answers just then; who isn't among them is asked, and looks at its processes.
+    LaunchFailed: nothing tells which hosts it has."""
+    if unknown := unplaced(run, read_recovery_info(run)):
+        raise LaunchFailed(*unknown)
     hosts = host_names(run)
     told: dict[str, tuple[str, ...] | HostError] = {**ask_supervisor(find_run_id(run))}
     if untold := tuple(host for host in hosts if host not in told):

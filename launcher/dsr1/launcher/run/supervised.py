@@ -43,7 +43,8 @@ class SupervisedBackend(Backend):
 
     def status(self, run: Run) -> RunStatus:
         supervised, state = supervised_state(run)
-        hosts = look_at_hosts(run) if run.is_planned() else {}
+        begun = run.is_planned() or not (state.ended or state.phase in ("starting", ABANDONED))
+        hosts = look_at_hosts(run) if begun else {}
         lost = {host: str(one) for host, one in hosts.items() if isinstance(one, HostError)}
         alive = {host: one for host, one in hosts.items() if not isinstance(one, HostError)}
         return RunStatus(state, supervised, alive, lost, elsewhere_note(run, state))

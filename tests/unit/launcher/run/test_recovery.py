@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
+from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.plan.plan import make_plan
 from dsr1.launcher.recipe.load import load_recipe
+from dsr1.launcher.run.ranks import RankRow
 from dsr1.launcher.run.recovery import (
     RecoveryInfo,
     hosts_to_end,
@@ -17,8 +20,8 @@ from dsr1.launcher.run.recovery import (
     read_recovery_info,
 )
 from dsr1.launcher.run.state import RunState
-from dsr1.launcher.run.stop import stop_run
-from dsr1.launcher.run.store import Run
+from dsr1.launcher.run.stop import host_names, stop_run
+from dsr1.launcher.run.store import Run, new_run
 
 WAYS = (Access("a", "a.example"), Access("b", "b.example", port=22))
 UNREADABLE = [
@@ -71,6 +74,8 @@ def test_without_a_plan_every_host_with_a_way_is_asked(run: Run, text: str) -> N
 def test_a_run_here_is_stopped_whatever_its_settings_say(run: Run, text: str) -> None:
     write(run, "settings.json", text)
     write(run, "plan.json", "{")
+    write(run, "run-id", "0" * 32)
+    (run.folder / "hosts" / "localhost").mkdir(parents=True)
     assert stop_run(run) == ()
     assert run.state().phase == "stopped"
 
@@ -92,3 +97,42 @@ def test_what_its_supervisor_has_ended_is_over(run: Run, left: tuple[str, ...], 
     plan_on(run, Host("far", "10.0.0.1"))
     run.save(RunState("stopped", 1.0, left=left))
     assert len(stop_run(run)) == told
+
+
+@pytest.fixture
+def emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Somebody has left its state and its identity alone."""
+    monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path))
+    run = new_run("r")
+    run.claim(load_recipe("dsr1-dep"), "starting")
+    return run
+
+
+def ranks_on(host: str) -> RunState:
+    row = RankRow("main", 0, host, "main-0", "ready", 1.0)
+    return RunState("ready", 1.0, ranks=(row,))
+
+
+def test_a_folder_that_was_emptied_is_no_proof(emptied: Run) -> None:
+    """Over SSH it is its settings and its plan that tell where it runs."""
+    emptied.save(ranks_on("far"))
+    (left,) = stop_run(emptied)
+    assert "where it runs (far, by its state) can't be read" in left
+    assert "`dsr1 stop r --hosts ...`" in left
+    assert emptied.state().phase == "ready"
+    with pytest.raises(LaunchFailed, match=r"where it runs \(far, by its state\) can't be read"):
+        run_status(emptied)
+    (emptied.folder / "state.json").unlink()
+    (left,) = stop_run(emptied)
+    assert "where it runs can't be read" in left
+
+
+def test_on_this_machine_its_processes_are_asked_for_without_their_folder(emptied: Run) -> None:
+    emptied.save(ranks_on("localhost"))
+    assert hosts_to_end(emptied, RecoveryInfo()) == ("localhost",)
+    assert host_names(emptied) == ("localhost",)
+    assert stop_run(emptied) == ()
+
+
+def test_a_launch_that_was_asking_its_hosts_had_begun_nothing(emptied: Run) -> None:
+    assert stop_run(emptied) == ()

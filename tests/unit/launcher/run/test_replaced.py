@@ -27,7 +27,9 @@ REPLACED = """trap 'rm -rf "$1"; mv "$2" "$1"; exit' TERM; echo; while :; do sle
 
 @pytest.fixture
 def own(tmp_path: Path) -> Run:
-    return claimed(tmp_path / "runs" / "r")
+    run = claimed(tmp_path / "runs" / "r")
+    (run.folder / "hosts" / "localhost").mkdir(parents=True)
+    return run
 
 
 def claimed(folder: Path, phase: str = "ready") -> Run:
@@ -68,7 +70,6 @@ def test_a_run_that_takes_the_name_of_one_that_is_stopped_is_let_be(
 def test_one_that_is_watched_again_while_it_is_stopped_is_ended_too(
     own: Run, sleeper: "subprocess.Popen[bytes]"
 ) -> None:
-    (own.folder / "hosts" / "localhost").mkdir(parents=True)
     found: list[tuple[str, ...]] = []
     stopping = threading.Thread(target=lambda: found.append(stop_run(Run(own.folder))))
     with ExitStack() as held:

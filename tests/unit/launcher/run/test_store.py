@@ -143,6 +143,7 @@ def test_a_folder_of_a_newer_dsr1_is_named_as_such_and_can_be_stopped(three: lis
         else:
             assert run.state().phase == "ready"
     (folder / SCHEMA_FILE).write_text("2")
+    (folder / "hosts" / "localhost").mkdir(parents=True)  # else nothing tells where it runs
     assert stop_run(Run(folder)) == ()
     (folder / SCHEMA_FILE).unlink()  # from before there was one
     assert Run(folder).state().ended

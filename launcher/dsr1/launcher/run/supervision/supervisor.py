@@ -77,8 +77,7 @@ class Supervisor:
         return Agents(self._reach(), self._inbox.queue, self._settings.lost_s)
 
     def _reach(self) -> Transport:
-        own = (self._settings.python, self._plan.run_id)  # whoever has the folder by now
-        return self._transport or transport_of(self._run, *own)
+        return self._transport or transport_of(self._run, self._settings.python, self._plan.run_id)
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[Transport]:
@@ -106,11 +105,10 @@ class Supervisor:
             while self._budget.take(time.monotonic()):
                 self._start_again()
             self._finish("failed", self._writer.state.reason, 4)
-        except StopRequested as asked:
+        except (StopRequested, FolderGone) as asked:
             self._finish("stopped", str(asked), 0)
-        except FolderGone as gone:
-            self._finish("stopped", str(gone), 0)
-            self._run.discard_remains()
+            if isinstance(asked, FolderGone):
+                self._run.discard_remains()
         except CheckFailed as error:
             self._finish("failed", str(error), 4 if self._spawned else 3)
         except (Dsr1Error, OSError) as error:

@@ -189,23 +189,20 @@ def test_what_has_failed_is_not_called_ready_while_it_is_ended(run: Run) -> None
 class Replaced(Watched):
     """Its name is another run's as soon as it is asked why it failed."""
 
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.other, self.before = new_run(run.name), dict[str, bytes]()
+
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
         if verb.name == "evidence":
             shutil.rmtree(self._run.folder)
             self.other.claim(parse_recipe(TWO_RANKS, "t.yaml"), "starting")
-            self.before = {file.name: file.read_bytes() for file in self._files()}
+            self.before = self.files()
         return super().run_verb(host, verb)
 
-    @property
-    def other(self) -> Run:
-        return self.__dict__.setdefault("_other", new_run(self._run.name))
-
-    def _files(self) -> Iterator[Path]:
-        return (file for file in self.other.folder.iterdir() if file.is_file())
-
-    @property
-    def is_as_before(self) -> bool:
-        return self.before == {file.name: file.read_bytes() for file in self._files()}
+    def files(self) -> dict[str, bytes]:
+        found = (file for file in self.other.folder.iterdir() if file.is_file())
+        return {file.name: file.read_bytes() for file in found}
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
@@ -213,4 +210,5 @@ def test_nothing_is_written_into_a_folder_that_is_another_runs(run: Run, restart
     run.save_settings(replace(run.settings(), restarts=restarts, backoff_s=0.0))
     replaced = Replaced(run)
     Supervisor(run, replaced).supervise()
-    assert replaced.is_as_before
+    assert replaced.before
+    assert replaced.files() == replaced.before
