@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dsr1.hosts.errors import LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
-from dsr1.hosts.protocol.plain import from_plain
+from dsr1.hosts.protocol.identity import RecordedProcess, record_process
+from dsr1.hosts.protocol.plain import from_plain, parse_json
 from dsr1.launcher.lifecycle.changes import WantedChange
 from dsr1.launcher.locks import locked
 from dsr1.slurm.allocation import Allocation
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Written = TypeVar("Written")
 SUCCESSOR, PREDECESSOR = "successor.json", "predecessor.json"
 CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
-TARGETS = "targets.json"
+TARGETS, SUPERVISOR_FILE = "targets.json", "supervisor.json"
 SCHEMA_FILE, SCHEMA = "schema", 1
 # Files that its end needs, whoever wrote them.
 ENDED_BY = ("run-id", "job.json", "job-end.json", "allocation.json", SUCCESSOR)
@@ -107,6 +108,27 @@ class RunFolder:
     def recipe_text(self) -> str:
         """As JSON."""
         return self._read_text(RECIPE, str)
+
+    def record_supervisor(self, pid: int) -> None:
+        self._write(SUPERVISOR_FILE, asdict(record_process(pid)))
+
+    def supervisor(self) -> int | None:
+        """The pid of the supervisor if it lives: same pid, start time and boot."""
+        found = self.supervisor_record()
+        return found.pid if found and found.lives else None
+
+    def elsewhere(self) -> str:
+        """The machine that its supervisor was started on, where that is another one: a home may be
+        shared. Empty: this one, or it isn't known."""
+        found = self.supervisor_record()
+        return found.elsewhere if found else ""
+
+    def supervisor_record(self) -> RecordedProcess | None:
+        """Whether it lives or not. None: none was recorded, or it can't be read."""
+        try:
+            return parse_json(RecordedProcess, read_own_file(self.folder / SUPERVISOR_FILE))
+        except (OSError, ValueError):
+            return None
 
     def successor(self) -> str:
         """The name of the run that takes over from it. Empty: none does."""

@@ -5,8 +5,9 @@ import sys
 import time
 
 from dsr1.hosts.errors import InputError, LaunchFailed
+from dsr1.launcher.run.folder import SUPERVISOR_FILE
 from dsr1.launcher.run.signals import deferred_interrupt
-from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
+from dsr1.launcher.run.store import Run
 
 POLL_S, TAKE_OVER_S = 0.05, 120.0
 

@@ -12,6 +12,7 @@ from dsr1.hosts.protocol.identity import RecordedProcess
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.agents import Agents
+from dsr1.launcher.run.folder import SUPERVISOR_FILE
 from dsr1.launcher.run.liveness.door import ask_supervisor
 from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.recovery import (
@@ -24,7 +25,7 @@ from dsr1.launcher.run.recovery import (
     unplaced,
 )
 from dsr1.launcher.run.state import ENDED, RunState
-from dsr1.launcher.run.store import SUPERVISOR_FILE, Run
+from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import transport_of, transport_to
 
 POLL_S, HUNG_S, STOP_S = 0.05, 10.0, 60.0

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from dsr1.hosts.errors import InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.facts.fact import Facts, from_wire, to_plain
-from dsr1.hosts.protocol.identity import RecordedProcess, record_process
-from dsr1.hosts.protocol.plain import from_plain, parse_json
-from dsr1.launcher.run.folder import LOCK, RunFolder, read_own_file
+from dsr1.hosts.protocol.plain import from_plain
+from dsr1.launcher.run.folder import LOCK, RunFolder
 from dsr1.launcher.run.settings import RunSecrets, RunSettings
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.smoke.access import NO_ACCESS, make_access
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from dsr1.launcher.recipe.models import Recipe
 
 _RUN_ID = "run-id"
-SUPERVISOR_FILE = "supervisor.json"
 _RESERVE, _RESERVE_BYTES = ".reserve", 128 * 2**10
 
 
@@ -221,27 +219,6 @@ class Run(RunFolder):
                 raise
             (self.folder / _RESERVE).unlink(missing_ok=True)
             self._write("state.json", asdict(state))
-
-    def record_supervisor(self, pid: int) -> None:
-        self._write(SUPERVISOR_FILE, asdict(record_process(pid)))
-
-    def supervisor(self) -> int | None:
-        """The pid of the supervisor if it lives: same pid, start time and boot."""
-        found = self.supervisor_record()
-        return found.pid if found and found.lives else None
-
-    def elsewhere(self) -> str:
-        """The machine that its supervisor was started on, where that is another one: a home may be
-        shared. Empty: this one, or it isn't known."""
-        found = self.supervisor_record()
-        return found.elsewhere if found else ""
-
-    def supervisor_record(self) -> RecordedProcess | None:
-        """Whether it lives or not. None: none was recorded, or it can't be read."""
-        try:
-            return parse_json(RecordedProcess, read_own_file(self.folder / SUPERVISOR_FILE))
-        except (OSError, ValueError):
-            return None
 
 
 def new_run_id() -> str:

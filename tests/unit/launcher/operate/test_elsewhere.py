@@ -28,10 +28,11 @@ from dsr1.launcher.preflight.survey_result import unasked_survey
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run import stop
 from dsr1.launcher.run.evidence import keep_evidence
+from dsr1.launcher.run.folder import SUPERVISOR_FILE
 from dsr1.launcher.run.launch import launch_run
 from dsr1.launcher.run.prepare import make_run_secrets, make_settings
 from dsr1.launcher.run.state import RunState
-from dsr1.launcher.run.store import SUPERVISOR_FILE, Run, new_run
+from dsr1.launcher.run.store import Run, new_run
 from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.handle import JobHandle
 
