@@ -80,7 +80,7 @@ class Blocks:
     def close(self) -> None: ...
 
 
-FOUND = HostRun("r", "id", "h", "/f", "", (), True)
+FOUND = HostRun("r", "id", "h", "/f", "", ())
 OWN = ReachPeer("h", "127.0.0.1", 1)
 ASK: dict[str, Callable[[Transport], object]] = {
     "introduce": lambda hosts: hosts.introduce("h", ""),
@@ -104,12 +104,12 @@ ASK: dict[str, Callable[[Transport], object]] = {
     ),
 }
 FORMS: dict[str, Any] = {
-    "introduce": {"boot_id": "b", "hostname": "h", "arch": "x86_64", "python": "3.11.7", "gpus": 8, "address": "10.0.0.1", "interface": "eth0"},
+    "introduce": {"boot_id": "b", "arch": "x86_64", "gpus": 8, "address": "10.0.0.1", "interface": "eth0"},
     "stop": {"event": "Gone", "processes": ["a"], "left": []},
     "inspect": {"agent": "alive", "processes": {"a": {"state": "running", "pid": 1}}, "boot_id": "b"},
     "kept": {"plan.json": "{}"},
     "keep-files": ["plan.json"],
-    "runs": [{"run": "r", "run_id": "i", "host": "h", "folder": "/f", "origin": "o", "alive": ["a"], "agent": True}],
+    "runs": [{"run": "r", "run_id": "i", "host": "h", "folder": "/f", "origin": "o", "alive": ["a"]}],
     "listeners": [["a", "0.0.0.0", 80]],
     "evidence": {"host": "h", "now": 1.0, "kernel": [{"time": 1.0, "text": "t"}]},
     "facts": to_plain({name: Fact(value, "made up") for name, value in HEALTHY.items()}),

@@ -41,7 +41,5 @@ class Machines(ShellTransport):
     def _introduction(self, name: str) -> object:
         host = self._hosts[name]
         return asdict(
-            HostIntroduction(
-                f"boot-{name}", name, "x86_64", "3.12", host.gpus, host.address, host.interface
-            )
+            HostIntroduction(f"boot-{name}", "x86_64", host.gpus, host.address, host.interface)
         )

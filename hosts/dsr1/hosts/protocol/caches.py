@@ -13,11 +13,3 @@ class HostPack:
     bytes: int
     digest: str
     changed: float
-
-
-@dataclass(frozen=True, slots=True)
-class MergeCounts:
-    """Files that a pack added to a cache, and those that the cache had."""
-
-    added: int = 0
-    kept: int = 0

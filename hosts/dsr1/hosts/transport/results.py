@@ -24,9 +24,7 @@ class HostIntroduction:
     """Who a host is, see dsr1.hosts.agent.network.introduction."""
 
     boot_id: str
-    hostname: str
     arch: str
-    python: str
     gpus: int
     address: str
     interface: str
@@ -61,8 +59,7 @@ class HostState:
 @dataclass(frozen=True, slots=True)
 class HostRun:
     """A run that something lives of on a host, found by its marks. `host` is the name that its plan
-    has for the host, `origin` who launched it, from where and when, `agent` whether its agent
-    lives."""
+    has for the host, `origin` who launched it, from where and when."""
 
     run: str
     run_id: str
@@ -70,7 +67,6 @@ class HostRun:
     folder: str
     origin: str
     alive: tuple[str, ...]
-    agent: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from functools import partial
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
-from dsr1.hosts.protocol.caches import HostPack, MergeCounts
+from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.protocol.plain import PlainT, parse_json
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport, read_answer
 from dsr1.hosts.transport.parallel import run_parallel
@@ -69,7 +69,7 @@ def push_pack(transport: Transport, host: str, pack: Pack, store: PackStore) -> 
     except (OSError, ValueError) as error:
         raise HostError(f"{host}: {pack.key} was not sent: {error}") from error
     verb = AgentVerb("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
-    added = _ask(transport, host, verb, MergeCounts).added
+    added = _ask(transport, host, verb, int)
     size = f"{added} files, {pack.packed / 1e6:.1f} MB sent"
     return f"{host} received {pack.key}: {size}" if added else ""
 

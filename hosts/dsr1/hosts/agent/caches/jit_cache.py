@@ -5,6 +5,7 @@ What compilers made is named by content or by hash, so completing a cache is add
 it lacks: nothing that is there is ever written over, and each file appears whole, by rename.
 """
 
+import contextlib
 import hashlib
 import io
 import lzma
@@ -19,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from dsr1.hosts.agent.caches.ninja import refresh_deps, refresh_log
-from dsr1.hosts.protocol.caches import HostPack, MergeCounts
+from dsr1.hosts.protocol.caches import HostPack
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 MOST_BYTES, MOST_FILES, LONGEST_READ = 4 * 2**30, 200_000, 1 << 20
@@ -92,8 +93,8 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def unpack(root: Path, key: str, sha256: str, data: bytes) -> MergeCounts:
-    """Add what the key's cache lacks."""
+def unpack(root: Path, key: str, sha256: str, data: bytes) -> int:
+    """Add what the key's cache lacks: so many files."""
     if hashlib.sha256(data).hexdigest() != sha256:
         raise CacheError(f"{key}: what arrived is not what was sent (sha256 differs)")
     folder = _folder(root, key)
@@ -166,17 +167,15 @@ def _as_built_now(draft: Path, now_ns: int) -> None:
         os.utime(path, ns=(now_ns, now_ns))
 
 
-def _merge(draft: Path, folder: Path) -> MergeCounts:
-    added = kept = 0
+def _merge(draft: Path, folder: Path) -> int:
+    added = 0
     for name, path in _files(draft):
         target = folder / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(path, target)  # unlike a rename, it never replaces
             added += 1
-        except FileExistsError:
-            kept += 1
-    return MergeCounts(added, kept)
+    return added
 
 
 def drop(root: Path, keys: list[str]) -> list[str]:

@@ -36,7 +36,7 @@ def _json(value: object) -> bytes:
 
 def _unpack(root: Path, keys: list[str]) -> bytes:
     key, sha256 = keys
-    return to_json(unpack(root, key, sha256, sys.stdin.buffer.read()))
+    return b"%d" % unpack(root, key, sha256, sys.stdin.buffer.read())
 
 
 VERBS: dict[str, Callable[[Path, list[str]], bytes]] = {

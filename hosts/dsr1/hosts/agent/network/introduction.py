@@ -7,7 +7,6 @@ Every launch begins with it on every host, so it imports little.
 import os
 import socket
 import struct
-import sys
 from collections.abc import Mapping
 
 from dsr1.hosts.protocol.boot import boot_id
@@ -21,9 +20,7 @@ def introduce_host(peer: str) -> dict[str, object]:
     address = source_address(peer) if peer else reached_at(os.environ)
     return {
         "boot_id": boot_id(),
-        "hostname": socket.gethostname(),
         "arch": os.uname().machine,
-        "python": ".".join(map(str, sys.version_info[:3])),
         "gpus": sum(name[:6] == "nvidia" and name[6:].isdigit() for name in os.listdir("/dev")),  # noqa: PTH208
         "address": address,
         "interface": interface_of(address) if address else "",
