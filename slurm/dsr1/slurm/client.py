@@ -4,6 +4,7 @@ asked about."""
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,7 @@ from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
 ANSWER_S, LOOK_S, SHARED_S, LOCK_POLL_S = 60.0, 10.0, 2.0, 0.02
+_CLUSTER = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 MOST_LINES = 5  # of what a command of Slurm's says, in a message
 NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
 
@@ -233,6 +235,15 @@ def look_up_anyones(job: str) -> JobInfo | None:
         if info := parse_squeue(ask_queue(f"--jobs={job}")).get(job):
             return info
     return jobs_accounted([job]).get(job)
+
+
+def cluster_name() -> str:
+    """Of the Slurm that answers here. Empty: it doesn't say."""
+    with contextlib.suppress(HostError, InputError):
+        told = call(("scontrol", "show", "config"), LOOK_S).stdout
+        found = _CLUSTER.search(told)
+        return found[1] if found else ""
+    return ""
 
 
 def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:

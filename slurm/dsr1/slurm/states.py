@@ -37,6 +37,8 @@ OVER = (
     ),
     *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
 )
+ELSEWHERE = "ELSEWHERE"
+"""No word of Slurm's: it is a job of another cluster, which can't be asked from here."""
 # A name is last: it may hold the separator.
 FIELDS = (
     *("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster", "End"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.launcher.batch.script import run_job_name
 from dsr1.launcher.batch.status import conclude, waiting_for
+from dsr1.launcher.batch.unknown import find_unknown
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import queue
@@ -60,7 +61,11 @@ def ask_job(run: Run, known: JobInfo | None, fresh: bool = False) -> JobInfo | N
     """While slurmctld is down it is what is `known`: the job goes on without it."""
     handle = recorded_job(run)
     try:
-        return run.job_end() or queue().look_up([handle], fresh).get(handle.job)
+        return (
+            run.job_end()
+            or queue().look_up([handle], fresh).get(handle.job)
+            or find_unknown(run, handle)
+        )
     except HostError:
         return known
 
@@ -103,7 +108,8 @@ def _current_jobs(runs: list[Run]) -> dict[str, JobInfo]:
     found |= queue().look_up([handle for handle in ended if _goes_on(found, handle)], fresh=True)
     infos = {}
     for run in runs:
-        info = found.get(handles[run.name].job)
+        handle = handles[run.name]
+        info = found.get(handle.job) or find_unknown(run, handle)
         if info is not None:
             infos[run.name] = info
             _keep_end(run, info)

@@ -98,7 +98,14 @@ def submit_run(run: Run, script: str, variables: Mapping[str, str] = NO_VARIABLE
     """A job that would wait for ever is taken back at once. What is refused leaves no run."""
     try:
         with deferred_interrupt():
-            job = submit(script, run_job_name(run.name, run.run_id()), queue(), variables)
+            run_id = run.run_id()
+            job = submit(script, run_job_name(run.name, run_id), queue(), variables)
+            if not run.is_still(run_id):  # stopped meanwhile, and removed
+                queue().cancel(job.handle)
+                raise LaunchFailed(
+                    f"{run.name}: it was removed while job {job.job} was submitted, which is taken"
+                    " back"
+                )
             if run.job() is None:  # it may have begun, and written that down itself
                 run.save_job(job.handle)
         if run.state().reason == UNSUBMITTED:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dsr1.launcher.run.state import RunState
 from dsr1.slurm.lent import HAS_ENDED
-from dsr1.slurm.states import JobInfo
+from dsr1.slurm.states import ELSEWHERE, JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
 HALTED = ("SUSPENDED", "STOPPED")
@@ -24,6 +24,8 @@ def conclude(
         info is not None and info.waits
     ):  # for the first time, or again: after a requeue the run goes on
         return RunState("queued", state.since, reason=waiting_for(info))
+    if info is not None and info.state == ELSEWHERE:
+        return state
     if state.ended:
         return _ended(state, info)
     if info is None:

@@ -5,11 +5,13 @@ import time
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
 from dsr1.launcher.batch.jobs import find_job, job_states, recorded_job
+from dsr1.launcher.batch.unknown import find_unknown
 from dsr1.launcher.batch.watch import POLL_S, watch_job
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import queue
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.states import ELSEWHERE, JobInfo
 
 STOP_S, CANCEL_S = 90.0, 120.0
 # How long Slurm may call a job running after its run's end: its daemons are busy, or began anew.
@@ -26,7 +28,8 @@ def stop_job(run: Run) -> tuple[str, ...]:
         return ()
     if not _end_job(run, handle):
         return _own_word(run).left
-    over = _wait_over(handle, CANCEL_S)
+    known = recorded_job(run)
+    over = _wait_over(known if known.job == handle.job else handle, CANCEL_S)
     if recorded_job(run).job != handle.job:  # its time was just over, and it was submitted again
         return stop_job(run)
     state = _save_stopped(run, _concluded(run))
@@ -61,18 +64,28 @@ def _end_job(run: Run, handle: JobHandle) -> bool:
     """By its supervisor; if there is none yet, or that takes too long, by Slurm. False: Slurm
     doesn't answer, and the supervisor has ended all. HostError: it hasn't, either."""
     try:
-        info = queue().look_up([handle], fresh=True).get(handle.job)
+        info = queue().look_up([handle], fresh=True).get(handle.job) or find_unknown(run, handle)
+        _refuse_elsewhere(info)
     except Dsr1Error:  # without its slurmctld a site may have no configuration, either
         if _ask_by_file(run):
             return False
         raise
     if info is None or info.over:
         return True
+    handle = recorded_job(run)  # it may have been renamed
     if not info.waits:
         _ask_supervisor(run, handle)
     if info.waits or not _wait_over(handle, OVER_S):
         queue().cancel(handle)
     return True
+
+
+def _refuse_elsewhere(info: JobInfo | None) -> None:
+    if info is not None and info.state == ELSEWHERE:
+        raise HostError(
+            f"job {info.job} is of the cluster {info.cluster}, which the Slurm of this machine is"
+            " not: stop it from a login node of that one"
+        )
 
 
 def _ask_by_file(run: Run) -> bool:

@@ -124,6 +124,8 @@ def unplaced(run: Run, found: RecoveryInfo | None) -> tuple[str, ...]:
     """In words: a run that may have been started, and nothing says where."""
     if found is not None or planned_hosts(run) or hosts_here(run):
         return ()
+    if run.is_in_job():  # nothing outlives the job's steps, and their streams
+        return ()
     if is_over(run) or not may_have_begun(run):
         return ()
     told = f" ({', '.join(hosts)}, by its state)" if (hosts := hosts_told(run)) else ""

@@ -9,7 +9,7 @@ Steps run here, whatever node they are for. What a program says is what Slurm 22
 version="24.11" the JSON has that one's shapes, and `fake.configure(json=False)` has none.
 `fake.configure(accounting="disabled")`, or "down": sacct knows nothing. Further: `default_time` of
 a job, `most_time` of the partition, `unfit` nodes as {"node1": ("drained", "bad disk")}, and
-`srun_options`, without which srun refuses a step.
+`srun_options`, without which srun refuses a step; `cluster` as `scontrol show config` has it.
 """
 
 import json
@@ -38,7 +38,7 @@ class FakeSlurm:
         }
         self._defaults |= {"held": "", "refusal": "", "json": True, "accounting": ""}
         self._defaults |= {"default_time": "UNLIMITED", "most_time": "infinite", "unfit": {}}
-        self._defaults |= {"srun_options": []}
+        self._defaults |= {"srun_options": [], "cluster": "fake"}
 
     def install(self) -> Path:
         """Writes the programs; returns their folder, to be put first on PATH."""

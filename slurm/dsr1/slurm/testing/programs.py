@@ -163,7 +163,10 @@ def scancel(fake: FakeSlurm, argv: Sequence[str]) -> int:
 
 
 def scontrol(fake: FakeSlurm, argv: Sequence[str]) -> int:
-    """`update JobId=1 NodeList=a,b`: a running job goes on with fewer nodes."""
+    """`show config`, and `update JobId=1 NodeList=a,b`: a running job goes on with fewer nodes."""
+    if argv[:2] == ["show", "config"]:
+        print(f"ClusterName             = {fake.config()['cluster']}")
+        return 0
     asked = dict(word.split("=", 1) for word in argv[1:])
     job, kept = fake.job(asked["JobId"]), asked["NodeList"].split(",")
     if job["state"] != "RUNNING" or not set(kept) < set(job["hosts"]):
