@@ -115,3 +115,9 @@ def name_few(names: Sequence[str], most: int = 4) -> str:
 def counted(number: int, what: str) -> str:
     """`1 host`, `2 hosts`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def counted_files(number: int, of_bytes: int) -> str:
+    """`1 file, 12.3 kB`, `40 files, 7.1 MB`."""
+    size = f"{of_bytes / 1e3:.1f} kB" if of_bytes < 1e5 else f"{of_bytes / 1e6:.1f} MB"
+    return f"{counted(number, 'file')}, {size}"

@@ -6,6 +6,7 @@ from functools import partial
 
 from dsr1.env.caches import HostCache, JitCache
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.inventory.names import counted_files
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.protocol.plain import PlainT, parse_json
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport, read_answer
@@ -70,8 +71,8 @@ def push_pack(transport: Transport, host: str, pack: Pack, store: PackStore) -> 
         raise HostError(f"{host}: {pack.key} was not sent: {error}") from error
     verb = AgentVerb("cache-unpack", (root, pack.key, pack.sha256), UNPACK_S, data)
     added = _ask(transport, host, verb, int)
-    size = f"{added} files, {pack.packed / 1e6:.1f} MB sent"
-    return f"{host} received {pack.key}: {size}" if added else ""
+    size = counted_files(added, pack.packed)
+    return f"{host} received {pack.key}: {size} sent" if added else ""
 
 
 def harvest(
@@ -107,11 +108,8 @@ def _harvest_key(
         kept = store.save(Pack(held.key, *made, f"{first.host}, run {run}"), data)
     except OSError as error:
         raise HostError(f"{held.key} of {first.host}: can't be kept here: {error}") from error
-    size = (
-        f"{kept.files} files, {kept.bytes / 1e6:.0f} MB, packed {kept.packed / 1e6:.1f},"
-        f" sha256 {kept.sha256[:16]}"
-    )
-    return f"kept {kept.key} of {first.host}: {size}"
+    size = counted_files(kept.files, kept.bytes)
+    return f"kept {kept.key} of {first.host}: {size}, sha256 {kept.sha256[:16]}"
 
 
 def open_host_cache(transport: Transport, host: str, cache: JitCache) -> HostPack:

@@ -12,6 +12,7 @@ import typer
 from dsr1.env.caches import HostCache
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.inventory.names import counted_files
 from dsr1.hosts.protocol.facts.fact import value_of
 from dsr1.hosts.transport.connect import over_ssh
 from dsr1.hosts.transport.parallel import raise_all
@@ -136,8 +137,9 @@ def _filled(run: Run, name: str, key: str) -> PrewarmedEngine:
 
 
 def _filled_line(one: PrewarmedEngine) -> str:
-    size = f"{one.files} files, {one.bytes / 1e6:.0f} MB" if one.files else "nothing was compiled"
-    return f"engine {one.engine}: {one.key}: {size}, after {one.ready_after_s} s"
+    size = counted_files(one.files, one.bytes) if one.files else "nothing was compiled"
+    after = f", after {one.ready_after_s:.0f} s" if one.ready_after_s else ""
+    return f"engine {one.engine}: {one.key}: {size}{after}"
 
 
 def _give(recipe: Recipe, survey: Survey, accesses: Sequence[Access], quiet: bool) -> None:

@@ -190,7 +190,7 @@ def _probe_all(
     names = {access.name: access.name for access in accesses}
     peers = {access.name: peer or first_address(access.network) for access in accesses}
     ask = lambda name: transport.introduce(name, peers[name])  # noqa: E731
-    return run_parallel(ask, names, what="reaching hosts")
+    return run_parallel(ask, names, what="finding addresses" if peer else "reaching hosts")
 
 
 def _usable(probes: Mapping[str, HostIntroduction | HostError]) -> dict[str, HostIntroduction]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.hosts.errors import InputError
+from dsr1.hosts.inventory.names import counted_files
 from dsr1.hosts.inventory.parse import parse_hosts
 
 
@@ -204,3 +205,15 @@ def test_unknown_inventory_key_is_named(tmp_path: Path) -> None:
 def test_a_slip_of_the_finger_names_no_million_hosts(text: str) -> None:
     with pytest.raises(InputError, match="at most 4096"):
         parse_hosts(text)
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "said"),
+    [
+        (1, 12, "1 file, 0.0 kB"),
+        (2, 99_999, "2 files, 100.0 kB"),
+        (40, 7_100_000, "40 files, 7.1 MB"),
+    ],
+)
+def test_files_in_few_words(files: int, size: int, said: str) -> None:
+    assert counted_files(files, size) == said

@@ -42,7 +42,7 @@ def test_harvested_once_and_brought_where_it_lacks(
     kernel.parent.mkdir()
     kernel.write_text("x" * 1000)
     (words,) = harvest(transport, (one,), store, "r1")
-    assert "1 files" in words
+    assert "1 file, 1.0 kB" in words
     assert harvest(transport, (one,), store, "r2") == ()
     assert copy_caches(transport, (one,), store) == ()
     assert drop_held(transport, "one", str(tmp_path / "disk"), [KEY]) == [KEY]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from dsr1.hosts.inventory.names import counted, counted_files
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.parallel import answered, raise_all
@@ -53,13 +54,13 @@ def _json_pack(pack: Pack | HostPack) -> dict[str, object]:
 def _held_lines(by_host: dict[str, list[HostPack]]) -> Iterator[str]:
     for host, packs in by_host.items():
         for pack in packs:
-            size = f"{pack.files} files, {pack.bytes / 1e6:.0f} MB"
+            size = counted_files(pack.files, pack.bytes)
             yield f"{host:<16} {pack.key}  {_minute(pack.changed)}  {size}"
 
 
 def _pack_line(pack: Pack) -> str:
-    size = f"{pack.files} files, {pack.bytes / 1e6:.0f} MB, packed {pack.packed / 1e6:.1f}"
-    whose = f"for {len(pack.fills)} engines  from {pack.source}"
+    size = f"{counted_files(pack.files, pack.bytes)}, packed {pack.packed / 1e6:.1f} MB"
+    whose = f"for {counted(len(pack.fills), 'engine')}  from {pack.source}"
     return f"{pack.key}  {_minute(pack.changed)}  {size}  {whose}"
 
 
