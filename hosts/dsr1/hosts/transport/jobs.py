@@ -8,7 +8,7 @@ from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.jobs.messages import JobProgress, JobRefused
 from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, ResultT
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import run_on_all
 
 JOBS_AT_ONCE = 64
 INTERRUPTED = "interrupted; the same command goes on where it stopped"
@@ -61,7 +61,7 @@ def run_all_jobs(
 
     at_once = len(jobs) if together else JOBS_AT_ONCE
     try:
-        return {**run_parallel(one, {name: name for name in jobs}, at_once)}
+        return {**run_on_all(one, jobs, at_once)}
     except KeyboardInterrupt:
         transport.close()
         raise LaunchFailed(interrupted) from None

@@ -5,7 +5,7 @@ A pool's threads are waited for at the end of the program, whatever has happened
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,6 +77,13 @@ def run_parallel(
         return _gather(futures, what)
     finally:
         left_early.set()
+
+
+def run_on_all(
+    work: Callable[[str], ReturnT], hosts: Iterable[str], at_once: int = AT_ONCE, what: str = ""
+) -> dict[str, ReturnT | HostError]:
+    """The same where a name is all that the work needs."""
+    return run_parallel(work, {host: host for host in hosts}, at_once, what)
 
 
 def _gather(futures: "Mapping[str, Future[ReturnT]]", what: str) -> dict[str, ReturnT]:

@@ -10,7 +10,7 @@ from dsr1.hosts.inventory.names import counted_files
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.protocol.plain import PlainT, parse_json
 from dsr1.hosts.transport.base import AgentVerb, CommandResult, Transport, read_answer
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import run_on_all, run_parallel
 from dsr1.launcher.caches.store import Pack, PackStore
 
 PACK_S, UNPACK_S, MOST_PACK = 300.0, 120.0, 512 << 20  # bytes
@@ -127,9 +127,7 @@ def list_all(
     transport: Transport, hosts: Iterable[str], root: str
 ) -> dict[str, list[HostPack] | HostError]:
     """By host; one that doesn't answer keeps no other from it."""
-    return run_parallel(
-        lambda host: list_held(transport, host, root), {name: name for name in hosts}
-    )
+    return run_on_all(lambda host: list_held(transport, host, root), hosts)
 
 
 def drop_held(transport: Transport, host: str, root: str, keys: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
-from dsr1.hosts.transport.parallel import answered, run_parallel
+from dsr1.hosts.transport.parallel import answered, run_on_all
 from dsr1.launcher.health.members import WatchedRank, frontend_gets, worker_gets
 from dsr1.launcher.health.settings import AsksAgents
 from dsr1.launcher.plan.plan import Plan
@@ -85,7 +85,7 @@ def read_servers(
     for host, wanted in more.gets.items():
         gets.setdefault(host, []).extend(wanted)
     ask = partial(_ask_host, agents, gets)
-    answers = run_parallel(ask, {host: host for host in gets})
+    answers = run_on_all(ask, gets)
     asked = answered(answers)
     pairs = [pair for one in asked.values() for pair in one]
     workers = {rank.worker.process for rank in ranks}

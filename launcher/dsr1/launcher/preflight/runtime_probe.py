@@ -6,7 +6,7 @@ from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.facts.fact import Fact, Facts
 from dsr1.hosts.protocol.runtime import RuntimeQuestion
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.parallel import begin_in_thread, run_parallel
+from dsr1.hosts.transport.parallel import begin_in_thread, run_on_all
 from dsr1.hosts.transport.results import FactsByHost
 from dsr1.launcher.commands.dynamo_versions import RUNTIME
 from dsr1.launcher.plan.runtime_knowledge import runtime_fact
@@ -37,7 +37,7 @@ class RuntimeProbe:
         """The facts, and in those of one host of each runtime what that answered."""
         others = [host for host in one_of_each(facts_by_host, self._first) if host != self._first]
         answers = {
-            **run_parallel(self._ask_one, {host: host for host in others}),
+            **run_on_all(self._ask_one, others),
             self._first: self._first_answer.result(),
         }
         return {host: _with(facts, answers.get(host)) for host, facts in facts_by_host.items()}

@@ -12,7 +12,7 @@ from dsr1.hosts.inventory.host import Host, this_machine
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts, over_ssh
-from dsr1.hosts.transport.parallel import answered, raise_all, run_parallel
+from dsr1.hosts.transport.parallel import answered, raise_all, run_on_all, run_parallel
 from dsr1.hosts.transport.results import FactsByHost, HostIntroduction
 from dsr1.hosts.transport.ssh import ShellTransport
 from dsr1.launcher.commands.dynamo_versions import RUNTIME
@@ -144,7 +144,7 @@ def ask_hosts(
     def ask_one(host: str) -> Facts | HostError:
         return transport.gather_facts(host, request)
 
-    facts = run_parallel(ask_one, {host: host for host in names}, what="asking hosts")
+    facts = run_on_all(ask_one, names, what="asking hosts")
     for question in begun:
         facts = question.join(facts)
     return facts

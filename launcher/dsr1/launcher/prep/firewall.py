@@ -12,7 +12,7 @@ from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.facts.request import FactsRequest
 from dsr1.hosts.protocol.prep import HostProbe, PrepSteps
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.parallel import raise_all, run_parallel
+from dsr1.hosts.transport.parallel import raise_all, run_on_all
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.prep.hosts import preparation_plan
 from dsr1.launcher.recipe.models import Recipe
@@ -25,7 +25,7 @@ def decide_firewall(
     probes: Mapping[str, HostProbe],
 ) -> dict[str, Preparation]:
     """HostError: a host doesn't tell its addresses, and would be shut out by the others."""
-    asked = run_parallel(lambda host: _addresses(transport, host), {host: host for host in probes})
+    asked = run_on_all(lambda host: _addresses(transport, host), probes)
     all_of = sorted({one for own in raise_all(asked).values() for one in own})
     ports = run_ports(preparation_plan(recipe, accesses))
     return {host: _prepare(host, probe, all_of, ports) for host, probe in probes.items()}

@@ -17,7 +17,7 @@ from dsr1.hosts.protocol.prep import (
 )
 from dsr1.hosts.transport.as_root import AS_ROOT, CAREFULLY
 from dsr1.hosts.transport.base import AgentVerb, Transport, read_answer
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import run_on_all, run_parallel
 from dsr1.launcher.layout.placement import wanted_nodes
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.preflight.survey_result import named_host
@@ -49,7 +49,7 @@ def probe_all(transport: Transport, hosts: Sequence[str]) -> dict[str, HostProbe
             )
         return found
 
-    return run_parallel(probe, {host: host for host in hosts})
+    return run_on_all(probe, hosts)
 
 
 def apply_to_all(

@@ -11,7 +11,7 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import run_on_all, run_parallel
 from dsr1.hosts.transport.results import HostRun
 from dsr1.launcher.run.spawn import take_over
 from dsr1.launcher.run.state import RunState
@@ -45,7 +45,7 @@ def find_runs_on(accesses: Sequence[Access], python: str) -> FoundRuns:
 
 
 def _find(transport: Transport, hosts: Sequence[str]) -> FoundRuns:
-    answers = run_parallel(transport.runs, {host: host for host in hosts})
+    answers = run_on_all(transport.runs, hosts)
     by_id: dict[str, dict[str, tuple[HostRun, ...]]] = {}
     for host, answer in answers.items():
         for found in answer if isinstance(answer, tuple) else ():

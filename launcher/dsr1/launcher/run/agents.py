@@ -15,7 +15,7 @@ from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import NO_SECRETS, AgentLink, Transport
 from dsr1.hosts.transport.http import HttpAnswers
-from dsr1.hosts.transport.parallel import raise_all, run_parallel
+from dsr1.hosts.transport.parallel import raise_all, run_on_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.liveness.heard import HeardProcesses
 
@@ -178,9 +178,7 @@ class Agents:
     def end(self, hosts: tuple[str, ...], reason: str = "") -> StopResult:
         """End everything on the hosts, at once."""
         self._closing = True
-        ended = run_parallel(
-            lambda host: self._transport.stop(host, reason), {host: host for host in hosts}
-        )
+        ended = run_on_all(lambda host: self._transport.stop(host, reason), hosts)
         left = {
             host: (str(gone),) if isinstance(gone, HostError) else gone.left
             for host, gone in ended.items()
@@ -192,11 +190,11 @@ class Agents:
 
     def look(self, hosts: tuple[str, ...]) -> dict[str, HostState | HostError]:
         """What runs on each host, or why that can't be told."""
-        return run_parallel(self._transport.inspect, {host: host for host in hosts})
+        return run_on_all(self._transport.inspect, hosts)
 
     def doors(self, hosts: tuple[str, ...]) -> dict[str, tuple[Listener, ...] | HostError]:
         """What listens on each host, or why that can't be told."""
-        return run_parallel(self._transport.listeners, {host: host for host in hosts})
+        return run_on_all(self._transport.listeners, hosts)
 
     def _read(self, host: str, reader: object, last: int) -> None:
         """Attach again after a loss, from the last event heard; nothing is lost, since the agent

@@ -11,7 +11,7 @@ from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.http import get_from_host
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import run_on_all
 from dsr1.launcher.plan.plan import Plan, RegisteredWorker
 from dsr1.launcher.smoke.readiness import describe_missing
 
@@ -53,8 +53,7 @@ def _read_by_agents(
     for worker in workers:
         if not worker.url:
             by_host.setdefault(hosts[worker.process], []).append(worker)
-    names = {host: host for host in by_host}
-    answers = run_parallel(partial(_ask, transport, by_host), names)
+    answers = run_on_all(partial(_ask, transport, by_host), by_host)
     found: dict[str, str] = {}
     for host, got in answers.items():
         for number, worker in enumerate(by_host[host]):

@@ -67,7 +67,7 @@ def test_what_is_written_is_what_was_made(recipe: str, to: str, tmp_path: Path, 
     model = ("--model", "/m/DeepSeek-R1")
     assert call("convert", recipe, "--to", to, "-o", str(file), *model, *more) == 0
     made = convert_recipe(given(recipe, *settings), parse_mapping(to))
-    assert resolve_recipe(str(file), RecipeChanges()).recipe == made.recipe
+    assert resolve_recipe(str(file), RecipeChanges()).recipe == made.resolved.recipe
     again = convert_recipe(made.resolved, parse_mapping(to))
     assert [one.key for one in again.changes if one.key != "name"] == []
 
@@ -194,7 +194,7 @@ def test_roles(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_job_asks_for_what_is_left() -> None:
     made = convert_recipe(given("dsr1-dep", "slurm.nodes=4"), parse_mapping("tp8"))
-    assert made.recipe.slurm.nodes is None
+    assert made.resolved.recipe.slurm.nodes is None
     assert KeyChange("slurm.nodes", None, 4, "no engine takes all hosts now") in made.changes
 
 

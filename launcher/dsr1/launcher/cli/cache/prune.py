@@ -9,7 +9,7 @@ import typer
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.hosts.transport.connect import connect_hosts
-from dsr1.hosts.transport.parallel import answered, raise_all, run_parallel
+from dsr1.hosts.transport.parallel import answered, raise_all, run_on_all
 from dsr1.launcher.caches.selection import CacheSelection, refuse_unknown
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import drop_held, list_all
@@ -60,9 +60,7 @@ def _prune_hosts(selection: CacheSelection, hosts: HostOptions, root: str, pytho
     with connect_hosts(hosts.accesses(), python) as (transport, names):
         results = list_all(transport, names, root)
         due = _due_by_host(selection, answered(results))
-        dropped = run_parallel(
-            lambda host: drop_held(transport, host, root, due[host]), {host: host for host in due}
-        )
+        dropped = run_on_all(lambda host: drop_held(transport, host, root, due[host]), due)
     _print_removed(dropped)
     raise_all({**results, **dropped})
 

@@ -31,10 +31,6 @@ class Conversion:
     remarks: tuple[str, ...]
     source: str
 
-    @property
-    def recipe(self) -> Recipe:
-        return self.resolved.recipe
-
 
 def convert_recipe(given: Resolved, to: ParallelMapping, role: str = "") -> Conversion:
     """Every engine, or those of a role. InputError: none has it, or the model can't be divided

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from dsr1.hosts.protocol.http import CONTROLS, HttpGet
-from dsr1.hosts.transport.parallel import run_parallel
+from dsr1.hosts.transport.parallel import run_on_all
 from dsr1.launcher.health.counters import read_counters
 from dsr1.launcher.health.members import WatchedRank, watched_ranks, worker_gets
 from dsr1.launcher.health.readings import read_servers
@@ -62,7 +62,7 @@ def _tell_all(ranks: Sequence[WatchedRank], agents: AsksAgents, path: str) -> st
         where = (process, health.port, path, health.address)
         return _problem(agents, rank.server_host, HttpGet(*where, timeout_s=CONTROL_S))
 
-    found = run_parallel(tell, {process: process for process in workers})
+    found = run_on_all(tell, workers)
     problems = [f"{process}: {problem}" for process, problem in found.items() if problem]
     return "; ".join(problems)
 
