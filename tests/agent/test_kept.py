@@ -16,7 +16,7 @@ def test_what_changes_later_is_kept_too(lab: "Lab") -> None:
     try:
         transport.start(plan, {}, {"plan.json": "old", "recipe.json": "same"})
         transport.keep_files("h", {"plan.json": "new", "../outside": "x", ".hidden": "x"})
-        found = HostRun("test-run", lab.run_id, "h", str(folder), "", ())
+        found = HostRun("test-run", lab.run_id, "h", str(folder), "", (), True)
         assert transport.kept_files("h", found) == {"plan.json": "new", "recipe.json": "same"}
         assert not (folder / "outside").exists()
     finally:

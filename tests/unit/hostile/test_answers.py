@@ -80,7 +80,7 @@ class Blocks:
     def close(self) -> None: ...
 
 
-FOUND = HostRun("r", "id", "h", "/f", "", ())
+FOUND = HostRun("r", "id", "h", "/f", "", (), True)
 OWN = ReachPeer("h", "127.0.0.1", 1)
 ASK: dict[str, Callable[[Transport], object]] = {
     "introduce": lambda hosts: hosts.introduce("h", ""),
@@ -109,7 +109,7 @@ FORMS: dict[str, Any] = {
     "inspect": {"agent": "alive", "processes": {"a": {"state": "running", "pid": 1}}, "boot_id": "b"},
     "kept": {"plan.json": "{}"},
     "keep-files": ["plan.json"],
-    "runs": [{"run": "r", "run_id": "i", "host": "h", "folder": "/f", "origin": "o", "alive": ["a"]}],
+    "runs": [{"run": "r", "run_id": "i", "host": "h", "folder": "/f", "origin": "o", "alive": ["a"], "agent": True}],
     "listeners": [["a", "0.0.0.0", 80]],
     "evidence": {"host": "h", "now": 1.0, "kernel": [{"time": 1.0, "text": "t"}]},
     "facts": to_plain({name: Fact(value, "made up") for name, value in HEALTHY.items()}),

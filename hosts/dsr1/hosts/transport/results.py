@@ -59,7 +59,8 @@ class HostState:
 @dataclass(frozen=True, slots=True)
 class HostRun:
     """A run that something lives of on a host, found by its marks. `host` is the name that its plan
-    has for the host, `origin` who launched it, from where and when."""
+    has for the host, `origin` who launched it, from where and when, `agent` whether its agent
+    lives."""
 
     run: str
     run_id: str
@@ -67,6 +68,7 @@ class HostRun:
     folder: str
     origin: str
     alive: tuple[str, ...]
+    agent: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ def list_host_runs() -> list[dict[str, object]]:
             "folder": marks.folder,
             "origin": marks.origin,
             "alive": sorted(set(names) - {AGENT_ITSELF}),
+            "agent": AGENT_ITSELF in names,
         }
         for marks, names in runs.values()
     ]
