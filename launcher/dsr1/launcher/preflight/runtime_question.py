@@ -5,6 +5,7 @@ What can't change the answer (addresses, ports, the run's name) is left out or m
 an answer that a host has kept is good for the next launch, too.
 """
 
+import re
 from collections.abc import Iterator
 
 from dsr1.hosts.protocol.process import Process, Variable
@@ -18,7 +19,9 @@ ALIKE = {
     "--data-parallel-address": "127.0.0.1",
     "--data-parallel-rpc-port": "29550",
     "--host": "127.0.0.1",
+    "--port": "8000",
 }
+ENDPOINT = re.compile(r"(?<=\"endpoint\":\")(\w+://[^:\"]*):\d+")  # of KV events
 LASTING = ("default", "recipe ")
 
 
@@ -44,7 +47,7 @@ def command_lines(plan: Plan, prefix: int) -> Iterator[CommandLine]:
 
 def _alike(argv: list[str]) -> Iterator[str]:
     for before, word in zip(["", *argv], argv, strict=False):
-        yield ALIKE.get(before, word)
+        yield ALIKE.get(before, ENDPOINT.sub(r"\1:5557", word))
 
 
 def _lasting(process: Process) -> Iterator[tuple[str, str]]:

@@ -209,6 +209,18 @@ def test_a_question_is_the_same_for_the_next_run_on_other_addresses() -> None:
     assert question("x", "10.0.0").python[0] == "bash"
 
 
+@pytest.mark.parametrize("stack", ["dynamo", "vllm"])
+def test_a_question_is_the_same_on_other_ports(stack: str) -> None:
+    def question(base: int, frontend: int) -> RuntimeQuestion:
+        ports = (f"ports.base={base}", f"frontend.port={frontend}")
+        recipe = load_recipe("dsr1-dep", (f"stack={stack}", *EVENTS[stack], *ports))
+        return make_question(recipe, make_plan(recipe, HOSTS, "r", "/r"))
+
+    assert question(20000, 8000).commands
+    assert question(20000, 8000) == question(21000, 8100)
+
+
+EVENTS = {"dynamo": ("engines.main.kv_events=true", "frontend.router_mode=kv"), "vllm": ()}
 SOFTWARE = [{"software": Fact({"vllm": version}, "")} for version in ("0.31", "0.31", "0.32")]
 
 
