@@ -1,5 +1,5 @@
-"""Real vLLM on the CPU behind real Dynamo: two DP ranks with expert parallel, and what happens when
-one dies."""
+"""Real vLLM on the CPU, behind real Dynamo and alone: two DP ranks with expert parallel, and what
+happens when one dies."""
 
 import concurrent.futures
 import os
@@ -21,29 +21,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 EARLY = ("initialising", "connecting")
 
 
-def test_serves_and_ends_whole_when_a_main_is_killed(
-    dsr1: Dsr1, site: Site, newest: Callable[[], Run]
-) -> None:
-    """SIGKILL of a worker's main leaves its EngineCore and Worker as orphans; they must go too."""
-    launched = dsr1("launch", "tiny", "--name", "v", *site)
-    assert launched.returncode == 0, launched.stderr
-    asked = dsr1("smoke", "v", "--json")
-    assert asked.returncode == 0, asked.stderr
-    assert [(answer["rank"], answer["tokens"]) for answer in data_of(asked.stdout)["answers"]] == [
-        (0, 16),
-        (1, 16),
-    ]
-    run = newest()
-    victim = psutil.Process(pid_of(run, "main-1"))
-    family = victim.children(recursive=True)
-    assert family
-    os.kill(victim.pid, signal.SIGKILL)
-    until(lambda: run.state().ended)
-    assert run.state().reason.startswith("main-1 ended by signal SIGKILL")
-    assert list(run_status(run).alive) == []
-    assert [process for process in family if process.is_running()] == []
-
-
 def test_stop_while_it_initialises(
     dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]
 ) -> None:
@@ -58,18 +35,26 @@ def test_stop_while_it_initialises(
     assert of_run(newest().folder / "hosts") == []
 
 
-def test_a_headless_peer_goes_with_its_leader(
+def test_serves_and_ends_whole_when_a_leader_is_killed(
     dsr1: Dsr1, site: Site, newest: Callable[[], Run]
 ) -> None:
-    """Left alone, a headless node never notices that its leader is gone."""
-    launched = dsr1("launch", "tiny", *site, "--set", "engines.main.layout=headless")
+    """Left alone, a headless node never notices that its leader is gone, and SIGKILL of the
+    leader's main leaves its EngineCore and Worker as orphans: all must go."""
+    launched = dsr1("launch", "tiny", "--name", "v", *site, "--set", "engines.main.layout=headless")
     assert launched.returncode == 0, launched.stderr
-    assert "rank 1 of main-0: " in dsr1("smoke").stdout
+    asked = dsr1("smoke", "v", "--json")
+    assert asked.returncode == 0, asked.stderr
+    told = data_of(asked.stdout)["answers"]
+    assert [(answer["rank"], answer["tokens"]) for answer in told] == [(0, 16), (1, 16)]
     run = newest()
-    os.kill(pid_of(run, "main-0"), signal.SIGKILL)
+    leader = psutil.Process(pid_of(run, "main-0"))
+    family = leader.children(recursive=True)
+    assert family
+    os.kill(leader.pid, signal.SIGKILL)
     until(lambda: run.state().ended)
     assert run.state().reason.startswith("main-0 ended by signal SIGKILL")
     assert list(run_status(run).alive) == []
+    assert [process for process in family if process.is_running()] == []
     assert of_run(run.folder / "hosts") == []
 
 

@@ -21,13 +21,6 @@ from tests.waiting import until
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
-# A loaded machine imports for minutes: what is late there is not what these tests are about.
-SLOW = "timeouts={ready: 1200, importing: 900, loading: 900, compiling: 900}"
-
-
-@pytest.fixture
-def site(site: Site) -> Site:
-    return (*site, "--set", SLOW)
 
 
 def events_of(run: Run) -> list[Path]:
