@@ -29,6 +29,17 @@ def namespaces(pid: int) -> frozenset[str]:
     return frozenset(found)
 
 
+def hold(pid: int) -> list[int]:
+    """Keeps its namespaces until the handles are closed: the kernel gives the number of one that is
+    gone to the next, which another test's hosts may be in."""
+    return [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in KINDS]
+
+
+def release(held: list[int]) -> None:
+    while held:
+        os.close(held.pop())
+
+
 def pids_in(spaces: frozenset[str]) -> Iterator[int]:
     """Every process of the machine that is in one of the namespaces."""
     for entry in Path("/proc").iterdir():
@@ -48,7 +59,7 @@ class Box:
     pid: int = 0
     started: float = 0.0
     spaces: frozenset[str] = frozenset()
-    seen: set[str] = field(default_factory=set)
+    _held: list[int] = field(default_factory=list)
     _unshare: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -92,7 +103,7 @@ class Box:
         self.pid = int(self._next_line())
         self.started = start_time(self.pid) or 0.0
         self.spaces = namespaces(self.pid) - namespaces(os.getpid())
-        self.seen |= self.spaces
+        self._held = hold(self.pid)
         (self.folder / "pid").write_text(f"{self.pid} {self.started:.0f}\n")
 
     def set_up_network(self) -> None:
@@ -140,6 +151,7 @@ class Box:
             self._unshare = None
         until(lambda: not any(pids_in(self.spaces)), f"the end of every process of {self.name}")
         self.spaces = frozenset()
+        release(self._held)
 
     def processes(self, uid: int | None = None) -> list[tuple[int, str]]:
         """(pid as the host itself sees it, command line) of whatever is alive on it, of one user or

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.cluster.box import PATH, Box, namespaces, pids_in
+from tests.cluster.box import PATH, Box, hold, namespaces, pids_in, release
 from tests.cluster.layout import (
     USERS,
     build_clock,
@@ -38,7 +38,8 @@ class Cluster:
         self.folder = folder
         self.boxes = {box.name: box for box in boxes}
         self._bridge: subprocess.Popen[bytes] | None = None
-        self._spaces: set[str] = set()
+        self._spaces: frozenset[str] = frozenset()
+        self._held: list[int] = []
 
     @classmethod
     def up(
@@ -179,8 +180,8 @@ class Cluster:
             self._bridge = None
         for box in self.boxes.values():
             box.reap()
-        seen = frozenset(self._spaces.union(*(box.seen for box in self.boxes.values())))
-        until(lambda: not any(pids_in(seen)), "the end of every process of the cluster")
+        until(lambda: not any(pids_in(self._spaces)), "the end of every process of the cluster")
+        release(self._held)
 
     def _start_bridge(self) -> None:
         """A namespace with the bridge in it, which lasts as long as a `cat` whose input this
@@ -194,7 +195,10 @@ class Cluster:
         self._bridge.stdin.write(b"\n")
         self._bridge.stdin.flush()
         self._bridge.stdout.readline()
-        self._spaces = {space for space in namespaces(self._bridge.pid) if space.startswith("net:")}
+        self._held = hold(self._bridge.pid)
+        self._spaces = frozenset(
+            space for space in namespaces(self._bridge.pid) if space.startswith("net:")
+        )
         self._ip("link add bridge type bridge", "link set bridge up")
 
     def _start(self, boxes: Sequence[Box]) -> None:
