@@ -47,7 +47,7 @@ def init(
     text = render_site(seen, named, told)
     ANSWER.put("init", {"file": "" if output == "-" else str(file), "text": text})
     if output == "-":
-        print(text, end="")
+        print("" if ANSWER.is_wanted else text, end="")
         return
     _write(file, text)
     on = "" if HERE in seen else f" --on {next(iter(host_sets(seen, named)))}"

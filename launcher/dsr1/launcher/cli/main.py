@@ -1,5 +1,6 @@
 """The `dsr1` command: errors to exit codes."""
 
+import errno
 import gc
 import os
 import sys
@@ -147,6 +148,8 @@ def _usage_error() -> type[Exception]:
 def describe(error: Exception) -> str:
     """A usage error knows its verb; a group of verbs without one shows its help."""
     context = getattr(error, "ctx", None)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        return f"dsr1: what it says or keeps can't be written: {error.strerror}"
     if context is None:
         return f"dsr1: {error}"
     said = error.format_message()  # type: ignore[attr-defined]

@@ -113,6 +113,21 @@ def _options(verb: Verb) -> set[str]:
     return {name for one in load_command(verb).params for name in one.opts}
 
 
+@pytest.mark.parametrize("words", ["explain gpu.xid", "schema runs"])
+def test_what_is_nothing_but_its_answer_is_said_once(
+    words: str,
+    ask: Ask,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dsr1", *words.split(), "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["errors"], told.err) == ([], "")
+
+
 def test_a_verb_s_words_go_to_stderr(
     ask: Ask, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

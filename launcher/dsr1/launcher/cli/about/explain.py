@@ -36,6 +36,8 @@ def explain(
         near = suggestion(check, list(sections))
         raise InputError(f"{check!r} is no check{near}; `dsr1 check --all` lists those of a host")
     ANSWER.put("explained-checks", found)
+    if ANSWER.is_wanted:
+        return
     print("\n\n".join(f"{name}\n{text}" for name, text in found.items()))
 
 

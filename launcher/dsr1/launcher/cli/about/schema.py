@@ -42,7 +42,8 @@ def schema(
         raise InputError(f"{form!r} has no schema{near}{more}")
     made = make_schema(form)
     ANSWER.put("schema", made)
-    print(json.dumps(made, indent=2))
+    if not ANSWER.is_wanted:
+        print(json.dumps(made, indent=2))
 
 
 def make_schema(form: str) -> dict[str, Any]:

@@ -45,9 +45,14 @@ class PendingAnswer:
         with contextlib.redirect_stdout(sys.stderr):
             yield
 
+    @property
+    def is_wanted(self) -> bool:
+        """In the place of words."""
+        return self._out is not None
+
     def tell_now(self) -> None:
         """Before the verb's end, where it is wanted."""
-        if self._out:
+        if self.is_wanted:
             self.flush()
 
     def put(self, kind: str, data: object, errors: Iterable[AnswerError] = ()) -> None:
