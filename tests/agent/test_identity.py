@@ -106,6 +106,36 @@ def test_without_files_and_agent_all_is_ended(
     assert not lives(pid)
 
 
+def test_what_left_a_hung_agents_process_without_a_mark_is_ended_too(
+    lab: "Lab", sh: Make, lives: Alives, eventually: Await
+) -> None:
+    """It came back to the agent, and nothing else tells whose it is: the agent goes last."""
+    stray = lab.folder / "stray"
+    talk = lab.start(sh("a", f"setsid env -i sleep 1000 & echo $! > {stray}; exec sleep 1000"))
+    agent, pid = talk.until(AgentUp).pid, running(talk)
+    eventually(lambda: stray.exists() and stray.read_text().endswith("\n"))
+    os.kill(agent, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    assert lab.end().left == ()
+    assert [lives(one) for one in (agent, pid, int(stray.read_text()))] == [False] * 3
+
+
+@pytest.mark.parametrize("spoil", [Path.mkdir, os.mkfifo, Path.touch])
+def test_whatever_stands_in_its_files_place_a_run_is_ended(
+    spoil: Callable[[Path], None], lab: "Lab", sh: Make, lives: Alives, eventually: Await
+) -> None:
+    talk = lab.start(sh("a", SLEEP))
+    agent, pid = talk.until(AgentUp).pid, running(talk)
+    os.kill(agent, signal.SIGKILL)
+    eventually(lambda: not lives(agent))
+    for file in ("plan.json", "processes/a.json", "events.jsonl"):
+        (lab.folder / "h" / file).unlink()
+        spoil(lab.folder / "h" / file)
+    assert [(p.name, p.state) for p in lab.transport.inspect("h").processes] == [("a", "running")]
+    assert lab.end().left == ()
+    assert not lives(pid)
+
+
 def test_a_process_that_names_itself_keeps_its_marks(
     runtime: None, lab: "Lab", lives: Alives, eventually: Await
 ) -> None:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from dsr1.hosts.agent.process.procfs import FoundProcesses, find_run_processes
+from dsr1.hosts.agent.process.procfs import AGENT_ITSELF, FoundProcesses, find_run_processes
 from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import ProcStat, start_time
@@ -55,7 +55,7 @@ class Termination:
         found = self._find()
         now = time.monotonic()
         for name, stats in found.items():
-            for stat in stats if now >= self._kill_at.get(name, self._last_kill_at) else ():
+            for stat in stats if self._is_due(name, found, now) else ():
                 _signal(stat, signal.SIGKILL)
         if found and now < self._give_up_at:
             return None
@@ -66,12 +66,19 @@ class Termination:
         )
         return Gone(self.names, tuple(left), self._number)
 
+    def _is_due(self, name: str, found: FoundProcesses, now: float) -> bool:
+        """An agent that hangs goes last: what left its process, and bears no mark, is known by
+        coming back to it alone."""
+        if name == AGENT_ITSELF:
+            return len(found) == 1
+        return now >= self._kill_at.get(name, self._last_kill_at)
+
 
 def end_now(identity: AgentIdentity, graces: Mapping[str, float], names: tuple[str, ...]) -> Gone:
     """Everything that bears this identity, without an agent's loop: blocks until it is done, at
     most the longest grace and 5 s."""
     ending = Termination(lambda: find_run_processes(identity), graces, names)
-    ending.ask()
+    ending.ask(spared={AGENT_ITSELF})
     while (gone := ending.step()) is None:
         pause(0.05)
     return gone

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -43,9 +44,15 @@ def write_record(path: Path, record: ProcessRecord) -> None:
 def read_record(path: Path) -> ProcessRecord | None:
     """None: there is none."""
     try:
-        return from_plain(ProcessRecord, json.loads(path.read_bytes()))
+        return from_plain(ProcessRecord, json.loads(_read(path)))
     except FileNotFoundError:
         return None
+
+
+def _read(path: Path) -> bytes:
+    """Whatever has been put there: a FIFO that nobody writes to is empty, and no wait for ever."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        return file.read()
 
 
 def agent_path(folder: Path) -> Path:
@@ -111,6 +118,6 @@ def old_folder(folder: Path, number: int) -> Path:
 def read_plan(folder: Path) -> HostPlan | None:
     """None: no agent came so far there."""
     try:
-        return parse_plan((folder / "plan.json").read_bytes())
+        return parse_plan(_read(folder / "plan.json"))
     except FileNotFoundError:
         return None

@@ -74,9 +74,14 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
+def _open_to_read(path: Path) -> int:
+    """Without a wait: a FIFO may have been put there."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+
 def read_last_number(path: Path) -> int:
     """Of the last whole event that is written there; 0: none is."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), os.fdopen(_open_to_read(path), "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
         for line in reversed(file.read().splitlines()):
             with contextlib.suppress(ValueError):

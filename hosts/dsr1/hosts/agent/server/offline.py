@@ -2,8 +2,6 @@
 agent and its files. Nothing is touched that doesn't bear the run's identity."""
 
 import contextlib
-import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +25,7 @@ from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import render_command
 from dsr1.hosts.protocol.commands import Quit, Stop
 from dsr1.hosts.protocol.events import Gone
-from dsr1.hosts.protocol.identity import ProcStat, start_time
+from dsr1.hosts.protocol.identity import ProcStat
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks
 from dsr1.hosts.protocol.process import HostPlan
 
@@ -42,7 +40,7 @@ def read_own_plan(folder: Path, identity: AgentIdentity) -> HostPlan | None:
     """None: nothing of this run is on record there."""
     try:
         plan = read_plan(folder)
-    except ValueError:
+    except (OSError, ValueError):
         return None
     return plan if plan and plan.identity == identity else None
 
@@ -85,15 +83,10 @@ def order_end(identity: AgentIdentity, reason: str = "") -> bool:
 
 
 def _end_agent(identity: AgentIdentity, grace_s: float, reason: str) -> None:
-    """An agent that doesn't quit in time is killed; its processes are then ended one by one."""
+    """One that doesn't quit in time is killed when its processes are ended, the last of all."""
     with contextlib.suppress(OSError):
         if order_end(identity, reason):
             _wait(grace_s + AFTER_KILL_S + MARGIN_S, lambda: not _agents(identity))
-    for agent in _agents(identity):
-        if start_time(agent.pid) == agent.start_time:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(agent.pid, signal.SIGKILL)
-    _wait(MARGIN_S, lambda: not _agents(identity))
 
 
 def _connect(identity: AgentIdentity) -> socket.socket | None:
