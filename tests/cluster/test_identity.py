@@ -116,6 +116,11 @@ def test_a_supervisor_without_its_folder_ends_what_it_owns(login: Login) -> None
 
 def test_a_run_without_a_folder_is_found_adopted_and_stopped(login: Login) -> None:
     assert login.launch("a", "node1,node2", *MOCKER).returncode == 0
+    refused = elsewhere(login).dsr1("adopt", "a", "--hosts", "node1,node2")
+    assert (refused.returncode, "its supervisor lives on this machine" in refused.stderr) == (
+        2,
+        True,
+    )
     supervisor = json.loads(login.read("a", "supervisor.json"))["pid"]
     assert login.cluster.run("login", ("kill", "-9", str(supervisor))).returncode == 0
     remove_folder(login, "a")

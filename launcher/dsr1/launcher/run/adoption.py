@@ -13,6 +13,7 @@ from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.parallel import run_on_all, run_parallel
 from dsr1.hosts.transport.results import HostRun
+from dsr1.launcher.run.liveness.door import is_watched_here
 from dsr1.launcher.run.spawn import take_over
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
@@ -110,6 +111,7 @@ def adopt_run(name: str, accesses: Sequence[Access], python: str) -> Run:
     """
     with connect_hosts(accesses, python) as (transport, hosts):
         chosen = choose_run(_find(transport, hosts), name)
+        refuse_watched(chosen)
         files = _kept_files(transport, chosen)
     run = new_run(chosen.run)
     if (run.folder / "run-id").exists():
@@ -117,6 +119,16 @@ def adopt_run(name: str, accesses: Sequence[Access], python: str) -> Run:
     _rebuild(run, files)
     take_over(run)
     return run
+
+
+def refuse_watched(chosen: FoundRun) -> None:
+    """InputError: two supervisors would end and start the same processes, each against the
+    other."""
+    if is_watched_here(chosen.run_id):
+        raise InputError(
+            f"{chosen.run}: its supervisor lives on this machine, launched by {chosen.origin}, with"
+            " another folder of runs (DSR1_STATE_DIR): see to it from there"
+        )
 
 
 def _kept_files(transport: Transport, chosen: FoundRun) -> dict[str, str]:

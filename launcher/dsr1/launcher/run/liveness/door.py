@@ -37,6 +37,18 @@ def _answer(door: socket.socket, tell: Callable[[], LivingByHost]) -> None:
                     line.sendall(json.dumps(dict(tell())).encode())
 
 
+def is_watched_here(run_id: str) -> bool:
+    """Whether a supervisor of this machine has the run, whatever folder it has; one that hangs has
+    it, too."""
+    try:
+        line = connect_to_socket(AgentIdentity(run_id, NO_HOST), ANSWER_S)
+    except OSError:
+        return True
+    if line is not None:
+        line.close()
+    return line is not None
+
+
 def ask_supervisor(run_id: str) -> dict[str, tuple[str, ...]]:
     """By host the names of the processes that live now. A host that isn't there has to be asked
     itself: all of them, where nobody answers."""

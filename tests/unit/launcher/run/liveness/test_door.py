@@ -8,15 +8,16 @@ from itertools import count
 
 import pytest
 
-from dsr1.hosts.errors import HostError
+from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.codec import NumberedEvent
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.control import listen_on_socket
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.transport.http import HttpAnswers
+from dsr1.launcher.run.adoption import FoundRun, refuse_watched
 from dsr1.launcher.run.liveness import door
-from dsr1.launcher.run.liveness.door import NO_HOST, ask_supervisor, open_door
+from dsr1.launcher.run.liveness.door import NO_HOST, ask_supervisor, is_watched_here, open_door
 from dsr1.launcher.run.store import new_run_id
 
 
@@ -110,3 +111,12 @@ def test_who_answers_now() -> None:
     assert answers.present({}, 0.0) == frozenset()
     answers.take(HttpGot(2, 0))  # of the one that hangs, too late
     assert answers.present({"a": links["a"]}, 5.0) == {"a"}
+
+
+def test_a_run_that_is_watched_on_this_machine_is_not_adopted() -> None:
+    chosen = FoundRun("r", new_run_id(), "ann on login since noon", {})
+    refuse_watched(chosen)
+    open_door(chosen.run_id, dict)
+    assert is_watched_here(chosen.run_id)
+    with pytest.raises(InputError, match=r"r: its supervisor lives .* by ann on login since noon"):
+        refuse_watched(chosen)
