@@ -14,6 +14,8 @@ MODEL := .cache/tiny-model
 BIN := $(VENV)/bin
 export PYTHON
 export DSR1_STATE_DIR ?= $(CURDIR)/.cache/state
+# Some environments forbid it; then each of the tests' thousand commands compiles all that it loads.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help venv runtime model demo lint check prep prep-apply docs test test-gpu test-versions drill fuzz bench lock release wheelhouse clean
 

@@ -63,8 +63,8 @@ def launched(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "launch: every process started", f"{_wait_spawned(launch, len(hosts)) - began:.1f} s"
         launch.wait(900)
         yield "launch: ready", f"{time.monotonic() - began:.1f} s, exit {launch.returncode}"
-        yield "status", _status_times()
         yield from _idle(find_run("fleet").supervisor())
+        yield "status", ", then ".join(_status_times() for _ in range(5))
     finally:
         began = time.monotonic()
         stopped = subprocess.run((*DSR1, "stop", "fleet"), check=False, stdout=subprocess.DEVNULL)
@@ -87,12 +87,12 @@ def _wait_spawned(launch: "subprocess.Popen[bytes]", wanted: int) -> float:
 
 
 def _status_times() -> str:
-    """Its own CPU is what a launching machine has to give, whose hosts have cores of their own."""
+    """The CPU is what a launching machine has to give, whose hosts have cores of their own."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run((*DSR1, "status", "fleet"), check=False, stdout=subprocess.DEVNULL)
     wall_s, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    return f"{wall_s:.2f} s, {cpu_s:.2f} s of CPU here, the rest on the hosts, which share it"
+    return f"{wall_s:.2f} s ({cpu_s:.2f} s of CPU)"
 
 
 def _idle(pid: int | None, seconds: float = 20) -> Iterator[tuple[str, str]]:
