@@ -92,6 +92,7 @@ def _run(words: Sequence[str]) -> None:
     from dsr1.launcher.cli.answers.envelope import ANSWER, wants_json
     from dsr1.launcher.cli.app import app
 
+    ANSWER.forget()  # of an earlier call in this process
     try:
         code = app(list(words), standalone_mode=False, prog_name="dsr1") or 0
     except BrokenPipeError:

@@ -22,6 +22,7 @@ from dsr1.launcher.run.store import Run
 
 RECIPE = load_recipe("dsr1-slice", ["model.path=/models/r1"])
 SLEEPS = ("sleep", "1000")
+REMOVED = """trap 'rm -rf "$1"; exit' TERM; echo; while :; do sleep 0.01; done"""
 REPLACED = """trap 'rm -rf "$1"; mv "$2" "$1"; exit' TERM; echo; while :; do sleep 0.01; done"""
 
 
@@ -65,6 +66,16 @@ def test_a_run_that_takes_the_name_of_one_that_is_stopped_is_let_be(
     assert lives(sleeper.pid)
     now = Run(own.folder)
     assert (now.state().phase, now.secrets()) == ("starting", {"key": "secret"})
+
+
+def test_a_folder_that_goes_while_it_is_stopped_does_not_come_back(own: Run) -> None:
+    """A launch that is stopped while it still starts discards its run."""
+    with begun(("sh", "-c", REMOVED, "sh", str(own.folder)), stdout=subprocess.PIPE) as launch:
+        own.record_supervisor(launch.pid)
+        assert launch.stdout
+        launch.stdout.readline()  # it has its trap
+        assert stop_run(Run(own.folder)) == ()
+    assert not own.folder.exists()
 
 
 def test_one_that_is_watched_again_while_it_is_stopped_is_ended_too(

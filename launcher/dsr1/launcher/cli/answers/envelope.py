@@ -31,6 +31,9 @@ class PendingAnswer:
         self._data: object = None
         self._out: TextIO | None = None
 
+    def forget(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
     @contextlib.contextmanager
     def in_place_of_words(self, wanted: bool) -> Iterator[None]:
         """Of a verb that always puts its answer: it is dropped, or else what the verb prints goes
@@ -39,7 +42,7 @@ class PendingAnswer:
             try:
                 yield
             finally:
-                self.__init__()  # type: ignore[misc]
+                self.forget()
             return
         self._out = sys.stdout
         with contextlib.redirect_stdout(sys.stderr):
@@ -67,7 +70,7 @@ class PendingAnswer:
     def flush(self) -> None:
         """Prints it, if there is one, and forgets it."""
         kind, data, errors, out = self._kind, self._data, self._errors, self._out
-        self.__init__()  # type: ignore[misc]
+        self.forget()
         if kind:
             indent = None if is_asked_for("--ndjson") else 2
             print(render_envelope(kind, data, errors, indent), file=out or sys.stdout, flush=True)
