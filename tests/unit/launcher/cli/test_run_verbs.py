@@ -119,6 +119,12 @@ def test_exit_codes_say_whether_it_serves(call: Call, phase: str, words: str, co
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1\n", said)
 
 
+@pytest.mark.parametrize(("phase", "promised"), [("starting", True), ("stopping", False)])
+def test_what_stops_is_not_going_to_serve(call: Call, phase: str, promised: bool) -> None:
+    make_run("r", RunState(phase, NOW - 90))
+    assert (" is to serve " in call("status r")[1]) is promised
+
+
 def test_status_says_first_how_it_is(call: Call) -> None:
     make_run("r", RunState("failed", LONG_AGO, reason="died", restarts=2, left=("n1: x",)))
     lines = call("status r")[1].splitlines()

@@ -54,7 +54,7 @@ def _service_lines(state: RunState, summary: RunSummary, now: float) -> Iterator
     ready = f"ready after {summary.ready_after_s:g} s" if summary.ready_after_s else ""
     times = "once" if state.restarts == 1 else f"{state.restarts} times"
     again = f"restarted {times}" if state.restarts else ""
-    shown = where or (planned if not state.ended else "")
+    shown = where or ("" if state.ended or state.phase == "stopping" else planned)
     if line := ", ".join(filter(None, (shown, recipe, up, ready, again))):
         yield line
 
