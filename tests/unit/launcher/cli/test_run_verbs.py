@@ -11,6 +11,7 @@ import pytest
 
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host, this_machine
+from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.main import main
 from dsr1.launcher.cli.options.durations import parse_span
 from dsr1.launcher.operate.log_filter import LogFilter, by_time, parse_pattern, timed_lines
@@ -117,6 +118,12 @@ def test_exit_codes_say_whether_it_serves(call: Call, phase: str, words: str, co
     assert found == code
     if "--url" in words and code != 2:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1\n", said)
+
+
+def test_an_answer_that_nobody_was_given_is_not_the_next_verbs(call: Call) -> None:
+    make_run("r", RunState("ready", NOW))
+    ANSWER.put("kind", ["of an earlier call in this process"])
+    assert "earlier call" not in call("ps")[1]
 
 
 @pytest.mark.parametrize(("phase", "promised"), [("starting", True), ("stopping", False)])
