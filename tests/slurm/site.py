@@ -229,8 +229,10 @@ class Site:
         return seen
 
     def output(self, job: str) -> str:
-        """The job's own, for a test that fails."""
-        return self.user("sh", "-c", f"cat ~/.local/state/dsr1/jobs/*-{job}.out").stdout
+        """The job's own, and the word of its run, for a test that fails."""
+        said = self.user("sh", "-c", f"cat ~/.local/state/dsr1/jobs/*-{job}.out").stdout
+        runs = "~/.local/state/dsr1/runs/*"
+        return said + self.user("sh", "-c", f"tail -n 30 {runs}/state.json {runs}/*.log").stdout
 
     def clear(self) -> None:
         """Ends all jobs, and waits until every node is idle again."""
