@@ -17,10 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), *(str(ROOT / part) for part in ("launcher", "hosts", "env", "slurm"))]
 
-from tests.cluster.conftest import install  # noqa: E402
 from tests.cluster.hosts import Cluster  # noqa: E402
 from tests.cluster.layout import USERS  # noqa: E402
 from tests.cluster.login import Login  # noqa: E402
+from tests.packages import ensure_tools  # noqa: E402
 from tests.unit.hosts.agent.model.test_model import header_of  # noqa: E402
 
 RATE_MB, SHARDS, SOURCE = 50, 16, "n0"
@@ -93,13 +93,7 @@ def measure(
 
 
 def main(megabytes: int, counts: Sequence[int]) -> None:
-    if (
-        subprocess.run(
-            ("sh", "-c", "command -v rsync"), stdout=subprocess.DEVNULL, check=False
-        ).returncode
-        != 0
-    ):
-        install(["rsync"])
+    ensure_tools({"rsync": "rsync"})
     print(f"{megabytes} MB, links of {RATE_MB} MB/s")
     for count in counts:
         names = [f"n{number}" for number in range(count + 1)]

@@ -1,19 +1,17 @@
 """Clusters of hosts on this machine, one for each test: two hosts are up in less than a second."""
 
-import fcntl
 import itertools
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.cluster.hosts import Cluster, missing_tools
+from tests.cluster.hosts import TOOLS, Cluster
 from tests.cluster.login import Login
+from tests.packages import ensure_tools
 
-POLICY = Path("/usr/sbin/policy-rc.d")
 Clusters = Callable[..., Cluster]
 
 
@@ -32,33 +30,8 @@ def needs_root() -> None:
 
 @pytest.fixture(scope="session")
 def packages(needs_root: None) -> None:
-    """sshd, ssh and ip: installed when missing, once, however many test runs ask at the same
-    time."""
-    with Path(tempfile.gettempdir(), "dsr1-packages.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if missing := missing_tools():
-            install(missing)
-
-
-def install(missing: list[str]) -> None:
-    """The packages' own scripts start no daemon: Debian's policy-rc.d forbids it (101) for the
-    while."""
-    made = not POLICY.exists()
-    if made:
-        POLICY.write_text("#!/bin/sh\nexit 101\n")
-        POLICY.chmod(0o755)
-    try:
-        for command in (
-            ("update", "-qq"),
-            ("install", "-y", "-qq", "--no-install-recommends", *missing),
-        ):
-            env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(
-                ("apt-get", *command), env=env, check=True, timeout=600, stdout=subprocess.DEVNULL
-            )
-    finally:
-        if made:
-            POLICY.unlink()
+    """sshd, ssh and ip."""
+    ensure_tools(TOOLS)
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ from tests.waiting import until
 
 LOGIN = "login"
 Completed = subprocess.CompletedProcess[str]
+TOOLS = {"sshd": "openssh-server", "ssh": "openssh-client", "ip": "iproute2"}
+TOOLS |= {"sudo": "sudo", "nft": "nftables", "curl": "curl"}
+"""The Debian package of each."""
 
 
 class Cluster:
@@ -270,10 +273,3 @@ def make_boxes(
         write_view(box.folder, homes)
         (box.folder / "boot_id").touch()
     return boxes
-
-
-def missing_tools() -> list[str]:
-    """The Debian packages that must be installed before a cluster can be made."""
-    tools = {"sshd": "openssh-server", "ssh": "openssh-client", "ip": "iproute2"}
-    tools |= {"sudo": "sudo", "nft": "nftables", "curl": "curl"}
-    return [package for tool, package in tools.items() if shutil.which(tool, path=PATH) is None]

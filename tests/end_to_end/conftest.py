@@ -1,6 +1,7 @@
 """Deployments of real processes, each with its own state folder and ports, always ended."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.built import MODEL, ROOT, RUNTIME
 from tests.guard import guarded
+from tests.packages import ensure_tools
 
 from dsr1.launcher.operate.status import stop_any
 from dsr1.launcher.run.store import Run, list_runs
@@ -62,6 +64,13 @@ def site(runtime: None) -> tuple[str, ...]:
 def free_ports() -> tuple[int, int]:
     """For `ports.base` and `frontend.port`."""
     return 12000 + _offset(), 22000 + _offset()
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> None:
+    if os.geteuid() != 0 and not shutil.which("prometheus"):
+        pytest.skip("prometheus isn't installed, and only root can: apt-get install prometheus")
+    ensure_tools({"prometheus": "prometheus", "promtool": "prometheus"})
 
 
 @pytest.fixture

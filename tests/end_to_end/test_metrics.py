@@ -3,7 +3,6 @@ Prometheus of its own, behind TLS and a password, with what a Grafana makes of i
 
 import json
 import os
-import shutil
 import ssl
 import sys
 from collections.abc import Callable
@@ -25,7 +24,6 @@ from dsr1.launcher.operate.scraping.record import ScrapingRecord, read_scraping
 from dsr1.launcher.run.store import Run
 
 pytestmark = pytest.mark.e2e
-PROMETHEUS = shutil.which("prometheus")
 INI = "conf/defaults.ini"
 FAKE = Path(__file__).parents[1] / "fakes" / "grafana.py"
 PASSWORD = "sesame-0123456789abcdef"
@@ -45,7 +43,12 @@ def grafana(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_is_seen(
-    dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_path: Path, grafana: Path
+    dsr1: Dsr1,
+    site: Site,
+    newest: Callable[[], Run],
+    tmp_path: Path,
+    prometheus: None,
+    grafana: Path,
 ) -> None:
     pair = make_pair(tmp_path, names=[x509.DNSName("head.example")])
     door = f"metrics={{tls: {{cert: {pair.cert}, key: {pair.key}}}}}"
@@ -57,14 +60,11 @@ def test_a_run_is_seen(
     told = json.loads(dsr1("top", "m", "--json").stdout)["data"]
     assert told["load"]["running"] is not None
     assert [len(host["ranks"]) for host in told["hosts"]] == [1, 1]
-    if PROMETHEUS:
-        scraped(newest(), dsr1, pair)
-    record = read_scraping(newest())
+    record = scraped(newest(), dsr1, pair)
     assert "nothing of it is alive" in dsr1("stop", "m").stdout
     assert read_scraping(newest()) is None
-    if record:
-        own = (record.server, record.child, record.drawing)
-        assert [one.lives for one in own if one] == [False] * 3
+    own = (record.server, record.child, record.drawing)
+    assert [one.lives for one in own if one] == [False] * 3
     events = [json.loads(line) for line in dsr1("events", "m", "--follow").stdout.splitlines()]
     assert {event["kind"] for event in events} >= {"start", "run"}
     assert events[-1]["what"] == "stopped"
@@ -75,11 +75,9 @@ def test_a_run_is_seen(
     assert text.count("<polyline") >= 2
     assert '<p class="warn">' not in text  # everything could be read
     assert dsr1("metrics", "m", "--up").returncode == 4  # it has ended
-    if not PROMETHEUS:
-        pytest.skip("all but its scraping was tested: Debian's package prometheus isn't installed")
 
 
-def scraped(run: Run, dsr1: Dsr1, pair: Pair) -> None:
+def scraped(run: Run, dsr1: Dsr1, pair: Pair) -> ScrapingRecord:
     """By Debian's Prometheus: all targets are up, and every expression is evaluated on them."""
     started = dsr1("metrics", "m", "--up")
     assert (started.returncode, started.stderr) == (0, "")
@@ -100,6 +98,7 @@ def scraped(run: Run, dsr1: Dsr1, pair: Pair) -> None:
     assert ask(record, 'count(vllm:num_requests_running{run="m"})', pair) == ["2"]
     assert ask(record, "count(dsr1_disk_free_bytes > 0)", pair) == ["2"]
     assert not [file for file in run.folder.rglob("*") if PASSWORD in text_of(file)]
+    return record
 
 
 def ask(record: ScrapingRecord, query: str, pair: Pair) -> list[str]:

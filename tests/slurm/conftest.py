@@ -1,25 +1,19 @@
 """A real Slurm on hosts of this machine, one for each module: its tests end what they start."""
 
-import fcntl
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.cluster.conftest import install, needs_root, packages  # noqa: F401 - fixtures
+from tests.cluster.conftest import needs_root, packages  # noqa: F401 - fixtures
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import Login
-from tests.slurm.site import Site, missing_tools
+from tests.packages import ensure_tools
+from tests.slurm.site import TOOLS, Site
 
 
 @pytest.fixture(scope="session")
 def slurm_packages(packages: None) -> None:  # noqa: F811
-    """Slurm, munge and MariaDB: installed when missing, once, however many test runs ask at the
-    same time."""
-    with Path(tempfile.gettempdir(), "dsr1-packages.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if missing := missing_tools():
-            install(missing)
+    """Slurm, munge and MariaDB."""
+    ensure_tools(TOOLS)
 
 
 @pytest.fixture(scope="module")

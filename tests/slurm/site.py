@@ -1,13 +1,11 @@
 """A real Slurm on the hosts of a cluster: slurmctld (and slurmdbd) on `login`, a slurmd on every
 other host."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.answers import phases_of
-from tests.cluster.box import PATH
 from tests.cluster.hosts import LOGIN, Cluster, Completed
 from tests.cluster.login import Login
 from tests.waiting import until
@@ -97,16 +95,8 @@ sacctmgr -i add account science >/dev/null
 sacctmgr -i add user launch account=science >/dev/null
 """
 TOOLS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
-ACCOUNTING_TOOLS = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
-
-
-def missing_tools() -> list[str]:
-    """The Debian packages that must be installed before there can be a Slurm."""
-    return [
-        package
-        for tool, package in (TOOLS | ACCOUNTING_TOOLS).items()
-        if shutil.which(tool, path=PATH) is None
-    ]
+TOOLS |= {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
+"""The Debian package of each."""
 
 
 class Site:

@@ -65,12 +65,12 @@ def open_bridge(run: Run, address: str, port: int, access: ScrapingAccess) -> Br
 def start_scraping(run: Run, address: str, access: ScrapingAccess) -> ScrapingRecord:
     """Returns when Prometheus is ready. InputError: it isn't installed; LaunchFailed: it doesn't
     come up, or another machine may have one. What runs already is left as it is."""
-    find_prometheus()
     known = read_scraping(run)
     if known and known.server.elsewhere:
         raise LaunchFailed(f"{run.name}: {'; '.join(end_scraping(run))}")
     if known and known.server.lives and known.prometheus:
         return known
+    find_prometheus()
     folder = scraping_folder(run)
     folder.mkdir(exist_ok=True)
     argv = (sys.executable, "-P", "-m", "dsr1.launcher.operate.scraping", str(run.folder), address)
