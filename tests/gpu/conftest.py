@@ -11,10 +11,16 @@ from dsr1.launcher.run.store import list_runs
 
 
 @pytest.fixture
-def slice_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slice]:
+def caches(tmp_path: Path) -> Path:
+    """What is compiled: nothing yet."""
+    return tmp_path / "caches"
+
+
+@pytest.fixture
+def slice_here(tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slice]:
     """Runs that are left are ended."""
     if not PYTHON or not MODEL:
         pytest.skip("no GPU runtime: set DSR1_GPU_PYTHON and DSR1_GPU_MODEL, see tests/gpu/host.py")
     monkeypatch.setenv("DSR1_STATE_DIR", str(tmp_path / "state"))
-    yield Slice(tmp_path / "caches")
+    yield Slice(caches)
     assert [name for run in list_runs() for name in stop_run(run)] == []

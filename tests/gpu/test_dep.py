@@ -1,12 +1,13 @@
 """dsr1-slice as one DEP engine over all GPUs of this host, behind Dynamo's frontend: expert
 parallel over NCCL.
 
-The first start compiles: ten minutes.
+The first start compiles, ten minutes; the others find what it compiled.
 """
 
 import json
 import re
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,6 +19,11 @@ from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(2400)]
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
 
 
 @pytest.fixture
