@@ -19,9 +19,10 @@ from random import Random
 
 from tests.cluster.hosts import LOGIN, Cluster
 from tests.cluster.login import MOCKER, Login
+from tests.drill.broken import Broken
 from tests.drill.faults import FAULTS
 from tests.drill.jobs import in_jobs
-from tests.drill.round import LOST, Broken, Observation, Round, check_told, settle
+from tests.drill.round import LOST, Observation, Round, check_told, settle
 from tests.drill.world import MarkedProcess, describe, of_run
 
 HOSTS = tuple(f"node{number}" for number in range(1, 7))

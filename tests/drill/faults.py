@@ -10,10 +10,10 @@ from random import Random
 
 from tests.cluster.hosts import LOGIN
 from tests.cluster.login import MOCKER, Login
-from tests.drill.round import Broken, Round
+from tests.drill import verbs
+from tests.drill.broken import Broken
+from tests.drill.round import OTHER_PORTS, Round
 from tests.drill.world import MarkedProcess, of_run
-
-OTHER_PORTS = ("--set", "ports.base=26000", "--set", "frontend.port=9100")
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -124,6 +124,52 @@ def _remove_folder(round_: Round, rng: Random) -> str:
     return "the run's folder removed"
 
 
+def _replace_folder(round_: Round, rng: Random) -> str:
+    """As by a backup that is put back: a copy stands where the folder was."""
+    away, seconds = f"/home/launch/away-{rng.random()}", rng.choice((0.0, rng.uniform(0, 5)))
+    round_.cluster.run("login", ("mv", round_.folder, away))
+    time.sleep(seconds)  # how long it is away is the fault
+    round_.cluster.run("login", ("cp", "-a", away, round_.folder))
+    return f"the run's folder moved away, and {seconds:.1f} s later a copy put back"
+
+
+def _stop_with_hung_agents(round_: Round, rng: Random) -> str:
+    """They are suspended before it or meanwhile."""
+    agents = [one for one in of_run(round_.cluster, round_.run_id) if not one.marks.process]
+    words, after_s = ("stop", round_.name), rng.choice((0.0, rng.uniform(0, 2)))
+    begun = round_.login.begin(*words)
+    time.sleep(after_s)  # as above
+    for one in (hung := rng.sample(agents, rng.randint(1, len(agents)) if agents else 0)):
+        send(one.pid, signal.SIGSTOP)
+    code = verbs.finish(begun, words)
+    return f"stop ({code}), and after {after_s:.1f} s SIGSTOP to {len(hung)} agents"
+
+
+def _operate(act: verbs.Operation) -> "Fault":
+    """Whoever watches the run then, and whichever has its name."""
+
+    def fault(round_: Round, rng: Random) -> str:
+        said = act(round_.operated(), rng)
+        round_.follow()
+        return said
+
+    return fault
+
+
+def _stop_beside(run: verbs.Operated, rng: Random) -> str:
+    """Also of a run that has lost its supervisor, or its folder."""
+    folder, hosts = f"/home/launch/.local/state/dsr1/runs/{run.name}", ",".join(run.hosts)
+    loss = rng.choice(("nothing", "its supervisor", "its folder"))
+    if loss == "its supervisor":
+        pid = f"$(grep -o '[0-9]*' {folder}/supervisor.json | head -n 1)"
+        run.cluster.run("login", ("sh", "-c", f"kill -KILL {pid}"))
+    if loss == "its folder":
+        run.cluster.run("login", ("rm", "-rf", folder))
+        words = [(verb, run.name, "--hosts", hosts) for verb in ("adopt", "stop")]
+        return f"{loss} lost, then {verbs.beside_each_other(run.login, words, rng)}"
+    return f"{loss} lost, then {verbs.stop_beside(run, rng, ('adopt', run.name, '--hosts', hosts))}"
+
+
 Fault = Callable[[Round, Random], str]
 FAULTS: tuple[Fault, ...] = (
     _signal(signal.SIGKILL, agents=False),
@@ -143,4 +189,9 @@ FAULTS: tuple[Fault, ...] = (
     _supervisor(signal.SIGSTOP),
     _clock,
     _remove_folder,
+    _replace_folder,
+    _stop_with_hung_agents,
+    _operate(_stop_beside),
+    _operate(verbs.kill_a_verb),
+    _operate(verbs.kill_a_launch),
 )

@@ -15,19 +15,24 @@ from tests.answers import phases_of
 from tests.built import MODEL, RUNTIME
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, Login
-from tests.drill.controls import CONTROLS
-from tests.drill.round import LOST, Broken
+from tests.drill.broken import Broken
+from tests.drill.controls import CONTROLS, ITS_NODE
+from tests.drill.round import LOST
+from tests.drill.verbs import Operated
 from tests.drill.world import MarkedProcess, describe, of_run
 from tests.slurm.site import Site
 from tests.waiting import until
 
-NODES, ITS_NODE = ("node1", "node2", "node3"), "node4"
+NODES = ("node1", "node2", "node3")
 BYSTANDER = ("-w", ITS_NODE, "-N1", "--exclusive", "-J", "dsr1-r1", "--wrap", "exec sleep infinity")
 ON, OVER = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING"), ("stopped", "failed")
 SETTLE_S, STEADY_S, POLL_S = 300.0, 5.0, 1.0
 
 
-@dataclass(frozen=True, slots=True)
+TINY = ("launch", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), *MOCKER, *LOST, "--slurm")
+
+
+@dataclass(slots=True)
 class JobRound:
     """A run in a job, that faults befall."""
 
@@ -36,6 +41,20 @@ class JobRound:
     name: str
     run_id: str
     job: str
+
+    def operated(self) -> Operated:
+        words = (*TINY, "--no-wait", "--name")
+        return Operated(self.site.cluster, self.login, self.name, words, words)
+
+    def follow(self) -> None:
+        """Another run may have taken its name, once it was over."""
+        run_id = self.login.read(self.name, "run-id") or self.run_id
+        if run_id != self.run_id:
+            state, left = self.site.state(self.job), self.there()
+            if state in ON or left:
+                lives = f"its job is {state}, and there lives {describe(left)}"
+                raise Broken(f"another run has its name, and of itself {lives}")
+            self.run_id, self.job = run_id, job_of(self.login, self.name)
 
     def there(self) -> list[MarkedProcess]:
         return of_run(self.site.cluster, self.run_id)
@@ -58,6 +77,7 @@ def play(site: Site, bystander: str, name: str, seed: int) -> list[str]:
     try:
         for fault in rng.choices(CONTROLS, k=rng.choice((1, 1, 2))):
             done.append(fault(round_, rng))
+            round_.follow()
         done.append(f"then {_settle(round_)}")
         _check_bystander(site, bystander)
         _stop(round_)
@@ -69,12 +89,14 @@ def play(site: Site, bystander: str, name: str, seed: int) -> list[str]:
 
 
 def _launch(site: Site, login: Login, name: str, options: list[str]) -> JobRound:
-    tiny = ("tiny", "--venv", str(RUNTIME), "--model", str(MODEL))
-    launched = login.dsr1("launch", *tiny, *MOCKER, *LOST, "--slurm", "--name", name, *options)
+    launched = login.dsr1(*TINY, "--name", name, *options)
     if launched.returncode:
         raise Broken(f"not launched: {launched.stderr}")
-    job = str(login.status(name)["job"]).rpartition("/")[2]
-    return JobRound(site, login, name, login.read(name, "run-id"), job)
+    return JobRound(site, login, name, login.read(name, "run-id"), job_of(login, name))
+
+
+def job_of(login: Login, name: str) -> str:
+    return str(login.status(name)["job"]).rpartition("/")[2]
 
 
 def _settle(round_: JobRound) -> str:
@@ -94,9 +116,9 @@ def _settle(round_: JobRound) -> str:
 def _disagreement(round_: JobRound, phase: str) -> str:
     """Between `dsr1 ps` on one side and Slurm and the nodes' /proc on the other, in words."""
     state, there = round_.site.state(round_.job), round_.there()
-    if phase in (*OVER, "queued"):
-        on = state in (ON if phase in OVER else ON[1:])
-        lives = f"{phase}, the job {state}, and there lives {describe(there)}"
+    if phase in (*OVER, "queued", ""):
+        on = state in (ON[1:] if phase == "queued" else ON)
+        lives = f"{phase or 'removed'}, the job {state}, and there lives {describe(there)}"
         return lives if on or there else ""
     if phase == "suspended":
         return "" if state == "SUSPENDED" else f"suspended, and the job is {state}"
@@ -132,11 +154,13 @@ def _mend(site: Site) -> None:
     """All daemons run, and every node but the bystander's is idle."""
     if site.root("scontrol", "ping").returncode:
         site.start_controller()
+    site.root("scontrol", "update", "PartitionName=gpu", "PreemptMode=CANCEL")
     for node in NODES:
         if not site.cluster.boxes[node].up:
             site.boot(node)
         elif not site.slurmd_runs(node):
             site.start_node(node)
+        site.root("scontrol", "update", f"NodeName={node}", "State=RESUME")
     until(lambda: site.idle() == len(NODES), "every node is idle", 180)
 
 

@@ -5,18 +5,18 @@ import time
 from dataclasses import dataclass, field
 
 from tests.answers import phases_of
+from tests.built import MODEL, RUNTIME
 from tests.cluster.hosts import LOGIN, Cluster
-from tests.cluster.login import Login
+from tests.cluster.login import MOCKER, Login
+from tests.drill.broken import Broken
+from tests.drill.verbs import Operated
 from tests.drill.world import MarkedProcess, describe, of_run, state_letter
 
 ENDED, SERVES = ("failed", "stopped"), ("ready", "degraded")
+OTHER_PORTS = ("--set", "ports.base=26000", "--set", "frontend.port=9100")
 LOST = ("--set", "timeouts.lost=15")  # longer than a busy machine lets an agent wait
 # A worker that was stopped by a signal is missed once its registration is: 10 s.
 SETTLE_S, STEADY_S, SUSPENDED_S, POLL_S = 300.0, 3.0, 20.0, 0.5
-
-
-class Broken(Exception):
-    """Something that must hold doesn't."""
 
 
 @dataclass(slots=True)
@@ -30,6 +30,26 @@ class Round:
     run_id: str
     supervisor: int
     cut: set[str] = field(default_factory=set)
+
+    def operated(self) -> Operated:
+        tiny = ("launch", "tiny", "--venv", str(RUNTIME), "--model", str(MODEL), *MOCKER, *LOST)
+        words = (*tiny, "--hosts", ",".join(self.hosts))
+        count = ("--set", f"engines.main.nodes={len(self.hosts)}")
+        whole, beside = (*words, *count, "--name"), (*words, *count, *OTHER_PORTS, "--name")
+        return Operated(self.cluster, self.login, self.name, whole, beside, tuple(self.hosts))
+
+    def follow(self) -> None:
+        """Whoever watches it by now; another run may have taken its name, once it was over."""
+        found = self.cluster.path(LOGIN, f"{self.folder}/run-id")
+        run_id = found.read_text() if found.exists() else self.run_id
+        if run_id != self.run_id:
+            if left := of_run(self.cluster, self.run_id):
+                raise Broken(
+                    f"another run has its name, and of itself there lives {describe(left)}"
+                )
+            self.run_id = run_id
+        if told := self.read("supervisor.json"):
+            self.supervisor = int(str(told["pid"]))
 
     @property
     def folder(self) -> str:

@@ -150,10 +150,18 @@ def test_a_spare_takes_the_place_of_a_node_that_crashes_and_without_one_the_node
 
 
 def test_requeued_it_waits_and_serves_again(site: Site, login: Login) -> None:
-    job = launch(login, "requeued", "--set", "slurm.requeue=true")
+    """Between its second start and its supervisor's word, here for as long as the test wants, what
+    the first one said last is no longer true."""
+    held = 'until [ -z "$SLURM_RESTART_COUNT" ] || [ -e ~/go ]; do sleep 0.1; done'
+    again = ("--set", "slurm.requeue=true", "--set", f"slurm.setup=['{held}']")
+    job = launch(login, "requeued", *again)
     assert site.user("scontrol", "requeue", job).returncode == 0
     site.await_phase(login, "requeued", "queued")
     assert site.user("scontrol", "update", f"JobId={job}", "StartTime=now").returncode == 0
+    until(lambda: site.state(job) == "RUNNING")
+    assert (login.status("requeued")["phase"], login.phase("requeued")) == ("starting", "starting")
+    assert "is starting: `dsr1 stop requeued` first" in login.dsr1("rm", "requeued").stderr
+    login.write("go", "")
     assert site.await_phase(login, "requeued", "ready", "failed") == "ready", site.output(job)
     assert job_of(login, "requeued") == job
     assert login.dsr1("smoke", "requeued").returncode == 0

@@ -53,6 +53,21 @@ def parse_allocation(env: Mapping[str, str]) -> Allocation:
     return Allocation(job, cluster, places, name)
 
 
+def restart_count(env: Mapping[str, str]) -> int:
+    """How often the job was requeued."""
+    return int(env.get("SLURM_RESTART_COUNT") or 0)
+
+
+def refuse_array(env: Mapping[str, str]) -> None:
+    """InputError: the batch step is of a task of an array, whose number may be the whole array's:
+    who signals or cancels that one ends all."""
+    if env.get("SLURM_ARRAY_TASK_ID"):
+        raise InputError(
+            f"job {env.get('SLURM_JOB_ID')} is a task of the array"
+            f" {env.get('SLURM_ARRAY_JOB_ID')}: a run is one job; submit it without --array"
+        )
+
+
 def _groups(env: Mapping[str, str]) -> Iterator[AllocatedHost]:
     for group in itertools.count():
         hosts = env.get(f"SLURM_JOB_NODELIST_HET_GROUP_{group}")

@@ -1,28 +1,25 @@
-"""Slurm's commands, and what they know of jobs: one question for all of a user's, however many are
-asked about."""
+"""Slurm's commands, what is asked of them, and what is no answer."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import psutil
 
 from dsr1.hosts.errors import HostError, InputError
-from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
-from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
-ANSWER_S, LOOK_S, SHARED_S, LOCK_POLL_S = 60.0, 10.0, 2.0, 0.02
+ANSWER_S, LOOK_S = 60.0, 10.0
+_JSON = re.compile(r"\{.*\}", re.DOTALL)
+_LINE = re.compile(r"\d+\|")
+NO_SCRIPT = ("script not specified", "Invalid job id")
+NO_JSON = ("serializer", "unrecognized option", "invalid option")  # as it was built, or too old
 _CLUSTER = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 MOST_LINES = 5  # of what a command of Slurm's says, in a message
 NONE_HERE = "no Slurm on this machine: go to a login node, or use --hosts"
@@ -82,133 +79,6 @@ def output_or_error(done: "subprocess.CompletedProcess[str]") -> str:
     return " | ".join(dict.fromkeys(lines)) or f"exit status {done.returncode}"
 
 
-class Queue:
-    """What Slurm knows of a user's jobs. Many askers at once share the answer that one got, for a
-    few seconds, by a file.
-    """
-
-    def __init__(self, shared: Path) -> None:
-        self._shared = shared
-
-    def look_up(self, jobs: Iterable[JobHandle], fresh: bool = False) -> dict[str, JobInfo]:
-        """By number. Two calls at most, however many jobs. What Slurm knows no more, or has under
-        another name or user, is not among them: numbers begin anew when a slurmctld loses its
-        state.
-
-        `fresh`: not another's answer from before now, and with patience.
-        """
-        wanted = {handle.job: handle for handle in jobs}
-        if not wanted:
-            return {}
-        queued = {job: info for job, info in self._mine(fresh).items() if job in wanted}
-        unsure = [job for job in wanted if job not in queued or queued[job].over]
-        return _own_jobs(wanted, queued | _with_preemption(self._accounted(unsure, queued), queued))
-
-    def named(self, name: str) -> dict[str, JobInfo]:
-        """This user's jobs of that name, by number: those that wait and run, and those that ended
-        in the last minutes."""
-        user = own_user()
-        return {
-            job: info
-            for job, info in self._mine(fresh=True).items()
-            if info.name == name and info.is_the_job(name, user)
-        }
-
-    @staticmethod
-    def _accounted(jobs: Collection[str], known: Collection[str]) -> Mapping[str, JobInfo]:
-        """An accounting that is down isn't missed where slurmctld knows as much."""
-        if not jobs:
-            return {}
-        try:
-            return jobs_accounted(jobs)
-        except HostError:
-            if set(jobs) <= set(known):
-                return {}
-            raise
-
-    def cancel(self, handle: JobHandle, *how: str) -> None:
-        """Nothing happens to a job that is over, or is another one by now. HostError with scancel's
-        words."""
-        if handle.job not in self.look_up((handle,), fresh=True):
-            return
-        done = call(("scancel", *how, handle.job))
-        if (
-            done.returncode != 0
-            and "already complet" not in done.stderr
-            and "Invalid job id" not in done.stderr
-        ):
-            raise HostError(f"job {handle.job}: scancel: {output_or_error(done)}")
-        self._shared.unlink(missing_ok=True)
-
-    def _mine(self, fresh: bool) -> dict[str, JobInfo]:
-        if fresh:
-            return self._ask(ANSWER_S)
-        known = self._recent()
-        if known is not None:
-            return known
-        with self._one_asks():  # who waited for the one that asked takes its answer
-            known = self._recent()
-            return self._ask(LOOK_S) if known is None else known
-
-    def _ask(self, patience_s: float) -> dict[str, JobInfo]:
-        answer = ask_queue("--me", patience_s)
-        with contextlib.suppress(OSError):
-            write_file(self._shared, answer.encode())
-        return parse_squeue(answer)
-
-    def _recent(self) -> dict[str, JobInfo] | None:
-        """Another's answer. None: there is none, or it is spoilt."""
-        with contextlib.suppress(OSError, ValueError):
-            if self._is_recent():
-                return parse_squeue(self._shared.read_text())
-        return None
-
-    @contextlib.contextmanager
-    def _one_asks(self) -> Iterator[None]:
-        """At a time, of those that share it. Where the file system knows no locks, or one who asks
-        hangs, all do."""
-        with contextlib.ExitStack() as opened:
-            with contextlib.suppress(OSError):
-                lock = opened.enter_context(self._shared.with_suffix(".lock").open("a"))
-                _lock_in_time(lock, LOOK_S)
-            yield
-
-    def _is_recent(self) -> bool:
-        """Another user's, in a folder that several share, tells of another user's jobs."""
-        stat = self._shared.stat()
-        return stat.st_uid == os.getuid() and 0 <= time.time() - stat.st_mtime < SHARED_S
-
-
-def _lock_in_time(file: IO[str], seconds: float) -> None:
-    """BlockingIOError: another has it for so long."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(LOCK_POLL_S)
-
-
-def _own_jobs(wanted: Mapping[str, JobHandle], found: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
-    """Those of this user that have the names that they should have."""
-    user, own = own_user(), {}
-    for job, handle in wanted.items():
-        info = found.get(job)
-        if info is not None and info.is_the_job(handle.name, user):
-            own[job] = info
-    return own
-
-
-def _with_preemption(
-    accounted: Mapping[str, JobInfo], queued: Mapping[str, JobInfo]
-) -> dict[str, JobInfo]:
-    """What squeue alone knows."""
-    preempted = {job for job, info in queued.items() if info.preempted}
-    return {job: replace(info, preempted=job in preempted) for job, info in accounted.items()}
-
-
 def own_user() -> str:
     """As Slurm knows this process's user."""
     return psutil.Process().username()
@@ -216,17 +86,24 @@ def own_user() -> str:
 
 def ask_queue(whose: str, timeout: float = LOOK_S) -> str:
     """All that slurmctld has: jobs that wait and run, and those that ended in the last minutes. For
-    `parse_squeue`."""
+    `parse_squeue`. What a site's wrapper says around it is left out."""
     done = call(("squeue", "--json", "--states=all", whose), timeout)
-    if "serializer" in done.stderr:  # built without JSON
+    if any(word in done.stderr for word in NO_JSON):
         done = call(("squeue", "--noheader", f"--format={LINE}", "--states=all", whose), timeout)
-    try:
-        silent = not parse_squeue(done.stdout) and done.returncode != 0
-    except ValueError:
-        silent = True
-    if silent:  # squeue tells no jobs, in good JSON, when slurmctld is down
-        raise HostError(f"Slurm does not answer: squeue: {output_or_error(done)}")
-    return done.stdout
+        told, answers = _job_lines(done.stdout), done.returncode == 0
+    else:
+        told = "".join(_JSON.findall(done.stdout))
+        answers = done.returncode == 0 and bool(told)
+    with contextlib.suppress(ValueError):
+        if parse_squeue(told) or answers:
+            return told
+    # squeue tells no jobs, in good JSON, when slurmctld is down
+    raise HostError(f"Slurm does not answer: squeue: {output_or_error(done)}")
+
+
+def _job_lines(text: str) -> str:
+    """Less what a site's wrapper says around them."""
+    return "\n".join(line for line in text.splitlines() if _LINE.match(line))
 
 
 def look_up_anyones(job: str) -> JobInfo | None:
@@ -235,6 +112,15 @@ def look_up_anyones(job: str) -> JobInfo | None:
         if info := parse_squeue(ask_queue(f"--jobs={job}")).get(job):
             return info
     return jobs_accounted([job]).get(job)
+
+
+def script_of(job: str) -> str:
+    """Of a job of this user's that slurmctld has. Empty: it has none, as salloc's. HostError: that
+    can't be told."""
+    done = call(("scontrol", "write", "batch_script", job, "-"), LOOK_S)
+    if done.stdout.startswith("#!") or any(word in done.stderr for word in NO_SCRIPT):
+        return done.stdout
+    raise HostError(f"job {job}: its script can't be read: scontrol: {output_or_error(done)}")
 
 
 def cluster_name() -> str:
@@ -260,7 +146,7 @@ def jobs_accounted(jobs: Collection[str]) -> dict[str, JobInfo]:
     )
     done = call((*argv, f"--jobs={','.join(sorted(jobs))}"), LOOK_S)
     if done.returncode == 0:
-        return parse_sacct(done.stdout)
+        return parse_sacct(_job_lines(done.stdout))
     if "disabled" in done.stderr:
         return {}
     raise HostError(f"Slurm does not answer: sacct: {output_or_error(done)}")

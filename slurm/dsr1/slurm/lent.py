@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.slurm.allocation import Allocation
-from dsr1.slurm.client import Queue
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.job_queue import Queue
 from dsr1.slurm.states import JobInfo
 
 ASK_S, LEAST_S = 30.0, 1.0

@@ -35,18 +35,19 @@ OVER = (
         "NODE_FAIL",
         "OUT_OF_MEMORY",
     ),
-    *("PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
+    *("PREEMPTED", "RECONFIG_FAIL", "TIMEOUT"),
 )
-ELSEWHERE = "ELSEWHERE"
-"""No word of Slurm's: it is a job of another cluster, which can't be asked from here."""
+ELSEWHERE, FORGOTTEN, REVOKED = "ELSEWHERE", "FORGOTTEN", "REVOKED"
+"""The first two are no words of Slurm's. It is a job of another cluster, which can't be asked from
+here; Slurm knew nothing of it when it was asked; another cluster of the federation has begun it."""
 # A name is last: it may hold the separator.
 FIELDS = (
     *("JobIDRaw", "State", "ExitCode", "Reason", "User", "NodeList", "Cluster", "End"),
     "JobName",
 )
-LINE = "%A|%T|%r|%S|%e|%l|%P|%u|%N|%j"
+LINE = "%A|%K|%T|%r|%S|%e|%l|%P|%u|%N|%j"
 """squeue's --format for what it knows without JSON: how a job ended isn't in it, which the
-accounting then tells."""
+accounting then tells, nor how often it was requeued."""
 # Reasons under which a job waits for ever, unless somebody changes it or the cluster.
 HOPELESS = {
     "PartitionNodeLimit": "the partition has fewer nodes than it asks for",
@@ -84,7 +85,8 @@ class JobInfo:
     limit, or not known.
 
     `code` and `signal` are how its batch step ended; `reason` is why it waits, or ended. A job that
-    was preempted and ended within its grace is COMPLETED to Slurm.
+    was preempted and ended within its grace is COMPLETED to Slurm. `restarts` is how often it was
+    requeued; None: not known.
     """
 
     job: str
@@ -101,6 +103,9 @@ class JobInfo:
     end: float | None = None
     limit_s: int = 0
     partition: str = ""
+    restarts: int | None = None
+    may_requeue: bool = False
+    in_array: bool = False
 
     @property
     def handle(self) -> JobHandle:
@@ -112,8 +117,9 @@ class JobInfo:
 
     def is_the_job(self, name: str, user: str) -> bool:
         """Whether it is the job of that name and user. Empty: not known, which is no reason to
-        doubt it."""
-        return name in ("", self.name) and self.user in ("", user)
+        doubt it. A task of an array is no run's: its number may be the whole array's."""
+        named = not name or (name == self.name and not self.in_array)
+        return named and self.user in ("", user)
 
     @property
     def waits(self) -> bool:
@@ -130,6 +136,11 @@ class JobInfo:
     @property
     def over(self) -> bool:
         return self.state in OVER
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """On a cluster that can't be asked from here."""
+        return self.state in (ELSEWHERE, REVOKED)
 
 
 def parse_squeue(text: str) -> dict[str, JobInfo]:
@@ -164,6 +175,9 @@ def _from_squeue(job: dict[str, Any]) -> JobInfo:
         end=_number(job.get("end_time")) or None,
         limit_s=_minutes(job.get("time_limit")) * 60,
         partition=_text(job.get("partition")),
+        restarts=int(_number(job.get("restart_cnt"))),
+        may_requeue=bool(job.get("requeue")),
+        in_array=_number(job.get("array_job_id")) > 0,
     )
 
 
@@ -171,9 +185,10 @@ def _from_line(line: str) -> JobInfo:
     fields = line.split("|", LINE.count("|"))
     if len(fields) != LINE.count("|") + 1 or not fields[0].isdigit():
         raise ValueError(f"squeue: {line!r} is not as {LINE} is")
-    job, state, reason, start, end, limit, partition, user, nodes, name = fields
+    job, task, state, reason, start, end, limit, partition, user, nodes, name = fields
     info = JobInfo(job, state, _text(reason), _clock(start), user=user, nodes=nodes, name=name)
-    return replace(info, end=_clock(end), limit_s=duration_s(limit), partition=partition)
+    info = replace(info, end=_clock(end), limit_s=duration_s(limit), partition=partition)
+    return replace(info, in_array=task != "N/A")
 
 
 def _clock(text: str) -> float | None:

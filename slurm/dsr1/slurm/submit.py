@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.names import name_few
-from dsr1.slurm.client import Queue, call, output_or_error, require
+from dsr1.slurm.client import call, output_or_error, require, script_of
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.job_queue import Queue
 from dsr1.slurm.nodes import MOST_NAMED, unfit_nodes
 from dsr1.slurm.states import JobInfo
 from dsr1.slurm.surroundings import submission_environment
@@ -25,6 +26,7 @@ ADVICE = (
     ("node configuration", "`sinfo -o '%P %D %G'` shows nodes and GPUs of each partition"),
     ("node count", "`sinfo -s` shows how many nodes a partition has"),
 )
+MOST_READ = 20  # scripts of jobs, for want of one by the name
 _ANSWER = re.compile(r"(\d+)(;\S*)?")
 
 
@@ -46,7 +48,8 @@ def submit(
         raise HostError(_taken_back(str(silent), name, before, queue)) from None
     if done.returncode != 0:
         raise InputError(_taken_back(_refused(output_or_error(done)), name, before, queue))
-    return _find_submitted(done.stdout, name, before, queue)
+    job = _find_submitted(done.stdout, name, before, queue)
+    return job or _find_renamed(done.stdout, script, name, before, queue)
 
 
 def parse_answer(text: str) -> str:
@@ -64,15 +67,23 @@ def choose_job(answer: str, jobs: Mapping[str, JobInfo]) -> JobInfo | None:
     return jobs[max(jobs, key=int)]
 
 
-def _find_submitted(output: str, name: str, before: str, queue: Queue) -> JobInfo:
+def _find_submitted(output: str, name: str, before: str, queue: Queue) -> JobInfo | None:
     answer = parse_answer(output)
     job = choose_job(answer, _others(queue.named(name), before))
     if job is None and answer:  # one that ended at once, and that only the accounting knows
         job = queue.look_up((JobHandle("", answer, name),), fresh=True).get(answer)
-    if job is None:
-        words = " | ".join(output.strip().splitlines()[-3:])
-        raise HostError(f"sbatch answered {words!r}, and Slurm knows no job named {name}")
     return job
+
+
+def _find_renamed(output: str, script: str, name: str, before: str, queue: Queue) -> JobInfo:
+    """A site's plugin may have given it another name: it is the newest that has the script."""
+    jobs = _others(queue.mine(), before)
+    going = [job for job, info in jobs.items() if not info.over]
+    for job in sorted(going, key=int, reverse=True)[:MOST_READ]:
+        if script_of(job).strip() == script.strip():
+            return jobs[job]
+    words = " | ".join(output.strip().splitlines()[-3:])
+    raise HostError(f"sbatch answered {words!r}, and Slurm knows no job named {name}")
 
 
 def _taken_back(words: str, name: str, before: str, queue: Queue) -> str:

@@ -3,7 +3,13 @@
 import pytest
 
 from dsr1.hosts.errors import InputError
-from dsr1.slurm.allocation import AllocatedHost, own_allocation, parse_allocation
+from dsr1.slurm.allocation import (
+    AllocatedHost,
+    own_allocation,
+    parse_allocation,
+    refuse_array,
+    restart_count,
+)
 from dsr1.slurm.handle import JobHandle, parse_handle
 from dsr1.slurm.spec import check_step_options
 from dsr1.slurm.step import StepProgram, step_command
@@ -54,6 +60,16 @@ def test_the_allocation_that_one_is_in() -> None:
     assert own_allocation({"SLURM_JOB_ID": "7"}) is None
     inside = own_allocation(JOB)
     assert (inside is not None, inside and inside.is_lent) == (True, False)
+
+
+def test_a_task_of_an_array_is_refused() -> None:
+    refuse_array(JOB)
+    with pytest.raises(InputError, match="job 17 is a task of the array 15: a run is one job"):
+        refuse_array({**JOB, "SLURM_ARRAY_JOB_ID": "15", "SLURM_ARRAY_TASK_ID": "0"})
+
+
+def test_how_often_a_job_was_requeued() -> None:
+    assert (restart_count(JOB), restart_count({**JOB, "SLURM_RESTART_COUNT": "2"})) == (0, 2)
 
 
 def test_outside_of_a_job() -> None:

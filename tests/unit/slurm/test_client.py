@@ -12,8 +12,9 @@ import pytest
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.events import Gone
 from dsr1.slurm.allocation import AllocatedHost, Allocation
-from dsr1.slurm.client import Queue, output_or_error
+from dsr1.slurm.client import output_or_error
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.job_queue import Queue
 from dsr1.slurm.step import StepProgram
 from dsr1.slurm.testing.fake import FakeSlurm
 from dsr1.slurm.transport import SrunTransport
@@ -65,6 +66,42 @@ def test_a_squeue_that_was_built_without_json(fake: FakeSlurm, queue: Queue) -> 
     assert (told[failed].state, told[failed].code, told[failed].nodes) == ("FAILED", 3, "node1")
     assert queue.look_up(handles(waits))[waits].waits
     assert len(fake.calls("squeue")) == 2
+
+
+def say(fake: FakeSlurm, program: str, before: str, after: str = "") -> None:
+    """A site's wrapper of a command: lines on stdout around what it says."""
+    file = fake.folder / "bin" / program
+    file.write_text(file.read_text().replace("\nexec env", f"\n{before}\nenv") + f"{after}\n")
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_what_a_wrapper_says_around_an_answer_is_left_out(
+    json: bool, fake: FakeSlurm, queue: Queue
+) -> None:
+    fake.configure(json=json)
+    waits, ended = fake.add(WAITS), fake.add(FAILED)
+    for program in ("squeue", "sacct"):
+        say(fake, program, 'echo "News: maintenance on Monday"; echo; echo warning >&2', "echo Bye")
+    told = queue.look_up(handles(waits, ended, "77"))
+    assert (told[waits].state, told[ended].code, len(told)) == ("PENDING", 3, 2)
+
+
+@pytest.mark.parametrize("lines", ["exit 0", "echo Service unavailable; exit 0", "exit 3"])
+def test_a_squeue_that_says_nothing_tells_of_no_job_s_end(
+    lines: str, fake: FakeSlurm, queue: Queue
+) -> None:
+    """Else what runs would be called gone."""
+    say(fake, "squeue", lines)
+    with pytest.raises(HostError, match="Slurm does not answer: squeue: "):
+        queue.look_up(handles(fake.add(WAITS)))
+
+
+def test_a_squeue_that_is_too_old_for_json_is_asked_for_lines(
+    fake: FakeSlurm, queue: Queue
+) -> None:
+    waits, words = fake.add(WAITS), "squeue: unrecognized option '--json'"
+    say(fake, "squeue", f'case "$*" in *--json*) echo "{words}" >&2; exit 1; esac')
+    assert queue.look_up(handles(waits))[waits].waits
 
 
 def test_without_accounting_squeue_is_believed(fake: FakeSlurm, queue: Queue) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsr1.slurm.allocation import AllocatedHost, Allocation
-from dsr1.slurm.client import Queue
+from dsr1.slurm.job_queue import Queue
 from dsr1.slurm.lent import ASK_S, end_of_allocation, next_look_s, watch_allocation
 from dsr1.slurm.states import JobInfo
 from dsr1.slurm.testing.fake import FakeSlurm

@@ -22,6 +22,8 @@ def test_a_running_job_and_two_that_wait() -> None:
         end=1796158438.0,
         limit_s=7 * 86400,
         partition="gpu",
+        restarts=0,
+        may_requeue=True,
     )
     assert (jobs["2"].state, jobs["2"].reason, jobs["2"].start) == (
         "PENDING",
@@ -107,7 +109,7 @@ def test_flags_that_say_what_comes_are_the_state() -> None:
 
 def test_lines_where_there_is_no_json() -> None:
     (info,) = parse_squeue(
-        "7|RUNNING|None|2026-11-24T10:00:00|N/A|1-02:00:00|gpu|launch|node[1-2]|a|b\n"
+        "7|N/A|RUNNING|None|2026-11-24T10:00:00|N/A|1-02:00:00|gpu|launch|node[1-2]|a|b\n"
     ).values()
     assert (info.job, info.state, info.reason, info.user, info.nodes) == (
         "7",
@@ -123,6 +125,8 @@ def test_lines_where_there_is_no_json() -> None:
         26 * 3600,
         "gpu",
     )
+    assert (info.restarts, info.in_array) == (None, False)
+    assert parse_squeue("8|3|RUNNING||N/A|N/A||gpu|launch||a\n")["8"].in_array
     assert parse_squeue("") == {}
 
 

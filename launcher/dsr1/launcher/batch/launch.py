@@ -90,6 +90,8 @@ def _claim(run: Run, recipe: Recipe, options: Sequence[str]) -> str:
             run.claim(recipe, "queued")
             undo.callback(run.discard)
         script = render_job(recipe, batch_site(), run.name, options, run.run_id())
+        with run.written_whole():
+            run.save_script(script)
         undo.pop_all()
     return script
 

@@ -33,11 +33,10 @@ from dsr1.launcher.run.supervision.messages import StopRequested
 from dsr1.launcher.run.supervision.supervisor import Supervisor
 from dsr1.launcher.run.transport import queue, step_transport
 from dsr1.launcher.terminal import escaped_output
-from dsr1.slurm.allocation import Allocation, parse_allocation
+from dsr1.slurm.allocation import Allocation, parse_allocation, refuse_array, restart_count
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.submit import submit
 
-SCRIPT = "job.sh"
 AGAIN_RUN, AGAIN_NUMBER = "DSR1_JOB_RUN", "DSR1_JOB_NUMBER"
 WARNED = "the job's time limit is near"
 CANCELLED = "Slurm told the job to end"
@@ -90,9 +89,11 @@ def enter_run(name: str, recipe: Recipe, allocation: Allocation, run_id: str = "
         _refuse_anothers(run, found)
     _forget_before(run)
     known = run.job()  # as its launch has told its user, by what squeue knows of the cluster
-    run.save_job(known if known and known.job == found.job else found)
+    same = known is not None and known.job == found.job
+    run.save_job(replace(known, name=found.name) if known and same else found)
     run.save_allocation(replace(allocation, step_options=tuple(recipe.slurm.srun)))
     run.save(RunState("starting", time.time()))
+    run.save_restarts(restart_count(os.environ))  # from here on its word is of this life
     return run
 
 
@@ -153,7 +154,7 @@ def submit_again(run: Run, allocation: Allocation, number: int) -> None:
     """The same script, as the run's job of that number; the variables of this job aren't for
     the next."""
     run.save(RunState("queued", time.time(), reason=WARNED))
-    script = (run.folder / SCRIPT).read_text()
+    script = run.script()
     own = {AGAIN_RUN: run.name, AGAIN_NUMBER: str(number)}
     name = run_job_name(run.name, run.run_id())
     try:
@@ -218,12 +219,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipe = parse_recipe(sys.stdin.read(), "the job's recipe")
         allocation = parse_allocation(os.environ)
+        refuse_array(os.environ)
         checks = () if options.no_check else choose_checks((), options.skip_check)
         run = enter_run(options.name, recipe, allocation, options.run_id)
     except Dsr1Error as error:
         print(f"dsr1: {error}", file=sys.stderr)
         return 2
-    (run.folder / SCRIPT).write_bytes(options.script.read_bytes())
+    run.save_script(options.script.read_text(errors="replace"))
     ending.handover = make_handover(run, recipe, options)
     return run_in_job(run, recipe, allocation, checks, ending)
 

@@ -6,13 +6,28 @@ from dataclasses import replace
 
 from dsr1.launcher.run.state import RunState
 from dsr1.slurm.lent import HAS_ENDED
-from dsr1.slurm.states import ELSEWHERE, JobInfo
+from dsr1.slurm.states import FORGOTTEN, JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
 HALTED = ("SUSPENDED", "STOPPED")
 ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
 FRESH_S, AT_ONCE_S = 60.0, 5.0
 SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes share?"
+
+
+def is_from_before(state: RunState, info: JobInfo, entered: int) -> bool:
+    """Whether the run's word is of its job's life before a requeue: it has begun anew, and hasn't
+    said so. `entered`: how often it had been requeued when it last did."""
+    if info.waits:
+        return False
+    if info.restarts is not None:
+        return info.restarts > entered
+    return not info.over and info.start is not None and info.start > state.since
+
+
+def is_new(state: RunState, now: float) -> bool:
+    """Slurm may not know its job yet."""
+    return state.phase == "queued" and now - state.since < FRESH_S
 
 
 def conclude(
@@ -24,16 +39,13 @@ def conclude(
         info is not None and info.waits
     ):  # for the first time, or again: after a requeue the run goes on
         return RunState("queued", state.since, reason=waiting_for(info))
-    if info is not None and info.state == ELSEWHERE:
+    if info is not None and info.is_elsewhere:
         return state
     if state.ended:
         return _ended(state, info)
-    if info is None:
-        return (
-            state
-            if state.phase == "queued" and now - state.since < FRESH_S
-            else _forgotten(state, job, now)
-        )
+    if info is None or info.state == FORGOTTEN:
+        fresh = info is None and is_new(state, now)
+        return state if fresh else _forgotten(state, job, info.end if info and info.end else now)
     if info.over:
         return _unwitnessed(state, info, now, said)
     if state.phase == "queued":

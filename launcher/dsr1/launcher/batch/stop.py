@@ -3,15 +3,20 @@
 import contextlib
 import time
 
-from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
-from dsr1.launcher.batch.jobs import find_job, job_states, recorded_job
-from dsr1.launcher.batch.unknown import find_unknown
+from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
+from dsr1.launcher.batch.jobs import (
+    ask_job,
+    find_job,
+    find_renamed_job,
+    job_states,
+)
 from dsr1.launcher.batch.watch import POLL_S, watch_job
+from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import queue
 from dsr1.slurm.handle import JobHandle
-from dsr1.slurm.states import ELSEWHERE, JobInfo
+from dsr1.slurm.states import ELSEWHERE, FORGOTTEN, REVOKED, JobInfo
 
 STOP_S, CANCEL_S = 90.0, 120.0
 # How long Slurm may call a job running after its run's end: its daemons are busy, or began anew.
@@ -21,19 +26,21 @@ UNSUBMITTED = "stopped before it was submitted"
 
 def stop_job(run: Run) -> tuple[str, ...]:
     """What may be left, in words. A run without a job is marked so that the process that is about
-    to submit one takes it back. HostError: Slurm doesn't answer."""
-    handle = find_job(run)
+    to submit one takes it back. What becomes of the run's name meanwhile, by `rm` or `launch
+    --replace`, is let be. HostError: Slurm doesn't answer."""
+    run_id = find_run_id(run)
+    handle = find_job(run) or find_renamed_job(run)
     if handle is None:
-        _save_stopped(run, _own_word(run))
+        _save_stopped(run, run_id, _own_word(run))
         return ()
-    if not _end_job(run, handle):
+    if not _end_job(run, run_id, handle):
         return _own_word(run).left
-    known = recorded_job(run)
-    over = _wait_over(known if known.job == handle.job else handle, CANCEL_S)
-    if recorded_job(run).job != handle.job:  # its time was just over, and it was submitted again
+    over = _wait_over(run, run_id, handle, CANCEL_S)
+    again = run.job() if run.is_still(run_id) else None
+    if again and again.job != handle.job:  # its time was just over, and it was submitted again
         return stop_job(run)
-    state = _save_stopped(run, _concluded(run))
-    return state.left if over else (*state.left, f"job {handle.job} is not over yet, see squeue")
+    left = _save_stopped(run, run_id, _concluded(run)).left if again else ()
+    return left if over else (*left, f"job {handle.job} is not over yet, see squeue")
 
 
 def _own_word(run: Run) -> RunState:
@@ -53,34 +60,56 @@ def _concluded(run: Run) -> RunState:
         return _own_word(run)
 
 
-def _save_stopped(run: Run, state: RunState) -> RunState:
+def _save_stopped(run: Run, run_id: str, state: RunState) -> RunState:
     if not state.ended:
         state = RunState("stopped", time.time(), reason=UNSUBMITTED)
-    run.save(state)
+    with contextlib.suppress(RunNotFound, FileNotFoundError), run.locked():
+        if run.is_still(run_id):
+            run.save(state)
     return state
 
 
-def _end_job(run: Run, handle: JobHandle) -> bool:
+def _end_job(run: Run, run_id: str, handle: JobHandle) -> bool:
     """By its supervisor; if there is none yet, or that takes too long, by Slurm. False: Slurm
     doesn't answer, and the supervisor has ended all. HostError: it hasn't, either."""
     try:
-        info = queue().look_up([handle], fresh=True).get(handle.job) or find_unknown(run, handle)
+        info = ask_job(run, handle, fresh=True)
         _refuse_elsewhere(info)
     except Dsr1Error:  # without its slurmctld a site may have no configuration, either
         if _ask_by_file(run):
             return False
         raise
-    if info is None or info.over:
+    if info is None or info.over or info.state == FORGOTTEN:
         return True
-    handle = recorded_job(run)  # it may have been renamed
     if not info.waits:
-        _ask_supervisor(run, handle)
-    if info.waits or not _wait_over(handle, OVER_S):
-        queue().cancel(handle)
+        _ask_supervisor(run, run_id, info.handle)
+    if info.waits or not _wait_over(run, run_id, handle, OVER_S):
+        _cancel(run, run_id, handle)
     return True
 
 
+def _cancel(run: Run, run_id: str, handle: JobHandle) -> None:
+    """By the name that it has just then: it may have been renamed meanwhile."""
+    info = _now(run, run_id, handle)
+    if info is not None:
+        queue().cancel(info.handle)
+
+
+def _now(run: Run, run_id: str, handle: JobHandle) -> JobInfo | None:
+    """Where the run's folder is there no more, or another's, or it has another job by now, the job
+    is known by its name alone. None: it is over, as far as Slurm tells."""
+    again = run.job() if run.is_still(run_id) else None
+    own = again is not None and again.job == handle.job
+    info = ask_job(run, handle) if own else queue().look_up([handle]).get(handle.job)
+    return None if info is None or info.over or info.state == FORGOTTEN else info
+
+
 def _refuse_elsewhere(info: JobInfo | None) -> None:
+    if info is not None and info.state == REVOKED:
+        raise HostError(
+            f"job {info.job} was begun by another cluster of the federation: stop it from a login"
+            " node of that one"
+        )
     if info is not None and info.state == ELSEWHERE:
         raise HostError(
             f"job {info.job} is of the cluster {info.cluster}, which the Slurm of this machine is"
@@ -101,20 +130,21 @@ def _ask_by_file(run: Run) -> bool:
     return False
 
 
-def _ask_supervisor(run: Run, handle: JobHandle) -> None:
+def _ask_supervisor(run: Run, run_id: str, handle: JobHandle) -> None:
     """A job whose batch step isn't there yet, or already gone, has none to ask."""
     with contextlib.suppress(HostError, LaunchFailed):  # its state may be a newer dsr1's
         queue().cancel(handle, "--batch", "--signal=INT")
-        watch_job(run, lambda state, _: state.ended, lambda _: None, STOP_S)
+        watch_job(
+            run, lambda state, _: state.ended or not run.is_still(run_id), lambda _: None, STOP_S
+        )
 
 
-def _wait_over(handle: JobHandle, seconds: float) -> bool:
+def _wait_over(run: Run, run_id: str, handle: JobHandle, seconds: float) -> bool:
     """A slurmctld that doesn't answer for a while is asked again."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(HostError):
-            info = queue().look_up([handle]).get(handle.job)
-            if info is None or info.over:
+            if _now(run, run_id, handle) is None:
                 return True
         if time.monotonic() > deadline:
             return False

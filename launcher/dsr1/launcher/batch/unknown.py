@@ -1,30 +1,66 @@
-"""A run's job that Slurm doesn't know by its number and name, and that lives for all that: somebody
-has renamed it, or the Slurm of this machine is another cluster's, which shares the home."""
+"""Runs whose jobs Slurm doesn't know by their number and name: somebody has renamed the job, a user
+or a site's plugin; the Slurm of this machine is another cluster's, which shares the home; or it has
+forgotten a job that is over. Its script tells a job that has another name: nobody changes that."""
 
 import contextlib
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 
-from dsr1.launcher.run.folder import ALLOCATION
-from dsr1.launcher.run.recovery import is_over
+from dsr1.hosts.errors import LaunchFailed
+from dsr1.launcher.batch.status import is_new
+from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.store import Run
-from dsr1.slurm.client import cluster_name, look_up_anyones, own_user
+from dsr1.launcher.run.transport import queue
+from dsr1.slurm.client import cluster_name, script_of
 from dsr1.slurm.handle import JobHandle
-from dsr1.slurm.states import ELSEWHERE, JobInfo
+from dsr1.slurm.states import ELSEWHERE, FORGOTTEN, JobInfo
+from dsr1.slurm.submit import MOST_READ
 
-CLOCKS_S = 60.0  # what a node's clock may be behind the controller's
+
+def find_unknown(runs: Sequence[Run]) -> dict[str, JobInfo]:
+    """By name, by one question to Slurm for all of them. A job that was renamed is written down
+    anew. One of which Slurm says that it knows nothing is FORGOTTEN; it isn't among them where that
+    may change."""
+    named = [(run, job) for run in runs if (job := run.job()) and job.name]
+    if not named:  # one without a name is known by its number alone
+        return {}
+    here = cluster_name()
+    away = {run.name: _elsewhere(job) for run, job in named if is_of_another_cluster(job, here)}
+    left = [(run, job) for run, job in named if run.name not in away]
+    mine = queue().mine() if left else {}
+    found = {run.name: _find(run, job, mine.get(job.job), here) for run, job in left}
+    return away | {name: info for name, info in found.items() if info is not None}
 
 
-def find_unknown(run: Run, handle: JobHandle) -> JobInfo | None:
-    """None: as far as Slurm tells, it is over. One that was renamed is written down anew."""
-    if not handle.name or is_over(run):  # one without a name is known by its number alone
-        return None
-    if is_of_another_cluster(handle, cluster_name()):
-        return JobInfo(handle.job, ELSEWHERE, cluster=handle.cluster, name=handle.name)
-    info = look_up_anyones(handle.job)
-    if info is None or not has_become(info, own_user(), _entered_at(run)):
-        return None
-    run.save_job(replace(handle, name=info.name))
-    return info
+def _elsewhere(job: JobHandle) -> JobInfo:
+    return JobInfo(job.job, ELSEWHERE, cluster=job.cluster, name=job.name)
+
+
+def _find(run: Run, job: JobHandle, info: JobInfo | None, here: str) -> JobInfo | None:
+    """`info`: this user's job of that number."""
+    if info is not None and is_own_script(run, script_of(job.job)):
+        run.save_job(replace(job, name=info.name))
+        return info
+    if here and job.cluster not in ("", "cluster") and not _is_new(run):
+        return JobInfo(job.job, FORGOTTEN, name=job.name, end=time.time())
+    return None
+
+
+def find_by_script(run: Run) -> JobInfo | None:
+    """The newest job of this user's that isn't over and was submitted for the run, whatever it is
+    called now."""
+    going = {job: info for job, info in queue().mine().items() if not info.over}
+    newest_first = sorted(going, key=int, reverse=True)[:MOST_READ]
+    found = (job for job in newest_first if is_own_script(run, script_of(job)))
+    return next((going[job] for job in found), None)
+
+
+def is_own_script(run: Run, script: str) -> bool:
+    """A script that `launch` has submitted names the run's identity; one that was submitted by hand
+    is the very one that the run keeps."""
+    run_id, kept = find_run_id(run), run.script().strip()
+    return bool(run_id and run_id in script) or bool(kept and kept == script.strip())
 
 
 def is_of_another_cluster(handle: JobHandle, here: str) -> bool:
@@ -33,15 +69,8 @@ def is_of_another_cluster(handle: JobHandle, here: str) -> bool:
     return bool(known) and handle.cluster.casefold() != here.casefold()
 
 
-def has_become(info: JobInfo, user: str, entered_at: float) -> bool:
-    """Whether a job of the run's number is its own under another name: it had begun by the time
-    that the run was entered by its job. One that was given the number again began later."""
-    began = info.start is not None and info.start <= entered_at + CLOCKS_S
-    return began and not info.over and not info.waits and info.is_the_job("", user)
-
-
-def _entered_at(run: Run) -> float:
-    """In seconds since the epoch; 0: its job has never begun."""
-    with contextlib.suppress(OSError):
-        return (run.folder / ALLOCATION).stat().st_mtime
-    return 0.0
+def _is_new(run: Run) -> bool:
+    """A state that can't be read says nothing."""
+    with contextlib.suppress(LaunchFailed):
+        return is_new(run.state(), time.time())
+    return False

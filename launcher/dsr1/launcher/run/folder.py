@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Written = TypeVar("Written")
 SUCCESSOR, PREDECESSOR = "successor.json", "predecessor.json"
 CHANGE, GOAL, RECIPE = "change.json", "change-goal.json", "recipe.json"
+SCRIPT, RESTARTS = "job.sh", "job-restarts"
 TARGETS, SUPERVISOR_FILE = "targets.json", "supervisor.json"
 SCHEMA_FILE, SCHEMA = "schema", 1
 # Files that its end needs, whoever wrote them.
@@ -148,8 +149,30 @@ class RunFolder:
         return self._read_if_there("job.json", JobHandle)
 
     def save_job(self, handle: JobHandle) -> None:
-        (self.folder / "job-end.json").unlink(missing_ok=True)
+        self.forget_job_end()
         self._write("job.json", asdict(handle))
+
+    def forget_job_end(self) -> None:
+        """It has come back, by a requeue."""
+        (self.folder / "job-end.json").unlink(missing_ok=True)
+
+    def script(self) -> str:
+        """Its job's. Empty: it isn't kept."""
+        with contextlib.suppress(OSError, ValueError):
+            return read_own_file(self.folder / SCRIPT)
+        return ""
+
+    def save_script(self, text: str) -> None:
+        write_file(self.folder / SCRIPT, text.encode())
+
+    def restarts(self) -> int:
+        """How often its job had been requeued when it last entered the run."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(read_own_file(self.folder / RESTARTS))
+        return 0
+
+    def save_restarts(self, count: int) -> None:
+        write_file(self.folder / RESTARTS, str(count).encode())
 
     def save_allocation(self, allocation: Allocation) -> None:
         self._write(ALLOCATION, asdict(allocation))

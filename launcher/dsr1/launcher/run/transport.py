@@ -18,7 +18,7 @@ from dsr1.launcher.state_folder import state_folder
 from dsr1.slurm.allocation import Allocation
 
 if TYPE_CHECKING:
-    from dsr1.slurm.client import Queue
+    from dsr1.slurm.job_queue import Queue
     from dsr1.slurm.transport import SrunTransport
 
 SILENT_S = 60.0
@@ -26,7 +26,7 @@ SILENT_S = 60.0
 
 def queue() -> "Queue":
     """Of Slurm's jobs: shared by all dsr1 of this user."""
-    from dsr1.slurm.client import Queue  # what no other run needs
+    from dsr1.slurm.job_queue import Queue  # what no other run needs
 
     state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     return Queue(state_folder() / "squeue.json")

@@ -12,6 +12,7 @@ def line_of(job: FakeJob) -> str:
     """As LINE of dsr1.slurm.states is asked for."""
     fields = (
         job["job"],
+        "1" if job.get("array") else "N/A",
         job["state"],
         job["reason"] or "None",
         moment_text(job.get("start")),
@@ -77,6 +78,9 @@ def _common(job: FakeJob) -> dict[str, Any]:
         "cluster": "fake",
         "partition": job["options"].get("partition", "gpu"),
         "name": name_of(job),
+        "restart_cnt": job.get("restarts", 0),
+        "requeue": "requeue" in job["options"],
+        "array_job_id": int(job["job"]) if job.get("array") else 0,
     }
 
 

@@ -93,7 +93,9 @@ def run(fake: FakeSlurm, argv: Sequence[str]) -> int:
     number, job = argv[0], fake.job(argv[0])
     hosts = fake.config()["nodes"][: job["nodes"]]
     output = job["options"].get("output", "slurm-%j.out").replace("%j", number)
-    own = {
+    restarts = job.get("restarts", 0)
+    own = {"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}
+    own |= {
         "SLURM_JOB_ID": number,
         "SLURM_JOB_NAME": name_of(job),
         "SLURM_JOB_NODELIST": ",".join(hosts),
@@ -163,9 +165,17 @@ def scancel(fake: FakeSlurm, argv: Sequence[str]) -> int:
 
 
 def scontrol(fake: FakeSlurm, argv: Sequence[str]) -> int:
-    """`show config`, and `update JobId=1 NodeList=a,b`: a running job goes on with fewer nodes."""
+    """`show config`; `write batch_script 1 -`; `update JobId=1 NodeList=a,b`: a running job goes on
+    with fewer nodes."""
     if argv[:2] == ["show", "config"]:
         print(f"ClusterName             = {fake.config()['cluster']}")
+        return 0
+    if argv[:2] == ["write", "batch_script"]:
+        script = fake.folder / f"script-{argv[2]}"
+        if script.exists():
+            print(script.read_text())
+        else:
+            print("job script retrieval failed: Job script not specified", file=sys.stderr)
         return 0
     asked = dict(word.split("=", 1) for word in argv[1:])
     job, kept = fake.job(asked["JobId"]), asked["NodeList"].split(",")

@@ -13,7 +13,6 @@ from dsr1.hosts.errors import InputError
 from dsr1.launcher.batch.main import (
     AGAIN_NUMBER,
     AGAIN_RUN,
-    SCRIPT,
     StopSignals,
     enter_run,
     goes_on,
@@ -125,7 +124,7 @@ def test_the_next_job_is_told_of_its_run_and_not_of_this_job(
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     told = tmp_path / "told"
     run = enter_run("r", RECIPE, JOB)
-    (run.folder / SCRIPT).write_text(f"#!/bin/bash\nenv > {told}.new; mv {told}.new {told}\n")
+    run.save_script(f"#!/bin/bash\nenv > {told}.new; mv {told}.new {told}\n")
     monkeypatch.chdir(tmp_path)
     submit_again(run, JOB, 2)
     assert (run.job(), run.state().phase) == (JobHandle("lab", "1"), "queued")

@@ -7,28 +7,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dsr1.hosts.errors import HostError, InputError, LaunchFailed
-from dsr1.launcher.batch import stop
 from dsr1.launcher.batch.launch import launch_job
 from dsr1.launcher.batch.main import enter_run
 from dsr1.launcher.batch.stop import stop_job
-from dsr1.launcher.batch.unknown import has_become
-from dsr1.launcher.operate.removal import remove_run
-from dsr1.launcher.operate.status import phases, run_status, stop_any
+from dsr1.launcher.operate.status import run_status, stop_any
 from dsr1.launcher.recipe.load import load_recipe
 from dsr1.launcher.run.backend import LaunchRequest
 from dsr1.launcher.run.folder import SCHEMA_FILE
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, list_runs, new_run
 from dsr1.slurm.allocation import AllocatedHost, Allocation
-from dsr1.slurm.client import Queue, own_user
+from dsr1.slurm.client import own_user
 from dsr1.slurm.handle import JobHandle
-from dsr1.slurm.states import JobInfo
+from dsr1.slurm.job_queue import Queue
 from dsr1.slurm.testing.fake import FakeSlurm
 
 RECIPE = load_recipe("dsr1-dep", ("slurm.nodes=1",))
@@ -148,70 +144,6 @@ def run_status_after_a_while(name: str) -> str:
     run = new_run(name)
     run.save(RunState("queued", time.time() - 3600))
     return run_status(run).state.reason
-
-
-def begun(fake: FakeSlurm, run: Run) -> None:
-    """Its job runs, and has written that down; nobody is there to be asked to stop."""
-    fake.change("2", state="RUNNING", start=time.time(), pid=2**22 + 1, reason="")
-    own = run.job()
-    assert own is not None
-    run.save_allocation(Allocation("2", "fake", (AllocatedHost("node1"),), own.name))
-    run.save(RunState("ready", 1.0))
-    forget(run)
-
-
-def forget(run: Run) -> None:
-    """What squeue said a moment ago."""
-    (run.folder.parents[1] / "squeue.json").unlink(missing_ok=True)
-
-
-def test_a_job_that_was_renamed_is_the_run_s_all_the_same(
-    fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By `scontrol update jobname`. It is neither called gone nor removed."""
-    launch()
-    (run,) = list_runs()
-    begun(fake, run)
-    fake.change("2", options={"job-name": "mine"})
-    assert phases([run]) == {"r": "ready"}
-    with pytest.raises(InputError, match="r: is ready: `dsr1 stop r` first"):
-        remove_run(run)
-    monkeypatch.setattr(stop, "STOP_S", 0.1)
-    monkeypatch.setattr(stop, "OVER_S", 0.1)
-    monkeypatch.setattr(stop, "CANCEL_S", 0.1)
-    assert stop_any(run) == ("job 2 is not over yet, see squeue",)
-    assert [call.split()[-1] for call in fake.calls("scancel")] == ["2", "2"]
-
-
-def test_nor_is_one_called_gone_whose_cluster_is_another_one_s(
-    fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two clusters share a home: the other's Slurm knows nothing of it."""
-    launch()
-    (run,) = list_runs()
-    begun(fake, run)
-    job = fake.folder / "job-2.json"
-    job.rename(job.with_name("away.json"))
-    forget(run)
-    fake.configure(cluster="other")
-    assert phases([run]) == {"r": "ready"}
-    with pytest.raises(InputError, match="r: is ready: `dsr1 stop r` first"):
-        remove_run(run)
-    monkeypatch.setattr(stop, "STOP_S", 0.1)
-    with pytest.raises(HostError, match=r"job 2 is of the cluster fake, .* login node of that one"):
-        stop_any(run)
-    assert not fake.calls("scancel")
-    fake.configure(cluster="fake")
-    assert "Slurm knows nothing of job 2 any more" in run_status(run).state.reason
-
-
-def test_a_number_that_was_given_again_is_no_renamed_job() -> None:
-    info = JobInfo("2", "RUNNING", start=100.0, user="ann", name="x")
-    assert has_become(info, "ann", 100.0)
-    assert not has_become(replace(info, start=500.0), "ann", 100.0)  # a later one
-    assert not has_become(info, "bob", 100.0)
-    assert not has_become(replace(info, state="COMPLETED"), "ann", 100.0)
-    assert not has_become(info, "ann", 0.0)  # the run's own never began
 
 
 def test_an_sbatch_that_answers_late_leaves_the_next_run_of_the_name_alone(
