@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+HANGS_S = 900
+"""Longer than anything takes that works, on a machine ten times as busy as it should be."""
 
-def until(condition: Callable[[], bool], what: str = "the condition", seconds: float = 300) -> None:
+
+def until(
+    condition: Callable[[], bool], what: str = "the condition", seconds: float = HANGS_S
+) -> None:
     """Asked as seldom as its answer takes long: a command asked without a pause would keep a core
     from what it waits for."""
     deadline = time.monotonic() + seconds

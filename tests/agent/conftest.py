@@ -5,7 +5,6 @@ import secrets
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.guard import guarded
+from tests.waiting import HANGS_S, until
 
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import Event, Gone
@@ -21,7 +21,6 @@ from dsr1.hosts.protocol.process import HostPlan, Process
 from dsr1.hosts.transport.link import StreamLink
 from dsr1.hosts.transport.local import LocalTransport
 
-PATIENCE_S = 300.0
 Kind = TypeVar("Kind", bound=Event)
 
 
@@ -42,14 +41,14 @@ class Talk:
 
     def until(self, kind: type[Kind], fits: Callable[[Kind], bool] = lambda _: True) -> Kind:
         """The next event of that kind; what comes before it is in `seen`."""
-        while (event := self._queue.get(timeout=PATIENCE_S)) is not None:
+        while (event := self._queue.get(timeout=HANGS_S)) is not None:
             self.seen.append(event)
             if isinstance(event, kind) and fits(event):
                 return event
         raise AssertionError(f"no {kind.__name__}, only {self.seen}")
 
     def to_end(self) -> list[Event]:
-        while (event := self._queue.get(timeout=PATIENCE_S)) is not None:
+        while (event := self._queue.get(timeout=HANGS_S)) is not None:
             self.seen.append(event)
         return self.seen
 
@@ -58,7 +57,7 @@ class Talk:
 
     def close(self) -> None:
         self.link.close()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(HANGS_S)
 
     def _read(self) -> None:
         for numbered in self.link.events():
@@ -127,16 +126,9 @@ def sh() -> Callable[..., Process]:
     return make
 
 
-def _await(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    return _await
+    return until
 
 
 @pytest.fixture

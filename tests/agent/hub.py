@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.waiting import HANGS_S
+
 COMMIT = "a" * 40
 LFS = ".safetensors"
 
@@ -100,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, repo: str, name: str) -> None:
         if self.hub.gate is not None:
-            self.hub.gate.wait(60)
+            self.hub.gate.wait(HANGS_S)
         codes = self.hub.refusals.get(name)
         if codes and (code := codes.pop(0)) != 200:
             self._say(code, {"error": "later"}, {})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.waiting import begun, until
+from tests.waiting import HANGS_S, begun, until
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.jobs.messages import JobRefused, render_order
@@ -125,6 +125,6 @@ def test_a_closed_connection_ends_it(local: LocalTransport, tmp_path: Path) -> N
         until(ready.exists)
     finally:
         local.close()
-    asking.join(60)
+    asking.join(HANGS_S)
     assert len(ends) == 1
     until(lambda: with_word(mark) == [])

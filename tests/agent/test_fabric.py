@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.identity import read_stat
@@ -77,5 +78,5 @@ def test_it_ends_with_who_ordered_it(
     threading.Thread(target=order, daemon=True).start()
     eventually(lambda: len(alive(pids)) == 4)
     local.close()
-    assert ended.wait(30)
+    assert ended.wait(HANGS_S)
     eventually(lambda: alive(pids) == [])

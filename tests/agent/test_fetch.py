@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.agent.hub import COMMIT, Hub, serving
 from tests.unit.hosts.agent.model.test_model import FIRST, SECOND, make_model
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, InputError, LaunchFailed
 from dsr1.hosts.protocol.boot import boot_id
@@ -247,7 +248,7 @@ def test_ended_at_any_point_it_leaves_nothing_and_goes_on(
         (agent,) = _agents(str(tmp_path))
         start = start_time(agent) or 0.0
         child.send_signal(how)
-        told = child.communicate(timeout=500)[0].decode()
+        told = child.communicate(timeout=HANGS_S)[0].decode()
     if how == signal.SIGINT:
         assert child.returncode == 4
         assert (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.protocol.commands import Spawn, Stop
 from dsr1.hosts.protocol.events import DiskFull, Exited, Gone, Spawned
@@ -36,13 +37,13 @@ def tmp_path(tmp_path: Path, size: str) -> Iterator[Path]:
     small = tmp_path / "small"
     small.mkdir()
     mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(small))
-    done = subprocess.run(mount, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(mount, capture_output=True, timeout=HANGS_S, check=False)
     if done.returncode != 0:
         pytest.skip(f"no tmpfs here: {done.stderr.decode()}")
     try:
         yield small
     finally:
-        subprocess.run(("umount", "-l", str(small)), timeout=300, check=True)
+        subprocess.run(("umount", "-l", str(small)), timeout=HANGS_S, check=True)
 
 
 def fill(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.hosts.agent.model.test_model import FIRST, make_model
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.protocol.jobs.messages import JobProgress, render_order
@@ -89,14 +90,14 @@ def test_a_job_ends_with_whoever_ordered_it(tmp_path: Path) -> None:
         child.stdin.flush()
         assert b"progress" in child.stdout.readline()
         child.stdin.close()
-        assert child.wait(30) == 1
+        assert child.wait(HANGS_S) == 1
 
 
 def test_closing_ends_a_job_from_another_thread(local: LocalTransport, tmp_path: Path) -> None:
     model, working = make_endless(tmp_path / "R1"), threading.Event()
 
     def close() -> None:
-        working.wait(30)
+        working.wait(HANGS_S)
         local.close()
 
     closer = threading.Thread(target=close)

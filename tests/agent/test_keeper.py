@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.agent.process.records import agent_path, read_record
 from dsr1.hosts.errors import HostError
@@ -120,6 +121,6 @@ def test_a_lost_stream_ends_the_agent_and_all_it_has(
             child.stdin.close()
         elif how.startswith("told"):
             child.send_signal(signal.SIGTERM)
-        assert child.wait(40) == 0
+        assert child.wait(HANGS_S) == 0
     assert not lives(agent.pid)
     assert how == "end of the stream" or time.monotonic() - began > 1

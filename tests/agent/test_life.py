@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol import control
@@ -213,7 +214,7 @@ def test_an_agent_that_owns_nothing_and_that_nobody_hears_goes(
                 line = control.connect_to_socket(AgentIdentity(run_id, "h"))
             with line, pytest.raises(subprocess.TimeoutExpired):
                 agent.wait(1.5)
-            assert agent.wait(20) == 0
+            assert agent.wait(HANGS_S) == 0
         finally:
             agent.kill()
 
@@ -301,7 +302,7 @@ def test_attach_carries_events_and_commands(lab: "Lab", sh: Make) -> None:
         told = json.loads(bridge.stdout.readline())
         assert (told["seq"], told["event"]) == (2, "Spawned")
         bridge.stdin.close()
-        assert bridge.wait(20) == 0
+        assert bridge.wait(HANGS_S) == 0
 
 
 def test_nonsense_costs_the_connection_only(lab: "Lab", sh: Make) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from tests.waiting import HANGS_S
+
 from dsr1.hosts.protocol.commands import Prepare, Spawn
 from dsr1.hosts.protocol.events import AgentUp
 from dsr1.hosts.protocol.process import Process
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from tests.agent.conftest import Lab
 
 Make = Callable[..., Process]
-PATIENCE_S = 60.0
 Eventually = Callable[[Callable[[], bool]], None]
 LEAVES_A_CHILD = "trap '' TERM; sleep 1000 & read x < %s; exit 3"
 
@@ -45,6 +46,6 @@ def test_it_is_told_while_it_is_sure(lab: "Lab", sh: Make, eventually: Eventuall
     again = Agents(lab.transport, SimpleQueue(), 1000.0)
     again.attach(("h",))
     for _ in range(20):
-        assert again.living(PATIENCE_S) == {"h": ("b",)}
+        assert again.living(HANGS_S) == {"h": ("b",)}
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: heard.living(0.2) == {})

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.agent.conftest import Talk
 from tests.guard import guarded
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.protocol.commands import Spawn, Stop
 from dsr1.hosts.protocol.events import AgentUp, Exited, Spawned
@@ -51,7 +52,7 @@ def test_an_agent_of_an_older_version_is_heard_asked_and_ended(older: Path, tmp_
     transport = LocalTransport(tmp_path, (sys.executable,), run_id)
     with guarded("agents", tmp_path):
         begun = (sys.executable, "-P", "-c", START, str(tmp_path), run_id)
-        subprocess.run(begun, env={"PYTHONPATH": str(older)}, check=True, timeout=300)
+        subprocess.run(begun, env={"PYTHONPATH": str(older)}, check=True, timeout=HANGS_S)
         talk = Talk(transport.attach("h", 0))
         try:
             talk.until(AgentUp)

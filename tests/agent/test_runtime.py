@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 from dsr1.hosts.agent.process.bounded_child import is_abandoned
 from dsr1.hosts.agent.runtime.child import shorten_words
@@ -209,9 +210,8 @@ open({str(runtime / "pid")!r}, 'w').write(str(child.pid))
 time.sleep(600)
 """)
     ask_runtime(replace(asking(), modules=("dynamo.odd",), timeout_s=1), runtime / "base")
-    pid, until = int((runtime / "pid").read_text()), time.monotonic() + 10
-    while (stat := read_stat(pid)) and stat.alive:
-        assert time.monotonic() < until, "the child's own child lives on"
+    pid = int((runtime / "pid").read_text())
+    until(lambda: not ((stat := read_stat(pid)) and stat.alive), "the child's own child ended")
 
 
 @pytest.mark.parametrize(

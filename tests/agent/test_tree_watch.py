@@ -5,13 +5,13 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import until
 
 from dsr1.hosts.agent.process.member_name import component_of, read_name, with_rank
 from dsr1.hosts.agent.process.tree_watch import Member, TreeWatch
@@ -169,12 +169,7 @@ def test_a_child_that_dies_before_it_has_a_name_is_evidence_where_it_crashed(
 
 
 def test_a_name_is_told_once(watch: TreeWatch, tree: subprocess.Popen[bytes]) -> None:
-    deadline = 600
-    while not (child := named(watch, tree.pid, "Worker_DP0_EP0")):
-        deadline -= 1
-        assert deadline, "it never got its name"
-        time.sleep(0.05)
-    assert child == worker_of(tree.pid)
+    until(lambda: named(watch, tree.pid, "Worker_DP0_EP0") == worker_of(tree.pid), "its name")
     assert watch.look_for_members({"main-0": tree.pid}) == []
 
 

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 from dsr1.hosts.protocol.identity import read_stat, start_time
 
 INIT = Path(__file__).parent / "init.sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PATIENCE_S = 300.0
 KINDS = ("pid", "net", "mnt", "uts", "ipc")
 
 
@@ -147,7 +146,7 @@ class Box:
             for pipe in (self._unshare.stdin, self._unshare.stdout):
                 if pipe is not None:
                     pipe.close()
-            self._unshare.wait(PATIENCE_S)
+            self._unshare.wait(HANGS_S)
             self._unshare = None
         until(lambda: not any(pids_in(self.spaces)), f"the end of every process of {self.name}")
         self.spaces = frozenset()
@@ -163,7 +162,7 @@ class Box:
         assert self._unshare is not None
         assert self._unshare.stdout is not None
         pipe = self._unshare.stdout.fileno()
-        readable, _, _ = select.select([pipe], [], [], PATIENCE_S)
+        readable, _, _ = select.select([pipe], [], [], HANGS_S)
         said = os.read(pipe, 100).decode().strip() if readable else ""
         if not said:
             log = (self.folder / "log" / "init.log").read_text()

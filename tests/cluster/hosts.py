@@ -18,7 +18,7 @@ from tests.cluster.layout import (
     write_home,
     write_view,
 )
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 LOGIN = "login"
 Completed = subprocess.CompletedProcess[str]
@@ -110,7 +110,7 @@ class Cluster:
         argv: Sequence[str],
         user: str = "launch",
         env: Mapping[str, str] | None = None,
-        timeout: float = 60,
+        timeout: float = HANGS_S,
     ) -> Completed:
         command = self.command(box, argv, user, env)
         return subprocess.run(
@@ -232,7 +232,7 @@ class Cluster:
             input="\n".join(lines) + "\n",
             text=True,
             check=True,
-            timeout=300,
+            timeout=HANGS_S,
         )
 
     def _alive(self, box: str) -> Box:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.waiting import HANGS_S
+
 ROOT = Path(__file__).resolve().parents[2]
 USERS = {"launch": 2000, "other": 2001}
 # A host has these to itself, empty at every boot. The mode is the directory's.
@@ -42,7 +44,7 @@ def make_key(file: Path, comment: str) -> str:
     subprocess.run(
         ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)),
         check=True,
-        timeout=300,
+        timeout=HANGS_S,
     )
     return " ".join(file.with_suffix(".pub").read_text().split()[:2])
 
@@ -57,7 +59,9 @@ def render_hosts(addresses: Mapping[str, str], name: str, loopback_name: bool) -
 
 def build_clock(library: Path) -> None:
     compiler = ("cc", "-O1", "-shared", "-fPIC", "-o", str(library))
-    subprocess.run((*compiler, str(Path(__file__).with_name("clock.c"))), check=True, timeout=60)
+    subprocess.run(
+        (*compiler, str(Path(__file__).with_name("clock.c"))), check=True, timeout=HANGS_S
+    )
 
 
 def write_etc(etc: Path, name: str, hosts: str) -> None:

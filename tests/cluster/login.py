@@ -9,7 +9,7 @@ from types import MappingProxyType
 from tests.answers import data_of, phases_of
 from tests.built import MODEL, ROOT, RUNTIME
 from tests.cluster.hosts import Cluster, Completed
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 MOCKER = ("--set", "stack=mocker")
 # Where a host is to be lost; elsewhere it would be by a machine that is busy for so long.
@@ -33,10 +33,10 @@ class Login:
             ),
         }
 
-    def dsr1(self, *argv: str, timeout: float = 400) -> Completed:
+    def dsr1(self, *argv: str, timeout: float = HANGS_S) -> Completed:
         return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
 
-    def shell(self, line: str, timeout: float = 400) -> Completed:
+    def shell(self, line: str, timeout: float = HANGS_S) -> Completed:
         """A line as a user types it, with dsr1 on the PATH."""
         function = f'dsr1() {{ {shlex.join(DSR1)} "$@"; }}'
         argv = ("bash", "-c", f"{function}\n{line}")

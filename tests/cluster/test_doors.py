@@ -10,6 +10,7 @@ from tests.built import RUNTIME
 from tests.cluster.conftest import Clusters
 from tests.cluster.login import MOCKER, Login, assert_clean
 from tests.fakes.pki import make_pair
+from tests.waiting import HANGS_S
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 ASK = """
@@ -103,7 +104,7 @@ def test_a_second_user_finds_no_secret(login: Login, tmp_path: Path) -> None:
         )
         assert (
             login.cluster.run(
-                box, ("sh", "-c", search, key, other), user="other", timeout=300
+                box, ("sh", "-c", search, key, other), user="other", timeout=HANGS_S
             ).stdout
             == ""
         )

@@ -9,7 +9,7 @@ from tests.built import MODEL, RUNTIME
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import DSR1, Login
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy]
 CHECK = (
@@ -66,11 +66,11 @@ def test_ctrl_c_and_a_lost_connection_leave_nothing(runtime: None, make_cluster:
         pid for pid, line in login.cluster.processes("login", "launch") if line.startswith(DSR1[0])
     ]
     assert login.cluster.run("login", ("kill", "-INT", str(pid))).returncode == 0
-    _, said = began.communicate(timeout=500)
+    _, said = began.communicate(timeout=HANGS_S)
     assert (began.returncode, "interrupted" in said, "Traceback" in said) == (4, True, False)
     until(lambda: ranks(login.cluster) == [])
     again = login.begin(*CHECK, "--hosts", "node[1-3]")
     until(lambda: len(ranks(login.cluster)) == 3)
     again.send_signal(signal.SIGKILL)  # its process dies with it: nobody says good-bye
-    again.communicate(timeout=500)
+    again.communicate(timeout=HANGS_S)
     until(lambda: ranks(login.cluster) == [])

@@ -15,7 +15,7 @@ from tests.cluster.login import (
     launching,
     of_a_run,
 )
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 NAMES = tuple(f"node{number}" for number in range(1, 9))
@@ -116,7 +116,7 @@ def test_power_loss_while_loading(login: Login) -> None:
         )
     )
     login.cluster.crash("node2")
-    _, error = launching_it.communicate(timeout=500)
+    _, error = launching_it.communicate(timeout=HANGS_S)
     assert launching_it.returncode == 4
     assert "node2 is lost" in error
     assert "MAY STILL RUN: node2" in error
@@ -229,7 +229,7 @@ def test_clocks_that_are_set(login: Login) -> None:
     until(lambda: bool(of_a_run(cluster, "node2")))
     for box in ("login", "node1"):
         cluster.set_clock(box, 3600)
-    _, error = launch.communicate(timeout=300)
+    _, error = launch.communicate(timeout=HANGS_S)
     assert launch.returncode == 0, error
     cluster.set_clock("node2", -3600)
     now = [int(cluster.run(box, ("date", "+%s")).stdout) for box in ("login", "node2")]

@@ -14,7 +14,7 @@ from tests.cluster.box import Box, pids_in
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.layout import ROOT
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 from dsr1.hosts.protocol.identity import read_stat
 
@@ -64,7 +64,7 @@ def boot_id(cluster: Cluster, box: str) -> str:
 def machine() -> tuple[str, ...]:
     """What a cluster must leave as it is."""
     links = subprocess.run(
-        ("ip", "-br", "link"), capture_output=True, text=True, check=True, timeout=300
+        ("ip", "-br", "link"), capture_output=True, text=True, check=True, timeout=HANGS_S
     ).stdout
     files = (
         "/proc/self/mountinfo",
@@ -124,7 +124,7 @@ def test_processes_are_told_as_their_host_sees_them(cluster: Cluster) -> None:
         )
         assert cluster.processes("node2", "launch") == []
         assert cluster.run("node1", ("kill", str(pid))).returncode == 0
-        assert sleeper.wait(10) == -signal.SIGTERM
+        assert sleeper.wait(HANGS_S) == -signal.SIGTERM
 
 
 def test_a_command_that_takes_too_long_is_ended(cluster: Cluster) -> None:
@@ -223,7 +223,7 @@ def test_down_leaves_nothing(make_cluster: Clusters) -> None:
     with running(cluster.command("node1", ("sleep", "600"))) as sleeper:
         until(lambda: len(cluster.processes("node1", "launch")) == 1, "the sleeper")
         cluster.down()
-        assert sleeper.wait(10) != 0
+        assert sleeper.wait(HANGS_S) != 0
     assert not any(pids_in(spaces))
     assert machine() == before
     cluster.down()

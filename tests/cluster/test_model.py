@@ -14,7 +14,7 @@ from tests.cluster.hosts import Cluster
 from tests.cluster.layout import ROOT
 from tests.cluster.login import Login
 from tests.unit.hosts.agent.model.test_model import FIRST, make_model
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 pytestmark = pytest.mark.cluster
 
@@ -180,7 +180,7 @@ def test_a_host_that_dies_stops_no_other_and_goes_on_later(slow: Cluster) -> Non
     with login.begin(*PUSH, "node[1-4]") as push:
         until(lambda: size_on(slow, "node2") > 30e6)
         slow.crash("node2")
-        out, err = push.communicate(timeout=500)
+        out, err = push.communicate(timeout=HANGS_S)
     assert (push.returncode, set(data_of(out))) == (4, {"node3", "node4"}), err
     assert "node2: " in err
     assert files_on(slow, "node3") == files_on(slow, "node4") == wanted

@@ -17,7 +17,7 @@ from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster, Completed
 from tests.cluster.login import Login
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 pytestmark = pytest.mark.cluster
 
@@ -192,7 +192,7 @@ def asked(site: Login, answer: str) -> tuple[int, str]:
         process = site.begin(*PREP, "--apply", stdin=theirs)
         os.close(theirs)
         terminal.write(answer.encode())
-        said, _ = process.communicate(timeout=500)
+        said, _ = process.communicate(timeout=HANGS_S)
     return process.returncode, said
 
 
@@ -243,7 +243,7 @@ def test_cut_while_it_applies_it_goes_on_and_a_second_apply_finds_it_done(site: 
     process = site.begin(*PREP, "--apply", "--yes")
     until(lambda: ran(site.cluster, "node2") == RAN["node2"][:1])
     site.cluster.cut("node2")
-    said, _ = process.communicate(timeout=500)
+    said, _ = process.communicate(timeout=HANGS_S)
     assert process.returncode == 4, said
     busy(site)
     as_root(site.cluster, "node2", "rm /var/tmp/hold")
@@ -278,7 +278,7 @@ def test_killed_while_it_applies_a_second_apply_goes_on(site: Login) -> None:
         if "agent-" in line and "sudo" not in line
     )
     as_root(site.cluster, "node2", f"kill -KILL {pid}; rm /var/tmp/hold")
-    process.communicate(timeout=500)
+    process.communicate(timeout=HANGS_S)
     assert process.returncode == 4
     shown = site.dsr1(*PREP)
     assert "due since an earlier change" in shown.stdout

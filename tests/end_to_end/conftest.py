@@ -11,6 +11,7 @@ import pytest
 from tests.built import MODEL, ROOT, RUNTIME
 from tests.guard import guarded
 from tests.packages import ensure_tools
+from tests.waiting import HANGS_S
 
 from dsr1.launcher.operate.status import stop_any
 from dsr1.launcher.run.store import Run, list_runs
@@ -33,7 +34,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def dsr1(state: Path) -> Dsr1:
     """The command, as a user runs it."""
 
-    def call(*argv: str, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
+    def call(*argv: str, timeout: float = HANGS_S) -> "subprocess.CompletedProcess[str]":
         command = (sys.executable, "-c", "from dsr1.launcher.cli.main import main; main()", *argv)
         env = os.environ | {
             "PYTHONPATH": ":".join(

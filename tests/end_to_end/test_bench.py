@@ -16,7 +16,7 @@ from tests.built import MODEL, ROOT, RUNTIME
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run
 from tests.fakes.completions import BUSY, FINE, CompletionServer, serving
-from tests.waiting import begun, until
+from tests.waiting import HANGS_S, begun, until
 
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.transport.connect import connect_hosts
@@ -104,7 +104,7 @@ def interrupt(run: Run, dsr1: tuple[str, ...]) -> None:
     with begun(command, stderr=subprocess.PIPE, text=True) as bench:
         until(lambda: drivers_of(url) != [])
         bench.send_signal(signal.SIGTERM)
-        _, said = bench.communicate(timeout=500)
+        _, said = bench.communicate(timeout=HANGS_S)
     assert bench.returncode == 4
     assert "interrupted: the driver was ended" in said
     until(lambda: drivers_of(url) == [])

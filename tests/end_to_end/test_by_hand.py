@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 from dsr1.launcher.run.assets import etcd_binary
 
@@ -60,7 +60,7 @@ def test_on_two_hosts(
         until(lambda: serves(url))
         for pid in of_run(tmp_path / "h" / "hosts" / "b"):
             os.kill(pid, 9)
-        assert second.wait(30) == 1
+        assert second.wait(HANGS_S) == 1
         first.send_signal(2)
-        assert first.wait(30) == 130
+        assert first.wait(HANGS_S) == 130
     assert of_run(tmp_path / "h") == []

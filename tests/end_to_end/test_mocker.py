@@ -20,7 +20,7 @@ from tests.built import RUNTIME
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import MOCKER, Site, of_run, pid_of
 from tests.fakes.pki import make_pair
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.plan.plan import PREVIEW_RUN_ID
@@ -208,7 +208,7 @@ def test_stop_ends_a_launch_that_still_asks(dsr1: Dsr1, site: Site, state: Path)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as launch:
         until(lambda: (state / "runs" / "q" / "supervisor.json").exists())
         assert dsr1("stop", "q").returncode == 0
-        assert launch.wait(30) == 4
+        assert launch.wait(HANGS_S) == 4
     assert [run.name for run in list_runs() if not run.state().ended] == []
     assert of_run(state / "runs" / "q") == []
 
@@ -238,7 +238,7 @@ def test_interrupt_while_starting_rolls_back(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as launch:
         until(lambda: (state / "runs" / "i" / "hosts").exists())
         launch.send_signal(signal.SIGINT)
-        _, said = launch.communicate(timeout=500)
+        _, said = launch.communicate(timeout=HANGS_S)
     assert launch.returncode == 4
     assert "interrupted" in said
     assert run_status(newest()).alive == ()

@@ -10,6 +10,7 @@ import pytest
 from tests.answers import data_of
 from tests.built import MODEL, PYTHON
 from tests.end_to_end.conftest import Dsr1
+from tests.waiting import HANGS_S
 
 from dsr1.env.retired import FLAGS, VARIABLES
 from dsr1.hosts.agent.runtime.runtime import ask_runtime
@@ -90,7 +91,7 @@ print(granted.value >> 18 & 1)  # XFEATURE_XTILE_DATA
 def test_vllm_may_use_amx_where_the_cpu_has_it(runtime: None) -> None:
     """Unasked, its MoE kernel dies of SIGILL at the first tile instruction."""
     command = (str(PYTHON), "-c", XCOMP_PERMISSION)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S)
     has_amx = " amx_tile" in Path("/proc/cpuinfo").read_text()
     assert done.stdout.split()[-1:] == [str(int(has_amx))], done.stderr
 

@@ -10,7 +10,7 @@ from tests.answers import data_of
 from tests.built import RUNTIME
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import of_run
-from tests.waiting import begun, until
+from tests.waiting import HANGS_S, begun, until
 
 from dsr1.launcher.run.store import list_runs
 
@@ -40,7 +40,7 @@ def test_killed_in_the_middle_it_goes_on(
     assert [run.name for run in list_runs()] == [(folder / "running").read_text()]
     before = {file: file.read_bytes() for file in folder.glob("points/*/point.json")}
     assert len(before) == 1
-    resumed = dsr1(*asked, "--resume", "--json", timeout=600)
+    resumed = dsr1(*asked, "--resume", "--json", timeout=HANGS_S)
     assert resumed.returncode == 0, resumed.stderr
     assert list_runs() == []
     assert of_run(state / "runs") == []

@@ -16,7 +16,7 @@ from tests.answers import data_of
 from tests.built import MODEL
 from tests.end_to_end.conftest import Dsr1
 from tests.end_to_end.deployment import Site, of_run
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 from dsr1.launcher.run.store import Run
 
@@ -83,7 +83,7 @@ def test_a_stopped_worker_then_a_killed_one_while_it_serves(
     """Stopped while it is idle, it is told by Dynamo's own questions, and well again once it goes
     on."""
     patient = ("--set", "health={every: 150s, patience: 30}")
-    launched = dsr1("launch", "tiny", "--name", "w", *site, *patient, timeout=600)
+    launched = dsr1("launch", "tiny", "--name", "w", *site, *patient, timeout=HANGS_S)
     assert launched.returncode == 0, launched.stderr
     run = newest()
     stopped, killed = member(run, "main-1", "Worker"), member(run, "main-0", "Worker")
@@ -95,9 +95,9 @@ def test_a_stopped_worker_then_a_killed_one_while_it_serves(
     until(lambda: run.state().phase == "ready")
     with load(run):
         os.kill(killed, signal.SIGKILL)
-        until(lambda: run.state().cause is not None, seconds=120)
+        until(lambda: run.state().cause is not None)
     assert blamed(run) == (0, "Worker ended by SIGKILL")
-    until(lambda: run.state().ended, seconds=120)
+    until(lambda: run.state().ended)
     assert told_first(run) == ("MemberDied", "main-0", "Worker_DP0_EP0")
     assert "rank 0 (main): Worker ended by SIGKILL" in dsr1("status", "w").stdout.splitlines()[1]
     assert "rank 0 (main): Worker ended by SIGKILL" in dsr1("why", "w").stdout.splitlines()[0]
@@ -110,11 +110,11 @@ def test_a_death_at_the_start(
     """The screen ends with the cause: the rank, the signal, what to do."""
     outcome: list[str] = []
     launch = threading.Thread(
-        target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=1200).stderr)
+        target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=HANGS_S).stderr)
     )
     launch.start()
-    until(lambda: any(state.glob("runs/*/hosts/*/events.jsonl")), seconds=200)
-    until(lambda: member(newest(), "main-1", "EngineCore") > 0, seconds=900)
+    until(lambda: any(state.glob("runs/*/hosts/*/events.jsonl")))
+    until(lambda: member(newest(), "main-1", "EngineCore") > 0)
     os.kill(member(newest(), "main-1", "EngineCore"), signal.SIGKILL)
     launch.join()
     why = "EngineCore ended by SIGKILL"
@@ -132,7 +132,7 @@ def test_a_broken_model(dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_p
     weights = next(broken.glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
     options = [*site, "--no-check", "--model", str(broken)]
-    launched = dsr1("launch", "tiny", *options, timeout=600)
+    launched = dsr1("launch", "tiny", *options, timeout=HANGS_S)
     assert launched.returncode == 4
     cause = newest().state().cause
     assert cause is not None

@@ -1,20 +1,25 @@
 """This host's GPUs and the environment that drives them, for `make test-gpu`.
 
 DSR1_GPU_PYTHON is a Python with vLLM, and Dynamo for several GPUs; DSR1_GPU_MODEL a folder with
-R1's config.json and a tokenizer, no weights.
+R1's config.json and a tokenizer, no weights. With DSR1_GPU_REHEARSE=1 engines are simulated, and no
+GPU is asked for.
 """
 
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from tests.answers import data_of
 
 from dsr1.launcher.run.store import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
+REHEARSED = bool(os.environ.get("DSR1_GPU_REHEARSE"))
 PYTHON, MODEL = os.environ.get("DSR1_GPU_PYTHON", ""), os.environ.get("DSR1_GPU_MODEL", "")
+REHEARSAL = ("--rehearse",) if REHEARSED else ()
 Done = subprocess.CompletedProcess[str]
 
 
@@ -32,13 +37,17 @@ def dsr1(*argv: str) -> Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """dsr1-slice on this host, with JIT caches in `caches`."""
+class Trial:
+    """A built-in recipe on this host, with JIT caches in `caches`."""
 
     caches: Path
+    recipe: str = "dsr1-slice"
+
+    def of(self, recipe: str) -> "Trial":
+        return replace(self, recipe=recipe)
 
     def launch(self, name: str, *changes: str) -> Run:
-        done = dsr1("launch", *self.words(*changes), "--name", name)
+        done = dsr1("launch", *self.words(*changes), *REHEARSAL, "--name", name)
         assert done.returncode == 0, done.stdout + done.stderr
         return list_runs()[-1]
 
@@ -46,13 +55,31 @@ class Slice:
         """The recipe and its options, for any verb that takes one."""
         runtime = (f"runtime.python={PYTHON}", f"runtime.cache_dir={self.caches}")
         sets = (word for change in (*runtime, *changes) for word in ("--set", change))
-        return ("dsr1-slice", "--model", MODEL, *sets)
+        return (self.recipe, "--model", MODEL, *sets)
+
+
+def answering(run: Run) -> list[int]:
+    """The ranks that do."""
+    told = dsr1("smoke", run.name, "--json")
+    assert told.returncode == 0, told.stderr
+    return sorted(answer["rank"] for answer in data_of(told.stdout)["answers"])
 
 
 def used_memory() -> list[int]:
-    """MiB on each GPU, by NVML."""
+    """MiB on each GPU, by NVML; of a rehearsal, none."""
+    return [] if REHEARSED else _memory("used")
+
+
+def total_memory() -> list[int]:
+    """MiB of each GPU, by NVML."""
+    return _memory("total")
+
+
+def _memory(field: str) -> list[int]:
     ask = "import json, pynvml as n; n.nvmlInit(); print(json.dumps([n.nvmlDeviceGetMemoryInfo("
-    ask += "n.nvmlDeviceGetHandleByIndex(i)).used >> 20 for i in range(n.nvmlDeviceGetCount())]))"
+    ask += (
+        f"n.nvmlDeviceGetHandleByIndex(i)).{field} >> 20 for i in range(n.nvmlDeviceGetCount())]))"
+    )
     told: list[int] = json.loads(
         subprocess.run((PYTHON, "-c", ask), capture_output=True, check=True).stdout
     )

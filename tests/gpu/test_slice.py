@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.gpu.host import Slice, used_memory
+from tests.gpu.host import Trial, used_memory
 
 from dsr1.launcher.run.stop import stop_run
 
@@ -22,12 +22,12 @@ def files(caches: Path) -> set[str]:
     }
 
 
-def test_compiled_once_and_never_again(slice_here: Slice) -> None:
+def test_compiled_once_and_never_again(trial: Trial) -> None:
     before, after = used_memory(), {}
     for name in ("cold", "second", "fresh"):
-        run = slice_here.launch(name)
+        run = trial.launch(name)
         after[name] = run.state().ready_after
-        compiled = files(slice_here.caches)
+        compiled = files(trial.caches)
         assert stop_run(run) == ()
         assert used_memory() == before
         if name == "cold":
@@ -35,5 +35,5 @@ def test_compiled_once_and_never_again(slice_here: Slice) -> None:
         else:
             assert {name for name in compiled - first if name.endswith((".cubin", ".so"))} == set()
         if name == "second":
-            shutil.rmtree(slice_here.caches)
+            shutil.rmtree(trial.caches)
     print(after)

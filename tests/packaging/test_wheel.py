@@ -8,6 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from tests.waiting import HANGS_S
 
 REPOSITORY = Path(__file__).parents[2]
 WALK = """
@@ -24,7 +25,9 @@ pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 
 
 def run(*argv: str | Path, cwd: Path) -> str:
-    done = subprocess.run(argv, cwd=cwd, timeout=500, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        argv, cwd=cwd, timeout=HANGS_S, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -206,7 +206,7 @@ class Site:
         """As squeue has it, for as long as slurmctld remembers."""
         return self.root("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").stdout.strip()
 
-    def await_phase(self, login: Login, run: str, *phases: str, seconds: float = 60) -> str:
+    def await_phase(self, login: Login, run: str, *phases: str) -> str:
         """The phase that it came to."""
         seen = ""
 
@@ -215,7 +215,7 @@ class Site:
             seen = phases_of(login.dsr1("ps", "--json").stdout).get(run, "")
             return seen in phases
 
-        until(came, f"{run} is {' or '.join(phases)}", seconds)
+        until(came, f"{run} is {' or '.join(phases)}")
         return seen
 
     def output(self, job: str) -> str:

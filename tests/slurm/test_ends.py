@@ -91,7 +91,7 @@ def test_its_successor_serves_before_it_ends(site: Site, login: Login) -> None:
     overlap = ("--set", "slurm.resubmit=1", "--set", "slurm.overlap=3600")
     first = launch(login, "overlaps", *one, *overlap)
     assert site.user("scancel", "--batch", "--signal=USR1", first).returncode == 0
-    site.await_phase(login, "overlaps", "stopped", seconds=300)
+    site.await_phase(login, "overlaps", "stopped")
     told = login.status("overlaps")  # the name leads to who has taken over
     assert (told["run"], told["phase"]) == ("overlaps-2", "ready")
     assert login.dsr1("smoke", "overlaps").returncode == 0

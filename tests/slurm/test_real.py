@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.heavy, pytest.ma
 def test_by_sbatch(site: Site, login: Login) -> None:
     login.write("job.sh", login.dsr1("render", *TINY, "--sbatch").stdout)
     job = site.user("sbatch", "--parsable", "job.sh").stdout.strip()
-    assert site.await_phase(login, f"tiny-{job}", "ready", "failed", seconds=600) == "ready"
+    assert site.await_phase(login, f"tiny-{job}", "ready", "failed") == "ready"
     run = f"slurm://lab/{job}"
     smoked = login.dsr1("smoke", run, "--json")
     assert smoked.returncode == 0, smoked.stderr

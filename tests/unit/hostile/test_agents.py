@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.hostile.test_answers import BOUNDED, Answering, Blocks
 from tests.unit.hostile.values import one_part_changed
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_event, render_event
 from dsr1.hosts.protocol.events import Event, Progress
@@ -40,7 +41,7 @@ def lost(make_link: Callable[[], AgentLink]) -> AgentLost:
     queue: SimpleQueue[object] = SimpleQueue()
     agents = Agents(Saying(make_link), queue, lost_after_s=600)
     agents.attach(("h",))
-    while isinstance(heard := queue.get(timeout=50), AgentEvent):
+    while isinstance(heard := queue.get(timeout=HANGS_S), AgentEvent):
         pass
     assert isinstance(heard, AgentLost)
     return heard

@@ -5,6 +5,7 @@ import queue as queues
 from pathlib import Path
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.slurm.allocation import AllocatedHost, Allocation
 from dsr1.slurm.job_queue import Queue
@@ -43,4 +44,4 @@ def test_a_supervisor_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lent = Allocation(fake.add(job), "fake", (AllocatedHost("node1"),), is_lent=True)
     told: queues.Queue[str] = queues.Queue()
     watch_allocation(Queue(tmp_path / "squeue.json"), lent, 120, told.put)
-    assert told.get(timeout=60) == "its allocation, job 1, has ended"
+    assert told.get(timeout=HANGS_S) == "its allocation, job 1, has ended"

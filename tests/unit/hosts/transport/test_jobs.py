@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.transport.jobs import JOBS_AT_ONCE, MOST_TOGETHER, run_all_jobs
@@ -72,7 +73,7 @@ def test_an_interrupt_begins_no_job_that_still_waits_for_its_turn(here: LocalTra
     def work() -> None:
         started.append(1)
         begun.release()
-        closed.wait(30)
+        closed.wait(HANGS_S)
 
     def interrupt() -> None:
         for _ in range(JOBS_AT_ONCE):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.launcher.plan.test_golden_plans import CASES, HOSTS
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable, Variable
 from dsr1.launcher.plan.plan import PREVIEW_RUN_ID, Plan, ServiceTarget, make_plan
@@ -150,14 +150,14 @@ def test_a_signal_ends_all_of_it(number: signal.Signals, tmp_path: Path) -> None
     with running(a_plan(*both), tmp_path) as script:
         until(lambda: log(tmp_path, "p") == log(tmp_path, "q") == "up\n")
         script.send_signal(number)
-        assert script.wait(20) == {signal.SIGINT: 130}.get(number, 143)
+        assert script.wait(HANGS_S) == {signal.SIGINT: 130}.get(number, 143)
     assert alive(str(tmp_path)) == []
 
 
 def test_the_end_of_one_ends_all_and_is_told(tmp_path: Path) -> None:
     ends = a_process("q", ("bash", "-c", "echo last words; exit 7"))
     with running(a_plan(a_process("p", STAYS, env=marked(tmp_path)), ends), tmp_path) as script:
-        assert script.wait(20) == 1
+        assert script.wait(HANGS_S) == 1
         assert script.stderr is not None
         told = script.stderr.read()
     assert (f"q ended with exit code 7: {tmp_path}" in told, told.endswith("last words\n")) == (
@@ -181,7 +181,7 @@ def test_it_is_started_once_at_a_time_and_anew_afterwards(tmp_path: Path) -> Non
             )
             assert (again.returncode, "runs already" in again.stderr) == (2, True)
             script.terminate()
-            assert script.wait(20) == 143
+            assert script.wait(HANGS_S) == 143
 
 
 def test_what_listens_is_waited_for_on_another_host_too(tmp_path: Path) -> None:

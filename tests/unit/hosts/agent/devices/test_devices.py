@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.agent.devices import gauges
 from dsr1.hosts.agent.devices.gauges import gpu_lines, link_lines, port_lines
@@ -97,7 +98,7 @@ class Loop:
         self.told: list[HttpGot] = []
 
     def until(self, count: int) -> list[HttpGot]:
-        until = time.monotonic() + 60
+        until = time.monotonic() + HANGS_S
         while len(self.told) < count and time.monotonic() < until:
             for key, _ in self.selector.select(0.1):
                 key.data()

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.waiting import HANGS_S
 
 from dsr1.hosts.protocol.identity import read_stat
 from dsr1.launcher.health.verdicts import STALLED, SUSPECT, RankHealth
@@ -21,7 +22,7 @@ DEGRADED = RunState("degraded", 2.0, ailing=(ILL,))
 def join() -> None:
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
-            thread.join(30)
+            thread.join(HANGS_S)
 
 
 def test_it_is_told_what_happened(tmp_path: Path) -> None:
