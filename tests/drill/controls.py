@@ -25,6 +25,13 @@ CANCELS = (
     ("--batch", "--signal=KILL"),
     ("--full", "--signal=TERM"),
     ("--full", "--signal=KILL"),
+    ("--batch",),
+    ("--signal=USR1",),
+    ("--signal=STOP",),
+    ("--batch", "--signal=USR2"),
+    ("--batch", "--signal=STOP"),
+    ("--full", "--signal=STOP"),
+    ("--full", "--signal=CONT"),
 )
 
 

@@ -25,7 +25,8 @@ from tests.waiting import until
 
 NODES = ("node1", "node2", "node3")
 BYSTANDER = ("-w", ITS_NODE, "-N1", "--exclusive", "-J", "dsr1-r1", "--wrap", "exec sleep infinity")
-ON, OVER = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING"), ("stopped", "failed")
+HALTED, OVER = ("SUSPENDED", "STOPPED"), ("stopped", "failed")
+ON = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", *HALTED)
 SETTLE_S, STEADY_S, POLL_S = 300.0, 5.0, 1.0
 
 
@@ -121,7 +122,7 @@ def _disagreement(round_: JobRound, phase: str) -> str:
         lives = f"{phase or 'removed'}, the job {state}, and there lives {describe(there)}"
         return lives if on or there else ""
     if phase == "suspended":
-        return "" if state == "SUSPENDED" else f"suspended, and the job is {state}"
+        return "" if state in HALTED else f"suspended, and the job is {state}"
     missing = round_.planned() - {one.marks.process for one in there}
     if phase not in ("ready", "degraded") or state != "RUNNING" or missing:
         return f"{phase}, the job {state}, without {sorted(missing)}"

@@ -44,6 +44,21 @@ def test_scancel(site: Site, login: Login) -> None:
     assert "CANCELLED" in str(told["reason"])
 
 
+def test_one_that_a_signal_stopped_is_suspended_and_nobody_says_what_lives(
+    site: Site, login: Login
+) -> None:
+    """Its supervisor alone, here: its hosts end what it doesn't speak to any more."""
+    job = launch(login, "halted", *SOON_LOST)
+    assert site.user("scancel", "--batch", "--signal=STOP", job).returncode == 0
+    until(lambda: login.phase("halted") == "suspended")
+    told = login.status("halted")
+    assert (told["alive"], f"job {job} is STOPPED by a signal" in str(told["reason"])) == ([], True)
+    until(lambda: not of_a_run(site.cluster, "node2"))
+    stopped = login.dsr1("stop", "halted")
+    assert stopped.returncode == 0, stopped.stderr
+    assert end(site, login, "halted")["phase"] == "stopped"
+
+
 def test_a_rank_that_dies_is_named_with_its_exit_code(site: Site, login: Login) -> None:
     launch(login, "dies")
     kill(site.cluster, "node2", "dynamo.mocker")

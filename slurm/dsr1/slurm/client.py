@@ -16,7 +16,7 @@ from dsr1.slurm.states import FIELDS, LINE, JobInfo, parse_sacct, parse_squeue
 from dsr1.slurm.surroundings import plain_environment
 
 ANSWER_S, LOOK_S = 60.0, 10.0
-_JSON = re.compile(r"\{.*\}", re.DOTALL)
+_JSON = re.compile(r"^\{.*\}$", re.DOTALL | re.MULTILINE)
 _LINE = re.compile(r"\d+\|")
 NO_SCRIPT = ("script not specified", "Invalid job id")
 NO_JSON = ("serializer", "unrecognized option", "invalid option")  # as it was built, or too old

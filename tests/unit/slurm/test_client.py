@@ -81,7 +81,12 @@ def test_what_a_wrapper_says_around_an_answer_is_left_out(
     fake.configure(json=json)
     waits, ended = fake.add(WAITS), fake.add(FAILED)
     for program in ("squeue", "sacct"):
-        say(fake, program, 'echo "News: maintenance on Monday"; echo; echo warning >&2', "echo Bye")
+        say(
+            fake,
+            program,
+            'echo "News: {maintenance} on Monday"; echo; echo warning >&2',
+            "echo Bye",
+        )
     told = queue.look_up(handles(waits, ended, "77"))
     assert (told[waits].state, told[ended].code, len(told)) == ("PENDING", 3, 2)
 

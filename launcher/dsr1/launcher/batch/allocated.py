@@ -16,7 +16,7 @@ from dsr1.launcher.batch.status import clock_text, conclude_lent
 from dsr1.launcher.preflight.survey_result import Survey
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.run.assets import upload_assets
-from dsr1.launcher.run.backend import LaunchRequest, RunStatus, planned_processes
+from dsr1.launcher.run.backend import LaunchRequest, OnDoubt, RunStatus, planned_processes
 from dsr1.launcher.run.prepare import plan_run
 from dsr1.launcher.run.recovery import is_over
 from dsr1.launcher.run.state import RunState
@@ -57,7 +57,7 @@ class AllocationBackend(SupervisedBackend):
     def state(self, run: Run) -> RunState:
         return _lent_states([run])[run.name][1]
 
-    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
+    def phases(self, runs: Sequence[Run], doubt: OnDoubt) -> dict[str, str]:
         return {name: supervised_phase(*found) for name, found in _lent_states(runs).items()}
 
     def status(self, run: Run) -> RunStatus:

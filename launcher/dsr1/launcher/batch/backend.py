@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.transport.base import Transport
-from dsr1.launcher.batch.jobs import find_job, job_states, known_jobs, output_of
+from dsr1.launcher.batch.jobs import find_job, job_states, known_jobs, output_of, state_of_job
 from dsr1.launcher.batch.launch import launch_job
+from dsr1.launcher.batch.status import STOPPED
 from dsr1.launcher.batch.stop import stop_job
-from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus, planned_processes
-from dsr1.launcher.run.state import OnState, RunState
+from dsr1.launcher.run.backend import (
+    Backend,
+    LaunchRequest,
+    OnDoubt,
+    RunStatus,
+    planned_processes,
+)
+from dsr1.launcher.run.state import ENDED, OnState, RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import step_transport
 from dsr1.slurm.nodes import MOST_NAMED, unfit_nodes
+from dsr1.slurm.states import JobInfo
 
 
 class SlurmBackend(Backend):
@@ -25,25 +33,32 @@ class SlurmBackend(Backend):
         return launch_job(request, options, show)
 
     def state(self, run: Run) -> RunState:
-        return _state_and_note(run)[0]
+        return _look(run)[0]
 
-    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
-        """Where Slurm doesn't answer, they are what the runs wrote down."""
+    def phases(self, runs: Sequence[Run], doubt: OnDoubt) -> dict[str, str]:
         saved = {run.name: run.state().phase for run in runs}
         try:
             states = job_states([run for run in runs if run.job() is not None])
-        except Dsr1Error:
+        except Dsr1Error as error:
+            if going := [name for name, phase in saved.items() if phase not in ENDED]:
+                doubt(f"{error}; of {name_few(going, MOST_NAMED)} this is what was written last")
             return saved
         return saved | {name: state.phase for name, state in states.items()}
 
     def status(self, run: Run) -> RunStatus:
-        state, note = _state_and_note(run)
+        state, info, note = _look(run)
         if not note and state.phase == "failed" and (file := output_of(run)):
             note = f"the job's own output: {file}"
         supervised = not state.ended and state.phase != "queued"
         there = state.serves or state.phase == "suspended"
         alive = planned_processes(run) if there else {}
-        return RunStatus(state, supervised, alive, note=note or _unfit_note(run, state))
+        note = note or _unfit_note(run, state)
+        if info is not None and info.state == STOPPED and not state.ended:
+            why = f"job {info.job} is {STOPPED}, and what of it lives can't be told"
+            return RunStatus(
+                state, supervised, {}, {host: f"{host}: {why}" for host in alive}, note
+            )
+        return RunStatus(state, supervised, alive, note=note)
 
     def stop(self, run: Run) -> tuple[str, ...]:
         return stop_job(run)
@@ -63,7 +78,7 @@ class SlurmBackend(Backend):
 def _unfit_note(run: Run, state: RunState) -> str:
     """Nodes that are out of service: of those that it has, or might get."""
     if state.phase == "queued":
-        with contextlib.suppress(HostError):
+        with contextlib.suppress(HostError, InputError):
             info = known_jobs([run]).get(run.name) if run.job() else None
             unfit = unfit_nodes(f"--partition={info.partition}") if info and info.partition else ()
             return f"nodes that it can't get: {name_few(unfit, MOST_NAMED)}" if unfit else ""
@@ -74,11 +89,13 @@ def _unfit_note(run: Run, state: RunState) -> str:
     return f"Slurm: {name_few(unfit, MOST_NAMED)}" if unfit else ""
 
 
-def _state_and_note(run: Run) -> tuple[RunState, str]:
-    """A run that isn't known to have a job yet is as it was written down."""
+def _look(run: Run) -> tuple[RunState, JobInfo | None, str]:
+    """How it is, by which word of Slurm's, and a note. A run that isn't known to have a job yet is
+    as it was written down."""
     try:
         if find_job(run) is None:
-            return run.state(), ""
-        return job_states([run])[run.name], ""
-    except HostError as error:
-        return run.state(), f"{error}; this is what the run's supervisor wrote last"
+            return run.state(), None, ""
+        info = known_jobs([run]).get(run.name)
+        return state_of_job(run, info), info, ""
+    except (HostError, InputError) as error:
+        return run.state(), None, f"{error}; this is what the run's supervisor wrote last"

@@ -9,7 +9,8 @@ from dsr1.slurm.lent import HAS_ENDED
 from dsr1.slurm.states import FORGOTTEN, JobInfo
 
 FAULTS = ("NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "TIMEOUT")
-HALTED = ("SUSPENDED", "STOPPED")
+SUSPENDED, STOPPED = "SUSPENDED", "STOPPED"
+HALTED = (SUSPENDED, STOPPED)
 ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED")
 FRESH_S, AT_ONCE_S = 60.0, 5.0
 SHARED = "is the folder of runs (DSR1_STATE_DIR) on a file system that its nodes share?"
@@ -54,9 +55,14 @@ def conclude(
 
 
 def _halted(state: RunState, info: JobInfo) -> RunState:
-    """Its processes are there, and don't run."""
-    reason = f"job {info.job} is {info.state}; `scontrol resume {info.job}` lets it go on"
-    return replace(state, phase="suspended", reason=reason)
+    """Its processes don't run. Those of a suspended job are there; of one that was stopped by a
+    signal, which may have reached some alone, that can't be told."""
+    words = (
+        f"; `scontrol resume {info.job}` lets it go on"
+        if info.state == SUSPENDED
+        else f" by a signal; `scancel --full --signal=CONT {info.job}` lets it go on, if it lives"
+    )
+    return replace(state, phase="suspended", reason=f"job {info.job} is {info.state}{words}")
 
 
 def _begun(state: RunState, info: JobInfo, now: float) -> RunState:

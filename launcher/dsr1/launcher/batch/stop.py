@@ -10,6 +10,7 @@ from dsr1.launcher.batch.jobs import (
     find_renamed_job,
     job_states,
 )
+from dsr1.launcher.batch.status import HALTED
 from dsr1.launcher.batch.watch import POLL_S, watch_job
 from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import RunState
@@ -81,9 +82,10 @@ def _end_job(run: Run, run_id: str, handle: JobHandle) -> bool:
         raise
     if info is None or info.over or info.state == FORGOTTEN:
         return True
-    if not info.waits:
+    silent = info.waits or info.state in HALTED
+    if not silent:
         _ask_supervisor(run, run_id, info.handle)
-    if info.waits or not _wait_over(run, run_id, handle, OVER_S):
+    if silent or not _wait_over(run, run_id, handle, OVER_S):
         _cancel(run, run_id, handle)
     return True
 

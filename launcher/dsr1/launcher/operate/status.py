@@ -8,7 +8,7 @@ from dsr1.hosts.errors import HostError, LaunchFailed, RunNotFound
 from dsr1.hosts.transport.results import Listener
 from dsr1.launcher.operate.backends import backend_name, backend_named, backend_of
 from dsr1.launcher.operate.scraping.record import await_scraping_end, end_scraping
-from dsr1.launcher.run.backend import RunStatus
+from dsr1.launcher.run.backend import OnDoubt, RunStatus
 from dsr1.launcher.run.recovery import find_run_id
 from dsr1.launcher.run.state import ABANDONED, ENDED, UNSUPERVISED, RunState
 from dsr1.launcher.run.stop import listeners_of
@@ -120,13 +120,14 @@ class EndWatch:
         return phase in (*ENDED, ABANDONED)
 
 
-def phases(runs: Sequence[Run]) -> dict[str, str]:
-    """By name. Each backend is asked once for all of its runs."""
+def phases(runs: Sequence[Run], doubt: OnDoubt = lambda _: None) -> dict[str, str]:
+    """By name. Each backend is asked once for all of its runs; `doubt` is told what it couldn't
+    ask."""
     names = {run.name: _backend_or_unreadable(run) for run in runs}
     found = {name: UNREADABLE for name, backend in names.items() if backend == UNREADABLE}
     for backend in sorted(set(names.values()) - {UNREADABLE}):
         own = [run for run in runs if names[run.name] == backend]
-        found |= backend_named(backend).phases(own)
+        found |= backend_named(backend).phases(own, doubt)
     return {run.name: found[run.name] for run in runs}
 
 

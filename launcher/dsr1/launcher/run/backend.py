@@ -2,7 +2,7 @@
 folder and its words; which one it is, dsr1.launcher.operate.backends says."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from dsr1.launcher.run.store import Run
 if TYPE_CHECKING:
     from dsr1.launcher.recipe.models import Recipe
     from dsr1.slurm.allocation import Allocation
+
+
+OnDoubt = Callable[[str], None]
+"""Told in words what could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,9 @@ class Backend(ABC):
         """By the word of its supervisor, and of whoever ended that."""
 
     @abstractmethod
-    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
-        """By name. For all runs together no more is asked than for one."""
+    def phases(self, runs: Sequence[Run], doubt: OnDoubt) -> dict[str, str]:
+        """By name. For all runs together no more is asked than for one. `doubt` is told of those
+        that can't be asked: they are as they were written down."""
 
     @abstractmethod
     def status(self, run: Run) -> RunStatus:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.run import spawn
-from dsr1.launcher.run.backend import Backend, LaunchRequest, RunStatus
+from dsr1.launcher.run.backend import Backend, LaunchRequest, OnDoubt, RunStatus
 from dsr1.launcher.run.record.sources import save_sources
 from dsr1.launcher.run.state import ABANDONED, UNSUPERVISED, OnState, RunState
 from dsr1.launcher.run.stop import look_at_hosts, stop_run
@@ -38,7 +38,7 @@ class SupervisedBackend(Backend):
     def state(self, run: Run) -> RunState:
         return run.state()
 
-    def phases(self, runs: Sequence[Run]) -> dict[str, str]:
+    def phases(self, runs: Sequence[Run], doubt: OnDoubt) -> dict[str, str]:
         return {run.name: supervised_phase(*supervised_state(run)) for run in runs}
 
     def status(self, run: Run) -> RunStatus:

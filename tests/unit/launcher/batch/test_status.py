@@ -44,6 +44,9 @@ def test_a_job_whose_clock_is_stopped_serves_nobody() -> None:
     assert (phase, code) == ("suspended", 0)
     assert reason == "job 7 is SUSPENDED; `scontrol resume 7` lets it go on"
     assert concluded(QUEUED, JobInfo("7", "SUSPENDED"))[0] == "starting"
+    assert concluded(READY, JobInfo("7", "STOPPED"))[1] == (
+        "job 7 is STOPPED by a signal; `scancel --full --signal=CONT 7` lets it go on, if it lives"
+    )
 
 
 def test_a_supervisor_that_nothing_is_heard_of_may_write_elsewhere() -> None:

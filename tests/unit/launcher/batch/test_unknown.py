@@ -225,3 +225,17 @@ def test_a_stop_ends_its_own_job_though_another_run_takes_the_name_meanwhile(
     assert stop_any(run) == ("job 2 is not over yet, see squeue",)
     assert {call.split()[-1] for call in fake.calls("scancel")} == {"2"}
     assert (fake.job("3")["state"], new_run("r").state().phase) == ("PENDING", "queued")
+
+
+@pytest.mark.parametrize("state", ["SUSPENDED", "STOPPED"])
+def test_a_job_whose_clock_is_stopped_is_cancelled_and_not_asked(
+    fake: FakeSlurm, state: str
+) -> None:
+    """Its supervisor would not hear it, which `stop` waited for."""
+    run = launch()
+    begun(fake, run)
+    fake.change("2", state=state)
+    forget(run)
+    assert phases([run]) == {"r": "suspended"}
+    stop_any(run)
+    assert list(fake.calls("scancel")) == ["scancel 2"]

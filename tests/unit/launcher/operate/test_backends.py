@@ -79,12 +79,15 @@ def test_what_can_t_be_read_or_asked_is_listed_all_the_same(runs: dict[str, Run]
     """There is no Slurm here."""
     runs["ssh"].save(RunState("stopped", 1.0))
     (runs["local"].folder / "state.json").write_text("{")
-    assert phases(list(runs.values())) == {
+    doubts: list[str] = []
+    assert phases(list(runs.values()), doubts.append) == {
         "allocation": "unsupervised",
         "slurm": "ready",
         "ssh": "stopped",
         "local": "unreadable",
     }
+    (doubt,) = doubts
+    assert doubt.endswith("(squeue is not there); of slurm this is what was written last")
 
 
 def test_only_a_job_can_t_be_taken_over(runs: dict[str, Run]) -> None:

@@ -1,5 +1,7 @@
 """`dsr1 ps`: the runs of this user."""
 
+import sys
+
 from dsr1.hosts.inventory.names import fold_names
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.answers.run_answers import RunAnswer, run_answer
@@ -29,7 +31,7 @@ def ps(hosts: FoundHostOptions, venv: Venv = "", as_json: AsJson = False) -> Non
 
 def _print_runs(as_json: bool) -> None:
     runs = list_runs()
-    by_name = phases(runs)
+    by_name = phases(runs, lambda text: print(f"dsr1: note: {text}", file=sys.stderr))
     if as_json:
         ANSWER.put("runs", [_answer(run, by_name) for run in runs])
     elif runs:
