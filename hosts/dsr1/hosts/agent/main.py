@@ -104,7 +104,7 @@ def _own_words(address: AgentAddress) -> int:
 
 
 def _runs() -> int:
-    from dsr1.hosts.agent.server.offline import list_host_runs
+    from dsr1.hosts.agent.server.found import list_host_runs
 
     return _print(list_host_runs())
 

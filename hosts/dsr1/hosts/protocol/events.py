@@ -154,11 +154,13 @@ class DiskFull:
 @dataclass(frozen=True, slots=True)
 class Gone:
     """After a stop: nothing of these processes' groups is alive. `left` names what could not be
-    ended; `number` is that of the order, 0 where there was none."""
+    ended; `number` is that of the order, 0 where there was none. `spared`: processes that live with
+    a copy of the run's environment, and weren't started by it."""
 
     processes: tuple[str, ...]
     left: tuple[str, ...] = ()
     number: int = 0
+    spared: tuple[str, ...] = ()
 
 
 def _how(code: int) -> str:

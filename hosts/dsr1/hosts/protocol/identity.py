@@ -7,11 +7,13 @@ from pathlib import Path
 
 from dsr1.hosts.protocol.boot import boot_id
 
+HIDDEN = -1.0
+
 
 @dataclass(frozen=True, slots=True)
 class ProcStat:
     """What /proc/PID/stat says of a process. `start_time` is in clock ticks since boot (field 22,
-    proc(5))."""
+    proc(5)); HIDDEN: /proc doesn't show it, and its parent isn't known either."""
 
     pid: int
     state: str
@@ -24,6 +26,10 @@ class ProcStat:
     def alive(self) -> bool:
         """A zombie has ended, unless only its main thread has."""
         return self.state not in "ZX" or self.threads > 1
+
+    @property
+    def is_hidden(self) -> bool:
+        return self.start_time == HIDDEN
 
 
 def parse_stat(text: str) -> ProcStat:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 RUN_ID, RUN, HOST, FOLDER = "DSR1_RUN_ID", "DSR1_RUN", "DSR1_HOST", "DSR1_FOLDER"
-PROCESS, AGENT, ORIGIN = "DSR1_PROCESS", "DSR1_AGENT", "DSR1_ORIGIN"
+PROCESS, AGENT, ORIGIN, LINEAGE = "DSR1_PROCESS", "DSR1_AGENT", "DSR1_ORIGIN", "DSR1_LINEAGE"
 # vLLM names its processes by setproctitle, which writes over the memory that /proc/PID/environ
 # shows: with 1.3.8 every mark was gone. With this variable it leaves the environment alone.
 KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
@@ -22,13 +22,16 @@ class AgentIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Of a process. Without `process` it is an agent, or one that is about to be."""
+    """Of a process. Without `process` it is an agent, or one that is about to be. `lineage`: the
+    number that it was given with its environment, see the agent's lineage.py; who has these marks
+    and not that number has a copy of them. 0: there was none to be given."""
 
     identity: AgentIdentity
     run: str
     folder: str
     origin: str = ""
     process: str = ""
+    lineage: int = 0
 
 
 def read_marks(environment: Mapping[str, str]) -> Marks | None:
@@ -41,6 +44,7 @@ def read_marks(environment: Mapping[str, str]) -> Marks | None:
         environment.get(FOLDER, ""),
         environment.get(ORIGIN, ""),
         environment.get(PROCESS, ""),
+        int(lineage) if (lineage := environment.get(LINEAGE, "")).isdecimal() else 0,
     )
 
 
@@ -53,5 +57,6 @@ def render_marks(marks: Marks) -> dict[str, str]:
         FOLDER: marks.folder,
         ORIGIN: marks.origin,
         PROCESS: marks.process,
+        LINEAGE: str(marks.lineage or ""),
     }
     return {name: value for name, value in own.items() if value} | KEEP_ENVIRONMENT

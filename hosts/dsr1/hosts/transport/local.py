@@ -39,12 +39,19 @@ class UnixStream:
 class LocalTransport(Transport):
     """Agents in `folder`/HOST, run by `python`, the runtime's (a tuple, so that a wrapper may stand
     before it). `elsewhere`: the machine that they are on, where that is another one, which shares
-    the folder: their logs can be read."""
+    the folder: their logs can be read. `programs`: where the agent's program is put, if not beside
+    them."""
 
     def __init__(
-        self, folder: Path, python: tuple[str, ...], run_id: str = "", elsewhere: str = ""
+        self,
+        folder: Path,
+        python: tuple[str, ...],
+        run_id: str = "",
+        elsewhere: str = "",
+        programs: Path | None = None,
     ) -> None:
         self._folder = folder.absolute()
+        self._programs = (programs or folder).absolute()
         self._python, self._run_id, self._elsewhere = python, run_id, elsewhere
         self._jobs: list[subprocess.Popen[bytes]] = []
 
@@ -118,10 +125,10 @@ class LocalTransport(Transport):
                 child.kill()
 
     def _argv(self, *arguments: str) -> tuple[str, ...]:
-        return (*self._python, str(make_bundle(self._folder)), *arguments)
+        return (*self._python, str(make_bundle(self._programs)), *arguments)
 
     def _argv_by(self, by: str, *arguments: str) -> tuple[str, ...]:
-        agent = make_bundle(self._folder)
+        agent = make_bundle(self._programs)
         script = f"p=$1; f=$2; shift 2\n{RUN_BY}"
         how = run_by(by, agent.read_bytes())
         return ("sh", "-c", script, "dsr1", self._python[-1], str(agent), *how, *arguments)

@@ -13,6 +13,7 @@ from dsr1.hosts.transport.base import Transport
 from dsr1.hosts.transport.connect import connect_hosts
 from dsr1.hosts.transport.parallel import run_on_all, run_parallel
 from dsr1.hosts.transport.results import HostRun
+from dsr1.launcher.run.agents import StopResult
 from dsr1.launcher.run.liveness.door import is_watched_here
 from dsr1.launcher.run.spawn import take_over
 from dsr1.launcher.run.state import RunState
@@ -80,9 +81,8 @@ def _begins(run_id: str, name: str) -> bool:
     return len(name) >= MIN_ID and run_id.startswith(name)
 
 
-def stop_found(name: str, accesses: Sequence[Access], python: str) -> tuple[str, ...]:
-    """End a run on these hosts. What may still run, in words: a host that can't be asked may have
-    something of it, too."""
+def stop_found(name: str, accesses: Sequence[Access], python: str) -> StopResult:
+    """End a run on these hosts. A host that can't be asked may have something of it, too."""
     with connect_hosts(accesses, python) as (transport, hosts):
         found = _find(transport, hosts)
         chosen = choose_run(found, name)
@@ -93,7 +93,8 @@ def stop_found(name: str, accesses: Sequence[Access], python: str) -> tuple[str,
         }
         ended = run_parallel(lambda at: _end(transport, *at), parts)
     left = [line for gone in ended.values() for line in _left(gone)]
-    return (*left, *found.unreached)
+    spared = [f"{at}: {line}" for at, gone in ended.items() for line in _spared(gone)]
+    return StopResult((*left, *found.unreached), found.unreached, tuple(spared))
 
 
 def _end(transport: Transport, host: str, part: HostRun) -> Gone:
@@ -102,6 +103,10 @@ def _end(transport: Transport, host: str, part: HostRun) -> Gone:
 
 def _left(gone: Gone | HostError) -> tuple[str, ...]:
     return (str(gone),) if isinstance(gone, HostError) else gone.left
+
+
+def _spared(gone: Gone | HostError) -> tuple[str, ...]:
+    return () if isinstance(gone, HostError) else gone.spared
 
 
 def adopt_run(name: str, accesses: Sequence[Access], python: str) -> Run:

@@ -43,10 +43,12 @@ class AgentLost:
 
 @dataclass(frozen=True, slots=True)
 class StopResult:
-    """What may still run, in words, and the hosts that couldn't be asked."""
+    """What may still run, in words, and the hosts that couldn't be asked. `spared`: in words, what
+    has a copy of the run's environment and was left alone, since the run hasn't started it."""
 
     left: tuple[str, ...]
     unreached: tuple[str, ...]
+    spared: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -186,6 +188,11 @@ class Agents:
         return StopResult(
             left=tuple(line for host in hosts for line in left[host]),
             unreached=tuple(host for host, gone in ended.items() if isinstance(gone, HostError)),
+            spared=tuple(
+                f"{host}: {line}"
+                for host, gone in ended.items()
+                for line in (() if isinstance(gone, HostError) else gone.spared)
+            ),
         )
 
     def look(self, hosts: tuple[str, ...]) -> dict[str, HostState | HostError]:

@@ -50,6 +50,7 @@ class RunFolder:
         self.folder = folder
         self.name = folder.name
         self._is_known = False
+        self.spared: tuple[str, ...] = ()  # see StopResult, of its end
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -111,7 +111,8 @@ def end_hosts(run: Run, remains: Remains) -> tuple[str, ...]:
     info = remains.info
     python = info.python if info.hosts else ""
     transport = transport_to(run, info.hosts, python, remains.run_id)
-    left = (*Agents(transport, SimpleQueue(), 0).end(remains.hosts).left, *remains.unknown)
+    ended = Agents(transport, SimpleQueue(), 0).end(remains.hosts)
+    run.spared, left = ended.spared, (*ended.left, *remains.unknown)
     if not left:
         close_run(run, remains.run_id)
     return left
@@ -120,24 +121,11 @@ def end_hosts(run: Run, remains: Remains) -> tuple[str, ...]:
 def close_run(run: Run, run_id: str) -> None:
     """Nothing of it lives. Of a folder that is another run's by now nothing is changed."""
     if not run.is_still(run_id):
-        _take_back_program(run)
         return
     with suppress(RunNotFound), run.locked():
         if run.is_still(run_id):
             _mark_stopped(run)
             run.drop_secrets()
-
-
-def _take_back_program(run: Run) -> None:
-    """Where the folder was removed meanwhile, who asked its hosts has put the agent's program there
-    anew: that goes, and what was made for it."""
-    if find_run_id(run):
-        return
-    with suppress(OSError):  # there is more than that
-        for program in (run.folder / "hosts").glob("agent-*.pyz"):
-            program.unlink()
-        (run.folder / "hosts").rmdir()
-        run.folder.rmdir()
 
 
 def host_names(run: Run) -> tuple[str, ...]:

@@ -32,14 +32,22 @@ def queue() -> "Queue":
     return Queue(state_folder() / "squeue.json")
 
 
+def programs_beside(folder: Path) -> Path:
+    """Where the agent's program lies for hosts that see the run's folder, by its content: not in
+    there, since asking for a run that is removed would bring its folder back."""
+    return folder.with_name(".programs")
+
+
 def step_transport(
     folder: Path, allocation: Allocation, python: str, silent_s: float, run: str, run_id: str
 ) -> "SrunTransport":
-    """`folder` is the run's, on a file system that the nodes share."""
+    """`folder` is the run's, on a file system that the nodes share, as all of this user's are."""
     from dsr1.slurm.step import StepProgram
     from dsr1.slurm.transport import SrunTransport
 
-    program = StepProgram(python, str(make_bundle(folder)), silent_s, allocation.step_options)
+    program = StepProgram(
+        python, str(make_bundle(programs_beside(folder))), silent_s, allocation.step_options
+    )
     return SrunTransport(allocation, program, run, folder / "hosts", run_id)
 
 
@@ -63,7 +71,8 @@ def transport_to(run: Run, hosts: Sequence[Access], python: str, run_id: str = "
     if hosts:
         return SshTransport(hosts, run.name, python, run_id)
     folder = run.folder / "hosts"
-    return LocalTransport(folder, (python or sys.executable,), run_id, run.elsewhere())
+    python_here = (python or sys.executable,)
+    return LocalTransport(folder, python_here, run_id, run.elsewhere(), programs_beside(run.folder))
 
 
 def _silent_s(run: Run) -> float:

@@ -86,7 +86,7 @@ def test_one_that_is_watched_again_while_it_is_stopped_is_ended_too(
     with ExitStack() as held:
         held.enter_context(own.locked())  # as `dsr1 supervise` does
         stopping.start()
-        until(lambda: any(own.folder.glob("hosts/*.pyz")), "its hosts are asked")
+        until(lambda: any(own.folder.parent.glob(".programs/*.pyz")), "its hosts are asked")
         own.record_supervisor(sleeper.pid)
     stopping.join()
     assert (found, own.state().phase) == ([()], "stopped")

@@ -7,7 +7,9 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from dsr1.hosts.agent.process.procfs import AGENT_ITSELF, FoundProcesses, find_run_processes
+from dsr1.hosts.agent.process.kin import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.process.lineage import agent_part, read_lineage
+from dsr1.hosts.agent.process.procfs import FoundProcesses
 from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import ProcStat, start_time
@@ -21,9 +23,15 @@ AFTER_KILL_S = 5.0
 def _signal(stat: ProcStat, number: signal.Signals) -> None:
     """To the very process that was seen; one that has ended since, or isn't ours to signal, is the
     proof's business."""
-    if start_time(stat.pid) == stat.start_time:
+    if _is_still(stat):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(stat.pid, number)
+
+
+def _is_still(stat: ProcStat) -> bool:
+    if stat.is_hidden:
+        return bool(agent_part(read_lineage(stat.pid) or 0))
+    return start_time(stat.pid) == stat.start_time
 
 
 class Termination:
@@ -77,7 +85,7 @@ class Termination:
 def end_now(identity: AgentIdentity, graces: Mapping[str, float], names: tuple[str, ...]) -> Gone:
     """Everything that bears this identity, without an agent's loop: blocks until it is done, at
     most the longest grace and 5 s."""
-    ending = Termination(lambda: find_run_processes(identity), graces, names)
+    ending = Termination(lambda: find_run_processes(identity, names), graces, names)
     ending.ask(spared={AGENT_ITSELF})
     while (gone := ending.step()) is None:
         pause(0.05)

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 from dsr1.hosts.agent.process.ending import Termination
 from dsr1.hosts.agent.process.folder import AgentFolder
+from dsr1.hosts.agent.process.kin import StopTarget, find_members
+from dsr1.hosts.agent.process.lineage import lineage_of
 from dsr1.hosts.agent.process.logs import LogFollower, read_tail
-from dsr1.hosts.agent.process.procfs import FoundProcesses, StopTarget, find_members
+from dsr1.hosts.agent.process.procfs import FoundProcesses
 from dsr1.hosts.agent.process.records import ProcessRecord, log_path
 from dsr1.hosts.agent.process.rotation import LogRotation
 from dsr1.hosts.agent.process.say import say
-from dsr1.hosts.agent.process.spawn import spawn
+from dsr1.hosts.agent.process.spawn import own_marks, spawn
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.events import Event, Exited, Gone, Listening, Spawned
-from dsr1.hosts.protocol.marks import Marks
+from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.protocol.process import HostPlan, Process
 
 FOLLOW_S, PROBE_S, ANSWER_S = 0.2, 0.05, 0.2
@@ -75,7 +77,7 @@ class ProcessOwner:
     ) -> None:
         self._plan = plan
         self._records, self._folder = folder, folder.path
-        self._marks = Marks(plan.identity, plan.run, str(folder.path), plan.origin.words)
+        self._marks = own_marks(plan, folder.path)
         self._tell = tell
         self._timers = timers
         self._known = {process.name: process for process in plan.processes}
@@ -121,7 +123,7 @@ class ProcessOwner:
         fresh = {child.process.name for child in children if not child.stopping}
         for child in children:
             child.stopping = True
-        targets = tuple(_target(child, grace_s) for child in children)
+        targets = tuple(_target(child, grace_s, self._plan.identity) for child in children)
         graces = {target.name: target.grace_s for target in targets}
         ending = Termination(lambda: self._find(targets, wanted), graces, wanted, number)
         self._endings.append(ending)
@@ -262,6 +264,7 @@ class ProcessOwner:
         )
 
 
-def _target(child: OwnedProcess, grace_s: float | None) -> StopTarget:
+def _target(child: OwnedProcess, grace_s: float | None, identity: AgentIdentity) -> StopTarget:
+    lineage = lineage_of(identity, child.process.name)
     grace_s = child.process.grace_s if grace_s is None else grace_s
-    return StopTarget(child.process.name, child.record, grace_s)
+    return StopTarget(child.process.name, child.record, grace_s, lineage)

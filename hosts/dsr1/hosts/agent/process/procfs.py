@@ -1,33 +1,71 @@
-"""Finds what is alive of a process: its group, and what left it. Scans /proc, so only while
-stopping."""
+"""What is alive on this host: its process table, from /proc, and whose children they are. Scans
+/proc, so only while stopping."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.process.records import ProcessRecord
-from dsr1.hosts.protocol.identity import ProcStat, read_stat
-from dsr1.hosts.protocol.marks import RUN_ID, AgentIdentity, Marks, read_marks
+from dsr1.hosts.agent.process.lineage import agent_part, read_lineage
+from dsr1.hosts.protocol.identity import HIDDEN, ProcStat, read_stat
 
 ProcessTable = dict[int, ProcStat]
 FoundProcesses = dict[str, list[ProcStat]]
-STRAYS, AGENT_ITSELF = "(left its process)", "(agent)"
-
-
-@dataclass(frozen=True, slots=True)
-class StopTarget:
-    """A process to be ended, as it was recorded."""
-
-    name: str
-    record: ProcessRecord
-    grace_s: float
+_KERNEL = 2  # kthreadd, whose children are the kernel's own
 
 
 def read_process_table() -> ProcessTable:
-    """Everything alive on the host but this very process."""
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - thousands of Paths
-    found = (read_stat(pid) for pid in pids if pid != os.getpid())
-    return {stat.pid: stat for stat in found if stat and stat.alive}
+    """Everything alive on the host but this very process and the kernel's. Of what /proc hides,
+    that which has a run's lineage."""
+    found = [read_stat(pid) for pid in _listed() if pid != os.getpid()]
+    shown = {one.pid: one for one in found if one and one.alive and one.ppid != _KERNEL}
+    return shown | {stat.pid: stat for stat in _hidden_kin()} if hides() else shown
+
+
+def _listed() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - thousands of Paths
+
+
+def hides() -> bool:
+    """Whether /proc is mounted with hidepid (proc(5)): then a process of our own that can't be
+    dumped isn't shown either."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    of_proc = [line for line in mounts if line.split()[4] == "/proc"]
+    return bool(of_proc) and "hidepid=" in of_proc[-1] and os.geteuid() != 0
+
+
+def hidden_pids() -> Iterator[int]:
+    """Of processes and threads that /proc doesn't list, by asking the kernel for each number that
+    there may be: a microsecond each."""
+    shown = _listed()
+    for pid in range(1, int(Path("/proc/sys/kernel/pid_max").read_text()) + 1):
+        if pid not in shown and (group := _group(pid)) is not None and group != 0:
+            yield pid
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _hidden_kin() -> Iterator[ProcStat]:
+    for pid in hidden_pids():
+        group = _group(pid)
+        if group is not None and agent_part(read_lineage(pid) or 0) and is_process(pid):
+            yield ProcStat(pid, "?", 0, group, 1, HIDDEN)
+
+
+def is_process(pid: int) -> bool:
+    """False: it is a thread's number, or nobody's."""
+    try:
+        os.close(os.pidfd_open(pid))
+    except OSError:
+        return False
+    return True
 
 
 def descendants(census: ProcessTable, roots: set[int]) -> set[int]:
@@ -42,87 +80,3 @@ def descendants(census: ProcessTable, roots: set[int]) -> set[int]:
         found.update(new)
         edge.extend(new)
     return found - roots
-
-
-def marks_of(pid: int) -> Marks | None:
-    """None: it has none, or they can't be read, since it is another user's."""
-    try:
-        text = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return None
-    if f"{RUN_ID}=".encode() not in text:
-        return None
-    lines = (line.partition("=") for line in text.decode(errors="replace").split("\0"))
-    return read_marks({name: value for name, _, value in lines if name.startswith("DSR1_")})
-
-
-def find_marked() -> dict[int, tuple[ProcStat, Marks]]:
-    """By pid, every process of this user that belongs to a run."""
-    found: dict[int, tuple[ProcStat, Marks]] = {}
-    for pid, stat in read_process_table().items():
-        if marks := marks_of(pid):
-            found[pid] = (stat, marks)
-    return found
-
-
-def find_run_processes(identity: AgentIdentity) -> FoundProcesses:
-    """What is alive of one agent's, by process name, found by its identity alone: an agent or its
-    files may be gone. Descendants belong to it, and what is in a process's group."""
-    table = read_process_table()
-    names = _marked_names(table, identity)
-    groups = {table[pid].pgid: name for pid, name in names.items() if name != AGENT_ITSELF}
-    for pid, stat in table.items():
-        if stat.pgid in groups and pid not in names:
-            names[pid] = groups[stat.pgid]
-    for pid in descendants(table, set(names)):
-        names.setdefault(pid, STRAYS)
-    found: FoundProcesses = {}
-    for pid in sorted(names):
-        found.setdefault(names[pid], []).append(table[pid])
-    return found
-
-
-def _marked_names(table: ProcessTable, identity: AgentIdentity) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for pid in table:
-        marks = marks_of(pid)
-        if marks and marks.identity == identity:
-            found[pid] = marks.process or AGENT_ITSELF
-    return found
-
-
-def _is_main(stat: ProcStat, target: StopTarget) -> bool:
-    return stat.pid == target.record.pid and stat.start_time == target.record.start_time
-
-
-def _is_seed(stat: ProcStat, target: StopTarget, family: set[int]) -> bool:
-    """Ours by evidence: the recorded start time; or the group and descent; or descent and the
-    marks."""
-    if stat.pid == target.record.pid:
-        return _is_main(stat, target)
-    if stat.pid not in family:
-        return False
-    marks = marks_of(stat.pid) if stat.pgid != target.record.pid else None
-    return stat.pgid == target.record.pid or (marks is not None and marks.process == target.name)
-
-
-def find_members(targets: tuple[StopTarget, ...], agent: int, *, strays: bool) -> FoundProcesses:
-    """What is alive, by process name.
-
-    `agent` is the pid of the living agent, to which every orphan comes back (it is their
-    subreaper). `strays`: what came back to it and bears no mark of any process counts too; sensible
-    when everything of the agent is being ended.
-    """
-    table = read_process_table()
-    family = descendants(table, {agent})
-    pids: dict[str, set[int]] = {}
-    for target in targets:
-        seeds = _seeds(table, target, family)
-        pids[target.name] = seeds | descendants(table, seeds)
-    if strays:
-        pids[STRAYS] = family.difference(*pids.values())
-    return {name: [table[pid] for pid in sorted(own)] for name, own in pids.items() if own}
-
-
-def _seeds(table: ProcessTable, target: StopTarget, family: set[int]) -> set[int]:
-    return {stat.pid for stat in table.values() if _is_seed(stat, target, family)}

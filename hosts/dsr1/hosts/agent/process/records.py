@@ -19,11 +19,13 @@ from dsr1.hosts.protocol.process import HostPlan
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
     """One process, or the agent. `pid` None: about to be spawned; nothing runs before its pid is
-    recorded."""
+    recorded. `lineage` is the agent's, see lineage.py; 0: it could have none, or is an older
+    one."""
 
     pid: int | None
     start_time: float
     boot_id: str
+    lineage: int = 0
 
 
 ABOUT_TO_SPAWN = ProcessRecord(None, 0.0, "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from dsr1.hosts.agent.process.lineage import lineage_of, read_lineage, take_lineage
 from dsr1.hosts.agent.process.open_files import raise_open_files
 from dsr1.hosts.agent.process.records import (
     ABOUT_TO_SPAWN,
@@ -20,8 +21,8 @@ from dsr1.hosts.agent.process.records import (
     write_record,
 )
 from dsr1.hosts.agent.process.scratch import read_scratch
-from dsr1.hosts.protocol.marks import Marks, render_marks
-from dsr1.hosts.protocol.process import Process, SecretVariable
+from dsr1.hosts.protocol.marks import LINEAGE, Marks, render_marks
+from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable
 
 EXEC_WAIT_S = 2.0
 
@@ -34,6 +35,13 @@ class SpawnedProcess:
     pid: int
 
 
+def own_marks(plan: HostPlan, folder: Path) -> Marks:
+    """The agent's, in whose process this is."""
+    lineage = lineage_of(plan.identity)
+    taken = lineage if read_lineage(os.getpid()) == lineage else 0
+    return Marks(plan.identity, plan.run, str(folder), plan.origin.words, lineage=taken)
+
+
 def make_environment(
     base: dict[str, str], marks: Marks, process: Process, folder: Path
 ) -> dict[str, str]:
@@ -41,7 +49,12 @@ def make_environment(
     own = {variable.name: variable.value for variable in process.env}
     own |= {secret.name: _secret(secret, folder) for secret in process.secrets}
     scratch = {"TMPDIR": path} if (path := read_scratch(folder)) else {}
-    return {**base, **scratch, **own, **render_marks(replace(marks, process=process.name))}
+    return {**base, **scratch, **own, **render_marks(_marks_of(process, marks))}
+
+
+def _marks_of(process: Process, agent: Marks) -> Marks:
+    lineage = lineage_of(agent.identity, process.name) if agent.lineage else 0
+    return replace(agent, process=process.name, lineage=lineage)
 
 
 def _secret(secret: SecretVariable, folder: Path) -> str:
@@ -72,6 +85,8 @@ def _become(
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(folder)
+        if lineage := int(env.get(LINEAGE, "0")):
+            take_lineage(lineage)
         if not process.ranks:  # etcd, a frontend: strangers' idle connections are open files, too
             raise_open_files()
         # End of file: the agent died or couldn't record the pid, so nobody would know of this

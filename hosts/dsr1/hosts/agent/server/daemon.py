@@ -9,19 +9,23 @@ import shutil
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from dsr1.hosts.agent.process.folder import AgentFolder
-from dsr1.hosts.agent.process.procfs import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.process.kin import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.process.lineage import lineage_of, take_lineage
 from dsr1.hosts.agent.process.records import agent_path, make_record, old_folder, render_record
 from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.scratch import make_scratch, remove_scratch
-from dsr1.hosts.agent.server.offline import end_identity, find_rival
+from dsr1.hosts.agent.process.spawn import own_marks
+from dsr1.hosts.agent.server.found import find_rival
+from dsr1.hosts.agent.server.offline import end_identity
 from dsr1.hosts.agent.server.server import AgentServer
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.codec import StartOrder
-from dsr1.hosts.protocol.marks import AgentIdentity, Marks, read_marks, render_marks
+from dsr1.hosts.protocol.marks import AgentIdentity, read_marks, render_marks
 from dsr1.hosts.protocol.process import HostPlan
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -32,9 +36,10 @@ class StartError(Exception):
 
 
 def adopt_marks(plan: HostPlan, folder: Path, given: bytes) -> None:
-    """The agent bears its run's marks, too: they are given to an environment by exec alone, so this
-    very command is run again, with all that it was given on stdin."""
-    marks = Marks(plan.identity, plan.run, str(folder), plan.origin.words)
+    """The agent bears its run's marks and lineage, too: marks are given to an environment by exec
+    alone, so this very command is run again, with all that it was given on stdin."""
+    take_lineage(lineage_of(plan.identity))
+    marks = own_marks(plan, folder)
     own = read_marks(os.environ)
     if own == marks:
         return
@@ -110,7 +115,7 @@ def _be_agent(start_order: StartOrder, folder: Path, pipe: int) -> NoReturn:
         door = control.listen_on_socket(plan.identity)
         own = AgentFolder(folder, plan, start_order.secrets, start_order.kept, make_scratch())
         server = AgentServer(plan, own, door)
-        record = make_record(os.getpid())
+        record = replace(make_record(os.getpid()), lineage=own_marks(plan, folder).lineage)
         own.record_agent(record)
         os.write(pipe, render_record(record).encode())
         os.close(pipe)

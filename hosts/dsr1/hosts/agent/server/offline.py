@@ -5,19 +5,28 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
-from dsr1.hosts.agent.process.procfs import (
+from dsr1.hosts.agent.process.kin import (
     AGENT_ITSELF,
     STRAYS,
-    FoundProcesses,
-    find_marked,
+    find_copies,
     find_run_processes,
 )
-from dsr1.hosts.agent.process.records import process_path, read_plan, read_record, remove_secrets
+from dsr1.hosts.agent.process.procfs import FoundProcesses
+from dsr1.hosts.agent.process.records import (
+    ProcessRecord,
+    agent_path,
+    process_path,
+    read_plan,
+    read_record,
+    remove_secrets,
+)
 from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.agent.process.timers import pause
+from dsr1.hosts.agent.process.unjudged import find_unjudged
 from dsr1.hosts.agent.server.journal import read_last_number
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.atomic import write_file
@@ -26,7 +35,7 @@ from dsr1.hosts.protocol.codec import render_command
 from dsr1.hosts.protocol.commands import Quit, Stop
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import ProcStat
-from dsr1.hosts.protocol.marks import AgentIdentity, Marks
+from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.protocol.process import HostPlan
 
 # Of an agent that has its marks and doesn't listen yet.
@@ -50,11 +59,20 @@ def end_identity(folder: Path, identity: AgentIdentity) -> Gone:
     plan = read_own_plan(folder, identity)
     graces = _graces(plan) or dict.fromkeys(find_run_processes(identity), GRACE_S)
     names = graces.keys() - {AGENT_ITSELF, STRAYS}
-    gone = end_now(identity, graces, tuple(sorted(names)))
+    ended = end_now(identity, graces, tuple(sorted(names)))
+    unjudged = find_unjudged(read_own_record(folder, plan))
+    gone = replace(ended, left=(*ended.left, *unjudged), spared=find_copies(identity))
     if plan and not gone.left:
         remove_scratch(folder)
         remove_secrets(folder)
     return gone
+
+
+def read_own_record(folder: Path, plan: HostPlan | None) -> ProcessRecord | None:
+    """Of the agent of that plan."""
+    with contextlib.suppress(OSError, ValueError):
+        return read_record(agent_path(folder)) if plan else None
+    return None
 
 
 def _graces(plan: HostPlan | None) -> dict[str, float]:
@@ -107,8 +125,8 @@ def inspect_host(folder: Path, identity: AgentIdentity) -> dict[str, object]:
     """JSON's values; see HostState. The journal is read first: what happens meanwhile is both seen
     and told."""
     last_event = read_last_number(folder / "events.jsonl")
-    found = find_run_processes(identity)
     plan = read_own_plan(folder, identity)
+    found = find_run_processes(identity, _graces(plan))
     names = [process.name for process in plan.processes] if plan else []
     names += [name for name in found if name not in (*names, AGENT_ITSELF)]
     return {
@@ -127,34 +145,6 @@ def _inspect_process(folder: Path, name: str, found: FoundProcesses) -> dict[str
     if name in found and pid not in [stat.pid for stat in found[name]]:
         pid = pid or found[name][0].pid
     return {"state": "running" if name in found else "gone", "pid": pid}
-
-
-def list_host_runs() -> list[dict[str, object]]:
-    """JSON's values, see HostRun: every run of this user that something lives of on this host."""
-    runs: dict[AgentIdentity, tuple[Marks, list[str]]] = {}
-    for _, marks in find_marked().values():
-        known = runs.setdefault(marks.identity, (marks, []))
-        known[1].append(marks.process or AGENT_ITSELF)
-    return [
-        {
-            "run": marks.run,
-            "run_id": marks.identity.run_id,
-            "host": marks.identity.host,
-            "folder": marks.folder,
-            "origin": marks.origin,
-            "alive": sorted(set(names) - {AGENT_ITSELF}),
-            "agent": AGENT_ITSELF in names,
-        }
-        for marks, names in runs.values()
-    ]
-
-
-def find_rival(folder: Path, identity: AgentIdentity) -> Marks | None:
-    """Another run's agent or process of the same folder, which is that of the same name."""
-    for _, marks in find_marked().values():
-        if marks.folder == str(folder) and marks.identity != identity:
-            return marks
-    return None
 
 
 def read_kept(folder: Path, identity: AgentIdentity) -> dict[str, str]:

@@ -117,7 +117,7 @@ KINDS: dict[str, Any] = {
     "status": _STATUS,
     "listeners": _by_host(_list(_LISTENER)),
     "launch": _LAUNCH,
-    "stop": _list(_form("StopAnswer", run=str, stopped=bool, left=list[str])),
+    "stop": _list(_form("StopAnswer", run=str, stopped=bool, left=list[str], spared=list[str])),
     "log-line": _LINE,
     "smoke": _SMOKE,
     "findings": list[Finding],

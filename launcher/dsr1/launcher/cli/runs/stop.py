@@ -8,6 +8,7 @@ import typer
 from dsr1.hosts.errors import Dsr1Error, InputError, LaunchFailed
 from dsr1.launcher.cli.answers.envelope import ANSWER
 from dsr1.launcher.cli.options.common import AsJson, FoundHostOptions, RunName, Venv
+from dsr1.launcher.cli.views.spared import print_spared
 from dsr1.launcher.operate.removal import how_it_is
 from dsr1.launcher.operate.status import find_any, stop_any
 from dsr1.launcher.run.store import Run, list_runs
@@ -47,9 +48,13 @@ def _stop(runs: Sequence[Run], as_json: bool) -> None:
     """One that can't be stopped keeps none of the others."""
     left = {run.name: _what_is_left(run) for run in runs}
     if as_json:
-        rows = [{"run": name, "stopped": not words, "left": words} for name, words in left.items()]
+        rows = [
+            {"run": run.name, "stopped": not words, "left": words, "spared": run.spared}
+            for run, words in zip(runs, left.values(), strict=True)
+        ]
         ANSWER.put("stop", rows)
     else:
+        print_spared([line for run in runs for line in run.spared])
         for name in (name for name, words in left.items() if not words):
             print(f"{name}: stopped, nothing of it is alive")
         if not runs:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.cli.answers.envelope import ANSWER
+from dsr1.launcher.cli.views.spared import print_spared
 from dsr1.launcher.run.adoption import FoundRun, adopt_run, find_runs_on, stop_found
 
 
@@ -35,8 +36,10 @@ def _line(run: FoundRun) -> str:
 def stop_by_hosts(name: str | None, accesses: Sequence[Access], python: str) -> None:
     if name is None:
         raise InputError("--hosts: name the run to stop; `dsr1 ps --hosts ...` lists them")
-    if left := stop_found(name, accesses, python):
-        raise LaunchFailed(f"{name}: may still run: {'; '.join(left)}")
+    ended = stop_found(name, accesses, python)
+    print_spared(ended.spared)
+    if ended.left:
+        raise LaunchFailed(f"{name}: may still run: {'; '.join(ended.left)}")
     print(f"{name}: stopped, nothing of it is alive on these hosts")
 
 
