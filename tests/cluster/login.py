@@ -22,10 +22,12 @@ NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
 class Login:
-    """The login host, as its user sees it."""
+    """The login host, or another one (`box`), as its user sees it."""
 
-    def __init__(self, cluster: Cluster, env: Mapping[str, str] = NO_ENV) -> None:
-        self.cluster = cluster
+    def __init__(
+        self, cluster: Cluster, env: Mapping[str, str] = NO_ENV, box: str = "login"
+    ) -> None:
+        self.cluster, self.box = cluster, box
         self._env = {
             **env,
             "PYTHONPATH": ":".join(
@@ -34,17 +36,17 @@ class Login:
         }
 
     def dsr1(self, *argv: str, timeout: float = HANGS_S) -> Completed:
-        return self.cluster.run("login", (*DSR1, *argv), env=self._env, timeout=timeout)
+        return self.cluster.run(self.box, (*DSR1, *argv), env=self._env, timeout=timeout)
 
     def shell(self, line: str, timeout: float = HANGS_S) -> Completed:
         """A line as a user types it, with dsr1 on the PATH."""
         function = f'dsr1() {{ {shlex.join(DSR1)} "$@"; }}'
         argv = ("bash", "-c", f"{function}\n{line}")
-        return self.cluster.run("login", argv, env=self._env, timeout=timeout)
+        return self.cluster.run(self.box, argv, env=self._env, timeout=timeout)
 
     def begin(self, *argv: str, stdin: int | None = None) -> "subprocess.Popen[str]":
         """A command that goes on while the test does something else."""
-        command = self.cluster.command("login", (*DSR1, *argv), env=self._env)
+        command = self.cluster.command(self.box, (*DSR1, *argv), env=self._env)
         return subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -63,7 +65,7 @@ class Login:
     def write(self, file: str, text: str) -> None:
         """Into the user's home, closed to others."""
         script = 'umask 077; mkdir -p "$HOME/$(dirname "$0")"; printf %s "$1" > "$HOME/$0"'
-        assert self.cluster.run("login", ("sh", "-c", script, file, text)).returncode == 0
+        assert self.cluster.run(self.box, ("sh", "-c", script, file, text)).returncode == 0
 
     def status(self, name: str) -> dict[str, object]:
         told: dict[str, object] = data_of(self.dsr1("status", name, "--json").stdout)
@@ -85,7 +87,9 @@ class Login:
 
     def read(self, name: str, file: str) -> str:
         folder = ".local/state/dsr1/runs"
-        return self.cluster.run("login", ("sh", "-c", f'cat "$HOME/{folder}/{name}/{file}"')).stdout
+        return self.cluster.run(
+            self.box, ("sh", "-c", f'cat "$HOME/{folder}/{name}/{file}"')
+        ).stdout
 
 
 def launching(name: str, hosts: str) -> tuple[str, ...]:

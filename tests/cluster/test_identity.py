@@ -143,6 +143,38 @@ def test_a_run_without_a_folder_is_found_adopted_and_stopped(login: Login) -> No
     assert login.dsr1("stop", "a", *hosts).returncode == 5
 
 
+def supervisor_of(login: Login, name: str) -> str:
+    return str(json.loads(login.read(name, "supervisor.json"))["pid"])
+
+
+def test_a_run_that_is_watched_from_another_machine_is_not_adopted(
+    runtime: None, make_cluster: Clusters
+) -> None:
+    """Unless that supervisor is silent for long; should it come back, it leaves, and ends nothing:
+    a machine that was suspended."""
+    cluster = make_cluster("node1", "node2", "login2")
+    login, other = Login(cluster), Login(cluster, box="login2")
+    assert login.launch("w", "node1,node2", *MOCKER, *SOON_LOST, *PATIENT_ETCD).returncode == 0
+    hosts, pid = ("--hosts", "node1,node2"), supervisor_of(login, "w")
+    refused = other.dsr1("adopt", "w", *hosts)
+    assert refused.returncode == 2
+    assert f"hears its supervisor, launch on login (pid {pid}): see to it" in refused.stderr
+    before = [of_a_run(cluster, box) for box in ("node1", "node2")]
+    cluster.run("login", ("kill", "-STOP", pid))
+    until(lambda: other.dsr1("adopt", "w", *hosts).returncode == 0)
+    until(lambda: other.phase("w") == "ready")
+    cluster.run("login", ("kill", "-CONT", pid))
+    until(lambda: not any("run.supervision" in line for _, line in cluster.processes("login")))
+    left = "launch on login2 (pid "
+    assert any(left in note for note in login.recorded("w")["notes"])  # type: ignore[attr-defined]
+    assert login.phase("w") == "unsupervised"
+    assert other.dsr1("smoke", "w").returncode == 0
+    assert (other.phase("w"), other.status("w")["alive"]) == ("ready", SERVING)
+    assert [of_a_run(cluster, box) for box in ("node1", "node2")] == before
+    assert other.dsr1("stop", "w").returncode == 0
+    assert_clean(cluster, "node1", "node2")
+
+
 def test_sigterm_to_an_agent_is_no_stop(login: Login) -> None:
     assert login.launch("s", "node1,node2", *MOCKER).returncode == 0
     kill(login.cluster, "node2", " start ", "TERM")

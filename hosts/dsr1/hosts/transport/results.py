@@ -60,7 +60,7 @@ class HostState:
 class HostRun:
     """A run that something lives of on a host, found by its marks. `host` is the name that its plan
     has for the host, `origin` who launched it, from where and when, `agent` whether its agent
-    lives."""
+    lives, `watched` who its agent hears as the run's supervisor, in words; empty: nobody."""
 
     run: str
     run_id: str
@@ -69,6 +69,7 @@ class HostRun:
     origin: str
     alive: tuple[str, ...]
     agent: bool
+    watched: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,14 @@ def adopt_run(name: str, accesses: Sequence[Access], python: str) -> Run:
 def refuse_watched(chosen: FoundRun) -> None:
     """InputError: two supervisors would end and start the same processes, each against the
     other."""
+    for host, parts in chosen.hosts.items():
+        for part in parts:
+            if part.watched:
+                raise InputError(
+                    f"{chosen.run}: {host} hears its supervisor, {part.watched}: see to it from"
+                    f" there, or end it with `dsr1 stop {chosen.run} --hosts ...`. One that is gone"
+                    " without a word is believed for half a minute"
+                )
     if is_watched_here(chosen.run_id):
         raise InputError(
             f"{chosen.run}: its supervisor lives on this machine, launched by {chosen.origin}, with"

@@ -18,6 +18,7 @@ from dsr1.hosts.transport.http import HttpAnswers
 from dsr1.hosts.transport.parallel import raise_all, run_on_all, run_parallel
 from dsr1.hosts.transport.results import HostState, Listener
 from dsr1.launcher.run.liveness.heard import HeardProcesses
+from dsr1.launcher.run.liveness.watching import beat_s, own_lease, rival_of
 
 RETRY_S, TICK_S, ANSWER_S = 0.5, 1.0, 2.0
 MOST_EVENTS, FLOW_S = 20_000, 60.0  # a start of hundreds of ranks tells some thousands
@@ -39,6 +40,14 @@ class AgentLost:
 
     host: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTaken:
+    """A host's agent hears another supervisor of the run, `by` whom, in words."""
+
+    host: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class Agents:
         for host in hosts:
             last = seen[host].last_event if host in seen else 0
             self._links[host] = self._transport.attach(host, last)
+            self.send(host, own_lease())
             self._silent_s[host] = 0.0
             self._flow[host] = EventFlow(time.monotonic())
             self._heard[host] = HeardProcesses(sorted(seen[host].running) if host in seen else ())
@@ -127,6 +137,7 @@ class Agents:
         if not self._counting:
             self._counting = True
             threading.Thread(target=self._count_silence, daemon=True).start()
+            threading.Thread(target=self._renew_leases, daemon=True).start()
 
     def attach_seen(
         self, found: Mapping[str, HostState | HostError]
@@ -217,6 +228,7 @@ class Agents:
                     self._lose(host, REBOOTED if rebooted else ENDED)
                     return
                 self._links[host] = self._transport.attach(host, last)
+                self.send(host, own_lease())
                 self._silent_s[host] = 0.0
                 self._why.pop(host, None)
             except BadAnswer as error:
@@ -231,6 +243,8 @@ class Agents:
         """Until the connection is lost; gives the last event's number."""
         for numbered in self._links[host].events():
             self._silent_s[host] = 0.0
+            if rival := rival_of(numbered.event):
+                self._queue.put(AgentTaken(host, rival))
             if isinstance(numbered.event, Alive) or self._answers.take(numbered.event):
                 continue
             if host in self._lost:
@@ -251,6 +265,13 @@ class Agents:
         if not self._is_over(host):
             self._lost.add(host)
             self._queue.put(AgentLost(host, why))
+
+    def _renew_leases(self) -> None:
+        while not self._closing:
+            time.sleep(beat_s(self._lost_after_s))
+            for host in self._links.copy():
+                if self.hears(host):
+                    self.send(host, own_lease())
 
     def _count_silence(self) -> None:
         """Time that this very process did not run is no silence: a tick counts twice its length at

@@ -136,7 +136,14 @@ def _is_further(phase: str, than: str) -> bool:
     return phase in PHASES and PHASES.index(phase) >= PHASES.index(than)
 
 
-def not_in_time(table: RankTable, doing: str) -> str:
-    """Why a start as a whole is late."""
+def lateness(
+    table: RankTable, limits: Mapping[str, float], now: float, deadline: float, doing: str
+) -> str:
+    """Why a start is late, by a rank or as a whole; empty: it isn't."""
+    late = overdue(table, limits, now)
+    return late or (_not_in_time(table, doing) if now > deadline else "")
+
+
+def _not_in_time(table: RankTable, doing: str) -> str:
     last = ", ".join(f"rank {row.rank} {row.said}" for row in table[:16])
     return f"it did not {doing} in time (recipe timeouts); last seen: {last}"

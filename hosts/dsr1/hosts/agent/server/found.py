@@ -9,6 +9,7 @@ from dsr1.hosts.agent.process.kin import AGENT_ITSELF, Kin, read_kin
 from dsr1.hosts.agent.process.lineage import agent_part, lineage_of
 from dsr1.hosts.agent.process.procfs import read_process_table
 from dsr1.hosts.agent.process.records import read_plan
+from dsr1.hosts.agent.server.lease import ask_watcher
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks
 
 UNNAMED = Marks(AgentIdentity("", ""), "(unknown)", "")
@@ -25,6 +26,7 @@ def list_host_runs() -> list[dict[str, object]]:
             "origin": marks.origin,
             "alive": sorted(set(names) - {AGENT_ITSELF}),
             "agent": AGENT_ITSELF in names,
+            "watched": ask_watcher(marks.identity) if AGENT_ITSELF in names else "",
         }
         for marks, names in _find_agents().values()
     ]

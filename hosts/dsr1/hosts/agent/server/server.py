@@ -19,6 +19,7 @@ from dsr1.hosts.agent.process.records import kills_path, secret_path
 from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.agent.server.journal import EventJournal
+from dsr1.hosts.agent.server.lease import Lease
 from dsr1.hosts.agent.server.member_watch import MemberWatch
 from dsr1.hosts.agent.server.prepare import prepare
 from dsr1.hosts.agent.server.subscriber import Subscriber
@@ -45,7 +46,8 @@ from dsr1.hosts.protocol.events import (
     Restored,
 )
 from dsr1.hosts.protocol.facts.devices import DEVICES
-from dsr1.hosts.protocol.http import FRONTEND_CERT, HttpGet
+from dsr1.hosts.protocol.http import FRONTEND_CERT, HttpGet, HttpGot
+from dsr1.hosts.protocol.lease import SUPERVISOR
 from dsr1.hosts.protocol.process import HostPlan, Process
 
 LONELY_S, RESTORE_S = 600.0, 2.0
@@ -80,6 +82,7 @@ class AgentServer:
         self._selector.register(door, selectors.EVENT_READ, self._accept)
         self._selector.register(self._members, selectors.EVENT_READ, self._members.collect)
         certificate = secret_path(folder.path, FRONTEND_CERT)
+        self._lease = Lease(plan.beat_s)
         self._getter = HttpGetter(plan, self._selector, self._timers, certificate)
         self._devices = DevicesReader(self._selector, self._timers, folder.path)
         self._catch_signals()
@@ -209,6 +212,12 @@ class AgentServer:
 
     def _obey(self, command: AgentCommand, peer: Subscriber) -> None:
         match command:
+            case HttpGet():
+                self._get(command, peer)
+            case Subscribe(since):
+                peer.since = since
+            case _ if not self._lease.obeys(peer):
+                say(f"{type(command).__name__}: an order of a former supervisor")
             case Prepare():
                 self._journal.add(Prepared(prepare(self._plan, self._folder.path, self._locks)))
             case Spawn() | Stop() | Quiet():
@@ -217,11 +226,16 @@ class AgentServer:
                 self._replan(processes)
             case Quit(reason):
                 self._quit(reason)
-            case Subscribe(since):
-                peer.since = since
-            case HttpGet():
-                asked = self._devices if command.process == DEVICES else self._getter
-                asked.begin(command, lambda got: peer.answer(self._unkept(got)))
+
+    def _get(self, asked: HttpGet, peer: Subscriber) -> None:
+        def answer(got: HttpGot) -> None:
+            peer.answer(self._unkept(got))
+
+        if asked.process == SUPERVISOR:
+            answer(self._lease.answer(asked, peer))
+        else:
+            reader = self._devices if asked.process == DEVICES else self._getter
+            reader.begin(asked, answer)
 
     def _order_processes(self, command: Spawn | Stop | Quiet) -> None:
         match command:
@@ -265,5 +279,6 @@ class AgentServer:
     def _drop(self, peer: Subscriber) -> None:
         if peer in self._peers:
             self._peers.remove(peer)
+            self._lease.close(peer)
             self._selector.unregister(peer.line)
             peer.line.close()

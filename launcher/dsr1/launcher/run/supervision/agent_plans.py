@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from dsr1.hosts.protocol.process import HostPlan, Origin
 from dsr1.launcher.plan.plan import Plan
+from dsr1.launcher.run.liveness.watching import beat_s
 from dsr1.launcher.run.settings import RunSettings
-
-MOST_BEAT_S = 5.0
 
 
 def origin_since(epoch_s: float) -> Origin:
@@ -22,7 +21,7 @@ def agent_plans(plan: Plan, settings: RunSettings, origin: Origin) -> tuple[Host
         replace(
             host,
             origin=origin,
-            beat_s=min(MOST_BEAT_S, settings.lost_s / 4),
+            beat_s=beat_s(settings.lost_s),
             orphans=settings.orphans,
             orphaned_s=settings.orphaned_s,
             log_most_bytes=settings.log_most_bytes,

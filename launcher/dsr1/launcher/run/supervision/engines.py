@@ -38,6 +38,7 @@ from dsr1.launcher.run.supervision.messages import (
     HostPlaced,
     ServiceReady,
     StopRequested,
+    Superseded,
 )
 from dsr1.launcher.run.supervision.places import Places
 from dsr1.launcher.run.supervision.state_writer import StateWriter
@@ -83,7 +84,7 @@ class EngineWatch:
         while True:
             item = take()
             end = end_of(item)
-            if isinstance(end, StopRequested):
+            if isinstance(end, StopRequested | Superseded):
                 raise end
             self._writer.hear(item)
             self.hear(item)

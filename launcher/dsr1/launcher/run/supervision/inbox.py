@@ -8,7 +8,7 @@ from dsr1.hosts.protocol.deaths import death_of
 from dsr1.hosts.protocol.events import Ending, Event
 from dsr1.hosts.protocol.evidence import ProcessDeath
 from dsr1.launcher.health.verdicts import HealthReport
-from dsr1.launcher.run.agents import AgentEvent, AgentLost
+from dsr1.launcher.run.agents import AgentEvent, AgentLost, AgentTaken
 from dsr1.launcher.run.supervision.messages import (
     EngineHeard,
     EvidenceTaken,
@@ -26,6 +26,7 @@ from dsr1.launcher.run.supervision.verdict import end_of, says_more
 SupervisorMessage = (
     Event
     | AgentLost
+    | AgentTaken
     | ServiceReady
     | RanksUnfit
     | HealthReport
@@ -77,8 +78,8 @@ class Inbox:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             message = self.take(left)
-            if isinstance(message, StopRequested):
-                raise message
+            if isinstance(message, StopRequested | AgentTaken) and (end := end_of(message)):
+                raise end
 
     def best_explanation(self, first: Exception, seconds: float) -> Exception:
         """What is heard right after an end may say more of it."""

@@ -13,6 +13,10 @@ class StopRequested(Exception):
     """Somebody asked for the end of the run; the words say why."""
 
 
+class Superseded(Exception):
+    """Another supervisor watches the run, and it is that one's now; the words say whose."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceReady:
     """Every rank has answered; put into the queue by the prober, with the answers."""

@@ -20,7 +20,7 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.evidence import explain_failure
-from dsr1.launcher.run.ranks import not_in_time, overdue
+from dsr1.launcher.run.ranks import lateness
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision import fresh_ports
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
@@ -39,6 +39,7 @@ from dsr1.launcher.run.supervision.messages import (
     ServiceReady,
     StillMissing,
     StopRequested,
+    Superseded,
 )
 from dsr1.launcher.run.supervision.places import Places, upload_again
 from dsr1.launcher.run.supervision.restarts import RestartBudget
@@ -105,6 +106,9 @@ class Supervisor:
             while self._budget.take(time.monotonic()):
                 self._start_again()
             self._finish("failed", self._writer.state.reason, 4)
+        except Superseded as taken:  # nothing is ended that is another's
+            self._done.set()
+            self._writer.note((str(taken),))
         except (StopRequested, FolderGone) as asked:
             self._finish("stopped", str(asked), 0)
             if isinstance(asked, FolderGone):
@@ -277,15 +281,11 @@ class Supervisor:
         self._look_at = time.monotonic() + LOOK_S
         self._folder.look()
         if deadline is not None:
-            self._refuse_lateness(deadline, doing)
+            ranks, now = self._writer.state.ranks, time.monotonic()
+            if why := lateness(ranks, self._settings.limits, now, deadline, doing):
+                raise LaunchFailed("; ".join(filter(None, (why, self._lacks))))
         elif self._engines:
             self._engines.look(time.monotonic())
-
-    def _refuse_lateness(self, deadline: float, doing: str) -> None:
-        ranks, now = self._writer.state.ranks, time.monotonic()
-        late = overdue(ranks, self._settings.limits, now)
-        if why := late or (now > deadline and not_in_time(ranks, doing)):
-            raise LaunchFailed("; ".join(filter(None, (why, self._lacks))))
 
     def _finish(self, phase: str, reason: str, exit_code: int) -> None:
         """End everything on every host, then say how it ended. `end` proves absence, host by

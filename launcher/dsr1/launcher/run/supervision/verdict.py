@@ -6,8 +6,8 @@ from dsr1.hosts.errors import HostError, LaunchFailed
 from dsr1.hosts.protocol.events import Ending, Exited, MemberDied
 from dsr1.hosts.protocol.evidence import SPAWNED, kind_of
 from dsr1.launcher.health.verdicts import HealthReport
-from dsr1.launcher.run.agents import AgentLost
-from dsr1.launcher.run.supervision.messages import RanksUnfit, StopRequested
+from dsr1.launcher.run.agents import AgentLost, AgentTaken
+from dsr1.launcher.run.supervision.messages import RanksUnfit, StopRequested, Superseded
 
 # Seconds. What a process died of may be its host's end, and what ends an agent may be Slurm's order
 # to stop, which it gives to a job's steps before the supervisor hears of it.
@@ -20,8 +20,8 @@ def end_of(item: object) -> Exception | None:
     one that was not, or the order."""
     if isinstance(item, StopRequested):
         return item
-    if isinstance(item, AgentLost):
-        return HostError(f"{item.host} is lost: {item.why}")
+    if isinstance(item, AgentLost | AgentTaken):
+        return _end_of_watch(item)
     if isinstance(item, RanksUnfit):
         return LaunchFailed(f"it is not ready: {item.words}")
     if isinstance(item, HealthReport):
@@ -33,6 +33,12 @@ def end_of(item: object) -> Exception | None:
     if isinstance(item, Exited | MemberDied) and _is_failure(item):
         return LaunchFailed(item.words)
     return None
+
+
+def _end_of_watch(item: AgentLost | AgentTaken) -> Exception:
+    if isinstance(item, AgentTaken):
+        return Superseded(f"{item.host} is watched by {item.by} now: this supervisor has left")
+    return HostError(f"{item.host} is lost: {item.why}")
 
 
 def _is_failure(item: Exited | MemberDied) -> bool:
@@ -59,6 +65,6 @@ def waits_s(item: object) -> float:
 
 def says_more(first: Exception, later: Exception) -> bool:
     """An order explains everything, and a host's end that of its processes."""
-    if isinstance(later, StopRequested):
+    if isinstance(later, StopRequested | Superseded):
         return True
     return isinstance(later, HostError) and not isinstance(first, HostError)

@@ -1,0 +1,56 @@
+"""Who watches a run: its supervisor tells each agent again and again, and an agent believes one at
+a time, until that one is silent for too long, or its connection is closed.
+
+It is told as an HttpGet of a process that is in no plan, which an older agent answers, too.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from dsr1.hosts.protocol.bounded import NONSENSE
+from dsr1.hosts.protocol.events import Event
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.protocol.plain import parse_json
+
+SUPERVISOR = "supervisor"
+TAKEN, HELD = 200, 409
+NUMBER = -1  # of every answer
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A supervisor: `pid`, `started` and `boot` say which process it is, `words` who it is to
+    people."""
+
+    pid: int
+    started: float
+    boot: str
+    words: str
+
+
+NOBODY = Watcher(0, 0.0, "", "")
+ASK = HttpGet(SUPERVISOR, 0, "", number=NUMBER)
+"""Who watches, if anybody does."""
+
+
+def take_lease(watcher: Watcher) -> HttpGet:
+    return replace(ASK, path=json.dumps(asdict(watcher)))
+
+
+def parse_watcher(text: str) -> Watcher | None:
+    """None: it is none."""
+    try:
+        return parse_json(Watcher, text)
+    except NONSENSE:
+        return None
+
+
+def render_holder(holder: Watcher, taken: bool) -> HttpGot:
+    return HttpGot(NUMBER, TAKEN if taken else HELD, json.dumps(asdict(holder)))
+
+
+def other_holder(event: Event) -> Watcher | None:
+    """Who has the lease, where the agent refused it."""
+    if isinstance(event, HttpGot) and (event.number, event.status) == (NUMBER, HELD):
+        return parse_watcher(event.body)
+    return None
