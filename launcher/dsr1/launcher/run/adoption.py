@@ -129,6 +129,11 @@ def adopt_run(name: str, accesses: Sequence[Access], python: str) -> Run:
 def refuse_watched(chosen: FoundRun) -> None:
     """InputError: two supervisors would end and start the same processes, each against the
     other."""
+    if is_watched_here(chosen.run_id):
+        raise InputError(
+            f"{chosen.run}: its supervisor lives on this machine, launched by {chosen.origin}, with"
+            " another folder of runs (DSR1_STATE_DIR): see to it from there"
+        )
     for host, parts in chosen.hosts.items():
         for part in parts:
             if part.watched:
@@ -137,11 +142,6 @@ def refuse_watched(chosen: FoundRun) -> None:
                     f" there, or end it with `dsr1 stop {chosen.run} --hosts ...`. One that is gone"
                     " without a word is believed for half a minute"
                 )
-    if is_watched_here(chosen.run_id):
-        raise InputError(
-            f"{chosen.run}: its supervisor lives on this machine, launched by {chosen.origin}, with"
-            " another folder of runs (DSR1_STATE_DIR): see to it from there"
-        )
 
 
 def _kept_files(transport: Transport, chosen: FoundRun) -> dict[str, str]:
