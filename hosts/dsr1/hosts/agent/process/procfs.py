@@ -1,6 +1,7 @@
 """What is alive on this host: its process table, from /proc, and whose children they are. Scans
 /proc, so only while stopping."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,12 +38,31 @@ def hides() -> bool:
 
 
 def hidden_pids() -> Iterator[int]:
-    """Of processes and threads that /proc doesn't list, by asking the kernel for each number that
-    there may be: a microsecond each."""
+    """Of processes, and some threads, that /proc doesn't list: by their cgroups, which hide
+    nothing; without any, by asking the kernel for each number that there may be, a microsecond
+    each."""
     shown = _listed()
-    for pid in range(1, int(Path("/proc/sys/kernel/pid_max").read_text()) + 1):
-        if pid not in shown and (group := _group(pid)) is not None and group != 0:
+    pids = next(filter(lambda found: os.getpid() in found, map(_in_cgroups, _cgroups())), None)
+    every = pids or range(1, int(Path("/proc/sys/kernel/pid_max").read_text()) + 1)
+    for pid in every:
+        if pid not in shown and _group(pid):
             yield pid
+
+
+def _cgroups() -> list[str]:
+    """Where hierarchies of cgroups are mounted."""
+    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [words[4] for words in mounts if words[words.index("-") + 1].startswith("cgroup")]
+
+
+def _in_cgroups(root: str) -> set[int]:
+    found: set[int] = set()
+    for folder, _, files in os.walk(root):
+        if "cgroup.procs" in files:
+            with contextlib.suppress(OSError):
+                text = Path(folder, "cgroup.procs").read_text()
+                found.update(map(int, text.split()))
+    return found
 
 
 def _group(pid: int) -> int | None:
