@@ -94,7 +94,7 @@ def test_stop_all_stops_what_lives(call: Call) -> None:
     assert lives.state().phase == "stopped"
     assert call("stop --all") == (0, "no run lives\n", "")
     assert json.loads(call("stop lives --json")[1])["data"] == [
-        {"run": "lives", "stopped": True, "left": []}
+        {"run": "lives", "stopped": True, "left": [], "spared": []}
     ]
     assert call("stop lives --all")[0] == 2
 
