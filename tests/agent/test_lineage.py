@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dsr1.hosts.agent.process.kin import find_marked
+from dsr1.hosts.agent.kin.belonging import find_marked
 from dsr1.hosts.protocol.commands import Spawn, Stop
 from dsr1.hosts.protocol.events import AgentUp, Gone, Spawned
 from dsr1.hosts.protocol.process import Process

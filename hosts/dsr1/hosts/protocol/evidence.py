@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dsr1.hosts.protocol.events import Event, Exited, MemberDied
 from dsr1.hosts.protocol.log_scan import UNREAD, LogPattern, LogScan
 
 SPAWNED = "spawned"
@@ -139,3 +140,14 @@ class HostEvidence:
         """An unread one of no engine, where there is none."""
         known = (log for log in self.logs if log.of.name == process)
         return next(known, ProcessLog(ProcessRanks(process, "", ()), UNREAD))
+
+
+def death_of(event: Event, time: float) -> ProcessDeath | None:
+    """What an event tells of the end of a process. `time`: of the event, in seconds since the
+    epoch. None: it tells of no end."""
+    match event:
+        case MemberDied(process, component, pid, code, requested):
+            return ProcessDeath(process, component, pid, code, time, requested)
+        case Exited(process, code, requested, _, error):
+            return ProcessDeath(process, "main", 0, code, time, requested, error)
+    return None

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 
-from dsr1.hosts.agent.process.kin import find_marked
+from dsr1.hosts.agent.kin.belonging import find_marked
 
 FEW, MANY = 2, 16
 """A driver is one busy thread and a few that help; a host below MANY CPUs has none over."""

@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.protocol.codec import NumberedEvent, parse_event
-from dsr1.hosts.protocol.deaths import death_of
 from dsr1.hosts.protocol.events import MemberDied, MemberNamed, Spawned
-from dsr1.hosts.protocol.evidence import ProcessDeath
+from dsr1.hosts.protocol.evidence import ProcessDeath, death_of
 
 TAIL_BYTES = 8 << 20
 KINDS = ("Spawned", "MemberNamed", "MemberDied", "Exited")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr1.hosts.agent.evidence.stacks import find_py_spy, kernel_stack, python_stacks
+from dsr1.hosts.agent.kin.procfs import descendants, read_process_table
 from dsr1.hosts.agent.process.member_name import LASTING, component_of, with_rank
-from dsr1.hosts.agent.process.procfs import descendants, read_process_table
 from dsr1.hosts.protocol.evidence import MemberState
 from dsr1.hosts.protocol.identity import read_stat
 

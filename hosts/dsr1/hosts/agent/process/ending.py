@@ -7,9 +7,9 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from dsr1.hosts.agent.process.kin import AGENT_ITSELF, find_run_processes
-from dsr1.hosts.agent.process.lineage import agent_part, read_lineage
-from dsr1.hosts.agent.process.procfs import FoundProcesses
+from dsr1.hosts.agent.kin.belonging import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.kin.lineage import agent_part, read_lineage
+from dsr1.hosts.agent.kin.procfs import FoundProcesses
 from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.protocol.events import Gone
 from dsr1.hosts.protocol.identity import ProcStat, start_time

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dsr1.hosts.agent.kin.lineage import lineage_of
+from dsr1.hosts.agent.kin.procfs import FoundProcesses
 from dsr1.hosts.agent.process.ending import Termination
 from dsr1.hosts.agent.process.folder import AgentFolder
-from dsr1.hosts.agent.process.kin import StopTarget, find_members
-from dsr1.hosts.agent.process.lineage import lineage_of
 from dsr1.hosts.agent.process.logs import LogFollower, read_tail
-from dsr1.hosts.agent.process.procfs import FoundProcesses
+from dsr1.hosts.agent.process.members import StopTarget, find_members
 from dsr1.hosts.agent.process.records import ProcessRecord, log_path
 from dsr1.hosts.agent.process.rotation import LogRotation
 from dsr1.hosts.agent.process.say import say

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from dsr1.hosts.agent.process.lineage import lineage_of, read_lineage, take_lineage
+from dsr1.hosts.agent.kin.lineage import lineage_of, read_lineage, take_lineage
 from dsr1.hosts.agent.process.open_files import raise_open_files
 from dsr1.hosts.agent.process.records import (
     ABOUT_TO_SPAWN,

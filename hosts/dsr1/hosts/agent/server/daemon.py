@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from dsr1.hosts.agent.kin.belonging import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.kin.lineage import lineage_of, take_lineage
 from dsr1.hosts.agent.process.folder import AgentFolder
-from dsr1.hosts.agent.process.kin import AGENT_ITSELF, find_run_processes
-from dsr1.hosts.agent.process.lineage import lineage_of, take_lineage
 from dsr1.hosts.agent.process.records import agent_path, make_record, old_folder, render_record
 from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.scratch import make_scratch, remove_scratch

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.process.kin import AGENT_ITSELF, Kin, read_kin
-from dsr1.hosts.agent.process.lineage import agent_part, lineage_of
-from dsr1.hosts.agent.process.procfs import read_process_table
+from dsr1.hosts.agent.kin.belonging import AGENT_ITSELF, Kin, read_kin
+from dsr1.hosts.agent.kin.lineage import agent_part, lineage_of
+from dsr1.hosts.agent.kin.procfs import read_process_table
 from dsr1.hosts.agent.process.records import read_plan
 from dsr1.hosts.agent.server.lease import ask_watcher
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks

@@ -22,8 +22,8 @@ import threading
 import time
 from typing import IO, Any
 
-from dsr1.hosts.agent.process.kin import marks_of
-from dsr1.hosts.agent.process.procfs import descendants, read_process_table
+from dsr1.hosts.agent.kin.belonging import marks_of
+from dsr1.hosts.agent.kin.procfs import descendants, read_process_table
 from dsr1.hosts.agent.server.daemon import PR_SET_CHILD_SUBREAPER
 from dsr1.hosts.agent.server.offline import order_end
 

@@ -1,6 +1,6 @@
 """What really listens on this host for a run: read from the kernel, not from the plan."""
 
-from dsr1.hosts.agent.process.kin import AGENT_ITSELF, find_run_processes
+from dsr1.hosts.agent.kin.belonging import AGENT_ITSELF, find_run_processes
 from dsr1.hosts.protocol.marks import AgentIdentity
 
 

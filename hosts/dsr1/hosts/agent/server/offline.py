@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
-from dsr1.hosts.agent.process.kin import (
+from dsr1.hosts.agent.kin.belonging import (
     AGENT_ITSELF,
     STRAYS,
     find_copies,
     find_run_processes,
 )
-from dsr1.hosts.agent.process.procfs import FoundProcesses
+from dsr1.hosts.agent.kin.procfs import FoundProcesses
+from dsr1.hosts.agent.kin.unjudged import find_unjudged
+from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
 from dsr1.hosts.agent.process.records import (
-    ProcessRecord,
     agent_path,
     process_path,
     read_plan,
@@ -26,7 +26,6 @@ from dsr1.hosts.agent.process.records import (
 )
 from dsr1.hosts.agent.process.scratch import remove_scratch
 from dsr1.hosts.agent.process.timers import pause
-from dsr1.hosts.agent.process.unjudged import find_unjudged
 from dsr1.hosts.agent.server.journal import read_last_number
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.atomic import write_file
@@ -60,7 +59,7 @@ def end_identity(folder: Path, identity: AgentIdentity) -> Gone:
     graces = _graces(plan) or dict.fromkeys(find_run_processes(identity), GRACE_S)
     names = graces.keys() - {AGENT_ITSELF, STRAYS}
     ended = end_now(identity, graces, tuple(sorted(names)))
-    unjudged = find_unjudged(read_own_record(folder, plan))
+    unjudged = find_unjudged(start_without_lineage(folder) if plan else None)
     gone = replace(ended, left=(*ended.left, *unjudged), spared=find_copies(identity))
     if plan and not gone.left:
         remove_scratch(folder)
@@ -68,10 +67,13 @@ def end_identity(folder: Path, identity: AgentIdentity) -> Gone:
     return gone
 
 
-def read_own_record(folder: Path, plan: HostPlan | None) -> ProcessRecord | None:
-    """Of the agent of that plan."""
+def start_without_lineage(folder: Path) -> float | None:
+    """The start time of an agent that could have no lineage; None: it had one, or none ran since
+    the boot."""
     with contextlib.suppress(OSError, ValueError):
-        return read_record(agent_path(folder)) if plan else None
+        agent = read_record(agent_path(folder))
+        if agent and not agent.lineage and agent.boot_id == boot_id():
+            return agent.start_time
     return None
 
 

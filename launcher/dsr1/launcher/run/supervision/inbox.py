@@ -4,9 +4,8 @@ import contextlib
 import time
 from queue import Empty, SimpleQueue
 
-from dsr1.hosts.protocol.deaths import death_of
 from dsr1.hosts.protocol.events import Ending, Event
-from dsr1.hosts.protocol.evidence import ProcessDeath
+from dsr1.hosts.protocol.evidence import ProcessDeath, death_of
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentEvent, AgentLost, AgentTaken
 from dsr1.launcher.run.supervision.messages import (

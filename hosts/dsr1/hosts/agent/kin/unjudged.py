@@ -5,10 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.process.lineage import read_lineage
-from dsr1.hosts.agent.process.procfs import hidden_pids, hides, is_process, read_process_table
-from dsr1.hosts.agent.process.records import ProcessRecord
-from dsr1.hosts.protocol.boot import boot_id
+from dsr1.hosts.agent.kin.lineage import read_lineage
+from dsr1.hosts.agent.kin.procfs import hidden_pids, hides, is_process, read_process_table
 from dsr1.hosts.protocol.identity import ProcStat
 
 REAPERS = ("systemd",)  # the user's own one, beside pid 1: orphans come to it
@@ -23,15 +21,16 @@ def command_of(pid: int) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
-def find_unjudged(agent: ProcessRecord | None) -> tuple[str, ...]:
-    """In words. `agent` None: nothing of an agent is on record here."""
+def find_unjudged(since: float | None) -> tuple[str, ...]:
+    """In words. `since`: the start time of an agent that could have no lineage; None: it had
+    one."""
     found = [f"pid {pid}, which /proc hides (hidepid)," for pid in _hidden()] if hides() else []
-    if agent and not agent.lineage and agent.boot_id == boot_id():
+    if since is not None:
         table = read_process_table()
         found += [
             f"pid {stat.pid} ({command_of(stat.pid)}), whose environment can't be read,"
             for stat in table.values()
-            if stat.start_time >= agent.start_time and _is_orphan(stat) and _is_shut(stat.pid)
+            if stat.start_time >= since and _is_orphan(stat) and _is_shut(stat.pid)
         ]
     return tuple(f"{one} may be of this run: nothing tells whose it is" for one in found)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsr1.hosts.agent.process.lineage import agent_part, read_lineage
+from dsr1.hosts.agent.kin.lineage import agent_part, read_lineage
 from dsr1.hosts.protocol.identity import HIDDEN, ProcStat, read_stat
 
 ProcessTable = dict[int, ProcStat]
