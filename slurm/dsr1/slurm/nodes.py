@@ -1,7 +1,7 @@
 """What Slurm says of nodes and partitions: which nodes are out of service, and what a partition
 allows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.inventory.names import counted
@@ -33,6 +33,20 @@ def unfit_nodes(option: str) -> tuple[str, ...]:
     """Of those that an option of sinfo's chooses, as `--nodes=node[1-2]`, those that are out of
     service, in words. Empty, too, where Slurm doesn't say."""
     return tuple(parse_unfit_nodes(_sinfo(option, "--Node", "--format=%N|%T|%E")))
+
+
+def silent_nodes(nodes: Sequence[str]) -> frozenset[str] | None:
+    """Of these, those that don't answer Slurm, or are down to it. None: it doesn't say."""
+    told = _sinfo(f"--nodes={','.join(nodes)}", "--Node", "--format=%N|%T|%E")
+    rows = [line.strip().split("|", 2) for line in told.splitlines()]
+    states = {row[0]: row[1] for row in rows if len(row) == 3}
+    if not set(nodes) <= states.keys():
+        return None
+    return frozenset(node for node, state in states.items() if is_silent(state))
+
+
+def is_silent(state: str) -> bool:
+    return state.startswith(("down", "unknown", "not_resp")) or state.endswith("*")
 
 
 def parse_unfit_nodes(told: str) -> Iterator[str]:

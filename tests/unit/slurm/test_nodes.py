@@ -3,7 +3,7 @@
 import pytest
 
 from dsr1.hosts.inventory.names import name_few
-from dsr1.slurm.nodes import MOST_NAMED, parse_partition_limit, parse_unfit_nodes
+from dsr1.slurm.nodes import MOST_NAMED, is_silent, parse_partition_limit, parse_unfit_nodes
 
 TOLD = """\
 node1|allocated|none
@@ -48,3 +48,8 @@ def test_many_nodes_are_not_all_named() -> None:
     assert name_few(tuple(f"n{number} is down" for number in range(20)), MOST_NAMED).endswith(
         " and 12 more"
     )
+
+
+def test_a_node_that_does_not_answer() -> None:
+    silent = [line.split("|")[0] for line in TOLD.splitlines() if is_silent(line.split("|")[1])]
+    assert silent == ["node3", "node6"]

@@ -42,6 +42,8 @@ def conclude(
         return RunState("queued", state.since, reason=waiting_for(info))
     if info is not None and info.is_elsewhere:
         return state
+    if state.ended and info is not None and info.state == "COMPLETING" and info.may_requeue:
+        return replace(state, phase="stopping")  # Slurm may be about to requeue it
     if state.ended:
         return _ended(state, info)
     if info is None or info.state == FORGOTTEN:

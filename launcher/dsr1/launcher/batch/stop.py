@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from dataclasses import replace
 
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed, RunNotFound
 from dsr1.launcher.batch.jobs import (
@@ -17,6 +18,7 @@ from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import queue
 from dsr1.slurm.handle import JobHandle
+from dsr1.slurm.nodes import silent_nodes
 from dsr1.slurm.states import ELSEWHERE, FORGOTTEN, REVOKED, JobInfo
 
 STOP_S, CANCEL_S = 90.0, 120.0
@@ -40,8 +42,20 @@ def stop_job(run: Run) -> tuple[str, ...]:
     again = run.job() if run.is_still(run_id) else None
     if again and again.job != handle.job:  # its time was just over, and it was submitted again
         return stop_job(run)
-    left = _save_stopped(run, run_id, _concluded(run)).left if again else ()
-    return left if over else (*left, f"job {handle.job} is not over yet, see squeue")
+    if not over:
+        left = _own_word(run).left if again else ()
+        return (*left, f"job {handle.job} is not over yet, see squeue")
+    return _save_stopped(run, run_id, _proven(_concluded(run))).left if again else ()
+
+
+def _proven(state: RunState) -> RunState:
+    """Before a job is over Slurm ends its steps on every node that answers it: what the supervisor
+    couldn't prove of these any more, since its own steps were ended with it, is proven by that."""
+    hosts = dict.fromkeys(one.partition(": ")[0] for one in state.left)
+    silent = silent_nodes(tuple(hosts)) if hosts else None
+    if silent is None:
+        return state
+    return replace(state, left=tuple(one for one in state.left if one.partition(": ")[0] in silent))
 
 
 def _own_word(run: Run) -> RunState:

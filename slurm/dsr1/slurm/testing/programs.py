@@ -191,9 +191,8 @@ def sinfo(fake: FakeSlurm, argv: Sequence[str]) -> int:
     config = fake.config()
     form = next(word.partition("=")[2] for word in argv if word.startswith("--format="))
     if "--Node" in argv:
-        rows = [
-            {"%N": node, "%T": state, "%E": why} for node, (state, why) in config["unfit"].items()
-        ]
+        states = dict.fromkeys(config["nodes"], ("idle", "none")) | config["unfit"]
+        rows = [{"%N": node, "%T": state, "%E": why} for node, (state, why) in states.items()]
     else:
         nodes, limit = str(len(config["nodes"])), config["most_time"]
         rows = [{"%P": f"{config['partitions'][0]}*", "%D": nodes, "%G": "gpu:8", "%l": limit}]

@@ -1,5 +1,7 @@
 """What a run's own word and Slurm's make together."""
 
+from dataclasses import replace
+
 import pytest
 
 from dsr1.launcher.batch.status import conclude, conclude_lent
@@ -78,6 +80,16 @@ def test_the_end_of_a_lent_allocation_is_not_the_runs_failure() -> None:
     ):
         seen = conclude_lent(state, info, 110.0)
         assert (seen.phase, seen.reason.startswith(reason)) == (phase, True)
+
+
+def test_a_job_that_may_be_requeued_isn_t_over_before_slurm_says_so() -> None:
+    """Its ranks saw the first signal of a requeue before its supervisor did: that is no failure."""
+    failed = RunState("failed", 100.0, reason="main-1 ended by signal SIGTERM, unasked")
+    ending = JobInfo("7", "COMPLETING", may_requeue=True)
+    assert concluded(failed, ending)[:2] == ("stopping", failed.reason)
+    assert concluded(failed, replace(ending, may_requeue=False))[0] == "failed"
+    assert concluded(failed, replace(ending, state="FAILED"))[0] == "failed"
+    assert concluded(failed, replace(ending, state="PENDING"))[0] == "queued"
 
 
 def test_a_requeued_job_waits_again() -> None:

@@ -89,6 +89,8 @@ def test_so_is_one_that_runs_and_is_neither_called_gone_nor_removed(fake: FakeSl
     forget(run)
     assert stop_any(run) == ("job 2 is not over yet, see squeue",)
     assert [call.split()[-1] for call in fake.calls("scancel")] == ["2", "2"]
+    with pytest.raises(InputError, match="r: is ready: `dsr1 stop r` first"):
+        remove_run(run)
 
 
 def test_so_is_one_that_a_site_s_plugin_renamed_when_it_was_submitted(fake: FakeSlurm) -> None:
@@ -239,3 +241,19 @@ def test_a_job_whose_clock_is_stopped_is_cancelled_and_not_asked(
     assert phases([run]) == {"r": "suspended"}
     stop_any(run)
     assert list(fake.calls("scancel")) == ["scancel 2"]
+
+
+def test_what_a_supervisor_could_not_prove_is_proven_by_its_job_s_end_where_nodes_answer(
+    fake: FakeSlurm,
+) -> None:
+    """Its own steps were ended with it."""
+    run, left = launch(), ("node1: its step is lost: x", "node2: its step is lost: x")
+    begun(fake, run)
+    run.save(RunState("stopped", time.time(), reason="Slurm told the job to end", left=left))
+    fake.change("2", state="CANCELLED", end=time.time())
+    fake.configure(nodes=["node1"])
+    assert stop_any(run) == left  # Slurm says nothing of node2
+    fake.configure(unfit={"node2": ["down*", "Not responding"]})
+    assert stop_any(run) == left[1:]
+    fake.configure(unfit={"node2": ["drained", "bad disk"]})
+    assert (stop_any(run), run.state().left) == ((), ())
