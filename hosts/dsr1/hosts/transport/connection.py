@@ -3,11 +3,11 @@ end."""
 
 import contextlib
 import logging
-import shlex
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.transport.base import MOST_ANSWER, CommandResult
 from dsr1.hosts.transport.host_keys import guard_of
+from dsr1.hosts.transport.login_shell import Beginning, after_begin, never_began, render_line
 from dsr1.hosts.transport.monotonic import keep_monotonic_time
 from dsr1.hosts.transport.output import BLOCK, Output, left_until
 
@@ -46,7 +47,7 @@ class SshHost:
         with contextlib.closing(self._start(argv)) as channel:
             try:
                 with _as_oserror():
-                    return _converse(channel, given, timeout, Output(self.name, most))
+                    result = _converse(channel, given, timeout, Output(self.name, most))
             except TimeoutError as error:
                 self.drop()
                 raise HostError(
@@ -54,6 +55,9 @@ class SshHost:
                 ) from error
             except OSError as error:
                 raise self._lost(error) from error
+        if (own := after_begin(result.out)) is None:
+            raise HostError(f"{self.name}: {never_began(result.out + result.err)}")
+        return replace(result, out=own)
 
     def open(self, argv: Sequence[str]) -> "SshChannel":
         """Start a command and return its channel, for talking to it."""
@@ -66,7 +70,7 @@ class SshHost:
             with _as_oserror():
                 channel: Channel = transport.open_session(timeout=CONNECT_S)
                 with _closed_after(channel, CONNECT_S):
-                    channel.exec_command(shlex.join(argv))
+                    channel.exec_command(render_line(argv))
                 return channel
         except OSError as error:
             raise self._lost(error) from error
@@ -109,7 +113,7 @@ class SshChannel:
     """paramiko's, whose loss is an OSError like any other connection's."""
 
     def __init__(self, channel: "Channel") -> None:
-        self._channel = channel
+        self._channel, self._beginning = channel, Beginning()
 
     def settimeout(self, timeout: float | None, /) -> None:
         self._channel.settimeout(timeout)
@@ -120,7 +124,7 @@ class SshChannel:
 
     def recv(self, nbytes: int, /) -> bytes:
         with _as_oserror():
-            return bytes(self._channel.recv(nbytes))
+            return self._beginning.receive(lambda: bytes(self._channel.recv(nbytes)))
 
     def shutdown_write(self) -> None:
         with _as_oserror():

@@ -16,6 +16,7 @@ from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.connection import SshHost, hops, make_connection
+from dsr1.hosts.transport.login_shell import BEGIN
 
 ASK = """import sys
 from dsr1.hosts.inventory.access import Access
@@ -63,16 +64,16 @@ class Server(paramiko.ServerInterface):
 
 def serve(channel: paramiko.Channel, command: bytes) -> None:
     channel.recv(1)  # until the client says no more: it then has heard that its command runs
-    if command == b"babble":
+    if b"babble" in command:
         with contextlib.suppress(OSError, EOFError):
             while True:
                 channel.sendall(b"y" * 1000)
-    elif command == b"go-on-in-silence":
+    elif b"go-on-in-silence" in command:
         channel.shutdown_write()
-    elif command == b"cut":
+    elif b"exec cut" in command:
         channel.get_transport().close()
     else:
-        channel.sendall(b"done")
+        channel.sendall(b"a word of .bashrc" + BEGIN + b"done")
         channel.send_exit_status(0)
         channel.close()
 
