@@ -22,12 +22,16 @@ NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
 class Login:
-    """The login host, or another one (`box`), as its user sees it."""
+    """The login host, or another one (`box`), as its user, or another one, sees it."""
 
     def __init__(
-        self, cluster: Cluster, env: Mapping[str, str] = NO_ENV, box: str = "login"
+        self,
+        cluster: Cluster,
+        env: Mapping[str, str] = NO_ENV,
+        box: str = "login",
+        user: str = "launch",
     ) -> None:
-        self.cluster, self.box = cluster, box
+        self.cluster, self.box, self.user = cluster, box, user
         self._env = {
             **env,
             "PYTHONPATH": ":".join(
@@ -36,17 +40,17 @@ class Login:
         }
 
     def dsr1(self, *argv: str, timeout: float = HANGS_S) -> Completed:
-        return self.cluster.run(self.box, (*DSR1, *argv), env=self._env, timeout=timeout)
+        return self.cluster.run(self.box, (*DSR1, *argv), self.user, env=self._env, timeout=timeout)
 
     def shell(self, line: str, timeout: float = HANGS_S) -> Completed:
         """A line as a user types it, with dsr1 on the PATH."""
         function = f'dsr1() {{ {shlex.join(DSR1)} "$@"; }}'
         argv = ("bash", "-c", f"{function}\n{line}")
-        return self.cluster.run(self.box, argv, env=self._env, timeout=timeout)
+        return self.cluster.run(self.box, argv, self.user, env=self._env, timeout=timeout)
 
     def begin(self, *argv: str, stdin: int | None = None) -> "subprocess.Popen[str]":
         """A command that goes on while the test does something else."""
-        command = self.cluster.command(self.box, (*DSR1, *argv), env=self._env)
+        command = self.cluster.command(self.box, (*DSR1, *argv), self.user, env=self._env)
         return subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -65,7 +69,9 @@ class Login:
     def write(self, file: str, text: str) -> None:
         """Into the user's home, closed to others."""
         script = 'umask 077; mkdir -p "$HOME/$(dirname "$0")"; printf %s "$1" > "$HOME/$0"'
-        assert self.cluster.run(self.box, ("sh", "-c", script, file, text)).returncode == 0
+        assert (
+            self.cluster.run(self.box, ("sh", "-c", script, file, text), self.user).returncode == 0
+        )
 
     def status(self, name: str) -> dict[str, object]:
         told: dict[str, object] = data_of(self.dsr1("status", name, "--json").stdout)
@@ -88,7 +94,7 @@ class Login:
     def read(self, name: str, file: str) -> str:
         folder = ".local/state/dsr1/runs"
         return self.cluster.run(
-            self.box, ("sh", "-c", f'cat "$HOME/{folder}/{name}/{file}"')
+            self.box, ("sh", "-c", f'cat "$HOME/{folder}/{name}/{file}"'), self.user
         ).stdout
 
 

@@ -181,6 +181,24 @@ def test_a_run_that_is_watched_from_another_machine_is_not_adopted(
     assert_clean(cluster, "node1", "node2")
 
 
+def test_another_users_run_of_the_same_name_is_none_of_ours(login: Login) -> None:
+    key = "cp -r /home/launch/.ssh /home/other/ && chown -R other /home/other/.ssh"
+    for box in ("login", "node1", "node2"):
+        assert login.cluster.run(box, ("sh", "-c", key), user="root").returncode == 0
+    other = Login(login.cluster, user="other")
+    for one, more in ((login, ()), (other, OTHER_PORTS)):
+        launched = one.launch("u", "node1,node2", *MOCKER, *more)
+        assert launched.returncode == 0, launched.stderr
+    for one, name in ((login, "launch"), (other, "other")):
+        found = data_of(one.dsr1("ps", "--hosts", "node1,node2", "--json").stdout)
+        assert [(run["run"], run["origin"].split()[0]) for run in found] == [("u", name)]
+    assert other.dsr1("stop", "u").returncode == 0
+    assert login.status("u")["alive"] == SERVING
+    assert not any("dynamo" in line for _, line in login.cluster.processes("node2", "other"))
+    assert login.dsr1("stop", "u").returncode == 0
+    assert_clean(login.cluster, "node1", "node2")
+
+
 def test_sigterm_to_an_agent_is_no_stop(login: Login) -> None:
     assert login.launch("s", "node1,node2", *MOCKER).returncode == 0
     kill(login.cluster, "node2", " start ", "TERM")

@@ -88,6 +88,15 @@ def is_process(pid: int) -> bool:
     return True
 
 
+def is_ours(pid: int) -> bool:
+    """Whether we may signal it."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
 def descendants(census: ProcessTable, roots: set[int]) -> set[int]:
     """The roots aren't among them."""
     children: dict[int, list[int]] = {}

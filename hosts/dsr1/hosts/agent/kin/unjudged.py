@@ -1,12 +1,11 @@
 """Processes of this user of which nobody can tell whether they are a run's: then its absence isn't
 proven, and is not claimed."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from dsr1.hosts.agent.kin.lineage import read_lineage
-from dsr1.hosts.agent.kin.procfs import hidden_pids, hides, is_process, read_process_table
+from dsr1.hosts.agent.kin.procfs import hidden_pids, hides, is_ours, is_process, read_process_table
 from dsr1.hosts.protocol.identity import ProcStat
 
 REAPERS = ("systemd",)  # the user's own one, beside pid 1: orphans come to it
@@ -38,16 +37,8 @@ def find_unjudged(since: float | None) -> tuple[str, ...]:
 def _hidden() -> Iterator[int]:
     """Processes of ours, for they can be signalled, that have become another group besides."""
     for pid in hidden_pids():
-        if read_lineage(pid) is None and _is_ours(pid) and is_process(pid):
+        if read_lineage(pid) is None and is_ours(pid) and is_process(pid):
             yield pid
-
-
-def _is_ours(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _is_orphan(stat: ProcStat) -> bool:
@@ -60,7 +51,7 @@ def _is_shut(pid: int) -> bool:
     try:
         Path(f"/proc/{pid}/environ").read_bytes()
     except PermissionError:
-        return _is_ours(pid)
+        return is_ours(pid)
     except OSError:
         return False
     return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dsr1.hosts.agent.kin.belonging import AGENT_ITSELF, Kin, read_kin
 from dsr1.hosts.agent.kin.lineage import agent_part, lineage_of
-from dsr1.hosts.agent.kin.procfs import read_process_table
+from dsr1.hosts.agent.kin.procfs import is_ours, read_process_table
 from dsr1.hosts.agent.process.records import read_plan
 from dsr1.hosts.agent.server.lease import ask_watcher
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks
@@ -46,7 +46,7 @@ def _find_agents() -> dict[AgentIdentity, tuple[Marks, list[str]]]:
     kin = read_kin(read_process_table()).values()
     named = {one: one.marks for one in kin if one.marks and one.is_of(one.marks.identity)}
     known = {agent_part(lineage_of(marks.identity)): marks for marks in named.values()}
-    silent = [one for one in kin if one not in named and agent_part(one.lineage)]
+    silent = [one for one in kin if one not in named and _is_kin(one)]
     if any(agent_part(one.lineage) not in known for one in silent):
         known = {agent_part(lineage_of(marks.identity)): marks for marks in _on_record()} | known
     found: dict[AgentIdentity, tuple[Marks, list[str]]] = {}
@@ -58,6 +58,11 @@ def _find_agents() -> dict[AgentIdentity, tuple[Marks, list[str]]]:
         _, names = found.setdefault(marks.identity, (marks, []))
         names.append(_shown(one))
     return found
+
+
+def _is_kin(kin: Kin) -> bool:
+    """Of this user's: another one's lineage is shown, too."""
+    return bool(agent_part(kin.lineage)) and is_ours(kin.stat.pid)
 
 
 def _shown(kin: Kin) -> str:
