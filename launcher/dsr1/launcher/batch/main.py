@@ -169,14 +169,21 @@ def submit_again(run: Run, allocation: Allocation, number: int) -> None:
 def run_in_job(
     run: Run, recipe: Recipe, allocation: Allocation, checks: Sequence[str], ending: StopSignals
 ) -> int:
-    """The job's exit code: 0 when it was asked to stop, else that of the error."""
+    """The job's exit code: 0 when it was asked to stop, else that of the error. In a folder that
+    is gone, or another run's by now, since this one was over, nothing is written or read."""
+    run_id, end = run.run_id(), None
     try:
         serve_in_job(run, recipe, run.allocation(), checks, ending)
     except StopRequested as asked:
-        run.save(RunState("stopped", time.time(), reason=str(asked)))
+        end = RunState("stopped", time.time(), reason=str(asked))
     except Dsr1Error as error:
         code = 3 if isinstance(error, CheckFailed) else 2 if isinstance(error, InputError) else 4
-        run.save(RunState("failed", time.time(), reason=str(error), exit_code=code))
+        end = RunState("failed", time.time(), reason=str(error), exit_code=code)
+    if not run.is_still(run_id):
+        print(f"{run.folder}: was removed, or is another run's by now", flush=True)
+        return end.exit_code if end else 0
+    if end is not None:
+        run.save(end)
     state, number = run.state(), job_number()
     print(f"{run.name}: {state.phase}: {state.reason}", *state.cause_lines, sep="\n", flush=True)
     followed = ending.handover is not None and ending.handover.is_followed

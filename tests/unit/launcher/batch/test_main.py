@@ -16,6 +16,7 @@ from dsr1.launcher.batch.main import (
     StopSignals,
     enter_run,
     goes_on,
+    run_in_job,
     submit_again,
 )
 from dsr1.launcher.recipe.load import load_recipe
@@ -103,6 +104,28 @@ def test_a_file_asks_before_there_is_a_supervisor_that_looks(ending: StopSignals
     with pytest.raises(StopRequested, match="asked to stop"), interrupted_if(run.is_asked_to_stop):
         until(lambda: False)
     assert not ending.warned_only
+
+
+@pytest.mark.parametrize("becomes", ["another's", "gone"])
+def test_a_job_whose_name_is_another_runs_by_now_leaves_that_alone(
+    ending: StopSignals, becomes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `launch --replace`, or `rm`, here while it asks Slurm for its time limit."""
+    fake = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{fake.install()}:{os.environ['PATH']}")
+    short = {"state": "RUNNING", "reason": "", "code": 0, "signal": 0, "nodes": 1}
+    number = fake.add(short | {"options": {"time": "1"}})
+    job = Allocation(number, "fake", (AllocatedHost("node1"),))
+    run, other = enter_run("r", RECIPE, job), new_run("other")
+    other.claim(RECIPE, "queued")
+    other_id = other.run_id()
+    take = f"mv {other.folder} {run.folder}" if becomes == "another's" else ":"
+    squeue = fake.folder / "bin" / "squeue"
+    squeue.write_text(squeue.read_text().replace("\nexec", f"\nrm -r {run.folder}; {take}\nexec"))
+    assert run_in_job(run, RECIPE, job, (), ending) == 2
+    assert run.folder.exists() == (becomes == "another's")
+    if run.folder.exists():
+        assert (new_run("r").run_id(), new_run("r").state().phase) == (other_id, "queued")
 
 
 def test_so_often_and_not_after_a_failure() -> None:
