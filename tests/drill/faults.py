@@ -141,7 +141,9 @@ def _stop_with_hung_agents(round_: Round, rng: Random) -> str:
     time.sleep(after_s)  # as above
     for one in (hung := rng.sample(agents, rng.randint(1, len(agents)) if agents else 0)):
         send(one.pid, signal.SIGSTOP)
-    code = verbs.finish(begun, words)
+    code, boxes = verbs.finish(begun, words), round_.cluster.boxes
+    if code and all(boxes[host].up and host not in round_.cut for host in round_.hosts):
+        raise Broken(f"stop says {code}, with {len(hung)} agents hung, and every host is reached")
     return f"stop ({code}), and after {after_s:.1f} s SIGSTOP to {len(hung)} agents"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.transport.base import Transport
-from dsr1.launcher.batch.jobs import find_job, job_states, known_jobs, output_of, state_of_job
+from dsr1.launcher.batch.jobs import find_job, known_jobs, output_of, state_of_job
 from dsr1.launcher.batch.launch import launch_job
 from dsr1.launcher.batch.status import STOPPED
 from dsr1.launcher.batch.stop import stop_job
@@ -17,11 +17,11 @@ from dsr1.launcher.run.backend import (
     RunStatus,
     planned_processes,
 )
-from dsr1.launcher.run.state import ENDED, OnState, RunState
+from dsr1.launcher.run.state import OnState, RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.transport import step_transport
 from dsr1.slurm.nodes import MOST_NAMED, unfit_nodes
-from dsr1.slurm.states import JobInfo
+from dsr1.slurm.states import ELSEWHERE, JobInfo
 
 
 class SlurmBackend(Backend):
@@ -36,14 +36,19 @@ class SlurmBackend(Backend):
         return _look(run)[0]
 
     def phases(self, runs: Sequence[Run], doubt: OnDoubt) -> dict[str, str]:
-        saved = {run.name: run.state().phase for run in runs}
+        saved = {run.name: run.state() for run in runs}
+        asked = [run for run in runs if run.job() is not None]
         try:
-            states = job_states([run for run in runs if run.job() is not None])
+            infos = known_jobs(asked)
+            states = {run.name: state_of_job(run, infos.get(run.name)) for run in asked}
         except Dsr1Error as error:
-            if going := [name for name, phase in saved.items() if phase not in ENDED]:
+            if going := [name for name, state in saved.items() if not state.ended]:
                 doubt(f"{error}; of {name_few(going, MOST_NAMED)} this is what was written last")
-            return saved
-        return saved | {name: state.phase for name, state in states.items()}
+            states = {}
+        else:
+            for words in filter(None, (_elsewhere_note(infos.get(run.name)) for run in asked)):
+                doubt(words)
+        return {name: state.phase for name, state in (saved | states).items()}
 
     def status(self, run: Run) -> RunStatus:
         state, info, note = _look(run)
@@ -89,6 +94,13 @@ def _unfit_note(run: Run, state: RunState) -> str:
     return f"Slurm: {name_few(unfit, MOST_NAMED)}" if unfit else ""
 
 
+def _elsewhere_note(info: JobInfo | None) -> str:
+    if info is None or not info.is_elsewhere:
+        return ""
+    whose = f"the cluster {info.cluster}" if info.state == ELSEWHERE else "another cluster"
+    return f"job {info.job} is of {whose}, which isn't asked here; this is what was written last"
+
+
 def _look(run: Run) -> tuple[RunState, JobInfo | None, str]:
     """How it is, by which word of Slurm's, and a note. A run that isn't known to have a job yet is
     as it was written down."""
@@ -96,6 +108,6 @@ def _look(run: Run) -> tuple[RunState, JobInfo | None, str]:
         if find_job(run) is None:
             return run.state(), None, ""
         info = known_jobs([run]).get(run.name)
-        return state_of_job(run, info), info, ""
+        return state_of_job(run, info), info, _elsewhere_note(info)
     except (HostError, InputError) as error:
         return run.state(), None, f"{error}; this is what the run's supervisor wrote last"

@@ -192,7 +192,11 @@ def test_none_is_called_gone_whose_cluster_is_another_one_s(fake: FakeSlurm) -> 
     job.rename(job.with_name("away.json"))
     forget(run)
     fake.configure(cluster="other")
-    assert phases([run]) == {"r": "ready"}
+    doubts: list[str] = []
+    assert phases([run], doubts.append) == {"r": "ready"}
+    assert doubts == [
+        "job 2 is of the cluster fake, which isn't asked here; this is what was written last"
+    ]
     with pytest.raises(InputError, match="r: is ready: `dsr1 stop r` first"):
         remove_run(run)
     with pytest.raises(HostError, match=r"job 2 is of the cluster fake, .* login node of that one"):
