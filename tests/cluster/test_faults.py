@@ -216,8 +216,9 @@ def test_a_full_disk_on_one_host(login: Login) -> None:
     )
     refused = login.launch("f", "node1,node2", *MOCKER)
     assert refused.returncode == 4
-    assert "node2: can't be written to" in refused.stderr
+    assert "node2: the agent did not start" in refused.stderr
     assert "No space left on device" in refused.stderr
+    assert "node2: /tmp has no room left; fix: free some space" in refused.stderr
     assert_clean(login.cluster, "node1", "node2")
 
 
@@ -240,3 +241,16 @@ def test_clocks_that_are_set(login: Login) -> None:
     cause = json.loads(login.read("h", "state.json"))["cause"]
     assert (cause["sign"]["host"], cause["sign"]["process"]) == ("node2", "main-1")
     assert_clean(cluster, "node1", "node2")
+
+
+def test_a_run_is_ended_by_an_agent_that_finds_no_room_in_tmp(login: Login) -> None:
+    """As of a newer dsr1, whose program isn't there yet, or after a cleaner."""
+    mount = ("mount", "-t", "tmpfs", "-o", "size=80m,mode=1777", "tmpfs", "/tmp")
+    assert login.cluster.run("node2", mount, user="root").returncode == 0
+    assert login.launch("m", "node1,node2", *MOCKER).returncode == 0
+    kill(login.cluster, "login", "run.supervision")
+    fill = "rm /tmp/dsr1-*/agent-*; cat /dev/zero > /tmp/filler"
+    assert "No space left" in login.cluster.run("node2", ("sh", "-c", fill)).stderr
+    stopped = login.dsr1("stop", "m")
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert_clean(login.cluster, "node1", "node2")

@@ -23,13 +23,14 @@ FOREIGN, ABSENT, NO_PYTHON, SHUT = 90, 91, 92, 93
 
 # The folder must be ours and closed before anything in it is trusted: /tmp is everybody's. $1 is
 # the agent's file, $2 the Python, the rest how it is run and its arguments, of which @ stands for
-# the folder.
-ENTER = """umask 077; d=/tmp/dsr1-$(id -u); [ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] \\
-|| exit 93
-if [ -L "$d" ] || ! [ -d "$d" ] || ! [ -O "$d" ] || [ "$(stat -c %a "$d")" != 700 ]; then
-echo "$d is not a folder of ours alone" >&2; exit 90; fi
+# the folder. $m is for the agent's file alone, where there is no room in /tmp: what runs is asked
+# and ended all the same.
+ENTER = """umask 077; u=$(id -u); d=/tmp/dsr1-$u; m=/dev/shm/dsr1-$u
+ours() { ! [ -L "$1" ] && [ -d "$1" ] && [ -O "$1" ] && [ "$(stat -c %a "$1")" = 700 ]; }
+[ -e "$d" ] || mkdir -m 700 "$d" || [ -e "$d" ] || exit 93
+ours "$d" || { echo "$d is not a folder of ours alone" >&2; exit 90; }
 """
-_RUN = f"""{ENTER}f=$d/$1; p=$2; shift 2
+_RUN = f"""{ENTER}f=$d/$1; [ -e "$f" ] || ! ours "$m" || f=$m/$1; p=$2; shift 2
 if [ -L "$f" ] || ! [ -f "$f" ] || ! [ -O "$f" ]; then exit 91; fi
 p=$(command -v -- "$p") || exit 92
 n=$#; while [ "$n" -gt 0 ]; do a=$1; shift; n=$((n-1))
@@ -38,6 +39,9 @@ case $a in @*) a=$d${{a#@}};; esac; set -- "$@" "$a"; done
 _SEND = f"""{ENTER}t=$d/$1.$$
 mkdir -p "${{t%/*}}" && cat > "$t" && chmod "$2" "$t" && mv -f "$t" "$d/$1" \\
 || {{ rm -f "$t"; exit 1; }}
+"""
+_SEND_TO_MEMORY = f"""{ENTER}[ -e "$m" ] || mkdir -m 700 "$m"
+ours "$m" && cat > "$m/$1.$$" && mv -f "$m/$1.$$" "$m/$1" || {{ rm -f "$m/$1.$$"; exit 1; }}
 """
 
 
@@ -59,14 +63,14 @@ class ShellTransport(Transport):
             self._send(host, file.read_bytes(), name, "700")
 
     def _has(self, host: str, name: str) -> bool:
-        test = ("sh", "-c", f'{ENTER}[ -O "$d/$1" ]', "dsr1", name)
-        return self._shells[host].run(test, TEST_S).code == 0
+        test = ("sh", "-c", f'{ENTER}[ -O "$d/$1" ] || {{ ours "$m" && [ -O "$m/$1" ]; }}')
+        return self._shells[host].run((*test, "dsr1", name), TEST_S).code == 0
 
     def _open(self, host: str, *arguments: str) -> CommandChannel:
         """The agent is sent first where it isn't any more: a cleaner may have been there."""
         name = bundle_name(self._bundle)
         if not self._has(host, name):
-            self._send(host, self._bundle, name, "600")
+            self._send_agent(host)
         return self._shells[host].open(self._argv(arguments))
 
     def run_verb(self, host: str, verb: AgentVerb) -> CommandResult:
@@ -76,7 +80,7 @@ class ShellTransport(Transport):
         argv = self._argv((verb.name, *values), verb.by)
         result = self._shells[host].run(argv, verb.timeout_s, verb.stdin, verb.most)
         if result.code == ABSENT:
-            self._send(host, self._bundle, bundle_name(self._bundle), "600")
+            self._send_agent(host)
             result = self._shells[host].run(argv, verb.timeout_s, verb.stdin, verb.most)
         if problem := self._problem(result):
             raise HostError(f"{host}: {problem}")
@@ -128,6 +132,15 @@ class ShellTransport(Transport):
     def _argv(self, arguments: Sequence[str], by: str = AS_SELF) -> tuple[str, ...]:
         name, how = bundle_name(self._bundle), run_by(by, self._bundle)
         return ("sh", "-c", _RUN, "dsr1", name, self._python, *how, *arguments)
+
+    def _send_agent(self, host: str) -> None:
+        name = bundle_name(self._bundle)
+        try:
+            self._send(host, self._bundle, name, "600")
+        except HostError:
+            argv = ("sh", "-c", _SEND_TO_MEMORY, "dsr1", name)
+            if self._shells[host].run(argv, SEND_S, self._bundle).code != 0:
+                raise
 
     def _send(self, host: str, data: bytes, name: str, mode: str) -> None:
         done = self._shells[host].run(("sh", "-c", _SEND, "dsr1", name, mode), SEND_S, data)
