@@ -32,10 +32,12 @@ class LinkMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class FabricReport:
-    """The hosts that were to be measured, in order, and every way between them."""
+    """The hosts that were measured, in order, and every way between them; `strayed` are those that
+    no peer can reach, with the addresses that they were to have."""
 
     hosts: tuple[str, ...]
     ways: tuple[LinkMeasurement, ...]
+    strayed: tuple[tuple[str, str], ...] = ()
 
 
 def read_links(
@@ -95,7 +97,7 @@ def better(first: FabricReport, again: FabricReport) -> FabricReport:
     """Each way as it was at its best."""
     seen = {(way.sender, way.receiver): way for way in again.ways if not way.problem}
     ways = (_better(way, seen.get((way.sender, way.receiver))) for way in first.ways)
-    return FabricReport(first.hosts, tuple(ways))
+    return FabricReport(first.hosts, tuple(ways), first.strayed)
 
 
 def _better(way: LinkMeasurement, again: LinkMeasurement | None) -> LinkMeasurement:
@@ -108,6 +110,7 @@ def _better(way: LinkMeasurement, again: LinkMeasurement | None) -> LinkMeasurem
 
 def judge_fabric(fabric: FabricReport) -> Iterator[Finding]:
     """A host that is slow to most others is one finding; else each slow way is."""
+    yield from (_of_strayed(host, address) for host, address in fabric.strayed)
     if not fabric.ways:
         yield from (
             Finding(host, CHECK, "SKIP", "one host", "several hosts", "") for host in fabric.hosts
@@ -118,6 +121,12 @@ def judge_fabric(fabric: FabricReport) -> Iterator[Finding]:
     slow_hosts = [host for host in fabric.hosts if _is_slow(host, fabric, bad)]
     for host in fabric.hosts:
         yield from _of_host(host, fabric, bad, slow_hosts)
+
+
+def _of_strayed(host: str, address: str) -> Finding:
+    seen = f"not measured: no interface of it has {address}, or the loopback alone"
+    fix = "Correct its control_address in the inventory, or what its name resolves to there."
+    return Finding(host, CHECK, "UNKNOWN", seen, "an address that its peers can reach", fix)
 
 
 def _usual(ways: Iterable[LinkMeasurement]) -> LinkMeasurement:

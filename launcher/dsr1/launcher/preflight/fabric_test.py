@@ -34,9 +34,11 @@ START_S, ROUND_S = 90.0, 5.0  # imports and meeting; one pair, two ways, NCCL's 
 def measure_fabric(recipe: Recipe, survey: Survey) -> FabricReport:
     """Runs on all hosts that answered, for a bounded time; nothing of it is left, also after
     Ctrl-C."""
-    hosts = [host for host in survey.hosts if host.interface and host.name in survey.facts]
+    answered = [host for host in survey.hosts if host.name in survey.facts]
+    hosts = [host for host in answered if host.interface or len(answered) == 1]
+    strayed = tuple((host.name, host.address) for host in answered if host not in hosts)
     if len(hosts) < 2 or not survey.accesses:
-        return FabricReport(tuple(host.name for host in hosts), ())
+        return FabricReport(tuple(host.name for host in hosts), (), strayed)
     plan = make_plan(recipe, survey.hosts, "fabric", "fabric", survey.facts)
     orders = make_orders(recipe, plan, hosts)
     accesses = [access for access in survey.accesses if access.name in orders]
@@ -45,7 +47,7 @@ def measure_fabric(recipe: Recipe, survey: Survey) -> FabricReport:
         file=sys.stderr,
     )
     with connect_hosts(accesses, recipe.runtime.interpreter) as (transport, _):
-        first = _measured(transport, orders)
+        first = replace(_measured(transport, orders), strayed=strayed)
         pairs = doubtful_pairs(first)
         return _measured_again(transport, orders, first, pairs) if pairs else first
 

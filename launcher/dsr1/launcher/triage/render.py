@@ -43,8 +43,10 @@ def render_why(
     """`render_cause`, then what happened in order on all hosts, who only followed, what hangs, what
     was ruled out, what could not be looked at, what had failed before, and where more stands."""
     yield from render_cause(cause)
-    timeline = sorted(_timed(cause), key=lambda sign: sign.time or 0.0)
-    clocked = (f"{_clock(sign.time, True)} {headline(sign, False)}" for sign in timeline)
+    timeline = sorted(_timed(cause), key=_latest)
+    clocked = (
+        f"{_clock(sign.time, _to_the_ms(sign))} {headline(sign, False)}" for sign in timeline
+    )
     unseen = (f"{one.host}: {words}" for one in evidence.values() for words in one.problems)
     yield from _part("In order, by this machine's clock", clocked)
     yield from _part("Who followed", map(headline, cause.victims))
@@ -66,6 +68,17 @@ def _part(title: str, lines: Iterable[str]) -> Iterator[str]:
     if found := [f"  {line}" for line in lines]:
         yield f"\n{title}:"
         yield from found
+
+
+def _to_the_ms(sign: Sign) -> bool:
+    """Lines of most logs tell the second alone."""
+    return sign.exact or (sign.time or 0.0) % 1 != 0
+
+
+def _latest(sign: Sign) -> float:
+    """When it was, at the latest: what only its second is known of follows what is known exactly,
+    since lines of a log are mostly what others made of a death."""
+    return (sign.time or 0.0) + (0.0 if _to_the_ms(sign) else 0.999)
 
 
 def _timed(cause: Cause) -> Iterator[Sign]:

@@ -119,6 +119,30 @@ def test_the_newest_failure_is_named_and_the_older_one_is_history() -> None:
     assert "each: EngineCore_DP1 of each-1 ended by signal SIGKILL, unasked" in shown
 
 
+def test_a_death_after_a_restart_of_all_is_the_one_that_is_named() -> None:
+    """Prefill and decode on one machine: decode's engine had died, both had been restarted and
+    served again; then a Worker of prefill's."""
+    found = explain_folder(DEATHS / "restarted-worker-killed")
+    assert found.cause is not None
+    sign = found.cause.sign
+    assert (sign.engine, sign.rank, sign.what) == ("prefill", 1, "Worker ended by SIGKILL")
+    assert found.cause.certain
+    shown = "\n".join(render_why(found.cause, found.evidence, found.earlier))
+    assert "the run: EngineCore_DP1 of decode-0 ended by signal SIGKILL, unasked" in shown
+
+
+def test_what_only_its_second_is_known_of_follows_the_death_in_that_second() -> None:
+    """vLLM's lines tell whole seconds, as of which every follower would come before the death."""
+    found = explain_folder(DEATHS / "restarted-worker-killed")
+    assert found.cause is not None
+    shown = [*render_why(found.cause, found.evidence)]
+    begin = shown.index("\nIn order, by this machine's clock:") + 1
+    order = [line.split(maxsplit=1) for line in shown[begin : begin + 5]]
+    assert order[0][1] == "localhost rank 1 (prefill): Worker ended by SIGKILL"
+    assert len(order[0][0]) == len("15:29:11.596")
+    assert [clock for clock, _ in order[2:]] == [order[0][0][:8]] * 3
+
+
 def test_a_hang_is_named_while_it_lasts_though_another_engine_died_before() -> None:
     """Asked before anything of `pair` was suspected; `each` is still in the state as unwell."""
     case = DEATHS / "second-worker-stopped"

@@ -9,6 +9,7 @@ import pytest
 
 from dsr1.hosts.agent.network.fabric_rank import rounds, wait_for
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.jobs.orders import FabricResult, RankReport
 from dsr1.hosts.transport.jobs import JobResults
@@ -22,7 +23,8 @@ from dsr1.launcher.preflight.fabric_report import (
     read_links,
     render_matrix,
 )
-from dsr1.launcher.preflight.fabric_test import make_orders
+from dsr1.launcher.preflight.fabric_test import make_orders, measure_fabric
+from dsr1.launcher.preflight.survey_result import Survey, named_host
 from dsr1.launcher.recipe.load import load_recipe
 
 HOSTS = ["a", "b", "c", "d"]
@@ -155,6 +157,17 @@ def test_the_devices_of_a_host_go_together() -> None:
 
 def test_one_host_is_skipped() -> None:
     assert [one.verdict for one in judge_fabric(FabricReport(("a",), ()))] == ["SKIP"]
+
+
+def test_a_host_that_no_peer_can_reach_is_not_passed_over() -> None:
+    """Of an address that is on none of its interfaces; nothing at all was said of it."""
+    accesses = (Access("a", "a"), Access("b", "b", control_address="10.0.0.9"))
+    hosts = (Host("a", "10.0.0.1", "eth0", 8), named_host(accesses[1]))
+    survey = Survey(hosts, (), accesses, {"a": {}, "b": {}})
+    lost, alone = judge_fabric(measure_fabric(load_recipe("dsr1-dep"), survey))
+    assert (lost.host, lost.verdict) == ("b", "UNKNOWN")
+    assert "10.0.0.9" in lost.seen
+    assert (alone.host, alone.verdict) == ("a", "SKIP")
 
 
 def test_the_table_shows_all_of_few_and_the_slowest_of_many() -> None:
