@@ -210,6 +210,21 @@ def test_four_h200_as_vllm_reported(folder: str, process: str, ranks: int) -> No
     assert sum(weight_terms(shape, ranks).values()) / GIB == pytest.approx(loaded, rel=0.03)
 
 
+def test_half_of_r1_on_four_h200_as_vllm_reported() -> None:
+    """32 layers, which are a GPU's weights of all 61 on eight. What graphs take is not among it:
+    docs/gpus.md."""
+    log = (H200_LOGS / "starts/longer-slice/memory.txt").read_text()
+    share = EngineShape("main", 4, utilization=0.78, tokens=512, sequences=128)
+    shape = parse_shape({**R1, "num_hidden_layers": 32})
+    weights = sum(weight_terms(shape, 4).values()) / GIB
+    loaded = float(re.findall(r"Model loading took ([\d.]+) GiB", log)[0])
+    assert weights == pytest.approx(loaded, rel=0.01)
+    taken, peak = re.findall(r"([\d.]+) GiB for consumed .*, ([\d.]+) GiB for peak", log)[0]
+    graphs = float(re.findall(r"([\d.]+) GiB \(estimated\)", log)[0])
+    predicted = weights + sizes(share, num_hidden_layers=32)["activations"] / GIB
+    assert predicted == pytest.approx(float(taken) + float(peak) - graphs, rel=0.01)
+
+
 TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, eager=True)
 
 
