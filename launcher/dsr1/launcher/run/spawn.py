@@ -1,8 +1,10 @@
 """The supervisor's process on this machine: begun with a launch, or for agents that lost theirs."""
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.run.folder import SUPERVISOR_FILE
@@ -38,6 +40,19 @@ def start_supervisor(run: Run, *more: str) -> None:
         raise LaunchFailed(
             f"{run.folder}: no supervisor can be started: {error.strerror}"
         ) from None
+
+
+def take_place(run: Run) -> bool:
+    """Of this very process, whether it is to be the run's supervisor. Who began it may have been
+    killed before that was written down; the run may have been stopped since, which nobody told this
+    one of, or have another."""
+    with run.locked():
+        other = run.supervisor() not in (None, os.getpid(), os.getppid())
+        if other or run.state().ended:
+            return False
+        with suppress(OSError):  # no room: who began it ends it, if it lives
+            run.record_supervisor(os.getpid())
+    return True
 
 
 def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from dsr1.launcher.run.liveness.door import open_door
+from dsr1.launcher.run.spawn import take_place
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision.supervisor import Supervisor
 from dsr1.launcher.run.transport import queue
@@ -14,6 +15,8 @@ from dsr1.launcher.run.transport import queue
 
 def main() -> None:
     run = Run(Path(sys.argv[1]))
+    if not take_place(run):
+        return
     supervisor = Supervisor(run)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell that launched may go
     for number in (signal.SIGTERM, signal.SIGINT):
