@@ -8,7 +8,7 @@ within 10 %.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsr1.env.quantization import WeightSizes, parse_weight_sizes
 
@@ -16,7 +16,12 @@ BF16 = 2
 GIB = 2**30
 LOGITS = 12  # bytes a logit: float32, and two temporaries of sampling
 WORKSPACES = int(1.6 * GIB)  # what is left in the logs when the rest is taken off
-GRAPH = int(0.07 * GIB)  # 2.11 GiB for 30 graphs, 0.47 for 9
+# CUDA graphs, as vLLM 0.31 estimates them before it sizes the KV cache (cudagraph_utils.py): what
+# the first full one took, what the second took for each further one, and piecewise ones. Told were
+# 4.08 GiB for 19 full graphs of 32 layers, 1.0 for 4 of 5; more layers than MOST_MEASURED may take
+# more.
+LAYER_IN_GRAPH, NEXT_GRAPH, PIECEWISE_GRAPH = (int(size * GIB) for size in (0.064, 0.115, 0.03))
+MOST_MEASURED = 32
 DEEPEP_BUFFER = GIB  # VLLM_DEEPEP_BUFFER_SIZE_MB, for NVLink, and again for RDMA between hosts
 # Beside vLLM's share: taken before it looks what is free (gpu_worker.py: "Initialize the
 # distributed environment BEFORE taking memory snapshot"). Used on an H200 of four, before the
@@ -171,15 +176,34 @@ def activations(shape: ModelShape, tokens: int, sequences: int) -> int:
     return WORKSPACES + tokens * (moe + qkv + 3 * shape.hidden_size) * BF16 + logits
 
 
-def captured_graphs(sequences: int, tokens: int, mode: str = "") -> int:
+class Graphs(NamedTuple):
+    """How many vLLM captures of each kind."""
+
+    piecewise: int
+    full: int
+
+
+def captured_graphs(sequences: int, tokens: int, mode: str = "") -> Graphs:
     """vLLM's own list of batch sizes (config/vllm.py): 1, 2, 4, then by 8, above 256 by 16; for
     mixed batches, and for those that decode alone, as `mode` (cudagraph_mode) has it; both by
     default."""
     most = min(2 * sequences, 512, tokens)
     sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)) if size <= most]
-    decode = len([size for size in sizes if size <= sequences])
-    counts = {"NONE": 0, "PIECEWISE": len(sizes), "FULL_DECODE_ONLY": decode, "FULL": len(sizes)}
-    return counts.get(mode.upper(), len(sizes) + decode)
+    mixed, decode = len(sizes), len([size for size in sizes if size <= sequences])
+    kinds = {
+        "NONE": Graphs(0, 0),
+        "PIECEWISE": Graphs(mixed, 0),
+        "FULL_DECODE_ONLY": Graphs(0, decode),
+        "FULL": Graphs(0, mixed),
+    }
+    return kinds.get(mode.upper(), Graphs(mixed, decode))
+
+
+def graphs_memory(graphs: Graphs, layers: int) -> int:
+    """Of all of them, in bytes, at least."""
+    first = min(layers, MOST_MEASURED) * LAYER_IN_GRAPH
+    full = first + (graphs.full - 1) * NEXT_GRAPH if graphs.full else 0
+    return graphs.piecewise * PIECEWISE_GRAPH + full
 
 
 def balancing_buffer(shape: ModelShape, slots: int) -> int:

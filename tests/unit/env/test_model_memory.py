@@ -100,7 +100,7 @@ def test_what_vllm_left_for_the_kv_cache(log: str, tokens: int, sequences: int) 
     assert left == pytest.approx(reported(log, r"Available KV cache memory: ([\d.]+) GiB"), rel=0.1)
     graphs = next(term.size for term in terms if term.name.endswith("graphs")) / GIB
     assert graphs == pytest.approx(
-        reported(log, r"Estimated CUDA graph memory: ([\d.]+) GiB"), abs=0.2
+        reported(log, r"Estimated CUDA graph memory: ([\d.]+) GiB"), abs=0.4
     )
     assert sum(weight_terms(shape, 1).values()) / GIB == pytest.approx(
         reported(log, r"Model loading took ([\d.]+) GiB"), rel=0.01
@@ -110,7 +110,7 @@ def test_what_vllm_left_for_the_kv_cache(log: str, tokens: int, sequences: int) 
 @pytest.mark.parametrize(("tokens", "sequences", "graphs"), [(4096, 64, 19 + 11), (256, 8, 5 + 4)])
 def test_the_graphs_that_vllm_captured(tokens: int, sequences: int, graphs: int) -> None:
     """The logs say PIECEWISE=19, FULL=11, and 5 and 4."""
-    assert captured_graphs(sequences, tokens) == graphs
+    assert sum(captured_graphs(sequences, tokens)) == graphs
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_deepep_buffers_as_its_own_formula_has_them(tokens: int, experts: int, g
     ("hosts", "redundant", "gpu", "context", "verdict"),
     [
         (1, 0, H100, 4096, "FAIL"),
-        (2, 0, H100, 4096, "PASS"),
+        (2, 0, H100, 4096, "WARN"),
         (2, 32, H100, 4096, "FAIL"),
         (2, 64, H100, 4096, "FAIL"),
         (2, 0, H100, None, "FAIL"),
@@ -211,18 +211,23 @@ def test_four_h200_as_vllm_reported(folder: str, process: str, ranks: int) -> No
 
 
 def test_half_of_r1_on_four_h200_as_vllm_reported() -> None:
-    """32 layers, which are a GPU's weights of all 61 on eight. What graphs take is not among it:
-    docs/gpus.md."""
+    """32 layers, which are a GPU's weights of all 61 on eight, and 128 requests a rank."""
     log = (H200_LOGS / "starts/longer-slice/memory.txt").read_text()
-    share = EngineShape("main", 4, utilization=0.78, tokens=512, sequences=128)
+    share = EngineShape(
+        "main", 4, utilization=0.78, tokens=512, sequences=128, graphs="FULL_DECODE_ONLY"
+    )
     shape = parse_shape({**R1, "num_hidden_layers": 32})
     weights = sum(weight_terms(shape, 4).values()) / GIB
     loaded = float(re.findall(r"Model loading took ([\d.]+) GiB", log)[0])
     assert weights == pytest.approx(loaded, rel=0.01)
     taken, peak = re.findall(r"([\d.]+) GiB for consumed .*, ([\d.]+) GiB for peak", log)[0]
-    graphs = float(re.findall(r"([\d.]+) GiB \(estimated\)", log)[0])
-    predicted = weights + sizes(share, num_hidden_layers=32)["activations"] / GIB
-    assert predicted == pytest.approx(float(taken) + float(peak) - graphs, rel=0.01)
+    (graphs,) = re.findall(r"([\d.]+) GiB \(estimated\)", log)
+    terms = {name: size / GIB for name, size in sizes(share, num_hidden_layers=32).items()}
+    predicted = weights + terms["activations"]
+    assert predicted == pytest.approx(float(taken) + float(peak) - float(graphs), rel=0.01)
+    assert terms["19 graphs"] == pytest.approx(float(graphs), rel=0.05)
+    room = H200 * 0.78 / GIB - sum(terms.values())
+    assert room == pytest.approx(float(MEASURED.findall(log)[0]), rel=0.05)
 
 
 TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, eager=True)

@@ -34,12 +34,10 @@ def judged(recipe: str, hosts: int, gpu: int, profile: str = "") -> dict[str, tu
 @pytest.mark.parametrize(
     ("recipe", "hosts", "gpu", "profile"),
     [
-        ("dsr1-dep", 2, H100, "h100"),
         ("dsr1-dep", 1, H200, ""),
         ("dsr1-dep", 2, H200, "h200"),
         ("dsr1-dep", 1, H200, "h200"),
         ("dsr1-dep", 2, H100, "eager"),
-        ("dsr1-vllm", 2, H100, ""),
         ("dsr1-disagg-h200", 4, H200, ""),
         ("dsr1-disagg-h100", 4, H100, ""),
         ("dsr1-disagg-8gpu", 2, H200, "fp8-two-hosts"),
@@ -48,6 +46,14 @@ def judged(recipe: str, hosts: int, gpu: int, profile: str = "") -> dict[str, tu
 def test_it_fits(recipe: str, hosts: int, gpu: int, profile: str) -> None:
     told = judged(recipe, hosts, gpu, profile)
     assert {verdict for verdict, _ in told.values()} == {"PASS"}, told
+
+
+@pytest.mark.parametrize(("recipe", "profile"), [("dsr1-dep", "h100"), ("dsr1-vllm", "")])
+def test_it_is_tight_on_sixteen_h100(recipe: str, profile: str) -> None:
+    """One request of max_model_len finds room, and not much besides."""
+    verdict, seen = judged(recipe, 2, H100, profile)["main"]
+    assert verdict == "WARN"
+    assert seen.endswith("; tight")
 
 
 def test_half_a_host_does_not_hold_r1_in_fp8() -> None:
@@ -98,4 +104,4 @@ def test_r1s_thoughts_come_apart(recipe: str, flag: str) -> None:
     ],
 )
 def test_graphs_are_counted_by_mode(mode: str, count: int) -> None:
-    assert captured_graphs(256, 256, mode) == count
+    assert sum(captured_graphs(256, 256, mode)) == count

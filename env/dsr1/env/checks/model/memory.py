@@ -14,15 +14,16 @@ from dsr1.env.model_memory import (
     CONTEXT,
     DEEPEP_BUFFER,
     GIB,
-    GRAPH,
     NVSHMEM,
     OVERRUN,
+    Graphs,
     ModelShape,
     activations,
     balancing_buffer,
     captured_graphs,
     deepep_elastic,
     deepep_low_latency,
+    graphs_memory,
     kv_bytes_per_token,
     parse_shape,
     prediction_layer,
@@ -91,7 +92,7 @@ def memory_terms(
 ) -> tuple[MemoryTerm, ...]:
     """Of vLLM's share of each GPU, by what takes it; what takes nothing is left out."""
     experts = shape.n_routed_experts + engine.redundant_experts
-    slots, graphs = -(-experts // engine.expert_ranks), _count_graphs(engine, batch)
+    slots, graphs = -(-experts // engine.expert_ranks), _graphs(engine, batch)
     weights = weight_terms(
         shape, engine.expert_ranks, engine.redundant_experts, engine.tensor_ranks
     )
@@ -101,18 +102,22 @@ def memory_terms(
         *(MemoryTerm(name, size, "config.json") for name, size in weights.items()),
         MemoryTerm("MTP layer", layer, "config.json"),
         MemoryTerm("activations", activations(shape, batch.tokens, batch.sequences), "vLLM's logs"),
-        MemoryTerm(f"{graphs} graphs", graphs * GRAPH, "vLLM's logs"),
+        MemoryTerm(
+            f"{sum(graphs)} graphs",
+            graphs_memory(graphs, shape.num_hidden_layers),
+            "vLLM's logs",
+        ),
         MemoryTerm("EPLB", balancing, "a layer's experts"),
         dispatch_buffers(shape, engine, experts, batch.tokens),
     )
     return tuple(term for term in terms if term.size)
 
 
-def _count_graphs(engine: EngineShape, batch: BatchLimits) -> int:
+def _graphs(engine: EngineShape, batch: BatchLimits) -> Graphs:
     """vLLM turns them off for DeepEP's high-throughput kernels."""
     high_throughput = engine.backend == "deepep_high_throughput"
     if engine.eager or (high_throughput and engine.expert_ranks > engine.tensor_ranks):
-        return 0
+        return Graphs(0, 0)
     return captured_graphs(batch.sequences, batch.tokens, engine.graphs)
 
 
