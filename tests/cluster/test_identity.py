@@ -8,7 +8,7 @@ from tests.answers import data_of
 from tests.cluster.conftest import Clusters
 from tests.cluster.hosts import Cluster
 from tests.cluster.login import MOCKER, PATIENT_ETCD, SOON_LOST, Login, assert_clean, kill, of_a_run
-from tests.waiting import until
+from tests.waiting import HANGS_S, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 OTHER_PORTS = ("--set", "ports.base=21000", "--set", "frontend.port=9000")
@@ -178,6 +178,23 @@ def test_a_run_that_is_watched_from_another_machine_is_not_adopted(
     assert (other.phase("w"), other.status("w")["alive"]) == ("ready", SERVING)
     assert [serving_on(cluster, box) for box in ("node1", "node2")] == before
     assert other.dsr1("stop", "w").returncode == 0
+    assert_clean(cluster, "node1", "node2")
+
+
+def test_of_two_adoptions_at_once_one_is_refused(runtime: None, make_cluster: Clusters) -> None:
+    cluster = make_cluster("node1", "node2", "login2")
+    login, other = Login(cluster), Login(cluster, box="login2")
+    assert login.launch("b", "node1,node2", *MOCKER).returncode == 0
+    kill(cluster, "login", "run.supervision")
+    remove_folder(login, "b")
+    both = [one.begin("adopt", "b", "--hosts", "node1,node2") for one in (login, other)]
+    errors = [child.communicate(timeout=HANGS_S)[1] for child in both]
+    codes = [child.returncode for child in both]
+    assert sorted(codes) == [0, 2], errors
+    winner, loser = (login, other) if codes[0] == 0 else (other, login)
+    assert loser.dsr1("status", "b").returncode == 5
+    until(lambda: winner.phase("b") == "ready")
+    assert winner.dsr1("stop", "b").returncode == 0
     assert_clean(cluster, "node1", "node2")
 
 

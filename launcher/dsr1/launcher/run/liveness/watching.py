@@ -11,6 +11,7 @@ from dsr1.hosts.protocol.identity import is_alive, record_process
 from dsr1.hosts.protocol.lease import Watcher, other_holder, take_lease
 
 MOST_BEAT_S = 5.0
+HAS_LEFT = ": this supervisor has left"  # as the note ends of one whose run is another's
 
 
 @functools.cache

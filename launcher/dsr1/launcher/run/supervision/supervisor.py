@@ -10,7 +10,6 @@ from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.protocol.commands import Prepare, Quiet
 from dsr1.hosts.protocol.events import Prepared
 from dsr1.hosts.transport.base import Transport
-from dsr1.hosts.transport.parallel import raise_all
 from dsr1.hosts.transport.results import HostState
 from dsr1.launcher.caches.store import jit_store
 from dsr1.launcher.caches.transfer import copy_caches
@@ -20,6 +19,7 @@ from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.plan.retry import plan_again
 from dsr1.launcher.run.agents import Agents
 from dsr1.launcher.run.evidence import explain_failure
+from dsr1.launcher.run.liveness.take_up import listen_again, spawned
 from dsr1.launcher.run.ranks import lateness
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision import fresh_ports
@@ -213,17 +213,13 @@ class Supervisor:
     def _take_up(self, deadline: float) -> None:
         """Agents keep their processes and their events: all that was told is heard again, an
         unasked end too."""
-        found = self._agents.look(self._hosts)
-        if self._writer.state.engines:
-            self._seen = self._agents.attach_seen(found)
-            self._writer.hear_again()
-            return
-        raise_all(found)
-        states = [state for state in found.values() if isinstance(state, HostState)]
-        spawned = {process.name for state in states for process in state.processes if process.pid}
-        self._agents.attach(self._hosts)
+        engines = bool(self._writer.state.engines)
+        found = listen_again(self._agents, self._hosts, first_event=not engines)
         self._writer.hear_again()
-        self._spawn_all(frozenset(spawned), deadline)
+        if engines:
+            self._seen = found
+        else:
+            self._spawn_all(spawned(found), deadline)
 
     def _spawn_all(self, spawned: frozenset[str], deadline: float) -> None:
         """Wave after wave, what isn't yet; then wait until it serves."""

@@ -7,6 +7,7 @@ from dsr1.hosts.protocol.events import Ending, Exited, MemberDied
 from dsr1.hosts.protocol.evidence import SPAWNED, kind_of
 from dsr1.launcher.health.verdicts import HealthReport
 from dsr1.launcher.run.agents import AgentLost, AgentTaken
+from dsr1.launcher.run.liveness.watching import HAS_LEFT
 from dsr1.launcher.run.supervision.messages import RanksUnfit, StopRequested, Superseded
 
 # Seconds. What a process died of may be its host's end, and what ends an agent may be Slurm's order
@@ -37,8 +38,12 @@ def end_of(item: object) -> Exception | None:
 
 def _end_of_watch(item: AgentLost | AgentTaken) -> Exception:
     if isinstance(item, AgentTaken):
-        return Superseded(f"{item.host} is watched by {item.by} now: this supervisor has left")
+        return superseded(item)
     return HostError(f"{item.host} is lost: {item.why}")
+
+
+def superseded(taken: AgentTaken) -> Superseded:
+    return Superseded(f"{taken.host} is watched by {taken.by} now{HAS_LEFT}")
 
 
 def _is_failure(item: Exited | MemberDied) -> bool:
