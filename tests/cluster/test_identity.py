@@ -162,6 +162,8 @@ def test_a_run_that_is_watched_from_another_machine_is_not_adopted(
     login, other = Login(cluster), Login(cluster, box="login2")
     assert login.launch("w", "node1,node2", *MOCKER, *SOON_LOST, *PATIENT_ETCD).returncode == 0
     hosts, pid = ("--hosts", "node1,node2"), supervisor_of(login, "w")
+    watched = f", watched by launch on login (pid {pid})\n"
+    assert other.dsr1("ps", *hosts).stdout.endswith(watched)
     refused = other.dsr1("adopt", "w", *hosts)
     assert refused.returncode == 2
     assert f"hears its supervisor, launch on login (pid {pid}): see to it" in refused.stderr

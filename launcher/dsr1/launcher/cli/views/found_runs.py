@@ -26,10 +26,12 @@ def print_found(accesses: Sequence[Access], python: str, as_json: bool) -> None:
 
 
 def _line(run: FoundRun) -> str:
-    alive = sum(len(part.alive) for parts in run.hosts.values() for part in parts)
+    parts = [part for parts in run.hosts.values() for part in parts]
+    alive = sum(len(part.alive) for part in parts)
+    watched = next((f", watched by {part.watched}" for part in parts if part.watched), "")
     return (
         f"{run.run:<24} {run.run_id[:8]}  {alive} processes on {', '.join(run.hosts)}"
-        f"  launched by {run.origin or 'somebody unknown'}"
+        f"  launched by {run.origin or 'somebody unknown'}{watched}"
     )
 
 
