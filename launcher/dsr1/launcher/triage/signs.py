@@ -58,7 +58,7 @@ def machine_signs(host: HostEvidence) -> Iterator[Sign]:
         yield Sign(MACHINE, None, host.host, "", "the host was rebooted", remedy, "host.rebooted")
     elif host.lost:
         remedy = "look at its console and network; meanwhile a spare"
-        what = f"the host can't be reached: {host.lost}"
+        what = f"the host is lost: {host.lost.removeprefix(f'{host.host}: ')}"
         yield Sign(MACHINE, None, host.host, "", what, remedy, "host.lost")
     for folder in host.full:
         remedy = f"free some space: df -h {folder}; df -i {folder}"

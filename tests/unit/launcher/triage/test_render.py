@@ -14,7 +14,7 @@ from dsr1.launcher.run.store import Run
 from dsr1.launcher.triage.judge import Cause
 from dsr1.launcher.triage.render import render_cause, render_why, told_reason
 from dsr1.launcher.triage.rules import PEER_GONE
-from dsr1.launcher.triage.signs import Sign
+from dsr1.launcher.triage.signs import Sign, machine_signs
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,14 @@ def test_why_tells_order_victims_and_what_was_not_seen() -> None:
     assert "11:49:53 node5 rank 37 (decode): Worker ended by SIGILL" in shown
     assert "11:49:54 node6 rank 40: its peer closed the connection" in shown
     assert "node7: no answer within 2 s" in shown
+
+
+def test_a_lost_host_is_named_once() -> None:
+    (sign,) = machine_signs(HostEvidence("node2", lost="node2: can't be reached: no route to host"))
+    assert (sign.host, sign.text) == (
+        "node2",
+        "the host is lost: can't be reached: no route to host",
+    )
 
 
 def test_a_tie_says_so() -> None:
