@@ -71,7 +71,7 @@ def test_why_tells_order_victims_and_what_was_not_seen() -> None:
 
 def test_a_lost_host_is_named_once() -> None:
     (sign,) = machine_signs(HostEvidence("node2", lost="node2: can't be reached: no route to host"))
-    assert (sign.host, sign.text) == (
+    assert (sign.host, sign.what) == (
         "node2",
         "the host is lost: can't be reached: no route to host",
     )
