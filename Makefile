@@ -105,7 +105,7 @@ docs: venv ## The site, .cache/site/index.html; a warning is an error
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
 
 test: lint docs ## Everything, from an empty .cache too (most tests wait, so four run at once on two cores)
-	$(BIN)/pytest tests -q -rs --timeout 1800 -n 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest tests -q -rs --durations 30 --durations-min 10 --timeout 1800 -n 4 --dist loadgroup --no-loadscope-reorder
 
 test-gpu: venv ## On Hopper GPUs, one or all of a host: DSR1_GPU_PYTHON has vLLM, DSR1_GPU_MODEL has R1's config.json and a tokenizer
 	$(BIN)/pytest tests/gpu -q -s

@@ -174,7 +174,9 @@ def test_requeued_it_waits_and_serves_again(site: Site, login: Login) -> None:
     site.await_phase(login, "requeued", "queued")
     assert site.user("scontrol", "update", f"JobId={job}", "StartTime=now").returncode == 0
     until(lambda: site.state(job) == "RUNNING")
-    assert (login.status("requeued")["phase"], login.phase("requeued")) == ("starting", "starting")
+    changed = ("starting", "failed", "stopped", "ready")  # an answer of squeue is kept for seconds
+    assert site.await_phase(login, "requeued", *changed) == "starting"
+    assert login.status("requeued")["phase"] == "starting"
     assert "is starting: `dsr1 stop requeued` first" in login.dsr1("rm", "requeued").stderr
     login.write("go", "")
     assert site.await_phase(login, "requeued", "ready", "failed") == "ready", site.output(job)
