@@ -1,8 +1,10 @@
 """`make prep`, `prep-apply` and `check`: HOSTS is one word to dsr1, and none but the command line's
-counts."""
+counts. What continuous integration tries once more."""
 
+import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from tests.docs.blocks import ROOT
@@ -52,3 +54,17 @@ def test_help_lists_them() -> None:
     listed = [line.split()[0] for line in done.stdout.splitlines()]
     assert {"prep", "prep-apply"} < set(listed)
     assert listed.count("check") == 2
+
+
+def test_what_fails_in_a_group_is_tried_once_more(tmp_path: Path) -> None:
+    (line,) = (line for line in (ROOT / ".ci/run").read_text().splitlines() if " sed " in line)
+    kept = tmp_path / ".cache/pytest/v/cache/lastfailed"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(
+        '{\n  "tests/a.py::test_x[me@host]@slurm": true,\n  "tests/b.py::test_y": true\n}'
+    )
+    subprocess.run(("sh", "-c", line), cwd=tmp_path, check=True)
+    assert set(json.loads(kept.read_text())) == {
+        "tests/a.py::test_x[me@host]",
+        "tests/b.py::test_y",
+    }
