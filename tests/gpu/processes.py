@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import psutil
 from tests.gpu.host import REHEARSED
@@ -31,10 +30,3 @@ def _title(process: psutil.Process) -> str:
         return f"{process.name()} {' '.join(process.cmdline())}"
     except (psutil.ZombieProcess, psutil.NoSuchProcess):
         return ""
-
-
-def wait_for_the_end(run: Run, within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not run.state().ended:
-        assert time.monotonic() < deadline, run.state()
-        time.sleep(0.2)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.answers import data_of
 from tests.gpu.host import Trial, answering, dsr1, used_memory
-from tests.gpu.processes import engine_core, wait_for_the_end
+from tests.gpu.processes import engine_core
+from tests.waiting import until
 
 from dsr1.launcher.operate.status import run_status
 from dsr1.launcher.run.stop import stop_run
@@ -53,7 +54,7 @@ def test_a_killed_rank_ends_all_of_a_balanced_engine(trial: Trial, gpus: int) ->
     idle, run = used_memory(), trial.launch("balanced", *over_all(gpus, balanced))
     assert answering(run) == list(range(gpus))
     engine_core(run, gpus - 1).kill()
-    wait_for_the_end(run, within_s=120)
+    until(lambda: run.state().ended, "the end of the run")
     assert run.state().reason.startswith("main-0 ended")
     assert list(run_status(run).alive) == []
     assert used_memory() == idle

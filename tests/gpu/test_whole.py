@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from tests.answers import data_of
 from tests.gpu.host import REHEARSED, Trial, answering, dsr1, total_memory, used_memory
-from tests.gpu.processes import engine_core, wait_for_the_end
+from tests.gpu.processes import engine_core
+from tests.waiting import until
 
 from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run
@@ -91,7 +92,7 @@ def test_balanced_experts(whole: Trial, figures: Figures) -> None:
 def test_a_rank_that_ends_or_hangs(whole: Trial, figures: Figures, ending: signal.Signals) -> None:
     run = whole.launch(f"lost-{ending.name.lower()}", "stack=dynamo", *DEP, "restart.max=0")
     engine_core(run, GPUS - 1).send_signal(ending)
-    wait_for_the_end(run, within_s=600)
+    until(lambda: run.state().ended, "the end of the run")
     why = dsr1("why", run.name)
     figures.add("death", signal=ending.name, reason=run.state().reason, why=why.stdout)
     assert why.returncode == 0, why.stderr
