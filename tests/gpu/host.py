@@ -1,8 +1,9 @@
 """This host's GPUs and the environment that drives them, for `make test-gpu`.
 
 DSR1_GPU_PYTHON is a Python with vLLM, and Dynamo for several GPUs; DSR1_GPU_MODEL a folder with
-R1's config.json and a tokenizer, no weights. With DSR1_GPU_REHEARSE=1 engines are simulated, and no
-GPU is asked for.
+R1's config.json and a tokenizer, no weights. DSR1_GPU_CACHES is a folder for what is compiled, kept
+for the next time; default: none is. With DSR1_GPU_REHEARSE=8 engines are simulated, as if on so
+many GPUs, and none is asked for.
 """
 
 import json
@@ -12,12 +13,13 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from tests.answers import data_of
 
 from dsr1.launcher.run.store import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
-REHEARSED = bool(os.environ.get("DSR1_GPU_REHEARSE"))
+REHEARSED = int(os.environ.get("DSR1_GPU_REHEARSE") or 0)
 PYTHON, MODEL = os.environ.get("DSR1_GPU_PYTHON", ""), os.environ.get("DSR1_GPU_MODEL", "")
 REHEARSAL = ("--rehearse",) if REHEARSED else ()
 Done = subprocess.CompletedProcess[str]
@@ -58,16 +60,23 @@ class Trial:
         return (self.recipe, "--model", MODEL, *sets)
 
 
+def kept_caches(folders: pytest.TempPathFactory) -> Path:
+    """What all tests of a module compile into."""
+    named = os.environ.get("DSR1_GPU_CACHES")
+    return Path(named) if named else folders.mktemp("caches")
+
+
 def answering(run: Run) -> list[int]:
-    """The ranks that do."""
+    """The ranks that do. A simulated process counts its own from 0, so they are counted anew."""
     told = dsr1("smoke", run.name, "--json")
     assert told.returncode == 0, told.stderr
-    return sorted(answer["rank"] for answer in data_of(told.stdout)["answers"])
+    ranks = sorted(answer["rank"] for answer in data_of(told.stdout)["answers"])
+    return list(range(len(ranks))) if REHEARSED else ranks
 
 
 def used_memory() -> list[int]:
-    """MiB on each GPU, by NVML; of a rehearsal, none."""
-    return [] if REHEARSED else _memory("used")
+    """MiB on each GPU, by NVML; of a simulated one, none."""
+    return [0] * REHEARSED or _memory("used")
 
 
 def total_memory() -> list[int]:

@@ -1,8 +1,10 @@
 """The whole of R1 on one host of eight GPUs, with random weights: 61 layers, 86 GB of weights a GPU.
 
 DSR1_GPU_MODEL has R1's own config.json. Every figure is a line of DSR1_GPU_RESULTS (a file; default:
-one of the test's) as soon as it is known: what ends early loses nothing. DSR1_GPU_REHEARSE=1 walks
+one of the test's) as soon as it is known: what ends early loses nothing. DSR1_GPU_REHEARSE=8 walks
 through all of it with simulated engines on any CPU, so that no hour of GPUs is lost to a slip.
+DSR1_GPU_LAYERS does it with so many layers on as many GPUs as there are, each with the experts that
+it has of eight: 61 on four GPUs take of each what the whole takes of eight.
 """
 
 import json
@@ -14,7 +16,15 @@ from pathlib import Path
 
 import pytest
 from tests.answers import data_of
-from tests.gpu.host import REHEARSED, Trial, answering, dsr1, total_memory, used_memory
+from tests.gpu.host import (
+    REHEARSED,
+    Trial,
+    answering,
+    dsr1,
+    kept_caches,
+    total_memory,
+    used_memory,
+)
 from tests.gpu.processes import engine_core
 from tests.waiting import until
 
@@ -22,13 +32,13 @@ from dsr1.launcher.run.stop import stop_run
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600)]
-GPUS, MIB = 8, 139_000
+GPUS, MIB, EXPERTS = 8, 139_000, 256
+LAYERS = int(os.environ.get("DSR1_GPU_LAYERS") or 0)
 AT_ONCE = "1,2" if REHEARSED else "64,256,512,1024"
 LENGTHS = ("--isl", "16", "--osl", "4") if REHEARSED else ("--isl", "200", "--osl", "128")
 RANDOM = "args.load-format=dummy"
 NO_DEEPEP = "all2all_backend=null"
 """DeepEP has no wheel: vLLM's own way to exchange tokens within a host is by NCCL."""
-DEP = (f"engines.main.{RANDOM}", f"engines.main.{NO_DEEPEP}", "timeouts.ready=3600")
 
 
 class Figures:
@@ -50,84 +60,111 @@ def figures(tmp_path: Path) -> Figures:
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first start compiles for all."""
-    return tmp_path_factory.mktemp("caches")
+    return kept_caches(tmp_path_factory)
 
 
 @pytest.fixture
-def whole(trial: Trial) -> Iterator[Trial]:
+def gpus(trial: Trial) -> int:
+    """How many take part."""
+    if REHEARSED or LAYERS:
+        return len(used_memory())
+    room = len([mib for mib in total_memory() if mib >= MIB])
+    if room < GPUS:
+        pytest.skip(f"the whole of R1 needs {GPUS} GPUs of {MIB} MiB or more; here: {room}")
+    return GPUS
+
+
+@pytest.fixture
+def whole(trial: Trial, gpus: int) -> Iterator[Trial]:
     """The GPUs are as idle afterwards as they were."""
-    room = [] if REHEARSED else [mib for mib in total_memory() if mib >= MIB]
-    if not REHEARSED and len(room) < GPUS:
-        pytest.skip(f"the whole of R1 needs {GPUS} GPUs of {MIB} MiB or more; here: {len(room)}")
     idle = used_memory()
     yield trial.of("dsr1-dep")
     assert used_memory() == idle
 
 
 @pytest.mark.parametrize("stack", ["dynamo", "vllm"])
-def test_it_starts_twice_serves_and_ends(whole: Trial, figures: Figures, stack: str) -> None:
-    changes = (f"stack={stack}", *DEP)
+def test_it_starts_twice_serves_and_ends(
+    whole: Trial, gpus: int, figures: Figures, stack: str
+) -> None:
+    changes = (f"stack={stack}", *dep(gpus))
     for start in ("first", "second"):
         run = whole.launch(f"{stack}-{start}", *changes)
         figures.add("ready", stack=stack, start=start, seconds=run.state().ready_after)
         figures.add("memory", stack=stack, **memory(whole, run, changes))
-        assert answering(run) == list(range(GPUS))
+        assert answering(run) == list(range(gpus))
         if start == "second":
             load(run, figures)
         assert stop_run(run) == ()
         figures.add("stopped", stack=stack, start=start)
 
 
-def test_balanced_experts(whole: Trial, figures: Figures) -> None:
-    balanced = "engines.main.eplb={num_redundant_experts: 32, window_size: 100, step_interval: 300}"
-    run = whole.launch("balanced", "stack=dynamo", *DEP, balanced)
+def test_balanced_experts(whole: Trial, gpus: int, figures: Figures) -> None:
+    balance = f"{{num_redundant_experts: {4 * gpus}, window_size: 100, step_interval: 300}}"
+    changes = ("stack=dynamo", *dep(gpus), f"engines.main.eplb={balance}")
+    run = whole.launch("balanced", *changes)
     figures.add("ready", layout="EPLB", seconds=run.state().ready_after)
-    figures.add("memory", layout="EPLB", **memory(whole, run, ("stack=dynamo", *DEP, balanced)))
-    assert answering(run) == list(range(GPUS))
+    figures.add("memory", layout="EPLB", **memory(whole, run, changes))
+    assert answering(run) == list(range(gpus))
     load(run, figures)
     assert stop_run(run) == ()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_rank_that_ends_or_hangs(whole: Trial, figures: Figures, ending: signal.Signals) -> None:
-    run = whole.launch(f"lost-{ending.name.lower()}", "stack=dynamo", *DEP, "restart.max=0")
-    engine_core(run, GPUS - 1).send_signal(ending)
+def test_a_rank_that_ends_or_hangs(
+    whole: Trial, gpus: int, figures: Figures, ending: signal.Signals
+) -> None:
+    run = whole.launch(f"lost-{ending.name.lower()}", "stack=dynamo", *dep(gpus), "restart.max=0")
+    engine_core(run, gpus - 1).send_signal(ending)
     until(lambda: run.state().ended, "the end of the run")
     why = dsr1("why", run.name)
     figures.add("death", signal=ending.name, reason=run.state().reason, why=why.stdout)
     assert why.returncode == 0, why.stderr
     assert stop_run(run) == ()
     if not REHEARSED:
-        assert re.search(rf"rank {GPUS - 1} \(main\)", why.stdout.splitlines()[0])
+        assert re.search(rf"rank {gpus - 1} \(main\)", why.stdout.splitlines()[0])
 
 
-def test_prefill_and_decode_apart(whole: Trial, figures: Figures) -> None:
-    """Four GPUs each: a third of R1's layers, since four don't hold all."""
+def test_prefill_and_decode_apart(whole: Trial, gpus: int, figures: Figures) -> None:
+    """Half of the GPUs each: a third of R1's layers, since four don't hold all."""
     slices = [
         change
         for engine in ("prefill", "decode")
-        for change in (f"engines.{engine}.{RANDOM}", layers(engine, 20))
+        for change in part(engine, gpus, gpus // 2, min(20, LAYERS or 20))
     ]
     run = whole.of("dsr1-disagg-8gpu").launch("apart", *slices, "timeouts.ready=3600")
-    figures.add("ready", layout="prefill 4 + decode 4", seconds=run.state().ready_after)
+    figures.add(
+        "ready", layout=f"prefill {gpus // 2} + decode {gpus // 2}", seconds=run.state().ready_after
+    )
     assert dsr1("smoke", run.name).returncode == 0
     load(run, figures, at_once=AT_ONCE.split(",")[0])
     assert stop_run(run) == ()
 
 
-def test_two_hosts_of_four_gpus(whole: Trial, figures: Figures) -> None:
-    """This machine stands in for both: two agents, each with four of its GPUs."""
-    halves = ("engines.main.nodes=2", f"engines.main.ranks_per_node={GPUS // 2}")
-    run = whole.launch("halves", "stack=dynamo", *DEP, *halves)
-    figures.add("ready", layout="two hosts of four", seconds=run.state().ready_after)
+def test_two_hosts_of_half_the_gpus(whole: Trial, gpus: int, figures: Figures) -> None:
+    """This machine stands in for both: two agents, each with four of its eight GPUs."""
+    halves = ("engines.main.nodes=2", f"engines.main.ranks_per_node={gpus // 2}")
+    run = whole.launch("halves", "stack=dynamo", *dep(gpus), *halves)
+    figures.add("ready", layout=f"two hosts of {gpus // 2}", seconds=run.state().ready_after)
     assert len(list((run.folder / "hosts").glob("*/agent.json"))) == 2
-    assert len(answering(run)) == GPUS  # a simulated process counts its ranks from 0
+    assert answering(run) == list(range(gpus))
     load(run, figures, at_once=AT_ONCE.split(",")[0])
     assert stop_run(run) == ()
 
 
-def layers(engine: str, count: int) -> str:
-    return f"engines.{engine}.args.hf-overrides={{num_hidden_layers: {count}}}"
+def dep(gpus: int) -> tuple[str, ...]:
+    """Changes to `dsr1-dep` for all GPUs of this host."""
+    sizes = part("main", gpus, gpus, LAYERS)
+    return (*sizes, f"engines.main.{NO_DEEPEP}", "timeouts.ready=3600")
+
+
+def part(engine: str, gpus: int, ranks: int, layers: int) -> tuple[str, ...]:
+    """An engine of `ranks` with random weights, and of R1 so many layers, or all (0), and the
+    experts that `gpus` hold of it."""
+    random = (f"engines.{engine}.{RANDOM}", f"engines.{engine}.ranks_per_node={ranks}")
+    if not layers:
+        return random
+    fewer = f"{{num_hidden_layers: {layers}, n_routed_experts: {EXPERTS * gpus // GPUS}}}"
+    return (*random, f"engines.{engine}.args.hf-overrides={fewer}")
 
 
 def load(run: Run, figures: Figures, at_once: str = AT_ONCE) -> None:
