@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.cluster.answers import answers_known
 from tests.cluster.hosts import TOOLS, Cluster
 from tests.cluster.login import Login
 from tests.packages import ensure_tools
@@ -34,8 +35,17 @@ def packages(needs_root: None) -> None:
     ensure_tools(TOOLS)
 
 
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run of the tests, whichever of its processes asks."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "answers"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
-def make_cluster(packages: None, tmp_path: Path) -> Iterator[Clusters]:
+def make_cluster(packages: None, answers: Path, tmp_path: Path) -> Iterator[Clusters]:
     """Clusters of the test's own choice, as Cluster.up makes them, all ended afterwards."""
     numbers = itertools.count()
     with ExitStack() as made:
@@ -45,7 +55,9 @@ def make_cluster(packages: None, tmp_path: Path) -> Iterator[Clusters]:
         ) -> Cluster:
             folder = tmp_path / f"cluster{next(numbers)}"
             up = Cluster.up(folder, names, shared_home=shared_home, loopback_names=loopback_names)
-            return made.enter_context(up)
+            cluster = made.enter_context(up)
+            made.enter_context(answers_known(cluster, answers))
+            return cluster
 
         yield make
 

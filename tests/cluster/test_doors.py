@@ -66,7 +66,9 @@ def test_a_host_with_a_certificate_of_a_known_authority_is_let_in(login: Login) 
 
 def test_another_users_folder_is_not_trusted(login: Login) -> None:
     """/tmp is everybody's: who is first there could otherwise have his file run as us."""
-    login.cluster.run("node2", ("mkdir", "-m", "777", "/tmp/dsr1-2000"), user="other")
+    folder = "/tmp/dsr1-2000"
+    login.cluster.run("node2", ("rm", "-r", folder))
+    login.cluster.run("node2", ("mkdir", "-m", "777", folder), user="other")
     refused = login.launch("o", "node1,node2", *MOCKER)
     assert refused.returncode == 4
     assert "not a folder of ours alone" in refused.stderr
