@@ -72,7 +72,11 @@ class SshHost:
                 with _closed_after(channel, CONNECT_S):
                     channel.exec_command(render_line(argv))
                 return channel
+        except TimeoutError as error:
+            raise self._lost(error) from error
         except OSError as error:
+            if transport.is_active():
+                raise HostError(f"{self.name}: {_not_begun(error)}") from error
             raise self._lost(error) from error
 
     def _lost(self, why: OSError) -> HostError:
@@ -143,6 +147,22 @@ def _as_oserror() -> Iterator[None]:
         yield
     except (EOFError, SSHException) as error:
         raise ConnectionError(str(error) or "closed by the other side") from error
+
+
+def _not_begun(error: OSError) -> str:
+    """Why sshd began no command on a connection that is good, and stays open for what else runs
+    on it."""
+    from paramiko import ChannelException
+
+    if isinstance(error.__cause__, ChannelException):
+        return (
+            f"sshd opens no further session ({error.__cause__.text}); MaxSessions in its"
+            " sshd_config may be too low (OpenSSH's own is 10)"
+        )
+    return (
+        "sshd starts no command for this user; the limit of processes (ulimit -u there) may be"
+        " reached"
+    )
 
 
 def _refusal(error: Exception) -> str:
@@ -224,12 +244,18 @@ def _bound(connection: "Connection") -> None:
 
 @contextlib.contextmanager
 def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
-    """For what would wait for ever on a silent server."""
+    """For what would wait for ever on a silent server. TimeoutError."""
+    from paramiko import SSHException
+
     timer = threading.Timer(seconds, channel.close)
     timer.daemon = True
     timer.start()
     try:
         yield
+    except SSHException as error:
+        if timer.finished.is_set():
+            raise TimeoutError(f"no answer in {seconds:.0f} s") from error
+        raise
     finally:
         timer.cancel()
 

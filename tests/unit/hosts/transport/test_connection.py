@@ -11,7 +11,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_FAILED_CONNECT_FAILED, OPEN_SUCCEEDED
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
@@ -46,7 +46,10 @@ def test_what_is_no_ssh_is_told_in_a_line(said: bytes) -> None:
 
 
 class Server(paramiko.ServerInterface):
-    """Takes any key. Of its commands none ends by itself, but `true`."""
+    """Takes any key, and two sessions. Of its commands none ends by itself, but `true`."""
+
+    def __init__(self) -> None:
+        self.sessions: list[paramiko.Channel] = []
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -55,9 +58,13 @@ class Server(paramiko.ServerInterface):
         return AUTH_SUCCESSFUL
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return OPEN_SUCCEEDED
+        open_ones = [session for session in self.sessions if not session.closed]
+        return OPEN_SUCCEEDED if len(open_ones) < 2 else OPEN_FAILED_CONNECT_FAILED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.sessions.append(channel)
+        if b"one-too-many" in command:
+            return False
         threading.Thread(target=serve, args=(channel, command), daemon=True).start()
         return True
 
@@ -112,6 +119,21 @@ def test_a_cut_connection_is_no_answer(remote: SshHost) -> None:
     with pytest.raises(HostError, match="n: the SSH connection is lost"):
         remote.run(("cut",), 10.0)
     assert remote.run(("true",), 10.0).out == b"done"
+
+
+def test_a_refused_command_names_the_limit_and_leaves_the_rest_of_the_connection(
+    remote: SshHost,
+) -> None:
+    with contextlib.closing(remote.open(("stays",))) as other:
+        with pytest.raises(HostError, match=r"n: sshd starts no command .* limit of processes"):
+            remote.run(("one-too-many",), 10.0)
+        with (
+            contextlib.closing(remote.open(("stays",))),
+            pytest.raises(HostError, match=r"n: sshd opens no further session .* MaxSessions"),
+        ):
+            remote.run(("true",), 10.0)
+        other.shutdown_write()
+        assert other.recv(100) == b"done"
 
 
 def test_a_jump_of_the_ssh_configuration_is_guarded_as_one_of_the_inventory(
