@@ -39,6 +39,8 @@ LENGTHS = ("--isl", "16", "--osl", "4") if REHEARSED else ("--isl", "200", "--os
 RANDOM = "args.load-format=dummy"
 NO_DEEPEP = "all2all_backend=null"
 """DeepEP has no wheel: vLLM's own way to exchange tokens within a host is by NCCL."""
+EXPERT_KERNELS = "deep_gemm"
+"""As DeepEP takes; left to itself vLLM has FlashInfer compile others, for minutes."""
 
 
 class Figures:
@@ -160,7 +162,8 @@ def dep(gpus: int) -> tuple[str, ...]:
 def part(engine: str, gpus: int, ranks: int, layers: int) -> tuple[str, ...]:
     """An engine of `ranks` with random weights, and of R1 so many layers, or all (0), and the
     experts that `gpus` hold of it."""
-    random = (f"engines.{engine}.{RANDOM}", f"engines.{engine}.ranks_per_node={ranks}")
+    dummy = (f"engines.{engine}.{RANDOM}", f"engines.{engine}.moe_backend={EXPERT_KERNELS}")
+    random = (*dummy, f"engines.{engine}.ranks_per_node={ranks}")
     if not layers:
         return random
     fewer = f"{{num_hidden_layers: {layers}, n_routed_experts: {EXPERTS * gpus // GPUS}}}"

@@ -18,10 +18,10 @@ LOGITS = 12  # bytes a logit: float32, and two temporaries of sampling
 WORKSPACES = int(1.6 * GIB)  # what is left in the logs when the rest is taken off
 # CUDA graphs, as vLLM 0.31 estimates them before it sizes the KV cache (cudagraph_utils.py): what
 # the first full one took, what the second took for each further one, and piecewise ones. Told were
-# 4.08 GiB for 19 full graphs of 32 layers, 1.0 for 4 of 5; more layers than MOST_MEASURED may take
-# more.
-LAYER_IN_GRAPH, NEXT_GRAPH, PIECEWISE_GRAPH = (int(size * GIB) for size in (0.064, 0.115, 0.03))
-MOST_MEASURED = 32
+# for 5 to 42 layers and 128 sequences 4.07 to 4.09 GiB, for 32 sequences 0.85, for 256 8.18.
+NEXT_GRAPH, PIECEWISE_GRAPH = int(0.115 * GIB), int(0.03 * GIB)
+SPLITS, FLOAT32 = 32, 4  # flash_attn_max_num_splits_for_cuda_graph
+APART = 10 * 2**20  # torch's allocator cuts what is larger out of any free block (kMinLargeAlloc)
 DEEPEP_BUFFER = GIB  # VLLM_DEEPEP_BUFFER_SIZE_MB, for NVLink, and again for RDMA between hosts
 # Beside vLLM's share: taken before it looks what is free (gpu_worker.py: "Initialize the
 # distributed environment BEFORE taking memory snapshot"). Used on an H200 of four, before the
@@ -199,11 +199,18 @@ def captured_graphs(sequences: int, tokens: int, mode: str = "") -> Graphs:
     return kinds.get(mode.upper(), Graphs(mixed, decode))
 
 
-def graphs_memory(graphs: Graphs, layers: int) -> int:
+def graphs_memory(graphs: Graphs, shape: ModelShape, sequences: int, tensor_ranks: int = 1) -> int:
     """Of all of them, in bytes, at least."""
-    first = min(layers, MOST_MEASURED) * LAYER_IN_GRAPH
+    first = first_graph(shape, sequences, tensor_ranks)
     full = first + (graphs.full - 1) * NEXT_GRAPH if graphs.full else 0
     return graphs.piecewise * PIECEWISE_GRAPH + full
+
+
+def first_graph(shape: ModelShape, sequences: int, tensor_ranks: int = 1) -> int:
+    """What FlashAttention gathers of a decode that is split, whichever layer it is of. Each layer
+    gives it back; where queries are cut out of it, the next layer takes as much again."""
+    latents = sequences * shape.num_attention_heads // tensor_ranks * shape.kv_lora_rank
+    return latents * SPLITS * FLOAT32 * (2 if latents * BF16 > APART else 1)
 
 
 def balancing_buffer(shape: ModelShape, slots: int) -> int:

@@ -142,8 +142,9 @@ become() { # one process, in the place of this shell
             --data-parallel-rpc-port 20002 \
             --enable-expert-parallel \
             --all2all-backend deepep_low_latency \
+            --moe-backend deep_gemm \
             --max-model-len 32768 \
-            --max-num-seqs 256 \
+            --max-num-seqs 128 \
             --max-num-batched-tokens 256 \
             --gpu-memory-utilization 0.92 \
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
@@ -209,8 +210,9 @@ become() { # one process, in the place of this shell
             --data-parallel-rpc-port 20002 \
             --enable-expert-parallel \
             --all2all-backend deepep_low_latency \
+            --moe-backend deep_gemm \
             --max-model-len 32768 \
-            --max-num-seqs 256 \
+            --max-num-seqs 128 \
             --max-num-batched-tokens 256 \
             --gpu-memory-utilization 0.92 \
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \

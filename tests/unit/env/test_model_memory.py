@@ -127,7 +127,7 @@ def test_deepep_buffers_as_its_own_formula_has_them(tokens: int, experts: int, g
     ("hosts", "redundant", "gpu", "context", "verdict"),
     [
         (1, 0, H100, 4096, "FAIL"),
-        (2, 0, H100, 4096, "WARN"),
+        (2, 0, H100, 4096, "FAIL"),
         (2, 32, H100, 4096, "FAIL"),
         (2, 64, H100, 4096, "FAIL"),
         (2, 0, H100, None, "FAIL"),
@@ -228,6 +228,36 @@ def test_half_of_r1_on_four_h200_as_vllm_reported() -> None:
     assert terms["19 graphs"] == pytest.approx(float(graphs), rel=0.05)
     room = H200 * 0.78 / GIB - sum(terms.values())
     assert room == pytest.approx(float(MEASURED.findall(log)[0]), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("told", "ranks", "layers", "sequences"),
+    [
+        ("5-layers-128-sequences", 2, 5, 128),
+        ("20-layers-128-sequences", 2, 20, 128),
+        ("42-layers-128-sequences", 2, 42, 128),
+        ("20-layers-32-sequences", 2, 20, 32),
+        ("5-layers-256-sequences", 1, 5, 256),
+    ],
+)
+def test_graphs_grow_with_sequences_and_not_with_layers(
+    told: str, ranks: int, layers: int, sequences: int
+) -> None:
+    log = (H200_LOGS / f"graphs/{told}.txt").read_text()
+    share, without = map(float, re.findall(r"utilization=([\d.]+) ", log)[:2])
+    engine = EngineShape(
+        "main",
+        ranks,
+        utilization=share,
+        tokens=512,
+        sequences=sequences,
+        graphs="FULL_DECODE_ONLY",
+    )
+    terms = sizes(engine, num_hidden_layers=layers, n_routed_experts=64 * ranks)
+    graphs = next(size for name, size in terms.items() if name.endswith(" graphs")) / GIB
+    assert graphs == pytest.approx((share - without) * H200 / GIB, rel=0.05, abs=0.1)
+    room = H200 * share / GIB - sum(terms.values()) / GIB
+    assert room == pytest.approx(float(MEASURED.findall(log)[0]), rel=0.02, abs=0.7)
 
 
 TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, eager=True)

@@ -104,7 +104,7 @@ def memory_terms(
         MemoryTerm("activations", activations(shape, batch.tokens, batch.sequences), "vLLM's logs"),
         MemoryTerm(
             f"{sum(graphs)} graphs",
-            graphs_memory(graphs, shape.num_hidden_layers),
+            graphs_memory(graphs, shape, batch.sequences, engine.tensor_ranks),
             "vLLM's logs",
         ),
         MemoryTerm("EPLB", balancing, "a layer's experts"),
