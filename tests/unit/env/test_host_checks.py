@@ -36,7 +36,6 @@ def finding(check: str, needs: Requirements = NEEDS, /, **changes: FactValue) ->
 def test_a_healthy_pair_passes() -> None:
     found = run_checks(two_hosts(), NEEDS)
     wanted = {
-        "cfg.memory": "WARN",  # R1 is tight on 16 H100
         "sys.slurm": "SKIP",
         "disk.download": "SKIP",
         "net.etcd": "SKIP",
