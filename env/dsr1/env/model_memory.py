@@ -23,6 +23,9 @@ NEXT_GRAPH, PIECEWISE_GRAPH = int(0.115 * GIB), int(0.03 * GIB)
 SPLITS, FLOAT32 = 32, 4  # flash_attn_max_num_splits_for_cuda_graph
 APART = 10 * 2**20  # torch's allocator cuts what is larger out of any free block (kMinLargeAlloc)
 DEEPEP_BUFFER = GIB  # VLLM_DEEPEP_BUFFER_SIZE_MB, for NVLink, and again for RDMA between hosts
+# What the driver keeps of a GPU: NVML counts it, CUDA and so vLLM's share does not (143,771 and
+# 143,155 MiB of an H200).
+KEPT = 615 * 2**20
 # Beside vLLM's share: taken before it looks what is free (gpu_worker.py: "Initialize the
 # distributed environment BEFORE taking memory snapshot"). Used on an H200 of four, before the
 # load: 580 MiB, then 1,948 with NCCL's communicators.
@@ -211,6 +214,11 @@ def first_graph(shape: ModelShape, sequences: int, tensor_ranks: int = 1) -> int
     gives it back; where queries are cut out of it, the next layer takes as much again."""
     latents = sequences * shape.num_attention_heads // tensor_ranks * shape.kv_lora_rank
     return latents * SPLITS * FLOAT32 * (2 if latents * BF16 > APART else 1)
+
+
+def share_of(gpu_bytes: int, utilization: float) -> int:
+    """What vLLM takes of a GPU that has so many by NVML."""
+    return int((gpu_bytes - KEPT) * utilization)
 
 
 def balancing_buffer(shape: ModelShape, slots: int) -> int:

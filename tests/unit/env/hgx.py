@@ -197,7 +197,14 @@ HEALTHY: dict[str, FactValue] = {
     "model.config": {**R1, "model_type": "deepseek_v3"},
 }
 LOW_LATENCY = EngineShape(
-    "main", 16, context=4096, backend="deepep_low_latency", tokens=256, sequences=128, hosts=2
+    "main",
+    16,
+    context=4096,
+    backend="deepep_low_latency",
+    tokens=256,
+    sequences=128,
+    graphs="FULL_DECODE_ONLY",
+    hosts=2,
 )
 NEEDS = Requirements(
     8,

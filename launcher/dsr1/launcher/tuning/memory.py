@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dsr1.env.checks.model.memory import fit, make_batch, memory_terms
 from dsr1.env.checks.requirements import EngineShape
-from dsr1.env.model_memory import BF16, kv_bytes_per_token, parse_shape
+from dsr1.env.model_memory import BF16, kv_bytes_per_token, parse_shape, share_of
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.tuning.mapping.dimensions import ModelConfig
 
@@ -32,6 +32,6 @@ def kv_room(config: ModelConfig, engine: EngineShape, gpu_bytes: int) -> KvRoom:
     verdict = fit(shape, engine, batch, gpu_bytes)
     size = 1 if engine.cache_dtype.startswith("fp8") else BF16
     taken = sum(term.size for term in memory_terms(shape, engine, batch))
-    left = int(gpu_bytes * batch.utilization) - taken
+    left = share_of(gpu_bytes, batch.utilization) - taken
     tokens = max(0, left) // kv_bytes_per_token(shape, int(engine.predicts), size)
     return KvRoom(tokens, verdict.seen if verdict.verdict == "FAIL" else "")

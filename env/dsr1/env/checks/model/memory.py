@@ -14,6 +14,7 @@ from dsr1.env.model_memory import (
     CONTEXT,
     DEEPEP_BUFFER,
     GIB,
+    KEPT,
     NVSHMEM,
     OVERRUN,
     Graphs,
@@ -27,6 +28,7 @@ from dsr1.env.model_memory import (
     kv_bytes_per_token,
     parse_shape,
     prediction_layer,
+    share_of,
     weight_terms,
 )
 from dsr1.hosts.protocol.facts.fact import Facts
@@ -155,23 +157,23 @@ def beside_terms(engine: EngineShape) -> tuple[MemoryTerm, ...]:
 
 def fit(shape: ModelShape, engine: EngineShape, batch: BatchLimits, gpu_bytes: int) -> Verdict:
     """The whole sum in one line, so that it can be checked by hand."""
-    terms = memory_terms(shape, engine, batch)
-    total, budget = sum(term.size for term in terms), int(gpu_bytes * batch.utilization)
+    terms, usable = memory_terms(shape, engine, batch), gpu_bytes - KEPT
+    total, budget = sum(term.size for term in terms), share_of(gpu_bytes, batch.utilization)
     token_bytes = kv_bytes_per_token(
         shape, int(engine.predicts), 1 if engine.cache_dtype.startswith("fp8") else BF16
     )
     needed, room = batch.context * token_bytes, budget - total
-    limit = f"{budget / GIB:.1f} GiB ({batch.utilization:g} of {gpu_bytes / GIB:.1f})"
+    limit = f"{budget / GIB:.1f} GiB ({batch.utilization:g} of {usable / GIB:.1f})"
     left = f"{max(0, room) / GIB:.1f} GiB for the KV cache: {max(0, room) // token_bytes} tokens"
     if room < 0:
         left = f"{-room / GIB:.1f} GiB too much"
     seen = f"{engine.name}: {_added(terms)} = {total / GIB:.1f} of {limit}; {left}"
     wanted = f"room for {batch.context} tokens, max_model_len"
     problems = [
-        _outside_problem(engine, batch.utilization, gpu_bytes),
+        _outside_problem(engine, batch.utilization, usable),
         _buffer_problem(terms),
         Verdict("FAIL", "", wanted, FIX) if room < needed else None,
-        Verdict("WARN", "tight", wanted, FIX) if needed <= room < TIGHT * gpu_bytes else None,
+        Verdict("WARN", "tight", wanted, FIX) if needed <= room < TIGHT * usable else None,
     ]
     return _worst(seen, wanted, [problem for problem in problems if problem])
 
@@ -193,17 +195,17 @@ def _added(terms: Sequence[MemoryTerm]) -> str:
     return " + ".join(f"{' + '.join(names)} [{source}]" for source, names in groups.items())
 
 
-def _outside_problem(engine: EngineShape, utilization: float, gpu_bytes: int) -> Verdict | None:
+def _outside_problem(engine: EngineShape, utilization: float, usable: int) -> Verdict | None:
     """What lives outside the share: vLLM refuses to start unless the share is free beside it, and
     what grows later has to go somewhere."""
-    beside, rest = beside_terms(engine), gpu_bytes - int(gpu_bytes * utilization)
+    beside, rest = beside_terms(engine), usable - int(usable * utilization)
     taken = sum(term.size for term in beside)
     grown = OVERRUN + (NVSHMEM if engine.backend in WITH_NVSHMEM else 0)
     if rest >= taken + grown and utilization <= MOST_UTILIZATION:
         return None
     names = " + ".join(f"{term.name} {term.size / GIB:.1f}" for term in beside)
     seen = f"{rest / GIB:.1f} GiB are left beside vLLM's share, for {names} [measured]"
-    most = min(MOST_UTILIZATION, (gpu_bytes - taken - grown) / gpu_bytes)
+    most = min(MOST_UTILIZATION, (usable - taken - grown) / usable)
     wanted = f"gpu_memory_utilization of at most {int(most * 100) / 100:g}"
     fix = f"Lower engines.{engine.name}.gpu_memory_utilization."
     if rest < taken:
