@@ -12,7 +12,7 @@ from dsr1.hosts.agent.kin.lineage import agent_part, read_lineage
 from dsr1.hosts.agent.kin.procfs import FoundProcesses
 from dsr1.hosts.agent.process.timers import pause
 from dsr1.hosts.protocol.events import Gone
-from dsr1.hosts.protocol.identity import ProcStat, start_time
+from dsr1.hosts.protocol.identity import ProcStat, read_stat
 from dsr1.hosts.protocol.marks import AgentIdentity
 
 # A process in state D ends when its device or file system answers; longer than this is worth
@@ -23,15 +23,17 @@ AFTER_KILL_S = 5.0
 def _signal(stat: ProcStat, number: signal.Signals) -> None:
     """To the very process that was seen; one that has ended since, or isn't ours to signal, is the
     proof's business."""
-    if _is_still(stat):
+    if is_still(stat):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(stat.pid, number)
 
 
-def _is_still(stat: ProcStat) -> bool:
+def is_still(stat: ProcStat) -> bool:
+    """Whether the very process that was seen is alive."""
     if stat.is_hidden:
         return bool(agent_part(read_lineage(stat.pid) or 0))
-    return start_time(stat.pid) == stat.start_time
+    found = read_stat(stat.pid)
+    return found is not None and found.alive and found.start_time == stat.start_time
 
 
 class Termination:

@@ -4,7 +4,7 @@ agent and its files. Nothing is touched that doesn't bear the run's identity."""
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dsr1.hosts.agent.kin.belonging import (
 )
 from dsr1.hosts.agent.kin.procfs import FoundProcesses
 from dsr1.hosts.agent.kin.unjudged import find_unjudged
-from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now
+from dsr1.hosts.agent.process.ending import AFTER_KILL_S, end_now, is_still
 from dsr1.hosts.agent.process.records import (
     agent_path,
     process_path,
@@ -84,10 +84,12 @@ def _graces(plan: HostPlan | None) -> dict[str, float]:
 def stop_host(folder: Path, identity: AgentIdentity, reason: str = "") -> Gone:
     """The agent and all it started. The proof is always made here, also when the agent has ended
     them itself."""
-    agents = find_run_processes(identity).get(AGENT_ITSELF)
-    if agents:
+    if agents := _agents(identity):
         graces = _graces(read_own_plan(folder, identity))
-        _end_agent(identity, max(graces.values(), default=GRACE_S), reason)
+        wait_s = max(graces.values(), default=GRACE_S) + AFTER_KILL_S + MARGIN_S
+        with contextlib.suppress(OSError):
+            if order_end(identity, reason):
+                _await_end(agents, wait_s)
     return end_identity(folder, identity)
 
 
@@ -102,11 +104,12 @@ def order_end(identity: AgentIdentity, reason: str = "") -> bool:
     return True
 
 
-def _end_agent(identity: AgentIdentity, grace_s: float, reason: str) -> None:
-    """One that doesn't quit in time is killed when its processes are ended, the last of all."""
-    with contextlib.suppress(OSError):
-        if order_end(identity, reason):
-            _wait(grace_s + AFTER_KILL_S + MARGIN_S, lambda: not _agents(identity))
+def _await_end(agents: Sequence[ProcStat], seconds: float) -> None:
+    """One that doesn't quit in time is killed when its processes are ended, the last of all. Those
+    that were found are watched: to read all of /proc again and again would keep a core busy."""
+    until = time.monotonic() + seconds
+    while any(map(is_still, agents)) and time.monotonic() < until:
+        pause(0.02)
 
 
 def _connect(identity: AgentIdentity) -> socket.socket | None:
@@ -169,10 +172,3 @@ def write_kept(folder: Path, identity: AgentIdentity, files: Mapping[str, str]) 
     for name in names:
         write_file(folder / "kept" / name, files[name].encode())
     return names
-
-
-def _wait(seconds: float, done: Callable[[], bool]) -> bool:
-    until = time.monotonic() + seconds
-    while not done() and time.monotonic() < until:
-        pause(0.02)
-    return done()
