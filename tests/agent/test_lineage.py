@@ -69,12 +69,14 @@ def test_a_stray_without_a_mark_ends_with_its_process_alone(
 
 
 @pytest.fixture
-def shell() -> Iterator[Callable[[int], "subprocess.Popen[bytes]"]]:
+def shell(eventually: Await) -> Iterator[Callable[[int], "subprocess.Popen[bytes]"]]:
     """Somebody's, with the environment of a process."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin(pid: int) -> "subprocess.Popen[bytes]":
-        lines = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environ = Path(f"/proc/{pid}/environ")
+        eventually(lambda: environ.read_bytes() != b"")  # an exec shows none for a moment
+        lines = environ.read_bytes().split(b"\0")
         copy = dict(line.split(b"=", 1) for line in lines if b"=" in line)
         argv = ("sleep", "1000")
         begun.append(subprocess.Popen(argv, env=copy, start_new_session=True))
