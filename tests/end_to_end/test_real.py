@@ -19,14 +19,16 @@ from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 EARLY = ("initialising", "connecting")
+SPAWN = ("--set", "runtime.env.CPU_START_METHOD=spawn")
 
 
 def test_stop_while_it_initialises(
     dsr1: Dsr1, site: Site, state: Path, newest: Callable[[], Run]
 ) -> None:
-    """vLLM ignores SIGTERM while its engine initialises; only SIGKILL of the group ends it."""
+    """vLLM ignores SIGTERM while its engine initialises; only SIGKILL of the group ends it. Spawned
+    engines import all anew, and so initialise for seconds."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        launched = pool.submit(dsr1, "launch", "tiny", "--name", "early", *site)
+        launched = pool.submit(dsr1, "launch", "tiny", "--name", "early", *site, *SPAWN)
         until(lambda: (state / "runs" / "early" / "state.json").exists())
         until(lambda: any(row.phase in EARLY for row in newest().state().ranks))
         stopped = dsr1("stop", "early")

@@ -15,6 +15,9 @@ from typing import Any
 def register() -> None:
     """vLLM calls this in each of its processes."""
     remember_models()
+    if os.environ.get("CPU_START_METHOD") != "spawn":
+        fork_children()
+    wait_in_peace()
 
     import torch
 
@@ -38,6 +41,35 @@ def remember_models() -> None:
     """vLLM imports itself once more to look at a model's class, 10 CPU seconds, and keeps what it
     saw: hosts of tests have homes of their own, and would look each time."""
     os.environ.setdefault("VLLM_CACHE_ROOT", f"{sys.prefix}/vllm-cache")
+
+
+def fork_children() -> None:
+    """EngineCore and Worker, as on GPUs without CUDA begun; vLLM's CPU platform wants them spawned,
+    and then each imports all once more: two ranks that serve cost 95 CPU seconds so, and 56 forked.
+    """
+    from vllm.platforms.cpu import CpuPlatform
+
+    configure = CpuPlatform.check_and_update_config
+
+    def forking(config: Any) -> None:
+        configure(config)
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+
+    CpuPlatform.check_and_update_config = staticmethod(forking)
+
+
+def wait_in_peace() -> None:
+    """For a second after each message between EngineCore and Worker both spin for the next, which
+    keeps the cores from whoever has something to do; here for 10 ms."""
+    from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+
+    record = SpinCondition.record_read
+
+    def record_read(self: Any) -> None:
+        record(self)
+        self.busy_loop_s = 0.01
+
+    SpinCondition.record_read = record_read
 
 
 def ask_for_amx(ask: Callable[[], bool]) -> None:
