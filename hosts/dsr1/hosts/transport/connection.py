@@ -247,13 +247,19 @@ def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
     """For what would wait for ever on a silent server. TimeoutError."""
     from paramiko import SSHException
 
-    timer = threading.Timer(seconds, channel.close)
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        channel.close()
+
+    timer = threading.Timer(seconds, give_up)
     timer.daemon = True
     timer.start()
     try:
         yield
     except SSHException as error:
-        if timer.finished.is_set():
+        if late.is_set():
             raise TimeoutError(f"no answer in {seconds:.0f} s") from error
         raise
     finally:

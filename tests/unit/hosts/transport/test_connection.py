@@ -15,12 +15,14 @@ from paramiko.common import AUTH_SUCCESSFUL, OPEN_FAILED_CONNECT_FAILED, OPEN_SU
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
+from dsr1.hosts.transport import connection
 from dsr1.hosts.transport.connection import SshHost, hops, make_connection
 from dsr1.hosts.transport.login_shell import BEGIN
 
 ASK = """import sys
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.errors import HostError
+from dsr1.hosts.transport import connection
 from dsr1.hosts.transport.connection import SshHost
 try:
     SshHost(Access("node1", "127.0.0.1", port=int(sys.argv[1]))).run(("true",), 5)
@@ -34,9 +36,9 @@ def test_what_is_no_ssh_is_told_in_a_line(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(said)
+            client, _ = server.accept()
+            with client:
+                client.sendall(said)
 
         threading.Thread(target=serve, daemon=True).start()
         command = (sys.executable, "-c", ASK, str(server.getsockname()[1]))
@@ -48,8 +50,9 @@ def test_what_is_no_ssh_is_told_in_a_line(said: bytes) -> None:
 class Server(paramiko.ServerInterface):
     """Takes any key, and two sessions. Of its commands none ends by itself, but `true`."""
 
-    def __init__(self) -> None:
+    def __init__(self, over: threading.Event) -> None:
         self.sessions: list[paramiko.Channel] = []
+        self._over = over
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -62,9 +65,11 @@ class Server(paramiko.ServerInterface):
         return OPEN_SUCCEEDED if len(open_ones) < 2 else OPEN_FAILED_CONNECT_FAILED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        self.sessions.append(channel)
-        if b"one-too-many" in command:
+        if b"hang" in command:
+            self._over.wait()
+        if b"hang" in command or b"one-too-many" in command:
             return False
+        self.sessions.append(channel)
         threading.Thread(target=serve, args=(channel, command), daemon=True).start()
         return True
 
@@ -90,6 +95,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshHost]
     monkeypatch.setenv("HOME", str(tmp_path))
     key = paramiko.ECDSAKey.generate()
     key.write_private_key_file(str(tmp_path / "key"))
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as door:
 
         def accept() -> None:
@@ -97,7 +103,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshHost]
                 while True:
                     transport = paramiko.Transport(door.accept()[0])
                     transport.add_server_key(key)
-                    transport.start_server(server=Server())
+                    transport.start_server(server=Server(over))
 
         threading.Thread(target=accept, daemon=True).start()
         port = door.getsockname()[1]
@@ -106,6 +112,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshHost]
         )
         yield remote
         remote.drop()
+        over.set()
 
 
 @pytest.mark.parametrize("command", ["babble", "go-on-in-silence"])
@@ -119,6 +126,15 @@ def test_a_cut_connection_is_no_answer(remote: SshHost) -> None:
     with pytest.raises(HostError, match="n: the SSH connection is lost"):
         remote.run(("cut",), 10.0)
     assert remote.run(("true",), 10.0).out == b"done"
+
+
+def test_a_server_that_falls_silent_is_given_up(
+    remote: SshHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert remote.run(("true",), 10.0).out == b"done"
+    monkeypatch.setattr(connection, "CONNECT_S", 1)
+    with pytest.raises(HostError, match=r"n: the SSH connection is lost .no answer in 1 s"):
+        remote.run(("hang",), 10.0)
 
 
 def test_a_refused_command_names_the_limit_and_leaves_the_rest_of_the_connection(
