@@ -151,7 +151,7 @@ def doors(
                     return
                 for key in keys:
                     transport.add_server_key(key)
-                transport.start_server(server=Server())
+                transport.start_server(server=Server(threading.Event()))
 
         threading.Thread(target=accept, daemon=True).start()
         yield door.getsockname()[1], keys
