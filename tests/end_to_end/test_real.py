@@ -19,7 +19,7 @@ from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 EARLY = ("initialising", "connecting")
-SPAWN = ("--set", "runtime.env.CPU_START_METHOD=spawn")
+SPAWN = ("--set", "runtime.env.CPU_START_METHOD=spawn", "--set", "engines.main.nodes=1")
 
 
 def test_stop_while_it_initialises(
