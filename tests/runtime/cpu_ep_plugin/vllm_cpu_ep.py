@@ -9,7 +9,6 @@ backends need none of this.
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 
@@ -40,12 +39,8 @@ def register() -> None:
 
 def remember_models() -> None:
     """vLLM imports itself once more to look at a model's class, 10 CPU seconds, and keeps what it
-    saw below a cache folder, which each test, host and deployment has of its own: here it is kept
-    in the environment."""
-    from vllm.model_executor.models.registry import _LazyRegisteredModel
-
-    kept = Path(sys.prefix, "vllm-cache", "modelinfos")
-    _LazyRegisteredModel._get_cache_dir = staticmethod(lambda: kept)
+    saw: hosts of tests have homes of their own, and would look each time."""
+    os.environ.setdefault("VLLM_CACHE_ROOT", f"{sys.prefix}/vllm-cache")
 
 
 def fork_children() -> None:
