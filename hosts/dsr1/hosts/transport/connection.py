@@ -251,7 +251,8 @@ def _closed_after(channel: "Channel", seconds: float) -> Iterator[None]:
 
     def give_up() -> None:
         late.set()
-        channel.close()
+        with contextlib.suppress(OSError, EOFError):  # the connection may be closed just then
+            channel.close()
 
     timer = threading.Timer(seconds, give_up)
     timer.daemon = True
