@@ -17,7 +17,7 @@ def register() -> None:
     remember_models()
     if os.environ.get("CPU_START_METHOD") != "spawn":
         fork_children()
-    wait_in_peace()
+    spin_briefly()
 
     import torch
 
@@ -44,9 +44,8 @@ def remember_models() -> None:
 
 
 def fork_children() -> None:
-    """EngineCore and Worker, as on GPUs without CUDA begun; vLLM's CPU platform wants them spawned,
-    and then each imports all once more: two ranks that serve cost 95 CPU seconds so, and 56 forked.
-    """
+    """EngineCore and Worker, as vLLM does by default. Its CPU platform has them spawned, and then
+    each imports everything again: two ranks that serve cost 95 CPU seconds, and 56 forked."""
     from vllm.platforms.cpu import CpuPlatform
 
     configure = CpuPlatform.check_and_update_config
@@ -58,7 +57,7 @@ def fork_children() -> None:
     CpuPlatform.check_and_update_config = staticmethod(forking)
 
 
-def wait_in_peace() -> None:
+def spin_briefly() -> None:
     """For a second after each message between EngineCore and Worker both spin for the next, which
     keeps the cores from whoever has something to do; here for 10 ms."""
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
