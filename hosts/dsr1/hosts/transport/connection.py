@@ -66,16 +66,17 @@ class SshHost:
     def _start(self, argv: Sequence[str]) -> "Channel":
         transport = self._connected().transport
         assert transport is not None
+        channel: Channel | None = None
         try:
             with _as_oserror():
-                channel: Channel = transport.open_session(timeout=CONNECT_S)
+                channel = transport.open_session(timeout=CONNECT_S)
                 with _closed_after(channel, CONNECT_S):
                     channel.exec_command(render_line(argv))
                 return channel
         except TimeoutError as error:
             raise self._lost(error) from error
         except OSError as error:
-            if transport.is_active():
+            if transport.is_active() and (channel or _is_refused(error)):
                 raise HostError(f"{self.name}: {_not_begun(error)}") from error
             raise self._lost(error) from error
 
@@ -149,20 +150,18 @@ def _as_oserror() -> Iterator[None]:
         raise ConnectionError(str(error) or "closed by the other side") from error
 
 
-def _not_begun(error: OSError) -> str:
-    """Why sshd began no command on a connection that is good, and stays open for what else runs
-    on it."""
+def _is_refused(error: OSError) -> bool:
+    """Whether sshd has said that it opens no session."""
     from paramiko import ChannelException
 
-    if isinstance(error.__cause__, ChannelException):
-        return (
-            f"sshd opens no further session ({error.__cause__.text}); MaxSessions in its"
-            " sshd_config may be too low (OpenSSH's own is 10)"
-        )
-    return (
-        "sshd starts no command for this user; the limit of processes (ulimit -u there) may be"
-        " reached"
-    )
+    return isinstance(error.__cause__, ChannelException)
+
+
+def _not_begun(error: OSError) -> str:
+    """On a connection that is good, and stays open for what else runs on it."""
+    if _is_refused(error):
+        return "sshd opens no further session: raise MaxSessions in its sshd_config (often 10)"
+    return "sshd starts no command for this user: its limit of processes (ulimit -u)?"
 
 
 def _refusal(error: Exception) -> str:
