@@ -14,7 +14,7 @@ from dsr1.hosts.protocol.plain import parse_json
 
 SUPERVISOR = "supervisor"
 TAKEN, HELD = 200, 409
-NUMBER = -1  # of every answer
+NUMBER = -1  # of a beat and its answer, for which nobody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ def parse_watcher(text: str) -> Watcher | None:
         return None
 
 
-def render_holder(holder: Watcher, taken: bool) -> HttpGot:
-    return HttpGot(NUMBER, TAKEN if taken else HELD, json.dumps(asdict(holder)))
+def render_holder(asked: HttpGet, holder: Watcher, taken: bool) -> HttpGot:
+    return HttpGot(asked.number, TAKEN if taken else HELD, json.dumps(asdict(holder)))
 
 
 def other_holder(event: Event) -> Watcher | None:
-    """Who has the lease, where the agent refused it."""
+    """Who has the lease, where the agent refused it to a beat."""
     if isinstance(event, HttpGot) and (event.number, event.status) == (NUMBER, HELD):
         return parse_watcher(event.body)
     return None

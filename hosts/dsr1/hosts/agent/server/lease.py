@@ -25,16 +25,14 @@ class Lease:
     def answer(self, asked: HttpGet, line: object) -> HttpGot:
         """Who comes while another one is believed is told who that is."""
         watcher = parse_watcher(asked.path)
-        if watcher is None:
-            return render_holder(self.holder, taken=False)
-        if self.holder not in (NOBODY, watcher):
-            return render_holder(self.holder, taken=False)
+        if watcher is None or self.holder not in (NOBODY, watcher):
+            return render_holder(asked, self.holder, taken=False)
         if self._holder not in (NOBODY, watcher):
             self._outdone.append(self._line)
         self._outdone = [one for one in self._outdone if one is not line]
         self._holder, self._line = watcher, line
         self._until = self._clock() + self._lasts_s
-        return render_holder(watcher, taken=True)
+        return render_holder(asked, watcher, taken=True)
 
     @property
     def holder(self) -> Watcher:

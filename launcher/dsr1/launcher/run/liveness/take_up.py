@@ -1,15 +1,18 @@
 """Agents that run without a supervisor are listened to again, unless another one has them by
 now."""
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.http import HttpGot
 from dsr1.hosts.protocol.lease import NUMBER
 from dsr1.hosts.transport.parallel import raise_all, run_on_all
 from dsr1.hosts.transport.results import HostState
-from dsr1.launcher.run.agents import Agents, AgentTaken
+from dsr1.launcher.run.agents import RETRY_S, Agents, AgentTaken
 from dsr1.launcher.run.liveness.watching import own_lease, rival_of
 from dsr1.launcher.run.supervision.verdict import superseded
 
@@ -49,6 +52,16 @@ def _is_alive(state: object) -> bool:
 
 
 def _refuse_rivals(agents: Agents, hosts: Sequence[str]) -> None:
-    for host, got in run_on_all(lambda one: agents.get(one, (own_lease(),))[0], hosts).items():
+    for host, got in run_on_all(partial(_take_lease, agents), hosts).items():
         if isinstance(got, HttpGot) and (by := rival_of(replace(got, number=NUMBER))):
             raise superseded(AgentTaken(host, by))
+
+
+def _take_lease(agents: Agents, host: str) -> HttpGot | None:
+    """What its agent says, however often it must be asked: silence is no consent. None: it is
+    lost."""
+    while agents.hears(host):
+        with contextlib.suppress(HostError):
+            return agents.get(host, (own_lease(),))[0]
+        time.sleep(RETRY_S)
+    return None

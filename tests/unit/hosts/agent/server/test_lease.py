@@ -31,6 +31,14 @@ def test_one_at_a_time_until_it_is_silent_or_gone() -> None:
     assert lease.obeys("ann's")
 
 
+def test_an_answer_has_its_questions_number() -> None:
+    """Else whoever waits for it waits in vain."""
+    lease = Lease(1.0)
+    for number, watcher in enumerate((ANN, ANN, BOB), 7):
+        assert lease.answer(replace(take_lease(watcher), number=number), "line").number == number
+    assert lease.answer(replace(ASK, number=5), "line").number == 5
+
+
 def test_nonsense_is_nobody() -> None:
     lease = Lease(1.0)
     assert not lease.answer(replace(ASK, path="{}"), "line").is_ok
