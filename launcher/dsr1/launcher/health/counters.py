@@ -2,7 +2,8 @@
 with it. Pure.
 
 Read from vLLM 0.31 and Dynamo 1.6: a prefill in chunks moves no token counter until its end, but
-the share of the KV cache in use at every step. Values that vLLM's engine hasn't sent stay as they
+the share of the KV cache in use at every step. A simulated rank counts no tokens, but the times
+between them. Values that vLLM's engine hasn't sent stay as they
 were, so those of a rank that hangs don't move, whatever arrives.
 """
 
@@ -15,6 +16,7 @@ MOVING = (
     "vllm:iteration_tokens_total_count",
     "vllm:generation_tokens_total",
     "vllm:prompt_tokens_total",
+    "vllm:inter_token_latency_seconds_count",
     "vllm:kv_cache_usage_perc",
     "vllm:num_requests_running",
     "vllm:num_requests_waiting",

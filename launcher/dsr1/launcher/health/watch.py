@@ -80,8 +80,9 @@ class HealthWatch:
         self._left_out.discard(engine)
 
     def run(self, done: threading.Event, tell: OnReport) -> None:
-        """`tell` hears a report whenever a verdict changes."""
-        told = self._report()
+        """`tell` hears the first report, whatever an earlier watch has told, and one whenever a
+        verdict changes."""
+        told: HealthReport | None = None
         try:
             while not done.wait(self._until_next()):
                 report = self._probe_or_report()

@@ -40,6 +40,19 @@ def test_real_workers_tell_of_their_ranks() -> None:
     assert read_counters(DECODE, 2) is None
 
 
+def test_a_simulated_rank_at_work_gets_on() -> None:
+    """It counts no tokens: whoever looked twice in the middle of a request took it for stalled."""
+    text = (DATA / "dynamo-1.6.1" / "mocker-metrics.txt").read_text()
+    one_more = 'inter_token_latency_seconds_count{engine="1",model_name="tiny-model"} 13'
+    assert f"{one_more}3\n" in text
+    before, after = (
+        read_counters(page, 1) for page in (text, text.replace(one_more, one_more + "1"))
+    )
+    assert before is not None
+    assert after is not None
+    assert before.moving != after.moving
+
+
 def test_what_is_kept_is_all_that_is_read() -> None:
     kept = "".join(line for line in REAL.splitlines(True) if line.startswith(KEPT))
     assert len(kept.splitlines()) < 60

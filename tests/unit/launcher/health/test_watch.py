@@ -1,7 +1,9 @@
 """The watch over a deployment whose servers say what a test has them say."""
 
 import json
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +15,15 @@ from dsr1.launcher.health.members import Question, make_questions, watched_ranks
 from dsr1.launcher.health.readings import read_servers
 from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.health.settings import HealthSettings
-from dsr1.launcher.health.verdicts import FAILED, MUTE, SICK, STALLED, SUSPECT, UNLISTED
+from dsr1.launcher.health.verdicts import (
+    FAILED,
+    MUTE,
+    SICK,
+    STALLED,
+    SUSPECT,
+    UNLISTED,
+    HealthReport,
+)
 from dsr1.launcher.health.watch import HealthWatch, add_answers, own_answers
 from dsr1.launcher.plan.plan import Plan, make_plan
 from dsr1.launcher.recipe.load import parse_recipe
@@ -83,14 +93,17 @@ class Servers:
 Watched = tuple[HealthWatch, Servers]
 
 
-@pytest.fixture
-def watched() -> Watched:
+def watch_over(settings: HealthSettings) -> Watched:
     plan = make_plan(parse_recipe(RECIPE, "t.yaml"), HOSTS, "r", "/r")
     servers = Servers(plan)
     readings = read_servers(plan, watched_ranks(plan), servers, 5.0)
-    return HealthWatch(
-        plan, SETTINGS, servers, FirstAnswers({}, (), readings), FrontendAccess(5)
-    ), servers
+    first = FirstAnswers({}, (), readings)
+    return HealthWatch(plan, settings, servers, first, FrontendAccess(5)), servers
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return watch_over(SETTINGS)
 
 
 def told(watch: HealthWatch) -> list[tuple[str, int, str, str]]:
@@ -100,6 +113,22 @@ def told(watch: HealthWatch) -> list[tuple[str, int, str, str]]:
 def test_all_that_get_on_are_well(watched: Watched) -> None:
     watch, _ = watched
     assert [told(watch) for _ in range(3)] == [[], [], []]
+
+
+def test_the_first_look_is_told_and_then_what_changes() -> None:
+    """What a watch before this one has said, of another supervisor even, stands no longer."""
+    watch, servers = watch_over(replace(SETTINGS, interval_s=0.01))
+    heard: list[HealthReport] = []
+    done = threading.Event()
+
+    def tell(report: HealthReport) -> None:
+        heard.append(report)
+        servers.status["b-0"] = 0
+        if len(heard) == 2:
+            done.set()
+
+    watch.run(done, tell)
+    assert [bool(report.ailing) for report in heard] == [False, True]
 
 
 def say_unwell(servers: Servers) -> None:
