@@ -16,6 +16,7 @@ from dsr1.launcher.run.agents import RETRY_S, Agents, AgentTaken
 from dsr1.launcher.run.liveness.watching import own_lease, rival_of
 from dsr1.launcher.run.supervision.verdict import superseded
 
+SILENT_S = 20.0  # of a host at first, and of the rest: less than who waits for all this does
 StateByHost = Mapping[str, HostState | HostError]
 
 
@@ -58,9 +59,10 @@ def _refuse_rivals(agents: Agents, hosts: Sequence[str]) -> None:
 
 
 def _take_lease(agents: Agents, host: str) -> HttpGot | None:
-    """What its agent says, however often it must be asked: silence is no consent. None: it is
-    lost."""
-    while agents.hears(host):
+    """What its agent says, however often it must be asked: an answer that is late is no consent.
+    None: it is lost, or hangs, and is judged as that from here on."""
+    until = time.monotonic() + SILENT_S
+    while agents.hears(host) and time.monotonic() < until:
         with contextlib.suppress(HostError):
             return agents.get(host, (own_lease(),))[0]
         time.sleep(RETRY_S)
