@@ -27,8 +27,14 @@ def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     until(lambda: engine(login, "etcd")["taken_at"] != [])
     # the frontend may end itself some seconds after etcd's death, and is restarted then
     until(lambda: login.dsr1("smoke", "e").returncode == 0)
-    taken = login.dsr1("scale", "e", "main=3", "--hosts", "+node2")
-    assert (taken.returncode, "node2: is a host of e already" in taken.stderr) == (2, True)
+    login.cluster.crash("node2")
+    until(lambda: engine(login, "main-r1")["phase"] != "serving")
+    until(lambda: login.phase("e") == "ready")
+    assert engine(login, "main-r1")["hosts"] == ["node3"]
+    assert login.dsr1("smoke", "e").returncode == 0
+    # from the first worker that goes in order on, Dynamo's frontend (1.6.1) keeps a core busy
+    taken = login.dsr1("scale", "e", "main=3", "--hosts", "+node3")
+    assert (taken.returncode, "node3: is a host of e already" in taken.stderr) == (2, True)
     grown = login.dsr1("scale", "e", "main=3", "--hosts", "+node5")
     assert (grown.returncode, grown.stdout) == (0, "main-r2: added\n"), grown.stderr
     assert engine(login, "main-r2")["hosts"] == ["node5"]
@@ -38,16 +44,12 @@ def test_etcd_and_a_host_are_lost_and_what_serves_goes_on(
     assert_clean(login.cluster, "node5")
     refused = login.dsr1("drain", "e", "node1")
     assert (refused.returncode, "has etcd, frontend" in refused.stderr) == (2, True)
-    drained = login.dsr1("drain", "e", "node2")
+    drained = login.dsr1("drain", "e", "node3")
     assert (drained.returncode, drained.stderr) == (0, "")
-    assert engine(login, "main-r1")["hosts"] == ["node3"]
-    assert_clean(login.cluster, "node2")
-    login.cluster.crash("node3")
-    until(lambda: engine(login, "main-r1")["phase"] != "serving")
-    until(lambda: login.phase("e") == "ready")
     assert engine(login, "main-r1")["hosts"] == ["node4"]
+    assert_clean(login.cluster, "node3")
     assert login.dsr1("smoke", "e").returncode == 0
     stopped = login.dsr1("stop", "e")
-    assert (stopped.returncode, "node3" in stopped.stderr) == (4, True)
-    assert "node2" not in stopped.stderr
-    assert_clean(login.cluster, "node1", "node2", "node4")
+    assert (stopped.returncode, "node2" in stopped.stderr) == (4, True)
+    assert "node3" not in stopped.stderr
+    assert_clean(login.cluster, "node1", "node3", "node4")
