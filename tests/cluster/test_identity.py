@@ -176,6 +176,8 @@ def test_a_run_that_is_watched_from_another_machine_is_not_adopted(
     left = "launch on login2 (pid "
     assert any(left in note for note in login.recorded("w")["notes"])  # type: ignore[attr-defined]
     assert login.phase("w") == "unsupervised"
+    again = login.dsr1("supervise", "w")
+    assert (again.returncode, left in again.stderr) == (2, True)
     assert other.dsr1("smoke", "w").returncode == 0
     assert (other.phase("w"), other.status("w")["alive"]) == ("ready", SERVING)
     assert [serving_on(cluster, box) for box in ("node1", "node2")] == before

@@ -15,8 +15,7 @@ from dsr1.hosts.transport.parallel import run_on_all, run_parallel
 from dsr1.hosts.transport.results import HostRun
 from dsr1.launcher.run.agents import StopResult
 from dsr1.launcher.run.liveness.door import is_watched_here
-from dsr1.launcher.run.liveness.watching import HAS_LEFT
-from dsr1.launcher.run.spawn import take_over
+from dsr1.launcher.run.spawn import WatchedElsewhere, take_over
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run, new_run
 
@@ -123,10 +122,11 @@ def adopt_run(name: str, accesses: Sequence[Access], python: str) -> Run:
     if (run.folder / "run-id").exists():
         raise InputError(f"{run.name}: its folder is there; `dsr1 supervise {run.name}` watches it")
     _rebuild(run, files)
-    take_over(run)
-    if left := next((note for note in run.state().notes if note.endswith(HAS_LEFT)), ""):
+    try:
+        take_over(run)
+    except WatchedElsewhere:
         run.discard()
-        raise InputError(f"{run.name}: {left}")
+        raise
     return run
 
 

@@ -8,10 +8,15 @@ from contextlib import suppress
 
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.launcher.run.folder import SUPERVISOR_FILE
+from dsr1.launcher.run.liveness.watching import HAS_LEFT
 from dsr1.launcher.run.signals import deferred_interrupt
 from dsr1.launcher.run.store import Run
 
 POLL_S, TAKE_OVER_S = 0.05, 120.0
+
+
+class WatchedElsewhere(InputError):
+    """A run's agents hear another supervisor, of another folder."""
 
 
 def start_supervisor(run: Run, *more: str) -> None:
@@ -58,14 +63,18 @@ def take_place(run: Run) -> bool:
 def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:
     """A new supervisor for agents that run without one. Returns when it has saved a state.
 
-    Raises InputError when there is nothing to take over, LaunchFailed when the new supervisor is
-    gone at once, or has saved nothing for so many seconds.
+    Raises InputError when there is nothing to take over, WatchedElsewhere when the new supervisor
+    has left again for that, LaunchFailed when it is gone at once, or has saved nothing for so many
+    seconds.
     """
     with run.locked():
         _refuse_take_over(run)
-        before = run.save_mark()
+        before, noted = run.save_mark(), run.state().notes
         start_supervisor(run, "--take-over")
     await_save(run, before, seconds)
+    notes = run.state().notes
+    if notes != noted and notes[-1].endswith(HAS_LEFT):
+        raise WatchedElsewhere(f"{run.name}: {notes[-1]}; see to it from there")
 
 
 def await_save(run: Run, before: tuple[int, int], seconds: float) -> None:
