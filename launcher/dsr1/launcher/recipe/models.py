@@ -25,7 +25,7 @@ from dsr1.launcher.recipe.parts import (
 from dsr1.launcher.recipe.slurm import Slurm
 from dsr1.launcher.recipe.stacks import STACK_TRAITS, StackTraits
 from dsr1.launcher.recipe.transfer import transfer_problem
-from dsr1.launcher.recipe.types import MOST_NODES, MOST_RANKS, Name, RecipePart, Text
+from dsr1.launcher.recipe.types import MOST_NODES, MOST_RANKS, Name, RecipePart, Security, Text
 
 HIGHEST_QUEUE_DEPTH = 32768  # log_max_qp_sz of ConnectX-7 is 15
 
@@ -58,7 +58,7 @@ class Recipe(RecipePart):
     hca: list[Annotated[str, Field(pattern=HCA_NAME)]] = []
     ports: Ports = Ports()
     etcd: Etcd = Etcd()
-    security: Literal["tls", "off"] = "tls"
+    security: Security = "tls"
     slurm: Slurm = Slurm()
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@ of YAML."""
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -37,6 +37,12 @@ def _bytes_of_text(value: object) -> object:
     return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
+def _off_of_false(value: object) -> object:
+    """`off` without quotes is false in YAML."""
+    return "off" if value is False else value
+
+
+Security = Annotated[Literal["tls", "off"], BeforeValidator(_off_of_false)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 ScalarValue = str | int | Number | bool
 Seconds = Annotated[

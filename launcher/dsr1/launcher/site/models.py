@@ -20,7 +20,7 @@ from dsr1.launcher.recipe.parts import (
     Timeouts,
 )
 from dsr1.launcher.recipe.slurm import Slurm
-from dsr1.launcher.recipe.types import Name, RecipePart, Text
+from dsr1.launcher.recipe.types import Name, RecipePart, Security, Text
 
 OWN_KEYS = ("hosts", "models", "profiles", "checks", "control_network")
 
@@ -67,5 +67,5 @@ class Site(RecipePart):
     hca: list[Annotated[str, Field(pattern=HCA_NAME)]] = []
     ports: Ports = Ports()
     etcd: Etcd = Etcd()
-    security: Literal["tls", "off"] = "tls"
+    security: Security = "tls"
     slurm: Slurm = Slurm()

@@ -19,6 +19,7 @@ GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
         (GOOD.replace("nodes: 1", "nodes: two"), r":4: engines\.main\.nodes: .*'two'"),
         (GOOD + "name: b\n", "f.yaml:5: key 'name' appears twice"),
         (GOOD + "spares: [node3, '$(id)']\n", "spares: .*is not a host's name"),
+        (GOOD + "security: no way\n", "security: must be 'tls' or 'off'"),
         (GOOD + "spares: [a, a]\n", "spares: a named more than once"),
         ("- 1\n", "a recipe is a mapping"),
         ("a: [\n", r"f\.yaml:\d+: not YAML"),
@@ -79,6 +80,11 @@ GOOD = "name: a\nmodel: {path: /m}\nengines:\n  main: {nodes: 1}\n"
 def test_bad_recipes_say_where_and_what(text: str, wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
         parse_recipe(text, "f.yaml")
+
+
+@pytest.mark.parametrize("word", ["off", "'off'", "OFF"])
+def test_off_is_a_word_though_yaml_has_it_for_false(word: str) -> None:
+    assert parse_recipe(f"{GOOD}security: {word}\n", "f.yaml").security == "off"
 
 
 def test_changes_reach_any_key() -> None:
