@@ -3,8 +3,8 @@ with it. Pure.
 
 Read from vLLM 0.31 and Dynamo 1.6: a prefill in chunks moves no token counter until its end, but
 the share of the KV cache in use at every step. A simulated rank counts no tokens, but the times
-between them. Values that vLLM's engine hasn't sent stay as they
-were, so those of a rank that hangs don't move, whatever arrives.
+between them. Values that vLLM's engine hasn't sent stay as they were, so those of a rank that hangs
+don't move, whatever arrives.
 """
 
 from collections.abc import Mapping
