@@ -73,7 +73,7 @@ def take_over(run: Run, seconds: float = TAKE_OVER_S) -> None:
         start_supervisor(run, "--take-over")
     await_save(run, before, seconds)
     notes = run.state().notes
-    if notes != noted and notes[-1].endswith(HAS_LEFT):
+    if notes != noted and notes and notes[-1].endswith(HAS_LEFT):
         raise WatchedElsewhere(f"{run.name}: {notes[-1]}; see to it from there")
 
 

@@ -16,7 +16,7 @@ from dsr1.launcher.run.agents import RETRY_S, Agents, AgentTaken
 from dsr1.launcher.run.liveness.watching import own_lease, rival_of
 from dsr1.launcher.run.supervision.verdict import superseded
 
-SILENT_S = 20.0  # of a host at first, and of the rest: less than who waits for all this does
+SILENT_S = 20.0  # twice, for the first host and the rest: well below spawn.TAKE_OVER_S
 StateByHost = Mapping[str, HostState | HostError]
 
 
