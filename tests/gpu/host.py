@@ -2,8 +2,9 @@
 
 DSR1_GPU_PYTHON is a Python with vLLM, and Dynamo for several GPUs; DSR1_GPU_MODEL a folder with
 R1's config.json and a tokenizer, no weights. DSR1_GPU_CACHES is a folder for what is compiled, kept
-for the next time; default: none is. With DSR1_GPU_REHEARSE=8 engines are simulated, as if on so
-many GPUs, and none is asked for.
+for the next time; default: none is. With CUDA_VISIBLE_DEVICES=0,1 the tests take those two, and the
+others of the host may be in use: dsr1 gives out a host's first GPUs. With DSR1_GPU_REHEARSE=8
+engines are simulated, as if on so many GPUs, and none is asked for.
 """
 
 import json
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 REHEARSED = int(os.environ.get("DSR1_GPU_REHEARSE") or 0)
 PYTHON, MODEL = os.environ.get("DSR1_GPU_PYTHON", ""), os.environ.get("DSR1_GPU_MODEL", "")
 REHEARSAL = ("--rehearse",) if REHEARSED else ()
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 Done = subprocess.CompletedProcess[str]
 
 
@@ -33,6 +35,7 @@ def dsr1(*argv: str) -> Done:
     )
     command = (sys.executable, "-m", "dsr1.launcher.cli.main", *argv)
     env = os.environ | {"PYTHONPATH": ":".join(parts)}
+    env.pop(VISIBLE, None)  # dsr1 names the GPUs of each process, by their number on the host
     return subprocess.run(
         command, env=env, capture_output=True, text=True, check=False, timeout=1500
     )
@@ -92,4 +95,15 @@ def _memory(field: str) -> list[int]:
     told: list[int] = json.loads(
         subprocess.run((PYTHON, "-c", ask), capture_output=True, check=True).stdout
     )
-    return told
+    return told[: taken_gpus(len(told))]
+
+
+def taken_gpus(on_host: int) -> int:
+    """How many of them the tests take."""
+    named = os.environ.get(VISIBLE)
+    if named is None:
+        return on_host
+    numbers = named.split(",")
+    first = [str(number) for number in range(min(len(numbers), on_host))]
+    assert numbers == first, f"{VISIBLE}={named}: dsr1 takes a host's first GPUs, {','.join(first)}"
+    return len(first)
