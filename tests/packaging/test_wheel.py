@@ -46,7 +46,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of an environment with the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("clean")
     venv.create(folder, with_pip=True)
-    run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    install = ("-m", "pip", "install", "--quiet", "--no-compile", wheel)
+    run(folder / "bin" / "python", *install, cwd=folder)
     return folder / "bin"
 
 

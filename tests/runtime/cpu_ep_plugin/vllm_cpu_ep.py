@@ -7,8 +7,10 @@ backends need none of this.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -39,8 +41,11 @@ def register() -> None:
 
 def remember_models() -> None:
     """vLLM imports itself once more to look at a model's class, 10 CPU seconds, and keeps what it
-    saw: hosts of tests have homes of their own, and would look each time."""
-    os.environ.setdefault("VLLM_CACHE_ROOT", f"{sys.prefix}/vllm-cache")
+    saw in its cache: hosts and runs of tests have caches of their own, and would look each time."""
+    known = Path(sys.prefix, "vllm-cache")
+    root = Path(os.environ.setdefault("VLLM_CACHE_ROOT", str(known)))
+    if (known / "modelinfos").is_dir() and not (root / "modelinfos").exists():
+        shutil.copytree(known / "modelinfos", root / "modelinfos", dirs_exist_ok=True)
 
 
 def fork_children() -> None:

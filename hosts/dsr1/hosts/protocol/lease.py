@@ -6,6 +6,7 @@ It is told as an HttpGet of a process that is in no plan, which an older agent a
 
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import TypeGuard
 
 from dsr1.hosts.protocol.bounded import NONSENSE
 from dsr1.hosts.protocol.events import Event
@@ -49,8 +50,10 @@ def render_holder(asked: HttpGet, holder: Watcher, taken: bool) -> HttpGot:
     return HttpGot(asked.number, TAKEN if taken else HELD, json.dumps(asdict(holder)))
 
 
-def other_holder(event: Event) -> Watcher | None:
-    """Who has the lease, where the agent refused it to a beat."""
-    if isinstance(event, HttpGot) and (event.number, event.status) == (NUMBER, HELD):
-        return parse_watcher(event.body)
-    return None
+def answers_beat(event: Event) -> TypeGuard[HttpGot]:
+    return isinstance(event, HttpGot) and event.number == NUMBER
+
+
+def other_holder(got: HttpGot) -> Watcher | None:
+    """Who has the lease, where the agent refused it."""
+    return parse_watcher(got.body) if got.status == HELD else None

@@ -12,6 +12,7 @@ from dsr1.hosts.errors import BadAnswer, HostError
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import AgentUp, Alive, Event
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
+from dsr1.hosts.protocol.lease import answers_beat
 from dsr1.hosts.protocol.process import HostPlan
 from dsr1.hosts.transport.base import NO_SECRETS, AgentLink, Transport
 from dsr1.hosts.transport.http import HttpAnswers
@@ -243,7 +244,7 @@ class Agents:
         """Until the connection is lost; gives the last event's number."""
         for numbered in self._links[host].events():
             self._silent_s[host] = 0.0
-            if rival := rival_of(numbered.event):
+            if answers_beat(numbered.event) and (rival := rival_of(numbered.event)):
                 self._queue.put(AgentTaken(host, rival))
             if isinstance(numbered.event, Alive) or self._answers.take(numbered.event):
                 continue

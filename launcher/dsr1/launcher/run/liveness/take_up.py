@@ -4,12 +4,10 @@ now."""
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.http import HttpGot
-from dsr1.hosts.protocol.lease import NUMBER
 from dsr1.hosts.transport.parallel import raise_all, run_on_all
 from dsr1.hosts.transport.results import HostState
 from dsr1.launcher.run.agents import RETRY_S, Agents, AgentTaken
@@ -54,7 +52,7 @@ def _is_alive(state: object) -> bool:
 
 def _refuse_rivals(agents: Agents, hosts: Sequence[str]) -> None:
     for host, got in run_on_all(partial(_take_lease, agents), hosts).items():
-        if isinstance(got, HttpGot) and (by := rival_of(replace(got, number=NUMBER))):
+        if isinstance(got, HttpGot) and (by := rival_of(got)):
             raise superseded(AgentTaken(host, by))
 
 

@@ -5,8 +5,7 @@ import getpass
 import os
 import socket
 
-from dsr1.hosts.protocol.events import Event
-from dsr1.hosts.protocol.http import HttpGet
+from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.protocol.identity import is_alive, record_process
 from dsr1.hosts.protocol.lease import Watcher, other_holder, take_lease
 
@@ -30,10 +29,10 @@ def beat_s(lost_s: float) -> float:
     return min(MOST_BEAT_S, lost_s / 4)
 
 
-def rival_of(event: Event) -> str:
+def rival_of(got: HttpGot) -> str:
     """In words, another supervisor that an agent tells of. One of this machine that is dead is
     none: its connection is about to end."""
-    other = other_holder(event)
+    other = other_holder(got)
     if other is None or (other.boot == record_process(os.getpid()).boot and not _lives(other)):
         return ""
     return other.words
