@@ -11,6 +11,7 @@ import pytest
 from tests.built import MODEL, ROOT, RUNTIME
 from tests.guard import guarded
 from tests.packages import ensure_tools
+from tests.ports import port_block
 from tests.waiting import HANGS_S
 
 from dsr1.launcher.operate.status import stop_any
@@ -48,24 +49,19 @@ def dsr1(state: Path) -> Dsr1:
     return call
 
 
-def _offset() -> int:
-    """Ports by the test process: several run at once, with some forty ports each, or eighty. Their
-    pids follow one another, and their ports don't: a run that moves to others meets nobody's."""
-    return os.getpid() * 37 % 100 * 90
-
-
 @pytest.fixture
-def site(runtime: None) -> tuple[str, ...]:
-    """The options that name this machine's runtime and model."""
-    offset = _offset()
-    ports = ("--set", f"ports.base={12000 + offset}", "--set", f"frontend.port={22000 + offset}")
-    return ("--venv", str(RUNTIME), "--model", str(MODEL), *ports)
-
-
-@pytest.fixture
-def free_ports() -> tuple[int, int]:
+def free_ports() -> Iterator[tuple[int, int]]:
     """For `ports.base` and `frontend.port`."""
-    return 12000 + _offset(), 22000 + _offset()
+    with port_block() as ports:
+        yield ports
+
+
+@pytest.fixture
+def site(runtime: None, free_ports: tuple[int, int]) -> tuple[str, ...]:
+    """The options that name this machine's runtime and model."""
+    base, frontend = free_ports
+    ports = ("--set", f"ports.base={base}", "--set", f"frontend.port={frontend}")
+    return ("--venv", str(RUNTIME), "--model", str(MODEL), *ports)
 
 
 @pytest.fixture(scope="session")

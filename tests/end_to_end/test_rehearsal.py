@@ -21,18 +21,11 @@ from dsr1.launcher.run.store import Run
 
 
 @pytest.fixture
-def bare(runtime: None) -> Site:
-    """Without a model: a rehearsal brings what the simulator reads. R1's ranks take 70 ports, so
-    these are apart."""
-    base = 8100 + os.getpid() % 30 * 100
-    return (
-        "--venv",
-        str(RUNTIME),
-        "--set",
-        f"ports.base={base}",
-        "--set",
-        f"frontend.port={base - 1}",
-    )
+def bare(runtime: None, free_ports: tuple[int, int]) -> Site:
+    """Without a model: a rehearsal brings what the simulator reads."""
+    base, frontend = free_ports
+    ports = ("--set", f"ports.base={base}", "--set", f"frontend.port={frontend}")
+    return ("--venv", str(RUNTIME), *ports)
 
 
 def complete(url: str) -> str:
