@@ -36,6 +36,7 @@ build() {
     install install --quiet --no-deps "$here/cpu_ep_plugin"
     # What vLLM says of the tests' model class is kept in the environment: see the plugin's remember_models.
     VLLM_LOGGING_LEVEL=ERROR "$dir/bin/python" -c "$LOOK"
+    chmod -R a+rX "$dir/vllm-cache" # also for the users of the tests' hosts
     key >"$stamp"
 }
 

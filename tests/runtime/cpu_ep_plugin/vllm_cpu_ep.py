@@ -6,6 +6,7 @@ with AMX its MoE kernel executes tile instructions that nobody asked the Linux k
 backends need none of this.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -44,8 +45,9 @@ def remember_models() -> None:
     saw in its cache: hosts and runs of tests have caches of their own, and would look each time."""
     known = Path(sys.prefix, "vllm-cache")
     root = Path(os.environ.setdefault("VLLM_CACHE_ROOT", str(known)))
-    if (known / "modelinfos").is_dir() and not (root / "modelinfos").exists():
-        shutil.copytree(known / "modelinfos", root / "modelinfos", dirs_exist_ok=True)
+    if not (root / "modelinfos").exists():
+        with contextlib.suppress(OSError):  # then it looks
+            shutil.copytree(known / "modelinfos", root / "modelinfos", dirs_exist_ok=True)
 
 
 def fork_children() -> None:
