@@ -136,6 +136,22 @@ def test_a_refusal_is_not_kept(runtime: Path) -> None:
         assert (runtime / "imports").read_text() == imports
 
 
+def test_what_is_used_outlives_many_that_are_not(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that tells nothing takes no place."""
+    monkeypatch.setattr("dsr1.hosts.agent.runtime.runtime.MOST_FILES", 2)
+    base, used = runtime / "base", asking("")
+    ask_runtime(used, base)
+    for number in range(3):
+        ask_runtime(replace(used, python=(sys.executable, "-X", f"other{number}")), base)
+        mute = replace(used, python=(sys.executable, "-c", f"exit({number})"))
+        assert ask_runtime(mute, base).parsers == ()
+        ask_runtime(used, base)
+    assert (runtime / "imports").read_text() == "i" * 4
+    assert len(list((base / "runtime").iterdir())) == 2
+
+
 def test_another_vllm_in_the_same_place_is_asked_anew(runtime: Path) -> None:
     ask_runtime(asking(), runtime / "base")
     (runtime / "vllm" / "envs.py").write_text("environment_variables = {'VLLM_C_NEW': 1}\n")

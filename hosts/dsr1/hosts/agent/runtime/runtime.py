@@ -30,7 +30,7 @@ WITNESSES = {
     "dynamo": ("vllm/args.py", "frontend/frontend_args.py"),
 }
 PACKAGES = ("vllm", "ai-dynamo", "ai-dynamo-runtime", "torch")
-MOST_FILES, MOST_KEPT = 16, 1024
+MOST_FILES, MOST_KEPT = 64, 1024
 
 
 def base_folder() -> Path:
@@ -71,8 +71,8 @@ def _joined(kept: "AnswerCache", answer: RuntimeAnswer, question: RuntimeQuestio
 
 
 class AnswerCache:
-    """A file for each runtime, in a folder of ours alone; one that can't be read or written is as
-    good as none."""
+    """A file for each runtime, in a folder of ours alone, and the last used of them; one that can't
+    be read or written is as good as none."""
 
     def __init__(self, base: Path, question: RuntimeQuestion) -> None:
         self._folder = base / "runtime"
@@ -95,7 +95,7 @@ class AnswerCache:
                 self._accepted[self._key(command)] = accepted[command.name]
         if self.knowledge is None and _is_complete(answer):
             self.knowledge = replace(answer, verdicts=())
-        if self._ours:
+        if self._ours and (self.knowledge or self._accepted):
             with contextlib.suppress(OSError):
                 self._write()
 
@@ -104,6 +104,7 @@ class AnswerCache:
 
     def _read(self) -> "KeptAnswers":
         try:
+            os.utime(self._file)
             return parse_json(KeptAnswers, self._file.read_bytes())
         except (OSError, ValueError):
             return KeptAnswers()
