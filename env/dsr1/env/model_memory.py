@@ -15,7 +15,11 @@ from dsr1.env.quantization import WeightSizes, parse_weight_sizes
 BF16 = 2
 GIB = 2**30
 LOGITS = 12  # bytes a logit: float32, and two temporaries of sampling
-WORKSPACES = int(1.6 * GIB)  # what is left in the logs when the rest is taken off
+WORKSPACES = int(0.7 * GIB)  # what is left in the logs when the rest is taken off
+# Tokens of earlier context that MLA takes at once in a prefill (mla_attention.py,
+# determine_chunked_prefill_workspace_size): room for so many whole requests, or for four blocks of
+# each, and no more than MOST_CONTEXT.
+WHOLE_REQUESTS, BLOCKS_EACH, MOST_CONTEXT = 8, 4 * 16, 64 * 1024
 # CUDA graphs, as vLLM 0.31 estimates them before it sizes the KV cache (cudagraph_utils.py): what
 # the first full one took, what the second took for each further one, and piecewise ones. Told were
 # for 5 to 42 layers and 128 sequences 4.07 to 4.09 GiB, for 32 sequences 0.85, for 256 8.18.
@@ -165,18 +169,28 @@ def deepep_elastic(shape: ModelShape, ranks: int, hosts: int, tokens: int) -> in
     return max(dispatch, combined * picked * (hosts * tokens + tokens + hosts * extended))
 
 
-def activations(shape: ModelShape, tokens: int, sequences: int) -> int:
+def activations(
+    shape: ModelShape, tokens: int, sequences: int, context: int, tensor_ranks: int = 1
+) -> int:
     """Of one step of so many tokens, at its peak, and what the driver, cuBLAS and the kernels'
     workspaces take.
 
-    The terms are a layer's largest tensors, in bfloat16: routed experts' inputs and outputs,
-    queries, keys, values.
+    The terms are a layer's largest tensors, in bfloat16: queries, keys, values and the context that
+    is unfolded beside them, or routed experts' inputs and outputs.
     """
-    heads, experts = shape.num_attention_heads, shape.num_experts_per_tok
-    moe = experts * (3 * shape.moe_intermediate_size + 2 * shape.hidden_size)
+    heads, experts = shape.num_attention_heads // tensor_ranks, shape.num_experts_per_tok
     qkv = heads * (2 * (shape.qk_nope_head_dim + shape.qk_rope_head_dim) + 2 * shape.v_head_dim)
+    unfolded = context_chunk(sequences, context) * heads
+    unfolded *= shape.qk_nope_head_dim + shape.v_head_dim
+    moe = experts * (3 * shape.moe_intermediate_size + 2 * shape.hidden_size)
     logits = sequences * shape.vocab_size * LOGITS
-    return WORKSPACES + tokens * (moe + qkv + 3 * shape.hidden_size) * BF16 + logits
+    largest = max(tokens * qkv + unfolded, tokens * moe)
+    return WORKSPACES + (tokens * 3 * shape.hidden_size + largest) * BF16 + logits
+
+
+def context_chunk(sequences: int, context: int) -> int:
+    """In tokens: it is there from the profile run on, also where no request is long."""
+    return min(max(WHOLE_REQUESTS * context, BLOCKS_EACH * sequences), MOST_CONTEXT)
 
 
 class Graphs(NamedTuple):

@@ -144,7 +144,7 @@ become() { # one process, in the place of this shell
             --all2all-backend deepep_low_latency \
             --moe-backend deep_gemm \
             --max-model-len 32768 \
-            --max-num-seqs 128 \
+            --max-num-seqs 64 \
             --max-num-batched-tokens 256 \
             --gpu-memory-utilization 0.92 \
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \
@@ -212,7 +212,7 @@ become() { # one process, in the place of this shell
             --all2all-backend deepep_low_latency \
             --moe-backend deep_gemm \
             --max-model-len 32768 \
-            --max-num-seqs 128 \
+            --max-num-seqs 64 \
             --max-num-batched-tokens 256 \
             --gpu-memory-utilization 0.92 \
             --compilation-config '{"cudagraph_mode":"FULL_DECODE_ONLY"}' \

@@ -27,7 +27,7 @@ engines:
     all2all_backend: deepep_low_latency
     moe_backend: deep_gemm
     max_model_len: 32768
-    max_num_seqs: 128
+    max_num_seqs: 64
     max_num_batched_tokens: 256
     gpu_memory_utilization: 0.92
     compilation_config:

@@ -202,7 +202,7 @@ LOW_LATENCY = EngineShape(
     context=4096,
     backend="deepep_low_latency",
     tokens=256,
-    sequences=128,
+    sequences=64,
     graphs="FULL_DECODE_ONLY",
     hosts=2,
 )

@@ -198,10 +198,20 @@ def test_four_h200_as_vllm_reported(folder: str, process: str, ranks: int) -> No
     argv = plan[plan.index(f'"name":"{process}"') :]
     number = [
         float(re.findall(rf'"--{flag}","([\d.]+)"', argv)[0])
-        for flag in ("gpu-memory-utilization", "max-num-batched-tokens", "max-num-seqs")
+        for flag in (
+            "gpu-memory-utilization",
+            "max-num-batched-tokens",
+            "max-num-seqs",
+            "max-model-len",
+        )
     ]
     share = EngineShape(
-        "main", ranks, utilization=number[0], tokens=int(number[1]), sequences=int(number[2])
+        "main",
+        ranks,
+        utilization=number[0],
+        tokens=int(number[1]),
+        sequences=int(number[2]),
+        context=int(number[3]),
     )
     left = share_of(H200, number[0]) - sum(sizes(share, num_hidden_layers=5).values())
     measured = float(re.findall(r"Available KV cache memory: ([\d.]+) GiB", log)[0])
@@ -215,7 +225,13 @@ def test_half_of_r1_on_four_h200_as_vllm_reported() -> None:
     """32 layers, which are a GPU's weights of all 61 on eight, and 128 requests a rank."""
     log = (H200_LOGS / "starts/longer-slice/memory.txt").read_text()
     share = EngineShape(
-        "main", 4, utilization=0.78, tokens=512, sequences=128, graphs="FULL_DECODE_ONLY"
+        "main",
+        4,
+        utilization=0.78,
+        tokens=512,
+        sequences=128,
+        context=2048,
+        graphs="FULL_DECODE_ONLY",
     )
     shape = parse_shape({**R1, "num_hidden_layers": 32})
     weights = sum(weight_terms(shape, 4).values()) / GIB
@@ -232,36 +248,40 @@ def test_half_of_r1_on_four_h200_as_vllm_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "ranks", "layers", "sequences"),
+    ("told", "ranks", "layers", "experts", "sequences", "tokens", "context"),
     [
-        ("5-layers-128-sequences", 2, 5, 128),
-        ("20-layers-128-sequences", 2, 20, 128),
-        ("42-layers-128-sequences", 2, 42, 128),
-        ("20-layers-32-sequences", 2, 20, 32),
-        ("5-layers-256-sequences", 1, 5, 256),
+        ("5-layers-128-sequences", 2, 5, 64, 128, 512, 2048),
+        ("20-layers-128-sequences", 2, 20, 64, 128, 512, 2048),
+        ("42-layers-128-sequences", 2, 42, 64, 128, 512, 2048),
+        ("20-layers-32-sequences", 2, 20, 64, 32, 512, 2048),
+        ("5-layers-256-sequences", 1, 5, 64, 256, 512, 2048),
+        ("61-layers-128-sequences", 4, 61, 32, 128, 256, 32768),
     ],
 )
 def test_graphs_grow_with_sequences_and_not_with_layers(
-    told: str, ranks: int, layers: int, sequences: int
+    told: str, ranks: int, layers: int, experts: int, sequences: int, tokens: int, context: int
 ) -> None:
+    """`experts` of a rank. The last is what a GPU has of R1 on eight, and takes 3 GiB more for the
+    context of a prefill."""
     log = (H200_LOGS / f"graphs/{told}.txt").read_text()
     share, without = map(float, re.findall(r"utilization=([\d.]+) ", log)[:2])
     engine = EngineShape(
         "main",
         ranks,
         utilization=share,
-        tokens=512,
+        tokens=tokens,
         sequences=sequences,
+        context=context,
         graphs="FULL_DECODE_ONLY",
     )
-    terms = sizes(engine, num_hidden_layers=layers, n_routed_experts=64 * ranks)
+    terms = sizes(engine, num_hidden_layers=layers, n_routed_experts=experts * ranks)
     graphs = next(size for name, size in terms.items() if name.endswith(" graphs")) / GIB
     assert graphs == pytest.approx(share_of(H200, share - without) / GIB, rel=0.05, abs=0.1)
     room = (share_of(H200, share) - sum(terms.values())) / GIB
     assert room == pytest.approx(float(MEASURED.findall(log)[0]), abs=0.3)
 
 
-TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, eager=True)
+TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, context=2048, eager=True)
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,10 @@ def test_it_fits(recipe: str, hosts: int, gpu: int, profile: str) -> None:
     assert {verdict for verdict, _ in told.values()} == {"PASS"}, told
 
 
-@pytest.mark.parametrize(("sequences", "verdict"), [(192, "WARN"), (256, "FAIL")])
+@pytest.mark.parametrize(("sequences", "verdict"), [(96, "WARN"), (128, "FAIL")])
 def test_more_sequences_are_too_much_for_sixteen_h100(sequences: int, verdict: str) -> None:
-    """Their graphs leave one request of max_model_len no room, or not much besides."""
+    """Their graphs, beside 4 GiB for the context of a prefill, leave one request of max_model_len no
+    room, or not much besides."""
     told, seen = judged("dsr1-dep", 2, H100, "", f"engines.main.max_num_seqs={sequences}")["main"]
     assert (told, seen.endswith("; tight")) == (verdict, verdict == "WARN")
 

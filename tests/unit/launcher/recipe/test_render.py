@@ -62,6 +62,6 @@ def test_where_each_value_came_from() -> None:
 
 def test_as_json_too() -> None:
     told = resolved_values(resolve_recipe("dsr1-disagg-h100", RecipeChanges()))
-    assert told["recipe"]["engines"]["decode"]["max_num_seqs"] == 128
+    assert told["recipe"]["engines"]["decode"]["max_num_seqs"] == 64
     assert told["sources"]["engines.decode.max_num_seqs"].endswith("(profile h100)")
     assert told["sources"]["name"] == "dsr1-disagg-h100.yaml:3"

@@ -103,7 +103,11 @@ def memory_terms(
     terms = (
         *(MemoryTerm(name, size, "config.json") for name, size in weights.items()),
         MemoryTerm("MTP layer", layer, "config.json"),
-        MemoryTerm("activations", activations(shape, batch.tokens, batch.sequences), "vLLM's logs"),
+        MemoryTerm(
+            "activations",
+            activations(shape, batch.tokens, batch.sequences, batch.context, engine.tensor_ranks),
+            "vLLM's logs",
+        ),
         MemoryTerm(
             f"{sum(graphs)} graphs",
             graphs_memory(graphs, shape, batch.sequences, engine.tensor_ranks),
