@@ -20,11 +20,11 @@ from dsr1.launcher.report.masking import SECRET, mask_words
 from dsr1.launcher.report.measured import MeasuredTable, measured_tables
 from dsr1.launcher.report.recipe import render_sourced
 from dsr1.launcher.report.sentences import start_sentences
-from dsr1.launcher.report.timeline import Timeline, make_timeline
+from dsr1.launcher.report.start import start_of
+from dsr1.launcher.report.timeline import Timeline
 from dsr1.launcher.run.record.history import Change, read_history
 from dsr1.launcher.run.record.smoked import SmokeRecord, read_smoke
 from dsr1.launcher.run.record.sources import ValueSource, read_sources
-from dsr1.launcher.run.record.starts import read_phases
 from dsr1.launcher.run.state import RunState
 from dsr1.launcher.run.store import Run
 from dsr1.launcher.secret_names import names_secret
@@ -144,7 +144,7 @@ def _with_hosts(page: ReportPage, run: Run, reader: _Reader) -> ReportPage:
 
 
 def _with_start(page: ReportPage, run: Run, reader: _Reader) -> ReportPage:
-    if (start := make_timeline(read_phases(run))) is None:
+    if (start := start_of(run)) is None:
         return page
     before = reader.part(lambda: earlier_start(run, start), None)
     said = tuple(start_sentences(start, before))

@@ -12,8 +12,11 @@ COMPILING = ("compiling", "profiling", "warming up", "capturing")
 def start_sentences(now: Timeline, before: tuple[str, Timeline] | None) -> Iterator[str]:
     slowest = now.slowest
     after = f"{now.seconds:.1f} s after the agents had begun"
-    until = f"ready {after}" if now.ready else f"not ready {after}"
-    yield f"{until}; the slowest rank was {slowest.name}, done after {slowest.done:.1f} s"
+    if now.ready:
+        yield f"ready {after}; the slowest rank was {slowest.name}, done after {slowest.done:.1f} s"
+    else:
+        last = slowest.spans[-1]
+        yield f"not ready {after}; {slowest.name} was {last.phase} since {last.begin:.1f} s"
     parts = sorted(now.phases.items(), key=lambda part: part[1], reverse=True)[:PARTS]
     if now.seconds > 0:
         shares = (

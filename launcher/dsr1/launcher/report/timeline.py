@@ -27,7 +27,8 @@ class PhaseSpan:
 
 @dataclass(frozen=True, slots=True)
 class RankStart:
-    """`done`: when it had nothing more to do itself, since all are ready at once; in seconds."""
+    """`done`: when it had nothing more to do itself, since all are ready at once; of a start that
+    wasn't ready, when it began its last phase; in seconds."""
 
     engine: str
     rank: int
@@ -44,7 +45,8 @@ class RankStart:
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """The last start of each rank of one attempt. `began`: seconds since the epoch; `seconds`:
-    until it was ready, or until the last that is known. The slowest rank is the first."""
+    until it was ready, or until the last that is known. The slowest rank is the first: of a start
+    that wasn't ready, the one whose last phase began the earliest."""
 
     began: float
     seconds: float
@@ -88,18 +90,23 @@ def _is_silent(span: PhaseSpan) -> bool:
     return span.phase not in COUNTED and span.seconds > SILENT_S
 
 
-def make_timeline(begun: Sequence[PhaseBegun], engine: str = "") -> Timeline | None:
-    """Of the whole run's last start, or of an engine's, which may have been started since. None:
-    nothing was recorded."""
+def make_timeline(
+    begun: Sequence[PhaseBegun], engine: str = "", until: float = 0.0
+) -> Timeline | None:
+    """Of the whole run's last start, or of an engine's, which may have been started since. `until`:
+    when it was given up, where it was never ready. None: nothing was recorded."""
     own = [one for one in begun if engine in ("", one.engine)]
     starts = _last_starts(own) if engine else _common_starts(own)
     if not starts:
         return None
     began = min(start[0].time for start in starts)
-    ended = max(one.time for start in starts for one in start)
-    ranks = [_rank_start(start, began, ended) for start in starts]
     ready = all(start[-1].phase == READY for start in starts)
-    ranks.sort(key=lambda one: (-one.done, one.engine, one.rank))
+    ended = max(one.time for start in starts for one in start)
+    ended = ended if ready else max(ended, until)
+    late = starts if ready else [one for one in starts if one[-1].phase != READY]
+    slow = [_rank_start(start, began, ended) for start in late]
+    slow.sort(key=lambda one: (-one.done if ready else one.done, one.engine, one.rank))
+    ranks = slow + [_rank_start(start, began, ended) for start in starts if start not in late]
     return Timeline(began, ended - began, ready, tuple(ranks))
 
 

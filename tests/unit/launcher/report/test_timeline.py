@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.cli.views.timeline import timeline_lines
 from dsr1.launcher.commands.phases import VLLM_PHASES
 from dsr1.launcher.report.sentences import start_sentences
+from dsr1.launcher.report.start import start_of
 from dsr1.launcher.report.timeline import Timeline, make_timeline
 from dsr1.launcher.run.folder import RunFolder
 from dsr1.launcher.run.ranks import Moment, RankRow, RankTable, advance, all_ready
+from dsr1.launcher.run.record.history import Change, record
 from dsr1.launcher.run.record.starts import FILE, PhaseBegun, read_phases, record_phases
+from dsr1.launcher.run.state import RunState
+from dsr1.launcher.run.store import Run
 
 STARTS = Path(__file__).parents[3] / "data" / "h200-x4" / "starts"
 
@@ -139,6 +144,55 @@ def test_an_engine_that_was_started_again_is_shown_by_its_name() -> None:
     assert [rank.engine for rank in alone.ranks] == ["b"]
     assert make_timeline(RESTARTED, "c") is None
     assert make_timeline([]) is None
+
+
+def given_up(tmp_path: Path, *changes: Change, phase: str) -> Timeline:
+    """Rank 0 loads since 10 s, rank 1 warms up since 20 s; engine b is ready."""
+    begun = rows(
+        (100, "a", 0, "starting"),
+        (100, "a", 1, "starting"),
+        (100, "b", 0, "starting"),
+        (105, "b", 0, "ready"),
+        (110, "a", 0, "loading"),
+        (120, "a", 1, "warming up"),
+    )
+    run = Run(tmp_path)
+    (tmp_path / FILE).write_text("".join(json.dumps(asdict(one)) + "\n" for one in begun))
+    for change in changes:
+        record(run, change)
+    run.save(RunState(phase, 400.0))
+    found = start_of(run, clock=lambda: 500.0)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "seconds"),
+    [
+        ((Change(250.0, "supervisor", "stopping"),), "stopped", 150.0),
+        ((Change(90.0, "supervisor", "failed"),), "failed", 300.0),
+        ((), "starting", 400.0),
+    ],
+)
+def test_the_last_phase_of_a_start_that_never_was_ready_lasts_to_its_end(
+    tmp_path: Path, changes: tuple[Change, ...], phase: str, seconds: float
+) -> None:
+    """Seen on four H200: 150 s of warm-up were missing when a start was stopped in the midst of
+    it."""
+    found = given_up(tmp_path, *changes, phase=phase)
+    assert (found.ready, found.seconds) == (False, seconds)
+    assert found.phases == {"starting": 10.0, "loading": seconds - 10.0}
+
+
+def test_who_is_furthest_behind_is_the_slowest_of_a_start_that_was_given_up(
+    tmp_path: Path,
+) -> None:
+    found = given_up(tmp_path, phase="starting")
+    assert [(rank.engine, rank.rank) for rank in found.ranks] == [("a", 0), ("a", 1), ("b", 0)]
+    said = next(start_sentences(found, None))
+    assert said == (
+        "not ready 400.0 s after the agents had begun; a rank 0 on n1 was loading since 10.0 s"
+    )
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_span() -> None:

@@ -13,7 +13,8 @@ from dsr1.launcher.cli.views.timeline import timeline_lines
 from dsr1.launcher.operate.status import find_any
 from dsr1.launcher.report.earlier import earlier_start
 from dsr1.launcher.report.sentences import start_sentences
-from dsr1.launcher.report.timeline import Timeline, make_timeline
+from dsr1.launcher.report.start import start_of
+from dsr1.launcher.report.timeline import Timeline
 from dsr1.launcher.run.record.starts import read_phases
 from dsr1.launcher.run.store import Run
 
@@ -53,7 +54,7 @@ def read_timeline(run: Run, engine: str = "") -> Timeline:
     begun = read_phases(run)
     if not begun:
         raise LaunchFailed(f"{run.name}: nothing of its start is recorded")
-    found = make_timeline(begun, engine)
+    found = start_of(run, engine)
     if found is None:
         known = ", ".join(dict.fromkeys(one.engine for one in begun))
         raise InputError(f"--engine {engine!r}: there is none; there are {known}")
