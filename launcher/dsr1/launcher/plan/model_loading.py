@@ -23,7 +23,9 @@ OWN_READERS = (
     "runai_streamer_sharded",
     "ipc_cache",
 )
-"""Load formats that read ahead in their own way."""
+"""Load formats that read in their own way. vLLM tells them nothing of experts, nor its threads
+(model_loader/default_loader.py), and refuses a strategy beside those."""
+THREADS = ("model-loader-extra-config", "enable_multithread_load")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def loading_notes(
     flags = {flag for answer in answers for parser in answer.parsers for flag in parser.flags}
     for disk, hosts in _hosts_by_disk(facts).items():
         for name, engine in engines.items():
-            for note in engine_notes(engine, disk, flags):
+            for note in engine_notes(engine, disk, flags, len(facts)):
                 yield f"engines.{name}: {note} ({', '.join(hosts)})"
 
 
@@ -68,12 +70,17 @@ def _hosts_by_disk(facts: Mapping[str, Facts]) -> dict[ModelDisk, list[str]]:
     return found
 
 
-def engine_notes(engine: Engine, disk: ModelDisk, flags: Collection[str]) -> Iterator[str]:
-    """What the recipe says by itself, it means."""
+def engine_notes(
+    engine: Engine, disk: ModelDisk, flags: Collection[str], hosts: int
+) -> Iterator[str]:
+    """What the recipe says by itself, it means. The ranks of one host need all experts between
+    them: where its page cache holds them, leaving out another's saves nothing (measured,
+    docs/gpus.md)."""
     if engine.has_dummy_weights:
         return
-    size = f"{disk.size / GB:.0f} GB"
-    if f"--{FILTER}" in flags and engine.expert_parallel and FILTER not in engine.args:
+    size, parts = f"{disk.size / GB:.0f} GB", hosts > 1 or not disk.fits
+    filters = f"--{FILTER}" in flags and engine.expert_parallel and not _reads_by_itself(engine)
+    if parts and filters and FILTER not in engine.args:
         yield f"args: {{{FILTER}: true}} reads a rank's own experts alone of {size} on {disk.kind}"
     if not disk.fits:
         yield f"the page cache can't hold {size}: every rank reads {disk.kind} anew"
@@ -85,5 +92,9 @@ def engine_notes(engine: Engine, disk: ModelDisk, flags: Collection[str]) -> Ite
 
 
 def _reads_ahead(engine: Engine, disk: ModelDisk) -> bool:
-    reader = engine.args.get(LOAD_FORMAT)
-    return disk.reads_ahead or STRATEGY in engine.args or reader in OWN_READERS
+    return disk.reads_ahead or STRATEGY in engine.args or _reads_by_itself(engine)
+
+
+def _reads_by_itself(engine: Engine) -> bool:
+    option, threads = THREADS
+    return engine.args.get(LOAD_FORMAT) in OWN_READERS or threads in str(engine.args.get(option))

@@ -58,11 +58,27 @@ def test_what_the_recipe_says_it_means(args: str) -> None:
     assert notes({"a": told("xfs", MUCH)}, VLLM, f"engines.main.args={args}") == []
 
 
-def test_a_loader_that_reads_ahead_itself() -> None:
-    (only,) = notes(
-        {"a": told("xfs", MUCH)}, VLLM, "engines.main.args={load-format: fastsafetensors}"
-    )
-    assert "enable-ep-weight-filter" in only
+@pytest.mark.parametrize(
+    "args",
+    [
+        "{load-format: fastsafetensors}",
+        "{model-loader-extra-config: {enable_multithread_load: true}}",
+    ],
+)
+def test_a_loader_that_reads_in_its_own_way_is_told_nothing(args: str) -> None:
+    """vLLM gives it no filter, and refuses `prefetch` beside threads."""
+    site = {"a": told("xfs", MUCH), "b": told("xfs", MUCH)}
+    assert notes(site, VLLM, f"engines.main.args={args}") == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "memory", "advised"), [("a", MUCH, False), ("a", LITTLE, True), ("ab", MUCH, True)]
+)
+def test_own_experts_alone_where_a_host_would_read_others(
+    hosts: str, memory: int, advised: bool
+) -> None:
+    found = notes({host: told("xfs", memory) for host in hosts})
+    assert any("enable-ep-weight-filter" in note for note in found) == advised
 
 
 def test_nothing_known_is_nothing_said() -> None:
