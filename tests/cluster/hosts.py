@@ -150,6 +150,13 @@ class Cluster:
     def heal(self, box: str) -> None:
         self._ip(f"link set {self._alive(box).cable} up")
         until(self.boxes[box].linked, f"the link of {box}")
+        for one in self.boxes.values():  # who asks now may hear of a question that is on its way
+            if one.up:  # since before, and that nobody will answer: no route to host
+                self._neighbours_forgotten(one)
+
+    def _neighbours_forgotten(self, box: Box) -> None:
+        flush = ("ip", "neigh", "flush", "dev", "eth0")
+        subprocess.run(("nsenter", "-t", str(box.pid), "-n", *flush), check=True, timeout=HANGS_S)
 
     def set_clock(self, box: str, ahead_s: int) -> None:
         """Of all that runs there, and of what will: so far ahead of the machine's."""
