@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.gpu.host import Trial, used_memory
+from tests.gpu.host import REHEARSED, Trial, used_memory
 
 from dsr1.launcher.run.stop import stop_run
 
@@ -35,5 +35,5 @@ def test_compiled_once_and_never_again(trial: Trial) -> None:
         else:
             assert {name for name in compiled - first if name.endswith((".cubin", ".so"))} == set()
         if name == "second":
-            shutil.rmtree(trial.caches)
+            shutil.rmtree(trial.caches, ignore_errors=bool(REHEARSED))  # none if simulated
     print(after)
