@@ -1,7 +1,7 @@
 """The agent's own command line: VERB FOLDER [VALUE], spoken by dsr1's transports only.
 
-A verb imports what it needs: the bundle's modules are compiled anew at every call, and a verb must
-be quick.
+A verb imports what it needs: where its Python is of another version than the launching one, the
+bundle's modules are compiled anew at every call, and a verb must be quick.
 """
 
 import json
@@ -25,7 +25,7 @@ class AgentAddress:
 
 
 def _start(address: AgentAddress) -> int:
-    from dsr1.hosts.agent.server.daemon import StartError, adopt_marks, start
+    from dsr1.hosts.agent.server.adoption import StartError, adopt_marks
     from dsr1.hosts.protocol.codec import parse_start
 
     try:
@@ -33,7 +33,9 @@ def _start(address: AgentAddress) -> int:
         start_order = parse_start(given)
         if start_order.plan.identity != address.identity or not address.identity.run_id:
             raise StartError("the order and its plan are of different runs")
-        adopt_marks(start_order.plan, address.folder, given)
+        adopt_marks(start_order.plan, address.folder, given)  # begins anew, once
+        from dsr1.hosts.agent.server.daemon import start
+
         print(start(start_order, address.folder), flush=True)
     except (StartError, ValueError) as error:
         print(error, file=sys.stderr)

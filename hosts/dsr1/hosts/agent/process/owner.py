@@ -14,10 +14,11 @@ from dsr1.hosts.agent.process.ending import Termination
 from dsr1.hosts.agent.process.folder import AgentFolder
 from dsr1.hosts.agent.process.logs import LogFollower, read_tail
 from dsr1.hosts.agent.process.members import StopTarget, find_members
+from dsr1.hosts.agent.process.own_marks import own_marks
 from dsr1.hosts.agent.process.records import ProcessRecord, log_path
 from dsr1.hosts.agent.process.rotation import LogRotation
 from dsr1.hosts.agent.process.say import say
-from dsr1.hosts.agent.process.spawn import own_marks, spawn
+from dsr1.hosts.agent.process.spawn import spawn
 from dsr1.hosts.agent.process.timers import Timers
 from dsr1.hosts.protocol.events import Event, Exited, Gone, Listening, Spawned
 from dsr1.hosts.protocol.marks import AgentIdentity

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from dsr1.hosts.agent.kin.lineage import lineage_of, read_lineage, take_lineage
+from dsr1.hosts.agent.kin.lineage import lineage_of, take_lineage
 from dsr1.hosts.agent.process.open_files import raise_open_files
 from dsr1.hosts.agent.process.records import (
     ABOUT_TO_SPAWN,
@@ -22,7 +22,7 @@ from dsr1.hosts.agent.process.records import (
 )
 from dsr1.hosts.agent.process.scratch import read_scratch
 from dsr1.hosts.protocol.marks import LINEAGE, Marks, render_marks
-from dsr1.hosts.protocol.process import HostPlan, Process, SecretVariable
+from dsr1.hosts.protocol.process import Process, SecretVariable
 
 EXEC_WAIT_S = 2.0
 
@@ -33,13 +33,6 @@ class SpawnedProcess:
 
     record: ProcessRecord
     pid: int
-
-
-def own_marks(plan: HostPlan, folder: Path) -> Marks:
-    """The agent's, in whose process this is."""
-    lineage = lineage_of(plan.identity)
-    taken = lineage if read_lineage(os.getpid()) == lineage else 0
-    return Marks(plan.identity, plan.run, str(folder), plan.origin.words, lineage=taken)
 
 
 def make_environment(

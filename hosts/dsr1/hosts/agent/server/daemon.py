@@ -7,49 +7,27 @@ import itertools
 import os
 import shutil
 import signal
-import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from dsr1.hosts.agent.kin.belonging import AGENT_ITSELF, find_run_processes
-from dsr1.hosts.agent.kin.lineage import lineage_of, take_lineage
 from dsr1.hosts.agent.process.folder import AgentFolder
+from dsr1.hosts.agent.process.own_marks import own_marks
 from dsr1.hosts.agent.process.records import agent_path, make_record, old_folder, render_record
 from dsr1.hosts.agent.process.say import say
 from dsr1.hosts.agent.process.scratch import make_scratch, remove_scratch
-from dsr1.hosts.agent.process.spawn import own_marks
+from dsr1.hosts.agent.server.adoption import StartError
 from dsr1.hosts.agent.server.found import find_rival
 from dsr1.hosts.agent.server.offline import end_identity
 from dsr1.hosts.agent.server.server import AgentServer
 from dsr1.hosts.protocol import control
 from dsr1.hosts.protocol.codec import StartOrder
-from dsr1.hosts.protocol.marks import AgentIdentity, read_marks, render_marks
+from dsr1.hosts.protocol.marks import AgentIdentity
 from dsr1.hosts.protocol.process import HostPlan
 
 PR_SET_CHILD_SUBREAPER = 36
-
-
-class StartError(Exception):
-    """The agent couldn't be started; nothing of it is left."""
-
-
-def adopt_marks(plan: HostPlan, folder: Path, given: bytes) -> None:
-    """The agent bears its run's marks and lineage, too: marks are given to an environment by exec
-    alone, so this very command is run again, with all that it was given on stdin."""
-    take_lineage(lineage_of(plan.identity))
-    marks = own_marks(plan, folder)
-    own = read_marks(os.environ)
-    if own == marks:
-        return
-    memory = os.memfd_create("start")
-    os.write(memory, given)
-    os.lseek(memory, 0, os.SEEK_SET)
-    os.dup2(memory, 0)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DSR1_")}
-    argv = [sys.executable, *sys.orig_argv[1:]]
-    os.execve(sys.executable, argv, clean | render_marks(marks))
 
 
 def claim(plan: HostPlan, folder: Path) -> None:
