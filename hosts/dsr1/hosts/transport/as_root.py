@@ -6,7 +6,7 @@ hash is compared, and a Python that only root can change, without site-packages.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 AS_SELF, CAREFULLY, AS_ROOT = "self", "carefully", "root"
 NOT_ROOTS = 94
@@ -46,6 +46,8 @@ exec sudo -n -- sh -c "$r" dsr1 "$h" "$f" "$s" "$p" "$@"
 """
 
 
-def run_by(how: str, agent: bytes) -> Sequence[str]:
+def run_by(how: str, read_agent: Callable[[], bytes]) -> Sequence[str]:
     """The first three arguments of RUN_BY, for the agent of these bytes."""
-    return (how, "", "") if how == AS_SELF else (how, hashlib.sha256(agent).hexdigest(), _BY_ROOT)
+    if how == AS_SELF:
+        return (how, "", "")
+    return (how, hashlib.sha256(read_agent()).hexdigest(), _BY_ROOT)

@@ -130,7 +130,7 @@ class LocalTransport(Transport):
     def _argv_by(self, by: str, *arguments: str) -> tuple[str, ...]:
         agent = make_bundle(self._programs)
         script = f"p=$1; f=$2; shift 2\n{RUN_BY}"
-        how = run_by(by, agent.read_bytes())
+        how = run_by(by, agent.read_bytes)
         return ("sh", "-c", script, "dsr1", self._python[-1], str(agent), *how, *arguments)
 
     def _no_python(self, host: str, error: OSError) -> HostError:

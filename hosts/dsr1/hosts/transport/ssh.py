@@ -54,7 +54,6 @@ class ShellTransport(Transport):
     ) -> None:
         self._shells = dict(shells)
         self._run_name, self._python, self._run_id = run, python, run_id
-        self._bundle = render_bundle()
 
     def upload(self, host: str, file: Path, name: str) -> None:
         """Send a file once: its name, or its folder's, says its content: one that is there is whole
@@ -68,8 +67,7 @@ class ShellTransport(Transport):
 
     def _open(self, host: str, *arguments: str) -> CommandChannel:
         """The agent is sent first where it isn't any more: a cleaner may have been there."""
-        name = bundle_name(self._bundle)
-        if not self._has(host, name):
+        if not self._has(host, bundle_name()):
             self._send_agent(host)
         return self._shells[host].open(self._argv(arguments))
 
@@ -130,16 +128,16 @@ class ShellTransport(Transport):
         return (f"@/{self._run_name}/{host}", self._run_id, host)
 
     def _argv(self, arguments: Sequence[str], by: str = AS_SELF) -> tuple[str, ...]:
-        name, how = bundle_name(self._bundle), run_by(by, self._bundle)
-        return ("sh", "-c", _RUN, "dsr1", name, self._python, *how, *arguments)
+        how = run_by(by, render_bundle)
+        return ("sh", "-c", _RUN, "dsr1", bundle_name(), self._python, *how, *arguments)
 
     def _send_agent(self, host: str) -> None:
-        name = bundle_name(self._bundle)
+        name, bundle = bundle_name(), render_bundle()
         try:
-            self._send(host, self._bundle, name, "600")
+            self._send(host, bundle, name, "600")
         except HostError:
             argv = ("sh", "-c", _SEND_TO_MEMORY, "dsr1", name)
-            if self._shells[host].run(argv, SEND_S, self._bundle).code != 0:
+            if self._shells[host].run(argv, SEND_S, bundle).code != 0:
                 raise
 
     def _send(self, host: str, data: bytes, name: str, mode: str) -> None:

@@ -1,9 +1,12 @@
 """The agent's parts that need no process."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
@@ -21,11 +24,10 @@ from dsr1.hosts.protocol.events import Listening, Progress
 from dsr1.hosts.protocol.facts.port_ranges import parse_range, parse_reserved
 from dsr1.hosts.protocol.marks import AgentIdentity, Marks
 from dsr1.hosts.protocol.process import HostPlan, Process, Variable
-from dsr1.hosts.transport.bundle import make_bundle, render_bundle
+from dsr1.hosts.transport.bundle import UNCHECKED_HASH, make_bundle
 
 
-def test_the_bundle_is_the_same_every_time(tmp_path: Path) -> None:
-    assert render_bundle() == render_bundle()
+def test_the_bundle_is_put_there_once(tmp_path: Path) -> None:
     path = make_bundle(tmp_path)
     before = path.stat()
     assert make_bundle(tmp_path) == path
@@ -43,6 +45,51 @@ def test_the_bundle_needs_nothing_but_itself(tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, timeout=300, check=True)
     dead = {"agent": "dead", "boot_id": boot_id(), "processes": {}, "last_event": 0}
     assert json.loads(done.stdout) == dead
+
+
+SAYS_FROM_WHAT = (
+    "import sys; sys.path[:0] = sys.argv[1:]; import dsr1.hosts.agent.main as m;"
+    " print(m.__file__, m.main.__code__.co_filename)"
+)
+
+
+def test_it_has_byte_code_for_a_python_as_ours_and_sources_for_any_other(tmp_path: Path) -> None:
+    def loaded_from(bundle: Path) -> list[str]:
+        argv = (sys.executable, "-I", "-S", "-c", SAYS_FROM_WHAT, str(bundle))
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+    bundle, name = make_bundle(tmp_path), "dsr1/hosts/agent/main.py"
+    assert loaded_from(bundle) == [f"{bundle}/{name}c", name]
+    other = tmp_path / "other.pyz"
+    data = bundle.read_bytes()
+    assert data.count(MAGIC_NUMBER + UNCHECKED_HASH) > 100
+    other.write_bytes(_with_magic(data, bytes([MAGIC_NUMBER[0] ^ 1]) + MAGIC_NUMBER[1:]))
+    assert loaded_from(other) == [f"{other}/{name}", f"{other}/{name}"]
+
+
+def _with_magic(bundle: bytes, magic: bytes) -> bytes:
+    """The bundle as a launching Python with this magic number writes it."""
+    read, written = zipfile.ZipFile(io.BytesIO(bundle)), io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for entry in read.infolist():
+            data = read.read(entry)
+            archive.writestr(entry, magic + data[4:] if entry.filename.endswith("c") else data)
+    return written.getvalue()
+
+
+def test_another_process_makes_the_same_bytes() -> None:
+    """Its hashes of strings are others, and so are its sets' orders."""
+    program = (
+        "import hashlib; from dsr1.hosts.transport.bundle import *;"
+        " print(bundle_name(), hashlib.sha256(render_bundle()).hexdigest())"
+    )
+
+    def made(seed: str) -> str:
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        argv = (sys.executable, "-c", program)
+        return subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert made("1") == made("2")
 
 
 def test_the_journal_replays_and_stays_small(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     script = f"p=$1; f=$2; shift 2\n{RUN_BY}"
     file = str(agent_of(folder))
-    argv = ("sh", "-c", script, "dsr1", str(python), file, *run_by(how, agent), "a b", "';id")
+    by = run_by(how, lambda: agent)
+    argv = ("sh", "-c", script, "dsr1", str(python), file, *by, "a b", "';id")
     return subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False)
 
 
