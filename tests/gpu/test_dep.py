@@ -55,7 +55,8 @@ def test_a_killed_rank_ends_all_of_a_balanced_engine(trial: Trial, gpus: int) ->
     assert answering(run) == list(range(gpus))
     engine_core(run, gpus - 1).kill()
     until(lambda: run.state().ended, "the end of the run")
-    assert run.state().reason.startswith("main-0 ended")
+    named = "main-0" if REHEARSED else f"EngineCore_DP{gpus - 1} of main-0"
+    assert run.state().reason.startswith(f"{named} ended")
     assert list(run_status(run).alive) == []
     assert used_memory() == idle
 

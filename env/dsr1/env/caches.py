@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.process import Variable
 
+VLLM_ROOT = "VLLM_CACHE_ROOT"
 FOLDERS = {
-    "VLLM_CACHE_ROOT": "vllm",
+    VLLM_ROOT: "vllm",
     "DG_JIT_CACHE_DIR": "deep_gemm",
     "FLASHINFER_WORKSPACE_BASE": "flashinfer",
     "TRITON_CACHE_DIR": "triton",
@@ -103,8 +104,12 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def cache_variables(cache: JitCache) -> tuple[Variable, ...]:
+def cache_variables(cache: JitCache, gpus: int) -> tuple[Variable, ...]:
+    """Of a process that drives so many GPUs. What torch compiles ahead of time for a rank runs on
+    one device number alone, and vLLM keeps it by rank: rank 1 is on device 1 of two, and on device
+    0 where each rank has a process of its own."""
     source = f"JIT cache of {dict(cache.made_of)['gpu']} with these versions"
+    folders = FOLDERS | {VLLM_ROOT: f"{FOLDERS[VLLM_ROOT]}/{gpus}-gpu"}
     return tuple(
-        Variable(name, f"{cache.folder}/{folder}", source) for name, folder in FOLDERS.items()
+        Variable(name, f"{cache.folder}/{folder}", source) for name, folder in folders.items()
     )

@@ -88,7 +88,17 @@ def test_on_facts_of_a_real_host() -> None:
 
 def test_every_cache_lies_below_the_key() -> None:
     cache = made(facts())
-    variables = {v.name: v.value for v in cache_variables(cache)}
-    assert variables["VLLM_CACHE_ROOT"] == f"{cache.folder}/vllm"
+    variables = {v.name: v.value for v in cache_variables(cache, 2)}
+    assert variables["VLLM_CACHE_ROOT"] == f"{cache.folder}/vllm/2-gpu"
     assert all(value.startswith(f"{cache.folder}/") for value in variables.values())
     assert len(set(variables.values())) == len(variables)
+
+
+def test_a_rank_finds_nothing_that_was_compiled_for_another_device_number() -> None:
+    """vLLM 0.31 on two H200: rank 1 of a process with both GPUs took what rank 1 had compiled in a
+    process of its own, as device 0: `CUDA driver error: invalid argument`."""
+    one, two = (
+        {variable.name: variable.value for variable in cache_variables(made(facts()), gpus)}
+        for gpus in (1, 2)
+    )
+    assert {name for name in one if one[name] != two[name]} == {"VLLM_CACHE_ROOT"}

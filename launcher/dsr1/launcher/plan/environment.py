@@ -78,7 +78,7 @@ def worker_variables(context: PlanContext, slot: WorkerSlot) -> EnvLayers:
     computed = (
         *visible_devices(devices, node.host.gpus),
         *queue_depth(group.spec.all2all_backend, group.spec.token_budget),
-        *(v for one in host_cache(context, group, node.host) for v in cache_variables(one.cache)),
+        *_cache_variables(context, slot, len(devices)),
         Variable("VLLM_ENGINE_READY_TIMEOUT_S", ready, "recipe timeouts.ready"),
         *_port_variables(context, slot),
         *_adapter_variables(context, slot, devices),
@@ -86,6 +86,11 @@ def worker_variables(context: PlanContext, slot: WorkerSlot) -> EnvLayers:
     own = _of_recipe(recipe.runtime.env, group.spec.env, f"engines.{group.engine}.env")
     shared = _shared(context, node.host)
     return EnvLayers(merge(shared, computed), own, identity_variables(context))
+
+
+def _cache_variables(context: PlanContext, slot: WorkerSlot, gpus: int) -> Iterator[Variable]:
+    for one in host_cache(context, slot.group, slot.node.host):
+        yield from cache_variables(one.cache, gpus)
 
 
 def _devices(slot: WorkerSlot) -> tuple[int, ...]:

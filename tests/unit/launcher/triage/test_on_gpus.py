@@ -105,6 +105,7 @@ def test_the_stopped_one_is_named_where_all_four_engines_time_out(tmp_path: Path
         ("worker-killed", 2, "vllm.worker_died"),
         ("decode-enginecore-killed", 1, "silent"),
         ("start-symbol-missing", 2, "ld.symbol_lookup"),
+        ("start-other-device", 1, "torch.wrong_device"),
         ("prefill-restarted", None, "vllm.memory_not_free"),
     ],
 )

@@ -25,6 +25,7 @@ from dsr1.launcher.run.supervision.messages import (
 from dsr1.launcher.smoke.readiness import await_answer
 
 MessageQueue = SimpleQueue[object]
+HARVEST_S = 20.0  # that a stop waits for one; 95 MB of four ranks took 5 s
 ROUNDS, PAUSE_S = 3, 1.0  # how often ranks are asked before they count as unfit
 OpenTransport = Callable[[], AbstractContextManager[Transport]]
 
@@ -94,6 +95,8 @@ def watch_health(
     watch.run(done, queue.put)
 
 
-def in_background(work: Callable[..., None], *values: object) -> None:
+def in_background(work: Callable[..., None], *values: object) -> threading.Thread:
     """It ends with the process, whatever it waits for."""
-    threading.Thread(target=work, args=values, daemon=True).start()
+    thread = threading.Thread(target=work, args=values, daemon=True)
+    thread.start()
+    return thread

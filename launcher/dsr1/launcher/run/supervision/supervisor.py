@@ -25,6 +25,7 @@ from dsr1.launcher.run.store import Run
 from dsr1.launcher.run.supervision import fresh_ports
 from dsr1.launcher.run.supervision.agent_plans import agent_plans, origin_since
 from dsr1.launcher.run.supervision.background import (
+    HARVEST_S,
     harvest_caches,
     in_background,
     probe_service,
@@ -67,6 +68,7 @@ class Supervisor:
         before = [time.monotonic()] * self._writer.state.restarts
         self._engines: EngineWatch | None = None
         self._first: FirstAnswers | None = None
+        self._harvest: threading.Thread | None = None
         self._seen: Mapping[str, HostState | HostError] = {}
         self._budget = RestartBudget(self._settings.restarts, self._settings.within_s, before)
 
@@ -128,7 +130,7 @@ class Supervisor:
                 self._agents.send_all(Quiet())
             queue = self._inbox.queue  # of this attempt, whatever comes after it
             plan, name = self._plan, self._run.name
-            in_background(harvest_caches, plan, name, self._beside, queue)
+            self._harvest = in_background(harvest_caches, plan, name, self._beside, queue)
             if self._settings.engine_scope:
                 self._watch_engines()
             assert self._first is not None
@@ -294,3 +296,5 @@ class Supervisor:
         code = exit_code or (4 if ended.left else 0)
         phase = "failed" if ended.left else phase
         self._writer.save(phase=phase, left=ended.left, exit_code=code)
+        if phase == "stopped" and self._harvest:  # what took minutes to compile is kept
+            self._harvest.join(HARVEST_S)
