@@ -7,7 +7,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dsr1.launcher.cli.answers.with_json import with_json
-from dsr1.launcher.cli.options.as_given import QuickCommand, take_absent, take_as_given
 from dsr1.launcher.cli.options.bundles import spread_bundles
 from dsr1.launcher.cli.verbs import ABOUT, OPTIONS, VERBS, Verb, render_help
 
@@ -27,9 +26,6 @@ class VerbGroup(TyperGroup):
         outlines = {verb.name: TyperCommand(verb.name, help=verb.help) for verb in verbs}
         super().__init__(**{**attrs, "commands": outlines})
         self._verbs = {verb.name: verb for verb in verbs}
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return take_absent(super().get_params(ctx))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         verb = self._verbs.get(cmd_name)
@@ -60,9 +56,8 @@ def load_command(verb: Verb) -> Any:
             context_settings=HELP,
         )
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    function = with_json(spread_bundles(load_function(verb)))
-    app.command(verb.name, cls=QuickCommand, context_settings=HELP)(function)
-    return take_as_given(typer.main.get_command(app), function)
+    app.command(verb.name, context_settings=HELP)(with_json(spread_bundles(load_function(verb))))
+    return typer.main.get_command(app)
 
 
 def load_function(verb: Verb) -> Any:

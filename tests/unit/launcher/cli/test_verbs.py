@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 import dsr1.launcher.cli
 from dsr1.launcher.cli.app import app, load_function
-from dsr1.launcher.cli.options.as_given import plain_kinds
 from dsr1.launcher.cli.options.bundles import spread_bundles
 from dsr1.launcher.cli.verbs import OPTIONS, VERBS, Verb, render_help
 
@@ -117,24 +116,6 @@ def test_the_help_of_one_verb_imports_that_verb_alone() -> None:
     names = loaded("stop", "--help")
     assert "dsr1.launcher.cli.runs.stop" in names
     assert "dsr1.launcher.cli.launch" not in names
-
-
-@pytest.mark.parametrize("words", [("ps",), ("status", "none"), ("stop", "none")])
-def test_options_that_need_no_conversion_load_no_pydantic(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
-    assert "pydantic" not in loaded(*words, DSR1_STATE_DIR=str(tmp_path))
-
-
-def test_of_what_is_given_only_plain_values_are_taken_as_they_are() -> None:
-    assert plain_kinds(Annotated[str, typer.Option()]) == (str,)
-    assert plain_kinds(Annotated[int | None, typer.Option()]) == (int,)
-    assert plain_kinds(Annotated[list[str] | None, typer.Option()]) == ()
-    assert plain_kinds(Annotated[str, typer.Option(parser=str.upper)]) == ()
-    for wrong in ("x", "0"):
-        done = CliRunner().invoke(app, ["logs", "r", "--tail", wrong], prog_name="dsr1")
-        assert done.exit_code == 2
-        assert "--tail" in done.output
 
 
 def test_help_is_the_same_from_the_table_and_from_typer() -> None:
