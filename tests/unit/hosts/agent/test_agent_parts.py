@@ -58,13 +58,25 @@ def test_it_has_byte_code_for_a_python_as_ours_and_sources_for_any_other(tmp_pat
         argv = (sys.executable, "-I", "-S", "-c", SAYS_FROM_WHAT, str(bundle))
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
 
-    bundle, name = make_bundle(tmp_path), "dsr1/hosts/agent/main.py"
+    bundle, name = _made_where_byte_code_is_kept(tmp_path), "dsr1/hosts/agent/main.py"
     assert loaded_from(bundle) == [f"{bundle}/{name}c", name]
     other = tmp_path / "other.pyz"
     data = bundle.read_bytes()
     assert data.count(MAGIC_NUMBER + UNCHECKED_HASH) > 100
     other.write_bytes(_with_magic(data, bytes([MAGIC_NUMBER[0] ^ 1]) + MAGIC_NUMBER[1:]))
     assert loaded_from(other) == [f"{other}/{name}", f"{other}/{name}"]
+
+
+def _made_where_byte_code_is_kept(folder: Path) -> Path:
+    """Whatever the environment of the tests says of that."""
+    kept = {"PYTHONPYCACHEPREFIX": str(folder / "kept"), "PYTHONDONTWRITEBYTECODE": ""}
+    program = (
+        "import sys, pathlib; from dsr1.hosts.transport.bundle import make_bundle;"
+        " print(make_bundle(pathlib.Path(sys.argv[1])))"
+    )
+    argv = (sys.executable, "-c", program, str(folder))
+    made = subprocess.run(argv, env=os.environ | kept, capture_output=True, text=True, check=True)
+    return Path(made.stdout.strip())
 
 
 def _with_magic(bundle: bytes, magic: bytes) -> bytes:
