@@ -25,23 +25,32 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     return made
 
 
+@pytest.fixture
+def name() -> str:
+    """No other's on this machine: what Slurm's nodes run is in their /tmp, by the run's name, and
+    here all nodes are this machine."""
+    return f"job-{os.getpid()}"
+
+
 def told(dsr1: Dsr1, run: str) -> dict[str, object]:
     answer: dict[str, object] = data_of(dsr1("status", run, "--json").stdout)
     return answer
 
 
 @pytest.mark.e2e
-def test_from_launch_to_stop(dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Path) -> None:
-    launched = dsr1("launch", "tiny", "--slurm", "--no-check", "--name", "f", *site, *ONE)
+def test_from_launch_to_stop(
+    dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Path, name: str
+) -> None:
+    launched = dsr1("launch", "tiny", "--slurm", "--no-check", "--name", name, *site, *ONE)
     assert launched.returncode == 0, launched.stderr
     assert told(dsr1, "slurm://fake/1")["phase"] == "ready"
-    assert "frontend" in dsr1("logs", "f").stdout
-    assert dsr1("smoke", "f").returncode == 0
-    assert "nothing of it is alive" in dsr1("stop", "f").stdout
-    assert (told(dsr1, "f")["phase"], fake.job("1")["state"]) == ("stopped", "COMPLETED")
-    assert of_run(state / "runs" / "f" / "hosts") == []
-    assert "S starting" in dsr1("timeline", "f").stdout
-    assert dsr1("report", "f", "--to", str(state / "f.html")).returncode == 0
+    assert "frontend" in dsr1("logs", name).stdout
+    assert dsr1("smoke", name).returncode == 0
+    assert "nothing of it is alive" in dsr1("stop", name).stdout
+    assert (told(dsr1, name)["phase"], fake.job("1")["state"]) == ("stopped", "COMPLETED")
+    assert of_run(state / "runs" / name / "hosts") == []
+    assert "S starting" in dsr1("timeline", name).stdout
+    assert dsr1("report", name, "--to", str(state / "f.html")).returncode == 0
     text = (state / "f.html").read_text()
     for part in ("slurm://fake/1", "passed: 1 rank", "# tiny.yaml:", "# --set", "# --venv"):
         assert part in text, part
@@ -49,7 +58,7 @@ def test_from_launch_to_stop(dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Pat
 
 @pytest.mark.e2e
 def test_inside_of_an_allocation_that_stays(
-    dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Path, monkeypatch: pytest.MonkeyPatch
+    dsr1: Dsr1, site: Site, fake: FakeSlurm, state: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a shell of salloc's: its node, its options for steps, and its end."""
     fake.configure(srun_options=["--network=site"])
@@ -57,7 +66,7 @@ def test_inside_of_an_allocation_that_stays(
     job = fake.add({**RUNNING, "options": options, "start": time.time(), "pid": os.getpid()})
     monkeypatch.setenv("SLURM_JOB_ID", job)
     monkeypatch.setenv("SLURM_JOB_NODELIST", "node1")
-    own = ("--name", "s", "--set", "slurm.srun=['--network=site']", *site, *ONE)
+    own = ("--name", name, "--set", "slurm.srun=['--network=site']", *site, *ONE)
     planned = dsr1("launch", "tiny", "--dry-run", "--no-check", *own)
     assert (planned.returncode, list(state.glob("tmp*"))) == (0, []), planned.stderr
     launched = dsr1("launch", "tiny", "--no-check", *own)
@@ -65,10 +74,10 @@ def test_inside_of_an_allocation_that_stays(
     assert f"inside of Slurm's job {job}: launched on its nodes, node1, until" in launched.stderr
     seen = told(dsr1, f"slurm://fake/{job}")
     assert (seen["phase"], seen["supervised"], bool(seen["url"])) == ("ready", True, True)
-    assert dsr1("smoke", "s").returncode == 0
-    assert "nothing of it is alive" in dsr1("stop", "s").stdout
-    assert (told(dsr1, "s")["phase"], fake.job(job)["state"]) == ("stopped", "RUNNING")
-    assert of_run(state / "runs" / "s" / "hosts") == []
+    assert dsr1("smoke", name).returncode == 0
+    assert "nothing of it is alive" in dsr1("stop", name).stdout
+    assert (told(dsr1, name)["phase"], fake.job(job)["state"]) == ("stopped", "RUNNING")
+    assert of_run(state / "runs" / name / "hosts") == []
     assert (fake.calls("scancel"), fake.calls("sbatch")) == ([], [])
     fake.change(job, options=options | {"time": "1:30"})
     refused(dsr1("launch", "tiny", *own, "--replace"), "ends in", "slurm.warn, 120 s, before that")
