@@ -14,6 +14,7 @@ from dsr1.hosts.protocol.commands import Spawn, Stop
 from dsr1.hosts.protocol.events import DiskFull, Exited, Gone, Spawned
 from dsr1.hosts.protocol.evidence import EvidenceRequest, ProcessRanks
 from dsr1.hosts.protocol.process import Process
+from dsr1.hosts.transport.bundle import render_bundle
 from dsr1.launcher.run.supervision.messages import notes_of
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ pytestmark = [
     pytest.mark.cluster,
 ]
 Make = Callable[..., Process]
+ROOM_K = 200  # beside the agent's own program
 
 
 @pytest.fixture
 def size() -> str:
-    return "2000k"  # the agent's own program is nine tenths of it
+    return f"{len(render_bundle()) // 1024 + ROOM_K}k"
 
 
 @pytest.fixture
