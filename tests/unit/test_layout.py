@@ -52,9 +52,7 @@ def test_the_hosts_side_imports_the_standard_library_and_psutil_alone(room: str)
     """Nothing is installed on a host: what it runs there must do with what vLLM needs, too."""
     folder = REPOSITORY / "hosts/dsr1/hosts" / room
     allowed = {*sys.stdlib_module_names, "psutil"}
-    own = (
-        ("dsr1.hosts.agent", "dsr1.hosts.protocol") if room == "agent" else ("dsr1.hosts.protocol",)
-    )
+    own = (f"dsr1.hosts.{room}", "dsr1.hosts.protocol", "dsr1.hosts.dataclass")
     foreign = {
         (path.relative_to(folder).as_posix(), name)
         for path in folder.rglob("*.py")

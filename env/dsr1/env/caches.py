@@ -11,8 +11,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.process import Variable
 

@@ -3,9 +3,9 @@ ValueError."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.adapters import Adapter, Netdev, PciPlace, Port
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.protocol.plain import from_plain

@@ -1,8 +1,9 @@
 """Findings folded for a person, and the finding of a host that could not be asked."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.protocol.events import Finding

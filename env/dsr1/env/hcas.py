@@ -8,12 +8,12 @@ layers are never mixed: NCCL refuses that. A user's `hca` goes before all of it.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts
 from dsr1.env.hca import Hca, all_ports, matches
 from dsr1.env.port_kinds import choose_kind, port_kind
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.facts.adapters import PciPlace
 

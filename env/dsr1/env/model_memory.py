@@ -7,10 +7,11 @@ within 10 %.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from dsr1.env.quantization import WeightSizes, parse_weight_sizes
+from dsr1.hosts.dataclass import dataclass
 
 BF16 = 2
 GIB = 2**30

@@ -6,11 +6,11 @@ storage adapter on the CPU doesn't displace the GPUs' own ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dsr1.env.distance import Distance, distance
 from dsr1.env.fabric import FabricFacts
 from dsr1.env.hca import Hca
+from dsr1.hosts.dataclass import dataclass
 
 Kind = tuple[str, float]  # link layer, Gb/s
 

@@ -6,9 +6,10 @@ scales for a group of weights, and modules that are left alone.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
+
+from dsr1.hosts.dataclass import dataclass
 
 BF16 = 2.0
 SCALE_BITS = 16

@@ -2,11 +2,11 @@
 (NIXL). Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dsr1.env.gids import forced_index
 from dsr1.env.hca import Hca
 from dsr1.env.hcas import HcaChoice, NearestHca
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.process import Variable
 
 NVSHMEM_PREFIX = "mlx5"

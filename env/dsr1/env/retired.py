@@ -8,7 +8,8 @@ Held against vLLM 0.31 and Dynamo 1.6.1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 it concerns. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
+
+from dsr1.hosts.dataclass import dataclass
 
 VersionsOf = Mapping[str, str]
 """By what: a distribution's name; `nvshmem`, `nccl` and `ucx` are what is loaded."""

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.plain import parse_json
 from dsr1.hosts.transport.base import MOST_ERRORS
 

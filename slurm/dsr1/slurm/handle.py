@@ -1,7 +1,9 @@
 """How a run in a job is called: slurm://CLUSTER/JOB. Pure."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dsr1.hosts.dataclass import dataclass
 
 _HANDLE = re.compile(r"slurm://([A-Za-z0-9_.-]{1,64})/([0-9]{1,10})")
 

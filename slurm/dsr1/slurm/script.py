@@ -3,8 +3,8 @@ step. Pure."""
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.slurm.spec import JobSpec, render_directives
 
 _END = "RECIPE"

@@ -8,9 +8,10 @@ import datetime
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.slurm.handle import JobHandle
 from dsr1.slurm.spec import duration_s

@@ -10,9 +10,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import MOST_WORDS
 from dsr1.hosts.protocol.log_lines import split_lines
 from dsr1.slurm.allocation import AllocatedHost

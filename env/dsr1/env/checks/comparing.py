@@ -3,7 +3,6 @@ facts."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dsr1.env.checks.judging import (
@@ -16,6 +15,7 @@ from dsr1.env.checks.judging import (
     unknown,
 )
 from dsr1.env.checks.requirements import HostRequirements, Requirements
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts
 

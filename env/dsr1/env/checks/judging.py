@@ -2,11 +2,11 @@
 verdict."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dsr1.env.checks.kinds import KINDS
 from dsr1.env.checks.requirements import Requirements
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.facts.fact import Facts
 

@@ -1,12 +1,13 @@
 """What a plan asks of its hosts, as the checks see it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from dsr1.env.hcas import Selection
 from dsr1.env.ibgda import WITH_NVSHMEM
 from dsr1.env.versions import version_numbers
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 Pure."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from dsr1.env.prep.parts import FileRewrite, PrepNote, PrepPart, file_at
 from dsr1.env.prep.persistence import fix_persistence
 from dsr1.env.prep.shm import fix_shm
 from dsr1.env.prep.texts import oddity
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.prep import CommandStep, FileEdit, FileState, HostProbe, PrepSteps, Sysctl
 

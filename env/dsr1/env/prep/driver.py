@@ -9,10 +9,10 @@ files (probe with kmod 30): that is left to a person.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dsr1.env.prep.parts import FileRewrite, PrepNote, PrepPart, file_at, folders_of, texts_below
 from dsr1.env.prep.texts import with_line
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.prep import FileState, HostProbe
 
 OURS = "/etc/modprobe.d/zz-dsr1.conf"

@@ -8,8 +8,8 @@ who owns the socket: a connection never begins.
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.prep import CommandStep
 
 CHECK = "net.firewall"

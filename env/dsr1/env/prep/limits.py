@@ -3,7 +3,6 @@ PAM. Pure."""
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from dsr1.env.prep.parts import (
     RELOAD,
@@ -17,6 +16,7 @@ from dsr1.env.prep.parts import (
     texts_below,
 )
 from dsr1.env.prep.texts import HEADER, with_line, words_of
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.prep import FileState, HostProbe
 
 OURS = "/etc/security/limits.d/zz-dsr1.conf"

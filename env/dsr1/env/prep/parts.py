@@ -1,8 +1,8 @@
 """What a part of the preparation can ask for, and what all of them read from a host's probe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.prep import CommandStep, FileState, HostProbe, Sysctl, SystemdUnit
 

@@ -7,8 +7,9 @@ bundle's modules are compiled anew at every call, and a verb must be quick.
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dsr1.hosts.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

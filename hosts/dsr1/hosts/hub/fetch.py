@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from dsr1.hosts.agent.model.staging import (
     size_on_disk,
     staging_folder,
 )
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.hub.listing import (
     HubClient,
     HubFile,

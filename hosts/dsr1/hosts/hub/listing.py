@@ -3,10 +3,10 @@ which vLLM brings."""
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsr1.hosts.agent.model.store import is_safe_name
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.jobs.messages import JobRefused
 
 if TYPE_CHECKING:

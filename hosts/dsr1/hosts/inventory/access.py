@@ -1,7 +1,7 @@
 """How a host is reached by SSH; what is not given here, ~/.ssh/config or SSH's own default
 decides."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

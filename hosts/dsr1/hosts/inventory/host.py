@@ -1,6 +1,6 @@
 """A host: a machine to run on, and how its peers and its agent reach it."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """JIT caches of a host, as its agent describes them."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

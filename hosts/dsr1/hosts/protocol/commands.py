@@ -1,7 +1,6 @@
 """What an agent can be asked: one JSON object a line, `command` is the name of the class."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.http import HttpGet
 from dsr1.hosts.protocol.process import Process
 

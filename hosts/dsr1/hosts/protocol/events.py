@@ -6,8 +6,8 @@ beside its fields.
 """
 
 import signal
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.http import HttpGot
 
 

@@ -1,7 +1,6 @@
 """What a host shows of a failure, before anything on it is ended: observed, never judged."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import Event, Exited, MemberDied
 from dsr1.hosts.protocol.log_scan import UNREAD, LogPattern, LogScan
 

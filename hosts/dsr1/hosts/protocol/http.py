@@ -2,7 +2,8 @@
 reachable from elsewhere."""
 
 import ssl
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 PATHS = ("/health", "/live", "/metrics", "/v1/models")
 """All that may be asked for: none of them changes anything."""

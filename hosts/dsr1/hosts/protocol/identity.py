@@ -2,9 +2,9 @@
 not."""
 
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.boot import boot_id
 
 HIDDEN = -1.0

@@ -5,9 +5,10 @@ It is told as an HttpGet of a process that is in no plan, which an older agent a
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TypeGuard
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.bounded import NONSENSE
 from dsr1.hosts.protocol.events import Event
 from dsr1.hosts.protocol.http import HttpGet, HttpGot

@@ -8,8 +8,9 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from dsr1.hosts.dataclass import dataclass
 
 BLOCK, STREAM_BLOCK, POLL_S = 1 << 18, 1 << 16, 0.2
 

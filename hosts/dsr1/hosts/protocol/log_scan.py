@@ -11,9 +11,10 @@ literals meet the patterns.
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from dsr1.hosts.dataclass import dataclass
 
 HEAD, TAIL, PIECE = 4 << 20, 28 << 20, 128 << 10
 MOST_KINDS = 50_000  # remembered

@@ -2,7 +2,8 @@
 no other run has it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 RUN_ID, RUN, HOST, FOLDER = "DSR1_RUN_ID", "DSR1_RUN", "DSR1_HOST", "DSR1_FOLDER"
 PROCESS, AGENT, ORIGIN, LINEAGE = "DSR1_PROCESS", "DSR1_AGENT", "DSR1_ORIGIN", "DSR1_LINEAGE"

@@ -4,7 +4,7 @@ Texts of files are their bytes as UTF-8; what isn't UTF-8 is kept by surrogate e
 back as it was.
 """
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

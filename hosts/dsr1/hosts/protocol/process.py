@@ -1,8 +1,8 @@
 """One process of a plan: everything that an agent must know to start it, watch it and end it."""
 
 import time
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.marks import AgentIdentity
 
 

@@ -1,6 +1,6 @@
 """Whether hosts reach each other over TCP: what each is asked to try, and its results."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 it takes commands.
 """
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

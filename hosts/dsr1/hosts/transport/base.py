@@ -8,10 +8,11 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import MOST_WORDS, BadAnswer, HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.bounded import NONSENSE

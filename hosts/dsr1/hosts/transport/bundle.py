@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from dsr1.hosts.protocol.atomic import write_file
 
 HOSTS = Path(__file__).resolve().parent.parent
-PARTS = ("agent", "hub", "protocol")  # all that runs on a host
+MODULES = ("__init__.py", "dataclass.py")
+PARTS = ("agent", "hub", "protocol")  # with these all that runs on a host
 MAIN = b"""import sys
 
 if sys.version_info < (3, 10):
@@ -32,7 +33,7 @@ UNCHECKED_HASH = (1).to_bytes(4, "little")  # of PEP 552: a host's Python needn'
 @functools.cache
 def _sources() -> dict[str, bytes]:
     """By name in the archive, as they are when this process first asks."""
-    paths = [HOSTS / "__init__.py"]
+    paths = [HOSTS / name for name in MODULES]
     paths += [path for part in PARTS for path in sorted((HOSTS / part).rglob("*.py"))]
     return {f"dsr1/hosts/{path.relative_to(HOSTS).as_posix()}": path.read_bytes() for path in paths}
 

@@ -2,8 +2,8 @@
 folded together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.connection import SshHost

@@ -6,10 +6,10 @@ import contextlib
 import shlex
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.transport.known_hosts import (
     HostName,
     KnownKey,

@@ -8,8 +8,9 @@ import hmac
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from dsr1.hosts.dataclass import dataclass
 
 SSH_PORT = 22
 KEY, AUTHORITY, REVOKED = "", "@cert-authority", "@revoked"

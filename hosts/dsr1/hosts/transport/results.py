@@ -5,9 +5,9 @@ something else.
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.protocol.bounded import parse_bounded, show
 from dsr1.hosts.protocol.facts.fact import Fact, Facts, from_wire

@@ -2,10 +2,10 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import yaml
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.placement import make_topology, wanted_nodes

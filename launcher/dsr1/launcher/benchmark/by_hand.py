@@ -8,12 +8,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import httpx
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.http import FRONTEND_CERT

@@ -2,8 +2,8 @@
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.benchmark.point import METRICS, BenchPoint, metric_of
 
 LEAST = 3

@@ -4,8 +4,9 @@ here, and a reader of its results in dsr1.hosts.agent.driving."""
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.hosts.protocol.jobs.orders import (

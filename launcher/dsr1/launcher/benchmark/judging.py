@@ -4,8 +4,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.protocol.jobs.orders import EMPTY_ANSWER, SentRequests
 from dsr1.launcher.benchmark.point import Goodput, Quantiles, Sla

@@ -2,9 +2,9 @@
 point of what is left."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error, HostError, LaunchFailed
 from dsr1.hosts.protocol.jobs.messages import JobProgress
 from dsr1.hosts.protocol.jobs.orders import DRIVE, DriveOrder, DriveResult
@@ -51,6 +51,9 @@ class Criteria:
     within_s: float = 3600.0
 
 
+DEFAULTS = Criteria()
+
+
 @dataclass(frozen=True, slots=True)
 class LoadSource:
     """The host that load comes from. `cpus` that the driver runs on; none: they are chosen, away
@@ -67,7 +70,7 @@ def measure(
     target: BenchTarget,
     driver: BenchDriver,
     workload: Workload,
-    criteria: Criteria = Criteria(),
+    criteria: Criteria = DEFAULTS,
     show: OnDriveProgress = quiet,
     read_servers: ReadServers = unread,
 ) -> BenchPoint:

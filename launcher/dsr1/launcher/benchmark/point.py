@@ -1,10 +1,11 @@
 """What was measured of a deployment under one load, and how it is written down."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from pydantic import BaseModel, ConfigDict
+
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dsr1.env.versions import installed_packages
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.parse import parse_hosts
 from dsr1.hosts.protocol.facts.fact import Facts, value_of

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.launcher.benchmark.drivers import AIPERF_VERSION
 from dsr1.launcher.locks import locked

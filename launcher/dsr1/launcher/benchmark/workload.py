@@ -1,8 +1,8 @@
 """What is sent to a deployment: how many requests, of what length, how many at once. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 
 TRACE, DATASET = "trace", "dataset"

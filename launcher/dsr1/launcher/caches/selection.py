@@ -1,8 +1,8 @@
 """Which of the known JIT caches a user means. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.caches import HostPack
 from dsr1.launcher.caches.store import Pack

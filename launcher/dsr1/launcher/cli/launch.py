@@ -4,12 +4,12 @@ import json
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import psutil
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.batch.allocated import describe_lent, survey_lent

@@ -1,7 +1,7 @@
 """`dsr1 prep`: what would make hosts fit, shown; done with --apply; taken back with --undo."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,6 +9,7 @@ from rich.text import Text
 
 from dsr1.env.prep.decide import Preparation, decide
 from dsr1.env.prep.firewall import CHECK
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import HostError, InputError
 from dsr1.hosts.inventory.names import counted
 from dsr1.hosts.protocol.prep import HostProbe, PrepReport

@@ -4,12 +4,12 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from dsr1.env.caches import HostCache
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.names import counted_files

@@ -2,7 +2,8 @@
 before the verb is called or asked for its own help."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 ABOUT = "DeepSeek-R1 on bare Hopper hosts: plan, launch, watch, stop."
 

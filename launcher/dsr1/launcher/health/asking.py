@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from time import monotonic
 
 import httpx
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.transport.parallel import begin_in_thread
 from dsr1.launcher.health.members import Question, RankKey, WatchedRank
 from dsr1.launcher.plan.plan import ServiceTarget

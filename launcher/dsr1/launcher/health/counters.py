@@ -8,8 +8,8 @@ don't move, whatever arrives.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.health.page import parse_page
 
 MOVING = (

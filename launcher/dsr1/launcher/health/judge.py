@@ -3,8 +3,9 @@
 A busy rank is not hung: as long as its counters move it is well, however long a question waits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.health.counters import RankCounters
 from dsr1.launcher.health.verdicts import (
     ERROR,

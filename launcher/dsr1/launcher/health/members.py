@@ -2,9 +2,9 @@
 Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.http import HttpGet
 from dsr1.hosts.protocol.process import Process
 from dsr1.launcher.health.counters import KEPT

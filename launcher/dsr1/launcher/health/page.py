@@ -1,10 +1,10 @@
 """A page of /metrics, by Prometheus's own parser. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.bounded import MOST_NUMBER, NONSENSE
 
 LONGEST_LINE = 4096

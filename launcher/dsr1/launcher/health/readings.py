@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Protocol
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 from dsr1.hosts.transport.parallel import answered, run_on_all
 from dsr1.launcher.health.members import WatchedRank, frontend_gets, worker_gets

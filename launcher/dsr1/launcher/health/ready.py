@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 import httpx
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.transport.parallel import begin_in_thread
 from dsr1.launcher.health.asking import Baseline, ask_known, ask_rank, text_of
 from dsr1.launcher.health.members import Question, make_questions, watched_ranks

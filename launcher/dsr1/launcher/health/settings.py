@@ -1,9 +1,9 @@
 """How often ranks are looked at, how patiently, and what is made of their answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.http import HttpGet, HttpGot
 
 

@@ -1,7 +1,8 @@
 """What is known of the health of ranks that serve, and what follows for the deployment. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 HEALTHY, SUSPECT, FAILED = "healthy", "suspect", "failed"
 GARBLED, ERROR, UNLISTED = "garbled", "error", "unlisted"  # its own fault

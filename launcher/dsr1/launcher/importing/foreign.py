@@ -4,11 +4,12 @@ down as the deployment that it means, and imported as one."""
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.importer import Imported, import_manifest
 from dsr1.launcher.importing.manifest.ledger import Note, NoteKind

@@ -2,10 +2,10 @@
 left reported."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.importing.assembly import assemble
 from dsr1.launcher.importing.leader_workers import read_leader_workers

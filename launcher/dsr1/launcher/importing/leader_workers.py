@@ -3,8 +3,9 @@ mean: a service each, whose pods are the nodes of an engine. Pure."""
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.documents import KIND, objects_of
 from dsr1.launcher.importing.manifest.tree import YamlList, YamlMapping, YamlText, YamlValue
 from dsr1.launcher.importing.script_file import as_worker

@@ -1,8 +1,9 @@
 """The parts of a deployment, as they were read."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.services import GraphService
 from dsr1.launcher.importing.shell.secrecy import conceal, is_secret

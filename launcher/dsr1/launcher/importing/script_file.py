@@ -3,8 +3,8 @@ container of a deployment. Its lines keep their numbers, so that messages name t
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 
 _GAP = r"(?:[ \t]|\\\n){1,999}"

@@ -2,9 +2,9 @@
 and what a stack makes of that. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.process import PhaseRule, Variable

@@ -1,7 +1,9 @@
 """What is kept of a layout while it is changed. It loads no recipe: every verb reads it with a
 run's settings."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ that are emptiest; where that doesn't hold all of them, to those that are fulles
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.topology import (

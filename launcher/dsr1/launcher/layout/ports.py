@@ -5,8 +5,7 @@ each engine has one base for each and a range as long as its DP size. Blocks of 
 never meet, whichever hosts they share.
 """
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.layout.pinned import EnginePorts
 from dsr1.launcher.layout.topology import Group, Node, Topology

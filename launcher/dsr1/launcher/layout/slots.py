@@ -1,8 +1,8 @@
 """Where each worker and each frontend runs and listens: one slot a process. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.layout.topology import Group, Node, Topology
 from dsr1.launcher.recipe.models import Recipe

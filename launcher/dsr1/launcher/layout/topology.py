@@ -1,8 +1,8 @@
 """Engines, nodes and ranks on hosts, and how many ranks a node has. Pure."""
 
-from dataclasses import dataclass
 from typing import NoReturn
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.host import Host
 from dsr1.launcher.recipe.engine import Engine

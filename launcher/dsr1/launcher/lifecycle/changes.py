@@ -2,8 +2,9 @@
 next. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.lifecycle.events import (
     AskedEvent,

@@ -1,8 +1,8 @@
 """What all engines together make of a deployment. Pure."""
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.lifecycle.machine import restarts_left
 from dsr1.launcher.lifecycle.state import EngineState, RestartPolicy
 

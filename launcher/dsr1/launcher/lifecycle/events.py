@@ -1,6 +1,6 @@
 """What happens to an engine, and what is to be done about it."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

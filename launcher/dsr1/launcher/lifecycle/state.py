@@ -1,7 +1,6 @@
 """What is known of an engine, and how often it may be restarted."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.lifecycle.events import EngineOrder
 
 DROWSY = ("falling asleep", "asleep", "waking")

@@ -3,8 +3,7 @@
 Rates are a second, times in seconds, shares of 1; None: nobody tells.
 """
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.health.verdicts import HEALTHY
 from dsr1.launcher.metrics.rates import Value
 

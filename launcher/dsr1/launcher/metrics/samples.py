@@ -1,7 +1,6 @@
 """All that is known of a deployment at one moment. None stands for what a server doesn't tell."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.devices import GpuGauges, RdmaCounters
 
 

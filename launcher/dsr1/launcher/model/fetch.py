@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error, InputError
 from dsr1.hosts.hub.listing import is_repository
 from dsr1.hosts.inventory.access import Access

@@ -7,10 +7,10 @@ rsync and no torrent.
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from dsr1.env.findings import folded
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import CheckFailed, Dsr1Error, HostError, InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.jobs.messages import JobProgress

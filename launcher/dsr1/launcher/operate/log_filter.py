@@ -4,8 +4,8 @@ import heapq
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.operate.logs import LogChunk, only_causes
 from dsr1.launcher.triage.log_line import time_of

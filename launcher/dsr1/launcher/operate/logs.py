@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, Queue
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.operate.backends import backend_of

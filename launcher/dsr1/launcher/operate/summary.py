@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.launcher.run.folder import read_own_file

@@ -1,9 +1,9 @@
 """Why a run failed: from the evidence that was taken then, else from the logs that it left."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.operate.backends import backend_of

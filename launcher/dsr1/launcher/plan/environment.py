@@ -2,11 +2,11 @@
 recipe's. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from dsr1.env.caches import HostCache, Shapes, cache_variables, make_cache
 from dsr1.env.node import control_plane, queue_depth, visible_devices
 from dsr1.env.variables import from_mapping, merge
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.process import Variable
 from dsr1.launcher.commands.vllm_arguments import shape_arguments

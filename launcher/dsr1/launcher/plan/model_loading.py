@@ -5,11 +5,11 @@ available memory (vllm/model_executor/model_loader/weight_utils.py).
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from dsr1.env.checks.judging import NONSENSE, UnknownFact, known
 from dsr1.env.checks.model.files import GB, file_size, files_of
 from dsr1.env.checks.model.storage import CACHED, LARGE, PREFETCHED
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.runtime import RuntimeAnswer
 from dsr1.launcher.recipe.engine import Engine

@@ -3,10 +3,10 @@ what runs."""
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsr1.env.caches import HostCache
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.host import Host
 from dsr1.hosts.protocol.facts.fact import Facts
 from dsr1.hosts.protocol.http import LOOPBACK

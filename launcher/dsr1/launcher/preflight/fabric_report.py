@@ -3,9 +3,9 @@ Pure."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.jobs.orders import FabricResult, RankReport

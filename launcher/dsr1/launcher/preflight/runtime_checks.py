@@ -3,11 +3,11 @@ Pure."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
 
 from dsr1.env.retired import FLAGS, VALUES, VARIABLES, Retired
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.names import name_few
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.runtime import CommandLine, FlagParser, RuntimeAnswer, RuntimeQuestion

@@ -1,9 +1,9 @@
 """What was learned of hosts, or is known of them without asking: no transport is loaded for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import HostError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import Host, this_machine

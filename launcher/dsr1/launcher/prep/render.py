@@ -4,12 +4,13 @@ Equal hosts fold."""
 import difflib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from rich.text import Text
 
 from dsr1.env.prep.decide import Preparation
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.names import fold_names
 from dsr1.hosts.protocol.events import Finding
 from dsr1.hosts.protocol.prep import (

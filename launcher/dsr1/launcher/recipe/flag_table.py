@@ -6,8 +6,9 @@ key. A new one is a row here, a field of the Engine, and a line of that page; a 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from dsr1.hosts.dataclass import dataclass
 
 FlagKind = Literal[
     "dsr1's own",  # worked out of several keys; an import leaves it out

@@ -2,9 +2,9 @@
 came from. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 
 Keys = tuple[str, ...]

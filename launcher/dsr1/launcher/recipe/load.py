@@ -4,11 +4,12 @@ names the line."""
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.recipe.arguments import canonical_setting, with_flag_names
 from dsr1.launcher.recipe.explain import LAYER_KEYS, explain_errors, suggestion

@@ -3,9 +3,9 @@ own files say."""
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.launcher.recipe.layers import Keys, Layer, assign, location_of, value_at

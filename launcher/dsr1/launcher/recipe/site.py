@@ -2,8 +2,9 @@
 Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.recipe.layers import Keys, Layer, assign, location_of, value_at, without_keys
 
 MODEL_PATH: Keys = ("model", "path")
@@ -15,7 +16,7 @@ class SiteValues:
     """`models`: by the name that a recipe or --model gives, where the model lies on the hosts;
     `locations`: where that is written."""
 
-    below: Layer = Layer("site", {}, {})  # noqa: RUF009 - frozen
+    below: Layer = Layer("site", {}, {})
     profiles: Mapping[str, Layer] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """The stacks that a recipe may name, and what is true of each before anything is laid out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Values over time as the points of a drawing. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.metrics.loads import DeploymentView
 from dsr1.launcher.metrics.rates import Value, most
 from dsr1.launcher.metrics.samples import Snapshot

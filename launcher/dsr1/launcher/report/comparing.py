@@ -1,10 +1,10 @@
 """What differs between two runs. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import yaml
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.report.contents import ReportPage
 
 NOTHING = "-"

@@ -1,10 +1,11 @@
 """What a report of a run holds, from its folder alone: also of one that has ended, and of a job."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from dsr1.env.versions import installed_packages
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error
 from dsr1.hosts.inventory.names import fold_numbers
 from dsr1.hosts.protocol.events import Finding

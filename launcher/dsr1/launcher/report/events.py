@@ -4,8 +4,9 @@ stays as it is."""
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.run.record import history, starts
 from dsr1.launcher.run.record.history import SUPERVISOR, Change, read_history
 from dsr1.launcher.run.record.starts import PhaseBegun, read_phases

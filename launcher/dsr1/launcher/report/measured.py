@@ -1,7 +1,6 @@
 """What `dsr1 bench` has measured of a run, for its report."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.benchmark.store import BenchResult, read_results
 from dsr1.launcher.benchmark.table import head_line, point_cells
 from dsr1.launcher.run.store import Run

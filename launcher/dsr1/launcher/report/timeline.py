@@ -1,8 +1,8 @@
 """A start as spans of phases, rank by rank. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.commands.phases import IMPORTS, PHASES
 from dsr1.launcher.run.record.starts import PhaseBegun
 

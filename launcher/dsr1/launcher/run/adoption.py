@@ -4,8 +4,8 @@ listed, ended, or adopted, which rebuilds the folder from what the hosts keep.""
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import HostError, InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.events import Gone

@@ -5,9 +5,9 @@ import threading
 import time
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import BadAnswer, HostError
 from dsr1.hosts.protocol.commands import AgentCommand
 from dsr1.hosts.protocol.events import AgentUp, Alive, Event

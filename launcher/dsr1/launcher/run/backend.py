@@ -3,9 +3,10 @@ folder and its words; which one it is, dsr1.launcher.operate.backends says."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.base import Transport
 from dsr1.launcher.run.record.sources import ValueSource

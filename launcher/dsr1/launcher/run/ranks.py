@@ -2,9 +2,10 @@
 recipe's limits. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import Progress
 from dsr1.launcher.commands.phases import PHASES
 

@@ -2,8 +2,9 @@
 disk was full."""
 
 import contextlib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.host import this_machine

@@ -1,8 +1,8 @@
 """How a run is: what its supervisor writes, and everybody reads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.health.verdicts import DEGRADED, READY, RankHealth
 from dsr1.launcher.lifecycle.deployment import EngineUnit
 from dsr1.launcher.run.ranks import RankTable

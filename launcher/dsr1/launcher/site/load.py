@@ -3,11 +3,12 @@
 import datetime
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.inventory.parse import parse_hosts, parse_inventory

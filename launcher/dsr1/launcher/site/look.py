@@ -4,9 +4,9 @@ import contextlib
 import getpass
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.transport.exec import run_on_all

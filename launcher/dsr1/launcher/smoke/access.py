@@ -1,8 +1,9 @@
 """How the servers of a run are asked: what they show, what they want to see, and for how long."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.http import FRONTEND_CERT
 from dsr1.launcher.commands.secrets import API_KEY
 

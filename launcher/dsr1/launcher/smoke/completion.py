@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.plan.plan import ServiceTarget
 
 RANK = "X-data-parallel-rank"

@@ -6,9 +6,9 @@ answers show it.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.smoke.completion import Reply, SmokeTarget
 
 FIXED = ("Hello! Who are you?", "Count from one to ten.", "Why is the sky blue?")

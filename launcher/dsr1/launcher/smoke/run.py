@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import httpx
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.plan.plan import RegisteredWorker, ServiceTarget
 from dsr1.launcher.smoke.completion import AnsweredByAnother, SmokeTarget, ask_completion
 from dsr1.launcher.smoke.judge import FIXED, KNOWN, Answers

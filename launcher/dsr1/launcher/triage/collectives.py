@@ -3,8 +3,8 @@ the others spin. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.evidence import GpuState, HostEvidence, MemberState, ProcessLog
 from dsr1.launcher.triage.log_line import rank_of
 from dsr1.launcher.triage.rules import WAITING

@@ -1,9 +1,10 @@
 """What hosts still show of failures that were over before the newest began. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import floor
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.evidence import HostEvidence, KernelLine, ProcessDeath, ProcessLog
 from dsr1.hosts.protocol.log_scan import LogHit
 from dsr1.launcher.triage.deaths import OOM_LINE

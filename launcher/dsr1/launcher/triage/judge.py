@@ -8,9 +8,10 @@ who is. Where all wait, the culprit is who does not.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.evidence import HostEvidence
 from dsr1.launcher.triage.collectives import behind_signs, idle_signs
 from dsr1.launcher.triage.deaths import OOM_LINE, death_signs, starved_death

@@ -5,10 +5,10 @@ for a peer that doesn't come, 4 a peer that went, 5 an echo of any of these.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.log_scan import LogPattern
 from dsr1.launcher.triage.log_line import level_of
 

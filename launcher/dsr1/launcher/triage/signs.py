@@ -2,10 +2,10 @@
 Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import total_ordering
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.evidence import HostEvidence, ProcessLog
 from dsr1.hosts.protocol.log_scan import LogHit
 from dsr1.launcher.triage.log_line import level_of, rank_of, time_of, writer_of

@@ -1,7 +1,6 @@
 """A deployment that may be tried: engines of a recipe, each in a mapping, with replicas. Pure."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 from dsr1.launcher.tuning.mapping.convert import KeyChange
 from dsr1.launcher.tuning.mapping.label import ParallelMapping

@@ -1,8 +1,9 @@
 """What is looked for: the load, what an answer must meet, and what counts. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 
 OBJECTIVES = ("throughput", "latency", "goodput")

@@ -5,8 +5,8 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error, HostError
 from dsr1.launcher.recipe.models import Recipe
 from dsr1.launcher.tuning.candidate import Candidate

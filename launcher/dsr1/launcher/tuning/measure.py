@@ -5,9 +5,9 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import Dsr1Error, HostError, InputError, LaunchFailed, RunNotFound
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.batch.allocated import find_lent_job

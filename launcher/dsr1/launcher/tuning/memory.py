@@ -1,11 +1,10 @@
 """Whether an engine of a recipe fits a GPU, and how many tokens its KV cache then has room for: the
 arithmetic of check cfg.memory. Pure."""
 
-from dataclasses import dataclass
-
 from dsr1.env.checks.model.memory import fit, make_batch, memory_terms
 from dsr1.env.checks.requirements import EngineShape
 from dsr1.env.model_memory import BF16, kv_bytes_per_token, parse_shape, share_of
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.tuning.mapping.dimensions import ModelConfig
 

@@ -2,9 +2,9 @@
 that results hang on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from dsr1.env.versions import installed_packages
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.access import Access
 from dsr1.hosts.protocol.facts.fact import Facts, value_of
 from dsr1.hosts.transport.parallel import raise_all

@@ -1,7 +1,8 @@
 """What a tuning was asked, whole: a second one in the same folder must have been asked the same."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.tuning.goal import TuneGoal
 

@@ -8,9 +8,10 @@ repeated.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.tuning.goal import Figures, TuneGoal, best, meets, score
 
 CLOSE = 1.25

@@ -3,7 +3,6 @@ then crosses one switch, and no spine."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from dsr1.env.checks.adapters.cabling import Cables, cables_of, judge_cables
@@ -13,6 +12,7 @@ from dsr1.env.checks.judging import UnknownFact, Verdict, skipped, unknown
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.gids import is_ethernet, routable
 from dsr1.env.hcas import NearestHca
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.names import name_few
 
 CHECK = "ib.rails"

@@ -2,13 +2,13 @@
 control network. docs/threat-model.md has the findings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dsr1.env.checks.host.names import LINK_LOCAL_OR_LOOPBACK
 from dsr1.env.checks.host.network import is_bridge_or_tunnel
 from dsr1.env.checks.judging import CheckFunction, Verdict, known, known_or, pass_if, skipped
 from dsr1.env.checks.requirements import Requirements
 from dsr1.env.versions import version_numbers
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import Facts
 
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dsr1.env.checks.comparing import CompareFunction, FactsOfHosts
 from dsr1.env.checks.host.network import NO_PEERS, is_bridge_or_tunnel
 from dsr1.env.checks.judging import Verdict, known_or, skipped
+from dsr1.hosts.dataclass import dataclass
 
 SAME_NAMES = "names that mean the same on all hosts"
 LINK_LOCAL_OR_LOOPBACK = ("127.", "::1", "fe80:")

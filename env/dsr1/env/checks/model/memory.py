@@ -1,7 +1,6 @@
 """Whether the model fits, before twenty minutes of loading show that it doesn't."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dsr1.env.checks.gpu.values import planned_gpus
 from dsr1.env.checks.judging import CheckFunction, Verdict, for_gpus, known, known_or
@@ -31,6 +30,7 @@ from dsr1.env.model_memory import (
     share_of,
     weight_terms,
 )
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import Facts
 
 TIGHT = 0.05

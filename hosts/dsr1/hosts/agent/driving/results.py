@@ -5,10 +5,10 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.jobs.orders import (
     AIPERF,
     AIPERF_RESULTS,

@@ -2,7 +2,6 @@
 copy of an environment doesn't have."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from dsr1.hosts.agent.kin.lineage import agent_part, lineage_of, read_lineage
@@ -13,6 +12,7 @@ from dsr1.hosts.agent.kin.procfs import (
     read_process_table,
 )
 from dsr1.hosts.agent.kin.unjudged import command_of
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.identity import ProcStat
 from dsr1.hosts.protocol.marks import RUN_ID, AgentIdentity, Marks, read_marks
 

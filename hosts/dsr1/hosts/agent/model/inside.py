@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from dsr1.hosts.dataclass import dataclass
 
 Roots = tuple[Path, ...]
 HANDLES = Path("/proc/self/fd")

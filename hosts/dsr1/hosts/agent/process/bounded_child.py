@@ -15,8 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO, Any
+
+from dsr1.hosts.dataclass import dataclass
 
 POLL_S = 0.02
 PR_SET_PDEATHSIG = 1

@@ -1,11 +1,10 @@
 """What is alive of an agent's processes, found by the agent itself while it lives."""
 
-from dataclasses import dataclass
-
 from dsr1.hosts.agent.kin.belonging import STRAYS, marks_of
 from dsr1.hosts.agent.kin.lineage import read_lineage
 from dsr1.hosts.agent.kin.procfs import FoundProcesses, descendants, read_process_table
 from dsr1.hosts.agent.process.records import ProcessRecord
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.identity import ProcStat
 
 

@@ -3,8 +3,8 @@ counter out."""
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.process import PhaseRule
 
 LINE_LIMIT = 4096

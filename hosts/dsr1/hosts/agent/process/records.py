@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.boot import boot_id
 from dsr1.hosts.protocol.codec import parse_plan, render_plan

@@ -5,7 +5,7 @@ import contextlib
 import os
 import select
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +21,7 @@ from dsr1.hosts.agent.process.records import (
     write_record,
 )
 from dsr1.hosts.agent.process.scratch import read_scratch
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.marks import LINEAGE, Marks, render_marks
 from dsr1.hosts.protocol.process import Process, SecretVariable
 

@@ -9,10 +9,11 @@ import os
 import select
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dsr1.hosts.agent.process.exit_status import exit_code_of
 from dsr1.hosts.agent.process.member_name import LASTING, component_of, with_rank
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.evidence import SPAWNED, ProcessDeath, kind_of
 from dsr1.hosts.protocol.identity import read_stat
 

@@ -9,12 +9,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from dsr1.hosts.agent.network.ports import open_folder
 from dsr1.hosts.agent.process.bounded_child import is_abandoned, start_bounded, wait_bounded
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.plain import from_plain, parse_json, to_json
 from dsr1.hosts.protocol.runtime import CommandLine, CommandVerdict, RuntimeAnswer, RuntimeQuestion

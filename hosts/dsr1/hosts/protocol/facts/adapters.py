@@ -6,9 +6,10 @@ Empty text and None: it could not be read. Names are the kernel's, and may be an
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import FactValue
 
 DMA_BUF = (5, 12)  # the kernel hands memory of one device to another from then on

@@ -1,7 +1,7 @@
 """What an agent reads of its host's GPUs and RDMA ports, as text of the form of /metrics: the field
 `power_w` of GPU 0 is the line `dsr1_gpu_power_w{gpu="0"} 412.5`."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 DEVICES, PATH = "devices", "/devices"
 """A process of this name is in no plan: the agent itself answers."""

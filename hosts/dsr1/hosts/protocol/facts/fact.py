@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.plain import from_plain
 
 FactValue = None | bool | int | float | str | list["FactValue"] | dict[str, "FactValue"]

@@ -1,8 +1,9 @@
 """What a host is asked beside what it is like: names to resolve, ports to check, a model,
 folders."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain, to_json
 

@@ -6,10 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from queue import SimpleQueue
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.facts.fact import reason_of
 from dsr1.hosts.protocol.jobs.orders import Job, OrderT, PushMessage, PushReply, ResultT

@@ -1,8 +1,9 @@
 """The long jobs that an agent runs on its host: what each is ordered, and what it gives back."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import Fact
 
 OrderT = TypeVar("OrderT")

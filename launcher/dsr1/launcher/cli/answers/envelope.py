@@ -4,9 +4,11 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import TextIO
+
+from dsr1.hosts.dataclass import dataclass
 
 SCHEMA = "dsr1/1"
 """Keys may be added within one schema; none is removed, and none gets another meaning."""

@@ -1,8 +1,8 @@
 """A run, as `ps`, `status` and `launch` answer it."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.cli.answers.envelope import AnswerError, iso_time, plain
 from dsr1.launcher.operate.summary import RunSummary, summarize
 from dsr1.launcher.run.backend import RunStatus

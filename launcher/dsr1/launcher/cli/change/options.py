@@ -1,11 +1,11 @@
 """What verbs that change a deployment share."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.cli.options.common import AcceptNewKeys
 

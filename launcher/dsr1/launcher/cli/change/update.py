@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.cli.change.options import NewHostOptions, RunArgument
 from dsr1.launcher.cli.options.recipe import RecipeName, RecipeOptions

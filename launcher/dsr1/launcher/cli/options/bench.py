@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.jobs.orders import VLLM_BENCH
 from dsr1.launcher.benchmark.files import read_workload_file, refuse_unbounded

@@ -3,11 +3,11 @@
 Every option names its flags: typer 0.27 makes one out of `metavar` where none is named.
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.cli.options.completion import complete_runs, complete_sets

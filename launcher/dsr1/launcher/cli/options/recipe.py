@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.cli.options.common import Venv
 from dsr1.launcher.cli.options.completion import complete_keys, complete_recipes
 from dsr1.launcher.recipe.load import RecipeChanges, Resolved, resolve_recipe

@@ -4,13 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError, LaunchFailed
 from dsr1.hosts.inventory.access import Access
 from dsr1.launcher.batch.launch import batch_site, try_job

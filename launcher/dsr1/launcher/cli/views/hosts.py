@@ -1,10 +1,10 @@
 """How far each host has come, a row each, those that hold up the others first. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.text import Text
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.names import counted, fold_names
 from dsr1.launcher.cli.views.ages import age_text
 from dsr1.launcher.commands.phases import PHASES

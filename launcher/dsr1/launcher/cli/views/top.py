@@ -1,10 +1,10 @@
 """What a person sees of a run that serves: a screen of lines, the worst first."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.text import Text
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.cli.views.health import STYLES
 from dsr1.launcher.health.verdicts import FAILED, HEALTHY, SUSPECT

@@ -2,8 +2,9 @@
 no value."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.kubernetes import expand_kubernetes
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.tree import (

@@ -2,9 +2,10 @@
 not known."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.tree import Place, YamlText, YamlValue, children_of, leaves
 
 

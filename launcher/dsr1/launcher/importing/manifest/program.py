@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.tree import Place
 from dsr1.launcher.importing.shell.secrecy import conceal_words, quoted

@@ -1,8 +1,9 @@
 """What becomes of the commands of a script, but for the one that starts the program."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.program import BEFORE_A_COMMAND
 from dsr1.launcher.importing.manifest.tree import Place

@@ -2,8 +2,8 @@
 `components`."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.kubernetes import placeholders
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.tree import (

@@ -3,9 +3,10 @@ reads any more."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dsr1.env.retired import VARIABLES as RETIRED
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.environment import ContainerVariable
 from dsr1.launcher.importing.manifest.kubernetes import placeholders, unfit
 from dsr1.launcher.importing.manifest.ledger import Ledger

@@ -1,7 +1,7 @@
 """What a shell script consists of: words with their quotes and expansions, operators,
 redirections."""
 
-from dataclasses import dataclass
+from dsr1.hosts.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """An engine while it is being read: its keys so far, and where the manifest says each."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.ledger import Ledger
 from dsr1.launcher.importing.manifest.services import GraphService
 from dsr1.launcher.importing.manifest.tree import Place, refuse

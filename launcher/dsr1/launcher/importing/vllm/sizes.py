@@ -1,8 +1,7 @@
 """How an engine lies on hosts of eight GPUs, from its parallel sizes, its nodes and the GPUs of
 each. Pure."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.importing.manifest.tree import Place, refuse
 from dsr1.launcher.layout.topology import GPUS_PER_NODE
 

@@ -1,6 +1,8 @@
 """How a run's bridge, Prometheus and Grafana let in who asks."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dsr1.hosts.dataclass import dataclass
 
 USER = "dsr1"
 

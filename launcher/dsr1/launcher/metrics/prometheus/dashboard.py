@@ -2,8 +2,8 @@
 dashboard needs these few fields of its schema (version 39)."""
 
 import json
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.metrics.series import ITL, TTFT
 
 COLUMNS, WIDTH, HEIGHT = 3, 8, 8  # Grafana's grid is 24 wide

@@ -4,9 +4,9 @@ Expressions are over the labels of targets.py (run, process, host, role, group) 
 which is the rank.
 """
 
-from dataclasses import dataclass
-
 import yaml
+
+from dsr1.hosts.dataclass import dataclass
 
 # Both projects move the pages of their sites about; a file of one commit stays where it is.
 VLLM = "https://github.com/vllm-project/vllm/blob"

@@ -1,9 +1,9 @@
 """What of a run is scraped, as Prometheus discovers it (file_sd and http_sd have one form)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.devices import DEVICES
 from dsr1.hosts.protocol.http import LOOPBACK
 from dsr1.launcher.health.members import frontend_gets, watched_ranks

@@ -5,9 +5,10 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.identity import RecordedProcess
 from dsr1.hosts.protocol.plain import parse_json

@@ -4,8 +4,9 @@ folder, for who looks later."""
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.health.verdicts import HEALTHY, RankHealth
 from dsr1.launcher.run.folder import RunFolder

@@ -2,8 +2,9 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.plain import parse_json
 from dsr1.launcher.run.folder import RunFolder, read_own_file

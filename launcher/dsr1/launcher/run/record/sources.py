@@ -4,8 +4,9 @@ what they were then is kept beside, so that nothing is said of another."""
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.atomic import write_file
 from dsr1.hosts.protocol.plain import parse_json
 from dsr1.launcher.run.folder import RunFolder, read_own_file

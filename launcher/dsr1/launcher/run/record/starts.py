@@ -4,8 +4,9 @@ folder, for who looks later."""
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.protocol.plain import from_plain
 from dsr1.launcher.commands.phases import PHASES

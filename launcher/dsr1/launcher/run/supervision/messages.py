@@ -1,8 +1,7 @@
 """What a supervisor's own threads, and whoever asks for its end, put into its queue beside the
 agents' events."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.events import DiskFull, Restored
 from dsr1.launcher.health.ready import FirstAnswers
 from dsr1.launcher.lifecycle.events import End, EngineEvent

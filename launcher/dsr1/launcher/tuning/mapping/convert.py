@@ -1,9 +1,9 @@
 """An engine in another mapping: every key that hangs on it, with why. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.layout.topology import GPUS_PER_NODE

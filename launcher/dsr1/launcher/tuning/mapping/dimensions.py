@@ -1,10 +1,10 @@
 """The sizes of a model that a mapping must divide, read from its config.json."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.protocol.bounded import parse_bounded
 from dsr1.hosts.yaml_text import read_bounded_text

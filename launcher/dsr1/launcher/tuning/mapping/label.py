@@ -1,8 +1,8 @@
 """How an engine divides the model among its GPUs, and the label that people write for it. Pure."""
 
 import re
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.launcher.layout.topology import Group
 

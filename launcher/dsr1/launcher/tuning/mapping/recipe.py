@@ -2,8 +2,8 @@
 but for the model's config.json."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.errors import InputError
 from dsr1.hosts.inventory.names import counted
 from dsr1.launcher.layout.placement import ROLES, wanted_nodes

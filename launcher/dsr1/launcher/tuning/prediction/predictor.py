@@ -1,9 +1,9 @@
 """What a predictor is asked and what it answers, whichever it is. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.tuning.mapping.label import ParallelMapping
 from dsr1.launcher.tuning.prediction.table import TimeTable
 

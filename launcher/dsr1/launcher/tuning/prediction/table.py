@@ -1,7 +1,8 @@
 """Times of a mapping's steps, and what lies between those that are known. Pure."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+
+from dsr1.hosts.dataclass import dataclass
 
 Point = tuple[float, float]
 

@@ -1,8 +1,8 @@
 """What a tuning came to: the front, the recipe, and a report of both. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.tuning.candidate import Candidate
 from dsr1.launcher.tuning.goal import (
     Figures,

@@ -1,9 +1,9 @@
 """The front as a picture: SVG for a report, and characters for a terminal. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.terminal import escape_line
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 900, 520, 70, 50, 20, 300

@@ -8,9 +8,9 @@ import stat
 import struct
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import reason_of
 
 INDEX, SUMS = "model.safetensors.index.json", "SHA256SUMS"

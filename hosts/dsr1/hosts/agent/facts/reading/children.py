@@ -13,10 +13,10 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
+from dsr1.hosts.dataclass import dataclass
 from dsr1.hosts.protocol.facts.fact import FactValue, Reader, from_wire, observe, to_plain
 
 COMMAND_S, KILLED_S, POLL_S = 5.0, 1.0, 0.005

@@ -1,7 +1,6 @@
 """What a run is before and after a change of its plan."""
 
-from dataclasses import dataclass
-
+from dsr1.hosts.dataclass import dataclass
 from dsr1.launcher.plan.plan import Plan
 from dsr1.launcher.run.settings import RunSettings
 
