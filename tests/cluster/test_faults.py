@@ -108,8 +108,9 @@ def test_rebooted_host_with_a_stale_folder(login: Login) -> None:
 
 @pytest.mark.heavy
 def test_power_loss_while_loading(login: Login) -> None:
-    """Real vLLM, since the simulator is there at once."""
-    launching_it = login.begin(*launching("pl", "node1,node2"), *SOON_LOST)
+    """Real vLLM, since the simulator is there at once; it isn't asked before, which takes as long
+    as this."""
+    launching_it = login.begin(*launching("pl", "node1,node2"), *SOON_LOST, "--no-check")
     until(
         lambda: any(
             "-m dynamo.vllm" in line for _, line in login.cluster.processes("node2", "launch")

@@ -21,6 +21,9 @@ from tests.waiting import HANGS_S, until
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
+UNASKED = (
+    "--no-check",
+)  # whether vLLM takes the commands is test_real's: it costs as much as a rank
 
 
 def events_of(run: Run) -> list[Path]:
@@ -83,7 +86,7 @@ def test_a_stopped_worker_then_a_killed_one_while_it_serves(
     """Stopped while it is idle, it is told by Dynamo's own questions, and well again once it goes
     on."""
     patient = ("--set", "health={every: 150s, patience: 30}")
-    launched = dsr1("launch", "tiny", "--name", "w", *site, *patient, timeout=HANGS_S)
+    launched = dsr1("launch", "tiny", "--name", "w", *site, *UNASKED, *patient, timeout=HANGS_S)
     assert launched.returncode == 0, launched.stderr
     run = newest()
     stopped, killed = member(run, "main-1", "Worker"), member(run, "main-0", "Worker")
@@ -110,7 +113,9 @@ def test_a_death_at_the_start(
     """The screen ends with the cause: the rank, the signal, what to do."""
     outcome: list[str] = []
     launch = threading.Thread(
-        target=lambda: outcome.append(dsr1("launch", "tiny", *site, timeout=HANGS_S).stderr)
+        target=lambda: outcome.append(
+            dsr1("launch", "tiny", *site, *UNASKED, timeout=HANGS_S).stderr
+        )
     )
     launch.start()
     until(lambda: any(state.glob("runs/*/hosts/*/events.jsonl")))
@@ -131,7 +136,7 @@ def test_a_broken_model(dsr1: Dsr1, site: Site, newest: Callable[[], Run], tmp_p
     shutil.copytree(MODEL, broken)
     weights = next(broken.glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
-    options = [*site, "--no-check", "--model", str(broken)]
+    options = (*site, *UNASKED, "--model", str(broken))
     launched = dsr1("launch", "tiny", *options, timeout=HANGS_S)
     assert launched.returncode == 4
     cause = newest().state().cause

@@ -4,6 +4,7 @@ A verb imports what it needs: where its Python is of another version than the la
 bundle's modules are compiled anew at every call, and a verb must be quick.
 """
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -224,6 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     identity and the host's name in its plan; `attach` also the last `seq`, and `stop` why;
     `evidence` a request on stdin.
     """
+    gc.set_threshold(50_000, 10, 10)  # a verb's imports make many objects, and no garbage
     verb, *values = sys.argv[1:] if argv is None else argv
     if verb in WITH_VALUE:
         return WITH_VALUE[verb](values[0])
