@@ -22,9 +22,10 @@ WORKSPACES = int(0.7 * GIB)  # what is left in the logs when the rest is taken o
 # each, and no more than MOST_CONTEXT.
 WHOLE_REQUESTS, BLOCKS_EACH, MOST_CONTEXT = 8, 4 * 16, 64 * 1024
 # CUDA graphs, as vLLM 0.31 estimates them before it sizes the KV cache (cudagraph_utils.py): what
-# the first full one took, what the second took for each further one, and piecewise ones. Told were
-# for 5 to 42 layers and 128 sequences 4.07 to 4.09 GiB, for 32 sequences 0.85, for 256 8.18.
-NEXT_GRAPH, PIECEWISE_GRAPH = int(0.115 * GIB), int(0.03 * GIB)
+# the first full one took, what the second took for each further one, and piecewise ones. What the
+# second took is fitted to the starts of tests/data/h200-x4/graphs: 0.10 GiB with 32 sequences,
+# 0.11 with 128, 0.14 with 384, with 5 to 61 layers (0.05 with 48: there this says 0.4 too much).
+NEXT_GRAPH, NEXT_SEQUENCE, PIECEWISE_GRAPH = int(0.097 * GIB), 126 * 2**10, int(0.03 * GIB)
 SPLITS, FLOAT32 = 32, 4  # flash_attn_max_num_splits_for_cuda_graph
 APART = 10 * 2**20  # torch's allocator cuts what is larger out of any free block (kMinLargeAlloc)
 DEEPEP_BUFFER = GIB  # VLLM_DEEPEP_BUFFER_SIZE_MB, for NVLink, and again for RDMA between hosts
@@ -220,7 +221,8 @@ def captured_graphs(sequences: int, tokens: int, mode: str = "") -> Graphs:
 def graphs_memory(graphs: Graphs, shape: ModelShape, sequences: int, tensor_ranks: int = 1) -> int:
     """Of all of them, in bytes, at least."""
     first = first_graph(shape, sequences, tensor_ranks)
-    full = first + (graphs.full - 1) * NEXT_GRAPH if graphs.full else 0
+    further = NEXT_GRAPH + sequences * NEXT_SEQUENCE
+    full = first + (graphs.full - 1) * further if graphs.full else 0
     return graphs.piecewise * PIECEWISE_GRAPH + full
 
 

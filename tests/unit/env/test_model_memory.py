@@ -254,7 +254,10 @@ def test_half_of_r1_on_four_h200_as_vllm_reported() -> None:
         ("20-layers-128-sequences", 2, 20, 64, 128, 512, 2048),
         ("42-layers-128-sequences", 2, 42, 64, 128, 512, 2048),
         ("20-layers-32-sequences", 2, 20, 64, 32, 512, 2048),
+        ("5-layers-64-sequences", 1, 5, 64, 64, 512, 2048),
+        ("5-layers-96-sequences", 1, 5, 64, 96, 512, 2048),
         ("5-layers-256-sequences", 1, 5, 64, 256, 512, 2048),
+        ("5-layers-384-sequences", 1, 5, 64, 384, 512, 2048),
         ("61-layers-128-sequences", 4, 61, 32, 128, 256, 32768),
     ],
 )
@@ -278,7 +281,7 @@ def test_graphs_grow_with_sequences_and_not_with_layers(
     graphs = next(size for name, size in terms.items() if name.endswith(" graphs")) / GIB
     assert graphs == pytest.approx(share_of(H200, share - without) / GIB, rel=0.05, abs=0.1)
     room = (share_of(H200, share) - sum(terms.values())) / GIB
-    assert room == pytest.approx(float(MEASURED.findall(log)[0]), abs=0.3)
+    assert room == pytest.approx(float(MEASURED.findall(log)[0]), abs=0.45)
 
 
 TP4 = EngineShape("tep4", 4, 4, utilization=0.45, tokens=256, sequences=8, context=2048, eager=True)
