@@ -20,9 +20,8 @@ from dsr1.launcher.run.store import Run
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
 EARLY = ("initialising", "connecting")
 SPAWN = ("--set", "runtime.env.CPU_START_METHOD=spawn", "--set", "engines.main.nodes=1")
-UNASKED = (
-    "--no-check",
-)  # whether vLLM takes the command is asked by the others: it costs as much as a rank
+# Whether vLLM takes the command is asked by the others: that costs as much as a rank.
+UNASKED = ("--no-check",)
 
 
 def test_stop_while_it_initialises(

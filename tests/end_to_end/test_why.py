@@ -21,9 +21,8 @@ from tests.waiting import HANGS_S, until
 from dsr1.launcher.run.store import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
-UNASKED = (
-    "--no-check",
-)  # whether vLLM takes the commands is test_real's: it costs as much as a rank
+# Whether vLLM takes the commands is asked in test_real: that costs as much as a rank.
+UNASKED = ("--no-check",)
 
 
 def events_of(run: Run) -> list[Path]:
