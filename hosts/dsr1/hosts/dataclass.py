@@ -40,7 +40,7 @@ def _make_frozen(cls: Any) -> Any:
 
 
 def _compile_init(made: Any) -> object:
-    """A field's default is a name of the function's own module, as its value is none of ours."""
+    """From text, as the library does. A default is known to it by name: no text would give it."""
     known: dict[str, Any] = {"_put": object.__setattr__, "_MISSING": MISSING, "__name__": __name__}
     parameters, lines = ["self"], ["pass"]
     for one in fields(made):
